@@ -1,0 +1,45 @@
+# Two commands to remember: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo up down test check bench soak lock
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/darkroom demo
+
+up: install
+	$(BIN)/darkroom up --detach
+
+down: install
+	$(BIN)/darkroom down
+
+test: install
+	$(BIN)/pytest
+
+# The protocol simulation for ten minutes instead of one.
+soak: install
+	$(BIN)/pytest tests/integration/test_protocol.py --simulation-seconds 600 --timeout 0
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+# Pins every dependency; the file names no index, so any mirror serves.
+lock: install
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-annotate --output-file requirements.lock pyproject.toml

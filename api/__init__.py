@@ -1,0 +1,1 @@
+"""The gateway door: HTTP in, HTTP out."""

@@ -1,0 +1,1 @@
+"""What the gateway, the workers and the command line stand on."""

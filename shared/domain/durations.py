@@ -1,0 +1,43 @@
+"""Durations people write in headers."""
+
+import re
+from datetime import timedelta
+
+_CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?")
+_WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE)
+
+LONGEST_WAIT = timedelta(seconds=60)
+SHORTEST_WAIT = timedelta(seconds=1)
+LONGEST_CANCEL_AFTER = timedelta(days=7)
+
+
+def parse_cancel_after(text: str) -> timedelta:
+    """Read `30`, `30s`, `5m` or `1h30m45s`; raises ValueError for anything else, zero, or over 7 days."""
+    match = _CANCEL_AFTER.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; write 30, 30s, 5m or 1h30m45s")
+    hours, minutes, seconds = (int(match[unit] or 0) for unit in "hms")
+    if hours * 3600 + minutes * 60 + seconds > LONGEST_CANCEL_AFTER.total_seconds():
+        raise ValueError(f"{text!r} is over {LONGEST_CANCEL_AFTER.days} days")
+    duration = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if not duration:
+        raise ValueError("a prediction needs more than no time at all")
+    return duration
+
+
+def parse_prefer_wait(header: str | None) -> timedelta | None:
+    """Read the first `wait` preference of a `Prefer` header (RFC 7240), clamped to 1..60 s.
+
+    None where there is none; `wait` without a number means the longest wait; what can't be read is ignored.
+    """
+    if not header:
+        return None
+    for preference in header.split(","):
+        match = _WAIT.fullmatch(preference)
+        if match is None:
+            continue
+        if match["seconds"] is None:
+            return LONGEST_WAIT
+        wanted = timedelta(seconds=min(int(match["seconds"]), 3600))
+        return min(max(wanted, SHORTEST_WAIT), LONGEST_WAIT)
+    return None

@@ -1,0 +1,113 @@
+"""Errors carry facts; the doors choose the words (`api/problems.py` for HTTP)."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+class DarkroomError(Exception):
+    """Anything a caller can be told about."""
+
+    def __str__(self) -> str:
+        """Show the facts."""
+        return repr(self)
+
+
+@dataclass(eq=False)
+class BadRequest(DarkroomError):
+    """The request makes no sense as a whole."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class InvalidParameter(DarkroomError):
+    """One member, field or header has a value that can't be used; `pointer` is where (RFC 6901, or a header's name)."""
+
+    detail: str
+    pointer: str
+
+
+@dataclass(eq=False)
+class Unauthorized(DarkroomError):
+    """No key, or not one of ours."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class UnknownPrediction(DarkroomError):
+    """No such prediction of this owner's."""
+
+    id: str
+
+
+@dataclass(eq=False)
+class UnknownFile(DarkroomError):
+    """No such file of this owner's, or its time is over."""
+
+    id: str
+
+
+@dataclass(eq=False)
+class UnknownModel(DarkroomError):
+    """No such model, alias or version is served."""
+
+    reference: str
+    served: tuple[str, ...] = field(default=())
+
+
+@dataclass(eq=False)
+class ImageTooLarge(DarkroomError):
+    """Over the limit, in `unit` (bytes or pixels)."""
+
+    size: int
+    limit: int
+    unit: str = "bytes"
+
+
+@dataclass(eq=False)
+class UnsupportedImage(DarkroomError):
+    """The content is no image of a kind we read."""
+
+    found: str
+    supported: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class UndecodableImage(DarkroomError):
+    """Says it is an image of this format, but is broken."""
+
+    format: str
+    reason: str
+
+
+@dataclass(eq=False)
+class IdempotencyMismatch(DarkroomError):
+    """The key was used before, for another request."""
+
+    key: str
+    first_id: str
+
+
+@dataclass(eq=False)
+class QueueFull(DarkroomError):
+    """The lane or Redis' memory is at its limit; nothing was enqueued."""
+
+    model: str
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
+class SubmitUncertain(DarkroomError):
+    """Redis did not answer in time; the job may have been accepted under this id."""
+
+    id: str
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
+class StorageUnavailable(DarkroomError):
+    """Redis or Postgres can't be reached."""
+
+    store: str
+    retry_after: timedelta

@@ -1,0 +1,112 @@
+"""What is known of an image, and how a model wants it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from shared.domain.identifiers import Digest
+
+
+class Mode(StrEnum):
+    """Colour channels the model takes."""
+
+    RGB = "RGB"
+    GREYSCALE = "L"
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of a pixel."""
+        return 3 if self is Mode.RGB else 1
+
+
+class Interpolation(StrEnum):
+    """Resampling filters, by torchvision's names."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    BOX = "box"
+    HAMMING = "hamming"
+    LANCZOS = "lanczos"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What the gateway learned of an accepted image."""
+
+    sha256: Digest
+    format: str
+    width: int
+    height: int
+    bytes: int
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """How to turn an image into the model's input, in torchvision's preset names.
+
+    `resize_size` is one number (the shorter side, in pixels) or (height, width); `crop_size` is the
+    centre crop, likewise; None leaves that step out. `mean` and `std` are per channel, on 0..1 values.
+    """
+
+    resize_size: tuple[int, ...] | None
+    crop_size: tuple[int, ...] | None
+    interpolation: Interpolation = Interpolation.BILINEAR
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    mode: Mode = Mode.RGB
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, Any]) -> Self:
+        """Read a model's `image` metadata; raises ValueError naming what is wrong."""
+        unknown = metadata.keys() - {"resize_size", "crop_size", "interpolation", "mean", "std", "mode"}
+        if unknown:
+            raise ValueError(f"unknown image metadata: {', '.join(sorted(unknown))}")
+        mode = Mode(metadata.get("mode", "RGB"))
+        spec = cls(
+            resize_size=_size("resize_size", metadata.get("resize_size")),
+            crop_size=_size("crop_size", metadata.get("crop_size")),
+            interpolation=Interpolation(metadata.get("interpolation", "bilinear")),
+            mean=tuple(float(m) for m in metadata.get("mean", [0.0] * mode.channels)),
+            std=tuple(float(s) for s in metadata.get("std", [1.0] * mode.channels)),
+            mode=mode,
+        )
+        if len(spec.mean) != mode.channels or len(spec.std) != mode.channels:
+            raise ValueError(f"mean and std need {mode.channels} numbers each for mode {mode}")
+        if any(s <= 0 for s in spec.std):
+            raise ValueError("std must be positive")
+        if spec.input_size is None:
+            raise ValueError("crop_size, or a resize_size of (height, width), must fix the input's size")
+        return spec
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(height, width) of the model's input in pixels; None where the spec leaves it open."""
+        size = self.crop_size if self.crop_size is not None else self.resize_size
+        if size is None:
+            return None
+        if len(size) == 2:  # noqa: PLR2004  height and width
+            return (size[0], size[1])
+        return (size[0], size[0]) if self.crop_size is not None else None
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Return the spec as it stands in `MLmodel` and in the API's answers."""
+        return {
+            "resize_size": list(self.resize_size) if self.resize_size else None,
+            "crop_size": list(self.crop_size) if self.crop_size else None,
+            "interpolation": str(self.interpolation),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "mode": str(self.mode),
+        }
+
+
+def _size(name: str, value: object) -> tuple[int, ...] | None:
+    """One number or two, each a positive whole number of pixels."""
+    if value is None:
+        return None
+    numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise ValueError(f"{name} must be one or two positive whole numbers, not {value!r}")
+    return numbers

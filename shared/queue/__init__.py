@@ -1,0 +1,1 @@
+"""The queue: Redis keys, the scripts that move states, and who calls them."""

@@ -1,0 +1,89 @@
+"""The names of all Redis keys, in one place; `shared/queue/scripts` takes them from here."""
+
+from typing import Final
+
+from shared.domain.identifiers import BatchId, Digest, FileId, ModelName, Owner, PredictionId, VersionKey
+
+INTERACTIVE: Final = "interactive"
+DEADLINES: Final = "deadlines"
+"""Sorted set, microseconds: unfinished ids with a `Cancel-After`."""
+FINISHED: Final = "finished"
+"""Stream, group `recorders`: the complete records, until they are committed."""
+RECORDERS: Final = "recorders"
+WORKERS: Final = "workers"
+DONE: Final = "done"
+"""Channel: the ids that ended, space-separated, one message a script call."""
+MODELS: Final = "models"
+"""Set: the names that have a route."""
+RECORD_BELL: Final = "bell:record"
+RECORD_QUEUE: Final = "record"
+UPKEEP_QUEUE: Final = "upkeep"
+IDEMPOTENCY_KEYS: Final = "idempotency"
+"""Sorted set, microseconds: when each idempotency key came, for the purge (they have no TTL)."""
+FILES: Final = "files"
+"""Sorted set, microseconds: when each file's time is over, for the purge (they have no TTL)."""
+
+
+def job(id: PredictionId) -> str:
+    """Hash: one prediction."""
+    return f"job:{id}"
+
+
+def bulk_lane(batch: BatchId | str) -> str:
+    """Name of one batch's lane; its priority class is bulk."""
+    return f"bulk:{batch}"
+
+
+def lane(model: ModelName, lane: str) -> str:
+    """Stream, group `workers`: one entry a computation. `lane` is INTERACTIVE or a `bulk_lane`."""
+    return f"lane:{model}:{lane}"
+
+
+def rotation(model: ModelName) -> str:
+    """List: the bulk lane streams that take turns."""
+    return f"bulk:{model}"
+
+
+def waiting(model: ModelName, *, lane: str, version: VersionKey, digest: Digest) -> str:
+    """List `[entry, id, id, …]`: who wants this computation."""
+    return f"waiting:{lane}:{model}:{version}:{digest}"
+
+
+def cache(model: ModelName, *, version: VersionKey, digest: Digest) -> str:
+    """Return the key of a string, the output as JSON."""
+    return f"cache:{model}:{version}:{digest}"
+
+
+def route(model: ModelName) -> str:
+    """Return the key of a string, the route as JSON."""
+    return f"route:{model}"
+
+
+def bell(model: ModelName) -> str:
+    """Return the key of a string, the id of the Celery task that is ringing."""
+    return f"bell:{model}"
+
+
+def predict_queue(model: ModelName) -> str:
+    """Celery queue of a model's predict workers."""
+    return f"predict.{model}"
+
+
+def inflight(owner: Owner) -> str:
+    """Sorted set, microseconds: unfinished ids of an owner."""
+    return f"inflight:{owner}"
+
+
+def idempotency(owner: Owner, key: str) -> str:
+    """Return the key of a string, id and fingerprint of the request that came first."""
+    return f"idempotency:{owner}:{key}"
+
+
+def file(id: FileId) -> str:
+    """Hash: one uploaded file."""
+    return f"file:{id}"
+
+
+def files_of(owner: Owner) -> str:
+    """Sorted set, microseconds: an owner's files by creation."""
+    return f"files:{owner}"

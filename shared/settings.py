@@ -1,0 +1,161 @@
+"""The one reader of the environment: small frozen classes, one a concern.
+
+Each part of Darkroom is handed its slice. An invalid setting stops the boot with one clear line.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class SettingsError(SystemExit):
+    """A setting can't be used; the message is the one line people see."""
+
+
+class Redis(BaseSettings):
+    """Where unfinished work is kept. The Celery broker is the same server: scripts ring its queues."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_REDIS_", frozen=True)
+
+    url: str = "redis://127.0.0.1:6379/0"
+    timeout: timedelta = timedelta(seconds=5)
+    """A command without an answer for this long counts as failed."""
+    memory_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Admission ends at this share of `maxmemory`."""
+
+
+class Database(BaseSettings):
+    """Where finished work is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_DATABASE_", frozen=True)
+
+    url: str = "postgresql://127.0.0.1:5432/darkroom"
+    pool_size: PositiveInt = 4
+    timeout: timedelta = timedelta(seconds=5)
+    """To connect, and for a statement of the gateway's."""
+
+
+class Gateway(BaseSettings):
+    """The HTTP door."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True)
+
+    public_url: str = ""
+    """Where people reach the gateway; URLs in answers begin with it. Empty: as the request came in."""
+    owner_name: str = "darkroom"
+    """The `owner` of every model in the `owner/name` form."""
+
+
+class Intake(BaseSettings):
+    """What is accepted."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_INTAKE_", frozen=True)
+
+    max_image_bytes: PositiveInt = 20 * 1024 * 1024
+    max_image_pixels: PositiveInt = 50_000_000
+    max_metadata_bytes: PositiveInt = 4096
+    file_ttl: timedelta = timedelta(hours=24)
+
+
+class Queue(BaseSettings):
+    """How work waits and how long what is kept in Redis lives."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_QUEUE_", frozen=True)
+
+    max_lane_depth: PositiveInt = 250_000
+    """Entries waiting in one lane; more are refused with 503."""
+    max_waiters: Annotated[int, Field(gt=0, le=5000)] = 500
+    """Jobs that share one computation; the next one starts another."""
+    lease: timedelta = timedelta(seconds=10)
+    """An entry whose worker did not renew it for this long is claimed by another."""
+    max_attempts: PositiveInt = 3
+    cache_ttl: timedelta = timedelta(hours=24)
+    recorded_ttl: timedelta = timedelta(hours=1)
+    """How long a recorded prediction is still answered from Redis."""
+    idempotency_ttl: timedelta = timedelta(hours=24)
+
+
+class Batching(BaseSettings):
+    """How micro-batches form."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_BATCHING_", frozen=True)
+
+    max_batch_size: PositiveInt = 64
+    max_wait: timedelta = timedelta(0)
+    """How long a batch that is not full waits for more."""
+
+
+class Predict(BaseSettings):
+    """The predict worker."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_PREDICT_", frozen=True)
+
+    device: str = "auto"
+    """`auto` takes the first GPU, else the CPU; or cpu, cuda, cuda:1."""
+    torch_threads: PositiveInt = 1
+    """Threads of one forward pass; on CPU one process a core does better than many threads."""
+    timeout: timedelta = timedelta(seconds=120)
+    """A batch stuck for longer ends its process."""
+    tick: timedelta = timedelta(seconds=2)
+    """How often lanes are looked at without a bell."""
+    loaded_versions: PositiveInt = 4
+    """Versions kept in memory, the least recently used leaves first."""
+
+
+class Registry(BaseSettings):
+    """The MLflow registry that says what serves."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_REGISTRY_", frozen=True)
+
+    url: str = "http://127.0.0.1:5000"
+    poll: timedelta = timedelta(seconds=5)
+    """How soon a promoted model is noticed."""
+
+
+class Recording(BaseSettings):
+    """From the finished stream to Postgres."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_RECORDING_", frozen=True)
+
+    max_rows: PositiveInt = 1000
+    linger: timedelta = timedelta(milliseconds=50)
+    """Results gather this long for one commit: clients are answered from Redis meanwhile."""
+    lease: timedelta = timedelta(seconds=10)
+
+
+class Logging(BaseSettings):
+    """What is logged and how it looks."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_LOG_", frozen=True)
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["json", "text"] = "json"
+
+
+class Local(BaseSettings):
+    """The `darkroom` command on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True)
+
+    home: Path = Path(".darkroom")
+    url: str = "http://127.0.0.1:8000"
+    """The gateway that `submit` and `demo` talk to."""
+    api_key: str = ""
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read(settings: type[S]) -> S:
+    """Read one class from the environment; raises SettingsError with one line that names the variable."""
+    try:
+        return settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"{settings.model_config.get('env_prefix', '')}{first['loc'][0]}".upper()
+        raise SettingsError(f"{variable}: {first['msg']} (it is {first['input']!r})") from None

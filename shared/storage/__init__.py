@@ -1,0 +1,1 @@
+"""The record: Postgres tables, statements and migrations."""

@@ -1,0 +1,1 @@
+"""The model door: bells in, predictions and records out."""

@@ -13,6 +13,10 @@ RECORDERS: Final = "recorders"
 WORKERS: Final = "workers"
 DONE: Final = "done"
 """Channel: the ids that ended, space-separated, one message a script call."""
+BELLS: Final = "bells"
+"""Counter behind the bells' tokens."""
+NOTHING: Final = "nothing"
+"""Never exists: deleting it is a write that memory limits never refuse."""
 MODELS: Final = "models"
 """Set: the names that have a route."""
 RECORD_BELL: Final = "bell:record"
@@ -22,6 +26,11 @@ IDEMPOTENCY_KEYS: Final = "idempotency"
 """Sorted set, microseconds: when each idempotency key came, for the purge (they have no TTL)."""
 FILES: Final = "files"
 """Sorted set, microseconds: when each file's time is over, for the purge (they have no TTL)."""
+
+
+def job_prefix() -> str:
+    """Return what every job's key begins with."""
+    return "job:"
 
 
 def job(id: PredictionId) -> str:
@@ -69,6 +78,11 @@ def predict_queue(model: ModelName) -> str:
     return f"predict.{model}"
 
 
+def inflight_prefix() -> str:
+    """Return what every owner's set of unfinished ids begins with."""
+    return "inflight:"
+
+
 def inflight(owner: Owner) -> str:
     """Sorted set, microseconds: unfinished ids of an owner."""
     return f"inflight:{owner}"
@@ -87,3 +101,8 @@ def file(id: FileId) -> str:
 def files_of(owner: Owner) -> str:
     """Sorted set, microseconds: an owner's files by creation."""
     return f"files:{owner}"
+
+
+def workers(model: ModelName) -> str:
+    """Sorted set, microseconds: a model's predict workers by their last sign of life."""
+    return f"workers:{model}"

@@ -1,0 +1,47 @@
+"""What every route stands on, made once at start-up and handed through `app.state`."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy import Engine
+
+from api.auth import StreamTokens
+from api.routebook import RouteBook
+from api.waiting import Waiting
+from shared import settings
+from shared.queue.memory import MemoryWatch
+from shared.queue.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The stores and the settings of the HTTP door."""
+
+    redis: Pipeline
+    engine: Engine
+    routes: RouteBook
+    waiting: Waiting
+    memory: MemoryWatch
+    tokens: StreamTokens
+    settings: settings.Gateway
+    intake: settings.Intake
+    queue: settings.Queue
+
+
+def gateway(request: Request) -> Gateway:
+    """Return the gateway of the app that serves this request."""
+    found: Gateway = request.app.state.gateway
+    return found
+
+
+def base_url(request: Request) -> str:
+    """Return what absolute URLs in answers begin with: the public URL, or where the request went."""
+    public = gateway(request).settings.public_url
+    if public:
+        return public.rstrip("/")
+    scope = request.scope
+    # The Host header as it came; request.base_url parses and builds a URL object for it (15 µs).
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return f"{scope['scheme']}://{value.decode('latin-1')}"
+    return str(request.base_url).rstrip("/")

@@ -1,0 +1,77 @@
+"""The gateway: wiring. `uvicorn api.main:create_app --factory`."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from api import openapi, problems
+from api.auth import StreamTokens
+from api.gateway import Gateway
+from api.routebook import RouteBook
+from api.routes import files, health, models, predictions
+from api.waiting import Waiting
+from shared import settings
+from shared.observability import configure_logging
+from shared.queue import secret
+from shared.queue.connection import connect_async
+from shared.queue.memory import MemoryWatch, refuse_unsafe_eviction
+from shared.queue.pipeline import Pipeline
+from shared.storage.engine import make_engine
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Connect the stores, refuse an unsafe Redis, and take everything down in reverse order."""
+    redis_settings = settings.read(settings.Redis)
+    async with AsyncExitStack() as stack:
+        client = connect_async(redis_settings)
+        stack.push_async_callback(client.aclose)
+        redis = Pipeline(client, timeout=redis_settings.timeout)
+        stack.push_async_callback(redis.close)
+        await refuse_unsafe_eviction(redis)
+        engine = make_engine(settings.read(settings.Database))
+        stack.callback(engine.dispose)
+        routes = RouteBook(redis)
+        stack.push_async_callback(routes.close)
+        waiting = Waiting(client)
+        stack.push_async_callback(waiting.close)
+        memory = MemoryWatch(redis, share=redis_settings.memory_share)
+        stack.push_async_callback(memory.close)
+        app.state.gateway = Gateway(
+            redis=redis,
+            engine=engine,
+            routes=routes,
+            waiting=waiting,
+            memory=memory,
+            tokens=StreamTokens(await secret.shared_secret(redis)),
+            settings=settings.read(settings.Gateway),
+            intake=settings.read(settings.Intake),
+            queue=settings.read(settings.Queue),
+        )
+        # What lives now lives for good: the collector need not look at it with every request.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        yield
+
+
+def create_app() -> FastAPI:
+    """Return the gateway's app; it connects when it starts serving."""
+    configure_logging(settings.read(settings.Logging))
+    app = FastAPI(
+        title="Darkroom",
+        version="1",
+        summary="A queue between people's images and your vision model.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    problems.install(app)
+    for router in (predictions.direct, predictions.router, files.router, models.router, health.router):
+        app.include_router(router)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    openapi.install(app)
+    return app

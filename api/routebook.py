@@ -1,0 +1,88 @@
+"""What serves, as the workers published it: a copy in memory, a second old at most."""
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+
+from shared.domain.errors import StorageUnavailable, UnknownModel
+from shared.domain.identifiers import ModelName
+from shared.domain.route import Reference, Route
+from shared.queue import keys, routes
+from shared.queue.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+PAUSE = timedelta(seconds=1)
+# A flood of unknown names must not become a flood of reads.
+SHORTEST_PAUSE = timedelta(milliseconds=100)
+
+
+class RouteBook:
+    """Routes by model name; refreshed every second, and once more before a name is called unknown."""
+
+    def __init__(self, redis: Pipeline) -> None:
+        self._redis = redis
+        self._routes: dict[ModelName, Route] = {}
+        self._raw: dict[bytes, bytes] = {}
+        self._read_at = 0.0
+        self._task = asyncio.create_task(self._refresh_forever(), name="routes")
+
+    @property
+    def ready(self) -> bool:
+        """Whether any model serves."""
+        return bool(self._routes)
+
+    async def get(self, name: ModelName) -> Route:
+        """Return a model's route; raises UnknownModel."""
+        route = self._routes.get(name)
+        if route is None:
+            await self._look_again()
+            route = self._routes.get(name)
+        if route is None:
+            raise UnknownModel(reference=name, served=tuple(sorted(self._routes)))
+        return route
+
+    async def for_reference(self, reference: Reference) -> Route:
+        """Return the route a request means; the name may be left out where one model serves."""
+        if reference.name is not None:
+            return await self.get(reference.name)
+        if not self._routes:
+            await self._look_again()
+        if len(self._routes) == 1:
+            return next(iter(self._routes.values()))
+        raise UnknownModel(reference=str(reference), served=tuple(sorted(self._routes)))
+
+    async def all(self) -> list[Route]:
+        """Return every route by name."""
+        return [self._routes[name] for name in sorted(self._routes)]
+
+    async def close(self) -> None:
+        """Stop refreshing."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look_again(self) -> None:
+        if time.monotonic() - self._read_at > SHORTEST_PAUSE.total_seconds():
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Read all routes; what did not change is not parsed again."""
+        self._read_at = time.monotonic()
+        names: list[bytes] = await self._redis.call("SMEMBERS", keys.MODELS)
+        raw = {}
+        if names:
+            values = await self._redis.call("MGET", *[keys.route(ModelName(n.decode())) for n in names])
+            raw = {name: value for name, value in zip(names, values, strict=True) if value}
+        if raw != self._raw:
+            parsed = [routes.parse(value) for value in raw.values()]
+            self._routes = {route.model: route for route in parsed}
+            self._raw = raw
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            try:
+                await self._refresh()
+            except StorageUnavailable:
+                log.warning("routes_stale", extra={"models": len(self._routes)})
+            await asyncio.sleep(PAUSE.total_seconds())

@@ -1,0 +1,190 @@
+"""One upload on its way to an answer: resolve the model, check the image, enqueue, and wait if asked to."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from redis.exceptions import OutOfMemoryError
+
+from api.answers import JSONResponse, prediction_object
+from api.auth import caller
+from api.gateway import Gateway, base_url, gateway
+from api.intake import check
+from api.lookup import find, refresh
+from api.uploads import Upload, read_prediction
+from api.waiting import FALLBACK, within
+from shared.domain.durations import parse_cancel_after, parse_prefer_wait
+from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain
+from shared.domain.identifiers import PredictionId, new_uuid7
+from shared.domain.prediction import Source, Status
+from shared.domain.route import Reference
+from shared.queue import keys
+from shared.queue.files import fetch_content
+from shared.domain.job import Job
+from shared.queue.submission import (
+    Answer,
+    Hit,
+    Known,
+    Queued,
+    Submission,
+    fingerprint,
+    queue_full,
+    read_answer,
+    submit_command,
+)
+
+LONGEST_IDEMPOTENCY_KEY = 255
+# The answer has to be on its way before the client's own N seconds are over.
+ANSWER_MARGIN = timedelta(milliseconds=100)
+
+
+async def submit(request: Request, *, model: str | None = None) -> Response:
+    """Accept one image and answer with its prediction: 202 while it waits, 200 when it has ended.
+
+    `model` is the reference in the path, where there is one. Raises the contract's errors; then nothing is enqueued,
+    but for SubmitUncertain. A client that leaves does not take its job with it.
+    """
+    gate = gateway(request)
+    upload = await read_prediction(request, limits=gate.intake)
+    loop = asyncio.get_running_loop()
+    wait = parse_prefer_wait(request.headers.get("prefer"))
+    give_up = loop.time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
+    submission = await _submission(request, gate, upload, model)
+    if wait is None:
+        job = await _enqueue(gate, submission)
+        return _answer(gate, job, submission.base_url, wait=None)
+    with gate.waiting.listen(submission.id) as ended:
+        job = await _enqueue(gate, submission)
+        job = await wait_for(gate, job, ended=ended, give_up=give_up)
+    return _answer(gate, job, submission.base_url, wait=wait)
+
+
+async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: float) -> Job:
+    """Return the job once it has ended, or as it is at `give_up` (the event loop's clock)."""
+    loop = asyncio.get_running_loop()
+    while not job.status.is_terminal and (left := give_up - loop.time()) > 0:
+        await within(ended, min(FALLBACK, timedelta(seconds=left)))
+        job = await refresh(gate, job)
+    return job
+
+
+async def _submission(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
+    """Check everything that can be refused."""
+    owner, fields, headers = caller(request), upload.fields, request.headers
+    reference = _reference(model or fields.model, fields.version)
+    route = await gate.routes.for_reference(reference)
+    image, filename, content_type = upload.image, upload.filename, upload.content_type
+    if fields.file_reference is not None:
+        stored = await fetch_content(gate.redis, owner, fields.file_reference)
+        image, filename, content_type = stored.content, stored.name, stored.content_type
+    facts = check(image, filename=filename, content_type=content_type, limits=gate.intake)
+    cancel_after = headers.get("cancel-after")
+    submission = Submission(
+        id=PredictionId(new_uuid7()),
+        owner=owner,
+        choice=route.choose(reference, digest=facts.sha256),
+        image=image,
+        facts=facts,
+        metadata=fields.metadata,
+        base_url=base_url(request),
+        lane=keys.INTERACTIVE if fields.priority == "interactive" else keys.bulk_lane(owner),
+        cancel_after=_cancel_after(cancel_after) if cancel_after else None,
+    )
+    key = headers.get("idempotency-key")
+    if key is None:
+        return submission
+    return replace(submission, idempotency_key=_idempotency_key(key), fingerprint=fingerprint(submission))
+
+
+def _reference(model: str | None, version: str | None) -> Reference:
+    """Join `model` and `version`: either may carry the whole reference."""
+    if version is None:
+        return Reference.parse_model(model) if model else Reference(name=None)
+    reference = Reference.parse_version(version)
+    if not model:
+        return reference
+    named = Reference.parse_model(model)
+    if reference.name is None and named.alias is None and named.version is None:
+        return Reference(name=named.name, version=reference.version)
+    if reference == named:
+        return reference
+    raise InvalidParameter(detail=f"model {model!r} and version {version!r} contradict", pointer="/version")
+
+
+def _cancel_after(text: str) -> timedelta:
+    try:
+        return parse_cancel_after(text)
+    except ValueError as error:
+        raise InvalidParameter(detail=str(error), pointer="Cancel-After") from None
+
+
+def _idempotency_key(text: str) -> str:
+    """Read the header, quoted (RFC 8941) or not."""
+    key = text.strip()
+    if len(key) > 1 and key.startswith('"') and key.endswith('"'):
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 0 < len(key) <= LONGEST_IDEMPOTENCY_KEY:
+        raise InvalidParameter(
+            detail=f"an idempotency key has 1 to {LONGEST_IDEMPOTENCY_KEY} characters",
+            pointer="Idempotency-Key",
+        )
+    return key
+
+
+async def _enqueue(gate: Gateway, submission: Submission) -> Job:
+    """Put the job into the queue and return it as it stands; raises SubmitUncertain where Redis gave no answer."""
+    request = submission.request()
+    command = submit_command(
+        submission, orjson.dumps(request), settings=gate.queue, memory_is_high=gate.memory.high
+    )
+    try:
+        reply = await gate.redis.call(*command)
+    except StorageUnavailable as error:
+        raise SubmitUncertain(id=submission.id, retry_after=error.retry_after) from None
+    except OutOfMemoryError:
+        raise queue_full(submission.choice.model) from None
+    return await _job(gate, submission, request, read_answer(reply, submission))
+
+
+async def _job(gate: Gateway, submission: Submission, request: dict[str, Any], answer: Answer) -> Job:
+    """Return the job behind an answer; a new one needs no second look at Redis."""
+    match answer:
+        case Queued(created):
+            return Job(
+                id=submission.id,
+                owner=submission.owner,
+                batch=submission.batch,
+                status=Status.STARTING,
+                request=request,
+                created=created,
+            )
+        case Hit(created, output):
+            return Job(
+                id=submission.id,
+                owner=submission.owner,
+                batch=submission.batch,
+                status=Status.SUCCEEDED,
+                request=request,
+                created=created,
+                completed=created,
+                source=Source.CACHE,
+                output=orjson.Fragment(output),
+            )
+        case Known(id):
+            return await find(gate, id, owner=submission.owner)
+
+
+def _answer(gate: Gateway, job: Job, base: str, *, wait: timedelta | None) -> Response:
+    """Write the answer; clients take any status but `starting` as the end, so a POST never says `processing`."""
+    if job.status is Status.PROCESSING:
+        job = replace(job, status=Status.STARTING, started=None)
+    body = prediction_object(job, base_url=base, tokens=gate.tokens)
+    headers = {"Location": f"{base}/v1/predictions/{job.id}"}
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait.seconds}"
+    return JSONResponse(body, status_code=200 if job.status.is_terminal else 202, headers=headers)
+
+

@@ -1,0 +1,84 @@
+"""Who waits for which job: one subscription tells every waiting request of this process."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.domain.identifiers import PredictionId
+from shared.queue import keys
+
+log = logging.getLogger(__name__)
+
+# A message lost with its connection costs a waiting request this long at most.
+FALLBACK = timedelta(seconds=1)
+
+
+class Waiting:
+    """Events by prediction, set when the `done` channel says that it ended."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._events: dict[bytes, list[asyncio.Event]] = {}
+        self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
+
+    @contextmanager
+    def listen(self, id: PredictionId) -> Iterator[asyncio.Event]:
+        """Give an event for one prediction; listen first, then look at its state, and nothing is missed.
+
+        The event is a hint: it is also set when the subscription was lost, so look at the state again.
+        """
+        key, event = id.encode(), asyncio.Event()
+        events = self._events.setdefault(key, [])
+        events.append(event)
+        try:
+            yield event
+        finally:
+            events.remove(event)
+            if not events and self._events.get(key) is events:
+                del self._events[key]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError) as error:
+                log.warning("done_channel_lost", extra={"error": str(error)})
+            self._wake_all()
+            await asyncio.sleep(0.2)
+
+    async def _listen(self) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(keys.DONE)
+            self._wake_all()  # what ended while nobody listened
+            while True:
+                # Without a timeout a silent channel would end as a lost one.
+                message = await channel.get_message(timeout=None)
+                if message is not None:
+                    for id in message["data"].split():
+                        for event in self._events.get(id, ()):
+                            event.set()
+
+    def _wake_all(self) -> None:
+        for events in self._events.values():
+            for event in events:
+                event.set()
+
+
+async def within(event: asyncio.Event, timeout: timedelta) -> None:
+    """Wait for the event, no longer than `timeout`; clears it."""
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()

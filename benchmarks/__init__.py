@@ -1,0 +1,1 @@
+"""What Darkroom costs, beside a bare loop and beside the design that tutorials teach: `python -m benchmarks`."""

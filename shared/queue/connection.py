@@ -1,0 +1,35 @@
+"""Redis clients, made from settings. Replies stay bytes: images travel here."""
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from shared.settings import Redis
+
+
+def connect(settings: Redis) -> redis.Redis:
+    """Return a blocking client that sends a command again after a lost connection: all of ours may run twice."""
+    return redis.Redis.from_url(
+        settings.url,
+        socket_timeout=settings.timeout.total_seconds(),
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 5),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        protocol=2,
+    )
+
+
+def connect_async(settings: Redis) -> redis.asyncio.Redis:
+    """Return an asyncio client; it gives up at the first error, its callers say what that means."""
+    return redis.asyncio.Redis.from_url(
+        settings.url, socket_timeout=settings.timeout.total_seconds(), protocol=2
+    )
+
+
+def broker_url(settings: Redis) -> str:
+    """Return the same server as Celery writes it: Unix sockets have a scheme of their own there."""
+    if settings.url.startswith("unix://"):
+        return "redis+socket://" + settings.url.removeprefix("unix://").replace("?db=", "?virtual_host=")
+    return settings.url

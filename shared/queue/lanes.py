@@ -1,0 +1,168 @@
+"""A worker's side of one model's lanes: answer the bell, pull, begin, finish, reclaim, renew.
+
+Interactive work comes first; bulk fills the rest of a batch and always has one slot, its lanes taking turns.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+from shared.domain.identifiers import ModelName, VersionKey
+from shared.queue import bells, keys
+from shared.queue.lua import Script, Scripts
+from shared.settings import Queue
+
+# Every empty-handed look at one more bulk lane costs a round trip; the next pull starts where this one stopped.
+MOST_BULK_LANES_A_PULL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One computation: an image, the version it is bound to, and where its result goes. `attempts` counts this one."""
+
+    lane: str
+    id: str
+    waiting: str
+    cache: str
+    version: VersionKey
+    image: bytes
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one computation ended; `output` is JSON, empty unless `state` is succeeded."""
+
+    entry: Entry
+    state: str
+    output: bytes = b""
+    error: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Entries now leased to this consumer, and whether every lane was seen empty after them."""
+
+    entries: list[Entry]
+    lanes_empty: bool
+
+
+class Lanes:
+    """One model's lanes as one consumer sees them. Each method may be repeated after a lost answer."""
+
+    def __init__(self, client: redis.Redis, *, model: ModelName, consumer: str, settings: Queue) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+        self._model = model
+        self._consumer = consumer
+        self._settings = settings
+        self._bell = keys.bell(model)
+        self._rotation = keys.rotation(model)
+        self._interactive = keys.lane(model, keys.INTERACTIVE)
+        self._record_task = bells.record_message()
+
+    def answer(self, token: str) -> bool:
+        """Silence the bell and tell whether to go on; `token` is empty where no bell called."""
+        return bool(self._scripts.run(Script.ANSWER, (self._bell,), token))
+
+    def ring(self) -> None:
+        """Call another worker, unless the bell rings already."""
+        queue = keys.predict_queue(self._model)
+        self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self._model))
+
+    def pull(self, limit: int) -> Pull:
+        """Lease up to `limit` new entries."""
+        bulk = self._next_bulk_lane()
+        # One slot is bulk's even under steady interactive load, or an upload would starve.
+        wanted = limit if bulk is None or limit == 1 else limit - 1
+        entries = self._read(self._interactive, wanted)
+        interactive_empty = len(entries) < wanted
+        seen: set[str] = set()
+        while bulk and bulk not in seen and len(entries) < limit and len(seen) < MOST_BULK_LANES_A_PULL:
+            seen.add(bulk)
+            entries += self._read(bulk, limit - len(entries))
+            if len(entries) < limit:
+                bulk = self._next_bulk_lane()
+        bulk_empty = bulk is None or (bulk in seen and len(entries) < limit)
+        return Pull(entries, lanes_empty=interactive_empty and bulk_empty)
+
+    def begin(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Mark the entries' jobs as processing; return the entries somebody still waits for."""
+        if not entries:
+            return []
+        arguments = [part for entry in entries for part in (entry.lane, entry.id, entry.waiting)]
+        verdicts = self._scripts.run(Script.BEGIN, (), self._record_task, *arguments)
+        return [entry for entry, wanted in zip(entries, verdicts, strict=True) if wanted]
+
+    def finish(self, results: Sequence[Result], *, run: bytes) -> int:
+        """End the jobs behind the results; `run` (JSON) says how they were computed. Return how many ended."""
+        arguments: list[Any] = []
+        for result in results:
+            entry = result.entry
+            arguments += (entry.lane, entry.id, entry.waiting, entry.cache)
+            arguments += (result.state, result.output, result.error, result.code, entry.attempts)
+        cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
+        ended = self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments)
+        return int(ended)
+
+    def reclaim(self) -> Entry | None:
+        """Take over one entry whose worker is gone: a suspect, to be run alone."""
+        lease = self._settings.lease // timedelta(milliseconds=1)
+        for lane in (self._interactive, *self._bulk_lanes()):
+            claimed = self._scripts.run(
+                Script.RECLAIM, (lane,), self._record_task, self._consumer, lease, self._settings.max_attempts
+            )
+            if claimed:
+                id, attempts, flat = claimed
+                fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                return _entry(lane, id, fields, attempts=int(attempts))
+        return None
+
+    def renew(self, entries: Sequence[Entry]) -> None:
+        """Keep the lease on entries that are still ours."""
+        if entries:
+            arguments = [part for entry in entries for part in (entry.lane, entry.id)]
+            self._scripts.run(Script.RENEW, (), self._consumer, *arguments)
+
+    def sign_of_life(self) -> None:
+        """Say that this worker is there."""
+        self._client.zadd(keys.workers(self._model), {self._consumer: time.time_ns() // 1000})
+
+    def leave(self) -> None:
+        """Say that this worker is gone."""
+        self._client.zrem(keys.workers(self._model), self._consumer)
+
+    def _next_bulk_lane(self) -> str | None:
+        lane = self._scripts.run(Script.ROTATE, (self._rotation,))
+        return None if lane is None else lane.decode()
+
+    def _bulk_lanes(self) -> list[str]:
+        return [lane.decode() for lane in self._client.lrange(self._rotation, 0, -1)]
+
+    def _read(self, lane: str, count: int) -> list[Entry]:
+        """Lease new entries of one lane; a lane nobody has submitted to yet is an empty one."""
+        try:
+            streams = self._client.xreadgroup(keys.WORKERS, self._consumer, {lane: ">"}, count=count)
+        except ResponseError as error:
+            if str(error).startswith("NOGROUP"):
+                return []
+            raise
+        return [_entry(lane, id, fields) for _, found in streams for id, fields in found]
+
+
+def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 1) -> Entry:
+    return Entry(
+        lane=lane,
+        id=id.decode(),
+        waiting=fields[b"waiting"].decode(),
+        cache=fields[b"cache"].decode(),
+        version=VersionKey(fields[b"version"].decode()),
+        image=fields[b"image"],
+        attempts=attempts,
+    )

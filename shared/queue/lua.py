@@ -1,0 +1,69 @@
+"""The Lua scripts: atomic, each safe to run twice. `put` in common.lua is the only place that ends a job."""
+
+import hashlib
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.commands.core import Script as RegisteredScript
+
+from shared.queue import keys
+
+_NAMES = {
+    "JOB": keys.job_prefix(),
+    "INFLIGHT": keys.inflight_prefix(),
+    "DEADLINES": keys.DEADLINES,
+    "FINISHED": keys.FINISHED,
+    "DONE": keys.DONE,
+    "WORKERS": keys.WORKERS,
+    "BELLS": keys.BELLS,
+    "RECORD_BELL": keys.RECORD_BELL,
+    "RECORD_QUEUE": keys.RECORD_QUEUE,
+    "IDEMPOTENCY_KEYS": keys.IDEMPOTENCY_KEYS,
+    "NOTHING": keys.NOTHING,
+}
+
+
+class Script(StrEnum):
+    """Every script by its file's name."""
+
+    SUBMIT = "submit"
+    BEGIN = "begin"
+    FINISH = "finish"
+    CANCEL = "cancel"
+    RECLAIM = "reclaim"
+    RENEW = "renew"
+    ANSWER = "answer"
+    RING = "ring"
+    ROTATE = "rotate"
+    FORGET = "forget"
+    EXPEL = "expel"
+
+
+@cache
+def source(script: Script) -> str:
+    """Return the script with the key names and the common words before it."""
+    folder = resources.files("shared.queue") / "scripts"
+    names = "".join(f"local {name} = '{value}'\n" for name, value in _NAMES.items())
+    return names + (folder / "common.lua").read_text() + (folder / f"{script}.lua").read_text()
+
+
+@cache
+def sha(script: Script) -> str:
+    """Return the digest that EVALSHA knows the script by."""
+    return hashlib.sha1(source(script).encode(), usedforsecurity=False).hexdigest()
+
+
+class Scripts:
+    """The scripts on one blocking client; a script that Redis forgot is loaded again by the client library."""
+
+    def __init__(self, client: "redis.Redis[bytes]") -> None:
+        self._registered: dict[Script, RegisteredScript] = {
+            script: client.register_script(source(script)) for script in Script
+        }
+
+    def run(self, script: Script, keys: tuple[str, ...], *arguments: Any) -> Any:
+        """Run one script and return its reply."""
+        return self._registered[script](keys=keys, args=arguments)

@@ -1,0 +1,31 @@
+-- Take one job off its computation; the entry goes only when nobody is left.
+-- ARGV record_task id mode(user|deadline) owner|''  → missing | already | started | canceled
+-- Safe twice: the second time it is already terminal.
+local id, mode = ARGV[2], ARGV[3]
+local job = redis.call('HMGET', JOB .. id, 'state', 'owner', 'lane', 'waiting', 'entry')
+if not job[1] then
+  if mode == 'deadline' then redis.call('ZREM', DEADLINES, id) end
+  return 'missing'
+end
+if ARGV[4] ~= '' and job[2] ~= ARGV[4] then return 'missing' end
+if TERMINAL[job[1]] then return 'already' end
+if mode == 'deadline' and job[1] ~= 'starting' then
+  redis.call('ZREM', DEADLINES, id)
+  return 'started'
+end
+
+allow_writes()
+if mode == 'deadline' then
+  put(id, 'canceled', {error = 'not started before its Cancel-After', code = 'deadline_exceeded'})
+else
+  put(id, 'canceled', {})
+end
+if redis.call('LINDEX', job[4], 0) == job[5] then
+  redis.call('LREM', job[4], 0, id)
+  if redis.call('LLEN', job[4]) == 1 then
+    redis.call('DEL', job[4])
+    drop(job[3], job[5])
+  end
+end
+announce(ARGV[1])
+return 'canceled'

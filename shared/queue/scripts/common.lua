@@ -1,0 +1,60 @@
+-- Before every script: the words all of them use. The names of keys come from keys.py, as upper-case locals.
+-- Each script is atomic and safe to run twice; time is Redis'; a missing job is a terminal job.
+
+local TERMINAL = {succeeded = true, failed = true, canceled = true}
+
+local clock = redis.call('TIME')
+local now = clock[1] .. string.format('%06d', clock[2])  -- whole microseconds, as text: %g would round
+local ended = {}
+
+-- A write that memory limits never refuse lets all later writes of a script pass: scripts that free
+-- memory begin with it, else they would be refused when they are needed most.
+local function allow_writes()
+  redis.call('DEL', NOTHING)
+end
+
+-- Unless it is ringing: set the bell to a new token and send the Celery task that has the token as its id.
+local function ring(bell, queue, task)
+  if redis.call('EXISTS', bell) == 1 then return end
+  local token = queue .. '-' .. redis.call('INCR', BELLS)
+  redis.call('SET', bell, token, 'PX', 5000)
+  redis.call('LPUSH', queue, (string.gsub(task, '{token}', function() return token end)))
+end
+
+-- End a job: its last state, out of the sets of unfinished ones, into the finished stream. False where it had ended.
+local function put(id, state, result)
+  local key = JOB .. id
+  local job = redis.call('HMGET', key, 'state', 'owner', 'batch', 'request', 'created', 'started', 'deadline')
+  if not job[1] or TERMINAL[job[1]] then return false end
+  local output, error, code = result.output or '', result.error or '', result.code or ''
+  local source, attempts, run = result.source or 'model', result.attempts or '0', result.run or ''
+  redis.call('HSET', key, 'state', state, 'completed', now, 'source', source, 'output', output,
+    'error', error, 'code', code, 'attempts', attempts, 'run', run)
+  redis.call('ZREM', INFLIGHT .. job[2], id)
+  if job[7] then redis.call('ZREM', DEADLINES, id) end
+  redis.call('XADD', FINISHED, '*', 'id', id, 'state', state, 'owner', job[2], 'batch', job[3], 'request', job[4],
+    'created', job[5], 'started', job[6] or '', 'completed', now, 'source', source, 'output', output,
+    'error', error, 'code', code, 'attempts', attempts, 'run', run)
+  ended[#ended + 1] = id
+  return true
+end
+
+-- Last line of every script that may have ended jobs: tell who waits, and call a recorder.
+local function announce(record_task)
+  if #ended == 0 then return end
+  redis.call('PUBLISH', DONE, table.concat(ended, ' '))
+  ring(RECORD_BELL, RECORD_QUEUE, record_task)
+end
+
+local function drop(lane, entry)
+  redis.call('XACK', lane, WORKERS, entry)
+  redis.call('XDEL', lane, entry)
+end
+
+-- The wait list of an entry: under its own name, or renamed because it was full; nil once the computation ended.
+local function wait_list(waiting, entry)
+  if redis.call('LINDEX', waiting, 0) == entry then return waiting end
+  local renamed = waiting .. ':' .. entry
+  if redis.call('LINDEX', renamed, 0) == entry then return renamed end
+  return nil
+end

@@ -1,0 +1,20 @@
+-- Computations ended: every job that waits for one ends with its result; successes are cached; the entries go last,
+-- so that an error before leaves them to the lease.
+-- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…  → jobs ended
+-- Safe twice: the second time the list is gone, which leaves the cache and the acknowledgement.
+allow_writes()
+for i = 4, #ARGV, 9 do
+  local lane, entry, list = ARGV[i], ARGV[i + 1], wait_list(ARGV[i + 2], ARGV[i + 1])
+  local state = ARGV[i + 4]
+  local result = {output = ARGV[i + 5], error = ARGV[i + 6], code = ARGV[i + 7], attempts = ARGV[i + 8], run = ARGV[3]}
+  if list then
+    for _, id in ipairs(redis.call('LRANGE', list, 1, -1)) do
+      if put(id, state, result) then result.source = 'coalesced' end
+    end
+    redis.call('DEL', list)
+  end
+  if state == 'succeeded' then redis.call('SET', ARGV[i + 3], ARGV[i + 5], 'PX', ARGV[2]) end
+  drop(lane, entry)
+end
+announce(ARGV[1])
+return #ended

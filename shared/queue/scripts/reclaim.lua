@@ -1,0 +1,30 @@
+-- Take over one entry whose worker did not renew its lease. The only way to claim, and one at a time: claiming many
+-- raises the counts of innocents. An entry delivered max_attempts times ends its jobs with worker_lost.
+-- KEYS lane  ARGV record_task consumer idle_ms max_attempts  → entry attempts fields | nil
+-- Safe twice: each call acts only on entries idle past the lease.
+allow_writes()
+if redis.call('EXISTS', KEYS[1]) == 0 then return nil end
+local claimed = nil
+for _, pending in ipairs(redis.call('XPENDING', KEYS[1], WORKERS, 'IDLE', ARGV[3], '-', '+', 10)) do
+  local entry, attempts = pending[1], pending[4]
+  local found = redis.call('XRANGE', KEYS[1], entry, entry)[1]
+  if not found then
+    redis.call('XACK', KEYS[1], WORKERS, entry)
+  elseif attempts >= tonumber(ARGV[4]) then
+    local fields = {}
+    for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
+    local list = wait_list(fields.waiting, entry)
+    if list then
+      local result = {error = 'the worker ended while computing this image, ' .. attempts .. ' times', code = 'worker_lost', attempts = attempts}
+      for _, id in ipairs(redis.call('LRANGE', list, 1, -1)) do put(id, 'failed', result) end
+      redis.call('DEL', list)
+    end
+    drop(KEYS[1], entry)
+  else
+    redis.call('XCLAIM', KEYS[1], WORKERS, ARGV[2], 0, entry)
+    claimed = {entry, attempts + 1, found[2]}
+    break
+  end
+end
+announce(ARGV[1])
+return claimed

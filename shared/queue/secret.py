@@ -1,0 +1,15 @@
+"""A secret all gateways share, made by the first of them."""
+
+import secrets
+
+from shared.queue.pipeline import Pipeline
+
+KEY = "secret:stream"
+SECRET_BYTES = 32
+
+
+async def shared_secret(redis: Pipeline) -> bytes:
+    """Return the secret that signs stream tokens. Safe to repeat: only the first write counts."""
+    await redis.call("SET", KEY, secrets.token_bytes(SECRET_BYTES), "NX")
+    secret: bytes = await redis.call("GET", KEY)
+    return secret

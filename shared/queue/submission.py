@@ -1,0 +1,147 @@
+"""One job on its way into the queue: the `submit` script's call and its answers."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from shared.domain.errors import IdempotencyMismatch, QueueFull
+from shared.domain.identifiers import ModelName, Owner, PredictionId
+from shared.domain.image import ImageFacts
+from shared.domain.route import Choice
+from shared.queue import bells, keys
+from shared.queue.lua import Script, sha
+from shared.settings import Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a client asked for. `batch` is empty outside bulk uploads; `lane` is interactive or a bulk lane's name."""
+
+    id: PredictionId
+    owner: Owner
+    choice: Choice
+    image: bytes
+    facts: ImageFacts
+    metadata: dict[str, Any]
+    base_url: str
+    lane: str = keys.INTERACTIVE
+    batch: str = ""
+    custom_id: str | None = None
+    cancel_after: timedelta | None = None
+    idempotency_key: str = ""
+    fingerprint: str = ""
+
+    def request(self) -> dict[str, Any]:
+        """Return what is kept with the job for good: everything but the image's bytes."""
+        facts = self.facts
+        return {
+            "model": self.choice.model,
+            "version": self.choice.version,
+            "version_key": self.choice.key,
+            "variant": self.choice.variant,
+            "image": {
+                "sha256": facts.sha256,
+                "format": facts.format,
+                "width": facts.width,
+                "height": facts.height,
+                "bytes": facts.bytes,
+                "filename": facts.filename,
+            },
+            "metadata": self.metadata,
+            "base_url": self.base_url,
+            "webhook": None,
+            "custom_id": self.custom_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A new job waits; `created` in microseconds."""
+
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A new job was answered from the cache at `created` microseconds."""
+
+    created: int
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The job was there before: sent again, or under the same idempotency key."""
+
+    id: PredictionId
+
+
+Answer = Queued | Hit | Known
+
+
+def submit_command(
+    submission: Submission, request: bytes, *, settings: Queue, memory_is_high: bool
+) -> tuple[bytes | str | int, ...]:
+    """Return the EVALSHA of one submission; `request` is its `request()` as JSON."""
+    choice, model, owner = submission.choice, submission.choice.model, submission.owner
+    digest, lane = submission.facts.sha256, submission.lane
+    cancel_after = submission.cancel_after
+    return (
+        "EVALSHA",
+        sha(Script.SUBMIT),
+        8,
+        f"job:{submission.id}",
+        keys.idempotency(owner, submission.idempotency_key) if submission.idempotency_key else "",
+        keys.cache(model, version=choice.key, digest=digest),
+        keys.waiting(model, lane=lane, version=choice.key, digest=digest),
+        keys.lane(model, lane),
+        keys.bell(model),
+        keys.inflight(owner),
+        "" if lane == keys.INTERACTIVE else keys.rotation(model),
+        submission.id,
+        owner,
+        submission.batch,
+        request,
+        submission.image,
+        choice.key,
+        0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
+        submission.fingerprint,
+        settings.max_lane_depth,
+        settings.max_waiters,
+        1 if memory_is_high else 0,
+        keys.predict_queue(model),
+        bells.predict_message(model),
+        bells.record_message(),
+    )
+
+
+def read_answer(reply: list[Any], submission: Submission) -> Answer:
+    """Return what the script said; raises QueueFull or IdempotencyMismatch where it refused."""
+    match reply:
+        case [b"queued" | b"follow", _, created]:
+            return Queued(int(created))
+        case [b"hit", _, created, output]:
+            return Hit(int(created), output)
+        case [b"again" | b"known", id]:
+            return Known(PredictionId(id.decode()))
+        case [b"mismatch", first]:
+            raise IdempotencyMismatch(key=submission.idempotency_key, first_id=first.decode())
+        case [b"full", _]:
+            raise queue_full(submission.choice.model)
+    raise AssertionError(f"the submit script said {reply!r}")
+
+
+def queue_full(model: ModelName) -> QueueFull:
+    """Return the refusal of a lane, or of Redis' memory, at its limit."""
+    # A full lane drains thousands a second; a few seconds spread the retries.
+    return QueueFull(model=model, retry_after=timedelta(seconds=5))
+
+
+def fingerprint(submission: Submission) -> str:
+    """Return what must be equal for a repeated idempotency key to mean the same request."""
+    return orjson.dumps(
+        [submission.facts.sha256, submission.choice.model, submission.metadata, submission.lane],
+        option=orjson.OPT_SORT_KEYS,
+    ).decode()

@@ -1,0 +1,192 @@
+"""One micro-batch, end to end: pull, decode, one forward pass, finish.
+
+A bad image fails alone: what can't be decoded never reaches the model, a batch that raises is halved until the
+culprit is by itself, and an image that ends its process is claimed by the next one and run with nothing beside it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypedDict
+
+import orjson
+
+from shared.domain.identifiers import ModelName, VersionKey
+from shared.domain.image import ImageSpec
+from shared.domain.prediction import ErrorCode, Status
+from shared.queue.lanes import Entry, Lanes, Result
+from shared.settings import Batching
+from worker.decode import Undecodable, decode
+from worker.leases import InHand, Turns
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[numpy.uint8]
+
+log = logging.getLogger(__name__)
+
+
+class ModelUnavailable(Exception):
+    """A version can't be loaded; says why."""
+
+
+class OutOfMemory(Exception):
+    """The device has no room for a batch of this size."""
+
+
+class Model(Protocol):
+    """A loaded version: `worker.model` on a device, or a test's."""
+
+    spec: "ImageSpec"
+
+    def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
+        """Return one output (JSON) an image; raises OutOfMemory, or anything else for an image it can't take."""
+
+
+class Models(Protocol):
+    """Where loaded versions come from."""
+
+    def loaded(self, key: VersionKey) -> Model:
+        """Return the version, loading it if need be; raises ModelUnavailable."""
+
+
+class BatchReport(TypedDict):
+    """What Flower shows of a predict task."""
+
+    model: str
+    batch_size: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a batch may take."""
+
+    batching: Batching
+    max_pixels: int
+
+
+class Predictor:
+    """Predicts micro-batches of one model; called from the worker's pool and from its tick."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelName,
+        worker: str,
+        lanes: Lanes,
+        models: Models,
+        limits: Limits,
+        turns: Turns,
+        in_hand: InHand,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._worker = worker
+        self._lanes = lanes
+        self._models = models
+        self._limits = limits
+        self._turns = turns
+        self._in_hand = in_hand
+        self._monotonic = monotonic
+        self._batch_limit = limits.batching.max_batch_size
+
+    def run_one(self, token: str) -> BatchReport:
+        """Answer a bell (or, with an empty token, a tick) with at most one batch.
+
+        Killed at any line: what was pulled stays pending under this consumer until its lease ends, then runs alone.
+        """
+        if not self._lanes.answer(token):
+            return self._report(0, 0.0)
+        suspect = self._lanes.reclaim()
+        if suspect is not None:
+            with self._in_hand.hold([suspect]):
+                # More may be waiting, and this one may end the process: call another worker first.
+                self._lanes.ring()
+                with self._turns.alone():
+                    return self._predict([suspect])
+        with self._turns.shared():
+            pull = self._lanes.pull(self._batch_limit)
+            entries = pull.entries
+            with self._in_hand.hold(entries):
+                if not pull.lanes_empty:
+                    self._lanes.ring()
+                elif entries and self._limits.batching.max_wait:
+                    entries += self._wait_for_more(room=self._batch_limit - len(entries))
+                return self._predict(entries)
+
+    def _wait_for_more(self, *, room: int) -> list[Entry]:
+        time.sleep(self._limits.batching.max_wait.total_seconds())
+        return self._lanes.pull(room).entries if room > 0 else []
+
+    def _predict(self, entries: Sequence[Entry]) -> BatchReport:
+        """Begin, compute and finish; entries nobody waits for any more are left out."""
+        wanted = self._lanes.begin(entries)
+        if not wanted:
+            return self._report(0, 0.0)
+        start = self._monotonic()
+        results = [result for batch in _by_version(wanted) for result in self._compute(batch)]
+        milliseconds = round((self._monotonic() - start) * 1000, 3)
+        run = {"batch_size": len(wanted), "predict_ms": milliseconds, "worker": self._worker}
+        self._lanes.finish(results, run=orjson.dumps(run))
+        log.debug("batch_predicted", extra={"model": self._model, "size": len(wanted), "ms": milliseconds})
+        return self._report(len(wanted), milliseconds)
+
+    def _compute(self, entries: Sequence[Entry]) -> list[Result]:
+        """Decode and predict entries of one version."""
+        try:
+            model = self._models.loaded(entries[0].version)
+        except ModelUnavailable as error:
+            return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
+        results: list[Result] = []
+        decoded: list[tuple[Entry, Pixels]] = []
+        for entry in entries:
+            try:
+                decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
+            except Undecodable as error:
+                results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
+        if decoded:
+            results += self._forward(model, decoded)
+        return results
+
+    def _forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
+        """Predict, halving what raises until the culprit is alone; running out of memory lowers the batch limit."""
+        try:
+            outputs = model.predict([image for _, image in decoded])
+            return [
+                Result(entry, Status.SUCCEEDED, output=output)
+                for (entry, _), output in zip(decoded, outputs, strict=True)
+            ]
+        except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the batch
+            half = len(decoded) // 2
+            if isinstance(error, OutOfMemory):
+                self._batch_limit = max(1, min(self._batch_limit, half))
+                log.warning("out_of_memory", extra={"model": self._model, "batch_limit": self._batch_limit})
+            if half == 0:
+                log.warning("image_failed", extra={"model": self._model, "error": repr(error)})
+                return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, _words(error))]
+            return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
+
+    def _report(self, size: int, milliseconds: float) -> BatchReport:
+        return BatchReport(model=self._model, batch_size=size, milliseconds=milliseconds)
+
+
+def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Group entries by the version they are bound to; nearly always one group."""
+    groups: dict[VersionKey, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.version, []).append(entry)
+    return list(groups.values())
+
+
+def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
+    return Result(entry, Status.FAILED, error=error, code=code)
+
+
+def _words(error: Exception) -> str:
+    """Return what went wrong in one line that Postgres will take, at most 500 characters."""
+    line = f"{type(error).__name__}: {error}".replace("\x00", "").splitlines()[0]
+    return line.encode(errors="replace").decode()[:500]

@@ -1,0 +1,65 @@
+"""The Celery app: wiring. `celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown
+
+from shared import settings
+from shared.observability import configure_logging
+from shared.queue import bells, keys
+from shared.queue.connection import broker_url
+from worker import runtime
+
+SWEEP_TASK = "worker.tasks.sweep"
+# Deadlines are met to within this, and lost bells made up for.
+SWEEP_PAUSE_SECONDS = 2.0
+
+
+def configuration() -> dict[str, Any]:
+    """Return Celery's settings; read when the app is first used, not at import."""
+    return {
+        "broker_url": broker_url(settings.read(settings.Redis)),
+        "broker_connection_retry_on_startup": True,
+        # A bell that another worker could answer must not lie in this one's hands.
+        "worker_prefetch_multiplier": 1,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "worker_hijack_root_logger": False,
+        "task_routes": {
+            bells.RECORD_TASK: {"queue": keys.RECORD_QUEUE},
+            SWEEP_TASK: {"queue": keys.UPKEEP_QUEUE},
+        },
+        "beat_schedule": {
+            "sweep": {
+                "task": SWEEP_TASK,
+                "schedule": SWEEP_PAUSE_SECONDS,
+                # Nobody needs yesterday's sweeps: without workers they would pile up.
+                "options": {"expires": SWEEP_PAUSE_SECONDS * 5},
+            },
+        },
+    }
+
+
+app = Celery("darkroom", include=["worker.tasks"])
+app.add_defaults(configuration)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_our_way(**_: Any) -> None:
+    configure_logging(settings.read(settings.Logging))
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _start(sender: Any, **_: Any) -> None:
+    """Load what the worker's queues need before it takes its first task."""
+    runtime.start(
+        queues=list(sender.app.amqp.queues.consume_from),
+        pool=sender.pool_cls.__module__.rpartition(".")[2],
+        slots=1 if sender.pool_cls.__module__.endswith("solo") else int(sender.concurrency),
+    )
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stop(**_: Any) -> None:
+    runtime.stop()

@@ -1,0 +1,160 @@
+"""What one worker process holds: made when Celery starts, from the queues it consumes."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import redis
+
+from shared import settings
+from shared.domain.identifiers import ModelName
+from shared.queue import keys
+from shared.queue.connection import connect
+from shared.queue.lanes import Lanes
+from shared.storage.engine import make_engine
+from worker.inference import Limits, Predictor
+from worker.leases import InHand, Turns
+from worker.recorder import Recorder
+from worker.ticking import Ticker
+from worker.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+PREDICT_PREFIX = keys.predict_queue(ModelName(""))
+STUCK_EXIT = 70
+
+
+@dataclass
+class Runtime:
+    """The parts of a worker; which of them exist follows from its queues."""
+
+    predictors: dict[ModelName, Predictor] = field(default_factory=dict)
+    recorders: list[Recorder] = field(default_factory=list)
+    upkeeps: list[Upkeep] = field(default_factory=list)
+    closers: list[Callable[[], None]] = field(default_factory=list)
+
+    def predictor(self, model: ModelName) -> Predictor:
+        """Return the predictor of a model this worker serves; KeyError where it consumes no such queue."""
+        return self.predictors[model]
+
+    @property
+    def recorder(self) -> Recorder:
+        """Return the recorder."""
+        return self.recorders[0]
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """Return the upkeep."""
+        return self.upkeeps[0]
+
+
+_current: list[Runtime] = []
+
+
+def current() -> Runtime:
+    """Return this process' runtime; IndexError outside a started worker."""
+    return _current[0]
+
+
+def start(*, queues: list[str], pool: str, slots: int) -> None:
+    """Make what these queues need; blocks until their models are loaded."""
+    if pool not in ("solo", "thread"):
+        raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
+    runtime = Runtime()
+    client = connect(settings.read(settings.Redis))
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    models = [ModelName(q.removeprefix(PREDICT_PREFIX)) for q in queues if q.startswith(PREDICT_PREFIX)]
+    if models:
+        _add_predictors(runtime, client, models=models, name=name, slots=slots)
+    if keys.RECORD_QUEUE in queues:
+        _add_recorder(runtime, client, name=name)
+    if keys.UPKEEP_QUEUE in queues:
+        _add_upkeep(runtime, client)
+    _current[:] = [runtime]
+
+
+def stop() -> None:
+    """Stop in reverse order of starting."""
+    for runtime in _current:
+        for close in reversed(runtime.closers):
+            close()
+    _current.clear()
+
+
+def _add_predictors(
+    runtime: Runtime, client: redis.Redis, *, models: list[ModelName], name: str, slots: int
+) -> None:
+    # Only predict workers pay for importing the registry's client and, behind it, torch.
+    from worker.registry import Follower  # noqa: PLC0415
+
+    predict, queue = settings.read(settings.Predict), settings.read(settings.Queue)
+    batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
+    turns, in_hand = Turns(slots), InHand()
+    all_lanes = []
+    for model in models:
+        follower = Follower(
+            model,
+            client=client,
+            registry=settings.read(settings.Registry),
+            predict=predict,
+            max_batch_size=batching.max_batch_size,
+        )
+        follower.start()
+        lanes = Lanes(client, model=model, consumer=name, settings=queue)
+        all_lanes.append(lanes)
+        runtime.closers += [follower.stop, lanes.leave]
+        runtime.predictors[model] = Predictor(
+            model=model,
+            worker=name,
+            lanes=lanes,
+            models=follower,
+            limits=Limits(batching, intake.max_image_pixels),
+            turns=turns,
+            in_hand=in_hand,
+        )
+    predictors = list(runtime.predictors.values())
+
+    def renew() -> None:
+        if in_hand.longest() > predict.timeout:
+            log.critical("batch_stuck", extra={"seconds": in_hand.longest().total_seconds()})
+            os._exit(STUCK_EXIT)
+        all_lanes[0].renew(in_hand.entries())
+        for lanes in all_lanes:
+            lanes.sign_of_life()
+
+    def look() -> None:
+        if not turns.busy:
+            for predictor in predictors:
+                while predictor.run_one("")["batch_size"]:
+                    pass
+
+    # A fifth of the lease: four renewals may fail before anybody takes an entry over.
+    renewing = Ticker(renew, pause=min(queue.lease / 5, timedelta(seconds=2)), name="renew")
+    looking = Ticker(look, pause=predict.tick, name="look")
+    renewing.start()
+    looking.start()
+    runtime.closers += [renewing.stop, looking.stop]
+
+
+def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
+    engine = make_engine(settings.read(settings.Database))
+    recorder = Recorder(
+        client,
+        engine,
+        settings.read(settings.Recording),
+        consumer=name,
+        recorded_ttl=settings.read(settings.Queue).recorded_ttl,
+    )
+    looking = Ticker(lambda: recorder.run_once(None), pause=timedelta(seconds=2), name="record")
+    looking.start()
+    runtime.recorders.append(recorder)
+    runtime.closers += [engine.dispose, looking.stop]
+
+
+def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
+    engine = make_engine(settings.read(settings.Database))
+    runtime.upkeeps.append(Upkeep(client, engine, settings=settings.read(settings.Queue)))
+    runtime.closers.append(engine.dispose)

@@ -1,0 +1,26 @@
+"""Celery shells, a line each: a task is a bell, what it means is elsewhere."""
+
+from typing import Any
+
+from shared.domain.identifiers import ModelName
+from shared.queue import bells
+from worker import runtime
+from worker.main import SWEEP_TASK, app
+
+
+@app.task(name=bells.PREDICT_TASK, bind=True)  # type: ignore[untyped-decorator]
+def predict(self: Any, model: str) -> dict[str, Any]:
+    """Predict one micro-batch; the task's id is the bell's token."""
+    return dict(runtime.current().predictor(ModelName(model)).run_one(self.request.id))
+
+
+@app.task(name=bells.RECORD_TASK, bind=True)  # type: ignore[untyped-decorator]
+def record(self: Any) -> dict[str, int]:
+    """Write finished predictions to Postgres in one commit."""
+    return {"rows": runtime.current().recorder.run_once(self.request.id)}
+
+
+@app.task(name=SWEEP_TASK)  # type: ignore[untyped-decorator]
+def sweep() -> dict[str, int]:
+    """Cancel what is past its deadline, forget what is past its time, ring for what waits."""
+    return runtime.current().upkeep.sweep()

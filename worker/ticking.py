@@ -1,0 +1,34 @@
+"""Something done every so often in a thread of its own."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+log = logging.getLogger(__name__)
+
+
+class Ticker:
+    """Calls `work` every `pause` until stopped; an error is logged and the next tick tries again."""
+
+    def __init__(self, work: Callable[[], object], *, pause: timedelta, name: str) -> None:
+        self._work = work
+        self._pause = pause.total_seconds()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a pause."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the tick in hand; it gets half a minute."""
+        self._stopped.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._pause):
+            try:
+                self._work()
+            except Exception as error:  # noqa: BLE001  whatever failed, the next tick must come
+                log.warning("tick_failed", extra={"tick": self._thread.name, "error": repr(error)})

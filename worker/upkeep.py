@@ -1,0 +1,110 @@
+"""The sweep: deadlines, what is past its time, and bells for what waits. Every part may run twice, and by two at once."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import redis
+from sqlalchemy import Engine
+
+from shared.domain.identifiers import ModelName, PredictionId
+from shared.queue import bells, keys
+from shared.queue.files import purge_expired
+from shared.queue.lua import Script, Scripts
+from shared.settings import Queue
+from shared.storage import history
+
+log = logging.getLogger(__name__)
+
+# A sweep comes every 2 s; what it leaves is the next one's.
+CHUNK = 1000
+CONSUMER_IDLE = timedelta(hours=1)
+WORKER_GONE = timedelta(minutes=1)
+
+
+class Upkeep:
+    """Keeps house in Redis."""
+
+    def __init__(self, client: redis.Redis, engine: Engine, *, settings: Queue) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+        self._engine = engine
+        self._settings = settings
+        self._record_task = bells.record_message()
+        self._seen_run = ""
+
+    def sweep(self) -> dict[str, int]:
+        """Do everything once; return how much of each there was."""
+        seconds, micros = self._client.time()
+        now = seconds * 1_000_000 + micros
+        return {
+            "canceled": self._cancel_late(now),
+            "forgotten": self._forget_recorded(),
+            "idempotency_keys": self._purge_idempotency(now),
+            "files": purge_expired(self._client, now, CHUNK),
+            "bells": self._ring(now),
+        }
+
+    def _cancel_late(self, now: int) -> int:
+        """Cancel jobs past their deadline that no pull has seen: they joined a wait list, or no worker is up."""
+        late = self._client.zrange(keys.DEADLINES, 0, now, byscore=True, offset=0, num=CHUNK)
+        said = [self._scripts.run(Script.CANCEL, (), self._record_task, id, "deadline", "") for id in late]
+        return said.count(b"canceled")
+
+    def _purge_idempotency(self, now: int) -> int:
+        old = now - self._settings.idempotency_ttl // timedelta(microseconds=1)
+        expired = self._client.zrange(keys.IDEMPOTENCY_KEYS, 0, old, byscore=True, offset=0, num=CHUNK)
+        if expired:
+            with self._client.pipeline(transaction=True) as both:
+                both.delete(*expired).zrem(keys.IDEMPOTENCY_KEYS, *expired).execute()
+        return len(expired)
+
+    def _forget_recorded(self) -> int:
+        """After a restart of Redis that lost its last writes: drop jobs that came back but have their row."""
+        run = str(self._client.info("server")["run_id"])
+        if run == self._seen_run:
+            return 0
+        forgotten = 0
+        for ids in self._unfinished():
+            with self._engine.connect() as connection:
+                recorded = history.recorded(connection, ids)
+            if recorded:
+                forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
+        self._seen_run = run
+        if forgotten:
+            log.warning("recorded_jobs_came_back", extra={"jobs": forgotten})
+        return forgotten
+
+    def _unfinished(self) -> Iterator[list[PredictionId]]:
+        for inflight in self._client.scan_iter(match=f"{keys.inflight_prefix()}*", count=CHUNK):
+            ids = [PredictionId(id.decode()) for id in self._client.zrange(inflight, 0, -1)]
+            for start in range(0, len(ids), CHUNK):
+                yield ids[start : start + CHUNK]
+
+    def _ring(self, now: int) -> int:
+        """Ring for every lane and for the finished stream where something waits; clear away who is gone."""
+        rung = 0
+        for name in self._client.smembers(keys.MODELS):
+            model = ModelName(name.decode())
+            gone = now - WORKER_GONE // timedelta(microseconds=1)
+            self._client.zremrangebyscore(keys.workers(model), 0, gone)
+            lanes = [keys.lane(model, keys.INTERACTIVE).encode(), *self._client.lrange(keys.rotation(model), 0, -1)]
+            for lane in lanes:
+                self._expel(lane.decode(), keys.WORKERS)
+            if any(self._client.xlen(lane) for lane in lanes):
+                message = bells.predict_message(model)
+                self._scripts.run(Script.RING, (keys.bell(model),), keys.predict_queue(model), message)
+                rung += 1
+        self._expel(keys.FINISHED, keys.RECORDERS)
+        if self._client.xlen(keys.FINISHED):
+            self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)
+            rung += 1
+        return rung
+
+    def _expel(self, stream: str, group: str) -> None:
+        idle = CONSUMER_IDLE // timedelta(milliseconds=1)
+        try:
+            self._scripts.run(Script.EXPEL, (stream,), group, idle)
+        except redis.exceptions.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise

@@ -6,6 +6,7 @@ and 10 µs there. Nothing is decoded; damage inside the pixels is the worker's t
 tests: what it says of an image's size is what these functions say.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ Size = tuple[int, int]
 
 # Real files have tens of each; crafted ones have millions and would keep the event loop busy for seconds.
 MAX_JPEG_SEGMENTS: Final = 2_000
+MAX_GIF_BLOCKS: Final = 400_000
 MAX_GIF_PREAMBLE: Final = 512 * 1024
 MAX_TIFF_STRIPS: Final = 200_000
 
@@ -46,6 +48,8 @@ def read_png(data: bytes) -> Size:
     return width, height
 
 
+_JPEG_FILL = 0xFF
+_NOT_FILL = re.compile(rb"[^\xff]")
 _JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
 # Every start-of-frame marker; C4, C8 and CC are tables and extensions.
@@ -58,9 +62,10 @@ def read_jpeg(data: bytes) -> Size:
     position, size = 2, None
     for _ in range(MAX_JPEG_SEGMENTS):
         position = data.find(b"\xff", position) + 1
-        while position and data[position] == 0xFF:  # noqa: PLR2004  fill bytes
-            position += 1
         marker = data[position] if position else _JPEG_END
+        if marker == _JPEG_FILL:
+            found = _NOT_FILL.search(data, position)
+            position, marker = (found.start(), data[found.start()]) if found else (0, _JPEG_END)
         if marker == _JPEG_END:
             raise NotWhole("it ends before its first scan")
         if marker in _JPEG_STANDALONE or marker == 0:
@@ -109,9 +114,12 @@ def _gif_table(flags: int) -> int:
 
 def _gif_blocks(data: bytes, position: int) -> int:
     """Return where a chain of data blocks ends."""
-    while length := data[position]:
+    for _ in range(MAX_GIF_BLOCKS):
+        length = data[position]
         position += length + 1
-    return position + 1
+        if not length:
+            return position
+    raise NotWhole("it has too many blocks")
 
 
 def read_webp(data: bytes) -> Size:
@@ -174,7 +182,8 @@ def read_tiff(data: bytes) -> Size:
         raise NotWhole("its first directory has no width and height") from None
     for offsets, lengths in _TIFF_PLACES:
         if places := tags.get(offsets):
-            ends = map(int.__add__, places, tags.get(lengths, (1,) * len(places)))
+            # Lengths are sometimes left out; each strip then has a byte at least.
+            ends = map(int.__add__, places, tags.get(lengths) or (1,) * len(places))
             if max(ends) > len(data):
                 raise NotWhole("image data lies beyond its end")
             return size

@@ -21,12 +21,19 @@ _OTHERS = (
     (b"<svg", "an SVG drawing"),
     (b"\x00\x00\x01\x00", "a Windows icon"),
 )
-_ISO_BRANDS = {b"avif": "an AVIF image", b"heic": "a HEIC image", b"heix": "a HEIC image", b"mif1": "a HEIF image"}
+_ISO_BRANDS = {
+    b"avif": "an AVIF image",
+    b"heic": "a HEIC image",
+    b"heix": "a HEIC image",
+    b"mif1": "a HEIF image",
+}
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def check(data: bytes, *, filename: str | None, content_type: str | None, limits: Intake) -> ImageFacts:
+def check(
+    data: bytes, *, filename: str | None, content_type: str | None, limits: Intake
+) -> ImageFacts:
     """Return what is known of an image without decoding it; the content decides, not the declared type.
 
     Raises ImageTooLarge (bytes or pixels), UnsupportedImage (no image of a kind we read) or UndecodableImage (an

@@ -8,9 +8,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.gateway import Gateway
+from api.lookup import from_row
 from shared.domain.errors import StorageUnavailable
-from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
 from shared.domain.job import Job
+from shared.domain.prediction import Status
 from shared.queue import keys
 from shared.queue.jobs import parse, read_command
 from shared.storage import history
@@ -26,7 +28,7 @@ class Filter:
 
     before: PredictionId | None = None
     model: str | None = None
-    status: str | None = None
+    status: Status | None = None
     batch_id: str | None = None
 
     def admits(self, job: Job) -> bool:
@@ -74,14 +76,15 @@ async def _read(gate: Gateway, id: PredictionId) -> Job | None:
 def _recorded(gate: Gateway, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
     try:
         with gate.engine.connect() as connection:
-            return history.page(
+            rows = history.page(
                 connection,
                 owner,
                 before=wanted.before,
                 limit=limit,
-                model=wanted.model,
+                model=ModelName(wanted.model) if wanted.model else None,
                 status=wanted.status,
-                batch_id=wanted.batch_id,
+                batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
             )
+            return [from_row(row) for row in rows]
     except (DBAPIError, PoolTimeout):
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None

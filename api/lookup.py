@@ -1,7 +1,7 @@
 """Find a prediction: Redis first, then Postgres."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -10,8 +10,11 @@ from api.gateway import Gateway
 from shared.domain.errors import StorageUnavailable, UnknownPrediction
 from shared.domain.identifiers import Owner, PredictionId, is_uuid
 from shared.domain.job import Job
+from shared.domain.prediction import Source, Status
 from shared.queue.jobs import parse, read_command
 from shared.storage import history
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 async def find(gate: Gateway, id: str, *, owner: Owner) -> Job:
@@ -34,10 +37,43 @@ async def refresh(gate: Gateway, job: Job) -> Job:
     return await find(gate, job.id, owner=job.owner)
 
 
+def from_row(row: history.Prediction) -> Job:
+    """Return the job behind a recorded prediction."""
+    return Job(
+        id=row.id,
+        owner=row.owner,
+        batch=row.batch_id or "",
+        status=Status(row.status),
+        request={
+            "model": row.model,
+            "version": row.version,
+            "variant": row.variant,
+            "image": {"sha256": row.image_sha256, **row.image},
+            "metadata": row.metadata,
+        },
+        created=_microseconds(row.created_at),
+        started=_microseconds(row.started_at) if row.started_at else None,
+        completed=_microseconds(row.completed_at),
+        source=Source(row.source),
+        output=row.output,
+        error=row.error,
+        code=row.error_code,
+        attempts=row.attempts,
+        batch_size=row.batch_size,
+        predict_ms=row.predict_ms,
+        worker=row.worker,
+    )
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
 def _from_history(gate: Gateway, id: PredictionId, owner: Owner) -> Job | None:
     try:
         with gate.engine.connect() as connection:
-            return history.fetch(connection, id, owner)
+            row = history.fetch(connection, id, owner)
+            return None if row is None else from_row(row)
     except (DBAPIError, PoolTimeout):
         # Missing in Redis and no Postgres: 404 would be a guess.
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None

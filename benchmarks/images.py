@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 Pixels = NDArray[np.uint8]
 
-# 32x32 RGB with this much noise makes a PNG of about 1.5 KB, the size the design's figures were taken with.
+# 32x32 RGB with this much grey noise makes a PNG of about 1.5 KB, the size the design's figures were taken with.
 _DIGIT_NOISE = 3
 _PHOTO_SIZE = (640, 427)
 _PHOTO_QUALITY = 85
@@ -23,7 +23,7 @@ def digits(count: int, *, seed: int = 0) -> list[bytes]:
     images = []
     for number in range(count):
         digit = enlarged[number % len(enlarged)]
-        noise = random.integers(-_DIGIT_NOISE, _DIGIT_NOISE + 1, digit.shape, dtype=np.int16)
+        noise = random.integers(-_DIGIT_NOISE, _DIGIT_NOISE + 1, (32, 32, 1), dtype=np.int16)
         images.append(_encode(np.clip(digit + noise, 0, 255).astype(np.uint8), "PNG"))
     return images
 
@@ -48,7 +48,7 @@ def _clouds(random: np.random.Generator) -> Pixels:
         cells = (min(width, 2**octave * 3), min(height, 2**octave * 2))
         noise = random.integers(0, 256, (cells[1], cells[0], 3), dtype=np.uint8)
         layer = Image.fromarray(noise).resize(_PHOTO_SIZE, Image.Resampling.BICUBIC)
-        canvas += (np.asarray(layer, dtype=np.float32) - 128.0) * 0.62**octave * 1.1
+        canvas += (np.asarray(layer, dtype=np.float32) - 128.0) * 0.65**octave * 1.1
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 

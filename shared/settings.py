@@ -143,9 +143,13 @@ class Local(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True)
 
     home: Path = Path(".darkroom")
-    url: str = "http://127.0.0.1:8000"
-    """The gateway that `submit` and `demo` talk to."""
+    url: str = ""
+    """The gateway that `submit` and `demo` talk to; empty: the one that runs on `home`."""
     api_key: str = ""
+    local_appendfsync: Literal["always", "everysec"] = "always"
+    """When the embedded Redis forces a job to disk: before its 202, or once a second."""
+    local_start_timeout: timedelta = timedelta(minutes=5)
+    """How long `up` waits until everything is ready, the demo model's training included."""
 
 
 S = TypeVar("S", bound=BaseSettings)

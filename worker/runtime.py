@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,9 +12,10 @@ import redis
 
 from shared import settings
 from shared.domain.identifiers import ModelName
-from shared.queue import keys
+from shared.queue import bells, keys
 from shared.queue.connection import connect
 from shared.queue.lanes import Lanes
+from shared.queue.lua import Script, Scripts
 from shared.storage.engine import make_engine
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
@@ -32,9 +34,10 @@ class Runtime:
     """The parts of a worker; which of them exist follows from its queues."""
 
     predictors: dict[ModelName, Predictor] = field(default_factory=dict)
-    recorders: list[Recorder] = field(default_factory=list)
+    make_recorder: Callable[[], Recorder] | None = None
     upkeeps: list[Upkeep] = field(default_factory=list)
     closers: list[Callable[[], None]] = field(default_factory=list)
+    _local: threading.local = field(default_factory=threading.local)
 
     def predictor(self, model: ModelName) -> Predictor:
         """Return the predictor of a model this worker serves; KeyError where it consumes no such queue."""
@@ -42,8 +45,13 @@ class Runtime:
 
     @property
     def recorder(self) -> Recorder:
-        """Return the recorder."""
-        return self.recorders[0]
+        """Return this thread's recorder; RuntimeError where the worker does not consume the record queue."""
+        if self.make_recorder is None:
+            raise RuntimeError("this worker has no recorder; start it with -Q record")
+        if not hasattr(self._local, "recorder"):
+            self._local.recorder = self.make_recorder()
+        found: Recorder = self._local.recorder
+        return found
 
     @property
     def upkeep(self) -> Upkeep:
@@ -141,16 +149,22 @@ def _add_predictors(
 
 def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
     engine = make_engine(settings.read(settings.Database))
-    recorder = Recorder(
-        client,
-        engine,
-        settings.read(settings.Recording),
-        consumer=name,
-        recorded_ttl=settings.read(settings.Queue).recorded_ttl,
-    )
-    looking = Ticker(lambda: recorder.run_once(None), pause=timedelta(seconds=2), name="record")
+    recording, scripts = settings.read(settings.Recording), Scripts(client)
+    message = bells.record_message()
+
+    def make_recorder() -> Recorder:
+        return Recorder(
+            client,
+            engine,
+            recording,
+            consumer=f"{name}-{threading.get_ident()}",
+            recorded_ttl=settings.read(settings.Queue).recorded_ttl,
+            ring_again=lambda: scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, message),
+        )
+
+    runtime.make_recorder = make_recorder
+    looking = Ticker(lambda: runtime.recorder.run_once(), pause=timedelta(seconds=2), name="record")
     looking.start()
-    runtime.recorders.append(recorder)
     runtime.closers += [engine.dispose, looking.stop]
 
 

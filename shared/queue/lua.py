@@ -38,6 +38,7 @@ class Script(StrEnum):
     ANSWER = "answer"
     RING = "ring"
     ROTATE = "rotate"
+    SETTLE = "settle"
     FORGET = "forget"
     EXPEL = "expel"
 

@@ -1,0 +1,133 @@
+"""What people get to see of a model: the objects of the HTTP contract, made from its route."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.domain.identifiers import VersionNumber
+from shared.domain.route import CHALLENGER, CHAMPION, Route, Version
+
+COG_VERSION: Final = "darkroom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How busy a model is: live predict workers, computations in its interactive lane, predictions on record."""
+
+    workers: int
+    lane_depth: int
+    run_count: int
+
+
+def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str, Any]:
+    """Return a model as people, the console and Replicate's clients read it."""
+    latest = latest_version(route)
+    return {
+        "url": f"{base}/v1/models/{owner}/{route.model}",
+        "owner": owner,
+        "name": route.model,
+        "description": route.description,
+        "visibility": "private",
+        "run_count": load.run_count,
+        "latest_version": version_object(route, latest) if latest else None,
+        "aliases": dict(sorted(route.aliases.items())),
+        "traffic": traffic(route),
+        "versions": [_served(route, version) for version in newest_first(route)],
+        "failed_versions": [
+            {"version": number, "error": error} for number, error in sorted(route.failed.items())
+        ],
+        "device": route.device,
+        "max_batch_size": route.max_batch_size,
+        "workers": load.workers,
+        "lane_depth": load.lane_depth,
+    }
+
+
+def version_object(route: Route, version: Version) -> dict[str, Any]:
+    """Return a version as Replicate's clients read it."""
+    return {
+        "id": version.number,
+        "created_at": version.created_at,
+        "cog_version": COG_VERSION,
+        "openapi_schema": interface(route, version),
+    }
+
+
+def latest_version(route: Route) -> Version | None:
+    """Return the champion, or else the newest version that serves."""
+    champion = route.versions.get(route.aliases.get(CHAMPION, VersionNumber("")))
+    return champion or next(iter(newest_first(route)), None)
+
+
+def newest_first(route: Route) -> list[Version]:
+    """Return the versions that serve by falling number."""
+    return sorted(
+        route.versions.values(),
+        key=lambda version: (len(version.number), version.number),
+        reverse=True,
+    )
+
+
+def traffic(route: Route) -> dict[str, int]:
+    """Return the percent of requests that each alias gets where none is asked for."""
+    if CHAMPION not in route.aliases:
+        return {}
+    if CHALLENGER not in route.aliases:
+        return {CHAMPION: 100}
+    return {CHAMPION: 100 - route.challenger_percent, CHALLENGER: route.challenger_percent}
+
+
+def _served(route: Route, version: Version) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "aliases": sorted(
+            name for name, number in route.aliases.items() if number == version.number
+        ),
+        "created_at": version.created_at,
+        "classes": list(version.labels),
+        "num_classes": len(version.labels),
+        "input": version.image,
+        "parameters": version.parameters,
+        "metrics": version.metrics,
+    }
+
+
+def interface(route: Route, version: Version) -> dict[str, Any]:
+    """Return a version's own OpenAPI document: Replicate's clients look for `Input` and `Output` in it."""
+    image = {
+        "type": "string",
+        "format": "uri",
+        "title": "Image",
+        "description": "A data: URL, or the URL of an uploaded file",
+        "x-order": 0,
+    }
+    label: dict[str, Any] = {"type": "string"}
+    if version.labels:
+        label["enum"] = list(version.labels)
+    number = {"type": "number", "minimum": 0, "maximum": 1}
+    output = {
+        "predicted_class": label,
+        "predicted_index": {"type": "integer", "minimum": 0},
+        "confidence": number,
+        "probabilities": {"type": "object", "additionalProperties": number},
+    }
+    return {
+        "openapi": "3.0.2",
+        "info": {"title": route.model, "version": version.number},
+        "paths": {},
+        "components": {
+            "schemas": {
+                "Input": {
+                    "type": "object",
+                    "title": "Input",
+                    "required": ["image"],
+                    "properties": {"image": image},
+                },
+                "Output": {
+                    "type": "object",
+                    "title": "Output",
+                    "required": list(output),
+                    "properties": output,
+                },
+            }
+        },
+    }

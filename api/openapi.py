@@ -1,0 +1,232 @@
+"""What routes share to make the OpenAPI document complete: problems, the bodies of uploads, the schemas."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import problems, schemas
+from api.problems import Kind
+
+Json = dict[str, Any]
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    schemas.Prediction,
+    schemas.PredictionList,
+    schemas.File,
+    schemas.FileList,
+    schemas.Model,
+    schemas.ModelList,
+    schemas.Version,
+    schemas.VersionList,
+    schemas.Alive,
+    schemas.Readiness,
+    schemas.Problem,
+    schemas.JsonSubmission,
+)
+_METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
+
+
+def reference(model: type[BaseModel]) -> Json:
+    """Return a reference to a schema in the document's components."""
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+def responses(
+    success: dict[int, type[BaseModel] | None], *kinds: Kind, headers: Json | None = None
+) -> dict[int | str, Json]:
+    """Return a route's `responses`: its successes by status (None: no body) and the problems it may answer with.
+
+    `headers` are those of the successes.
+    """
+    found: dict[int | str, Json] = {}
+    for status, model in success.items():
+        found[status] = {"description": (model.__doc__ if model else None) or "Done."}
+        if model:
+            found[status]["content"] = {"application/json": {"schema": reference(model)}}
+        if headers:
+            found[status]["headers"] = headers
+    return found | problem_responses(*kinds)
+
+
+def problem_responses(*kinds: Kind) -> dict[int | str, Json]:
+    """Return the problems a route may answer with, an example each; kinds of one status share a response."""
+    found: dict[int | str, Json] = {}
+    for kind in (*kinds, problems.INTERNAL_ERROR):
+        response = found.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    problems.MEDIA_TYPE: {"schema": reference(schemas.Problem), "examples": {}}
+                },
+            },
+        )
+        response["content"][problems.MEDIA_TYPE]["examples"][kind.slug] = _example(kind)
+        if response["description"] != kind.title and kind.title not in response["description"]:
+            response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+        if kind.status == problems.QUEUE_FULL.status:
+            response["headers"] = {
+                "Retry-After": {"schema": {"type": "integer"}, "description": "Whole seconds"}
+            }
+    return found
+
+
+def _example(kind: Kind) -> Json:
+    value: Json = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.meaning,
+        "instance": "/v1/…",
+    }
+    if kind is problems.INVALID_PARAMETER:
+        value["errors"] = [{"detail": "metadata must be a JSON object", "pointer": "/metadata"}]
+    return {"summary": kind.title, "value": value}
+
+
+def parameter(name: str, description: str, *, place: str = "header", **schema: Any) -> Json:
+    """Return an optional parameter that the route reads from the request itself."""
+    return {
+        "name": name,
+        "in": place,
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+SUBMISSION_HEADERS: Final = [
+    parameter(
+        "Prefer",
+        "`wait` (60 s) or `wait=N`, 1 to 60: answer when the prediction has ended, or N seconds are over",
+        examples=["wait=10"],
+    ),
+    parameter(
+        "Cancel-After",
+        "Not started by then, it is canceled: `30`, `30s`, `5m`, `1h30m45s` from creation",
+        examples=["5m"],
+    ),
+    parameter(
+        "Idempotency-Key",
+        "At most 255 characters, kept 24 h: the same request again answers with the first one's prediction",
+        maxLength=255,
+        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    ),
+]
+_QUERY: Final = [
+    parameter("model", "For a body that is the image itself", place="query", examples=["digits"]),
+    parameter("version", "Likewise", place="query"),
+    parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
+    parameter("metadata", "Likewise: a JSON object of at most 4 KB", place="query"),
+]
+_BINARY: Final = {"type": "string", "format": "binary"}
+
+
+def submission() -> Json:
+    """Return `openapi_extra` of the operations that take an image: three bodies, the same parameters."""
+    fields = models_json_schema([(schemas.Submission, "validation")], ref_template=_REFERENCE)[1]
+    form: Json = {
+        name: {key: value for key, value in member.items() if key != "anyOf"} | {"type": "string"}
+        for name, member in fields["$defs"]["Submission"]["properties"].items()
+    }
+    form["metadata"] |= {
+        "description": "A JSON object of at most 4 KB",
+        "examples": ['{"patient": 17}'],
+    }
+    form["image"] = {**_BINARY, "description": "The image; after the other fields"}
+    content = {
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": form, "required": ["image"]},
+            "encoding": {"image": {"contentType": "image/*"}},
+        },
+        "image/*": {"schema": _BINARY},
+        "application/octet-stream": {"schema": _BINARY},
+        "application/json": {
+            "schema": reference(schemas.JsonSubmission),
+            "examples": {
+                "data URL": {
+                    "value": {
+                        "model": "digits",
+                        "input": {"image": "data:image/png;base64,iVBORw0KGgo…"},
+                    }
+                },
+                "uploaded file": {
+                    "value": {
+                        "model": "digits",
+                        "input": {
+                            "image": "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
+                        },
+                    }
+                },
+            },
+        },
+    }
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": [*SUBMISSION_HEADERS, *_QUERY],
+    }
+
+
+def file_upload() -> Json:
+    """Return `openapi_extra` of the operation that takes a file."""
+    schema = {
+        "type": "object",
+        "required": ["content"],
+        "properties": {
+            "content": {**_BINARY, "description": "The file"},
+            "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
+        },
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Give an app its document: made at the first look, with every schema that routes refer to."""
+
+    def document() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _document(app: FastAPI) -> Json:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description or None,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        servers=app.servers,
+    )
+    _, ours = models_json_schema(
+        [(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE
+    )
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components |= deepcopy(ours["$defs"])
+    # FastAPI adds its own 422 to every operation with a parameter; ours says what really comes.
+    for operation in _operations(document):
+        refused = operation["responses"].get("422", {})
+        if "HTTPValidationError" in str(refused):
+            operation["responses"] |= problem_responses(problems.INVALID_PARAMETER)
+            operation["responses"]["422"] = operation["responses"].pop(422)
+            operation["responses"]["500"] = operation["responses"].pop(500)
+    components.pop("HTTPValidationError", None)
+    components.pop("ValidationError", None)
+    return document
+
+
+def _operations(document: Json) -> Iterable[Json]:
+    """Return every operation of the document."""
+    for path in document["paths"].values():
+        yield from (operation for method, operation in path.items() if method in _METHODS)

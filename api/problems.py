@@ -1,0 +1,309 @@
+"""ONE table: what each error is over HTTP. Every answer that is no success is `application/problem+json` (RFC 9457)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from shared.domain.errors import (
+    BadRequest,
+    DarkroomError,
+    IdempotencyMismatch,
+    ImageTooLarge,
+    InvalidParameter,
+    QueueFull,
+    StorageUnavailable,
+    SubmitUncertain,
+    Unauthorized,
+    UndecodableImage,
+    UnknownFile,
+    UnknownModel,
+    UnknownPrediction,
+    UnsupportedImage,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+CLIENT_LEFT: Final = 499
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of problem: its status, the last part of its `type` URI, and words for people."""
+
+    status: int
+    slug: str
+    title: str
+    meaning: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+BAD_REQUEST: Final = Kind(
+    status=400,
+    slug="bad-request",
+    title="The request makes no sense",
+    meaning="The body is empty, is not what its Content-Type says, or contradicts itself or the query.",
+)
+UNAUTHORIZED: Final = Kind(
+    status=401,
+    slug="unauthorized",
+    title="A key is needed",
+    meaning="Send a valid API key as `Authorization: Bearer dk_…`, or a stream's own unexpired token.",
+    headers={"WWW-Authenticate": "Bearer"},
+)
+UNKNOWN_PREDICTION: Final = Kind(
+    status=404,
+    slug="unknown-prediction",
+    title="No such prediction",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
+UNKNOWN_FILE: Final = Kind(
+    status=404,
+    slug="unknown-file",
+    title="No such file",
+    meaning="The id is malformed, was never given, belongs to somebody else, or the file's time is over.",
+)
+UNKNOWN_MODEL: Final = Kind(
+    status=404,
+    slug="unknown-model",
+    title="No such model",
+    meaning="No worker serves this model, alias or version; `served` lists what would be understood.",
+)
+IMAGE_TOO_LARGE: Final = Kind(
+    status=413,
+    slug="image-too-large",
+    title="The image is too large",
+    meaning="`size` is over `limit`, both in `unit`: bytes, or pixels as the image's header says.",
+)
+UNSUPPORTED_IMAGE: Final = Kind(
+    status=415,
+    slug="unsupported-image",
+    title="Not an image we read",
+    meaning="The content, not its name or declared type, is no image of the kinds in `supported`.",
+)
+UNDECODABLE_IMAGE: Final = Kind(
+    status=422,
+    slug="undecodable-image",
+    title="The image is broken",
+    meaning="The content begins like an image of the kind in `format` but is not whole.",
+)
+INVALID_PARAMETER: Final = Kind(
+    status=422,
+    slug="invalid-parameter",
+    title="A parameter can't be used",
+    meaning="Each of `errors` says what is wrong and where: a JSON pointer into the body or the query, "
+    "or a header's name.",
+)
+IDEMPOTENCY_MISMATCH: Final = Kind(
+    status=422,
+    slug="idempotency-mismatch",
+    title="The idempotency key belongs to another request",
+    meaning="The key was used before with another image, model or parameters; `first_id` was made then.",
+)
+QUEUE_FULL: Final = Kind(
+    status=503,
+    slug="queue-full",
+    title="The queue is full",
+    meaning="Nothing was enqueued. Try again after the seconds in Retry-After.",
+)
+STORAGE_UNAVAILABLE: Final = Kind(
+    status=503,
+    slug="storage-unavailable",
+    title="A store does not answer",
+    meaning="Redis or Postgres can't be reached. Where a submission's answer was lost, `id` says which "
+    "prediction may exist; sending it again with an Idempotency-Key never makes two.",
+)
+NOT_FOUND: Final = Kind(
+    status=404,
+    slug="not-found",
+    title="Nothing is here",
+    meaning="No page or operation has this path.",
+)
+METHOD_NOT_ALLOWED: Final = Kind(
+    status=405,
+    slug="method-not-allowed",
+    title="Not with this method",
+    meaning="The path exists; Allow lists the methods it takes.",
+)
+INTERNAL_ERROR: Final = Kind(
+    status=500,
+    slug="internal-error",
+    title="Something broke",
+    meaning="A fault of the gateway's own. Its log has the details.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a class of errors is over HTTP."""
+
+    kind: Kind
+    detail: Callable[[Any], str]
+
+
+TABLE: Final[dict[type[DarkroomError], Row]] = {
+    BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
+    InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
+    Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
+    UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
+    UnknownFile: Row(
+        UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"
+    ),
+    UnknownModel: Row(UNKNOWN_MODEL, lambda e: _unknown_model(e)),
+    ImageTooLarge: Row(
+        IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"
+    ),
+    UnsupportedImage: Row(
+        UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
+    ),
+    UndecodableImage: Row(
+        UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"
+    ),
+    IdempotencyMismatch: Row(
+        IDEMPOTENCY_MISMATCH,
+        lambda e: f"this key was used for another request, which made {e.first_id}",
+    ),
+    QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
+    SubmitUncertain: Row(
+        STORAGE_UNAVAILABLE,
+        lambda e: f"the queue gave no answer in time; {e.id} may have been accepted",
+    ),
+    StorageUnavailable: Row(STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
+}
+KINDS: Final = {
+    kind.slug: kind
+    for kind in (
+        *(row.kind for row in TABLE.values()),
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        INTERNAL_ERROR,
+    )
+}
+# What has a place of its own in the answer and is no extra member.
+_PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key"})
+
+
+def _unknown_model(error: UnknownModel) -> str:
+    if not error.served:
+        return "no model is served yet"
+    names = ", ".join(error.served[:10])
+    if not error.reference:
+        return f"say which model you mean: {names}"
+    return f"no model {error.reference[:80]!r} is served; there is {names}"
+
+
+def answer(
+    kind: Kind,
+    detail: str,
+    request: Request,
+    *,
+    facts: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return a problem as a response."""
+    body = {
+        **(facts or {}),
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": request.scope["path"].encode("utf-8", "replace").decode(),
+    }
+    return Response(
+        orjson.dumps(body),
+        status_code=kind.status,
+        headers={**kind.headers, **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def on_darkroom_error(request: Request, error: Exception) -> Response:
+    """Answer with the error's row; its facts become members."""
+    assert isinstance(error, DarkroomError)  # noqa: S101  what it is installed for
+    row = TABLE[type(error)]
+    given = {f.name: getattr(error, f.name) for f in fields(error)}  # type: ignore[arg-type]
+    facts = {name: value for name, value in given.items() if name not in _PLACED}
+    detail = row.detail(error)
+    if "pointer" in given:
+        facts["errors"] = [{"detail": detail, "pointer": given["pointer"]}]
+    headers = {}
+    if "retry_after" in given:
+        headers["Retry-After"] = str(max(1, math.ceil(given["retry_after"].total_seconds())))
+    return answer(row.kind, detail, request, facts=facts, headers=headers)
+
+
+async def on_invalid_request(request: Request, error: Exception) -> Response:
+    """Answer for parameters that FastAPI refused, by the same kind as our own refusals."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  what it is installed for
+    errors = [
+        # A location begins with where it is: path, query, header or body.
+        {"detail": found["msg"], "pointer": "".join(f"/{part}" for part in found["loc"][1:])}
+        for found in error.errors()
+    ]
+    detail = "; ".join(f"{found['pointer'].lstrip('/')}: {found['detail']}" for found in errors)
+    return answer(INVALID_PARAMETER, detail, request, facts={"errors": errors})
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer for what the framework refuses: unknown paths, methods, bodies over its own limit."""
+    assert isinstance(error, HTTPException)  # noqa: S101  what it is installed for
+    kind = _of_framework(error.status_code)
+    headers = dict(error.headers or {})
+    detail = error.detail if isinstance(error.detail, str) else kind.title
+    if kind is NOT_FOUND:
+        detail = f"there is nothing at {request.scope['path'][:200]}"
+    elif kind is METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not allowed here; allowed: {headers.get('Allow', 'nothing')}"
+    return answer(kind, detail, request, headers=headers)
+
+
+def _of_framework(status: int) -> Kind:
+    """Return the kind for a bare status."""
+    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED):
+        if kind.status == status:
+            return kind
+    phrase = HTTPStatus(status).phrase
+    return Kind(status=status, slug=phrase.lower().replace(" ", "-"), title=phrase, meaning=phrase)
+
+
+async def on_unexpected(request: Request, _: Exception) -> Response:
+    """Answer for a fault of ours; the server, which gets the exception too, logs it once with its traceback."""
+    return answer(INTERNAL_ERROR, "the gateway failed on this request", request)
+
+
+async def on_disconnect(_: Request, __: Exception) -> Response:
+    """Say nothing: nobody listens any more."""
+    return Response(status_code=CLIENT_LEFT)
+
+
+router = APIRouter(tags=["problems"])
+
+
+@router.get("/problems/{slug}", summary="What a problem's type means", include_in_schema=False)
+async def explain(slug: str) -> dict[str, Any]:
+    """Resolve a problem's `type`."""
+    kind = KINDS.get(slug)
+    if kind is None:
+        raise HTTPException(404)
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "meaning": kind.meaning,
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app a problem, and its `type` URIs resolve."""
+    app.add_exception_handler(DarkroomError, on_darkroom_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(Exception, on_unexpected)
+    app.include_router(router)

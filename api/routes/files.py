@@ -1,0 +1,141 @@
+"""Files: upload an image once, name it in submissions by its URL."""
+
+import hashlib
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api import openapi, problems, schemas
+from api.answers import JSONResponse, moment
+from api.auth import caller
+from api.gateway import base_url, gateway
+from api.imagefiles import MEDIA_TYPES, identify
+from api.uploads import FileUpload, read_file
+from shared.domain.errors import InvalidParameter
+from shared.domain.identifiers import Digest, Owner, is_uuid
+from shared.queue import files
+from shared.queue.files import StoredFile, new_file_id
+
+router = APIRouter(prefix="/v1", tags=["files"])
+
+UNKNOWN_TYPE: Final = "application/octet-stream"
+# Names that clients make up where they have none.
+_NO_NAMES: Final = frozenset({"upload", "blob", "file", "unnamed"})
+_LONGEST_TYPE: Final = 100
+
+
+@router.post(
+    "/files",
+    status_code=201,
+    summary="Upload a file",
+    responses=openapi.responses(
+        {201: schemas.File},
+        problems.BAD_REQUEST,
+        problems.IMAGE_TOO_LARGE,
+        problems.UNSUPPORTED_IMAGE,
+        problems.INVALID_PARAMETER,
+        problems.STORAGE_UNAVAILABLE,
+    ),
+    openapi_extra=openapi.file_upload(),
+)
+async def create(request: Request) -> Response:
+    """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
+    gate = gateway(request)
+    upload = await read_file(request, limits=gate.intake)
+    file = stored_file(upload, owner=caller(request), now=files.now_us(), ttl=gate.intake.file_ttl)
+    await files.keep(gate.redis, file)
+    answer = file_object(file, base=base_url(request))
+    return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"]})
+
+
+@router.get(
+    "/files",
+    summary="List files",
+    responses=openapi.responses(
+        {200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
+    ),
+)
+async def index(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
+) -> Response:
+    """Return the caller's files, newest first."""
+    if cursor is not None and not is_uuid(cursor):
+        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    gate, base = gateway(request), base_url(request)
+    # One more than asked for tells whether there is a next page.
+    found = await files.list_facts(gate.redis, caller(request), before=cursor, limit=limit + 1)
+    shown = found[:limit]
+    following = None
+    if len(found) > limit:
+        following = f"{base}/v1/files?{urlencode({'cursor': shown[-1].id, 'limit': limit})}"
+    results = [file_object(file, base=base) for file in shown]
+    return JSONResponse({"results": results, "next": following, "previous": None})
+
+
+@router.get(
+    "/files/{id}",
+    summary="Look at a file",
+    responses=openapi.responses(
+        {200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE
+    ),
+)
+async def show(request: Request, id: str) -> Response:
+    """Return what is known of a file; not its content."""
+    file = await files.fetch_facts(gateway(request).redis, caller(request), id)
+    return JSONResponse(file_object(file, base=base_url(request)))
+
+
+@router.delete(
+    "/files/{id}",
+    status_code=204,
+    summary="Delete a file",
+    responses=openapi.responses({204: None}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
+)
+async def remove(request: Request, id: str) -> Response:
+    """Delete a file; predictions made from it are not touched."""
+    await files.delete(gateway(request).redis, caller(request), id)
+    return Response(status_code=204)
+
+
+def stored_file(upload: FileUpload, *, owner: Owner, now: int, ttl: timedelta) -> StoredFile:
+    """Make the file to keep of an upload at `now` (microseconds): what the client left out is sniffed."""
+    digest = hashlib.sha256(upload.content).hexdigest()
+    kind = identify(upload.content)
+    declared = (upload.content_type or "").partition(";")[0].strip().lower()[:_LONGEST_TYPE]
+    content_type = MEDIA_TYPES[kind[0]] if kind else declared or UNKNOWN_TYPE
+    name = upload.name or "upload"
+    if kind and name in _NO_NAMES:
+        name = f"{name}.{kind[0].lower()}"
+    return StoredFile(
+        id=new_file_id(created=now),
+        owner=owner,
+        name=name,
+        content_type=content_type,
+        etag=digest[:32],
+        sha256=Digest(digest),
+        size=len(upload.content),
+        metadata=upload.metadata,
+        created=now,
+        expires=now + ttl // timedelta(microseconds=1),
+        content=upload.content,
+    )
+
+
+def file_object(file: StoredFile, *, base: str) -> dict[str, Any]:
+    """Return the object of the HTTP contract; no member is null."""
+    return {
+        "id": file.id,
+        "name": file.name,
+        "content_type": file.content_type,
+        "size": file.size,
+        "etag": file.etag,
+        "checksums": {"sha256": file.sha256},
+        "metadata": file.metadata,
+        "created_at": moment(file.created),
+        "expires_at": moment(file.expires),
+        "urls": {"get": f"{base}/v1/files/{file.id}"},
+    }

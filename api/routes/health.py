@@ -1,0 +1,89 @@
+"""Health: is the process alive, and should requests be sent to it.
+
+Redis down → 503: nothing can be accepted or answered. Postgres down → 200 and degraded: submits and polls go on, the
+record catches up later, only history is not readable. No model, or no worker for one → 200 and degraded: what is
+submitted waits, and other pages and models go on.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from api import openapi, schemas
+from api.answers import JSONResponse
+from api.gateway import Gateway, gateway
+from api.routes.models import live_workers
+from shared.domain.errors import StorageUnavailable
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+# Probes give up after a second by default in Kubernetes; they should get words, not a timeout.
+PATIENCE: Final = timedelta(milliseconds=800)
+
+
+@router.get(
+    "/live", summary="Is the process alive", responses=openapi.responses({200: schemas.Alive})
+)
+async def live() -> Response:
+    """Answer at all; a process that does not should be restarted."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get(
+    "/ready",
+    summary="Should requests be sent here",
+    responses=openapi.responses({200: schemas.Readiness, 503: schemas.Readiness}),
+)
+async def ready(request: Request) -> Response:
+    """Say what is down (503) and what is degraded (200)."""
+    gate = gateway(request)
+    redis_down, postgres_down = await asyncio.gather(_redis_down(gate), _postgres_down(gate.engine))
+    degraded = (
+        ["postgres: history can't be read, results are recorded later"] if postgres_down else []
+    )
+    if redis_down:
+        body = {"status": "unavailable", "down": ["redis"], "degraded": degraded}
+        return JSONResponse(body, status_code=503)
+    degraded += await _models(gate)
+    status = "degraded" if degraded else "ready"
+    return JSONResponse({"status": status, "down": [], "degraded": degraded})
+
+
+async def _redis_down(gate: Gateway) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await gate.redis.call("PING")
+    except (StorageUnavailable, TimeoutError):
+        return True
+    return False
+
+
+async def _postgres_down(engine: Engine) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await asyncio.to_thread(_select_one, engine)
+    except (SQLAlchemyError, TimeoutError):
+        return True
+    return False
+
+
+def _select_one(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+async def _models(gate: Gateway) -> list[str]:
+    """Say which models nobody works for."""
+    routes = await gate.routes.all()
+    if not routes:
+        return ["models: none is served"]
+    counts = await asyncio.gather(*(live_workers(gate, route.model) for route in routes))
+    return [
+        f"workers: none for {route.model}, its images wait"
+        for route, count in zip(routes, counts, strict=True)
+        if not count
+    ]

@@ -1,0 +1,284 @@
+"""What answers look like, for the OpenAPI document; a test holds real answers against it.
+
+Routes write dicts straight to JSON: building these models would double a poll's cost.
+"""
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.domain.prediction import ErrorCode, Source, Status
+
+Instant = Annotated[
+    str, Field(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.123456Z"])
+]
+Url = Annotated[str, Field(examples=["http://127.0.0.1:8000/v1/…"])]
+Id = Annotated[str, Field(description="Opaque", examples=["0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"])]
+Sha256 = Annotated[str, Field(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
+
+
+class Answer(BaseModel):
+    """An object in an answer: every member is always there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+T = TypeVar("T", bound=Answer)
+
+
+class Page(Answer, Generic[T]):
+    """One page of a list."""
+
+    results: list[T]
+    next: Url | None = Field(description="The next page, or null on the last one")
+    previous: Url | None = Field(description="The page before, or null")
+
+
+class Image(Answer):
+    """The image that came in."""
+
+    sha256: Sha256
+    format: str = Field(description="By content, not by name", examples=["PNG"])
+    width: int = Field(description="Pixels, as stored", examples=[32])
+    height: int = Field(examples=[32])
+    bytes: int = Field(examples=[1480])
+    filename: str | None = Field(examples=["7.png"])
+
+
+class PredictionInput(Answer):
+    """What was submitted."""
+
+    image: Image
+
+
+class Output(Answer):
+    """What the model said."""
+
+    predicted_class: str = Field(examples=["7"])
+    predicted_index: int = Field(examples=[7])
+    confidence: float = Field(description="Of the predicted class, 0 to 1", examples=[0.998])
+    probabilities: dict[str, float] = Field(
+        description="By class, highest first; at most the model's `top_k`",
+        examples=[{"7": 0.998, "1": 0.001}],
+    )
+
+
+class Metrics(Answer):
+    """Durations in seconds; empty until the prediction has ended."""
+
+    queue_time: float | None = Field(default=None, description="Until a worker took it")
+    predict_time: float | None = Field(default=None, description="Of the forward pass of its batch")
+    total_time: float | None = Field(default=None, description="From creation to the end")
+    batch_size: int | None = Field(
+        default=None, description="How many images shared the forward pass"
+    )
+
+
+class PredictionUrls(Answer):
+    """Where to go from here; `stream` carries its own short-lived token."""
+
+    get: Url
+    cancel: Url
+    stream: Url
+    web: Url
+
+
+class Prediction(Answer):
+    """One image's way to its result."""
+
+    id: Id
+    model: str = Field(examples=["digits"])
+    version: str = Field(examples=["3"])
+    variant: str = Field(
+        description="The alias, or the version, that was served", examples=["champion"]
+    )
+    status: Status = Field(description="starting → processing → succeeded, failed or canceled")
+    input: PredictionInput
+    output: Output | None
+    error: str | None = Field(description="Words, where it failed")
+    error_code: ErrorCode | None
+    logs: str = Field(examples=[""])
+    source: Source | None = Field(description="Who produced the output")
+    attempts: int = Field(examples=[1])
+    batch_id: str | None
+    metadata: dict[str, Any] = Field(description="As submitted")
+    data_removed: bool
+    metrics: Metrics
+    created_at: Instant
+    started_at: Instant | None
+    completed_at: Instant | None
+    urls: PredictionUrls
+
+
+class PredictionList(Page[Prediction]):
+    """Predictions, newest first."""
+
+
+class Checksums(Answer):
+    """Digests of a file's content."""
+
+    sha256: Sha256
+
+
+class FileUrls(Answer):
+    """Where the file is; what `input.image` takes."""
+
+    get: Url
+
+
+class File(Answer):
+    """An uploaded file, kept for a while."""
+
+    id: Id
+    name: str = Field(examples=["7.png"])
+    content_type: str = Field(description="By content where it is an image", examples=["image/png"])
+    size: int = Field(description="Bytes", examples=[1480])
+    etag: str
+    checksums: Checksums
+    metadata: dict[str, Any]
+    created_at: Instant
+    expires_at: Instant
+    urls: FileUrls
+
+
+class FileList(Page[File]):
+    """Files, newest first."""
+
+
+class Version(Answer):
+    """One version of a model."""
+
+    id: str = Field(description="Its number in the registry", examples=["3"])
+    created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
+    cog_version: Literal["darkroom"]
+    openapi_schema: dict[str, Any] = Field(
+        description="`components.schemas` has `Input` and `Output`"
+    )
+
+
+class VersionList(Page[Version]):
+    """The versions that serve, newest first."""
+
+
+class ServedVersion(Answer):
+    """A version that serves, as the registry describes it."""
+
+    version: str = Field(examples=["3"])
+    aliases: list[str] = Field(examples=[["champion"]])
+    created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
+    classes: list[str] = Field(examples=[["0", "1", "2"]])
+    num_classes: int = Field(examples=[10])
+    input: dict[str, Any] = Field(
+        description="How an image becomes the model's input, in torchvision's preset names",
+        examples=[{"resize_size": [32, 32], "mode": "RGB"}],
+    )
+    parameters: dict[str, str] = Field(description="Of the training run")
+    metrics: dict[str, float] = Field(
+        description="Of the training run", examples=[{"accuracy": 0.985}]
+    )
+
+
+class FailedVersion(Answer):
+    """A version that could not be loaded."""
+
+    version: str = Field(examples=["4"])
+    error: str = Field(examples=["the image metadata names no size"])
+
+
+class Model(Answer):
+    """What serves under one name."""
+
+    url: Url
+    owner: str = Field(examples=["darkroom"])
+    name: str = Field(examples=["digits"])
+    description: str
+    visibility: Literal["private"]
+    run_count: int = Field(description="Predictions on record, counted up to 100,000")
+    latest_version: Version | None = Field(
+        description="The champion, or else the newest that serves"
+    )
+    aliases: dict[str, str] = Field(description="Version by alias", examples=[{"champion": "3"}])
+    traffic: dict[str, int] = Field(
+        description="Percent of requests by alias, where none is asked for",
+        examples=[{"champion": 100}],
+    )
+    versions: list[ServedVersion]
+    failed_versions: list[FailedVersion]
+    device: str = Field(examples=["cpu"])
+    max_batch_size: int = Field(examples=[64])
+    workers: int = Field(description="Predict workers seen in the last 10 s", examples=[2])
+    lane_depth: int = Field(description="Computations that wait or run", examples=[0])
+
+
+class ModelList(Page[Model]):
+    """The models that serve, by name."""
+
+
+class Alive(Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Readiness(Answer):
+    """Whether requests should be sent here."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    down: list[str] = Field(description="Without these nothing works", examples=[[]])
+    degraded: list[str] = Field(
+        description="What people will notice meanwhile",
+        examples=[["postgres: history is not readable"]],
+    )
+
+
+class FieldError(Answer):
+    """One thing that is wrong with a request."""
+
+    detail: str
+    pointer: str = Field(description="JSON pointer, or a header's name", examples=["/metadata"])
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). Further members carry its facts."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(examples=["/problems/invalid-parameter"])
+    title: str = Field(examples=["A parameter can't be used"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["metadata must be a JSON object"])
+    instance: str = Field(description="The request's path", examples=["/v1/predictions"])
+    errors: list[FieldError] | None = Field(
+        default=None, description="Where single values are wrong"
+    )
+
+
+class SubmissionInput(BaseModel):
+    """What to predict. Other members are ignored: never stored, logged or echoed."""
+
+    image: str = Field(
+        description="A `data:` URL (base64 or percent-encoded), or the URL of a file uploaded to /v1/files, "
+        "whatever its host. Never fetched.",
+        examples=["data:image/png;base64,iVBORw0KGgo…"],
+    )
+
+
+class Submission(BaseModel):
+    """A prediction's parameters, the same in every body; unknown members are ignored."""
+
+    model: str | None = Field(
+        default=None,
+        description="`[owner/]name`, `name@alias` or `name:version`; may be left out where one model serves",
+        examples=["digits"],
+    )
+    version: str | None = Field(default=None, description="As in `model`", examples=["digits:3"])
+    priority: Literal["interactive", "bulk"] = "interactive"
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="At most 4 KB; comes back unchanged", examples=[{"patient": 17}]
+    )
+
+
+class JsonSubmission(Submission):
+    """A submission as JSON."""
+
+    input: SubmissionInput

@@ -1,0 +1,89 @@
+"""The practical limit: decode and one forward pass a batch, in a loop, with no service around it.
+
+A process of its own, `python -m benchmarks.bare OUTPUT`, its task on standard input; and the case that runs it.
+"""
+
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks import children, image_files
+from benchmarks.children import Child
+from benchmarks.model import Measured
+from benchmarks.workbench import Subject, Workbench
+
+BATCH = 64
+"""The product's default batch size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """How fast the loop was, all its processes together."""
+
+    images_per_second: float
+    milliseconds: float
+    """Processor time an image."""
+
+
+def measure(bench: Workbench, subject: Subject, *, processes: int, images: int) -> Loop:
+    """Send `images`, each different one at least once, through loops in so many processes; keep what they are."""
+    tasks = [
+        {"model": str(subject.model), "images": str(subject.images), "first": number, "step": processes}
+        | {"count": images // processes}
+        for number in range(processes)
+    ]
+    with ExitStack() as stack:
+        loops = [
+            stack.enter_context(
+                Child("benchmarks.bare", task=orjson.dumps(task), output=bench.scratch("bare"))
+            )
+            for task in tasks
+        ]
+        for loop in loops:
+            loop.wait_until_ready()
+        for loop in loops:
+            loop.begin()
+        results = [orjson.loads(loop.result(limit=300).read_bytes()) for loop in loops]
+    seconds = max(r["ended"] for r in results) - min(r["started"] for r in results)
+    done = sum(r["count"] for r in results)
+    classes = dict(pair for r in results for pair in zip(r["numbers"], r["classes"], strict=True))
+    bench.classes[subject.name] = [classes[number] for number in sorted(classes)]
+    return Loop(
+        images_per_second=done / seconds,
+        milliseconds=sum(r["processor_seconds"] for r in results) * 1000 / done,
+    )
+
+
+def _loop(task: dict[str, Any]) -> dict[str, Any]:
+    """Load, warm up, wait for the start, go through the images batch by batch."""
+    model = Measured.load(task["model"], threads=1)
+    distinct = image_files.read(Path(task["images"]))
+    numbers = range(task["first"], task["first"] + task["step"] * task["count"], task["step"])
+    images = [distinct[number % len(distinct)] for number in numbers]
+    for _ in range(3):
+        model.outputs(images[:BATCH])
+    children.ready()
+    processor, started = time.process_time(), time.monotonic()
+    outputs = [
+        output
+        for first in range(0, len(images), BATCH)
+        for output in model.outputs(images[first : first + BATCH])
+    ]
+    ended = time.monotonic()
+    return {
+        "started": started,
+        "ended": ended,
+        "processor_seconds": time.process_time() - processor,
+        "count": len(outputs),
+        "numbers": [number % len(distinct) for number in numbers],
+        "classes": [orjson.loads(output)["predicted_class"] for output in outputs],
+    }
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(orjson.dumps(_loop(orjson.loads(children.read_task()))))

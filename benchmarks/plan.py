@@ -1,0 +1,68 @@
+"""What a load generator is told to send, and what it reports."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run of the generator: `count` requests, one image each, never two at once on a connection.
+
+    Image n is base image n modulo their number, stamped with `stamp` and n, so that no two plans with
+    different stamps (below 2**20) share an image.
+    """
+
+    port: int
+    path: str
+    images: str
+    count: int
+    stamp: int
+    accepted: int
+    """The status that a POST must be answered with."""
+    id_member: str = "id"
+    connections: int = 64
+    prefer: str = ""
+    form: bool = False
+    """Send multipart/form-data with a file field `image`, instead of the raw bytes."""
+    poll_path: str = ""
+    """Ask here for `<id>` until the answer says SUCCESS; empty: do not ask."""
+    poll_pause: float = 0.01
+    limit: float = 180.0
+    """Seconds after which the run counts as stuck."""
+
+    def as_json(self) -> bytes:
+        """Write it for the generator's standard input."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Read what `as_json` wrote."""
+        return cls(**orjson.loads(text))
+
+    def content_type(self, image: bytes) -> str:
+        """Return the type of the image."""
+        return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came back; item n of each list belongs to image n.
+
+    `started` and `ended` are of the monotonic clock, which all processes of a machine share. `classes`
+    is empty where the answers held none.
+    """
+
+    started: float
+    ended: float
+    processor_seconds: float
+    ids: list[str]
+    classes: list[str]
+    milliseconds: list[float]
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read what a generator wrote."""
+        return cls(**orjson.loads(path.read_bytes()))

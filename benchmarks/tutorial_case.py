@@ -1,0 +1,150 @@
+"""The tutorials' design, started as they start it and measured generously."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+import redis
+
+from benchmarks import processors, servers
+from benchmarks.plan import Outcome, Plan
+from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, middle, started
+
+# Tried from 8 to 256: flat from 32 on, the gateway's one thread is the limit.
+FLOOD_CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tutorial:
+    """Medians over the repeats. `flood` counts until the last result is in the backend, `polled` until
+    each client has polled its own; `milliseconds` is processor time a job by role, in the flood.
+    """
+
+    flood: float
+    polled: float
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Service:
+    port: int
+    backend: redis.Redis
+    roles: dict[str, list[int]]
+
+
+def measure(bench: Workbench, subject: Subject, *, images: int) -> Tutorial:
+    """Start the service, run floods and polling clients against it, stop it."""
+    with _service(bench, subject) as service:
+        generate(bench, _plan(bench, subject, service, images=max(64, images // 10), poll=True))
+        floods, costs = [], []
+        for _ in range(bench.amounts.repeats):
+            speed, cost = _flood(bench, subject, service, images=images)
+            floods.append(speed)
+            costs.append(cost)
+        polled = [_polled(bench, subject, service, images=images) for _ in range(bench.amounts.repeats)]
+    return Tutorial(
+        flood=middle(floods),
+        polled=middle(polled),
+        milliseconds={role: middle(cost[role] for cost in costs) for role in costs[0]},
+    )
+
+
+def _plan(
+    bench: Workbench, subject: Subject, service: _Service, *, images: int, poll: bool
+) -> Plan:
+    return Plan(
+        port=service.port,
+        path="/predict",
+        images=str(subject.images),
+        count=images,
+        stamp=bench.stamp(),
+        accepted=202,
+        id_member="task_id",
+        form=True,
+        connections=min(FLOOD_CONNECTIONS, images),
+        poll_path="/result/" if poll else "",
+    )
+
+
+def _flood(
+    bench: Workbench, subject: Subject, service: _Service, *, images: int
+) -> tuple[float, dict[str, float]]:
+    """Submit as fast as it is taken, nobody polls; return images a second and milliseconds a job."""
+    service.backend.flushdb()
+    plan = _plan(bench, subject, service, images=images, poll=False)
+    with started(bench, plan) as generator:
+        generator.wait_until_ready()
+        before = processors.spent(service.roles)
+        outcome = finished(generator, plan)
+        # The backend keeps one key a result and nothing else.
+        ended = servers.wait_until(
+            lambda: int(service.backend.dbsize()) >= images,
+            limit=plan.limit,
+            pause=0.005,
+            what="all the tutorial's results",
+        )
+        after = processors.spent(service.roles)
+    return images / (ended - outcome.started), processors.milliseconds_each(before, after, jobs=images)
+
+
+def _polled(bench: Workbench, subject: Subject, service: _Service, *, images: int) -> float:
+    """Let each client poll every 10 ms until it has its result; return images a second."""
+    outcome = generate(bench, _plan(bench, subject, service, images=images, poll=True))
+    _check(bench, subject, outcome)
+    return images / (outcome.ended - outcome.started)
+
+
+def _check(bench: Workbench, subject: Subject, outcome: Outcome) -> None:
+    expected = bench.classes[subject.name]
+    wrong = [n for n, found in enumerate(outcome.classes) if found != expected[n % len(expected)]]
+    if len(wrong) > len(outcome.classes) // 1000:
+        raise WrongResult(f"tutorial: {len(wrong)} of {len(outcome.classes)} classes are not the bare loop's")
+
+
+@contextmanager
+def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
+    """Run Redis, one uvicorn and a prefork pool with a process a core; yield when all of them are up."""
+    folder = bench.folder / f"tutorial-{subject.name}"
+    folder.mkdir()
+    port = servers.free_port()
+    with servers.redis_server(folder) as (redis_pid, backend):
+        address = f"redis://127.0.0.1:{backend.connection_pool.connection_kwargs['port']}"
+        environment = {
+            "TUTORIAL_BROKER": f"{address}/0",
+            "TUTORIAL_BACKEND": f"{address}/1",
+            "TUTORIAL_MODEL": str(subject.model),
+            "OMP_NUM_THREADS": "1",
+        }
+        run = partial(_python, folder, environment)
+        with (
+            run("uvicorn", "benchmarks.tutorial.app:app", "--port", str(port), "--no-access-log") as api,
+            run(
+                "celery", "-A", "benchmarks.tutorial.tasks", "worker", "--concurrency", str(bench.cores)
+            ) as worker,
+        ):
+            servers.wait_until(lambda: servers.answers(port), limit=30, pause=0.1, what="the tutorial's api")
+            servers.wait_until(
+                lambda: len(psutil.Process(worker.pid).children()) >= bench.cores
+                and "ready." in (folder / "celery.log").read_text(),
+                limit=60,
+                pause=0.2,
+                what="the tutorial's workers",
+            )
+            yield _Service(
+                port=port,
+                backend=backend,
+                roles={"api": [api.pid], "worker": [worker.pid], "redis": [redis_pid]},
+            )
+
+
+def _python(folder: Path, environment: dict[str, str], module: str, *arguments: str):  # noqa: ANN202
+    return servers.process(
+        [sys.executable, "-m", module, *arguments],
+        log=folder / f"{module}.log",
+        environment={**environment, "PYTHONPATH": os.getcwd()},
+    )

@@ -1,0 +1,131 @@
+"""What all cases of a run share: a folder, how much to do, the subjects, and words on how it goes."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from benchmarks.children import Child
+from benchmarks.plan import Outcome, Plan
+
+
+class WrongResult(Exception):
+    """What was measured is not what was asked for: rows missing, or other classes than the bare loop's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """How much each case does: enough for steady figures, or for a look while developing."""
+
+    repeats: int
+    digits: int
+    """Different digit images; one throughput run sends all of them."""
+    waiting: int
+    """Requests of a run with `Prefer: wait` at concurrency 64."""
+    single: int
+    """Requests of the latency run, one at a time."""
+    tutorial: int
+    photographs: int
+    """Different photographs; runs send them many times over, stamped."""
+    photograph_requests: int
+    tutorial_photographs: int
+    depth: int
+    depth_jobs: int
+    """Jobs submitted and drained at each depth."""
+
+
+FULL = Amounts(
+    repeats=3,
+    digits=20_000,
+    waiting=10_000,
+    single=2_000,
+    tutorial=3_000,
+    photographs=128,
+    photograph_requests=4_000,
+    tutorial_photographs=1_000,
+    depth=100_000,
+    depth_jobs=5_000,
+)
+QUICK = Amounts(
+    repeats=1,
+    digits=4_000,
+    waiting=2_000,
+    single=300,
+    tutorial=600,
+    photographs=24,
+    photograph_requests=400,
+    tutorial_photographs=150,
+    depth=10_000,
+    depth_jobs=2_000,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One kind of work: a model, and images for it. `folder` holds the exported model as MLflow keeps it."""
+
+    name: str
+    model: Path
+    images: Path
+    distinct: int
+
+
+@dataclass(kw_only=True)
+class Workbench:
+    """One run."""
+
+    folder: Path
+    amounts: Amounts
+    cores: int
+    say: Callable[[str], None]
+    stamps: Iterable[int] = field(default_factory=lambda: count(1))
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    """By subject: what the bare loop made of each different image."""
+
+    def stamp(self) -> int:
+        """Return a number no plan has had: its images will be in no cache."""
+        return next(iter(self.stamps))
+
+    def scratch(self, name: str) -> Path:
+        """Return a new path in the run's folder."""
+        return self.folder / f"{name}-{self.stamp()}.json"
+
+
+def generate(bench: Workbench, plan: Plan) -> Outcome:
+    """Run the generator over a plan and return what it saw."""
+    with started(bench, plan) as generator:
+        return finished(generator.wait_until_ready(), plan)
+
+
+def started(bench: Workbench, plan: Plan) -> Child:
+    """Start a generator; it renders its requests and waits."""
+    return Child("benchmarks.generator", task=plan.as_json(), output=bench.scratch("load"))
+
+
+def finished(generator: Child, plan: Plan) -> Outcome:
+    """Let a prepared generator work and return what it saw."""
+    generator.begin()
+    return Outcome.from_file(generator.result(limit=plan.limit + 30))
+
+
+def rate(jobs: int, seconds: float) -> float:
+    """Jobs a second."""
+    return jobs / seconds
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the value that `share` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+
+
+def middle(values: Iterable[float]) -> float:
+    """Return the median of repeated runs."""
+    return statistics.median(values)
+
+
+def clock() -> float:
+    """Return the monotonic time, the clock the generator's outcome is of."""
+    return time.monotonic()

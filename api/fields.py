@@ -30,9 +30,7 @@ class Fields:
 NO_FIELDS: Final = Fields()
 
 
-def collect(
-    pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None
-) -> Fields:
+def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
     """Make Fields from the names and values of a body and of its query, whichever order; unknown names are ignored.
 
     Raises BadRequest where two values of one name contradict, InvalidParameter where one can't be used.
@@ -52,9 +50,7 @@ def collect(
         )
     priority = _text(given, "priority") or "interactive"
     if priority not in PRIORITIES:
-        raise InvalidParameter(
-            detail=f"{priority!r} is no priority; write interactive or bulk", pointer="/priority"
-        )
+        raise InvalidParameter(detail=f"{priority!r} is no priority; write interactive or bulk", pointer="/priority")
     metadata = given.get("metadata", {})
     assert isinstance(metadata, dict)  # noqa: S101  what read_metadata returns
     return Fields(
@@ -72,9 +68,7 @@ def _text(given: dict[str, object], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > LONGEST_TEXT or "\0" in value:
-        raise InvalidParameter(
-            detail=f"{name} must be a text of at most {LONGEST_TEXT} characters", pointer=f"/{name}"
-        )
+        raise InvalidParameter(detail=f"{name} must be a text of at most {LONGEST_TEXT} characters", pointer=f"/{name}")
     return value
 
 
@@ -95,9 +89,7 @@ def read_metadata(value: object, *, limits: Intake) -> dict[str, Any]:
     except TypeError:
         raise _no_metadata("metadata is nested too deeply") from None
     if len(written) > limits.max_metadata_bytes:
-        raise _no_metadata(
-            f"metadata has {len(written)} bytes, at most {limits.max_metadata_bytes} are kept"
-        )
+        raise _no_metadata(f"metadata has {len(written)} bytes, at most {limits.max_metadata_bytes} are kept")
     if b"\\u0000" in written and holds(value, "\0"):
         raise _no_metadata("metadata holds the character U+0000, which can't be stored")
     return value
@@ -113,9 +105,7 @@ def holds(value: object, character: str) -> bool:
         case str():
             return character in value
         case dict():
-            return any(
-                holds(name, character) or holds(item, character) for name, item in value.items()
-            )
+            return any(holds(name, character) or holds(item, character) for name, item in value.items())
         case list():
             return any(holds(item, character) for item in value)
     return False

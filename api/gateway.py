@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from api.auth import StreamTokens
 from api.routebook import RouteBook
 from api.waiting import Waiting
-from shared import settings
+from shared import settings as configuration
 from shared.queue.memory import MemoryWatch
 from shared.queue.pipeline import Pipeline
 
@@ -23,9 +23,9 @@ class Gateway:
     waiting: Waiting
     memory: MemoryWatch
     tokens: StreamTokens
-    settings: settings.Gateway
-    intake: settings.Intake
-    queue: settings.Queue
+    settings: configuration.Gateway
+    intake: configuration.Intake
+    queue: configuration.Queue
 
 
 def gateway(request: Request) -> Gateway:

@@ -22,7 +22,7 @@ MAX_GIF_PREAMBLE: Final = 512 * 1024
 MAX_TIFF_STRIPS: Final = 200_000
 
 
-class NotWhole(Exception):  # noqa: N818  a finding, turned into an error by `api.intake`
+class BrokenImageError(Exception):
     """The file says it is an image of this kind but is broken; the message says how."""
 
 
@@ -36,15 +36,15 @@ def read_png(data: bytes) -> Size:
     """PNG, third edition: the IHDR chunk comes first and carries a checksum, IEND comes last."""
     _, length, name, width, height, depth, colour, checksum = _PNG_HEADER.unpack_from(data)
     if length != 13 or name != b"IHDR":  # noqa: PLR2004  IHDR's fixed length
-        raise NotWhole("it does not begin with an IHDR chunk")
+        raise BrokenImageError("it does not begin with an IHDR chunk")
     if zlib.crc32(data[12:29]) != checksum:
-        raise NotWhole("the header's checksum does not match")
+        raise BrokenImageError("the header's checksum does not match")
     if depth not in _PNG_DEPTHS.get(colour, ()):
-        raise NotWhole(f"colour type {colour} with bit depth {depth} does not exist")
+        raise BrokenImageError(f"colour type {colour} with bit depth {depth} does not exist")
     if not data.endswith(_PNG_END) and data.rfind(_PNG_END) < 0:
-        raise NotWhole("it ends before its IEND chunk")
+        raise BrokenImageError("it ends before its IEND chunk")
     if data.find(b"IDAT", 33) < 0:
-        raise NotWhole("it has no image data")
+        raise BrokenImageError("it has no image data")
     return width, height
 
 
@@ -67,7 +67,7 @@ def read_jpeg(data: bytes) -> Size:
             found = _NOT_FILL.search(data, position)
             position, marker = (found.start(), data[found.start()]) if found else (0, _JPEG_END)
         if marker == _JPEG_END:
-            raise NotWhole("it ends before its first scan")
+            raise BrokenImageError("it ends before its first scan")
         if marker in _JPEG_STANDALONE or marker == 0:
             position += 1
             continue
@@ -78,11 +78,11 @@ def read_jpeg(data: bytes) -> Size:
             break
         position += 1 + int.from_bytes(data[position + 1 : position + 3], "big")
     else:
-        raise NotWhole("it has too many segments before its first scan")
+        raise BrokenImageError("it has too many segments before its first scan")
     if size is None:
-        raise NotWhole("it has no frame header before its first scan")
+        raise BrokenImageError("it has no frame header before its first scan")
     if data.rfind(b"\xff\xd9", position) < 0:
-        raise NotWhole("it ends inside a scan")
+        raise BrokenImageError("it ends inside a scan")
     return size
 
 
@@ -92,18 +92,18 @@ def read_gif(data: bytes) -> Size:
     position = 13 + _gif_table(flags)
     while data[position] != 0x2C:  # noqa: PLR2004  image descriptor
         if data[position] == 0x3B:  # noqa: PLR2004  trailer
-            raise NotWhole("it has no frame")
+            raise BrokenImageError("it has no frame")
         if position > MAX_GIF_PREAMBLE:
-            raise NotWhole("too much comes before its first frame")
+            raise BrokenImageError("too much comes before its first frame")
         # An extension is a mark, a label and blocks; other bytes between blocks are skipped, as decoders do.
         extension = data[position] == 0x21  # noqa: PLR2004
         position = _gif_blocks(data, position + 2) if extension else position + 1
     left, top, frame_width, frame_height, flags = struct.unpack_from("<HHHHB", data, position + 1)
     if not frame_width or not frame_height:
-        raise NotWhole("its first frame is empty")
+        raise BrokenImageError("its first frame is empty")
     position = _gif_blocks(data, position + 11 + _gif_table(flags))
     if data.find(b"\x3b", position) < 0:
-        raise NotWhole("it ends before its trailer")
+        raise BrokenImageError("it ends before its trailer")
     return max(width, left + frame_width), max(height, top + frame_height)
 
 
@@ -119,16 +119,16 @@ def _gif_blocks(data: bytes, position: int) -> int:
         position += length + 1
         if not length:
             return position
-    raise NotWhole("it has too many blocks")
+    raise BrokenImageError("it has too many blocks")
 
 
 def read_webp(data: bytes) -> Size:
     """RFC 9649: a RIFF file whose length says whether it is whole; three kinds of first chunk."""
     length, name, chunk = struct.unpack_from("<I4x4sI", data, 4)
     if length + 8 > len(data):
-        raise NotWhole(f"it has {len(data)} of {length + 8} bytes")
+        raise BrokenImageError(f"it has {len(data)} of {length + 8} bytes")
     if chunk + 20 > length + 8:
-        raise NotWhole("its first chunk is longer than the file")
+        raise BrokenImageError("its first chunk is longer than the file")
     if name == b"VP8X":
         numbers = data[24:30]
         return int.from_bytes(numbers[:3], "little") + 1, int.from_bytes(numbers[3:], "little") + 1
@@ -138,12 +138,11 @@ def read_webp(data: bytes) -> Size:
     if name == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
-    raise NotWhole("it does not begin with an image chunk")
+    raise BrokenImageError("it does not begin with an image chunk")
 
 
-# Core (OS/2), info and its later editions: Windows' BITMAPxHEADER structures by their length.
+# The header of OS/2's editions, by its length; Windows' are longer.
 _BMP_CORE = 12
-_BMP_HEADERS = frozenset({_BMP_CORE, 40, 52, 56, 64, 108, 124})
 _BMP_RAW = frozenset({0, 3, 6})
 
 
@@ -157,11 +156,11 @@ def read_bmp(data: bytes) -> Size:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     height = abs(height)  # negative: stored from the top down
     if width < 0 or not offset:
-        raise NotWhole("its header makes no sense")
+        raise BrokenImageError("its header makes no sense")
     raw = compression in _BMP_RAW
     end = offset + (width * depth + 31) // 32 * 4 * height if raw else declared
     if end > len(data):
-        raise NotWhole(f"it has {len(data)} of {end} bytes")
+        raise BrokenImageError(f"it has {len(data)} of {end} bytes")
     return width, height
 
 
@@ -174,20 +173,20 @@ _TIFF_PLACES = ((273, 279), (324, 325))
 def read_tiff(data: bytes) -> Size:
     """TIFF 6.0 and BigTIFF: the first directory's strips or tiles must lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
-    big = 43 in (data[2], data[3])
+    big = data[2:4] in (b"+\0", b"\0+")
     tags = _tiff_directory(data, order, big=big)
     try:
         size = (tags[_TIFF_WIDTH][0], tags[_TIFF_HEIGHT][0])
     except (KeyError, IndexError):
-        raise NotWhole("its first directory has no width and height") from None
+        raise BrokenImageError("its first directory has no width and height") from None
     for offsets, lengths in _TIFF_PLACES:
         if places := tags.get(offsets):
             # Lengths are sometimes left out; each strip then has a byte at least.
             ends = map(int.__add__, places, tags.get(lengths) or (1,) * len(places))
             if max(ends) > len(data):
-                raise NotWhole("image data lies beyond its end")
+                raise BrokenImageError("image data lies beyond its end")
             return size
-    raise NotWhole("its first directory has no image data")
+    raise BrokenImageError("its first directory has no image data")
 
 
 def _tiff_directory(data: bytes, order: str, *, big: bool) -> dict[int, tuple[int, ...]]:
@@ -204,7 +203,7 @@ def _tiff_directory(data: bytes, order: str, *, big: bool) -> dict[int, tuple[in
         if tag not in wanted or kind not in _TIFF_NUMBERS:
             continue
         if amount > MAX_TIFF_STRIPS:
-            raise NotWhole("its first directory lists too many strips")
+            raise BrokenImageError("its first directory lists too many strips")
         layout = f"{order}{amount}{_TIFF_NUMBERS[kind]}"
         value = place + width - inline
         if struct.calcsize(layout) > inline:
@@ -216,22 +215,20 @@ def _tiff_directory(data: bytes, order: str, *, big: bool) -> dict[int, tuple[in
 SUPPORTED: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MEDIA_TYPES: Final = {name: f"image/{name.lower()}" for name in SUPPORTED}
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SIGNATURES = (
+    (re.compile(re.escape(_PNG_START)), "PNG", read_png),
+    (re.compile(rb"\xff\xd8\xff"), "JPEG", read_jpeg),
+    (re.compile(rb"GIF8[79]a"), "GIF", read_gif),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP", read_webp),
+    # With the header's length (12, 40, 52, 56, 64, 108, 124): two letters alone would take a text for a bitmap.
+    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "BMP", read_bmp),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF", read_tiff),
+)
 
 
 def identify(data: bytes) -> tuple[str, Callable[[bytes], Size]] | None:
     """Return the kind of image these bytes begin like, by Pillow's name for it, and what reads its size."""
-    if data.startswith(_PNG_START):
-        return "PNG", read_png
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG", read_jpeg
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF", read_gif
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP", read_webp
-    # Two letters alone would take a text that begins with BM for a bitmap.
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
-        return "BMP", read_bmp
-    if data.startswith(_TIFF_STARTS):
-        return "TIFF", read_tiff
+    for signature, name, read_size in _SIGNATURES:
+        if signature.match(data):
+            return name, read_size
     return None

@@ -1,11 +1,11 @@
-"""Bytes → a checked image. The gateway's hottest rule: 3 µs for a small PNG, its SHA-256 included."""
+"""Bytes → a checked image. The gateway's hottest rule: 4 µs for a small PNG, its SHA-256 included."""
 
 import hashlib
 import re
 import struct
 from typing import Final
 
-from api.imagefiles import SUPPORTED, NotWhole, identify
+from api.imagefiles import SUPPORTED, BrokenImageError, identify
 from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.domain.identifiers import Digest
 from shared.domain.image import ImageFacts
@@ -31,9 +31,7 @@ _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-def check(
-    data: bytes, *, filename: str | None, content_type: str | None, limits: Intake
-) -> ImageFacts:
+def check(data: bytes, *, filename: str | None, content_type: str | None, limits: Intake) -> ImageFacts:
     """Return what is known of an image without decoding it; the content decides, not the declared type.
 
     Raises ImageTooLarge (bytes or pixels), UnsupportedImage (no image of a kind we read) or UndecodableImage (an
@@ -48,7 +46,7 @@ def check(
     name, read_size = kind
     try:
         width, height = read_size(data)
-    except NotWhole as error:
+    except BrokenImageError as error:
         raise UndecodableImage(format=name, reason=str(error)) from None
     except (struct.error, IndexError):
         # A header that reaches beyond the end of the file.

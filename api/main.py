@@ -70,7 +70,13 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for router in (predictions.direct, predictions.router, files.router, models.router, health.router):
+    for router in (
+        predictions.direct,
+        predictions.router,
+        files.router,
+        models.router,
+        health.router,
+    ):
         app.include_router(router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app)

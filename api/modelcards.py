@@ -32,9 +32,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "aliases": dict(sorted(route.aliases.items())),
         "traffic": traffic(route),
         "versions": [_served(route, version) for version in newest_first(route)],
-        "failed_versions": [
-            {"version": number, "error": error} for number, error in sorted(route.failed.items())
-        ],
+        "failed_versions": [{"version": number, "error": error} for number, error in sorted(route.failed.items())],
         "device": route.device,
         "max_batch_size": route.max_batch_size,
         "workers": load.workers,
@@ -79,9 +77,7 @@ def traffic(route: Route) -> dict[str, int]:
 def _served(route: Route, version: Version) -> dict[str, Any]:
     return {
         "version": version.number,
-        "aliases": sorted(
-            name for name, number in route.aliases.items() if number == version.number
-        ),
+        "aliases": sorted(name for name, number in route.aliases.items() if number == version.number),
         "created_at": version.created_at,
         "classes": list(version.labels),
         "num_classes": len(version.labels),

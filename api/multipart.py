@@ -61,8 +61,8 @@ def _part(head: bytes, data: bytes) -> Part:
         raise BadRequest(detail="something follows the boundary on its line")
     disposition = content_type = None
     for line in lines:
-        name, _, value = line.partition(b":")
-        match name.lower():
+        header, _, value = line.partition(b":")
+        match header.lower():
             case b"content-disposition":
                 disposition = value.strip()
             case b"content-type":

@@ -1,5 +1,6 @@
 """What routes share to make the OpenAPI document complete: problems, the bodies of uploads, the schemas."""
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, Final
@@ -62,18 +63,14 @@ def problem_responses(*kinds: Kind) -> dict[int | str, Json]:
             kind.status,
             {
                 "description": kind.title,
-                "content": {
-                    problems.MEDIA_TYPE: {"schema": reference(schemas.Problem), "examples": {}}
-                },
+                "content": {problems.MEDIA_TYPE: {"schema": reference(schemas.Problem), "examples": {}}},
             },
         )
         response["content"][problems.MEDIA_TYPE]["examples"][kind.slug] = _example(kind)
         if response["description"] != kind.title and kind.title not in response["description"]:
             response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
         if kind.status == problems.QUEUE_FULL.status:
-            response["headers"] = {
-                "Retry-After": {"schema": {"type": "integer"}, "description": "Whole seconds"}
-            }
+            response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Whole seconds"}}
     return found
 
 
@@ -90,7 +87,7 @@ def _example(kind: Kind) -> Json:
     return {"summary": kind.title, "value": value}
 
 
-def parameter(name: str, description: str, *, place: str = "header", **schema: Any) -> Json:
+def parameter(name: str, description: str, *, place: str = "header", **schema: object) -> Json:
     """Return an optional parameter that the route reads from the request itself."""
     return {
         "name": name,
@@ -159,9 +156,7 @@ def submission() -> Json:
                 "uploaded file": {
                     "value": {
                         "model": "digits",
-                        "input": {
-                            "image": "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
-                        },
+                        "input": {"image": "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"},
                     }
                 },
             },
@@ -171,6 +166,34 @@ def submission() -> Json:
         "requestBody": {"required": True, "content": content},
         "parameters": [*SUBMISSION_HEADERS, *_QUERY],
     }
+
+
+def looking() -> Json:
+    """Return `openapi_extra` of the operation that looks at one prediction."""
+    return {"parameters": [SUBMISSION_HEADERS[0]]}
+
+
+def streaming() -> Json:
+    """Return `openapi_extra` of the operation that streams events."""
+    return {
+        "parameters": [
+            parameter("token", "As `urls.stream` has it", place="query"),
+            parameter("Last-Event-ID", "Go on after this event"),
+        ]
+    }
+
+
+def stream_responses() -> dict[int | str, Json]:
+    """Return the `responses` of the operation that streams events."""
+    example = 'event: logs\ndata: starting\nid: 1\n\nevent: output\ndata: {"predicted_class":"7"}\nid: 3\n\nevent: done\ndata: {}\nid: 4\n\n'
+    success: dict[int | str, Json] = {
+        200: {
+            "description": "Server-sent events until the prediction ends.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}},
+        },
+        204: {"description": "Everything was told before `Last-Event-ID`."},
+    }
+    return success | problem_responses(problems.UNAUTHORIZED, problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
 
 
 def file_upload() -> Json:
@@ -183,9 +206,7 @@ def file_upload() -> Json:
             "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
         },
     }
-    return {
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
 def install(app: FastAPI) -> None:
@@ -209,9 +230,7 @@ def _document(app: FastAPI) -> Json:
         tags=app.openapi_tags,
         servers=app.servers,
     )
-    _, ours = models_json_schema(
-        [(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE
-    )
+    _, ours = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE)
     components = document.setdefault("components", {}).setdefault("schemas", {})
     components |= deepcopy(ours["$defs"])
     # FastAPI adds its own 422 to every operation with a parameter; ours says what really comes.
@@ -221,9 +240,21 @@ def _document(app: FastAPI) -> Json:
             operation["responses"] |= problem_responses(problems.INVALID_PARAMETER)
             operation["responses"]["422"] = operation["responses"].pop(422)
             operation["responses"]["500"] = operation["responses"].pop(500)
+    for path, operations in document["paths"].items():
+        for operation in (found for method, found in operations.items() if method in _METHODS):
+            _name_path_parameters(path, operation)
     components.pop("HTTPValidationError", None)
     components.pop("ValidationError", None)
     return document
+
+
+def _name_path_parameters(path: str, operation: Json) -> None:
+    """Declare what stands in the path, where the route reads it from the request itself."""
+    parameters = operation.setdefault("parameters", [])
+    declared = {known["name"] for known in parameters if known["in"] == "path"}
+    for name in re.findall(r"{(\w+)}", path):
+        if name not in declared:
+            parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
 
 
 def _operations(document: Json) -> Iterable[Json]:

@@ -147,24 +147,25 @@ class Row:
     detail: Callable[[Any], str]
 
 
+def _unknown_model(error: UnknownModel) -> str:
+    if not error.served:
+        return "no model is served yet"
+    names = ", ".join(error.served[:10])
+    if not error.reference:
+        return f"say which model you mean: {names}"
+    return f"no model {error.reference[:80]!r} is served; there is {names}"
+
+
 TABLE: Final[dict[type[DarkroomError], Row]] = {
     BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
     InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
     Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
     UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
-    UnknownFile: Row(
-        UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"
-    ),
-    UnknownModel: Row(UNKNOWN_MODEL, lambda e: _unknown_model(e)),
-    ImageTooLarge: Row(
-        IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"
-    ),
-    UnsupportedImage: Row(
-        UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
-    ),
-    UndecodableImage: Row(
-        UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"
-    ),
+    UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
+    UnknownModel: Row(UNKNOWN_MODEL, _unknown_model),
+    ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
+    UnsupportedImage: Row(UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"),
+    UndecodableImage: Row(UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
     IdempotencyMismatch: Row(
         IDEMPOTENCY_MISMATCH,
         lambda e: f"this key was used for another request, which made {e.first_id}",
@@ -187,15 +188,6 @@ KINDS: Final = {
 }
 # What has a place of its own in the answer and is no extra member.
 _PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key"})
-
-
-def _unknown_model(error: UnknownModel) -> str:
-    if not error.served:
-        return "no model is served yet"
-    names = ", ".join(error.served[:10])
-    if not error.reference:
-        return f"say which model you mean: {names}"
-    return f"no model {error.reference[:80]!r} is served; there is {names}"
 
 
 def answer(

@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.prediction import ErrorCode, Source, Status
 
-Instant = Annotated[
-    str, Field(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.123456Z"])
-]
+Instant = Annotated[str, Field(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.123456Z"])]
 Url = Annotated[str, Field(examples=["http://127.0.0.1:8000/v1/…"])]
 Id = Annotated[str, Field(description="Opaque", examples=["0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"])]
 Sha256 = Annotated[str, Field(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
@@ -69,9 +67,7 @@ class Metrics(Answer):
     queue_time: float | None = Field(default=None, description="Until a worker took it")
     predict_time: float | None = Field(default=None, description="Of the forward pass of its batch")
     total_time: float | None = Field(default=None, description="From creation to the end")
-    batch_size: int | None = Field(
-        default=None, description="How many images shared the forward pass"
-    )
+    batch_size: int | None = Field(default=None, description="How many images shared the forward pass")
 
 
 class PredictionUrls(Answer):
@@ -89,9 +85,7 @@ class Prediction(Answer):
     id: Id
     model: str = Field(examples=["digits"])
     version: str = Field(examples=["3"])
-    variant: str = Field(
-        description="The alias, or the version, that was served", examples=["champion"]
-    )
+    variant: str = Field(description="The alias, or the version, that was served", examples=["champion"])
     status: Status = Field(description="starting → processing → succeeded, failed or canceled")
     input: PredictionInput
     output: Output | None
@@ -151,9 +145,7 @@ class Version(Answer):
     id: str = Field(description="Its number in the registry", examples=["3"])
     created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
     cog_version: Literal["darkroom"]
-    openapi_schema: dict[str, Any] = Field(
-        description="`components.schemas` has `Input` and `Output`"
-    )
+    openapi_schema: dict[str, Any] = Field(description="`components.schemas` has `Input` and `Output`")
 
 
 class VersionList(Page[Version]):
@@ -173,9 +165,7 @@ class ServedVersion(Answer):
         examples=[{"resize_size": [32, 32], "mode": "RGB"}],
     )
     parameters: dict[str, str] = Field(description="Of the training run")
-    metrics: dict[str, float] = Field(
-        description="Of the training run", examples=[{"accuracy": 0.985}]
-    )
+    metrics: dict[str, float] = Field(description="Of the training run", examples=[{"accuracy": 0.985}])
 
 
 class FailedVersion(Answer):
@@ -194,9 +184,7 @@ class Model(Answer):
     description: str
     visibility: Literal["private"]
     run_count: int = Field(description="Predictions on record, counted up to 100,000")
-    latest_version: Version | None = Field(
-        description="The champion, or else the newest that serves"
-    )
+    latest_version: Version | None = Field(description="The champion, or else the newest that serves")
     aliases: dict[str, str] = Field(description="Version by alias", examples=[{"champion": "3"}])
     traffic: dict[str, int] = Field(
         description="Percent of requests by alias, where none is asked for",
@@ -248,9 +236,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["metadata must be a JSON object"])
     instance: str = Field(description="The request's path", examples=["/v1/predictions"])
-    errors: list[FieldError] | None = Field(
-        default=None, description="Where single values are wrong"
-    )
+    errors: list[FieldError] | None = Field(default=None, description="Where single values are wrong")
 
 
 class SubmissionInput(BaseModel):

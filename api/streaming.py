@@ -64,4 +64,3 @@ def _happened(job: Job) -> list[tuple[int, bytes]]:
 
 def _event(kind: str, data: str, number: int) -> bytes:
     return format_sse_event(event=kind, data_str=data, id=str(number))
-

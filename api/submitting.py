@@ -137,9 +137,7 @@ def _idempotency_key(text: str) -> str:
 async def _enqueue(gate: Gateway, submission: Submission) -> Job:
     """Put the job into the queue and return it as it stands; raises SubmitUncertain where Redis gave no answer."""
     request = submission.request()
-    command = submit_command(
-        submission, orjson.dumps(request), settings=gate.queue, memory_is_high=gate.memory.high
-    )
+    command = submit_command(submission, orjson.dumps(request), settings=gate.queue, memory_is_high=gate.memory.high)
     try:
         reply = await gate.redis.call(*command)
     except StorageUnavailable as error:
@@ -186,5 +184,3 @@ def _answer(gate: Gateway, job: Job, base: str, *, wait: timedelta | None) -> Re
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait.seconds}"
     return JSONResponse(body, status_code=200 if job.status.is_terminal else 202, headers=headers)
-
-

@@ -223,6 +223,4 @@ def _read_base64(payload: str) -> bytes:
     try:
         return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
     except ValueError:
-        raise InvalidParameter(
-            detail="the data: URL's content is no base64", pointer=_IMAGE_POINTER
-        ) from None
+        raise InvalidParameter(detail="the data: URL's content is no base64", pointer=_IMAGE_POINTER) from None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
 import redis
 
 from benchmarks import processors, servers
@@ -108,7 +107,7 @@ def _check(bench: Workbench, subject: Subject, outcome: Outcome) -> None:
 
 @contextmanager
 def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
-    """Run Redis, one uvicorn and a prefork pool with a process a core; yield when all of them are up."""
+    """Run Redis, one uvicorn and a prefork pool with a process a core; the pool takes tasks once it is up."""
     folder = bench.folder / f"tutorial-{subject.name}"
     folder.mkdir()
     port = servers.free_port()
@@ -128,13 +127,6 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
             ) as worker,
         ):
             servers.wait_until(lambda: servers.answers(port), limit=30, pause=0.1, what="the tutorial's api")
-            servers.wait_until(
-                lambda: len(psutil.Process(worker.pid).children()) >= bench.cores
-                and "ready." in (folder / "celery.log").read_text(),
-                limit=60,
-                pause=0.2,
-                what="the tutorial's workers",
-            )
             yield _Service(
                 port=port,
                 backend=backend,

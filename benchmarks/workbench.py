@@ -10,6 +10,9 @@ from pathlib import Path
 from benchmarks.children import Child
 from benchmarks.plan import Outcome, Plan
 
+DIGITS = "digits"
+MOBILENET = "mobilenet"
+
 
 class WrongResult(Exception):
     """What was measured is not what was asked for: rows missing, or other classes than the bare loop's."""

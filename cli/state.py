@@ -54,8 +54,8 @@ class StackState:
     supervisor: ProcessIdentity
     url: str
     models: list[str]
-    environment: dict[str, str]
-    """The settings that lead to the stores; what `audit` and `migrate` need."""
+    stores: dict[str, str]
+    """The settings that lead to Redis, Postgres and the registry."""
     sockets: str
     stopping: bool = False
     programs: list[ProgramState] = field(default_factory=list)

@@ -116,6 +116,19 @@ class Registry(BaseSettings):
     poll: timedelta = timedelta(seconds=5)
     """How soon a promoted model is noticed."""
 
+    def client_environment(self) -> dict[str, str]:
+        """Return what MLflow's client reads from the environment: bounded waits, no bars, no telemetry.
+
+        As the library comes, a registry that is down holds a call for four minutes.
+        """
+        return {
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+            "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
 
 class Recording(BaseSettings):
     """From the finished stream to Postgres."""

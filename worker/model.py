@@ -1,7 +1,8 @@
 """Load a model version and run it: serving's only torch.
 
-A version whose exported graph has a fixed batch size works too, in portions of that size (filled up with its last
-image): one forward pass an image where it was exported with a single one. Export with a free batch dimension.
+A version whose exported graph has a fixed batch size works too, in portions of that size (filled up
+with its last image): one forward pass an image where it was exported with a single one. Export with
+a free batch dimension.
 """
 
 import shutil
@@ -11,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-    Forward = Callable[[torch.Tensor], Any]
+    Forward = Callable[[torch.Tensor], object]
 
 _CPU_ALLOCATION_FAILED = "can't allocate memory"
 """What torch's CPU allocator says, in a plain RuntimeError."""
@@ -33,10 +34,8 @@ _CPU_ALLOCATION_FAILED = "can't allocate memory"
 class LoadedModel:
     """One version on one device. Threads may share it; a device computes one batch at a time."""
 
-    def __init__(
-        self, forward: "Forward", *, contract: Contract, device: str, batch_size: int | None = None
-    ) -> None:
-        """`forward` takes float32 (images, channels, height, width); `batch_size` is set where it takes no other."""
+    def __init__(self, forward: "Forward", *, contract: Contract, device: str, batch_size: int | None = None) -> None:
+        """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set."""
         self.spec = contract.spec
         self.labels = contract.labels
         self.top_k = contract.top_k
@@ -45,15 +44,17 @@ class LoadedModel:
         self._forward = forward
         self._batch_size = batch_size
         self._lock = _lock_of(device)
-        # (x / 255 - mean) / std in one multiplication and one subtraction, the same to a float's last digit or two.
+        # (x / 255 - mean) / std in one multiplication and one subtraction, the same to a float's
+        # last digit or two.
         std = torch.tensor(self.spec.std, device=device).view(1, -1, 1, 1)
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(self.spec.mean, device=device).view(1, -1, 1, 1) / std
 
     def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
-        """Return one output (JSON) an image, from one forward pass over all; images are (height, width, channels).
+        """Return one output (JSON) an image, from one forward pass over all.
 
-        Raises OutOfMemory where the device has no room for so many, ModelError for scores that can't be used.
+        Images are (height, width, channels) as `decode` gives them. Raises OutOfMemory where the
+        device has no room for so many, ModelError for scores that can't be used.
         """
         try:
             with self._lock, torch.inference_mode():
@@ -66,54 +67,61 @@ class LoadedModel:
             if _CPU_ALLOCATION_FAILED in str(error):
                 raise OutOfMemory(str(error)) from error
             raise
-        if len(scores) != len(images):
-            raise ModelError(f"the model gave {len(scores)} answers to {len(images)} images")
         return to_json(scores, labels=self.labels, top_k=self.top_k)
 
     def warm_up(self, batch_size: int) -> None:
-        """Run one image and a batch of noise, so that the first real one pays for no allocation or kernel choice.
+        """Run one image and a batch of noise, so that no real one pays for first times.
 
-        Shows as well whether the version's answers fit its labels. Raises as `predict` does, except that a batch too
-        large for the device is halved.
+        Shows as well whether the version's answers fit its labels. Raises as `predict` does, except
+        that a batch too large for the device is halved.
         """
         height, width = self.spec.input_size or (1, 1)
         shape = (batch_size, height, width, self.spec.mode.channels)
-        # Noise, because a flat image makes models that normalise by an image's own deviation divide by zero.
+        # Noise, because a flat image makes models that normalise by an image's own deviation divide
+        # by zero.
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         self.predict([noise[0]])
         while batch_size > 1:
             try:
                 self.predict(list(noise[:batch_size]))
-                return
             except OutOfMemory:
                 batch_size //= 2
+            else:
+                return
 
     def _scores(self, images: "Sequence[Pixels]") -> "NDArray[np.float32]":
         """Return (images, labels) probabilities, or whatever the version calls its scores."""
-        scores = torch.cat(
-            [_tensor(self._forward(part)) for part in self._portions(self._normalised(images))]
-        )
+        portions = [self._answers(part) for part in self._portions(self._normalised(images))]
+        scores = portions[0] if len(portions) == 1 else torch.cat(portions)
+        # Where a fixed batch size made the last portion longer than its images.
         scores = scores[: len(images)].float()
         if self._softmax and scores.ndim > 1:
             scores = scores.softmax(dim=1)
         found: NDArray[np.float32] = scores.cpu().numpy()
         return found
 
+    def _answers(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return one row an image; raises ModelError where the model gives more or fewer."""
+        scores = _tensor(self._forward(batch))
+        if scores.ndim == 0 or len(scores) != len(batch):
+            raise ModelError(f"the model answers {len(batch)} images in the shape {[*scores.shape]}")
+        return scores
+
     def _normalised(self, images: "Sequence[Pixels]") -> torch.Tensor:
         """Return (images, channels, height, width) float32 on the device."""
         height, width, channels = images[0].shape
-        # Half the time of np.stack; one row of bytes each, so another size can't pass for this one.
+        # Half the time of np.stack.
         batch = np.concatenate(images).reshape(len(images), height, width, channels)
         # Bytes cross to the device and are put in order there, a quarter of what floats would be.
         planes = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).contiguous()
         return planes.float().mul_(self._scale).sub_(self._shift)
 
     def _portions(self, batch: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the whole batch, or as many portions as a fixed batch size needs; the last one is filled up."""
+        """Yield the batch, or portions of a fixed batch size, the last one filled up."""
         if self._batch_size is None:
             yield batch
             return
-        for part in batch.split(self._batch_size):
+        for part in torch.split(batch, self._batch_size):
             missing = self._batch_size - len(part)
             yield torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
 
@@ -126,10 +134,11 @@ def choose_device(setting: str) -> str:
 
 
 def load(uri: str, *, registry_url: str, device: str, threads: int) -> LoadedModel:
-    """Return the version behind an MLflow URI such as `models:/digits/3`, on `device`; neither warm nor checked.
+    """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
 
-    Raises ModelError for metadata that is not a contract, and whatever MLflow and torch raise for files they can't
-    get or read. `threads` (of one forward pass) is the process' own setting: the last call counts.
+    Raises ModelError for metadata that is not a contract, and whatever MLflow and torch raise for
+    files they can't get or read. `threads` (of one forward pass) is the process' own setting: the
+    last call counts.
     """
     import mlflow.artifacts  # noqa: PLC0415  a second of importing, after its environment is set
     from mlflow.models import Model  # noqa: PLC0415
@@ -151,29 +160,35 @@ def load(uri: str, *, registry_url: str, device: str, threads: int) -> LoadedMod
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    # As long as the model: its own code is imported from there, and some flavours read their files when they predict.
+    # As long as the model: its own code is imported from there, and some flavours read their files
+    # when they predict.
     weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
     return model
 
 
 def _load_torch(path: str, data: Path, *, device: str) -> "tuple[Forward, int | None]":
-    """Return a torch version's forward pass and, for a graph without a free batch dimension, its batch size."""
+    """Return a torch version's forward pass, and its batch size where the graph fixes that."""
     import mlflow.pytorch  # noqa: PLC0415
 
     exported = data / "model.pt2"
     if not exported.exists():
         module = mlflow.pytorch.load_model(path, map_location=device)
         return module.eval(), None
-    # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
+    # Through MLflow even where the result can't be used as it is: it refuses what its settings
+    # forbid.
     module = mlflow.pytorch.load_model(path)
     if device != "cpu":
         module = load_exported(exported, device=device)
-    # What the module's call adds to its forward (input checks that the graph's guards repeat) costs 45 microseconds.
+    # What the module's call adds to its forward (input checks that the graph's guards repeat) costs
+    # 45 microseconds.
     return module.forward, _fixed_batch_size(module)
 
 
 def load_exported(file: Path, *, device: str) -> torch.nn.Module:
-    """Return an exported program's module on `device`: `.to(device)` leaves the devices written in the graph."""
+    """Return an exported program's module on `device`.
+
+    `.to(device)` would leave behind the devices that are written in the graph.
+    """
     return move_to_device_pass(torch.export.load(file), device).module()
 
 
@@ -185,7 +200,7 @@ def _fixed_batch_size(module: torch.fx.GraphModule) -> int | None:
 
 
 def _load_pyfunc(path: str, contract: Contract) -> "Forward":
-    """Return the forward pass of any other flavour: float32 arrays in the layout that its signature asks for."""
+    """Return any other flavour's forward pass: float32 arrays in its signature's layout."""
     import mlflow.pyfunc  # noqa: PLC0415
 
     model = mlflow.pyfunc.load_model(path)
@@ -194,7 +209,7 @@ def _load_pyfunc(path: str, contract: Contract) -> "Forward":
     shape = tuple(tensors[0].shape) if tensors else ()
     channels = contract.spec.mode.channels
 
-    def forward(batch: torch.Tensor) -> Any:
+    def forward(batch: torch.Tensor) -> object:
         array = batch.cpu().numpy()
         if len(shape) == 2:  # noqa: PLR2004  images and features
             array = array.reshape(len(array), -1)
@@ -205,7 +220,7 @@ def _load_pyfunc(path: str, contract: Contract) -> "Forward":
     return forward
 
 
-def _tensor(output: Any) -> torch.Tensor:
+def _tensor(output: object) -> torch.Tensor:
     """Return a forward pass's scores: a tensor, array or table, or the first of several."""
     if isinstance(output, torch.Tensor):
         return output
@@ -220,6 +235,6 @@ def _tensor(output: Any) -> torch.Tensor:
 
 
 @cache
-def _lock_of(device: str) -> threading.Lock:
+def _lock_of(device: str) -> threading.Lock:  # noqa: ARG001  it is the cache's key
     """Return the device's lock: while one thread's batch computes, another's decodes."""
     return threading.Lock()

@@ -16,11 +16,11 @@ ALL_CLASSES_UP_TO = 100
 TOP_K_OF_MANY = 5
 SOFTMAX, NONE = "softmax", "none"
 DIGITS = 6
-"""Probabilities are rounded to a millionth: more is noise of the device, and bytes in every answer."""
+"""Probabilities are rounded to a millionth: more is the device's noise, and bytes."""
 
 
 class ModelError(Exception):
-    """The version is not what its metadata says, or its scores can't be used; says what is wrong."""
+    """The version is not what its metadata says, or its scores can't be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,12 @@ class Contract:
         labels = tuple(str(label) for label in metadata["labels"])
         if len(set(labels)) != len(labels):
             raise ModelError("the metadata's labels are not all different")
-        top_k = metadata.get("top_k") or (
-            len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY
-        )
+        top_k = metadata.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
         if not isinstance(top_k, int) or top_k < 1:
             raise ModelError(f"the metadata's top_k must be a positive whole number, not {top_k!r}")
         activation = metadata.get("activation") or SOFTMAX
         if activation not in (SOFTMAX, NONE):
-            raise ModelError(
-                f"the metadata's activation must be {SOFTMAX} or {NONE}, not {activation!r}"
-            )
+            raise ModelError(f"the metadata's activation must be {SOFTMAX} or {NONE}, not {activation!r}")
         try:
             spec = ImageSpec.from_metadata(dict(metadata["image"]))
         except (TypeError, ValueError) as error:
@@ -59,17 +55,14 @@ class Contract:
         return cls(spec, labels, min(top_k, len(labels)), activation)
 
 
-def to_json(
-    scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top_k: int
-) -> list[bytes]:
-    """Return one output a row of probabilities (images, labels), the `top_k` best of each, best first.
+def to_json(scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top_k: int) -> list[bytes]:
+    """Return one output a row of probabilities (images, labels): its `top_k` best, best first.
 
-    2 microseconds an image for 10 classes in a batch of 64. Raises ModelError for another shape, NaN or infinity.
+    2 microseconds an image for 10 classes in a batch of 64. Raises ModelError for another shape,
+    NaN or infinity.
     """
     if scores.ndim != 2 or scores.shape[1] != len(labels):  # noqa: PLR2004  images and labels
-        raise ModelError(
-            f"the model answers in the shape {scores.shape} and has {len(labels)} labels"
-        )
+        raise ModelError(f"the model answers in the shape {scores.shape} and has {len(labels)} labels")
     # A sum is finite only if every term is: one pass, no array of flags.
     if not np.isfinite(scores.sum(dtype=np.float64)):
         raise ModelError("the model's scores are not finite numbers")
@@ -89,7 +82,7 @@ def to_json(
 
 
 def _best(scores: "NDArray[np.floating[Any]]", top_k: int) -> "NDArray[np.intp]":
-    """Return the columns of each row's `top_k` highest scores, highest first; of equal ones the lower column."""
+    """Return the columns of each row's `top_k` highest scores; of equal ones the lower first."""
     falling = -scores
     if top_k * 4 >= scores.shape[1]:
         return np.argsort(falling, axis=1, kind="stable")[:, :top_k]

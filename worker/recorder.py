@@ -31,9 +31,7 @@ class Recorder:
         ring_again: Callable[[], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._stream = FinishedStream(
-            client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl
-        )
+        self._stream = FinishedStream(client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl)
         self._engine = engine
         self._settings = settings
         self._ring_again = ring_again

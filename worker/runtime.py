@@ -92,9 +92,7 @@ def stop() -> None:
     _current.clear()
 
 
-def _add_predictors(
-    runtime: Runtime, client: redis.Redis, *, models: list[ModelName], name: str, slots: int
-) -> None:
+def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[ModelName], name: str, slots: int) -> None:
     # Only predict workers pay for importing the registry's client and, behind it, torch.
     from worker.registry import Follower  # noqa: PLC0415
 

@@ -1,15 +1,17 @@
-"""The sweep: deadlines, what is past its time, and bells for what waits. Every part may run twice, and by two at once."""
+"""The sweep: deadlines, what is past its time, bells for what waits. Every part may run twice, and by two at once."""
 
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import redis
 from sqlalchemy import Engine
 
 from shared.domain.identifiers import ModelName, PredictionId
-from shared.queue import bells, keys
+from shared.queue import bells, keys, routes
 from shared.queue.files import purge_expired
+from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue
 from shared.storage import history
@@ -56,7 +58,9 @@ class Upkeep:
         expired = self._client.zrange(keys.IDEMPOTENCY_KEYS, 0, old, byscore=True, offset=0, num=CHUNK)
         if expired:
             with self._client.pipeline(transaction=True) as both:
-                both.delete(*expired).zrem(keys.IDEMPOTENCY_KEYS, *expired).execute()
+                both.delete(*expired)
+                both.zrem(keys.IDEMPOTENCY_KEYS, *expired)
+                both.execute()
         return len(expired)
 
     def _forget_recorded(self) -> int:
@@ -77,29 +81,31 @@ class Upkeep:
 
     def _unfinished(self) -> Iterator[list[PredictionId]]:
         for inflight in self._client.scan_iter(match=f"{keys.inflight_prefix()}*", count=CHUNK):
-            ids = [PredictionId(id.decode()) for id in self._client.zrange(inflight, 0, -1)]
+            members: list[Any] = self._client.zrange(inflight, 0, -1)
+            ids = [PredictionId(member.decode()) for member in members]
             for start in range(0, len(ids), CHUNK):
                 yield ids[start : start + CHUNK]
 
     def _ring(self, now: int) -> int:
-        """Ring for every lane and for the finished stream where something waits; clear away who is gone."""
-        rung = 0
-        for name in self._client.smembers(keys.MODELS):
-            model = ModelName(name.decode())
-            gone = now - WORKER_GONE // timedelta(microseconds=1)
-            self._client.zremrangebyscore(keys.workers(model), 0, gone)
-            lanes = [keys.lane(model, keys.INTERACTIVE).encode(), *self._client.lrange(keys.rotation(model), 0, -1)]
-            for lane in lanes:
-                self._expel(lane.decode(), keys.WORKERS)
-            if any(self._client.xlen(lane) for lane in lanes):
-                message = bells.predict_message(model)
-                self._scripts.run(Script.RING, (keys.bell(model),), keys.predict_queue(model), message)
-                rung += 1
+        """Ring for every model and for the finished stream where something waits; clear away who is gone."""
+        rung = sum(self._ring_model(model, now) for model in routes.names(self._client))
         self._expel(keys.FINISHED, keys.RECORDERS)
         if self._client.xlen(keys.FINISHED):
             self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)
             rung += 1
         return rung
+
+    def _ring_model(self, model: ModelName, now: int) -> bool:
+        gone = now - WORKER_GONE // timedelta(microseconds=1)
+        self._client.zremrangebyscore(keys.workers(model), 0, gone)
+        lanes = streams(self._client, model)
+        for lane in lanes:
+            self._expel(lane, keys.WORKERS)
+        waits = any(self._client.xlen(lane) for lane in lanes)
+        if waits:
+            message = bells.predict_message(model)
+            self._scripts.run(Script.RING, (keys.bell(model),), keys.predict_queue(model), message)
+        return waits
 
     def _expel(self, stream: str, group: str) -> None:
         idle = CONSUMER_IDLE // timedelta(milliseconds=1)

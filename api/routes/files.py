@@ -53,9 +53,7 @@ async def create(request: Request) -> Response:
 @router.get(
     "/files",
     summary="List files",
-    responses=openapi.responses(
-        {200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
-    ),
+    responses=openapi.responses({200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -79,9 +77,7 @@ async def index(
 @router.get(
     "/files/{id}",
     summary="Look at a file",
-    responses=openapi.responses(
-        {200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE
-    ),
+    responses=openapi.responses({200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
 )
 async def show(request: Request, id: str) -> Response:
     """Return what is known of a file; not its content."""

@@ -25,9 +25,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 PATIENCE: Final = timedelta(milliseconds=800)
 
 
-@router.get(
-    "/live", summary="Is the process alive", responses=openapi.responses({200: schemas.Alive})
-)
+@router.get("/live", summary="Is the process alive", responses=openapi.responses({200: schemas.Alive}))
 async def live() -> Response:
     """Answer at all; a process that does not should be restarted."""
     return JSONResponse({"status": "alive"})
@@ -42,9 +40,7 @@ async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200)."""
     gate = gateway(request)
     redis_down, postgres_down = await asyncio.gather(_redis_down(gate), _postgres_down(gate.engine))
-    degraded = (
-        ["postgres: history can't be read, results are recorded later"] if postgres_down else []
-    )
+    degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
     if redis_down:
         body = {"status": "unavailable", "down": ["redis"], "degraded": degraded}
         return JSONResponse(body, status_code=503)

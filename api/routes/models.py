@@ -59,9 +59,7 @@ async def show_owned(request: Request, owner: str, name: str) -> Response:  # no
 @router.get(
     "/models/{owner}/{name}/versions",
     summary="List a model's versions",
-    responses=openapi.responses(
-        {200: schemas.VersionList}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE
-    ),
+    responses=openapi.responses({200: schemas.VersionList}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE),
 )
 async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return the versions that serve, newest first; all on one page."""
@@ -73,9 +71,7 @@ async def versions(request: Request, owner: str, name: str) -> Response:  # noqa
 @router.get(
     "/models/{owner}/{name}/versions/{id}",
     summary="Look at a version",
-    responses=openapi.responses(
-        {200: schemas.Version}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE
-    ),
+    responses=openapi.responses({200: schemas.Version}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE),
 )
 async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does
     """Return one version that serves; `id` is its number, `name:number`, or `name@alias`."""

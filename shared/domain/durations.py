@@ -3,8 +3,8 @@
 import re
 from datetime import timedelta
 
-_CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?")
-_WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE)
+_CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?", re.ASCII)
+_WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
 LONGEST_WAIT = timedelta(seconds=60)
 SHORTEST_WAIT = timedelta(seconds=1)

@@ -60,7 +60,14 @@ class ImageSpec:
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> Self:
         """Read a model's `image` metadata; raises ValueError naming what is wrong."""
-        unknown = metadata.keys() - {"resize_size", "crop_size", "interpolation", "mean", "std", "mode"}
+        unknown = metadata.keys() - {
+            "resize_size",
+            "crop_size",
+            "interpolation",
+            "mean",
+            "std",
+            "mode",
+        }
         if unknown:
             raise ValueError(f"unknown image metadata: {', '.join(sorted(unknown))}")
         mode = Mode(metadata.get("mode", "RGB"))

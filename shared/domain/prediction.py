@@ -22,9 +22,7 @@ class Status(StrEnum):
 MOVES: Final[dict[Status, frozenset[Status]]] = {
     # A cache hit succeeds and a deadline cancels without ever processing; a job whose
     # workers keep dying fails from either state.
-    Status.STARTING: frozenset(
-        {Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.CANCELED}
-    ),
+    Status.STARTING: frozenset({Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
     Status.PROCESSING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset(),

@@ -98,10 +98,13 @@ class Reference:
             version = version.rsplit(":", 1)[-1]  # clients send name:name:3 as name:3's right form
         if not name or alias == "" or version == "":
             raise InvalidParameter(
-                detail=f"{text!r} is no model; write name, name@alias or name:version", pointer="/model"
+                detail=f"{text!r} is no model; write name, name@alias or name:version",
+                pointer="/model",
             )
         return cls(
-            name=ModelName(name), alias=alias, version=None if version is None else VersionNumber(version)
+            name=ModelName(name),
+            alias=alias,
+            version=None if version is None else VersionNumber(version),
         )
 
     @classmethod

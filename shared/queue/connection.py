@@ -23,9 +23,7 @@ def connect(settings: Redis) -> redis.Redis:
 
 def connect_async(settings: Redis) -> redis.asyncio.Redis:
     """Return an asyncio client; it gives up at the first error, its callers say what that means."""
-    return redis.asyncio.Redis.from_url(
-        settings.url, socket_timeout=settings.timeout.total_seconds(), protocol=2
-    )
+    return redis.asyncio.Redis.from_url(settings.url, socket_timeout=settings.timeout.total_seconds(), protocol=2)
 
 
 def broker_url(settings: Redis) -> str:

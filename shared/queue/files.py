@@ -8,7 +8,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from redis import Redis
@@ -72,9 +72,7 @@ async def keep(redis: Pipeline, file: StoredFile) -> None:
     written is found by it.
     """
     member = f"{file.id} {file.owner}"
-    facts = {name: getattr(file, name) for name in _FACTS} | {
-        "metadata": orjson.dumps(file.metadata)
-    }
+    facts = {name: getattr(file, name) for name in _FACTS} | {"metadata": orjson.dumps(file.metadata)}
     fields = [part for pair in facts.items() for part in pair]
     try:
         await redis.call("ZADD", keys.FILES, file.expires, member)
@@ -84,16 +82,12 @@ async def keep(redis: Pipeline, file: StoredFile) -> None:
         raise StorageUnavailable(store="redis", retry_after=timedelta(seconds=30)) from None
 
 
-async def fetch_facts(
-    redis: Pipeline, owner: Owner, id: str, *, now: int | None = None
-) -> StoredFile:
+async def fetch_facts(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
     """Return an owner's file without its content; raises UnknownFile."""
     return await _fetch(redis, owner, id, _FACTS, now_us() if now is None else now)
 
 
-async def fetch_content(
-    redis: Pipeline, owner: Owner, id: str, *, now: int | None = None
-) -> StoredFile:
+async def fetch_content(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
     """Return an owner's file with its content; raises UnknownFile."""
     return await _fetch(redis, owner, id, (*_FACTS, _CONTENT), now_us() if now is None else now)
 
@@ -138,7 +132,7 @@ def purge_expired(client: Redis, now: int, limit: int) -> int:
 
     Safe to repeat and to run in two places: the index entry goes last, so a purge that was cut short is done again.
     """
-    members: list[bytes] = client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit)
+    members = cast(list[bytes], client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
     for member in members:
         id, _, owner = member.decode().partition(" ")
         with client.pipeline(transaction=False) as pipe:
@@ -149,28 +143,20 @@ def purge_expired(client: Redis, now: int, limit: int) -> int:
     return len(members)
 
 
-async def _fetch(
-    redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int
-) -> StoredFile:
+async def _fetch(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:
     file = await _read(redis, owner, id, names, now)
     if file is None:
         raise UnknownFile(id=id)
     return file
 
 
-async def _read(
-    redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int
-) -> StoredFile | None:
+async def _read(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile | None:
     """Read one hash; None for whatever is not this owner's, or not any more."""
     if not is_uuid(id):
         return None
     values: list[bytes | None] = await redis.call("HMGET", keys.file(FileId(id)), *names)
     stored = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if (
-        len(stored) < len(names)
-        or stored["owner"].decode() != owner
-        or int(stored["expires"]) <= now
-    ):
+    if len(stored) < len(names) or stored["owner"].decode() != owner or int(stored["expires"]) <= now:
         return None
     return StoredFile(
         id=FileId(id),

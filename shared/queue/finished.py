@@ -27,9 +27,7 @@ class Finished:
 class FinishedStream:
     """The stream and its bell, for one consumer of the group `recorders`. Each method may be repeated."""
 
-    def __init__(
-        self, client: redis.Redis, *, consumer: str, lease: timedelta, recorded_ttl: timedelta
-    ) -> None:
+    def __init__(self, client: redis.Redis, *, consumer: str, lease: timedelta, recorded_ttl: timedelta) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._consumer = consumer
@@ -64,7 +62,11 @@ class FinishedStream:
         while len(found) < limit:
             wanted = min(AT_ONCE, limit - len(found))
             streams = self._in_group(
-                self._client.xreadgroup, keys.RECORDERS, self._consumer, {keys.FINISHED: ">"}, count=wanted
+                self._client.xreadgroup,
+                keys.RECORDERS,
+                self._consumer,
+                {keys.FINISHED: ">"},
+                count=wanted,
             )
             part = [Finished(entry, record) for _, entries in streams for entry, record in entries]
             found += part

@@ -19,7 +19,21 @@ def read_command(id: PredictionId) -> tuple[str, ...]:
 
 def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
     """Return the job, or None where the hash is missing."""
-    state, owner, batch, request, created, started, completed, source, output, error, code, attempts, run = reply
+    (
+        state,
+        owner,
+        batch,
+        request,
+        created,
+        started,
+        completed,
+        source,
+        output,
+        error,
+        code,
+        attempts,
+        run,
+    ) = reply
     if state is None or owner is None or request is None or created is None:
         return None
     facts = orjson.loads(run) if run else {}

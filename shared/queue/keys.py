@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from shared.domain.identifiers import BatchId, Digest, FileId, ModelName, Owner, PredictionId, VersionKey
+from shared.domain.identifiers import (
+    BatchId,
+    Digest,
+    FileId,
+    ModelName,
+    Owner,
+    PredictionId,
+    VersionKey,
+)
 
 INTERACTIVE: Final = "interactive"
 DEADLINES: Final = "deadlines"

@@ -114,9 +114,14 @@ class Lanes:
     def reclaim(self) -> Entry | None:
         """Take over one entry whose worker is gone: a suspect, to be run alone."""
         lease = self._settings.lease // timedelta(milliseconds=1)
-        for lane in (self._interactive, *self._bulk_lanes()):
+        for lane in streams(self._client, self._model):
             claimed = self._scripts.run(
-                Script.RECLAIM, (lane,), self._record_task, self._consumer, lease, self._settings.max_attempts
+                Script.RECLAIM,
+                (lane,),
+                self._record_task,
+                self._consumer,
+                lease,
+                self._settings.max_attempts,
             )
             if claimed:
                 id, attempts, flat = claimed
@@ -142,13 +147,12 @@ class Lanes:
         lane = self._scripts.run(Script.ROTATE, (self._rotation,))
         return None if lane is None else lane.decode()
 
-    def _bulk_lanes(self) -> list[str]:
-        return [lane.decode() for lane in self._client.lrange(self._rotation, 0, -1)]
-
     def _read(self, lane: str, count: int) -> list[Entry]:
         """Lease new entries of one lane; a lane nobody has submitted to yet is an empty one."""
         try:
-            streams = self._client.xreadgroup(keys.WORKERS, self._consumer, {lane: ">"}, count=count)
+            streams: Any = self._client.xreadgroup(
+                keys.WORKERS, self._consumer, {lane: ">"}, count=count
+            )
         except ResponseError as error:
             if str(error).startswith("NOGROUP"):
                 return []
@@ -166,3 +170,9 @@ def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 
         image=fields[b"image"],
         attempts=attempts,
     )
+
+
+def streams(client: redis.Redis, model: ModelName) -> list[str]:
+    """Return the lanes a model has now: interactive first, then bulk in the order of their turns."""
+    bulk: list[Any] = client.lrange(keys.rotation(model), 0, -1)
+    return [keys.lane(model, keys.INTERACTIVE), *(lane.decode() for lane in bulk)]

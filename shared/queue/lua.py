@@ -41,6 +41,10 @@ class Script(StrEnum):
     SETTLE = "settle"
     FORGET = "forget"
     EXPEL = "expel"
+    LOOK_AT_JOBS = "look_at_jobs"
+    LOOK_AT_LANE = "look_at_lane"
+    LOOK_AT_WAIT_LISTS = "look_at_wait_lists"
+    FIND_STRANDED = "find_stranded"
 
 
 @cache
@@ -60,7 +64,7 @@ def sha(script: Script) -> str:
 class Scripts:
     """The scripts on one blocking client; a script that Redis forgot is loaded again by the client library."""
 
-    def __init__(self, client: "redis.Redis[bytes]") -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._registered: dict[Script, RegisteredScript] = {
             script: client.register_script(source(script)) for script in Script
         }

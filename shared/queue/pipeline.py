@@ -88,7 +88,7 @@ class Pipeline:
             try:
                 async with asyncio.timeout_at(deadline):
                     if self._connection is None:
-                        self._connection = self._client.connection_pool.make_connection()
+                        self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
                     batch = await _exchange(self._connection, batch)
             except _LOST as error:
                 log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
@@ -106,7 +106,7 @@ class Pipeline:
         connection = None
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._client.connection_pool.get_connection()
+                connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                 left = [pending]
                 while left:
                     left = await _exchange(connection, left)
@@ -126,7 +126,7 @@ class Pipeline:
 
 async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> list[Pending]:
     """Write all, read all; return those to send again because Redis did not know their script."""
-    await connection.connect()
+    await connection.connect()  # type: ignore[no-untyped-call]
     await connection.send_packed_command(
         connection.pack_commands([command for command, _ in batch]), check_health=False
     )

@@ -20,7 +20,10 @@ def upgrade(database_url: str) -> None:
     """
     engine = make_engine(Database(url=database_url))
     try:
-        with resources.as_file(resources.files("shared.storage")) as folder, engine.begin() as connection:
+        with (
+            resources.as_file(resources.files("shared.storage")) as folder,
+            engine.begin() as connection,
+        ):
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             configuration = Config(folder / "alembic.ini")
             configuration.attributes["connection"] = connection

@@ -144,7 +144,12 @@ def complete_batches(connection: Connection, ids: Sequence[BatchId]) -> list[Bat
 
 
 def set_total(
-    connection: Connection, batch: BatchId, *, owner: Owner, total: int, webhook: Mapping[str, object] | None = None
+    connection: Connection,
+    batch: BatchId,
+    *,
+    owner: Owner,
+    total: int,
+    webhook: Mapping[str, object] | None = None,
 ) -> bool:
     """Say how many items the batch has, recorded already or to come; return whether that completed it. Safe twice."""
     facts = {"id": batch, "owner": owner, "total": total}
@@ -227,7 +232,16 @@ def _stripped(record: Record) -> Record:
         request = {}
     image = request.get("image") or {}
     kept = {name: _plain(request.get(name)) for name in ("model", "version", "version_key", "variant", "base_url")}
-    kept_whole = {b"id", b"state", b"batch", b"source", b"created", b"started", b"completed", b"attempts"}
+    kept_whole = {
+        b"id",
+        b"state",
+        b"batch",
+        b"source",
+        b"created",
+        b"started",
+        b"completed",
+        b"attempts",
+    }
     return {name: value for name, value in record.items() if name in kept_whole} | {
         b"owner": _plain(record.get(b"owner", b"").decode(errors="replace")).encode(),
         b"request": orjson.dumps(kept | {"image": {"sha256": _plain(image.get("sha256"))}}),

@@ -67,7 +67,13 @@ predictions = Table(
     # gives newest first. Nearly all rows succeed: the status index holds the others, the rest is filtered on the way.
     Index("predictions_owner", "owner", "id"),
     Index("predictions_owner_model", "owner", "model", "id"),
-    Index("predictions_owner_status", "owner", "status", "id", postgresql_where=text("status <> 'succeeded'")),
+    Index(
+        "predictions_owner_status",
+        "owner",
+        "status",
+        "id",
+        postgresql_where=text("status <> 'succeeded'"),
+    ),
     Index("predictions_batch", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
 )
 """One row a terminal prediction. `image` holds format, width, height, bytes, filename; times per state in `*_at`."""

@@ -52,7 +52,9 @@ def finish(redis_client: redis.Redis, finished_record: Make) -> Finish:
 def recorder(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[..., Recorder]]:
     """Make a recorder; `rung` of the maker collects the calls for another."""
 
-    def make(consumer: str = "one", settings: Recording | None = None, engine: Engine = engine, **options: object) -> Recorder:
+    def make(
+        consumer: str = "one", settings: Recording | None = None, engine: Engine = engine, **options: object
+    ) -> Recorder:
         ring = options.pop("ring_again", lambda: None)
         return Recorder(
             redis_client, engine, settings or quick(), consumer=consumer, recorded_ttl=TTL, ring_again=ring, **options
@@ -63,7 +65,9 @@ def recorder(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...
 
 def recorded(engine: Engine) -> list[bytes]:
     with engine.connect() as connection:
-        return [id.encode() for id in connection.execute(text("SELECT id::text FROM predictions ORDER BY id")).scalars()]
+        return [
+            id.encode() for id in connection.execute(text("SELECT id::text FROM predictions ORDER BY id")).scalars()
+        ]
 
 
 def assert_settled(client: redis.Redis, ids: list[bytes]) -> None:
@@ -137,7 +141,10 @@ def test_a_recorder_killed_anywhere_leaves_one_row_each(
 ) -> None:  # fmt: skip
     ids = finish(300, batch=new_uuid7())
     killed = subprocess.run(
-        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point], check=False, capture_output=True, text=True
+        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(recorded(engine)) == (0 if point == "before commit" else 300)

@@ -15,10 +15,18 @@ import orjson
 import redis
 
 from shared import settings
-from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.errors import IdempotencyMismatch, QueueFull
+from shared.domain.identifiers import (
+    Digest,
+    ModelName,
+    Owner,
+    PredictionId,
+    VersionKey,
+    VersionNumber,
+    new_uuid7,
+)
 from shared.domain.image import ImageFacts
 from shared.domain.prediction import MOVES, Status
-from shared.domain.errors import IdempotencyMismatch, QueueFull
 from shared.domain.route import Choice
 from shared.queue import bells, keys
 from shared.queue.finished import FinishedStream
@@ -97,6 +105,7 @@ class World:
         self.postgres_up = True
         self.consumers: dict[str, Actor] = {}
         self.in_hand: list[tuple[Lanes, InHand]] = []
+        client.sadd(keys.MODELS, MODEL)
         for script in Script:
             client.script_load(source(script))
 
@@ -105,12 +114,15 @@ class World:
     def submit(self) -> None:
         """A client: sends one picture, and sends it again when the answer is lost."""
         chance = self.random
-        number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)  # noqa: PLR2004
+        number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)
         if self.weather is CALM and number == pictures.POISON:
             number = 5
         submission = self._submission(number)
         command = submit_command(
-            submission, orjson.dumps(submission.request()), settings=self.queue, memory_is_high=False
+            submission,
+            orjson.dumps(submission.request()),
+            settings=self.queue,
+            memory_is_high=False,
         )
         for _ in range(3):
             reply = self.stepped.execute_command(*command)
@@ -126,7 +138,7 @@ class World:
                         self._first(submission)
                 case Known(id) if id not in self.accepted:
                     raise Violation(f"{id} is known but was never accepted")
-            if chance.random() > 0.15:  # noqa: PLR2004
+            if chance.random() > 0.15:
                 return
 
     def _first(self, submission: Submission) -> None:
@@ -221,9 +233,9 @@ class World:
         )
         stream.silence_bell()
         found = stream.take_over(6)
-        if len(found) < 6:  # noqa: PLR2004
+        if len(found) < 6:
             found += stream.read_new(6 - len(found))
-        if len(found) == 6:  # noqa: PLR2004
+        if len(found) == 6:
             Scripts(self.stepped).run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, bells.record_message())
         if not found or not self.postgres_up:
             return
@@ -330,9 +342,7 @@ class World:
                 entry = pending["message_id"].decode()
                 if entry not in living:
                     owner = pending["consumer"]
-                    self.plain.xclaim(
-                        lane, keys.WORKERS, owner, 0, [entry], idle=LAPSED_MS, justid=True
-                    )
+                    self.plain.xclaim(lane, keys.WORKERS, owner, 0, [entry], idle=LAPSED_MS, justid=True)
 
     def _lanes(self) -> list[str]:
         return [lane for name in LANES if self.plain.exists(lane := keys.lane(MODEL, name))]
@@ -382,7 +392,12 @@ class World:
         return set(present)
 
     def _check_ended(
-        self, id: PredictionId, promise: Accepted, state: Status, fields: dict[bytes, bytes], finished: set[str]
+        self,
+        id: PredictionId,
+        promise: Accepted,
+        state: Status,
+        fields: dict[bytes, bytes],
+        finished: set[str],
     ) -> None:
         if id not in finished and id not in self.rows:
             raise Violation(f"{id} ended and is recorded nowhere")
@@ -412,7 +427,7 @@ class World:
             raise Violation(f"counted {self.counters}, there are {counted}")
         for id, row in self.rows.items():
             self._check_row(row, self.accepted[id])
-        kept = {keys.FINISHED, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
+        kept = {keys.FINISHED, keys.MODELS, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
         left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) < 0} - kept
         left = {key for key in left if not key.startswith(("idempotency:", "bulk:"))}
         if left:

@@ -21,9 +21,7 @@ LIMITS = Intake()
 REFUSALS = (ImageTooLarge, UndecodableImage, UnsupportedImage)
 
 
-def facts(
-    data: bytes, *, content_type: str | None = None, filename: str | None = None
-) -> ImageFacts:
+def facts(data: bytes, *, content_type: str | None = None, filename: str | None = None) -> ImageFacts:
     return check(data, filename=filename, content_type=content_type, limits=LIMITS)
 
 
@@ -45,8 +43,7 @@ def png_of(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(4096))), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
 
 
@@ -67,10 +64,7 @@ KINDS: dict[str, bytes] = {
     **{f"gif-{mode}": saved(mode, "GIF") for mode in ("L", "P")},
     "gif-animated": animated("GIF"),
     **{f"bmp-{mode}": saved(mode, "BMP") for mode in ("1", "L", "P", "RGB", "RGBA")},
-    **{
-        f"tiff-{mode}": saved(mode, "TIFF")
-        for mode in ("1", "L", "RGB", "RGBA", "CMYK", "I;16", "F")
-    },
+    **{f"tiff-{mode}": saved(mode, "TIFF") for mode in ("1", "L", "RGB", "RGBA", "CMYK", "I;16", "F")},
     **{
         f"tiff-{compression}": saved("RGB", "TIFF", size=(90, 200), compression=compression)
         for compression in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits")
@@ -136,9 +130,7 @@ def test_no_bytes_raise_anything_else(start: bytes, rest: bytes) -> None:
         facts(start + rest)
 
 
-@pytest.mark.parametrize(
-    "kind", ["png-RGB", "jpeg-RGB", "gif-P", "webp-lossy", "bmp-RGB", "tiff-RGB"]
-)
+@pytest.mark.parametrize("kind", ["png-RGB", "jpeg-RGB", "gif-P", "webp-lossy", "bmp-RGB", "tiff-RGB"])
 def test_bytes_after_the_end_are_tolerated(kind: str) -> None:
     assert facts(KINDS[kind] + b"appended by some editor").width == 23
 

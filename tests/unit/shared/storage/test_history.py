@@ -46,6 +46,7 @@ def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
 
 def test_a_page_can_be_of_one_model_one_status_or_one_batch(engine: Engine, recorded: list[PredictionId]) -> None:
     with engine.connect() as connection:
+
         def ids(**filters: object) -> list[PredictionId]:
             return [row.id for row in page(connection, ANYONE, before=None, limit=100, **filters)]
 

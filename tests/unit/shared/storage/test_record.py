@@ -60,7 +60,9 @@ def test_a_failure_and_a_cache_hit_leave_what_they_lack_null(engine: Engine, fin
     failed |= {b"output": b""}
     hit = finished_record(source="cache", started="", run="", attempts=0)
     store(engine, failed, hit)
-    found = rows(engine, "SELECT output IS NULL, error, error_code, started_at IS NULL, worker FROM predictions ORDER BY id")
+    found = rows(
+        engine, "SELECT output IS NULL, error, error_code, started_at IS NULL, worker FROM predictions ORDER BY id"
+    )
     assert found == [(True, "tab\tand\nline\\", "model_error", False, None), (False, None, None, True, None)]
 
 
@@ -110,8 +112,12 @@ def test_the_outbox_gets_one_row_for_each_prediction_that_asked(engine: Engine, 
     silent = [finished_record(), finished_record(request={"webhook": {"url": url, "events": ["start"]}})]
     store(engine, *asked, *silent)
     store(engine, *asked)
-    found = rows(engine, "SELECT subject::text, owner, event, attempts, delivered_at FROM webhook_deliveries ORDER BY subject")
-    assert found == [(one[b"id"].decode(), "default", "completed", 0, None) for one in sorted(asked, key=lambda r: r[b"id"])]
+    found = rows(
+        engine, "SELECT subject::text, owner, event, attempts, delivered_at FROM webhook_deliveries ORDER BY subject"
+    )
+    assert found == [
+        (one[b"id"].decode(), "default", "completed", 0, None) for one in sorted(asked, key=lambda r: r[b"id"])
+    ]
 
 
 POISON = {

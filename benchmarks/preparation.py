@@ -1,0 +1,65 @@
+"""What has to be there before anything is measured: both models in a registry, and the images."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import image_files, images, stack
+from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
+
+
+def subjects(bench: Workbench, *, names: set[str]) -> dict[str, Subject]:
+    """Return what is asked for, made where it is missing. The models lie in the registry of the home that `stack` starts.
+
+    A folder kept from an earlier run is used as it is: models and images are the same each time.
+    """
+    if not all((bench.folder / name / "MLmodel").exists() for name in names):
+        _models(bench, names=names)
+    wanted = {DIGITS: (bench.amounts.digits, images.digits), MOBILENET: (bench.amounts.photographs, images.photographs)}
+    return {name: _subject(bench, name, *wanted[name]) for name in names}
+
+
+def _subject(bench: Workbench, name: str, distinct: int, make: Callable[[int], list[bytes]]) -> Subject:
+    path = bench.folder / f"{name}-{distinct}.images"
+    if not path.exists():
+        bench.say(f"making {distinct} images for {name}")
+        image_files.write(path, make(distinct))
+    return Subject(name=name, model=bench.folder / name, images=path, distinct=distinct)
+
+
+def _models(bench: Workbench, *, names: set[str]) -> None:
+    """Let the product train its own model, register the large one beside it, copy both out of the registry."""
+    bench.say("starting Darkroom once, which trains and registers the digits model")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        if MOBILENET in names:
+            bench.say("exporting and registering mobilenet_v3_small")
+            _python("-m", "benchmarks.mobilenet", running.registry_url)
+        for name in names:
+            shutil.rmtree(bench.folder / name, ignore_errors=True)
+            copy = (
+                "import sys, mlflow.artifacts as a;"
+                "a.download_artifacts(sys.argv[1], dst_path=sys.argv[2], tracking_uri=sys.argv[3])"
+            )
+            _python("-c", copy, f"models:/{name}@champion", str(bench.folder / name), running.registry_url)
+
+
+def _python(*arguments: str) -> None:
+    """Run Python in a process of its own, since torch and MLflow would stay in this one. Raises CalledProcessError."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+
+
+def kept_folder(path: Path | None, fresh: Path) -> Path:
+    """Return the folder to work in: the one to keep, made if missing, or else the fresh one."""
+    if path is None:
+        return fresh
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve()

@@ -1,0 +1,28 @@
+"""What predicts on this machine, found out without importing torch."""
+
+import os
+import shutil
+import subprocess
+
+
+def gpus() -> list[str]:
+    """Return the GPUs to use, as CUDA_VISIBLE_DEVICES names them; none where there are none, or none are wanted."""
+    if os.environ.get("DARKROOM_PREDICT_DEVICE") == "cpu":
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(number) for number in range(len(found))] if listing.returncode == 0 else []
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,120 @@
+"""Everything on one machine: which programs a home runs, and the settings that join them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from cli import probes, roles
+from cli.addresses import LOOPBACK, remembered_port
+from cli.mlflow_server import mlflow_program
+from cli.postgres_server import postgres_program
+from cli.programs import Program
+from cli.redis_server import redis_program
+
+DEMO_MODEL: Final = "digits"
+_REDIS, _DATABASE, _REGISTRY = "DARKROOM_REDIS_URL", "DARKROOM_DATABASE_URL", "DARKROOM_REGISTRY_URL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `up` was asked for."""
+
+    home: Path
+    port: int
+    models: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Where the gateway will be."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def to_json(self) -> str:
+        """Write them for the supervisor's command line."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        value = json.loads(text)
+        return cls(home=Path(value["home"]), port=value["port"], models=tuple(value["models"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What runs; `stores` are the settings that lead to Redis, Postgres and the registry."""
+
+    programs: list[Program]
+    stores: dict[str, str]
+    environment: dict[str, str]
+
+
+def held_out_folder(home: Path) -> Path:
+    """Return where the demo model's held-out images lie."""
+    return home / "held-out"
+
+
+def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
+    """Return what to run. A store whose address the person has set is theirs: it is asked for, never started."""
+    home = options.home
+    servers = [
+        _theirs("redis", _REDIS, probes.redis_answers)
+        or redis_program(folder=home / "redis", sockets=sockets, appendfsync=appendfsync),
+        _theirs("postgres", _DATABASE, probes.postgres_answers)
+        or postgres_program(folder=home / "postgres", sockets=sockets),
+        _theirs("mlflow", _REGISTRY, _registry_answers)
+        or mlflow_program(folder=home / "mlflow", port=remembered_port(home / "mlflow-port")),
+    ]
+    redis, database, registry = (server.url or "" for server in servers)
+    before_predict = ["redis", "mlflow"]
+    if DEMO_MODEL in options.models:
+        servers.append(_demo_model(home, registry))
+        before_predict.append("model")
+    own = [
+        roles.migrations(database),
+        roles.api(options.port),
+        *roles.predict_workers(
+            options.models, redis_url=redis, api_url=options.url, after=tuple(before_predict)
+        ),
+        roles.record_worker(redis),
+        roles.beat(str(home / "beat-schedule")),
+    ]
+    stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
+    return Plan(programs=servers + own, stores=stores, environment=_environment(stores))
+
+
+def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
+    """Return the person's own server; None where they named none."""
+    url = os.environ.get(setting)
+    return Program(name=role, role=role, url=url, probe=lambda _: ask(url)) if url else None
+
+
+def _registry_answers(url: str) -> str:
+    """Tell whether a registry answers; one that is a file or a service with a login of its own is taken at its word."""
+    return probes.answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
+
+
+def _demo_model(home: Path, registry: str) -> Program:
+    """Return the step that trains and registers the demo model where it is missing: a fresh machine has something to try."""
+    return Program(
+        name="model",
+        role="model",
+        once=True,
+        command=(sys.executable, "-W", "ignore", "-m", "cli.training", registry, str(held_out_folder(home))),
+        after=("mlflow",),
+    )
+
+
+def _environment(stores: dict[str, str]) -> dict[str, str]:
+    """Return every program's environment: the person's own, with the stores."""
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
+    return os.environ | stores | {
+        # Nothing here asks a proxy for this machine.
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,41 @@
+"""The embedded MLflow: tracking, registry and artifacts on one loopback port, in one process."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from cli import probes
+from cli.addresses import LOOPBACK
+from cli.programs import Program
+
+
+def mlflow_program(*, folder: Path, port: int) -> Program:
+    """Return the server that keeps runs in SQLite and models as files, both in `folder`.
+
+    It is the app that `mlflow server` starts, without that command's own process around it: ready in 2.4 s
+    instead of 5.5 s on two cores, and one process, which ends when it is told to.
+    """
+    url = f"http://{LOOPBACK}:{port}"
+    return Program(
+        name="mlflow",
+        role="mlflow",
+        url=url,
+        command=(
+            sys.executable, "-W", "ignore", "-m", "uvicorn", "mlflow.server.fastapi_app:app",
+            "--host", LOOPBACK, "--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "3",
+        ),  # fmt: skip
+        environment={
+            # What `mlflow server` hands to the app (mlflow/server/constants.py): --backend-store-uri,
+            # --default-artifact-root, --serve-artifacts and --artifacts-destination.
+            "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
+            # Its background jobs are for evaluating language models.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        prepare=partial((folder / "artifacts").mkdir, parents=True, exist_ok=True),
+        # Asks the store, not /health: the first question makes its tables, and only one should.
+        probe=lambda _: probes.answers(f"{url}/api/2.0/mlflow/registered-models/search?max_results=1"),
+        stop_rank=2,
+    )

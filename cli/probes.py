@@ -1,0 +1,114 @@
+"""Is it ready? Each returns an empty string, or why not yet, within about a second; none raises."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from cli.identity import ProcessIdentity
+
+SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; `body` is its JSON, None where it is none."""
+
+    status: int
+    body: Any
+
+
+def get(url: str, *, seconds: float = SECONDS) -> Answer:
+    """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    try:
+        return Answer(response.status, json.loads(text))
+    except ValueError:
+        return Answer(response.status, None)
+
+
+def answers(url: str) -> str:
+    """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
+    try:
+        answer = get(url)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url} does not answer ({type(error).__name__})"
+    if answer.status == http.client.OK:
+        return ""
+    body = answer.body if isinstance(answer.body, dict) else {}
+    return f"{url} says {answer.status} {body.get('detail') or json.dumps(body)}"
+
+
+def redis_answers(url: str) -> str:
+    """Tell whether Redis has loaded its data and answers."""
+    # Imported late, here and below: the first programs start before these 0.2 s are spent.
+    import redis  # noqa: PLC0415
+
+    with redis.Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+        try:
+            client.ping()
+        except (redis.RedisError, OSError) as error:
+            return str(error)
+    return ""
+
+
+def postgres_answers(url: str) -> str:
+    """Tell whether Postgres has recovered and takes connections."""
+    import psycopg2  # noqa: PLC0415
+
+    try:
+        psycopg2.connect(url, connect_timeout=int(SECONDS)).close()
+    except psycopg2.Error as error:
+        return str(error).strip().splitlines()[-1]
+    return ""
+
+
+def worker_answers(redis_url: str, node: str) -> str:
+    """Tell whether a Celery worker consumes: it answers a ping over the broker."""
+    from celery import Celery  # noqa: PLC0415
+
+    from shared.queue.connection import broker_url  # noqa: PLC0415
+    from shared.settings import Redis  # noqa: PLC0415
+
+    try:
+        with Celery(broker=broker_url(Redis(url=redis_url))) as app:
+            said = app.control.ping(destination=[node], timeout=SECONDS)
+    except Exception as error:  # noqa: BLE001  kombu lets through whatever its transport raises
+        return f"the broker does not answer ({type(error).__name__})"
+    return "" if said else f"{node} does not answer"
+
+
+def has_lived(pid: int, *, seconds: float) -> str:
+    """Tell whether a process is still there after a while: all one can ask of beat, which answers nobody."""
+    identity = ProcessIdentity.of(pid)
+    time.sleep(seconds)
+    return "" if identity is not None and identity.is_alive else "it has only begun"
+
+
+def models_serve(pid: int, *, models: Sequence[str], redis_url: str, api_url: str) -> str:
+    """Tell whether the gateway routes to every model and this worker process has said that it is there."""
+    import redis  # noqa: PLC0415
+
+    from shared.domain.identifiers import ModelName  # noqa: PLC0415
+    from shared.queue import keys  # noqa: PLC0415
+
+    member = f"{socket.gethostname()}-{pid}"
+    with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+        for model in models:
+            try:
+                if client.zscore(keys.workers(ModelName(model)), member) is None:
+                    return f"{model} is not loaded"
+            except (redis.RedisError, OSError) as error:
+                return str(error)
+    return next(filter(None, (answers(f"{api_url}/v1/models/{model}") for model in models)), "")

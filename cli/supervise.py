@@ -1,0 +1,105 @@
+"""The supervisor's own process: `python -m cli.supervise OPTIONS [attached]`, started by `darkroom up`."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from cli import state
+from cli.identity import ProcessIdentity
+from cli.local import Options, Plan, plan
+from cli.state import ProgramState, StackState
+from cli.supervisor import Supervisor
+from shared import settings
+from shared.observability import configure_logging
+
+log = logging.getLogger(__name__)
+
+
+def main(options: Options, *, attached: bool) -> None:
+    """Run the stack until SIGTERM or SIGINT; when attached, also until standard input ends."""
+    configure_logging(settings.Logging(format="text"))
+    appendfsync = settings.read(settings.Local).local_appendfsync
+    with alone_on(options.home):
+        clean_up(options.home)
+        # Short, since a socket's path has 107 bytes at most; nobody else may list it.
+        sockets = Path(tempfile.mkdtemp(prefix="darkroom-"))
+        try:
+            asyncio.run(run(options, plan(options, sockets=sockets, appendfsync=appendfsync), sockets, attached=attached))
+        finally:
+            state.forget(options.home)
+            shutil.rmtree(sockets, ignore_errors=True)
+
+
+async def run(options: Options, planned: Plan, sockets: Path, *, attached: bool) -> None:
+    """Keep the planned programs running and their state on file."""
+    me = ProcessIdentity.of(os.getpid())
+    if me is None:
+        raise RuntimeError("a process that runs has an identity")
+
+    def changed(programs: list[ProgramState], stopping: bool) -> None:  # noqa: FBT001  Supervisor calls it so
+        state.write(
+            options.home,
+            StackState(
+                supervisor=me,
+                url=options.url,
+                models=list(options.models),
+                stores=planned.stores,
+                sockets=str(sockets),
+                stopping=stopping,
+                programs=programs,
+            ),
+        )
+
+    supervisor = Supervisor(
+        planned.programs, home=options.home, environment=planned.environment, changed=changed
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    if attached:
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, loop, supervisor)
+    await supervisor.run()
+
+
+def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
+    """Stop when the terminal's command is gone, however it went: its end of the pipe closes with it."""
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin.fileno())
+        supervisor.stop()
+
+
+@contextmanager
+def alone_on(home: Path) -> Iterator[None]:
+    """Hold a home; raises SystemExit where another supervisor does. The kernel lets go when we end, however we do."""
+    with (home / "supervisor.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another stack runs on {home}, or is stopping") from None
+        yield
+
+
+def clean_up(home: Path) -> None:
+    """End what a supervisor that was killed has left behind. Safe to repeat."""
+    left = state.read(home)
+    if left is None:
+        return
+    for process in left.processes():
+        if process.is_alive:
+            log.warning("left_over_ended", extra={"pid": process.pid})
+            process.end(patience=timedelta(seconds=10))
+    shutil.rmtree(left.sockets, ignore_errors=True)
+    state.forget(home)
+
+
+if __name__ == "__main__":
+    main(Options.from_json(sys.argv[1]), attached="attached" in sys.argv[2:])

@@ -1,0 +1,165 @@
+"""Looking at a live queue without changing it; each look sees one instant, in Lua. What `audit` stands on."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import redis
+
+from shared.domain.identifiers import ModelName, Owner, PredictionId
+from shared.queue import keys
+from shared.queue.lua import Script, Scripts
+
+# Each look holds Redis for about a millisecond: 100 jobs, or 4 MB of images passed by (Redis has no way to ask for an
+# entry without its fields).
+JOBS_AT_ONCE = 100
+BUDGET_BYTES = 4 * 1024 * 1024
+KEYS_AT_ONCE = 2000
+RECORDS_AT_ONCE = 500
+
+_WAIT_LIST = re.compile(r"waiting:(?P<lane>interactive|bulk:[^:]+):(?P<model>[^:]+):")
+_LANE = re.compile(r"lane:(?P<model>[^:]+):(?P<name>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class JobLook:
+    """One job at one instant. `expires` where it has a TTL; `wrong` says what breaks an invariant, '' where nothing does."""
+
+    id: PredictionId
+    state: str
+    expires: bool
+    output: bytes
+    wrong: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLook:
+    """One lane at one instant. `head_age` is of the next entry to be read; `overdue` the first that nobody renews."""
+
+    entries: int
+    pending: int
+    last_delivered: str
+    head_age: timedelta
+    overdue: str
+    worker_seen: timedelta | None
+    in_rotation: bool
+
+
+class Inspection:
+    """Reads a queue's state, a chunk at a time."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+
+    def job_ids(self) -> Iterator[list[PredictionId]]:
+        """Go through all jobs there are, in chunks; one that is there throughout comes at least once."""
+        start = len(keys.job_prefix())
+        for chunk in self._scan(keys.job_prefix() + "*"):
+            yield [PredictionId(key[start:]) for key in chunk]
+
+    def look_at(self, ids: Sequence[PredictionId]) -> Iterator[JobLook]:
+        """Look at each job that still has its hash."""
+        start = 0
+        while start < len(ids):
+            part = ids[start : start + JOBS_AT_ONCE]
+            looked, *facts = self._scripts.run(Script.LOOK_AT_JOBS, (), BUDGET_BYTES, *part)
+            start += looked
+            for id, state, ttl, output, wrong in zip(*[iter(facts)] * 5, strict=True):
+                if state:
+                    yield JobLook(PredictionId(id.decode()), state.decode(), ttl >= 0, output, wrong.decode())
+
+    def finished_ids(self) -> Iterator[set[PredictionId]]:
+        """Go through the ids in the finished stream, in chunks; one that is there throughout comes."""
+        after = "-"
+        while entries := self._client.xrange(keys.FINISHED, min=after, count=RECORDS_AT_ONCE):
+            yield {PredictionId(record[b"id"].decode()) for _, record in entries if b"id" in record}
+            after = "(" + entries[-1][0].decode()
+
+    def lanes(self) -> list[str]:
+        """Return the lanes' streams."""
+        return [lane for chunk in self._scan("lane:*", type="stream") for lane in chunk]
+
+    def stranded(self, stream: str) -> list[str]:
+        """Return the entries of a lane, or of the finished stream, that were read and are pending with nobody."""
+        group = keys.RECORDERS if stream == keys.FINISHED else keys.WORKERS
+        found: list[str] = []
+        where = b"-"
+        while where:
+            where, *entries = self._scripts.run(Script.FIND_STRANDED, (stream,), group, where, BUDGET_BYTES)
+            found += (entry.decode() for entry in entries)
+        return found
+
+    def look_at_lane(self, lane: str, *, overdue: timedelta) -> LaneLook:
+        """Look whether a lane moves; an entry idle for `overdue` is one that no worker renews."""
+        model = model_of(lane)
+        entries, pending, last, age, late, seen, turns = self._scripts.run(
+            Script.LOOK_AT_LANE,
+            (lane, keys.workers(model), keys.rotation(model)),
+            overdue // timedelta(milliseconds=1),
+        )
+        return LaneLook(
+            entries=entries,
+            pending=pending,
+            last_delivered=last.decode(),
+            head_age=timedelta(milliseconds=age),
+            overdue=late.decode(),
+            worker_seen=None if seen < 0 else timedelta(milliseconds=seen),
+            in_rotation=bool(turns),
+        )
+
+    def wait_lists_without_entry(self) -> list[str]:
+        """Return the wait lists whose computation is not in its lane."""
+        return [found for chunk in self._scan("waiting:*", type="list") for found in self.without_entry(chunk)]
+
+    def without_entry(self, lists: Sequence[str]) -> Iterator[str]:
+        """Of these wait lists, go through those whose computation is not in its lane."""
+        known = [(list_, lane) for list_ in lists if (lane := _lane_of(list_))]
+        while known:
+            part = known[:JOBS_AT_ONCE]
+            looked, *without = self._scripts.run(
+                Script.LOOK_AT_WAIT_LISTS, tuple(list_ for list_, _ in part), BUDGET_BYTES, *(lane for _, lane in part)
+            )
+            yield from (found.decode() for found in without)
+            known = known[looked:]
+
+    def inflight(self) -> Iterator[tuple[Owner, list[PredictionId]]]:
+        """Go through the ids that owners have in flight, in chunks."""
+        for chunk in self._scan(keys.inflight_prefix() + "*"):
+            for key in chunk:
+                cursor = -1
+                while cursor:
+                    cursor, members = self._client.zscan(key, cursor=max(cursor, 0), count=KEYS_AT_ONCE)
+                    owner = Owner(key.removeprefix(keys.inflight_prefix()))
+                    yield owner, [PredictionId(member.decode()) for member, _ in members]
+
+    def is_inflight(self, owner: Owner, id: PredictionId) -> bool:
+        """Tell whether the owner's set names this id."""
+        return self._client.zscore(keys.inflight(owner), id) is not None
+
+    def _scan(self, pattern: str, *, type: str | None = None) -> Iterator[list[str]]:
+        """Go through the keys, in chunks of those one look returns."""
+        cursor = -1
+        while cursor:
+            cursor, found = self._client.scan(max(cursor, 0), match=pattern, count=KEYS_AT_ONCE, _type=type)
+            if found:
+                yield [key.decode() for key in found]
+
+
+def model_of(lane: str) -> ModelName:
+    """Return whose lane a stream is."""
+    match = _LANE.fullmatch(lane)
+    return ModelName(match["model"] if match else "")
+
+
+def is_bulk(lane: str) -> bool:
+    """Tell a batch's lane from the interactive one."""
+    match = _LANE.fullmatch(lane)
+    return match is not None and match["name"] != keys.INTERACTIVE
+
+
+def _lane_of(wait_list: str) -> str | None:
+    """Return the stream whose entry a wait list belongs to; its name says so."""
+    match = _WAIT_LIST.match(wait_list)
+    return match and keys.lane(ModelName(match["model"]), match["lane"])

@@ -1,0 +1,84 @@
+"""Looking at what is recorded for contradictions. What `audit` stands on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from shared.domain.identifiers import PredictionId, is_uuid
+from shared.storage.record import UNSTORABLE
+
+_ROWS = text("""
+    SELECT id::text, status, output, error IS NOT DISTINCT FROM :unstorable AS stripped
+    FROM predictions WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+"""The rows that some jobs have."""
+
+_COUNTERS = text("""
+    WITH recent AS (SELECT * FROM batches ORDER BY id DESC LIMIT :batches),
+    counted AS (
+        SELECT batch_id, count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
+               count(*) FILTER (WHERE status = 'failed') AS failed, count(*) FILTER (WHERE status = 'canceled') AS canceled
+        FROM predictions WHERE batch_id IN (SELECT id FROM recent) GROUP BY batch_id
+    )
+    SELECT id::text, ARRAY[b.succeeded, b.failed, b.canceled] AS counters,
+           ARRAY[coalesce(c.succeeded, 0), coalesce(c.failed, 0), coalesce(c.canceled, 0)]::integer[] AS counted,
+           b.total, b.completed_at IS NOT NULL AS completed
+    FROM recent AS b LEFT JOIN counted AS c ON c.batch_id = b.id
+    WHERE (b.succeeded, b.failed, b.canceled)
+          IS DISTINCT FROM (coalesce(c.succeeded, 0), coalesce(c.failed, 0), coalesce(c.canceled, 0))
+       OR (b.completed_at IS NOT NULL) IS DISTINCT FROM coalesce(b.total = b.succeeded + b.failed + b.canceled, false)
+    ORDER BY b.id
+""")
+"""Batches whose counters are not their rows, or whose end is not their counters'; one snapshot sees both."""
+
+_CONTRADICTIONS = text("""
+    WITH recent AS (
+        SELECT version_key, image_sha256, output->>'predicted_index' AS index, (output->>'confidence')::float8 AS confidence
+        FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
+        WHERE status = 'succeeded' AND jsonb_typeof(output->'confidence') = 'number'
+    )
+    SELECT version_key, image_sha256
+    FROM recent
+    GROUP BY version_key, image_sha256
+    HAVING max(confidence) - min(confidence) > 0.001 OR (count(DISTINCT index) > 1 AND max(confidence) > 0.501)
+    ORDER BY version_key, image_sha256
+    LIMIT 100
+""")
+"""Images that one version of a model answered in two ways. Not equality: a batch of another size may change the last
+digits, and of two classes with the same share, which is at most a half, either may come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row says of its job's end; `stripped` where the output could not be stored."""
+
+    status: str
+    output: Any
+    stripped: bool
+
+
+def rows_of(connection: Connection, ids: Sequence[PredictionId]) -> dict[PredictionId, Row]:
+    """Return the rows there are for these jobs."""
+    parameters = {"ids": [id for id in ids if is_uuid(id)], "unstorable": UNSTORABLE}
+    found = connection.execute(_ROWS, parameters)
+    return {PredictionId(row.id): Row(row.status, row.output, row.stripped) for row in found}
+
+
+def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
+    """Say which of the latest batches have counters that are not their rows, or should (not) be complete."""
+    return [
+        f"batch {row.id}: its counters (succeeded, failed, canceled) are {row.counters}, its rows {row.counted}"
+        if row.counters != row.counted
+        else f"batch {row.id}: {sum(row.counters)} of {row.total} items are in and completed is {row.completed}"
+        for row in connection.execute(_COUNTERS, {"batches": batches})
+    ]
+
+
+def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Say which images among the latest rows one version of a model answered in two ways."""
+    return [
+        f"image {row.image_sha256}: version {row.version_key} gave it different outputs"
+        for row in connection.execute(_CONTRADICTIONS, {"rows": rows})
+    ]

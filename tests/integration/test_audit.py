@@ -1,0 +1,378 @@
+"""The audit finds what is broken and nothing else, also while everything moves."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import orjson
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from cli.audit import MOST_OF_A_KIND, audit
+from shared.domain.identifiers import ANYONE, BatchId, Digest, ModelName, PredictionId, VersionKey, new_uuid7
+from shared.queue import bells, keys
+from shared.queue.finished import FinishedStream
+from shared.queue.lanes import Lanes, Result
+from shared.queue.lua import Script, Scripts
+from shared.settings import Queue, Recording
+from shared.storage.record import record, set_total
+from worker.recorder import Recorder
+
+Make = Callable[..., dict[bytes, bytes]]
+
+MODEL = ModelName("digits")
+LANE = keys.lane(MODEL, keys.INTERACTIVE)
+OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.998,"probabilities":{"7":0.998,"1":0.001}}'
+LEASE = timedelta(seconds=10)
+
+
+class System:
+    """A queue and a record, moved a step at a time by the product's own scripts."""
+
+    def __init__(self, client: redis.Redis, engine: Engine, database_url: str, redis_url: str) -> None:
+        self.client, self.engine = client, engine
+        self._urls = {"redis_url": redis_url, "database_url": database_url}
+        self._scripts = Scripts(client)
+        self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
+        self.recorder = Recorder(
+            client, engine, Recording(linger=timedelta(0)), consumer="r",
+            recorded_ttl=timedelta(hours=1), ring_again=lambda: None,
+        )  # fmt: skip
+
+    def audit(self) -> list[str]:
+        return audit(**self._urls)
+
+    def submit(self, image: bytes, *, lane: str = keys.INTERACTIVE, waiters: int = 500) -> str:
+        """Submit one image, its own digest, and return the id."""
+        id, version, digest = PredictionId(new_uuid7()), VersionKey("3-m-1"), Digest(image.hex().ljust(64, "0"))
+        request = {
+            "model": MODEL, "version": "3", "version_key": version, "variant": "champion", "metadata": {}, "base_url": "",
+            "image": {"sha256": digest, "format": "PNG", "width": 1, "height": 1, "bytes": len(image), "filename": None},
+            "webhook": None, "custom_id": None,
+        }  # fmt: skip
+        names = (
+            keys.job(id), "", keys.cache(MODEL, version=version, digest=digest),
+            keys.waiting(MODEL, lane=lane, version=version, digest=digest), keys.lane(MODEL, lane),
+            keys.bell(MODEL), keys.inflight(ANYONE), "" if lane == keys.INTERACTIVE else keys.rotation(MODEL),
+        )  # fmt: skip
+        self._scripts.run(
+            Script.SUBMIT, names, id, ANYONE, "", orjson.dumps(request), image, version, 0, "", 100_000, waiters, 0,
+            keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
+        )  # fmt: skip
+        return id
+
+    def cancel(self, id: str) -> None:
+        self._scripts.run(Script.CANCEL, (), bells.record_message(), id, "user", ANYONE)
+
+    def compute(self, limit: int = 64) -> int:
+        """Pull and finish one micro-batch."""
+        entries = self.lanes.begin(self.lanes.pull(limit).entries)
+        results = [Result(entry, "succeeded", OUTPUT) for entry in entries]
+        return self.lanes.finish(results, run=b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}')
+
+
+@pytest.fixture
+def system(redis_client: redis.Redis, redis_server: object, engine: Engine, database_url: str) -> System:
+    return System(redis_client, engine, database_url, redis_server.url)
+
+
+def test_nothing_at_all_is_clean(system: System) -> None:
+    assert system.audit() == []
+
+
+def test_every_stage_of_a_job_is_clean(system: System) -> None:
+    for number in range(12):
+        system.submit(b"image %d" % number)
+    for _ in range(5):
+        system.submit(b"the same", waiters=2)  # full wait lists are renamed
+    system.submit(b"bulk", lane="bulk:b1")
+    assert system.audit() == [], "waiting"
+    entries = system.lanes.begin(system.lanes.pull(8).entries)
+    assert system.audit() == [], "processing"
+    system.lanes.finish([Result(entry, "succeeded", OUTPUT) for entry in entries[:4]], run=b"{}")
+    system.lanes.finish([Result(entry, "failed", error="e", code="model_error") for entry in entries[4:6]], run=b"{}")
+    assert system.audit() == [], "finished"
+    system.recorder._read()
+    assert system.audit() == [], "being recorded"
+
+
+def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
+    kept = [system.submit(b"image %d" % number) for number in range(30)]
+    for id in kept[:10]:
+        system.cancel(id)
+    while system.compute():
+        pass
+    system.submit(b"image 20")  # from the cache
+    while system.recorder.run_once():
+        pass
+    assert system.audit() == []
+    with system.engine.connect() as connection:
+        counts = connection.execute(
+            text("SELECT status, source, count(*) FROM predictions GROUP BY 1, 2 ORDER BY 1, 2")
+        )
+        assert [tuple(row) for row in counts] == [
+            ("canceled", "model", 10), ("succeeded", "cache", 1), ("succeeded", "model", 20),
+        ]  # fmt: skip
+
+
+def entry_of(system: System, id: str) -> str:
+    return system.client.hget(f"job:{id}", "entry").decode()
+
+
+def list_of(system: System, id: str) -> str:
+    return system.client.hget(f"job:{id}", "waiting").decode()
+
+
+def lose_wait_list(system: System, id: str) -> str:
+    system.client.delete(list_of(system, id))
+    return f"job {id}: its wait list is gone"
+
+
+def forget_in_wait_list(system: System, id: str) -> str:
+    system.client.lrem(list_of(system, id), 0, id)
+    return f"job {id}: its wait list does not name it"
+
+
+def lose_entry(system: System, id: str) -> str:
+    system.client.xdel(LANE, entry_of(system, id))
+    return f"job {id}: its entry is not in its lane"
+
+
+def lose_entry_seen_from_its_list(system: System, id: str) -> str:
+    system.client.xdel(LANE, entry_of(system, id))
+    return f"wait list {list_of(system, id)}: its entry is gone"
+
+
+def remove_a_consumer_with_work(system: System, id: str) -> str:
+    system.lanes.pull(64)
+    system.client.xgroup_delconsumer(LANE, keys.WORKERS, "w")
+    return f"job {id}: its entry was read and is pending with nobody"
+
+
+def remove_a_consumer_seen_from_the_lane(system: System, id: str) -> str:
+    remove_a_consumer_with_work(system, id)
+    return f"{LANE}: entry {entry_of(system, id)} was read and is pending with nobody"
+
+
+def end_without_a_record(system: System, id: str) -> str:
+    system.cancel(id)
+    system.client.delete(keys.FINISHED)
+    return f"job {id}: it ended and is neither in the finished stream nor recorded"
+
+
+def expire_without_a_row(system: System, id: str) -> str:
+    system.cancel(id)
+    system.client.expire(f"job:{id}", 100)
+    return f"job {id}: it ended and expires without having been recorded"
+
+
+def strand_a_record(system: System, id: str) -> str:
+    system.cancel(id)
+    entry = system.recorder._read()[0].entry
+    system.client.xgroup_delconsumer(keys.FINISHED, keys.RECORDERS, "r")
+    return f"finished: entry {entry.decode()} was read and is pending with nobody"
+
+
+def revive(system: System, id: str) -> str:
+    system.cancel(id)
+    system.recorder.run_once()
+    system.client.hset(f"job:{id}", "state", "processing")
+    return f"job {id}: it is processing and recorded as canceled"
+
+
+def end_otherwise_than_recorded(system: System, id: str) -> str:
+    system.cancel(id)
+    system.recorder.run_once()
+    system.client.hset(f"job:{id}", "state", "failed")
+    return f"job {id}: it is failed and recorded as canceled"
+
+
+def change_an_output(system: System, id: str) -> str:
+    system.compute()
+    system.recorder.run_once()
+    system.client.hset(f"job:{id}", "output", OUTPUT.replace(b'"7"', b'"8"'))
+    return f"job {id}: its output and the recorded one differ"
+
+
+def stay_in_flight(system: System, id: str) -> str:
+    system.cancel(id)
+    system.client.zadd(keys.inflight(ANYONE), {id: 1})
+    return f"job {id}: it is in flight for default although it ended"
+
+
+def be_evicted_while_in_flight(system: System, id: str) -> str:
+    system.client.delete(f"job:{id}")
+    return f"job {id}: it is in flight for default although it ended"
+
+
+def give_a_bulk_lane_no_turn(system: System, _: str) -> str:
+    system.submit(b"bulk", lane="bulk:b1")
+    system.client.delete(keys.rotation(MODEL))
+    return "lane:digits:bulk:b1: it has entries and no turn among the bulk lanes"
+
+
+BREAKAGES = [
+    lose_wait_list, forget_in_wait_list, lose_entry, lose_entry_seen_from_its_list, remove_a_consumer_with_work,
+    remove_a_consumer_seen_from_the_lane, end_without_a_record, expire_without_a_row, strand_a_record, revive,
+    end_otherwise_than_recorded, change_an_output, stay_in_flight, be_evicted_while_in_flight, give_a_bulk_lane_no_turn,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.__name__)
+def test_a_broken_invariant_is_found_and_named(
+    system: System, monkeypatch: pytest.MonkeyPatch, breakage: Callable[[System, str], str]
+) -> None:
+    monkeypatch.setattr("cli.audit.PAUSE", timedelta(milliseconds=10))
+    monkeypatch.setattr("cli.audit.LANE_PAUSE", timedelta(milliseconds=10))
+    broken, healthy = system.submit(b"broken"), system.submit(b"healthy")
+    assert system.audit() == []
+    expected = breakage(system, broken)
+    findings = system.audit()
+    assert expected in findings
+    if breakage not in (remove_a_consumer_with_work, remove_a_consumer_seen_from_the_lane):  # which had both
+        assert not any(healthy in finding for finding in findings)
+
+
+def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(
+    system: System, finished_record: Make
+) -> None:
+    lied_about, not_ended, clean = (BatchId(new_uuid7(unix_ms=i)) for i in range(3))
+    with system.engine.connect() as connection:
+        record(connection, [finished_record(batch=batch) for batch in (lied_about, not_ended, clean)])
+    with system.engine.begin() as connection:
+        set_total(connection, clean, owner=ANYONE, total=1)
+        connection.execute(text("UPDATE batches SET succeeded = 2 WHERE id = :id"), {"id": lied_about})
+        connection.execute(text("UPDATE batches SET total = 1 WHERE id = :id"), {"id": not_ended})
+    assert system.audit() == [
+        f"batch {lied_about}: its counters (succeeded, failed, canceled) are [2, 0, 0], its rows [1, 0, 0]",
+        f"batch {not_ended}: 1 of 1 items are in and completed is False",
+    ]
+
+
+def test_one_image_with_two_answers_is_found_and_last_digits_are_not(system: System, finished_record: Make) -> None:
+    def answered(sha256: str, *outputs: dict[str, object]) -> list[dict[bytes, bytes]]:
+        return [finished_record(request={"image": {"sha256": sha256}}, output=output) for output in outputs]
+
+    swapped = answered("a" * 64, {"predicted_index": 7}, {"predicted_index": 8})
+    digits = answered("b" * 64, {"confidence": 0.998}, {"confidence": 0.998001})
+    tie = answered("c" * 64, {"confidence": 0.5}, {"confidence": 0.499999, "predicted_index": 3})
+    unsure = answered("d" * 64, {"confidence": 0.9}, {"confidence": 0.8})
+    with system.engine.connect() as connection:
+        record(connection, swapped + digits + tie + unsure)
+    assert system.audit() == [f"image {letter * 64}: version 3-m-1 gave it different outputs" for letter in "ad"]
+
+
+def test_a_record_stored_without_its_text_is_no_finding(system: System, redis_client: redis.Redis) -> None:
+    id = system.submit(b"image")
+    entries = system.lanes.begin(system.lanes.pull(1).entries)
+    system.lanes.finish([Result(entries[0], "succeeded", b'{"predicted_class":"\\u0000"}')], run=b"{}")
+    assert system.recorder.run_once() == 1
+    assert redis_client.hget(f"job:{id}", "state") == b"succeeded"
+    assert system.audit() == []
+
+
+def make_worker_seen(system: System, *, ago: timedelta) -> None:
+    system.client.zadd(keys.workers(MODEL), {"w": (time.time() - ago.total_seconds()) * 1e6})
+
+
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was pending, or unread, for 100 ms counts as overdue."""
+    monkeypatch.setenv("DARKROOM_QUEUE_LEASE", "PT0.02S")
+    monkeypatch.setenv("DARKROOM_PREDICT_TIMEOUT", "PT0.02S")
+    monkeypatch.setattr("cli.audit.LANE_PAUSE", timedelta(milliseconds=50))
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_a_lane_that_workers_do_not_read_is_stuck_and_without_workers_it_is_not(system: System) -> None:
+    for number in range(5):
+        system.submit(b"image %d" % number)
+    time.sleep(0.2)
+    assert system.audit() == [], "nobody is there to read it"
+    make_worker_seen(system, ago=timedelta(hours=1))
+    assert system.audit() == [], "its worker is gone"
+    make_worker_seen(system, ago=timedelta(0))
+    assert len(found := system.audit()) == 1
+    assert found[0].startswith(f"{LANE}: nothing was read for ")
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_a_deep_lane_that_moves_is_not_stuck(system: System) -> None:
+    for number in range(400):
+        system.submit(b"image %d" % number)
+    time.sleep(0.2)
+    make_worker_seen(system, ago=timedelta(0))
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            system.compute(1)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert system.audit() == []
+    stop.set()
+    worker.join()
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_an_entry_that_nobody_takes_over_is_stuck(system: System) -> None:
+    system.submit(b"image")
+    system.lanes.pull(1)
+    make_worker_seen(system, ago=timedelta(0))
+    time.sleep(0.2)
+    assert len(found := system.audit()) == 1
+    assert "has been nobody's for" in found[0]
+
+
+def test_a_system_in_full_motion_is_clean(system: System) -> None:
+    """Submitting, cancelling, computing and recording go on while the audit looks, over and over."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def forever(step: Callable[[], object]) -> threading.Thread:
+        def loop() -> None:
+            try:
+                while not stop.is_set():
+                    step()
+            except BaseException as error:  # noqa: BLE001  shown by the assertion below
+                failures.append(error)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        return thread
+
+    numbers = iter(range(1_000_000))
+
+    def submit() -> None:
+        number = next(numbers)
+        id = system.submit(
+            b"image %d" % (number // 3), waiters=2, lane="bulk:b1" if number % 7 == 0 else keys.INTERACTIVE
+        )
+        if number % 5 == 0:
+            system.cancel(id)
+        time.sleep(0.001)
+
+    threads = [forever(submit), forever(lambda: system.compute(8)), forever(system.recorder.run_once)]
+    try:
+        end, findings = time.monotonic() + 2, []
+        while time.monotonic() < end:
+            findings += system.audit()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert findings == []
+    assert next(numbers) > 200, "it did move"
+
+
+def test_many_findings_are_counted_rather_than_listed(system: System) -> None:
+    for number in range(MOST_OF_A_KIND + 5):
+        system.submit(b"image %d" % number)
+    system.client.delete(LANE)
+    findings = system.audit()
+    assert sum(finding.startswith("job ") for finding in findings) == MOST_OF_A_KIND
+    assert "… and 5 more like the last one" in findings

@@ -1,0 +1,100 @@
+"""The gateway's routes on a real Redis, without a server process in between."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from api import openapi, problems
+from api.routes import files, health, models
+from shared.domain.errors import UnknownModel
+from shared.domain.identifiers import ModelName
+from shared.domain.route import Route
+from shared.queue.connection import connect_async
+from shared.queue.pipeline import Pipeline
+from shared.settings import Database, Gateway, Intake, Redis
+from shared.storage.engine import make_engine
+
+T = TypeVar("T")
+Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
+
+
+class Served:
+    """The routes a test says are served."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = {route.model: route for route in routes}
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._routes)
+
+    async def get(self, name: ModelName) -> Route:
+        if name not in self._routes:
+            raise UnknownModel(reference=name, served=tuple(self._routes))
+        return self._routes[name]
+
+    async def all(self) -> list[Route]:
+        return list(self._routes.values())
+
+
+def make_app() -> FastAPI:
+    app = FastAPI(title="Darkroom", version="1")
+    problems.install(app)
+    for router in (files.router, models.router, health.router):
+        app.include_router(router)
+    openapi.install(app)
+    return app
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    return make_app()
+
+
+@pytest.fixture
+def nowhere() -> Engine:
+    """A Postgres that is down."""
+    return make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
+
+
+@pytest.fixture
+def serve(app: FastAPI, redis_server: Any) -> Callable[..., Any]:
+    """Run an async claim with an HTTP client of the app: `serve(claim, engine=…, routes=…, redis_url=…)`."""
+
+    def run(
+        claim: "Claim[T]",
+        *,
+        engine: Engine | None = None,
+        routes: Iterable[Route] = (),
+        redis_url: str = redis_server.url,
+        **intake: Any,
+    ) -> T:
+        async def within() -> T:
+            settings = Redis(url=redis_url, timeout=timedelta(seconds=1))
+            connection = connect_async(settings)
+            redis = Pipeline(connection, timeout=settings.timeout)
+            app.state.gateway = SimpleNamespace(
+                redis=redis,
+                engine=engine,
+                routes=Served(routes),
+                settings=Gateway(public_url="http://darkroom.test"),
+                intake=Intake(**intake),
+            )
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            try:
+                async with httpx.AsyncClient(transport=transport, base_url="http://anywhere") as client:
+                    return await claim(client)
+            finally:
+                await redis.close()
+                await connection.aclose()
+
+        return asyncio.run(within())
+
+    return run

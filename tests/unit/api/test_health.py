@@ -1,0 +1,66 @@
+"""Health: redis down is down, everything else degrades."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import redis
+from sqlalchemy import Engine
+
+from api.schemas import Alive, Readiness
+from shared.domain.identifiers import ModelName
+from shared.domain.route import Route
+from shared.queue import keys
+from shared.queue.files import now_us
+
+Serve = Callable[..., Any]
+DIGITS = Route(model=ModelName("digits"), description="", aliases={}, versions={})
+
+
+def get(serve: Serve, path: str = "/health/ready", **rest: Any) -> httpx.Response:
+    async def claim(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get(path)
+
+    response: httpx.Response = serve(claim, **rest)
+    return response
+
+
+def ready(serve: Serve, **rest: Any) -> tuple[int, dict[str, Any]]:
+    response = get(serve, **rest)
+    body: dict[str, Any] = response.json()
+    Readiness.model_validate(body)
+    return response.status_code, body
+
+
+def test_a_process_that_answers_is_alive(serve: Serve) -> None:
+    response = get(serve, "/health/live")
+    assert response.status_code == 200
+    Alive.model_validate(response.json())
+
+
+def test_ready_with_stores_and_a_worker(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+    redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
+    assert ready(serve, engine=engine, routes=[DIGITS]) == (200, {"status": "ready", "down": [], "degraded": []})
+
+
+def test_a_model_without_a_worker_degrades(serve: Serve, engine: Engine) -> None:
+    status, body = ready(serve, engine=engine, routes=[DIGITS])
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["degraded"] == ["workers: none for digits, its images wait"]
+
+
+def test_no_model_degrades(serve: Serve, engine: Engine) -> None:
+    status, body = ready(serve, engine=engine)
+    assert (status, body["degraded"]) == (200, ["models: none is served"])
+
+
+def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "redis.Redis") -> None:
+    redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
+    status, body = ready(serve, engine=nowhere, routes=[DIGITS])
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["degraded"][0].startswith("postgres")
+
+
+def test_redis_down_is_down(serve: Serve, engine: Engine) -> None:
+    status, body = ready(serve, engine=engine, routes=[DIGITS], redis_url="redis://127.0.0.1:1/0")
+    assert (status, body) == (503, {"status": "unavailable", "down": ["redis"], "degraded": []})

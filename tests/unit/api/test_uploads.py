@@ -1,0 +1,346 @@
+"""Three bodies, one upload; what contradicts, is too large or can't be stored is refused before anything is enqueued."""
+
+import asyncio
+import base64
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import orjson
+import pytest
+from fastapi import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+
+from api.multipart import MOST_PARTS, take_apart
+from api.uploads import FileUpload, Upload, read_file, read_prediction
+from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
+from shared.settings import Intake
+
+IMAGE = b"\x89PNG\r\n\x1a\n and then some"
+LIMITS = Intake(max_image_bytes=1000)
+
+
+def a_request(
+    body: bytes | list[bytes],
+    content_type: str | None,
+    *,
+    query: dict[str, str] | str = "",
+    declared: int | None = None,
+    leaves: bool = False,
+) -> Request:
+    """Make a request whose body comes in pieces."""
+    pieces = [body] if isinstance(body, bytes) else body
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "body": b""})
+    if len(pieces) == 1 and not leaves:
+        messages = [{"type": "http.request", "body": pieces[0], "more_body": False}]
+    headers = [(b"content-length", str(sum(map(len, pieces)) if declared is None else declared).encode())]
+    if content_type is not None:
+        headers.append((b"content-type", content_type.encode()))
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predictions",
+        "query_string": (query if isinstance(query, str) else urlencode(query)).encode(),
+        "headers": headers,
+    }
+    return Request(scope, receive)
+
+
+def read(body: bytes | list[bytes], content_type: str | None, **rest: Any) -> Upload:
+    return asyncio.run(read_prediction(a_request(body, content_type, **rest), limits=LIMITS))
+
+
+def form(fields: Any, files: Any = (("image", ("7.png", IMAGE, "image/png")),)) -> tuple[bytes, str]:
+    """Encode a form as httpx does."""
+    request = httpx.Request("POST", "http://test", data=fields, files=list(files))
+    return request.read(), request.headers["content-type"]
+
+
+def as_json(**members: Any) -> tuple[bytes, str]:
+    return orjson.dumps(members), "application/json"
+
+
+def data_url(image: bytes = IMAGE) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
+
+
+def refused(error: type[DarkroomError], *given: Any, **rest: Any) -> Any:
+    with pytest.raises(error) as raised:
+        read(*given, **rest)
+    return raised.value
+
+
+# The raw body
+
+
+def test_a_raw_body_is_the_image_itself_without_a_copy() -> None:
+    upload = read(IMAGE, "image/png")
+    assert upload.image is IMAGE
+    assert upload.fields.model is None
+
+
+def test_a_raw_body_in_pieces_is_joined_and_named_by_the_query() -> None:
+    upload = read(
+        [IMAGE[:5], IMAGE[5:]],
+        "application/octet-stream",
+        query={"model": "digits@champion", "priority": "bulk", "metadata": '{"a": 1}'},
+    )
+    assert upload.image == IMAGE
+    assert (upload.fields.model, upload.fields.priority) == ("digits@champion", "bulk")
+    assert upload.fields.metadata == {"a": 1}
+
+
+def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
+    error = refused(ImageTooLarge, b"", "image/png", declared=50_000_000)
+    assert (error.size, error.limit) == (50_000_000, 1000)
+
+
+def test_a_body_that_grows_over_the_limit_is_refused() -> None:
+    refused(ImageTooLarge, [b"x" * 600, b"y" * 600, b"never read"], "image/png", declared=5)
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "application/json", "multipart/form-data; boundary=x", None])
+def test_an_empty_body_is_a_bad_request(content_type: str | None) -> None:
+    refused(BadRequest, b"", content_type)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/pdf", None])
+def test_other_bodies_are_unsupported(content_type: str | None) -> None:
+    assert "application/json" in refused(UnsupportedImage, b"hello", content_type).supported
+
+
+def test_a_client_that_leaves_midway_ends_the_reading() -> None:
+    with pytest.raises(ClientDisconnect):
+        read([IMAGE], "image/png", leaves=True)
+
+
+# The form
+
+
+def test_a_form_has_the_image_and_the_fields() -> None:
+    body, content_type = form({"model": "digits", "metadata": '{"a": "b"}', "unknown": "ignored"})
+    upload = read([body[:100], body[100:]], content_type)
+    assert (upload.image, upload.filename, upload.content_type) == (IMAGE, "7.png", "image/png")
+    assert (upload.fields.model, upload.fields.metadata) == ("digits", {"a": "b"})
+
+
+def test_a_form_needs_exactly_one_image_with_content() -> None:
+    refused(BadRequest, *form({}, [("image", ("a.png", IMAGE)), ("image", ("b.png", IMAGE))]))
+    refused(BadRequest, *form({}, [("image", ("a.png", b""))]))
+    assert refused(InvalidParameter, *form({}, [("picture", ("a.png", IMAGE))])).pointer == "/image"
+
+
+def test_a_form_whose_image_is_over_the_limit_is_left_to_intake() -> None:
+    # The form may be larger than the image by its other fields; the image itself is measured where it is checked.
+    assert len(read(*form({}, [("image", ("a.png", bytes(1500)))])).image) == 1500
+    refused(ImageTooLarge, *form({}, [("image", ("a.png", bytes(80_000)))]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no boundary at all",
+        b"--x\r\n",
+        b"--x\r\nContent-Disposition: form-data; name=image\r\n\r\nends here",
+        b"--x\r\nContent-Type: image/png\r\n\r\nno disposition\r\n--x--\r\n",
+        b"--xtra\r\nContent-Disposition: form-data; name=image\r\n\r\na\r\n--x--\r\n",
+        b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * (MOST_PARTS + 1) + b"--x--",
+    ],
+)
+def test_a_broken_form_is_a_bad_request(body: bytes) -> None:
+    refused(BadRequest, body, "multipart/form-data; boundary=x")
+
+
+def test_a_form_without_a_boundary_is_a_bad_request() -> None:
+    refused(BadRequest, b"--x--", "multipart/form-data")
+
+
+def test_a_form_may_have_a_preamble_padding_and_an_epilogue() -> None:
+    body = b'hi\r\n--x \t\r\ncontent-disposition: form-data; name="image"; filename="a b.png"\r\n\r\n1\r\n2\r\n--x--bye'
+    upload = read(body, 'multipart/form-data; boundary="x"')
+    assert (upload.image, upload.filename) == (b"1\r\n2", "a b.png")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=60)), min_size=1, max_size=5))
+def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, bytes]]) -> None:
+    body, content_type = form({}, [(name, ("ü.bin", data)) for name, data in parts])
+    assert [(part.name, part.data, part.filename) for part in take_apart(body, content_type=content_type)] == [
+        (name, data, "ü.bin") for name, data in parts
+    ]
+
+
+@given(st.binary(max_size=200))
+def test_no_form_raises_anything_else(body: bytes) -> None:
+    for start in (b"", b"--x\r\n", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'):
+        try:
+            take_apart(start + body + b"\r\n--x--", content_type="multipart/form-data; boundary=x")
+        except BadRequest:
+            continue
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        data_url(),
+        data_url().replace("base64,", "BASE64,").replace("data:", "DATA:"),
+        "data:;base64," + base64.b64encode(IMAGE).decode().rstrip("="),
+        "data:image/png;base64," + base64.urlsafe_b64encode(IMAGE).decode(),
+        "data:image/png;base64," + quote(base64.encodebytes(IMAGE).decode()),
+        "data:image/png," + quote(IMAGE),
+        "data:image/png;name=7.png;base64," + base64.b64encode(IMAGE).decode(),
+    ],
+)
+def test_a_data_url_is_the_image(url: str) -> None:
+    assert read(*as_json(input={"image": url}, model="digits")).image == IMAGE
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8000", "https://files.example", "http://old-host/prefix"])
+def test_a_files_url_is_a_reference_whatever_its_host(host: str) -> None:
+    upload = read(*as_json(input={"image": f"{host}/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11?x=1"}))
+    assert (upload.image, upload.fields.file_reference) == (b"", "0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "https://example.com/cat.png",
+        "http://127.0.0.1/v1/files",
+        "http://127.0.0.1/v1/files/a/b",
+        "file:///v1/files/x",
+        "/etc/passwd",
+        "http://[broken/v1/files/x",
+        "data:image/png;base64",
+        "data:image/png;base64,****",
+        "data:image/png;base64,AAAAA",
+        "",
+        None,
+        7,
+    ],
+)
+def test_any_other_image_is_refused_with_its_place(image: Any) -> None:
+    assert refused(InvalidParameter, *as_json(input={"image": image})).pointer == "/input/image"
+
+
+@pytest.mark.parametrize("members", [{}, {"input": None}, {"input": []}, {"input": {}}])
+def test_json_without_an_image_is_refused_with_its_place(members: dict[str, Any]) -> None:
+    assert refused(InvalidParameter, *as_json(**members)).pointer == "/input/image"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff", b'{"input": NaN}', b"[" * 5000])
+def test_bad_json_is_a_bad_request(body: bytes) -> None:
+    refused(BadRequest, body, "application/json; charset=utf-8")
+
+
+def test_unknown_members_are_ignored() -> None:
+    upload = read(*as_json(input={"image": data_url(), "secret": "s"}, stream=True, webhook_completed="x"))
+    assert "secret" not in repr(upload)
+    assert upload.fields.metadata == {}
+
+
+def test_json_may_be_as_much_longer_as_base64_is() -> None:
+    assert len(read(*as_json(input={"image": data_url(bytes(1000))})).image) == 1000
+    refused(ImageTooLarge, *as_json(input={"image": data_url(bytes(1001))}))
+    refused(ImageTooLarge, *as_json(input={"image": data_url(bytes(90_000))}))
+
+
+# What all three share
+
+
+def bodies(**fields: Any) -> list[tuple[bytes, str, dict[str, str]]]:
+    texts = {name: v if isinstance(v, str) else orjson.dumps(v).decode() for name, v in fields.items()}
+    return [
+        (IMAGE, "image/png", texts),
+        (*form(texts), {}),
+        (*as_json(input={"image": data_url()}, **fields), {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"priority": "urgent"}, "/priority"),
+        ({"model": "m" * 300}, "/model"),
+        ({"model": "nul\0"}, "/model"),
+        ({"webhook": "https://example.com/hook"}, "/webhook"),
+        ({"metadata": [1]}, "/metadata"),
+        ({"metadata": {"a": "x" * 4096}}, "/metadata"),
+        ({"metadata": {"a": ["nul\0"]}}, "/metadata"),
+        ({"metadata": {"nul\0": 1}}, "/metadata"),
+        ({"metadata": "{"}, "/metadata"),
+        ({"metadata": '{"a": NaN}'}, "/metadata"),
+        ({"metadata": '{"a": "\\ud800"}'}, "/metadata"),
+        ({"metadata": '{"a": 1e999}'}, "/metadata"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_in_every_body(fields: dict[str, Any], pointer: str) -> None:
+    for body, content_type, query in bodies(**fields):
+        assert refused(InvalidParameter, body, content_type, query=query).pointer == pointer
+
+
+def test_metadata_may_look_like_an_escape() -> None:
+    for body, content_type, query in bodies(metadata={"a": "\\u0000", "deep": {"er": [1, 2.5, None, True]}}):
+        assert read(body, content_type, query=query).fields.metadata["a"] == "\\u0000"
+
+
+def test_metadata_nested_too_deeply_is_refused() -> None:
+    deep = b'{"a":' * 400 + b"1" + b"}" * 400
+    assert refused(InvalidParameter, *form({"metadata": deep.decode()})).pointer == "/metadata"
+
+
+def test_a_lone_surrogate_in_json_metadata_is_refused_with_its_place() -> None:
+    body = b'{"input": {"image": "x"}, "metadata": {"a": "\\uD800"}}'
+    assert refused(InvalidParameter, body, "application/json").pointer == "/metadata"
+    refused(BadRequest, b'{"model": "\\ud800"}', "application/json")
+
+
+def test_a_query_that_contradicts_the_body_is_a_bad_request() -> None:
+    for body, content_type, _ in bodies(model="digits", metadata={"a": 1, "b": 2})[1:]:
+        refused(BadRequest, body, content_type, query={"model": "letters"})
+        same = {"model": "digits", "metadata": '{"b":2,"a":1}', "priority": "bulk"}
+        assert read(body, content_type, query=same).fields.priority == "bulk"
+
+
+def test_a_query_that_contradicts_itself_is_a_bad_request() -> None:
+    refused(BadRequest, IMAGE, "image/png", query="model=a&model=b")
+
+
+def test_empty_values_are_as_if_left_out() -> None:
+    for body, content_type, query in bodies(model="", webhook="", version="", metadata=""):
+        assert read(body, content_type, query=query).fields.model is None
+
+
+# Files
+
+
+def read_upload(body: bytes, content_type: str) -> FileUpload:
+    return asyncio.run(read_file(a_request(body, content_type), limits=LIMITS))
+
+
+@pytest.mark.parametrize(
+    "metadata", [("metadata", (None, '{"a": 1}')), ("metadata", ("blob", b'{"a": 1}', "application/json"))]
+)
+def test_a_files_metadata_is_a_text_field_or_a_json_file(metadata: Any) -> None:
+    upload = read_upload(*form({}, [("content", ("dir/7.png", IMAGE, "image/png")), metadata]))
+    assert (upload.content, upload.name, upload.metadata) == (IMAGE, "7.png", {"a": 1})
+
+
+def test_a_file_needs_content_within_the_limit() -> None:
+    for error, parts in (
+        (InvalidParameter, [("image", ("a", IMAGE))]),
+        (BadRequest, [("content", ("a", b""))]),
+        (ImageTooLarge, [("content", ("a", bytes(1001)))]),
+    ):
+        with pytest.raises(error):
+            read_upload(*form({}, parts))
+    with pytest.raises(UnsupportedImage):
+        read_upload(IMAGE, "image/png")

@@ -1,0 +1,42 @@
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.durations import parse_cancel_after, parse_prefer_wait
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30", 30), ("30s", 30), ("5m", 300), ("1h30m45s", 5445), (" 2h ", 7200), ("1h5", 3605)]
+)
+def test_cancel_after_takes_the_forms_of_the_contract(text: str, seconds: int) -> None:
+    assert parse_cancel_after(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "5x", "m", "1.5s", "5m1h", "s", "9999999h", "٣"])
+def test_cancel_after_refuses_everything_else(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_cancel_after(text)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("wait", 60),
+        ("wait=5", 5),
+        ("wait=0", 1),
+        ("wait=900", 60),
+        ("respond-async, wait=7", 7),
+        ("wait=3, wait=9", 3),
+        ('wait="4"', 4),
+        ("wait=x, wait=2", 2),
+        ("WAIT=8", 8),
+        ("wait=6; foo=bar", 6),
+    ],
+)
+def test_prefer_wait_is_the_first_readable_one_within_bounds(header: str, seconds: int) -> None:
+    assert parse_prefer_wait(header) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("header", [None, "", "respond-async", "wait=soon", "waiting=3", "wait=-1"])
+def test_other_preferences_do_not_wait(header: str | None) -> None:
+    assert parse_prefer_wait(header) is None

@@ -1,0 +1,78 @@
+import hashlib
+
+import pytest
+
+from shared.domain.errors import InvalidParameter, UnknownModel
+from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.route import Reference, Route, Version
+
+
+def route(**changes: object) -> Route:
+    versions = {
+        VersionNumber(n): Version(number=VersionNumber(n), key=VersionKey(f"{n}-abc"), created_at="2026-01-01T00:00:00Z")
+        for n in "123"
+    }
+    fields: dict[str, object] = {
+        "model": ModelName("digits"),
+        "description": "",
+        "aliases": {"champion": VersionNumber("2"), "challenger": VersionNumber("3")},
+        "versions": versions,
+        **changes,
+    }
+    return Route(**fields)  # type: ignore[arg-type]
+
+
+def digest(number: int) -> Digest:
+    return Digest(hashlib.sha256(str(number).encode()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "alias", "version"),
+    [
+        ("digits", "digits", None, None),
+        ("darkroom/digits", "digits", None, None),
+        ("digits@challenger", "digits", "challenger", None),
+        ("darkroom/digits:3", "digits", None, "3"),
+        ("darkroom/digits:digits:3", "digits", None, "3"),
+    ],
+)
+def test_a_model_is_named_in_every_form_of_the_contract(
+    text: str, name: str, alias: str | None, version: str | None
+) -> None:
+    reference = Reference.parse_model(text)
+    assert (reference.name, reference.alias, reference.version) == (name, alias, version)
+
+
+@pytest.mark.parametrize("text", ["", "owner/", "@champion", "digits@", "digits:", ":3"])
+def test_a_reference_that_names_nothing_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameter):
+        Reference.parse_model(text)
+
+
+def test_a_bare_version_has_no_name() -> None:
+    assert Reference.parse_version("3") == Reference(name=None, version=VersionNumber("3"))
+    assert Reference.parse_version("darkroom/digits:3").name == "digits"
+
+
+def test_the_champion_serves_unless_told_otherwise() -> None:
+    choice = route().choose(Reference.parse_model("digits"), digest=digest(1))
+    assert (choice.version, choice.key, choice.variant) == ("2", "2-abc", "champion")
+
+
+def test_the_challenger_gets_its_share_and_an_image_always_draws_the_same() -> None:
+    split = route(challenger_percent=30)
+    drawn = [split.choose(Reference.parse_model("digits"), digest=digest(n)).variant for n in range(2000)]
+    again = [split.choose(Reference.parse_model("digits"), digest=digest(n)).variant for n in range(2000)]
+    assert drawn == again
+    assert 0.25 < drawn.count("challenger") / len(drawn) < 0.35
+
+
+def test_a_version_is_served_by_its_number() -> None:
+    assert route().choose(Reference.parse_model("digits:1"), digest=digest(1)).key == "1-abc"
+
+
+@pytest.mark.parametrize("text", ["digits:9", "digits@shadow"])
+def test_what_is_not_served_is_named_with_what_is(text: str) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        route().choose(Reference.parse_model(text), digest=digest(1))
+    assert "digits@champion" in caught.value.served

@@ -1,0 +1,25 @@
+from datetime import timedelta
+
+import pytest
+
+from shared import settings
+
+
+def test_a_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_QUEUE_LEASE", "PT30S")
+    assert settings.read(settings.Queue).lease == timedelta(seconds=30)
+
+
+def test_a_setting_that_cannot_be_used_stops_the_boot_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BATCHING_MAX_BATCH_SIZE", "many")
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.read(settings.Batching)
+    line = str(caught.value)
+    assert line.startswith("DARKROOM_BATCHING_MAX_BATCH_SIZE:")
+    assert "many" in line
+    assert "\n" not in line
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings.Queue().max_attempts = 9  # type: ignore[misc]

@@ -48,8 +48,8 @@ def check(data: bytes, *, filename: str | None, content_type: str | None, limits
         width, height = read_size(data)
     except BrokenImageError as error:
         raise UndecodableImage(format=name, reason=str(error)) from None
-    except (struct.error, IndexError):
-        # A header that reaches beyond the end of the file.
+    except (struct.error, IndexError, OverflowError):
+        # A header that points beyond the end of the file.
         raise UndecodableImage(format=name, reason="it ends inside its header") from None
     if width * height > limits.max_image_pixels:
         raise ImageTooLarge(size=width * height, limit=limits.max_image_pixels, unit="pixels")

@@ -1,6 +1,7 @@
 """The gateway: wiring. `uvicorn api.main:create_app --factory`."""
 
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,12 +15,15 @@ from api.routebook import RouteBook
 from api.routes import files, health, models, predictions
 from api.waiting import Waiting
 from shared import settings
+from shared.domain.errors import StorageUnavailable
 from shared.observability import configure_logging
 from shared.queue import secret
 from shared.queue.connection import connect_async
 from shared.queue.memory import MemoryWatch, refuse_unsafe_eviction
 from shared.queue.pipeline import Pipeline
 from shared.storage.engine import make_engine
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -31,8 +35,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(client.aclose)
         redis = Pipeline(client, timeout=redis_settings.timeout)
         stack.push_async_callback(redis.close)
+        await _wait_for(redis)
         await refuse_unsafe_eviction(redis)
-        engine = make_engine(settings.read(settings.Database))
+        database = settings.read(settings.Database)
+        engine = make_engine(database, statement_timeout=database.timeout)
         stack.callback(engine.dispose)
         routes = RouteBook(redis)
         stack.push_async_callback(routes.close)
@@ -56,6 +62,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
         yield
+
+
+async def _wait_for(redis: Pipeline) -> None:
+    """Return when Redis answers; a gateway that starts before its Redis is no failure. Each try takes seconds."""
+    while True:
+        try:
+            await redis.call("PING")
+        except StorageUnavailable:
+            log.warning("waiting_for_redis")
+        else:
+            return
 
 
 def create_app() -> FastAPI:

@@ -122,6 +122,7 @@ _QUERY: Final = [
     parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
     parameter("metadata", "Likewise: a JSON object of at most 4 KB", place="query"),
 ]
+_FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
 _BINARY: Final = {"type": "string", "format": "binary"}
 
 
@@ -156,7 +157,7 @@ def submission() -> Json:
                 "uploaded file": {
                     "value": {
                         "model": "digits",
-                        "input": {"image": "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"},
+                        "input": {"image": _FILE_URL},
                     }
                 },
             },
@@ -185,7 +186,11 @@ def streaming() -> Json:
 
 def stream_responses() -> dict[int | str, Json]:
     """Return the `responses` of the operation that streams events."""
-    example = 'event: logs\ndata: starting\nid: 1\n\nevent: output\ndata: {"predicted_class":"7"}\nid: 3\n\nevent: done\ndata: {}\nid: 4\n\n'
+    example = (
+        "event: logs\ndata: starting\nid: 1\n\n"
+        'event: output\ndata: {"predicted_class":"7"}\nid: 3\n\n'
+        "event: done\ndata: {}\nid: 4\n\n"
+    )
     success: dict[int | str, Json] = {
         200: {
             "description": "Server-sent events until the prediction ends.",

@@ -4,33 +4,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
-from shared.domain.errors import (
-    BadRequest,
-    DarkroomError,
-    IdempotencyMismatch,
-    ImageTooLarge,
-    InvalidParameter,
-    QueueFull,
-    StorageUnavailable,
-    SubmitUncertain,
-    Unauthorized,
-    UndecodableImage,
-    UnknownFile,
-    UnknownModel,
-    UnknownPrediction,
-    UnsupportedImage,
-)
+from shared.domain import errors
+from shared.domain.errors import DarkroomError, UnknownModel
 
 MEDIA_TYPE: Final = "application/problem+json"
 CLIENT_LEFT: Final = 499
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +127,8 @@ INTERNAL_ERROR: Final = Kind(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a class of errors is over HTTP."""
+class Row(NamedTuple):
+    """What a class of errors is over HTTP; `detail` makes words of one."""
 
     kind: Kind
     detail: Callable[[Any], str]
@@ -157,25 +144,27 @@ def _unknown_model(error: UnknownModel) -> str:
 
 
 TABLE: Final[dict[type[DarkroomError], Row]] = {
-    BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
-    InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
-    Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
-    UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
-    UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
+    errors.BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
+    errors.InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
+    errors.Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
+    errors.UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
+    errors.UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
     UnknownModel: Row(UNKNOWN_MODEL, _unknown_model),
-    ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
-    UnsupportedImage: Row(UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"),
-    UndecodableImage: Row(UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
-    IdempotencyMismatch: Row(
+    errors.ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
+    errors.UnsupportedImage: Row(
+        UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
+    ),
+    errors.UndecodableImage: Row(UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
+    errors.IdempotencyMismatch: Row(
         IDEMPOTENCY_MISMATCH,
         lambda e: f"this key was used for another request, which made {e.first_id}",
     ),
-    QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
-    SubmitUncertain: Row(
+    errors.QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
+    errors.SubmitUncertain: Row(
         STORAGE_UNAVAILABLE,
         lambda e: f"the queue gave no answer in time; {e.id} may have been accepted",
     ),
-    StorageUnavailable: Row(STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
+    errors.StorageUnavailable: Row(STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
 }
 KINDS: Final = {
     kind.slug: kind
@@ -200,12 +189,12 @@ def answer(
 ) -> Response:
     """Return a problem as a response."""
     body = {
-        **(facts or {}),
         "type": f"/problems/{kind.slug}",
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
         "instance": request.scope["path"].encode("utf-8", "replace").decode(),
+        **(facts or {}),
     }
     return Response(
         orjson.dumps(body),
@@ -233,13 +222,13 @@ async def on_darkroom_error(request: Request, error: Exception) -> Response:
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Answer for parameters that FastAPI refused, by the same kind as our own refusals."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  what it is installed for
-    errors = [
+    wrong = [
         # A location begins with where it is: path, query, header or body.
         {"detail": found["msg"], "pointer": "".join(f"/{part}" for part in found["loc"][1:])}
         for found in error.errors()
     ]
-    detail = "; ".join(f"{found['pointer'].lstrip('/')}: {found['detail']}" for found in errors)
-    return answer(INVALID_PARAMETER, detail, request, facts={"errors": errors})
+    detail = "; ".join(f"{found['pointer'].lstrip('/')}: {found['detail']}" for found in wrong)
+    return answer(INVALID_PARAMETER, detail, request, facts={"errors": wrong})
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -251,8 +240,16 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if kind is NOT_FOUND:
         detail = f"there is nothing at {request.scope['path'][:200]}"
     elif kind is METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not allowed here; allowed: {headers.get('Allow', 'nothing')}"
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}"
     return answer(kind, detail, request, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that some route takes at this path; the framework's own Allow has the first route's only."""
+    routes = request.app.routes
+    asked = ({**request.scope, "method": method} for method in _METHODS)
+    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _of_framework(status: int) -> Kind:
@@ -283,12 +280,7 @@ async def explain(slug: str) -> dict[str, Any]:
     kind = KINDS.get(slug)
     if kind is None:
         raise HTTPException(404)
-    return {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "meaning": kind.meaning,
-    }
+    return {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "meaning": kind.meaning}
 
 
 def install(app: FastAPI) -> None:

@@ -92,7 +92,7 @@ class Prediction(Answer):
     error: str | None = Field(description="Words, where it failed")
     error_code: ErrorCode | None
     logs: str = Field(examples=[""])
-    source: Source | None = Field(description="Who produced the output")
+    source: Source = Field(description="Who produced the output")
     attempts: int = Field(examples=[1])
     batch_id: str | None
     metadata: dict[str, Any] = Field(description="As submitted")

@@ -39,9 +39,7 @@ def measure(bench: Workbench, subject: Subject, *, processes: int, images: int) 
     ]
     with ExitStack() as stack:
         loops = [
-            stack.enter_context(
-                Child("benchmarks.bare", task=orjson.dumps(task), output=bench.scratch("bare"))
-            )
+            stack.enter_context(Child("benchmarks.bare", task=orjson.dumps(task), output=bench.scratch("bare")))
             for task in tasks
         ]
         for loop in loops:
@@ -70,9 +68,7 @@ def _loop(task: dict[str, Any]) -> dict[str, Any]:
     children.ready()
     processor, started = time.process_time(), time.monotonic()
     outputs = [
-        output
-        for first in range(0, len(images), BATCH)
-        for output in model.outputs(images[first : first + BATCH])
+        output for first in range(0, len(images), BATCH) for output in model.outputs(images[first : first + BATCH])
     ]
     ended = time.monotonic()
     return {

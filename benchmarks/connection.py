@@ -20,7 +20,7 @@ class Connection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         self._unsent: bytes | memoryview = b""
         self._received = b""
         self.image = 0

@@ -51,9 +51,7 @@ def stamped(image: bytes, number: int) -> bytes:
 def _stamped_png(image: bytes, number: int) -> bytes:
     (length,) = struct.unpack_from(">I", image, _IDAT)
     data = image[_IDAT + 8 : _IDAT + 8 + length]
-    blocks = b"".join(
-        bytes(((number >> _BITS * block & 0x1F) << 3, 0, 0, 0xFF, 0xFF)) for block in range(_BLOCKS)
-    )
+    blocks = b"".join(bytes(((number >> _BITS * block & 0x1F) << 3, 0, 0, 0xFF, 0xFF)) for block in range(_BLOCKS))
     chunk = b"IDAT" + data[:_ZLIB_HEADER] + blocks + data[_ZLIB_HEADER:]
     whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return image[:_IDAT] + whole + image[_IDAT + 12 + length :]

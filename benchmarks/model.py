@@ -1,8 +1,10 @@
 """The models that are measured, by the product's own decoding and forward pass."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
+from shared.settings import Registry
 from worker.decode import decode
 from worker.model import LoadedModel, load
 
@@ -18,7 +20,7 @@ class Measured:
     @classmethod
     def load(cls, folder: str, *, threads: int) -> Self:
         """Load a model that lies in `folder` as MLflow keeps it; `threads` are those of one forward pass."""
-        return cls(load(folder, registry_url="", device="cpu", threads=threads))
+        return cls(load(folder, registry=Registry(url=Path(folder).as_uri()), device="cpu", threads=threads))
 
     def outputs(self, images: Sequence[bytes]) -> list[bytes]:
         """Decode the images, predict them in one forward pass, return one output an image."""

@@ -1,18 +1,18 @@
 """What has to be there before anything is measured: both models in a registry, and the images."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import image_files, images, stack
+from benchmarks.servers import NotReady
 from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
 
 
 def subjects(bench: Workbench, *, names: set[str]) -> dict[str, Subject]:
-    """Return what is asked for, made where it is missing. The models lie in the registry of the home that `stack` starts.
+    """Return what is asked for, made where it is missing; the models are in the registry of the stacks' home.
 
     A folder kept from an earlier run is used as it is: models and images are the same each time.
     """
@@ -36,25 +36,22 @@ def _models(bench: Workbench, *, names: set[str]) -> None:
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         if MOBILENET in names:
             bench.say("exporting and registering mobilenet_v3_small")
-            _python("-m", "benchmarks.mobilenet", running.registry_url)
+            _run("benchmarks.mobilenet", running.registry_url)
         for name in names:
-            shutil.rmtree(bench.folder / name, ignore_errors=True)
-            copy = (
-                "import sys, mlflow.artifacts as a;"
-                "a.download_artifacts(sys.argv[1], dst_path=sys.argv[2], tracking_uri=sys.argv[3])"
-            )
-            _python("-c", copy, f"models:/{name}@champion", str(bench.folder / name), running.registry_url)
+            _run("benchmarks.fetch", running.registry_url, name, str(bench.folder / name))
 
 
-def _python(*arguments: str) -> None:
-    """Run Python in a process of its own, since torch and MLflow would stay in this one. Raises CalledProcessError."""
-    subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+def _run(module: str, *arguments: str) -> None:
+    """Run a module in a process of its own, since torch and MLflow would stay in this one. Raises NotReady."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
+    if done.returncode:
+        raise NotReady(f"{module}: {done.stderr[-2000:]}")
 
 
 def kept_folder(path: Path | None, fresh: Path) -> Path:

@@ -8,7 +8,7 @@ import psutil
 def _seconds(process: psutil.Process) -> float:
     """Return a process's time, with that of its children which have ended and were waited for."""
     times = process.cpu_times()
-    return times.user + times.system + times.children_user + times.children_system
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _family(pids: Iterable[int]) -> dict[int, psutil.Process]:
@@ -50,8 +50,6 @@ def resident_mebibytes(pids: Iterable[int]) -> float:
     return total / 2**20
 
 
-def milliseconds_each(
-    before: Mapping[str, float], after: Mapping[str, float], *, jobs: int
-) -> dict[str, float]:
+def milliseconds_each(before: Mapping[str, float], after: Mapping[str, float], *, jobs: int) -> dict[str, float]:
     """Return milliseconds of processor time per job and role between two readings."""
     return {role: (after[role] - before[role]) * 1000 / jobs for role in before}

@@ -18,9 +18,7 @@ class Goal:
 
     def reached(self, value: float) -> bool:
         """Tell whether the value keeps the bound."""
-        return (self.at_least is None or value >= self.at_least) and (
-            self.at_most is None or value <= self.at_most
-        )
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def __str__(self) -> str:
         """Write it the way the table shows it."""

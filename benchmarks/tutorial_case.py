@@ -1,9 +1,9 @@
 """The tutorials' design, started as they start it and measured generously."""
 
-import os
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ FLOOD_CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tutorial:
-    """Medians over the repeats. `flood` counts until the last result is in the backend, `polled` until
-    each client has polled its own; `milliseconds` is processor time a job by role, in the flood.
+    """Medians over the repeats, in images a second; `milliseconds` is processor time a job by role, in the flood.
+
+    `flood` counts until the last result is in the backend, `polled` until each client has polled its own.
     """
 
     flood: float
@@ -53,9 +54,7 @@ def measure(bench: Workbench, subject: Subject, *, images: int) -> Tutorial:
     )
 
 
-def _plan(
-    bench: Workbench, subject: Subject, service: _Service, *, images: int, poll: bool
-) -> Plan:
+def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int, poll: bool) -> Plan:
     return Plan(
         port=service.port,
         path="/predict",
@@ -70,9 +69,7 @@ def _plan(
     )
 
 
-def _flood(
-    bench: Workbench, subject: Subject, service: _Service, *, images: int
-) -> tuple[float, dict[str, float]]:
+def _flood(bench: Workbench, subject: Subject, service: _Service, *, images: int) -> tuple[float, dict[str, float]]:
     """Submit as fast as it is taken, nobody polls; return images a second and milliseconds a job."""
     service.backend.flushdb()
     plan = _plan(bench, subject, service, images=images, poll=False)
@@ -122,9 +119,7 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
         run = partial(_python, folder, environment)
         with (
             run("uvicorn", "benchmarks.tutorial.app:app", "--port", str(port), "--no-access-log") as api,
-            run(
-                "celery", "-A", "benchmarks.tutorial.tasks", "worker", "--concurrency", str(bench.cores)
-            ) as worker,
+            run("celery", "-A", "benchmarks.tutorial.tasks", "worker", "--concurrency", str(bench.cores)) as worker,
         ):
             servers.wait_until(lambda: servers.answers(port), limit=30, pause=0.1, what="the tutorial's api")
             yield _Service(
@@ -134,9 +129,12 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
             )
 
 
-def _python(folder: Path, environment: dict[str, str], module: str, *arguments: str):  # noqa: ANN202
+Service = AbstractContextManager[subprocess.Popen[bytes]]
+
+
+def _python(folder: Path, environment: dict[str, str], module: str, *arguments: str) -> Service:
     return servers.process(
         [sys.executable, "-m", module, *arguments],
         log=folder / f"{module}.log",
-        environment={**environment, "PYTHONPATH": os.getcwd()},
+        environment={**environment, "PYTHONPATH": str(Path.cwd())},
     )

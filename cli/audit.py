@@ -7,6 +7,7 @@ broken is looked at again after pauses; only what stays so is reported.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import orjson
@@ -34,7 +35,7 @@ MOST_OF_A_KIND = 20
 def audit(*, redis_url: str, database_url: str) -> list[str]:
     """Return what is broken, in words; nothing where all four invariants hold.
 
-    100,000 jobs take about 5 s. Raises redis.RedisError or sqlalchemy.exc.SQLAlchemyError where a server can't be reached.
+    100,000 jobs take about 5 s. Raises redis.RedisError or sqlalchemy.exc.SQLAlchemyError where a server is away.
     """
     engine = make_engine(Database(url=database_url))
     try:
@@ -108,29 +109,32 @@ class Audit:
 
     def _wait_lists(self) -> Iterator[str]:
         """Invariant 1, seen from the wait lists."""
-        suspects = self._persisting(
-            self._looks.wait_lists_without_entry(), lambda lists: self._looks.without_entry(lists)
-        )
+        suspects = self._persisting(self._looks.wait_lists_without_entry(), self._looks.without_entry)
         return (f"wait list {name}: its entry is gone" for name in suspects)
 
     def _inflight(self) -> Iterator[str]:
-        """What is listed as unfinished is unfinished; a missing job is a finished one."""
+        """Check that what is listed as unfinished is; a missing job is a finished one."""
+        suspects: dict[Owner, list[PredictionId]] = {}
         for owner, ids in self._looks.inflight():
-            suspects = self._persisting(self._ended(owner, ids), lambda some, owner=owner: self._ended(owner, some))
-            yield from (f"job {id}: it is in flight for {owner} although it ended" for id in suspects)
+            suspects.setdefault(owner, []).extend(self._ended(owner, ids))
+        for owner, ids in suspects.items():
+            ended = self._persisting(ids, partial(self._ended, owner))
+            yield from (f"job {id}: it is in flight for {owner} although it ended" for id in ended)
 
     def _ended(self, owner: Owner, ids: Sequence[PredictionId]) -> list[PredictionId]:
         """Of these ids, return those that ended and are in flight even so."""
-        unfinished = {look.id for look in self._looks.look_at(ids) if not Status(look.state).is_terminal}
-        return [id for id in ids if id not in unfinished and self._looks.is_inflight(owner, id)]
+        states = zip(ids, self._looks.states(ids), strict=True)
+        ended = [id for id, state in states if state is None or Status(state).is_terminal]
+        return [id for id in ended if self._looks.is_inflight(owner, id)]
 
     def _stranded(self) -> Iterator[str]:
         """Invariants 1 and 2, seen from the streams."""
         for stream in (*self._looks.lanes(), keys.FINISHED):
-            suspects = self._persisting(
-                self._looks.stranded(stream), lambda some, stream=stream: set(self._looks.stranded(stream)) & set(some)
-            )
+            suspects = self._persisting(self._looks.stranded(stream), partial(self._still_stranded, stream))
             yield from (f"{stream}: entry {entry} was read and is pending with nobody" for entry in suspects)
+
+    def _still_stranded(self, stream: str, entries: Sequence[str]) -> set[str]:
+        return set(entries).intersection(self._looks.stranded(stream))
 
     def _stuck_lanes(self) -> Iterator[str]:
         """Invariant 3, as far as one can see it: with workers there, every lane moves. A deep lane moves too."""

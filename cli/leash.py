@@ -29,4 +29,5 @@ def main(parent: int, signal: int, uid: int, gid: int, command: list[str]) -> No
 
 
 if __name__ == "__main__":
-    main(*(int(number) for number in sys.argv[1:5]), sys.argv[5:])
+    _parent, _signal, _uid, _gid = (int(number) for number in sys.argv[1:5])
+    main(_parent, _signal, _uid, _gid, sys.argv[5:])

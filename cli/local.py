@@ -76,9 +76,7 @@ def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
     own = [
         roles.migrations(database),
         roles.api(options.port),
-        *roles.predict_workers(
-            options.models, redis_url=redis, api_url=options.url, after=tuple(before_predict)
-        ),
+        *roles.predict_workers(options.models, redis_url=redis, api_url=options.url, after=tuple(before_predict)),
         roles.record_worker(redis),
         roles.beat(str(home / "beat-schedule")),
     ]
@@ -98,7 +96,7 @@ def _registry_answers(url: str) -> str:
 
 
 def _demo_model(home: Path, registry: str) -> Program:
-    """Return the step that trains and registers the demo model where it is missing: a fresh machine has something to try."""
+    """Return the step that trains and registers the demo model where it is missing, for a fresh machine to try."""
     return Program(
         name="model",
         role="model",
@@ -111,10 +109,14 @@ def _demo_model(home: Path, registry: str) -> Program:
 def _environment(stores: dict[str, str]) -> dict[str, str]:
     """Return every program's environment: the person's own, with the stores."""
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
-    return os.environ | stores | {
-        # Nothing here asks a proxy for this machine.
-        "NO_PROXY": direct,
-        "no_proxy": direct,
-        "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
-        "PYTHONUNBUFFERED": "1",
-    }
+    return (
+        os.environ
+        | stores
+        | {
+            # Nothing here asks a proxy for this machine.
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+            "PYTHONUNBUFFERED": "1",
+        }
+    )

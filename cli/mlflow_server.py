@@ -16,14 +16,15 @@ def mlflow_program(*, folder: Path, port: int) -> Program:
     instead of 5.5 s on two cores, and one process, which ends when it is told to.
     """
     url = f"http://{LOOPBACK}:{port}"
+    command = (
+        sys.executable, "-W", "ignore", "-m", "uvicorn", "mlflow.server.fastapi_app:app",
+        "--host", LOOPBACK, "--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "3",
+    )  # fmt: skip
     return Program(
         name="mlflow",
         role="mlflow",
         url=url,
-        command=(
-            sys.executable, "-W", "ignore", "-m", "uvicorn", "mlflow.server.fastapi_app:app",
-            "--host", LOOPBACK, "--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "3",
-        ),  # fmt: skip
+        command=command,
         environment={
             # What `mlflow server` hands to the app (mlflow/server/constants.py): --backend-store-uri,
             # --default-artifact-root, --serve-artifacts and --artifacts-destination.

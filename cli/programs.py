@@ -11,7 +11,7 @@ from pathlib import Path
 from cli import leash
 
 Probe = Callable[[int], str]
-"""Given the pid (0 for somebody else's server): an empty string when ready, else why not yet. May block for a second."""
+"""Given the pid (0 for somebody else's server): an empty string when ready, else why not. May block for a second."""
 
 LARGEST_LOG = 20 * 1024 * 1024
 
@@ -26,7 +26,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One process to keep running; with `once`, a step that must end well one time; without a command, somebody else's server."""
+    """One process to keep running. With `once`: a step that must end well. Without a command: another's server."""
 
     name: str
     role: str
@@ -82,11 +82,11 @@ def rotate_log(path: Path) -> None:
         path.replace(path.with_suffix(".log.1"))
 
 
-def run_quietly(command: tuple[str, ...], *, account: Account | None = None, input: str = "") -> None:
+def run_quietly(command: tuple[str, ...], *, account: Account | None = None, text: str = "") -> None:
     """Run a short command to its end; raises RuntimeError with its last words where it fails."""
     done = subprocess.run(  # noqa: S603  our own servers' programs
         command,
-        input=input,
+        input=text,
         capture_output=True,
         text=True,
         check=False,

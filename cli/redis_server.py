@@ -50,7 +50,7 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
 
 def quarter_of_memory() -> int:
     """Return bytes: a quarter of what this machine, or its container, has, within reason."""
-    available = psutil.virtual_memory().total
+    available = int(psutil.virtual_memory().total)
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         available = min(available, int(text))

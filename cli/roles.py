@@ -26,15 +26,16 @@ def migrations(database_url: str) -> Program:
 def api(port: int) -> Program:
     """Return the gateway: one process, listening on loopback."""
     url = f"http://{LOOPBACK}:{port}"
+    command = (
+        sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory",
+        "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
+        "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
+    )  # fmt: skip
     return Program(
         name="api",
         role="api",
         url=url,
-        command=(
-            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory",
-            "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
-            "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
-        ),  # fmt: skip
+        command=command,
         after=("redis", "migrations"),
         probe=lambda _: probes.answers(f"{url}/health/ready"),
         stop_rank=1,
@@ -54,10 +55,7 @@ def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, afte
         Program(
             name=f"predict{number}",
             role="predict",
-            command=(
-                *_worker(), "--queues", queues, "--pool", *pool,
-                "--hostname", f"predict{number}@{socket.gethostname()}", "--task-events",
-            ),
+            command=_worker(f"predict{number}", queues=queues, pool=pool),
             environment={"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {},
             after=after,
             probe=partial(probes.models_serve, models=models, redis_url=redis_url, api_url=api_url),
@@ -66,23 +64,19 @@ def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, afte
             stop_patience=timedelta(seconds=20),
         )
         for number in range(1, (len(gpus) or devices.cores()) + 1)
-    ]  # fmt: skip
+    ]
 
 
 def record_worker(redis_url: str) -> Program:
     """Return the process that writes results to Postgres and sweeps."""
-    node = f"record1@{socket.gethostname()}"
     return Program(
         name="record",
         role="record",
-        command=(
-            *_worker(), "--queues", "record,upkeep", "--pool", "threads", "--concurrency", "2",
-            "--hostname", node, "--task-events",
-        ),
+        command=_worker("record1", queues="record,upkeep", pool=("threads", "--concurrency", "2")),
         after=("redis", "migrations"),
-        probe=lambda _: probes.worker_answers(redis_url, node),
+        probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
         stop_rank=1,
-    )  # fmt: skip
+    )
 
 
 def beat(schedule: str) -> Program:
@@ -100,6 +94,14 @@ def _celery() -> tuple[str, ...]:
     return (sys.executable, "-m", "celery", "--app", "worker.main", "--quiet")
 
 
-def _worker() -> tuple[str, ...]:
-    # Nothing here asks other workers for anything: --without-mingle alone saves a second at each start.
-    return (*_celery(), "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")
+def _worker(name: str, *, queues: str, pool: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        *_celery(), "worker", "--hostname", _node(name), "--queues", queues, "--pool", *pool, "--task-events",
+        # Nothing here asks other workers for anything: --without-mingle alone saves a second at each start.
+        "--without-mingle", "--without-gossip", "--loglevel", "INFO",
+    )  # fmt: skip
+
+
+def _node(name: str) -> str:
+    """Return a worker's name as Celery knows it."""
+    return f"{name}@{socket.gethostname()}"

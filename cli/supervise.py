@@ -33,7 +33,9 @@ def main(options: Options, *, attached: bool) -> None:
         # Short, since a socket's path has 107 bytes at most; nobody else may list it.
         sockets = Path(tempfile.mkdtemp(prefix="darkroom-"))
         try:
-            asyncio.run(run(options, plan(options, sockets=sockets, appendfsync=appendfsync), sockets, attached=attached))
+            asyncio.run(
+                run(options, plan(options, sockets=sockets, appendfsync=appendfsync), sockets, attached=attached)
+            )
         finally:
             state.forget(options.home)
             shutil.rmtree(sockets, ignore_errors=True)
@@ -59,9 +61,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, attached: bool)
             ),
         )
 
-    supervisor = Supervisor(
-        planned.programs, home=options.home, environment=planned.environment, changed=changed
-    )
+    supervisor = Supervisor(planned.programs, home=options.home, environment=planned.environment, changed=changed)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)

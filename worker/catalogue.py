@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,8 +95,7 @@ class Catalogue:
     def _client(self) -> Any:
         """Return MLflow's client, connecting at the first use: a database may be down by then."""
         if self._connection is None:
-            for name, value in self._settings.client_environment().items():
-                os.environ.setdefault(name, value)
+            quieten_client(self._settings)
             from mlflow.tracking import MlflowClient  # noqa: PLC0415  reads the environment above
 
             self._connection = MlflowClient(self._settings.url, self._settings.url)
@@ -118,6 +118,19 @@ class Catalogue:
             log.warning("challenger_percent_ignored", extra={"model": self._model, "value": text})
             self._odd_share = text
         return 0
+
+
+def quieten_client(settings: Registry) -> None:
+    """Make MLflow's client bounded and silent; call it before importing MLflow. Safe to call twice.
+
+    What somebody has set in the environment stays. MLflow's warnings are about its own type hints and files, and none
+    is about what a caller does here.
+    """
+    for name, value in settings.client_environment().items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", module=r"mlflow\.")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _candidate(version: Any) -> Candidate:

@@ -71,7 +71,8 @@ def decode(data: bytes, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint
         image = _plain_png(data, max_pixels=max_pixels)
         if image is None:
             image = _upright(_open(data, max_pixels=max_pixels))
-        if image.mode != spec.mode:
+        # A PNG may call one colour transparent without having an alpha channel.
+        if image.mode != spec.mode or "transparency" in image.info:
             image = _coloured(image, spec.mode)
         if spec.resize_size is not None:
             image = _resized(image, spec.resize_size, _RESAMPLING[spec.interpolation], max_pixels=max_pixels)

@@ -1,5 +1,6 @@
 """The Celery app: wiring. `celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`."""
 
+import logging
 from typing import Any
 
 from celery import Celery
@@ -48,6 +49,9 @@ app.add_defaults(configuration)
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_our_way(**_: Any) -> None:
     configure_logging(settings.read(settings.Logging))
+    # A bell is no event worth two lines; Flower shows every one of them.
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch.export.passes import move_to_device_pass
 
+from shared.settings import Registry
+from worker.catalogue import quieten_client
 from worker.inference import OutOfMemory
 from worker.outputs import SOFTMAX, Contract, ModelError, to_json
 
@@ -133,21 +135,22 @@ def choose_device(setting: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load(uri: str, *, registry_url: str, device: str, threads: int) -> LoadedModel:
+def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
     """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
 
     Raises ModelError for metadata that is not a contract, and whatever MLflow and torch raise for
     files they can't get or read. `threads` (of one forward pass) is the process' own setting: the
     last call counts.
     """
-    import mlflow.artifacts  # noqa: PLC0415  a second of importing, after its environment is set
+    quieten_client(registry)
+    import mlflow.artifacts  # noqa: PLC0415  reads its environment when imported
     from mlflow.models import Model  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     folder = Path(tempfile.mkdtemp(prefix="darkroom-model-"))
     try:
         path = mlflow.artifacts.download_artifacts(
-            uri, dst_path=str(folder), tracking_uri=registry_url, registry_uri=registry_url
+            uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
         )
         description = Model.load(path)
         contract = Contract.from_metadata(description.metadata)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One recorder; `ring_again` calls another where more waits than one commit takes. Not to be shared by threads."""
+    """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Recorder:
         return len(outcome.kept)
 
     def _read(self) -> list[Finished]:
-        """Lease what dead recorders left and what is new; where that is a full commit, let another look for the rest."""
+        """Lease what dead recorders left and what is new; where that is a full commit, call another for the rest."""
         limit = self._settings.max_rows
         self._stream.silence_bell()
         finished = self._stream.take_over(limit)

@@ -199,7 +199,7 @@ class Follower:
         started = time.monotonic()
         model = load(
             self._catalogue.uri(candidate),
-            registry_url=self._registry.url,
+            registry=self._registry,
             device=self._device,
             threads=self._predict.torch_threads,
         )

@@ -132,7 +132,7 @@ def purge_expired(client: Redis, now: int, limit: int) -> int:
 
     Safe to repeat and to run in two places: the index entry goes last, so a purge that was cut short is done again.
     """
-    members = cast(list[bytes], client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
+    members = cast("list[bytes]", client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
     for member in members:
         id, _, owner = member.decode().partition(" ")
         with client.pipeline(transaction=False) as pipe:

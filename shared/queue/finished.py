@@ -12,7 +12,7 @@ from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
 # 1000 entries at once hold Redis for 3 ms when they are read and 6 when they are settled, which every other client
-# would feel; 128 hold it for 0.4 and 0.8, at 0.5 µs more of the recorder's time an entry.
+# would feel; 128 hold it for 0.4 and 0.8, and the recorder's own time an entry stays 9 µs.
 AT_ONCE = 128
 
 

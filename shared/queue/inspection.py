@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, cast
 
 import redis
 
@@ -16,6 +17,7 @@ from shared.queue.lua import Script, Scripts
 JOBS_AT_ONCE = 100
 BUDGET_BYTES = 4 * 1024 * 1024
 KEYS_AT_ONCE = 2000
+MEMBERS_AT_ONCE = 500
 RECORDS_AT_ONCE = 500
 
 _WAIT_LIST = re.compile(r"waiting:(?P<lane>interactive|bulk:[^:]+):(?P<model>[^:]+):")
@@ -24,7 +26,7 @@ _LANE = re.compile(r"lane:(?P<model>[^:]+):(?P<name>.+)")
 
 @dataclass(frozen=True, slots=True)
 class JobLook:
-    """One job at one instant. `expires` where it has a TTL; `wrong` says what breaks an invariant, '' where nothing does."""
+    """One job at one instant. `expires` where it has a TTL; `wrong` says what breaks an invariant, or ''."""
 
     id: PredictionId
     state: str
@@ -73,13 +75,13 @@ class Inspection:
     def finished_ids(self) -> Iterator[set[PredictionId]]:
         """Go through the ids in the finished stream, in chunks; one that is there throughout comes."""
         after = "-"
-        while entries := self._client.xrange(keys.FINISHED, min=after, count=RECORDS_AT_ONCE):
+        while entries := self._records(after):
             yield {PredictionId(record[b"id"].decode()) for _, record in entries if b"id" in record}
             after = "(" + entries[-1][0].decode()
 
     def lanes(self) -> list[str]:
         """Return the lanes' streams."""
-        return [lane for chunk in self._scan("lane:*", type="stream") for lane in chunk]
+        return [lane for chunk in self._scan("lane:*", kind="stream") for lane in chunk]
 
     def stranded(self, stream: str) -> list[str]:
         """Return the entries of a lane, or of the finished stream, that were read and are pending with nobody."""
@@ -111,7 +113,7 @@ class Inspection:
 
     def wait_lists_without_entry(self) -> list[str]:
         """Return the wait lists whose computation is not in its lane."""
-        return [found for chunk in self._scan("waiting:*", type="list") for found in self.without_entry(chunk)]
+        return [found for chunk in self._scan("waiting:*", kind="list") for found in self.without_entry(chunk)]
 
     def without_entry(self, lists: Sequence[str]) -> Iterator[str]:
         """Of these wait lists, go through those whose computation is not in its lane."""
@@ -130,21 +132,40 @@ class Inspection:
             for key in chunk:
                 cursor = -1
                 while cursor:
-                    cursor, members = self._client.zscan(key, cursor=max(cursor, 0), count=KEYS_AT_ONCE)
-                    owner = Owner(key.removeprefix(keys.inflight_prefix()))
-                    yield owner, [PredictionId(member.decode()) for member, _ in members]
+                    cursor, members = self._members(key, max(cursor, 0))
+                    yield Owner(key.removeprefix(keys.inflight_prefix())), members
+
+    def states(self, ids: Sequence[PredictionId]) -> list[str | None]:
+        """Return each job's state, None where its hash is missing; cheaper than looking at them."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for id in ids:
+                pipeline.hget(keys.job(id), "state")
+            return [None if state is None else state.decode() for state in pipeline.execute()]
 
     def is_inflight(self, owner: Owner, id: PredictionId) -> bool:
         """Tell whether the owner's set names this id."""
         return self._client.zscore(keys.inflight(owner), id) is not None
 
-    def _scan(self, pattern: str, *, type: str | None = None) -> Iterator[list[str]]:
+    def _scan(self, pattern: str, *, kind: str | None = None) -> Iterator[list[str]]:
         """Go through the keys, in chunks of those one look returns."""
         cursor = -1
         while cursor:
-            cursor, found = self._client.scan(max(cursor, 0), match=pattern, count=KEYS_AT_ONCE, _type=type)
+            cursor, found = self._scan_once(max(cursor, 0), match=pattern, count=KEYS_AT_ONCE, _type=kind)
             if found:
                 yield [key.decode() for key in found]
+
+    # The client library's types allow text where ours are bytes.
+
+    def _scan_once(self, cursor: int, **options: Any) -> tuple[int, list[bytes]]:
+        return cast("tuple[int, list[bytes]]", self._client.scan(cursor, **options))
+
+    def _members(self, key: str, cursor: int) -> tuple[int, list[PredictionId]]:
+        cursor, members = self._client.zscan(key, cursor=cursor, count=MEMBERS_AT_ONCE)
+        return cursor, [PredictionId(cast("bytes", member).decode()) for member, _ in members]
+
+    def _records(self, after: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        found = self._client.xrange(keys.FINISHED, min=after, count=RECORDS_AT_ONCE)
+        return cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
 
 
 def model_of(lane: str) -> ModelName:

@@ -150,9 +150,7 @@ class Lanes:
     def _read(self, lane: str, count: int) -> list[Entry]:
         """Lease new entries of one lane; a lane nobody has submitted to yet is an empty one."""
         try:
-            streams: Any = self._client.xreadgroup(
-                keys.WORKERS, self._consumer, {lane: ">"}, count=count
-            )
+            streams: Any = self._client.xreadgroup(keys.WORKERS, self._consumer, {lane: ">"}, count=count)
         except ResponseError as error:
             if str(error).startswith("NOGROUP"):
                 return []

@@ -83,6 +83,7 @@ class Pipeline:
 
     async def _deliver(self, batch: list[Pending]) -> None:
         """Send until every command has its answer or the time is up."""
+        lost = False
         deadline = asyncio.get_running_loop().time() + self._timeout
         while batch:
             try:
@@ -91,7 +92,9 @@ class Pipeline:
                         self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
                     batch = await _exchange(self._connection, batch)
             except _LOST as error:
-                log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
+                if not lost:
+                    log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
+                lost = True
                 if self._connection is not None:
                     await self._connection.disconnect(nowait=True)
                 batch = [pending for pending in batch if not pending[1].done()]

@@ -1,5 +1,6 @@
 """Reading what is recorded, for the gateway; blocking, so it calls from a thread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -53,6 +54,12 @@ def fetch(connection: Connection, id: PredictionId, owner: Owner) -> Prediction 
     query = select(*_COLUMNS).where(predictions.c.id == id, predictions.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _prediction(row)
+
+
+def recorded(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
+    """Return those of the ids that have their row."""
+    query = select(predictions.c.id).where(predictions.c.id.in_(ids))
+    return [PredictionId(str(id)) for id in connection.execute(query).scalars()]
 
 
 def page(

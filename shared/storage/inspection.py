@@ -19,7 +19,8 @@ _COUNTERS = text("""
     WITH recent AS (SELECT * FROM batches ORDER BY id DESC LIMIT :batches),
     counted AS (
         SELECT batch_id, count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
-               count(*) FILTER (WHERE status = 'failed') AS failed, count(*) FILTER (WHERE status = 'canceled') AS canceled
+               count(*) FILTER (WHERE status = 'failed') AS failed,
+               count(*) FILTER (WHERE status = 'canceled') AS canceled
         FROM predictions WHERE batch_id IN (SELECT id FROM recent) GROUP BY batch_id
     )
     SELECT id::text, ARRAY[b.succeeded, b.failed, b.canceled] AS counters,
@@ -35,7 +36,8 @@ _COUNTERS = text("""
 
 _CONTRADICTIONS = text("""
     WITH recent AS (
-        SELECT version_key, image_sha256, output->>'predicted_index' AS index, (output->>'confidence')::float8 AS confidence
+        SELECT version_key, image_sha256, output->>'predicted_index' AS index,
+               (output->>'confidence')::float8 AS confidence
         FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
         WHERE status = 'succeeded' AND jsonb_typeof(output->'confidence') = 'number'
     )

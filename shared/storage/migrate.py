@@ -14,7 +14,7 @@ _LOCK = int.from_bytes(b"darkroom", "big")
 
 
 def upgrade(database_url: str) -> None:
-    """Run the migrations that are missing, in one transaction; a second process waits for the first, then has none to run.
+    """Run the migrations that are missing, in one transaction; a second process waits and then has none to run.
 
     Raises sqlalchemy.exc.OperationalError where Postgres can't be reached.
     """

@@ -10,6 +10,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import orjson
 import psycopg2
@@ -33,7 +34,8 @@ _FIELDS = (
 # No valid UTF-8 holds these bytes, so no field can be mistaken for two.
 _BETWEEN_FIELDS, _AFTER_RECORD = b"\xff", b"\xfe"
 _ESCAPES = (
-    (b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"), (_BETWEEN_FIELDS, b"\t"), (_AFTER_RECORD, b"\n"),
+    (b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"),
+    (_BETWEEN_FIELDS, b"\t"), (_AFTER_RECORD, b"\n"),
 )  # fmt: skip
 
 _INTAKE_TABLE = text("""
@@ -114,7 +116,7 @@ _SET_TOTAL = text("""
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some records: `kept` are in Postgres, of which `inserted` were new and `stripped` lost their text."""
+    """What became of some records: `kept` are in Postgres, `stripped` of them without text, `inserted` were new."""
 
     kept: list[int] = field(default_factory=list)
     inserted: int = 0
@@ -197,8 +199,8 @@ def _commit(connection: Connection, records: Sequence[Record]) -> int:
     """One transaction; return how many rows were new."""
     with connection.begin():
         connection.execute(_INTAKE_TABLE)
-        with connection.connection.cursor() as cursor:
-            cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(records)))  # type: ignore[attr-defined]
+        cursor = cast("Any", connection.connection.cursor())  # psycopg2's, which alone can COPY
+        cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(records)))
         counts = connection.execute(_INSERT).all()
         touched = [BatchId(str(row.batch_id)) for row in counts if row.batch_id is not None]
         if touched:
@@ -207,7 +209,7 @@ def _commit(connection: Connection, records: Sequence[Record]) -> int:
 
 
 def _as_copy(records: Sequence[Record]) -> bytes:
-    """Return the records in COPY's text format; escaping them all at once costs 0.4 µs a record, one by one 3."""
+    """Return the records in COPY's text format; escaping them all at once, it costs 2 µs a record, one by one 6."""
     lines = (_BETWEEN_FIELDS.join([record.get(name, b"") for name in _FIELDS]) for record in records)
     data = _AFTER_RECORD.join(lines) + _AFTER_RECORD
     for found, written in _ESCAPES:

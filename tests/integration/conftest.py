@@ -1,9 +1,19 @@
-"""How long the protocol simulation plays: a minute with the others, longer when asked."""
+"""How long the protocol simulation plays (a minute with the others, longer when asked), and a system to audit."""
 
 import pytest
+import redis
+from sqlalchemy import Engine
+
+from tests.servers import RedisServer
+from tests.system import System
 
 
 @pytest.fixture
 def simulation_seconds(request: pytest.FixtureRequest) -> float:
     seconds: float = request.config.getoption("--simulation-seconds")
     return seconds
+
+
+@pytest.fixture
+def system(redis_client: redis.Redis, redis_server: RedisServer, engine: Engine, database_url: str) -> System:
+    return System(redis_client, engine, database_url, redis_server.url)

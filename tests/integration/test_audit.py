@@ -5,77 +5,18 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-import orjson
 import pytest
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from cli.audit import MOST_OF_A_KIND, audit
-from shared.domain.identifiers import ANYONE, BatchId, Digest, ModelName, PredictionId, VersionKey, new_uuid7
-from shared.queue import bells, keys
-from shared.queue.finished import FinishedStream
-from shared.queue.lanes import Lanes, Result
-from shared.queue.lua import Script, Scripts
-from shared.settings import Queue, Recording
+from cli.audit import MOST_OF_A_KIND
+from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
+from shared.queue import keys
+from shared.queue.lanes import Result
 from shared.storage.record import record, set_total
-from worker.recorder import Recorder
+from tests.system import LANE, MODEL, OUTPUT, System
 
 Make = Callable[..., dict[bytes, bytes]]
-
-MODEL = ModelName("digits")
-LANE = keys.lane(MODEL, keys.INTERACTIVE)
-OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.998,"probabilities":{"7":0.998,"1":0.001}}'
-LEASE = timedelta(seconds=10)
-
-
-class System:
-    """A queue and a record, moved a step at a time by the product's own scripts."""
-
-    def __init__(self, client: redis.Redis, engine: Engine, database_url: str, redis_url: str) -> None:
-        self.client, self.engine = client, engine
-        self._urls = {"redis_url": redis_url, "database_url": database_url}
-        self._scripts = Scripts(client)
-        self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
-        self.recorder = Recorder(
-            client, engine, Recording(linger=timedelta(0)), consumer="r",
-            recorded_ttl=timedelta(hours=1), ring_again=lambda: None,
-        )  # fmt: skip
-
-    def audit(self) -> list[str]:
-        return audit(**self._urls)
-
-    def submit(self, image: bytes, *, lane: str = keys.INTERACTIVE, waiters: int = 500) -> str:
-        """Submit one image, its own digest, and return the id."""
-        id, version, digest = PredictionId(new_uuid7()), VersionKey("3-m-1"), Digest(image.hex().ljust(64, "0"))
-        request = {
-            "model": MODEL, "version": "3", "version_key": version, "variant": "champion", "metadata": {}, "base_url": "",
-            "image": {"sha256": digest, "format": "PNG", "width": 1, "height": 1, "bytes": len(image), "filename": None},
-            "webhook": None, "custom_id": None,
-        }  # fmt: skip
-        names = (
-            keys.job(id), "", keys.cache(MODEL, version=version, digest=digest),
-            keys.waiting(MODEL, lane=lane, version=version, digest=digest), keys.lane(MODEL, lane),
-            keys.bell(MODEL), keys.inflight(ANYONE), "" if lane == keys.INTERACTIVE else keys.rotation(MODEL),
-        )  # fmt: skip
-        self._scripts.run(
-            Script.SUBMIT, names, id, ANYONE, "", orjson.dumps(request), image, version, 0, "", 100_000, waiters, 0,
-            keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
-        )  # fmt: skip
-        return id
-
-    def cancel(self, id: str) -> None:
-        self._scripts.run(Script.CANCEL, (), bells.record_message(), id, "user", ANYONE)
-
-    def compute(self, limit: int = 64) -> int:
-        """Pull and finish one micro-batch."""
-        entries = self.lanes.begin(self.lanes.pull(limit).entries)
-        results = [Result(entry, "succeeded", OUTPUT) for entry in entries]
-        return self.lanes.finish(results, run=b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}')
-
-
-@pytest.fixture
-def system(redis_client: redis.Redis, redis_server: object, engine: Engine, database_url: str) -> System:
-    return System(redis_client, engine, database_url, redis_server.url)
 
 
 def test_nothing_at_all_is_clean(system: System) -> None:
@@ -115,124 +56,6 @@ def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
         assert [tuple(row) for row in counts] == [
             ("canceled", "model", 10), ("succeeded", "cache", 1), ("succeeded", "model", 20),
         ]  # fmt: skip
-
-
-def entry_of(system: System, id: str) -> str:
-    return system.client.hget(f"job:{id}", "entry").decode()
-
-
-def list_of(system: System, id: str) -> str:
-    return system.client.hget(f"job:{id}", "waiting").decode()
-
-
-def lose_wait_list(system: System, id: str) -> str:
-    system.client.delete(list_of(system, id))
-    return f"job {id}: its wait list is gone"
-
-
-def forget_in_wait_list(system: System, id: str) -> str:
-    system.client.lrem(list_of(system, id), 0, id)
-    return f"job {id}: its wait list does not name it"
-
-
-def lose_entry(system: System, id: str) -> str:
-    system.client.xdel(LANE, entry_of(system, id))
-    return f"job {id}: its entry is not in its lane"
-
-
-def lose_entry_seen_from_its_list(system: System, id: str) -> str:
-    system.client.xdel(LANE, entry_of(system, id))
-    return f"wait list {list_of(system, id)}: its entry is gone"
-
-
-def remove_a_consumer_with_work(system: System, id: str) -> str:
-    system.lanes.pull(64)
-    system.client.xgroup_delconsumer(LANE, keys.WORKERS, "w")
-    return f"job {id}: its entry was read and is pending with nobody"
-
-
-def remove_a_consumer_seen_from_the_lane(system: System, id: str) -> str:
-    remove_a_consumer_with_work(system, id)
-    return f"{LANE}: entry {entry_of(system, id)} was read and is pending with nobody"
-
-
-def end_without_a_record(system: System, id: str) -> str:
-    system.cancel(id)
-    system.client.delete(keys.FINISHED)
-    return f"job {id}: it ended and is neither in the finished stream nor recorded"
-
-
-def expire_without_a_row(system: System, id: str) -> str:
-    system.cancel(id)
-    system.client.expire(f"job:{id}", 100)
-    return f"job {id}: it ended and expires without having been recorded"
-
-
-def strand_a_record(system: System, id: str) -> str:
-    system.cancel(id)
-    entry = system.recorder._read()[0].entry
-    system.client.xgroup_delconsumer(keys.FINISHED, keys.RECORDERS, "r")
-    return f"finished: entry {entry.decode()} was read and is pending with nobody"
-
-
-def revive(system: System, id: str) -> str:
-    system.cancel(id)
-    system.recorder.run_once()
-    system.client.hset(f"job:{id}", "state", "processing")
-    return f"job {id}: it is processing and recorded as canceled"
-
-
-def end_otherwise_than_recorded(system: System, id: str) -> str:
-    system.cancel(id)
-    system.recorder.run_once()
-    system.client.hset(f"job:{id}", "state", "failed")
-    return f"job {id}: it is failed and recorded as canceled"
-
-
-def change_an_output(system: System, id: str) -> str:
-    system.compute()
-    system.recorder.run_once()
-    system.client.hset(f"job:{id}", "output", OUTPUT.replace(b'"7"', b'"8"'))
-    return f"job {id}: its output and the recorded one differ"
-
-
-def stay_in_flight(system: System, id: str) -> str:
-    system.cancel(id)
-    system.client.zadd(keys.inflight(ANYONE), {id: 1})
-    return f"job {id}: it is in flight for default although it ended"
-
-
-def be_evicted_while_in_flight(system: System, id: str) -> str:
-    system.client.delete(f"job:{id}")
-    return f"job {id}: it is in flight for default although it ended"
-
-
-def give_a_bulk_lane_no_turn(system: System, _: str) -> str:
-    system.submit(b"bulk", lane="bulk:b1")
-    system.client.delete(keys.rotation(MODEL))
-    return "lane:digits:bulk:b1: it has entries and no turn among the bulk lanes"
-
-
-BREAKAGES = [
-    lose_wait_list, forget_in_wait_list, lose_entry, lose_entry_seen_from_its_list, remove_a_consumer_with_work,
-    remove_a_consumer_seen_from_the_lane, end_without_a_record, expire_without_a_row, strand_a_record, revive,
-    end_otherwise_than_recorded, change_an_output, stay_in_flight, be_evicted_while_in_flight, give_a_bulk_lane_no_turn,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.__name__)
-def test_a_broken_invariant_is_found_and_named(
-    system: System, monkeypatch: pytest.MonkeyPatch, breakage: Callable[[System, str], str]
-) -> None:
-    monkeypatch.setattr("cli.audit.PAUSE", timedelta(milliseconds=10))
-    monkeypatch.setattr("cli.audit.LANE_PAUSE", timedelta(milliseconds=10))
-    broken, healthy = system.submit(b"broken"), system.submit(b"healthy")
-    assert system.audit() == []
-    expected = breakage(system, broken)
-    findings = system.audit()
-    assert expected in findings
-    if breakage not in (remove_a_consumer_with_work, remove_a_consumer_seen_from_the_lane):  # which had both
-        assert not any(healthy in finding for finding in findings)
 
 
 def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(

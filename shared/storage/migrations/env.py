@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection that `migrate.upgrade` hands over, or on the configured database."""
+"""What Alembic runs: the migrations, on `migrate.upgrade`'s connection or on the configured database."""
 
 from alembic import context
 from sqlalchemy import Connection

@@ -8,40 +8,22 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+import redis
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from api import openapi, problems
+from api.routebook import RouteBook
 from api.routes import files, health, models
-from shared.domain.errors import UnknownModel
-from shared.domain.identifiers import ModelName
 from shared.domain.route import Route
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
+from shared.queue.routes import publish
 from shared.settings import Database, Gateway, Intake, Redis
 from shared.storage.engine import make_engine
 
 T = TypeVar("T")
 Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
-
-
-class Served:
-    """The routes a test says are served."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = {route.model: route for route in routes}
-
-    @property
-    def ready(self) -> bool:
-        return bool(self._routes)
-
-    async def get(self, name: ModelName) -> Route:
-        if name not in self._routes:
-            raise UnknownModel(reference=name, served=tuple(self._routes))
-        return self._routes[name]
-
-    async def all(self) -> list[Route]:
-        return list(self._routes.values())
 
 
 def make_app() -> FastAPI:
@@ -65,7 +47,7 @@ def nowhere() -> Engine:
 
 
 @pytest.fixture
-def serve(app: FastAPI, redis_server: Any) -> Callable[..., Any]:
+def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Any]:
     """Run an async claim with an HTTP client of the app: `serve(claim, engine=…, routes=…, redis_url=…)`."""
 
     def run(
@@ -76,23 +58,30 @@ def serve(app: FastAPI, redis_server: Any) -> Callable[..., Any]:
         redis_url: str = redis_server.url,
         **intake: Any,
     ) -> T:
+        for route in routes:
+            publish(redis_client, route)
+
         async def within() -> T:
             settings = Redis(url=redis_url, timeout=timedelta(seconds=1))
             connection = connect_async(settings)
-            redis = Pipeline(connection, timeout=settings.timeout)
+            pipeline = Pipeline(connection, timeout=settings.timeout)
+            book = RouteBook(pipeline)
             app.state.gateway = SimpleNamespace(
-                redis=redis,
+                redis=pipeline,
                 engine=engine,
-                routes=Served(routes),
+                routes=book,
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
             )
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             try:
+                if routes:
+                    await book._refresh()
                 async with httpx.AsyncClient(transport=transport, base_url="http://anywhere") as client:
                     return await claim(client)
             finally:
-                await redis.close()
+                await book.close()
+                await pipeline.close()
                 await connection.aclose()
 
         return asyncio.run(within())

@@ -117,7 +117,7 @@ def test_a_list_refuses_what_it_cannot_read(serve: Serve, query: str) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         response = await client.get(f"/v1/files?{query}")
         assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-parameter")
-        assert response.json()["errors"][0]["pointer"] == f"/{query.split('=')[0]}"
+        assert response.json()["errors"][0]["pointer"] == f"/{query.partition('=')[0]}"
 
     serve(claim)
 
@@ -137,7 +137,7 @@ def test_files_have_no_ttl_and_the_purge_takes_what_is_over(serve: Serve, redis_
         return [(await upload(client))["id"] for _ in range(3)]
 
     ids = serve(claim, file_ttl=60)
-    assert {redis_client.ttl(key) for key in redis_client.keys()} == {-1}
+    assert {redis_client.ttl(key) for key in redis_client.scan_iter()} == {-1}
     assert purge_expired(redis_client, now_us(), 10) == 0
     later = now_us() + 61_000_000
     assert purge_expired(redis_client, later, 2) == 2

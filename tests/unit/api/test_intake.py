@@ -199,8 +199,9 @@ def test_a_damaged_png_header_is_found() -> None:
         b"\xff\xd8" + b"\xff" * 8_000_000,
         b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe" + b"\1a" * 4_000_000,
         b"GIF89a\1\0\1\0\0\0\0" + b"\0" * 8_000_000,
+        b"MM\0+\0\0\0\0" + b"\x80" + bytes(31),
     ],
-    ids=["segments", "fill", "blocks", "zeros"],
+    ids=["segments", "fill", "blocks", "zeros", "far away"],
 )
 @pytest.mark.timeout(2)
 def test_endless_headers_are_refused_soon(data: bytes) -> None:

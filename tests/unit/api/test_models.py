@@ -109,7 +109,7 @@ def test_versions_are_listed_newest_first(serve: Serve) -> None:
     assert [v["id"] for v in body["results"]] == ["10", "9"]
 
 
-@pytest.mark.parametrize("id", ["9", "digits:9", "digits@champion", "darkroom%2Fdigits:9", "champion"])
+@pytest.mark.parametrize("id", ["9", "digits:9", "digits@champion", "champion"])
 def test_a_version_is_found_by_each_of_its_names(serve: Serve, id: str) -> None:
     body = get(serve, f"/v1/models/darkroom/digits/versions/{id}").json()
     Version.model_validate(body)

@@ -1,4 +1,4 @@
-"""Three bodies, one upload; what contradicts, is too large or can't be stored is refused before anything is enqueued."""
+"""Three bodies, one upload; what contradicts, is too large or can't be stored is refused."""
 
 import asyncio
 import base64
@@ -9,11 +9,8 @@ import httpx
 import orjson
 import pytest
 from fastapi import Request
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from api.multipart import MOST_PARTS, take_apart
 from api.uploads import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
 from shared.settings import Intake
@@ -141,48 +138,6 @@ def test_a_form_whose_image_is_over_the_limit_is_left_to_intake() -> None:
     # The form may be larger than the image by its other fields; the image itself is measured where it is checked.
     assert len(read(*form({}, [("image", ("a.png", bytes(1500)))])).image) == 1500
     refused(ImageTooLarge, *form({}, [("image", ("a.png", bytes(80_000)))]))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"no boundary at all",
-        b"--x\r\n",
-        b"--x\r\nContent-Disposition: form-data; name=image\r\n\r\nends here",
-        b"--x\r\nContent-Type: image/png\r\n\r\nno disposition\r\n--x--\r\n",
-        b"--xtra\r\nContent-Disposition: form-data; name=image\r\n\r\na\r\n--x--\r\n",
-        b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * (MOST_PARTS + 1) + b"--x--",
-    ],
-)
-def test_a_broken_form_is_a_bad_request(body: bytes) -> None:
-    refused(BadRequest, body, "multipart/form-data; boundary=x")
-
-
-def test_a_form_without_a_boundary_is_a_bad_request() -> None:
-    refused(BadRequest, b"--x--", "multipart/form-data")
-
-
-def test_a_form_may_have_a_preamble_padding_and_an_epilogue() -> None:
-    body = b'hi\r\n--x \t\r\ncontent-disposition: form-data; name="image"; filename="a b.png"\r\n\r\n1\r\n2\r\n--x--bye'
-    upload = read(body, 'multipart/form-data; boundary="x"')
-    assert (upload.image, upload.filename) == (b"1\r\n2", "a b.png")
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=60)), min_size=1, max_size=5))
-def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, bytes]]) -> None:
-    body, content_type = form({}, [(name, ("ü.bin", data)) for name, data in parts])
-    assert [(part.name, part.data, part.filename) for part in take_apart(body, content_type=content_type)] == [
-        (name, data, "ü.bin") for name, data in parts
-    ]
-
-
-@given(st.binary(max_size=200))
-def test_no_form_raises_anything_else(body: bytes) -> None:
-    for start in (b"", b"--x\r\n", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'):
-        try:
-            take_apart(start + body + b"\r\n--x--", content_type="multipart/form-data; boundary=x")
-        except BadRequest:
-            continue
 
 
 # JSON

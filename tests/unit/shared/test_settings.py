@@ -5,8 +5,9 @@ import pytest
 from shared import settings
 
 
-def test_a_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DARKROOM_QUEUE_LEASE", "PT30S")
+@pytest.mark.parametrize("text", ["30", "30s", "30.0", "PT30S", "00:00:30"])
+def test_a_duration_is_written_in_seconds_or_longer_forms(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DARKROOM_QUEUE_LEASE", text)
     assert settings.read(settings.Queue).lease == timedelta(seconds=30)
 
 

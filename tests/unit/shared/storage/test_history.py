@@ -15,7 +15,7 @@ Make = Callable[..., dict[bytes, bytes]]
 
 @pytest.fixture
 def recorded(engine: Engine, finished_record: Make) -> list[PredictionId]:
-    """Eight predictions, oldest first: the 2nd failed, the 3rd another model's, the 4th of a batch, the 5th another owner's."""
+    """Eight, oldest first; the 2nd failed, the 3rd to 5th are another model's, a batch's, another owner's."""
     batch = new_uuid7()
     changes = [{}, {"state": "failed"}, {"request": {"model": "faces"}}, {"batch": batch}, {"owner": "b"}, {}, {}, {}]
     records = [finished_record(id=new_uuid7(unix_ms=1_000 + i), **change) for i, change in enumerate(changes)]

@@ -57,7 +57,7 @@ def test_a_row_holds_every_field_of_its_record(engine: Engine, finished_record: 
 
 def test_a_failure_and_a_cache_hit_leave_what_they_lack_null(engine: Engine, finished_record: Make) -> None:
     failed = finished_record(state="failed", error="tab\tand\nline\\", code="model_error", run="")
-    failed |= {b"output": b""}
+    failed |= {b"output": b"", b"id": new_uuid7(unix_ms=1).encode()}
     hit = finished_record(source="cache", started="", run="", attempts=0)
     store(engine, failed, hit)
     found = rows(

@@ -1,0 +1,87 @@
+"""`python -m benchmarks [--quick] [--only NAME] [--json FILE]`: measure, print a table, write a JSON file.
+
+Missing a goal is no failure; a wrong result is: then the exit code is 1.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import figures, machine, preparation, report
+from benchmarks.bare import BATCH
+from benchmarks.cases import CASES, Found
+from benchmarks.children import ChildFailed
+from benchmarks.servers import NotReady
+from benchmarks.workbench import FULL, QUICK, Workbench, WrongResult
+
+_RESULTS = Path("benchmarks/results")
+
+
+def main() -> int:
+    """Run what was asked for and return the exit code."""
+    options = _options()
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    description = machine.describe()
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as fresh:
+        bench = Workbench(
+            folder=preparation.kept_folder(options.keep, Path(fresh)),
+            amounts=QUICK if options.quick else FULL,
+            cores=description["cores"],
+            say=_teller(console),
+        )
+        found, problem = _measure(bench, options.only or list(CASES))
+    parts = figures.sections(found)
+    for part in parts:
+        report.show(console, part)
+    settings = {"quick": options.quick, "torch_threads": 1, "batch": BATCH, **asdict(bench.amounts)}
+    name = f"{datetime.now(UTC).astimezone():%Y-%m-%dT%H-%M-%S}.json"
+    path = options.json or _RESULTS / name
+    report.save(path, report.as_json(machine=description, settings=settings, sections=parts))
+    console.print(f"{description['processor']}, {description['cores']} cores, Python {description['python']}")
+    console.print(f"written to {path}")
+    if problem:
+        console.print(f"[bold red]stopped:[/] {problem}")
+    return 1 if problem else 0
+
+
+def _measure(bench: Workbench, names: list[str]) -> tuple[Found, str]:
+    """Run the cases; return what they found, and why it stopped early, if it did."""
+    found = Found()
+    # The bare loop says what every image is; whatever is asked for, it goes first.
+    wanted = ["bare", *(name for name in CASES if name in names and name != "bare")]
+    needed = set().union(*(CASES[name][1] for name in names))
+    try:
+        subjects = preparation.subjects(bench, names=needed)
+        for name in wanted:
+            CASES[name][0](bench, subjects, found)
+    except (WrongResult, NotReady, ChildFailed) as error:
+        return found, str(error)
+    return found, ""
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a look while developing: small amounts, no repeats")
+    parser.add_argument("--only", action="append", choices=list(CASES), help="this case (may be repeated)")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--keep", type=Path, help="a folder that keeps models and images for the next run")
+    return parser.parse_args()
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Return what says how the run goes, with the seconds since it began."""
+    started = time.monotonic()
+    return lambda text: console.print(f"[{time.monotonic() - started:5.0f} s] {text}", markup=False)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

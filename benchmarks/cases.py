@@ -1,0 +1,107 @@
+"""The cases of a run, and what each of them found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks import bare, darkroom_case, depth_case, stack, tutorial_case
+from benchmarks.bare import Loop
+from benchmarks.darkroom_case import Throughput, Waiting
+from benchmarks.depth_case import SHALLOW, Cost
+from benchmarks.tutorial_case import Tutorial
+from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What a run has found so far; what was not asked for is not there."""
+
+    loops: dict[tuple[str, int], Loop] = field(default_factory=dict)
+    """By subject and number of processes."""
+    tutorials: dict[str, Tutorial] = field(default_factory=dict)
+    throughputs: dict[tuple[str, str], Throughput] = field(default_factory=dict)
+    """By subject and appendfsync."""
+    singles: dict[str, Waiting] = field(default_factory=dict)
+    crowds: dict[str, Waiting] = field(default_factory=dict)
+    """Requests that wait, one at a time and 64 at a time, by appendfsync."""
+    depths: list[Cost] = field(default_factory=list)
+
+
+Case = Callable[[Workbench, dict[str, Subject], Found], None]
+
+
+def bare_loops(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Loop over each subject's images, with one process and with one a core."""
+    amounts = {DIGITS: bench.amounts.digits, MOBILENET: bench.amounts.photograph_requests // 2}
+    for name, subject in subjects.items():
+        for processes in sorted({1, bench.cores}):
+            bench.say(f"bare loop: {name}, processes: {processes}")
+            loop = bare.measure(bench, subject, processes=processes, images=amounts[name])
+            found.loops[name, processes] = loop
+
+
+def tutorials(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Measure the tutorials' design on each subject."""
+    amounts = {DIGITS: bench.amounts.tutorial, MOBILENET: bench.amounts.tutorial_photographs}
+    for name, subject in subjects.items():
+        bench.say(f"tutorial: {name}")
+        found.tutorials[name] = tutorial_case.measure(bench, subject, images=amounts[name])
+
+
+def digits(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Darkroom with the digits model, the append-only file synchronised every second."""
+    _digits(bench, subjects[DIGITS], found, appendfsync="everysec")
+
+
+def always(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Do the same with the file synchronised before each answer."""
+    _digits(bench, subjects[DIGITS], found, appendfsync="always")
+
+
+def _digits(bench: Workbench, subject: Subject, found: Found, *, appendfsync: str) -> None:
+    amounts = bench.amounts
+    bench.say(f"Darkroom: {DIGITS}, appendfsync {appendfsync}")
+    with stack.running(bench, DIGITS, appendfsync=appendfsync) as running:
+        darkroom_case.warm_up(bench, running, subject)
+        found.throughputs[DIGITS, appendfsync] = darkroom_case.throughput(
+            bench, running, subject, images=amounts.digits
+        )
+        bench.say("  Prefer: wait, one at a time")
+        found.singles[appendfsync] = darkroom_case.waiting(
+            bench, running, subject, requests=amounts.single, connections=1
+        )
+        bench.say("  Prefer: wait, 64 at a time")
+        found.crowds[appendfsync] = darkroom_case.waiting(
+            bench, running, subject, requests=amounts.waiting, connections=64
+        )
+
+
+def depth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Compare what a job costs with few and with many waiting."""
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        for waiting in (SHALLOW, bench.amounts.depth):
+            bench.say(f"Darkroom: {waiting} jobs waiting")
+            found.depths.append(
+                depth_case.measure(bench, running, subjects[DIGITS], depth=waiting, jobs=bench.amounts.depth_jobs)
+            )
+
+
+def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Darkroom with a model that costs milliseconds an image."""
+    bench.say(f"Darkroom: {MOBILENET}")
+    with stack.running(bench, MOBILENET, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[MOBILENET])
+        found.throughputs[MOBILENET, "everysec"] = darkroom_case.throughput(
+            bench, running, subjects[MOBILENET], images=bench.amounts.photograph_requests
+        )
+
+
+CASES: dict[str, tuple[Case, set[str]]] = {
+    "bare": (bare_loops, {DIGITS, MOBILENET}),
+    "tutorial": (tutorials, {DIGITS, MOBILENET}),
+    "digits": (digits, {DIGITS}),
+    "always": (always, {DIGITS}),
+    "depth": (depth, {DIGITS}),
+    "mobilenet": (mobilenet, {MOBILENET}),
+}
+"""Each case by its name, with the subjects it needs, in the order they run."""

@@ -1,0 +1,135 @@
+"""What people see while a stack starts and stops, and when it runs."""
+
+import shlex
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from cli.local import held_out_folder
+from cli.programs import log_tail
+from cli.state import ROLES, Phase, ProgramState, StackState
+
+_STEPS: Final = {"migrations": "database schema", "model": "demo model"}
+
+
+class StartDisplay:
+    """A line a role with the seconds it took: live in a terminal, else one line as each becomes ready."""
+
+    def __init__(self, console: Console, home: Path) -> None:
+        self._console = console
+        self._home = home
+        self._began = time.monotonic()
+        self._took: dict[str, float] = {}
+        self._spinners: dict[str, Spinner] = {}
+        self._live = Live(console=console, refresh_per_second=10, transient=False)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave what was drawn last."""
+        self._live.stop()
+
+    def watch(self, state: StackState) -> None:
+        """Show a state."""
+        roles = dict.fromkeys(program.role for program in state.programs)
+        for role in roles:
+            if role not in self._took and all(p.phase is Phase.READY for p in state.of_role(role)):
+                self._took[role] = time.monotonic() - self._began
+                if not self._console.is_terminal:
+                    self._console.print(f"{_STEPS.get(role, role)} ready after {self._took[role]:.1f} s")
+        if self._console.is_terminal:
+            self._live.update(self._table(state, list(roles)))
+
+    def _table(self, state: StackState, roles: list[str]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for role in roles:
+            name = _STEPS.get(role, role)
+            if role in self._took:
+                table.add_row(Text("✓", style="green"), name, f"{self._took[role]:.1f} s", "")
+                continue
+            programs = state.of_role(role)
+            seconds = Text(f"{time.monotonic() - self._began:.1f} s", style="dim")
+            table.add_row(
+                self._spinner(role), name, seconds, Text(self._detail(role, programs), style="dim", overflow="ellipsis")
+            )
+        return table
+
+    def _spinner(self, role: str) -> Spinner:
+        """Return the role's own, so that it turns on from where it was."""
+        return self._spinners.setdefault(role, Spinner("dots"))
+
+    def _detail(self, role: str, programs: list[ProgramState]) -> str:
+        """Say what is going on: a crash above all, else the step's own progress."""
+        crashed = next((p.detail for p in programs if p.phase is Phase.CRASHED), "")
+        if crashed or role not in _STEPS or programs[0].phase is Phase.WAITING:
+            return crashed or str(programs[0].phase)
+        return next(iter(log_tail(self._home, role, lines=1)), "")
+
+
+def guide(state: StackState, home: Path) -> str:
+    """Return where each page is, and a line to paste that predicts an image."""
+    pages = [
+        ("API", state.url),
+        ("API pages", f"{state.url}/docs"),
+        ("MLflow", state.url_of("mlflow") or ""),
+        ("Postgres", state.url_of("postgres") or ""),
+        ("Redis", state.url_of("redis") or ""),
+        ("logs", str(home / "logs")),
+    ]
+    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages)]
+    image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
+    if image is not None and state.models:
+        lines += ["", "Try it:", f"  {curl(state.url, model=state.models[0], image=image)}"]
+    return "\n".join(lines)
+
+
+def curl(url: str, *, model: str, image: Path) -> str:
+    """Return a command that predicts `image` in any shell."""
+    fields = " ".join(f"-F {shlex.quote(field)}" for field in (f"model={model}", f"image=@{image}"))
+    return f"curl -s -H 'Prefer: wait' {fields} {url}/v1/predictions"
+
+
+def status_table(state: StackState) -> Table:
+    """Return a row a role: how it is, its pids, its address."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("role", "state", "pids", "url"):
+        table.add_column(heading, style="bold" if heading == "role" else "", overflow="fold")
+    for role in ROLES:
+        programs = state.of_role(role)
+        worst = next((p for p in programs if p.phase is not Phase.READY), None)
+        how = "[green]ready[/]" if worst is None else f"[yellow]{worst.phase}[/] {escape(worst.detail)}".strip()
+        table.add_row(role, how, " ".join(str(pid) for pid in pids(programs)), state.url_of(role) or "")
+    return table
+
+
+def status_facts(state: StackState | None) -> dict[str, dict[str, object]]:
+    """Return `{role: {url, pids, state}}` for every role; without a stack, roles that are stopped."""
+    if state is None:
+        return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED)} for role in ROLES}
+    return {
+        role: {
+            "url": state.url_of(role),
+            "pids": pids(state.of_role(role)),
+            "state": next((str(p.phase) for p in state.of_role(role) if p.phase is not Phase.READY), str(Phase.READY)),
+        }
+        for role in ROLES
+    }
+
+
+def pids(programs: list[ProgramState]) -> list[int]:
+    """Return the pids of those that run."""
+    return [program.process.pid for program in programs if program.process is not None]

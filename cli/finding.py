@@ -1,0 +1,46 @@
+"""Where a command's stack is: what is set in the environment, else what runs on its home."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from cli import state
+from cli.startup import Refused
+from shared import settings
+
+
+def find_home(given: Path | None) -> Path:
+    """Return the home a command is about, absolute."""
+    return (given or settings.read(settings.Local).home).expanduser().resolve()
+
+
+def home_option(home: Path) -> str:
+    """Return what to add to a command line so that it means this home too; empty where it does anyway."""
+    return "" if home == find_home(None) else f" --home {shlex.quote(str(home))}"
+
+
+def gateway_url(home: Path) -> str:
+    """Return the gateway to talk to; raises Refused where there is none."""
+    if url := settings.read(settings.Local).url:
+        return url.rstrip("/")
+    found = state.running(home)
+    if found is None:
+        raise Refused(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}; or set DARKROOM_URL.")
+    return found.url
+
+
+def store_url(home: Path, setting: str) -> str:
+    """Return the address of the store that `setting` names; raises Refused where there is none."""
+    if url := os.environ.get(setting):
+        return url
+    found = state.running(home)
+    if found is None:
+        raise Refused(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}; or set {setting}.")
+    return found.stores[setting]
+
+
+def say(text: str) -> None:
+    """Print for people and pipes alike: as it is, no wrapping."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

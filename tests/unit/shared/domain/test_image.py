@@ -1,0 +1,82 @@
+"""The image contract: torchvision's preset names, or a clear refusal."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.image import ImageSpec, Interpolation, Mode
+
+IMAGENET = {
+    "resize_size": [256],
+    "crop_size": [224],
+    "interpolation": "bilinear",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "mode": "RGB",
+}
+
+
+def test_a_torchvision_preset_is_read_as_it_stands() -> None:
+    spec = ImageSpec.from_metadata(IMAGENET)
+    assert (spec.resize_size, spec.crop_size) == ((256,), (224,))
+    assert spec.interpolation is Interpolation.BILINEAR
+    assert spec.mode is Mode.RGB
+    assert spec.input_size == (224, 224)
+
+
+def test_a_spec_is_written_as_it_is_read() -> None:
+    spec = ImageSpec.from_metadata(IMAGENET)
+    assert spec.as_metadata() == IMAGENET
+    assert ImageSpec.from_metadata(spec.as_metadata()) == spec
+
+
+@pytest.mark.parametrize(
+    ("metadata", "size"),
+    [
+        ({"crop_size": 224}, (224, 224)),
+        ({"crop_size": [20, 30]}, (20, 30)),
+        ({"resize_size": [20, 30]}, (20, 30)),
+        ({"resize_size": (20, 30), "crop_size": 10}, (10, 10)),
+        ({"resize_size": 256, "crop_size": [8, 9]}, (8, 9)),
+    ],
+)
+def test_the_input_size_is_the_crop_or_else_the_whole_resize(metadata: dict[str, Any], size: tuple[int, int]) -> None:
+    assert ImageSpec.from_metadata(metadata).input_size == size
+
+
+def test_what_is_left_out_changes_nothing() -> None:
+    spec = ImageSpec.from_metadata({"crop_size": 32})
+    assert spec.resize_size is None
+    assert (spec.mean, spec.std) == ((0.0,) * 3, (1.0,) * 3)
+
+
+def test_a_greyscale_model_has_one_channel() -> None:
+    spec = ImageSpec.from_metadata({"crop_size": 28, "mode": "L"})
+    assert spec.mode.channels == 1
+    assert (spec.mean, spec.std) == ((0.0,), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({}, "must fix the input's size"),
+        ({"resize_size": 256}, "must fix the input's size"),
+        ({"crop_size": 0}, "crop_size"),
+        ({"crop_size": -1}, "crop_size"),
+        ({"crop_size": 22.5}, "crop_size"),
+        ({"crop_size": True}, "crop_size"),
+        ({"crop_size": "224"}, "crop_size"),
+        ({"crop_size": [1, 2, 3]}, "crop_size"),
+        ({"crop_size": []}, "crop_size"),
+        ({"crop_size": 32, "resize_size": [32, None]}, "resize_size"),
+        ({"crop_size": 32, "interpolation": "cubic"}, "cubic"),
+        ({"crop_size": 32, "mode": "CMYK"}, "CMYK"),
+        ({"crop_size": 32, "mean": [0.5]}, "mean and std"),
+        ({"crop_size": 32, "mode": "L", "std": [1, 1, 1]}, "mean and std"),
+        ({"crop_size": 32, "std": [1, 0, 1]}, "std must be positive"),
+        ({"crop_size": 32, "size": 3}, "unknown image metadata: size"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused_with_what_is_wrong(metadata: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ImageSpec.from_metadata(metadata)

@@ -7,8 +7,8 @@ import orjson
 from fastapi import Response
 
 from api.auth import StreamTokens
-from shared.domain.prediction import Status
 from shared.domain.job import Job
+from shared.domain.prediction import Status
 
 
 class JSONResponse(Response):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from api.gateway import Gateway
 from api.lookup import from_row
 from shared.domain.errors import StorageUnavailable
-from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Status
 from shared.queue import keys
@@ -31,6 +31,11 @@ class Filter:
     status: Status | None = None
     batch_id: str | None = None
 
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether no prediction can match: values that Postgres would refuse, as a failure of its own."""
+        return (self.batch_id is not None and not is_uuid(self.batch_id)) or "\0" in (self.model or "")
+
     def admits(self, job: Job) -> bool:
         """Tell whether a job belongs on the list."""
         return (
@@ -46,6 +51,8 @@ async def page(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int) -> li
 
     Redis is read before Postgres: a job recorded in between is then seen twice, not missed.
     """
+    if wanted.finds_nothing:
+        return []
     jobs = {job.id: job for job in await _in_redis(gate, owner=owner, wanted=wanted)}
     for job in await asyncio.to_thread(_recorded, gate, owner, wanted, limit):
         jobs[job.id] = job

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -55,7 +56,7 @@ def from_row(row: history.Prediction) -> Job:
         started=_microseconds(row.started_at) if row.started_at else None,
         completed=_microseconds(row.completed_at),
         source=Source(row.source),
-        output=row.output,
+        output=_in_order(row.output),
         error=row.error,
         code=row.error_code,
         attempts=row.attempts,
@@ -63,6 +64,15 @@ def from_row(row: history.Prediction) -> Job:
         predict_ms=row.predict_ms,
         worker=row.worker,
     )
+
+
+def _in_order(output: Any) -> Any:
+    """Return an output with its probabilities highest first: jsonb keeps members in an order of its own."""
+    if output is None:
+        return None
+    first = output["predicted_class"]
+    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] != first))
+    return {**output, "probabilities": dict(ordered)}
 
 
 def _microseconds(instant: datetime) -> int:

@@ -30,6 +30,10 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.Problem,
     schemas.JsonSubmission,
 )
+LOCATION: Final[Json] = {"Location": {"description": "Where it is", "schema": {"type": "string"}}}
+WAITED: Final[Json] = {
+    "Preference-Applied": {"description": "`wait=N`, where waiting was asked for", "schema": {"type": "string"}}
+}
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 
 
@@ -69,6 +73,8 @@ def problem_responses(*kinds: Kind) -> dict[int | str, Json]:
         response["content"][problems.MEDIA_TYPE]["examples"][kind.slug] = _example(kind)
         if response["description"] != kind.title and kind.title not in response["description"]:
             response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+        for name in kind.headers:
+            response["headers"] = {name: {"schema": {"type": "string"}}}
         if kind.status == problems.QUEUE_FULL.status:
             response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Whole seconds"}}
     return found

@@ -5,7 +5,7 @@ import logging
 import time
 from datetime import timedelta
 
-from shared.domain.errors import StorageUnavailable, UnknownModel
+from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.route import Reference, Route
 from shared.queue import keys, routes
@@ -44,13 +44,22 @@ class RouteBook:
         return route
 
     async def for_reference(self, reference: Reference) -> Route:
-        """Return the route a request means; the name may be left out where one model serves."""
+        """Return the route a request means; the name may be left out where one model serves.
+
+        Raises UnknownModel, or InvalidParameter for a bare version that may be any model's.
+        """
         if reference.name is not None:
             return await self.get(reference.name)
         if not self._routes:
             await self._look_again()
         if len(self._routes) == 1:
             return next(iter(self._routes.values()))
+        if reference.version is not None and self._routes:
+            number, names = reference.version, ", ".join(sorted(self._routes))
+            raise InvalidParameter(
+                detail=f"version {number} of which model? Write owner/name:name:{number}; there is {names}",
+                pointer="/version",
+            )
         raise UnknownModel(reference=str(reference), served=tuple(sorted(self._routes)))
 
     async def all(self) -> list[Route]:

@@ -19,11 +19,11 @@ from api.waiting import FALLBACK, within
 from shared.domain.durations import parse_cancel_after, parse_prefer_wait
 from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain
 from shared.domain.identifiers import PredictionId, new_uuid7
+from shared.domain.job import Job
 from shared.domain.prediction import Source, Status
 from shared.domain.route import Reference
 from shared.queue import keys
 from shared.queue.files import fetch_content
-from shared.domain.job import Job
 from shared.queue.submission import (
     Answer,
     Hit,
@@ -50,7 +50,7 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
     gate = gateway(request)
     upload = await read_prediction(request, limits=gate.intake)
     loop = asyncio.get_running_loop()
-    wait = parse_prefer_wait(request.headers.get("prefer"))
+    wait = preferred_wait(request)
     give_up = loop.time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
     submission = await _submission(request, gate, upload, model)
     if wait is None:
@@ -60,6 +60,11 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
         job = await _enqueue(gate, submission)
         job = await wait_for(gate, job, ended=ended, give_up=give_up)
     return _answer(gate, job, submission.base_url, wait=wait)
+
+
+def preferred_wait(request: Request) -> timedelta | None:
+    """Return how long the client would wait; several `Prefer` lines count as one (RFC 7240, section 2)."""
+    return parse_prefer_wait(",".join(request.headers.getlist("prefer")))
 
 
 async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: float) -> Job:
@@ -96,7 +101,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     key = headers.get("idempotency-key")
     if key is None:
         return submission
-    return replace(submission, idempotency_key=_idempotency_key(key), fingerprint=fingerprint(submission))
+    return replace(submission, idempotency_key=_idempotency_key(key), fingerprint=fingerprint(submission, reference))
 
 
 def _reference(model: str | None, version: str | None) -> Reference:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks import servers
 from benchmarks.darkroom_case import plan
-from benchmarks.processors import milliseconds_each
+from benchmarks.processors import milliseconds_each, resident_mebibytes
 from benchmarks.stack import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, started
 
@@ -28,6 +28,8 @@ class Cost:
     drain: float
     memory_mebibytes: float
     rewrites: int
+    resident_mebibytes: dict[str, float]
+    """Of the other roles, likewise."""
 
     @property
     def total(self) -> float:
@@ -46,6 +48,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
         if stack.depth() != depth + jobs:
             raise WrongResult(f"{stack.depth()} entries wait where {depth + jobs} were submitted")
         memory = stack.memory_mebibytes()
+        resident = {role: resident_mebibytes(stack.roles[role]) for role in ("api", "predict", "record")}
         stack.wait_until_rewritten(limit=120)
         before = stack.spent()
     drain = _drain(stack, before=before, rows=rows, until=depth)
@@ -54,7 +57,14 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
     recorded = stack.count_rows() - rows
     if recorded != depth + jobs:
         raise WrongResult(f"{depth + jobs} predictions were accepted, {recorded} have a row")
-    return Cost(depth=depth, submit=submit, drain=drain, memory_mebibytes=memory, rewrites=rewrites)
+    return Cost(
+        depth=depth,
+        submit=submit,
+        drain=drain,
+        memory_mebibytes=memory,
+        rewrites=rewrites,
+        resident_mebibytes=resident,
+    )
 
 
 def _submit(bench: Workbench, stack: Stack, subject: Subject, *, jobs: int) -> float:

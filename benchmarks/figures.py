@@ -35,6 +35,7 @@ def _compared(found: Found, subject: str) -> list[Figure]:
                     value=loop.images_per_second,
                     unit="images/s",
                     beside=f"{written(loop.milliseconds)} ms CPU an image",
+                    detail={"cores_busy": loop.images_per_second * loop.milliseconds / 1000},
                 )
             )
     tutorial = found.tutorials.get(subject)
@@ -48,7 +49,7 @@ def _compared(found: Found, subject: str) -> list[Figure]:
                 beside=f"{written(cost)} ms CPU a job",
                 detail={"cpu_ms_by_role": tutorial.milliseconds},
             ),
-            Figure(name="tutorial, 64 clients polling", value=tutorial.polled, unit="images/s"),
+            Figure(name="tutorial, clients polling", value=tutorial.polled, unit="images/s"),
         ]
     return figures
 
@@ -106,7 +107,8 @@ def _cost(found: Found, throughput: Throughput, subject: str, *, goal: Goal | No
         detail={
             "cpu_ms_by_role": throughput.milliseconds,
             "generator_ms": throughput.generator_milliseconds,
-            "bare_ms": {n: loop.milliseconds for (name, n), loop in found.loops.items() if name == subject},
+            "cores_busy": throughput.images_per_second * throughput.total_milliseconds / 1000,
+            "bare_ms": {str(n): loop.milliseconds for (name, n), loop in found.loops.items() if name == subject},
         },
     )
 
@@ -212,6 +214,12 @@ def _depth(found: Found) -> list[Figure]:
             value=grown * 1024 / (many.depth - few.depth),
             unit="KiB",
             beside="image, entry, wait list and job together",
+        ),
+        Figure(
+            name="  api, predict and record resident, many to few",
+            value=sum(many.resident_mebibytes.values()) / sum(few.resident_mebibytes.values()),
+            unit="x",
+            beside=", ".join(f"{role} {written(size)} MiB" for role, size in many.resident_mebibytes.items()),
         ),
     ]
     return figures

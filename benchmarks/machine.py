@@ -22,7 +22,7 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "redis_server": _redis_server(),
-        "load_before": round(os.getloadavg()[0], 2),
+        "busy_before_percent": psutil.cpu_percent(interval=1.0),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
 

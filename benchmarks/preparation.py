@@ -19,7 +19,7 @@ def subjects(bench: Workbench, *, names: set[str]) -> dict[str, Subject]:
     if not all((bench.folder / name / "MLmodel").exists() for name in names):
         _models(bench, names=names)
     wanted = {DIGITS: (bench.amounts.digits, images.digits), MOBILENET: (bench.amounts.photographs, images.photographs)}
-    return {name: _subject(bench, name, *wanted[name]) for name in names}
+    return {name: _subject(bench, name, *wanted[name]) for name in sorted(names)}
 
 
 def _subject(bench: Workbench, name: str, distinct: int, make: Callable[[int], list[bytes]]) -> Subject:

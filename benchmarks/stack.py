@@ -111,10 +111,9 @@ def running(bench: Workbench, model: str, *, appendfsync: str) -> Iterator[Stack
     place, port = home(bench), servers.free_port()
     for store in ("redis", "postgres"):
         shutil.rmtree(place / store, ignore_errors=True)
-    environment = {"DARKROOM_LOCAL_APPENDFSYNC": appendfsync, "OMP_NUM_THREADS": "1"}
     try:
         up = ("up", "--detach", "--home", str(place), "--port", str(port), "--model", model)
-        _darkroom(*up, environment=environment)
+        _darkroom(*up, environment={"DARKROOM_LOCAL_APPENDFSYNC": appendfsync})
         roles = orjson.loads(_darkroom("status", "--json", "--home", str(place)))
         client = redis.Redis.from_url(roles["redis"]["url"])
         try:
@@ -133,14 +132,18 @@ def running(bench: Workbench, model: str, *, appendfsync: str) -> Iterator[Stack
 
 
 def _darkroom(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """Run the product's own command and return what it printed. Raises NotReady with its words where it fails."""
+    """Run the product's own command, its settings at their defaults, and return what it printed.
+
+    Raises NotReady with its words where it fails.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     done = subprocess.run(
         [str(Path(sys.executable).with_name("darkroom")), *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, **(environment or {})},
+        env={**own, **(environment or {})},
     )
     if done.returncode:
         raise servers.NotReady(f"darkroom {arguments[0]}: {done.stdout[-1500:]}{done.stderr[-1500:]}")

@@ -6,23 +6,25 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import redis
 
 from benchmarks import processors, servers
 from benchmarks.plan import Outcome, Plan
-from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, middle, started
+from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, started
 
-# Tried from 8 to 256: flat from 32 on, the gateway's one thread is the limit.
-FLOOD_CONNECTIONS = 64
+CONNECTIONS = (32, 16, 64)
+"""Numbers of clients, one run each, and the best counts; 8, 128 and 256 did no better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tutorial:
-    """Medians over the repeats, in images a second; `milliseconds` is processor time a job by role, in the flood.
+    """The best of several numbers of clients, in images a second; `milliseconds` is processor time a job by role.
 
-    `flood` counts until the last result is in the backend, `polled` until each client has polled its own.
+    `flood` counts until the last result is in the backend, nobody polling, and is what `milliseconds` is of; `polled`
+    until each client has polled its own.
     """
 
     flood: float
@@ -40,21 +42,15 @@ class _Service:
 def measure(bench: Workbench, subject: Subject, *, images: int) -> Tutorial:
     """Start the service, run floods and polling clients against it, stop it."""
     with _service(bench, subject) as service:
-        generate(bench, _plan(bench, subject, service, images=max(64, images // 10), poll=True))
-        floods, costs = [], []
-        for _ in range(bench.amounts.repeats):
-            speed, cost = _flood(bench, subject, service, images=images)
-            floods.append(speed)
-            costs.append(cost)
-        polled = [_polled(bench, subject, service, images=images) for _ in range(bench.amounts.repeats)]
-    return Tutorial(
-        flood=middle(floods),
-        polled=middle(polled),
-        milliseconds={role: middle(cost[role] for cost in costs) for role in costs[0]},
-    )
+        generate(bench, _plan(bench, subject, service, images=max(64, images // 10), connections=32, poll=True))
+        numbers = CONNECTIONS[: bench.amounts.repeats]
+        floods = [_flood(bench, subject, service, images=images, connections=number) for number in numbers]
+        polled = [_polled(bench, subject, service, images=images, connections=number) for number in numbers]
+    flood, cost = max(floods, key=itemgetter(0))
+    return Tutorial(flood=flood, polled=max(polled), milliseconds=cost)
 
 
-def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int, poll: bool) -> Plan:
+def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int, connections: int, poll: bool) -> Plan:
     return Plan(
         port=service.port,
         path="/predict",
@@ -64,15 +60,17 @@ def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int,
         accepted=202,
         id_member="task_id",
         form=True,
-        connections=min(FLOOD_CONNECTIONS, images),
+        connections=connections,
         poll_path="/result/" if poll else "",
     )
 
 
-def _flood(bench: Workbench, subject: Subject, service: _Service, *, images: int) -> tuple[float, dict[str, float]]:
+def _flood(
+    bench: Workbench, subject: Subject, service: _Service, *, images: int, connections: int
+) -> tuple[float, dict[str, float]]:
     """Submit as fast as it is taken, nobody polls; return images a second and milliseconds a job."""
     service.backend.flushdb()
-    plan = _plan(bench, subject, service, images=images, poll=False)
+    plan = _plan(bench, subject, service, images=images, connections=connections, poll=False)
     with started(bench, plan) as generator:
         generator.wait_until_ready()
         before = processors.spent(service.roles)
@@ -88,9 +86,9 @@ def _flood(bench: Workbench, subject: Subject, service: _Service, *, images: int
     return images / (ended - outcome.started), processors.milliseconds_each(before, after, jobs=images)
 
 
-def _polled(bench: Workbench, subject: Subject, service: _Service, *, images: int) -> float:
+def _polled(bench: Workbench, subject: Subject, service: _Service, *, images: int, connections: int) -> float:
     """Let each client poll every 10 ms until it has its result; return images a second."""
-    outcome = generate(bench, _plan(bench, subject, service, images=images, poll=True))
+    outcome = generate(bench, _plan(bench, subject, service, images=images, connections=connections, poll=True))
     _check(bench, subject, outcome)
     return images / (outcome.ended - outcome.started)
 
@@ -105,7 +103,7 @@ def _check(bench: Workbench, subject: Subject, outcome: Outcome) -> None:
 @contextmanager
 def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
     """Run Redis, one uvicorn and a prefork pool with a process a core; the pool takes tasks once it is up."""
-    folder = bench.folder / f"tutorial-{subject.name}"
+    folder = bench.scratch / f"tutorial-{subject.name}"
     folder.mkdir()
     port = servers.free_port()
     with servers.redis_server(folder) as (redis_pid, backend):
@@ -114,7 +112,6 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
             "TUTORIAL_BROKER": f"{address}/0",
             "TUTORIAL_BACKEND": f"{address}/1",
             "TUTORIAL_MODEL": str(subject.model),
-            "OMP_NUM_THREADS": "1",
         }
         run = partial(_python, folder, environment)
         with (

@@ -1,7 +1,7 @@
 """What all cases of a run share: a folder, how much to do, the subjects, and words on how it goes."""
 
+import math
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,7 +24,7 @@ class Amounts:
 
     repeats: int
     digits: int
-    """Different digit images; one throughput run sends all of them."""
+    """Different digit images; one throughput run sends all of them, the bare loop five times over."""
     waiting: int
     """Requests of a run with `Prefer: wait` at concurrency 64."""
     single: int
@@ -47,7 +47,7 @@ FULL = Amounts(
     tutorial=3_000,
     photographs=128,
     photograph_requests=4_000,
-    tutorial_photographs=1_000,
+    tutorial_photographs=600,
     depth=100_000,
     depth_jobs=5_000,
 )
@@ -77,9 +77,10 @@ class Subject:
 
 @dataclass(kw_only=True)
 class Workbench:
-    """One run."""
+    """One run. `folder` holds models and images, perhaps for later runs too; `scratch` all the rest."""
 
     folder: Path
+    scratch: Path
     amounts: Amounts
     cores: int
     say: Callable[[str], None]
@@ -91,9 +92,9 @@ class Workbench:
         """Return a number no plan has had: its images will be in no cache."""
         return next(iter(self.stamps))
 
-    def scratch(self, name: str) -> Path:
-        """Return a new path in the run's folder."""
-        return self.folder / f"{name}-{self.stamp()}.json"
+    def new_file(self, name: str) -> Path:
+        """Return where a measuring process may write."""
+        return self.scratch / f"{name}-{self.stamp()}.json"
 
 
 def generate(bench: Workbench, plan: Plan) -> Outcome:
@@ -104,7 +105,7 @@ def generate(bench: Workbench, plan: Plan) -> Outcome:
 
 def started(bench: Workbench, plan: Plan) -> Child:
     """Start a generator; it renders its requests and waits."""
-    return Child("benchmarks.generator", task=plan.as_json(), output=bench.scratch("load"))
+    return Child("benchmarks.generator", task=plan.as_json(), output=bench.new_file("load"))
 
 
 def finished(generator: Child, plan: Plan) -> Outcome:
@@ -113,22 +114,13 @@ def finished(generator: Child, plan: Plan) -> Outcome:
     return Outcome.from_file(generator.result(limit=plan.limit + 30))
 
 
-def rate(jobs: int, seconds: float) -> float:
-    """Jobs a second."""
-    return jobs / seconds
-
-
 def percentile(values: Iterable[float], share: float) -> float:
     """Return the value that `share` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    # 0.07 * 100 is 7.000000000000001 to a computer, and would be rounded up.
+    return ordered[max(0, math.ceil(round(share * len(ordered), 6)) - 1)]
 
 
 def middle(values: Iterable[float]) -> float:
     """Return the median of repeated runs."""
     return statistics.median(values)
-
-
-def clock() -> float:
-    """Return the monotonic time, the clock the generator's outcome is of."""
-    return time.monotonic()

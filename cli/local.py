@@ -57,6 +57,11 @@ def held_out_folder(home: Path) -> Path:
     return home / "held-out"
 
 
+def scratch_folder(home: Path) -> Path:
+    """Return where programs keep temporary files; emptied at each start."""
+    return home / "scratch"
+
+
 def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
     """Return what to run. A store whose address the person has set is theirs: it is asked for, never started."""
     home = options.home
@@ -69,10 +74,12 @@ def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
         or mlflow_program(folder=home / "mlflow", port=remembered_port(home / "mlflow-port")),
     ]
     redis, database, registry = (server.url or "" for server in servers)
-    before_predict = ["redis", "mlflow"]
+    # Workers ask the registry until it answers: they import for 3 s while MLflow does.
+    before_predict = ["redis"]
     if DEMO_MODEL in options.models:
         servers.append(_demo_model(home, registry))
-        before_predict.append("model")
+        # But they would only take the cores from a first training.
+        before_predict += [] if held_out_folder(home).exists() else ["model"]
     own = [
         roles.migrations(database),
         roles.api(options.port),
@@ -81,7 +88,7 @@ def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
         roles.beat(str(home / "beat-schedule")),
     ]
     stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
-    return Plan(programs=servers + own, stores=stores, environment=_environment(stores))
+    return Plan(programs=servers + own, stores=stores, environment=_environment(stores, home))
 
 
 def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
@@ -106,7 +113,7 @@ def _demo_model(home: Path, registry: str) -> Program:
     )
 
 
-def _environment(stores: dict[str, str]) -> dict[str, str]:
+def _environment(stores: dict[str, str], home: Path) -> dict[str, str]:
     """Return every program's environment: the person's own, with the stores."""
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
     return (
@@ -116,7 +123,11 @@ def _environment(stores: dict[str, str]) -> dict[str, str]:
             # Nothing here asks a proxy for this machine.
             "NO_PROXY": direct,
             "no_proxy": direct,
+            # MLflow's own client resolves `models:/` addresses there, whatever else it is told.
+            "MLFLOW_TRACKING_URI": stores[_REGISTRY],
             "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
             "PYTHONUNBUFFERED": "1",
+            # A killed worker leaves its copy of the model there; the next start clears it away.
+            "TMPDIR": str(scratch_folder(home)),
         }
     )

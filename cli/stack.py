@@ -19,6 +19,7 @@ from cli.state import StackState
 from shared import settings
 
 EXIT_INTERRUPTED: Final = 130
+PIPE_WIDTH: Final = 400
 
 
 def up(home: Path, *, port: int, detach: bool, models: tuple[str, ...]) -> None:
@@ -58,7 +59,9 @@ def status(home: Path, *, as_json: bool) -> None:
     elif found is None:
         say(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}")
     else:
-        Console().print(display.status_table(found), soft_wrap=True)
+        # A file or a program gets whole lines.
+        console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+        console.print(display.status_table(found))
 
 
 def start(options: Options, console: Console, *, attached: bool) -> tuple[Started, StackState]:

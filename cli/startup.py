@@ -1,6 +1,7 @@
 """Start a stack and wait until it is ready; stop one. Both are told where on disk, nothing else."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cli import addresses, state
+from cli import addresses, leftovers, state
 from cli.local import Options
 from cli.programs import log_path, log_tail, rotate_log
 from cli.state import Phase, ProgramState, StackState
@@ -85,7 +86,7 @@ def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> 
         if ended:
             last = log_tail(started.home, "supervisor", lines=1)
             raise NotReady(f"The stack ended while starting: {last[0] if last else 'it said nothing'}")
-        if now is not None and now.supervisor.pid == started.supervisor.pid:
+        if now is not None and now.supervisor.pid == started.supervisor.pid and now.supervisor.is_alive:
             watch(now)
             if now.is_ready:
                 return now
@@ -102,7 +103,7 @@ def stop(home: Path, watch: Watch) -> bool:
         return False
     supervisor = found.supervisor
     was_running = supervisor.is_alive
-    supervisor.send(15)
+    supervisor.send(signal.SIGTERM)
     until = time.monotonic() + STOPPING_TIME.total_seconds()
     while supervisor.is_alive and time.monotonic() < until:
         if (now := state.read(home)) is not None:
@@ -110,10 +111,7 @@ def stop(home: Path, watch: Watch) -> bool:
         _reap(supervisor.pid)
         time.sleep(_LOOK_PAUSE)
     supervisor.end(patience=timedelta(0))
-    # A supervisor that was killed could not do these.
-    for process in found.processes():
-        process.end(patience=timedelta(seconds=5))
-    state.forget(home)
+    leftovers.clear(home)
     return was_running
 
 

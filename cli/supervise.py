@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import logging
 import os
 import shutil
 import signal
@@ -10,18 +9,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
-from cli import state
+from cli import leftovers, state
 from cli.identity import ProcessIdentity
-from cli.local import Options, Plan, plan
+from cli.local import Options, Plan, plan, scratch_folder
 from cli.state import ProgramState, StackState
 from cli.supervisor import Supervisor
 from shared import settings
 from shared.observability import configure_logging
 
-log = logging.getLogger(__name__)
+# Leaves room for `/darkroom-12345678/postgres/.s.PGSQL.5432`, and for macOS, where a path has 103 bytes.
+LONGEST_FOLDER: Final = 60
 
 
 def main(options: Options, *, attached: bool) -> None:
@@ -29,9 +29,10 @@ def main(options: Options, *, attached: bool) -> None:
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
     with alone_on(options.home):
-        clean_up(options.home)
-        # Short, since a socket's path has 107 bytes at most; nobody else may list it.
-        sockets = Path(tempfile.mkdtemp(prefix="darkroom-"))
+        leftovers.clear(options.home)
+        shutil.rmtree(scratch_folder(options.home), ignore_errors=True)
+        scratch_folder(options.home).mkdir()
+        sockets = socket_folder()
         try:
             asyncio.run(
                 run(options, plan(options, sockets=sockets, appendfsync=appendfsync), sockets, attached=attached)
@@ -77,6 +78,12 @@ def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, supervisor: Superviso
         supervisor.stop()
 
 
+def socket_folder() -> Path:
+    """Make a folder that nobody else can list, with a short name wherever the home is: a socket's has 107 bytes."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="darkroom-", dir=usual if len(usual) <= LONGEST_FOLDER else "/tmp"))  # noqa: S108
+
+
 @contextmanager
 def alone_on(home: Path) -> Iterator[None]:
     """Hold a home; raises SystemExit where another supervisor does. The kernel lets go when we end, however we do."""
@@ -86,19 +93,6 @@ def alone_on(home: Path) -> Iterator[None]:
         except BlockingIOError:
             raise SystemExit(f"another stack runs on {home}, or is stopping") from None
         yield
-
-
-def clean_up(home: Path) -> None:
-    """End what a supervisor that was killed has left behind. Safe to repeat."""
-    left = state.read(home)
-    if left is None:
-        return
-    for process in left.processes():
-        if process.is_alive:
-            log.warning("left_over_ended", extra={"pid": process.pid})
-            process.end(patience=timedelta(seconds=10))
-    shutil.rmtree(left.sockets, ignore_errors=True)
-    state.forget(home)
 
 
 if __name__ == "__main__":

@@ -89,13 +89,15 @@ class Supervisor:
     async def _live_once(self, kept: "_Kept") -> str:
         """Start the program and wait for its end; return how that came. A step that ended well stays READY."""
         program, state = kept.program, kept.state
-        try:
-            if program.prepare is not None:
-                await asyncio.to_thread(program.prepare)
-            process = await self._spawn(program)
-        except (OSError, RuntimeError) as error:
-            return self._crashed(kept, str(error))
-        kept.process = process
+        async with kept.starting:
+            try:
+                if program.prepare is not None:
+                    await asyncio.to_thread(program.prepare)
+                if self._stopping.is_set():
+                    return "not started"
+                process = kept.process = await self._spawn(program)
+            except (OSError, RuntimeError) as error:
+                return self._crashed(kept, str(error))
         state.process = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0)
         self._move(kept, Phase.STARTING)
         readiness = None if program.once else asyncio.create_task(self._become_ready(kept, pid=process.pid))
@@ -128,7 +130,10 @@ class Supervisor:
         """Ask until the program is ready; the reason why not is shown meanwhile."""
         self._move(kept, Phase.STARTING)
         while kept.program.probe is not None:
-            why_not = await asyncio.to_thread(kept.program.probe, pid)
+            try:
+                why_not = await asyncio.to_thread(kept.program.probe, pid)
+            except Exception as error:  # noqa: BLE001  whatever a client raises, its server is not ready
+                why_not = f"{type(error).__name__}: {error}"
             if not why_not:
                 break
             self._move(kept, Phase.STARTING, why_not)
@@ -144,7 +149,9 @@ class Supervisor:
 
     async def _end(self, kept: "_Kept") -> None:
         """Ask one program to stop; past its patience, make it."""
-        process = kept.process
+        # One that is just being started is waited for: afterwards it runs, or never will.
+        async with kept.starting:
+            process = kept.process
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -187,6 +194,7 @@ class _Kept:
         self.program = program
         self.state = ProgramState(name=program.name, role=program.role, url=program.url)
         self.was_ready = asyncio.Event()
+        self.starting = asyncio.Lock()
         self.process: asyncio.subprocess.Process | None = None
 
 

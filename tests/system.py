@@ -35,8 +35,10 @@ class System:
     def audit(self) -> list[str]:
         return audit(**self._urls)
 
-    def submit(self, image: bytes, *, lane: str = keys.INTERACTIVE, waiters: int = 500) -> str:
-        """Submit one image, its own digest, and return the id."""
+    def submit(
+        self, image: bytes, *, lane: str = keys.INTERACTIVE, waiters: int = 500, cancel_after: timedelta = timedelta(0)
+    ) -> str:
+        """Submit one image, its own digest, and return the id; `cancel_after` zero is never."""
         id, version, digest = PredictionId(new_uuid7()), VersionKey("3-m-1"), Digest(image.hex().ljust(64, "0"))
         request = {
             "model": MODEL, "version": "3", "version_key": version, "variant": "champion", "metadata": {},
@@ -49,7 +51,8 @@ class System:
             keys.bell(MODEL), keys.inflight(ANYONE), "" if lane == keys.INTERACTIVE else keys.rotation(MODEL),
         )  # fmt: skip
         self._scripts.run(
-            Script.SUBMIT, names, id, ANYONE, "", orjson.dumps(request), image, version, 0, "", 100_000, waiters, 0,
+            Script.SUBMIT, names, id, ANYONE, "", orjson.dumps(request), image, version,
+            cancel_after // timedelta(microseconds=1), "", 100_000, waiters, 0,
             keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
         )  # fmt: skip
         return id

@@ -53,7 +53,7 @@ class Catalogue:
         self._model = model
         self._settings = settings
         self._connection: Any = None
-        self._odd_share = ""
+        self._odd_share: str | None = None
 
     def look(self) -> Registered:
         """Return what is registered now, in two calls; raises NotRegistered."""
@@ -131,6 +131,8 @@ def quieten_client(settings: Registry) -> None:
     warnings.filterwarnings("ignore", module=r"mlflow\.")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Every retry of every look while the registry is down; the follower says that once.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def _candidate(version: Any) -> Candidate:

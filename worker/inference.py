@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import orjson
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     Pixels = NDArray[numpy.uint8]
 
 log = logging.getLogger(__name__)
+
+
+# Two round trips, which no lease of seconds needs with every batch.
+RECLAIM_PAUSE = timedelta(milliseconds=500)
 
 
 class ModelUnavailable(Exception):
@@ -93,15 +98,17 @@ class Predictor:
         self._in_hand = in_hand
         self._monotonic = monotonic
         self._batch_limit = limits.batching.max_batch_size
+        self._next_look = 0.0
 
     def run_one(self, token: str) -> BatchReport:
         """Answer a bell (or, with an empty token, a tick) with at most one batch.
 
         Killed at any line: what was pulled stays pending under this consumer until its lease ends, then runs alone.
         """
-        if not self._lanes.answer(token):
+        call = self._lanes.answer(token)
+        if call is None:
             return self._report(0, 0.0)
-        suspect = self._lanes.reclaim()
+        suspect = self._suspect()
         if suspect is not None:
             with self._in_hand.hold([suspect]):
                 # More may be waiting, and this one may end the process: call another worker first.
@@ -109,7 +116,7 @@ class Predictor:
                 with self._turns.alone():
                     return self._predict([suspect])
         with self._turns.shared():
-            pull = self._lanes.pull(self._batch_limit)
+            pull = self._lanes.pull(self._batch_limit, bulk=call.bulk)
             entries = pull.entries
             with self._in_hand.hold(entries):
                 if not pull.lanes_empty:
@@ -117,6 +124,16 @@ class Predictor:
                 elif entries and self._limits.batching.max_wait:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
                 return self._predict(entries)
+
+    def _suspect(self) -> Entry | None:
+        """Look for work of a worker that is gone, now and then; where there was one there may be more."""
+        now = self._monotonic()
+        if now < self._next_look:
+            return None
+        suspect = self._lanes.reclaim()
+        if suspect is None:
+            self._next_look = now + RECLAIM_PAUSE.total_seconds()
+        return suspect
 
     def _wait_for_more(self, *, room: int) -> list[Entry]:
         time.sleep(self._limits.batching.max_wait.total_seconds())
@@ -161,14 +178,16 @@ class Predictor:
                 for (entry, _), output in zip(decoded, outputs, strict=True)
             ]
         except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the batch
-            half = len(decoded) // 2
-            if isinstance(error, OutOfMemory):
-                self._batch_limit = max(1, min(self._batch_limit, half))
-                log.warning("out_of_memory", extra={"model": self._model, "batch_limit": self._batch_limit})
-            if half == 0:
-                log.warning("image_failed", extra={"model": self._model, "error": repr(error)})
-                return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, _words(error))]
-            return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
+            reason, out_of_memory = _words(error), isinstance(error, OutOfMemory)
+        # Outside the except block: the error's frames hold what the failed pass left on the device.
+        half = len(decoded) // 2
+        if out_of_memory:
+            self._batch_limit = max(1, min(self._batch_limit, half))
+            log.warning("out_of_memory", extra={"model": self._model, "batch_limit": self._batch_limit})
+        if half == 0:
+            log.warning("image_failed", extra={"model": self._model, "error": reason})
+            return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
+        return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
 
     def _report(self, size: int, milliseconds: float) -> BatchReport:
         return BatchReport(model=self._model, batch_size=size, milliseconds=milliseconds)
@@ -183,10 +202,15 @@ def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
-    return Result(entry, Status.FAILED, error=error, code=code)
+    return Result(entry, Status.FAILED, error=_plain(error), code=code)
 
 
 def _words(error: Exception) -> str:
-    """Return what went wrong in one line that Postgres will take, at most 500 characters."""
-    line = f"{type(error).__name__}: {error}".replace("\x00", "").splitlines()[0]
-    return line.encode(errors="replace").decode()[:500]
+    """Return what went wrong, with the error's class."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _plain(words: str) -> str:
+    """Return the first line that says something, at most 500 characters of what Redis and Postgres take."""
+    lines = (line.strip() for line in words.replace("\x00", "").splitlines())
+    return next(filter(None, lines), "no reason given").encode(errors="replace").decode()[:500]

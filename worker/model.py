@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,9 +144,13 @@ def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedMo
     last call counts.
     """
     quieten_client(registry)
-    import mlflow.artifacts  # noqa: PLC0415  reads its environment when imported
+    import mlflow  # noqa: PLC0415  reads its environment when imported
+    import mlflow.artifacts  # noqa: PLC0415
     from mlflow.models import Model  # noqa: PLC0415
 
+    # MLflow resolves `models:/` by the process' own setting, whatever registry it is handed.
+    mlflow.set_tracking_uri(registry.url)
+    mlflow.set_registry_uri(registry.url)
     torch.set_num_threads(threads)
     folder = Path(tempfile.mkdtemp(prefix="darkroom-model-"))
     try:
@@ -163,9 +168,12 @@ def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedMo
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    # As long as the model: its own code is imported from there, and some flavours read their files
-    # when they predict.
-    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    if isinstance(forward, MethodType) and isinstance(forward.__self__, torch.fx.GraphModule):
+        # A graph is in memory whole; what stays on disk would be left behind by a process that is killed.
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        # Its own code is imported from there, and some flavours read their files when they predict.
+        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
     return model
 
 

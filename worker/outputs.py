@@ -39,6 +39,8 @@ class Contract:
         missing = [name for name in ("image", "labels") if not metadata.get(name)]
         if missing:
             raise ModelError(f"the metadata in MLmodel has no {' and no '.join(missing)}")
+        if not isinstance(metadata["labels"], list | tuple):
+            raise ModelError("the metadata's labels must be a list")
         labels = tuple(str(label) for label in metadata["labels"])
         if len(set(labels)) != len(labels):
             raise ModelError("the metadata's labels are not all different")
@@ -82,7 +84,7 @@ def to_json(scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top
 
 
 def _best(scores: "NDArray[np.floating[Any]]", top_k: int) -> "NDArray[np.intp]":
-    """Return the columns of each row's `top_k` highest scores; of equal ones the lower first."""
+    """Return the columns of each row's `top_k` highest scores, highest first."""
     falling = -scores
     if top_k * 4 >= scores.shape[1]:
         return np.argsort(falling, axis=1, kind="stable")[:, :top_k]

@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import orjson
 import psycopg2
 import redis
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.domain.identifiers import PredictionId
 from shared.queue.finished import Finished, FinishedStream
 from shared.settings import Recording
+from shared.storage.inspection import Row, rows_of
 from shared.storage.record import record
 
 log = logging.getLogger(__name__)
@@ -66,13 +69,27 @@ class Recorder:
         started = time.monotonic()
         outcome = record(connection, [one.record for one in finished])
         committed = time.monotonic()
-        self._stream.settle([finished[index] for index in outcome.kept])
+        kept = [finished[index] for index in outcome.kept]
+        if outcome.inserted < len(kept):
+            self._follow_rows(connection, kept)
+        self._stream.settle(kept)
         facts = {
             "settled": len(outcome.kept), "inserted": outcome.inserted, "stripped": len(outcome.stripped),
             "refused": len(outcome.refused), "commit_ms": round((committed - started) * 1000, 1),
         }  # fmt: skip
         log.debug("recorded", extra=facts)
         return len(outcome.kept)
+
+    def _follow_rows(self, connection: Connection, kept: list[Finished]) -> None:
+        """Make Redis forget jobs whose row tells another end: the first record is for ever, and polls then read it.
+
+        A Redis that lost its last second brings such jobs back; this is for those that ended again before a sweep.
+        """
+        rows = rows_of(connection, [_id(one) for one in kept])
+        other = [_id(one) for one in kept if _ended_otherwise(one.record, rows.get(_id(one)))]
+        if other:
+            log.warning("recorded_jobs_ended_again", extra={"jobs": len(other)})
+            self._stream.forget(other)
 
     def _read(self) -> list[Finished]:
         """Lease what dead recorders left and what is new; where that is a full commit, call another for the rest."""
@@ -84,3 +101,16 @@ class Recorder:
         if len(finished) == limit:
             self._ring_again()
         return finished
+
+
+def _id(finished: Finished) -> PredictionId:
+    """Return whose record it is."""
+    return PredictionId(finished.record[b"id"].decode())
+
+
+def _ended_otherwise(record: dict[bytes, bytes], row: Row | None) -> bool:
+    """Whether the row is of another end than the record; outputs may differ by a batch's rounding."""
+    if row is None or row.stripped:
+        return False
+    output = orjson.loads(record[b"output"]) if record.get(b"output") else None
+    return record[b"state"].decode() != row.status or output != row.output

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.queue import bells, keys, routes
@@ -27,11 +28,14 @@ WORKER_GONE = timedelta(minutes=1)
 class Upkeep:
     """Keeps house in Redis."""
 
-    def __init__(self, client: redis.Redis, engine: Engine, *, settings: Queue) -> None:
+    def __init__(
+        self, client: redis.Redis, engine: Engine, *, settings: Queue, consumer_idle: timedelta = CONSUMER_IDLE
+    ) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._engine = engine
         self._settings = settings
+        self._consumer_idle = consumer_idle
         self._record_task = bells.record_message()
         self._seen_run = ""
 
@@ -69,12 +73,17 @@ class Upkeep:
         if run == self._seen_run:
             return 0
         forgotten = 0
-        for ids in self._unfinished():
-            with self._engine.connect() as connection:
-                recorded = history.recorded(connection, ids)
-            if recorded:
-                forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
-        self._seen_run = run
+        try:
+            for ids in self._unfinished():
+                with self._engine.connect() as connection:
+                    recorded = history.recorded(connection, ids)
+                if recorded:
+                    forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
+        except SQLAlchemyError as error:
+            # The rest of the sweep needs no Postgres; the next one tries this again.
+            log.warning("recorded_jobs_unknown", extra={"error": type(error).__name__})
+        else:
+            self._seen_run = run
         if forgotten:
             log.warning("recorded_jobs_came_back", extra={"jobs": forgotten})
         return forgotten
@@ -108,7 +117,7 @@ class Upkeep:
         return waits
 
     def _expel(self, stream: str, group: str) -> None:
-        idle = CONSUMER_IDLE // timedelta(milliseconds=1)
+        idle = self._consumer_idle // timedelta(milliseconds=1)
         try:
             self._scripts.run(Script.EXPEL, (stream,), group, idle)
         except redis.exceptions.ResponseError as error:

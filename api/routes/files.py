@@ -37,6 +37,7 @@ _LONGEST_TYPE: Final = 100
         problems.UNSUPPORTED_IMAGE,
         problems.INVALID_PARAMETER,
         problems.STORAGE_UNAVAILABLE,
+        headers=openapi.LOCATION,
     ),
     openapi_extra=openapi.file_upload(),
 )

@@ -16,8 +16,7 @@ from api.gateway import base_url, gateway
 from api.listing import Filter, page
 from api.lookup import find
 from api.streaming import events, told_everything
-from api.submitting import ANSWER_MARGIN, submit, wait_for
-from shared.domain.durations import parse_prefer_wait
+from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
 from shared.domain.errors import InvalidParameter, Unauthorized, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
@@ -43,6 +42,7 @@ direct = APIRouter(prefix="/v1", tags=["predictions"], route_class=DirectRoute)
 _REFUSALS = (
     problems.BAD_REQUEST,
     problems.UNKNOWN_MODEL,
+    problems.UNKNOWN_FILE,
     problems.IMAGE_TOO_LARGE,
     problems.UNSUPPORTED_IMAGE,
     problems.UNDECODABLE_IMAGE,
@@ -53,10 +53,12 @@ _REFUSALS = (
 )
 _SUBMIT: dict[str, Any] = {
     "status_code": 202,
-    "responses": openapi.responses({200: schemas.Prediction, 202: schemas.Prediction}, *_REFUSALS),
+    "responses": openapi.responses(
+        {200: schemas.Prediction, 202: schemas.Prediction}, *_REFUSALS, headers=openapi.LOCATION | openapi.WAITED
+    ),
     "openapi_extra": openapi.submission(),
 }
-_ONE = openapi.responses({200: schemas.Prediction}, problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
+_UNKNOWN = (problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
 
 
 @direct.post("/predictions", summary="Predict an image", **_SUBMIT)
@@ -74,13 +76,13 @@ async def create_for_model(request: Request) -> Response:
 @direct.get(
     "/predictions/{id}",
     summary="Look at a prediction",
-    responses=_ONE,
+    responses=openapi.responses({200: schemas.Prediction}, *_UNKNOWN, headers=openapi.WAITED),
     openapi_extra=openapi.looking(),
 )
 async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""
     gate, id = gateway(request), request.path_params["id"]
-    wait = parse_prefer_wait(request.headers.get("prefer"))
+    wait = preferred_wait(request)
     if wait is None:
         return _answer(request, await find(gate, id, owner=caller(request)))
     give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
@@ -149,7 +151,11 @@ async def stream(request: Request) -> Response:
     return EventSourceResponse(events(gate, job, after=after), headers={"Cache-Control": "no-store"})
 
 
-@direct.post("/predictions/{id}/cancel", summary="Cancel a prediction", responses=_ONE)
+@direct.post(
+    "/predictions/{id}/cancel",
+    summary="Cancel a prediction",
+    responses=openapi.responses({200: schemas.Prediction}, *_UNKNOWN),
+)
 async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""
     gate, id, owner = gateway(request), request.path_params["id"], caller(request)

@@ -114,6 +114,6 @@ def _size(name: str, value: object) -> tuple[int, ...] | None:
     if value is None:
         return None
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if len(numbers) not in (1, 2) or not all(isinstance(n, int) and n > 0 for n in numbers):
+    if len(numbers) not in (1, 2) or not all(type(n) is int and n > 0 for n in numbers):
         raise ValueError(f"{name} must be one or two positive whole numbers, not {value!r}")
     return numbers

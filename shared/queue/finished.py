@@ -8,6 +8,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
+from shared.domain.identifiers import PredictionId
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
@@ -81,6 +82,10 @@ class FinishedStream:
             ids = [one.record[b"id"] for one in part]
             entries = [one.entry for one in part]
             self._scripts.run(Script.SETTLE, (keys.FINISHED,), keys.RECORDERS, self._ttl_ms, *ids, *entries)
+
+    def forget(self, ids: Sequence[PredictionId]) -> None:
+        """Drop jobs that ended and have their row, as an eviction would: a poll reads the row."""
+        self._client.delete(*(keys.job(id) for id in ids))
 
     def _in_group(self, command: Any, *arguments: Any, **options: Any) -> Any:
         """Run a command of the group, which the first recorder ever makes."""

@@ -46,6 +46,13 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A bell that is this worker's to answer, and whether any bulk lane waits for its turn."""
+
+    bulk: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pull:
     """Entries now leased to this consumer, and whether every lane was seen empty after them."""
 
@@ -67,30 +74,31 @@ class Lanes:
         self._interactive = keys.lane(model, keys.INTERACTIVE)
         self._record_task = bells.record_message()
 
-    def answer(self, token: str) -> bool:
-        """Silence the bell and tell whether to go on; `token` is empty where no bell called."""
-        return bool(self._scripts.run(Script.ANSWER, (self._bell,), token))
+    def answer(self, token: str) -> Call | None:
+        """Silence the bell; None where another bell rings by now. `token` is empty where no bell called."""
+        turns = self._scripts.run(Script.ANSWER, (self._bell, self._rotation), token)
+        return None if turns is None else Call(bulk=turns > 0)
 
     def ring(self) -> None:
         """Call another worker, unless the bell rings already."""
         queue = keys.predict_queue(self._model)
         self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self._model))
 
-    def pull(self, limit: int) -> Pull:
-        """Lease up to `limit` new entries."""
-        bulk = self._next_bulk_lane()
+    def pull(self, limit: int, *, bulk: bool = True) -> Pull:
+        """Lease up to `limit` new entries; without `bulk` from the interactive lane alone."""
+        turn = self._next_bulk_lane() if bulk else None
         # One slot is bulk's even under steady interactive load, or an upload would starve.
-        wanted = limit if bulk is None or limit == 1 else limit - 1
+        wanted = limit if turn is None or limit == 1 else limit - 1
         entries = self._read(self._interactive, wanted)
         interactive_empty = len(entries) < wanted
-        seen: set[str] = set()
-        while bulk and bulk not in seen and len(entries) < limit and len(seen) < MOST_BULK_LANES_A_PULL:
-            seen.add(bulk)
-            entries += self._read(bulk, limit - len(entries))
-            if len(entries) < limit:
-                bulk = self._next_bulk_lane()
-        bulk_empty = bulk is None or (bulk in seen and len(entries) < limit)
-        return Pull(entries, lanes_empty=interactive_empty and bulk_empty)
+        looked = 0
+        while turn and len(entries) < limit and looked < MOST_BULK_LANES_A_PULL:
+            entries += self._read(turn, limit - len(entries))
+            looked += 1
+            # Asking who is next gives that lane's turn away, so only where it will be read.
+            if len(entries) < limit and looked < MOST_BULK_LANES_A_PULL:
+                turn = self._next_bulk_lane()
+        return Pull(entries, lanes_empty=interactive_empty and turn is None)
 
     def begin(self, entries: Sequence[Entry]) -> list[Entry]:
         """Mark the entries' jobs as processing; return the entries somebody still waits for."""
@@ -144,6 +152,7 @@ class Lanes:
         self._client.zrem(keys.workers(self._model), self._consumer)
 
     def _next_bulk_lane(self) -> str | None:
+        """Give the next bulk lane with new entries its turn; None where there is none."""
         lane = self._scripts.run(Script.ROTATE, (self._rotation,))
         return None if lane is None else lane.decode()
 

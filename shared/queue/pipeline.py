@@ -75,11 +75,25 @@ class Pipeline:
             batch = list(self._pending)
             self._pending.clear()
             try:
-                await self._deliver(batch)
+                await self._deliver_all(batch)
             except asyncio.CancelledError:
                 for _, future in batch:
                     _fail(future, self._unavailable())
                 raise
+
+    async def _deliver_all(self, batch: list[Pending]) -> None:
+        """Send in one write; where the client library can't, one by one, so that its error reaches one caller."""
+        try:
+            await self._deliver(batch)
+        except Exception as error:  # noqa: BLE001  an end of the writer would be the end of the gateway
+            log.error("write_failed", extra={"error": repr(error), "commands": len(batch)})  # noqa: TRY400
+        for pending in batch:
+            if not pending[1].done():
+                await self._disconnect()  # answers not read yet would be taken for the next ones
+                try:
+                    await self._deliver([pending])
+                except Exception as error:  # noqa: BLE001  it is handed to the caller
+                    _fail(pending[1], error)
 
     async def _deliver(self, batch: list[Pending]) -> None:
         """Send until every command has its answer or the time is up."""
@@ -95,31 +109,35 @@ class Pipeline:
                 if not lost:
                     log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
                 lost = True
-                if self._connection is not None:
-                    await self._connection.disconnect(nowait=True)
+                await self._disconnect()
                 batch = [pending for pending in batch if not pending[1].done()]
-                if asyncio.get_running_loop().time() + RETRY_PAUSE.total_seconds() >= deadline:
+                if not await _time_to_try_again(deadline):
                     for _, future in batch:
                         _fail(future, self._unavailable())
                     return
-                await asyncio.sleep(RETRY_PAUSE.total_seconds())
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
 
     async def _write_alone(self, pending: Pending) -> Any:
         """Send one large command over a connection of the pool, so that nobody waits behind its bytes."""
-        connection = None
-        try:
-            async with asyncio.timeout(self._timeout):
-                connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-                left = [pending]
-                while left:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        left = [pending]
+        while left:
+            connection = None
+            try:
+                async with asyncio.timeout_at(deadline):
+                    connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                     left = await _exchange(connection, left)
-        except _LOST:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
-            raise self._unavailable() from None
-        finally:
-            if connection is not None:
-                await self._client.connection_pool.release(connection)
+            except _LOST:
+                if connection is not None:
+                    await connection.disconnect(nowait=True)
+                if not await _time_to_try_again(deadline):
+                    raise self._unavailable() from None
+            finally:
+                if connection is not None:
+                    await self._client.connection_pool.release(connection)
         return pending[1].result()
 
     @staticmethod
@@ -150,6 +168,14 @@ async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> lis
         for _ in loads:
             await connection.read_response()
     return again
+
+
+async def _time_to_try_again(deadline: float) -> bool:
+    """Pause before the next try and return True; False at once where `deadline` (the loop's clock) comes before."""
+    if asyncio.get_running_loop().time() + RETRY_PAUSE.total_seconds() >= deadline:
+        return False
+    await asyncio.sleep(RETRY_PAUSE.total_seconds())
+    return True
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:

@@ -9,7 +9,7 @@ import orjson
 from shared.domain.errors import IdempotencyMismatch, QueueFull
 from shared.domain.identifiers import ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
-from shared.domain.route import Choice
+from shared.domain.route import Choice, Reference
 from shared.queue import bells, keys
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
@@ -139,9 +139,13 @@ def queue_full(model: ModelName) -> QueueFull:
     return QueueFull(model=model, retry_after=timedelta(seconds=5))
 
 
-def fingerprint(submission: Submission) -> str:
-    """Return what must be equal for a repeated idempotency key to mean the same request."""
+def fingerprint(submission: Submission, reference: Reference) -> str:
+    """Return what must be equal for a repeated idempotency key to mean the same request.
+
+    Of the model that is what was asked for: which version that means may change between two tries.
+    """
+    model = [submission.choice.model, reference.alias, reference.version]
     return orjson.dumps(
-        [submission.facts.sha256, submission.choice.model, submission.metadata, submission.lane],
+        [submission.facts.sha256, model, submission.metadata, submission.lane],
         option=orjson.OPT_SORT_KEYS,
     ).decode()

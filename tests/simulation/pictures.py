@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from shared.domain.image import ImageSpec
-from tests.simulation.scheduler import die
+from tests.simulation.scheduler import die, pause
 
 POISON = 1
 """The picture that ends the process of whoever computes it."""
@@ -22,7 +22,7 @@ def picture(number: int) -> bytes:
     file = BytesIO()
     Image.new("RGB", (1, 1), (number >> 16 & 255, number >> 8 & 255, number & 255)).save(file, "PNG")
     data = file.getvalue()
-    return data[:-20] if number == UNREADABLE else data
+    return data[:-24] if number == UNREADABLE else data
 
 
 class PictureModel:
@@ -30,11 +30,14 @@ class PictureModel:
 
     spec = ImageSpec(resize_size=None, crop_size=(1, 1))
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, pauses: int) -> None:
         self._version = version
+        self._pauses = pauses
 
     def predict(self, images: Sequence[Any]) -> list[bytes]:
         numbers = [(int(i[0, 0, 0]) << 16) + (int(i[0, 0, 1]) << 8) + int(i[0, 0, 2]) for i in images]
+        for _ in range(self._pauses):
+            pause()
         if POISON in numbers:
             die()
         if RAISES in numbers:
@@ -43,10 +46,13 @@ class PictureModel:
 
 
 class PictureModels:
-    """Every version there is."""
+    """Every version there is; others run while one of them computes."""
+
+    def __init__(self, *, pauses: int = 0) -> None:
+        self._pauses = pauses
 
     def loaded(self, key: str) -> PictureModel:
-        return PictureModel(key)
+        return PictureModel(key, pauses=self._pauses)
 
 
 def output(version: str, number: int) -> bytes:

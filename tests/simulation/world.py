@@ -6,8 +6,9 @@ that loses messages. What must hold is checked as it goes and once more when eve
 
 import hashlib
 import random
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +32,7 @@ from shared.domain.route import Choice
 from shared.queue import bells, keys
 from shared.queue.finished import FinishedStream
 from shared.queue.jobs import parse, read_command
-from shared.queue.lanes import Lanes
+from shared.queue.lanes import Lanes, Result
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.submission import Hit, Known, Queued, Submission, read_answer, submit_command
 from shared.settings import Batching
@@ -54,15 +55,24 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Weather:
-    """What goes wrong: `kills` is the chance a step; without `leases_hold` any pull may claim anything."""
+    """What goes wrong. `kills` and `evictions` are chances a step, `deadlines` a submission's to have one; a batch
+    takes up to `slowness` times as long as a command.
+
+    Without `leases_hold` any pull may claim anything.
+    """
 
     kills: float = 0.02
     accidents: bool = True
     leases_hold: bool = False
+    evictions: float = 0.02
+    deadlines: float = 0.25
+    slowness: int = 3
 
 
 CHAOS = Weather()
 """Kills anywhere, lost bells, evicted keys, flipped routes, Postgres up and down, claims of live entries."""
+DROUGHT = Weather(evictions=0.3, deadlines=0.7, slowness=60)
+"""Slow models, many jobs that end while others wait on, and memory so short that they are soon gone."""
 CALM = Weather(kills=0.0, accidents=False)
 """Nothing is lost, so bells alone, without ticks or sweeps, must bring every job to its end."""
 POISONED = Weather(kills=0.0, leases_hold=True)
@@ -146,6 +156,24 @@ class World:
         if self.idempotency.setdefault(key, submission.id) != submission.id:
             raise Violation(f"two jobs under one idempotency key {key}")
 
+    def late_result(self) -> None:
+        """Play one history that chance seldom finds: a job ends, is recorded and evicted while others wait on."""
+        waiting = self._submission(5)
+        late = replace(waiting, id=PredictionId(new_uuid7()), cancel_after=timedelta(microseconds=1))
+        for one in (replace(waiting, cancel_after=None), late):
+            one = replace(one, idempotency_key="", lane=keys.INTERACTIVE, batch="")
+            self.plain.execute_command(
+                *submit_command(one, orjson.dumps(one.request()), settings=self.queue, memory_is_high=False)
+            )
+            self.accepted[one.id] = Accepted(5, one.choice.key, "")
+        time.sleep(0.001)
+        lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue)
+        begun = lanes.begin(lanes.pull(BATCH_SIZE).entries)
+        self.record()
+        self.plain.delete(keys.job(late.id))
+        lanes.finish([Result(entry, "succeeded", output=b"1") for entry in begun], run=b"{}")
+        self.record()
+
     def _submission(self, number: int) -> Submission:
         chance = self.random
         data = pictures.picture(number)
@@ -172,7 +200,9 @@ class World:
             base_url="http://here",
             lane=lane,
             batch=lane.removeprefix("bulk:") if lane != keys.INTERACTIVE else "",
-            cancel_after=chance.choice((None, None, None, timedelta(microseconds=chance.randint(1, 30_000)))),
+            cancel_after=timedelta(microseconds=int(10 ** chance.uniform(0, 6)))
+            if chance.random() < self.weather.deadlines
+            else None,
             idempotency_key=chance.choice(("", "", "", "k1", "k2", "k3")),
             fingerprint=str(number),
         )
@@ -211,7 +241,7 @@ class World:
             model=MODEL,
             worker=name,
             lanes=lanes,
-            models=pictures.PictureModels(),
+            models=pictures.PictureModels(pauses=self.random.randint(0, self.weather.slowness)),
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100),
             turns=Turns(1),
             in_hand=in_hand,
@@ -297,20 +327,20 @@ class World:
             schedule.spawn("tick", lambda: self.predict(""))
         elif chance < 0.30:
             self.version = self.random.choice(self.versions)
-        elif chance < 0.32:
-            self._evict()
-        elif chance < 0.33:
+        elif chance < 0.31:
             self._lose_message()
-        elif chance < 0.34:
+        elif chance < 0.32:
             self.postgres_up = not self.postgres_up
-        elif chance < 0.35:
+        elif chance < 0.33:
             schedule.spawn("expel", self.expel)
+        if self.random.random() < self.weather.evictions:
+            self._evict()
 
     def _evict(self) -> None:
-        """Memory is short, or time is over: something that has a TTL goes, bells included."""
+        """Memory is short, or time is over: things that have a TTL go, bells included."""
         mortal = [key for key in self.plain.keys("*") if self.plain.pttl(key) >= 0]
         if mortal:
-            self.plain.delete(self.random.choice(sorted(mortal)))
+            self.plain.delete(*self.random.sample(sorted(mortal), self.random.randint(1, len(mortal))))
 
     def _lose_message(self) -> None:
         self.plain.rpop(self.random.choice((keys.predict_queue(MODEL), keys.RECORD_QUEUE)))

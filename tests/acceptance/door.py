@@ -1,0 +1,154 @@
+"""The stack's HTTP door as a client sees it, and what lies behind it for a test to look at or hold still."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import redis
+
+from shared.domain.identifiers import ANYONE, ModelName
+from shared.queue import keys
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Stack
+
+MODEL = ModelName("digits")
+ENDED = ("succeeded", "failed", "canceled")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What submissions leave in Redis: one that was refused leaves all of it as it was."""
+
+    jobs: frozenset[bytes]
+    lane_depth: int
+    inflight: int
+    idempotency_keys: int
+
+
+class Door:
+    """A client of the gateway, past any proxy."""
+
+    def __init__(self, stack: "Stack") -> None:
+        self.url = stack.url
+        self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
+        status = stack.status()
+        self.registry_url: str = status["mlflow"]["url"]
+        self.redis = redis.Redis.from_url(status["redis"]["url"], protocol=2)
+        self.predict_pids = [int(pid) for pid in status["predict"]["pids"]]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.http.close()
+        self.redis.close()
+
+    def post(self, path: str = "/v1/predictions", **request: Any) -> httpx.Response:
+        """Send a submission in any form."""
+        return self.http.post(path, **request)
+
+    def submit(
+        self, image: bytes, *, media_type: str = "image/png", headers: dict[str, str] | None = None, **query: str
+    ) -> httpx.Response:
+        """Send an image as the body itself."""
+        headers = {"Content-Type": media_type} | (headers or {})
+        return self.post(content=image, params=query, headers=headers)
+
+    def accepted(self, image: bytes, *, headers: dict[str, str] | None = None, **query: str) -> str:
+        """Send an image, which has to wait, and return its id."""
+        answer = self.submit(image, headers=headers, **query)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def predicted(self, image: bytes, *, media_type: str = "image/png", **query: str) -> Json:
+        """Send an image and return its prediction once that has succeeded."""
+        answer = self.submit(image, media_type=media_type, headers={"Prefer": "wait=20"}, **query)
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        assert found["status"] == "succeeded", found
+        return found
+
+    def prediction(self, id: str) -> Json:
+        """Return a prediction as it is now."""
+        answer = self.http.get(f"/v1/predictions/{id}")
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        return found
+
+    def ended(self, id: str) -> Json:
+        """Return a prediction once it has ended."""
+        found: Json = self.http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"}).json()
+        assert found["status"] in ENDED, found
+        return found
+
+    def cancel(self, id: str) -> Json:
+        """Cancel a prediction and return what it is then."""
+        answer = self.http.post(f"/v1/predictions/{id}/cancel")
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        return found
+
+    def kept(self) -> Kept:
+        """Return what submissions have left so far."""
+        return Kept(
+            jobs=frozenset(self.redis.scan_iter(match=f"{keys.job_prefix()}*", count=10_000)),
+            lane_depth=self.lane_depth(),
+            inflight=self.redis.zcard(keys.inflight(ANYONE)),
+            idempotency_keys=self.redis.zcard(keys.IDEMPOTENCY_KEYS),
+        )
+
+    def lane_depth(self) -> int:
+        """Return how many computations wait or run."""
+        return int(self.redis.xlen(keys.lane(MODEL, keys.INTERACTIVE)))
+
+    def wait_until_quiet(self) -> None:
+        """Return when nothing is unfinished."""
+        until = time.monotonic() + 20
+        while self.redis.zcard(keys.inflight(ANYONE)) or self.lane_depth():
+            assert time.monotonic() < until, "something does not end"
+            time.sleep(0.01)
+
+    def forget_in_redis(self, id: str) -> None:
+        """Drop a prediction from Redis as an eviction would: only once its row is committed may it be."""
+        until = time.monotonic() + 20
+        while self.redis.ttl(keys.job_prefix() + id) < 0:
+            assert time.monotonic() < until, "its row is never committed"
+            time.sleep(0.02)
+        self.redis.delete(keys.job_prefix() + id)
+
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Hold the predict workers still, with nothing in hand: what is submitted meanwhile waits."""
+        self.wait_until_quiet()
+        for pid in self.predict_pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in self.predict_pids:
+                os.kill(pid, signal.SIGCONT)
+
+
+def expect_problem(answer: httpx.Response, status: int, slug: str) -> Json:
+    """Hold an answer against the contract's form of an error and return its body."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in answer.text
+    assert 'File "' not in answer.text
+    body: Json = answer.json()
+    assert body["type"] == f"/problems/{slug}"
+    assert body["status"] == status
+    assert body["instance"] == answer.request.url.path
+    assert all(isinstance(body[member], str) and body[member] for member in ("title", "detail"))
+    for wrong in body.get("errors", ()):
+        assert isinstance(wrong["detail"], str)
+        assert isinstance(wrong["pointer"], str)
+    return body

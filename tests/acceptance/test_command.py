@@ -1,0 +1,187 @@
+"""The `darkroom` command on real processes."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+from cli.identity import ProcessIdentity
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+ROLES = {"api", "predict", "record", "beat", "redis", "postgres", "mlflow"}
+
+
+def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
+    said = stack.up()
+    assert said.startswith("Already running.")
+    for where in (stack.url, f"{stack.url}/docs", stack.status()["mlflow"]["url"]):
+        assert where in said
+        assert httpx.get(where, follow_redirects=True).status_code == 200
+
+
+def test_the_curl_line_that_up_prints_predicts_its_image(stack: "Stack") -> None:
+    line = next(line.strip() for line in stack.up().splitlines() if line.strip().startswith("curl "))
+    label = re.search(r"/(\d)-\d+\.png", line)
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
+    assert label is not None
+    assert f'"predicted_class":"{label[1]}"' in done.stdout
+
+
+def test_status_has_every_role_and_its_pids_live(stack: "Stack") -> None:
+    status = stack.wait_until_ready()
+    assert set(status) == ROLES
+    assert all(role["pids"] and all(map(psutil.pid_exists, role["pids"])) for role in status.values())
+    assert status["api"]["url"] == stack.url
+    assert len(status["predict"]["pids"]) == len(os.sched_getaffinity(0))
+    said = stack.darkroom("status").stdout
+    assert all(str(pid) in said for role in status.values() for pid in role["pids"])
+
+
+def test_everything_listens_on_loopback_or_a_private_socket(stack: "Stack") -> None:
+    pids = [pid for role in stack.status().values() for pid in role["pids"]]
+    listening = [c for pid in pids for c in psutil.Process(pid).net_connections("inet") if c.status == "LISTEN"]
+    assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
+    sockets = Path(stack.status()["redis"]["url"].removeprefix("unix://")).parent
+    # Others may pass (root's Postgres runs as another user), never list, and the sockets are their owners' alone.
+    assert sockets.stat().st_mode & 0o066 == 0
+
+
+def test_submit_predicts_held_out_images(stack: "Stack") -> None:
+    images = stack.images[::40]
+    lines = stack.darkroom("submit", "--wait", *map(str, images)).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(map(str, images))
+    right = [line.split()[2:4] == ["succeeded", image.name[0]] for line, image in zip(lines, images, strict=True)]
+    assert sum(right) >= len(images) - 1  # it is right in 99%
+
+
+def test_submit_without_wait_says_id_and_status(stack: "Stack") -> None:
+    file, id, status, *_ = stack.darkroom("submit", str(stack.images[0])).stdout.split()
+    assert file == str(stack.images[0])
+    assert status in ("starting", "succeeded")
+    assert httpx.get(f"{stack.url}/v1/predictions/{id}").json()["id"] == id
+
+
+def test_submit_tells_failures_in_a_line_each_and_exits_1(stack: "Stack", tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no image")
+    done = stack.darkroom("submit", "--wait", str(text), str(tmp_path / "none.png"), str(stack.images[0]), expect=1)
+    assert [line.split()[1] for line in done.stdout.splitlines()[:2]] == ["not", "not"]
+    assert "succeeded" in done.stdout.splitlines()[2]
+    assert "Traceback" not in done.stdout + done.stderr
+    unknown = stack.darkroom("submit", "--model", "nope", str(stack.images[0]), expect=1)
+    assert "nope" in unknown.stdout
+
+
+def test_demo_on_a_running_stack_leaves_it_running(stack: "Stack") -> None:
+    before = stack.status()
+    said = stack.darkroom("demo").stdout
+    accuracy = re.search(r"accuracy\s+([\d.]+)%", said)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 97
+    assert re.search(r"from the cache\s+20%", said)
+    assert all(word in said for word in ("throughput", "latency p50", "latency p99"))
+    assert stack.status() == before
+
+
+@pytest.mark.parametrize("role", ["redis", "postgres", "api", "predict", "record", "beat", "mlflow"])
+def test_a_killed_process_comes_back_and_nothing_is_lost(stack: "Stack", role: str) -> None:
+    killed = stack.pids(role)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    back = stack.wait_until_ready()[role]["pids"]
+    assert len(back) == len(killed)
+    assert not set(back) & set(killed)
+    assert "succeeded" in stack.darkroom("submit", "--wait", str(stack.images[7])).stdout
+
+
+def test_audit_finds_nothing_broken_after_all_that(stack: "Stack") -> None:
+    assert "All is well" in stack.darkroom("audit").stdout
+    assert "newest schema" in stack.darkroom("migrate").stdout
+
+
+def test_a_second_stack_stands_beside_the_first_on_a_long_path_and_down_leaves_nothing(
+    stack: "Stack", make_stack: Callable[..., "Stack"], tmp_path: Path
+) -> None:
+    # A registry of one's own is not started; this one holds the model already.
+    registry = stack.status()["mlflow"]["url"]
+    second = make_stack(tmp_path / ("long" * 30), environment={"DARKROOM_REGISTRY_URL": registry})
+    second.up()
+    status = second.status()
+    assert status["mlflow"] == {"url": registry, "pids": [], "state": "ready"}
+    assert "succeeded" in second.darkroom("submit", "--wait", str(second.images[0])).stdout
+    ours = {pid for role in stack.status().values() for pid in role["pids"]}
+    theirs = {pid for role in status.values() for pid in role["pids"]}
+    assert not ours & theirs
+    families = theirs | {child.pid for pid in theirs for child in psutil.Process(pid).children(recursive=True)}
+    assert second.down().startswith("Stopped")
+    assert not [pid for pid in families if ProcessIdentity.of(pid)]
+    assert not Path(status["redis"]["url"].removeprefix("unix://")).parent.exists()
+    assert all(role["pids"] == [] for role in second.status().values())
+    stack.wait_until_ready()
+
+
+def test_a_role_that_does_not_come_up_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:
+    nowhere = {"DARKROOM_REGISTRY_URL": "http://127.0.0.1:1", "DARKROOM_LOCAL_START_TIMEOUT": "8"}
+    stack = make_stack(environment=nowhere)
+    done = stack.darkroom("up", "--detach", "--port", str(stack.port), "--model", "other", expect=1)
+    assert "Not everything is ready after 8 s" in done.stderr
+    assert "mlflow: http://127.0.0.1:1/health does not answer" in done.stderr
+    assert f"The end of {stack.home}/logs/predict.log:" in done.stderr
+    assert "darkroom down" in done.stderr
+    assert "Traceback" not in done.stderr.splitlines()[0]
+
+
+def test_in_the_foreground_it_ends_with_the_terminal_or_a_killed_supervisor_and_starts_again(
+    stack: "Stack", make_stack: Callable[..., "Stack"]
+) -> None:
+    # Only what starts in a second: the stores.
+    environment = {"DARKROOM_REGISTRY_URL": stack.status()["mlflow"]["url"]}
+    other = make_stack(environment=environment)
+
+    def up() -> "subprocess.Popen[bytes]":
+        arguments = ["-m", "cli.main", "up", "--port", str(other.port), "--model", "none"]
+        return subprocess.Popen([sys.executable, *arguments], env=other.environment, stdout=subprocess.DEVNULL)
+
+    def running() -> set[int]:
+        until = time.monotonic() + 30
+        while not {"redis", "postgres"} <= {
+            role for role, facts in other.status().items() if facts["state"] == "ready"
+        }:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        return {pid for facts in other.status().values() for pid in facts["pids"]}
+
+    def gone(pids: set[int]) -> bool:
+        until = time.monotonic() + 30
+        while any(ProcessIdentity.of(pid) for pid in pids) and time.monotonic() < until:
+            time.sleep(0.1)
+        return not any(ProcessIdentity.of(pid) for pid in pids)
+
+    with up() as terminal:
+        pids = running()
+        terminal.kill()
+    assert gone(pids)
+    with up() as terminal:
+        pids = running()
+        supervisor = psutil.Process(next(iter(pids))).ppid()
+        os.kill(supervisor, signal.SIGKILL)
+        assert gone(pids)
+        terminal.wait(timeout=30)
+    with up() as terminal:
+        pids = running()
+        terminal.send_signal(signal.SIGINT)
+        terminal.wait(timeout=60)
+    assert gone(pids)

@@ -1,0 +1,212 @@
+"""The OpenAPI document is whole, and what it says of every operation is what the running gateway answers."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+import api.routes
+from shared.domain.identifiers import new_uuid7
+from tests.acceptance.door import Door, Json
+from tests.acceptance.judging import Judge
+from tests.acceptance.pictures import data_url, renewed
+
+PROBLEM = "application/problem+json"
+PNG = {"Content-Type": "image/png"}
+UNKNOWN = new_uuid7()
+Operation = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def document(door: Door) -> Json:
+    found: Json = door.http.get("/openapi.json").json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def judge(document: Json) -> Judge:
+    return Judge(document)
+
+
+def operations(document: Json) -> Iterator[tuple[Operation, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield (method.upper(), path), operation
+
+
+def nodes(node: Any) -> Iterator[Json]:
+    """Return every JSON object in the document."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(child)
+
+
+def routes() -> Iterator[Operation]:
+    """Return every operation that some module of routes defines, included in the app or not."""
+    for module in pkgutil.iter_modules(api.routes.__path__):
+        for value in vars(importlib.import_module(f"api.routes.{module.name}")).values():
+            if isinstance(value, APIRouter):
+                for route in value.routes:
+                    assert isinstance(route, APIRoute)
+                    yield from ((method, route.path) for method in route.methods or ())
+
+
+def test_every_route_is_in_the_document_and_nothing_else_is(document: Json) -> None:
+    defined = list(routes())
+    assert len(defined) == len(set(defined))
+    assert {operation for operation, _ in operations(document)} == set(defined)
+
+
+def test_every_operation_has_words_and_every_answer_a_schema(document: Json) -> None:
+    names = []
+    for operation, said in operations(document):
+        assert said["summary"], operation
+        assert said["description"], operation
+        assert said["tags"], operation
+        names.append(said["operationId"])
+        for status, response in said["responses"].items():
+            assert response["description"], (operation, status)
+            assert status == "204" or all(content["schema"] for content in response["content"].values()), operation
+    assert len(names) == len(set(names))
+
+
+def test_every_operation_declares_its_problems_and_nothing_of_the_frameworks(document: Json) -> None:
+    assert "ValidationError" not in str(document)
+    for operation, said in operations(document):
+        errors = {status: response for status, response in said["responses"].items() if status >= "400"}
+        assert "500" in errors, operation
+        assert any(status < "400" for status in said["responses"]), operation
+        for status, response in errors.items():
+            if (operation, status) == (("GET", "/health/ready"), "503"):
+                continue  # it says what is down, which is no problem of the request's
+            assert list(response["content"]) == [PROBLEM], (operation, status)
+            assert response["content"][PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert response["content"][PROBLEM]["examples"], (operation, status)
+        if operation[1].startswith("/v1/"):
+            assert "Retry-After" in errors["503"]["headers"], operation
+        if "{" in operation[1]:
+            assert "404" in errors, operation
+        if "requestBody" in said:
+            assert {"400", "413", "415", "422"} <= set(errors), operation
+
+
+def test_every_reference_resolves_and_every_schema_is_used(document: Json, judge: Judge) -> None:
+    references = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    for reference in references:
+        assert judge.resolve(reference)
+    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_every_parameter_of_a_path_is_declared(document: Json) -> None:
+    for operation, said in operations(document):
+        declared = {p["name"] for p in said.get("parameters", ()) if p["in"] == "path" and p["required"]}
+        assert declared == {part[1:-1] for part in operation[1].split("/") if part.startswith("{")}, operation
+
+
+def test_examples_are_what_their_schemas_say(document: Json, judge: Judge) -> None:
+    judged = 0
+    for node in nodes(document):
+        examples = node.get("examples", [])
+        if isinstance(examples, list):  # of a schema
+            pairs = [(example, node) for example in examples]
+        else:  # of a body or an answer
+            pairs = [(example["value"], node["schema"]) for example in examples.values()]
+        if "example" in node and "schema" in node:
+            pairs.append((node["example"], node["schema"]))
+        for example, schema in pairs:
+            assert list(judge.faults(example, schema)) == [], (example, schema)
+        judged += len(pairs)
+    assert judged > 100
+
+
+def test_a_submissions_answer_tells_of_its_headers(document: Json) -> None:
+    for path in ("/v1/predictions", "/v1/models/{owner}/{name}/predictions"):
+        said = document["paths"][path]["post"]
+        assert {"Prefer", "Cancel-After", "Idempotency-Key", "model"} <= {p["name"] for p in said["parameters"]}
+        assert {"Location", "Preference-Applied"} <= set(said["responses"]["202"]["headers"])
+        kinds = ["multipart/form-data", "image/*", "application/octet-stream", "application/json"]
+        assert list(said["requestBody"]["content"]) == kinds
+
+
+def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
+    """Ask every operation for something it has, and for something it refuses."""
+    http, post = door.http, door.post
+    made, key = door.predicted(image), {**PNG, "Idempotency-Key": f"openapi-{image[41:70].hex()}"}
+    one = f"/v1/predictions/{made['id']}"
+    post(content=image, headers=key)
+    file = post("/v1/files", files={"content": image}).json()["urls"]["get"]
+    form, elsewhere = {"files": {"content": image}}, "/v1/models/o/digits/predictions"
+    versions = "/v1/models/o/digits/versions"
+    refused: list[Json] = [
+        {"content": b"", "headers": PNG},
+        {"content": b"text", "headers": PNG},
+        {"content": image[:-20], "headers": PNG},
+        {"content": bytes(21 * 1024 * 1024), "headers": PNG},
+        {"content": image, "headers": PNG, "params": {"priority": "urgent"}},
+        {"content": image, "headers": PNG, "params": {"version": "nosuch:1"}},
+        {"json": {"input": {"image": f"http://h/v1/files/{UNKNOWN}"}}},
+        {"content": renewed(image), "headers": key},
+    ]
+    body: Json = {"json": {"input": {"image": data_url(image)}}, "headers": {"Prefer": "wait"}}
+    return {
+        ("POST", "/v1/predictions"): [
+            post(content=renewed(image), headers=PNG), post(**body), *(post(**bad) for bad in refused)
+        ],
+        ("POST", "/v1/models/{owner}/{name}/predictions"): [
+            post(elsewhere, content=renewed(image), headers=PNG), post(elsewhere, **body),
+            post("/v1/models/o/nosuch/predictions", **body), *(post(elsewhere, **bad) for bad in refused),
+        ],
+        ("GET", "/v1/predictions"): [http.get("/v1/predictions"), http.get("/v1/predictions?limit=0")],
+        ("GET", "/v1/predictions/{id}"): [http.get(one), http.get(f"/v1/predictions/{UNKNOWN}")],
+        ("GET", "/v1/predictions/{id}/stream"): [
+            http.get(f"{one}/stream"), http.get(f"{one}/stream", headers={"Last-Event-ID": "4"}),
+            http.get(f"{one}/stream?token=x"), http.get("/v1/predictions/x/stream"),
+        ],
+        ("POST", "/v1/predictions/{id}/cancel"): [http.post(f"{one}/cancel"), http.post("/v1/predictions/x/cancel")],
+        ("POST", "/v1/files"): [
+            post("/v1/files", **form), post("/v1/files", content=b""), post("/v1/files", json={}),
+            post("/v1/files", files={"image": image}), post("/v1/files", **form, data={"metadata": "[]"}),
+        ],
+        ("GET", "/v1/files"): [http.get("/v1/files"), http.get("/v1/files?cursor=x")],
+        ("GET", "/v1/files/{id}"): [http.get(file), http.get("/v1/files/x")],
+        ("DELETE", "/v1/files/{id}"): [http.delete(file), http.delete("/v1/files/x")],
+        ("GET", "/v1/models"): [http.get("/v1/models")],
+        ("GET", "/v1/models/{name}"): [http.get("/v1/models/digits"), http.get("/v1/models/nosuch")],
+        ("GET", "/v1/models/{owner}/{name}"): [http.get("/v1/models/o/digits"), http.get("/v1/models/o/nosuch")],
+        ("GET", "/v1/models/{owner}/{name}/versions"): [http.get(versions), http.get("/v1/models/o/nosuch/versions")],
+        ("GET", "/v1/models/{owner}/{name}/versions/{id}"): [
+            http.get(f"{versions}/champion"), http.get(f"{versions}/99")
+        ],
+        ("GET", "/health/live"): [http.get("/health/live")],
+        ("GET", "/health/ready"): [http.get("/health/ready")],
+    }  # fmt: skip
+
+
+def test_real_answers_are_what_the_document_says(door: Door, document: Json, judge: Judge, image: bytes) -> None:
+    declared = dict(operations(document))
+    answers = asked(door, image)
+    assert set(answers) == set(declared)
+    for operation, each in answers.items():
+        responses: Json = declared[operation]["responses"]
+        assert each[0].is_success, (operation, each[0].text)
+        for answer in each:
+            where = (operation, answer.status_code, answer.text[:300])
+            response = responses.get(str(answer.status_code))
+            assert response, where
+            if answer.status_code == 204:
+                assert not answer.content
+                continue
+            kind = answer.headers["content-type"].partition(";")[0]
+            content = response["content"][kind]
+            value: Any = answer.json() if kind.endswith("json") else answer.text
+            assert list(judge.faults(value, content["schema"])) == [], where
+            if kind == PROBLEM:
+                assert value["type"].removeprefix("/problems/") in content["examples"], where
+            for name in ("location", "preference-applied", "retry-after", "www-authenticate"):
+                assert name not in answer.headers or name in map(str.lower, response.get("headers", {})), (name, where)

@@ -1,0 +1,161 @@
+"""What becomes of jobs that wait, are being computed, run late or are canceled; the real workers hold still."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.acceptance.byhand import WorkerByHand
+from tests.acceptance.door import Door, Json
+from tests.acceptance.pictures import renewed
+
+
+@pytest.fixture
+def worker(door: Door) -> Iterator[WorkerByHand]:
+    """The only worker that moves."""
+    with door.workers_stopped():
+        yield WorkerByHand(door.redis)
+
+
+def test_a_wait_is_answered_before_it_is_over(door: Door, worker: WorkerByHand, image: bytes) -> None:
+    began = time.monotonic()
+    answer = door.submit(image, headers={"Prefer": "wait=1"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "starting")
+    assert 0.7 < time.monotonic() - began < 1
+    began = time.monotonic()
+    looked = door.http.get(f"/v1/predictions/{answer.json()['id']}", headers={"Prefer": "wait=1"})
+    assert (looked.status_code, looked.json()["status"]) == (200, "starting")
+    assert 0.7 < time.monotonic() - began < 1
+    worker.begin()
+    worker.succeed()
+
+
+def test_the_same_image_twice_is_computed_once(door: Door, image: bytes) -> None:
+    with door.workers_stopped():
+        before = door.lane_depth()
+        ids = [door.accepted(image) for _ in range(3)]
+        assert len(set(ids)) == 3
+        assert door.lane_depth() == before + 1
+    made = [door.ended(id) for id in ids]
+    assert [found["source"] for found in made] == ["model", "coalesced", "coalesced"]
+    assert made[0]["output"] == made[1]["output"] == made[2]["output"]
+    assert all(found["metrics"]["batch_size"] == 1 for found in made)
+
+
+def test_a_deadline_cancels_what_has_not_started_and_nothing_else(
+    door: Door, worker: WorkerByHand, image: bytes, scan: bytes
+) -> None:
+    started = door.accepted(image, headers={"Cancel-After": "1"})
+    worker.begin()
+    late = door.accepted(renewed(scan), headers={"Cancel-After": "1s"})
+    in_time = door.accepted(renewed(scan), headers={"Cancel-After": "1h30m45s"})
+    found = door.ended(late)
+    assert (found["status"], found["error_code"]) == ("canceled", "deadline_exceeded")
+    assert found["error"]
+    assert (found["output"], found["started_at"]) == (None, None)
+    assert 1 <= found["metrics"]["total_time"] < 8
+    assert door.prediction(started)["status"] == "processing"
+    assert door.prediction(in_time)["status"] == "starting"
+    worker.begin()
+    worker.succeed()
+    assert door.ended(started)["status"] == "succeeded"
+    assert door.ended(in_time)["status"] == "succeeded"
+    assert door.prediction(late) == found
+
+
+def test_a_canceled_job_is_never_computed(door: Door, image: bytes) -> None:
+    with door.workers_stopped():
+        id = door.accepted(image)
+        found = door.cancel(id)
+        assert (found["status"], found["error_code"], found["output"]) == ("canceled", None, None)
+        assert found["completed_at"]
+        assert door.lane_depth() == 0
+    assert door.cancel(id) == door.prediction(id) == found
+    assert door.submit(image).json()["source"] != "cache"
+
+
+def test_canceling_one_of_two_that_share_a_computation_leaves_the_other(door: Door, image: bytes) -> None:
+    with door.workers_stopped():
+        first, second = door.accepted(image), door.accepted(image)
+        assert door.cancel(first)["status"] == "canceled"
+    assert door.ended(second)["status"] == "succeeded"
+    assert door.prediction(first)["status"] == "canceled"
+
+
+def test_a_late_result_of_a_canceled_job_goes_to_the_others_and_to_the_cache(
+    door: Door, worker: WorkerByHand, image: bytes
+) -> None:
+    first, second = door.accepted(image), door.accepted(image)
+    worker.begin()
+    canceled = door.cancel(first)
+    assert (canceled["status"], canceled["started_at"] is None) == ("canceled", False)
+    worker.succeed()
+    assert door.prediction(first) == canceled
+    assert door.prediction(second)["output"]["predicted_class"] == "7"
+    assert door.submit(image).json()["source"] == "cache"
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "canceled"])
+def test_a_terminal_status_never_changes(door: Door, worker: WorkerByHand, image: bytes, end: str) -> None:
+    id = door.accepted(image)
+    worker.begin()
+    if end == "canceled":
+        door.cancel(id)
+    if end == "failed":
+        worker.fail("the model said no")
+    worker.succeed()
+    found = door.prediction(id)
+    assert found["status"] == end
+    assert (found["error"], found["error_code"]) == (
+        ("the model said no", "model_error") if end == "failed" else (None, None)
+    )
+    assert door.cancel(id) == found
+    assert door.prediction(id) == found
+
+
+def test_a_post_never_answers_processing(door: Door, worker: WorkerByHand, image: bytes) -> None:
+    headers = {"Idempotency-Key": f"processing-{image[41:70].hex()}"}
+    id = door.accepted(image, headers=headers)
+    worker.begin()
+    assert door.prediction(id)["status"] == "processing"
+    assert door.prediction(id)["started_at"]
+    for prefer in ({}, {"Prefer": "wait=1"}):
+        again = door.submit(image, headers=headers | prefer)
+        said: Json = again.json()
+        assert (again.status_code, said["id"], said["status"], said["started_at"]) == (202, id, "starting", None)
+    worker.succeed()
+    assert door.submit(image, headers=headers).json()["status"] == "succeeded"
+
+
+def test_a_failed_computation_is_not_kept_in_the_cache(door: Door, worker: WorkerByHand, image: bytes) -> None:
+    id = door.accepted(image)
+    worker.begin()
+    worker.fail("the model said no")
+    assert door.prediction(id)["status"] == "failed"
+    again = door.accepted(image)
+    worker.begin()
+    worker.succeed()
+    assert door.prediction(again)["source"] == "model"
+
+
+def test_a_wait_ends_the_moment_the_prediction_does(door: Door, worker: WorkerByHand, scan: bytes) -> None:
+    def compute() -> None:
+        worker.begin()
+        worker.succeed()
+
+    id, wait = door.accepted(renewed(scan)), {"Prefer": "wait=9"}
+    requests: list[Callable[[], httpx.Response]] = [
+        lambda: door.http.get(f"/v1/predictions/{id}", headers=wait),
+        lambda: door.submit(renewed(scan), headers=wait),
+    ]
+    for request in requests:
+        computing = threading.Timer(0.3, compute)
+        began = time.monotonic()
+        computing.start()
+        answer = request()
+        # Without the word that it is done, the gateway would look again after a second.
+        assert time.monotonic() - began < 0.9
+        assert answer.json()["status"] == "succeeded"
+        computing.join()

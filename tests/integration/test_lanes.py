@@ -1,0 +1,318 @@
+"""A worker's side of the lanes: what a pull takes, what the dead leave behind, and wait lists at their cap."""
+
+import time
+from datetime import timedelta
+
+import orjson
+import pytest
+import redis
+
+from shared.queue import keys
+from shared.queue.lanes import MOST_BULK_LANES_A_PULL, Entry, Lanes, Result
+from shared.settings import Queue
+from tests.system import LANE, MODEL, OUTPUT, System
+
+LEASE = timedelta(milliseconds=50)
+BULK = [keys.bulk_lane(f"b{number}") for number in range(1, 9)]
+
+
+def submit(system: System, count: int, *, lane: str = keys.INTERACTIVE) -> list[str]:
+    """Submit so many different images."""
+    return [system.submit(f"{lane} {number}".encode(), lane=lane) for number in range(count)]
+
+
+def images(entries: list[Entry]) -> list[str]:
+    return [entry.image.decode() for entry in entries]
+
+
+def jobs(client: redis.Redis, ids: list[str], *fields: str) -> list[tuple[str, ...]]:
+    """Return these fields of each job."""
+    return [tuple(value.decode() for value in client.hmget(f"job:{id}", *fields)) for id in ids]
+
+
+@pytest.fixture
+def other(redis_client: redis.Redis) -> Lanes:
+    """The lanes as another worker sees them, which takes the first one for dead soon."""
+    return Lanes(redis_client, model=MODEL, consumer="other", settings=Queue(lease=LEASE, max_attempts=3))
+
+
+# Pulling
+
+
+def test_lanes_nobody_has_submitted_to_are_empty(system: System) -> None:
+    pull = system.lanes.pull(8)
+    assert (pull.entries, pull.lanes_empty) == ([], True)
+
+
+def test_interactive_work_comes_first_and_one_slot_is_bulks(system: System) -> None:
+    submit(system, 20, lane=BULK[0])
+    submit(system, 20)
+    first = system.lanes.pull(8)
+    assert images(first.entries) == [f"interactive {n}" for n in range(7)] + [f"{BULK[0]} 0"]
+    assert not first.lanes_empty
+
+
+def test_bulk_fills_what_interactive_work_leaves_free(system: System) -> None:
+    submit(system, 20, lane=BULK[0])
+    submit(system, 2)
+    assert images(system.lanes.pull(8).entries) == [f"interactive {n}" for n in range(2)] + [
+        f"{BULK[0]} {n}" for n in range(6)
+    ]
+
+
+def test_without_bulk_work_no_slot_is_kept_for_it(system: System) -> None:
+    submit(system, 20)
+    assert len(system.lanes.pull(8).entries) == 8
+
+
+def test_a_batch_of_one_is_interactive_while_there_is_such_work(system: System) -> None:
+    submit(system, 2, lane=BULK[0])
+    submit(system, 1)
+    pulls = [system.lanes.pull(1) for _ in range(4)]
+    assert [images(pull.entries) for pull in pulls] == [["interactive 0"], [f"{BULK[0]} 0"], [f"{BULK[0]} 1"], []]
+    assert [pull.lanes_empty for pull in pulls] == [False, False, False, True]
+
+
+def test_bulk_lanes_take_turns(system: System) -> None:
+    for lane in BULK[:3]:
+        submit(system, 4, lane=lane)
+    pulls = [images(system.lanes.pull(2).entries) for _ in range(6)]
+    assert [pull[0].rpartition(" ")[0] for pull in pulls] == [BULK[0], BULK[1], BULK[2]] * 2
+    assert sorted(image for pull in pulls for image in pull) == sorted(
+        f"{lane} {n}" for lane in BULK[:3] for n in range(4)
+    )
+
+
+def test_a_steady_stream_of_interactive_work_does_not_starve_bulk(system: System) -> None:
+    for lane in BULK[:2]:
+        submit(system, 2, lane=lane)
+    taken: list[str] = []
+    for _ in range(4):
+        submit(system, 8)
+        taken += images(system.lanes.pull(4).entries)
+    assert sorted(image for image in taken if image.startswith("bulk")) == sorted(
+        f"{lane} {n}" for lane in BULK[:2] for n in range(2)
+    )
+
+
+def test_bulk_lanes_share_a_batch_when_each_holds_little(system: System) -> None:
+    for lane in BULK[:3]:
+        submit(system, 1, lane=lane)
+    pull = system.lanes.pull(8)
+    assert sorted(images(pull.entries)) == [f"{lane} 0" for lane in BULK[:3]]
+    assert pull.lanes_empty
+
+
+def test_lanes_are_not_called_empty_while_one_was_not_looked_at(system: System) -> None:
+    lanes = BULK[: MOST_BULK_LANES_A_PULL + 2]
+    for lane in lanes:
+        submit(system, 1, lane=lane)
+    first, second = system.lanes.pull(32), system.lanes.pull(32)
+    assert (len(first.entries), first.lanes_empty) == (MOST_BULK_LANES_A_PULL, False)
+    assert images(second.entries) == [f"{lane} 0" for lane in lanes[MOST_BULK_LANES_A_PULL:]]
+    assert second.lanes_empty
+
+
+def test_lanes_whose_work_is_all_in_hand_are_empty_however_many(system: System) -> None:
+    for lane in BULK:
+        submit(system, 1, lane=lane)
+    while not (pull := system.lanes.pull(3)).lanes_empty:
+        assert pull.entries
+    assert len(BULK) > MOST_BULK_LANES_A_PULL
+
+
+def test_a_full_pull_never_calls_the_lanes_empty(system: System) -> None:
+    submit(system, 3)
+    assert not system.lanes.pull(3).lanes_empty
+    assert system.lanes.pull(3).lanes_empty
+
+
+def test_a_finished_bulk_lane_leaves_the_rotation_and_comes_back_with_new_work(
+    system: System, redis_client: redis.Redis
+) -> None:
+    submit(system, 2, lane=BULK[0])
+    submit(system, 2, lane=BULK[1])
+    assert system.compute() == 4
+    assert system.lanes.pull(8).lanes_empty
+    assert not redis_client.exists(keys.rotation(MODEL), *(keys.lane(MODEL, lane) for lane in BULK[:2]))
+    id = system.submit(b"later", lane=BULK[0])
+    assert system.compute() == 1
+    assert jobs(redis_client, [id], "state") == [("succeeded",)]
+
+
+def test_a_bulk_lane_whose_work_is_all_in_hand_keeps_its_place(system: System, redis_client: redis.Redis) -> None:
+    submit(system, 2, lane=BULK[0])
+    in_hand = system.lanes.pull(8).entries
+    assert system.lanes.pull(8).lanes_empty
+    assert redis_client.lrange(keys.rotation(MODEL), 0, -1) == [keys.lane(MODEL, BULK[0]).encode()]
+    assert len(system.lanes.begin(in_hand)) == 2
+
+
+# Bells
+
+
+def test_only_the_bell_that_rings_is_answered(system: System, redis_client: redis.Redis) -> None:
+    system.submit(b"one")
+    token = redis_client.get(keys.bell(MODEL)).decode()
+    assert system.lanes.answer("another") is None
+    assert redis_client.exists(keys.bell(MODEL))
+    call = system.lanes.answer(token)
+    assert call is not None
+    assert not call.bulk
+    assert not redis_client.exists(keys.bell(MODEL))
+    system.submit(b"two", lane=BULK[0])
+    tick = system.lanes.answer("")
+    assert tick is not None
+    assert tick.bulk
+
+
+def test_ringing_twice_sends_one_message(system: System, redis_client: redis.Redis) -> None:
+    system.lanes.ring()
+    system.lanes.ring()
+    (message,) = redis_client.lrange(keys.predict_queue(MODEL), 0, -1)
+    assert orjson.loads(message)["headers"]["id"] == redis_client.get(keys.bell(MODEL)).decode()
+
+
+# What the dead leave behind
+
+
+def test_nothing_is_reclaimed_within_its_lease(system: System) -> None:
+    submit(system, 3)
+    system.lanes.pull(8)
+    assert Lanes(system.client, model=MODEL, consumer="other", settings=Queue()).reclaim() is None
+
+
+def test_the_dead_workers_entries_are_reclaimed_one_at_a_time(
+    system: System, other: Lanes, redis_client: redis.Redis
+) -> None:
+    submit(system, 2)
+    submit(system, 1, lane=BULK[0])
+    system.lanes.pull(8)
+    time.sleep(0.06)
+    found = []
+    for taken in range(1, 4):
+        suspect = other.reclaim()
+        assert suspect is not None
+        found.append(suspect)
+        pending = [
+            one
+            for lane in (LANE, keys.lane(MODEL, BULK[0]))
+            for one in redis_client.xpending_range(lane, keys.WORKERS, "-", "+", 9)
+        ]
+        assert sorted(one["times_delivered"] for one in pending) == [1] * (3 - taken) + [2] * taken
+    assert images(found) == ["interactive 0", "interactive 1", f"{BULK[0]} 0"]
+    assert [entry.attempts for entry in found] == [2, 2, 2]
+    assert other.reclaim() is None
+
+
+def test_after_max_attempts_the_jobs_of_an_entry_fail_with_worker_lost(
+    system: System, other: Lanes, redis_client: redis.Redis
+) -> None:
+    doomed = [system.submit(b"poison"), system.submit(b"poison")]
+    innocent = system.submit(b"innocent")
+    system.lanes.begin(system.lanes.pull(8).entries)
+    for attempt in (2, 3):
+        time.sleep(0.06)
+        suspect = other.reclaim()
+        assert suspect is not None
+        assert (suspect.image, suspect.attempts) == (b"poison", attempt)
+    time.sleep(0.06)
+    last = other.reclaim()
+    assert last is not None
+    assert (last.image, last.attempts) == (b"innocent", 2)
+    assert jobs(redis_client, doomed, "state", "code", "attempts") == [("failed", "worker_lost", "3")] * 2
+    assert other.finish([Result(last, "succeeded", OUTPUT)], run=b"{}") == 1
+    assert jobs(redis_client, [innocent], "state", "attempts") == [("succeeded", "2")]
+    assert (redis_client.xlen(LANE), redis_client.xpending(LANE, keys.WORKERS)["pending"]) == (0, 0)
+    while system.recorder.run_once():
+        pass
+    assert system.audit() == []
+
+
+def test_an_entry_that_is_gone_but_pending_is_let_go(system: System, other: Lanes, redis_client: redis.Redis) -> None:
+    submit(system, 1)
+    (entry,) = system.lanes.pull(8).entries
+    redis_client.xdel(LANE, entry.id)
+    time.sleep(0.06)
+    assert other.reclaim() is None
+    assert redis_client.xpending(LANE, keys.WORKERS)["pending"] == 0
+
+
+def test_a_renewed_entry_is_not_reclaimed(system: System, other: Lanes) -> None:
+    submit(system, 2)
+    first, second = system.lanes.pull(8).entries
+    time.sleep(0.06)
+    system.lanes.renew([first])
+    suspect = other.reclaim()
+    assert suspect is not None
+    assert suspect.id == second.id
+    assert other.reclaim() is None
+
+
+def test_renewing_what_another_took_over_does_not_take_it_back(
+    system: System, other: Lanes, redis_client: redis.Redis
+) -> None:
+    submit(system, 1)
+    entries = system.lanes.pull(8).entries
+    time.sleep(0.06)
+    assert other.reclaim() is not None
+    time.sleep(0.02)
+    system.lanes.renew(entries)
+    (pending,) = redis_client.xpending_range(LANE, keys.WORKERS, "-", "+", 9)
+    assert pending["consumer"] == b"other"
+    assert pending["time_since_delivered"] >= 20
+    assert pending["times_delivered"] == 2
+    # Who finishes first counts; the other's result changes nothing.
+    assert system.lanes.finish([Result(entries[0], "succeeded", OUTPUT)], run=b"{}") == 1
+    assert other.finish([Result(entries[0], "failed", error="late", code="model_error")], run=b"{}") == 0
+    system.lanes.renew(entries)
+
+
+# Wait lists
+
+
+def test_one_computation_serves_everybody_who_waits(system: System, redis_client: redis.Redis) -> None:
+    ids = [system.submit(b"same") for _ in range(5)]
+    assert system.compute() == 5
+    assert jobs(redis_client, ids, "state", "source", "output") == [
+        ("succeeded", source, OUTPUT.decode()) for source in ("model", *["coalesced"] * 4)
+    ]
+
+
+def test_a_full_wait_list_is_set_aside_and_a_new_computation_starts(system: System, redis_client: redis.Redis) -> None:
+    ids = [system.submit(b"same", waiters=3) for _ in range(8)]
+    assert redis_client.xlen(LANE) == 3
+    lists = sorted(redis_client.llen(key) for key in redis_client.keys("waiting:*"))
+    assert lists == [1 + 2, 1 + 3, 1 + 3]
+    assert system.audit() == []
+    entries = system.lanes.begin(system.lanes.pull(8).entries)
+    assert len(entries) == 3
+    ended = [system.lanes.finish([Result(entry, "succeeded", OUTPUT)], run=b"{}") for entry in entries]
+    assert ended == [3, 3, 2]
+    assert {state for (state,) in jobs(redis_client, ids, "state")} == {"succeeded"}
+    assert redis_client.keys("waiting:*") == []
+
+
+def test_a_job_on_a_list_set_aside_can_still_be_canceled_alone(system: System, redis_client: redis.Redis) -> None:
+    ids = [system.submit(b"same", waiters=2) for _ in range(5)]
+    for id in ids[:2]:
+        system.cancel(id)
+    assert redis_client.xlen(LANE) == 2  # nobody is left on the first list: its computation is gone
+    assert system.compute() == 3
+    assert [state for (state,) in jobs(redis_client, ids, "state")] == ["canceled"] * 2 + ["succeeded"] * 3
+    assert system.lanes.begin(system.lanes.pull(8).entries) == []
+
+
+def test_what_everybody_left_before_it_began_is_not_computed(system: System, redis_client: redis.Redis) -> None:
+    ids = submit(system, 2)
+    entries = system.lanes.pull(8).entries
+    system.cancel(ids[0])
+    assert images(system.lanes.begin(entries)) == ["interactive 1"]
+    assert redis_client.xpending(LANE, keys.WORKERS)["pending"] == 1
+
+
+def test_a_worker_says_that_it_is_there_and_that_it_left(system: System, redis_client: redis.Redis) -> None:
+    system.lanes.sign_of_life()
+    assert redis_client.zrange(keys.workers(MODEL), 0, -1) == [b"w"]
+    system.lanes.leave()
+    assert not redis_client.exists(keys.workers(MODEL))

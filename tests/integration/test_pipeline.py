@@ -1,0 +1,264 @@
+"""The gateway's single writer on a real Redis that forgets scripts, stalls, dies and comes back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from shared.domain.errors import StorageUnavailable
+from shared.queue import keys
+from shared.queue.connection import connect_async
+from shared.queue.lua import Script
+from shared.queue.pipeline import LARGE, Pipeline
+from shared.settings import Redis
+from tests.relay import Relay
+from tests.servers import RedisServer
+
+T = TypeVar("T")
+SHORT = timedelta(seconds=0.5)
+LONG = timedelta(seconds=20)
+IMAGE = b"x" * (LARGE + 1)
+
+
+def piped(url: str, claim: Callable[[Pipeline], Awaitable[T]], *, timeout: timedelta = LONG) -> T:
+    """Run a claim with a pipeline."""
+
+    async def run() -> T:
+        client = connect_async(Redis(url=url, timeout=timeout))
+        pipeline = Pipeline(client, timeout=timeout)
+        try:
+            return await claim(pipeline)
+        finally:
+            await pipeline.close()
+            await client.aclose()
+
+    return asyncio.run(run())
+
+
+def relayed(
+    directory: Path, to: str, claim: Callable[[Relay, Pipeline], Awaitable[T]], *, timeout: timedelta = LONG
+) -> T:
+    """Run a claim with a pipeline that goes through a relay."""
+
+    async def run() -> T:
+        relay = Relay(directory, to=to)
+        async with relay:
+            client = connect_async(Redis(url=relay.url, timeout=timeout))
+            pipeline = Pipeline(client, timeout=timeout)
+            try:
+                return await claim(relay, pipeline)
+            finally:
+                await pipeline.close()
+                await client.aclose()
+
+    return asyncio.run(run())
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Return when it is true."""
+    for _ in range(5000):
+        if true():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not become true")
+
+
+def test_commands_of_one_turn_share_a_write(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:
+    async def claim(relay: Relay, pipeline: Pipeline) -> None:
+        await pipeline.call("PING")
+        relay.writes.clear()
+        answers = await asyncio.gather(*(pipeline.call("INCRBY", "n", 1) for _ in range(200)))
+        assert answers == list(range(1, 201))
+        assert len(relay.writes) == 1
+        assert relay.connections == 1
+
+    relayed(short_directory(), redis_server.url, claim)
+
+
+def test_commands_that_come_while_one_write_is_answered_share_the_next(
+    redis_server: RedisServer, short_directory: Callable[[], Path]
+) -> None:
+    async def claim(relay: Relay, pipeline: Pipeline) -> None:
+        await pipeline.call("PING")
+        relay.writes.clear()
+        slow = asyncio.create_task(pipeline.call("EVAL", "for i = 1, 3e6 do end return 1", 0))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(pipeline.call("PING")) for _ in range(50)]
+        assert await slow == 1
+        assert await asyncio.gather(*others) == [b"PONG"] * 50
+        assert len(relay.writes) <= 2
+
+    relayed(short_directory(), redis_server.url, claim)
+
+
+def test_a_script_that_redis_forgot_is_loaded_and_the_neighbours_run_once(
+    redis_server: RedisServer, redis_client: redis.Redis
+) -> None:
+    async def claim(pipeline: Pipeline) -> None:
+        redis_client.script_flush()
+        count, *rung = await asyncio.gather(
+            pipeline.call("INCR", "n"),
+            *(pipeline.evaluate(Script.RING, (f"bell:{name}",), f"predict.{name}", "{token}") for name in "abc"),
+        )
+        assert (count, rung) == (1, [1, 1, 1])
+        assert [redis_client.llen(f"predict.{name}") for name in "abc"] == [1, 1, 1]
+
+    piped(redis_server.url, claim)
+
+
+def test_a_large_body_whose_script_redis_forgot_goes_through(
+    redis_server: RedisServer, redis_client: redis.Redis
+) -> None:
+    async def claim(pipeline: Pipeline) -> None:
+        redis_client.script_flush()
+        assert await pipeline.evaluate(Script.RING, ("bell:a",), "predict.a", IMAGE) == 1
+        assert redis_client.lindex("predict.a", 0) == IMAGE
+
+    piped(redis_server.url, claim)
+
+
+def test_an_error_reply_reaches_only_its_caller(redis_server: RedisServer) -> None:
+    async def claim(pipeline: Pipeline) -> None:
+        set_, wrong, unknown, get = await asyncio.gather(
+            pipeline.call("SET", "word", "a"),
+            pipeline.call("INCR", "word"),
+            pipeline.call("NOSUCH"),
+            pipeline.call("GET", "word"),
+            return_exceptions=True,
+        )
+        assert (set_, get) == (b"OK", b"a")
+        assert isinstance(wrong, ResponseError)
+        assert isinstance(unknown, ResponseError)
+        with pytest.raises(ResponseError):
+            await pipeline.call("HSET", "word", "field", IMAGE)
+
+    piped(redis_server.url, claim)
+
+
+def test_a_command_that_cannot_be_written_fails_alone(redis_server: RedisServer) -> None:
+    async def claim(pipeline: Pipeline) -> None:
+        before, wrong, after = await asyncio.wait_for(
+            asyncio.gather(
+                pipeline.call("SET", "a", 1),
+                pipeline.call("SET", "lone surrogate", "\ud800"),
+                pipeline.call("GET", "a"),
+                return_exceptions=True,
+            ),
+            5,
+        )
+        assert (before, after) == (b"OK", b"1")
+        assert isinstance(wrong, UnicodeEncodeError)
+        assert await asyncio.wait_for(pipeline.call("PING"), 5) == b"PONG"
+
+    piped(redis_server.url, claim)
+
+
+def test_a_canceled_callers_write_still_goes_through(redis_server: RedisServer, redis_client: redis.Redis) -> None:
+    async def claim(pipeline: Pipeline) -> None:
+        await pipeline.call("PING")
+        leaving = [asyncio.create_task(pipeline.call("SET", key, body)) for key, body in (("s", "a"), ("l", IMAGE))]
+        await asyncio.sleep(0)
+        for task in leaving:
+            task.cancel()
+        assert all(
+            isinstance(e, asyncio.CancelledError) for e in await asyncio.gather(*leaving, return_exceptions=True)
+        )
+        await until(lambda: redis_client.exists("l"))
+        assert (redis_client.get("s"), redis_client.get("l")) == (b"a", IMAGE)
+
+    piped(redis_server.url, claim)
+
+
+def test_nobody_waits_behind_a_large_body(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:
+    async def claim(relay: Relay, pipeline: Pipeline) -> None:
+        await pipeline.call("PING")
+        relay.stall_after = 1
+        large = asyncio.create_task(pipeline.call("SET", "image", IMAGE))
+        await until(lambda: relay.connections > 1)
+        assert await pipeline.call("EXISTS", "image") == 0
+        with pytest.raises(StorageUnavailable):
+            await large
+
+    relayed(short_directory(), redis_server.url, claim, timeout=SHORT)
+
+
+@pytest.mark.parametrize("body", [b"small", IMAGE], ids=["small", "large"])
+def test_a_write_whose_answer_was_lost_is_sent_again(
+    redis_server: RedisServer, redis_client: redis.Redis, short_directory: Callable[[], Path], body: bytes
+) -> None:
+    async def claim(relay: Relay, pipeline: Pipeline) -> None:
+        await pipeline.call("SET", "warm", body)
+        relay.lose_answers = 1
+        # At least once: the count tells that both came.
+        assert await pipeline.call("RPUSH", "list", body) == 2
+        assert redis_client.lrange("list", 0, -1) == [body, body]
+
+    relayed(short_directory(), redis_server.url, claim)
+
+
+def test_a_redis_killed_and_started_again_in_the_middle_loses_no_answered_write(
+    start_redis: Callable[..., RedisServer],
+) -> None:
+    server = start_redis()
+
+    async def claim(pipeline: Pipeline) -> None:
+        written: list[int] = []
+
+        async def write(start: int) -> None:
+            for number in range(start, start + 150):
+                body = IMAGE if number % 50 == 0 else b"small"
+                assert await pipeline.call("SET", f"key:{number}", body) == b"OK"
+                written.append(number)
+
+        writers = [asyncio.create_task(write(1000 * n)) for n in range(8)]
+        await until(lambda: len(written) >= 100)
+        server.kill()
+        during = len(written)
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*writers)
+        assert during < len(written) == 8 * 150
+        assert await pipeline.call("EXISTS", *(f"key:{number}" for number in written)) == len(written)
+
+    piped(server.url, claim)
+
+
+def test_when_the_time_is_up_the_caller_is_told_and_later_ones_are_served(
+    start_redis: Callable[..., RedisServer],
+) -> None:
+    server = start_redis()
+
+    async def claim(pipeline: Pipeline) -> None:
+        assert await pipeline.call("PING") == b"PONG"
+        server.kill()
+        failed = await asyncio.gather(
+            *(pipeline.call("SET", "key", body) for body in (b"small", IMAGE)), return_exceptions=True
+        )
+        assert [(type(error), getattr(error, "store", "")) for error in failed] == [(StorageUnavailable, "redis")] * 2
+        await asyncio.to_thread(server.start)
+        assert await pipeline.call("GET", "key") is None
+        assert await pipeline.evaluate(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, b"{token}") == 1
+
+    piped(server.url, claim, timeout=SHORT)
+
+
+def test_closing_fails_what_has_no_answer_yet(start_redis: Callable[..., RedisServer]) -> None:
+    server = start_redis()
+
+    async def claim(pipeline: Pipeline) -> None:
+        assert await pipeline.call("PING") == b"PONG"
+        server.kill()
+        waiting = [asyncio.create_task(pipeline.call("PING")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        late = asyncio.create_task(pipeline.call("PING"))
+        await asyncio.sleep(0)
+        await pipeline.close()
+        failed = await asyncio.gather(*waiting, late, return_exceptions=True)
+        assert [type(error) for error in failed] == [StorageUnavailable] * 3
+
+    piped(server.url, claim)

@@ -1,0 +1,470 @@
+"""A worker follows the MLflow registry: what serves is loaded first, and what fails never serves."""
+
+import gc
+import logging
+import shutil
+import sqlite3
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+import torch
+from torch import nn
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.route import Route
+from shared.queue import keys, routes
+from shared.settings import Predict, Registry
+from worker.catalogue import quieten_client
+from worker.inference import ModelUnavailable
+from worker.registry import Follower
+
+with warnings.catch_warnings():
+    # MLflow warns of its own type hints while it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pytorch
+    from mlflow.models import infer_signature
+    from mlflow.tracking import MlflowClient
+
+MODEL = ModelName("shades")
+METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
+ONE, TWO, THREE = (VersionNumber(number) for number in "123")
+
+
+class Shop:
+    """A real MLflow store with one registered model whose versions are a few kilobytes each."""
+
+    def __init__(self, directory: Path, template: Path) -> None:
+        self.directory = directory
+        self.database = directory / "mlflow.db"
+        shutil.copy(template, self.database)
+        self.url = f"sqlite:///{self.database}"
+        self.client = MlflowClient(self.url, self.url)
+        self._made = 0
+
+    def register(self, *aliases: str, metadata: dict[str, Any] | None = None) -> VersionKey:
+        """Register one more version; return its key, as the follower makes it."""
+        if not self.client.search_registered_models(f"name='{MODEL}'"):
+            self.client.create_registered_model(MODEL, description="Dark or light")
+        self._made += 1
+        path = self.directory / f"model-{self._made}"
+        example = np.zeros((2, 3, 4, 4), np.float32)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
+        mlflow.pytorch.save_model(
+            network,
+            str(path),
+            input_example=example,
+            signature=infer_signature(example, np.zeros((2, 2), np.float32)),
+            serialization_format="pt2",
+            metadata=METADATA if metadata is None else metadata,
+            pip_requirements=["torch"],
+        )
+        # Registered from plain files, its run gone since.
+        version = self.client.create_model_version(MODEL, path.as_uri(), run_id=f"{self._made:032x}"[::-1])
+        for alias in aliases:
+            self.promote(alias, VersionNumber(str(version.version)))
+        return VersionKey(f"{version.version}-{version.run_id[:12]}")
+
+    def promote(self, alias: str, number: VersionNumber) -> None:
+        self.client.set_registered_model_alias(MODEL, alias, number)
+
+    def files(self, number: int) -> Path:
+        return self.directory / f"model-{number}" / "data"
+
+    def break_down(self) -> None:
+        self._rename("registered_models", "hidden")
+
+    def come_back(self) -> None:
+        self._rename("hidden", "registered_models")
+
+    def _rename(self, old: str, new: str) -> None:
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("PRAGMA legacy_alter_table = ON")
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database: making its tables takes a second and a half."""
+    quieten_client(Registry())
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    url = f"sqlite:///{path}"
+    MlflowClient(url, url).search_registered_models()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quieten_client(Registry())
+
+
+@pytest.fixture
+def shop(tmp_path: Path, template: Path) -> Shop:
+    return Shop(tmp_path, template)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Callable[..., Follower]]:
+    """Make followers, as worker processes would; they are stopped after the test."""
+    made: list[Follower] = []
+
+    def make(*, url: str = shop.url, poll: float = 0.05, loaded_versions: int = 4) -> Follower:
+        made.append(
+            Follower(
+                MODEL,
+                client=redis_client,
+                registry=Registry(url=url, poll=timedelta(seconds=poll)),
+                predict=Predict(device="cpu", loaded_versions=loaded_versions),
+                max_batch_size=4,
+                monotonic=clock,
+            )
+        )
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.stop()
+
+
+def route_in(client: "redis.Redis") -> Route:
+    data = client.get(keys.route(MODEL))
+    assert isinstance(data, bytes)
+    return routes.parse(data)
+
+
+def eventually(condition: Callable[[], bool], *, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("worker.")]
+
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def test_the_champion_is_loaded_and_then_its_route_published(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key = shop.register("champion")
+    follower = follow()
+    follower.refresh()
+    assert [event for event in events(caplog) if event != "training_run_gone"] == ["version_loaded", "route_published"]
+    assert len(follower.loaded(key).predict([IMAGE] * 3)) == 3
+    route = route_in(redis_client)
+    assert redis_client.smembers(keys.MODELS) == {MODEL.encode()}
+    assert (route.model, route.description, route.device) == (MODEL, "Dark or light", "cpu")
+    assert route.aliases == {"champion": ONE}
+    assert route.versions[ONE].key == key
+    assert route.versions[ONE].labels == ("dark", "light")
+    assert route.versions[ONE].image["crop_size"] == [4]
+    assert route.versions[ONE].created_at.endswith("Z")
+
+
+def test_a_route_carries_every_ready_version_and_the_challenger_share(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    shop.register("champion")
+    shop.register("challenger")
+    shop.register("favourite")
+    shop.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", "20")
+    follow().refresh()
+    route = route_in(redis_client)
+    assert route.aliases == {"champion": ONE, "challenger": TWO}
+    assert sorted(route.versions) == [ONE, TWO, THREE]
+    assert route.challenger_percent == 20
+
+
+@pytest.mark.parametrize("share", ["many", "-1", "101", "12.5", ""])
+def test_a_share_that_is_no_percentage_sends_the_challenger_nothing(
+    shop: Shop,
+    redis_client: "redis.Redis",
+    follow: Callable[..., Follower],
+    share: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop.register("champion")
+    shop.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", share)
+    follower = follow()
+    follower.refresh()
+    follower.refresh()
+    assert route_in(redis_client).challenger_percent == 0
+    assert events(caplog).count("challenger_percent_ignored") == 1
+
+
+def test_promoting_flips_the_route_and_the_old_version_still_serves_its_entries(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    old = shop.register("champion")
+    follower = follow()
+    follower.refresh()
+    new = shop.register("champion")
+    follower.refresh()
+    assert route_in(redis_client).aliases == {"champion": TWO}
+    assert follower.loaded(old).predict([IMAGE]) != follower.loaded(new).predict([IMAGE])
+
+
+@pytest.mark.parametrize("breakage", ["no metadata", "wrong labels", "no files"])
+def test_a_version_that_fails_to_load_never_serves_and_the_route_says_why(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], breakage: str
+) -> None:
+    key = shop.register("champion")
+    follower = follow()
+    follower.refresh()
+    broken = {"no metadata": {}, "wrong labels": METADATA | {"labels": ["one"]}, "no files": METADATA}[breakage]
+    shop.register("champion", metadata=broken)
+    if breakage == "no files":
+        shutil.rmtree(shop.files(2))
+    follower.refresh()
+    route = route_in(redis_client)
+    assert route.aliases == {"champion": ONE}
+    assert list(route.failed) == [TWO]
+    assert route.failed[TWO]
+    assert follower.loaded(key).predict([IMAGE])
+    shop.promote("champion", ONE)
+    follower.refresh()
+    assert route_in(redis_client).failed == {}
+
+
+def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    shop.register("champion", metadata={})
+    shop.register("challenger")
+    follow().refresh()
+    assert route_in(redis_client).aliases == {"challenger": TWO}
+    assert "no image and no labels" in route_in(redis_client).failed[ONE]
+
+
+def test_a_worker_that_starts_with_a_broken_champion_goes_on_with_the_one_before(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    key = shop.register("champion")
+    follow().refresh()
+    shop.register("champion", metadata={})
+    another = follow()
+    another.refresh()
+    assert route_in(redis_client).aliases == {"champion": ONE}
+    assert list(route_in(redis_client).failed) == [TWO]
+    assert another.loaded(key).predict([IMAGE])
+
+
+def test_a_broken_version_is_tried_again_after_pauses_that_double(
+    shop: Shop, follow: Callable[..., Follower], clock: Clock
+) -> None:
+    key = shop.register()
+    files, aside = shop.files(1), shop.directory / "aside"
+    files.rename(aside)
+    follower = follow()
+    with pytest.raises(ModelUnavailable) as first:
+        follower.loaded(key)
+    aside.rename(files)
+    clock.now = 4.9
+    with pytest.raises(ModelUnavailable) as again:
+        follower.loaded(key)
+    assert str(again.value) == str(first.value)
+    files.rename(aside)
+    clock.now = 5.1
+    with pytest.raises(ModelUnavailable):
+        follower.loaded(key)
+    aside.rename(files)
+    clock.now = 15.0
+    with pytest.raises(ModelUnavailable):
+        follower.loaded(key)
+    clock.now = 15.2
+    assert follower.loaded(key).predict([IMAGE])
+
+
+def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    shop.register("champion")
+    other = shop.register()
+    follower = follow()
+    follower.refresh()
+    assert route_in(redis_client).versions[TWO].labels == ()
+    assert follower.loaded(other).predict([IMAGE])
+    follower.refresh()
+    assert route_in(redis_client).versions[TWO].labels == ("dark", "light")
+
+
+def test_a_recreated_model_is_not_taken_for_the_one_before(shop: Shop, follow: Callable[..., Follower]) -> None:
+    old = shop.register("champion")
+    shop.client.delete_registered_model(MODEL)
+    new = shop.register("champion")
+    assert old.split("-")[0] == new.split("-")[0]
+    follower = follow()
+    follower.refresh()
+    with pytest.raises(ModelUnavailable, match="replaced by another model"):
+        follower.loaded(old)
+    assert follower.loaded(new).predict([IMAGE])
+
+
+@pytest.mark.parametrize("key", ["99-0123456789ab", "nonsense", ""])
+def test_a_version_that_was_never_registered_is_unavailable(
+    shop: Shop, follow: Callable[..., Follower], key: str
+) -> None:
+    shop.register("champion")
+    with pytest.raises(ModelUnavailable):
+        follow().loaded(VersionKey(key))
+
+
+def test_the_least_recently_used_version_leaves_first_and_never_one_that_serves(
+    shop: Shop, follow: Callable[..., Follower]
+) -> None:
+    champion, second, third = shop.register("champion"), shop.register(), shop.register()
+    follower = follow(loaded_versions=2)
+    follower.refresh()
+    held = {key: weakref.ref(follower.loaded(key)) for key in (champion, second, third)}
+    gc.collect()
+    assert [held[key]() is not None for key in (champion, second, third)] == [True, False, True]
+
+
+def test_many_threads_that_need_a_version_load_it_once(
+    shop: Shop, follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key = shop.register("champion")
+    follower = follow()
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(follower.loaded(key))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    follower.refresh()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1
+    assert events(caplog).count("version_loaded") == 1
+
+
+def test_a_registry_that_is_down_changes_nothing_and_is_mentioned_once(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key = shop.register("champion")
+    follower = follow()
+    follower.start()
+    shop.break_down()
+    eventually(lambda: "registry_unreachable" in events(caplog))
+    time.sleep(0.3)
+    assert events(caplog).count("registry_unreachable") == 1
+    assert follower.loaded(key).predict([IMAGE])
+    assert route_in(redis_client).aliases == {"champion": ONE}
+    shop.come_back()
+    shop.register("champion")
+    eventually(lambda: route_in(redis_client).aliases == {"champion": TWO})
+    assert events(caplog).count("registry_followed_again") == 1
+
+
+def test_a_registry_that_is_down_at_the_start_is_waited_for(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    shop.register("champion")
+    shop.break_down()
+    follower = follow()
+    follower.start()
+    assert not redis_client.exists(keys.route(MODEL))
+    shop.come_back()
+    eventually(lambda: bool(redis_client.exists(keys.route(MODEL))))
+
+
+def test_a_registry_nobody_listens_at_holds_a_worker_for_seconds_only(
+    follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    started = time.monotonic()
+    follow(url="http://127.0.0.1:9").start()
+    assert time.monotonic() - started < 10
+    assert events(caplog) == ["registry_unreachable"]
+
+
+def test_a_model_registered_after_the_worker_started_is_served(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    follow().start()
+    assert events(caplog) == ["model_not_registered"]
+    shop.register("champion")
+    eventually(lambda: bool(redis_client.exists(keys.route(MODEL))))
+    eventually(lambda: route_in(redis_client).aliases == {"champion": ONE})
+
+
+def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_alone(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    shop.register("champion")
+    follower = follow()
+    follower.refresh()
+    ahead = Route(model=MODEL, description="by a worker that is ahead", aliases={}, versions={})
+    routes.publish(redis_client, ahead)
+    follower.refresh()
+    assert route_in(redis_client) == ahead
+    redis_client.flushall()
+    follower.refresh()
+    assert route_in(redis_client).aliases == {"champion": ONE}
+    routes.withdraw(redis_client, MODEL)
+    assert redis_client.keys("*") == []
+
+
+def test_a_training_run_is_shown_with_its_version(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    experiment = shop.client.create_experiment("training", artifact_location=(shop.directory / "runs").as_uri())
+    run = shop.client.create_run(experiment).info.run_id
+    shop.client.log_param(run, "epochs", 3)
+    shop.client.log_metric(run, "accuracy", 0.75)
+    shop.register("champion")
+    path = (shop.directory / "model-1").as_uri()
+    version = shop.client.create_model_version(MODEL, path, run_id=run)
+    follow().refresh()
+    found = route_in(redis_client).versions[VersionNumber(str(version.version))]
+    assert found.key == f"2-{run[:12]}"
+    assert (found.parameters, found.metrics) == ({"epochs": "3"}, {"accuracy": 0.75})
+    # The first version's run was never there.
+    assert route_in(redis_client).versions[ONE].parameters == {}
+
+
+def test_a_route_of_a_newer_release_is_read_without_what_is_new() -> None:
+    data = (
+        b'{"model":"m","description":"","aliases":{"champion":"1"},"news":1,"versions":'
+        b'{"1":{"number":"1","key":"1-a","created_at":"","labels":["x"],"more":[]}}}'
+    )
+    route = routes.parse(data)
+    assert route.versions[ONE].labels == ("x",)
+    assert route.challenger_percent == 0
+
+
+def test_stopping_ends_the_thread(shop: Shop, follow: Callable[..., Follower]) -> None:
+    shop.register("champion")
+    follower = follow()
+    follower.start()
+    follower.stop()
+    assert not any(thread.name == f"follow-{MODEL}" for thread in threading.enumerate())
+    assert torch.get_num_threads() == 1

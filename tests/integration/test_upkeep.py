@@ -1,0 +1,249 @@
+"""The sweep: deadlines nobody pulls, keys past their time, jobs that a crash brought back, bells for what waits."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import orjson
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from shared.domain.identifiers import ANYONE
+from shared.domain.route import Route
+from shared.queue import files, keys, routes
+from shared.settings import Database, Queue
+from shared.storage.engine import make_engine
+from tests.servers import RedisServer
+from tests.system import LANE, MODEL, System
+from worker.upkeep import Upkeep
+
+SOON = timedelta(milliseconds=20)
+BULK = keys.bulk_lane("b1")
+
+
+@pytest.fixture
+def upkeep(redis_client: redis.Redis, engine: Engine) -> Upkeep:
+    """A sweep that has seen this Redis before, so that it does not look for jobs that came back."""
+    upkeep = Upkeep(redis_client, engine, settings=Queue())
+    upkeep.sweep()
+    return upkeep
+
+
+def serve(client: redis.Redis) -> None:
+    routes.publish(client, Route(model=MODEL, description="", aliases={}, versions={}))
+
+
+def state(client: redis.Redis, id: str) -> str:
+    found = client.hget(f"job:{id}", "state")
+    return found.decode() if found else ""
+
+
+def now_us(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return int(seconds) * 1_000_000 + int(micros)
+
+
+# Deadlines
+
+
+def test_a_job_past_its_deadline_is_canceled_though_no_worker_is_up(system: System, upkeep: Upkeep) -> None:
+    late, other = system.submit(b"one", cancel_after=SOON), system.submit(b"two", cancel_after=timedelta(hours=1))
+    assert upkeep.sweep()["canceled"] == 0
+    time.sleep(0.03)
+    assert upkeep.sweep()["canceled"] == 1
+    assert [state(system.client, id) for id in (late, other)] == ["canceled", "starting"]
+    assert system.client.hget(f"job:{late}", "code") == b"deadline_exceeded"
+    assert system.client.xlen(LANE) == 1
+    assert upkeep.sweep()["canceled"] == 0
+    assert system.audit() == []
+
+
+def test_one_who_joined_a_computation_is_canceled_and_the_others_get_their_result(
+    system: System, upkeep: Upkeep
+) -> None:
+    first, late = system.submit(b"same"), system.submit(b"same", cancel_after=SOON)
+    time.sleep(0.03)
+    assert upkeep.sweep()["canceled"] == 1
+    assert system.compute() == 1
+    assert [state(system.client, id) for id in (first, late)] == ["succeeded", "canceled"]
+
+
+def test_a_job_that_has_started_runs_on_past_its_deadline(system: System, upkeep: Upkeep) -> None:
+    id = system.submit(b"one", cancel_after=SOON)
+    entries = system.lanes.begin(system.lanes.pull(8).entries)
+    time.sleep(0.03)
+    assert upkeep.sweep()["canceled"] == 0
+    assert (len(entries), state(system.client, id)) == (1, "processing")
+    assert system.client.zcard(keys.DEADLINES) == 0
+
+
+# What is past its time
+
+
+def test_idempotency_keys_are_purged_when_their_time_is_over(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+    now, day = now_us(redis_client), Queue().idempotency_ttl // timedelta(microseconds=1)
+    names = {age: keys.idempotency(ANYONE, f"{age}") for age in (day + 1_000_000, day - 60_000_000)}
+    for age, name in names.items():
+        redis_client.set(name, "id fingerprint")
+        redis_client.zadd(keys.IDEMPOTENCY_KEYS, {name: now - age})
+    assert upkeep.sweep()["idempotency_keys"] == 1
+    assert [redis_client.exists(name) for name in names.values()] == [0, 1]
+    assert redis_client.zrange(keys.IDEMPOTENCY_KEYS, 0, -1) == [names[day - 60_000_000].encode()]
+
+
+def test_files_are_purged_when_their_time_is_over(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+    id, now = files.new_file_id(created=now_us(redis_client)), now_us(redis_client)
+    redis_client.hset(keys.file(id), "content", "bytes")
+    redis_client.zadd(keys.files_of(ANYONE), {id: now})
+    redis_client.zadd(keys.FILES, {f"{id} {ANYONE}": now - 1})
+    assert upkeep.sweep()["files"] == 1
+    assert not redis_client.exists(keys.file(id), keys.files_of(ANYONE), keys.FILES)
+
+
+# Jobs that came back
+
+
+def came_back(system: System, images: list[bytes]) -> list[str]:
+    """Record jobs, then bring back what Redis held before they ended: it lost its last second in a crash."""
+    ids = [system.submit(image) for image in images]
+    kept = {key: system.client.dump(key) for key in system.client.keys("*")}
+    system.compute()
+    while system.recorder.run_once():
+        pass
+    system.client.flushall()
+    for key, value in kept.items():
+        system.client.restore(key, 0, value)
+    return ids
+
+
+def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
+    system: System, redis_client: redis.Redis, engine: Engine
+) -> None:
+    recorded = came_back(system, [b"one", b"two", b"two"])
+    unfinished = [system.submit(image) for image in (b"two", b"three")]
+    assert [state(redis_client, id) for id in recorded] == ["starting"] * 3
+    assert Upkeep(redis_client, engine, settings=Queue()).sweep()["forgotten"] == 3
+    assert [state(redis_client, id) for id in recorded] == [""] * 3
+    # Nobody waits for the first image any more; a new job waits for the second.
+    assert redis_client.xlen(LANE) == 2
+    assert redis_client.zrange(keys.inflight(ANYONE), 0, -1) == [id.encode() for id in unfinished]
+    assert system.compute() == 2
+    assert [state(redis_client, id) for id in unfinished] == ["succeeded"] * 2
+    while system.recorder.run_once():
+        pass
+    assert system.audit() == []
+
+
+def test_it_looks_for_them_once_a_start_of_redis_and_waits_for_postgres_with_that_alone(
+    system: System, redis_client: redis.Redis, engine: Engine
+) -> None:
+    nowhere = make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
+    ids = came_back(system, [b"one"])
+    late = system.submit(b"late", cancel_after=SOON)
+    time.sleep(0.03)
+    serve(redis_client)
+    upkeep = Upkeep(redis_client, nowhere, settings=Queue())
+    done = upkeep.sweep()
+    assert (done["canceled"], done["forgotten"]) == (1, 0)
+    assert done["bells"] == 2  # the model's and the recorder's
+    assert [state(redis_client, id) for id in (*ids, late)] == ["starting", "canceled"]
+    upkeep._engine = engine
+    assert upkeep.sweep()["forgotten"] == 1
+    again = came_back(system, [b"four"])
+    assert upkeep.sweep()["forgotten"] == 0  # the same start of Redis: it has no reason to look
+    assert state(redis_client, again[0]) == "starting"
+
+
+def test_a_job_that_ended_otherwise_before_it_was_forgotten_is_what_its_row_says(
+    system: System, redis_client: redis.Redis, engine: Engine
+) -> None:
+    id = system.submit(b"one")
+    kept = {key: redis_client.dump(key) for key in redis_client.keys("*")}
+    system.cancel(id)
+    assert system.recorder.run_once() == 1
+    redis_client.flushall()
+    for key, value in kept.items():
+        redis_client.restore(key, 0, value)
+    assert system.compute() == 1
+    assert state(redis_client, id) == "succeeded"
+    assert system.recorder.run_once() == 1
+    assert state(redis_client, id) == ""
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id::text, status FROM predictions")).all() == [(id, "canceled")]
+    assert system.audit() == []
+
+
+def test_a_killed_redis_that_kept_everything_gives_no_job_away(
+    start_redis: Callable[..., RedisServer], engine: Engine, database_url: str
+) -> None:
+    server = start_redis()
+    with server.client() as client:
+        system = System(client, engine, database_url, server.url)
+        upkeep = Upkeep(client, engine, settings=Queue())
+        ids = [system.submit(image) for image in (b"one", b"two", b"three")]
+        system.lanes.pull(1)
+        assert upkeep.sweep()["forgotten"] == 0
+        server.kill()
+        server.start()
+        assert upkeep.sweep()["forgotten"] == 0
+        assert [state(client, id) for id in ids] == ["starting"] * 3
+        assert system.audit() == []
+
+
+# Bells and those who are gone
+
+
+def test_a_bell_is_rung_for_what_waits_and_not_twice(system: System, redis_client: redis.Redis, upkeep: Upkeep) -> None:
+    assert upkeep.sweep()["bells"] == 0
+    serve(redis_client)
+    system.submit(b"one", lane=BULK)
+    redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))  # the message was lost, its time is over
+    assert upkeep.sweep()["bells"] == 1
+    assert upkeep.sweep()["bells"] == 1
+    assert redis_client.llen(keys.predict_queue(MODEL)) == 1
+    message = orjson.loads(redis_client.lindex(keys.predict_queue(MODEL), 0))
+    assert message["headers"]["id"] == redis_client.get(keys.bell(MODEL)).decode()
+    system.compute()
+    redis_client.delete(keys.RECORD_BELL, keys.RECORD_QUEUE)
+    assert upkeep.sweep()["bells"] == 1
+    assert redis_client.llen(keys.RECORD_QUEUE) == 1
+
+
+def test_consumers_that_are_gone_are_expelled_unless_something_is_pending_with_them(
+    system: System, redis_client: redis.Redis, engine: Engine
+) -> None:
+    serve(redis_client)
+    for lane in (keys.INTERACTIVE, BULK):
+        system.submit(b"one", lane=lane)
+        redis_client.xgroup_createconsumer(keys.lane(MODEL, lane), keys.WORKERS, "gone")
+    system.lanes.pull(8)
+    redis_client.xgroup_create(keys.FINISHED, keys.RECORDERS, id="0", mkstream=True)
+    redis_client.xgroup_createconsumer(keys.FINISHED, keys.RECORDERS, "gone")
+    time.sleep(0.02)
+    Upkeep(redis_client, engine, settings=Queue()).sweep()
+    assert len(redis_client.xinfo_consumers(LANE, keys.WORKERS)) == 2
+    Upkeep(redis_client, engine, settings=Queue(), consumer_idle=timedelta(milliseconds=10)).sweep()
+    for lane in (LANE, keys.lane(MODEL, BULK)):
+        assert [consumer["name"] for consumer in redis_client.xinfo_consumers(lane, keys.WORKERS)] == [b"w"]
+    assert redis_client.xinfo_consumers(keys.FINISHED, keys.RECORDERS) == []
+
+
+def test_workers_without_a_sign_of_life_are_no_longer_counted(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+    serve(redis_client)
+    now = now_us(redis_client)
+    redis_client.zadd(keys.workers(MODEL), {"gone": now - 61_000_000, "there": now - 30_000_000})
+    upkeep.sweep()
+    assert redis_client.zrange(keys.workers(MODEL), 0, -1) == [b"there"]
+
+
+def test_two_sweeps_at_once_do_each_thing_once(
+    system: System, redis_server: RedisServer, engine: Engine, upkeep: Upkeep
+) -> None:
+    ids = [system.submit(str(number).encode(), cancel_after=SOON) for number in range(100)]
+    time.sleep(0.03)
+    with redis_server.client() as client, ThreadPoolExecutor(2) as pool:
+        sweeps = pool.map(Upkeep.sweep, (upkeep, Upkeep(client, engine, settings=Queue())))
+    assert sum(sweep["canceled"] for sweep in sweeps) == len(ids)
+    assert system.client.xlen(keys.FINISHED) == len(ids)

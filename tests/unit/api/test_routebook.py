@@ -1,0 +1,69 @@
+"""Which model a request means, by what the workers published."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from api.routebook import RouteBook
+from shared.domain.errors import InvalidParameter, UnknownModel
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.route import Reference, Route
+from shared.queue.connection import connect_async
+from shared.queue.pipeline import Pipeline
+from shared.queue.routes import publish
+from shared.settings import Redis
+
+BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
+Find = Callable[[Reference], str]
+
+
+@pytest.fixture
+def find(redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Find]:
+    """Publish models, then find the one that a reference means."""
+
+    def serving(*models: str) -> Find:
+        for name in models:
+            publish(redis_client, Route(model=ModelName(name), description="", aliases={}, versions={}))
+
+        async def within(reference: Reference) -> str:
+            connection = connect_async(Redis(url=redis_server.url))
+            pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
+            book = RouteBook(pipeline)
+            try:
+                return (await book.for_reference(reference)).model
+            finally:
+                await book.close()
+                await pipeline.close()
+                await connection.aclose()
+
+        return lambda reference: asyncio.run(within(reference))
+
+    return serving
+
+
+def test_where_one_model_serves_its_name_may_be_left_out(find: Callable[..., Find]) -> None:
+    digits = find("digits")
+    assert digits(Reference(name=None)) == digits(BARE_VERSION) == "digits"
+
+
+def test_a_bare_version_of_one_of_several_models_is_told_the_right_form(find: Callable[..., Find]) -> None:
+    with pytest.raises(InvalidParameter, match=r"owner/name:name:3") as error:
+        find("digits", "letters")(BARE_VERSION)
+    assert error.value.pointer == "/version"
+    assert "digits, letters" in error.value.detail
+
+
+def test_no_name_among_several_models_is_told_their_names(find: Callable[..., Find]) -> None:
+    with pytest.raises(UnknownModel) as error:
+        find("digits", "letters")(Reference(name=None))
+    assert error.value.served == ("digits", "letters")
+
+
+def test_where_nothing_serves_every_model_is_unknown(find: Callable[..., Find]) -> None:
+    for reference in (BARE_VERSION, Reference(name=None), Reference(name=ModelName("digits"))):
+        with pytest.raises(UnknownModel):
+            find()(reference)

@@ -1,0 +1,123 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli import addresses, devices, startup
+from cli.local import Options, plan
+from cli.postgres_server import _remove_stale_lock
+from cli.programs import Program
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("DARKROOM_", "CUDA_VISIBLE"))]:
+        monkeypatch.delenv(name)
+
+
+def planned(home: Path, **options: object) -> dict[str, Program]:
+    wanted = {"home": home, "port": 8123, "models": ("digits",)} | options
+    found = plan(Options(**wanted), sockets=Path("/s"), appendfsync="always")  # type: ignore[arg-type]
+    return {program.name: program for program in found.programs}
+
+
+def test_stores_stand_on_sockets_and_loopback_only(tmp_path: Path) -> None:
+    programs = planned(tmp_path)
+    assert programs["redis"].url == "unix:///s/redis.sock"
+    assert programs["redis"].command[1:3] == ("--port", "0")
+    assert "listen_addresses=" in programs["postgres"].command
+    assert "127.0.0.1" in programs["mlflow"].command
+
+
+def test_redis_evicts_nothing_that_is_not_recorded_and_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    command = " ".join(planned(tmp_path)["redis"].command)
+    for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy volatile-lru"):
+        assert setting in command
+
+
+def test_a_store_whose_address_is_set_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_REDIS_URL", "redis://theirs")
+    programs = planned(tmp_path)
+    assert programs["redis"].command == ()
+    assert programs["redis"].url == "redis://theirs"
+    assert programs["postgres"].command
+
+
+def test_the_demo_model_is_trained_only_where_it_is_served(tmp_path: Path) -> None:
+    assert "model" in planned(tmp_path)
+    assert "model" not in planned(tmp_path, models=("other",))
+    assert planned(tmp_path, models=("other",))["predict1"].after == ("redis",)
+
+
+def test_on_a_cpu_there_is_a_predict_process_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_PREDICT_DEVICE", "cpu")
+    workers = [program for program in planned(tmp_path).values() if program.role == "predict"]
+    assert len(workers) == len(os.sched_getaffinity(0))
+    assert all("solo" in worker.command for worker in workers)
+
+
+def test_on_gpus_there_is_a_process_each_with_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3,GPU-a")
+    workers = [program for program in planned(tmp_path).values() if program.role == "predict"]
+    assert [worker.environment["CUDA_VISIBLE_DEVICES"] for worker in workers] == ["0", "3", "GPU-a"]
+    assert all("threads" in worker.command for worker in workers)
+
+
+def test_gpus_are_counted_without_their_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: A (UUID: a)'\necho '  MIG 1g.10gb Device 0: (UUID: m)'\necho 'GPU 1: B'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert devices.gpus() == ["0", "1"]
+    program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert devices.gpus() == []
+
+
+def test_every_program_waits_for_programs_that_are_there(tmp_path: Path) -> None:
+    programs = planned(tmp_path)
+    assert all(name in programs for program in programs.values() for name in program.after)
+
+
+def test_workers_stop_before_the_api_and_stores_last(tmp_path: Path) -> None:
+    rank = {name: program.stop_rank for name, program in planned(tmp_path).items()}
+    assert rank["predict1"] < rank["api"] == rank["record"] < rank["postgres"] < rank["redis"]
+
+
+def test_a_home_keeps_its_mlflow_port_until_somebody_else_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow-port"
+    port = addresses.remembered_port(file)
+    assert addresses.remembered_port(file) == port
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", port))
+        somebody.listen()
+        other = addresses.remembered_port(file)
+        assert other != port
+    assert addresses.remembered_port(file) == other
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        port = somebody.getsockname()[1]
+        with pytest.raises(startup.Refused, match=f"Port {port} is in use") as refused:
+            startup.start(Options(home=tmp_path / "home", port=port, models=()), attached=False)
+    assert "--port" in str(refused.value)
+    assert not (tmp_path / "home").exists()
+
+
+def test_options_survive_the_way_to_the_supervisor(tmp_path: Path) -> None:
+    options = Options(home=tmp_path, port=1, models=("a", "b"))
+    assert Options.from_json(options.to_json()) == options
+
+
+def test_a_lock_of_a_postgres_that_is_gone_is_removed(tmp_path: Path) -> None:
+    lock = tmp_path / "postmaster.pid"
+    # Our own pid stands for that of a program which is no Postgres.
+    for content in (f"{os.getpid()}\n/data\n", "4194304\n", "", "no number"):
+        lock.write_text(content)
+        _remove_stale_lock(tmp_path)
+        assert not lock.exists()

@@ -74,10 +74,10 @@ class Waiting:
                 event.set()
 
 
-async def within(event: asyncio.Event, timeout: timedelta) -> None:
-    """Wait for the event, no longer than `timeout`; clears it."""
+async def within(event: asyncio.Event, longest: timedelta) -> None:
+    """Wait for the event, no longer than that; clears it."""
     try:
-        async with asyncio.timeout(timeout.total_seconds()):
+        async with asyncio.timeout(longest.total_seconds()):
             await event.wait()
     except TimeoutError:
         pass

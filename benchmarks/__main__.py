@@ -20,7 +20,6 @@ import redis
 from rich.console import Console
 
 from benchmarks import figures, machine, preparation, report
-from benchmarks.bare import BATCH
 from benchmarks.cases import CASES, Found
 from benchmarks.children import ChildFailed
 from benchmarks.servers import NotReady
@@ -60,7 +59,7 @@ def main() -> int:
     parts = figures.sections(found)
     for part in parts:
         report.show(console, part)
-    settings = {"quick": options.quick, "torch_threads": 1, "batch": BATCH, **asdict(bench.amounts)}
+    settings = {"quick": options.quick, "torch_threads": 1, **asdict(bench.amounts)}
     name = f"{datetime.now(UTC).astimezone():%Y-%m-%dT%H-%M-%S}.json"
     path = options.json or _RESULTS / name
     report.save(path, report.as_json(machine=description, settings=settings, sections=parts))

@@ -34,7 +34,7 @@ def _compared(found: Found, subject: str) -> list[Figure]:
                     name=f"bare loop, processes: {processes}",
                     value=loop.images_per_second,
                     unit="images/s",
-                    beside=f"{written(loop.milliseconds)} ms CPU an image",
+                    beside=f"{written(loop.milliseconds)} ms CPU an image, in batches of {loop.batch}",
                     detail={"cores_busy": loop.images_per_second * loop.milliseconds / 1000},
                 )
             )

@@ -22,10 +22,10 @@ from worker.decode import Undecodable, decode
 from worker.leases import InHand, Turns
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     from numpy.typing import NDArray
 
-    Pixels = NDArray[numpy.uint8]
+    Pixels = NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 

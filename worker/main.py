@@ -1,4 +1,7 @@
-"""The Celery app: wiring. `celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`."""
+"""The Celery app: wiring.
+
+`celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`.
+"""
 
 import logging
 from typing import Any

@@ -58,6 +58,7 @@ class Follower:
         self._published: Route | None = None
         self._trouble = ""
         self._stopping = threading.Event()
+        self._followed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{model}", daemon=True)
 
     def start(self) -> None:
@@ -67,6 +68,13 @@ class Follower:
         """
         self._try_refresh()
         self._thread.start()
+
+    def wait_until_followed(self) -> None:
+        """Return when the registry has been seen and what it names is loaded.
+
+        A worker that took work before would fail it for a registry that is merely late.
+        """
+        self._followed.wait()
 
     def stop(self) -> None:
         """End the thread and drop the loaded versions; the route stays, for the other workers."""
@@ -95,6 +103,7 @@ class Follower:
         self._shelf.keep(serving.values())
         self._learn(registered)
         self._publish(self._route(registered, failed))
+        self._followed.set()
 
     def _remembered(self) -> dict[str, VersionKey]:
         """Return what the route in Redis says serves, and keep what it knows of the versions.

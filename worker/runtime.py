@@ -109,6 +109,7 @@ def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[Model
             max_batch_size=batching.max_batch_size,
         )
         follower.start()
+        follower.wait_until_followed()
         lanes = Lanes(client, model=model, consumer=name, settings=queue)
         all_lanes.append(lanes)
         runtime.closers += [follower.stop, lanes.leave]
@@ -161,7 +162,11 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
         )
 
     runtime.make_recorder = make_recorder
-    looking = Ticker(lambda: runtime.recorder.run_once(), pause=timedelta(seconds=2), name="record")
+
+    def look() -> None:
+        runtime.recorder.run_once()
+
+    looking = Ticker(look, pause=timedelta(seconds=2), name="record")
     looking.start()
     runtime.closers += [engine.dispose, looking.stop]
 

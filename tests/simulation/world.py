@@ -49,16 +49,30 @@ LAPSED_MS = 10_000_000
 MOST_ROUNDS = 400
 
 
+LIFE: dict[str | None, float] = {"submit": 16, "cancel": 4, "poll": 4, "renew": 2, None: 74}
+"""What people and workers begin, in hundredths of the steps."""
+ACCIDENTS: dict[str | None, float] = {
+    "_sweep_now": 2,
+    "_tick_now": 1,
+    "_flip_route": 1,
+    "_lose_message": 1,
+    "_flip_postgres": 1,
+    "_expel_now": 1,
+    None: 93,
+}
+"""What happens beside it, likewise."""
+
+
 class Violation(AssertionError):
     """Something the protocol promises did not hold."""
 
 
 @dataclass(frozen=True)
 class Weather:
-    """What goes wrong. `kills` and `evictions` are chances a step, `deadlines` a submission's to have one; a batch
-    takes up to `slowness` times as long as a command.
+    """What goes wrong.
 
-    Without `leases_hold` any pull may claim anything.
+    `kills` and `evictions` are chances a step, `deadlines` a submission's to have one; a batch takes up to `slowness`
+    times as long as a command. Without `leases_hold` any pull may claim anything.
     """
 
     kills: float = 0.02
@@ -160,8 +174,8 @@ class World:
         """Play one history that chance seldom finds: a job ends, is recorded and evicted while others wait on."""
         waiting = self._submission(5)
         late = replace(waiting, id=PredictionId(new_uuid7()), cancel_after=timedelta(microseconds=1))
-        for one in (replace(waiting, cancel_after=None), late):
-            one = replace(one, idempotency_key="", lane=keys.INTERACTIVE, batch="")
+        alike = {"idempotency_key": "", "lane": keys.INTERACTIVE, "batch": ""}
+        for one in (replace(waiting, cancel_after=None, **alike), replace(late, **alike)):
             self.plain.execute_command(
                 *submit_command(one, orjson.dumps(one.request()), settings=self.queue, memory_is_high=False)
             )
@@ -309,32 +323,31 @@ class World:
 
     def _happen(self) -> None:
         """Something begins, or goes wrong."""
-        chance = self.random.random()
-        schedule, accidents = self.schedule, self.weather.accidents
-        if chance < 0.16:
-            schedule.spawn("submit", self.submit)
-        elif chance < 0.20:
-            schedule.spawn("cancel", self.cancel)
-        elif chance < 0.24:
-            schedule.spawn("poll", self.poll)
-        elif chance < 0.26 and self.in_hand:
-            schedule.spawn("renew", self.renew)
-        elif not accidents:
+        began = self.random.choices(list(LIFE), weights=list(LIFE.values()))[0]
+        if began is not None:
+            self.schedule.spawn(began, getattr(self, began))
+        if not self.weather.accidents:
             return
-        elif chance < 0.28:
-            schedule.spawn("sweep", self.sweep)
-        elif chance < 0.29:
-            schedule.spawn("tick", lambda: self.predict(""))
-        elif chance < 0.30:
-            self.version = self.random.choice(self.versions)
-        elif chance < 0.31:
-            self._lose_message()
-        elif chance < 0.32:
-            self.postgres_up = not self.postgres_up
-        elif chance < 0.33:
-            schedule.spawn("expel", self.expel)
+        went_wrong = self.random.choices(list(ACCIDENTS), weights=list(ACCIDENTS.values()))[0]
+        if went_wrong is not None:
+            getattr(self, went_wrong)()
         if self.random.random() < self.weather.evictions:
             self._evict()
+
+    def _flip_route(self) -> None:
+        self.version = self.random.choice(self.versions)
+
+    def _flip_postgres(self) -> None:
+        self.postgres_up = not self.postgres_up
+
+    def _sweep_now(self) -> None:
+        self.schedule.spawn("sweep", self.sweep)
+
+    def _tick_now(self) -> None:
+        self.schedule.spawn("tick", lambda: self.predict(""))
+
+    def _expel_now(self) -> None:
+        self.schedule.spawn("expel", self.expel)
 
     def _evict(self) -> None:
         """Memory is short, or time is over: things that have a TTL go, bells included."""

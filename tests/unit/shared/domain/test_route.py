@@ -8,10 +8,9 @@ from shared.domain.route import Reference, Route, Version
 
 
 def route(**changes: object) -> Route:
-    versions = {
-        VersionNumber(n): Version(number=VersionNumber(n), key=VersionKey(f"{n}-abc"), created_at="2026-01-01T00:00:00Z")
-        for n in "123"
-    }
+    at = "2026-01-01T00:00:00Z"
+    numbers = [VersionNumber(n) for n in "123"]
+    versions = {n: Version(number=n, key=VersionKey(f"{n}-abc"), created_at=at) for n in numbers}
     fields: dict[str, object] = {
         "model": ModelName("digits"),
         "description": "",

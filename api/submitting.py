@@ -96,7 +96,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
         metadata=fields.metadata,
         base_url=base_url(request),
         lane=keys.INTERACTIVE if fields.priority == "interactive" else keys.bulk_lane(owner),
-        cancel_after=_cancel_after(cancel_after) if cancel_after else None,
+        cancel_after=None if cancel_after is None else _cancel_after(cancel_after),
     )
     key = headers.get("idempotency-key")
     if key is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -53,8 +54,7 @@ def main() -> int:
             cores=description["cores"],
             say=_teller(console),
         )
-        if description["busy_before_percent"] > 10:
-            bench.say(f"{description['busy_before_percent']:.0f}% of the cores are busy with other work: expect less")
+        _warn(console, description)
         found, problem = _measure(bench, options.only or _default(quick=options.quick))
     parts = figures.sections(found)
     for part in parts:
@@ -64,6 +64,7 @@ def main() -> int:
     path = options.json or _RESULTS / name
     report.save(path, report.as_json(machine=description, settings=settings, sections=parts))
     console.print(f"{description['processor']}, {description['cores']} cores, Python {description['python']}")
+    _warn(console, description)
     console.print(f"written to {path}")
     if problem:
         console.print(f"[bold red]stopped:[/] {problem}")
@@ -83,6 +84,15 @@ def _measure(bench: Workbench, names: list[str]) -> tuple[Found, str]:
     except _PROBLEMS as error:
         return found, f"{type(error).__name__}: {error}"
     return found, ""
+
+
+def _warn(console: Console, description: dict[str, Any]) -> None:
+    """Say so where other work was running when the run began."""
+    busy = description["busy_before_percent"]
+    if busy > 10:
+        console.print(
+            f"[yellow]{busy:.0f}% of the cores were busy with other work: no figure is what it would be alone[/]"
+        )
 
 
 def _default(*, quick: bool) -> list[str]:

@@ -123,8 +123,6 @@ def _environment(stores: dict[str, str], home: Path) -> dict[str, str]:
             # Nothing here asks a proxy for this machine.
             "NO_PROXY": direct,
             "no_proxy": direct,
-            # MLflow's own client resolves `models:/` addresses there, whatever else it is told.
-            "MLFLOW_TRACKING_URI": stores[_REGISTRY],
             "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
             "PYTHONUNBUFFERED": "1",
             # A killed worker leaves its copy of the model there; the next start clears it away.

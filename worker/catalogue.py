@@ -80,7 +80,7 @@ class Catalogue:
         try:
             if candidate.logged_model:
                 found = self._ask("get_logged_model", candidate.logged_model)
-                return dict(found.params), {metric.key: metric.value for metric in found.metrics}
+                return dict(found.params or {}), {metric.key: metric.value for metric in found.metrics or ()}
             if candidate.run:
                 found = self._ask("get_run", candidate.run)
                 return dict(found.data.params), dict(found.data.metrics)

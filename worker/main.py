@@ -60,6 +60,7 @@ def _log_our_way(**_: Any) -> None:
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start(sender: Any, **_: Any) -> None:
     """Load what the worker's queues need before it takes its first task."""
+    _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
     runtime.start(
         queues=list(sender.app.amqp.queues.consume_from),
         pool=sender.pool_cls.__module__.rpartition(".")[2],

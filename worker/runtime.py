@@ -141,6 +141,7 @@ def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[Model
     # A fifth of the lease: four renewals may fail before anybody takes an entry over.
     renewing = Ticker(renew, pause=min(queue.lease / 5, timedelta(seconds=2)), name="renew")
     looking = Ticker(look, pause=predict.tick, name="look")
+    renew()  # says that it is there, which people who start a stack wait for
     renewing.start()
     looking.start()
     runtime.closers += [renewing.stop, looking.stop]

@@ -21,6 +21,7 @@ from shared.domain.errors import InvalidParameter, Unauthorized, UnknownPredicti
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Status
+from shared.domain.route import Reference
 from shared.queue import bells
 from shared.queue.lua import Script
 
@@ -112,7 +113,7 @@ async def index(
         raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
     wanted = Filter(
         before=PredictionId(cursor) if cursor else None,
-        model=model,
+        model=Reference.parse_model(model).name if model else None,
         status=status,
         batch_id=batch_id,
     )

@@ -145,7 +145,8 @@ def fingerprint(submission: Submission, reference: Reference) -> str:
     Of the model that is what was asked for: which version that means may change between two tries.
     """
     model = [submission.choice.model, reference.alias, reference.version]
+    cancel_after = submission.cancel_after.total_seconds() if submission.cancel_after else None
     return orjson.dumps(
-        [submission.facts.sha256, model, submission.metadata, submission.lane],
+        [submission.facts.sha256, model, submission.metadata, submission.lane, cancel_after],
         option=orjson.OPT_SORT_KEYS,
     ).decode()

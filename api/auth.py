@@ -1,10 +1,9 @@
 """Who calls: until API keys are in use everybody is one owner. Stream URLs carry a short-lived token of their own."""
 
-import base64
-import hashlib
-import hmac
 import time
 from datetime import timedelta
+from hashlib import blake2b
+from hmac import compare_digest
 
 from fastapi import Request
 
@@ -19,7 +18,7 @@ def caller(request: Request) -> Owner:  # noqa: ARG001  the key it carries will 
 
 
 class StreamTokens:
-    """Tokens for `urls.stream`: `<expiry>.<HMAC-SHA256 of id and expiry>`, since clients send no key there."""
+    """Tokens for `urls.stream`: `<expiry>.<MAC of id and expiry>`, since clients send no key there."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -35,8 +34,8 @@ class StreamTokens:
         expiry, _, digest = token.partition(".")
         if not (expiry.isascii() and expiry.isdigit()) or int(expiry) < time.time():
             return False
-        return hmac.compare_digest(digest.encode(), self._digest(id, int(expiry)).encode())
+        return compare_digest(digest.encode(), self._digest(id, int(expiry)).encode())
 
     def _digest(self, id: PredictionId, expiry: int) -> str:
-        digest = hmac.digest(self._secret, f"{id}.{expiry}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest[:18]).decode()
+        # BLAKE2's keyed mode is a MAC of its own (RFC 7693, section 2.9), at a third of HMAC's cost for so short a text.
+        return blake2b(f"{id}.{expiry}".encode(), key=self._secret, digest_size=18).hexdigest()

@@ -22,6 +22,7 @@ from tests.servers import PostgresServer, RedisServer
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--simulation-seconds", type=float, default=60, help="how long the protocol simulation plays")
+    parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
 @pytest.fixture(scope="session")

@@ -108,13 +108,15 @@ class Predictor:
         call = self._lanes.answer(token)
         if call is None:
             return self._report(0, 0.0)
-        suspect = self._suspect()
-        if suspect is not None:
-            with self._in_hand.hold([suspect]):
-                # More may be waiting, and this one may end the process: call another worker first.
-                self._lanes.ring()
-                with self._turns.alone():
-                    return self._predict([suspect])
+        if self._sees_suspects():
+            # More may be waiting, and a suspect may end the process: call another worker first.
+            self._lanes.ring()
+            # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
+            with self._turns.alone():
+                suspect = self._lanes.reclaim()
+                if suspect is not None:
+                    with self._in_hand.hold([suspect]):
+                        return self._predict([suspect])
         with self._turns.shared():
             pull = self._lanes.pull(self._batch_limit, bulk=call.bulk)
             entries = pull.entries
@@ -125,15 +127,15 @@ class Predictor:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
                 return self._predict(entries)
 
-    def _suspect(self) -> Entry | None:
+    def _sees_suspects(self) -> bool:
         """Look for work of a worker that is gone, now and then; where there was one there may be more."""
         now = self._monotonic()
         if now < self._next_look:
-            return None
-        suspect = self._lanes.reclaim()
-        if suspect is None:
+            return False
+        found = self._lanes.has_suspects()
+        if not found:
             self._next_look = now + RECLAIM_PAUSE.total_seconds()
-        return suspect
+        return found
 
     def _wait_for_more(self, *, room: int) -> list[Entry]:
         time.sleep(self._limits.batching.max_wait.total_seconds())

@@ -119,6 +119,12 @@ class Lanes:
         ended = self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments)
         return int(ended)
 
+    def has_suspects(self) -> bool:
+        """Tell whether an entry's worker seems to be gone; changes nothing."""
+        lease = self._settings.lease // timedelta(milliseconds=1)
+        lanes = streams(self._client, self._model)
+        return bool(self._scripts.run(Script.SUSPECTS, tuple(lanes), lease))
+
     def reclaim(self) -> Entry | None:
         """Take over one entry whose worker is gone: a suspect, to be run alone."""
         lease = self._settings.lease // timedelta(milliseconds=1)

@@ -33,6 +33,7 @@ class Script(StrEnum):
     BEGIN = "begin"
     FINISH = "finish"
     CANCEL = "cancel"
+    SUSPECTS = "suspects"
     RECLAIM = "reclaim"
     RENEW = "renew"
     ANSWER = "answer"

@@ -13,8 +13,11 @@ import pytest
 
 from cli.addresses import free_port
 from cli.local import held_out_folder
+from tests.acceptance import faulty_model
 from tests.acceptance.door import Door
+from tests.acceptance.faults import LEASE_SECONDS, Breakable
 from tests.acceptance.pictures import renewed
+from tests.servers import PostgresServer, RedisServer
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
@@ -122,3 +125,30 @@ def nothing_kept(door: Door) -> Iterator[None]:
     before = door.kept()
     yield
     assert door.kept() == before
+
+
+@pytest.fixture(scope="session")
+def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callable[[], Path]) -> Iterator[Breakable]:
+    """A running stack that serves `pixels`, on servers of its own to break; its registry is a file."""
+    home, directory = tmp_path_factory.mktemp("breakable"), short_directory()
+    registry = f"sqlite:///{home}/registry.db"
+    subprocess.run([sys.executable, "-W", "ignore", faulty_model.__file__, registry], check=True)
+    redis_server, postgres = RedisServer(directory, appendfsync="always"), PostgresServer(directory)
+    environment = {
+        "DARKROOM_REDIS_URL": redis_server.url,
+        "DARKROOM_DATABASE_URL": postgres.url,
+        "DARKROOM_REGISTRY_URL": registry,
+        # Quick to give up the dead; everything else as it ships.
+        "DARKROOM_QUEUE_LEASE": str(LEASE_SECONDS),
+        "DARKROOM_RECORDING_LEASE": str(LEASE_SECONDS),
+    }
+    stack = Stack(home / "stack", port=free_port(), environment=environment)
+    try:
+        stack.up("--model", faulty_model.NAME)
+        system = Breakable(stack, redis_server, postgres, directory)
+        yield system
+        system.close()
+    finally:
+        stack.down()
+        redis_server.kill()
+        postgres.stop()

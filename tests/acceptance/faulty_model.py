@@ -25,9 +25,9 @@ METADATA = {
 
 def main(registry: str) -> None:
     """Log the model and make it champion; artifacts lie beside the registry's file."""
-    import mlflow.pyfunc
-    import numpy as np
-    from mlflow.tracking import MlflowClient
+    import mlflow.pyfunc  # noqa: PLC0415  who imports the colours needs none of these
+    import numpy as np  # noqa: PLC0415
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
     class Pixels(mlflow.pyfunc.PythonModel):
         """Pictures (n, 3, 1, 1) in 0..1 to scores (n, CLASSES): 1 for the class that is the number's remainder."""

@@ -179,7 +179,9 @@ def test_ringing_twice_sends_one_message(system: System, redis_client: redis.Red
 def test_nothing_is_reclaimed_within_its_lease(system: System) -> None:
     submit(system, 3)
     system.lanes.pull(8)
-    assert Lanes(system.client, model=MODEL, consumer="other", settings=Queue()).reclaim() is None
+    patient = Lanes(system.client, model=MODEL, consumer="other", settings=Queue())
+    assert not patient.has_suspects()
+    assert patient.reclaim() is None
 
 
 def test_the_dead_workers_entries_are_reclaimed_one_at_a_time(
@@ -191,6 +193,7 @@ def test_the_dead_workers_entries_are_reclaimed_one_at_a_time(
     time.sleep(0.06)
     found = []
     for taken in range(1, 4):
+        assert other.has_suspects()
         suspect = other.reclaim()
         assert suspect is not None
         found.append(suspect)
@@ -202,6 +205,7 @@ def test_the_dead_workers_entries_are_reclaimed_one_at_a_time(
         assert sorted(one["times_delivered"] for one in pending) == [1] * (3 - taken) + [2] * taken
     assert images(found) == ["interactive 0", "interactive 1", f"{BULK[0]} 0"]
     assert [entry.attempts for entry in found] == [2, 2, 2]
+    assert not other.has_suspects()
     assert other.reclaim() is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from shared.queue import lua
-from shared.queue.lanes import Entry, Lanes
+from shared.queue.lanes import Lanes
 from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Violation, Weather, World
 
 HOLES: dict[str, tuple[str, str, Weather]] = {
@@ -92,19 +92,19 @@ def test_ringing_only_after_full_batches_is_found(
     simulate: Callable[..., tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A suspect runs alone, so its batch is never full: the line stops behind it."""
-    reclaim, ring, suspects = Lanes.reclaim, Lanes.ring, set()
+    look, ring, suspects = Lanes.has_suspects, Lanes.ring, set()
 
-    def remember(lanes: Lanes) -> Entry | None:
-        suspect = reclaim(lanes)
-        if suspect is not None:
+    def remember(lanes: Lanes) -> bool:
+        found = look(lanes)
+        if found:
             suspects.add(id(lanes))
-        return suspect
+        return found
 
     def ring_if_full(lanes: Lanes) -> None:
         if id(lanes) not in suspects:
             ring(lanes)
 
-    monkeypatch.setattr(Lanes, "reclaim", remember)
+    monkeypatch.setattr(Lanes, "has_suspects", remember)
     monkeypatch.setattr(Lanes, "ring", ring_if_full)
     with pytest.raises(Violation, match="nobody was called"):
         simulate(weather=CALM, seconds=60, steps=60)  # it shows when work runs out, so let it often

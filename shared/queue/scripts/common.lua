@@ -51,10 +51,13 @@ local function drop(lane, entry)
   redis.call('XDEL', lane, entry)
 end
 
--- The wait list of an entry: under its own name, or renamed because it was full; nil once the computation ended.
+-- The wait list of an entry and what is on it, the jobs from the second place on: under its own name, or renamed
+-- because it was full; nil once the computation ended.
 local function wait_list(waiting, entry)
-  if redis.call('LINDEX', waiting, 0) == entry then return waiting end
+  local list = redis.call('LRANGE', waiting, 0, -1)
+  if list[1] == entry then return waiting, list end
   local renamed = waiting .. ':' .. entry
-  if redis.call('LINDEX', renamed, 0) == entry then return renamed end
-  return nil
+  list = redis.call('LRANGE', renamed, 0, -1)
+  if list[1] == entry then return renamed, list end
+  return nil, {}
 end

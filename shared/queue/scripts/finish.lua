@@ -4,15 +4,13 @@
 -- Safe twice: the second time the list is gone, which leaves the cache and the acknowledgement.
 allow_writes()
 for i = 4, #ARGV, 9 do
-  local lane, entry, list = ARGV[i], ARGV[i + 1], wait_list(ARGV[i + 2], ARGV[i + 1])
-  local state = ARGV[i + 4]
+  local lane, entry, state = ARGV[i], ARGV[i + 1], ARGV[i + 4]
+  local key, list = wait_list(ARGV[i + 2], entry)
   local result = {output = ARGV[i + 5], error = ARGV[i + 6], code = ARGV[i + 7], attempts = ARGV[i + 8], run = ARGV[3]}
-  if list then
-    for _, id in ipairs(redis.call('LRANGE', list, 1, -1)) do
-      if put(id, state, result) then result.source = 'coalesced' end
-    end
-    redis.call('DEL', list)
+  for place = 2, #list do
+    if put(list[place], state, result) then result.source = 'coalesced' end
   end
+  if key then redis.call('DEL', key) end
   if state == 'succeeded' then redis.call('SET', ARGV[i + 3], ARGV[i + 5], 'PX', ARGV[2]) end
   drop(lane, entry)
 end

@@ -13,11 +13,11 @@ for _, pending in ipairs(redis.call('XPENDING', KEYS[1], WORKERS, 'IDLE', ARGV[3
   elseif attempts >= tonumber(ARGV[4]) then
     local fields = {}
     for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
-    local list = wait_list(fields.waiting, entry)
-    if list then
+    local key, list = wait_list(fields.waiting, entry)
+    if key then
       local result = {error = 'the worker ended while computing this image, ' .. attempts .. ' times', code = 'worker_lost', attempts = attempts}
-      for _, id in ipairs(redis.call('LRANGE', list, 1, -1)) do put(id, 'failed', result) end
-      redis.call('DEL', list)
+      for place = 2, #list do put(list[place], 'failed', result) end
+      redis.call('DEL', key)
     end
     drop(KEYS[1], entry)
   else

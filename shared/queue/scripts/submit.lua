@@ -50,9 +50,10 @@ if entry and redis.call('LLEN', KEYS[4]) <= tonumber(ARGV[10]) then
   return {'follow', id, now}
 end
 
-if ARGV[11] == '1' or redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[9]) then return {'full', id} end
+local depth = redis.call('XLEN', KEYS[5])
+if ARGV[11] == '1' or depth >= tonumber(ARGV[9]) then return {'full', id} end
 
-if redis.call('EXISTS', KEYS[5]) == 0 then
+if depth == 0 and redis.call('EXISTS', KEYS[5]) == 0 then
   redis.call('XGROUP', 'CREATE', KEYS[5], WORKERS, '0', 'MKSTREAM')
   if KEYS[8] ~= '' then redis.call('RPUSH', KEYS[8], KEYS[5]) end
 end

@@ -97,13 +97,14 @@ def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
         *models: Pictures,
         worker: str = "w",
         in_hand: InHand | None = None,
+        turns: Turns | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models), limits=Limits(Batching(**batching), 100),
-            turns=Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
+            turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
         )  # fmt: skip
 
     return make
@@ -345,3 +346,21 @@ def test_it_looks_for_suspects_now_and_then(submit: Submit, predictor: Make, red
     assert one.run_one("")["batch_size"] == 0
     now[0] += RECLAIM_PAUSE.total_seconds()
     assert one.run_one("")["batch_size"] == 1
+
+
+def test_a_suspect_is_claimed_only_when_nothing_else_runs_in_the_process(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    id, turns = submit(10), Turns(2)
+    Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
+    time.sleep(LEASE.total_seconds() * 1.2)
+    redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
+    one = threading.Thread(target=predictor(Watched(), turns=turns).run_one, args=("",))
+    with turns.shared():
+        one.start()
+        time.sleep(0.05)
+        (pending,) = redis_client.xpending_range(LANE, keys.WORKERS, "-", "+", 9)
+        assert (pending["consumer"], pending["times_delivered"]) == (b"dead", 1)
+        assert redis_client.llen(keys.predict_queue(MODEL)) == 1  # another may take it meanwhile
+    one.join()
+    assert job(redis_client, id) == said(10)

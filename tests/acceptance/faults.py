@@ -1,0 +1,321 @@
+"""What the fault tests share: a stack on servers that can be broken, clients it breaks under, and the reckoning."""
+
+import itertools
+import os
+import random
+import signal
+import struct
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import psycopg2
+
+from cli import state
+from cli.state import Phase
+from shared.queue import keys
+from tests.acceptance.faulty_model import CLASSES
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Stack
+    from tests.servers import PostgresServer, RedisServer
+
+LEASE_SECONDS = 3
+ENDED = ("succeeded", "failed", "canceled")
+Json = dict[str, Any]
+
+
+def picture(number: int) -> bytes:
+    """Return the picture of a number below 65,536, as the model `pixels` reads it."""
+    return colour(0, number >> 8, number & 255)
+
+
+def colour(*rgb: int) -> bytes:
+    """Return a 1×1 PNG."""
+    return _png(zlib.compress(bytes((0, *rgb))))
+
+
+def undecodable() -> bytes:
+    """Return a PNG that is whole, checksums and all, but whose data inflates to nothing."""
+    return _png(b"\x78\x9cno pixels" + os.urandom(8))
+
+
+def _png(data: bytes) -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def until(true: Callable[[], object], *, seconds: float, what: str) -> None:
+    """Return when it is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What Postgres has of a prediction."""
+
+    status: str
+    output: Any
+    code: str | None
+    attempts: int
+    batch_size: int | None
+    created_at: float
+    completed_at: float
+
+
+class Breakable:
+    """A stack that serves `pixels` on a Redis and a Postgres of its own."""
+
+    def __init__(
+        self, stack: "Stack", redis_server: "RedisServer", postgres: "PostgresServer", directory: Path
+    ) -> None:
+        self.stack = stack
+        self.redis_server = redis_server
+        self.postgres = postgres
+        self.append_only_file = directory / "appendonly.aof"
+        self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
+        self.redis = redis_server.client()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+        self.redis.close()
+
+    def pids(self, role: str) -> list[int]:
+        """Return the pids of a role's processes that run now."""
+        found = state.running(self.stack.home)
+        assert found is not None
+        return [program.process.pid for program in found.of_role(role) if program.process is not None]
+
+    def kill(self, *pids: int) -> None:
+        """End processes as a power cut would."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def stopped(self, role: str) -> Iterator[None]:
+        """Hold a role's processes still."""
+        pids = self.pids(role)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def wait_until_mended(self) -> None:
+        """Return when every program is ready and nothing is left to do."""
+
+        def mended() -> bool:
+            found = state.running(self.stack.home)
+            return found is not None and all(p.phase is Phase.READY for p in found.programs)
+
+        until(mended, seconds=60, what="every program is ready")
+        until(lambda: not self.redis.xlen(keys.FINISHED), seconds=30, what="everything is recorded")
+
+    def submit(self, image: bytes, **headers: str) -> str:
+        """Submit an image and return its id."""
+        answer = self.http.post("/v1/predictions", content=image, headers={"Content-Type": "image/png"} | headers)
+        assert answer.status_code in (200, 202), answer.text
+        return str(answer.json()["id"])
+
+    def prediction(self, id: str) -> Json:
+        """Return a prediction as it is now."""
+        answer = self.http.get(f"/v1/predictions/{id}")
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        return found
+
+    def ended(self, id: str, *, seconds: float = 60) -> Json:
+        """Return a prediction once it has ended."""
+        until(lambda: self.prediction(id)["status"] in ENDED, seconds=seconds, what=f"{id} has ended")
+        return self.prediction(id)
+
+    def rows(self, ids: Collection[str]) -> dict[str, Row]:
+        """Return the rows there are for these ids."""
+        query = (
+            "SELECT id::text, status, output, error_code, attempts, batch_size, extract(epoch FROM created_at)::float8,"
+            " extract(epoch FROM completed_at)::float8 FROM predictions WHERE id = ANY(%s::uuid[])"
+        )
+        with psycopg2.connect(self.postgres.url) as connection, connection.cursor() as cursor:
+            cursor.execute(query, (list(ids),))
+            found = {id: Row(*facts) for id, *facts in cursor.fetchall()}
+        connection.close()
+        return found
+
+    def count_rows(self) -> int:
+        """Return how many rows there are in all."""
+        with psycopg2.connect(self.postgres.url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM predictions")
+            (count,) = cursor.fetchone() or (0,)
+        connection.close()
+        return int(count)
+
+    def audit(self) -> None:
+        """Hold the whole system against its invariants."""
+        self.stack.darkroom("audit")
+
+
+class Load:
+    """Clients that submit, repeat, wait, cancel and poll until the block ends; what they were told is written down.
+
+    A submission without an answer is sent again under its idempotency key until it has one, so each is one job.
+    """
+
+    def __init__(self, url: str, *, first: int, clients: int = 3) -> None:
+        self.accepted: dict[str, int] = {}
+        """The number on each id's picture."""
+        self.at: dict[str, float] = {}
+        """When each id was answered, seconds since 1970."""
+        self.cancel_asked: set[str] = set()
+        self.seen: dict[str, str] = {}
+        """The first end of each that a poll saw."""
+        self.changed: list[str] = []
+        """Ids that had ended and then were anything else."""
+        self.missing: set[str] = set()
+        self.broken = 0
+        """Requests without an answer."""
+        self.odd: list[str] = []
+        """Answers that the contract does not allow."""
+        self._url = url
+        self._numbers = itertools.count(first)
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._submit_forever, args=(n,), daemon=True) for n in range(clients)]
+        self._threads.append(threading.Thread(target=self._poll_forever, daemon=True))
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+
+    def wait_for_more(self, count: int, *, seconds: float = 30) -> None:
+        """Return when so many more were accepted."""
+        wanted = len(self.accepted) + count
+        until(lambda: len(self.accepted) >= wanted, seconds=seconds, what=f"{count} more are accepted")
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self._url, timeout=15, trust_env=False)
+
+    def _submit_forever(self, seed: int) -> None:
+        chance = random.Random(seed)
+        with self._client() as client:
+            while not self._stopping.is_set():
+                number = next(self._numbers)
+                if chance.random() < 0.1:
+                    number -= 7  # a repeated image: from the cache, or joined to its computation
+                id = self._submit(client, number, wait=chance.random() < 0.2)
+                if id and chance.random() < 0.05:
+                    self._cancel(client, id)
+                time.sleep(0.008)
+
+    def _submit(self, client: httpx.Client, number: int, *, wait: bool) -> str | None:
+        headers = {"Content-Type": "image/png", "Idempotency-Key": uuid.uuid4().hex}
+        headers |= {"Prefer": "wait=2"} if wait else {}
+        for _ in range(300):
+            try:
+                answer = client.post("/v1/predictions", content=picture(number), headers=headers)
+            except httpx.TransportError:
+                self.broken += 1
+                time.sleep(0.1)
+                continue
+            if answer.status_code in (200, 202):
+                body = answer.json()
+                self.accepted[body["id"]] = number
+                self.at[body["id"]] = time.time()
+                self._look(body["id"], body["status"])
+                return str(body["id"])
+            if answer.status_code != 503:
+                self.odd.append(answer.text)
+                return None
+            time.sleep(0.1)
+        self.odd.append("a submission never had an answer")
+        return None
+
+    def _cancel(self, client: httpx.Client, id: str) -> None:
+        self.cancel_asked.add(id)
+        try:
+            answer = client.post(f"/v1/predictions/{id}/cancel")
+        except httpx.TransportError:
+            return
+        if answer.status_code == 200:
+            self._look(id, answer.json()["status"])
+        elif answer.status_code not in (404, 503):
+            self.odd.append(answer.text)
+
+    def _poll_forever(self) -> None:
+        chance = random.Random(0)
+        with self._client() as client:
+            while not self._stopping.wait(0.01):
+                if not self.accepted:
+                    continue
+                id = chance.choice(list(self.accepted)[-500:])
+                try:
+                    answer = client.get(f"/v1/predictions/{id}")
+                except httpx.TransportError:
+                    continue
+                if answer.status_code == 200:
+                    self._look(id, answer.json()["status"])
+                elif answer.status_code == 404:
+                    self.missing.add(id)
+                elif answer.status_code != 503:
+                    self.odd.append(answer.text)
+
+    def _look(self, id: str, status: str) -> None:
+        before = self.seen.get(id)
+        if before is not None and status != before:
+            self.changed.append(f"{id}: {before}, then {status}")
+        elif status in ENDED:
+            self.seen.setdefault(id, status)
+
+
+def reckon(system: Breakable, load: Load, *, rows_before: int) -> None:
+    """Every submission that was answered has ended, as one row and no other; polls, rows and audit agree."""
+    assert load.odd == []
+    assert load.changed == []
+    assert load.missing == set()
+    settle(system, load.accepted)
+    assert system.count_rows() == rows_before + len(load.accepted)
+    agree(system, load)
+
+
+def settle(system: Breakable, ids: Collection[str]) -> None:
+    """Return when each of these has its row."""
+    until(lambda: len(system.rows(ids)) == len(ids), seconds=60, what=f"{len(ids)} jobs have their row")
+
+
+def agree(system: Breakable, load: Load, *, lost: Collection[str] = ()) -> None:
+    """Hold rows against pictures, polls against rows, and all of it against the invariants."""
+    ids = load.accepted.keys() - set(lost)
+    rows = system.rows(ids)
+    for id in ids:
+        row, number = rows[id], load.accepted[id]
+        if row.status == "canceled":
+            assert id in load.cancel_asked, id
+        else:
+            assert (row.status, row.output["predicted_index"]) == ("succeeded", number % CLASSES), (id, row)
+        assert load.seen.get(id) in (None, row.status), (id, row, load.seen[id])
+    system.wait_until_mended()
+    for id in random.Random(0).sample(sorted(ids), min(150, len(ids))):
+        found = system.prediction(id)
+        assert (found["status"], found["output"]) == (rows[id].status, rows[id].output)
+    system.audit()

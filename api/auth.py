@@ -37,5 +37,5 @@ class StreamTokens:
         return compare_digest(digest.encode(), self._digest(id, int(expiry)).encode())
 
     def _digest(self, id: PredictionId, expiry: int) -> str:
-        # BLAKE2's keyed mode is a MAC of its own (RFC 7693, section 2.9), at a third of HMAC's cost for so short a text.
+        # BLAKE2's keyed mode is a MAC of its own (RFC 7693, section 2.9), at a third of HMAC's cost for short texts.
         return blake2b(f"{id}.{expiry}".encode(), key=self._secret, digest_size=18).hexdigest()

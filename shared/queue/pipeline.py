@@ -8,9 +8,11 @@ answer was lost with the connection is sent again until its time is up.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -148,9 +150,7 @@ class Pipeline:
 async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> list[Pending]:
     """Write all, read all; return those to send again because Redis did not know their script."""
     await connection.connect()  # type: ignore[no-untyped-call]
-    await connection.send_packed_command(
-        connection.pack_commands([command for command, _ in batch]), check_health=False
-    )
+    await connection.send_packed_command(_packed(command for command, _ in batch), check_health=False)
     again = []
     for pending in batch:
         try:
@@ -164,7 +164,7 @@ async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> lis
                 pending[1].set_result(reply)
     if again:
         loads = [("SCRIPT", "LOAD", source(script)) for script in Script]
-        await connection.send_packed_command(connection.pack_commands(loads), check_health=False)
+        await connection.send_packed_command(_packed(loads), check_health=False)
         for _ in loads:
             await connection.read_response()
     return again
@@ -176,6 +176,11 @@ async def _time_to_try_again(deadline: float) -> bool:
         return False
     await asyncio.sleep(RETRY_PAUSE.total_seconds())
     return True
+
+
+def _packed(commands: Iterable[Command]) -> list[bytes]:
+    """Write commands in Redis' protocol; the asyncio client's own way takes 10 µs for a submission's 25 parts."""
+    return [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub takes tuples of one
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:

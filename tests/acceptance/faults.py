@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+import psutil
 import psycopg2
 
 from cli import state
@@ -102,9 +103,10 @@ class Breakable:
         return [program.process.pid for program in found.of_role(role) if program.process is not None]
 
     def kill(self, *pids: int) -> None:
-        """End processes as a power cut would."""
+        """End processes as a power cut would, and return when they are gone."""
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(map(psutil.pid_exists, pids)), seconds=10, what="they are gone")
 
     @contextmanager
     def stopped(self, role: str) -> Iterator[None]:
@@ -185,9 +187,12 @@ class Load:
         self.cancel_asked: set[str] = set()
         self.seen: dict[str, str] = {}
         """The first end of each that a poll saw."""
-        self.changed: list[str] = []
+        self.changed: set[str] = set()
         """Ids that had ended and then were anything else."""
         self.missing: set[str] = set()
+        """Ids that a poll did not find."""
+        self.lost_while_waiting: set[str] = set()
+        """Ids that a submission which waits for its end was told to be no more; it was sent again."""
         self.broken = 0
         """Requests without an answer."""
         self.odd: list[str] = []
@@ -244,7 +249,9 @@ class Load:
                 self.at[body["id"]] = time.time()
                 self._look(body["id"], body["status"])
                 return str(body["id"])
-            if answer.status_code != 503:
+            if answer.status_code == 404 and wait and "id" in answer.json():
+                self.lost_while_waiting.add(answer.json()["id"])
+            elif answer.status_code != 503:
                 self.odd.append(answer.text)
                 return None
             time.sleep(0.1)
@@ -283,7 +290,7 @@ class Load:
     def _look(self, id: str, status: str) -> None:
         before = self.seen.get(id)
         if before is not None and status != before:
-            self.changed.append(f"{id}: {before}, then {status}")
+            self.changed.add(id)
         elif status in ENDED:
             self.seen.setdefault(id, status)
 
@@ -291,8 +298,7 @@ class Load:
 def reckon(system: Breakable, load: Load, *, rows_before: int) -> None:
     """Every submission that was answered has ended, as one row and no other; polls, rows and audit agree."""
     assert load.odd == []
-    assert load.changed == []
-    assert load.missing == set()
+    assert load.changed | load.missing | load.lost_while_waiting == set()
     settle(system, load.accepted)
     assert system.count_rows() == rows_before + len(load.accepted)
     agree(system, load)

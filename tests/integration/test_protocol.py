@@ -12,7 +12,7 @@ from shared.queue.lanes import Lanes
 from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Violation, Weather, World
 
 HOLES: dict[str, tuple[str, str, Weather]] = {
-    "cancel drops the entry": ("if redis.call('LLEN', job[4]) == 1 then", "if true then", CHAOS),
+    "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS),
     "claim many": ("    break\n", "", POISONED),
 }
 """What a script says, what an earlier wording said, and the weather in which it shows."""

@@ -20,12 +20,6 @@ if mode == 'deadline' then
 else
   put(id, 'canceled', {})
 end
-if redis.call('LINDEX', job[4], 0) == job[5] then
-  redis.call('LREM', job[4], 0, id)
-  if redis.call('LLEN', job[4]) == 1 then
-    redis.call('DEL', job[4])
-    drop(job[3], job[5])
-  end
-end
+leave(id, job[3], job[4], job[5])
 announce(ARGV[1])
 return 'canceled'

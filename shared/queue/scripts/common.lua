@@ -51,6 +51,16 @@ local function drop(lane, entry)
   redis.call('XDEL', lane, entry)
 end
 
+-- Take a job off its wait list; the entry goes only when nobody is left.
+local function leave(id, lane, waiting, entry)
+  if not waiting or redis.call('LINDEX', waiting, 0) ~= entry then return end
+  redis.call('LREM', waiting, 0, id)
+  if redis.call('LLEN', waiting) == 1 then
+    redis.call('DEL', waiting)
+    drop(lane, entry)
+  end
+end
+
 -- The wait list of an entry and what is on it, the jobs from the second place on: under its own name, or renamed
 -- because it was full; nil once the computation ended.
 local function wait_list(waiting, entry)

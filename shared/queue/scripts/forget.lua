@@ -9,13 +9,7 @@ for _, id in ipairs(ARGV) do
     redis.call('DEL', JOB .. id)
     redis.call('ZREM', INFLIGHT .. job[2], id)
     redis.call('ZREM', DEADLINES, id)
-    if job[4] and redis.call('LINDEX', job[4], 0) == job[5] then
-      redis.call('LREM', job[4], 0, id)
-      if redis.call('LLEN', job[4]) == 1 then
-        redis.call('DEL', job[4])
-        drop(job[3], job[5])
-      end
-    end
+    leave(id, job[3], job[4], job[5])
     dropped = dropped + 1
   end
 end

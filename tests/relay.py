@@ -43,7 +43,8 @@ class Relay:
         )
         for pump in map(asyncio.ensure_future, both):
             self._pumps.add(pump)
-            pump.add_done_callback(lambda _: (to_client.close(), to_server.close()))
+            for end in (to_client, to_server):
+                pump.add_done_callback(lambda _, end=end: end.close())
 
     async def _pump(
         self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, number: int, answers: bool

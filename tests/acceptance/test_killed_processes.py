@@ -6,8 +6,9 @@ import time
 import psycopg2
 
 from shared.queue import keys
-from tests.acceptance.faults import Breakable, Load, colour, picture, reckon, settle, until
+from tests.acceptance.faults import Breakable, colour, picture, until
 from tests.acceptance.faulty_model import CLASSES, SLOW
+from tests.acceptance.load import Load, reckon, settle
 
 
 def test_predict_workers_killed_in_the_middle_of_a_batch_lose_no_job(breakable: Breakable) -> None:

@@ -6,13 +6,14 @@ import time
 import pytest
 
 from shared.domain.identifiers import new_uuid7
-from tests.acceptance.faults import Breakable, Load, agree, picture, reckon, settle
+from tests.acceptance.faults import Breakable, picture
+from tests.acceptance.load import Load, agree, reckon, settle
 
 
 def test_redis_killed_and_started_again_loses_and_doubles_nothing(breakable: Breakable) -> None:
     """`appendfsync always`: what was answered is on disk."""
     rows_before = breakable.count_rows()
-    with Load(breakable.stack.url, first=40_000) as load:
+    with Load(breakable.stack.url, first=100_000) as load:
         load.wait_for_more(150)
         for seconds_away in (0.2, 1.5):
             breakable.redis_server.kill()
@@ -25,7 +26,7 @@ def test_redis_killed_and_started_again_loses_and_doubles_nothing(breakable: Bre
 def test_a_redis_that_lost_its_last_second_forgets_only_that_and_changes_no_end(breakable: Breakable) -> None:
     """`appendfsync everysec` and a power cut: a killed process alone would lose nothing that the kernel has."""
     breakable.redis.config_set("appendfsync", "everysec")
-    with Load(breakable.stack.url, first=50_000) as load:
+    with Load(breakable.stack.url, first=200_000) as load:
         load.wait_for_more(150)
         with breakable.stopped("predict"):
             load.wait_for_more(20)
@@ -65,7 +66,7 @@ def test_postgres_away_for_a_while_holds_up_nobody_and_its_rows_catch_up(
     recorded = breakable.submit(picture(64_000))
     settle(breakable, [recorded])
     rows_before = breakable.count_rows()
-    with Load(breakable.stack.url, first=61_000) as load:
+    with Load(breakable.stack.url, first=300_000) as load:
         load.wait_for_more(100)
         breakable.postgres.stop()
         gone_at = time.monotonic()

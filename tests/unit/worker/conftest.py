@@ -1,0 +1,67 @@
+"""Submitting pictures and making predictors for them, on the test's Redis."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.image import ImageFacts
+from shared.domain.route import Choice
+from shared.queue.lanes import Lanes
+from shared.queue.lua import Script, source
+from shared.queue.submission import Submission, submit_command
+from shared.settings import Batching, Queue
+from tests.simulation.pictures import picture
+from tests.unit.worker.predicting import LEASE, MODEL, VERSION, Pictures, Versions
+from worker.inference import Limits, Predictor
+from worker.leases import InHand, Turns
+
+
+@pytest.fixture
+def submit(redis_client: redis.Redis) -> Callable[..., str]:
+    """Submit a picture: `submit(number, version="3-a", data=None)`; returns the id."""
+    redis_client.script_load(source(Script.SUBMIT))
+
+    def submit(number: int, *, version: str = VERSION, data: bytes | None = None) -> str:
+        data = data or picture(number)
+        digest = Digest(hashlib.sha256(data).hexdigest())
+        submission = Submission(
+            id=PredictionId(new_uuid7()),
+            owner=ANYONE,
+            choice=Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey(version), variant="champion"),
+            image=data,
+            facts=ImageFacts(sha256=digest, format="PNG", width=1, height=1, bytes=len(data), filename=None),
+            metadata={},
+            base_url="",
+        )
+        request = orjson.dumps(submission.request())
+        redis_client.execute_command(*submit_command(submission, request, settings=Queue(), memory_is_high=False))
+        return submission.id
+
+    return submit
+
+
+@pytest.fixture
+def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
+    """Make a worker's predictor of the versions given; keywords are settings of batching."""
+
+    def make(
+        *models: Pictures,
+        worker: str = "w",
+        in_hand: InHand | None = None,
+        turns: Turns | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        **batching: Any,
+    ) -> Predictor:
+        lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
+        return Predictor(
+            model=MODEL, worker=worker, lanes=lanes, models=Versions(*models), limits=Limits(Batching(**batching), 100),
+            turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
+        )  # fmt: skip
+
+    return make

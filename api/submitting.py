@@ -17,7 +17,7 @@ from api.lookup import find, refresh
 from api.uploads import Upload, read_prediction
 from api.waiting import FALLBACK, within
 from shared.domain.durations import parse_cancel_after, parse_prefer_wait
-from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain
+from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain, UnknownPrediction
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.domain.job import Job
 from shared.domain.prediction import Source, Status
@@ -58,7 +58,11 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
         return _answer(gate, job, submission.base_url, wait=None)
     with gate.waiting.listen(submission.id) as ended:
         job = await _enqueue(gate, submission)
-        job = await wait_for(gate, job, ended=ended, give_up=give_up)
+        try:
+            job = await wait_for(gate, job, ended=ended, give_up=give_up)
+        except UnknownPrediction:
+            # Accepted, and gone with a Redis that lost its last second.
+            raise SubmitUncertain(id=submission.id, retry_after=timedelta(seconds=2)) from None
     return _answer(gate, job, submission.base_url, wait=wait)
 
 

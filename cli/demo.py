@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli import addresses, stack, state, trial
 from cli.client import Client, Declined
-from cli.finding import gateway_url, home_option, say
+from cli.finding import command, gateway_url, say
 from cli.local import DEMO_MODEL, Options, held_out_folder
 from cli.startup import Refused
 from cli.trial import Figures
@@ -34,7 +34,7 @@ def demo(home: Path) -> None:
             send_images(ready.url, home, console)
         finally:
             stack.stop(started, console)
-    say(f"\nKeep it running: darkroom up{home_option(home)}")
+    say(f"\nKeep it running: {command('up', home)}")
 
 
 def send_images(url: str, home: Path, console: Console) -> None:

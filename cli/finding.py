@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,14 @@ def find_home(given: Path | None) -> Path:
     return (given or settings.read(settings.Local).home).expanduser().resolve()
 
 
+def command(words: str, home: Path) -> str:
+    """Return a line to paste that runs `darkroom` as this process was run, on this home."""
+    program = "darkroom"
+    if shutil.which(program) is None:
+        program = shlex.quote(os.path.relpath(sys.argv[0]))
+    return f"{program} {words}{home_option(home)}"
+
+
 def home_option(home: Path) -> str:
     """Return what to add to a command line so that it means this home too; empty where it does anyway."""
     return "" if home == find_home(None) else f" --home {shlex.quote(str(home))}"
@@ -26,7 +35,7 @@ def gateway_url(home: Path) -> str:
         return url.rstrip("/")
     found = state.running(home)
     if found is None:
-        raise Refused(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}; or set DARKROOM_URL.")
+        raise Refused(f"Nothing runs on {home}. Start it: {command('up', home)}; or set DARKROOM_URL.")
     return found.url
 
 
@@ -36,7 +45,7 @@ def store_url(home: Path, setting: str) -> str:
         return url
     found = state.running(home)
     if found is None:
-        raise Refused(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}; or set {setting}.")
+        raise Refused(f"Nothing runs on {home}. Start it: {command('up', home)}; or set {setting}.")
     return found.stores[setting]
 
 

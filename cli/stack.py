@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from cli import display, startup, state
-from cli.finding import home_option, say
+from cli.finding import command, say
 from cli.local import DEMO_MODEL, Options
 from cli.startup import Started
 from cli.state import StackState
@@ -35,7 +35,7 @@ def up(home: Path, *, port: int, detach: bool, models: tuple[str, ...]) -> None:
     with terminated_as_interrupted():
         started, ready = start(options, console, attached=not detach)
         say(display.guide(ready, home))
-        say(f"\nStop it: {f'darkroom down{home_option(home)}' if detach else 'Ctrl-C'}")
+        say(f"\nStop it: {command('down', home) if detach else 'Ctrl-C'}")
         if detach:
             return
         try:
@@ -57,7 +57,7 @@ def status(home: Path, *, as_json: bool) -> None:
     if as_json:
         say(json.dumps(display.status_facts(found), indent=2))
     elif found is None:
-        say(f"Nothing runs on {home}. Start it: darkroom up{home_option(home)}")
+        say(f"Nothing runs on {home}. Start it: {command('up', home)}")
     else:
         # A file or a program gets whole lines.
         console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
@@ -80,7 +80,7 @@ def start(options: Options, console: Console, *, attached: bool) -> tuple[Starte
             raise
         if started.supervisor.poll() is not None:
             raise
-        note = f"It keeps trying. Stop it: darkroom down{home_option(options.home)}"
+        note = f"It keeps trying. Stop it: {command('down', options.home)}"
         raise startup.NotReady(f"{error}\n\n{note}") from None
 
 

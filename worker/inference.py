@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
+LOWERED_FOR = timedelta(minutes=10)
+"""How long a batch limit stays halved after memory was short."""
 # Two round trips, which no lease of seconds needs with every batch.
 RECLAIM_PAUSE = timedelta(milliseconds=500)
 
@@ -98,6 +99,7 @@ class Predictor:
         self._in_hand = in_hand
         self._monotonic = monotonic
         self._batch_limit = limits.batching.max_batch_size
+        self._lowered_until = 0.0
         self._next_look = 0.0
 
     def run_one(self, token: str) -> BatchReport:
@@ -118,6 +120,7 @@ class Predictor:
                     with self._in_hand.hold([suspect]):
                         return self._predict([suspect])
         with self._turns.shared():
+            self._restore_limit()
             pull = self._lanes.pull(self._batch_limit, bulk=call.bulk)
             entries = pull.entries
             with self._in_hand.hold(entries):
@@ -126,6 +129,11 @@ class Predictor:
                 elif entries and self._limits.batching.max_wait:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
                 return self._predict(entries)
+
+    def _restore_limit(self) -> None:
+        """Try full batches again, a while after memory was short: what else was on the device may be gone."""
+        if self._monotonic() >= self._lowered_until:
+            self._batch_limit = self._limits.batching.max_batch_size
 
     def _sees_suspects(self) -> bool:
         """Look for work of a worker that is gone, now and then; where there was one there may be more."""
@@ -185,6 +193,7 @@ class Predictor:
         half = len(decoded) // 2
         if out_of_memory:
             self._batch_limit = max(1, min(self._batch_limit, half))
+            self._lowered_until = self._monotonic() + LOWERED_FOR.total_seconds()
             log.warning("out_of_memory", extra={"model": self._model, "batch_limit": self._batch_limit})
         if half == 0:
             log.warning("image_failed", extra={"model": self._model, "error": reason})

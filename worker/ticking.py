@@ -30,5 +30,5 @@ class Ticker:
         while not self._stopped.wait(self._pause):
             try:
                 self._work()
-            except Exception as error:  # noqa: BLE001  whatever failed, the next tick must come
+            except (Exception, SystemExit) as error:  # noqa: BLE001  even a model that exits must not stop the ticks
                 log.warning("tick_failed", extra={"tick": self._thread.name, "error": repr(error)})

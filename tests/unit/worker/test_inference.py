@@ -12,7 +12,7 @@ from shared.queue import bells
 from shared.queue.lua import Script, Scripts
 from tests.simulation.pictures import RAISES, UNREADABLE, output, picture
 from tests.unit.worker.predicting import LANE, VERSION, Make, Pictures, Submit, Watched, job, said
-from worker.inference import OutOfMemory
+from worker.inference import LOWERED_FOR, OutOfMemory
 
 
 def test_each_job_gets_its_own_pictures_output(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
@@ -76,6 +76,16 @@ def test_out_of_memory_halves_the_batch_and_lowers_the_limit(
     assert [one.run_one("")["batch_size"] for _ in range(5)] == [16, 4, 4, 4, 4]
     assert model.sizes == [16, 8, 4, 4, 8, 4, 4, 4, 4, 4, 4]
     assert [job(redis_client, id) for id, _ in jobs] == [said(number) for _, number in jobs]
+
+
+def test_a_lowered_limit_is_full_again_after_a_while(submit: Submit, predictor: Make) -> None:
+    now = [100.0]
+    one = predictor(Watched(room=5), max_batch_size=8, monotonic=lambda: now[0])
+    for number in range(10, 30):
+        submit(number)
+    assert [one.run_one("")["batch_size"] for _ in range(2)] == [8, 4]
+    now[0] += LOWERED_FOR.total_seconds()
+    assert one.run_one("")["batch_size"] == 8
 
 
 def test_a_picture_that_has_no_room_even_alone_fails(

@@ -31,8 +31,6 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         "--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync,
         # Only what has a TTL may be evicted: cached answers and jobs that Postgres has.
         "--maxmemory", str(quarter_of_memory()), "--maxmemory-policy", "volatile-lru",
-        # A job's hash holds its request, about 500 bytes: packed up to 2 KiB it takes half the memory of a table.
-        "--hash-max-ziplist-value", "2048",
     )  # fmt: skip
     url = redis_url(sockets)
     return Program(

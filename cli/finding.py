@@ -17,10 +17,10 @@ def find_home(given: Path | None) -> Path:
 
 
 def command(words: str, home: Path) -> str:
-    """Return a line to paste that runs `darkroom` as this process was run, on this home."""
+    """Return a line to paste that runs `darkroom` on this home, by its path where it is not on PATH."""
     program = "darkroom"
     if shutil.which(program) is None:
-        program = shlex.quote(os.path.relpath(sys.argv[0]))
+        program = shlex.quote(os.path.relpath(Path(sys.executable).parent / program))
     return f"{program} {words}{home_option(home)}"
 
 

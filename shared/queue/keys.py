@@ -43,7 +43,7 @@ def job_prefix() -> str:
 
 def job(id: PredictionId) -> str:
     """Hash: one prediction."""
-    return f"job:{id}"
+    return f"{job_prefix()}{id}"
 
 
 def bulk_lane(batch: BatchId | str) -> str:

@@ -92,7 +92,7 @@ def submit_command(
         "EVALSHA",
         sha(Script.SUBMIT),
         8,
-        f"job:{submission.id}",
+        keys.job(submission.id),
         keys.idempotency(owner, submission.idempotency_key) if submission.idempotency_key else "",
         keys.cache(model, version=choice.key, digest=digest),
         keys.waiting(model, lane=lane, version=choice.key, digest=digest),

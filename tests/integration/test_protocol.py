@@ -24,7 +24,7 @@ def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
 
     def play(*, weather: Weather, seconds: float, steps: int = 500) -> tuple[int, int]:
         end, seed, jobs = time.monotonic() + seconds, 0, 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or jobs <= 100:  # a slow machine plays on
             try:
                 jobs += World(redis_client, seed=seed, weather=weather, steps=steps).run()
             except Violation as violation:
@@ -42,7 +42,7 @@ def test_no_history_breaks_a_promise(
 ) -> None:
     histories, jobs = simulate(weather=weather, seconds=simulation_seconds / 4)
     assert histories > 1
-    assert jobs > 20  # a slow machine plays few histories of a drought
+    assert jobs > 100
 
 
 @pytest.fixture

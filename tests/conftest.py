@@ -1,6 +1,7 @@
 """Real servers for tests: Redis and Postgres, started once a run and emptied for each test, or one's own to break."""
 
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.servers import PostgresServer, RedisServer
+
+
+def pytest_configure() -> None:
+    # A shell hands SIGINT on as ignored to what it starts in the background, and so would we to what tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

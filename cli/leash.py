@@ -1,4 +1,4 @@
-"""Start a program that does not outlive its parent: `python -I -S leash.py PARENT SIGNAL UID GID PROGRAM ARGUMENT…`.
+"""Start a program that ends with its parent: `python -I -S leash.py PARENT SIGNAL UID GID NICE PROGRAM ARGUMENT…`.
 
 A file of its own, run as a script, because nothing but `exec` is safe between fork and exec in a process with threads;
 it costs 15 ms. Without prctl (macOS) a parent killed with SIGKILL leaves the program running: the next `darkroom up` on
@@ -13,8 +13,9 @@ PR_SET_PDEATHSIG = 1
 KEEP = -1
 
 
-def main(parent: int, signal: int, uid: int, gid: int, command: list[str]) -> None:
+def main(parent: int, signal: int, uid: int, gid: int, niceness: int, command: list[str]) -> None:
     """Become `command`, run as `uid` and `gid` (KEEP: as now), which gets `signal` when `parent` dies."""
+    os.nice(niceness)
     if gid != KEEP:
         os.setgroups([])
         os.setgid(gid)
@@ -29,5 +30,5 @@ def main(parent: int, signal: int, uid: int, gid: int, command: list[str]) -> No
 
 
 if __name__ == "__main__":
-    _parent, _signal, _uid, _gid = (int(number) for number in sys.argv[1:5])
-    main(_parent, _signal, _uid, _gid, sys.argv[5:])
+    _parent, _signal, _uid, _gid, _niceness = (int(number) for number in sys.argv[1:6])
+    main(_parent, _signal, _uid, _gid, _niceness, sys.argv[6:])

@@ -35,6 +35,8 @@ class Program:
     url: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     account: Account | None = None
+    niceness: int = 0
+    """How much it stands back where processors are short, as `nice` counts: 0 not at all, 19 wholly."""
     after: tuple[str, ...] = ()
     """Names of programs that must be ready before this one starts for the first time."""
     prepare: Callable[[], None] | None = None
@@ -56,7 +58,7 @@ def spawn_command(program: Program, *, parent: int) -> tuple[str, ...]:
     return (
         # -I -S: neither site-packages nor the current directory; 15 ms in all.
         sys.executable, "-I", "-S", str(Path(leash.__file__)),
-        str(parent), str(int(program.orphan_signal)), uid, gid, *program.command,
+        str(parent), str(int(program.orphan_signal)), uid, gid, str(program.niceness), *program.command,
     )  # fmt: skip
 
 

@@ -114,6 +114,8 @@ class Predict(BaseSettings):
     """A batch stuck for longer ends its process."""
     tick: Duration = timedelta(seconds=2)
     """How often lanes are looked at without a bell."""
+    turn: Duration = timedelta(milliseconds=50)
+    """How long a bell's answer may go on before Celery, and with it another model's bell, gets a look in."""
     loaded_versions: PositiveInt = 4
     """Versions kept in memory, the least recently used leaves first."""
 

@@ -130,7 +130,7 @@ def _add_predictors(
             worker=name,
             lanes=lanes,
             models=follower,
-            limits=Limits(batching, intake.max_image_pixels),
+            limits=Limits(batching, intake.max_image_pixels, predict.turn),
             turns=turns,
             in_hand=in_hand,
         )
@@ -147,7 +147,7 @@ def _add_predictors(
     def look() -> None:
         if not turns.busy:
             for predictor in predictors:
-                while predictor.run_one("")["batch_size"]:
+                while predictor.run("")["images"]:
                     pass
 
     # A fifth of the lease: four renewals may fail before anybody takes an entry over.

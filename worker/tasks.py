@@ -10,8 +10,8 @@ from worker.main import SWEEP_TASK, app
 
 @app.task(name=bells.PREDICT_TASK, bind=True)  # type: ignore[untyped-decorator]
 def predict(self: Any, model: str) -> dict[str, Any]:
-    """Predict one micro-batch; the task's id is the bell's token."""
-    return dict(runtime.current().predictor(ModelName(model)).run_one(self.request.id))
+    """Predict micro-batches for the length of a turn; the task's id is the bell's token."""
+    return dict(runtime.current().predictor(ModelName(model)).run(self.request.id))
 
 
 @app.task(name=bells.RECORD_TASK, bind=True)  # type: ignore[untyped-decorator]

@@ -256,10 +256,10 @@ class World:
             worker=name,
             lanes=lanes,
             models=pictures.PictureModels(pauses=self.random.randint(0, self.weather.slowness)),
-            limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100),
+            limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
             turns=Turns(1),
             in_hand=in_hand,
-        ).run_one(token)
+        ).run(token)
 
     def renew(self) -> None:
         """A worker's lease thread, perhaps late: what it renews may be somebody else's by now."""

@@ -55,6 +55,7 @@ def test_on_a_cpu_there_is_a_predict_process_a_core(tmp_path: Path, monkeypatch:
     workers = [program for program in planned(tmp_path).values() if program.role == "predict"]
     assert len(workers) == len(os.sched_getaffinity(0))
     assert all("solo" in worker.command for worker in workers)
+    assert all(worker.niceness > 0 for worker in workers)
 
 
 def test_on_gpus_there_is_a_process_each_with_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +63,7 @@ def test_on_gpus_there_is_a_process_each_with_two_threads(tmp_path: Path, monkey
     workers = [program for program in planned(tmp_path).values() if program.role == "predict"]
     assert [worker.environment["CUDA_VISIBLE_DEVICES"] for worker in workers] == ["0", "3", "GPU-a"]
     assert all("threads" in worker.command for worker in workers)
+    assert all(worker.niceness == 0 for worker in workers)
 
 
 def test_gpus_are_counted_without_their_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

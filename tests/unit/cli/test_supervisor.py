@@ -220,6 +220,12 @@ def test_a_killed_supervisor_leaves_no_program_behind() -> None:
     assert child.wait(timedelta(seconds=5))
 
 
+def test_a_program_stands_back_as_it_is_told_to() -> None:
+    program = Program(name="s", role="s", command=(sys.executable, "-c", "import os; print(os.nice(0))"), niceness=3)
+    done = subprocess.run(spawn_command(program, parent=os.getpid()), capture_output=True, check=True)
+    assert int(done.stdout) == os.nice(0) + 3
+
+
 def test_a_leash_whose_holder_is_gone_starts_nothing() -> None:
     program = Program(name="s", role="s", command=(sys.executable, "-c", "print('ran')"))
     done = subprocess.run(spawn_command(program, parent=1 << 30), capture_output=True, check=False)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -48,19 +49,21 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
 
 @pytest.fixture
 def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
-    """Make a worker's predictor of the versions given; keywords are settings of batching."""
+    """Make a worker's predictor of the versions given, a batch a turn; keywords are settings of batching."""
 
     def make(
         *models: Pictures,
         worker: str = "w",
         in_hand: InHand | None = None,
         turns: Turns | None = None,
+        turn: timedelta = timedelta(0),
         monotonic: Callable[[], float] = time.monotonic,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
         return Predictor(
-            model=MODEL, worker=worker, lanes=lanes, models=Versions(*models), limits=Limits(Batching(**batching), 100),
+            model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
+            limits=Limits(Batching(**batching), max_pixels=100, turn=turn),
             turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
         )  # fmt: skip
 

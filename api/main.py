@@ -87,13 +87,9 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for router in (
-        predictions.direct,
-        predictions.router,
-        files.router,
-        models.router,
-        health.router,
-    ):
+    # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
+    app.router.routes.extend(predictions.direct.routes)
+    for router in (predictions.router, files.router, models.router, health.router):
         app.include_router(router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app)

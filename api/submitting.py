@@ -49,9 +49,8 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
     """
     gate = gateway(request)
     upload = await read_prediction(request, limits=gate.intake)
-    loop = asyncio.get_running_loop()
     wait = preferred_wait(request)
-    give_up = loop.time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
+    give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
     submission = await _submission(request, gate, upload, model)
     if wait is None:
         job = await _enqueue(gate, submission)

@@ -7,6 +7,7 @@ answer was lost with the connection is sent again until its time is up.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
@@ -38,6 +39,8 @@ class Pipeline:
 
     def __init__(self, client: Redis, *, timeout: timedelta) -> None:
         self._client = client
+        # Kept, because before Python 3.12 asking for it is a system call.
+        self._loop = asyncio.get_running_loop()
         self._timeout = timeout.total_seconds()
         self._pending: deque[Pending] = deque()
         self._wake = asyncio.Event()
@@ -49,7 +52,7 @@ class Pipeline:
 
         Raises StorageUnavailable when Redis gave no answer in time, ResponseError when it refused.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         if any(type(part) is bytes and len(part) > LARGE for part in command):
             task = asyncio.create_task(self._write_alone((command, future)))
             return await asyncio.shield(task)
@@ -100,7 +103,7 @@ class Pipeline:
     async def _deliver(self, batch: list[Pending]) -> None:
         """Send until every command has its answer or the time is up."""
         lost = False
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = self._loop.time() + self._timeout
         while batch:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -124,7 +127,7 @@ class Pipeline:
 
     async def _write_alone(self, pending: Pending) -> Any:
         """Send one large command over a connection of the pool, so that nobody waits behind its bytes."""
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        deadline = self._loop.time() + self._timeout
         left = [pending]
         while left:
             connection = None
@@ -154,7 +157,8 @@ async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> lis
     again = []
     for pending in batch:
         try:
-            reply = await connection.read_response()
+            # Without a time of its own for each reply: the caller's holds for all of them.
+            reply = await connection.read_response(timeout=math.inf)
         except NoScriptError:
             again.append(pending)
         except ResponseError as error:

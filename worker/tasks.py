@@ -8,7 +8,8 @@ from worker import runtime
 from worker.main import SWEEP_TASK, app
 
 
-@app.task(name=bells.PREDICT_TASK, bind=True)  # type: ignore[untyped-decorator]
+# Acknowledged late: no round trip before the batch, and a busy process takes no bell that an idle one could answer.
+@app.task(name=bells.PREDICT_TASK, bind=True, acks_late=True)  # type: ignore[untyped-decorator]
 def predict(self: Any, model: str) -> dict[str, Any]:
     """Predict micro-batches for the length of a turn; the task's id is the bell's token."""
     return dict(runtime.current().predictor(ModelName(model)).run(self.request.id))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 import orjson
 
@@ -68,6 +68,13 @@ class TurnReport(TypedDict):
     milliseconds: float
 
 
+class Batch(NamedTuple):
+    """How many images were computed, and how long decoding and forward passes took."""
+
+    size: int
+    milliseconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a batch and a turn may take."""
@@ -113,28 +120,29 @@ class Predictor:
         over = self._monotonic() + self._limits.turn.total_seconds()
         report = TurnReport(model=self._model, batches=0, images=0, milliseconds=0.0)
         call = self._lanes.answer(token)
-        while call is not None:
-            size, milliseconds = self._run_one(call)
-            if not size:
-                break
-            report["batches"] += 1
-            report["images"] += size
-            report["milliseconds"] = round(report["milliseconds"] + milliseconds, 3)
-            if self._monotonic() >= over:
-                break
+        if call is None:
+            return report
+        while _add(report, self._run_one(call)) and self._monotonic() < over:
+            pass
+        # Last, because it takes two round trips, which nobody whose image is new should wait for.
+        if self._sees_suspects():
+            _add(report, self._run_suspect())
         return report
 
-    def _run_one(self, call: Call) -> tuple[int, float]:
-        """Predict at most one batch; return its size and milliseconds."""
-        if self._sees_suspects():
-            # More may be waiting, and a suspect may end the process: call another worker first.
-            self._lanes.ring()
-            # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
-            with self._turns.alone():
-                suspect = self._lanes.reclaim()
-                if suspect is not None:
-                    with self._in_hand.hold([suspect]):
-                        return self._predict([suspect])
+    def _run_suspect(self) -> Batch:
+        """Predict one image whose worker is gone, with nothing beside it."""
+        # More may be waiting, and a suspect may end the process: call another worker first.
+        self._lanes.ring()
+        # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
+        with self._turns.alone():
+            suspect = self._lanes.reclaim()
+            if suspect is None:
+                return Batch(0, 0.0)
+            with self._in_hand.hold([suspect]):
+                return self._predict([suspect])
+
+    def _run_one(self, call: Call) -> Batch:
+        """Predict at most one batch."""
         with self._turns.shared():
             self._restore_limit()
             pull = self._lanes.pull(self._batch_limit, bulk=call.bulk)
@@ -165,18 +173,18 @@ class Predictor:
         time.sleep(self._limits.batching.max_wait.total_seconds())
         return self._lanes.pull(room).entries if room > 0 else []
 
-    def _predict(self, entries: Sequence[Entry]) -> tuple[int, float]:
+    def _predict(self, entries: Sequence[Entry]) -> Batch:
         """Begin, compute and finish; entries nobody waits for any more are left out."""
         wanted = self._lanes.begin(entries)
         if not wanted:
-            return 0, 0.0
+            return Batch(0, 0.0)
         start = self._monotonic()
         results = [result for batch in _by_version(wanted) for result in self._compute(batch)]
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         run = {"batch_size": len(wanted), "predict_ms": milliseconds, "worker": self._worker}
         self._lanes.finish(results, run=orjson.dumps(run))
         log.debug("batch_predicted", extra={"model": self._model, "size": len(wanted), "ms": milliseconds})
-        return len(wanted), milliseconds
+        return Batch(len(wanted), milliseconds)
 
     def _compute(self, entries: Sequence[Entry]) -> list[Result]:
         """Decode and predict entries of one version."""
@@ -215,6 +223,15 @@ class Predictor:
             log.warning("image_failed", extra={"model": self._model, "error": reason})
             return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
         return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
+
+
+def _add(report: TurnReport, batch: Batch) -> bool:
+    """Count a batch in the report; False where it was empty."""
+    if batch.size:
+        report["batches"] += 1
+        report["images"] += batch.size
+        report["milliseconds"] = round(report["milliseconds"] + batch.milliseconds, 3)
+    return batch.size > 0
 
 
 def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -11,7 +11,7 @@ from cli import devices, probes
 from cli.addresses import LOOPBACK
 from cli.programs import Program
 
-CPU_NICENESS = 10
+BACKGROUND = 10
 """A tenth of a share beside who does not stand back: enough to go on beside a compiler."""
 
 
@@ -64,7 +64,7 @@ def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, afte
             role="predict",
             command=_worker(f"predict{number}", queues=queues, pool=pool),
             environment={"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {},
-            niceness=0 if gpus else CPU_NICENESS,
+            niceness=0 if gpus else BACKGROUND,
             after=after,
             probe=partial(probes.models_serve, models=models, redis_url=redis_url, api_url=api_url),
             # First of all: the batch in hand finishes while everything it needs is there.
@@ -81,6 +81,7 @@ def record_worker(redis_url: str) -> Program:
         name="record",
         role="record",
         command=_worker("record1", queues="record,upkeep", pool=("threads", "--concurrency", "2")),
+        niceness=BACKGROUND,  # people are answered from Redis meanwhile
         after=("redis", "migrations"),
         probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
         stop_rank=1,

@@ -63,15 +63,15 @@ def _start(sender: Any, **_: Any) -> None:
     """Load what the worker's queues need before it takes its first task."""
     _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
     queues = sender.app.amqp.queues.consume_from
-    solo = sender.pool_cls.__module__.endswith("solo")
-    if solo:
+    pool = sender.pool_cls.__module__.rpartition(".")[2]
+    if pool == "solo":
         # It takes no bell while it works, so kombu need not count those in hand: a round trip less for every image.
         for queue in queues.values():
             queue.no_ack = True
     runtime.start(
         queues=list(queues),
-        pool=sender.pool_cls.__module__.rpartition(".")[2],
-        slots=1 if solo else int(sender.concurrency),
+        pool=pool,
+        slots=1 if pool == "solo" else int(sender.concurrency),
         # Celery's signal handlers only take a note; who waits for the registry has to look at it.
         stopping=lambda: any(note not in (None, False) for note in (state.should_stop, state.should_terminate)),
     )

@@ -51,6 +51,12 @@ UNKNOWN_PREDICTION: Final = Kind(
     title="No such prediction",
     meaning="The id is malformed, was never given, or belongs to somebody else.",
 )
+UNKNOWN_BATCH: Final = Kind(
+    status=404,
+    slug="unknown-batch",
+    title="No such batch",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
 UNKNOWN_FILE: Final = Kind(
     status=404,
     slug="unknown-file",
@@ -66,8 +72,8 @@ UNKNOWN_MODEL: Final = Kind(
 IMAGE_TOO_LARGE: Final = Kind(
     status=413,
     slug="image-too-large",
-    title="The image is too large",
-    meaning="`size` is over `limit`, both in `unit`: bytes, or pixels as the image's header says.",
+    title="The image or archive is too large",
+    meaning="`size` is over `limit`, both in `unit`: bytes, pixels by the image's header, or an archive's entries.",
 )
 UNSUPPORTED_IMAGE: Final = Kind(
     status=415,
@@ -93,6 +99,12 @@ IDEMPOTENCY_MISMATCH: Final = Kind(
     slug="idempotency-mismatch",
     title="The idempotency key belongs to another request",
     meaning="The key was used before with another image, model or parameters; `first_id` was made then.",
+)
+UPLOAD_IN_PROGRESS: Final = Kind(
+    status=409,
+    slug="upload-in-progress",
+    title="The upload is still being read",
+    meaning="A bulk upload came under this idempotency key and has not been read to its end; `first_id` is its batch.",
 )
 QUEUE_FULL: Final = Kind(
     status=503,
@@ -148,9 +160,17 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
     errors.Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
     errors.UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
+    errors.UnknownBatch: Row(UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
     UnknownModel: Row(UNKNOWN_MODEL, _unknown_model),
     errors.ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
+    errors.UploadTooLarge: Row(
+        IMAGE_TOO_LARGE, lambda e: f"the archive has {e.size:,} {e.unit}, over the limit of {e.limit:,}"
+    ),
+    errors.ArchiveRefused: Row(
+        INVALID_PARAMETER,
+        lambda e: f"the archive is refused: {e.reason}" + (f" ({e.entry[:200]!r})" if e.entry else ""),
+    ),
     errors.UnsupportedImage: Row(
         UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
     ),
@@ -158,6 +178,9 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.IdempotencyMismatch: Row(
         IDEMPOTENCY_MISMATCH,
         lambda e: f"this key was used for another request, which made {e.first_id}",
+    ),
+    errors.UploadInProgress: Row(
+        UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
     errors.QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(

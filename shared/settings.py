@@ -60,6 +60,8 @@ class Gateway(BaseSettings):
     """Where people reach the gateway; URLs in answers begin with it. Empty: as the request came in."""
     owner_name: str = "darkroom"
     """The `owner` of every model in the `owner/name` form."""
+    spool_dir: Path | None = None
+    """Where an uploaded archive lies while it is read; none: the system's folder for temporary files."""
 
 
 class Intake(BaseSettings):
@@ -71,6 +73,28 @@ class Intake(BaseSettings):
     max_image_pixels: PositiveInt = 50_000_000
     max_metadata_bytes: PositiveInt = 4096
     file_ttl: Duration = timedelta(hours=24)
+
+
+class Bulk(BaseSettings):
+    """What a bulk upload may hold, and how it waits."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_BULK_", frozen=True)
+
+    max_archive_bytes: PositiveInt = 4 * 1024**3
+    max_unpacked_bytes: PositiveInt = 8 * 1024**3
+    max_ratio: PositiveInt = 100
+    """Times an archive may grow when it is unpacked; asked only of what grows beyond `ratio_from_bytes`."""
+    ratio_from_bytes: PositiveInt = 64 * 1024**2
+    max_entries: PositiveInt = 200_000
+    """Entries of one archive, clutter and folders included."""
+    max_lane_depth: PositiveInt = 50_000
+    """Images of one upload that wait at a time; reading pauses until there is room."""
+    memory_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Reading pauses at this share of Redis' `maxmemory`, and leaves the rest to people who wait."""
+    patience: Duration = timedelta(seconds=60)
+    """How long an upload waits for a Redis that does not answer."""
+    lease: Duration = timedelta(seconds=30)
+    """An upload whose gateway gave no sign of life for this long is canceled."""
 
 
 class Queue(BaseSettings):

@@ -42,6 +42,13 @@ class UnknownPrediction(DarkroomError):
 
 
 @dataclass(eq=False)
+class UnknownBatch(DarkroomError):
+    """No such batch of this owner's."""
+
+    id: str
+
+
+@dataclass(eq=False)
 class UnknownFile(DarkroomError):
     """No such file of this owner's, or its time is over."""
 
@@ -66,6 +73,24 @@ class ImageTooLarge(DarkroomError):
 
 
 @dataclass(eq=False)
+class UploadTooLarge(DarkroomError):
+    """An archive or one of its measures is over the limit, in `unit` (bytes, unpacked bytes or entries)."""
+
+    size: int
+    limit: int
+    unit: str = "bytes"
+
+
+@dataclass(eq=False)
+class ArchiveRefused(DarkroomError):
+    """An archive holds what is never unpacked, or is broken; `entry` is where, if it is in one place."""
+
+    reason: str
+    entry: str | None = None
+    pointer: str = "/archive"
+
+
+@dataclass(eq=False)
 class UnsupportedImage(DarkroomError):
     """The content is no image of a kind we read."""
 
@@ -84,6 +109,14 @@ class UndecodableImage(DarkroomError):
 @dataclass(eq=False)
 class IdempotencyMismatch(DarkroomError):
     """The key was used before, for another request."""
+
+    key: str
+    first_id: str
+
+
+@dataclass(eq=False)
+class UploadInProgress(DarkroomError):
+    """A bulk upload under this key is still being read."""
 
     key: str
     first_id: str

@@ -193,5 +193,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
 
 def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
     engine = make_engine(settings.read(settings.Database))
-    runtime.upkeeps.append(Upkeep(client, engine, settings=settings.read(settings.Queue)))
+    runtime.upkeeps.append(
+        Upkeep(client, engine, settings=settings.read(settings.Queue), bulk=settings.read(settings.Bulk))
+    )
     runtime.closers.append(engine.dispose)

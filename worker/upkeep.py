@@ -1,4 +1,7 @@
-"""The sweep: deadlines, what is past its time, bells for what waits. Every part may run twice, and by two at once."""
+"""The sweep: deadlines, uploads nobody reads any more, what is past its time, bells for what waits.
+
+Every part may run twice, and by two at once.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -11,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.queue import bells, keys, routes
+from shared.queue.batches import SilentUploads
 from shared.queue.files import purge_expired
 from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
-from shared.settings import Queue
+from shared.settings import Bulk, Queue
 from shared.storage import history
 
 log = logging.getLogger(__name__)
@@ -29,10 +33,17 @@ class Upkeep:
     """Keeps house in Redis."""
 
     def __init__(
-        self, client: redis.Redis, engine: Engine, *, settings: Queue, consumer_idle: timedelta = CONSUMER_IDLE
+        self,
+        client: redis.Redis,
+        engine: Engine,
+        *,
+        settings: Queue,
+        bulk: Bulk,
+        consumer_idle: timedelta = CONSUMER_IDLE,
     ) -> None:
         self._client = client
         self._scripts = Scripts(client)
+        self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
         self._settings = settings
         self._consumer_idle = consumer_idle
@@ -45,6 +56,7 @@ class Upkeep:
         now = seconds * 1_000_000 + micros
         return {
             "canceled": self._cancel_late(now),
+            "uploads": self._silent_uploads.cancel(now, most=CHUNK),
             "forgotten": self._forget_recorded(),
             "idempotency_keys": self._purge_idempotency(now),
             "files": purge_expired(self._client, now, CHUNK),

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from shared.domain.identifiers import PredictionId
+from shared.domain.identifiers import BatchId, PredictionId
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
@@ -19,7 +19,7 @@ AT_ONCE = 128
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One entry: the complete record of a prediction that ended, as the scripts wrote it."""
+    """One entry: the complete record of a prediction that ended, or of a batch, as the scripts wrote it."""
 
     entry: bytes
     record: dict[bytes, bytes]
@@ -82,6 +82,11 @@ class FinishedStream:
             ids = [one.record[b"id"] for one in part]
             entries = [one.entry for one in part]
             self._scripts.run(Script.SETTLE, (keys.FINISHED,), keys.RECORDERS, self._ttl_ms, *ids, *entries)
+
+    def settle_batches(self, batches: Sequence[BatchId]) -> None:
+        """Let the hashes of batches that have ended expire; their rows say everything."""
+        if batches:
+            self._scripts.run(Script.SETTLE_BATCHES, (), self._ttl_ms, *batches)
 
     def forget(self, ids: Sequence[PredictionId]) -> None:
         """Drop jobs that ended and have their row, as an eviction would: a poll reads the row."""

@@ -30,6 +30,8 @@ MODELS: Final = "models"
 RECORD_BELL: Final = "bell:record"
 RECORD_QUEUE: Final = "record"
 UPKEEP_QUEUE: Final = "upkeep"
+UPLOADS: Final = "uploads"
+"""Sorted set, microseconds: batches whose gateway must give signs of life, being read or being canceled."""
 IDEMPOTENCY_KEYS: Final = "idempotency"
 """Sorted set, microseconds: when each idempotency key came, for the purge (they have no TTL)."""
 FILES: Final = "files"
@@ -44,6 +46,26 @@ def job_prefix() -> str:
 def job(id: PredictionId) -> str:
     """Hash: one prediction."""
     return f"{job_prefix()}{id}"
+
+
+def batch_prefix() -> str:
+    """Return what every batch's key begins with."""
+    return "batch:"
+
+
+def batch(id: BatchId) -> str:
+    """Hash: one batch until it has ended and is recorded."""
+    return f"{batch_prefix()}{id}"
+
+
+def batches_prefix() -> str:
+    """Return what every owner's set of batches begins with."""
+    return "batches:"
+
+
+def batches(owner: Owner) -> str:
+    """Sorted set, microseconds: an owner's batches that have not ended."""
+    return f"batches:{owner}"
 
 
 def bulk_lane(batch: BatchId | str) -> str:

@@ -14,6 +14,9 @@ from shared.queue import keys
 _NAMES = {
     "JOB": keys.job_prefix(),
     "INFLIGHT": keys.inflight_prefix(),
+    "BATCH": keys.batch_prefix(),
+    "BATCHES": keys.batches_prefix(),
+    "UPLOADS": keys.UPLOADS,
     "DEADLINES": keys.DEADLINES,
     "FINISHED": keys.FINISHED,
     "DONE": keys.DONE,
@@ -30,6 +33,13 @@ class Script(StrEnum):
     """Every script by its file's name."""
 
     SUBMIT = "submit"
+    SUBMIT_UNREADABLE = "submit_unreadable"
+    OPEN_BATCH = "open_batch"
+    TEND_BATCH = "tend_batch"
+    CLOSE_BATCH = "close_batch"
+    CANCEL_BATCH = "cancel_batch"
+    CANCEL_LANE = "cancel_lane"
+    SETTLE_BATCHES = "settle_batches"
     BEGIN = "begin"
     FINISH = "finish"
     CANCEL = "cancel"

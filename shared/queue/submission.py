@@ -81,6 +81,13 @@ class Known:
 Answer = Queued | Hit | Known
 
 
+@dataclass(eq=False)
+class BatchClosed(Exception):
+    """The batch takes no more items: it was canceled while its upload was being read."""
+
+    id: str
+
+
 def submit_command(
     submission: Submission, request: bytes, *, settings: Queue, memory_is_high: bool
 ) -> tuple[bytes | str | int, ...]:
@@ -118,7 +125,7 @@ def submit_command(
 
 
 def read_answer(reply: list[Any], submission: Submission) -> Answer:
-    """Return what the script said; raises QueueFull or IdempotencyMismatch where it refused."""
+    """Return what the script said; raises QueueFull, IdempotencyMismatch or BatchClosed where it refused."""
     match reply:
         case [b"queued" | b"follow", _, created]:
             return Queued(int(created))
@@ -128,6 +135,8 @@ def read_answer(reply: list[Any], submission: Submission) -> Answer:
             return Known(PredictionId(id.decode()))
         case [b"mismatch", first]:
             raise IdempotencyMismatch(key=submission.idempotency_key, first_id=first.decode())
+        case [b"closed", _]:
+            raise BatchClosed(id=submission.batch)
         case [b"full", _]:
             raise queue_full(submission.choice.model)
     raise AssertionError(f"the submit script said {reply!r}")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from shared.domain.identifiers import ANYONE
 from shared.domain.route import Route
 from shared.queue import files, keys, routes
-from shared.settings import Database, Queue
+from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from tests.servers import RedisServer
 from tests.system import LANE, MODEL, System
@@ -26,7 +26,7 @@ BULK = keys.bulk_lane("b1")
 @pytest.fixture
 def upkeep(redis_client: redis.Redis, engine: Engine) -> Upkeep:
     """A sweep that has seen this Redis before, so that it does not look for jobs that came back."""
-    upkeep = Upkeep(redis_client, engine, settings=Queue())
+    upkeep = Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk())
     upkeep.sweep()
     return upkeep
 
@@ -124,7 +124,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
     recorded = came_back(system, [b"one", b"two", b"two"])
     unfinished = [system.submit(image) for image in (b"two", b"three")]
     assert [state(redis_client, id) for id in recorded] == ["starting"] * 3
-    assert Upkeep(redis_client, engine, settings=Queue()).sweep()["forgotten"] == 3
+    assert Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk()).sweep()["forgotten"] == 3
     assert [state(redis_client, id) for id in recorded] == [""] * 3
     # Nobody waits for the first image any more; a new job waits for the second.
     assert redis_client.xlen(LANE) == 2
@@ -144,7 +144,7 @@ def test_it_looks_for_them_once_a_start_of_redis_and_waits_for_postgres_with_tha
     late = system.submit(b"late", cancel_after=SOON)
     time.sleep(0.03)
     serve(redis_client)
-    upkeep = Upkeep(redis_client, nowhere, settings=Queue())
+    upkeep = Upkeep(redis_client, nowhere, settings=Queue(), bulk=Bulk())
     done = upkeep.sweep()
     assert (done["canceled"], done["forgotten"]) == (1, 0)
     assert done["bells"] == 2  # the model's and the recorder's
@@ -181,7 +181,7 @@ def test_a_killed_redis_that_kept_everything_gives_no_job_away(
     server = start_redis()
     with server.client() as client:
         system = System(client, engine, database_url, server.url)
-        upkeep = Upkeep(client, engine, settings=Queue())
+        upkeep = Upkeep(client, engine, settings=Queue(), bulk=Bulk())
         ids = [system.submit(image) for image in (b"one", b"two", b"three")]
         system.lanes.pull(1)
         assert upkeep.sweep()["forgotten"] == 0
@@ -222,9 +222,9 @@ def test_consumers_that_are_gone_are_expelled_unless_something_is_pending_with_t
     redis_client.xgroup_create(keys.FINISHED, keys.RECORDERS, id="0", mkstream=True)
     redis_client.xgroup_createconsumer(keys.FINISHED, keys.RECORDERS, "gone")
     time.sleep(0.02)
-    Upkeep(redis_client, engine, settings=Queue()).sweep()
+    Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk()).sweep()
     assert len(redis_client.xinfo_consumers(LANE, keys.WORKERS)) == 2
-    Upkeep(redis_client, engine, settings=Queue(), consumer_idle=timedelta(milliseconds=10)).sweep()
+    Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk(), consumer_idle=timedelta(milliseconds=10)).sweep()
     for lane in (LANE, keys.lane(MODEL, BULK)):
         assert [consumer["name"] for consumer in redis_client.xinfo_consumers(lane, keys.WORKERS)] == [b"w"]
     assert redis_client.xinfo_consumers(keys.FINISHED, keys.RECORDERS) == []
@@ -244,6 +244,6 @@ def test_two_sweeps_at_once_do_each_thing_once(
     ids = [system.submit(str(number).encode(), cancel_after=SOON) for number in range(100)]
     time.sleep(0.03)
     with redis_server.client() as client, ThreadPoolExecutor(2) as pool:
-        sweeps = pool.map(Upkeep.sweep, (upkeep, Upkeep(client, engine, settings=Queue())))
+        sweeps = pool.map(Upkeep.sweep, (upkeep, Upkeep(client, engine, settings=Queue(), bulk=Bulk())))
     assert sum(sweep["canceled"] for sweep in sweeps) == len(ids)
     assert system.client.xlen(keys.FINISHED) == len(ids)

@@ -35,7 +35,7 @@ from shared.queue.jobs import parse, read_command
 from shared.queue.lanes import Lanes, Result
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.submission import Hit, Known, Queued, Submission, read_answer, submit_command
-from shared.settings import Batching
+from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from worker.inference import Limits, Predictor
@@ -181,7 +181,7 @@ class World:
             )
             self.accepted[one.id] = Accepted(5, one.choice.key, "")
         time.sleep(0.001)
-        lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue)
+        lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue, bulk=Bulk())
         begun = lanes.begin(lanes.pull(BATCH_SIZE).entries)
         self.record()
         self.plain.delete(keys.job(late.id))
@@ -248,7 +248,7 @@ class World:
     def predict(self, token: str) -> None:
         """A worker process that answers one bell, or with an empty token its own tick."""
         name = f"w{self.schedule.actors and id(object())}-{len(self.consumers)}"
-        lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
+        lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue, bulk=Bulk())
         in_hand = InHand()
         self.in_hand.append((lanes, in_hand))
         Predictor(
@@ -294,7 +294,7 @@ class World:
 
     def sweep(self) -> None:
         """Upkeep, but for what needs Postgres."""
-        upkeep = Upkeep(self.stepped, None, settings=self.queue)  # type: ignore[arg-type]
+        upkeep = Upkeep(self.stepped, None, settings=self.queue, bulk=Bulk())  # type: ignore[arg-type]
         seconds, micros = self.stepped.time()
         now = seconds * 1_000_000 + micros
         upkeep._cancel_late(now)

@@ -46,6 +46,14 @@ local function announce(record_task)
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
 
+-- What is known of a batch, its total with it, goes the way of the predictions.
+local function record_batch(id, key, record_task)
+  local batch = redis.call('HMGET', key, 'state', 'total', 'owner', 'request', 'created')
+  redis.call('XADD', FINISHED, '*', 'id', id, 'state', batch[1], 'total', batch[2], 'owner', batch[3],
+    'request', batch[4], 'created', batch[5], 'completed', now)
+  ring(RECORD_BELL, RECORD_QUEUE, record_task)
+end
+
 local function drop(lane, entry)
   redis.call('XACK', lane, WORKERS, entry)
   redis.call('XDEL', lane, entry)

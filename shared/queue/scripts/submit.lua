@@ -1,13 +1,16 @@
 -- Accept a job: answer it from the cache, let it join a computation, or start one. Nothing is written when refused.
 -- KEYS job idempotency|'' cache waiting lane bell inflight rotation|''
 -- ARGV id owner batch request image version cancel_after_us fingerprint lane_cap waiters_cap memory_high queue predict_task record_task
--- → again id | known id | mismatch id | full | hit id created output | follow id created | queued id created
+-- → again id | closed id | known id | mismatch id | full | hit id created output | follow id created | queued id created
 -- Safe twice: the first line. All writes come after the last refusal.
 local id = ARGV[1]
 if redis.call('EXISTS', KEYS[1]) == 1 then
   ring(KEYS[6], ARGV[12], ARGV[13])
   return {'again', id}
 end
+
+local batch = ARGV[3] ~= '' and BATCH .. ARGV[3]
+if batch and redis.call('HGET', batch, 'state') ~= 'validating' then return {'closed', id} end
 
 if KEYS[2] ~= '' then
   local first = redis.call('GET', KEYS[2])
@@ -18,6 +21,7 @@ if KEYS[2] ~= '' then
 end
 
 local function accept(...)
+  if batch then redis.call('HINCRBY', batch, 'total', 1) end
   redis.call('HSET', KEYS[1], 'state', 'starting', 'owner', ARGV[2], 'batch', ARGV[3], 'request', ARGV[4], 'created', now, ...)
   if KEYS[2] ~= '' then
     redis.call('SET', KEYS[2], id .. ' ' .. ARGV[8])

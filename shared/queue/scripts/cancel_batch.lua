@@ -1,0 +1,36 @@
+-- Cancel a batch: no more items are accepted, and cancel_lane ends those that wait. Until that is done the batch is
+-- among the uploads, so that a sweep finishes what its gateway began.
+-- user: its owner wants it. broken: its upload broke off; nothing stays of one without items, and its idempotency key is
+-- free again. silent: likewise, where the last sign of life is older than the lease.
+-- KEYS batch  ARGV id mode(user|broken|silent) lease_us record_task  → missing | alive | ended | removed | canceled
+-- Safe twice: the second time it is canceled or gone.
+local id, mode = ARGV[1], ARGV[2]
+local batch = redis.call('HMGET', KEYS[1], 'state', 'total', 'owner', 'idempotency')
+allow_writes()
+if mode == 'silent' then
+  local seen = redis.call('ZSCORE', UPLOADS, id)
+  if not seen or tonumber(now) - tonumber(seen) < tonumber(ARGV[3]) then return 'alive' end
+end
+if not batch[1] then
+  redis.call('ZREM', UPLOADS, id)
+  return 'missing'
+end
+if batch[1] == 'ended' then return 'ended' end
+if batch[1] == 'canceled' then return 'canceled' end
+if mode ~= 'user' then
+  if batch[1] ~= 'validating' then return 'ended' end
+  if batch[4] ~= '' then
+    redis.call('DEL', batch[4])
+    redis.call('ZREM', IDEMPOTENCY_KEYS, batch[4])
+  end
+  if batch[2] == '0' then
+    redis.call('DEL', KEYS[1])
+    redis.call('ZREM', UPLOADS, id)
+    redis.call('ZREM', BATCHES .. batch[3], id)
+    return 'removed'
+  end
+end
+redis.call('HSET', KEYS[1], 'state', 'canceled')
+redis.call('ZADD', UPLOADS, now, id)
+record_batch(id, KEYS[1], ARGV[4])
+return 'canceled'

@@ -1,0 +1,280 @@
+"""A bulk upload's batch in Redis: what it takes, how it ends, and who cleans up after a gateway that died."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import orjson
+import pytest
+
+from shared.domain.errors import IdempotencyMismatch, UploadInProgress
+from shared.domain.identifiers import ANYONE, BatchId, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.image import ImageFacts
+from shared.domain.route import Choice
+from shared.queue import batches, keys
+from shared.queue.batches import Opening, SilentUploads, Unreadable
+from shared.queue.connection import connect_async
+from shared.queue.pipeline import Pipeline
+from shared.queue.submission import Answer, BatchClosed, Known, Queued, Submission, read_answer, submit_command
+from shared.settings import Queue, Redis
+from tests.servers import RedisServer
+from tests.system import MODEL, System
+
+T = TypeVar("T")
+CHOICE = Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey("3-m-1"), variant="champion")
+NOW = timedelta(0)
+
+
+@pytest.fixture
+def piped(redis_server: RedisServer, redis_client: Any) -> Callable[[Callable[[Pipeline], Awaitable[T]]], T]:
+    """Run a claim with a pipeline to the test's Redis, which is empty."""
+    assert not redis_client.dbsize()
+
+    def run(claim: Callable[[Pipeline], Awaitable[T]]) -> T:
+        async def within() -> T:
+            client = connect_async(Redis(url=redis_server.url))
+            pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+            try:
+                return await claim(pipeline)
+            finally:
+                await pipeline.close()
+                await client.aclose()
+
+        return asyncio.run(within())
+
+    return run
+
+
+Piped = Callable[[Callable[[Pipeline], Awaitable[object]]], object]
+
+
+def an_opening(*, key: str = "", fingerprint: str = "f") -> Opening:
+    return Opening(
+        id=BatchId(new_uuid7()),
+        owner=ANYONE,
+        model=MODEL,
+        metadata={"who": "tests"},
+        base_url="http://here",
+        idempotency_key=key,
+        fingerprint=fingerprint,
+    )
+
+
+async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = "") -> Answer:
+    """Send one image of the batch."""
+    facts = ImageFacts(
+        sha256=Digest(hashlib.sha256(image).hexdigest()),
+        format="PNG",
+        width=1,
+        height=1,
+        bytes=len(image),
+        filename=None,
+    )
+    submission = Submission(
+        id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, image=image, facts=facts, metadata={},
+        base_url="", lane=keys.bulk_lane(opening.id), batch=opening.id, custom_id=image.decode(),
+    )  # fmt: skip
+    request = orjson.dumps(submission.request())
+    command = submit_command(submission, request, settings=Queue(), memory_is_high=False)
+    return read_answer(await pipeline.call(*command), submission)
+
+
+async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> None:
+    """Send what is no image."""
+    item = Unreadable(
+        id=PredictionId(id or new_uuid7()), choice=CHOICE, custom_id="notes.txt", filename="notes.txt",
+        size=4, sha256=None, error="this is text",
+    )  # fmt: skip
+    batches.read_unreadable(await pipeline.call(*batches.unreadable_command(opening, item)), opening)
+
+
+def records(client: Any, opening: Opening) -> list[dict[bytes, bytes]]:
+    """Return what a recorder will be told of the batch itself."""
+    found = [record for _, record in client.xrange(keys.FINISHED)]
+    return [record for record in found if record[b"id"].decode() == opening.id]
+
+
+def states(client: Any) -> list[str]:
+    """Return the states of all jobs."""
+    return sorted(client.hget(key, "state").decode() for key in client.scan_iter(match="job:*"))
+
+
+def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        id, broken = new_uuid7(), new_uuid7()
+        assert isinstance(await send(pipeline, opening, b"a", id=id), Queued)
+        assert await send(pipeline, opening, b"a", id=id) == Known(PredictionId(id))
+        await send_broken(pipeline, opening, id=broken)
+        await send_broken(pipeline, opening, id=broken)
+        look = batches.parse(opening.id, await pipeline.call(*batches.read_command(opening.id)))
+        assert look is not None
+        assert (look.state, look.total, look.model, look.metadata) == ("validating", 2, MODEL, {"who": "tests"})
+        assert await batches.close(pipeline, opening, sent=2, skipped=7)
+        assert await batches.close(pipeline, opening, sent=2, skipped=7)
+
+    piped(claim)
+    (record,) = records(redis_client, opening)
+    assert (record[b"state"], record[b"total"]) == (b"in_progress", b"2")
+    assert orjson.loads(record[b"request"])["skipped"] == 7
+    assert not redis_client.exists(keys.UPLOADS)
+
+
+def test_what_is_no_image_is_a_failed_prediction_under_its_name(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send_broken(pipeline, opening)
+
+    piped(claim)
+    ((_, record),) = redis_client.xrange(keys.FINISHED)
+    assert (record[b"state"], record[b"code"], record[b"error"]) == (b"failed", b"undecodable_image", b"this is text")
+    assert record[b"batch"].decode() == opening.id
+    assert orjson.loads(record[b"request"])["custom_id"] == "notes.txt"
+
+
+def test_a_closed_batch_takes_nothing_more(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send(pipeline, opening, b"a")
+        await batches.close(pipeline, opening, sent=1, skipped=0)
+        with pytest.raises(BatchClosed):
+            await send(pipeline, opening, b"b")
+        with pytest.raises(BatchClosed):
+            await send_broken(pipeline, opening)
+        assert not await batches.tend(pipeline, opening.id)
+
+    piped(claim)
+    assert states(redis_client) == ["starting"]
+
+
+def test_a_redis_that_lost_items_is_noticed(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send(pipeline, opening, b"a")
+        assert not await batches.close(pipeline, opening, sent=2, skipped=0)
+        assert await batches.tend(pipeline, opening.id)
+
+    piped(claim)
+    assert records(redis_client, opening) == []
+
+
+def test_a_key_means_one_upload(piped: Piped) -> None:
+    first, again, other = an_opening(key="k"), an_opening(key="k"), an_opening(key="k", fingerprint="g")
+
+    async def claim(pipeline: Pipeline) -> None:
+        assert await batches.open_batch(pipeline, first) == first.id
+        assert await batches.open_batch(pipeline, first) == first.id
+        with pytest.raises(UploadInProgress):
+            await batches.open_batch(pipeline, again)
+        with pytest.raises(IdempotencyMismatch):
+            await batches.open_batch(pipeline, other)
+        await send(pipeline, first, b"a")
+        await batches.close(pipeline, first, sent=1, skipped=0)
+        assert await batches.open_batch(pipeline, again) == first.id
+
+    piped(claim)
+
+
+def test_canceling_ends_all_that_waits_and_is_computed(system: System, redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def fill(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        for number in range(2 * batches.CANCEL_ENTRIES + 5):
+            await send(pipeline, opening, b"%d" % (number // 2))
+        await batches.close(pipeline, opening, sent=2 * batches.CANCEL_ENTRIES + 5, skipped=0)
+
+    piped(fill)
+    in_hand = system.lanes.begin(system.lanes.pull(8).entries)
+    piped(lambda pipeline: batches.cancel(pipeline, opening.id, lane=opening.lane, mode="user"))
+    assert set(states(redis_client)) == {"canceled"}
+    assert [record[b"state"] for record in records(redis_client, opening)] == [b"in_progress", b"canceled"]
+    assert redis_client.xlen(opening.lane) == 0
+    assert not redis_client.exists(keys.UPLOADS, keys.inflight(ANYONE))
+    assert list(redis_client.scan_iter(match="waiting:*")) == []
+    assert len(in_hand) == 8
+
+
+def test_a_broken_upload_without_items_leaves_nothing_but_a_free_key(redis_client: Any, piped: Piped) -> None:
+    opening, next_try = an_opening(key="k"), an_opening(key="k")
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
+        assert list(redis_client.scan_iter()) == []
+        assert await batches.open_batch(pipeline, next_try) == next_try.id
+
+    piped(claim)
+
+
+def test_a_broken_upload_is_canceled_and_its_key_is_free(redis_client: Any, piped: Piped) -> None:
+    opening, next_try = an_opening(key="k"), an_opening(key="k")
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send(pipeline, opening, b"a")
+        for _ in range(2):
+            await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
+        assert await batches.open_batch(pipeline, next_try) == next_try.id
+
+    piped(claim)
+    assert states(redis_client) == ["canceled"]
+    assert [(r[b"state"], r[b"total"]) for r in records(redis_client, opening)] == [(b"canceled", b"1")]
+
+
+def test_what_has_been_read_can_not_break_off(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening(key="k")
+
+    async def claim(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send(pipeline, opening, b"a")
+        await batches.close(pipeline, opening, sent=1, skipped=0)
+        await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
+
+    piped(claim)
+    assert states(redis_client) == ["starting"]
+
+
+def test_the_sweep_cancels_uploads_whose_gateway_is_silent(redis_client: Any, piped: Piped) -> None:
+    silent, tended = an_opening(key="k"), an_opening()
+
+    async def fill(pipeline: Pipeline) -> None:
+        for opening in (silent, tended):
+            await batches.open_batch(pipeline, opening)
+            await send(pipeline, opening, opening.id.encode())
+
+    piped(fill)
+    redis_client.zadd(keys.UPLOADS, {silent.id: 1})
+    seconds, _ = redis_client.time()
+    sweep = SilentUploads(redis_client, lease=timedelta(seconds=30))
+    assert [sweep.cancel(seconds * 1_000_000, most=10) for _ in range(2)] == [1, 0]
+    assert states(redis_client) == ["canceled", "starting"]
+    assert [record[b"state"] for record in records(redis_client, silent)] == [b"canceled"]
+    assert not redis_client.exists(keys.idempotency(ANYONE, "k"))
+
+
+def test_the_sweep_finishes_a_cancellation_that_was_cut_short(redis_client: Any, piped: Piped) -> None:
+    opening = an_opening()
+
+    async def fill(pipeline: Pipeline) -> None:
+        await batches.open_batch(pipeline, opening)
+        await send(pipeline, opening, b"a")
+
+    piped(fill)
+    # As the script leaves it when the gateway dies before the first call of cancel_lane.
+    redis_client.hset(keys.batch(opening.id), "state", "canceled")
+    redis_client.zadd(keys.UPLOADS, {opening.id: 1})
+    seconds, _ = redis_client.time()
+    assert SilentUploads(redis_client, lease=timedelta(seconds=30)).cancel(seconds * 1_000_000, most=10) == 1
+    assert states(redis_client) == ["canceled"]
+    assert not redis_client.exists(keys.UPLOADS)

@@ -130,6 +130,28 @@ def start_postgres(short_directory: Callable[[], Path]) -> Iterator[Callable[[],
 
 
 @pytest.fixture(scope="session")
+def batch_record() -> Callable[..., dict[bytes, bytes]]:
+    """Make the record of a batch whose upload has been read, as the scripts write it to the finished stream.
+
+    Keywords replace fields (`state="canceled"`); `request` takes members to change or add.
+    """
+
+    def make(id: str, *, total: int, request: dict[str, Any] | None = None, **fields: str | int) -> dict[bytes, bytes]:
+        now = time.time_ns() // 1000
+        facts = {"model": "digits", "metadata": {}, "base_url": "http://host:8000", "skipped": 0, "webhook": None}
+        record: dict[str, str | int | bytes] = {
+            "id": id, "state": "in_progress", "total": total, "owner": "default",
+            "request": orjson.dumps(facts | (request or {})), "created": now - 1000, "completed": now,
+        }  # fmt: skip
+        return {
+            name.encode(): value if isinstance(value, bytes) else str(value).encode()
+            for name, value in (record | fields).items()
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def finished_record() -> Callable[..., dict[bytes, bytes]]:
     """Make the record of a prediction that succeeded, as the scripts write it to the finished stream.
 

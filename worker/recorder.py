@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.domain.identifiers import PredictionId
 from shared.queue.finished import Finished, FinishedStream
 from shared.settings import Recording
+from shared.storage.batches import is_batch
 from shared.storage.inspection import Row, rows_of
 from shared.storage.record import record
 
@@ -70,8 +71,11 @@ class Recorder:
         outcome = record(connection, [one.record for one in finished])
         committed = time.monotonic()
         kept = [finished[index] for index in outcome.kept]
-        if outcome.inserted < len(kept):
-            self._follow_rows(connection, kept)
+        predictions = [one for one in kept if not is_batch(one.record)]
+        if outcome.inserted < len(predictions):
+            self._follow_rows(connection, predictions)
+        # Before the entries go: whoever repeats this after a crash finds the same batches complete.
+        self._stream.settle_batches(sorted(outcome.complete))
         self._stream.settle(kept)
         facts = {
             "settled": len(outcome.kept), "inserted": outcome.inserted, "stripped": len(outcome.stripped),

@@ -159,7 +159,7 @@ def parse(id: BatchId, reply: list[bytes | None]) -> Look | None:
 
 def unreadable_command(opening: Opening, item: Unreadable) -> Command:
     """Return the call that accepts an item which is no image, as a job that has failed; `read_unreadable` reads it."""
-    image = {"sha256": item.sha256, "format": None, "width": None, "height": None, "bytes": item.size}
+    image: dict[str, Any] = {"sha256": item.sha256, "format": None, "width": None, "height": None, "bytes": item.size}
     request = {
         "model": opening.model,
         "version": item.choice.version,

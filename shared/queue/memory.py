@@ -45,7 +45,11 @@ class MemoryWatch:
     @property
     def high(self) -> bool:
         """Whether admission has ended; never where Redis has no limit."""
-        return 0 < self.limit_bytes * self._share <= self.used_bytes
+        return self.over(self._share)
+
+    def over(self, share: float) -> bool:
+        """Whether this share of the limit is in use; never where Redis has none."""
+        return 0 < self.limit_bytes * share <= self.used_bytes
 
     async def close(self) -> None:
         """Stop looking."""

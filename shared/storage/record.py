@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.domain.identifiers import BatchId, Owner
+from shared.storage import batches
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ _INSERT = text("""
             batch_size, worker, metadata, webhook, base_url
         )
         SELECT id, owner, batch, request->>'custom_id', request->>'model', request->>'version',
-               request->>'version_key', request->>'variant', state, source, request->'image'->>'sha256',
+               request->>'version_key', request->>'variant', state, source, coalesce(request->'image'->>'sha256', ''),
                (request->'image') - 'sha256', output, error, code, coalesce(attempts, 0), created_at, started_at,
                completed_at, (started - created) / 1000.0, (run->>'predict_ms')::float8, (run->>'batch_size')::integer,
                run->>'worker', coalesce(nullif(request->'metadata', 'null'), '{}'), nullif(request->'webhook', 'null'),
@@ -70,7 +71,7 @@ _INSERT = text("""
         FROM arrived
         ORDER BY id
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, owner, batch_id, status, webhook
+        RETURNING id, owner, batch_id, status, completed_at, webhook
     ), announced AS (
         INSERT INTO webhook_deliveries (owner, subject, event, url)
         SELECT owner, id, 'completed', webhook->>'url'
@@ -78,50 +79,34 @@ _INSERT = text("""
         WHERE webhook->>'url' IS NOT NULL AND coalesce(webhook->'events' ? 'completed', true)
         ON CONFLICT (subject, event) DO NOTHING
     ), counted AS (
-        INSERT INTO batches AS known (id, owner, succeeded, failed, canceled)
-        SELECT batch_id, min(owner), count(*) FILTER (WHERE status = 'succeeded'),
-               count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'canceled')
-        FROM inserted
-        WHERE batch_id IS NOT NULL
-        GROUP BY batch_id
-        ORDER BY batch_id
-        ON CONFLICT (id) DO UPDATE SET succeeded = known.succeeded + EXCLUDED.succeeded,
-            failed = known.failed + EXCLUDED.failed, canceled = known.canceled + EXCLUDED.canceled
+        UPDATE batches AS known SET succeeded = known.succeeded + new.succeeded, failed = known.failed + new.failed,
+            canceled = known.canceled + new.canceled, changed_at = greatest(known.changed_at, new.changed_at)
+        FROM (
+            SELECT batch_id, count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
+                   count(*) FILTER (WHERE status = 'failed') AS failed,
+                   count(*) FILTER (WHERE status = 'canceled') AS canceled, max(completed_at) AS changed_at
+            FROM inserted WHERE batch_id IS NOT NULL GROUP BY batch_id
+        ) AS new
+        WHERE known.id = new.batch_id
     )
-    SELECT batch_id, count(*) AS inserted FROM inserted GROUP BY batch_id
+    SELECT count(*) FROM inserted
 """)
-"""Rows that are new, the outbox and the batches' counters from exactly those; rows and batches in the order of their
-ids, the same for every recorder, so that two that overlap wait for each other and never both."""
-
-_COMPLETE = text("""
-    WITH completed AS (
-        UPDATE batches SET completed_at = clock_timestamp()
-        WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL AND total = succeeded + failed + canceled
-        RETURNING id, owner, webhook
-    ), announced AS (
-        INSERT INTO webhook_deliveries (owner, subject, event, url)
-        SELECT owner, id, 'completed', webhook->>'url' FROM completed WHERE webhook->>'url' IS NOT NULL
-        ON CONFLICT (subject, event) DO NOTHING
-    )
-    SELECT id FROM completed ORDER BY id
-""")
-"""Batches whose last item is in, and their webhooks; each at most once."""
-
-_SET_TOTAL = text("""
-    INSERT INTO batches (id, owner, total, webhook) VALUES (:id, :owner, :total, CAST(:webhook AS jsonb))
-    ON CONFLICT (id) DO UPDATE SET total = EXCLUDED.total, webhook = EXCLUDED.webhook
-""")
-"""How many items a batch has, known when its upload has been read."""
+"""Rows that are new, the outbox and the batches' counters from exactly those; rows in the order of their ids, the same
+for every recorder, so that two that overlap wait for each other and never both."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some records: `kept` are in Postgres, `stripped` of them without text, `inserted` were new."""
+    """What became of some records: `kept` are in Postgres, `stripped` of them without text, `inserted` were new rows.
+
+    `complete` are the batches among them, or with items among them, that have every item recorded.
+    """
 
     kept: list[int] = field(default_factory=list)
     inserted: int = 0
     stripped: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    complete: set[BatchId] = field(default_factory=set)
 
 
 def record(connection: Connection, records: Sequence[Record]) -> Outcome:
@@ -136,33 +121,10 @@ def record(connection: Connection, records: Sequence[Record]) -> Outcome:
     return outcome
 
 
-def complete_batches(connection: Connection, ids: Sequence[BatchId]) -> list[BatchId]:
-    """Mark batches whose items are all in and put their webhooks in the outbox; return those. Safe twice.
-
-    To be called wherever a batch may have become complete: with its items and when its total becomes known.
-    """
-    found = connection.execute(_COMPLETE, {"ids": sorted(ids)}).scalars()
-    return [BatchId(str(id)) for id in found]
-
-
-def set_total(
-    connection: Connection,
-    batch: BatchId,
-    *,
-    owner: Owner,
-    total: int,
-    webhook: Mapping[str, object] | None = None,
-) -> bool:
-    """Say how many items the batch has, recorded already or to come; return whether that completed it. Safe twice."""
-    facts = {"id": batch, "owner": owner, "total": total}
-    connection.execute(_SET_TOTAL, facts | {"webhook": orjson.dumps(webhook).decode() if webhook else None})
-    return batch in complete_batches(connection, [batch])
-
-
 def _record_part(connection: Connection, part: list[tuple[int, Record]], outcome: Outcome) -> None:
     """Commit one part whole, or its halves; a record refused alone goes in without its text."""
     try:
-        inserted = _commit(connection, [record for _, record in part])
+        _commit(connection, [record for _, record in part], outcome)
     except (DBAPIError, psycopg2.Error) as error:
         connection.rollback()
         if not _is_refusal(error):
@@ -174,7 +136,6 @@ def _record_part(connection: Connection, part: list[tuple[int, Record]], outcome
         else:
             _record_stripped(connection, *part[0], error, outcome)
     else:
-        outcome.inserted += inserted
         outcome.kept += [index for index, _ in part]
 
 
@@ -182,7 +143,7 @@ def _record_stripped(connection: Connection, index: int, record: Record, cause: 
     """Store one refused record without its text."""
     facts = {"id": repr(record.get(b"id")), "cause": str(cause).partition("\n")[0]}
     try:
-        outcome.inserted += _commit(connection, [_stripped(record)])
+        _commit(connection, [_stripped(record)], outcome)
     except (DBAPIError, psycopg2.Error) as error:
         connection.rollback()
         if not _is_refusal(error):
@@ -195,23 +156,44 @@ def _record_stripped(connection: Connection, index: int, record: Record, cause: 
         outcome.stripped.append(index)
 
 
-def _commit(connection: Connection, records: Sequence[Record]) -> int:
-    """One transaction; return how many rows were new."""
+def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome) -> None:
+    """One transaction; adds to the outcome what it wrote once it is committed."""
+    ended = [record for record in records if not batches.is_batch(record)]
+    described = [record for record in records if batches.is_batch(record)]
+    owners = _batches_of(ended) | {_id(record): _owner(record) for record in described}
+    complete: set[BatchId] = set()
     with connection.begin():
         connection.execute(_INTAKE_TABLE)
         cursor = cast("Any", connection.connection.cursor())  # psycopg2's, which alone can COPY
-        cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(records)))
-        counts = connection.execute(_INSERT).all()
-        touched = [BatchId(str(row.batch_id)) for row in counts if row.batch_id is not None]
-        if touched:
-            complete_batches(connection, touched)
-    return sum(row.inserted for row in counts)
+        cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(ended)))
+        if owners:
+            batches.take(connection, owners)
+        inserted = connection.execute(_INSERT).scalar_one()
+        for record in described:
+            batches.describe(connection, record)
+        if owners:
+            complete = batches.complete(connection, list(owners))
+    outcome.inserted += inserted
+    outcome.complete |= complete
+
+
+def _batches_of(records: Sequence[Record]) -> dict[BatchId, Owner]:
+    """Return the batches that the records are items of."""
+    return {BatchId(batch.decode()): _owner(record) for record in records if (batch := record.get(b"batch"))}
+
+
+def _id(record: Record) -> BatchId:
+    return BatchId(record[b"id"].decode())
+
+
+def _owner(record: Record) -> Owner:
+    return Owner(record[b"owner"].decode(errors="replace"))
 
 
 def _as_copy(records: Sequence[Record]) -> bytes:
     """Return the records in COPY's text format; escaping them all at once, it costs 2 µs a record, one by one 6."""
     lines = (_BETWEEN_FIELDS.join([record.get(name, b"") for name in _FIELDS]) for record in records)
-    data = _AFTER_RECORD.join(lines) + _AFTER_RECORD
+    data = b"".join(line + _AFTER_RECORD for line in lines)
     for found, written in _ESCAPES:
         data = data.replace(found, written)
     return data
@@ -233,11 +215,13 @@ def _stripped(record: Record) -> Record:
     except orjson.JSONDecodeError:
         request = {}
     image = request.get("image") or {}
+    of_batch = {"skipped": int(request.get("skipped") or 0), "webhook": None} if batches.is_batch(record) else {}
     kept = {name: _plain(request.get(name)) for name in ("model", "version", "version_key", "variant", "base_url")}
     kept_whole = {
         b"id",
         b"state",
         b"batch",
+        b"total",
         b"source",
         b"created",
         b"started",
@@ -246,7 +230,7 @@ def _stripped(record: Record) -> Record:
     }
     return {name: value for name, value in record.items() if name in kept_whole} | {
         b"owner": _plain(record.get(b"owner", b"").decode(errors="replace")).encode(),
-        b"request": orjson.dumps(kept | {"image": {"sha256": _plain(image.get("sha256"))}}),
+        b"request": orjson.dumps(kept | of_batch | {"image": {"sha256": _plain(image.get("sha256"))}, "metadata": {}}),
         b"error": UNSTORABLE.encode(),
         b"code": _plain(record.get(b"code", b"").decode(errors="replace")).encode(),
     }

@@ -90,9 +90,17 @@ batches = Table(
     Column("webhook", JSONB),
     Column("created_at", _time, nullable=False, server_default=text("clock_timestamp()")),
     Column("completed_at", _time),
+    Column("model", Text),
+    Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("metadata", JSONB, nullable=False, server_default="{}"),
+    Column("changed_at", _time),
+    Column("canceled_at", _time),
     Index("batches_owner", "owner", "id"),
 )
-"""One row an upload, made by whoever comes first: items may be recorded before `total` is known (null till then)."""
+"""One row an upload, made by whoever comes first: items may be recorded before `total` is known (null till then).
+
+`changed_at`: when its last item ended or its upload had been read, whichever came last; so it becomes `completed_at`.
+"""
 
 webhook_deliveries = Table(
     "webhook_deliveries",

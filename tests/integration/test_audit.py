@@ -10,10 +10,10 @@ import redis
 from sqlalchemy import text
 
 from cli.audit import MOST_OF_A_KIND
-from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
+from shared.domain.identifiers import BatchId, new_uuid7
 from shared.queue import keys
 from shared.queue.lanes import Result
-from shared.storage.record import record, set_total
+from shared.storage.record import record
 from tests.system import LANE, MODEL, OUTPUT, System
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -59,13 +59,13 @@ def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
 
 
 def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(
-    system: System, finished_record: Make
+    system: System, finished_record: Make, batch_record: Make
 ) -> None:
     lied_about, not_ended, clean = (BatchId(new_uuid7(unix_ms=i)) for i in range(3))
     with system.engine.connect() as connection:
         record(connection, [finished_record(batch=batch) for batch in (lied_about, not_ended, clean)])
+        record(connection, [batch_record(clean, total=1)])
     with system.engine.begin() as connection:
-        set_total(connection, clean, owner=ANYONE, total=1)
         connection.execute(text("UPDATE batches SET succeeded = 2 WHERE id = :id"), {"id": lied_about})
         connection.execute(text("UPDATE batches SET total = 1 WHERE id = :id"), {"id": not_ended})
     assert system.audit() == [

@@ -158,6 +158,35 @@ def test_a_recorder_killed_anywhere_leaves_one_row_each(
         assert connection.execute(text("SELECT succeeded FROM batches")).scalars().all() == [300]
 
 
+@pytest.mark.parametrize("point", ["before commit", "between commit and settle", "while settling"])
+def test_a_recorder_killed_anywhere_leaves_a_batch_that_ends_once(
+    redis_client: redis.Redis, engine: Engine, database_url: str, redis_server: object,
+    finish: Finish, batch_record: Make, recorder: Callable[..., Recorder], point: str,
+) -> None:  # fmt: skip
+    batch = new_uuid7()
+    redis_client.hset(f"batch:{batch}", mapping={"state": "in_progress", "owner": "default"})
+    redis_client.zadd("batches:default", {batch: 1})
+    ids = finish(300, batch=batch)
+    redis_client.xadd(keys.FINISHED, batch_record(batch, total=300))
+    killed = subprocess.run(
+        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    time.sleep(LEASE.total_seconds() + 0.05)
+    while recorder().run_once():
+        pass
+    assert_settled(redis_client, ids)
+    assert redis_client.hget(f"batch:{batch}", "state") == b"ended"
+    assert redis_client.pttl(f"batch:{batch}") > 0
+    assert redis_client.zcard("batches:default") == 0
+    with engine.connect() as connection:
+        query = text("SELECT total, succeeded, completed_at IS NOT NULL FROM batches")
+        assert [tuple(row) for row in connection.execute(query)] == [(300, 300, True)]
+
+
 SUICIDE = """
 import os, signal, sys
 from datetime import timedelta

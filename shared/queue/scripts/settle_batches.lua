@@ -1,14 +1,15 @@
--- Batches have ended and are recorded: their rows say everything, so their hashes may go after a while.
+-- Batches have every item recorded: their rows say everything, so their hashes may go after a while. A canceled one
+-- stays so here: that it was may be the one thing that is not recorded yet.
 -- ARGV ttl_ms, then ids…  → how many were there
 -- Safe twice: it sets the TTL anew.
 allow_writes()
 local there = 0
 for i = 2, #ARGV do
-  local owner = redis.call('HGET', BATCH .. ARGV[i], 'owner')
-  if owner then
-    redis.call('HSET', BATCH .. ARGV[i], 'state', 'ended')
+  local batch = redis.call('HMGET', BATCH .. ARGV[i], 'owner', 'state')
+  if batch[1] then
+    if batch[2] ~= 'canceled' then redis.call('HSET', BATCH .. ARGV[i], 'state', 'ended') end
     redis.call('PEXPIRE', BATCH .. ARGV[i], ARGV[1])
-    redis.call('ZREM', BATCHES .. owner, ARGV[i])
+    redis.call('ZREM', BATCHES .. batch[1], ARGV[i])
     there = there + 1
   end
   redis.call('ZREM', UPLOADS, ARGV[i])

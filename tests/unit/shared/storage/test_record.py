@@ -12,7 +12,7 @@ from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.history import fetch
-from shared.storage.record import UNSTORABLE, complete_batches, record, set_total
+from shared.storage.record import UNSTORABLE, record
 
 Make = Callable[..., dict[bytes, bytes]]
 Record = dict[bytes, bytes]
@@ -77,30 +77,68 @@ def test_an_id_is_recorded_once_within_a_commit_and_across(engine: Engine, finis
 
 @pytest.mark.parametrize("total_first", [True, False])
 def test_a_batch_is_complete_once_its_last_item_and_its_total_are_known(
-    engine: Engine, finished_record: Make, *, total_first: bool
+    engine: Engine, finished_record: Make, batch_record: Make, *, total_first: bool
 ) -> None:
     batch = BatchId(new_uuid7())
     items = [finished_record(batch=batch) for _ in range(3)]
     webhook = {"url": "https://example.org/hook", "events": ["completed"]}
-
-    def know_total() -> None:
-        with engine.begin() as connection:
-            set_total(connection, batch, owner=ANYONE, total=3, webhook=webhook)
-
+    described = batch_record(batch, total=3, request={"webhook": webhook})
     store(engine, *items[:2])
     if total_first:
-        know_total()
+        store(engine, described)
         assert rows(engine, "SELECT completed_at FROM batches") == [(None,)]
     store(engine, items[2])
     if not total_first:
         assert rows(engine, "SELECT completed_at FROM batches") == [(None,)]
-        know_total()
+        store(engine, described)
     assert rows(engine, "SELECT succeeded, completed_at IS NOT NULL FROM batches") == [(3, True)]
-    with engine.begin() as connection:
-        assert complete_batches(connection, [batch]) == []
+    with engine.connect() as connection:
+        again = [record(connection, [one]) for one in (*items, described)]
+    assert [(outcome.inserted, outcome.complete) for outcome in again] == [(0, {batch})] * 4
     assert rows(engine, "SELECT subject::text, event, url FROM webhook_deliveries") == [
         (batch, "completed", "https://example.org/hook")
     ]
+
+
+def test_a_batch_ended_when_its_last_item_did_or_its_upload_whichever_came_last(
+    engine: Engine, finished_record: Make, batch_record: Make
+) -> None:
+    read_last, item_last = BatchId(new_uuid7()), BatchId(new_uuid7())
+    store(engine, *(finished_record(batch=read_last, completed=at) for at in (2_000_000, 1_000_000)))
+    store(engine, batch_record(read_last, total=2, completed=3_000_000))
+    store(engine, batch_record(item_last, total=2, completed=3_000_000))
+    store(engine, finished_record(batch=item_last, completed=5_000_000))
+    store(engine, finished_record(batch=item_last, completed=4_000_000))
+    ended = "SELECT extract(epoch FROM completed_at)::integer FROM batches WHERE id = "
+    assert rows(engine, f"{ended} '{read_last}'") == [(3,)]
+    assert rows(engine, f"{ended} '{item_last}'") == [(5,)]
+
+
+@pytest.mark.parametrize("canceled_first", [True, False])
+def test_a_canceled_batch_is_canceled_for_ever_and_its_first_total_holds(
+    engine: Engine, finished_record: Make, batch_record: Make, *, canceled_first: bool
+) -> None:
+    batch = BatchId(new_uuid7())
+    request = {"metadata": {"who": "me"}, "skipped": 4}
+    both = [batch_record(batch, total=1, state=state, request=request) for state in ("in_progress", "canceled")]
+    store(engine, finished_record(batch=batch, state="canceled"))
+    for one in reversed(both) if canceled_first else both:
+        store(engine, one)
+    store(engine, batch_record(batch, total=7, request=request))
+    query = "SELECT model, total, canceled, skipped, metadata, canceled_at IS NULL, completed_at IS NULL FROM batches"
+    assert rows(engine, query) == [("digits", 1, 1, 4, {"who": "me"}, False, False)]
+
+
+def test_what_can_not_be_stored_of_a_batch_is_left_out_and_the_batch_is_not(
+    engine: Engine, finished_record: Make, batch_record: Make
+) -> None:
+    batch = BatchId(new_uuid7())
+    with engine.connect() as connection:
+        odd = batch_record(batch, total=1, request={"metadata": {"note": "\0"}, "skipped": 2})
+        outcome = record(connection, [finished_record(batch=batch), odd, finished_record()])
+    assert (sorted(outcome.kept), outcome.stripped, outcome.complete) == ([0, 1, 2], [1], {batch})
+    query = "SELECT model, skipped, metadata, completed_at IS NOT NULL FROM batches"
+    assert rows(engine, query) == [("digits", 2, {}, True)]
 
 
 def test_the_outbox_gets_one_row_for_each_prediction_that_asked(engine: Engine, finished_record: Make) -> None:
@@ -162,29 +200,27 @@ def test_a_record_without_a_usable_id_is_refused_and_the_others_stored(engine: E
 
 
 def test_concurrent_recorders_with_overlapping_records_count_exactly_and_never_deadlock(
-    engine: Engine, database_url: str, finished_record: Make
+    engine: Engine, database_url: str, finished_record: Make, batch_record: Make
 ) -> None:
     batches = [BatchId(new_uuid7()) for _ in range(5)]
     states = ["succeeded", "failed", "canceled"]
     records = [finished_record(batch=batches[i % 5], state=states[i % 3]) for i in range(600)]
     webhook = {"url": "https://example.org/hook"}
+    described = [batch_record(batch, total=120, request={"webhook": webhook}) for batch in batches]
 
     def run(seed: int) -> None:
         chance = random.Random(seed)
         own = make_engine(Database(url=database_url))
         with own.connect() as connection:
             for _ in range(25):
-                record(connection, chance.sample(records, 60))
+                record(connection, chance.sample(records, 60) + chance.sample(described, chance.randrange(3)))
         own.dispose()
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(run, seed) for seed in range(4)]
-        for batch in batches:  # the totals become known in the middle
-            with engine.begin() as connection:
-                set_total(connection, batch, owner=ANYONE, total=120, webhook=webhook)
         for one in running:
             one.result()
-    store(engine, *records)
+    store(engine, *records, *described)
 
     counted = "SELECT succeeded, failed, canceled, completed_at IS NOT NULL FROM batches"
     assert rows(engine, counted) == [(40, 40, 40, True)] * 5

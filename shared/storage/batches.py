@@ -1,0 +1,160 @@
+"""Bulk uploads in Postgres: what is known of each, its counters, when it is complete; its results by key.
+
+A row is made by whoever comes first: items may be recorded before their batch is described.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Text, cast, or_, select, text
+from sqlalchemy.dialects.postgresql import array
+
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
+from shared.storage.tables import batches, predictions
+
+_TAKE = text("""
+    INSERT INTO batches (id, owner)
+    SELECT id, owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS text[])) AS taken (id, owner) ORDER BY id
+    ON CONFLICT (id) DO NOTHING
+""")
+"""A row for each batch, in the order of their ids."""
+
+_LOCK = text("SELECT id FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+"""In the order of their ids, the same for every recorder, so that two that overlap wait for each other, never both."""
+
+_DESCRIBE = text("""
+    UPDATE batches SET
+        model = :model, skipped = :skipped, metadata = CAST(:metadata AS jsonb), webhook = CAST(:webhook AS jsonb),
+        total = coalesce(total, :total),
+        created_at = timestamptz 'epoch' + :created * interval '1 microsecond',
+        changed_at = greatest(changed_at, timestamptz 'epoch' + :completed * interval '1 microsecond'),
+        canceled_at = coalesce(canceled_at, CASE WHEN :canceled THEN clock_timestamp() END)
+    WHERE id = :id
+""")
+"""What is known once the upload has been read or canceled. The first total is for ever."""
+
+_COMPLETE = text("""
+    WITH completed AS (
+        UPDATE batches SET completed_at = changed_at
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL AND total = succeeded + failed + canceled
+        RETURNING id, owner, webhook
+    ), announced AS (
+        INSERT INTO webhook_deliveries (owner, subject, event, url)
+        SELECT owner, id, 'completed', webhook->>'url' FROM completed WHERE webhook->>'url' IS NOT NULL
+        ON CONFLICT (subject, event) DO NOTHING
+    )
+    SELECT id::text FROM completed
+    UNION ALL
+    SELECT id::text FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NOT NULL
+""")
+"""Batches whose last item is in, and their webhooks; each at most once. Then those that were complete before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """One row of `batches`. `model` and `total` are None until its upload has been read; instants are aware."""
+
+    id: BatchId
+    owner: Owner
+    model: ModelName | None
+    total: int | None
+    succeeded: int
+    failed: int
+    canceled: int
+    skipped: int
+    metadata: dict[str, Any]
+    created_at: datetime
+    canceled_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow:
+    """One result; `output` is JSON as Postgres writes it."""
+
+    id: PredictionId
+    custom_id: str | None
+    status: str
+    version: str
+    source: str
+    output: str | None
+    error: str | None
+    error_code: str | None
+
+
+_COLUMNS = [batches.c[column.name] for column in fields(BatchRow)]
+_ITEM_COLUMNS = [
+    cast(predictions.c.output, Text).label("output") if column.name == "output" else predictions.c[column.name]
+    for column in fields(ItemRow)
+]
+
+
+def is_batch(record: Mapping[bytes, bytes]) -> bool:
+    """Tell the record of a batch itself from that of a prediction."""
+    return b"total" in record
+
+
+def take(connection: Connection, owners: Mapping[BatchId, Owner]) -> None:
+    """Lock the batches until the commit, making those that are not there. To come before any other write to them."""
+    ids = sorted(owners)
+    connection.execute(_TAKE, {"ids": ids, "owners": [owners[id] for id in ids]})
+    connection.execute(_LOCK, {"ids": ids})
+
+
+def describe(connection: Connection, record: Mapping[bytes, bytes]) -> None:
+    """Write what the record of a batch says. Safe twice, and in any order."""
+    request = orjson.loads(record[b"request"])
+    facts = {
+        "id": record[b"id"].decode(),
+        "model": request["model"],
+        "skipped": request["skipped"],
+        "metadata": orjson.dumps(request["metadata"]).decode(),
+        "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,
+        "total": int(record[b"total"]),
+        "created": int(record[b"created"]),
+        "completed": int(record[b"completed"]),
+        "canceled": record[b"state"] == b"canceled",
+    }
+    connection.execute(_DESCRIBE, facts)
+
+
+def complete(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
+    """Complete those of the batches whose items are all in, webhooks included; return all that are complete.
+
+    To be called wherever a batch may have become complete: with its items and with its total. Safe twice.
+    """
+    return {BatchId(id) for id in connection.execute(_COMPLETE, {"ids": list(ids)}).scalars()}
+
+
+def fetch(connection: Connection, id: BatchId, owner: Owner) -> BatchRow | None:
+    """Return the owner's batch, or None where there is none or it is somebody else's."""
+    query = select(*_COLUMNS).where(batches.c.id == id, batches.c.owner == owner)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else BatchRow(**row)
+
+
+def page(
+    connection: Connection, owner: Owner, *, before: BatchId | None, limit: int, unended: Sequence[BatchId]
+) -> list[BatchRow]:
+    """Return up to `limit` of the owner's batches, newest first, made before `before` if that is given.
+
+    Of those that are not described yet only the `unended`: who asks knows what they are.
+    """
+    query = select(*_COLUMNS).where(batches.c.owner == owner)
+    known = batches.c.id == array(list(unended), type_=batches.c.id.type).any_() if unended else None
+    query = query.where(batches.c.model.is_not(None) if known is None else or_(batches.c.model.is_not(None), known))
+    if before is not None:
+        query = query.where(batches.c.id < before)
+    return [BatchRow(**row) for row in connection.execute(query.order_by(batches.c.id.desc()).limit(limit)).mappings()]
+
+
+def results(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:
+    """Return up to `limit` of a batch's recorded items in upload order, from behind `after`."""
+    query = select(*_ITEM_COLUMNS).where(predictions.c.batch_id == batch)
+    if after is not None:
+        query = query.where(predictions.c.id > after)
+    rows = connection.execute(query.order_by(predictions.c.id).limit(limit)).mappings()
+    return [ItemRow(**row) for row in rows]

@@ -26,6 +26,7 @@ class Gateway:
     settings: configuration.Gateway
     intake: configuration.Intake
     queue: configuration.Queue
+    bulk: configuration.Bulk
 
 
 def gateway(request: Request) -> Gateway:

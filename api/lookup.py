@@ -49,14 +49,14 @@ def from_row(row: history.Prediction) -> Job:
             "model": row.model,
             "version": row.version,
             "variant": row.variant,
-            "image": {"sha256": row.image_sha256, **row.image},
+            "image": {"sha256": row.image_sha256 or None, **row.image},
             "metadata": row.metadata,
         },
         created=_microseconds(row.created_at),
         started=_microseconds(row.started_at) if row.started_at else None,
         completed=_microseconds(row.completed_at),
         source=Source(row.source),
-        output=_in_order(row.output),
+        output=in_order(row.output),
         error=row.error,
         code=row.error_code,
         attempts=row.attempts,
@@ -66,7 +66,7 @@ def from_row(row: history.Prediction) -> Job:
     )
 
 
-def _in_order(output: Any) -> Any:
+def in_order(output: Any) -> Any:
     """Return an output with its probabilities highest first: jsonb keeps members in an order of its own."""
     if output is None:
         return None

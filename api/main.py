@@ -12,7 +12,7 @@ from api import openapi, problems
 from api.auth import StreamTokens
 from api.gateway import Gateway
 from api.routebook import RouteBook
-from api.routes import files, health, models, predictions
+from api.routes import batches, files, health, models, predictions
 from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
@@ -56,6 +56,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             settings=settings.read(settings.Gateway),
             intake=settings.read(settings.Intake),
             queue=settings.read(settings.Queue),
+            bulk=settings.read(settings.Bulk),
         )
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
@@ -89,7 +90,7 @@ def create_app() -> FastAPI:
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
-    for router in (predictions.router, files.router, models.router, health.router):
+    for router in (predictions.router, batches.router, files.router, models.router, health.router):
         app.include_router(router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app)

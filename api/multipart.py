@@ -81,10 +81,10 @@ def _names(disposition: bytes) -> tuple[str, str | None]:
     else:
         _, options = parse_options_header(disposition)
         name, filename = options.get(b"name", b""), options.get(b"filename")
-    return _text(name), None if filename is None else _text(filename)
+    return decode(name), None if filename is None else decode(filename)
 
 
-def _text(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """Decode what should be UTF-8; old clients send Latin-1."""
     try:
         return raw.decode()

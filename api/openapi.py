@@ -19,6 +19,9 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.Prediction,
     schemas.PredictionList,
+    schemas.Batch,
+    schemas.BatchList,
+    schemas.BatchResult,
     schemas.File,
     schemas.FileList,
     schemas.Model,
@@ -190,21 +193,60 @@ def streaming() -> Json:
     }
 
 
-def stream_responses() -> dict[int | str, Json]:
-    """Return the `responses` of the operation that streams events."""
-    example = (
-        "event: logs\ndata: starting\nid: 1\n\n"
-        'event: output\ndata: {"predicted_class":"7"}\nid: 3\n\n'
-        "event: done\ndata: {}\nid: 4\n\n"
-    )
+PREDICTION_EVENTS: Final = (
+    "event: logs\ndata: starting\nid: 1\n\n"
+    'event: output\ndata: {"predicted_class":"7"}\nid: 3\n\n'
+    "event: done\ndata: {}\nid: 4\n\n"
+)
+BATCH_EVENTS: Final = (
+    'event: progress\ndata: {"status":"in_progress","request_counts":{"total":1200,"succeeded":310,"failed":2,'
+    '"canceled":0}}\n\n'
+    "event: done\ndata: {}\n\n"
+)
+
+
+def stream_responses(unknown: Kind, *, example: str) -> dict[int | str, Json]:
+    """Return the `responses` of an operation that streams events."""
     success: dict[int | str, Json] = {
         200: {
-            "description": "Server-sent events until the prediction ends.",
+            "description": "Server-sent events until the end.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}},
         },
         204: {"description": "Everything was told before `Last-Event-ID`."},
     }
-    return success | problem_responses(problems.UNAUTHORIZED, problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
+    return success | problem_responses(problems.UNAUTHORIZED, unknown, problems.STORAGE_UNAVAILABLE)
+
+
+def bulk_upload() -> Json:
+    """Return `openapi_extra` of the operation that takes many images."""
+    fields: Json = {
+        "model": {"type": "string", "examples": ["digits"]},
+        "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
+    }
+    images: Json = {"type": "array", "items": _BINARY, "description": "Any number of files; after the other fields"}
+    archive: Json = {**_BINARY, "description": "A zip, tar or tar.gz instead of `images`"}
+    form: Json = {"type": "object", "properties": {**fields, "images": images, "archive": archive}}
+    line = '{"custom_id": "7.png", "image": "iVBORw0KGgo…"}'
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{line}\n"},
+    }
+    query = [entry for entry in _QUERY if entry["name"] in fields]
+    return {"requestBody": {"required": True, "content": content}, "parameters": [SUBMISSION_HEADERS[2], *query]}
+
+
+def result_responses(*kinds: Kind) -> dict[int | str, Json]:
+    """Return the `responses` of the operation that sends a batch's results."""
+    success: dict[int | str, Json] = {
+        200: {
+            "description": "A line an image that has ended, in upload order.",
+            "content": {
+                "application/x-ndjson": {"schema": reference(schemas.BatchResult)},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        }
+    }
+    return success | problem_responses(*kinds)
 
 
 def file_upload() -> Json:

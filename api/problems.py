@@ -202,6 +202,11 @@ KINDS: Final = {
 _PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key"})
 
 
+def words(error: DarkroomError) -> str:
+    """Return what is said of an error."""
+    return TABLE[type(error)].detail(error)
+
+
 def answer(
     kind: Kind,
     detail: str,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.batch import BatchStatus
 from shared.domain.prediction import ErrorCode, Source, Status
 
 Instant = Annotated[str, Field(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.123456Z"])]
@@ -35,10 +36,10 @@ class Page(Answer, Generic[T]):
 class Image(Answer):
     """The image that came in."""
 
-    sha256: Sha256
-    format: str = Field(description="By content, not by name", examples=["PNG"])
-    width: int = Field(description="Pixels, as stored", examples=[32])
-    height: int = Field(examples=[32])
+    sha256: Sha256 | None = Field(description="null, as the next three, only in a bulk upload's item that is no image")
+    format: str | None = Field(description="By content, not by name", examples=["PNG"])
+    width: int | None = Field(description="Pixels, as stored", examples=[32])
+    height: int | None = Field(examples=[32])
     bytes: int = Field(examples=[1480])
     filename: str | None = Field(examples=["7.png"])
 
@@ -106,6 +107,55 @@ class Prediction(Answer):
 
 class PredictionList(Page[Prediction]):
     """Predictions, newest first."""
+
+
+class BatchCounts(Answer):
+    """How many images are where; the rest of `total` is under way."""
+
+    total: int = Field(description="Still growing while the batch is validating", examples=[1200])
+    succeeded: int = Field(examples=[310])
+    failed: int = Field(examples=[2])
+    canceled: int = Field(examples=[0])
+
+
+class BatchUrls(Answer):
+    """Where to go from here; `stream` carries its own short-lived token."""
+
+    get: Url
+    results: Url
+    cancel: Url
+    stream: Url
+
+
+class Batch(Answer):
+    """A bulk upload on its way to its results."""
+
+    id: Id
+    status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
+    model: str = Field(examples=["digits"])
+    request_counts: BatchCounts
+    skipped: int = Field(description="Entries that were clutter", examples=[3])
+    created_at: Instant
+    completed_at: Instant | None = Field(description="When its last image ended")
+    metadata: dict[str, Any] = Field(description="As submitted")
+    urls: BatchUrls
+
+
+class BatchList(Page[Batch]):
+    """Batches, newest first."""
+
+
+class BatchResult(Answer):
+    """A line of a batch's results."""
+
+    custom_id: str = Field(description="The file's name, or the line's own", examples=["cats/7.png"])
+    id: Id
+    status: Status
+    version: str = Field(examples=["3"])
+    source: Source
+    output: Output | None
+    error: str | None
+    error_code: ErrorCode | None
 
 
 class Checksums(Answer):

@@ -82,7 +82,7 @@ async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: fl
 async def _submission(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
     """Check everything that can be refused."""
     owner, fields, headers = caller(request), upload.fields, request.headers
-    reference = _reference(model or fields.model, fields.version)
+    reference = asked_model(model or fields.model, fields.version)
     route = await gate.routes.for_reference(reference)
     image, filename, content_type = upload.image, upload.filename, upload.content_type
     if fields.file_reference is not None:
@@ -104,10 +104,12 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     key = headers.get("idempotency-key")
     if key is None:
         return submission
-    return replace(submission, idempotency_key=_idempotency_key(key), fingerprint=fingerprint(submission, reference))
+    return replace(
+        submission, idempotency_key=read_idempotency_key(key), fingerprint=fingerprint(submission, reference)
+    )
 
 
-def _reference(model: str | None, version: str | None) -> Reference:
+def asked_model(model: str | None, version: str | None) -> Reference:
     """Join `model` and `version`: either may carry the whole reference."""
     if version is None:
         return Reference.parse_model(model) if model else Reference(name=None)
@@ -129,7 +131,7 @@ def _cancel_after(text: str) -> timedelta:
         raise InvalidParameter(detail=str(error), pointer="Cancel-After") from None
 
 
-def _idempotency_key(text: str) -> str:
+def read_idempotency_key(text: str) -> str:
     """Read the header, quoted (RFC 8941) or not."""
     key = text.strip()
     if len(key) > 1 and key.startswith('"') and key.endswith('"'):

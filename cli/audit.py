@@ -13,14 +13,14 @@ from typing import TypeVar
 import orjson
 from sqlalchemy import Connection
 
-from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.identifiers import BatchId, Owner, PredictionId
 from shared.domain.prediction import Status
 from shared.queue import keys
 from shared.queue.connection import connect
 from shared.queue.inspection import Inspection, JobLook, LaneLook, is_bulk, model_of
 from shared.settings import Database, Predict, Queue, Redis, read
 from shared.storage.engine import make_engine
-from shared.storage.inspection import Row, contradictions, rows_of, wrong_batches
+from shared.storage.inspection import Row, contradictions, described_batches, rows_of, wrong_batches
 
 T = TypeVar("T", bound=str)
 
@@ -72,6 +72,7 @@ class Audit:
             self._inflight(),
             self._stranded(),
             self._stuck_lanes(),
+            self._batches(),
             wrong_batches(self._connection),
             contradictions(self._connection),
         )
@@ -126,6 +127,19 @@ class Audit:
         states = zip(ids, self._looks.states(ids), strict=True)
         ended = [id for id, state in states if state is None or Status(state).is_terminal]
         return [id for id in ended if self._looks.is_inflight(owner, id)]
+
+    def _batches(self) -> Iterator[str]:
+        """Invariant 2 for batches: one that has been read is recorded, or about to be."""
+        read = (id for ids in self._looks.read_batches() for id in self._unrecorded(ids))
+        suspects = self._persisting(read, lambda ids: self._unrecorded(self._looks.still_read(ids)))
+        return (f"batch {id}: it was read and is neither in the finished stream nor recorded" for id in suspects)
+
+    def _unrecorded(self, ids: Sequence[BatchId]) -> set[BatchId]:
+        """Of batches that have been read, return those that will never be complete."""
+        left = set(ids)
+        for records in self._looks.finished_ids() if left else ():
+            left -= {BatchId(id) for id in records}
+        return left - described_batches(self._connection, sorted(left)) if left else left
 
     def _stranded(self) -> Iterator[str]:
         """Invariants 1 and 2, seen from the streams."""

@@ -133,7 +133,7 @@ async def index(
     "/predictions/{id}/stream",
     summary="Follow a prediction",
     response_class=EventSourceResponse,
-    responses=openapi.stream_responses(),
+    responses=openapi.stream_responses(problems.UNKNOWN_PREDICTION, example=openapi.PREDICTION_EVENTS),
     openapi_extra=openapi.streaming(),
 )
 async def stream(request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import redis
 
-from shared.domain.identifiers import ModelName, Owner, PredictionId
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
@@ -78,6 +78,23 @@ class Inspection:
         while entries := self._records(after):
             yield {PredictionId(record[b"id"].decode()) for _, record in entries if b"id" in record}
             after = "(" + entries[-1][0].decode()
+
+    def read_batches(self) -> Iterator[list[BatchId]]:
+        """Go through the batches that have not ended and whose upload has been read or canceled, in chunks."""
+        for chunk in self._scan(keys.batches_prefix() + "*"):
+            for key in chunk:
+                cursor = -1
+                while cursor:
+                    cursor, members = self._members(key, max(cursor, 0))
+                    yield self.still_read([BatchId(id) for id in members])
+
+    def still_read(self, ids: Sequence[BatchId]) -> list[BatchId]:
+        """Of these batches, return those that have not ended and whose upload has been read or canceled."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for id in ids:
+                pipeline.hget(keys.batch(id), "state")
+            states = pipeline.execute()
+        return [id for id, state in zip(ids, states, strict=True) if state in (b"in_progress", b"canceled")]
 
     def lanes(self) -> list[str]:
         """Return the lanes' streams."""

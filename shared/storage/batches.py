@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Text, cast, or_, select, text
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import Connection, or_, select, text
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
 from shared.storage.tables import batches, predictions
@@ -73,23 +72,20 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One result; `output` is JSON as Postgres writes it."""
+    """One result. `output` has its members in an order of Postgres' own."""
 
     id: PredictionId
     custom_id: str | None
     status: str
     version: str
     source: str
-    output: str | None
+    output: Any
     error: str | None
     error_code: str | None
 
 
 _COLUMNS = [batches.c[column.name] for column in fields(BatchRow)]
-_ITEM_COLUMNS = [
-    cast(predictions.c.output, Text).label("output") if column.name == "output" else predictions.c[column.name]
-    for column in fields(ItemRow)
-]
+_ITEM_COLUMNS = [predictions.c[column.name] for column in fields(ItemRow)]
 
 
 def is_batch(record: Mapping[bytes, bytes]) -> bool:
@@ -144,8 +140,7 @@ def page(
     Of those that are not described yet only the `unended`: who asks knows what they are.
     """
     query = select(*_COLUMNS).where(batches.c.owner == owner)
-    known = batches.c.id == array(list(unended), type_=batches.c.id.type).any_() if unended else None
-    query = query.where(batches.c.model.is_not(None) if known is None else or_(batches.c.model.is_not(None), known))
+    query = query.where(or_(batches.c.model.is_not(None), batches.c.id.in_(unended)))
     if before is not None:
         query = query.where(batches.c.id < before)
     return [BatchRow(**row) for row in connection.execute(query.order_by(batches.c.id.desc()).limit(limit)).mappings()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from shared.domain.identifiers import PredictionId, is_uuid
+from shared.domain.identifiers import BatchId, PredictionId, is_uuid
 from shared.storage.record import UNSTORABLE
 
 _ROWS = text("""
@@ -14,6 +14,9 @@ _ROWS = text("""
     FROM predictions WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 """The rows that some jobs have."""
+
+_DESCRIBED = text("SELECT id::text FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) AND total IS NOT NULL")
+"""Batches of which it is known how many items they have."""
 
 _COUNTERS = text("""
     WITH recent AS (SELECT * FROM batches ORDER BY id DESC LIMIT :batches),
@@ -66,6 +69,11 @@ def rows_of(connection: Connection, ids: Sequence[PredictionId]) -> dict[Predict
     parameters = {"ids": [id for id in ids if is_uuid(id)], "unstorable": UNSTORABLE}
     found = connection.execute(_ROWS, parameters)
     return {PredictionId(row.id): Row(row.status, row.output, row.stripped) for row in found}
+
+
+def described_batches(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
+    """Of these batches, return those whose total is recorded."""
+    return {BatchId(id) for id in connection.execute(_DESCRIBED, {"ids": list(ids)}).scalars()}
 
 
 def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:

@@ -15,7 +15,7 @@ from cli.addresses import free_port
 from cli.local import held_out_folder
 from tests.acceptance import faulty_model
 from tests.acceptance.door import Door
-from tests.acceptance.faults import LEASE_SECONDS, Breakable
+from tests.acceptance.faults import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.acceptance.pictures import renewed
 from tests.servers import PostgresServer, RedisServer
 
@@ -141,6 +141,8 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         # Quick to give up the dead; everything else as it ships.
         "DARKROOM_QUEUE_LEASE": str(LEASE_SECONDS),
         "DARKROOM_RECORDING_LEASE": str(LEASE_SECONDS),
+        "DARKROOM_BULK_LEASE": str(LEASE_SECONDS),
+        "DARKROOM_BULK_MAX_LANE_DEPTH": str(LANE_DEPTH),
     }
     stack = Stack(home / "stack", port=free_port(), environment=environment)
     try:

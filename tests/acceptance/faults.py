@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.servers import PostgresServer, RedisServer
 
 LEASE_SECONDS = 3
+LANE_DEPTH = 300
+"""More images of one upload wait outside."""
 ENDED = ("succeeded", "failed", "canceled")
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import text
 
 from cli.audit import MOST_OF_A_KIND
-from shared.domain.identifiers import BatchId, new_uuid7
+from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.queue import keys
 from shared.queue.lanes import Result
 from shared.storage.record import record
@@ -56,6 +56,24 @@ def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
         assert [tuple(row) for row in counts] == [
             ("canceled", "model", 10), ("succeeded", "cache", 1), ("succeeded", "model", 20),
         ]  # fmt: skip
+
+
+def test_a_batch_that_was_read_and_is_nowhere_to_be_recorded_is_found(
+    system: System, redis_client: redis.Redis, batch_record: Make
+) -> None:
+    lost, recorded, about_to_be, being_read = (new_uuid7() for _ in range(4))
+    for id, state in (
+        (lost, "in_progress"),
+        (recorded, "canceled"),
+        (about_to_be, "in_progress"),
+        (being_read, "validating"),
+    ):
+        redis_client.hset(keys.batch(BatchId(id)), mapping={"state": state, "owner": ANYONE})
+        redis_client.zadd(keys.batches(ANYONE), {id: 1})
+    with system.engine.connect() as connection:
+        record(connection, [batch_record(recorded, total=1)])
+    redis_client.xadd(keys.FINISHED, batch_record(about_to_be, total=1))
+    assert system.audit() == [f"batch {lost}: it was read and is neither in the finished stream nor recorded"]
 
 
 def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(

@@ -1,0 +1,120 @@
+"""Take a `multipart/form-data` body apart while it arrives (RFC 7578): nothing is kept but what came last."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from api.multipart import decode
+from shared.domain.errors import BadRequest
+
+LONGEST_HEADERS: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class PartBegin:
+    """A field of the form begins; `filename` is None where the client gave none."""
+
+    name: str
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartData:
+    """Bytes of the field that began last."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnd:
+    """The field that began last is whole."""
+
+
+Event = PartBegin | PartData | PartEnd
+
+
+class FormStream:
+    """One form on its way in."""
+
+    def __init__(self, content_type: str) -> None:
+        """Raise BadRequest where the content type names no boundary that can be used."""
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise BadRequest(detail="Content-Type names no boundary")
+        self._events: list[Event] = []
+        self._header = self._value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
+        self._whole = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise BadRequest(detail=f"the body is no form: {error}") from None
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return what this chunk brought; raises BadRequest where the body is no such form."""
+        self._events = []
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise BadRequest(detail=f"the body is no form: {error}") from None
+        return self._events
+
+    def finish(self) -> None:
+        """Raise BadRequest where the form is not whole."""
+        if not self._whole:
+            raise BadRequest(detail="the form ends before its closing boundary")
+
+    def _on_part_begin(self) -> None:
+        self._headers, self._header_bytes = {}, 0
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._bound(end - start)
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._bound(end - start)
+
+    def _bound(self, more: int) -> None:
+        self._header_bytes += more
+        if self._header_bytes > LONGEST_HEADERS:
+            raise BadRequest(detail=f"a part of the form has over {LONGEST_HEADERS} bytes of headers")
+
+    def _on_header_end(self) -> None:
+        self._headers[self._header.lower()] = self._value
+        self._header = self._value = b""
+
+    def _on_headers_finished(self) -> None:
+        disposition = self._headers.get(b"content-disposition")
+        if disposition is None:
+            raise BadRequest(detail="a part of the form has no Content-Disposition")
+        _, options = parse_options_header(disposition)
+        filename = options.get(b"filename")
+        self._events.append(
+            PartBegin(decode(options.get(b"name", b"")), None if filename is None else decode(filename))
+        )
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._events.append(PartData(data[start:end]))
+
+    def _on_part_end(self) -> None:
+        self._events.append(PartEnd())
+
+    def _on_end(self) -> None:
+        self._whole = True

@@ -1,0 +1,138 @@
+"""Batches: upload, look, list, follow, cancel, results."""
+
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
+
+from api import openapi, problems, schemas
+from api.answers import JSONResponse
+from api.auth import caller
+from api.batches import batch_object, find, page
+from api.bulk import accept
+from api.gateway import base_url, gateway
+from api.progress import events, told_everything
+from api.results import as_csv, as_ndjson, csv_header, lines
+from shared.domain.batch import Batch
+from shared.domain.errors import InvalidParameter, Unauthorized, UnknownBatch
+from shared.domain.identifiers import BatchId, is_uuid
+from shared.queue import batches as queue
+from shared.queue import keys
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+_UNKNOWN: Final = (problems.UNKNOWN_BATCH, problems.STORAGE_UNAVAILABLE)
+_REFUSALS: Final = (
+    problems.BAD_REQUEST,
+    problems.UNKNOWN_MODEL,
+    problems.UPLOAD_IN_PROGRESS,
+    problems.IMAGE_TOO_LARGE,
+    problems.UNSUPPORTED_IMAGE,
+    problems.INVALID_PARAMETER,
+    problems.IDEMPOTENCY_MISMATCH,
+    problems.STORAGE_UNAVAILABLE,
+)
+_NDJSON: Final = "application/x-ndjson"
+_CSV: Final = "text/csv"
+
+
+@router.post(
+    "",
+    summary="Predict many images",
+    status_code=202,
+    responses=openapi.responses({202: schemas.Batch}, *_REFUSALS, headers=openapi.LOCATION),
+    openapi_extra=openapi.bulk_upload(),
+)
+async def create(request: Request) -> Response:
+    """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
+    id, base = await accept(request), base_url(request)
+    batch = await find(gateway(request), id, owner=caller(request))
+    return _answer(request, batch, status_code=202, headers={"Location": f"{base}/v1/batches/{id}"})
+
+
+@router.get(
+    "",
+    summary="List batches",
+    responses=openapi.responses({200: schemas.BatchList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
+)
+async def index(
+    request: Request,
+    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return the caller's batches, newest first, those still being read included."""
+    if cursor is not None and not is_uuid(cursor):
+        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    gate, base = gateway(request), base_url(request)
+    before = BatchId(cursor) if cursor else None
+    # One more than asked for tells whether there is a next page.
+    found = await page(gate, owner=caller(request), before=before, limit=limit + 1)
+    following = None
+    if len(found) > limit:
+        following = f"{base}/v1/batches?{urlencode({'limit': limit, 'cursor': found[limit - 1].id})}"
+    results = [batch_object(batch, base_url=base, tokens=gate.tokens) for batch in found[:limit]]
+    return JSONResponse({"results": results, "next": following, "previous": None})
+
+
+@router.get("/{id}", summary="Look at a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
+async def read(request: Request, id: str) -> Response:
+    """Return a batch as it is: its state and how many of its images have ended, and how."""
+    return _answer(request, await find(gateway(request), id, owner=caller(request)))
+
+
+@router.get(
+    "/{id}/results",
+    summary="Read a batch's results",
+    response_class=StreamingResponse,
+    responses=openapi.result_responses(*_UNKNOWN, problems.INVALID_PARAMETER),
+)
+async def results(
+    request: Request, id: str, format: Annotated[Literal["ndjson", "csv"], Query()] = "ndjson"
+) -> Response:
+    """Send a line an image that has ended, in upload order."""
+    gate = gateway(request)
+    batch = await find(gate, id, owner=caller(request))
+    body = lines(gate, batch.id, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch.id, as_ndjson)
+    return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
+
+
+@router.get(
+    "/{id}/stream",
+    summary="Follow a batch",
+    response_class=StreamingResponse,
+    responses=openapi.stream_responses(problems.UNKNOWN_BATCH, example=openapi.BATCH_EVENTS),
+    openapi_extra=openapi.streaming(),
+)
+async def stream(request: Request, id: str) -> Response:
+    """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
+    gate = gateway(request)
+    if not is_uuid(id):
+        raise UnknownBatch(id=id)
+    token = request.query_params.get("token")
+    if token is not None and not gate.tokens.allows(BatchId(id), token):
+        raise Unauthorized(detail="this stream's token is over; take a new one from the batch's urls.stream")
+    batch = await find(gate, id, owner=caller(request))
+    if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
+        return Response(status_code=204)
+    return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})
+
+
+@router.post("/{id}/cancel", summary="Cancel a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
+async def cancel(request: Request, id: str) -> Response:
+    """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
+    gate, owner = gateway(request), caller(request)
+    batch = await find(gate, id, owner=owner)
+    if not batch.has_ended:
+        lane = keys.lane(batch.model, keys.bulk_lane(batch.id))
+        await queue.cancel(gate.redis, batch.id, lane=lane, mode="user")
+        batch = await find(gate, id, owner=owner)
+    return _answer(request, batch)
+
+
+def _answer(
+    request: Request, batch: Batch, *, status_code: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    body: dict[str, Any] = batch_object(batch, base_url=base_url(request), tokens=gateway(request).tokens)
+    return JSONResponse(body, status_code=status_code, headers=headers)

@@ -1,0 +1,291 @@
+"""Bulk uploads over HTTP: every body, every name, in order, counted; and what is refused leaves nothing."""
+
+import csv
+import io
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from shared.queue import keys
+from tests.acceptance.bulk import (
+    PATH,
+    Json,
+    Named,
+    accepted,
+    batch,
+    ended,
+    lines,
+    results,
+    send_archive,
+    send_images,
+    send_lines,
+    tarred,
+    zipped,
+)
+from tests.acceptance.conftest import Stack
+from tests.acceptance.door import Door, expect_problem
+from tests.acceptance.pictures import renewed
+
+Send = Callable[[httpx.Client, Named], httpx.Response]
+BODIES: dict[str, Send] = {
+    "images": send_images,
+    "zip": lambda http, files: send_archive(http, zipped(files)),
+    "tar": lambda http, files: send_archive(http, tarred(files)),
+    "tar.gz": lambda http, files: send_archive(http, tarred(files, compression="gz")),
+    "ndjson": lambda http, files: send_lines(http, lines(files)),
+}
+
+
+@pytest.fixture
+def scans(stack: Stack) -> list[tuple[str, bytes]]:
+    """Digits that nobody has sent yet, under names that tell what they are, in no order."""
+    return [(f"scans/{path.stem[0]}/{path.name}", renewed(path.read_bytes())) for path in stack.images[:300:5]]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_every_body_gives_each_image_its_result_under_its_name_in_order(door: Door, scans: Named, body: str) -> None:
+    files = [*scans[:20], ("notes.txt", b"no image"), *scans[20:]]
+    found = accepted(BODIES[body](door.http, files))
+    assert (found["status"], found["request_counts"]["total"]) == ("in_progress", 61)
+    found = ended(door.http, found["id"])
+    assert found["status"] == "completed"
+    assert found["request_counts"] == {"total": 61, "succeeded": 60, "failed": 1, "canceled": 0}
+    lines = results(door.http, found["id"])
+    assert [line["custom_id"] for line in lines] == [name for name, _ in files]
+    (failed,) = [line for line in lines if line["status"] == "failed"]
+    assert (failed["custom_id"], failed["error_code"]) == ("notes.txt", "undecodable_image")
+    assert "text" in failed["error"]
+    right = sum(line["output"]["predicted_class"] == line["custom_id"][6] for line in lines if line["output"])
+    assert right >= 55
+
+
+def test_an_item_is_a_prediction_like_any_other(door: Door, scans: Named) -> None:
+    found = ended(door.http, accepted(send_images(door.http, [*scans[:2], ("cut.png", scans[2][1][:200])]))["id"])
+    listed = door.http.get("/v1/predictions", params={"batch_id": found["id"]}).json()["results"]
+    assert [one["id"] for one in listed] == [line["id"] for line in reversed(results(door.http, found["id"]))]
+    for one in listed:
+        door.forget_in_redis(one["id"])
+        again = door.prediction(one["id"])
+        assert (again["batch_id"], again["status"]) == (found["id"], one["status"])
+    assert [one["input"]["image"]["filename"] for one in listed] == ["cut.png", *(n.rpartition("/")[2] for n in
+            (scans[1][0], scans[0][0]))]  # fmt: skip
+    assert [one["status"] for one in listed] == ["failed", "succeeded", "succeeded"]
+
+
+def test_the_same_image_many_times_is_computed_once(door: Door, image: bytes) -> None:
+    with door.workers_stopped():
+        found = accepted(send_archive(door.http, zipped([(f"{n}.png", image) for n in range(40)])))
+        (lane,) = [key for key in door.redis.scan_iter(match="lane:digits:bulk:*") if found["id"].encode() in key]
+        assert door.redis.xlen(lane) == 1
+    ended(door.http, found["id"])
+    lines = results(door.http, found["id"])
+    assert Counter(line["source"] for line in lines) == {"model": 1, "coalesced": 39}
+    assert len({json.dumps(line["output"]) for line in lines}) == 1
+
+
+def test_clutter_is_skipped_and_counted(door: Door, scans: Named) -> None:
+    clutter = [("__MACOSX/scans/._1.png", b"x"), ("scans/.DS_Store", b"x"), ("Thumbs.db", b"x")]
+    found = ended(door.http, accepted(send_archive(door.http, zipped([*clutter, *scans[:5]])))["id"])
+    assert (found["skipped"], found["request_counts"]["total"]) == (3, 5)
+
+
+def test_parameters_are_kept(door: Door, scans: Named) -> None:
+    data = {"model": "darkroom/digits@champion", "metadata": '{"folder": "scans"}'}
+    found = accepted(send_images(door.http, scans[:1], data=data))
+    assert (found["model"], found["metadata"]) == ("digits", {"folder": "scans"})
+    again = ended(door.http, found["id"])
+    assert again["metadata"] == {"folder": "scans"}
+    assert again["created_at"] == found["created_at"] < again["completed_at"]
+
+
+def test_a_key_makes_one_batch_of_two_tries(door: Door, scans: Named) -> None:
+    headers = {"Idempotency-Key": renewed(scans[0][1]).hex()[-200:]}
+    archive, other = zipped(scans[:5]), zipped(scans[:6])
+    found = accepted(send_archive(door.http, archive, headers=headers))
+    assert accepted(send_archive(door.http, archive, headers=headers))["id"] == found["id"]
+    expect_problem(send_archive(door.http, other, headers=headers), 422, "idempotency-mismatch")
+    assert ended(door.http, found["id"])["request_counts"]["total"] == 5
+
+
+def test_the_stream_tells_the_counts_and_the_end(door: Door, scans: Named) -> None:
+    with door.workers_stopped():
+        found = accepted(send_archive(door.http, zipped(scans)))
+        url = found["urls"]["stream"]
+        with door.http.stream("GET", url) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            events = stream.iter_lines()
+            assert next(events) == "event: progress"
+            first = json.loads(next(events).removeprefix("data: "))
+            assert first == {"status": "in_progress", "request_counts": found["request_counts"]}
+    ended(door.http, found["id"])
+    told = door.http.get(url).text
+    assert told.count("event: done\ndata: {}\n") == 1
+    last = [line for line in told.splitlines() if line.startswith("id: ")][-1].removeprefix("id: ")
+    assert door.http.get(url, headers={"Last-Event-ID": last}).status_code == 204
+    expect_problem(door.http.get(url.replace("token=", "token=1")), 401, "unauthorized")
+
+
+def test_canceling_ends_what_waits_for_ever(door: Door, scans: Named) -> None:
+    with door.workers_stopped():
+        found = accepted(send_archive(door.http, zipped(scans)))
+        canceled = door.http.post(f"{PATH}/{found['id']}/cancel").json()
+        assert canceled["status"] == "canceled"
+        assert door.redis.zcard(keys.inflight("default")) == 0
+    after = ended(door.http, found["id"])
+    assert after["status"] == "canceled"
+    assert after["request_counts"] == {"total": 60, "succeeded": 0, "failed": 0, "canceled": 60}
+    assert door.http.post(f"{PATH}/{found['id']}/cancel").json() == after
+    assert '"reason":"canceled"' in door.http.get(found["urls"]["stream"]).text
+    assert {line["status"] for line in results(door.http, found["id"])} == {"canceled"}
+    assert batch(door.http, found["id"])["status"] == "canceled"
+
+
+def test_a_completed_batch_can_not_be_canceled(door: Door, scans: Named) -> None:
+    found = ended(door.http, accepted(send_images(door.http, scans[:3]))["id"])
+    assert door.http.post(f"{PATH}/{found['id']}/cancel").json() == found
+
+
+def test_batches_are_listed_newest_first_a_page_at_a_time(door: Door, scans: Named) -> None:
+    ids = [accepted(send_images(door.http, scans[:1]))["id"] for _ in range(5)]
+    page = door.http.get(PATH, params={"limit": 2}).json()
+    following = httpx.get(page["next"], trust_env=False).json()
+    assert [one["id"] for one in page["results"] + following["results"]] == ids[:0:-1]
+    assert page["previous"] is None
+    for id in ids:
+        ended(door.http, id)
+    again = door.http.get(PATH, params={"limit": 5}).json()
+    assert [one["id"] for one in again["results"]] == ids[::-1]
+
+
+def test_results_as_csv(door: Door, scans: Named) -> None:
+    files = [*scans[:3], ('odd "name", with\ttab.png', b"no image")]
+    found = ended(door.http, accepted(send_archive(door.http, zipped(files)))["id"])
+    answer = door.http.get(f"{PATH}/{found['id']}/results", params={"format": "csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["custom_id"] for row in rows] == [*(name for name, _ in scans[:3]), 'odd "name", withtab.png']
+    assert [row["status"] for row in rows] == ["succeeded"] * 3 + ["failed"]
+    assert all(0 < float(row["confidence"]) <= 1 for row in rows[:3])
+
+
+HOSTILE = {
+    "a way out": zipped([("../../etc/cron.d/x", b"x")]),
+    "an absolute path": tarred([("/etc/passwd", b"x")]),
+    "an archive in it": zipped([("more.zip", zipped([("x", b"x")]))]),
+    "zeros": zipped([("1.png", b"x")])[:-10],
+}
+
+
+@pytest.mark.parametrize("archive", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.usefixtures("nothing_kept")
+def test_an_archive_that_is_not_safe_is_refused_whole(door: Door, archive: bytes) -> None:
+    problem = expect_problem(send_archive(door.http, archive), 422, "invalid-parameter")
+    assert problem["errors"][0]["pointer"] == "/archive"
+
+
+@pytest.mark.usefixtures("nothing_kept")
+def test_what_makes_no_batch_is_refused(door: Door, scans: Named) -> None:
+    send = door.http
+    expect_problem(send_images(send, scans[:3], data={"model": "unknown"}), 404, "unknown-model")
+    expect_problem(send_images(send, scans[:3], data={"model": "digits@nobody"}), 404, "unknown-model")
+    expect_problem(send_archive(send, zipped([])), 422, "invalid-parameter")
+    expect_problem(send_lines(send, b"\n\n"), 422, "invalid-parameter")
+    expect_problem(send.post(PATH, content=b"x", headers={"Content-Type": "image/png"}), 415, "unsupported-image")
+    expect_problem(send_images(send, scans[:1], data={"metadata": "[]"}), 422, "invalid-parameter")
+
+
+@pytest.mark.parametrize("path", ["", "/results", "/stream"])
+def test_a_batch_that_is_not_there_is_unknown(door: Door, path: str) -> None:
+    for id in ("01a20f6c-1786-7968-b0f8-897108caf859", "x"):
+        expect_problem(door.http.get(f"{PATH}/{id}{path}"), 404, "unknown-batch")
+    expect_problem(door.http.post(f"{PATH}/x/cancel"), 404, "unknown-batch")
+
+
+class Slow:
+    """An upload of NDJSON whose client decides when its bytes go."""
+
+    def __init__(self, door: Door, *, key: str = "") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", httpx.URL(door.url).port or 0))
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n"
+        named = f"Idempotency-Key: {key}\r\n" if key else ""
+        self._socket.sendall(f"{head}{named}\r\n".encode())
+
+    def send(self, files: Named) -> None:
+        self._socket.sendall(lines(files))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def newest(door: Door, *, total: int, within: float = 20) -> Json:
+    """Return the newest batch once so many items of it were accepted."""
+    until = time.monotonic() + within
+    while True:
+        found: list[Any] = door.http.get(PATH, params={"limit": 1}).json()["results"]
+        if found and found[0]["request_counts"]["total"] == total:
+            first: Json = found[0]
+            return first
+        assert time.monotonic() < until, found
+        time.sleep(0.02)
+
+
+def test_an_upload_that_breaks_off_is_canceled_and_its_key_free(door: Door, scans: Named) -> None:
+    key = renewed(scans[0][1]).hex()[-100:]
+    with Slow(door, key=key) as upload:
+        upload.send(scans[:40])
+        found = newest(door, total=32)
+        assert found["status"] == "validating"
+    after = ended(door.http, found["id"])
+    assert after["status"] == "canceled"
+    counts = after["request_counts"]
+    assert counts["total"] == 32 == counts["succeeded"] + counts["canceled"]
+    other = accepted(send_lines(door.http, lines(scans[:3]), headers={"Idempotency-Key": key}))
+    assert other["id"] != found["id"]
+
+
+def test_an_upload_that_is_being_read_may_be_canceled(door: Door, scans: Named) -> None:
+    with Slow(door) as upload:
+        upload.send(scans[:32])
+        found = newest(door, total=32)
+        assert door.http.post(f"{PATH}/{found['id']}/cancel").json()["status"] == "canceled"
+        upload.send(scans[:40])
+    after = ended(door.http, found["id"])
+    assert (after["status"], after["request_counts"]["total"]) == ("canceled", 32)
+
+
+def test_an_upload_that_is_being_read_answers_409_under_its_key(door: Door, scans: Named) -> None:
+    key, content = renewed(scans[0][1]).hex()[-100:], lines(scans)
+    headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
+    go_on = threading.Event()
+
+    def slowly() -> Any:
+        yield content[:-1]
+        go_on.wait(30)
+        yield content[-1:]
+
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(httpx.post(door.url + PATH, content=slowly(), headers=headers, trust_env=False))
+    )
+    thread.start()
+    try:
+        first = newest(door, total=32)
+        problem = expect_problem(
+            door.http.post(PATH, content=iter([content]), headers=headers), 409, "upload-in-progress"
+        )
+        assert problem["first_id"] == first["id"]
+    finally:
+        go_on.set()
+        thread.join()
+    assert accepted(answers[0])["id"] == first["id"]
+    assert ended(door.http, first["id"])["request_counts"]["succeeded"] == 60

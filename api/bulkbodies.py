@@ -10,6 +10,7 @@ import errno
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from io import BufferedReader, FileIO
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final, Protocol, TypeVar, cast
 
@@ -21,6 +22,7 @@ from api.fields import Fields, collect
 from api.formstream import Event, FormStream, PartBegin, PartData, PartEnd
 from api.gateway import gateway
 from api.items import Item, clean_name
+from api.multipart import MOST_PARTS
 from api.uploads import BESIDE_THE_IMAGE
 from shared.domain.errors import (
     BadRequest,
@@ -53,14 +55,14 @@ class Body(Protocol):
 
 
 def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
-    """Return the body, in these chunks, that the Content-Type names; raises BadRequest, UnsupportedImage or UploadTooLarge."""
+    """Return the body that the Content-Type names; raises BadRequest, UnsupportedImage or UploadTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     declared, limit = request.headers.get("content-length", ""), gateway(request).bulk.max_archive_bytes
     if kind == "multipart/form-data":
         return FormBody(request, chunks)
     if kind == "application/x-ndjson":
         return LinesBody(request, chunks)
-    if declared == "0":
+    if (declared or "0") == "0" and "transfer-encoding" not in request.headers:
         raise BadRequest(detail="the body is empty")
     if declared.isdecimal() and int(declared) > limit:
         raise UploadTooLarge(size=int(declared), limit=limit)
@@ -96,6 +98,8 @@ class FormBody:
                     value += data
                     if len(value) > BESIDE_THE_IMAGE:
                         raise BadRequest(detail=f"the field {name[:80]!r} has over {BESIDE_THE_IMAGE} bytes")
+                case PartEnd() if len(pairs) >= MOST_PARTS:
+                    raise BadRequest(detail=f"the form has over {MOST_PARTS} fields before its files")
                 case PartEnd():
                     pairs.append((name, value.decode("utf-8", "replace")))
         raise InvalidParameter(detail="the form has neither images nor an archive", pointer="/images")
@@ -110,7 +114,9 @@ class FormBody:
         with _spool(self._gate.settings.spool_dir) as file:
             await self._spool_archive(file)
             limits = self._gate.bulk
-            archive = open_archive(file, limits=limits, max_image_bytes=self._gate.intake.max_image_bytes)
+            archive = open_archive(
+                cast("BinaryIO", BufferedReader(file)), limits=limits, max_image_bytes=self._gate.intake.max_image_bytes
+            )
             async for _ in _in_slices(archive.check()):
                 pass
             self.skipped = archive.skipped
@@ -141,7 +147,7 @@ class FormBody:
                 case PartEnd():
                     yield Item(clean_name(name), bytes(data))
 
-    async def _spool_archive(self, file: BinaryIO) -> None:
+    async def _spool_archive(self, file: FileIO) -> None:
         """Write the archive to disk, a megabyte at a time and in a thread."""
         limit, size, waiting = self._gate.bulk.max_archive_bytes, 0, bytearray()
         async for event in self._events:
@@ -223,17 +229,20 @@ def _out_of_order(event: PartBegin) -> BadRequest:
     return BadRequest(detail=f"the field {event.name[:80]!r} comes after the files; put it before them")
 
 
-def _spool(folder: object) -> BinaryIO:
+def _spool(folder: object) -> FileIO:
     """Return a file that is gone when it is closed, or its process is killed."""
     try:
-        return cast("BinaryIO", TemporaryFile(dir=None if folder is None else str(folder)))
+        # Without a buffer, whose last bytes would be written where nobody expects it to fail.
+        return TemporaryFile(buffering=0, dir=None if folder is None else str(folder))
     except OSError as error:
         raise StorageUnavailable(store=f"the spool folder ({error.strerror})", retry_after=SPOOL_FULL) from None
 
 
-def _write(file: BinaryIO, data: bytes) -> None:
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
     try:
-        file.write(data)
+        while left:
+            left = left[file.write(left) :]
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageUnavailable(store="the spool folder (it is full)", retry_after=SPOOL_FULL) from None

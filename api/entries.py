@@ -74,7 +74,7 @@ def refuse_nested(path: str, start: bytes) -> None:
 
 def refusal(reason: str, name: str) -> ArchiveRefused:
     """Return the error about the entry of this name, which may be anything."""
-    return ArchiveRefused(reason=reason, entry=clean_name(name))
+    return ArchiveRefused(reason=reason, entry=clean_name(name) or None)
 
 
 class Tally:

@@ -38,7 +38,7 @@ class ZipEntry(NamedTuple):
     size: int
     attributes: int
     offset: int
-    """Of the local header, in the file."""
+    """Of its local header in the file."""
 
 
 class ZipDirectory(NamedTuple):
@@ -48,8 +48,6 @@ class ZipDirectory(NamedTuple):
     start: int
     end: int
     claimed: int
-    shift: int
-    """How far all offsets are moved by what stands before the zip, as in one that unpacks itself."""
 
     def entries(self) -> Iterator[ZipEntry]:
         """Read the entries, others may read the file meanwhile; raises ArchiveRefused if a record is broken."""
@@ -59,7 +57,7 @@ class ZipDirectory(NamedTuple):
             if left < _LONGEST_RECORD and position + left < self.end:
                 self.file.seek(position)
                 window, at = self.file.read(min(_WINDOW, self.end - position)), 0
-            entry, length = _read_record(window, at, self.shift)
+            entry, length = _read_record(window, at)
             yield entry
             position += length
             at += length
@@ -86,12 +84,13 @@ def find_directory(file: BinaryIO) -> ZipDirectory:
     if any(disks):
         raise ArchiveRefused(reason="it is one of a zip's several parts")
     start = end - length
-    if start < offset:
-        raise ArchiveRefused(reason="the zip's directory is not where it should be; is the archive damaged?")
-    return ZipDirectory(file=file, start=start, end=end, claimed=claimed, shift=start - offset)
+    if start != offset:
+        # `zipfile` reads the second of two zips in one file, and leaves out the first without a word.
+        raise ArchiveRefused(reason="the zip's directory is not where it says; is it damaged, or are these two in one?")
+    return ZipDirectory(file=file, start=start, end=end, claimed=claimed)
 
 
-def _read_record(window: bytes, at: int, shift: int) -> tuple[ZipEntry, int]:
+def _read_record(window: bytes, at: int) -> tuple[ZipEntry, int]:
     """Return the entry whose record stands at `at`, and the record's length; raises ArchiveRefused."""
     if at + _RECORD.size > len(window):
         raise ArchiveRefused(reason="the zip's directory ends inside a record")
@@ -111,7 +110,7 @@ def _read_record(window: bytes, at: int, shift: int) -> tuple[ZipEntry, int]:
     except UnicodeDecodeError:
         # The standard's encoding; macOS writes UTF-8 without saying so.
         name = raw_name.decode("cp437")
-    return ZipEntry(name, raw_name, flags, method, crc, packed, size, attributes, offset + shift), end - at
+    return ZipEntry(name, raw_name, flags, method, crc, packed, size, attributes, offset), end - at
 
 
 def _read_zip64(extra: bytes, numbers: tuple[int, int, int]) -> Iterator[int]:

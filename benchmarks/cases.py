@@ -3,8 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks import bare, darkroom_case, depth_case, stack, tutorial_case
+from benchmarks import (
+    bare,
+    bulk_beside_case,
+    bulk_case,
+    bulk_memory_case,
+    darkroom_case,
+    depth_case,
+    stack,
+    tutorial_case,
+)
 from benchmarks.bare import Loop
+from benchmarks.bulk_beside_case import Beside
+from benchmarks.bulk_case import Bulk
+from benchmarks.bulk_memory_case import Memory
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.depth_case import SHALLOW, Cost
 from benchmarks.tutorial_case import Tutorial
@@ -24,6 +36,9 @@ class Found:
     crowds: dict[str, Waiting] = field(default_factory=dict)
     """Requests that wait, one at a time and 64 at a time, by appendfsync."""
     depths: list[Cost] = field(default_factory=list)
+    bulk: Bulk | None = None
+    memories: list[Memory] = field(default_factory=list)
+    beside: Beside | None = None
 
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -87,6 +102,34 @@ def depth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
             )
 
 
+def bulk(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """One archive of all digits beside one request a digit."""
+    bench.say(f"Darkroom: {bench.amounts.digits:,} digits in one archive")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.bulk = bulk_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.digits)
+
+
+def bulk_memory(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Watch the gateway's memory during large uploads."""
+    bench.say("Darkroom: the gateway's memory during an upload")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.memories = bulk_memory_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.large_upload)
+
+
+def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Ask what people and small batches notice of a large one that waits."""
+    bench.say("Darkroom: beside a large batch")
+    settings = bulk_beside_case.settings(bench)
+    with stack.running(bench, DIGITS, appendfsync="everysec", settings=settings) as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.beside = bulk_beside_case.measure(bench, running, subjects[DIGITS])
+
+
 def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
     """Darkroom with a model that costs milliseconds an image."""
     bench.say(f"Darkroom: {MOBILENET}")
@@ -103,6 +146,9 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "digits": (digits, {DIGITS}),
     "always": (always, {DIGITS}),
     "depth": (depth, {DIGITS}),
+    "bulk": (bulk, {DIGITS}),
+    "bulk-memory": (bulk_memory, {DIGITS}),
+    "bulk-beside": (bulk_beside, {DIGITS}),
     "mobilenet": (mobilenet, {MOBILENET}),
 }
 """Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

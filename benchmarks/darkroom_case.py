@@ -1,5 +1,6 @@
 """Darkroom's own figures: throughput with every row in Postgres, what a job costs and where, latency."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,15 @@ from benchmarks.workbench import (
 )
 
 GENERATOR = "load generator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Images a second from the first byte to the last row, and processor milliseconds an image, as in Throughput."""
+
+    images_per_second: float
+    milliseconds: dict[str, float]
+    generator_milliseconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,20 +84,22 @@ def warm_up(bench: Workbench, stack: Stack, subject: Subject) -> None:
 
 def throughput(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Throughput:
     """Submit `images`, wait until each has its row, check each row; as often as the bench repeats."""
-    runs = [_throughput(bench, stack, subject, images=images) for _ in range(bench.amounts.repeats)]
-    costs = [cost for _, cost, _ in runs]
+    return median([run(bench, stack, subject, images=images) for _ in range(bench.amounts.repeats)])
+
+
+def median(runs: Sequence[Run]) -> Throughput:
+    """Put repeated runs together."""
+    costs = [run.milliseconds for run in runs]
     return Throughput(
-        images_per_second=middle(speed for speed, _, _ in runs),
+        images_per_second=middle(run.images_per_second for run in runs),
         milliseconds={role: middle(cost[role] for cost in costs) for role in costs[0]},
-        generator_milliseconds=middle(generator for _, _, generator in runs),
-        runs=[speed for speed, _, _ in runs],
+        generator_milliseconds=middle(run.generator_milliseconds for run in runs),
+        runs=[run.images_per_second for run in runs],
     )
 
 
-def _throughput(
-    bench: Workbench, stack: Stack, subject: Subject, *, images: int
-) -> tuple[float, dict[str, float], float]:
-    """Return images a second, processor milliseconds a job by role, and the generator's."""
+def run(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Run:
+    """Submit `images` once, one request each, wait until each has its row, check each row."""
     load = plan(bench, stack, subject, images=images)
     with started(bench, load) as generator:
         generator.wait_until_ready()
@@ -96,10 +108,10 @@ def _throughput(
         ended = stack.wait_until_idle(limit=load.limit)
         after = stack.spent()
     check(bench, stack, subject, outcome)
-    return (
-        images / (ended - outcome.started),
-        processors.milliseconds_each(before, after, jobs=images),
-        outcome.processor_seconds * 1000 / images,
+    return Run(
+        images_per_second=images / (ended - outcome.started),
+        milliseconds=processors.milliseconds_each(before, after, jobs=images),
+        generator_milliseconds=outcome.processor_seconds * 1000 / images,
     )
 
 

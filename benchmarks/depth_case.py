@@ -1,9 +1,6 @@
 """Whether a job costs more when many wait before it: processor time a job at two depths, and Redis' memory."""
 
-import os
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks import servers
@@ -40,7 +37,7 @@ class Cost:
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, jobs: int) -> Cost:
     """Let `depth` jobs wait with the predict workers stopped, submit `jobs` more, then let as many be computed."""
     rows = stack.count_rows()
-    with _stopped(stack):
+    with stack.workers_stopped():
         generate(bench, plan(bench, stack, subject, images=depth))
         stack.wait_until_rewritten(limit=120)
         rewrites = stack.rewrites()
@@ -83,21 +80,8 @@ def _drain(stack: Stack, *, before: Mapping[str, float], rows: int, until: int) 
     The workers have just been let go; they are stopped again at the end, so that only whole jobs count.
     """
     servers.wait_until(lambda: stack.depth() <= until, limit=60, pause=0.005, what=f"a depth of {until}")
-    with _stopped(stack):
+    with stack.workers_stopped():
         stack.wait_until_recorded(limit=30)
         after = stack.spent()
         jobs = stack.count_rows() - rows
     return sum(milliseconds_each(before, after, jobs=jobs).values())
-
-
-@contextmanager
-def _stopped(stack: Stack) -> Iterator[None]:
-    """Hold the predict workers still while the block runs: shorter than their lease, or with nothing in their hands."""
-    pids = stack.roles["predict"]
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict
 
+from benchmarks import bulk_figures
 from benchmarks.cases import Found
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.report import Figure, Goal, Section, written
+from benchmarks.throughput_figures import beside_loops, cost_figure
 from benchmarks.workbench import DIGITS, MOBILENET
 
 _SPEED = {"everysec": 3000.0, "always": 2200.0}
@@ -20,6 +22,7 @@ def sections(found: Found) -> list[Section]:
         Section(title=_TITLES[DIGITS], figures=[*_compared(found, DIGITS), *_digits(found)]),
         Section(title=_TITLES[MOBILENET], figures=[*_compared(found, MOBILENET), *_mobilenet(found)]),
         Section(title="digits: few and many jobs waiting", figures=_depth(found)),
+        *bulk_figures.sections(found),
     ]
     return [part for part in parts if part.figures]
 
@@ -75,7 +78,7 @@ def _throughput(found: Found, throughput: Throughput, *, appendfsync: str, goal:
             name=f"Darkroom, {appendfsync}, submit to last row",
             value=throughput.images_per_second,
             unit="images/s",
-            beside=_beside_loops(found, DIGITS, throughput),
+            beside=beside_loops(found, DIGITS, throughput),
             goal=Goal(at_least=goal),
             detail={"runs": throughput.runs},
         )
@@ -92,34 +95,8 @@ def _throughput(found: Found, throughput: Throughput, *, appendfsync: str, goal:
                 goal=Goal(at_least=6.0) if headline else None,
             )
         )
-    figures.append(_cost(found, throughput, DIGITS, goal=Goal(at_most=0.50) if headline else None))
+    figures.append(cost_figure(found, throughput, DIGITS, goal=Goal(at_most=0.50) if headline else None))
     return figures
-
-
-def _cost(found: Found, throughput: Throughput, subject: str, *, goal: Goal | None) -> Figure:
-    roles = ", ".join(f"{role} {written(cost)}" for role, cost in throughput.milliseconds.items())
-    return Figure(
-        name="  CPU a job",
-        value=throughput.total_milliseconds,
-        unit="ms",
-        beside=f"{roles}; load generator apart {written(throughput.generator_milliseconds)}",
-        goal=goal,
-        detail={
-            "cpu_ms_by_role": throughput.milliseconds,
-            "generator_ms": throughput.generator_milliseconds,
-            "cores_busy": throughput.images_per_second * throughput.total_milliseconds / 1000,
-            "bare_ms": {str(n): loop.milliseconds for (name, n), loop in found.loops.items() if name == subject},
-        },
-    )
-
-
-def _beside_loops(found: Found, subject: str, throughput: Throughput) -> str:
-    """Return the throughput as a share of each bare loop's."""
-    return ", ".join(
-        f"{written(throughput.images_per_second / loop.images_per_second)} of the loop with {processes}"
-        for (name, processes), loop in found.loops.items()
-        if name == subject
-    )
 
 
 def _latency(single: Waiting, *, appendfsync: str) -> list[Figure]:
@@ -164,7 +141,7 @@ def _mobilenet(found: Found) -> list[Figure]:
             name="Darkroom, everysec, submit to last row",
             value=throughput.images_per_second,
             unit="images/s",
-            beside=_beside_loops(found, MOBILENET, throughput),
+            beside=beside_loops(found, MOBILENET, throughput),
             detail={"runs": throughput.runs},
         )
     ]
@@ -180,7 +157,7 @@ def _mobilenet(found: Found) -> list[Figure]:
                 goal=Goal(at_least=0.88),
             )
         )
-    figures.append(_cost(found, throughput, MOBILENET, goal=None))
+    figures.append(cost_figure(found, throughput, MOBILENET, goal=None))
     return figures
 
 

@@ -1,6 +1,7 @@
 """Processor time of whole process trees, a name for each: what a job costs, and where."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import psutil
 
@@ -48,6 +49,30 @@ def resident_mebibytes(pids: Iterable[int]) -> float:
         except psutil.NoSuchProcess:
             continue
     return total / 2**20
+
+
+def resident_megabytes(pids: Iterable[int]) -> float:
+    """Return the resident memory of processes, without their children."""
+    return _status_megabytes(pids, "VmRSS")
+
+
+def forget_peak(pids: Iterable[int]) -> None:
+    """Let the processes' peak be what they hold now (proc_pid_clear_refs(5))."""
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_megabytes(pids: Iterable[int]) -> float:
+    """Return the most memory that was resident since `forget_peak`: the kernel's own mark, which misses no moment."""
+    return _status_megabytes(pids, "VmHWM")
+
+
+def _status_megabytes(pids: Iterable[int], name: str) -> float:
+    total = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return total * 1024 / 1e6
 
 
 def milliseconds_each(before: Mapping[str, float], after: Mapping[str, float], *, jobs: int) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psycopg2
@@ -33,6 +35,10 @@ class Stack:
     def depth(self) -> int:
         """Return how many entries wait or are being computed."""
         return int(self.redis.xlen(keys.lane(ModelName(self.model), keys.INTERACTIVE)))
+
+    def bulk_depth(self, batch: str) -> int:
+        """Return how many entries of a batch wait or are being computed."""
+        return int(self.redis.xlen(keys.lane(ModelName(self.model), keys.bulk_lane(batch))))
 
     def memory_mebibytes(self) -> float:
         """Return what Redis holds."""
@@ -72,30 +78,45 @@ class Stack:
             lambda: not self.redis.xlen(keys.FINISHED), limit=limit, pause=0.01, what="rows for what finished"
         )
 
+    @contextmanager
+    def workers_stopped(self) -> Iterator[None]:
+        """Hold the predict workers still during the block: shorter than their lease, or with nothing in their hands."""
+        pids = self.roles["predict"]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def spent(self) -> dict[str, float]:
         """Return processor time by role so far, in seconds."""
         return processors.spent(self.roles)
 
     def rows(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return status and predicted class of those of the predictions that Postgres has."""
-        connection = psycopg2.connect(self.database_url)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT id::text, status, output ->> 'predicted_class' FROM predictions WHERE id = ANY(%s::uuid[])",
-                    (list(ids),),
-                )
-                return {id: (status, predicted) for id, status, predicted in cursor.fetchall()}
-        finally:
-            connection.close()
+        with self.connected() as cursor:
+            cursor.execute(
+                "SELECT id::text, status, output ->> 'predicted_class' FROM predictions WHERE id = ANY(%s::uuid[])",
+                (list(ids),),
+            )
+            return {id: (status, predicted) for id, status, predicted in cursor.fetchall()}
 
     def count_rows(self) -> int:
         """Return how many predictions Postgres has."""
+        with self.connected() as cursor:
+            cursor.execute("SELECT count(*) FROM predictions")
+            return int(cursor.fetchone()[0])
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        """Yield a cursor of Postgres, each statement of which sees what is committed by then."""
         connection = psycopg2.connect(self.database_url)
         try:
+            connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM predictions")
-                return int(cursor.fetchone()[0])
+                yield cursor
         finally:
             connection.close()
 
@@ -106,14 +127,19 @@ def home(bench: Workbench) -> Path:
 
 
 @contextmanager
-def running(bench: Workbench, model: str, *, appendfsync: str) -> Iterator[Stack]:
-    """Start a stack that serves `model`, with empty stores; yield it when all of it is ready; stop it."""
+def running(
+    bench: Workbench, model: str, *, appendfsync: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start a stack that serves `model`, with empty stores; yield it when all of it is ready; stop it.
+
+    `settings`: environment variables that are not to be at their defaults.
+    """
     place, port = home(bench), servers.free_port()
     for store in ("redis", "postgres"):
         shutil.rmtree(place / store, ignore_errors=True)
     try:
         up = ("up", "--detach", "--home", str(place), "--port", str(port), "--model", model)
-        _darkroom(*up, environment={"DARKROOM_LOCAL_APPENDFSYNC": appendfsync})
+        _darkroom(*up, environment={"DARKROOM_LOCAL_APPENDFSYNC": appendfsync, **(settings or {})})
         roles = orjson.loads(_darkroom("status", "--json", "--home", str(place)))
         client = redis.Redis.from_url(roles["redis"]["url"])
         try:

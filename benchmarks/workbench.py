@@ -37,6 +37,14 @@ class Amounts:
     depth: int
     depth_jobs: int
     """Jobs submitted and drained at each depth."""
+    large_upload: int
+    """Images of one upload while memory is watched; and those that wait while others are in a hurry."""
+    kept_waiting: int
+    """So many of them at least wait all that time."""
+    hurried: int
+    """Requests one at a time meanwhile."""
+    small_batches: int
+    """Uploads of few images, one after the other, meanwhile."""
 
 
 FULL = Amounts(
@@ -50,6 +58,10 @@ FULL = Amounts(
     tutorial_photographs=600,
     depth=100_000,
     depth_jobs=5_000,
+    large_upload=100_000,
+    kept_waiting=20_000,
+    hurried=500,
+    small_batches=5,
 )
 QUICK = Amounts(
     repeats=1,
@@ -62,6 +74,10 @@ QUICK = Amounts(
     tutorial_photographs=150,
     depth=10_000,
     depth_jobs=2_000,
+    large_upload=10_000,
+    kept_waiting=1_000,
+    hurried=50,
+    small_batches=2,
 )
 
 

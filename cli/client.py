@@ -1,9 +1,10 @@
-"""A small client of the gateway: submit an image, wait for its prediction."""
+"""A small client of the gateway: submit an image, wait for its prediction; what else is asked, `ask` asks."""
 
 import mimetypes
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -14,25 +15,51 @@ Prediction = dict[str, Any]
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "canceled"})
 LONGEST_WAIT: Final = timedelta(seconds=60)
-MOST_TRIES: Final = 5
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_BUSY: Final = (429, 503)
 
 
 @dataclass(eq=False)
 class Declined(Exception):
-    """The gateway did not take a request, or can't be reached; `detail` is in words for people."""
+    """The gateway did not take a request, or can't be reached; `detail` is in words for people.
+
+    `status` is the answer's, 0 where there was none; `facts` are the problem's members.
+    """
 
     detail: str
+    status: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Show the words."""
         return self.detail
 
 
-class Client:
-    """Talks to one gateway; may be used from several threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often a request is tried, and the pauses between: each twice as long, and never less than the gateway asks.
 
-    def __init__(self, url: str, *, api_key: str = "") -> None:
+    Only where `awaits_gateway` is one tried again that nobody listened to.
+    """
+
+    tries: int
+    first_pause: timedelta = timedelta(0)
+    longest_pause: timedelta = timedelta(seconds=10)
+    awaits_gateway: bool = False
+
+    def pauses(self) -> list[timedelta]:
+        """Return what to wait after each try but the last."""
+        return [min(self.first_pause * 2**tried, self.longest_pause) for tried in range(self.tries - 1)]
+
+
+BRIEF: Final = Patience(tries=5)
+
+
+class Client:
+    """Talks to one gateway; may be used from several threads. `pause` waits for so many seconds between tries."""
+
+    def __init__(self, url: str, *, api_key: str = "", pause: Callable[[float], object] = time.sleep) -> None:
+        self.pause = pause
         self._url = url
         self._http = httpx.Client(
             base_url=url,
@@ -57,45 +84,51 @@ class Client:
         Sent again under one idempotency key when the gateway is busy or the connection breaks: predicted once.
         """
         media = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-        prediction = self._ask(
+        answer = self.ask(
             "POST",
             "/v1/predictions",
             headers={"Idempotency-Key": uuid.uuid4().hex} | ({"Prefer": "wait"} if wait else {}),
             data={"model": model} if model else {},
             files={"image": (filename, content, media)},
         )
+        prediction: Prediction = answer.json()
         while wait and prediction["status"] not in TERMINAL:
-            prediction = self._ask("GET", f"/v1/predictions/{prediction['id']}", headers={"Prefer": "wait"})
+            prediction = self.ask("GET", f"/v1/predictions/{prediction['id']}", headers={"Prefer": "wait"}).json()
         return prediction
 
-    def _ask(self, method: str, path: str, **request: Any) -> Prediction:
-        """Ask until there is an answer, at most MOST_TRIES times; raises Declined."""
-        for tries_left in reversed(range(MOST_TRIES)):
+    def ask(
+        self, method: str, path: str, *, patience: Patience = BRIEF, stream: bool = False, **request: Any
+    ) -> httpx.Response:
+        """Ask until there is a success and return it, with `stream` its body unread; raises Declined."""
+        for pause in (*patience.pauses(), None):
             try:
-                response = self._http.request(method, path, **request)
+                response = self._http.send(self._http.build_request(method, path, **request), stream=stream)
+                if response.is_success:
+                    return response
+                response.read()
             except httpx.TransportError as error:
-                if not tries_left or isinstance(error, httpx.ConnectError):
+                nobody = isinstance(error, httpx.ConnectError) and not patience.awaits_gateway
+                if pause is None or nobody:
                     raise Declined(f"Nothing answers at {self._url} ({type(error).__name__})") from error
+                self.pause(pause.total_seconds())
                 continue
-            if response.is_success:
-                answer: Prediction = response.json()
-                return answer
-            if not tries_left or response.status_code not in (429, 503):
-                raise Declined(_words(response))
-            time.sleep(_pause(response))
+            if pause is None or response.status_code not in _BUSY:
+                raise _declined(response)
+            self.pause(max(pause.total_seconds(), _asked_pause(response)))
         raise AssertionError("the last try returns or raises")
 
 
-def _words(response: httpx.Response) -> str:
-    """Return a problem's detail, or as much as another server's answer tells."""
+def _declined(response: httpx.Response) -> Declined:
+    """Return a problem by its detail, or as much as another server's answer tells."""
     try:
         problem = response.json()
-        return str(problem.get("detail") or problem["title"])
+        return Declined(str(problem.get("detail") or problem["title"]), response.status_code, problem)
     except (ValueError, KeyError, AttributeError):
-        return f"{response.request.url} answers {response.status_code} {response.reason_phrase}"
+        words = f"{response.request.url} answers {response.status_code} {response.reason_phrase}"
+        return Declined(words, response.status_code)
 
 
-def _pause(response: httpx.Response) -> float:
+def _asked_pause(response: httpx.Response) -> float:
     """Return the seconds the gateway asks for, within reason."""
     asked = response.headers.get("Retry-After", "")
-    return min(float(asked), 10.0) if asked.isdigit() else 1.0
+    return min(float(asked), 60.0) if asked.isdecimal() else 1.0

@@ -75,6 +75,27 @@ def submit(
 
 
 @app.command()
+def bulk(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Folders, image files, or archives (zip, tar, tar.gz).", show_default=False)
+    ],
+    home: Home = None,
+    model: Annotated[
+        str | None, typer.Option(help="name, name@alias or name:version; may be left out where one model serves.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the results: JSON lines where it ends in .ndjson, else CSV.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last run; send what is not done.")] = False,  # noqa: FBT002
+) -> None:
+    """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
+    from cli import bulk as sending  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    sys.exit(sending.bulk(find_home(home), paths, model=model, out=out, resume=resume))
+
+
+@app.command()
 def demo(home: Home = None) -> None:
     """See it work: 200 scanned digits the model has never seen, sent through the whole stack."""
     from cli import demo as running  # noqa: PLC0415

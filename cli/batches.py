@@ -1,0 +1,158 @@
+"""Bulk uploads over HTTP: send one, look at one, read its results."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
+
+import httpx
+
+from cli.client import Client, Declined, Patience
+
+LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
+"""Nearly a minute: a gateway that is started again is back by then."""
+LOOK: Final = timedelta(seconds=0.5)
+MOST_FIRST_TRIES: Final = 5
+"""How often an upload begins again whose first try broke off at the gateway."""
+# The answer comes when every image is in the queue, which may have to empty first.
+_UPLOADING: Final = httpx.Timeout(600, connect=5)
+_READING: Final = httpx.Timeout(30, connect=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch as the gateway told it last."""
+
+    id: str
+    status: str
+    total: int
+    succeeded: int
+    failed: int
+    canceled: int
+    skipped: int
+    has_ended: bool
+    """Whether every image has its result, so that nothing will change any more."""
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        """Read the object of the HTTP contract."""
+        return cls(
+            id=answer["id"],
+            status=answer["status"],
+            skipped=answer["skipped"],
+            has_ended=answer["completed_at"] is not None,
+            **answer["request_counts"],
+        )
+
+    @property
+    def done(self) -> int:
+        """How many images have their result."""
+        return self.succeeded + self.failed + self.canceled
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether every image has."""
+        return self.has_ended and self.succeeded == self.total
+
+
+class Result(NamedTuple):
+    """What came of one image; `name` is its custom_id."""
+
+    name: str
+    status: str
+    error: str
+
+
+def knock(client: Client) -> None:
+    """Return if there is a gateway that takes us in; raises Declined at once where nobody listens."""
+    client.ask("GET", "/v1/batches", params={"limit": 1})
+
+
+def upload(client: Client, archive: BinaryIO, *, model: str | None, key: str) -> Batch:
+    """Send an archive from disk and return its batch; raises Declined. Safe to repeat under the same key."""
+    tries_left = MOST_FIRST_TRIES
+    while True:
+        try:
+            answer = client.ask(
+                "POST",
+                "/v1/batches",
+                patience=LASTING,
+                timeout=_UPLOADING,
+                headers={"Idempotency-Key": key},
+                data={"model": model} if model else {},
+                # Always of one name: the gateway knows an upload again by its length too.
+                files={"archive": ("archive", archive, "application/octet-stream")},
+            )
+            return Batch.of(answer.json())
+        except Declined as declined:
+            tries_left -= 1
+            if declined.status != HTTPStatus.CONFLICT or not tries_left:
+                raise
+            # An earlier try, whose connection broke, is still being read.
+            first = _await_reading(client, declined.facts.get("first_id"))
+        if first is not None:
+            return first
+
+
+def read(client: Client, id: str) -> Batch | None:
+    """Return a batch as it is now; None where the gateway does not know it. Raises Declined."""
+    try:
+        return Batch.of(client.ask("GET", f"/v1/batches/{id}", patience=LASTING, timeout=_READING).json())
+    except Declined as declined:
+        if declined.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+
+
+def lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> Iterator[str]:
+    """Give the lines of a batch's results, their ends included, in upload order; raises Declined.
+
+    Where the connection breaks it goes on after the last line it gave: those of a batch that has ended stay the same.
+    """
+    given = 0
+    for pause in (*LASTING.pauses(), None):
+        try:
+            for line in islice(_lines(client, id, format), given, None):
+                yield line
+                given += 1
+        except httpx.TransportError as error:
+            if pause is None:
+                raise Declined(f"The results of {id} break off ({type(error).__name__})") from error
+            client.pause(pause.total_seconds())
+        else:
+            return
+
+
+def results(client: Client, id: str) -> Iterator[Result]:
+    """Give what came of each image that has ended, in upload order; raises Declined."""
+    for line in lines(client, id, "ndjson"):
+        facts = json.loads(line)
+        yield Result(facts["custom_id"], facts["status"], facts["error"] or "")
+
+
+def _await_reading(client: Client, id: str | None) -> Batch | None:
+    """Return the batch of a try that is being read once it is, None where it came to nothing."""
+    if id is None:
+        client.pause(LOOK.total_seconds())
+        return None
+    while (batch := read(client, id)) and batch.status == "validating":
+        client.pause(LOOK.total_seconds())
+    return batch if batch and batch.status != "canceled" else None
+
+
+def _lines(client: Client, id: str, format: str) -> Iterator[str]:
+    """Read the results once. A line ends with a line feed and nothing else: names hold what Unicode calls line ends."""
+    path = f"/v1/batches/{id}/results"
+    answer = client.ask("GET", path, patience=LASTING, timeout=_READING, stream=True, params={"format": format})
+    try:
+        rest = b""
+        for piece in answer.iter_bytes():
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from (f"{line.decode()}\n" for line in whole)
+        if rest:
+            yield rest.decode()
+    finally:
+        answer.close()

@@ -1,0 +1,61 @@
+"""How far a bulk run is: a bar in a terminal, else a line every few seconds."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cli.finding import say
+
+BETWEEN_LINES: Final = timedelta(seconds=5)
+
+
+class Meter:
+    """Shows counts of images as they grow. What was done `before` adds to no speed; `clock` gives seconds."""
+
+    def __init__(self, console: Console, *, before: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._before = before
+        self._began = self._said = clock()
+        columns = (TextColumn("{task.description}"), BarColumn(), _Counts(), _Speed(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("sending", completed=before, total=None)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave what was drawn last."""
+        self._bar.stop()
+
+    def show(self, *, done: int, total: int | None, is_sending: bool) -> None:
+        """Show how many images have ended, of how many where that is known."""
+        self._bar.update(
+            self._task, completed=done, total=total or None, description="sending" if is_sending else "predicting"
+        )
+        now = self._clock()
+        if self._bar.disable and now - self._said >= BETWEEN_LINES.total_seconds():
+            self._said = now
+            say(f"{_counts(done, total)} done, {(done - self._before) / (now - self._began):,.0f} images/s")
+
+
+def _counts(done: float, total: float | None) -> str:
+    return f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f}"
+
+
+class _Counts(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Show how many images of how many."""
+        return Text(_counts(task.completed, task.total), style="progress.download")
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Show images per second, of late."""
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f} images/s", style="progress.data.speed")

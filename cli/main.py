@@ -89,10 +89,10 @@ def bulk(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last run; send what is not done.")] = False,  # noqa: FBT002
 ) -> None:
     """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
-    from cli import bulk as sending  # noqa: PLC0415
+    from cli.bulk import run  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
-    sys.exit(sending.bulk(find_home(home), paths, model=model, out=out, resume=resume))
+    sys.exit(run.bulk(find_home(home), paths, model=model, out=out, resume=resume))
 
 
 @app.command()

@@ -10,11 +10,11 @@ from fastapi.sse import EventSourceResponse
 from api import openapi, problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller
-from api.batches import batch_object, find, page
-from api.bulk import accept
+from api.bulk.batches import batch_object, find, page
+from api.bulk.progress import events, told_everything
+from api.bulk.results import as_csv, as_ndjson, csv_header, lines
+from api.bulk.upload import accept
 from api.gateway import base_url, gateway
-from api.progress import events, told_everything
-from api.results import as_csv, as_ndjson, csv_header, lines
 from shared.domain.batch import Batch
 from shared.domain.errors import InvalidParameter, Unauthorized, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid

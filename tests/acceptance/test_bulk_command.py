@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.journal import place
+from cli.bulk.journal import place
 from tests.acceptance.bulk import tarred, zipped
 from tests.acceptance.door import Door
 from tests.acceptance.faults import LANE_DEPTH, Breakable, picture, until

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from PIL import Image
 
-from api.formstream import FormStream, PartBegin, PartData
-from api.zips import ZipArchive
+from api.archives.zips import ZipArchive
+from api.bulk.formstream import FormStream, PartBegin, PartData
 from benchmarks import bodies, image_files
 from benchmarks.upload import Upload
 from shared.settings import Bulk

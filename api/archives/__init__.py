@@ -1,0 +1,1 @@
+"""Zip, tar and tar.gz from people one does not know."""

@@ -1,0 +1,1 @@
+"""Many images in one call: read, enqueued, watched, their results."""

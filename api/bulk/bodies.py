@@ -1,0 +1,273 @@
+"""The bodies of bulk uploads: a form of images, a form with an archive, NDJSON. Each gives fields, then items.
+
+Nothing but the image at hand is in memory: images and lines go straight on, an archive is spooled to disk and looked
+at as a whole before it gives its first image.
+"""
+
+import asyncio
+import binascii
+import errno
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from io import BufferedReader, FileIO
+from tempfile import TemporaryFile
+from typing import BinaryIO, Final, Protocol, TypeVar, cast
+
+import orjson
+from fastapi import Request
+
+from api.archives.archive import open_archive
+from api.archives.items import Item, clean_name
+from api.bulk.formstream import Event, FormStream, PartBegin, PartData, PartEnd
+from api.fields import Fields, collect
+from api.gateway import gateway
+from api.multipart import MOST_PARTS
+from api.uploads import BESIDE_THE_IMAGE
+from shared.domain.errors import (
+    BadRequest,
+    InvalidParameter,
+    StorageUnavailable,
+    UnsupportedImage,
+    UploadTooLarge,
+)
+
+T = TypeVar("T")
+
+BODIES: Final = ("multipart/form-data", "application/x-ndjson")
+SPOOL_AT_ONCE: Final = 1024 * 1024
+# A thread reads an archive a slice at a time; a longer one would hold up the event loop, with which it takes turns.
+SLICE: Final = timedelta(milliseconds=2)
+SLICE_BYTES: Final = 1024 * 1024
+SPOOL_FULL: Final = timedelta(seconds=60)
+
+
+class Body(Protocol):
+    """One upload's body. First its `fields`, then its `items`; `skipped` holds after them."""
+
+    skipped: int
+
+    async def fields(self) -> Fields:
+        """Return what stands before the first image; raises the contract's errors."""
+
+    def items(self) -> AsyncIterator[Item]:
+        """Give every image in order; raises the contract's errors, ClientDisconnect where the client left."""
+
+
+def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
+    """Return the body that the Content-Type names; raises BadRequest, UnsupportedImage or UploadTooLarge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    declared, limit = request.headers.get("content-length", ""), gateway(request).bulk.max_archive_bytes
+    if kind == "multipart/form-data":
+        return FormBody(request, chunks)
+    if kind == "application/x-ndjson":
+        return LinesBody(request, chunks)
+    if (declared or "0") == "0" and "transfer-encoding" not in request.headers:
+        raise BadRequest(detail="the body is empty")
+    if declared.isdecimal() and int(declared) > limit:
+        raise UploadTooLarge(size=int(declared), limit=limit)
+    raise UnsupportedImage(
+        found=f"a body of type {kind[:80]}" if kind else "a body without Content-Type", supported=BODIES
+    )
+
+
+class FormBody:
+    """A form: fields first, then any number of `images`, or one `archive`."""
+
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
+        self.skipped = 0
+        self._gate = gateway(request)
+        self._query = request.query_params.multi_items()
+        self._form = FormStream(request.headers["content-type"])
+        self._chunks = chunks
+        self._events = self._parse()
+        self._first: PartBegin | None = None
+
+    async def fields(self) -> Fields:
+        """Return the fields before the first file."""
+        pairs: list[tuple[str, object]] = list(self._query)
+        name, value = "", bytearray()
+        async for event in self._events:
+            match event:
+                case PartBegin(name) if name in ("images", "archive"):
+                    self._first = event
+                    return collect(pairs, limits=self._gate.intake)
+                case PartBegin(name):
+                    value = bytearray()
+                case PartData(data):
+                    value += data
+                    if len(value) > BESIDE_THE_IMAGE:
+                        raise BadRequest(detail=f"the field {name[:80]!r} has over {BESIDE_THE_IMAGE} bytes")
+                case PartEnd() if len(pairs) >= MOST_PARTS:
+                    raise BadRequest(detail=f"the form has over {MOST_PARTS} fields before its files")
+                case PartEnd():
+                    pairs.append((name, value.decode("utf-8", "replace")))
+        raise InvalidParameter(detail="the form has neither images nor an archive", pointer="/images")
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Give the images as they come, or those of the archive once it is whole."""
+        assert self._first is not None  # noqa: S101  fields() comes first
+        if self._first.name == "images":
+            async for item in self._images(self._first):
+                yield item
+            return
+        with _spool(self._gate.settings.spool_dir) as file:
+            await self._spool_archive(file)
+            limits = self._gate.bulk
+            archive = open_archive(
+                cast("BinaryIO", BufferedReader(file)), limits=limits, max_image_bytes=self._gate.intake.max_image_bytes
+            )
+            async for _ in _in_slices(archive.check()):
+                pass
+            self.skipped = archive.skipped
+            async for item in _in_slices(archive.items()):
+                yield item
+
+    async def _parse(self) -> AsyncIterator[Event]:
+        async for chunk in self._chunks:
+            for event in self._form.feed(chunk):
+                yield event
+        self._form.finish()
+
+    async def _images(self, first: PartBegin) -> AsyncIterator[Item]:
+        most = self._gate.intake.max_image_bytes
+        name, data, size = first.filename or "", bytearray(), 0
+        async for event in self._events:
+            match event:
+                case PartBegin("images", filename):
+                    name, data, size = filename or "", bytearray(), 0
+                case PartBegin():
+                    raise _out_of_order(event)
+                case PartData(piece):
+                    size += len(piece)
+                    if size <= most:
+                        data += piece
+                case PartEnd() if size > most:
+                    yield Item(clean_name(name), b"", f"{size:,} bytes are over the limit of {most:,}")
+                case PartEnd():
+                    yield Item(clean_name(name), bytes(data))
+
+    async def _spool_archive(self, file: FileIO) -> None:
+        """Write the archive to disk, a megabyte at a time and in a thread."""
+        limit, size, waiting = self._gate.bulk.max_archive_bytes, 0, bytearray()
+        async for event in self._events:
+            match event:
+                case PartBegin():
+                    raise _out_of_order(event)
+                case PartData(piece):
+                    waiting += piece
+                    size += len(piece)
+                    if size > limit:
+                        raise UploadTooLarge(size=size, limit=limit)
+                    if len(waiting) >= SPOOL_AT_ONCE:
+                        await asyncio.to_thread(_write, file, bytes(waiting))
+                        waiting.clear()
+        await asyncio.to_thread(_write, file, bytes(waiting))
+        file.seek(0)
+
+
+class LinesBody:
+    """NDJSON: a line an image, `{"custom_id": …, "image": "<base64>"}`; the fields are the query's."""
+
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
+        self.skipped = 0
+        self._intake = gateway(request).intake
+        self._query = request.query_params.multi_items()
+        self._chunks = chunks
+
+    async def fields(self) -> Fields:
+        """Return the query's fields."""
+        return collect(self._query, limits=self._intake)
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Give an item a line; a line that can't be used is one too, empty lines are none."""
+        # Base64 writes three bytes as four characters.
+        most = self._intake.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
+        line, size, number = bytearray(), 0, 1
+        async for chunk in self._chunks:
+            start = 0
+            while (end := chunk.find(b"\n", start)) >= 0:
+                size += end - start
+                if size <= most:
+                    line += chunk[start:end]
+                if size > most or line.strip():
+                    yield _from_line(line, number, size=size, most=most)
+                line, size, number, start = bytearray(), 0, number + 1, end + 1
+            size += len(chunk) - start
+            if size <= most:
+                line += chunk[start:]
+        if size > most or line.strip():
+            yield _from_line(line, number, size=size, most=most)
+
+
+def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
+    """Return the image of one line, or what is wrong with it under its id, or its number where it has none."""
+    name = f"line {number}"
+    if size > most:
+        return Item(name, b"", f"the line has {size:,} bytes, over the limit of {most:,}")
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Item(name, b"", f"the line is no JSON: {error}")
+    if not isinstance(found, dict):
+        return Item(name, b"", "the line is no JSON object")
+    given = found.get("custom_id")
+    if isinstance(given, str | int):
+        name = clean_name(str(given)) or name
+    image = found.get("image")
+    if not isinstance(image, str):
+        return Item(name, b"", "the line has no member image with base64 text")
+    try:
+        return Item(name, binascii.a2b_base64(image, strict_mode=True))
+    except ValueError:
+        return Item(name, b"", "the line's image is no base64")
+
+
+def _out_of_order(event: PartBegin) -> BadRequest:
+    if event.name in ("images", "archive"):
+        return BadRequest(detail="an upload is many images or one archive")
+    return BadRequest(detail=f"the field {event.name[:80]!r} comes after the files; put it before them")
+
+
+def _spool(folder: object) -> FileIO:
+    """Return a file that is gone when it is closed, or its process is killed."""
+    try:
+        # Without a buffer, whose last bytes would be written where nobody expects it to fail.
+        return TemporaryFile(buffering=0, dir=None if folder is None else str(folder))
+    except OSError as error:
+        raise StorageUnavailable(store=f"the spool folder ({error.strerror})", retry_after=SPOOL_FULL) from None
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageUnavailable(store="the spool folder (it is full)", retry_after=SPOOL_FULL) from None
+        raise
+
+
+async def _in_slices(iterator: Iterator[T]) -> AsyncIterator[T]:
+    """Give what a blocking iterator gives, which runs in a thread for milliseconds at a time."""
+    more = True
+    while more:
+        found, more = await asyncio.to_thread(_slice, iterator)
+        for one in found:
+            yield one
+
+
+def _slice(iterator: Iterator[T]) -> tuple[list[T], bool]:
+    """Return the next ones, and whether there may be more."""
+    found: list[T] = []
+    size, until = 0, time.perf_counter() + SLICE.total_seconds()
+    while size < SLICE_BYTES and time.perf_counter() < until:
+        try:
+            one = next(iterator)
+        except StopIteration:
+            return found, False
+        found.append(one)
+        if isinstance(one, Item):
+            size += len(one.data)
+    return found, True

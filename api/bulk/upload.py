@@ -1,0 +1,92 @@
+"""One bulk upload from its first byte to its 202."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final
+
+import orjson
+from fastapi import Request
+
+from api.auth import caller
+from api.bulk.bodies import read_body
+from api.bulk.writer import NO_DIGEST, BatchWriter
+from api.fields import Fields
+from api.gateway import base_url, gateway
+from api.submitting import asked_model, read_idempotency_key
+from shared.domain.errors import DarkroomError
+from shared.domain.identifiers import BatchId, new_uuid7
+from shared.domain.route import Reference, Route
+from shared.queue import batches
+from shared.queue.batches import Opening
+from shared.queue.submission import BatchClosed
+
+LONGEST_DRAIN: Final = timedelta(seconds=30)
+
+
+async def accept(request: Request) -> BatchId:
+    """Read one bulk upload whole and return its batch, or the one that came before under the same key.
+
+    Raises the contract's errors; then nothing stays enqueued.
+    """
+    chunks = request.stream()
+    try:
+        body = read_body(request, chunks)
+        async with _batch(request, await body.fields()) as writer:
+            async for item in body.items():
+                await writer.add(item)
+            await writer.close(skipped=body.skipped)
+            return writer.id
+    except (_Known, BatchClosed) as early:
+        await _drain(chunks)
+        return BatchId(early.id)
+    except DarkroomError:
+        await _drain(chunks)
+        raise
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read the rest for nothing: answered before it has sent everything, a client may never see the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_DRAIN.total_seconds()):
+            async for _ in chunks:
+                pass
+
+
+class _Known(Exception):
+    """The key belongs to a batch that has been read."""
+
+    def __init__(self, id: BatchId) -> None:
+        self.id = id
+
+
+@contextlib.asynccontextmanager
+async def _batch(request: Request, fields: Fields) -> AsyncIterator[BatchWriter]:
+    """Open a batch; it is canceled where the body of this context fails. Raises _Known."""
+    gate = gateway(request)
+    reference = asked_model(fields.model, fields.version)
+    route = await gate.routes.for_reference(reference)
+    route.choose(reference, digest=NO_DIGEST)  # an alias or version that is not served is refused before anything
+    opening = _opening(request, fields, route, reference)
+    id = await batches.open_batch(gate.redis, opening)
+    if id != opening.id:
+        raise _Known(id)
+    async with BatchWriter(gate, opening, route=route, reference=reference) as writer:
+        yield writer
+
+
+def _opening(request: Request, fields: Fields, route: Route, reference: Reference) -> Opening:
+    """Return what the batch begins with. The same request again has the same parameters and length."""
+    key = request.headers.get("idempotency-key")
+    model = [route.model, reference.alias, reference.version]
+    same = [model, fields.metadata, request.headers.get("content-length")]
+    return Opening(
+        id=BatchId(new_uuid7()),
+        owner=caller(request),
+        model=route.model,
+        metadata=fields.metadata,
+        base_url=base_url(request),
+        idempotency_key="" if key is None else read_idempotency_key(key),
+        fingerprint="" if key is None else orjson.dumps(same, option=orjson.OPT_SORT_KEYS).decode(),
+    )

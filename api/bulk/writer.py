@@ -1,0 +1,211 @@
+"""The items of one bulk upload on their way into the queue: in order, a chunk at a time, waiting for room."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final, Self, TypeVar
+
+import orjson
+from redis.exceptions import OutOfMemoryError
+
+from api.archives.items import Item
+from api.gateway import Gateway
+from api.intake import check, clean_filename
+from api.problems import words
+from shared.domain.errors import (
+    ImageTooLarge,
+    InvalidParameter,
+    QueueFull,
+    StorageUnavailable,
+    UndecodableImage,
+    UnsupportedImage,
+)
+from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
+from shared.domain.route import Reference, Route
+from shared.queue import batches, keys
+from shared.queue.batches import Opening, Unreadable
+from shared.queue.submission import Submission, read_answer, submit_command
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Checked in one turn of the event loop, which takes about a millisecond; people's requests come in between.
+CHUNK_ITEMS: Final = 32
+CHUNK_BYTES: Final = 1024 * 1024
+SIGN_OF_LIFE: Final = timedelta(seconds=2)
+PAUSE: Final = timedelta(milliseconds=50)
+# What nobody sent has this digest in the place of its own: a route's traffic split asks for one.
+NO_DIGEST: Final = Digest("0" * 64)
+
+
+class BatchWriter:
+    """An open batch. As a context it is canceled when it is left before `close`, and tended meanwhile.
+
+    Safe at any instant of being killed: an item is accepted once by its id, and the sweep cancels a batch that
+    nobody tends.
+    """
+
+    def __init__(self, gate: Gateway, opening: Opening, *, route: Route, reference: Reference) -> None:
+        self._gate = gate
+        self._opening = opening
+        self._route = route
+        self._reference = reference
+        self._queue = gate.queue.model_copy(update={"max_lane_depth": gate.bulk.max_lane_depth})
+        self._ids = OrderedIds()
+        self._chunk: list[Coroutine[Any, Any, None]] = []
+        self._chunk_bytes = 0
+        self._sent = 0
+        self._closed = False
+        self._tending: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+
+    @property
+    def id(self) -> BatchId:
+        """The batch's id."""
+        return self._opening.id
+
+    async def __aenter__(self) -> Self:
+        """Begin to give signs of life."""
+        self._tending = asyncio.create_task(self._tend_forever(), name="batch")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop; cancel what was not closed."""
+        if self._tending:
+            self._tending.cancel()
+        for coroutine in self._chunk:
+            coroutine.close()
+        if not self._closed:
+            # On its own, so that it goes on if the request that broke off is canceled.
+            await asyncio.shield(asyncio.create_task(self._cancel()))
+
+    async def add(self, item: Item) -> None:
+        """Enqueue one item, with others or at once.
+
+        Raises BatchClosed where the batch was canceled meanwhile, StorageUnavailable where Redis stays away.
+        """
+        self._chunk.append(self._prepare(item))
+        self._chunk_bytes += len(item.data)
+        self._sent += 1
+        if len(self._chunk) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES:
+            await self._flush()
+
+    async def close(self, *, skipped: int) -> None:
+        """Enqueue the rest and say that all has been read.
+
+        Raises InvalidParameter for an upload without any image, and StorageUnavailable where Redis lost items.
+        """
+        await self._flush()
+        if not self._sent:
+            raise InvalidParameter(detail="the upload holds no image", pointer="/images")
+        if not await self._patiently(self._close_once, skipped):
+            raise StorageUnavailable(store="redis", retry_after=PAUSE)
+        self._closed = True
+
+    async def _close_once(self, skipped: int) -> bool:
+        return await batches.close(self._gate.redis, self._opening, sent=self._sent, skipped=skipped)
+
+    async def _flush(self) -> None:
+        chunk, self._chunk, self._chunk_bytes = self._chunk, [], 0
+        if chunk:
+            await asyncio.gather(*chunk)
+
+    def _prepare(self, item: Item) -> Coroutine[Any, Any, None]:
+        """Check one item; return what enqueues it."""
+        id = PredictionId(self._ids.next())
+        filename = clean_filename(item.name)
+        problem, facts = item.problem, None
+        if not problem:
+            try:
+                facts = check(item.data, filename=item.name, content_type=None, limits=self._gate.intake)
+            except (ImageTooLarge, UnsupportedImage, UndecodableImage) as error:
+                problem = words(error)
+        if facts is None:
+            sha256 = Digest(hashlib.sha256(item.data).hexdigest()) if item.data else None
+            return self._send_unreadable(
+                Unreadable(
+                    id=id,
+                    choice=self._route.choose(self._reference, digest=sha256 or NO_DIGEST),
+                    custom_id=item.name,
+                    filename=filename,
+                    size=len(item.data),
+                    sha256=sha256,
+                    error=problem,
+                )
+            )
+        return self._send(
+            Submission(
+                id=id,
+                owner=self._opening.owner,
+                choice=self._route.choose(self._reference, digest=facts.sha256),
+                image=item.data,
+                facts=facts,
+                metadata={},
+                base_url=self._opening.base_url,
+                lane=keys.bulk_lane(self._opening.id),
+                batch=self._opening.id,
+                custom_id=item.name,
+            )
+        )
+
+    async def _send(self, submission: Submission) -> None:
+        await self._patiently(self._send_once, submission, orjson.dumps(submission.request()))
+
+    async def _send_once(self, submission: Submission, request: bytes) -> None:
+        command = submit_command(submission, request, settings=self._queue, memory_is_high=self._memory_is_short)
+        read_answer(await self._gate.redis.call(*command), submission)
+
+    async def _send_unreadable(self, item: Unreadable) -> None:
+        await self._patiently(self._send_unreadable_once, item)
+
+    async def _send_unreadable_once(self, item: Unreadable) -> None:
+        command = batches.unreadable_command(self._opening, item)
+        batches.read_unreadable(await self._gate.redis.call(*command), self._opening)
+
+    async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Call until it is not refused for want of room, or of a Redis for as long as an upload waits for one."""
+        loop = asyncio.get_running_loop()
+        give_up: float | None = None
+        while True:
+            try:
+                return await call(*arguments)
+            except (QueueFull, OutOfMemoryError):
+                give_up = None
+                await self._wait_for_room()
+            except StorageUnavailable:
+                give_up = give_up or loop.time() + self._gate.bulk.patience.total_seconds()
+                if loop.time() >= give_up:
+                    raise
+                await asyncio.sleep(PAUSE.total_seconds())
+
+    async def _wait_for_room(self) -> None:
+        """Return when the lane has room for a chunk; one asks for all, and nobody sends images to see."""
+        async with self._asking:
+            room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)
+            while True:
+                waiting = await self._gate.redis.call("XLEN", self._opening.lane)
+                if waiting <= room and not self._memory_is_short:
+                    return
+                await asyncio.sleep(PAUSE.total_seconds())
+
+    @property
+    def _memory_is_short(self) -> bool:
+        return self._gate.memory.over(self._gate.bulk.memory_share)
+
+    async def _tend_forever(self) -> None:
+        while True:
+            try:
+                await batches.tend(self._gate.redis, self._opening.id)
+            except StorageUnavailable:
+                log.warning("batch_untended", extra={"batch": self._opening.id})
+            await asyncio.sleep(SIGN_OF_LIFE.total_seconds())
+
+    async def _cancel(self) -> None:
+        opening = self._opening
+        try:
+            await batches.cancel(self._gate.redis, opening.id, lane=opening.lane, mode="broken")
+        except StorageUnavailable:
+            log.warning("batch_left_to_the_sweep", extra={"batch": opening.id})

@@ -1,0 +1,181 @@
+"""What a bulk upload sends: which files, under which names, in which parts."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Final, NamedTuple
+
+from cli.bulk import archives
+from shared.domain.clutter import is_clutter
+
+MOST_FILES: Final = 5_000
+MOST_BYTES: Final = 256 * 1024**2
+NOT_READ: Final = "not read"
+# As the gateway cleans names, so that it tells of a file by the name it was sent under.
+_LONGEST_NAME: Final = 1024
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Unusable(Exception):
+    """The command can't begin with what it was given: one line for people."""
+
+
+class Mark(NamedTuple):
+    """What a file is known again by."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to send."""
+
+    path: str
+    mark: Mark
+    is_archive: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in results: its path from the folder that holds all PATHs, with `/`."""
+        return self.mark.name
+
+    def is_the_same(self, found: os.stat_result) -> bool:
+        """Tell whether the file has not changed since it was planned."""
+        return (found.st_size, found.st_mtime_ns) == self.mark[1:]
+
+
+class Failure(NamedTuple):
+    """A file that has no prediction, in words for people."""
+
+    name: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is to be sent, by name; what was left out as clutter, could not be read, or was not followed."""
+
+    files: list[File]
+    skipped: int
+    unread: list[Failure]
+    links: int
+
+
+class Part(NamedTuple):
+    """What is sent in one upload. `tries` is how often these files were taken before, in vain."""
+
+    files: tuple[File, ...]
+    tries: int
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it is one archive, sent as it is."""
+        return self.files[0].is_archive
+
+
+def make_plan(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Plan:
+    """Look at every path, into folders too but not into those to leave out; raises Unusable for nothing to send."""
+    there = [os.path.abspath(path) for path in paths]  # noqa: PTH100  resolve() would lose a link's own name
+    look = _Look(os.path.commonpath([os.path.dirname(path) for path in there]), leave_out)  # noqa: PTH120
+    for given, path in zip(paths, there, strict=True):
+        look.at(given, path)
+    if not look.files and not look.unread:
+        clutter = f" but {look.skipped:,} files of clutter" if look.skipped else ""
+        raise Unusable(f"There is nothing to send in {' '.join(map(str, paths))}{clutter}")
+    return Plan([look.files[name] for name in sorted(look.files)], look.skipped, look.unread, look.links)
+
+
+def split(
+    files: Sequence[File], *, tries: int = 0, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES
+) -> Iterator[Part]:
+    """Give parts within the limits, in order; an archive is one of its own, as is a file over them."""
+    part: list[File] = []
+    size = 0
+    for file in files:
+        is_full = len(part) == most_files or size + file.mark.size > most_bytes
+        if part and (is_full or file.is_archive or part[0].is_archive):
+            yield Part(tuple(part), tries)
+            part, size = [], 0
+        part.append(file)
+        size += file.mark.size
+    if part:
+        yield Part(tuple(part), tries)
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was found so far; names begin at `base`."""
+
+    base: str
+    leave_out: Collection[Path]
+    files: dict[str, File] = field(default_factory=dict)
+    skipped: int = 0
+    unread: list[Failure] = field(default_factory=list)
+    links: int = 0
+
+    def at(self, given: Path, path: str) -> None:
+        """Take in a path that somebody named."""
+        try:
+            found = os.stat(path)  # noqa: PTH116  nor elsewhere here: Paths take their time with a million files
+            if S_ISREG(found.st_mode):
+                open(path, "rb").close()  # noqa: PTH123
+                self._take(path, found, is_archive=archives.is_sendable(path))
+            elif S_ISDIR(found.st_mode):
+                self._walk(path)
+            else:
+                raise Unusable(f"{given} is neither a file nor a folder")
+        except FileNotFoundError:
+            raise Unusable(f"There is no {given}") from None
+        except OSError as error:
+            raise Unusable(f"{given} can't be read: {error.strerror}") from None
+
+    def _walk(self, top: str) -> None:
+        """Take in all files below; links to folders are not followed, since they may lead in circles."""
+        left_out = {_inode(os.stat(path)) for path in self.leave_out if path.exists()}  # noqa: PTH116
+        for folder, folders, files in os.walk(top, onerror=self._note):
+            inside = [(name, os.path.join(folder, name)) for name in sorted(folders)]  # noqa: PTH118
+            self.links += sum(os.path.islink(path) for _, path in inside)  # noqa: PTH114
+            folders[:] = [name for name, path in inside if not left_out or _inode(os.lstat(path)) not in left_out]
+            for name in sorted(files):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                try:
+                    found = os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    self._note(error)
+                    continue
+                if _inode(found) not in left_out:
+                    self._take(path, found, is_archive=False)
+
+    def _take(self, path: str, found: os.stat_result, *, is_archive: bool) -> None:
+        name = self._name(path)
+        if is_clutter(name) or not S_ISREG(found.st_mode):
+            self.skipped += 1
+            return
+        # Two names may be the same when cleaned; and one file may be given twice, by itself and in its folder.
+        while (other := self.files.get(name)) and other.path != path:
+            name += "~"
+        if other is None or is_archive:
+            self.files[name] = File(path, Mark(name, found.st_size, found.st_mtime_ns), is_archive)
+
+    def _note(self, error: OSError) -> None:
+        self.unread.append(Failure(self._name(error.filename), NOT_READ, reason(error)))
+
+    def _name(self, path: str) -> str:
+        relative = path[len(self.base.rstrip("/")) + 1 :]
+        text = os.fsencode(relative).decode("utf-8", "replace").replace("\\", "/")
+        return _CONTROLS.sub("", text)[-_LONGEST_NAME:].lstrip("/")
+
+
+def reason(error: OSError) -> str:
+    """Return why a file can't be read."""
+    return error.strerror or type(error).__name__
+
+
+def _inode(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino

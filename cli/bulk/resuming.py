@@ -1,0 +1,80 @@
+"""Which parts the gateway has taken, and what is still to be sent."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.bulk import batches
+from cli.bulk.batches import Batch
+from cli.bulk.journal import Entry
+from cli.bulk.parts import File, Mark, Part, split
+from cli.client import Client
+
+
+@dataclass(slots=True)
+class Taken:
+    """A part that the gateway took, and its batch as it was seen last; None: the gateway knows it no more."""
+
+    entry: Entry
+    batch: Batch | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.batch is None or self.batch.has_ended
+
+    @property
+    def total(self) -> int:
+        """How many images it has."""
+        return len(self.entry.files) if self.batch is None else self.batch.total
+
+    @property
+    def done(self) -> int:
+        """How many of them have ended."""
+        return self.total if self.batch is None else self.batch.done
+
+
+def look_up(client: Client, entries: Sequence[Entry]) -> list[Taken]:
+    """Return those of an earlier run's parts that the gateway still knows; raises Declined."""
+    found = [Taken(entry, batches.read(client, entry.batch)) for entry in entries]
+    return [taken for taken in found if taken.batch is not None]
+
+
+def still_to_send(
+    client: Client, files: Sequence[File], *, entries: Sequence[Entry], taken: Sequence[Taken]
+) -> list[Part]:
+    """Return parts with every file that did not succeed and is not under way, as it is now; raises Declined.
+
+    What was never taken keeps its order, apart from what is sent again: a part whose 202 was lost is the same part
+    once more, and the gateway knows its key.
+    """
+    fine: dict[str, Mark] = {}
+    for part in taken:
+        in_vain = _in_vain(client, part)
+        for mark in part.entry.files:
+            if mark.name in in_vain:
+                fine.pop(mark.name, None)
+            else:
+                fine[mark.name] = mark
+    tries = Counter(mark for entry in entries for mark in entry.files)
+    left = defaultdict[int, list[File]](list)
+    for file in files:
+        if fine.get(file.name) != file.mark:
+            left[tries[file.mark]].append(file)
+    return [part for times in sorted(left) for part in split(left[times], tries=times)]
+
+
+def _in_vain(client: Client, taken: Taken) -> set[str]:
+    """Return the names of a part that have no success and will have none."""
+    batch, names = taken.batch, {mark.name for mark in taken.entry.files}
+    if batch is None:
+        return names
+    is_over = batch.has_ended or batch.status == "canceled"
+    if not is_over or batch.has_succeeded:
+        return set()
+    if taken.entry.is_archive:
+        return names
+    ended = {result.name: result.status for result in batches.results(client, batch.id)}
+    # Of a canceled batch, what has no result yet will have none.
+    default = "canceled" if batch.status == "canceled" else "succeeded"
+    return {name for name in names if ended.get(name, default) != "succeeded"}

@@ -1,0 +1,151 @@
+"""`darkroom bulk`: a folder, files or archives to predictions; interrupted anywhere, `--resume` goes on."""
+
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from cli.bulk import batches, journal, results
+from cli.bulk.journal import Journal
+from cli.bulk.meter import Meter
+from cli.bulk.parts import Plan, Unusable, make_plan
+from cli.bulk.results import Tally
+from cli.bulk.resuming import look_up, still_to_send
+from cli.bulk.sending import Sending
+from cli.bulk.watching import watch
+from cli.client import Client, Declined
+from cli.finding import command, gateway_url, say
+from cli.startup import Refused
+from shared import settings
+
+ALL_SUCCEEDED: Final = 0
+SOME_DID_NOT: Final = 1
+NOTHING_TO_SEND: Final = 2
+INTERRUPTED: Final = 130
+_MOST_NAMED: Final = 5
+
+
+def bulk(home: Path, paths: Sequence[Path], *, model: str | None, out: Path | None, resume: bool) -> int:
+    """Send everything, follow it to its end and say what came of it; return the exit code."""
+    try:
+        plan = make_plan(paths, leave_out=[home, out] if out else [home])
+        if out:
+            results.check_out(out)
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        return NOTHING_TO_SEND
+    url, go_on = gateway_url(home), f"Go on with: {command(_words(paths, model=model, out=out), home)}"
+    place = journal.place(home, url=url, model=model, paths=paths)
+    stopping, notes = _Stopping(), None
+    try:
+        with Client(url, api_key=settings.read(settings.Local).api_key, pause=stopping.pause) as client:
+            batches.knock(client)
+            notes = Journal.resume(place) if resume else Journal.begin(place)
+            return _run(client, plan, notes, model=model, out=out, stopping=stopping)
+    except KeyboardInterrupt:
+        say(f"\nStopped watching; what was sent goes on. {go_on}")
+        return INTERRUPTED
+    except (Declined, OSError) as error:
+        raise Refused(f"{error}. What was sent goes on. {go_on}" if notes and notes.entries else str(error)) from None
+
+
+def _run(
+    client: Client, plan: Plan, notes: Journal, *, model: str | None, out: Path | None, stopping: "_Stopping"
+) -> int:
+    """Do what is left of a run; raises Declined, and OSError where there is no room on disk."""
+    sending = _prepare(client, plan, notes, model=model)
+    before, began = sending.ended, time.monotonic()
+    _send_and_watch(client, sending, stopping)
+    seconds = time.monotonic() - began
+    tally = results.tally(client, sending.taken, sending.failures)
+    tally.skipped += plan.skipped
+    if out:
+        results.write(client, sending.taken, out)
+    _report(tally, seconds=seconds, predicted=sending.ended - before)
+    return ALL_SUCCEEDED if tally.succeeded == tally.total else SOME_DID_NOT
+
+
+def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None) -> Sending:
+    """Return what is to be sent, and what was taken before; say what will not be. Raises Declined."""
+    taken = look_up(client, notes.entries)
+    waiting = still_to_send(client, plan.files, entries=notes.entries, taken=taken)
+    watched = [part for part in taken if not part.has_ended]
+    sending = Sending(journal=notes, model=model, waiting=waiting, taken=taken, watched=watched)
+    if notes.entries:
+        there = len(plan.files) - sum(len(part.files) for part in waiting)
+        say(f"{there:,} of {len(plan.files):,} files are there already.")
+    if plan.links:
+        say(f"{plan.links:,} links to folders are not followed.")
+    for failure in plan.unread:
+        sending.give_up([failure])
+    return sending
+
+
+def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> None:
+    """Return when all was sent and has ended. The thread that watches ends with the one that sends."""
+    with ThreadPoolExecutor(1) as pool, Meter(Console(), before=sending.done) as meter:
+        try:
+            watching = pool.submit(watch, client, sending, meter)
+            sending.send_all(client)
+            watching.result()
+        except BaseException:
+            stopping.set()
+            raise
+
+
+def _report(tally: Tally, *, seconds: float, predicted: int) -> None:
+    """Say what came of a run in a line, and name the first failures."""
+    for result in tally.failures:
+        say(f"{result.name}  {result.status}  {result.error}".rstrip())
+    if more := tally.failed + tally.canceled - len(tally.failures):
+        say(f"and {more:,} more")
+    say(summary(tally, seconds=seconds, predicted=predicted))
+
+
+def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
+    """Return the figures in one line; `predicted` is how many images ended in these seconds."""
+    rate = f" in {seconds:.1f} s ({predicted / seconds:,.0f} images/s)" if predicted else ""
+    rest = [
+        f"{count:,} {what}"
+        for count, what in (
+            (tally.failed + tally.not_read, "failed"),
+            (tally.canceled, "canceled"),
+            (tally.not_sent, "not sent"),
+            (tally.skipped, "skipped as clutter"),
+        )
+        if count
+    ]
+    return f"{tally.succeeded:,} of {tally.total:,} succeeded{rate}" + (f"; {', '.join(rest)}" if rest else "")
+
+
+def _words(paths: Sequence[Path], *, model: str | None, out: Path | None) -> str:
+    """Return the command line that goes on with this run; of many paths, the first few."""
+    named = [shlex.quote(str(path)) for path in paths[:_MOST_NAMED]] + ["…"] * (len(paths) > _MOST_NAMED)
+    options = [f"{name} {shlex.quote(str(value))}" for name, value in (("--model", model), ("--out", out)) if value]
+    return " ".join(["bulk", *named, *options, "--resume"])
+
+
+class _Stopping:
+    """Ends every pause of a run at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """End them."""
+        self._event.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so long; raises _Stopped."""
+        if self._event.wait(seconds):
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    """The run is over, whatever is under way."""

@@ -1,0 +1,110 @@
+"""Send a run's parts one after another, and note each that was taken."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from cli.bulk import batches
+from cli.bulk.journal import Entry, Journal, idempotency_key
+from cli.bulk.packing import Packed, packed
+from cli.bulk.parts import Failure, Part
+from cli.bulk.resuming import Taken
+from cli.client import Client, Declined
+from cli.finding import say
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """A run under way. One thread sends, another looks at how far it is."""
+
+    journal: Journal
+    model: str | None
+    waiting: list[Part]
+    """What is still to be sent, the next part first."""
+    taken: list[Taken]
+    """What the gateway took, in this run or, on resuming, before."""
+    watched: list[Taken] = field(default_factory=list)
+    """Those of them that had not ended when this began."""
+    failures: list[Failure] = field(default_factory=list)
+    """Files that will have no result."""
+    is_over: threading.Event = field(default_factory=threading.Event)
+    """Set when nothing more will be sent."""
+
+    @property
+    def ended(self) -> int:
+        """How many images have ended of what is watched."""
+        return sum(taken.done for taken in self.watched)
+
+    @property
+    def done(self) -> int:
+        """How many images have ended, or will have no result."""
+        return self.ended + len(self.failures)
+
+    @property
+    def total(self) -> int | None:
+        """How many there are in all; None while there is an archive that nobody has looked into."""
+        if any(part.is_archive for part in self.waiting):
+            return None
+        there = sum(taken.total for taken in self.watched)
+        return len(self.failures) + there + sum(len(part.files) for part in self.waiting)
+
+    def send_all(self, client: Client) -> None:
+        """Send what waits, until the gateway takes no more of anything.
+
+        Raises Declined where it took nothing at all or does not answer, and OSError where a part finds no room on disk.
+        """
+        try:
+            while self.waiting:
+                rest = self._send(client, self.waiting[0])
+                self.waiting[:1] = [rest] if rest else []
+        except Declined as declined:
+            if not self.taken or not declined.status:
+                raise
+            left = [file for part in self.waiting for file in part.files]
+            self.waiting.clear()
+            self.give_up([Failure(file.name, "not sent", str(declined)) for file in left])
+        self.is_over.set()
+
+    def give_up(self, failures: Sequence[Failure]) -> None:
+        """Say in one line which files have no result, and why."""
+        self.failures += failures
+        if failures:
+            first, *others = failures
+            more = f" and {len(others):,} more" if others else ""
+            say(f"{first.name}{more}  {first.status}  {first.reason}")
+
+    def _send(self, client: Client, part: Part) -> Part | None:
+        """Send one part; return what is left of it to send, without what was refused."""
+        with packed(part) as found:
+            for failure in found.unread:
+                self.give_up([failure])
+            if not found.files:
+                return None
+            key = idempotency_key(self.journal.run, model=self.model, files=found.marks, tries=part.tries)
+            try:
+                batch = batches.upload(client, found.archive, model=self.model, key=key)
+            except Declined as declined:
+                return self._without_refused(part, found, declined)
+        entry = Entry(batch.id, found.marks, part.is_archive)
+        self.journal.add(entry)
+        taken = Taken(entry, batch)
+        self.taken.append(taken)
+        self.watched.append(taken)
+        return None
+
+    def _without_refused(self, part: Part, found: Packed, declined: Declined) -> Part | None:
+        """Give up what was refused of a part and return the rest; raises Declined where that is not about the part."""
+        refused = [file for file in found.files if file.name == declined.facts.get("entry") and not part.is_archive]
+        if not refused and not _is_about(part, declined):
+            raise declined
+        refused = refused or list(found.files)
+        self.give_up([Failure(file.name, "not taken", str(declined)) for file in refused])
+        rest = tuple(file for file in found.files if file not in refused)
+        return Part(rest, part.tries) if rest else None
+
+
+def _is_about(part: Part, declined: Declined) -> bool:
+    """Tell whether the gateway declined what a part holds; else it would decline the next one too."""
+    content = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return declined.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (part.is_archive and declined.status in content)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from cli.bulk.journal import Entry, Journal, idempotency_key, place
+from cli.bulk.parts import Mark
+
+ONE = Entry("batch1", (Mark("a.png", 1, 2), Mark("ä\udc80.png", 3, 4)), is_archive=False)
+TWO = Entry("batch2", (Mark("b.zip", 5, 6),), is_archive=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "bulk" / "x.jsonl"
+
+
+def test_what_was_noted_is_there_on_resuming_under_the_same_run(path: Path) -> None:
+    journal = Journal.begin(path)
+    journal.add(ONE)
+    journal.add(TWO)
+    resumed = Journal.resume(path)
+    assert resumed == journal
+    assert resumed.entries == [ONE, TWO]
+
+
+def test_resuming_without_a_journal_begins_one(path: Path) -> None:
+    journal = Journal.resume(path)
+    assert journal.entries == []
+    assert Journal.resume(path).run == journal.run
+
+
+def test_beginning_anew_forgets_and_is_another_run(path: Path) -> None:
+    first = Journal.begin(path)
+    first.add(ONE)
+    second = Journal.begin(path)
+    assert second.run != first.run
+    assert Journal.resume(path).entries == []
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_line_half_written_when_the_run_was_killed_is_forgotten_and_overwritten(path: Path, cut: int) -> None:
+    journal = Journal.begin(path)
+    journal.add(ONE)
+    journal.add(TWO)
+    path.write_bytes(path.read_bytes()[:-cut])
+    resumed = Journal.resume(path)
+    assert (resumed.run, resumed.entries) == (journal.run, [ONE])
+    resumed.add(TWO)
+    assert Journal.resume(path).entries == [ONE, TWO]
+
+
+def test_a_journal_without_its_first_line_is_begun(path: Path) -> None:
+    Journal.begin(path)
+    path.write_bytes(path.read_bytes()[:10])
+    assert Journal.resume(path).entries == []
+    assert Journal.resume(path).run == Journal.resume(path).run
+
+
+def test_a_journal_belongs_to_a_gateway_a_model_and_paths_in_any_order(tmp_path: Path) -> None:
+    def of(*paths: str, url: str = "http://a", model: str | None = None) -> Path:
+        return place(tmp_path, url=url, model=model, paths=[tmp_path / path for path in paths])
+
+    assert of("x", "y") == of("y", "x/../x")
+    assert len({of("x"), of("y"), of("x", "y"), of("x", url="http://b"), of("x", model="m")}) == 5
+
+
+def test_a_key_is_the_same_for_the_same_files_and_another_once_they_were_taken_in_vain() -> None:
+    def key(run: str = "1", model: str | None = None, files: tuple[Mark, ...] = ONE.files, tries: int = 0) -> str:
+        return idempotency_key(run, model=model, files=files, tries=tries)
+
+    assert key() == key()
+    assert len({key(), key(run="2"), key(model="m"), key(files=ONE.files[:1]), key(tries=1)}) == 5

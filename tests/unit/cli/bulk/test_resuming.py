@@ -1,0 +1,63 @@
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from cli.bulk.journal import Entry
+from cli.bulk.parts import File, Mark, Part
+from cli.bulk.resuming import look_up, still_to_send
+from cli.client import Client
+from tests.unit.cli.bulk.stub import BulkGateway, Uploaded, bulk_gateway
+
+A, B, C = (Mark(name, 1, 1) for name in ("a.png", "b.png", "c.txt"))
+CHANGED_A = Mark("a.png", 2, 2)
+
+
+@pytest.fixture
+def gateway() -> Iterator[BulkGateway]:
+    with bulk_gateway() as server:
+        yield server
+
+
+def left(gateway: BulkGateway, files: Sequence[Mark], *entries: Entry) -> list[Part]:
+    with Client(gateway.url) as client:
+        found = [File(f"/{mark.name}", mark) for mark in files]
+        return still_to_send(client, found, entries=entries, taken=look_up(client, entries))
+
+
+def marks(parts: Sequence[Part]) -> list[tuple[list[Mark], int]]:
+    return [([file.mark for file in part.files], part.tries) for part in parts]
+
+
+def taken(gateway: BulkGateway, id: str, *files: Mark, results: int | None = None, canceled: bool = False) -> Entry:
+    names = [mark.name for mark in files]
+    gateway.state.batches[id] = Uploaded(id, names, canceled=canceled, results=results)
+    return Entry(id, files, is_archive=False)
+
+
+def test_what_succeeded_or_is_under_way_is_not_sent_again(gateway: BulkGateway) -> None:
+    entry = taken(gateway, "1", A, B)
+    assert left(gateway, [A, B], entry) == []
+    gateway.state.predicting.clear()
+    assert left(gateway, [A, B], entry) == []
+
+
+def test_what_was_never_taken_comes_first_and_apart_from_what_is_sent_again(gateway: BulkGateway) -> None:
+    entry = taken(gateway, "1", A, C)
+    assert marks(left(gateway, [A, B, C], entry)) == [([B], 0), ([C], 1)]
+
+
+def test_what_a_canceled_batch_has_no_result_of_is_sent_again(gateway: BulkGateway) -> None:
+    entry = taken(gateway, "1", A, B, results=1, canceled=True)
+    gateway.state.batches["1"].succeeded = frozenset({"a.png"})
+    assert marks(left(gateway, [A, B], entry)) == [([B], 1)]
+
+
+def test_what_failed_when_it_was_sent_last_is_sent_again_though_it_succeeded_before(gateway: BulkGateway) -> None:
+    first = taken(gateway, "1", A)
+    second = taken(gateway, "2", CHANGED_A, canceled=True)
+    assert marks(left(gateway, [A], first, second)) == [([A], 1)]
+
+
+def test_each_time_in_vain_is_counted_so_that_no_key_comes_twice(gateway: BulkGateway) -> None:
+    entries = [taken(gateway, id, C) for id in ("1", "2")]
+    assert marks(left(gateway, [C], *entries, Entry("forgotten", (C,), is_archive=False))) == [([C], 3)]

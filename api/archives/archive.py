@@ -4,10 +4,10 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
-from api.archives.entries import archive_format
 from api.archives.items import Item
 from api.archives.tars import TarArchive
 from api.archives.zips import ZipArchive
+from shared.domain.archives import archive_format
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 

@@ -4,11 +4,9 @@ import re
 from typing import Final
 
 from api.archives.items import clean_name
+from shared.domain.archives import archive_format, has_archive_name
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
 from shared.settings import Bulk
-
-FIRST_BYTES: Final = 262
-"""As many bytes of a file's start as `archive_format` looks at: tar's signature is the last of them."""
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
 _HERE: Final = re.compile(r"\A(\./+)+")
@@ -16,25 +14,6 @@ _IMAGES: Final = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp"),
     *(".gif", ".bmp", ".dib", ".tif", ".tiff"),
 )
-_ARCHIVES: Final = (
-    *(".zip", ".jar", ".7z", ".rar", ".tar", ".gz", ".tgz"),
-    *(".bz2", ".tbz2", ".xz", ".txz", ".zst"),
-)
-_SIGNATURES: Final = (
-    ("zip", re.compile(rb"PK(\x03\x04|\x05\x06|\x07\x08)")),
-    ("gzip", re.compile(rb"\x1f\x8b\x08")),
-    ("bzip2", re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")),
-    ("xz", re.compile(rb"\xfd7zXZ\x00")),
-    ("zstd", re.compile(rb"\x28\xb5\x2f\xfd")),
-    ("7z", re.compile(rb"7z\xbc\xaf\x27\x1c")),
-    ("rar", re.compile(rb"Rar!\x1a\x07")),
-    ("tar", re.compile(rb".{257}ustar", re.DOTALL)),
-)
-
-
-def archive_format(start: bytes) -> str | None:
-    """Return which kind of archive begins like this, or None."""
-    return next((name for name, signature in _SIGNATURES if signature.match(start)), None)
 
 
 def tidy_path(name: str) -> str:
@@ -66,7 +45,7 @@ def has_image_name(path: str) -> bool:
 
 def refuse_nested(path: str, start: bytes) -> None:
     """Raise ArchiveRefused if an entry of this name that begins like this is an archive."""
-    if path.lower().endswith(_ARCHIVES):
+    if has_archive_name(path):
         raise refusal("it holds another archive; unpack that one first", path)
     if found := archive_format(start):
         raise refusal(f"it holds another archive, by its first bytes a {found} file", path)

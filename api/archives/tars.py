@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 from api.archives.entries import (
-    FIRST_BYTES,
     Tally,
     has_image_name,
     is_folder,
@@ -21,6 +20,7 @@ from api.archives.entries import (
 )
 from api.archives.items import Item, clean_name
 from api.archives.unpacking import PIECE, Unpacking, gunzip, plain
+from shared.domain.archives import FIRST_BYTES
 from shared.domain.clutter import is_clutter
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk

@@ -9,7 +9,6 @@ from io import BytesIO
 from typing import BinaryIO, Final
 
 from api.archives.entries import (
-    FIRST_BYTES,
     Tally,
     has_image_name,
     is_folder,
@@ -20,6 +19,7 @@ from api.archives.entries import (
 )
 from api.archives.items import Item, clean_name
 from api.archives.zipdirectory import ZipDirectory, ZipEntry, find_directory
+from shared.domain.archives import FIRST_BYTES
 from shared.domain.clutter import is_clutter
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk

@@ -4,12 +4,8 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from typing import Final
 
-FIRST_BYTES: Final = 262
-"""As many bytes of a file's start as tell; tar's signature is the last of them."""
-_SUFFIXES: Final = (".zip", ".jar", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst")
-_SIGNATURES: Final = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
+from shared.domain.archives import archive_format, has_archive_name
 
 
 def is_sendable(path: str) -> bool:
@@ -25,4 +21,4 @@ def is_nested(name: str, start: bytes) -> bool:
 
     The gateway refuses an archive that holds one, as a whole.
     """
-    return name.lower().endswith(_SUFFIXES) or start.startswith(_SIGNATURES) or start[257:].startswith(b"ustar")
+    return has_archive_name(name) or archive_format(start) is not None

@@ -84,7 +84,7 @@ def content(file: File) -> Iterator[bytes]:
     try:
         with open(file.path, "rb") as source:  # noqa: PTH123
             chunk = source.read(CHUNK)
-            if archives.is_nested(file.name, chunk[: archives.FIRST_BYTES]):
+            if archives.is_nested(file.name, chunk[:FIRST_BYTES]):
                 raise Unread("an archive in a folder; give its own path to send what it holds")
             while chunk and file.is_the_same(os.fstat(source.fileno())):
                 yield chunk

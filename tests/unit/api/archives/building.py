@@ -1,4 +1,4 @@
-"""Archives in memory for the tests of `api.archive`: proper ones, and ones with a field that lies."""
+"""Archives in memory for the tests of `api.archives`: proper ones, and ones with a field that lies."""
 
 import gzip
 import io

@@ -1,0 +1,32 @@
+"""Which files are archives, by their names and by their first bytes."""
+
+import re
+from typing import Final
+
+FIRST_BYTES: Final = 262
+"""As many bytes of a file's start as `archive_format` looks at: tar's signature is the last of them."""
+
+_SUFFIXES: Final = (
+    *(".zip", ".jar", ".7z", ".rar", ".tar", ".gz", ".tgz"),
+    *(".bz2", ".tbz2", ".xz", ".txz", ".zst"),
+)
+_SIGNATURES: Final = (
+    ("zip", re.compile(rb"PK(\x03\x04|\x05\x06|\x07\x08)")),
+    ("gzip", re.compile(rb"\x1f\x8b\x08")),
+    ("bzip2", re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")),
+    ("xz", re.compile(rb"\xfd7zXZ\x00")),
+    ("zstd", re.compile(rb"\x28\xb5\x2f\xfd")),
+    ("7z", re.compile(rb"7z\xbc\xaf\x27\x1c")),
+    ("rar", re.compile(rb"Rar!\x1a\x07")),
+    ("tar", re.compile(rb".{257}ustar", re.DOTALL)),
+)
+
+
+def has_archive_name(path: str) -> bool:
+    """Tell whether a path ends like an archive's."""
+    return path.lower().endswith(_SUFFIXES)
+
+
+def archive_format(start: bytes) -> str | None:
+    """Return which kind of archive begins like this, or None."""
+    return next((name for name, signature in _SIGNATURES if signature.match(start)), None)

@@ -212,7 +212,7 @@ def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
     if not isinstance(found, dict):
         return Item(name, b"", "the line is no JSON object")
     given = found.get("custom_id")
-    if isinstance(given, str | int):
+    if isinstance(given, str | int) and not isinstance(given, bool):
         name = clean_name(str(given)) or name
     image = found.get("image")
     if not isinstance(image, str):

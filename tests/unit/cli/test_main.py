@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = darkroom("--help", home=tmp_path)
-    assert all(name in done.stdout for name in ("up", "down", "status", "submit", "demo", "migrate", "audit"))
+    assert all(name in done.stdout for name in ("up", "down", "status", "submit", "bulk", "demo", "migrate", "audit"))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ class Batching(BaseSettings):
     max_batch_size: PositiveInt = 64
     max_wait: Duration = timedelta(0)
     """How long a batch that is not full waits for more."""
+    beside_people: Duration = timedelta(milliseconds=2)
+    """How long bulk images may take that are computed beside a person's, or between one person's and the next."""
 
 
 class Predict(BaseSettings):

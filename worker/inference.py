@@ -110,6 +110,7 @@ class Predictor:
         self._batch_limit = limits.batching.max_batch_size
         self._lowered_until = 0.0
         self._next_look = 0.0
+        self._milliseconds_each = 0.0
 
     def run(self, token: str) -> TurnReport:
         """Answer a bell (or, with an empty token, a tick) with batch after batch, until no work or the turn is over.
@@ -145,7 +146,7 @@ class Predictor:
         """Predict at most one batch."""
         with self._turns.shared():
             self._restore_limit()
-            pull = self._lanes.pull(self._batch_limit, bulk=call.bulk)
+            pull = self._lanes.pull(self._batch_limit, bulk=call.bulk, beside=self._beside_people())
             entries = pull.entries
             with self._in_hand.hold(entries):
                 if not pull.lanes_empty:
@@ -153,6 +154,13 @@ class Predictor:
                 elif entries and self._limits.batching.max_wait:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
                 return self._predict(entries)
+
+    def _beside_people(self) -> int:
+        """Return how many images of a batch are computed in the time that people may wait for others'; at least two."""
+        milliseconds = self._limits.batching.beside_people / timedelta(milliseconds=1)
+        if milliseconds >= self._milliseconds_each * self._batch_limit:
+            return self._batch_limit
+        return max(2, int(milliseconds / self._milliseconds_each))
 
     def _restore_limit(self) -> None:
         """Try full batches again, a while after memory was short: what else was on the device may be gone."""
@@ -181,6 +189,7 @@ class Predictor:
         start = self._monotonic()
         results = [result for batch in _by_version(wanted) for result in self._compute(batch)]
         milliseconds = round((self._monotonic() - start) * 1000, 3)
+        self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(wanted)
         run = {"batch_size": len(wanted), "predict_ms": milliseconds, "worker": self._worker}
         self._lanes.finish(results, run=orjson.dumps(run))
         log.debug("batch_predicted", extra={"model": self._model, "size": len(wanted), "ms": milliseconds})

@@ -4,7 +4,7 @@ Interactive work comes first; bulk fills the rest of a batch and always has one 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,8 @@ from shared.settings import Queue
 
 # Every empty-handed look at one more bulk lane costs a round trip; the next pull starts where this one stopped.
 MOST_BULK_LANES_A_PULL = 4
+# Who sent an image a moment ago may send the next one.
+PEOPLE_STAY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,22 @@ class Pull:
 class Lanes:
     """One model's lanes as one consumer sees them. Each method may be repeated after a lost answer."""
 
-    def __init__(self, client: redis.Redis, *, model: ModelName, consumer: str, settings: Queue) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        model: ModelName,
+        consumer: str,
+        settings: Queue,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._model = model
         self._consumer = consumer
         self._settings = settings
+        self._monotonic = monotonic
+        self._people_until = 0.0
         self._bell = keys.bell(model)
         self._rotation = keys.rotation(model)
         self._interactive = keys.lane(model, keys.INTERACTIVE)
@@ -84,13 +96,18 @@ class Lanes:
         queue = keys.predict_queue(self._model)
         self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self._model))
 
-    def pull(self, limit: int, *, bulk: bool = True) -> Pull:
-        """Lease up to `limit` new entries; without `bulk` from the interactive lane alone."""
+    def pull(self, limit: int, *, bulk: bool = True, beside: int | None = None) -> Pull:
+        """Lease up to `limit` new entries; without `bulk` from the interactive lane alone.
+
+        Bulk fills a batch up to `beside` only, one image at least, while people's images come in.
+        """
         turn = self._next_bulk_lane() if bulk else None
         # One slot is bulk's even under steady interactive load, or an upload would starve.
         wanted = limit if turn is None or limit == 1 else limit - 1
         entries = self._read(self._interactive, wanted)
         interactive_empty = len(entries) < wanted
+        if beside is not None and self._people_are_there(entries):
+            limit = min(limit, max(beside, len(entries) + 1))
         looked = 0
         while turn and len(entries) < limit and looked < MOST_BULK_LANES_A_PULL:
             entries += self._read(turn, limit - len(entries))
@@ -156,6 +173,13 @@ class Lanes:
     def leave(self) -> None:
         """Say that this worker is gone."""
         self._client.zrem(keys.workers(self._model), self._consumer)
+
+    def _people_are_there(self, entries: Sequence[Entry]) -> bool:
+        """Tell whether people's images come in: these are some, or there were some a moment ago."""
+        now = self._monotonic()
+        if entries:
+            self._people_until = now + PEOPLE_STAY.total_seconds()
+        return now < self._people_until
 
     def _next_bulk_lane(self) -> str | None:
         """Give the next bulk lane with new entries its turn; None where there is none."""

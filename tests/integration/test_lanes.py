@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from shared.queue import keys
-from shared.queue.lanes import MOST_BULK_LANES_A_PULL, Entry, Lanes
+from shared.queue.lanes import MOST_BULK_LANES_A_PULL, PEOPLE_STAY, Entry, Lanes
 from shared.settings import Queue
 from tests.system import MODEL, System
 
@@ -36,6 +36,26 @@ def other(redis_client: redis.Redis) -> Lanes:
 
 
 # Pulling
+
+
+def test_while_people_send_bulk_fills_batches_up_to_a_limit_of_its_own(
+    system: System, redis_client: redis.Redis
+) -> None:
+    clock = [0.0]
+    lanes = Lanes(redis_client, model=MODEL, consumer="w", settings=Queue(), monotonic=lambda: clock[0])
+    submit(system, 100, lane=BULK[0])
+    assert len(lanes.pull(16, beside=3).entries) == 16, "nobody is there"
+    submit(system, 1)
+    mixed = lanes.pull(16, beside=3)
+    assert images(mixed.entries)[0] == "interactive 0"
+    assert len(mixed.entries) == 3
+    assert not mixed.lanes_empty
+    assert len(lanes.pull(16, beside=3).entries) == 3, "the next person may come"
+    for number in range(5):
+        system.submit(b"%d" % number)
+    assert len(lanes.pull(16, beside=3).entries) == 6, "people are not held up, and one slot is bulk's"
+    clock[0] += PEOPLE_STAY.total_seconds()
+    assert len(lanes.pull(16, beside=3).entries) == 16
 
 
 def test_lanes_nobody_has_submitted_to_are_empty(system: System) -> None:

@@ -13,6 +13,7 @@ import redis
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.image import ImageFacts
 from shared.domain.route import Choice
+from shared.queue import keys
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, source
 from shared.queue.submission import Submission, submit_command
@@ -25,10 +26,10 @@ from worker.leases import InHand, Turns
 
 @pytest.fixture
 def submit(redis_client: redis.Redis) -> Callable[..., str]:
-    """Submit a picture: `submit(number, version="3-a", data=None)`; returns the id."""
+    """Submit a picture: `submit(number, version="3-a", data=None, lane="interactive")`; returns the id."""
     redis_client.script_load(source(Script.SUBMIT))
 
-    def submit(number: int, *, version: str = VERSION, data: bytes | None = None) -> str:
+    def submit(number: int, *, version: str = VERSION, data: bytes | None = None, lane: str = keys.INTERACTIVE) -> str:
         data = data or picture(number)
         digest = Digest(hashlib.sha256(data).hexdigest())
         submission = Submission(
@@ -39,6 +40,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
             facts=ImageFacts(sha256=digest, format="PNG", width=1, height=1, bytes=len(data), filename=None),
             metadata={},
             base_url="",
+            lane=lane,
         )
         request = orjson.dumps(submission.request())
         redis_client.execute_command(*submit_command(submission, request, settings=Queue(), memory_is_high=False))

@@ -3,12 +3,13 @@
 import random
 import weakref
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import redis
 
-from shared.queue import bells
+from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
 from tests.simulation.pictures import RAISES, UNREADABLE, output, picture
 from tests.unit.worker.predicting import LANE, VERSION, Make, Pictures, Submit, Watched, job, said
@@ -167,3 +168,23 @@ def test_nothing_is_computed_for_those_who_left(submit: Submit, predictor: Make,
     model = Watched()
     assert predictor(model).run("") == {"model": "m", "batches": 0, "images": 0, "milliseconds": 0.0}
     assert model.sizes == []
+
+
+def test_bulk_beside_people_takes_as_long_as_the_model_was_slow_before(submit: Submit, predictor: Make) -> None:
+    clock = [0.0]
+
+    class Slow(Watched):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            clock[0] += 0.001 * len(images)
+            return super().predict(images)
+
+    model = Slow()
+    one = predictor(model, monotonic=lambda: clock[0], max_batch_size=32, beside_people=timedelta(milliseconds=4))
+    for number in range(1000, 1600):
+        submit(number, lane=keys.bulk_lane("b"))
+    for _ in range(15):  # until it knows how slow the model is
+        one.run("")
+    assert set(model.sizes) == {32}, "without people batches are full"
+    submit(2000)
+    one.run("")
+    assert model.sizes[-1] == 4

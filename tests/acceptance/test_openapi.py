@@ -1,6 +1,7 @@
 """The OpenAPI document is whole, and what it says of every operation is what the running gateway answers."""
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Iterator
 from typing import Any
@@ -12,12 +13,14 @@ from fastapi.routing import APIRoute
 
 import api.routes
 from shared.domain.identifiers import new_uuid7
+from tests.acceptance.bulk import ended, lines
 from tests.acceptance.door import Door, Json
 from tests.acceptance.judging import Judge
 from tests.acceptance.pictures import data_url, renewed
 
 PROBLEM = "application/problem+json"
 PNG = {"Content-Type": "image/png"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
 UNKNOWN = new_uuid7()
 Operation = tuple[str, str]
 
@@ -140,6 +143,9 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
     made, key = door.predicted(image), {**PNG, "Idempotency-Key": f"openapi-{image[41:70].hex()}"}
     one = f"/v1/predictions/{made['id']}"
     post(content=image, headers=key)
+    bulk_key = {"Idempotency-Key": f"openapi-bulk-{image[41:70].hex()}"}
+    batch = post("/v1/batches", content=lines([("1.png", image), ("x", b"x")]), headers=NDJSON).json()["urls"]["get"]
+    ended(http, batch.rpartition("/")[2])
     file = post("/v1/files", files={"content": image}).json()["urls"]["get"]
     form, elsewhere = {"files": {"content": image}}, "/v1/models/o/digits/predictions"
     versions = "/v1/models/o/digits/versions"
@@ -169,6 +175,23 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
             http.get(f"{one}/stream?token=x"), http.get("/v1/predictions/x/stream"),
         ],
         ("POST", "/v1/predictions/{id}/cancel"): [http.post(f"{one}/cancel"), http.post("/v1/predictions/x/cancel")],
+        ("POST", "/v1/batches"): [
+            *(post("/v1/batches", content=lines([("7.png", image)] * n), headers=NDJSON | bulk_key) for n in (1, 2)),
+            *(post("/v1/batches", content=content, headers=NDJSON) for content in (b"", b"\n")),
+            post("/v1/batches", content=image, headers=PNG),
+            post("/v1/batches?model=nosuch", content=b"{}", headers=NDJSON),
+            post("/v1/batches", files={"archive": b"PK"}),
+        ],
+        ("GET", "/v1/batches"): [http.get("/v1/batches"), http.get("/v1/batches?limit=0")],
+        ("GET", "/v1/batches/{id}"): [http.get(batch), http.get("/v1/batches/x")],
+        ("GET", "/v1/batches/{id}/results"): [
+            http.get(f"{batch}/results"), http.get(f"{batch}/results?format=csv"),
+            http.get(f"{batch}/results?format=xml"), http.get("/v1/batches/x/results"),
+        ],
+        ("GET", "/v1/batches/{id}/stream"): [
+            http.get(f"{batch}/stream"), http.get(f"{batch}/stream?token=x"), http.get("/v1/batches/x/stream"),
+        ],
+        ("POST", "/v1/batches/{id}/cancel"): [http.post(f"{batch}/cancel"), http.post("/v1/batches/x/cancel")],
         ("POST", "/v1/files"): [
             post("/v1/files", **form), post("/v1/files", content=b""), post("/v1/files", json={}),
             post("/v1/files", files={"image": image}), post("/v1/files", **form, data={"metadata": "[]"}),
@@ -204,6 +227,11 @@ def test_real_answers_are_what_the_document_says(door: Door, document: Json, jud
                 continue
             kind = answer.headers["content-type"].partition(";")[0]
             content = response["content"][kind]
+            if kind == NDJSON["Content-Type"]:
+                assert all(
+                    not list(judge.faults(json.loads(line), content["schema"])) for line in answer.text.splitlines()
+                )
+                continue
             value: Any = answer.json() if kind.endswith("json") else answer.text
             assert list(judge.faults(value, content["schema"])) == [], where
             if kind == PROBLEM:

@@ -3,12 +3,13 @@
 import functools
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from shared.queue import lua
-from shared.queue.lanes import Lanes
+from shared.queue.lanes import Lanes, Pull
 from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Violation, Weather, World
 
 HOLES: dict[str, tuple[str, str, Weather]] = {
@@ -91,20 +92,13 @@ def test_taking_a_missing_job_for_a_live_one_is_found(
 def test_ringing_only_after_full_batches_is_found(
     simulate: Callable[..., tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A suspect runs alone, so its batch is never full: the line stops behind it."""
-    look, ring, suspects = Lanes.has_suspects, Lanes.ring, set()
+    """A batch that is kept small while people send is never full: the line stops behind it."""
+    pull = Lanes.pull
 
-    def remember(lanes: Lanes) -> bool:
-        found = look(lanes)
-        if found:
-            suspects.add(id(lanes))
-        return found
+    def see_only_size(lanes: Lanes, limit: int, **options: Any) -> Pull:
+        found = pull(lanes, limit, **options | {"beside": 2})
+        return Pull(found.entries, lanes_empty=len(found.entries) < limit)
 
-    def ring_if_full(lanes: Lanes) -> None:
-        if id(lanes) not in suspects:
-            ring(lanes)
-
-    monkeypatch.setattr(Lanes, "has_suspects", remember)
-    monkeypatch.setattr(Lanes, "ring", ring_if_full)
+    monkeypatch.setattr(Lanes, "pull", see_only_size)
     with pytest.raises(Violation, match="nobody was called"):
         simulate(weather=CALM, seconds=60, steps=60)  # it shows when work runs out, so let it often

@@ -18,6 +18,7 @@ import redis
 from shared import settings
 from shared.domain.errors import IdempotencyMismatch, QueueFull
 from shared.domain.identifiers import (
+    BatchId,
     Digest,
     ModelName,
     Owner,
@@ -34,7 +35,7 @@ from shared.queue.finished import FinishedStream
 from shared.queue.jobs import parse, read_command
 from shared.queue.lanes import Lanes, Result
 from shared.queue.lua import Script, Scripts, source
-from shared.queue.submission import Hit, Known, Queued, Submission, read_answer, submit_command
+from shared.queue.submission import BatchClosed, Hit, Known, Queued, Submission, read_answer, submit_command
 from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
@@ -58,7 +59,9 @@ ACCIDENTS: dict[str | None, float] = {
     "_lose_message": 1,
     "_flip_postgres": 1,
     "_expel_now": 1,
-    None: 93,
+    "_cancel_batch_now": 1,
+    "_open_batches": 1,
+    None: 91,
 }
 """What happens beside it, likewise."""
 
@@ -130,6 +133,7 @@ class World:
         self.consumers: dict[str, Actor] = {}
         self.in_hand: list[tuple[Lanes, InHand]] = []
         client.sadd(keys.MODELS, MODEL)
+        self._open_batches()
         for script in Script:
             client.script_load(source(script))
 
@@ -152,7 +156,7 @@ class World:
             reply = self.stepped.execute_command(*command)
             try:
                 answer = read_answer(reply, submission)
-            except (QueueFull, IdempotencyMismatch):
+            except (QueueFull, IdempotencyMismatch, BatchClosed):
                 return
             match answer:
                 case Queued() | Hit():
@@ -181,7 +185,7 @@ class World:
             )
             self.accepted[one.id] = Accepted(5, one.choice.key, "")
         time.sleep(0.001)
-        lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue, bulk=Bulk())
+        lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue)
         begun = lanes.begin(lanes.pull(BATCH_SIZE).entries)
         self.record()
         self.plain.delete(keys.job(late.id))
@@ -228,6 +232,14 @@ class World:
             id = self.random.choice(unfinished)
             Scripts(self.stepped).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
 
+    def cancel_batch(self) -> None:
+        """An owner who wants nothing of an upload any more; or a sweep that goes on with it."""
+        scripts, lane = Scripts(self.stepped), self.random.choice(LANES[1:])
+        id, told = lane.removeprefix("bulk:"), bells.record_message()
+        said = scripts.run(Script.CANCEL_BATCH, (keys.batch(BatchId(id)),), id, "user", 0, told)
+        while said == b"canceled" and scripts.run(Script.CANCEL_LANE, (keys.lane(MODEL, lane),), id, told, 2, 10**6):
+            pass
+
     def poll(self) -> None:
         """A client that looks: the first terminal state it sees is the last."""
         if not self.accepted:
@@ -248,7 +260,7 @@ class World:
     def predict(self, token: str) -> None:
         """A worker process that answers one bell, or with an empty token its own tick."""
         name = f"w{self.schedule.actors and id(object())}-{len(self.consumers)}"
-        lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue, bulk=Bulk())
+        lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
         in_hand = InHand()
         self.in_hand.append((lanes, in_hand))
         Predictor(
@@ -285,6 +297,8 @@ class World:
             return
         for record in found:
             fields = {name.decode(): value.decode() for name, value in record.record.items()}
+            if "total" in fields:  # of a batch itself
+                continue
             row = self.rows.setdefault(PredictionId(fields["id"]), fields)
             if row is fields:
                 self.counters[fields["batch"], fields["state"]] += 1
@@ -333,6 +347,17 @@ class World:
             getattr(self, went_wrong)()
         if self.random.random() < self.weather.evictions:
             self._evict()
+
+    def _cancel_batch_now(self) -> None:
+        self.schedule.spawn("cancel_batch", self.cancel_batch)
+
+    def _open_batches(self) -> None:
+        """Uploads begin again, under the names of those that were canceled."""
+        for lane in LANES[1:]:
+            batch = keys.batch(BatchId(lane.removeprefix("bulk:")))
+            self.plain.hset(
+                batch, mapping={"state": "validating", "owner": "x", "request": "{}", "created": 1, "total": 0}
+            )
 
     def _flip_route(self) -> None:
         self.version = self.random.choice(self.versions)
@@ -470,9 +495,9 @@ class World:
             raise Violation(f"counted {self.counters}, there are {counted}")
         for id, row in self.rows.items():
             self._check_row(row, self.accepted[id])
-        kept = {keys.FINISHED, keys.MODELS, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
+        kept = {keys.FINISHED, keys.MODELS, keys.UPLOADS, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
         left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) < 0} - kept
-        left = {key for key in left if not key.startswith(("idempotency:", "bulk:"))}
+        left = {key for key in left if not key.startswith(("idempotency:", "bulk:", "batch:"))}
         if left:
             raise Violation(f"left behind: {sorted(left)[:6]}")
 

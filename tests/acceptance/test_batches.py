@@ -229,11 +229,11 @@ class Slow:
 
 
 def newest(door: Door, *, total: int, within: float = 20) -> Json:
-    """Return the newest batch once so many items of it were accepted."""
+    """Return the newest batch once so many items of it were accepted and more are awaited."""
     until = time.monotonic() + within
     while True:
         found: list[Any] = door.http.get(PATH, params={"limit": 1}).json()["results"]
-        if found and found[0]["request_counts"]["total"] == total:
+        if found and (found[0]["status"], found[0]["request_counts"]["total"]) == ("validating", total):
             first: Json = found[0]
             return first
         assert time.monotonic() < until, found

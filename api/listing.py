@@ -2,14 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Connection
 
 from api.gateway import Gateway
 from api.lookup import from_row
-from shared.domain.errors import StorageUnavailable
+from api.postgres import ask_postgres
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Status
@@ -54,7 +52,7 @@ async def page(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int) -> li
     if wanted.finds_nothing:
         return []
     jobs = {job.id: job for job in await _in_redis(gate, owner=owner, wanted=wanted)}
-    for job in await asyncio.to_thread(_recorded, gate, owner, wanted, limit):
+    for job in await ask_postgres(gate, lambda connection: _recorded(connection, owner, wanted, limit)):
         jobs[job.id] = job
     newest = sorted((job for job in jobs.values() if wanted.admits(job)), key=lambda job: job.id, reverse=True)
     return newest[:limit]
@@ -80,18 +78,14 @@ async def _read(gate: Gateway, id: PredictionId) -> Job | None:
     return parse(id, await gate.redis.call(*read_command(id)))
 
 
-def _recorded(gate: Gateway, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
-    try:
-        with gate.engine.connect() as connection:
-            rows = history.page(
-                connection,
-                owner,
-                before=wanted.before,
-                limit=limit,
-                model=ModelName(wanted.model) if wanted.model else None,
-                status=wanted.status,
-                batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
-            )
-            return [from_row(row) for row in rows]
-    except (DBAPIError, PoolTimeout):
-        raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None
+def _recorded(connection: Connection, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
+    rows = history.page(
+        connection,
+        owner,
+        before=wanted.before,
+        limit=limit,
+        model=ModelName(wanted.model) if wanted.model else None,
+        status=wanted.status,
+        batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
+    )
+    return [from_row(row) for row in rows]

@@ -1,21 +1,15 @@
 """Find a prediction: Redis first, then Postgres."""
 
-import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from api.gateway import Gateway
-from shared.domain.errors import StorageUnavailable, UnknownPrediction
+from api.postgres import ask_postgres, microseconds
+from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import Owner, PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Source, Status
 from shared.queue.jobs import parse, read_command
 from shared.storage import history
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 async def find(gate: Gateway, id: str, *, owner: Owner) -> Job:
@@ -25,7 +19,9 @@ async def find(gate: Gateway, id: str, *, owner: Owner) -> Job:
     key = PredictionId(id)
     job = parse(key, await gate.redis.call(*read_command(key)))
     if job is None:
-        job = await asyncio.to_thread(_from_history, gate, key, owner)
+        # Missing in Redis and no Postgres: 404 would be a guess.
+        row = await ask_postgres(gate, lambda connection: history.fetch(connection, key, owner))
+        job = None if row is None else from_row(row)
     if job is None or job.owner != owner:
         raise UnknownPrediction(id=id)
     return job
@@ -52,9 +48,9 @@ def from_row(row: history.Prediction) -> Job:
             "image": {"sha256": row.image_sha256 or None, **row.image},
             "metadata": row.metadata,
         },
-        created=_microseconds(row.created_at),
-        started=_microseconds(row.started_at) if row.started_at else None,
-        completed=_microseconds(row.completed_at),
+        created=microseconds(row.created_at),
+        started=microseconds(row.started_at) if row.started_at else None,
+        completed=microseconds(row.completed_at),
         source=Source(row.source),
         output=in_order(row.output),
         error=row.error,
@@ -73,17 +69,3 @@ def in_order(output: Any) -> Any:
     first = output["predicted_class"]
     ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] != first))
     return {**output, "probabilities": dict(ordered)}
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)
-
-
-def _from_history(gate: Gateway, id: PredictionId, owner: Owner) -> Job | None:
-    try:
-        with gate.engine.connect() as connection:
-            row = history.fetch(connection, id, owner)
-            return None if row is None else from_row(row)
-    except (DBAPIError, PoolTimeout):
-        # Missing in Redis and no Postgres: 404 would be a guess.
-        raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None

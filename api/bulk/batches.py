@@ -4,19 +4,14 @@ The counters are the record's, so that a batch which says it is completed has ev
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
-
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from typing import Any, Final
 
 from api.answers import moment
 from api.auth import StreamTokens
 from api.gateway import Gateway
+from api.postgres import ask_postgres, microseconds
 from shared.domain.batch import Batch, BatchStatus
-from shared.domain.errors import StorageUnavailable, UnknownBatch
+from shared.domain.errors import UnknownBatch
 from shared.domain.identifiers import BatchId, Owner, is_uuid
 from shared.queue import batches as queue
 from shared.queue import keys
@@ -24,9 +19,6 @@ from shared.queue.batches import Look
 from shared.storage import batches as storage
 from shared.storage.batches import BatchRow
 
-T = TypeVar("T")
-
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 # Looked through at most for one page.
 MOST_UNENDED: Final = 1000
 # What Redis says of a batch that has not ended there; the rest is the row's to say.
@@ -61,19 +53,6 @@ async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: in
     newest = sorted(looks.keys() | recorded.keys(), reverse=True)[:limit]
     every = (_batch(looks.get(id), recorded.get(id)) for id in newest)
     return [batch for batch in every if batch is not None]
-
-
-async def ask_postgres(gate: Gateway, ask: Callable[[Connection], T]) -> T:
-    """Return what a statement finds, from a thread; raises StorageUnavailable."""
-
-    def in_thread() -> T:
-        try:
-            with gate.engine.connect() as connection:
-                return ask(connection)
-        except (DBAPIError, PoolTimeout):
-            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None
-
-    return await asyncio.to_thread(in_thread)
 
 
 def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
@@ -144,8 +123,8 @@ def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:
         canceled=canceled,
         skipped=row.skipped,
         metadata=row.metadata,
-        created=_microseconds(row.created_at),
-        completed=_microseconds(row.completed_at) if ended and row.completed_at else None,
+        created=microseconds(row.created_at),
+        completed=microseconds(row.completed_at) if ended and row.completed_at else None,
     )
 
 
@@ -153,7 +132,3 @@ def _recorded_status(row: BatchRow) -> BatchStatus:
     if row.canceled_at is not None:
         return BatchStatus.CANCELED
     return BatchStatus.IN_PROGRESS if row.completed_at is None else BatchStatus.COMPLETED
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)

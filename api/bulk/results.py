@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import orjson
 
-from api.bulk.batches import ask_postgres
 from api.gateway import Gateway
 from api.lookup import in_order
+from api.postgres import ask_postgres
 from shared.domain.identifiers import BatchId, PredictionId
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow

@@ -147,9 +147,10 @@ def read_idempotency_key(text: str) -> str:
 async def _enqueue(gate: Gateway, submission: Submission) -> Job:
     """Put the job into the queue and return it as it stands; raises SubmitUncertain where Redis gave no answer."""
     request = submission.request()
-    command = submit_command(submission, orjson.dumps(request), settings=gate.queue, memory_is_high=gate.memory.high)
+    job = (submission, orjson.dumps(request))
+    command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high)
     try:
-        reply = await gate.redis.call(*command)
+        [reply] = await gate.redis.call(*command)
     except StorageUnavailable as error:
         raise SubmitUncertain(id=submission.id, retry_after=error.retry_after) from None
     except OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""One job on its way into the queue: the `submit` script's call and its answers."""
+"""Jobs on their way into the queue: the `submit` script's call and its answers."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,6 +56,10 @@ class Submission:
         }
 
 
+Prepared = tuple[Submission, bytes]
+"""A submission, and its `request()` as JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Queued:
     """A new job waits; `created` in microseconds."""
@@ -88,44 +92,52 @@ class BatchClosed(Exception):
     id: str
 
 
-def submit_command(
-    submission: Submission, request: bytes, *, settings: Queue, memory_is_high: bool
-) -> tuple[bytes | str | int, ...]:
-    """Return the EVALSHA of one submission; `request` is its `request()` as JSON."""
-    choice, model, owner = submission.choice, submission.choice.model, submission.owner
-    digest, lane = submission.facts.sha256, submission.lane
-    cancel_after = submission.cancel_after
+def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tuple[bytes | str | int, ...]:
+    """Return the EVALSHA of one or more submissions, which share owner, model, lane and batch."""
+    first = jobs[0][0]
+    model, owner, lane = first.choice.model, first.owner, first.lane
+    names: list[str] = []
+    arguments: list[bytes | str | int] = []
+    for submission, request in jobs:
+        version, digest, idempotency_key = submission.choice.key, submission.facts.sha256, submission.idempotency_key
+        cancel_after = submission.cancel_after
+        names += (
+            keys.job(submission.id),
+            keys.idempotency(owner, idempotency_key) if idempotency_key else "",
+            keys.cache(model, version=version, digest=digest),
+            keys.waiting(model, lane=lane, version=version, digest=digest),
+        )
+        arguments += (
+            submission.id,
+            request,
+            submission.image,
+            version,
+            0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
+            submission.fingerprint,
+        )
     return (
         "EVALSHA",
         sha(Script.SUBMIT),
-        8,
-        keys.job(submission.id),
-        keys.idempotency(owner, submission.idempotency_key) if submission.idempotency_key else "",
-        keys.cache(model, version=choice.key, digest=digest),
-        keys.waiting(model, lane=lane, version=choice.key, digest=digest),
+        4 + len(names),
         keys.lane(model, lane),
         keys.bell(model),
         keys.inflight(owner),
         "" if lane == keys.INTERACTIVE else keys.rotation(model),
-        submission.id,
+        *names,
         owner,
-        submission.batch,
-        request,
-        submission.image,
-        choice.key,
-        0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
-        submission.fingerprint,
+        first.batch,
         settings.max_lane_depth,
         settings.max_waiters,
         1 if memory_is_high else 0,
         keys.predict_queue(model),
         bells.predict_message(model),
         bells.record_message(),
+        *arguments,
     )
 
 
 def read_answer(reply: list[Any], submission: Submission) -> Answer:
-    """Return what the script said; raises QueueFull, IdempotencyMismatch or BatchClosed where it refused."""
+    """Return what the script said of one job; raises QueueFull, IdempotencyMismatch or BatchClosed: it was refused."""
     match reply:
         case [b"queued" | b"follow", _, created]:
             return Queued(int(created))

@@ -76,9 +76,9 @@ async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = 
         id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, image=image, facts=facts, metadata={},
         base_url="", lane=keys.bulk_lane(opening.id), batch=opening.id, custom_id=image.decode(),
     )  # fmt: skip
-    request = orjson.dumps(submission.request())
-    command = submit_command(submission, request, settings=Queue(), memory_is_high=False)
-    return read_answer(await pipeline.call(*command), submission)
+    job = (submission, orjson.dumps(submission.request()))
+    [reply] = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
+    return read_answer(reply, submission)
 
 
 async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> None:

@@ -140,34 +140,41 @@ class World:
     # Actors
 
     def submit(self) -> None:
-        """A client: sends one picture, and sends it again when the answer is lost."""
+        """A client: sends a picture, or up to three of an upload, and sends them again when the answer is lost."""
         chance = self.random
-        number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)
-        if self.weather is CALM and number == pictures.POISON:
-            number = 5
-        submission = self._submission(number)
-        command = submit_command(
-            submission,
-            orjson.dumps(submission.request()),
-            settings=self.queue,
-            memory_is_high=False,
-        )
+        first = self._submission(self._number())
+        others = 0 if first.lane == keys.INTERACTIVE else chance.randint(0, 2)
+        alike = {"owner": first.owner, "lane": first.lane, "batch": first.batch}
+        upload = [first, *(replace(self._submission(self._number()), **alike) for _ in range(others))]
+        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        command = submit_command(*jobs, settings=self.queue, memory_is_high=False)
         for _ in range(3):
-            reply = self.stepped.execute_command(*command)
-            try:
-                answer = read_answer(reply, submission)
-            except (QueueFull, IdempotencyMismatch, BatchClosed):
-                return
-            match answer:
-                case Queued() | Hit():
-                    promise = Accepted(number, submission.choice.key, submission.batch)
-                    self.accepted[submission.id] = promise
-                    if submission.idempotency_key:
-                        self._first(submission)
-                case Known(id) if id not in self.accepted:
-                    raise Violation(f"{id} is known but was never accepted")
+            for one, reply in zip(upload, self.stepped.execute_command(*command), strict=True):
+                self._heed(one, reply)
             if chance.random() > 0.15:
                 return
+
+    def _number(self) -> int:
+        """Choose a picture: often one that others send too."""
+        chance = self.random
+        number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)
+        return 5 if self.weather is CALM and number == pictures.POISON else number
+
+    def _heed(self, submission: Submission, reply: Any) -> None:
+        """Remember what was promised."""
+        try:
+            answer = read_answer(reply, submission)
+        except (QueueFull, IdempotencyMismatch, BatchClosed):
+            return
+        match answer:
+            case Queued() | Hit():
+                self.accepted[submission.id] = Accepted(
+                    int(submission.fingerprint), submission.choice.key, submission.batch
+                )
+                if submission.idempotency_key:
+                    self._first(submission)
+            case Known(id) if id not in self.accepted:
+                raise Violation(f"{id} is known but was never accepted")
 
     def _first(self, submission: Submission) -> None:
         key = (submission.owner, submission.idempotency_key)
@@ -180,9 +187,8 @@ class World:
         late = replace(waiting, id=PredictionId(new_uuid7()), cancel_after=timedelta(microseconds=1))
         alike = {"idempotency_key": "", "lane": keys.INTERACTIVE, "batch": ""}
         for one in (replace(waiting, cancel_after=None, **alike), replace(late, **alike)):
-            self.plain.execute_command(
-                *submit_command(one, orjson.dumps(one.request()), settings=self.queue, memory_is_high=False)
-            )
+            job = (one, orjson.dumps(one.request()))
+            self.plain.execute_command(*submit_command(job, settings=self.queue, memory_is_high=False))
             self.accepted[one.id] = Accepted(5, one.choice.key, "")
         time.sleep(0.001)
         lanes = Lanes(self.plain, model=MODEL, consumer="w", settings=self.queue)

@@ -42,8 +42,8 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
             base_url="",
             lane=lane,
         )
-        request = orjson.dumps(submission.request())
-        redis_client.execute_command(*submit_command(submission, request, settings=Queue(), memory_is_high=False))
+        job = (submission, orjson.dumps(submission.request()))
+        redis_client.execute_command(*submit_command(job, settings=Queue(), memory_is_high=False))
         return submission.id
 
     return submit

@@ -15,19 +15,22 @@ class Turns:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._running = 0
+        self._waiting = 0
         self._alone_wanted = 0
         self._condition = threading.Condition()
 
     @property
     def busy(self) -> bool:
-        """Whether anything runs."""
-        return self._running > 0
+        """Whether anything runs, or waits until it may."""
+        return self._running > 0 or self._waiting > 0
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Wait for a slot; suspects that wait go first."""
         with self._condition:
+            self._waiting += 1
             self._condition.wait_for(lambda: self._running < self._slots and not self._alone_wanted)
+            self._waiting -= 1
             self._running += 1
         try:
             yield

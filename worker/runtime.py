@@ -145,10 +145,10 @@ def _add_predictors(
             lanes.sign_of_life()
 
     def look() -> None:
-        if not turns.busy:
-            for predictor in predictors:
-                while predictor.run("")["images"]:
-                    pass
+        # Until a bell comes, whose thread goes on: two would only wait for each other.
+        for predictor in predictors:
+            while not turns.busy and predictor.run("")["images"]:
+                pass
 
     # A fifth of the lease: four renewals may fail before anybody takes an entry over.
     renewing = Ticker(renew, pause=min(queue.lease / 5, timedelta(seconds=2)), name="renew")

@@ -5,7 +5,13 @@ local TERMINAL = {succeeded = true, failed = true, canceled = true}
 
 local clock = redis.call('TIME')
 local now = clock[1] .. string.format('%06d', clock[2])  -- whole microseconds, as text: %g would round
-local ended = {}
+local ended, ended_by_owner = {}, {}
+
+-- Call with the members of a list, a thousand at a time: Lua passes no more than 8,000. One command for many takes
+-- Redis a fraction of one for each.
+local function in_pieces(list, call)
+  for first = 1, #list, 1000 do call(unpack(list, first, math.min(first + 999, #list))) end
+end
 
 -- A write that memory limits never refuse lets all later writes of a script pass: scripts that free
 -- memory begin with it, else they would be refused when they are needed most.
@@ -21,7 +27,8 @@ local function ring(bell, queue, task)
   redis.call('LPUSH', queue, (string.gsub(task, '{token}', function() return token end)))
 end
 
--- End a job: its last state, out of the sets of unfinished ones, into the finished stream. False where it had ended.
+-- End a job: its last state, into the finished stream, out of the sets of unfinished ones (of its owner's in announce).
+-- False where it had ended.
 local function put(id, state, result)
   local key = JOB .. id
   local job = redis.call('HMGET', key, 'state', 'owner', 'batch', 'request', 'created', 'started', 'deadline')
@@ -30,18 +37,23 @@ local function put(id, state, result)
   local source, attempts, run = result.source or 'model', result.attempts or '0', result.run or ''
   redis.call('HSET', key, 'state', state, 'completed', now, 'source', source, 'output', output,
     'error', error, 'code', code, 'attempts', attempts, 'run', run)
-  redis.call('ZREM', INFLIGHT .. job[2], id)
   if job[7] then redis.call('ZREM', DEADLINES, id) end
   redis.call('XADD', FINISHED, '*', 'id', id, 'state', state, 'owner', job[2], 'batch', job[3], 'request', job[4],
     'created', job[5], 'started', job[6] or '', 'completed', now, 'source', source, 'output', output,
     'error', error, 'code', code, 'attempts', attempts, 'run', run)
   ended[#ended + 1] = id
+  local same = ended_by_owner[job[2]] or {}
+  same[#same + 1] = id
+  ended_by_owner[job[2]] = same
   return true
 end
 
--- Last line of every script that may have ended jobs: tell who waits, and call a recorder.
+-- Last line of every script that may have ended jobs: they are unfinished no more; tell who waits, call a recorder.
 local function announce(record_task)
   if #ended == 0 then return end
+  for owner, ids in pairs(ended_by_owner) do
+    in_pieces(ids, function(...) redis.call('ZREM', INFLIGHT .. owner, ...) end)
+  end
   redis.call('PUBLISH', DONE, table.concat(ended, ' '))
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
@@ -54,9 +66,9 @@ local function record_batch(id, key, record_task)
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
 
-local function drop(lane, entry)
-  redis.call('XACK', lane, WORKERS, entry)
-  redis.call('XDEL', lane, entry)
+local function drop(lane, ...)
+  redis.call('XACK', lane, WORKERS, ...)
+  redis.call('XDEL', lane, ...)
 end
 
 -- Take a job off its wait list; the entry goes only when nobody is left.

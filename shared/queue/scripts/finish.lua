@@ -3,6 +3,7 @@
 -- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…  → jobs ended
 -- Safe twice: the second time the list is gone, which leaves the cache and the acknowledgement.
 allow_writes()
+local lists, gone = {}, {}
 for i = 4, #ARGV, 9 do
   local lane, entry, state = ARGV[i], ARGV[i + 1], ARGV[i + 4]
   local key, list = wait_list(ARGV[i + 2], entry)
@@ -10,9 +11,14 @@ for i = 4, #ARGV, 9 do
   for place = 2, #list do
     if put(list[place], state, result) then result.source = 'coalesced' end
   end
-  if key then redis.call('DEL', key) end
+  lists[#lists + 1] = key
   if state == 'succeeded' then redis.call('SET', ARGV[i + 3], ARGV[i + 5], 'PX', ARGV[2]) end
-  drop(lane, entry)
+  gone[lane] = gone[lane] or {}
+  table.insert(gone[lane], entry)
+end
+in_pieces(lists, function(...) redis.call('DEL', ...) end)
+for lane, entries in pairs(gone) do
+  in_pieces(entries, function(...) drop(lane, ...) end)
 end
 announce(ARGV[1])
 return #ended

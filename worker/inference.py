@@ -150,7 +150,7 @@ class Predictor:
             entries = pull.entries
             with self._in_hand.hold(entries):
                 if not pull.lanes_empty:
-                    self._lanes.ring()
+                    self._lanes.pass_on(call)
                 elif entries and self._limits.batching.max_wait:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
                 return self._predict(entries)

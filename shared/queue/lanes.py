@@ -10,11 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import bells, keys
-from shared.queue.lua import Script, Scripts
+from shared.queue.lua import Script, Scripts, sha
 from shared.settings import Queue
 
 # Every empty-handed look at one more bulk lane costs a round trip; the next pull starts where this one stopped.
@@ -47,11 +47,12 @@ class Result:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """A bell that is this worker's to answer, and whether any bulk lane waits for its turn."""
+    """A bell that is this worker's to answer; whether any bulk lane waits for its turn, and it was passed on."""
 
     bulk: bool
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,22 @@ class Lanes:
         queue = keys.predict_queue(self._model)
         self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self._model))
 
+    def pass_on(self, call: Call) -> None:
+        """Call another worker beside this one, once a call: whoever answers passes on again what is left then."""
+        if not call.passed_on:
+            self.ring()
+            call.passed_on = True
+
     def pull(self, limit: int, *, bulk: bool = True, beside: int | None = None) -> Pull:
         """Lease up to `limit` new entries; without `bulk` from the interactive lane alone.
 
         Bulk fills a batch up to `beside` only, one image at least, while people's images come in.
         """
-        turn = self._next_bulk_lane() if bulk else None
         # One slot is bulk's even under steady interactive load, or an upload would starve.
-        wanted = limit if turn is None or limit == 1 else limit - 1
-        entries = self._read(self._interactive, wanted)
+        wanted = limit - 1 if bulk and limit > 1 else limit
+        entries, turn = self._read_and_turn(wanted) if bulk else (self._read(self._interactive, wanted), None)
+        if turn is None and wanted < limit and len(entries) == wanted:
+            entries, wanted = entries + self._read(self._interactive, limit - wanted), limit
         interactive_empty = len(entries) < wanted
         if beside is not None and self._people_are_there(entries):
             limit = min(limit, max(beside, len(entries) + 1))
@@ -181,20 +189,42 @@ class Lanes:
             self._people_until = now + PEOPLE_STAY.total_seconds()
         return now < self._people_until
 
+    def _read_and_turn(self, count: int) -> tuple[list[Entry], str | None]:
+        """Lease new interactive entries and give the next bulk lane its turn, in one round trip."""
+        both = self._client.pipeline(transaction=False)
+        self._ask(both, self._interactive, count)
+        both.evalsha(sha(Script.ROTATE), 1, self._rotation)
+        streams, lane = both.execute(raise_on_error=False)
+        entries = _entries(self._interactive, streams)
+        if isinstance(lane, NoScriptError):
+            return entries, self._next_bulk_lane()
+        if isinstance(lane, Exception):
+            raise lane
+        return entries, None if lane is None else lane.decode()
+
     def _next_bulk_lane(self) -> str | None:
         """Give the next bulk lane with new entries its turn; None where there is none."""
         lane = self._scripts.run(Script.ROTATE, (self._rotation,))
         return None if lane is None else lane.decode()
 
     def _read(self, lane: str, count: int) -> list[Entry]:
-        """Lease new entries of one lane; a lane nobody has submitted to yet is an empty one."""
+        """Lease new entries of one lane."""
         try:
-            streams: Any = self._client.xreadgroup(keys.WORKERS, self._consumer, {lane: ">"}, count=count)
+            return _entries(lane, self._ask(self._client, lane, count))
         except ResponseError as error:
-            if str(error).startswith("NOGROUP"):
-                return []
-            raise
-        return [_entry(lane, id, fields) for _, found in streams for id, fields in found]
+            return _entries(lane, error)
+
+    def _ask(self, client: redis.Redis, lane: str, count: int) -> Any:
+        return client.xreadgroup(keys.WORKERS, self._consumer, {lane: ">"}, count=count)
+
+
+def _entries(lane: str, reply: Any) -> list[Entry]:
+    """Return what was leased; a lane nobody has submitted to yet is an empty one. Raises any other error."""
+    if isinstance(reply, ResponseError) and str(reply).startswith("NOGROUP"):
+        return []
+    if isinstance(reply, Exception):
+        raise reply
+    return [_entry(lane, id, fields) for _, found in reply for id, fields in found]
 
 
 def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 1) -> Entry:

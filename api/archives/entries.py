@@ -18,7 +18,8 @@ _IMAGES: Final = (
 
 def tidy_path(name: str) -> str:
     """Return an entry's path with `/` between its parts and without a `./` before them."""
-    return _HERE.sub("", name.replace("\\", "/"))
+    path = name.replace("\\", "/")
+    return _HERE.sub("", path) if path.startswith("./") else path
 
 
 def safe_path(name: str) -> str:
@@ -26,7 +27,7 @@ def safe_path(name: str) -> str:
     path = tidy_path(name)
     if _ABSOLUTE.match(path):
         raise refusal("an entry has an absolute path", name)
-    if ".." in path.split("/"):
+    if ".." in path and ".." in path.split("/"):
         raise refusal("an entry has '..' in its path", name)
     if not clean_name(name):
         raise refusal("an entry has no name", name)

@@ -19,4 +19,4 @@ class Item:
 
 def clean_name(name: str) -> str:
     """Return a path or id without what JSON, Postgres or a terminal would choke on; of a long one, its end."""
-    return _CONTROLS.sub("", name)[-LONGEST_NAME:]
+    return (name if name.isprintable() else _CONTROLS.sub("", name))[-LONGEST_NAME:]

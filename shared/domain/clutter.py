@@ -8,5 +8,5 @@ _FILES: Final = frozenset({".DS_Store", ".gitkeep", ".localized", "Thumbs.db", "
 
 def is_clutter(name: str) -> bool:
     """Tell whether a path (with `/` or a backslash between its parts) is of a file that nobody meant to send."""
-    *folders, file = name.replace("\\", "/").split("/")
-    return file in _FILES or file.startswith("._") or not _FOLDERS.isdisjoint(folders)
+    folders, _, file = name.replace("\\", "/").rpartition("/")
+    return file in _FILES or file.startswith("._") or not _FOLDERS.isdisjoint(folders.split("/"))

@@ -9,11 +9,14 @@ import orjson
 
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
+from shared.domain.webhooks import Webhook, check_url, read_webhook
 from shared.settings import Intake
 
 PRIORITIES: Final = ("interactive", "bulk")
 LONGEST_TEXT: Final = 255
-_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook"})
+# There are four; who repeats them means no harm, who sends a million does.
+MOST_EVENTS: Final = 20
+_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", "webhook_events_filter"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class Fields:
     metadata: dict[str, Any] = field(default_factory=dict)
     priority: str = "interactive"
     file_reference: FileId | None = None
+    webhook: Webhook | None = None
 
 
 NO_FIELDS: Final = Fields()
@@ -33,21 +37,21 @@ NO_FIELDS: Final = Fields()
 def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
     """Make Fields from the names and values of a body and of its query, whichever order; unknown names are ignored.
 
+    `webhook_events_filter` may be a list, and repeated: its events add up.
     Raises BadRequest where two values of one name contradict, InvalidParameter where one can't be used.
     """
     given: dict[str, object] = {}
+    events: list[object] = []
     for name, value in pairs:
         if name not in _NAMES or value is None or value == "":
+            continue
+        if name == "webhook_events_filter":
+            events += value if isinstance(value, list) else [value]
             continue
         if name == "metadata":
             value = read_metadata(value, limits=limits)  # noqa: PLW2901  compared as values, not as texts
         if given.setdefault(name, value) != value:
             raise BadRequest(detail=f"{name} is given twice, with different values")
-    if "webhook" in given:
-        raise InvalidParameter(
-            detail="webhooks are not delivered by this version; poll, wait or stream",
-            pointer="/webhook",
-        )
     priority = _text(given, "priority") or "interactive"
     if priority not in PRIORITIES:
         raise InvalidParameter(detail=f"{priority!r} is no priority; write interactive or bulk", pointer="/priority")
@@ -59,6 +63,7 @@ def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_referen
         metadata=metadata,
         priority=priority,
         file_reference=file_reference,
+        webhook=_webhook(given["webhook"], events) if "webhook" in given else None,
     )
 
 
@@ -70,6 +75,27 @@ def _text(given: dict[str, object], name: str) -> str | None:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT or "\0" in value:
         raise InvalidParameter(detail=f"{name} must be a text of at most {LONGEST_TEXT} characters", pointer=f"/{name}")
     return value
+
+
+def _webhook(url: object, events: list[object]) -> Webhook:
+    """Return where to tell, and what of: no events are all. Raises InvalidParameter."""
+    if not isinstance(url, str):
+        raise InvalidParameter(detail="webhook must be a URL", pointer="/webhook")
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise InvalidParameter(detail=str(error), pointer="/webhook") from None
+    words = [word for word in events[:MOST_EVENTS] if isinstance(word, str)]
+    if len(words) < len(events):
+        raise _no_events(f"webhook_events_filter must be a list of at most {MOST_EVENTS} names of events")
+    try:
+        return read_webhook(url, words or None)
+    except ValueError as error:
+        raise _no_events(str(error)) from None
+
+
+def _no_events(detail: str) -> InvalidParameter:
+    return InvalidParameter(detail=detail, pointer="/webhook_events_filter")
 
 
 def read_metadata(value: object, *, limits: Intake) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy import Engine
 
-from api.auth import StreamTokens
 from api.routebook import RouteBook
 from api.waiting import Waiting
 from shared import settings as configuration
+from shared.domain.tokens import StreamTokens
 from shared.queue.memory import MemoryWatch
 from shared.queue.pipeline import Pipeline
 
@@ -27,6 +27,7 @@ class Gateway:
     intake: configuration.Intake
     queue: configuration.Queue
     bulk: configuration.Bulk
+    webhooks: configuration.Webhooks
 
 
 def gateway(request: Request) -> Gateway:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from api.gateway import Gateway
-from api.lookup import from_row
 from api.postgres import ask_postgres
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
 from shared.domain.job import Job
@@ -88,4 +87,4 @@ def _recorded(connection: Connection, owner: Owner, wanted: Filter, limit: int) 
         status=wanted.status,
         batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
     )
-    return [from_row(row) for row in rows]
+    return [row.job() for row in rows]

@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from api import openapi, problems
-from api.auth import StreamTokens
 from api.gateway import Gateway
 from api.routebook import RouteBook
-from api.routes import batches, files, health, models, predictions
+from api.routes import batches, files, health, models, predictions, webhooks
 from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
+from shared.domain.tokens import StreamTokens
 from shared.observability import configure_logging
 from shared.queue import secret
 from shared.queue.connection import connect_async
@@ -57,6 +57,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             intake=settings.read(settings.Intake),
             queue=settings.read(settings.Queue),
             bulk=settings.read(settings.Bulk),
+            webhooks=settings.read(settings.Webhooks),
         )
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
@@ -90,8 +91,8 @@ def create_app() -> FastAPI:
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
-    for router in (predictions.router, batches.router, files.router, models.router, health.router):
-        app.include_router(router)
+    for module in (predictions, batches, files, models, webhooks, health):
+        app.include_router(module.router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app)
     return app

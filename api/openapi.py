@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems, schemas
 from api.problems import Kind
+from shared.domain.webhooks import NEVER_FIRE, Event
 
 Json = dict[str, Any]
 
@@ -28,6 +29,10 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.ModelList,
     schemas.Version,
     schemas.VersionList,
+    schemas.WebhookSecret,
+    schemas.WebhookDelivery,
+    schemas.WebhookDeliveryList,
+    schemas.WebhookDeliveryDetail,
     schemas.Alive,
     schemas.Readiness,
     schemas.Problem,
@@ -125,11 +130,14 @@ SUBMISSION_HEADERS: Final = [
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
+_EVENTS: Final[Json] = {"type": "array", "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]}}
 _QUERY: Final = [
     parameter("model", "For a body that is the image itself", place="query", examples=["digits"]),
     parameter("version", "Likewise", place="query"),
     parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
     parameter("metadata", "Likewise: a JSON object of at most 4 KB", place="query"),
+    parameter("webhook", "Likewise: the URL that is told of events", place="query"),
+    parameter("webhook_events_filter", "Likewise, repeated: only these events", place="query", **_EVENTS),
 ]
 _FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
 _BINARY: Final = {"type": "string", "format": "binary"}
@@ -146,6 +154,7 @@ def submission() -> Json:
         "description": "A JSON object of at most 4 KB",
         "examples": ['{"patient": 17}'],
     }
+    form["webhook_events_filter"] |= _EVENTS
     form["image"] = {**_BINARY, "description": "The image; after the other fields"}
     content = {
         "multipart/form-data": {
@@ -222,6 +231,12 @@ def bulk_upload() -> Json:
     fields: Json = {
         "model": {"type": "string", "examples": ["digits"]},
         "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
+        "webhook": {
+            "type": "string",
+            "description": "An https:// or http:// URL, told by a signed POST when the last image has ended",
+            "examples": ["https://example.com/hook"],
+        },
+        "webhook_events_filter": {**_EVENTS, "description": "Only these events; a batch has `completed` alone"},
     }
     images: Json = {"type": "array", "items": _BINARY, "description": "Any number of files; after the other fields"}
     archive: Json = {**_BINARY, "description": "A zip, tar or tar.gz instead of `images`"}

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from datetime import timedelta
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -13,8 +13,6 @@ from api.gateway import Gateway
 from shared.domain.errors import StorageUnavailable
 
 T = TypeVar("T")
-
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 async def ask_postgres(gate: Gateway, ask: Callable[[Connection], T]) -> T:
@@ -28,8 +26,3 @@ async def ask_postgres(gate: Gateway, ask: Callable[[Connection], T]) -> T:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from None
 
     return await asyncio.to_thread(in_thread)
-
-
-def microseconds(instant: datetime) -> int:
-    """Return a row's instant as a job has it, since 1970."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -63,6 +63,12 @@ UNKNOWN_FILE: Final = Kind(
     title="No such file",
     meaning="The id is malformed, was never given, belongs to somebody else, or the file's time is over.",
 )
+UNKNOWN_DELIVERY: Final = Kind(
+    status=404,
+    slug="unknown-webhook-delivery",
+    title="No such webhook delivery",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
 UNKNOWN_MODEL: Final = Kind(
     status=404,
     slug="unknown-model",
@@ -162,6 +168,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
     errors.UnknownBatch: Row(UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
+    errors.UnknownDelivery: Row(UNKNOWN_DELIVERY, lambda e: f"there is no webhook delivery {e.id[:80]!r}"),
     UnknownModel: Row(UNKNOWN_MODEL, _unknown_model),
     errors.ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
     errors.UploadTooLarge: Row(

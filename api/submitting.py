@@ -9,7 +9,7 @@ import orjson
 from fastapi import Request, Response
 from redis.exceptions import OutOfMemoryError
 
-from api.answers import JSONResponse, prediction_object
+from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import Gateway, base_url, gateway
 from api.intake import check
@@ -20,6 +20,7 @@ from shared.domain.durations import parse_cancel_after, parse_prefer_wait
 from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain, UnknownPrediction
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.domain.job import Job
+from shared.domain.objects import prediction_object
 from shared.domain.prediction import Source, Status
 from shared.domain.route import Reference
 from shared.queue import keys
@@ -100,6 +101,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
         base_url=base_url(request),
         lane=keys.INTERACTIVE if fields.priority == "interactive" else keys.bulk_lane(owner),
         cancel_after=None if cancel_after is None else _cancel_after(cancel_after),
+        webhook=fields.webhook,
     )
     key = headers.get("idempotency-key")
     if key is None:

@@ -78,7 +78,9 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def submit(self, content: bytes, *, filename: str, model: str | None, wait: bool) -> Prediction:
+    def submit(
+        self, content: bytes, *, filename: str, model: str | None, wait: bool, webhook: str | None = None
+    ) -> Prediction:
         """Send one image and return its prediction; with `wait`, when it is terminal. Raises Declined.
 
         Sent again under one idempotency key when the gateway is busy or the connection breaks: predicted once.
@@ -88,7 +90,7 @@ class Client:
             "POST",
             "/v1/predictions",
             headers={"Idempotency-Key": uuid.uuid4().hex} | ({"Prefer": "wait"} if wait else {}),
-            data={"model": model} if model else {},
+            data=fields(model=model, webhook=webhook),
             files={"image": (filename, content, media)},
         )
         prediction: Prediction = answer.json()
@@ -116,6 +118,11 @@ class Client:
                 raise _declined(response)
             self.pause(max(pause.total_seconds(), _asked_pause(response)))
         raise AssertionError("the last try returns or raises")
+
+
+def fields(**given: str | None) -> dict[str, str]:
+    """Return the form fields that have a value."""
+    return {name: value for name, value in given.items() if value}
 
 
 def _declined(response: httpx.Response) -> Declined:

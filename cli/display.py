@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli.local import held_out_folder
+from cli.local import THIS_MACHINE, held_out_folder
 from cli.programs import log_tail
 from cli.state import ROLES, Phase, ProgramState, StackState
 
@@ -90,11 +91,19 @@ def guide(state: StackState, home: Path) -> str:
         ("Redis", state.url_of("redis") or ""),
         ("logs", str(home / "logs")),
     ]
-    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages)]
+    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _webhooks(state.networks)]
     image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
     if image is not None and state.models:
         lines += ["", "Try it:", f"  {curl(state.url, model=state.models[0], image=image)}"]
     return "\n".join(lines)
+
+
+def _webhooks(networks: Sequence[str]) -> str:
+    """Say which addresses webhooks may call."""
+    if not networks:
+        return "Webhooks may call public addresses only."
+    named = ", ".join(f"this machine ({name})" if name == THIS_MACHINE else name for name in networks)
+    return f"Webhooks may call {named}; elsewhere only public addresses are called."
 
 
 def curl(url: str, *, model: str, image: Path) -> str:

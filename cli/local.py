@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -14,8 +14,10 @@ from cli.mlflow_server import mlflow_program
 from cli.postgres_server import postgres_program
 from cli.programs import Program
 from cli.redis_server import redis_program
+from shared.settings import Webhooks
 
 DEMO_MODEL: Final = "digits"
+THIS_MACHINE: Final = "127.0.0.0/8"
 _REDIS, _DATABASE, _REGISTRY = "DARKROOM_REDIS_URL", "DARKROOM_DATABASE_URL", "DARKROOM_REGISTRY_URL"
 
 
@@ -62,8 +64,17 @@ def scratch_folder(home: Path) -> Path:
     return home / "scratch"
 
 
-def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
-    """Return what to run. A store whose address the person has set is theirs: it is asked for, never started."""
+def called_networks(webhooks: Webhooks) -> list[str]:
+    """Return what webhooks may call though it is not public: what the person has set, else this machine."""
+    is_set = "allowed_networks" in webhooks.model_fields_set
+    return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
+
+
+def plan(options: Options, *, sockets: Path, appendfsync: str, networks: Sequence[str]) -> Plan:
+    """Return what to run. A store whose address the person has set is theirs: it is asked for, never started.
+
+    Webhooks may call `networks` though they are not public.
+    """
     home = options.home
     servers = [
         _theirs("redis", _REDIS, probes.redis_answers)
@@ -85,6 +96,7 @@ def plan(options: Options, *, sockets: Path, appendfsync: str) -> Plan:
         roles.api(options.port),
         *roles.predict_workers(options.models, redis_url=redis, api_url=options.url, after=tuple(before_predict)),
         roles.record_worker(redis),
+        roles.webhook_worker(redis, networks=networks),
         roles.beat(str(home / "beat-schedule")),
     ]
     stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}

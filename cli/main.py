@@ -13,12 +13,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+webhooks = typer.Typer(help="Try webhooks out.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
+
 Home = Annotated[
     Path | None,
     typer.Option(
         help="Folder that everything of this stack is kept in.", envvar="DARKROOM_HOME", show_default=".darkroom"
     ),
 ]
+
+
+def _callable_url(url: str | None) -> str | None:
+    from shared.domain.webhooks import check_url  # noqa: PLC0415
+
+    try:
+        if url is not None:
+            check_url(url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return url
 
 
 @app.command()
@@ -66,12 +80,16 @@ def submit(
         str | None, typer.Option(help="name, name@alias or name:version; may be left out where one model serves.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results.")] = False,  # noqa: FBT002
+    webhook: Annotated[
+        str | None,
+        typer.Option(help="URL to call about each prediction.", metavar="URL", callback=_callable_url),
+    ] = None,
 ) -> None:
     """Submit images, a line each: id and status, with --wait the class and how sure the model is."""
     from cli import submitting  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
-    submitting.submit(find_home(home), files, model=model, wait=wait)
+    submitting.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
 
 
 @app.command()
@@ -86,13 +104,37 @@ def bulk(
     out: Annotated[
         Path | None, typer.Option(help="File for the results: JSON lines where it ends in .ndjson, else CSV.")
     ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            help="URL to call when a batch is done. Each archive is one batch; a large folder is several, "
+            "of up to 5,000 files or 256 MB.",
+            metavar="URL",
+            callback=_callable_url,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the last run; send what is not done.")] = False,  # noqa: FBT002
 ) -> None:
     """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
     from cli.bulk import run  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
-    sys.exit(run.bulk(find_home(home), paths, model=model, out=out, resume=resume))
+    sys.exit(run.bulk(find_home(home), paths, model=model, webhook=webhook, out=out, resume=resume))
+
+
+@webhooks.command()
+def listen(
+    port: Annotated[int, typer.Argument(help="Port to listen on, on this machine only.", min=1, max=65535)],
+    home: Home = None,
+    secret: Annotated[
+        str | None, typer.Option(help="What signs them.", metavar="whsec_…", show_default="asks the gateway")
+    ] = None,
+) -> None:
+    """Receive webhooks and show a line each: what came, and whether its signature is right. Ctrl-C ends it."""
+    from cli.finding import find_home  # noqa: PLC0415
+    from cli.webhooks import listening  # noqa: PLC0415
+
+    listening.listen(find_home(home), port, secret=secret)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Darkroom's own programs, each as anyone would start it by hand."""
 
+import json
 import os
 import socket
 import sys
@@ -85,6 +86,25 @@ def record_worker(redis_url: str) -> Program:
         after=("redis", "migrations"),
         probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
         stop_rank=1,
+    )
+
+
+def webhook_worker(redis_url: str, *, networks: Sequence[str]) -> Program:
+    """Return the process that calls people's servers: apart from the record, which must not wait for slow ones.
+
+    It may call `networks` though they are not public.
+    """
+    return Program(
+        name="webhooks",
+        role="webhooks",
+        command=_worker("webhooks1", queues="webhooks", pool=("solo",)),
+        environment={"DARKROOM_WEBHOOKS_ALLOWED_NETWORKS": json.dumps(networks)},
+        niceness=BACKGROUND,
+        after=("redis", "migrations"),
+        probe=lambda _: probes.worker_answers(redis_url, _node("webhooks1")),
+        stop_rank=1,
+        # An attempt under way takes 15 s at most: one that is cut off is made once more.
+        stop_patience=timedelta(seconds=20),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from cli.identity import ProcessIdentity
 
-ROLES: Final = ("api", "predict", "record", "beat", "redis", "postgres", "mlflow")
+ROLES: Final = ("api", "predict", "record", "webhooks", "beat", "redis", "postgres", "mlflow")
 """What `status` lists, always in this order."""
 
 
@@ -58,6 +58,8 @@ class StackState:
     """The settings that lead to Redis, Postgres and the registry."""
     sockets: str
     stopping: bool = False
+    networks: list[str] = field(default_factory=list)
+    """What webhooks may call though it is not public."""
     programs: list[ProgramState] = field(default_factory=list)
 
     @property

@@ -16,10 +16,12 @@ from shared import settings
 AT_ONCE: Final = 8
 
 
-def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool) -> None:
+def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, webhook: str | None) -> None:
     """Submit files to the gateway that is set or runs on this home; exit 1 where one failed."""
     with Client(gateway_url(home), api_key=settings.read(settings.Local).api_key) as client:
-        all_well = submit_files(client, files, model=model, wait=wait, say_line=lambda line: say(line.text))
+        all_well = submit_files(
+            client, files, model=model, wait=wait, webhook=webhook, say_line=lambda line: say(line.text)
+        )
     if not all_well:
         sys.exit(1)
 
@@ -33,11 +35,17 @@ class Line:
 
 
 def submit_files(
-    client: Client, files: Sequence[Path], *, model: str | None, wait: bool, say_line: Callable[[Line], None]
+    client: Client,
+    files: Sequence[Path],
+    *,
+    model: str | None,
+    wait: bool,
+    webhook: str | None,
+    say_line: Callable[[Line], None],
 ) -> bool:
     """Submit each file and say what came of it, in the order given; tell whether all went well."""
     width = max(len(str(file)) for file in files)
-    one = partial(_submit_one, client, model=model, wait=wait, width=width)
+    one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, width=width)
     all_well = True
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for line in pool.map(one, files):
@@ -46,10 +54,10 @@ def submit_files(
     return all_well
 
 
-def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, width: int) -> Line:
+def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, webhook: str | None, width: int) -> Line:
     try:
         content = file.read_bytes()
-        prediction = client.submit(content, filename=file.name, model=model, wait=wait)
+        prediction = client.submit(content, filename=file.name, model=model, wait=wait, webhook=webhook)
     except OSError as error:
         return Line(f"{file!s:<{width}}  not sent    {error.strerror}", failed=True)
     except Declined as error:

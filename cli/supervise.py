@@ -14,7 +14,7 @@ from typing import Final
 
 from cli import leftovers, state
 from cli.identity import ProcessIdentity
-from cli.local import Options, Plan, plan, scratch_folder
+from cli.local import Options, Plan, called_networks, plan, scratch_folder
 from cli.state import ProgramState, StackState
 from cli.supervisor import Supervisor
 from shared import settings
@@ -28,21 +28,21 @@ def main(options: Options, *, attached: bool) -> None:
     """Run the stack until SIGTERM or SIGINT; when attached, also until standard input ends."""
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
+    networks = called_networks(settings.read(settings.Webhooks))
     with alone_on(options.home):
         leftovers.clear(options.home)
         shutil.rmtree(scratch_folder(options.home), ignore_errors=True)
         scratch_folder(options.home).mkdir()
         sockets = socket_folder()
         try:
-            asyncio.run(
-                run(options, plan(options, sockets=sockets, appendfsync=appendfsync), sockets, attached=attached)
-            )
+            planned = plan(options, sockets=sockets, appendfsync=appendfsync, networks=networks)
+            asyncio.run(run(options, planned, sockets, networks=networks, attached=attached))
         finally:
             state.forget(options.home)
             shutil.rmtree(sockets, ignore_errors=True)
 
 
-async def run(options: Options, planned: Plan, sockets: Path, *, attached: bool) -> None:
+async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[str], attached: bool) -> None:
     """Keep the planned programs running and their state on file."""
     me = ProcessIdentity.of(os.getpid())
     if me is None:
@@ -58,6 +58,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, attached: bool)
                 stores=planned.stores,
                 sockets=str(sockets),
                 stopping=stopping,
+                networks=networks,
                 programs=programs,
             ),
         )

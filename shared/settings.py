@@ -5,6 +5,7 @@ Each part of Darkroom is handed its slice. An invalid setting stops the boot wit
 
 import re
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -182,6 +183,42 @@ class Recording(BaseSettings):
     At 3,500 results a second, recorder and Postgres spend 0.045 ms of CPU on each; with half as long it is 0.055.
     """
     lease: Duration = timedelta(seconds=10)
+
+
+class Webhooks(BaseSettings):
+    """Telling people's servers."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_WEBHOOKS_", frozen=True)
+
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that are called though they are not public, as a JSON list: `["10.0.0.0/8"]`."""
+    timeout: Duration = timedelta(seconds=15)
+    """For one attempt, from the name's lookup to the answer."""
+    max_response_bytes: PositiveInt = 64 * 1024
+    """So much of an answer is read at most, and kept where the attempt failed."""
+    pauses: tuple[Duration, ...] = (
+        timedelta(seconds=5),
+        timedelta(seconds=30),
+        timedelta(minutes=2),
+        timedelta(minutes=10),
+        timedelta(hours=1),
+        timedelta(hours=3),
+        timedelta(hours=8),
+        timedelta(hours=12),
+    )
+    """After the first failed attempt, the second, …, as a JSON list; after the last there is one more attempt."""
+    lease: Duration = timedelta(seconds=60)
+    """A delivery whose worker did not log its attempt for this long is another's; longer than `timeout`."""
+    at_once: PositiveInt = 1000
+    """Attempts of one worker at a time."""
+    at_once_each: PositiveInt = 16
+    """Attempts of one worker at a time at one destination: scheme, host and port."""
+    breaker_failures: PositiveInt = 5
+    """After so many failed attempts in a row a destination is left alone for a while."""
+    breaker_rest: Duration = timedelta(seconds=30)
+    """How long at first; twice as long each time, up to ten minutes."""
+    secret_overlap: Duration = timedelta(hours=24)
+    """How long the old secret signs too, after a rotation."""
 
 
 class Logging(BaseSettings):

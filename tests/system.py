@@ -29,7 +29,7 @@ class System:
         self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
         self.recorder = Recorder(
             client, engine, Recording(linger=timedelta(0)), consumer="r",
-            recorded_ttl=timedelta(hours=1), ring_again=lambda: None,
+            recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
         )  # fmt: skip
 
     def audit(self) -> list[str]:
@@ -54,7 +54,7 @@ class System:
         self._scripts.run(
             Script.SUBMIT, names, ANYONE, "", 100_000, waiters, 0,
             keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
-            id, orjson.dumps(request), image, version, cancel_after // timedelta(microseconds=1), "",
+            id, orjson.dumps(request), image, version, cancel_after // timedelta(microseconds=1), "", 0,
         )  # fmt: skip
         return id
 

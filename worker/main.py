@@ -1,6 +1,6 @@
 """The Celery app: wiring.
 
-`celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`.
+`celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`, or `-Q webhooks -P solo`.
 """
 
 import logging
@@ -33,6 +33,7 @@ def configuration() -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "task_routes": {
             bells.RECORD_TASK: {"queue": keys.RECORD_QUEUE},
+            bells.WEBHOOK_TASK: {"queue": keys.WEBHOOK_QUEUE},
             SWEEP_TASK: {"queue": keys.UPKEEP_QUEUE},
         },
         "beat_schedule": {

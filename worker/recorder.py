@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it."""
+    """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it.
+
+    `ring_courier` says that webhooks may be due. Lost, the courier looks by itself within a second.
+    """
 
     def __init__(
         self,
@@ -33,12 +36,14 @@ class Recorder:
         consumer: str,
         recorded_ttl: timedelta,
         ring_again: Callable[[], None],
+        ring_courier: Callable[[], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._stream = FinishedStream(client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl)
         self._engine = engine
         self._settings = settings
         self._ring_again = ring_again
+        self._ring_courier = ring_courier
         self._sleep = sleep
 
     def run_once(self, token: str | None = None) -> int:
@@ -70,6 +75,8 @@ class Recorder:
         started = time.monotonic()
         outcome = record(connection, [one.record for one in finished])
         committed = time.monotonic()
+        if outcome.announced:
+            self._ring_courier()
         kept = [finished[index] for index in outcome.kept]
         predictions = [one for one in kept if not is_batch(one.record)]
         if outcome.inserted < len(predictions):

@@ -13,10 +13,12 @@ import redis
 
 from shared import settings
 from shared.domain.identifiers import ModelName
+from shared.domain.tokens import StreamTokens
 from shared.queue import bells, keys
 from shared.queue.connection import connect
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
+from shared.queue.secret import secret_of_worker
 from shared.storage.engine import make_engine
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
@@ -33,6 +35,10 @@ PREDICT_PREFIX = keys.predict_queue(ModelName(""))
 STUCK_EXIT = 70
 
 
+def _no_courier() -> None:
+    raise RuntimeError("this worker delivers no webhooks; start it with -Q webhooks")
+
+
 @dataclass
 class Runtime:
     """The parts of a worker; which of them exist follows from its queues."""
@@ -40,6 +46,7 @@ class Runtime:
     predictors: dict[ModelName, Predictor] = field(default_factory=dict)
     make_recorder: Callable[[], Recorder] | None = None
     upkeeps: list[Upkeep] = field(default_factory=list)
+    call_courier: Callable[[], None] = _no_courier
     closers: list[Callable[[], None]] = field(default_factory=list)
     _local: threading.local = field(default_factory=threading.local)
 
@@ -85,6 +92,8 @@ def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bo
         _add_recorder(runtime, client, name=name)
     if keys.UPKEEP_QUEUE in queues:
         _add_upkeep(runtime, client)
+    if keys.WEBHOOK_QUEUE in queues:
+        _add_courier(runtime, client)
     _current[:] = [runtime]
 
 
@@ -169,7 +178,7 @@ def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:
 def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
     engine = make_engine(settings.read(settings.Database))
     recording, scripts = settings.read(settings.Recording), Scripts(client)
-    message = bells.record_message()
+    message, due = bells.record_message(), bells.webhook_message()
 
     def make_recorder() -> Recorder:
         return Recorder(
@@ -179,6 +188,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
             consumer=f"{name}-{threading.get_ident()}",
             recorded_ttl=settings.read(settings.Queue).recorded_ttl,
             ring_again=lambda: scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, message),
+            ring_courier=lambda: scripts.run(Script.RING, (keys.WEBHOOK_BELL,), keys.WEBHOOK_QUEUE, due),
         )
 
     runtime.make_recorder = make_recorder
@@ -197,3 +207,34 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
         Upkeep(client, engine, settings=settings.read(settings.Queue), bulk=settings.read(settings.Bulk))
     )
     runtime.closers.append(engine.dispose)
+
+
+def _add_courier(runtime: Runtime, client: redis.Redis) -> None:
+    # Only who delivers pays for importing the HTTP client.
+    from worker.webhooks.attempt import Sender  # noqa: PLC0415
+    from worker.webhooks.courier import Courier  # noqa: PLC0415
+    from worker.webhooks.starts import Starts  # noqa: PLC0415
+
+    webhooks = settings.read(settings.Webhooks)
+    engine = make_engine(settings.read(settings.Database))
+    tokens = StreamTokens(secret_of_worker(client))
+    courier = Courier(
+        engine,
+        settings=webhooks,
+        tokens=tokens,
+        sender=lambda: Sender(
+            allowed=webhooks.allowed_networks,
+            timeout=webhooks.timeout,
+            max_response_bytes=webhooks.max_response_bytes,
+            max_connections=webhooks.at_once,
+        ),
+        collect=Starts(client, engine, tokens=tokens).collect,
+    )
+
+    def call() -> None:
+        client.delete(keys.WEBHOOK_BELL)  # first, so that whatever is due later rings again
+        courier.wake()
+
+    courier.start()
+    runtime.call_courier = call
+    runtime.closers += [engine.dispose, courier.stop]

@@ -21,6 +21,12 @@ def record(self: Any) -> dict[str, int]:
     return {"rows": runtime.current().recorder.run_once(self.request.id)}
 
 
+@app.task(name=bells.WEBHOOK_TASK)  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    """Tell the courier that webhooks may be due; it delivers them beside this."""
+    runtime.current().call_courier()
+
+
 @app.task(name=SWEEP_TASK)  # type: ignore[untyped-decorator]
 def sweep() -> dict[str, int]:
     """Cancel what is past its deadline, forget what is past its time, ring for what waits."""

@@ -1,15 +1,14 @@
-"""Find and list batches, and make the object people get: what was accepted from Redis, what was counted from Postgres.
+"""Find and list batches: what was accepted from Redis, what was counted from Postgres.
 
 The counters are the record's, so that a batch which says it is completed has every result there to read.
 """
 
 import asyncio
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-from api.answers import moment
-from api.auth import StreamTokens
 from api.gateway import Gateway
-from api.postgres import ask_postgres, microseconds
+from api.postgres import ask_postgres
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import UnknownBatch
 from shared.domain.identifiers import BatchId, Owner, is_uuid
@@ -55,80 +54,30 @@ async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: in
     return [batch for batch in every if batch is not None]
 
 
-def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
-    """Return the whole object of the HTTP contract."""
-    url = f"{base_url}/v1/batches/{batch.id}"
-    return {
-        "id": batch.id,
-        "status": batch.status,
-        "model": batch.model,
-        "request_counts": counts(batch),
-        "skipped": batch.skipped,
-        "created_at": moment(batch.created),
-        "completed_at": moment(batch.completed),
-        "metadata": batch.metadata,
-        "urls": {
-            "get": url,
-            "results": f"{url}/results",
-            "cancel": f"{url}/cancel",
-            "stream": f"{url}/stream?token={tokens.sign(batch.id)}",
-        },
-    }
-
-
-def counts(batch: Batch) -> dict[str, int]:
-    """Return how many of its images are where."""
-    return {
-        "total": batch.total,
-        "succeeded": batch.succeeded,
-        "failed": batch.failed,
-        "canceled": batch.canceled,
-    }
-
-
 def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:
     """Put together what Redis and Postgres know; None where neither knows what it is.
 
     While Redis has a word of its own, that is the batch's state: it is what a cancellation decides by.
     """
-    if look is None and (row is None or row.model is None):
-        return None
-    state = look.state if look else "ended"
-    counted = (row.succeeded, row.failed, row.canceled) if row else (0, 0, 0)
-    succeeded, failed, canceled = counted
-    if row is None or row.model is None or row.total is None:
-        assert look is not None  # noqa: S101  the first line
+    recorded = row.batch() if row and row.is_described else None
+    if look is None:
+        return recorded
+    if recorded is None:
         return Batch(
             id=look.id,
             owner=look.owner,
             model=look.model,
             status=_STATES.get(look.state, BatchStatus.IN_PROGRESS),
             total=look.total,
-            succeeded=succeeded,
-            failed=failed,
-            canceled=canceled,
+            succeeded=row.succeeded if row else 0,
+            failed=row.failed if row else 0,
+            canceled=row.canceled if row else 0,
             skipped=look.skipped,
             metadata=look.metadata,
             created=look.created,
         )
-    ended = state in ("ended", "canceled") and row.completed_at is not None
-    return Batch(
-        id=row.id,
-        owner=row.owner,
-        model=row.model,
-        status=_STATES.get(state) or _recorded_status(row),
-        total=row.total,
-        succeeded=succeeded,
-        failed=failed,
-        canceled=canceled,
-        skipped=row.skipped,
-        metadata=row.metadata,
-        created=microseconds(row.created_at),
-        completed=microseconds(row.completed_at) if ended and row.completed_at else None,
+    return replace(
+        recorded,
+        status=_STATES.get(look.state, recorded.status),
+        completed=recorded.completed if look.state in ("ended", "canceled") else None,
     )
-
-
-def _recorded_status(row: BatchRow) -> BatchStatus:
-    if row.canceled_at is not None:
-        return BatchStatus.CANCELED
-    return BatchStatus.IN_PROGRESS if row.completed_at is None else BatchStatus.COMPLETED

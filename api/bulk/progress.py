@@ -7,11 +7,12 @@ from datetime import timedelta
 import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from api.bulk.batches import counts, find
+from api.bulk.batches import find
 from api.gateway import Gateway
 from api.streaming import KEEPALIVE, LOOK
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable
+from shared.domain.objects import counts
 
 
 def told_everything(batch: Batch, *, last_event: str) -> bool:

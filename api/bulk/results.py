@@ -12,11 +12,11 @@ from typing import Any, Final
 import orjson
 
 from api.gateway import Gateway
-from api.lookup import in_order
 from api.postgres import ask_postgres
 from shared.domain.identifiers import BatchId, PredictionId
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow
+from shared.storage.history import in_order
 
 PAGE: Final = 1000
 COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")

@@ -80,7 +80,8 @@ def _opening(request: Request, fields: Fields, route: Route, reference: Referenc
     """Return what the batch begins with. The same request again has the same parameters and length."""
     key = request.headers.get("idempotency-key")
     model = [route.model, reference.alias, reference.version]
-    same = [model, fields.metadata, request.headers.get("content-length")]
+    webhook = fields.webhook.as_json() if fields.webhook else None
+    same = [model, fields.metadata, request.headers.get("content-length"), webhook]
     return Opening(
         id=BatchId(new_uuid7()),
         owner=caller(request),
@@ -89,4 +90,5 @@ def _opening(request: Request, fields: Fields, route: Route, reference: Referenc
         base_url=base_url(request),
         idempotency_key="" if key is None else read_idempotency_key(key),
         fingerprint="" if key is None else orjson.dumps(same, option=orjson.OPT_SORT_KEYS).decode(),
+        webhook=fields.webhook,
     )

@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse
 from api import openapi, problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller
-from api.bulk.batches import batch_object, find, page
+from api.bulk.batches import find, page
 from api.bulk.progress import events, told_everything
 from api.bulk.results import as_csv, as_ndjson, csv_header, lines
 from api.bulk.upload import accept
@@ -18,6 +18,7 @@ from api.gateway import base_url, gateway
 from shared.domain.batch import Batch
 from shared.domain.errors import InvalidParameter, Unauthorized, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
+from shared.domain.objects import batch_object
 from shared.queue import batches as queue
 from shared.queue import keys
 

@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 
 from api import openapi, problems, schemas
-from api.answers import JSONResponse, moment
+from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
 from api.imagefiles import MEDIA_TYPES, identify
 from api.uploads import FileUpload, read_file
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Digest, Owner, is_uuid
+from shared.domain.objects import moment
 from shared.queue import files
 from shared.queue.files import StoredFile, new_file_id
 

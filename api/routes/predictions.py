@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 
 from api import openapi, problems, schemas
-from api.answers import JSONResponse, prediction_object
+from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
 from api.listing import Filter, page
@@ -20,6 +20,7 @@ from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
 from shared.domain.errors import InvalidParameter, Unauthorized, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
+from shared.domain.objects import prediction_object
 from shared.domain.prediction import Status
 from shared.domain.route import Reference
 from shared.queue import bells

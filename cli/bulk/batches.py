@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
 import httpx
 
-from cli.client import Client, Declined, Patience
+from cli.client import Client, Declined, Patience, fields
 
 LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
 """Nearly a minute: a gateway that is started again is back by then."""
@@ -71,7 +71,7 @@ def knock(client: Client) -> None:
     client.ask("GET", "/v1/batches", params={"limit": 1})
 
 
-def upload(client: Client, archive: BinaryIO, *, model: str | None, key: str) -> Batch:
+def upload(client: Client, archive: BinaryIO, *, model: str | None, webhook: str | None, key: str) -> Batch:
     """Send an archive from disk and return its batch; raises Declined. Safe to repeat under the same key."""
     tries_left = MOST_FIRST_TRIES
     while True:
@@ -82,7 +82,7 @@ def upload(client: Client, archive: BinaryIO, *, model: str | None, key: str) ->
                 patience=LASTING,
                 timeout=_UPLOADING,
                 headers={"Idempotency-Key": key},
-                data={"model": model} if model else {},
+                data=fields(model=model, webhook=webhook),
                 # Always of one name: the gateway knows an upload again by its length too.
                 files={"archive": ("archive", archive, "application/octet-stream")},
             )

@@ -69,9 +69,13 @@ def place(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> 
     return home / "bulk" / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl"
 
 
-def idempotency_key(run: str, *, model: str | None, files: Sequence[Mark], tries: int) -> str:
-    """Return the key of a part: the same for the same files of a run, until they were taken and are sent once more."""
-    return hashlib.sha256(json.dumps([run, model, tries, files]).encode()).hexdigest()
+def idempotency_key(run: str, *, model: str | None, webhook: str | None, files: Sequence[Mark], tries: int) -> str:
+    """Return the key of a part: the same for the same files of a run, until they were taken and are sent once more.
+
+    To the gateway a request with another model or webhook is another request, and needs another key.
+    """
+    what = [run, model, tries, files] + ([webhook] if webhook else [])
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def _whole_lines(text: bytes) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -31,7 +31,9 @@ INTERRUPTED: Final = 130
 _MOST_NAMED: Final = 5
 
 
-def bulk(home: Path, paths: Sequence[Path], *, model: str | None, out: Path | None, resume: bool) -> int:
+def bulk(
+    home: Path, paths: Sequence[Path], *, model: str | None, webhook: str | None, out: Path | None, resume: bool
+) -> int:
     """Send everything, follow it to its end and say what came of it; return the exit code."""
     try:
         plan = make_plan(paths, leave_out=[home, out] if out else [home])
@@ -40,14 +42,15 @@ def bulk(home: Path, paths: Sequence[Path], *, model: str | None, out: Path | No
     except Unusable as error:
         sys.stderr.write(f"{error}\n")
         return NOTHING_TO_SEND
-    url, go_on = gateway_url(home), f"Go on with: {command(_words(paths, model=model, out=out), home)}"
+    url = gateway_url(home)
+    go_on = f"Go on with: {command(_words(paths, model=model, webhook=webhook, out=out), home)}"
     place = journal.place(home, url=url, model=model, paths=paths)
     stopping, notes = _Stopping(), None
     try:
         with Client(url, api_key=settings.read(settings.Local).api_key, pause=stopping.pause) as client:
             batches.knock(client)
             notes = Journal.resume(place) if resume else Journal.begin(place)
-            return _run(client, plan, notes, model=model, out=out, stopping=stopping)
+            return _run(client, plan, notes, model=model, webhook=webhook, out=out, stopping=stopping)
     except KeyboardInterrupt:
         say(f"\nStopped watching; what was sent goes on. {go_on}")
         return INTERRUPTED
@@ -56,10 +59,17 @@ def bulk(home: Path, paths: Sequence[Path], *, model: str | None, out: Path | No
 
 
 def _run(
-    client: Client, plan: Plan, notes: Journal, *, model: str | None, out: Path | None, stopping: "_Stopping"
+    client: Client,
+    plan: Plan,
+    notes: Journal,
+    *,
+    model: str | None,
+    webhook: str | None,
+    out: Path | None,
+    stopping: "_Stopping",
 ) -> int:
     """Do what is left of a run; raises Declined, and OSError where there is no room on disk."""
-    sending = _prepare(client, plan, notes, model=model)
+    sending = _prepare(client, plan, notes, model=model, webhook=webhook)
     before, began = sending.ended, time.monotonic()
     _send_and_watch(client, sending, stopping)
     seconds = time.monotonic() - began
@@ -71,12 +81,12 @@ def _run(
     return ALL_SUCCEEDED if tally.succeeded == tally.total else SOME_DID_NOT
 
 
-def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None) -> Sending:
+def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, webhook: str | None) -> Sending:
     """Return what is to be sent, and what was taken before; say what will not be. Raises Declined."""
     taken = look_up(client, notes.entries)
     waiting = still_to_send(client, plan.files, entries=notes.entries, taken=taken)
     watched = [part for part in taken if not part.has_ended]
-    sending = Sending(journal=notes, model=model, waiting=waiting, taken=taken, watched=watched)
+    sending = Sending(journal=notes, model=model, webhook=webhook, waiting=waiting, taken=taken, watched=watched)
     if notes.entries:
         there = len(plan.files) - sum(len(part.files) for part in waiting)
         say(f"{there:,} of {len(plan.files):,} files are there already.")
@@ -124,10 +134,11 @@ def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
     return f"{tally.succeeded:,} of {tally.total:,} succeeded{rate}" + (f"; {', '.join(rest)}" if rest else "")
 
 
-def _words(paths: Sequence[Path], *, model: str | None, out: Path | None) -> str:
+def _words(paths: Sequence[Path], *, model: str | None, webhook: str | None, out: Path | None) -> str:
     """Return the command line that goes on with this run; of many paths, the first few."""
     named = [shlex.quote(str(path)) for path in paths[:_MOST_NAMED]] + ["…"] * (len(paths) > _MOST_NAMED)
-    options = [f"{name} {shlex.quote(str(value))}" for name, value in (("--model", model), ("--out", out)) if value]
+    given = (("--model", model), ("--webhook", webhook), ("--out", out))
+    options = [f"{name} {shlex.quote(str(value))}" for name, value in given if value]
     return " ".join(["bulk", *named, *options, "--resume"])
 
 

@@ -20,6 +20,7 @@ class Sending:
 
     journal: Journal
     model: str | None
+    webhook: str | None
     waiting: list[Part]
     """What is still to be sent, the next part first."""
     taken: list[Taken]
@@ -81,9 +82,10 @@ class Sending:
                 self.give_up([failure])
             if not found.files:
                 return None
-            key = idempotency_key(self.journal.run, model=self.model, files=found.marks, tries=part.tries)
+            asked = {"model": self.model, "webhook": self.webhook}
+            key = idempotency_key(self.journal.run, **asked, files=found.marks, tries=part.tries)
             try:
-                batch = batches.upload(client, found.archive, model=self.model, key=key)
+                batch = batches.upload(client, found.archive, **asked, key=key)
             except Declined as declined:
                 return self._without_refused(part, found, declined)
         entry = Entry(batch.id, found.marks, part.is_archive)

@@ -56,6 +56,13 @@ class UnknownFile(DarkroomError):
 
 
 @dataclass(eq=False)
+class UnknownDelivery(DarkroomError):
+    """No such delivery of a webhook of this owner's."""
+
+    id: str
+
+
+@dataclass(eq=False)
 class UnknownModel(DarkroomError):
     """No such model, alias or version is served."""
 

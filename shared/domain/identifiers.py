@@ -7,6 +7,7 @@ from typing import NewType
 
 PredictionId = NewType("PredictionId", str)
 BatchId = NewType("BatchId", str)
+DeliveryId = NewType("DeliveryId", str)
 FileId = NewType("FileId", str)
 Owner = NewType("Owner", str)
 ModelName = NewType("ModelName", str)

@@ -15,6 +15,7 @@ from shared.domain.errors import IdempotencyMismatch, UploadInProgress
 from shared.domain.identifiers import BatchId, Digest, ModelName, Owner, PredictionId
 from shared.domain.prediction import ErrorCode
 from shared.domain.route import Choice
+from shared.domain.webhooks import Webhook
 from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts, sha
 from shared.queue.pipeline import Command, Pipeline
@@ -38,11 +39,13 @@ class Opening:
     base_url: str
     idempotency_key: str = ""
     fingerprint: str = ""
+    webhook: Webhook | None = None
 
     def request(self, *, skipped: int = 0) -> bytes:
         """Return what is kept with the batch for good, as JSON."""
         facts = {"model": self.model, "metadata": self.metadata, "base_url": self.base_url}
-        return orjson.dumps({**facts, "skipped": skipped, "webhook": None})
+        webhook = None if self.webhook is None else self.webhook.as_json()
+        return orjson.dumps({**facts, "skipped": skipped, "webhook": webhook})
 
     @property
     def lane(self) -> str:

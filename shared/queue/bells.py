@@ -15,6 +15,7 @@ from shared.queue import keys
 
 PREDICT_TASK = "worker.tasks.predict"
 RECORD_TASK = "worker.tasks.record"
+WEBHOOK_TASK = "worker.tasks.deliver"
 TOKEN = "{token}"  # noqa: S105  a placeholder that the `ring` of common.lua replaces
 
 
@@ -48,3 +49,8 @@ def predict_message(model: ModelName) -> bytes:
 def record_message() -> bytes:
     """Return the bell of the finished stream."""
     return task_message(RECORD_TASK, queue=keys.RECORD_QUEUE)
+
+
+def webhook_message() -> bytes:
+    """Return the bell of the outbox."""
+    return task_message(WEBHOOK_TASK, queue=keys.WEBHOOK_QUEUE)

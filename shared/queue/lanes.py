@@ -85,7 +85,7 @@ class Lanes:
         self._bell = keys.bell(model)
         self._rotation = keys.rotation(model)
         self._interactive = keys.lane(model, keys.INTERACTIVE)
-        self._record_task = bells.record_message()
+        self._record_task, self._webhook_task = bells.record_message(), bells.webhook_message()
 
     def answer(self, token: str) -> Call | None:
         """Silence the bell; None where another bell rings by now. `token` is empty where no bell called."""
@@ -130,7 +130,7 @@ class Lanes:
         if not entries:
             return []
         arguments = [part for entry in entries for part in (entry.lane, entry.id, entry.waiting)]
-        verdicts = self._scripts.run(Script.BEGIN, (), self._record_task, *arguments)
+        verdicts = self._scripts.run(Script.BEGIN, (), self._record_task, self._webhook_task, *arguments)
         return [entry for entry, wanted in zip(entries, verdicts, strict=True) if wanted]
 
     def finish(self, results: Sequence[Result], *, run: bytes) -> int:

@@ -10,6 +10,7 @@ from shared.domain.errors import IdempotencyMismatch, QueueFull
 from shared.domain.identifiers import ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
 from shared.domain.route import Choice, Reference
+from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
@@ -32,6 +33,7 @@ class Submission:
     cancel_after: timedelta | None = None
     idempotency_key: str = ""
     fingerprint: str = ""
+    webhook: Webhook | None = None
 
     def request(self) -> dict[str, Any]:
         """Return what is kept with the job for good: everything but the image's bytes."""
@@ -51,7 +53,7 @@ class Submission:
             },
             "metadata": self.metadata,
             "base_url": self.base_url,
-            "webhook": None,
+            "webhook": None if self.webhook is None else self.webhook.as_json(),
             "custom_id": self.custom_id,
         }
 
@@ -114,6 +116,7 @@ def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tu
             version,
             0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
             submission.fingerprint,
+            1 if submission.webhook and Event.START in submission.webhook.events else 0,
         )
     return (
         "EVALSHA",
@@ -167,7 +170,8 @@ def fingerprint(submission: Submission, reference: Reference) -> str:
     """
     model = [submission.choice.model, reference.alias, reference.version]
     cancel_after = submission.cancel_after.total_seconds() if submission.cancel_after else None
+    webhook = submission.webhook.as_json() if submission.webhook else None
     return orjson.dumps(
-        [submission.facts.sha256, model, submission.metadata, submission.lane, cancel_after],
+        [submission.facts.sha256, model, submission.metadata, submission.lane, cancel_after, webhook],
         option=orjson.OPT_SORT_KEYS,
     ).decode()

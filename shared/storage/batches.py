@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, or_, select, text
 
+from shared.domain.batch import Batch, BatchStatus
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
+from shared.storage.instants import microseconds
 from shared.storage.tables import batches, predictions
 
 _TAKE = text("""
@@ -26,7 +28,8 @@ _LOCK = text("SELECT id FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER 
 
 _DESCRIBE = text("""
     UPDATE batches SET
-        model = :model, skipped = :skipped, metadata = CAST(:metadata AS jsonb), webhook = CAST(:webhook AS jsonb),
+        model = :model, base_url = :base_url, skipped = :skipped, metadata = CAST(:metadata AS jsonb),
+        webhook = CAST(:webhook AS jsonb),
         total = coalesce(total, :total),
         created_at = timestamptz 'epoch' + :created * interval '1 microsecond',
         changed_at = greatest(changed_at, timestamptz 'epoch' + :completed * interval '1 microsecond'),
@@ -41,8 +44,9 @@ _COMPLETE = text("""
         WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL AND total = succeeded + failed + canceled
         RETURNING id, owner, webhook
     ), announced AS (
-        INSERT INTO webhook_deliveries (owner, subject, event, url)
-        SELECT owner, id, 'completed', webhook->>'url' FROM completed WHERE webhook->>'url' IS NOT NULL
+        INSERT INTO webhook_deliveries (owner, subject, kind, event, url)
+        SELECT owner, id, 'batch', 'completed', webhook->>'url' FROM completed
+        WHERE webhook->>'url' IS NOT NULL AND coalesce(webhook->'events' ? 'completed', true)
         ON CONFLICT (subject, event) DO NOTHING
     )
     SELECT id::text FROM completed
@@ -65,9 +69,40 @@ class BatchRow:
     canceled: int
     skipped: int
     metadata: dict[str, Any]
+    base_url: str
     created_at: datetime
     canceled_at: datetime | None
     completed_at: datetime | None
+
+    @property
+    def is_described(self) -> bool:
+        """Whether it is known what the batch is, not only what was counted of it."""
+        return self.model is not None and self.total is not None
+
+    def batch(self) -> Batch:
+        """Return the batch as it is recorded; only of a row that is described."""
+        assert self.model is not None  # noqa: S101  the caller has looked
+        assert self.total is not None  # noqa: S101
+        return Batch(
+            id=self.id,
+            owner=self.owner,
+            model=self.model,
+            status=self._status,
+            total=self.total,
+            succeeded=self.succeeded,
+            failed=self.failed,
+            canceled=self.canceled,
+            skipped=self.skipped,
+            metadata=self.metadata,
+            created=microseconds(self.created_at),
+            completed=microseconds(self.completed_at) if self.completed_at else None,
+        )
+
+    @property
+    def _status(self) -> BatchStatus:
+        if self.canceled_at is not None:
+            return BatchStatus.CANCELED
+        return BatchStatus.IN_PROGRESS if self.completed_at is None else BatchStatus.COMPLETED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +141,7 @@ def describe(connection: Connection, record: Mapping[bytes, bytes]) -> None:
     facts = {
         "id": record[b"id"].decode(),
         "model": request["model"],
+        "base_url": request["base_url"],
         "skipped": request["skipped"],
         "metadata": orjson.dumps(request["metadata"]).decode(),
         "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,

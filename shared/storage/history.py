@@ -1,4 +1,4 @@
-"""Reading what is recorded, for the gateway; blocking, so it calls from a thread."""
+"""Reading what is recorded; blocking, so the gateway calls from a thread."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
-from shared.domain.prediction import Status
+from shared.domain.job import Job
+from shared.domain.prediction import Source, Status
+from shared.storage.instants import microseconds
 from shared.storage.tables import predictions
 
 
@@ -43,6 +45,33 @@ class Prediction:
     webhook: dict[str, Any] | None
     base_url: str
 
+    def job(self) -> Job:
+        """Return the job behind the prediction."""
+        return Job(
+            id=self.id,
+            owner=self.owner,
+            batch=self.batch_id or "",
+            status=Status(self.status),
+            request={
+                "model": self.model,
+                "version": self.version,
+                "variant": self.variant,
+                "image": {"sha256": self.image_sha256 or None, **self.image},
+                "metadata": self.metadata,
+            },
+            created=microseconds(self.created_at),
+            started=microseconds(self.started_at) if self.started_at else None,
+            completed=microseconds(self.completed_at),
+            source=Source(self.source),
+            output=in_order(self.output),
+            error=self.error,
+            code=self.error_code,
+            attempts=self.attempts,
+            batch_size=self.batch_size,
+            predict_ms=self.predict_ms,
+            worker=self.worker,
+        )
+
 
 _COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
 
@@ -54,6 +83,12 @@ def fetch(connection: Connection, id: PredictionId, owner: Owner) -> Prediction 
     query = select(*_COLUMNS).where(predictions.c.id == id, predictions.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _prediction(row)
+
+
+def fetch_all(connection: Connection, ids: Sequence[PredictionId]) -> list[Prediction]:
+    """Return those of the predictions that are recorded, whoever owns them, in no order."""
+    query = select(*_COLUMNS).where(predictions.c.id.in_(ids))
+    return [_prediction(row) for row in connection.execute(query).mappings()]
 
 
 def recorded(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
@@ -84,6 +119,15 @@ def page(
         query = query.where(predictions.c.batch_id == batch_id)
     rows = connection.execute(query.order_by(predictions.c.id.desc()).limit(limit)).mappings()
     return [_prediction(row) for row in rows]
+
+
+def in_order(output: Any) -> Any:
+    """Return an output with its probabilities highest first: jsonb keeps members in an order of its own."""
+    if output is None:
+        return None
+    first = output["predicted_class"]
+    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] != first))
+    return {**output, "probabilities": dict(ordered)}
 
 
 def _prediction(row: RowMapping) -> Prediction:

@@ -78,6 +78,7 @@ _INSERT = text("""
         FROM inserted
         WHERE webhook->>'url' IS NOT NULL AND coalesce(webhook->'events' ? 'completed', true)
         ON CONFLICT (subject, event) DO NOTHING
+        RETURNING id
     ), counted AS (
         UPDATE batches AS known SET succeeded = known.succeeded + new.succeeded, failed = known.failed + new.failed,
             canceled = known.canceled + new.canceled, changed_at = greatest(known.changed_at, new.changed_at)
@@ -89,7 +90,7 @@ _INSERT = text("""
         ) AS new
         WHERE known.id = new.batch_id
     )
-    SELECT count(*) FROM inserted
+    SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM announced)
 """)
 """Rows that are new, the outbox and the batches' counters from exactly those; rows in the order of their ids, the same
 for every recorder, so that two that overlap wait for each other and never both."""
@@ -99,11 +100,13 @@ for every recorder, so that two that overlap wait for each other and never both.
 class Outcome:
     """What became of some records: `kept` are in Postgres, `stripped` of them without text, `inserted` were new rows.
 
-    `complete` are the batches among them, or with items among them, that have every item recorded.
+    `announced`: there may be new deliveries of webhooks. `complete` are the batches among them, or with items among
+    them, that have every item recorded.
     """
 
     kept: list[int] = field(default_factory=list)
     inserted: int = 0
+    announced: bool = False
     stripped: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     complete: set[BatchId] = field(default_factory=set)
@@ -168,12 +171,14 @@ def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome)
         cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(ended)))
         if owners:
             batches.take(connection, owners)
-        inserted = connection.execute(_INSERT).scalar_one()
+        inserted, announced = connection.execute(_INSERT).one()
         for record in described:
             batches.describe(connection, record)
         if owners:
             complete = batches.complete(connection, list(owners))
     outcome.inserted += inserted
+    # Of batches it is not told; who looks without need finds nothing.
+    outcome.announced |= announced > 0 or bool(complete)
     outcome.complete |= complete
 
 
@@ -215,7 +220,7 @@ def _stripped(record: Record) -> Record:
     except orjson.JSONDecodeError:
         request = {}
     image = request.get("image") or {}
-    of_batch = {"skipped": int(request.get("skipped") or 0), "webhook": None} if batches.is_batch(record) else {}
+    of_batch = {"skipped": int(request.get("skipped") or 0)} if batches.is_batch(record) else {}
     kept = {name: _plain(request.get(name)) for name in ("model", "version", "version_key", "variant", "base_url")}
     kept_whole = {
         b"id",
@@ -230,7 +235,12 @@ def _stripped(record: Record) -> Record:
     }
     return {name: value for name, value in record.items() if name in kept_whole} | {
         b"owner": _plain(record.get(b"owner", b"").decode(errors="replace")).encode(),
-        b"request": orjson.dumps(kept | of_batch | {"image": {"sha256": _plain(image.get("sha256"))}, "metadata": {}}),
+        b"request": orjson.dumps(
+            kept
+            | of_batch
+            # Its owner is told all the same; the gateway takes no URL but of plain characters.
+            | {"webhook": request.get("webhook"), "image": {"sha256": _plain(image.get("sha256"))}, "metadata": {}}
+        ),
         b"error": UNSTORABLE.encode(),
         b"code": _plain(record.get(b"code", b"").decode(errors="replace")).encode(),
     }

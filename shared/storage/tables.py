@@ -3,8 +3,10 @@
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Double,
+    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -17,9 +19,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.domain.prediction import Source, Status
+from shared.domain.webhooks import DeliveryStatus
 
 TERMINAL_WORDS = tuple(str(status) for status in Status if status.is_terminal)
 SOURCE_WORDS = tuple(str(source) for source in Source)
+DELIVERY_WORDS = tuple(str(status) for status in DeliveryStatus)
 
 metadata = MetaData()
 
@@ -95,6 +99,7 @@ batches = Table(
     Column("metadata", JSONB, nullable=False, server_default="{}"),
     Column("changed_at", _time),
     Column("canceled_at", _time),
+    Column("base_url", Text, nullable=False, server_default=""),
     Index("batches_owner", "owner", "id"),
 )
 """One row an upload, made by whoever comes first: items may be recorded before `total` is known (null till then).
@@ -105,17 +110,49 @@ batches = Table(
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
-    Column("id", _id, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("id", _id, primary_key=True, server_default=text("darkroom_uuid7()")),
     Column("owner", Text, nullable=False),
     Column("subject", _id, nullable=False),
     Column("event", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", _time, nullable=False, server_default=text("clock_timestamp()")),
-    Column("last_status", Integer),
-    Column("last_error", Text),
     Column("created_at", _time, nullable=False, server_default=text("clock_timestamp()")),
     Column("delivered_at", _time),
+    Column("kind", Text, nullable=False, server_default="prediction"),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("body", JSONB),
+    Column("destination", Text, Computed("lower(substring(url FROM '^[a-zA-Z]+://[^/?#]*'))"), nullable=False),
+    CheckConstraint("kind IN ('prediction', 'batch')", name="webhook_deliveries_kind"),
+    CheckConstraint(_one_of("status", DELIVERY_WORDS), name="webhook_deliveries_status"),
     UniqueConstraint("subject", "event", name="webhook_deliveries_subject_event"),
+    Index("webhook_deliveries_due", "destination", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+    Index("webhook_deliveries_owner", "owner", "id"),
 )
-"""The outbox: one row an event of a prediction or batch (`subject`), written in the commit that made it true."""
+"""The outbox: one row an event of a prediction or batch (`subject`), written in the commit that made it true.
+
+`attempts` are those since the last time somebody asked for it; `next_attempt_at` of one in hand is when its lease
+ends. `body` is kept only where no row says it: of `start`.
+"""
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("delivery_id", _id, ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("started_at", _time, primary_key=True),
+    Column("duration_ms", Double, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("response", Text),
+)
+"""Each attempt: the HTTP status where there was an answer, `error` where it was no success, then what was answered."""
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("previous", Text),
+    Column("rotated_at", _time),
+)
+"""What signs an owner's webhooks; `previous` too, for a day after `rotated_at`."""

@@ -143,6 +143,8 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         "DARKROOM_RECORDING_LEASE": str(LEASE_SECONDS),
         "DARKROOM_BULK_LEASE": str(LEASE_SECONDS),
         "DARKROOM_BULK_MAX_LANE_DEPTH": str(LANE_DEPTH),
+        "DARKROOM_WEBHOOKS_TIMEOUT": str(LEASE_SECONDS - 1),
+        "DARKROOM_WEBHOOKS_LEASE": str(LEASE_SECONDS),
     }
     stack = Stack(home / "stack", port=free_port(), environment=environment)
     try:

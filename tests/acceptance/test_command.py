@@ -20,7 +20,7 @@ from cli.identity import ProcessIdentity
 if TYPE_CHECKING:
     from conftest import Stack
 
-ROLES = {"api", "predict", "record", "beat", "redis", "postgres", "mlflow"}
+ROLES = {"api", "predict", "record", "webhooks", "beat", "redis", "postgres", "mlflow"}
 
 
 def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
@@ -29,6 +29,7 @@ def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
     for where in (stack.url, f"{stack.url}/docs", stack.status()["mlflow"]["url"]):
         assert where in said
         assert httpx.get(where, follow_redirects=True).status_code == 200
+    assert "Webhooks may call this machine (127.0.0.0/8); elsewhere only public addresses are called." in said
 
 
 def test_the_curl_line_that_up_prints_predicts_its_image(stack: "Stack") -> None:
@@ -95,7 +96,7 @@ def test_demo_on_a_running_stack_leaves_it_running(stack: "Stack") -> None:
     assert stack.status() == before
 
 
-@pytest.mark.parametrize("role", ["redis", "postgres", "api", "predict", "record", "beat", "mlflow"])
+@pytest.mark.parametrize("role", ["redis", "postgres", "api", "predict", "record", "webhooks", "beat", "mlflow"])
 def test_a_killed_process_comes_back_and_nothing_is_lost(stack: "Stack", role: str) -> None:
     killed = stack.pids(role)
     for pid in killed:

@@ -57,7 +57,14 @@ def recorder(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...
     ) -> Recorder:
         ring = options.pop("ring_again", lambda: None)
         return Recorder(
-            redis_client, engine, settings or quick(), consumer=consumer, recorded_ttl=TTL, ring_again=ring, **options
+            redis_client,
+            engine,
+            settings or quick(),
+            consumer=consumer,
+            recorded_ttl=TTL,
+            ring_again=ring,
+            ring_courier=lambda: None,
+            **options,
         )
 
     return make
@@ -211,7 +218,7 @@ else:
 settings = Recording(max_rows=1000, linger=timedelta(0), lease=timedelta(milliseconds=300))
 worker.recorder.Recorder(
     redis.Redis.from_url(url, protocol=2), make_engine(Database(url=database_url)), settings,
-    consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None,
+    consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
 ).run_once()
 """
 
@@ -227,7 +234,15 @@ def test_concurrent_recorders_record_everything_once_with_exact_counters(
         settings = quick(max_rows=60, lease=timedelta(milliseconds=1))
         own = make_engine(Database(url=database_url))
         with redis_server.client() as client:
-            one = Recorder(client, own, settings, consumer=name, recorded_ttl=TTL, ring_again=lambda: None)
+            one = Recorder(
+                client,
+                own,
+                settings,
+                consumer=name,
+                recorded_ttl=TTL,
+                ring_again=lambda: None,
+                ring_courier=lambda: None,
+            )
             settled = sum(one.run_once() for _ in range(12))
         own.dispose()
         return settled

@@ -1,20 +1,27 @@
 -- Entries are about to be computed: their jobs move from starting to processing, those past their deadline are canceled.
--- ARGV record_task, then (lane entry waiting)…  → for each 1 compute, 0 skip: nobody waits any more and the entry is gone
--- Safe twice: acts only on starting jobs.
+-- ARGV record_task webhook_task, then (lane entry waiting)…  → for each 1 compute, 0 skip: nobody waits any more and the entry is gone
+-- Safe twice: acts only on starting jobs. Who wants to know that it began is told of the last thousands, no more.
 allow_writes()
+local function tell_start(id)
+  local job = redis.call('HMGET', JOB .. id, 'owner', 'request', 'created')
+  redis.call('XADD', STARTED, 'MAXLEN', '~', 10000, '*', 'id', id, 'owner', job[1], 'request', job[2], 'created', job[3], 'started', now)
+  ring(WEBHOOK_BELL, WEBHOOK_QUEUE, ARGV[2])
+end
+
 local verdicts = {}
-for i = 2, #ARGV, 3 do
+for i = 3, #ARGV, 3 do
   local lane, entry = ARGV[i], ARGV[i + 1]
   local key, list = wait_list(ARGV[i + 2], entry)
   local wanted = 0
   for place = 2, #list do
     local id = list[place]
-    local job = redis.call('HMGET', JOB .. id, 'state', 'deadline')
+    local job = redis.call('HMGET', JOB .. id, 'state', 'deadline', 'tell_start')
     if job[1] == 'starting' and job[2] and tonumber(job[2]) <= tonumber(now) then
       put(id, 'canceled', {error = 'not started before its Cancel-After', code = 'deadline_exceeded'})
     elseif job[1] == 'starting' then
       redis.call('HSET', JOB .. id, 'state', 'processing', 'started', now)
       if job[2] then redis.call('ZREM', DEADLINES, id) end
+      if job[3] then tell_start(id) end
       wanted = 1
     elseif job[1] == 'processing' then
       wanted = 1

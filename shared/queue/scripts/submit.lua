@@ -2,7 +2,7 @@
 -- of a job is written when it is refused.
 -- KEYS lane bell inflight rotation|'', then (job idempotency|'' cache waiting)…
 -- ARGV owner batch lane_cap waiters_cap memory_high queue predict_task record_task,
---   then (id request image version cancel_after_us fingerprint)…
+--   then (id request image version cancel_after_us fingerprint tell_start)…
 -- → for each: again id | closed id | known id | mismatch id | full id | hit id created output | follow id created | queued id created
 -- Safe twice: a job's first line. All its writes come after its last refusal.
 local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -11,7 +11,7 @@ local batch = BATCH_ID ~= '' and BATCH .. BATCH_ID
 local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
 local work = false
 
-local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint)
+local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
   if redis.call('EXISTS', job) == 1 then
     work = true
     return {'again', id}
@@ -45,6 +45,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
 
   local function live()
     redis.call('ZADD', INFLIGHT_OF_OWNER, now, id)
+    if tell_start == '1' then redis.call('HSET', job, 'tell_start', '1') end
     if cancel_after ~= '0' then
       local deadline = string.format('%.0f', tonumber(now) + tonumber(cancel_after))
       redis.call('HSET', job, 'deadline', deadline)
@@ -82,7 +83,7 @@ end
 
 local answers = {}
 for n = 0, (#KEYS - 4) / 4 - 1 do
-  answers[n + 1] = submit(KEYS[4 * n + 5], KEYS[4 * n + 6], KEYS[4 * n + 7], KEYS[4 * n + 8], unpack(ARGV, 6 * n + 9, 6 * n + 14))
+  answers[n + 1] = submit(KEYS[4 * n + 5], KEYS[4 * n + 6], KEYS[4 * n + 7], KEYS[4 * n + 8], unpack(ARGV, 7 * n + 9, 7 * n + 15))
 end
 announce(ARGV[8])
 if work then ring(BELL, ARGV[6], ARGV[7]) end

@@ -14,12 +14,13 @@ from sqlalchemy import Engine
 
 from api import openapi, problems
 from api.routebook import RouteBook
-from api.routes import files, health, models
+from api.routes import files, health, models, webhooks
 from shared.domain.route import Route
+from shared.domain.tokens import StreamTokens
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
-from shared.settings import Database, Gateway, Intake, Redis
+from shared.settings import Bulk, Database, Gateway, Intake, Queue, Redis, Webhooks
 from shared.storage.engine import make_engine
 
 T = TypeVar("T")
@@ -29,8 +30,8 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 def make_app() -> FastAPI:
     app = FastAPI(title="Darkroom", version="1")
     problems.install(app)
-    for router in (files.router, models.router, health.router):
-        app.include_router(router)
+    for module in (files, models, webhooks, health):
+        app.include_router(module.router)
     openapi.install(app)
     return app
 
@@ -70,8 +71,13 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 redis=pipeline,
                 engine=engine,
                 routes=book,
+                memory=SimpleNamespace(high=False, over=lambda _: False),
+                tokens=StreamTokens(b"secret"),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
+                queue=Queue(),
+                bulk=Bulk(),
+                webhooks=Webhooks(),
             )
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             try:

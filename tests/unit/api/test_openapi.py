@@ -75,10 +75,16 @@ def test_a_submission_has_three_bodies_and_its_headers(document: dict[str, Any])
     content = submit["requestBody"]["content"]
     assert list(content) == ["multipart/form-data", "image/*", "application/octet-stream", "application/json"]
     form = content["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"image", "model", "version", "priority", "metadata"}
+    texts = {"model", "version", "priority", "metadata", "webhook"}
+    assert set(form["properties"]) == {"image", "webhook_events_filter", *texts}
+    assert {form["properties"][name]["type"] for name in texts} == {"string"}
     assert form["properties"]["image"]["format"] == "binary"
     assert {"Prefer", "Cancel-After", "Idempotency-Key", "model"} <= {p["name"] for p in submit["parameters"]}
     assert "anyOf" not in str(form)
+    query = {p["name"]: p["schema"] for p in submit["parameters"] if p["in"] == "query"}
+    assert texts <= query.keys()
+    for events in (form["properties"]["webhook_events_filter"], query["webhook_events_filter"]):
+        assert (events["type"], events["items"]["enum"]) == ("array", ["start", "completed", "logs", "output"])
 
 
 def test_problems_of_one_status_share_a_response_with_an_example_each(document: dict[str, Any]) -> None:

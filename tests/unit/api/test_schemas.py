@@ -5,12 +5,12 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from api.answers import prediction_object
-from api.auth import StreamTokens
 from api.schemas import Prediction
 from shared.domain.identifiers import ANYONE, PredictionId
 from shared.domain.job import Job
+from shared.domain.objects import prediction_object
 from shared.domain.prediction import ErrorCode, Source, Status
+from shared.domain.tokens import StreamTokens
 
 REQUEST = {
     "model": "digits",

@@ -13,9 +13,11 @@ from starlette.requests import ClientDisconnect
 
 from api.uploads import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
+from shared.domain.webhooks import Event, Webhook
 from shared.settings import Intake
 
 IMAGE = b"\x89PNG\r\n\x1a\n and then some"
+HOOK = "https://example.com/hook?token=1"
 LIMITS = Intake(max_image_bytes=1000)
 
 
@@ -226,7 +228,12 @@ def bodies(**fields: Any) -> list[tuple[bytes, str, dict[str, str]]]:
         ({"priority": "urgent"}, "/priority"),
         ({"model": "m" * 300}, "/model"),
         ({"model": "nul\0"}, "/model"),
-        ({"webhook": "https://example.com/hook"}, "/webhook"),
+        ({"webhook": "example.com/hook"}, "/webhook"),
+        ({"webhook": "ftp://example.com/hook"}, "/webhook"),
+        ({"webhook": "https://user@example.com/hook"}, "/webhook"),
+        ({"webhook": "https://example.com/nul\0"}, "/webhook"),
+        ({"webhook": f"https://example.com/{'x' * 2048}"}, "/webhook"),
+        ({"webhook": "https://example.com/hook", "webhook_events_filter": "end"}, "/webhook_events_filter"),
         ({"metadata": [1]}, "/metadata"),
         ({"metadata": {"a": "x" * 4096}}, "/metadata"),
         ({"metadata": {"a": ["nul\0"]}}, "/metadata"),
@@ -272,6 +279,52 @@ def test_a_query_that_contradicts_itself_is_a_bad_request() -> None:
 def test_empty_values_are_as_if_left_out() -> None:
     for body, content_type, query in bodies(model="", webhook="", version="", metadata=""):
         assert read(body, content_type, query=query).fields.model is None
+
+
+def webhook_of(body: bytes, content_type: str, **rest: Any) -> Webhook | None:
+    return read(body, content_type, **rest).fields.webhook
+
+
+@pytest.mark.parametrize(
+    ("given", "events"),
+    [([], ["start", "completed"]), (["completed"], ["completed"]), (["logs", "start", "start"], ["start"])],
+)
+def test_a_webhook_and_its_events_come_in_every_body(given: list[str], events: list[str]) -> None:
+    wanted = Webhook(HOOK, frozenset(map(Event, events)))
+    fields = {"webhook": HOOK, "webhook_events_filter": given}
+    assert webhook_of(IMAGE, "image/png", query=urlencode(fields, doseq=True)) == wanted
+    assert webhook_of(*form(fields)) == wanted
+    assert webhook_of(*as_json(input={"image": data_url()}, **fields)) == wanted
+
+
+@pytest.mark.parametrize("events", [None, "", [], "start", ["start"]])
+def test_the_events_in_json_are_a_list_or_one_or_all(events: Any) -> None:
+    wanted = frozenset({Event.START} if events in ("start", ["start"]) else Event)
+    members = {"input": {"image": data_url()}, "webhook": HOOK, "webhook_events_filter": events}
+    assert webhook_of(*as_json(**members)) == Webhook(HOOK, wanted)
+
+
+@pytest.mark.parametrize("events", [7, {}, [["start"]], [None], ["start"] * 21, ["start", "end"]])
+def test_events_that_are_none_are_refused_with_their_place_where_there_is_a_webhook(events: Any) -> None:
+    members = {"input": {"image": data_url()}, "webhook_events_filter": events}
+    error = refused(InvalidParameter, *as_json(**members, webhook=HOOK))
+    assert error.pointer == "/webhook_events_filter"
+    for nobody in (None, ""):
+        assert webhook_of(*as_json(**members, webhook=nobody)) is None
+    assert webhook_of(*as_json(**members)) is None
+
+
+@pytest.mark.parametrize("webhook", [7, True, [HOOK], {"url": HOOK}])
+def test_a_webhook_that_is_no_text_is_refused_with_its_place(webhook: Any) -> None:
+    members = {"input": {"image": data_url()}, "webhook": webhook}
+    assert refused(InvalidParameter, *as_json(**members)).pointer == "/webhook"
+
+
+def test_two_webhooks_contradict_and_events_add_up() -> None:
+    for body, content_type, _ in bodies(webhook=HOOK, webhook_events_filter="start")[1:]:
+        refused(BadRequest, body, content_type, query={"webhook": f"{HOOK}/2"})
+        both = webhook_of(body, content_type, query={"webhook": HOOK, "webhook_events_filter": "completed"})
+        assert both == Webhook(HOOK, frozenset(Event))
 
 
 # Files

@@ -22,6 +22,7 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers = answers
         self.asked: list[tuple[str, str, str]] = []
+        self.bodies: list[bytes] = []
 
     @property
     def url(self) -> str:
@@ -32,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Gateway
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.server.asked.append((self.command, self.path, self.headers.get("Idempotency-Key", "")))
         status, headers, body = self.server.answers.pop(0)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -58,9 +59,9 @@ def gateway(*answers: tuple[int, dict[str, str], object]) -> Iterator[Gateway]:
         thread.join()
 
 
-def submit(url: str, *, wait: bool = True) -> dict[str, object]:
+def submit(url: str, *, wait: bool = True, webhook: str | None = None) -> dict[str, object]:
     with Client(url) as client:
-        return client.submit(b"image", filename="7.png", model="digits", wait=wait)
+        return client.submit(b"image", filename="7.png", model="digits", wait=wait, webhook=webhook)
 
 
 def test_waits_until_the_prediction_is_terminal() -> None:
@@ -72,6 +73,15 @@ def test_waits_until_the_prediction_is_terminal() -> None:
 def test_does_not_wait_unless_asked() -> None:
     with gateway((202, {}, STARTING)) as server:
         assert submit(server.url, wait=False) == STARTING
+
+
+def test_a_webhook_goes_along_where_there_is_one() -> None:
+    with gateway((202, {}, STARTING), (202, {}, STARTING)) as server:
+        submit(server.url, wait=False, webhook="https://example.com/hook?a=b")
+        submit(server.url, wait=False)
+        with_one, without = server.bodies
+    assert b'name="webhook"\r\n\r\nhttps://example.com/hook?a=b\r\n' in with_one
+    assert b"webhook" not in without
 
 
 def test_a_busy_gateway_is_asked_again_under_the_same_key() -> None:
@@ -109,7 +119,7 @@ def test_files_get_a_line_each_in_their_order_and_one_failure_is_told(tmp_path: 
     lines: list[Line] = []
     with gateway((200, {}, DONE)) as server, Client(server.url) as client:
         files = [tmp_path / "a.png", tmp_path / "b.png"]
-        assert not submit_files(client, files, model=None, wait=True, say_line=lines.append)
+        assert not submit_files(client, files, model=None, wait=True, webhook=None, say_line=lines.append)
     assert lines[0].text.split() == [str(tmp_path / "a.png"), "1", "succeeded", "7", "0.998"]
     assert "No such file" in lines[1].text
     assert [line.failed for line in lines] == [False, True]

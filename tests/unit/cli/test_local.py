@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from cli import addresses, devices, startup
-from cli.local import Options, plan
+from cli.display import guide
+from cli.identity import ProcessIdentity
+from cli.local import Options, called_networks, plan
 from cli.postgres_server import _remove_stale_lock
 from cli.programs import Program
+from cli.state import StackState
+from shared import settings
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +20,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def planned(home: Path, **options: object) -> dict[str, Program]:
+def planned(home: Path, *, networks: tuple[str, ...] = (), **options: object) -> dict[str, Program]:
     wanted = {"home": home, "port": 8123, "models": ("digits",)} | options
-    found = plan(Options(**wanted), sockets=Path("/s"), appendfsync="always")  # type: ignore[arg-type]
+    found = plan(Options(**wanted), sockets=Path("/s"), appendfsync="always", networks=networks)  # type: ignore[arg-type]
     return {program.name: program for program in found.programs}
 
 
@@ -85,7 +89,42 @@ def test_every_program_waits_for_programs_that_are_there(tmp_path: Path) -> None
 
 def test_workers_stop_before_the_api_and_stores_last(tmp_path: Path) -> None:
     rank = {name: program.stop_rank for name, program in planned(tmp_path).items()}
-    assert rank["predict1"] < rank["api"] == rank["record"] < rank["postgres"] < rank["redis"]
+    assert rank["predict1"] < rank["api"] == rank["record"] == rank["webhooks"] < rank["postgres"] < rank["redis"]
+
+
+def test_webhooks_have_a_worker_of_their_own_that_stands_back(tmp_path: Path) -> None:
+    worker = planned(tmp_path, networks=("127.0.0.0/8",))["webhooks"]
+    command = " ".join(worker.command)
+    assert "--queues webhooks --pool solo" in command
+    assert set(worker.after) == {"redis", "migrations"}
+    assert worker.niceness > 0
+    # As the worker reads it.
+    assert worker.environment == {"DARKROOM_WEBHOOKS_ALLOWED_NETWORKS": '["127.0.0.0/8"]'}
+    others = [program for program in planned(tmp_path).values() if program.name != "webhooks"]
+    assert not any("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS" in program.environment for program in others)
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "says"),
+    [
+        (None, ["127.0.0.0/8"], "this machine (127.0.0.0/8); elsewhere only public addresses are called."),
+        ("[]", [], "public addresses only."),
+        (
+            '["10.0.0.0/8", "127.0.0.0/8", "fd00::/8"]',
+            ["10.0.0.0/8", "127.0.0.0/8", "fd00::/8"],
+            "10.0.0.0/8, this machine (127.0.0.0/8), fd00::/8; elsewhere only public addresses are called.",
+        ),
+    ],
+)
+def test_webhooks_may_call_this_machine_unless_it_is_said_what_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, networks: list[str], says: str
+) -> None:
+    if given is not None:
+        monkeypatch.setenv("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS", given)
+    called = called_networks(settings.read(settings.Webhooks))
+    assert called == networks
+    running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", [], {}, "", networks=called)
+    assert f"Webhooks may call {says}" in guide(running, tmp_path).splitlines()
 
 
 def test_a_home_keeps_its_mlflow_port_until_somebody_else_has_it(tmp_path: Path) -> None:

@@ -27,13 +27,17 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = darkroom("--help", home=tmp_path)
-    assert all(name in done.stdout for name in ("up", "down", "status", "submit", "bulk", "demo", "migrate", "audit"))
+    assert all(
+        name in done.stdout
+        for name in ("up", "down", "status", "submit", "bulk", "webhooks", "demo", "migrate", "audit")
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("submit", "7.png"), "darkroom up"),
+        (("webhooks", "listen", "9000"), "darkroom up"),
         (("audit",), "darkroom up"),
         (("migrate",), "DARKROOM_DATABASE_URL"),
     ],
@@ -43,6 +47,13 @@ def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path, arguments: tup
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("command", ["submit", "bulk"])
+def test_a_webhook_that_can_not_be_called_is_refused_before_anything_is_sent(tmp_path: Path, command: str) -> None:
+    done = darkroom(command, "7.png", "--webhook", "ftp://example.com", home=tmp_path)
+    assert done.returncode == 2
+    assert "https:// or http://" in done.stderr
 
 
 def test_down_and_status_are_content_where_nothing_runs(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ def stack(supervisor: ProcessIdentity) -> StackState:
     api = ProgramState("api", "api", url="http://127.0.0.1:1", phase=Phase.READY, process=ProcessIdentity(7, 8))
     predict = [ProgramState(f"predict{n}", "predict", process=ProcessIdentity(n, n)) for n in (1, 2)]
     return StackState(
-        supervisor, "http://127.0.0.1:1", ["digits"], {"A": "b"}, "/tmp/s", programs=[api, *predict]  # noqa: S108
+        supervisor, "http://127.0.0.1:1", ["digits"], {"A": "b"}, "/tmp/s",  # noqa: S108
+        networks=["127.0.0.0/8"], programs=[api, *predict],
     )  # fmt: skip
 
 

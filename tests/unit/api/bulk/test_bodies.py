@@ -24,6 +24,7 @@ from api.archives.items import LONGEST_NAME, Item
 from api.bulk.bodies import BODIES, SPOOL_AT_ONCE, read_body
 from api.uploads import BESIDE_THE_IMAGE
 from shared.domain import errors
+from shared.domain.webhooks import Event, Webhook
 from shared.settings import Bulk, Gateway, Intake
 
 FORM, LINES = "multipart/form-data; boundary=x-x", "application/x-ndjson"
@@ -99,7 +100,7 @@ FILE, ZIP, MODEL = part("images", IMAGE, "7.png"), part("archive", zipped({}), "
 LONG_NAME = ("x" * 2000 + ".png", "x" * (LONGEST_NAME - 4) + ".png")
 TWO_MODELS = form(MODEL, part("model", b"letters"), FILE)
 OUT_OF_ORDER = [form(FILE, MODEL), form(FILE, ZIP), form(ZIP, FILE), form(ZIP, ZIP), form(ZIP, MODEL)]
-UNUSABLE = [("webhook", "https://example.com"), ("priority", "urgent"), ("model", "m" * 256)]
+UNUSABLE = [("webhook", "example.com"), ("priority", "urgent"), ("model", "m" * 256)]
 NO_METADATA = [("metadata", text) for text in ("[]", "{", '{"a": NaN}', f'{{"a":"{"y" * 93}"}}')]
 FILES = {"a/1.png": IMAGE, "__MACOSX/x": b"clutter", "2.png": b"2", "3.png": bytes(3_000_000), "notes.txt": b"hi"}
 ARCHIVE = zipped(FILES)
@@ -274,7 +275,19 @@ def test_fields_of_lines_are_the_querys_and_lines_may_end_with_a_carriage_return
     fields, items, skipped = read(body, LINES, query="model=digits&metadata=%7B%22a%22:1%7D")
     assert (fields.model, fields.metadata, skipped) == ("digits", {"a": 1}, 0)
     assert items == [Item("1", IMAGE), Item("line 3", IMAGE)]
-    assert refused(errors.InvalidParameter, body, LINES, query="webhook=https://example.com").pointer == "/webhook"
+    assert refused(errors.InvalidParameter, body, LINES, query="webhook=example.com").pointer == "/webhook"
+
+
+def test_a_batch_may_have_a_webhook_in_its_form_or_query() -> None:
+    hook, query = "https://example.com/hook", "webhook=https://example.com/hook&webhook_events_filter=completed"
+    parts = (
+        part("webhook", hook.encode()),
+        *(part("webhook_events_filter", word) for word in (b"start", b"completed")),
+    )
+    assert read(form(*parts, FILE))[0].webhook == Webhook(hook, frozenset(Event))
+    assert read(line(), LINES, query=query)[0].webhook == Webhook(hook, frozenset({Event.COMPLETED}))
+    assert read(form(FILE))[0].webhook is None
+    refused(errors.BadRequest, form(*parts, part("webhook", b"https://example.com/other"), FILE))
 
 
 MANY = 4 * 1024

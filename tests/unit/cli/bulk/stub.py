@@ -44,6 +44,7 @@ class Post:
 
     key: str
     model: str | None
+    webhook: str | None
     archive: bytes
     names: list[str]
 
@@ -187,9 +188,10 @@ def _read_form(body: bytes, content_type: str, *, key: str) -> Post:
     for part in body.split(boundary)[1:-1]:
         headers, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         fields[headers.split(b'name="')[1].split(b'"')[0].decode()] = content.removesuffix(b"\r\n")
-    assert list(fields) in (["archive"], ["model", "archive"])
-    model = fields["model"].decode() if "model" in fields else None
-    return Post(key, model, fields["archive"], _names(fields["archive"]))
+    # The gateway reads an archive as it comes, so everything else comes first.
+    assert list(fields) == [name for name in ("model", "webhook", "archive") if name in fields]
+    texts = {name: fields[name].decode() if name in fields else None for name in ("model", "webhook")}
+    return Post(key, **texts, archive=fields["archive"], names=_names(fields["archive"]))
 
 
 def _names(archive: bytes) -> list[str]:

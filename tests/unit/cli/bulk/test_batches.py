@@ -44,7 +44,7 @@ def test_the_gateway_is_waited_for_as_long_as_it_asks(
     gateway: BulkGateway, client: Client, pauses: list[float], archive: BinaryIO
 ) -> None:
     gateway.state.faults = [busy("7"), busy("0"), busy("3600"), busy("soon")]
-    assert batches.upload(client, archive, model=None, key="k").total == 1
+    assert batches.upload(client, archive, model=None, webhook=None, key="k").total == 1
     # Never less than what a broken connection would take, never more than a minute.
     assert pauses == [7, 1, 60, 4]
 
@@ -54,7 +54,7 @@ def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute_of_gr
 ) -> None:
     gateway.state.faults = [BROKEN] * 20
     with pytest.raises(Declined, match=r"^Nothing answers at "):
-        batches.upload(client, archive, model=None, key="k")
+        batches.upload(client, archive, model=None, webhook=None, key="k")
     assert len(gateway.state.posts) == 10
     assert 45 <= sum(pauses) <= 75
     assert pauses == sorted(pauses)
@@ -75,7 +75,7 @@ def test_an_upload_that_is_being_read_for_ever_is_given_up_with_the_gateways_wor
 ) -> None:
     gateway.state.faults = [refused(409, "still being read")] * 20
     with pytest.raises(Declined, match="still being read"):
-        batches.upload(client, archive, model=None, key="k")
+        batches.upload(client, archive, model=None, webhook=None, key="k")
     assert len(gateway.state.posts) == batches.MOST_FIRST_TRIES
 
 
@@ -84,7 +84,7 @@ def test_an_upload_whose_first_try_was_canceled_is_sent_again(
 ) -> None:
     gateway.state.batches["broken"] = Uploaded("broken", [], canceled=True)
     gateway.state.faults = [refused(409, "still being read", first_id="broken"), ANSWER_LOST]
-    assert batches.upload(client, archive, model=None, key="k").status == "completed"
+    assert batches.upload(client, archive, model=None, webhook=None, key="k").status == "completed"
     assert len(gateway.state.posts) == 3
 
 

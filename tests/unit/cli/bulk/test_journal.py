@@ -65,8 +65,15 @@ def test_a_journal_belongs_to_a_gateway_a_model_and_paths_in_any_order(tmp_path:
 
 
 def test_a_key_is_the_same_for_the_same_files_and_another_once_they_were_taken_in_vain() -> None:
-    def key(run: str = "1", model: str | None = None, files: tuple[Mark, ...] = ONE.files, tries: int = 0) -> str:
-        return idempotency_key(run, model=model, files=files, tries=tries)
+    def key(
+        run: str = "1",
+        model: str | None = None,
+        webhook: str | None = None,
+        files: tuple[Mark, ...] = ONE.files,
+        tries: int = 0,
+    ) -> str:
+        return idempotency_key(run, model=model, webhook=webhook, files=files, tries=tries)
 
     assert key() == key()
-    assert len({key(), key(run="2"), key(model="m"), key(files=ONE.files[:1]), key(tries=1)}) == 5
+    others = [key(run="2"), key(model="m"), key(webhook="http://w"), key(files=ONE.files[:1]), key(tries=1)]
+    assert len({key(), *others}) == 6

@@ -66,8 +66,14 @@ def both(images: Path, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def send(home: Path) -> Callable[..., int]:
-    def send(*paths: Path, model: str | None = None, out: Path | None = None, resume: bool = False) -> int:
-        return bulk(home, paths, model=model, out=out, resume=resume)
+    def send(
+        *paths: Path,
+        model: str | None = None,
+        webhook: str | None = None,
+        out: Path | None = None,
+        resume: bool = False,
+    ) -> int:
+        return bulk(home, paths, model=model, webhook=webhook, out=out, resume=resume)
 
     return send
 
@@ -91,6 +97,7 @@ def sent(server: BulkGateway) -> list[list[str]]:
     return [batch.names for batch in server.state.batches.values()]
 
 
+WEBHOOK = "http://127.0.0.1:9000/"
 IMAGES = ["images/0.png", "images/1.png", "images/2.png"]
 
 
@@ -109,6 +116,13 @@ def test_an_archive_is_sent_as_it_is(gateway: BulkGateway, tmp_path: Path, send:
     assert send(tmp_path / "a.tar.gz") == 0
     assert gateway.state.posts[0].archive == (tmp_path / "a.tar.gz").read_bytes()
     assert sent(gateway) == [["1.png"]]
+
+
+def test_a_webhook_goes_along_with_every_batch(
+    gateway: BulkGateway, both: list[Path], send: Callable[..., int]
+) -> None:
+    assert send(*both, webhook=WEBHOOK) == 0
+    assert [post.webhook for post in gateway.state.posts] == [WEBHOOK, WEBHOOK]
 
 
 def test_a_large_folder_is_split(gateway: BulkGateway, tmp_path: Path, send: Callable[..., int]) -> None:
@@ -269,13 +283,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_that_line_does(
     gateway: BulkGateway, both: list[Path], home: Path
 ) -> None:
     gateway.state.predicting.clear()
-    with started(gateway, home, *both) as process:
+    with started(gateway, home, *both, "--webhook", WEBHOOK) as process:
         wait_until_noted(home, parts=2)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.startswith("\nStopped watching; what was sent goes on. Go on with: ")
-    assert f"bulk {both[0]} {both[1]} --resume" in said
+    assert f"bulk {both[0]} {both[1]} --webhook {WEBHOOK} --resume" in said
     gateway.state.predicting.set()
     with started(gateway, home, *both, "--resume") as process:
         said, _ = process.communicate(timeout=60)
@@ -385,7 +399,7 @@ def test_results_and_home_in_the_folder_itself_are_not_sent(
     monkeypatch.chdir(images)
     for _ in range(2):
         home = Path(".darkroom").resolve()
-        assert bulk(home, [Path()], model=None, out=Path("results.csv"), resume=False) == 0
+        assert bulk(home, [Path()], model=None, webhook=None, out=Path("results.csv"), resume=False) == 0
     assert {path.name for path in images.iterdir()} >= {".darkroom", "results.csv"}
     assert [post.names for post in gateway.state.posts] == [IMAGES, IMAGES]
 

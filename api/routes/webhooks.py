@@ -1,0 +1,166 @@
+"""Webhooks: the secret that signs them, what was delivered, and once more."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from api import openapi, problems, schemas
+from api.answers import JSONResponse
+from api.auth import caller
+from api.gateway import base_url, gateway
+from api.postgres import ask_postgres
+from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownDelivery
+from shared.domain.identifiers import Owner, is_uuid
+from shared.domain.objects import moment
+from shared.domain.webhooks import DeliveryStatus
+from shared.queue import bells, keys
+from shared.queue.lua import Script
+from shared.storage import deliveries, webhook_secrets
+from shared.storage.deliveries import Delivery, Logged
+from shared.storage.instants import microseconds
+
+Found = tuple[Delivery, list[Logged]]
+
+router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+_SECRET: Final = openapi.responses({200: schemas.WebhookSecret}, problems.STORAGE_UNAVAILABLE)
+_UNKNOWN: Final = (problems.UNKNOWN_DELIVERY, problems.STORAGE_UNAVAILABLE)
+
+
+@router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
+async def secret(request: Request) -> Response:
+    """Return what signs the caller's webhooks; after a rotation the new one."""
+    gate, owner = gateway(request), caller(request)
+    overlap = gate.webhooks.secret_overlap
+    found = await ask_postgres(gate, lambda connection: webhook_secrets.read(connection, owner, overlap=overlap))
+    return _secret(found[0])
+
+
+@router.post("/webhooks/default/secret/rotate", summary="Change the webhooks' secret", responses=_SECRET)
+async def rotate(request: Request) -> Response:
+    """Make a new secret and return it. For a day the old one signs too, so that receivers can change over."""
+    owner = caller(request)
+    return _secret(await ask_postgres(gateway(request), lambda connection: webhook_secrets.rotate(connection, owner)))
+
+
+@router.get(
+    "/webhook-deliveries",
+    summary="List webhook deliveries",
+    responses=openapi.responses(
+        {200: schemas.WebhookDeliveryList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
+    ),
+)
+async def index(
+    request: Request,
+    status: Annotated[DeliveryStatus | None, Query(description="Only those in this state")] = None,
+    subject: Annotated[str | None, Query(description="Only this prediction's or batch's")] = None,
+    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return the caller's deliveries, newest first: an event appears when it is recorded."""
+    if cursor is not None and not is_uuid(cursor):
+        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    base, owner = base_url(request), caller(request)
+
+    def page(connection: Connection) -> list[Delivery]:
+        # One more than asked for tells whether there is a next page.
+        return deliveries.page(connection, owner, before=cursor, limit=limit + 1, status=status, subject=subject)
+
+    nothing = subject is not None and not is_uuid(subject)
+    found = [] if nothing else await ask_postgres(gateway(request), page)
+    following = None
+    if len(found) > limit:
+        asked = {"status": status, "subject": subject, "limit": limit}
+        query = {name: value for name, value in asked.items() if value is not None}
+        following = f"{base}/v1/webhook-deliveries?{urlencode({**query, 'cursor': found[limit - 1].id})}"
+    results = [delivery_object(delivery, base=base) for delivery in found[:limit]]
+    return JSONResponse({"results": results, "next": following, "previous": None})
+
+
+@router.get(
+    "/webhook-deliveries/{id}",
+    summary="Look at a webhook delivery",
+    responses=openapi.responses({200: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+)
+async def read(request: Request, id: str) -> Response:
+    """Return a delivery and every attempt that was made."""
+    found = await _find(request, id, deliveries.fetch)
+    return JSONResponse(_detail(*found, base=base_url(request)))
+
+
+@router.post(
+    "/webhook-deliveries/{id}/redeliver",
+    summary="Deliver a webhook again",
+    status_code=202,
+    responses=openapi.responses({202: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+)
+async def redeliver(request: Request, id: str) -> Response:
+    """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
+    found = await _find(request, id, _ask_again)
+    # It is committed, and due; without a bell the courier looks within a second.
+    with contextlib.suppress(StorageUnavailable):
+        await gateway(request).redis.evaluate(
+            Script.RING, (keys.WEBHOOK_BELL,), keys.WEBHOOK_QUEUE, bells.webhook_message()
+        )
+    return JSONResponse(_detail(*found, base=base_url(request)), status_code=202)
+
+
+async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner], Found | None]) -> Found:
+    """Return the caller's delivery as `ask` finds it; raises UnknownDelivery."""
+    owner = caller(request)
+    found = await ask_postgres(gateway(request), lambda connection: ask(connection, id, owner)) if is_uuid(id) else None
+    if found is None:
+        raise UnknownDelivery(id=id)
+    return found
+
+
+def _ask_again(connection: Connection, id: str, owner: Owner) -> Found | None:
+    deliveries.ask_again(connection, id, owner)
+    return deliveries.fetch(connection, id, owner)
+
+
+def delivery_object(delivery: Delivery, *, base: str) -> dict[str, Any]:
+    """Return the object of the HTTP contract."""
+    url = f"{base}/v1/webhook-deliveries/{delivery.id}"
+    return {
+        "id": delivery.id,
+        "event": delivery.event,
+        "status": delivery.status,
+        "url": delivery.url,
+        "subject": delivery.subject,
+        "subject_type": delivery.kind,
+        "attempt_count": delivery.attempts,
+        "next_attempt_at": _instant(delivery.next_attempt_at) if delivery.status == DeliveryStatus.PENDING else None,
+        "created_at": _instant(delivery.created_at),
+        "delivered_at": _instant(delivery.delivered_at),
+        "urls": {"get": url, "redeliver": f"{url}/redeliver"},
+    }
+
+
+def _detail(delivery: Delivery, attempts: list[Logged], *, base: str) -> dict[str, Any]:
+    """Return the object with its attempts."""
+    made = [
+        {
+            "started_at": _instant(attempt.started_at),
+            "duration_ms": attempt.duration_ms,
+            "status": attempt.status,
+            "error": attempt.error,
+            "response": attempt.response,
+        }
+        for attempt in attempts
+    ]
+    return {**delivery_object(delivery, base=base), "attempts": made}
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else moment(microseconds(instant))
+
+
+def _secret(key: str) -> Response:
+    # Nobody on the way has to keep it.
+    return JSONResponse({"key": key}, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,63 @@
+"""A webhook that came: what it says, and whether it is what the gateway signed (Standard Webhooks 1.0)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+LONGEST_WORD: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery, in words safe to print; `doubt` says why it is not verified, and is empty where it is."""
+
+    event: str
+    said: str
+    doubt: str
+
+
+def read(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Delivery:
+    """Verify a delivery and say what it is; raises nothing, whatever came."""
+    event = next((value for name, value in headers.items() if name.lower() == "webhook-id"), "")
+    return Delivery(_word(event) or "no id", _description(body), _doubt(webhook, body, headers))
+
+
+def _doubt(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> str:
+    try:
+        webhook.verify(body, dict(headers))
+    except WebhookVerificationError as error:
+        return str(error).lower()
+    except (ValueError, RecursionError):  # base64, text or JSON that is none
+        return "malformed"
+    return ""
+
+
+def _description(body: bytes) -> str:
+    """Say which prediction or batch it tells of, and how that is."""
+    try:
+        facts = json.loads(body)
+    except (ValueError, RecursionError):
+        return "no JSON"
+    match facts:
+        case {"id": id, "status": status, "request_counts": {"succeeded": succeeded, "total": total}}:
+            return _words("batch", id, status, f"{succeeded} of {total} succeeded")
+        case {"id": id, "status": status, "output": {"predicted_class": predicted}}:
+            return _words("prediction", id, status, predicted)
+        case {"id": id, "status": status}:
+            return _words("prediction", id, status)
+        case _:
+            return "neither prediction nor batch"
+
+
+def _words(*values: Any) -> str:
+    return "  ".join(_word(value) for value in values)
+
+
+def _word(value: Any) -> str:
+    """Return a value as one short line: anybody may post, and a terminal obeys what it is shown."""
+    text = str(value)[: LONGEST_WORD + 1]
+    plain = "".join(character for character in text if character.isprintable())
+    return plain if len(text) <= LONGEST_WORD else f"{plain[:LONGEST_WORD]}…"

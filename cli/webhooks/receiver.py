@@ -1,0 +1,116 @@
+"""An HTTP server on this machine that takes webhooks, and outlives whatever else is sent to it."""
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Any, Final
+
+from standardwebhooks import Webhook
+
+from cli.addresses import LOOPBACK
+from cli.webhooks.delivery import Delivery, read
+
+MOST_BYTES: Final = 1_000_000
+PATIENCE: Final = timedelta(seconds=10)
+"""Who says nothing for so long is left."""
+_READ_ON: Final = 16 * MOST_BYTES
+_LENGTH: Final = re.compile(r"\d{1,12}", re.ASCII)
+
+
+class Receiver(ThreadingTCPServer):
+    """Answers each POST by its signature, 204 or 401, and then tells of it; `tell` is called in any thread.
+
+    It is told a Delivery, or in a few words what was refused. Port 0 is one that is free. Raises OSError where the port
+    is taken.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True  # nobody who hangs holds up its end
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        port: int,
+        webhook: Webhook,
+        tell: Callable[[Delivery | str], object],
+        *,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self.webhook = webhook
+        self.tell = tell
+        self.patience = patience
+        super().__init__((LOOPBACK, port), _Request)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{LOOPBACK}:{self.server_address[1]}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in a line that a connection broke; what is our own fault keeps its traceback. The next ones come."""
+        if isinstance(sys.exception(), OSError):
+            self.tell("broke off")
+        else:
+            super().handle_error(request, client_address)
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: Receiver
+    server_version = "darkroom"
+    default_request_version = "HTTP/1.0"  # what is no HTTP at all has an answer too
+
+    def setup(self) -> None:
+        """Wait for no byte longer than the receiver's patience."""
+        super().setup()
+        self.connection.settimeout(self.server.patience.total_seconds())
+
+    def do_POST(self) -> None:
+        """Take a delivery."""
+        length = self._length()
+        if length is None:
+            return
+        try:
+            body = self.rfile.read(length)
+        except OSError:
+            body = b""
+        if len(body) < length:
+            self.send_error(HTTPStatus.BAD_REQUEST, "the body breaks off")
+            return
+        delivery = read(self.server.webhook, body, dict(self.headers.items()))
+        self._answer(HTTPStatus.UNAUTHORIZED if delivery.doubt else HTTPStatus.NO_CONTENT)
+        self.server.tell(delivery)
+
+    def _length(self) -> int | None:
+        """Return how long the body is; None where it was refused for that."""
+        written = self.headers.get("Content-Length", "")
+        if not _LENGTH.fullmatch(written):
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            return None
+        length = int(written)
+        if length <= MOST_BYTES:
+            return length
+        self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        # Closed with bytes unread, the connection would be reset and the answer lost.
+        left = min(length, _READ_ON)
+        while left and (chunk := self.rfile.read1(min(left, 65_536))):
+            left -= len(chunk)
+        return None
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Refuse a request."""
+        self._answer(code)
+        self.server.tell(f"refused with {int(code)}: {(message or HTTPStatus(code).phrase)[:80]}")
+
+    def _answer(self, code: int) -> None:
+        self.send_response(code)
+        if code != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing: what came is told, and who only connected is not."""

@@ -1,0 +1,11 @@
+"""Instants of rows as the domain has them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+def microseconds(instant: datetime) -> int:
+    """Return a row's instant in microseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)

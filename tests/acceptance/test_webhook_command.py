@@ -1,0 +1,70 @@
+"""`darkroom webhooks listen` and `--webhook` on the shared stack."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.addresses import free_port
+from tests.acceptance.pictures import renewed
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Stack
+
+
+class Listener:
+    """`darkroom webhooks listen`, read line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.url = self.line().partition("webhook=")[2]
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def end(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=60)[0].strip()
+
+
+@pytest.fixture
+def listener(stack: "Stack") -> Iterator[Listener]:
+    command = [sys.executable, "-m", "cli.main", "webhooks", "listen", str(free_port())]
+    with subprocess.Popen(command, env=stack.environment, stdout=subprocess.PIPE, text=True) as process:
+        yield Listener(process)
+        process.kill()
+
+
+def test_what_submit_sends_is_told_to_the_listener_and_verified(
+    stack: "Stack", listener: Listener, tmp_path: Path, image: bytes
+) -> None:
+    (tmp_path / "new.png").write_bytes(image)
+    _, id, status, predicted, _ = stack.darkroom(
+        "submit", "--wait", str(tmp_path / "new.png"), "--webhook", listener.url
+    ).stdout.split()
+    lines = [listener.line()]
+    # It may have been told that a worker began, before or after.
+    if f"  prediction  {id}  processing  " in lines[0]:
+        lines.append(listener.line())
+    assert lines[-1].endswith(f"  prediction  {id}  {status}  {predicted}  verified")
+    came, verified = listener.end().split(" came, ")
+    assert verified == f"{came} of them verified."
+
+
+def test_what_bulk_sends_is_told_to_the_listener_once_a_batch(
+    stack: "Stack", listener: Listener, tmp_path: Path, scan: bytes
+) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(renewed(scan))
+    stack.darkroom("bulk", str(folder), "--webhook", listener.url)
+    line = listener.line()
+    assert "  batch  " in line
+    assert line.endswith("  completed  3 of 3 succeeded  verified")
+    assert listener.end() == "1 came, 1 of them verified."

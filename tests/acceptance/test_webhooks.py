@@ -1,0 +1,132 @@
+"""Webhooks on the whole stack: each end is told once, signed, whatever is killed."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from tests.acceptance.bulk import accepted, ended, lines
+from tests.acceptance.faults import Breakable, Json, picture, until
+from tests.receivers import Came, Receiver, ok, receiving
+
+PATH = "/v1/webhook-deliveries"
+
+
+def secret(breakable: Breakable) -> str:
+    return str(breakable.http.get("/v1/webhooks/default/secret").json()["key"])
+
+
+def submit(breakable: Breakable, number: int, receiver: Receiver, *events: str) -> str:
+    """Submit a picture and return its id."""
+    answer = breakable.http.post(
+        "/v1/predictions",
+        files={"image": ("a.png", picture(number), "image/png")},
+        data={"webhook": receiver.url, "webhook_events_filter": list(events)},
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def deliveries(breakable: Breakable, **query: str) -> list[Json]:
+    answer = breakable.http.get(PATH, params={"limit": "1000", **query})
+    assert answer.status_code == 200, answer.text
+    found: list[Json] = answer.json()["results"]
+    return found
+
+
+def said(came: list[Came]) -> list[tuple[str, str]]:
+    return sorted((one.json["id"], one.json["status"]) for one in came)
+
+
+def test_a_start_and_an_end_are_told_signed_and_listed(breakable: Breakable) -> None:
+    key = secret(breakable)
+    with receiving() as receiver:
+        id = submit(breakable, 7_000_001, receiver)
+        came = receiver.wait_for(2)
+        until(lambda: len(deliveries(breakable, subject=id, status="delivered")) == 2, seconds=10, what="both logged")
+    for one in came:
+        one.verify(key)
+    assert said(came) == [(id, "processing"), (id, "succeeded")]
+    end = next(one for one in came if one.json["status"] == "succeeded")
+    now = breakable.prediction(id)
+    assert {**end.json, "urls": None} == {**now, "urls": None}
+    listed = deliveries(breakable, subject=id)
+    assert {one["id"] for one in listed} == {one.id for one in came}
+    assert {one["event"] for one in listed} == {"start", "completed"}
+
+
+def test_a_filter_holds_and_a_cached_answer_has_only_an_end(breakable: Breakable) -> None:
+    with receiving() as receiver:
+        first = submit(breakable, 7_000_002, receiver, "completed")
+        receiver.wait_for(1)
+        breakable.wait_until_mended()
+        answer = breakable.http.post(
+            "/v1/predictions", params={"webhook": receiver.url}, content=picture(7_000_002),
+            headers={"Content-Type": "image/png"},
+        )  # fmt: skip
+        assert answer.json()["source"] == "cache"
+        second = answer.json()["id"]
+        silent = submit(breakable, 7_000_003, receiver, "start")
+        came = receiver.wait_for(3)
+    assert said(came) == sorted([(first, "succeeded"), (second, "succeeded"), (silent, "processing")])
+
+
+def test_a_batch_has_one_webhook_and_its_images_none(breakable: Breakable) -> None:
+    with receiving() as receiver:
+        answer = breakable.http.post(
+            "/v1/batches", params={"webhook": receiver.url},
+            content=lines([(f"{n}.png", picture(n)) for n in range(7_100_000, 7_100_050)]),
+            headers={"Content-Type": "application/x-ndjson"},
+        )  # fmt: skip
+        id = accepted(answer)["id"]
+        done = ended(breakable.http, id)
+        [came] = receiver.wait_for(1)
+        breakable.wait_until_mended()
+        assert len(receiver.came) == 1
+    came.verify(secret(breakable))
+    assert {**came.json, "urls": None} == {**done, "urls": None}
+
+
+def test_what_failed_is_sent_again_when_asked(breakable: Breakable) -> None:
+    with receiving(lambda came, before: ok(came, before) if before else (410, {}, b"gone")) as receiver:
+        id = submit(breakable, 7_000_004, receiver, "completed")
+        until(lambda: deliveries(breakable, subject=id, status="exhausted"), seconds=10, what="it is given up")
+        [delivery] = deliveries(breakable, subject=id)
+        detail = breakable.http.get(f"{PATH}/{delivery['id']}").json()
+        assert [(one["status"], one["response"]) for one in detail["attempts"]] == [(410, "gone")]
+        assert breakable.http.post(f"{PATH}/{delivery['id']}/redeliver").status_code == 202
+        first, second = receiver.wait_for(2)
+        assert first.id == second.id == delivery["id"]
+        until(lambda: deliveries(breakable, subject=id, status="delivered"), seconds=10, what="it is delivered")
+
+
+@pytest.mark.timeout(180)
+def test_every_end_is_told_whatever_is_killed(breakable: Breakable) -> None:
+    key = secret(breakable)
+    ids: list[str] = []
+    with receiving() as receiver:
+        numbers = iter(range(7_200_000, 7_300_000))
+        stop = threading.Event()
+
+        def submit_forever() -> None:
+            while not stop.is_set():
+                ids.append(submit(breakable, next(numbers), receiver, "completed"))
+
+        client = threading.Thread(target=submit_forever, daemon=True)
+        client.start()
+        for role in ("webhooks", "record", "predict", "webhooks"):
+            seen = len(receiver.came)
+            until(lambda seen=seen: len(receiver.came) > seen + 20, seconds=60, what="webhooks come")  # type: ignore[misc]
+            breakable.kill(*breakable.pids(role))
+        stop.set()
+        client.join(timeout=30)
+        breakable.wait_until_mended()
+        until(lambda: set(ids) <= {one.json["id"] for one in receiver.came}, seconds=60, what="all are told")
+        until(lambda: not deliveries(breakable, status="pending"), seconds=30, what="all are logged")
+        came = list(receiver.came)
+    for one in came:
+        one.verify(key)
+    assert len(ids) > 80
+    under = Counter({(one.json["id"], one.id) for one in came})
+    assert {subject for subject, _ in under} == set(ids)
+    assert len(under) == len(ids), "one event has one webhook-id, however often it came"

@@ -1,0 +1,295 @@
+"""From the outbox to people's servers: signed, again after failures, nobody waiting for the dead."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine
+from standardwebhooks import WebhookVerificationError
+
+from shared.domain.identifiers import ANYONE, new_uuid7
+from shared.domain.tokens import StreamTokens
+from shared.settings import Webhooks
+from shared.storage import deliveries, webhook_secrets
+from shared.storage.record import record
+from tests.receivers import Came, ok, receiving
+from worker.webhooks.attempt import Sender
+from worker.webhooks.courier import Courier
+from worker.webhooks.starts import Starts
+
+Make = Callable[..., dict[bytes, bytes]]
+TOKENS = StreamTokens(b"secret")
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+SOON = timedelta(milliseconds=100)
+
+
+@pytest.fixture
+def courier(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[..., Courier]]:
+    """Start a courier; keywords are settings."""
+    with ExitStack() as stack:
+
+        def start(**changes: Any) -> Courier:
+            settings = Webhooks(**{"allowed_networks": LOOPBACK, "pauses": (SOON,) * 3} | changes)
+            made = Courier(
+                engine,
+                settings=settings,
+                tokens=TOKENS,
+                sender=lambda: Sender(
+                    allowed=settings.allowed_networks,
+                    timeout=settings.timeout,
+                    max_connections=settings.at_once,
+                ),
+                collect=Starts(redis_client, engine, tokens=TOKENS).collect,
+            )
+            made.start()
+            stack.callback(made.stop)
+            return made
+
+        yield start
+
+
+@pytest.fixture
+def announce(engine: Engine, finished_record: Make) -> Callable[..., list[str]]:
+    """Record so many predictions with a webhook; return their ids."""
+
+    def announce(*urls: str, owner: str = ANYONE) -> list[str]:
+        records = [finished_record(owner=owner, request={"webhook": {"url": url}}) for url in urls]
+        with engine.connect() as connection:
+            record(connection, records)
+        return [one[b"id"].decode() for one in records]
+
+    return announce
+
+
+@pytest.fixture
+def secret(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return webhook_secrets.read(connection, ANYONE, overlap=timedelta(days=1))[0]
+
+
+def every(engine: Engine) -> list[deliveries.Delivery]:
+    with engine.connect() as connection:
+        return deliveries.page(connection, ANYONE, before=None, limit=20_000)
+
+
+def wait_until(holds: Callable[[], bool], *, limit: float = 20) -> None:
+    end = time.monotonic() + limit
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def has_status(engine: Engine, status: str) -> Callable[[], bool]:
+    return lambda: {one.status for one in every(engine)} == {status}
+
+
+def attempts(engine: Engine) -> list[deliveries.Logged]:
+    [one] = every(engine)
+    with engine.connect() as connection:
+        found = deliveries.fetch(connection, one.id, ANYONE)
+    assert found is not None
+    return found[1]
+
+
+def test_the_prediction_arrives_signed(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
+) -> None:
+    courier()
+    with receiving() as receiver:
+        [id] = announce(receiver.url)
+        [came] = receiver.wait_for(1)
+        wait_until(has_status(engine, "delivered"))
+    came.verify(secret)
+    with pytest.raises(WebhookVerificationError):
+        came.verify(webhook_secrets.new_secret())
+    assert came.json["id"] == id
+    assert came.json["status"] == "succeeded"
+    assert came.json["output"]["predicted_class"] == "7"
+    assert came.json["urls"]["get"] == f"http://host:8000/v1/predictions/{id}"
+    [delivery] = every(engine)
+    assert (came.id, "." in came.id) == (delivery.id, False)
+    assert [(one.status, one.error) for one in attempts(engine)] == [(204, None)]
+
+
+def test_while_a_secret_changes_both_sign(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
+) -> None:
+    with engine.connect() as connection:
+        newer = webhook_secrets.rotate(connection, ANYONE)
+    courier()
+    with receiving() as receiver:
+        announce(receiver.url)
+        [came] = receiver.wait_for(1)
+    came.verify(secret)
+    came.verify(newer)
+    assert len(came.headers["webhook-signature"].split()) == 2
+
+
+def test_a_batch_arrives_when_its_last_image_is_in(
+    engine: Engine, courier: Callable[..., Courier], finished_record: Make, batch_record: Make, secret: str
+) -> None:
+    courier()
+    batch = new_uuid7()
+    with receiving() as receiver, engine.connect() as connection:
+        record(connection, [batch_record(batch, total=2, request={"webhook": {"url": receiver.url}})])
+        record(connection, [finished_record(batch=batch)])
+        record(connection, [finished_record(batch=batch, state="failed")])
+        [came] = receiver.wait_for(1)
+        wait_until(has_status(engine, "delivered"))
+    came.verify(secret)
+    assert (came.json["id"], came.json["status"]) == (batch, "completed")
+    assert came.json["request_counts"] == {"total": 2, "succeeded": 1, "failed": 1, "canceled": 0}
+    assert came.json["urls"]["results"] == f"http://host:8000/v1/batches/{batch}/results"
+
+
+def test_after_a_failure_it_comes_again_under_the_same_id_signed_anew(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
+) -> None:
+    courier(pauses=(timedelta(seconds=1.5),))
+    with receiving(lambda came, before: ok(came, before) if before else (500, {}, b"not today")) as receiver:
+        announce(receiver.url)
+        first, second = receiver.wait_for(2)
+        wait_until(has_status(engine, "delivered"))
+    assert first.id == second.id
+    assert second.at - first.at > 1
+    assert first.headers["webhook-timestamp"] != second.headers["webhook-timestamp"]
+    first.verify(secret)
+    second.verify(secret)
+    assert [(one.status, one.response) for one in attempts(engine)] == [(500, "not today"), (204, None)]
+
+
+def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    made = courier(pauses=(SOON, SOON), breaker_failures=50)
+    with receiving(lambda came, before: (301, {"Location": receiver.url}, b"") if before < 3 else ok(came, before)) as (
+        receiver
+    ):
+        announce(receiver.url)
+        wait_until(has_status(engine, "exhausted"))
+        [delivery] = every(engine)
+        assert [one.error for one in attempts(engine)] == ["answered 301; redirects are not followed"] * 3
+        with engine.connect() as connection:
+            assert deliveries.ask_again(connection, delivery.id, ANYONE)
+        made.wake()
+        assert {came.id for came in receiver.wait_for(4)} == {delivery.id}
+        wait_until(has_status(engine, "delivered"))
+
+
+def test_who_is_gone_is_not_asked_again(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier()
+    with receiving(lambda *_: (410, {}, b"")) as receiver:
+        announce(receiver.url)
+        wait_until(has_status(engine, "exhausted"))
+        assert len(receiver.came) == 1
+
+
+def test_who_asks_for_time_gets_it(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier()
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        return ok(came, before) if before else (429, {"Retry-After": "2"}, b"")
+
+    with receiving(answers) as receiver:
+        announce(receiver.url)
+        first, second = receiver.wait_for(2)
+        assert second.at - first.at > 1.9
+        wait_until(has_status(engine, "delivered"))
+
+
+def test_inside_nobody_is_called(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier(allowed_networks=(), pauses=())
+    with receiving() as receiver:
+        announce(receiver.url)
+        wait_until(has_status(engine, "exhausted"))
+        assert receiver.came == []
+    [attempt] = attempts(engine)
+    assert attempt.error is not None
+    assert "loopback" in attempt.error
+
+
+def test_killed_between_the_answer_and_its_record_it_comes_again_under_the_same_id(
+    database_url: str, engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    program = f"""
+import time
+from tests.integration.test_delivering import LOOPBACK, TOKENS
+from datetime import timedelta
+from shared.settings import Database, Webhooks
+from shared.storage.engine import make_engine
+from worker.webhooks.attempt import Sender
+from worker.webhooks.courier import Courier
+settings = Webhooks(allowed_networks=LOOPBACK, lease=timedelta(seconds=2))
+Courier(make_engine(Database(url={database_url!r})), settings=settings, tokens=TOKENS,
+        sender=lambda: Sender(allowed=LOOPBACK), collect=lambda: None).start()
+time.sleep(60)
+"""
+    child: list[subprocess.Popen[bytes]] = []
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        if not before:
+            os.kill(child[0].pid, signal.SIGKILL)
+        return ok(came, before)
+
+    with receiving(answers) as receiver:
+        announce(receiver.url)
+        child.append(subprocess.Popen([sys.executable, "-c", program]))
+        receiver.wait_for(1)
+        child[0].wait()
+        assert [one.status for one in every(engine)] == ["pending"]
+        courier()
+        first, second = receiver.wait_for(2)
+        wait_until(has_status(engine, "delivered"))
+    assert first.id == second.id
+    assert len(attempts(engine)) == 1, "of the one that was killed nothing is known"
+
+
+def test_a_dead_receiver_rests_and_comes_back(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    # What failed and rests is tried once at a time; when it answers, all the rest follows.
+    courier(at_once_each=2, breaker_failures=3, breaker_rest=timedelta(seconds=1), pauses=(SOON,) * 9)
+    alive = []
+    with receiving(lambda came, before: ok(came, before) if alive else (503, {}, b"")) as receiver:
+        announce(*[receiver.url] * 30)
+        receiver.wait_for(3)
+        time.sleep(0.5)
+        assert len(receiver.came) <= 5, "thirty wait, and it is left alone"
+        alive.append(True)
+        wait_until(has_status(engine, "delivered"))
+
+
+def test_a_thousand_dead_receivers_delay_nobody_else(
+    courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    with socket.socket() as hanging, receiving() as live:
+        # Accepted by the kernel, answered by nobody, under a thousand addresses.
+        hanging.bind(("0.0.0.0", 0))  # noqa: S104  this machine's loopback has them all
+        hanging.listen(4096)
+        port = hanging.getsockname()[1]
+        dead = [f"http://127.0.{number // 250}.{number % 250 + 1}:{port}/" for number in range(1000)]
+        announce(*dead)
+        courier(timeout=timedelta(seconds=4), lease=timedelta(seconds=20))
+        times = []
+        for _ in range(100):
+            started = time.monotonic()
+            announce(live.url)
+            times.append(live.wait_for(len(times) + 1)[-1].at - started)
+        assert sorted(times)[98] < 2
+        assert len(live.came) == 100

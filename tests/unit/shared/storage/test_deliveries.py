@@ -1,0 +1,159 @@
+"""The outbox: what is due is claimed once and fairly, attempts are logged, and asked for again."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from shared.domain.identifiers import ANYONE, DeliveryId, Owner, new_uuid7
+from shared.domain.webhooks import DeliveryStatus
+from shared.storage import deliveries
+from shared.storage.deliveries import Attempt, Claimed, Terms
+from shared.storage.record import record
+
+LEASE = timedelta(seconds=60)
+Make = Callable[..., dict[bytes, bytes]]
+
+
+@pytest.fixture
+def add(engine: Engine, finished_record: Make) -> Callable[..., list[str]]:
+    """Record predictions with a webhook, oldest first; return their ids: `add("https://a", count=3)`."""
+
+    def add(url: str, *, count: int = 1, owner: str = ANYONE) -> list[str]:
+        records = [finished_record(owner=owner, request={"webhook": {"url": url}}) for _ in range(count)]
+        with engine.connect() as connection:
+            for one in records:
+                assert record(connection, [one]).announced
+        return [one[b"id"].decode() for one in records]
+
+    return add
+
+
+def claim(connection: Connection, **changes: Any) -> list[Claimed]:
+    options: dict[str, Any] = {"limit": 100, "each": 100, "in_hand": {}, "besides": [], "lease": LEASE} | changes
+    terms = Terms(each=options["each"], in_hand=options["in_hand"], lease=options["lease"])
+    return deliveries.claim_of_others(connection, options["besides"], limit=options["limit"], terms=terms)
+
+
+def attempt(id: DeliveryId, outcome: DeliveryStatus = DeliveryStatus.PENDING, **changes: Any) -> Attempt:
+    values: dict[str, Any] = {
+        "started_at": datetime.now(UTC), "duration_ms": 12.5, "status": 500, "error": "answered 500",
+        "response": "oh no", "pause": timedelta(seconds=5),
+    }  # fmt: skip
+    return Attempt(id=id, outcome=outcome, **(values | changes))
+
+
+def test_what_is_due_is_claimed_once_and_again_when_the_lease_is_over(engine: Engine, add: Callable[..., Any]) -> None:
+    [subject] = add("https://a.example/hook?x=1")
+    with engine.connect() as connection:
+        [one] = claim(connection, lease=timedelta(milliseconds=1))
+        assert (one.subject, one.kind, one.event, one.attempts, one.body) == (
+            subject, "prediction", "completed", 0, None,
+        )  # fmt: skip
+        assert (one.url, one.destination) == ("https://a.example/hook?x=1", "https://a.example")
+        connection.execute(text("SELECT pg_sleep(0.01)"))
+        connection.rollback()
+        [again] = claim(connection)
+        assert again.id == one.id
+        assert claim(connection) == []
+
+
+def test_the_oldest_come_first_and_every_destination_gets_its_share(engine: Engine, add: Callable[..., Any]) -> None:
+    many = add("https://dead.example", count=20)
+    [few] = add("http://Live.example:8080/hook")
+    with engine.connect() as connection:
+        found = claim(connection, each=3)
+        assert [one.subject for one in found if "dead" in one.url] == many[:3]
+        assert [one.subject for one in found if "Live" in one.url] == [few]
+        assert found[-1].destination == "http://live.example:8080" or found[0].destination == "http://live.example:8080"
+        assert len(claim(connection, each=3, in_hand={"https://dead.example": 1})) == 2
+        assert claim(connection, each=3, in_hand={"https://dead.example": 7}) == []
+        assert claim(connection, besides=["https://dead.example"]) == []
+        terms = Terms(each=1, in_hand={}, lease=LEASE)
+        assert deliveries.claim_of(connection, ["http://live.example:8080"], limit=9, terms=terms) == []
+        [one] = deliveries.claim_of(connection, ["https://dead.example", "https://no.example"], limit=9, terms=terms)
+        assert one.subject == many[5]
+        assert [one.subject for one in claim(connection, limit=2)] == many[6:8]
+
+
+def test_two_workers_never_claim_the_same(engine: Engine, add: Callable[..., Any]) -> None:
+    add("https://a.example", count=60)
+
+    def work(_: int) -> list[str]:
+        with engine.connect() as connection:
+            return [one.id for one in claim(connection, limit=10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [id for ids in pool.map(work, range(8)) for id in ids]
+    assert len(claimed) == len(set(claimed))
+    assert len(claimed) <= 60
+
+
+def test_a_failed_attempt_puts_its_delivery_off_and_is_logged(engine: Engine, add: Callable[..., Any]) -> None:
+    add("https://a.example")
+    with engine.connect() as connection:
+        [one] = claim(connection)
+        deliveries.log_attempts(connection, [attempt(one.id, pause=timedelta(hours=1))])
+        assert claim(connection) == []
+        found = deliveries.fetch(connection, one.id, ANYONE)
+    assert found is not None
+    delivery, [logged] = found
+    assert (delivery.status, delivery.attempts, delivery.delivered_at) == ("pending", 1, None)
+    assert timedelta(minutes=59) < delivery.next_attempt_at - datetime.now(UTC) < timedelta(minutes=61)
+    assert (logged.status, logged.error, logged.response, logged.duration_ms) == (500, "answered 500", "oh no", 12.5)
+
+
+@pytest.mark.parametrize("outcome", [DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED])
+def test_an_end_is_for_good_until_somebody_asks(
+    engine: Engine, add: Callable[..., Any], outcome: DeliveryStatus
+) -> None:
+    add("https://a.example")
+    with engine.connect() as connection:
+        [one] = claim(connection, lease=timedelta(0))
+        deliveries.log_attempts(connection, [attempt(one.id, outcome, status=200, error=None, response="")])
+        # A second worker, whose lease had run out, is late with its failure.
+        deliveries.log_attempts(connection, [attempt(one.id)])
+        assert claim(connection) == []
+        assert [row.status for row in deliveries.page(connection, ANYONE, before=None, limit=9)] == [outcome]
+        connection.rollback()
+        assert not deliveries.ask_again(connection, one.id, Owner("somebody else"))
+        assert deliveries.ask_again(connection, one.id, ANYONE)
+        [again] = claim(connection)
+        assert (again.id, again.attempts) == (one.id, 0)
+        found = deliveries.fetch(connection, one.id, ANYONE)
+    assert found is not None
+    assert [logged.status for logged in found[1]] == [200, 500]
+
+
+def test_what_was_claimed_and_not_attempted_is_due_again(engine: Engine, add: Callable[..., Any]) -> None:
+    add("https://a.example", count=2)
+    with engine.connect() as connection:
+        ids = [one.id for one in claim(connection)]
+        deliveries.put_off(connection, ids[:1], pause=timedelta(0))
+        assert [one.id for one in claim(connection)] == ids[:1]
+
+
+def test_starts_become_deliveries_once(engine: Engine) -> None:
+    start = {"owner": ANYONE, "subject": new_uuid7(), "url": "https://a.example", "body": {"status": "processing"}}
+    with engine.connect() as connection:
+        deliveries.add_starts(connection, [start])
+        deliveries.add_starts(connection, [start])
+        [one] = claim(connection)
+    assert (one.event, one.subject, one.body) == ("start", start["subject"], {"status": "processing"})
+
+
+def test_lists_are_the_owners_newest_first_by_status_and_subject(engine: Engine, add: Callable[..., Any]) -> None:
+    subjects = add("https://a.example", count=5)
+    add("https://a.example", owner="b")
+    with engine.connect() as connection:
+        every = deliveries.page(connection, ANYONE, before=None, limit=9)
+        assert [one.subject for one in every] == subjects[::-1]
+        assert deliveries.page(connection, ANYONE, before=every[1].id, limit=2) == every[2:4]
+        assert deliveries.page(connection, ANYONE, before=None, limit=9, subject=subjects[3]) == [every[1]]
+        assert deliveries.page(connection, ANYONE, before=None, limit=9, status=DeliveryStatus.EXHAUSTED) == []
+        assert deliveries.fetch(connection, every[0].id, Owner("b")) is None
+        assert deliveries.fetch(connection, "no id\0", ANYONE) is None
+        assert not deliveries.ask_again(connection, "no id\0", ANYONE)

@@ -1,0 +1,1 @@
+"""Telling receivers what happened: one attempt, safely."""

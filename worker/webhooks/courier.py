@@ -1,0 +1,239 @@
+"""Delivers what is due: one thread with an event loop, so that a thousand slow receivers cost a thousand sockets.
+
+Killed at any line: what was claimed is due again when its lease ends, and goes out with the same `webhook-id`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.domain.tokens import StreamTokens
+from shared.domain.webhooks import DeliveryStatus, pause_after
+from shared.settings import Webhooks
+from shared.storage import deliveries, webhook_secrets
+from shared.storage.deliveries import Attempt, Claimed, Terms, claim_of, claim_of_others
+from worker.webhooks.attempt import Answer, Sender
+from worker.webhooks.breakers import Breakers
+from worker.webhooks.letters import Letter, bodies
+
+log = logging.getLogger(__name__)
+
+GONE: Final = 410
+TOO_MANY: Final = 429
+LOOK: Final = timedelta(seconds=1)
+AT_ONE_COMMIT: Final = 500
+SHARE_ON_TRIAL: Final = 0.75
+"""Of all attempts at a time: the most that go to destinations whose last attempt was no success."""
+# Attempts that end within it are logged, and what follows them is claimed, together.
+GATHER: Final = timedelta(milliseconds=5)
+PAUSE_WHEN_FAILING: Final = timedelta(seconds=1)
+
+
+class Courier:
+    """The deliveries of one worker. `start` and `stop` it; `wake` it when there may be something new."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        settings: Webhooks,
+        tokens: StreamTokens,
+        sender: Callable[[], Sender],
+        collect: Callable[[], object],
+    ) -> None:
+        """`sender` is called in the event loop; `collect` before each look, in a thread: it may add deliveries."""
+        self._engine = engine
+        self._settings = settings
+        self._tokens = tokens
+        self._make_sender = sender
+        self._collect = collect
+        self._breakers = Breakers(failures=settings.breaker_failures, rest=settings.breaker_rest)
+        self._in_hand: Counter[str] = Counter()
+        self._ended: list[Attempt] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="courier", daemon=True)
+        self._ready = threading.Event()
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop
+        self._stir: asyncio.Event
+        self._sender: Sender
+
+    def start(self) -> None:
+        """Begin to look and deliver."""
+        self._thread.start()
+        self._ready.wait()
+
+    def wake(self) -> None:
+        """Look now; from any thread."""
+        # It may have stopped meanwhile.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stir.set)
+
+    def stop(self) -> None:
+        """Stop; attempts under way get as long as one may take, and are logged."""
+        self._stopping = True
+        self.wake()
+        self._thread.join(timeout=self._settings.lease.total_seconds())
+
+    async def _run(self) -> None:
+        self._loop, self._stir = asyncio.get_running_loop(), asyncio.Event()
+        self._sender = self._make_sender()
+        self._ready.set()
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while not self._stopping:
+                for letter in await self._look(len(under_way)):
+                    self._in_hand[letter.delivery.destination] += 1
+                    task = asyncio.create_task(self._deliver(letter))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                await self._pause()
+            await asyncio.gather(*under_way)
+            with contextlib.suppress(SQLAlchemyError):
+                await asyncio.to_thread(self._log)
+        finally:
+            await self._sender.aclose()
+
+    async def _pause(self) -> None:
+        """Return when an attempt has ended, somebody wakes us, or it is time to look."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK.total_seconds()):
+                await self._stir.wait()
+            await asyncio.sleep(GATHER.total_seconds())
+        self._stir.clear()
+
+    async def _look(self, under_way: int) -> list[Letter]:
+        """Log what has ended, and return what to deliver now."""
+        try:
+            return await asyncio.to_thread(self._log_and_claim, self._share_out(under_way))
+        except Exception as error:  # noqa: BLE001  one look that fails must not be the last
+            log.warning("webhooks_wait", extra={"error": repr(error)})
+            await asyncio.sleep(PAUSE_WHEN_FAILING.total_seconds())
+            return []
+
+    def _share_out(self, under_way: int) -> "_Shares":
+        """Say who may get how much, by what is known now."""
+        each, answering = self._settings.at_once_each, self._breakers.answering()
+        # A destination that is tried again has room for one.
+        tried = {name: each - 1 + self._in_hand[name] for name in self._breakers.trying()}
+        on_trial = under_way - sum(self._in_hand[name] for name in answering)
+        return _Shares(
+            room=self._settings.at_once - under_way,
+            answering=answering,
+            resting=self._breakers.resting(),
+            room_on_trial=int(self._settings.at_once * SHARE_ON_TRIAL) - on_trial,
+            terms=Terms(each=each, in_hand=self._in_hand | Counter(tried), lease=self._settings.lease),
+        )
+
+    def _log_and_claim(self, shares: "_Shares") -> list[Letter]:
+        self._log()
+        self._collect()
+        with self._engine.connect() as connection:
+            claimed = shares.claim(connection)
+            with connection.begin():
+                said = bodies(connection, claimed, tokens=self._tokens)
+            secrets = {
+                owner: webhook_secrets.read(connection, owner, overlap=self._settings.secret_overlap)
+                for owner in {one.owner for one in claimed}
+            }
+        self._ended += [_undeliverable(one) for one in claimed if one.id not in said]
+        return [Letter(one, said[one.id], secrets[one.owner]) for one in claimed if one.id in said]
+
+    def _log(self) -> None:
+        """Commit the attempts that ended. Raises what SQLAlchemy does; they then stay for the next time."""
+        while part := self._ended[:AT_ONE_COMMIT]:
+            with self._engine.connect() as connection:
+                deliveries.log_attempts(connection, part)
+            del self._ended[: len(part)]
+
+    async def _deliver(self, letter: Letter) -> None:
+        """Make one attempt, and note what follows."""
+        destination = letter.delivery.destination
+        try:
+            self._ended.append(await self._attempt(letter))
+        finally:
+            self._in_hand -= Counter([destination])
+            self._stir.set()
+
+    async def _attempt(self, letter: Letter) -> Attempt:
+        delivery, started = letter.delivery, datetime.now(UTC)
+        answer = await self._sender.send(delivery.url, body=letter.body, headers=letter.headers(started))
+        if answer.error is None:
+            self._breakers.succeeded(delivery.destination)
+        else:
+            asked = answer.retry_after if answer.status == TOO_MANY else None
+            self._breakers.failed(delivery.destination, retry_after=asked)
+        outcome, pause = _what_follows(delivery, answer, pauses=self._settings.pauses)
+        facts = {"delivery": delivery.id, "status": answer.status, "outcome": outcome, "error": answer.error}
+        log.log(logging.DEBUG if answer.error is None else logging.INFO, "webhook_attempted", extra=facts)
+        return Attempt(
+            id=delivery.id,
+            started_at=started,
+            duration_ms=answer.milliseconds,
+            status=answer.status,
+            error=answer.error,
+            response=answer.response,
+            outcome=outcome,
+            pause=pause,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shares:
+    """How many more attempts may begin. A part is kept for destinations whose last attempt was a success.
+
+    A thousand receivers that hang fill the rest, for as long as an attempt may take.
+    """
+
+    room: int
+    room_on_trial: int
+    answering: Sequence[str]
+    resting: Sequence[str]
+    terms: Terms
+
+    def claim(self, connection: Connection) -> list[Claimed]:
+        """Take what is due."""
+        claimed = []
+        if self.answering and self.room > 0:
+            claimed = claim_of(connection, self.answering, limit=self.room, terms=self.terms)
+        left = min(self.room - len(claimed), self.room_on_trial)
+        if left > 0:
+            besides = [*self.answering, *self.resting]
+            claimed += claim_of_others(connection, besides, limit=left, terms=self.terms)
+        return claimed
+
+
+def _what_follows(
+    delivery: Claimed, answer: Answer, *, pauses: Sequence[timedelta]
+) -> tuple[DeliveryStatus, timedelta]:
+    """Return where the delivery is now, and how long until its next attempt where there is one."""
+    if answer.error is None:
+        return DeliveryStatus.DELIVERED, timedelta(0)
+    chance = random.random()  # noqa: S311  no secret
+    pause = pause_after(delivery.attempts + 1, pauses=pauses, chance=chance, retry_after=answer.retry_after)
+    if answer.status == GONE or pause is None:
+        return DeliveryStatus.EXHAUSTED, timedelta(0)
+    return DeliveryStatus.PENDING, pause
+
+
+def _undeliverable(delivery: Claimed) -> Attempt:
+    """Return the end of a delivery about something that is no longer recorded."""
+    return Attempt(
+        id=delivery.id,
+        started_at=datetime.now(UTC),
+        duration_ms=0.0,
+        status=None,
+        error=f"the {delivery.kind} is gone",
+        response="",
+        outcome=DeliveryStatus.EXHAUSTED,
+        pause=timedelta(0),
+    )

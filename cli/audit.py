@@ -20,7 +20,7 @@ from shared.queue.connection import connect
 from shared.queue.inspection import Inspection, JobLook, LaneLook, is_bulk, model_of
 from shared.settings import Database, Predict, Queue, Redis, read
 from shared.storage.engine import make_engine
-from shared.storage.inspection import Row, contradictions, described_batches, rows_of, wrong_batches
+from shared.storage.inspection import Row, contradictions, described_batches, rows_of, untold_ends, wrong_batches
 
 T = TypeVar("T", bound=str)
 
@@ -74,6 +74,7 @@ class Audit:
             self._stuck_lanes(),
             self._batches(),
             wrong_batches(self._connection),
+            untold_ends(self._connection),
             contradictions(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]

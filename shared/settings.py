@@ -3,14 +3,16 @@
 Each part of Darkroom is handed its slice. An invalid setting stops the boot with one clear line.
 """
 
+import os
 import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
 
 PositiveInt = Annotated[int, Field(gt=0)]
 
@@ -209,6 +211,14 @@ class Webhooks(BaseSettings):
     """After the first failed attempt, the second, …, as a JSON list; after the last there is one more attempt."""
     lease: Duration = timedelta(seconds=60)
     """A delivery whose worker did not log its attempt for this long is another's; longer than `timeout`."""
+
+    @field_validator("lease")
+    @classmethod
+    def _longer_than_an_attempt(cls, lease: timedelta, others: ValidationInfo) -> timedelta:
+        if lease <= others.data.get("timeout", timedelta(0)):
+            raise ValueError("must be longer than DARKROOM_WEBHOOKS_TIMEOUT")
+        return lease
+
     at_once: PositiveInt = 1000
     """Attempts of one worker at a time."""
     at_once_each: PositiveInt = 16
@@ -256,3 +266,8 @@ def read(settings: type[S]) -> S:
         first = error.errors()[0]
         variable = f"{settings.model_config.get('env_prefix', '')}{first['loc'][0]}".upper()
         raise SettingsError(f"{variable}: {first['msg']} (it is {first['input']!r})") from None
+    except UnreadableSetting as error:
+        # It names the field and no more.
+        field = re.search(r'field "(\w+)"', str(error))
+        variable = f"{settings.model_config.get('env_prefix', '')}{field[1] if field else ''}".upper()
+        raise SettingsError(f"{variable}: it must be JSON (it is {os.environ.get(variable)!r})") from None

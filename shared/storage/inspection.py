@@ -37,6 +37,22 @@ _COUNTERS = text("""
 """)
 """Batches whose counters are not their rows, or whose end is not their counters'; one snapshot sees both."""
 
+_UNTOLD = text("""
+    WITH told AS (
+        SELECT id, 'prediction' AS kind, webhook FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
+        UNION ALL
+        SELECT id, 'batch', webhook FROM (SELECT * FROM batches ORDER BY id DESC LIMIT :rows) AS latest
+        WHERE completed_at IS NOT NULL
+    )
+    SELECT told.id::text, told.kind
+    FROM told LEFT JOIN webhook_deliveries AS delivery ON delivery.subject = told.id AND delivery.event = 'completed'
+    WHERE told.webhook->>'url' IS NOT NULL AND coalesce(told.webhook->'events' ? 'completed', true)
+      AND delivery.id IS NULL
+    ORDER BY told.id
+    LIMIT 100
+""")
+"""What has ended, wants its end told, and has no delivery."""
+
 _CONTRADICTIONS = text("""
     WITH recent AS (
         SELECT version_key, image_sha256, output->>'predicted_index' AS index,
@@ -83,6 +99,14 @@ def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
         if row.counters != row.counted
         else f"batch {row.id}: {sum(row.counters)} of {row.total} items are in and completed is {row.completed}"
         for row in connection.execute(_COUNTERS, {"batches": batches})
+    ]
+
+
+def untold_ends(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Say which of the latest predictions and batches ended without the delivery that their webhook asks for."""
+    return [
+        f"{row.kind} {row.id}: it has ended, wants its webhook called, and has no delivery"
+        for row in connection.execute(_UNTOLD, {"rows": rows})
     ]
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import orjson
 import pytest
+from sqlalchemy import text
 
 from shared.domain.identifiers import ANYONE
 from shared.queue import keys
@@ -106,10 +108,22 @@ def give_a_bulk_lane_no_turn(system: System, _: str) -> str:
     return "lane:digits:bulk:b1: it has entries and no turn among the bulk lanes"
 
 
+def lose_a_delivery(system: System, id: str) -> str:
+    request = orjson.loads(system.client.hget(f"job:{id}", "request"))
+    webhook = {"url": "https://a.example", "events": ["completed"]}
+    system.client.hset(f"job:{id}", "request", orjson.dumps(request | {"webhook": webhook}))
+    system.cancel(id)
+    system.recorder.run_once()
+    with system.engine.begin() as connection:
+        assert connection.execute(text("DELETE FROM webhook_deliveries")).rowcount == 1
+    return f"prediction {id}: it has ended, wants its webhook called, and has no delivery"
+
+
 BREAKAGES = [
     lose_wait_list, forget_in_wait_list, lose_entry, lose_entry_seen_from_its_list, remove_a_consumer_with_work,
     remove_a_consumer_seen_from_the_lane, end_without_a_record, expire_without_a_row, strand_a_record, revive,
     end_otherwise_than_recorded, change_an_output, stay_in_flight, be_evicted_while_in_flight, give_a_bulk_lane_no_turn,
+    lose_a_delivery,
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.domain.identifiers import DeliveryId
 from shared.domain.tokens import StreamTokens
 from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.settings import Webhooks
@@ -36,6 +37,7 @@ SHARE_ON_TRIAL: Final = 0.75
 """Of all attempts at a time: the most that go to destinations whose last attempt was no success."""
 # Attempts that end within it are logged, and what follows them is claimed, together.
 GATHER: Final = timedelta(milliseconds=5)
+GRACE: Final = timedelta(seconds=5)
 PAUSE_WHEN_FAILING: Final = timedelta(seconds=1)
 
 
@@ -79,7 +81,7 @@ class Courier:
             self._loop.call_soon_threadsafe(self._stir.set)
 
     def stop(self) -> None:
-        """Stop; attempts under way get as long as one may take, and are logged."""
+        """Stop; attempts under way get some seconds to end."""
         self._stopping = True
         self.wake()
         self._thread.join(timeout=self._settings.lease.total_seconds())
@@ -93,15 +95,29 @@ class Courier:
             while not self._stopping:
                 for letter in await self._look(len(under_way)):
                     self._in_hand[letter.delivery.destination] += 1
-                    task = asyncio.create_task(self._deliver(letter))
+                    task = asyncio.create_task(self._deliver(letter), name=letter.delivery.id)
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
                 await self._pause()
-            await asyncio.gather(*under_way)
-            with contextlib.suppress(SQLAlchemyError):
-                await asyncio.to_thread(self._log)
+            await self._finish(under_way)
         finally:
             await self._sender.aclose()
+
+    async def _finish(self, under_way: set[asyncio.Task[None]]) -> None:
+        """Let attempts end that soon do; break off the others and leave their deliveries to the next worker."""
+        late: set[asyncio.Task[None]] = set()
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=GRACE.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(SQLAlchemyError):  # then their leases end
+            await asyncio.to_thread(self._log_and_put_off, [DeliveryId(task.get_name()) for task in late])
+
+    def _log_and_put_off(self, ids: Sequence[DeliveryId]) -> None:
+        self._log()
+        with self._engine.connect() as connection:
+            deliveries.put_off(connection, ids, pause=timedelta(0))
 
     async def _pause(self) -> None:
         """Return when an attempt has ended, somebody wakes us, or it is time to look."""

@@ -21,6 +21,25 @@ def test_a_setting_that_cannot_be_used_stops_the_boot_with_one_line(monkeypatch:
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS", "10.0.0.0/8", "must be JSON"),
+        ("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS", '["10.0.0.0/99"]', "not a valid IPv4 network"),
+        ("DARKROOM_WEBHOOKS_LEASE", "15", "longer than DARKROOM_WEBHOOKS_TIMEOUT"),
+    ],
+)
+def test_a_setting_of_webhooks_that_cannot_be_used_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.read(settings.Webhooks)
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.Queue().max_attempts = 9  # type: ignore[misc]

@@ -1,0 +1,143 @@
+"""Every special-purpose range by its edges, and what lies beside them."""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.addresses import Network, refusal
+
+REFUSED = [
+    ("0.0.0.0/8", "this network"),
+    ("10.0.0.0/8", "private"),
+    ("100.64.0.0/10", "shared"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("172.16.0.0/12", "private"),
+    ("192.0.0.0/24", "protocol assignment"),
+    ("192.0.2.0/24", "documentation"),
+    ("192.88.99.0/24", "6to4"),
+    ("192.168.0.0/16", "private"),
+    ("198.18.0.0/15", "benchmarking"),
+    ("198.51.100.0/24", "documentation"),
+    ("203.0.113.0/24", "documentation"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/5", "reserved"),
+    ("255.255.255.254/32", "reserved"),
+    ("255.255.255.255/32", "broadcast"),
+    ("::/128", "unspecified"),
+    ("::1/128", "loopback"),
+    ("::2/128", "IPv4-compatible"),
+    ("::808:808/128", "IPv4-compatible"),
+    ("64:ff9b:1::/48", "NAT64"),
+    ("100::/64", "discard"),
+    ("2001::/32", "Teredo"),
+    ("2001:1::/32", "protocol assignment"),
+    ("2001:20::/28", "protocol assignment"),
+    ("2001:1ff::/32", "protocol assignment"),
+    ("2001:db8::/32", "documentation"),
+    ("2002::/16", "6to4"),
+    ("3fff::/20", "documentation"),
+    ("5f00::/16", "segment routing"),
+    ("fc00::/7", "private"),
+    ("fe80::/10", "link-local"),
+    ("fec0::/10", "site-local"),
+    ("ff00::/8", "multicast"),
+    # Nobody's: outside of 2000::/3, in no registry.
+    ("::ffff:0:0:0/96", "reserved"),
+    ("1::/16", "reserved"),
+    ("1fff::/16", "reserved"),
+    ("4000::/3", "reserved"),
+    ("fe00::/9", "reserved"),
+]
+# What a network at a cloud provider answers to.
+METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"]
+CALLABLE = [
+    *("1.0.0.0", "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0"),
+    *("126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0"),
+    *("191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.88.100.0", "192.167.255.255", "192.169.0.0"),
+    *("198.17.255.255", "198.20.0.0", "198.51.99.255", "198.51.101.0", "203.0.112.255", "203.0.114.0"),
+    "223.255.255.255",
+    *("2000::", "2001:200::", "2001:4860:4860::8888", "2001:db7:ffff::1", "2001:db9::", "2003::", "2606:4700::1111"),
+    *("3ffe::1", "3fff:1000::"),
+]
+IPV4 = [address for address in CALLABLE if "." in address]
+FORMS = ["::ffff:", "0:0:0:0:0:FFFF:", "64:ff9b::"]
+
+
+def networks(*texts: str) -> list[Network]:
+    return [ip_network(text) for text in texts]
+
+
+@pytest.mark.parametrize(("network", "word"), REFUSED)
+def test_a_special_range_is_refused_from_edge_to_edge_with_its_word(network: str, word: str) -> None:
+    whole = ip_network(network)
+    for address in (whole[0], whole[whole.num_addresses // 2], whole[-1]):
+        assert refusal(str(address), allowed=()) == word
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_a_clouds_metadata_is_refused(address: str) -> None:
+    assert refusal(address, allowed=()) is not None
+
+
+@pytest.mark.parametrize("address", CALLABLE)
+def test_a_public_address_may_be_called(address: str) -> None:
+    assert refusal(address, allowed=()) is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_what_it_is(form: str) -> None:
+    for address in IPV4:
+        assert refusal(form + address, allowed=()) is None
+    for network, word in REFUSED:
+        if "." in network:
+            assert refusal(form + str(ip_network(network)[0]), allowed=()) == word
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(FORMS))
+def test_no_ipv4_address_is_judged_otherwise_in_ipv6(address: IPv4Address, form: str) -> None:
+    assert refusal(form + str(address), allowed=()) == refusal(str(address), allowed=())
+
+
+@given(st.ip_addresses(v=6))
+def test_of_ipv6_only_2000_to_3fff_may_be_called_beside_what_holds_ipv4(address: IPv6Address) -> None:
+    may_be = [IPv6Network(network) for network in ("2000::/3", "::ffff:0:0/96", "64:ff9b::/96")]
+    assert refusal(str(address), allowed=()) is not None or any(address in network for network in may_be)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [*("", " ", "localhost", "127.1", "0x7f000001", "2130706433", "010.0.0.1", "1.1.1.1/32", "[::1]", "1.1.1"),
+     *("1.1.1.1 ", "1.1.1.256", "::ffff:1.1.1", "１.1.1.1", "1.1.1.1\n", "1.1.1.1%eth0")],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_whatever_is_allowed(address: str) -> None:
+    assert refusal(address, allowed=networks("0.0.0.0/0", "::/0")) == "no IP address"
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%1", "::1%lo", "2606:4700::1111%eth0", "::ffff:1.1.1.1%1"])
+def test_a_scoped_address_is_refused_whatever_is_allowed(address: str) -> None:
+    assert refusal(address, allowed=networks("::/0")) == "scoped"
+
+
+def test_an_allowed_network_wins_and_nothing_beside_it() -> None:
+    allowed = networks("10.1.0.0/16", "127.0.0.1/32", "fd12::/16", "::1/128")
+    for address in ("10.1.0.0", "10.1.255.255", "127.0.0.1", "fd12::1", "::1", "1.1.1.1", "2606:4700::1111"):
+        assert refusal(address, allowed=allowed) is None
+    for address in ("10.0.255.255", "10.2.0.0", "127.0.0.2", "fd13::1", "::", "192.168.0.1", "fe80::1"):
+        assert refusal(address, allowed=allowed) is not None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_allowed_ipv4_network_is_allowed_in_ipv6_too(form: str) -> None:
+    allowed = networks("10.1.0.0/16")
+    assert refusal(f"{form}10.1.2.3", allowed=allowed) is None
+    assert refusal(f"{form}10.2.2.3", allowed=allowed) == "private"
+
+
+def test_an_allowed_ipv6_network_allows_the_ipv4_addresses_in_it_in_that_form_only() -> None:
+    allowed = networks("::ffff:10.1.0.0/112")
+    assert refusal("::ffff:10.1.2.3", allowed=allowed) is None
+    assert refusal("10.1.2.3", allowed=allowed) == "private"
+    assert refusal("64:ff9b::10.1.2.3", allowed=allowed) == "private"

@@ -12,6 +12,8 @@ from benchmarks import (
     depth_case,
     stack,
     tutorial_case,
+    webhook_beside_case,
+    webhook_case,
 )
 from benchmarks.bare import Loop
 from benchmarks.bulk_beside_case import Beside
@@ -20,6 +22,8 @@ from benchmarks.bulk_memory_case import Memory
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.depth_case import SHALLOW, Cost
 from benchmarks.tutorial_case import Tutorial
+from benchmarks.webhook_beside_case import BesideHanging
+from benchmarks.webhook_case import Webhooks
 from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
 
 
@@ -39,6 +43,8 @@ class Found:
     bulk: Bulk | None = None
     memories: list[Memory] = field(default_factory=list)
     beside: Beside | None = None
+    webhooks: Webhooks | None = None
+    beside_hanging: BesideHanging | None = None
 
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -130,6 +136,18 @@ def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) ->
         found.beside = bulk_beside_case.measure(bench, running, subjects[DIGITS])
 
 
+def webhooks(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Tell one fast receiver of everything, then beside a thousand that hang."""
+    bench.say(f"Darkroom: {bench.amounts.deliveries:,} webhooks")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        webhook_case.warm_up(bench, running, subjects[DIGITS])
+        found.webhooks = webhook_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.deliveries)
+        found.beside_hanging = webhook_beside_case.measure(
+            bench, running, subjects[DIGITS], predictions=bench.amounts.deliveries_beside
+        )
+
+
 def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
     """Darkroom with a model that costs milliseconds an image."""
     bench.say(f"Darkroom: {MOBILENET}")
@@ -149,6 +167,7 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "bulk": (bulk, {DIGITS}),
     "bulk-memory": (bulk_memory, {DIGITS}),
     "bulk-beside": (bulk_beside, {DIGITS}),
+    "webhooks": (webhooks, {DIGITS}),
     "mobilenet": (mobilenet, {MOBILENET}),
 }
 """Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

@@ -24,6 +24,11 @@ def ready() -> None:
     sys.stdin.buffer.readline()
 
 
+def wait_for_end() -> None:
+    """In a child that works until it is told: return when it is to write what it has, or nobody is there to tell."""
+    sys.stdin.buffer.readline()
+
+
 class Child:
     """One measuring process, a module of this package; used with `with`, so that it never outlives its run."""
 
@@ -63,6 +68,10 @@ class Child:
     def begin(self) -> None:
         """Let it work."""
         self._tell(b"begin\n")
+
+    def end(self) -> None:
+        """Let one that works until it is told write what it has."""
+        self._tell(b"end\n")
 
     def result(self, *, limit: float) -> Path:
         """Return the file it wrote, `limit` seconds from now at the latest. Raises ChildFailed."""

@@ -22,7 +22,7 @@ _BOUNDARY: Final = "------------------------darkroombenchmark"
 _CLASS: Final = b'"predicted_class":"'
 
 
-def render(plan: Plan, image: bytes) -> bytes:
+def render(plan: Plan, image: bytes, *, path: str) -> bytes:
     """Return the whole request that submits `image`."""
     kind = plan.content_type(image)
     if plan.form:
@@ -31,7 +31,7 @@ def render(plan: Plan, image: bytes) -> bytes:
         kind = f"multipart/form-data; boundary={_BOUNDARY}"
     prefer = f"Prefer: {plan.prefer}\r\n" if plan.prefer else ""
     return (
-        f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n{prefer}"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n{prefer}"
         f"Content-Type: {kind}\r\nContent-Length: {len(image)}\r\n\r\n"
     ).encode() + image
 
@@ -40,7 +40,9 @@ def render_all(plan: Plan) -> list[bytes]:
     """Return one request an image, in order."""
     base = image_files.read(Path(plan.images))
     return [
-        render(plan, image_files.stamped(base[number % len(base)], plan.stamp << 20 | number))
+        render(
+            plan, image_files.stamped(base[number % len(base)], plan.stamp << 20 | number), path=plan.path_of(number)
+        )
         for number in range(plan.count)
     ]
 

@@ -1,5 +1,6 @@
 """What a load generator is told to send, and what it reports."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,8 @@ class Plan:
     poll_path: str = ""
     """Ask here for `<id>` until the answer says SUCCESS; empty: do not ask."""
     poll_pause: float = 0.01
+    paths: Sequence[str] = ()
+    """Where image n goes instead, the one of n modulo their number; empty: all of them go to `path`."""
     limit: float = 180.0
     """Seconds after which the run counts as stuck."""
 
@@ -41,6 +44,10 @@ class Plan:
     def from_json(cls, text: bytes) -> Self:
         """Read what `as_json` wrote."""
         return cls(**orjson.loads(text))
+
+    def path_of(self, number: int) -> str:
+        """Return where image `number` goes."""
+        return self.paths[number % len(self.paths)] if self.paths else self.path
 
     def content_type(self, image: bytes) -> str:
         """Return the type of the image."""

@@ -79,9 +79,9 @@ class Stack:
         )
 
     @contextmanager
-    def workers_stopped(self) -> Iterator[None]:
-        """Hold the predict workers still during the block: shorter than their lease, or with nothing in their hands."""
-        pids = self.roles["predict"]
+    def workers_stopped(self, role: str = "predict") -> Iterator[None]:
+        """Hold a role's workers still during the block: shorter than their lease, or with nothing in their hands."""
+        pids = self.roles[role]
         try:
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)

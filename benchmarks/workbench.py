@@ -45,6 +45,10 @@ class Amounts:
     """Requests one at a time meanwhile."""
     small_batches: int
     """Uploads of few images, one after the other, meanwhile."""
+    deliveries: int
+    """Predictions that a fast receiver is told of."""
+    deliveries_beside: int
+    """Those one after the other, while a thousand other receivers hang."""
 
 
 FULL = Amounts(
@@ -62,6 +66,8 @@ FULL = Amounts(
     kept_waiting=20_000,
     hurried=500,
     small_batches=5,
+    deliveries=10_000,
+    deliveries_beside=500,
 )
 QUICK = Amounts(
     repeats=1,
@@ -78,6 +84,8 @@ QUICK = Amounts(
     kept_waiting=1_000,
     hurried=50,
     small_batches=2,
+    deliveries=500,
+    deliveries_beside=50,
 )
 
 

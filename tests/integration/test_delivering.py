@@ -19,12 +19,15 @@ from standardwebhooks import WebhookVerificationError
 
 from shared.domain.identifiers import ANYONE, new_uuid7
 from shared.domain.tokens import StreamTokens
-from shared.settings import Webhooks
+from shared.settings import Database, Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Terms, claim_of_others
+from shared.storage.engine import make_engine
+from shared.storage.migrate import upgrade
 from shared.storage.record import record
 from shared.storage.tables import webhook_attempts
 from tests.receivers import Came, ok, receiving
+from tests.servers import PostgresServer
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
 from worker.webhooks.starts import Starts
@@ -40,7 +43,7 @@ def courier(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...,
     """Start a courier; keywords are settings."""
     with ExitStack() as stack:
 
-        def start(**changes: Any) -> Courier:
+        def start(engine: Engine = engine, **changes: Any) -> Courier:
             settings = Webhooks(**{"allowed_networks": LOOPBACK, "pauses": (SOON,) * 3} | changes)
             made = Courier(
                 engine,
@@ -275,6 +278,32 @@ def test_a_dead_receiver_rests_and_comes_back(
         assert len(receiver.came) <= 5, "thirty wait, and it is left alone"
         alive.append(True)
         wait_until(has_status(engine, "delivered"))
+
+
+def test_while_postgres_is_away_nothing_is_lost(
+    start_postgres: Callable[[], PostgresServer], finished_record: Make, courier: Callable[..., Courier]
+) -> None:
+    postgres = start_postgres()
+    upgrade(postgres.url)
+    engine = make_engine(Database(url=postgres.url))
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        if not before:
+            postgres.stop()
+        return ok(came, before)
+
+    with receiving(answers) as receiver:
+        with engine.connect() as connection:
+            record(connection, [finished_record(request={"webhook": {"url": receiver.url}}) for _ in range(3)])
+        engine.dispose()
+        courier(engine, at_once_each=1)
+        receiver.wait_for(1)
+        time.sleep(1)
+        postgres.start()
+        assert len({came.id for came in receiver.wait_for(3)}) == 3
+        wait_until(has_status(engine, "delivered"))
+        assert len(receiver.came) == 3, "the attempt that could not be logged was, later"
+    engine.dispose()
 
 
 def test_a_thousand_receivers_that_hang_delay_nobody_who_answers(

@@ -142,7 +142,9 @@ class Sender:
                 return f"no HTTP answer: {problem}"
             case httpcore.NetworkError() | OSError():
                 return "the connection broke before there was an answer"
-            case ValueError() | httpcore.LocalProtocolError():
+            case httpcore.LocalProtocolError():
+                return f"the request can't be sent: {problem}"
+            case ValueError():
                 return f"the URL can't be called: {problem}"
         log.error("attempt_broke", exc_info=problem)
         return f"the attempt broke: {type(problem).__name__}"

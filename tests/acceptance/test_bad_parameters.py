@@ -66,6 +66,8 @@ def test_an_unknown_or_malformed_id_is_not_found(door: Door, id: str) -> None:
     expect_problem(door.http.delete(f"/v1/files/{id}"), 404, "unknown-file")
     answer = door.post(json={"input": {"image": f"http://localhost/v1/files/{id}"}})
     expect_problem(answer, 404, "unknown-file")
+    expect_problem(door.http.get(f"/v1/webhook-deliveries/{id}"), 404, "unknown-webhook-delivery")
+    expect_problem(door.http.post(f"/v1/webhook-deliveries/{id}/redeliver"), 404, "unknown-webhook-delivery")
 
 
 def test_somebody_elses_prediction_is_not_found_and_not_touched(door: Door) -> None:
@@ -91,8 +93,10 @@ def test_somebody_elses_file_is_not_found_and_not_touched(door: Door, image: byt
 
 
 def test_a_query_that_contradicts_the_body_is_a_bad_request(door: Door, image: bytes) -> None:
-    said: Json = {"model": "digits", "priority": "interactive", "metadata": '{"a": 1}'}
-    for name, other in (("model", "other"), ("priority", "bulk"), ("metadata", '{"a": 2}')):
+    hook = "https://example.org/hook"
+    said: Json = {"model": "digits", "priority": "interactive", "metadata": '{"a": 1}', "webhook": hook}
+    others = (("model", "other"), ("priority", "bulk"), ("metadata", '{"a": 2}'), ("webhook", f"{hook}/2"))
+    for name, other in others:
         form = door.post(files={"image": image}, data=said, params={name: other})
         body = door.post(json=said | {"input": {"image": data_url(image)}}, params={name: other})
         query = door.post(content=image, params=[*said.items(), (name, other)], headers={"Content-Type": "image/png"})
@@ -122,8 +126,13 @@ def test_metadata_that_can_not_be_kept_is_invalid(door: Door, image: bytes, meta
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("priority", "urgent"), ("priority", "Bulk"), ("webhook", "https://example.org/hook"), ("version", "x" * 256)],
-)
+    [
+        ("priority", "urgent"), ("priority", "Bulk"), ("version", "x" * 256), ("webhook", "example.org/hook"),
+        ("webhook", "ftp://example.org/hook"), ("webhook", "https://me:secret@example.org/hook"),
+        ("webhook", "https://"), ("webhook", "https://example.org/a b"), ("webhook", "https://example.org/nul\0"),
+        ("webhook", f"https://example.org/{'x' * 2048}"),
+    ],
+)  # fmt: skip
 def test_a_parameter_with_a_value_it_does_not_take_is_invalid(door: Door, image: bytes, name: str, value: str) -> None:
     for answer in (
         door.post(content=image, params={name: value}, headers={"Content-Type": "image/png"}),
@@ -131,6 +140,20 @@ def test_a_parameter_with_a_value_it_does_not_take_is_invalid(door: Door, image:
         door.post(json={name: value, "input": {"image": data_url(image)}}),
     ):
         assert expect_problem(answer, 422, "invalid-parameter")["errors"][0]["pointer"] == f"/{name}"
+
+
+@pytest.mark.parametrize("events", ["end", "start,completed", "nul\0", ["completed", "end"]])
+def test_an_event_that_there_is_not_is_invalid(door: Door, image: bytes, events: str | list[str]) -> None:
+    said: Json = {"webhook": "https://example.org/hook", "webhook_events_filter": events}
+    for answer in (
+        door.post(content=image, params=said, headers={"Content-Type": "image/png"}),
+        door.post(files={"image": image}, data=said),
+        door.post(json=said | {"input": {"image": data_url(image)}}),
+        door.post("/v1/batches", files={"images": image}, data=said),
+    ):
+        problem = expect_problem(answer, 422, "invalid-parameter")
+        assert problem["errors"][0]["pointer"] == "/webhook_events_filter"
+        assert "start, completed" in problem["detail"]
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "", '""'])
@@ -169,6 +192,11 @@ def test_another_method_is_told_which_ones_are_allowed(door: Door) -> None:
         ("files?limit=0", "/limit"),
         ("files?limit=101", "/limit"),
         ("files?cursor=x", "/cursor"),
+        ("webhook-deliveries?limit=0", "/limit"),
+        ("webhook-deliveries?limit=1001", "/limit"),
+        ("webhook-deliveries?status=done", "/status"),
+        ("webhook-deliveries?cursor=x", "/cursor"),
+        ("webhook-deliveries?cursor=%00", "/cursor"),
     ],
 )
 def test_a_list_says_which_query_parameter_is_wrong(door: Door, query: str, pointer: str) -> None:
@@ -176,9 +204,15 @@ def test_a_list_says_which_query_parameter_is_wrong(door: Door, query: str, poin
     assert [wrong["pointer"] for wrong in problem["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("query", ["batch_id=x", "batch_id=%00", "model=%00", "model=nosuch"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"predictions?{query}" for query in ("batch_id=x", "batch_id=%00", "model=%00", "model=nosuch")),
+        *(f"webhook-deliveries?subject={subject}" for subject in ("x", "%00", UNKNOWN_ID, UNKNOWN_ID.upper(), "")),
+    ],
+)
 def test_a_filter_that_nothing_can_match_lists_nothing(door: Door, query: str) -> None:
-    answer = door.http.get(f"/v1/predictions?{query}")
+    answer = door.http.get(f"/v1/{query}")
     assert (answer.status_code, answer.json()) == (200, {"results": [], "next": None, "previous": None})
 
 

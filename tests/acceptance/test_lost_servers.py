@@ -83,6 +83,9 @@ def test_postgres_away_for_a_while_holds_up_nobody_and_its_rows_catch_up(
             answer = breakable.http.get(f"/v1/predictions/{id}")
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
             assert int(answer.headers["Retry-After"]) > 0
+        for path in ("webhooks/default/secret", "webhook-deliveries", f"webhook-deliveries/{new_uuid7()}"):
+            answer = breakable.http.get(f"/v1/{path}")
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
         time.sleep(max(0.0, gone_at + outage_seconds - time.monotonic()))
         load.wait_for_more(20)
         breakable.postgres.start()

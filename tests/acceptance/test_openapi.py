@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ PROBLEM = "application/problem+json"
 PNG = {"Content-Type": "image/png"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 UNKNOWN = new_uuid7()
+HOOK = "http://127.0.0.1:9/hook"
 Operation = tuple[str, str]
 
 
@@ -137,6 +139,15 @@ def test_a_submissions_answer_tells_of_its_headers(document: Json) -> None:
         assert list(said["requestBody"]["content"]) == kinds
 
 
+def delivered(door: Door, subject: str) -> str:
+    """Return the URL of what a prediction's webhook is told, once its end is recorded."""
+    until = time.monotonic() + 20
+    while not (found := door.http.get("/v1/webhook-deliveries", params={"subject": subject}).json()["results"]):
+        assert time.monotonic() < until, "its end is never recorded"
+        time.sleep(0.02)
+    return str(found[0]["urls"]["get"])
+
+
 def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
     """Ask every operation for something it has, and for something it refuses."""
     http, post = door.http, door.post
@@ -149,12 +160,15 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
     file = post("/v1/files", files={"content": image}).json()["urls"]["get"]
     form, elsewhere = {"files": {"content": image}}, "/v1/models/o/digits/predictions"
     versions = "/v1/models/o/digits/versions"
+    delivery = delivered(door, post(content=image, params={"webhook": HOOK}, headers=PNG).json()["id"])
+    secret, unknown_delivery = "/v1/webhooks/default/secret", f"/v1/webhook-deliveries/{UNKNOWN}"
     refused: list[Json] = [
         {"content": b"", "headers": PNG},
         {"content": b"text", "headers": PNG},
         {"content": image[:-20], "headers": PNG},
         {"content": bytes(21 * 1024 * 1024), "headers": PNG},
         {"content": image, "headers": PNG, "params": {"priority": "urgent"}},
+        {"content": image, "headers": PNG, "params": {"webhook": "example.com"}},
         {"content": image, "headers": PNG, "params": {"version": "nosuch:1"}},
         {"json": {"input": {"image": f"http://h/v1/files/{UNKNOWN}"}}},
         {"content": renewed(image), "headers": key},
@@ -205,6 +219,15 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ("GET", "/v1/models/{owner}/{name}/versions"): [http.get(versions), http.get("/v1/models/o/nosuch/versions")],
         ("GET", "/v1/models/{owner}/{name}/versions/{id}"): [
             http.get(f"{versions}/champion"), http.get(f"{versions}/99")
+        ],
+        ("GET", "/v1/webhooks/default/secret"): [http.get(secret)],
+        ("POST", "/v1/webhooks/default/secret/rotate"): [http.post(f"{secret}/rotate")],
+        ("GET", "/v1/webhook-deliveries"): [
+            http.get("/v1/webhook-deliveries"), http.get("/v1/webhook-deliveries?status=done")
+        ],
+        ("GET", "/v1/webhook-deliveries/{id}"): [http.get(delivery), http.get(unknown_delivery)],
+        ("POST", "/v1/webhook-deliveries/{id}/redeliver"): [
+            http.post(f"{delivery}/redeliver"), http.post(f"{unknown_delivery}/redeliver")
         ],
         ("GET", "/health/live"): [http.get("/health/live")],
         ("GET", "/health/ready"): [http.get("/health/ready")],

@@ -204,6 +204,7 @@ def test_an_idempotency_key_belongs_to_one_request(door: Door, image: bytes, ver
         door.submit(image, headers=headers, metadata='{"a": 1}'),
         door.submit(image, headers=headers, priority="bulk"),
         door.submit(image, headers=headers, model=f"digits:{version}"),
+        door.submit(image, headers=headers, webhook="https://example.com/hook"),
     ):
         problem = expect_problem(other, 422, "idempotency-mismatch")
         assert problem["first_id"] == id

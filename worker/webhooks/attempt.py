@@ -46,6 +46,19 @@ class Answer:
     """How the body of a failed answer begins; empty for a success."""
 
 
+@dataclass(slots=True)
+class _Heard:
+    """As much as has come of an answer."""
+
+    status: int | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    body: bytearray = field(default_factory=bytearray)
+
+    def header(self, name: bytes) -> str | None:
+        """Return the first header of this name, given in lower case."""
+        return next((value.decode("latin-1") for key, value in self.headers if key.lower() == name), None)
+
+
 class Sender:
     """POSTs to receivers at addresses that may be called, over connections that are kept for the next POST.
 
@@ -97,7 +110,7 @@ class Sender:
         await self._connections.aclose()
 
     async def _exchange(
-        self, url: httpcore.URL, body: bytes, fields: Sequence[tuple[bytes, bytes]], heard: "_Heard"
+        self, url: httpcore.URL, body: bytes, fields: Sequence[tuple[bytes, bytes]], heard: _Heard
     ) -> None:
         """Send the request and note down what comes, up to the limit; what is left unread closes the connection."""
         ours = [
@@ -109,13 +122,13 @@ class Sender:
         ]
         request = httpcore.Request("POST", url, headers=[*ours, *fields], content=body)
         async with self._connections.stream(request) as response:
-            heard.status, heard.fields = response.status, response.headers
+            heard.status, heard.headers = response.status, response.headers
             async for chunk in response.aiter_stream():
                 heard.body += chunk
                 if len(heard.body) >= self._max_response_bytes:
                     break
 
-    def _sum_up(self, heard: "_Heard", problem: Exception | None, *, milliseconds: float) -> Answer:
+    def _sum_up(self, heard: _Heard, problem: Exception | None, *, milliseconds: float) -> Answer:
         """Judge by the status where there is one, however the answer went on."""
         if heard.status is None:
             error = _UNWRITABLE.sub(" ", self._explain(problem))[:LONGEST_ERROR]
@@ -126,7 +139,7 @@ class Sender:
         return Answer(
             status=heard.status,
             error=f"answered {heard.status}" + ("; redirects are not followed" if redirected else ""),
-            retry_after=read_retry_after(heard.field("retry-after"), now=self._now()),
+            retry_after=read_retry_after(heard.header(b"retry-after"), now=self._now()),
             milliseconds=milliseconds,
             response=_as_text(heard.body, self._max_response_bytes),
         )
@@ -142,26 +155,10 @@ class Sender:
                 return f"no HTTP answer: {problem}"
             case httpcore.NetworkError() | OSError():
                 return "the connection broke before there was an answer"
-            case httpcore.LocalProtocolError():
-                return f"the request can't be sent: {problem}"
-            case ValueError():
+            case httpcore.LocalProtocolError() | ValueError():
                 return f"the URL can't be called: {problem}"
         log.error("attempt_broke", exc_info=problem)
         return f"the attempt broke: {type(problem).__name__}"
-
-
-@dataclass(slots=True)
-class _Heard:
-    """As much as has come of an answer."""
-
-    status: int | None = None
-    fields: Sequence[tuple[bytes, bytes]] = ()
-    body: bytearray = field(default_factory=bytearray)
-
-    def field(self, name: str) -> str | None:
-        """Return the first header of this name, in lower case."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self.fields if key.lower() == wanted), None)
 
 
 def read_retry_after(value: str | None, *, now: datetime) -> timedelta | None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from api.routes import batches, predictions
 from api.schemas import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
-from shared.domain.identifiers import ANYONE, DeliveryId, ModelName, VersionKey, VersionNumber, new_uuid7
+from shared.domain.identifiers import ANYONE, DeliveryId, ModelName, Owner, VersionKey, VersionNumber, new_uuid7
 from shared.domain.route import Route, Version
 from shared.domain.webhooks import DeliveryStatus
 from shared.queue import keys
@@ -27,6 +27,7 @@ Serve = Callable[..., Any]
 Make = Callable[..., dict[bytes, bytes]]
 Add = Callable[..., list[str]]
 HOOK = "https://example.com/hook"
+SOMEBODY = Owner("somebody else")
 SECRET, ROTATE, DELIVERIES = (
     "/v1/webhooks/default/secret",
     "/v1/webhooks/default/secret/rotate",
@@ -58,7 +59,7 @@ def png() -> bytes:
 def add(engine: Engine, finished_record: Make, batch_record: Make) -> Add:
     """Record predictions with a webhook, or one empty batch; return the ids of their deliveries, newest first."""
 
-    def add(*, count: int = 1, owner: str = ANYONE, batch: str | None = None) -> list[str]:
+    def add(*, count: int = 1, owner: Owner = ANYONE, batch: str | None = None) -> list[str]:
         request = {"webhook": {"url": HOOK, "events": ["completed"]}}
         records = [finished_record(owner=owner, request=request) for _ in range(count)]
         if batch is not None:
@@ -66,7 +67,7 @@ def add(engine: Engine, finished_record: Make, batch_record: Make) -> Add:
         with engine.connect() as connection:
             for one in records:
                 record(connection, [one])
-            found = deliveries.page(connection, ANYONE, before=None, limit=len(records))
+            found = deliveries.page(connection, owner, before=None, limit=len(records))
         return [delivery.id for delivery in found]
 
     return add
@@ -85,14 +86,6 @@ def log(engine: Engine) -> Callable[..., None]:
             deliveries.log_attempts(connection, [attempt])
 
     return log
-
-
-def ask(serve: Serve, path: str, *, method: str = "GET", **rest: Any) -> httpx.Response:
-    async def claim(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.request(method, path)
-
-    response: httpx.Response = serve(claim, **rest)
-    return response
 
 
 # Into the queue
@@ -170,10 +163,24 @@ def test_the_secret_is_made_once_and_another_after_a_rotation(serve: Serve, engi
         first, again, rotated, after = (answer.json()["key"] for answer in answers)
         assert first == again != rotated == after
 
-    serve(claim, engine=engine)
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
 # Deliveries
+
+
+async def detail(client: httpx.AsyncClient, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get(f"{DELIVERIES}/{id}")).json()
+    WebhookDeliveryDetail.model_validate(found)
+    assert WebhookDeliveryDetail.model_fields.keys() == found.keys()
+    return found
+
+
+async def expect(client: httpx.AsyncClient, method: str, path: str, status: int, slug: str) -> dict[str, Any]:
+    response = await client.request(method, path)
+    body: dict[str, Any] = response.json()
+    assert (response.status_code, body["type"]) == (status, f"/problems/{slug}")
+    return body
 
 
 def test_a_delivery_is_seen_from_its_first_attempt_to_its_last(
@@ -181,53 +188,52 @@ def test_a_delivery_is_seen_from_its_first_attempt_to_its_last(
 ) -> None:
     [id] = add()
 
-    def look() -> dict[str, Any]:
-        found: dict[str, Any] = ask(serve, f"{DELIVERIES}/{id}", engine=engine).json()
-        WebhookDeliveryDetail.model_validate(found)
-        assert WebhookDeliveryDetail.model_fields.keys() == found.keys()
-        return found
+    async def claim(client: httpx.AsyncClient) -> None:
+        new = await detail(client, id)
+        url = f"http://darkroom.test{DELIVERIES}/{id}"
+        assert new["urls"] == {"get": url, "redeliver": f"{url}/redeliver"}
+        assert (new["id"], new["event"], new["status"], new["url"]) == (id, "completed", "pending", HOOK)
+        assert (new["subject_type"], new["attempt_count"], new["attempts"]) == ("prediction", 0, [])
+        assert datetime.fromisoformat(new["next_attempt_at"]) <= datetime.now(UTC)
+        log(id, DeliveryStatus.PENDING, status=503, error="answered 503")
+        log(id, DeliveryStatus.PENDING, status=None, error="connection refused")
+        failed = await detail(client, id)
+        assert (failed["status"], failed["attempt_count"], failed["delivered_at"]) == ("pending", 2, None)
+        assert failed["next_attempt_at"] > new["next_attempt_at"]
+        assert [(made["status"], made["error"], made["response"]) for made in failed["attempts"]] == [
+            (503, "answered 503", "oh no"), (None, "connection refused", "oh no"),
+        ]  # fmt: skip
+        assert failed["attempts"][0]["started_at"] < failed["attempts"][1]["started_at"]
+        log(id, DeliveryStatus.DELIVERED, status=204)
+        done = await detail(client, id)
+        assert (done["status"], done["attempt_count"], done["next_attempt_at"]) == ("delivered", 3, None)
+        assert done["delivered_at"] >= done["created_at"]
+        assert (done["attempts"][2]["error"], done["attempts"][2]["response"]) == (None, None)
+        listed = (await client.get(DELIVERIES)).json()["results"]
+        assert listed == [{name: value for name, value in done.items() if name != "attempts"}]
+        assert WebhookDelivery.model_fields.keys() == listed[0].keys()
 
-    new = look()
-    url = f"http://darkroom.test{DELIVERIES}/{id}"
-    assert new["urls"] == {"get": url, "redeliver": f"{url}/redeliver"}
-    assert (new["id"], new["event"], new["status"], new["url"]) == (id, "completed", "pending", HOOK)
-    assert (new["subject_type"], new["attempt_count"], new["attempts"]) == ("prediction", 0, [])
-    assert datetime.fromisoformat(new["next_attempt_at"]) <= datetime.now(UTC)
-    log(id, DeliveryStatus.PENDING, status=503, error="answered 503")
-    log(id, DeliveryStatus.PENDING, status=None, error="connection refused")
-    failed = look()
-    assert (failed["status"], failed["attempt_count"], failed["delivered_at"]) == ("pending", 2, None)
-    assert failed["next_attempt_at"] > new["next_attempt_at"]
-    assert [(made["status"], made["error"], made["response"]) for made in failed["attempts"]] == [
-        (503, "answered 503", "oh no"), (None, "connection refused", "oh no"),
-    ]  # fmt: skip
-    assert failed["attempts"][0]["started_at"] < failed["attempts"][1]["started_at"]
-    log(id, DeliveryStatus.DELIVERED, status=204)
-    done = look()
-    assert (done["status"], done["attempt_count"], done["next_attempt_at"]) == ("delivered", 3, None)
-    assert done["delivered_at"] >= done["created_at"]
-    assert (done["attempts"][2]["error"], done["attempts"][2]["response"]) == (None, None)
-    listed = ask(serve, DELIVERIES, engine=engine).json()["results"]
-    assert listed == [{name: value for name, value in done.items() if name != "attempts"}]
-    assert WebhookDelivery.model_fields.keys() == listed[0].keys()
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
+@pytest.mark.parametrize("outcome", DeliveryStatus)
 def test_asking_again_makes_it_due_now_and_rings_the_courier(
-    serve: Serve, engine: Engine, redis_client: "redis.Redis", add: Add, log: Callable[..., None]
+    serve: Serve, engine: Engine, redis_client: "redis.Redis", add: Add, log: Callable[..., None], outcome: Any
 ) -> None:
-    for outcome in DeliveryStatus:
-        [id] = add()
-        log(id, outcome, status=200)
-        redis_client.flushall()
-        answer = ask(serve, f"{DELIVERIES}/{id}/redeliver", method="POST", engine=engine)
+    [id] = add()
+    log(id, outcome, status=200)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        answer = await client.post(f"{DELIVERIES}/{id}/redeliver")
         found = answer.json()
-        WebhookDeliveryDetail.model_validate(found)
         assert (answer.status_code, found["id"]) == (202, id)
         assert (found["status"], found["attempt_count"], found["delivered_at"]) == ("pending", 0, None)
         assert len(found["attempts"]) == 1
         assert datetime.fromisoformat(found["next_attempt_at"]) <= datetime.now(UTC)
-        assert ask(serve, f"{DELIVERIES}/{id}", engine=engine).json() == found
+        assert await detail(client, id) == found
         assert redis_client.llen(keys.WEBHOOK_QUEUE) == 1
+
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
 def test_asking_again_is_accepted_without_redis_since_the_courier_looks_by_itself(
@@ -235,8 +241,12 @@ def test_asking_again_is_accepted_without_redis_since_the_courier_looks_by_itsel
 ) -> None:
     [id] = add()
     log(id, DeliveryStatus.EXHAUSTED, status=410)
-    answer = ask(serve, f"{DELIVERIES}/{id}/redeliver", method="POST", engine=engine, redis_url="redis://127.0.0.1:1/0")
-    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        answer = await client.post(f"{DELIVERIES}/{id}/redeliver")
+        assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+
+    serve(claim, engine=engine, redis_url="redis://127.0.0.1:1/0")
 
 
 def test_a_list_pages_through_every_delivery_once_newest_first(serve: Serve, engine: Engine, add: Add) -> None:
@@ -253,7 +263,7 @@ def test_a_list_pages_through_every_delivery_once_newest_first(serve: Serve, eng
             assert url is None or url.startswith(f"http://darkroom.test{DELIVERIES}?status=pending&limit=3&cursor=")
         assert seen == [ids[:3], ids[3:6], ids[6:]]
 
-    serve(claim, engine=engine)
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
 def test_a_list_is_filtered_by_state_and_by_what_is_told_of(
@@ -278,48 +288,54 @@ def test_a_list_is_filtered_by_state_and_by_what_is_told_of(
         for nothing in (new_uuid7(), "x", "\0", batch.upper(), ""):
             assert await listed(subject=nothing) == []
 
-    serve(claim, engine=engine)
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
-@pytest.mark.parametrize("query", ["cursor=nonsense", "cursor=%00", "limit=0", "limit=1001", "limit=x", "status=done"])
-def test_a_list_refuses_what_it_cannot_read(serve: Serve, engine: Engine, query: str) -> None:
-    response = ask(serve, f"{DELIVERIES}?{query}", engine=engine)
-    assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-parameter")
-    assert response.json()["errors"][0]["pointer"] == f"/{query.partition('=')[0]}"
+def test_a_list_refuses_what_it_cannot_read(serve: Serve, engine: Engine) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        for query in ("cursor=nonsense", "cursor=%00", "limit=0", "limit=1001", "limit=x", "status=done"):
+            body = await expect(client, "GET", f"{DELIVERIES}?{query}", 422, "invalid-parameter")
+            assert body["errors"][0]["pointer"] == f"/{query.partition('=')[0]}"
+
+    serve(claim, engine=engine, routes=[DIGITS])
 
 
-@pytest.mark.parametrize("id", [new_uuid7(), new_uuid7().upper(), "x", "%00", "%F0%9F%93%B7", "0" * 5000])
-def test_an_unknown_or_malformed_id_is_unknown(
-    serve: Serve, engine: Engine, redis_client: "redis.Redis", id: str
-) -> None:
-    for method, path in (("GET", ""), ("POST", "/redeliver")):
-        response = ask(serve, f"{DELIVERIES}/{id}{path}", method=method, engine=engine)
-        assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-webhook-delivery")
-    assert redis_client.keys() == []
+def test_an_unknown_or_malformed_id_is_unknown(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        for id in (new_uuid7(), new_uuid7().upper(), "x", "%00", "a%00b", "%F0%9F%93%B7", "0" * 5000):
+            await expect(client, "GET", f"{DELIVERIES}/{id}", 404, "unknown-webhook-delivery")
+            await expect(client, "POST", f"{DELIVERIES}/{id}/redeliver", 404, "unknown-webhook-delivery")
+
+    serve(claim, engine=engine, routes=[DIGITS])
+    assert redis_client.llen(keys.WEBHOOK_QUEUE) == 0
 
 
 def test_somebody_elses_delivery_is_unknown_and_not_touched(
     serve: Serve, engine: Engine, add: Add, log: Callable[..., None]
 ) -> None:
-    add(owner="somebody else")
+    [theirs] = add(owner=SOMEBODY)
+    log(theirs, DeliveryStatus.EXHAUSTED, status=410)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        await expect(client, "GET", f"{DELIVERIES}/{theirs}", 404, "unknown-webhook-delivery")
+        await expect(client, "POST", f"{DELIVERIES}/{theirs}/redeliver", 404, "unknown-webhook-delivery")
+        assert (await client.get(DELIVERIES)).json()["results"] == []
+
+    serve(claim, engine=engine, routes=[DIGITS])
     with engine.connect() as connection:
-        [theirs] = deliveries.page(connection, owner="somebody else", before=None, limit=2)  # type: ignore[arg-type]
-    log(theirs.id, DeliveryStatus.EXHAUSTED, status=410)
-    for method, path in (("GET", ""), ("POST", "/redeliver")):
-        response = ask(serve, f"{DELIVERIES}/{theirs.id}{path}", method=method, engine=engine)
-        assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-webhook-delivery")
-    assert ask(serve, DELIVERIES, engine=engine).json()["results"] == []
-    with engine.connect() as connection:
-        [after] = deliveries.page(connection, theirs.owner, before=None, limit=2)
-    assert after.status == "exhausted"
+        found = deliveries.fetch(connection, theirs, SOMEBODY)
+    assert found is not None
+    assert found[0].status == "exhausted"
 
 
 def test_without_postgres_only_what_can_be_no_delivery_is_unknown(serve: Serve, nowhere: Engine) -> None:
     one = f"{DELIVERIES}/{new_uuid7()}"
-    for method, path in (
-        ("GET", SECRET), ("POST", ROTATE), ("GET", DELIVERIES), ("GET", one), ("POST", f"{one}/redeliver"),
-    ):  # fmt: skip
-        response = ask(serve, path, method=method, engine=nowhere)
-        assert (response.status_code, response.json()["type"]) == (503, "/problems/storage-unavailable")
-        assert int(response.headers["retry-after"]) > 0
-    assert ask(serve, f"{DELIVERIES}/x", engine=nowhere).status_code == 404
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        for path in (SECRET, DELIVERIES, one):
+            await expect(client, "GET", path, 503, "storage-unavailable")
+        for path in (ROTATE, f"{one}/redeliver"):
+            await expect(client, "POST", path, 503, "storage-unavailable")
+        await expect(client, "GET", f"{DELIVERIES}/x", 404, "unknown-webhook-delivery")
+
+    serve(claim, engine=nowhere, routes=[DIGITS])

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
+import uvloop
 
 from benchmarks import deliveries
 from benchmarks.connection import WrongAnswer
@@ -35,7 +36,7 @@ async def exchange(pieces: list[bytes], *, answers: int) -> list[Post]:
 
 def test_requests_in_pieces_and_together_are_answered_once_each() -> None:
     first, both = posted("a"), posted("b") + posted("c")
-    came = asyncio.run(exchange([first[:30], first[30:-3], first[-3:], both], answers=3))
+    came = uvloop.run(exchange([first[:30], first[30:-3], first[-3:], both], answers=3))
     assert read(came, processor_seconds=0).ids == ["a", "b", "c"]
     assert [post.arrived for post in came] == sorted(post.arrived for post in came)
 

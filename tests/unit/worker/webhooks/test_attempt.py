@@ -129,7 +129,7 @@ class Pushing:
 
 def a_sender(**rest: Any) -> Sender:
     """Return one that takes every name for 127.0.0.1, may call there, and trusts no certificate."""
-    usual = {
+    usual: dict[str, Any] = {
         "allowed": [ip_network("127.0.0.0/8")],
         "resolve": lambda _: ["127.0.0.1"],
         "now": lambda: NOW,
@@ -451,6 +451,13 @@ def test_an_endless_body_is_read_up_to_the_limit_and_no_further(status: int, hea
     asyncio.run(run())
 
 
+def test_once_the_limit_is_reached_nothing_more_is_waited_for() -> None:
+    part = b"HTTP/1.1 500 X\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100
+    answer = post(answering(part), max_response_bytes=100, timeout=timedelta(seconds=60))
+    assert answer.response == "x" * 100
+    assert answer.milliseconds < 30_000
+
+
 @pytest.mark.parametrize(
     ("start", "more"),
     [
@@ -553,6 +560,15 @@ def test_a_name_that_changes_its_mind_gains_nothing() -> None:
             assert second.error == "receiver.test leads to 127.0.0.1 (loopback), which must not be called"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["/a b", "/\x01", "/?\x7f"])
+def test_a_target_that_http_cannot_carry_is_an_error_in_words(path: str) -> None:
+    answer = post(answering(OK), path=path)
+    assert answer.status is None
+    assert answer.error
+    assert answer.error.startswith("the URL can't be called: ")
+    check_storable(answer)
 
 
 def test_what_nobody_thought_of_ends_the_attempt_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -798,6 +814,28 @@ def test_an_attempt_that_is_canceled_leaves_no_connection_open() -> None:
             attempt.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await attempt
+            await until(lambda: receiver.open == 0)
+
+    asyncio.run(run())
+
+
+def test_an_attempt_under_way_may_end_when_all_is_closed_and_its_connection_too() -> None:
+    async def run() -> None:
+        go_on = asyncio.Event()
+
+        async def held(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            await go_on.wait()
+            writer.write(OK)
+            await reader.read()
+
+        async with Receiver(held) as receiver:
+            sender = a_sender()
+            attempt = asyncio.ensure_future(send(sender, receiver.url()))
+            await until(lambda: receiver.open == 1)
+            await sender.aclose()
+            go_on.set()
+            assert (await attempt).status == 200
             await until(lambda: receiver.open == 0)
 
     asyncio.run(run())

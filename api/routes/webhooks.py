@@ -44,8 +44,11 @@ async def secret(request: Request) -> Response:
 @router.post("/webhooks/default/secret/rotate", summary="Change the webhooks' secret", responses=_SECRET)
 async def rotate(request: Request) -> Response:
     """Make a new secret and return it. For a day the old one signs too, so that receivers can change over."""
-    owner = caller(request)
-    return _secret(await ask_postgres(gateway(request), lambda connection: webhook_secrets.rotate(connection, owner)))
+    gate, owner = gateway(request), caller(request)
+    overlap = gate.webhooks.secret_overlap
+    return _secret(
+        await ask_postgres(gate, lambda connection: webhook_secrets.rotate(connection, owner, overlap=overlap))
+    )
 
 
 @router.get(
@@ -101,7 +104,7 @@ async def read(request: Request, id: str) -> Response:
 )
 async def redeliver(request: Request, id: str) -> Response:
     """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
-    found = await _find(request, id, _ask_again)
+    found = await _find(request, id, deliveries.ask_again)
     # It is committed, and due; without a bell the courier looks within a second.
     with contextlib.suppress(StorageUnavailable):
         await gateway(request).redis.evaluate(
@@ -117,11 +120,6 @@ async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner
     if found is None:
         raise UnknownDelivery(id=id)
     return found
-
-
-def _ask_again(connection: Connection, id: str, owner: Owner) -> Found | None:
-    deliveries.ask_again(connection, id, owner)
-    return deliveries.fetch(connection, id, owner)
 
 
 def delivery_object(delivery: Delivery, *, base: str) -> dict[str, Any]:

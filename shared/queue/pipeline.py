@@ -45,6 +45,7 @@ class Pipeline:
         self._pending: deque[Pending] = deque()
         self._wake = asyncio.Event()
         self._connection: AbstractConnection | None = None
+        self._closed = False
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
 
     async def call(self, *command: bytes | str | int) -> Any:
@@ -66,6 +67,9 @@ class Pipeline:
 
     async def close(self) -> None:
         """Stop; commands that have no answer yet fail."""
+        # The client library, while it connects, may swallow a cancellation; the writer then ends by itself.
+        self._closed = True
+        self._wake.set()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
         for _, future in self._pending:
@@ -74,7 +78,7 @@ class Pipeline:
             await self._connection.disconnect()
 
     async def _write_forever(self) -> None:
-        while True:
+        while not self._closed:
             await self._wake.wait()
             self._wake.clear()
             batch = list(self._pending)

@@ -6,7 +6,7 @@ Rows of recorded events are written by `record` and `batches`, in the commits th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, TextClause, select, text
@@ -93,6 +93,8 @@ _ASK_AGAIN = text("""
     UPDATE webhook_deliveries SET status = 'pending', attempts = 0, delivered_at = NULL,
         next_attempt_at = clock_timestamp()
     WHERE id = CAST(:id AS uuid) AND owner = :owner
+    RETURNING id::text, owner, subject::text, kind, event, url, status, attempts, next_attempt_at, created_at,
+              delivered_at
 """)
 
 
@@ -152,6 +154,9 @@ class Delivery:
     created_at: datetime
     delivered_at: datetime | None
 
+
+MOST_LOGGED: Final = 50
+"""Attempts that are shown of one delivery; each may have 64 KB of a response."""
 
 _COLUMNS = [webhook_deliveries.c[column.name] for column in fields(Delivery)]
 _LOGGED = [webhook_attempts.c[column.name] for column in fields(Logged)]
@@ -218,15 +223,20 @@ def add_starts(connection: Connection, starts: Sequence[Mapping[str, Any]]) -> N
 
 
 def fetch(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
-    """Return an owner's delivery and its attempts, oldest first; None where there is none of that id."""
+    """Return an owner's delivery and its latest attempts, oldest first; None where there is none of that id."""
     if not is_uuid(id):
         return None
     query = select(*_COLUMNS).where(webhook_deliveries.c.id == id, webhook_deliveries.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return None
-    attempts = select(*_LOGGED).where(webhook_attempts.c.delivery_id == id).order_by(webhook_attempts.c.started_at)
-    return Delivery(**row), [Logged(**one) for one in connection.execute(attempts).mappings()]
+    return Delivery(**row), _logged(connection, id)
+
+
+def _logged(connection: Connection, id: str) -> list[Logged]:
+    newest = webhook_attempts.c.started_at.desc()
+    query = select(*_LOGGED).where(webhook_attempts.c.delivery_id == id).order_by(newest).limit(MOST_LOGGED)
+    return [Logged(**one) for one in connection.execute(query).mappings()][::-1]
 
 
 def page(
@@ -250,9 +260,10 @@ def page(
     return [Delivery(**row) for row in rows]
 
 
-def ask_again(connection: Connection, id: str, owner: Owner) -> bool:
-    """Commit that a delivery is due now, with all its attempts before it again; False where there is none."""
+def ask_again(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
+    """Commit that a delivery is due now, with all its attempts before it again, and return it as `fetch` does."""
     if not is_uuid(id):
-        return False
+        return None
     with connection.begin():
-        return connection.execute(_ASK_AGAIN, {"id": id, "owner": owner}).rowcount > 0
+        row = connection.execute(_ASK_AGAIN, {"id": id, "owner": owner}).mappings().one_or_none()
+        return None if row is None else (Delivery(**row), _logged(connection, id))

@@ -151,8 +151,8 @@ webhook_secrets = Table(
     "webhook_secrets",
     metadata,
     Column("owner", Text, primary_key=True),
-    Column("key", Text, nullable=False),
-    Column("previous", Text),
-    Column("rotated_at", _time),
+    Column("key", Text, primary_key=True),
+    Column("retired_at", _time),
+    Index("webhook_secrets_current", "owner", unique=True, postgresql_where=text("retired_at IS NULL")),
 )
-"""What signs an owner's webhooks; `previous` too, for a day after `rotated_at`."""
+"""What signs an owner's webhooks: one secret, and for a day after `retired_at` those before it."""

@@ -15,15 +15,27 @@ from shared.domain.identifiers import Owner
 BYTES: Final = 32
 PREFIX: Final = "whsec_"
 
-_TAKE = text("INSERT INTO webhook_secrets (owner, key) VALUES (:owner, :key) ON CONFLICT (owner) DO NOTHING")
+MOST: Final = 5
+"""So many sign at most, however often somebody rotates: a header has room for them."""
 
-_READ = text("""
-    SELECT key, CASE WHEN rotated_at > clock_timestamp() - CAST(:overlap AS interval) THEN previous END
-    FROM webhook_secrets WHERE owner = :owner
+_TAKE = text("""
+    INSERT INTO webhook_secrets (owner, key) VALUES (:owner, :key)
+    ON CONFLICT (owner) WHERE retired_at IS NULL DO NOTHING
 """)
 
-_ROTATE = text("""
-    UPDATE webhook_secrets SET previous = key, key = :key, rotated_at = clock_timestamp() WHERE owner = :owner
+_READ = text("""
+    SELECT key FROM webhook_secrets
+    WHERE owner = :owner AND (retired_at IS NULL OR retired_at > clock_timestamp() - CAST(:overlap AS interval))
+    ORDER BY retired_at DESC NULLS FIRST LIMIT :most
+""")
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhook_secrets'), hashtext(:owner))")
+
+_RETIRE = text("UPDATE webhook_secrets SET retired_at = clock_timestamp() WHERE owner = :owner AND retired_at IS NULL")
+
+_FORGET = text("""
+    DELETE FROM webhook_secrets
+    WHERE owner = :owner AND retired_at <= clock_timestamp() - CAST(:overlap AS interval)
 """)
 
 
@@ -33,17 +45,25 @@ def new_secret() -> str:
 
 
 def read(connection: Connection, owner: Owner, *, overlap: timedelta) -> list[str]:
-    """Return the owner's secrets, the newest first: two for `overlap` after a rotation. The first is made now."""
+    """Return the owner's secrets, the newest first: more than one for `overlap` after a rotation.
+
+    The first is made now.
+    """
     with connection.begin():
         connection.execute(_TAKE, {"owner": owner, "key": new_secret()})
-        key, previous = connection.execute(_READ, {"owner": owner, "overlap": overlap}).one()
-    return [key] if previous is None else [key, previous]
+        found = connection.execute(_READ, {"owner": owner, "overlap": overlap, "most": MOST})
+        return [str(key) for key in found.scalars()]
 
 
-def rotate(connection: Connection, owner: Owner) -> str:
-    """Give the owner a new secret and return it; the old one signs too for a while."""
+def rotate(connection: Connection, owner: Owner, *, overlap: timedelta) -> str:
+    """Give the owner a new secret and return it; those before sign too for `overlap`.
+
+    Done twice, by who saw no answer: the one that receivers know signs on.
+    """
     key = new_secret()
     with connection.begin():
-        connection.execute(_TAKE, {"owner": owner, "key": new_secret()})
-        connection.execute(_ROTATE, {"owner": owner, "key": key})
+        connection.execute(_ONE_AT_A_TIME, {"owner": owner})
+        connection.execute(_FORGET, {"owner": owner, "overlap": overlap})
+        connection.execute(_RETIRE, {"owner": owner})
+        connection.execute(_TAKE, {"owner": owner, "key": key})
     return key

@@ -130,7 +130,7 @@ def test_while_a_secret_changes_both_sign(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
 ) -> None:
     with engine.connect() as connection:
-        newer = webhook_secrets.rotate(connection, ANYONE)
+        newer = webhook_secrets.rotate(connection, ANYONE, overlap=timedelta(days=1))
     courier()
     with receiving() as receiver:
         announce(receiver.url)

@@ -262,3 +262,19 @@ def test_closing_fails_what_has_no_answer_yet(start_redis: Callable[..., RedisSe
         assert [type(error) for error in failed] == [StorageUnavailable] * 3
 
     piped(server.url, claim)
+
+
+def test_it_closes_at_any_moment(redis_server: RedisServer) -> None:
+    async def run(turns: int) -> None:
+        client = connect_async(Redis(url=redis_server.url))
+        pipeline = Pipeline(client, timeout=LONG)
+        asked = asyncio.create_task(pipeline.call("PING"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await pipeline.close()
+            await asyncio.gather(asked, return_exceptions=True)
+        await client.aclose()
+
+    for turns in range(25):
+        asyncio.run(run(turns))

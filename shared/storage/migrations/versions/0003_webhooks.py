@@ -51,11 +51,12 @@ def upgrade() -> None:
         );
 
         CREATE TABLE webhook_secrets (
-            owner text PRIMARY KEY,
+            owner text NOT NULL,
             key text NOT NULL,
-            previous text,
-            rotated_at timestamptz
+            retired_at timestamptz,
+            PRIMARY KEY (owner, key)
         );
+        CREATE UNIQUE INDEX webhook_secrets_current ON webhook_secrets (owner) WHERE retired_at IS NULL;
     """)
 
 

@@ -13,7 +13,7 @@ from benchmarks.received import Received
 from benchmarks.stack import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult
 
-LIMIT = 300.0
+LIMIT = 120.0
 """Seconds after which deliveries count as stuck."""
 _DELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'delivered'"
 _UNTRIED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'pending' AND attempts = 0"

@@ -34,7 +34,7 @@ class BesideHanging:
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: int) -> BesideHanging:
     """Tell the one that answers alone, then beside those that hang; everything is checked."""
-    with deliveries.receiving(bench) as receiver, hanging() as urls:
+    with deliveries.receiving(bench) as receiver, _hanging() as urls:
         load = deliveries.plan(bench, stack, subject, url=receiver.url, images=predictions, connections=1, wait=True)
         bench.say("  one after the other, alone")
         with started(bench, load) as generator:
@@ -68,7 +68,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: in
 
 
 @contextmanager
-def hanging() -> Iterator[Sequence[str]]:
+def _hanging() -> Iterator[Sequence[str]]:
     """Yield the URLs of a thousand destinations that take a connection and never answer: one socket nobody reads."""
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))  # noqa: S104  all of 127.0.0.0/8 is this machine's

@@ -41,21 +41,19 @@ _CLAIM_OF = text(_CLAIM.format(known="SELECT destination FROM unnest(CAST(:of AS
 _CLAIM_OF_OTHERS = text(
     _CLAIM.format(
         known="""
-        (
-            SELECT destination FROM webhook_deliveries
-            WHERE status = 'pending' AND destination <> ALL (CAST(:besides AS text[])) ORDER BY destination LIMIT 1
-        )
-        UNION ALL
-        SELECT (
-            SELECT later.destination FROM webhook_deliveries AS later
-            WHERE later.status = 'pending' AND later.destination > known.destination
-              AND later.destination <> ALL (CAST(:besides AS text[]))
-            ORDER BY later.destination LIMIT 1
-        ) FROM known WHERE known.destination IS NOT NULL
-    """
+            SELECT destination FROM every WHERE destination <> ALL (CAST(:besides AS text[]))
+        ), every AS (
+            (SELECT destination FROM webhook_deliveries WHERE status = 'pending' ORDER BY destination LIMIT 1)
+            UNION ALL
+            SELECT (
+                SELECT later.destination FROM webhook_deliveries AS later
+                WHERE later.status = 'pending' AND later.destination > every.destination
+                ORDER BY later.destination LIMIT 1
+            ) FROM every WHERE every.destination IS NOT NULL
+        """
     )
 )
-"""Walks the index from one destination to the next."""
+"""Walks the index from one destination to the next, past those left out, however much waits for them."""
 
 _LOG = text("""
     WITH made AS (

@@ -240,7 +240,7 @@ from shared.settings import Database, Webhooks
 from shared.storage.engine import make_engine
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
-settings = Webhooks(allowed_networks=LOOPBACK, lease=timedelta(seconds=2))
+settings = Webhooks(allowed_networks=LOOPBACK, timeout=timedelta(seconds=1), lease=timedelta(seconds=2))
 Courier(make_engine(Database(url={database_url!r})), settings=settings, tokens=TOKENS,
         sender=lambda: Sender(allowed=LOOPBACK), collect=lambda: None).start()
 time.sleep(60)

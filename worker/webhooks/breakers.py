@@ -56,6 +56,11 @@ class Breakers:
         if retry_after is not None:
             breaker.until = max(breaker.until, now + min(retry_after, LONGEST_REST).total_seconds())
 
+    def rests(self, destination: str) -> bool:
+        """Tell whether a destination is to be left alone now."""
+        breaker = self._known.get(destination)
+        return breaker is not None and breaker.until > self._monotonic()
+
     def answering(self) -> list[str]:
         """Return the destinations whose last attempt was a success, the latest thousands."""
         return list(self._answering)

@@ -16,7 +16,8 @@ import httpcore
 
 from shared.domain.addresses import Network
 from worker.webhooks import connecting
-from worker.webhooks.connecting import AddressRefused, CheckedNetwork, Connections, HostUnknown, Resolve, SentTooMuch
+from worker.webhooks.connecting import AddressRefused, CheckedNetwork, HostUnknown, Resolve, SentTooMuch
+from worker.webhooks.connections import Connections
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,10 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import DeliveryId
@@ -22,10 +21,11 @@ from shared.domain.tokens import StreamTokens
 from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
-from shared.storage.deliveries import Attempt, Claimed, Terms, claim_of, claim_of_others
+from shared.storage.deliveries import Attempt, Claimed, Terms
 from worker.webhooks.attempt import Answer, Sender
 from worker.webhooks.breakers import Breakers
 from worker.webhooks.letters import Letter, bodies
+from worker.webhooks.shares import Shares
 
 log = logging.getLogger(__name__)
 
@@ -148,14 +148,14 @@ class Courier:
             await asyncio.sleep(PAUSE_WHEN_FAILING.total_seconds())
             return []
 
-    def _share_out(self, under_way: int) -> "_Shares":
+    def _share_out(self, under_way: int) -> Shares:
         """Say who may get how much, by what is known now."""
         each, answering = self._settings.at_once_each, self._breakers.answering()
         lease, in_hand = self._settings.lease, self._in_hand
         # A destination that is tried again has room for one.
         tried = {name: each - 1 + self._in_hand[name] for name in self._breakers.trying()}
         on_trial = under_way - sum(self._in_hand[name] for name in answering)
-        return _Shares(
+        return Shares(
             room=self._settings.at_once - under_way,
             answering=answering,
             resting=self._breakers.resting(),
@@ -164,7 +164,7 @@ class Courier:
             terms_on_trial=Terms(each=each, in_hand=in_hand | Counter(tried), lease=lease),
         )
 
-    def _log_and_claim(self, shares: "_Shares") -> list[Letter]:
+    def _log_and_claim(self, shares: Shares) -> list[Letter]:
         self._log()
         self._collect()
         with self._engine.connect() as connection:
@@ -226,32 +226,6 @@ class Courier:
             outcome=outcome,
             pause=pause,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shares:
-    """How many more attempts may begin. A part is kept for destinations whose last attempt was a success.
-
-    A thousand receivers that hang fill the rest, for as long as an attempt may take.
-    """
-
-    room: int
-    room_on_trial: int
-    answering: Sequence[str]
-    resting: Sequence[str]
-    terms: Terms
-    terms_on_trial: Terms
-
-    def claim(self, connection: Connection) -> list[Claimed]:
-        """Take what is due."""
-        claimed = []
-        if self.answering and self.room > 0:
-            claimed = claim_of(connection, self.answering, limit=self.room, terms=self.terms)
-        left = min(self.room - len(claimed), self.room_on_trial)
-        if left > 0:
-            besides = [*self.answering, *self.resting]
-            claimed += claim_of_others(connection, besides, limit=left, terms=self.terms_on_trial)
-        return claimed
 
 
 def _what_follows(

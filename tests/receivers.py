@@ -71,7 +71,11 @@ def receiving(answers: Answers = ok, *, path: str = "/hook") -> Iterator[Receive
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # its sender was killed
+                self.close_connection = True
+                return
             came = Came(time.monotonic(), {name.lower(): value for name, value in self.headers.items()}, body)
             with receiver.arrived:
                 before = len(receiver.came)

@@ -1,7 +1,7 @@
 """Batches: upload, look, list, follow, cancel, results."""
 
+from functools import partial
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,8 +15,9 @@ from api.bulk.progress import events, told_everything
 from api.bulk.results import as_csv, as_ndjson, csv_header, lines
 from api.bulk.upload import accept
 from api.gateway import base_url, gateway
+from api.paging import Cursor, Limit, check_cursor, page_answer
 from shared.domain.batch import Batch
-from shared.domain.errors import InvalidParameter, Unauthorized, UnknownBatch
+from shared.domain.errors import Unauthorized, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.domain.objects import batch_object
 from shared.queue import batches as queue
@@ -60,21 +61,17 @@ async def create(request: Request) -> Response:
 )
 async def index(
     request: Request,
-    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> Response:
     """Return the caller's batches, newest first, those still being read included."""
-    if cursor is not None and not is_uuid(cursor):
-        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     before = BatchId(cursor) if cursor else None
-    # One more than asked for tells whether there is a next page.
     found = await page(gate, owner=caller(request), before=before, limit=limit + 1)
-    following = None
-    if len(found) > limit:
-        following = f"{base}/v1/batches?{urlencode({'limit': limit, 'cursor': found[limit - 1].id})}"
-    results = [batch_object(batch, base_url=base, tokens=gate.tokens) for batch in found[:limit]]
-    return JSONResponse({"results": results, "next": following, "previous": None})
+    return page_answer(
+        request, found, partial(batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
+    )
 
 
 @router.get("/{id}", summary="Look at a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))

@@ -12,9 +12,9 @@ from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
 from api.imagefiles import MEDIA_TYPES, identify
+from api.paging import Cursor, check_cursor
 from api.uploads import FileUpload, read_file
-from shared.domain.errors import InvalidParameter
-from shared.domain.identifiers import Digest, Owner, is_uuid
+from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
 from shared.queue import files
 from shared.queue.files import StoredFile, new_file_id
@@ -60,11 +60,10 @@ async def create(request: Request) -> Response:
 async def index(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Return the caller's files, newest first."""
-    if cursor is not None and not is_uuid(cursor):
-        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     # One more than asked for tells whether there is a next page.
     found = await files.list_facts(gate.redis, caller(request), before=cursor, limit=limit + 1)

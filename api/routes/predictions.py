@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
@@ -15,9 +15,10 @@ from api.auth import caller
 from api.gateway import base_url, gateway
 from api.listing import Filter, page
 from api.lookup import find
+from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.streaming import events, told_everything
 from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
-from shared.domain.errors import InvalidParameter, Unauthorized, UnknownPrediction
+from shared.domain.errors import Unauthorized, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.objects import prediction_object
@@ -106,12 +107,11 @@ async def index(
     model: Annotated[str | None, Query(description="Only this model's")] = None,
     status: Annotated[Status | None, Query(description="Only those in this state")] = None,
     batch_id: Annotated[str | None, Query(description="Only this batch's")] = None,
-    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> Response:
     """Return the caller's predictions, newest first, unfinished ones included."""
-    if cursor is not None and not is_uuid(cursor):
-        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    check_cursor(cursor)
     wanted = Filter(
         before=PredictionId(cursor) if cursor else None,
         model=Reference.parse_model(model).name if model else None,
@@ -119,15 +119,11 @@ async def index(
         batch_id=batch_id,
     )
     gate, base = gateway(request), base_url(request)
-    # One more than asked for tells whether there is a next page.
     found = await page(gate, owner=caller(request), wanted=wanted, limit=limit + 1)
-    following = None
-    if len(found) > limit:
-        asked = {"model": model, "status": status, "batch_id": batch_id, "limit": limit}
-        query = {name: value for name, value in asked.items() if value is not None}
-        following = f"{base}/v1/predictions?{urlencode({**query, 'cursor': found[limit - 1].id})}"
-    results = [prediction_object(job, base_url=base, tokens=gate.tokens) for job in found[:limit]]
-    return JSONResponse({"results": results, "next": following, "previous": None})
+    as_object = partial(prediction_object, base_url=base, tokens=gate.tokens)
+    return page_answer(
+        request, found, as_object, path="/v1/predictions", limit=limit, model=model, status=status, batch_id=batch_id
+    )
 
 
 @direct.get(

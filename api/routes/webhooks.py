@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
@@ -13,8 +13,9 @@ from api import openapi, problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
+from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.postgres import ask_postgres
-from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownDelivery
+from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
 from shared.domain.objects import moment
 from shared.domain.webhooks import DeliveryStatus
@@ -62,27 +63,27 @@ async def index(
     request: Request,
     status: Annotated[DeliveryStatus | None, Query(description="Only those in this state")] = None,
     subject: Annotated[str | None, Query(description="Only this prediction's or batch's")] = None,
-    cursor: Annotated[str | None, Query(description="From `next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> Response:
     """Return the caller's deliveries, newest first: an event appears when it is recorded."""
-    if cursor is not None and not is_uuid(cursor):
-        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+    check_cursor(cursor)
     base, owner = base_url(request), caller(request)
 
     def page(connection: Connection) -> list[Delivery]:
-        # One more than asked for tells whether there is a next page.
         return deliveries.page(connection, owner, before=cursor, limit=limit + 1, status=status, subject=subject)
 
     nothing = subject is not None and not is_uuid(subject)
     found = [] if nothing else await ask_postgres(gateway(request), page)
-    following = None
-    if len(found) > limit:
-        asked = {"status": status, "subject": subject, "limit": limit}
-        query = {name: value for name, value in asked.items() if value is not None}
-        following = f"{base}/v1/webhook-deliveries?{urlencode({**query, 'cursor': found[limit - 1].id})}"
-    results = [delivery_object(delivery, base=base) for delivery in found[:limit]]
-    return JSONResponse({"results": results, "next": following, "previous": None})
+    return page_answer(
+        request,
+        found,
+        partial(delivery_object, base=base),
+        path="/v1/webhook-deliveries",
+        limit=limit,
+        status=status,
+        subject=subject,
+    )
 
 
 @router.get(

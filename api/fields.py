@@ -9,7 +9,7 @@ import orjson
 
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
-from shared.domain.webhooks import Webhook, check_url, read_webhook
+from shared.domain.webhooks import Webhook, check_url, read_events
 from shared.settings import Intake
 
 PRIORITIES: Final = ("interactive", "bulk")
@@ -89,7 +89,7 @@ def _webhook(url: object, events: list[object]) -> Webhook:
     if len(words) < len(events):
         raise _no_events(f"webhook_events_filter must be a list of at most {MOST_EVENTS} names of events")
     try:
-        return read_webhook(url, words or None)
+        return Webhook(url, read_events(words))
     except ValueError as error:
         raise _no_events(str(error)) from None
 

@@ -43,8 +43,8 @@ def pause_after(
 ) -> timedelta | None:
     """Return how long to wait after so many failed attempts, None after the last.
 
-    `pauses` are those after the first, the second, …; `chance` is a random number of 0 to 1. A
-    receiver's `Retry-After` is waited for where it is longer.
+    `pauses` are those after the first, the second, …; `chance` is a random number of 0 to 1. A receiver's
+    `Retry-After` is waited for where it is longer.
     """
     if attempts > len(pauses):
         return None
@@ -64,13 +64,13 @@ class Webhook:
         return {"url": self.url, "events": sorted(self.events)}
 
 
-def read_webhook(url: str, events: Iterable[str] | None) -> Webhook:
-    """Return the webhook of a submission; no events given are all. Raises ValueError in words."""
-    check_url(url)
-    if events is None:
-        return Webhook(url, frozenset(Event))
+def read_events(words: Iterable[str]) -> frozenset[Event]:
+    """Return the events that a filter names; none named are all. Raises ValueError in words."""
+    named = list(words)
+    if not named:
+        return frozenset(Event)
     wanted = set()
-    for word in events:
+    for word in named:
         if word in NEVER_FIRE:
             continue
         try:
@@ -78,7 +78,7 @@ def read_webhook(url: str, events: Iterable[str] | None) -> Webhook:
         except ValueError:
             known = ", ".join([*Event, *sorted(NEVER_FIRE)])
             raise ValueError(f"{word[:80]!r} is no event; there are {known}") from None
-    return Webhook(url, frozenset(wanted))
+    return frozenset(wanted)
 
 
 def check_url(url: str) -> None:

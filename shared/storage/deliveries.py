@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, TextClause, select, text
+from sqlalchemy import Connection, TextClause, func, select, text, update
 
 from shared.domain.identifiers import DeliveryId, Owner, is_uuid
 from shared.domain.webhooks import DeliveryStatus
@@ -75,8 +75,8 @@ _LOG = text("""
 """)
 """Attempts and what they mean for their deliveries; one that has ended meanwhile stays as it is."""
 
-_PUT_OFF = text("""
-    UPDATE webhook_deliveries SET next_attempt_at = clock_timestamp() + CAST(:pause AS interval)
+_GIVE_BACK = text("""
+    UPDATE webhook_deliveries SET next_attempt_at = clock_timestamp()
     WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'pending'
 """)
 
@@ -85,14 +85,6 @@ _ADD_STARTS = text("""
     SELECT owner, subject, 'start', url, body
     FROM jsonb_to_recordset(CAST(:starts AS jsonb)) AS begun (owner text, subject uuid, url text, body jsonb)
     ON CONFLICT (subject, event) DO NOTHING
-""")
-
-_ASK_AGAIN = text("""
-    UPDATE webhook_deliveries SET status = 'pending', attempts = 0, delivered_at = NULL,
-        next_attempt_at = clock_timestamp()
-    WHERE id = CAST(:id AS uuid) AND owner = :owner
-    RETURNING id::text, owner, subject::text, kind, event, url, status, attempts, next_attempt_at, created_at,
-              delivered_at
 """)
 
 
@@ -208,10 +200,10 @@ def log_attempts(connection: Connection, attempts: Sequence[Attempt]) -> None:
         connection.execute(_LOG, {"attempts": orjson.dumps(made).decode()})
 
 
-def put_off(connection: Connection, ids: Sequence[DeliveryId], *, pause: timedelta) -> None:
-    """Let go of deliveries that were claimed and not attempted; they are due after the pause."""
+def give_back(connection: Connection, ids: Sequence[DeliveryId]) -> None:
+    """Let go of deliveries that were claimed and not attempted; they are due at once."""
     with connection.begin():
-        connection.execute(_PUT_OFF, {"ids": list(ids), "pause": pause})
+        connection.execute(_GIVE_BACK, {"ids": list(ids)})
 
 
 def add_starts(connection: Connection, starts: Sequence[Mapping[str, Any]]) -> None:
@@ -262,6 +254,14 @@ def ask_again(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, 
     """Commit that a delivery is due now, with all its attempts before it again, and return it as `fetch` does."""
     if not is_uuid(id):
         return None
+    due = {
+        "status": DeliveryStatus.PENDING,
+        "attempts": 0,
+        "delivered_at": None,
+        "next_attempt_at": func.clock_timestamp(),
+    }
+    mine = (webhook_deliveries.c.id == id, webhook_deliveries.c.owner == owner)
+    change = update(webhook_deliveries).where(*mine).values(due).returning(*_COLUMNS)
     with connection.begin():
-        row = connection.execute(_ASK_AGAIN, {"id": id, "owner": owner}).mappings().one_or_none()
+        row = connection.execute(change).mappings().one_or_none()
         return None if row is None else (Delivery(**row), _logged(connection, id))

@@ -123,13 +123,9 @@ class Courier:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        self._given_up += [DeliveryId(task.get_name()) for task in late]
         with contextlib.suppress(SQLAlchemyError):  # then their leases end
-            await asyncio.to_thread(self._log_and_put_off, [DeliveryId(task.get_name()) for task in late])
-
-    def _log_and_put_off(self, ids: Sequence[DeliveryId]) -> None:
-        self._log()
-        with self._engine.connect() as connection:
-            deliveries.put_off(connection, ids, pause=timedelta(0))
+            await asyncio.to_thread(self._log)
 
     async def _pause(self) -> None:
         """Return when an attempt has ended, somebody wakes us, or it is time to look."""
@@ -151,9 +147,10 @@ class Courier:
     def _share_out(self, under_way: int) -> Shares:
         """Say who may get how much, by what is known now."""
         each, answering = self._settings.at_once_each, self._breakers.answering()
-        lease, in_hand = self._settings.lease, self._in_hand
-        # A destination that is tried again has room for one.
+        lease = self._settings.lease
+        # A destination that is tried again has room for one; none of them is answering.
         tried = {name: each - 1 + self._in_hand[name] for name in self._breakers.trying()}
+        in_hand = self._in_hand | Counter(tried)
         on_trial = under_way - sum(self._in_hand[name] for name in answering)
         return Shares(
             room=self._settings.at_once - under_way,
@@ -161,7 +158,7 @@ class Courier:
             resting=self._breakers.resting(),
             room_on_trial=min(int(self._settings.at_once * SHARE_ON_TRIAL) - on_trial, ON_TRIAL_AT_A_LOOK),
             terms=Terms(each=each * AHEAD, in_hand=in_hand, lease=lease),
-            terms_on_trial=Terms(each=each, in_hand=in_hand | Counter(tried), lease=lease),
+            terms_on_trial=Terms(each=each, in_hand=in_hand, lease=lease),
         )
 
     def _log_and_claim(self, shares: Shares) -> list[Letter]:
@@ -179,14 +176,14 @@ class Courier:
         return [Letter(one, said[one.id], secrets[one.owner]) for one in claimed if one.id in said]
 
     def _log(self) -> None:
-        """Commit the attempts that ended. Raises what SQLAlchemy does; they then stay for the next time."""
+        """Commit the attempts that ended and were given up. Raises what SQLAlchemy does; then the next time does."""
         while part := self._ended[:AT_ONE_COMMIT]:
             with self._engine.connect() as connection:
                 deliveries.log_attempts(connection, part)
             del self._ended[: len(part)]
         if ids := self._given_up[:]:
             with self._engine.connect() as connection:
-                deliveries.put_off(connection, ids, pause=timedelta(0))
+                deliveries.give_back(connection, ids)
             del self._given_up[: len(ids)]
 
     async def _deliver(self, letter: Letter) -> None:

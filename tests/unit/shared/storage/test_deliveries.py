@@ -132,7 +132,7 @@ def test_what_was_claimed_and_not_attempted_is_due_again(engine: Engine, add: Ca
     add("https://a.example", count=2)
     with engine.connect() as connection:
         ids = [one.id for one in claim(connection)]
-        deliveries.put_off(connection, ids[:1], pause=timedelta(0))
+        deliveries.give_back(connection, ids[:1])
         assert [one.id for one in claim(connection)] == ids[:1]
 
 

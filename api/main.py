@@ -16,7 +16,7 @@ from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
 from shared.domain.tokens import StreamTokens
-from shared.observability import configure_logging
+from shared.observability.logs import configure_logging
 from shared.queue import secret
 from shared.queue.connection import connect_async
 from shared.queue.memory import MemoryWatch, refuse_unsafe_eviction

@@ -18,7 +18,7 @@ from cli.local import Options, Plan, called_networks, plan, scratch_folder
 from cli.state import ProgramState, StackState
 from cli.supervisor import Supervisor
 from shared import settings
-from shared.observability import configure_logging
+from shared.observability.logs import configure_logging
 
 # Leaves room for `/darkroom-12345678/postgres/.s.PGSQL.5432`, and for macOS, where a path has 103 bytes.
 LONGEST_FOLDER: Final = 60

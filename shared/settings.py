@@ -238,6 +238,22 @@ class Logging(BaseSettings):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "text"] = "json"
+    requests: Literal["none", "errors", "all"] = "errors"
+    """Which requests the gateway writes a line about; errors are its own, 5xx."""
+    predictions: str = ""
+    """Where the record worker writes a JSON line about each prediction: a file of its own, `-` for standard output."""
+    predictions_max_bytes: PositiveInt = 100 * 1024**2
+    """A file that has grown so large is put aside as `<name>.1`, in place of the one before."""
+
+
+class Metrics(BaseSettings):
+    """Where a worker serves its metrics; the gateway's are at its own `/metrics`."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_METRICS_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(gt=0, le=65535)] | None = None
+    """None: nowhere."""
 
 
 class Local(BaseSettings):

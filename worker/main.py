@@ -11,7 +11,7 @@ from celery.signals import setup_logging, worker_init, worker_shutdown
 from celery.worker import state
 
 from shared import settings
-from shared.observability import configure_logging
+from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
 from worker import runtime

@@ -1,0 +1,1 @@
+"""What Darkroom lets people see of itself: log lines and metrics."""

@@ -12,6 +12,7 @@ from shared.queue import bells, keys
 from shared.queue.lanes import Lanes, Result
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue, Recording
+from tests.watching import ledger
 from worker.recorder import Recorder
 
 MODEL = ModelName("digits")
@@ -29,7 +30,7 @@ class System:
         self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
         self.recorder = Recorder(
             client, engine, Recording(linger=timedelta(0)), consumer="r",
-            recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
+            recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None, ledger=ledger(),
         )  # fmt: skip
 
     def audit(self) -> list[str]:

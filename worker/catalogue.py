@@ -85,7 +85,7 @@ class Catalogue:
                 found = self._ask("get_run", candidate.run)
                 return dict(found.data.params), dict(found.data.metrics)
         except NotRegistered:
-            log.info("training_run_gone", extra={"model": self._model, "version": candidate.number})
+            log.info("training_run_gone", extra={"version": candidate.number})
         return {}, {}
 
     def uri(self, candidate: Candidate) -> str:
@@ -115,7 +115,7 @@ class Catalogue:
         if text.isdecimal() and int(text) <= 100:  # noqa: PLR2004  per cent
             return int(text)
         if text != self._odd_share:
-            log.warning("challenger_percent_ignored", extra={"model": self._model, "value": text})
+            log.warning("challenger_percent_ignored", extra={"value": text})
             self._odd_share = text
         return 0
 

@@ -16,10 +16,12 @@ import orjson
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
+from shared.observability.logs import bound
 from shared.queue.lanes import Call, Entry, Lanes, Result
 from shared.settings import Batching
 from worker.decode import Undecodable, decode
 from worker.leases import InHand, Turns
+from worker.observing import Observer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +62,12 @@ class Models(Protocol):
 
 
 class TurnReport(TypedDict):
-    """What Flower shows of a predict task; `milliseconds` are those of decoding and forward passes."""
+    """What Flower shows of a predict task; `batch_size` is the batches' mean, `milliseconds` of decode and forward."""
 
     model: str
     batches: int
     images: int
+    batch_size: float
     milliseconds: float
 
 
@@ -97,6 +100,7 @@ class Predictor:
         limits: Limits,
         turns: Turns,
         in_hand: InHand,
+        observer: Observer,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -106,6 +110,7 @@ class Predictor:
         self._limits = limits
         self._turns = turns
         self._in_hand = in_hand
+        self._observer = observer
         self._monotonic = monotonic
         self._batch_limit = limits.batching.max_batch_size
         self._lowered_until = 0.0
@@ -119,15 +124,16 @@ class Predictor:
         pulled stays pending under this consumer until its lease ends, then runs alone.
         """
         over = self._monotonic() + self._limits.turn.total_seconds()
-        report = TurnReport(model=self._model, batches=0, images=0, milliseconds=0.0)
-        call = self._lanes.answer(token)
-        if call is None:
-            return report
-        while _add(report, self._run_one(call)) and self._monotonic() < over:
-            pass
-        # Last, because it takes two round trips, which nobody whose image is new should wait for.
-        if self._sees_suspects():
-            _add(report, self._run_suspect())
+        report = TurnReport(model=self._model, batches=0, images=0, batch_size=0.0, milliseconds=0.0)
+        with bound(model=self._model):
+            call = self._lanes.answer(token)
+            if call is None:
+                return report
+            while _add(report, self._run_one(call)) and self._monotonic() < over:
+                pass
+            # Last, because it takes two round trips, which nobody whose image is new should wait for.
+            if self._sees_suspects():
+                _add(report, self._run_suspect())
         return report
 
     def _run_suspect(self) -> Batch:
@@ -139,6 +145,7 @@ class Predictor:
             suspect = self._lanes.reclaim()
             if suspect is None:
                 return Batch(0, 0.0)
+            self._observer.took_over(suspect)
             with self._in_hand.hold([suspect]):
                 return self._predict([suspect])
 
@@ -153,6 +160,7 @@ class Predictor:
                     self._lanes.pass_on(call)
                 elif entries and self._limits.batching.max_wait:
                     entries += self._wait_for_more(room=self._batch_limit - len(entries))
+                self._observer.pulled(entries)
                 return self._predict(entries)
 
     def _beside_people(self) -> int:
@@ -191,8 +199,10 @@ class Predictor:
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(wanted)
         run = {"batch_size": len(wanted), "predict_ms": milliseconds, "worker": self._worker}
-        self._lanes.finish(results, run=orjson.dumps(run))
-        log.debug("batch_predicted", extra={"model": self._model, "size": len(wanted), "ms": milliseconds})
+        self._observer.computed(results)
+        with self._observer.metrics.finish.time():
+            self._lanes.finish(results, run=orjson.dumps(run))
+        log.debug("batch_predicted", extra={"size": len(wanted), "ms": milliseconds})
         return Batch(len(wanted), milliseconds)
 
     def _compute(self, entries: Sequence[Entry]) -> list[Result]:
@@ -203,13 +213,15 @@ class Predictor:
             return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
         results: list[Result] = []
         decoded: list[tuple[Entry, Pixels]] = []
-        for entry in entries:
-            try:
-                decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
-            except Undecodable as error:
-                results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
+        with self._observer.metrics.decode.time():
+            for entry in entries:
+                try:
+                    decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
+                except Undecodable as error:
+                    results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
         if decoded:
-            results += self._forward(model, decoded)
+            with self._observer.metrics.forward.time():
+                results += self._forward(model, decoded)
         return results
 
     def _forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
@@ -227,9 +239,8 @@ class Predictor:
         if out_of_memory:
             self._batch_limit = max(1, min(self._batch_limit, half))
             self._lowered_until = self._monotonic() + LOWERED_FOR.total_seconds()
-            log.warning("out_of_memory", extra={"model": self._model, "batch_limit": self._batch_limit})
+            log.warning("out_of_memory", extra={"batch_limit": self._batch_limit})
         if half == 0:
-            log.warning("image_failed", extra={"model": self._model, "error": reason})
             return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
         return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
 
@@ -239,6 +250,7 @@ def _add(report: TurnReport, batch: Batch) -> bool:
     if batch.size:
         report["batches"] += 1
         report["images"] += batch.size
+        report["batch_size"] = round(report["images"] / report["batches"], 1)
         report["milliseconds"] = round(report["milliseconds"] + batch.milliseconds, 3)
     return batch.size > 0
 

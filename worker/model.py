@@ -147,6 +147,15 @@ def choose_device(setting: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def device_memory(device: str) -> dict[str, int]:
+    """Return a GPU's memory in bytes: `allocated` to tensors, `reserved` by torch, and `total`; nothing for a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    _, total = torch.cuda.mem_get_info(device)
+    allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+    return {"allocated": allocated, "reserved": reserved, "total": total}
+
+
 def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
     """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
 

@@ -16,11 +16,14 @@ import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
+from shared.observability.logs import bound
+from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
 from worker.catalogue import Candidate, Catalogue, NotRegistered, Registered
 from worker.inference import ModelUnavailable
 from worker.model import LoadedModel, choose_device, load
+from worker.observing import VersionObserver
 from worker.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class Follower:
         registry: Registry,
         predict: Predict,
         max_batch_size: int,
+        metrics: PredictMetrics,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -48,6 +52,7 @@ class Follower:
         self._registry = registry
         self._predict = predict
         self._max_batch_size = max_batch_size
+        self._observer = VersionObserver(metrics, model)
         self._device = choose_device(predict.device)
         self._catalogue = Catalogue(model, registry)
         self._shelf = Shelf(self._load, room=predict.loaded_versions, monotonic=monotonic)
@@ -99,6 +104,7 @@ class Follower:
         registered = self._catalogue.look()
         before = self._remembered() if self._serving is None else self._serving
         serving, failed = self._settle(registered, before)
+        self._observer.show(serving, failing=failed)
         self._serving = serving
         self._shelf.keep(serving.values())
         self._learn(registered)
@@ -197,11 +203,15 @@ class Follower:
         self._published = route
         log.info(
             "route_published",
-            extra={"model": self._model, "aliases": route.aliases, "failed": route.failed},
+            extra={"aliases": route.aliases, "failed": route.failed},
         )
 
     def _load(self, key: VersionKey) -> LoadedModel:
         """Load and warm up the version behind a key, unless its number means another one by now."""
+        with self._observer.loading():
+            return self._load_and_warm_up(key)
+
+    def _load_and_warm_up(self, key: VersionKey) -> LoadedModel:
         candidate = self._catalogue.candidate(VersionNumber(key.partition("-")[0]))
         if candidate.key != key:
             raise ModelUnavailable(f"version {candidate.number} was replaced by another model")
@@ -214,7 +224,7 @@ class Follower:
         )
         model.warm_up(self._max_batch_size)
         self._note(candidate, labels=model.labels, image=model.spec.as_metadata())
-        facts = {"model": self._model, "version": candidate.number, "device": self._device}
+        facts = {"version": candidate.number, "device": self._device}
         milliseconds = round((time.monotonic() - started) * 1000)
         log.info("version_loaded", extra={**facts, "milliseconds": milliseconds})
         return model
@@ -228,19 +238,26 @@ class Follower:
 
     def _try_refresh(self) -> None:
         """Refresh; trouble is logged when it begins and when it is over, not at every look."""
-        trouble = reason = ""
+        with bound(model=self._model):
+            self._log_trouble(*self._refresh_or_trouble())
+
+    def _refresh_or_trouble(self) -> tuple[str, str]:
+        """Refresh; return what went wrong and why, two empty strings where nothing did."""
         try:
             self.refresh()
         except NotRegistered as error:
-            trouble, reason = "model_not_registered", str(error)
+            return "model_not_registered", str(error)
         except redis.RedisError as error:
-            trouble, reason = "route_not_published", repr(error)
+            return "route_not_published", repr(error)
         except Exception as error:  # noqa: BLE001  MLflow's stores raise anything; serving goes on
-            trouble, reason = "registry_unreachable", repr(error)
+            return "registry_unreachable", repr(error)
+        return "", ""
+
+    def _log_trouble(self, trouble: str, reason: str) -> None:
         if trouble == self._trouble:
             return
         if trouble:
-            log.warning(trouble, extra={"model": self._model, "reason": reason[:300]})
+            log.warning(trouble, extra={"reason": reason[:300]})
         else:
-            log.info("registry_followed_again", extra={"model": self._model})
+            log.info("registry_followed_again")
         self._trouble = trouble

@@ -10,18 +10,34 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import redis
+from prometheus_client import CollectorRegistry, Gauge
 
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.domain.tokens import StreamTokens
+from shared.observability.metrics import (
+    DeviceMetrics,
+    ModelMetrics,
+    PredictMetrics,
+    QueueMetrics,
+    RecordMetrics,
+    WebhookMetrics,
+    WorkerMetrics,
+    new_registry,
+)
 from shared.queue import bells, keys
 from shared.queue.connection import connect
+from shared.queue.gauges import Gauges
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage.engine import make_engine
+from worker.exposing import expose
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
+from worker.ledger import Ledger
+from worker.observing import Observer
+from worker.predictionlog import PredictionLog
 from worker.recorder import Recorder
 from worker.ticking import Ticker
 from worker.upkeep import Upkeep
@@ -47,8 +63,14 @@ class Runtime:
     make_recorder: Callable[[], Recorder] | None = None
     upkeeps: list[Upkeep] = field(default_factory=list)
     call_courier: Callable[[], None] = _no_courier
+    registry: CollectorRegistry = field(default_factory=new_registry)
     closers: list[Callable[[], None]] = field(default_factory=list)
+    heartbeat: Gauge = field(init=False)
     _local: threading.local = field(default_factory=threading.local)
+
+    def __post_init__(self) -> None:
+        """Make what every worker shows of itself."""
+        self.heartbeat = WorkerMetrics(self.registry).heartbeat
 
     def predictor(self, model: ModelName) -> Predictor:
         """Return the predictor of a model this worker serves; KeyError where it consumes no such queue."""
@@ -78,11 +100,19 @@ def current() -> Runtime:
     return _current[0]
 
 
+def note_heartbeat() -> None:
+    """Take note that Celery's heartbeat went out: the main loop turns."""
+    for runtime in _current:
+        runtime.heartbeat.set_to_current_time()
+
+
 def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool]) -> None:
     """Make what these queues need; blocks until their models are loaded, or raises SystemExit when told to stop."""
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     runtime = Runtime()
+    # First, so that whoever looks sees it load its models; closed last.
+    runtime.closers.append(expose(runtime.registry, settings.read(settings.Metrics)))
     client = connect(settings.read(settings.Redis))
     name = f"{socket.gethostname()}-{os.getpid()}"
     models = [ModelName(q.removeprefix(PREDICT_PREFIX)) for q in queues if q.startswith(PREDICT_PREFIX)]
@@ -115,11 +145,14 @@ def _add_predictors(
     stopping: Callable[[], bool],
 ) -> None:
     # Only predict workers pay for importing the registry's client and, behind it, torch.
+    from worker.model import choose_device, device_memory  # noqa: PLC0415
     from worker.registry import Follower  # noqa: PLC0415
 
     predict, queue = settings.read(settings.Predict), settings.read(settings.Queue)
     batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
     turns, in_hand = Turns(slots), InHand()
+    metrics, device = PredictMetrics(runtime.registry), choose_device(predict.device)
+    DeviceMetrics(runtime.registry, device, lambda: device_memory(device))
     all_lanes = []
     for model in models:
         follower = Follower(
@@ -128,6 +161,7 @@ def _add_predictors(
             registry=settings.read(settings.Registry),
             predict=predict,
             max_batch_size=batching.max_batch_size,
+            metrics=metrics,
         )
         follower.start()
         _wait_for(follower, stopping=stopping)
@@ -142,6 +176,7 @@ def _add_predictors(
             limits=Limits(batching, intake.max_image_pixels, predict.turn),
             turns=turns,
             in_hand=in_hand,
+            observer=Observer(lanes, ModelMetrics(metrics, model)),
         )
     predictors = list(runtime.predictors.values())
 
@@ -179,6 +214,11 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
     engine = make_engine(settings.read(settings.Database))
     recording, scripts = settings.read(settings.Recording), Scripts(client)
     message, due = bells.record_message(), bells.webhook_message()
+    logging_settings = settings.read(settings.Logging)
+    predictions = PredictionLog(logging_settings) if logging_settings.predictions else None
+    ledger = Ledger(RecordMetrics(runtime.registry), predictions)
+    if predictions:
+        runtime.closers.append(predictions.close)
 
     def make_recorder() -> Recorder:
         return Recorder(
@@ -189,6 +229,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
             recorded_ttl=settings.read(settings.Queue).recorded_ttl,
             ring_again=lambda: scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, message),
             ring_courier=lambda: scripts.run(Script.RING, (keys.WEBHOOK_BELL,), keys.WEBHOOK_QUEUE, due),
+            ledger=ledger,
         )
 
     runtime.make_recorder = make_recorder
@@ -202,6 +243,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
 
 
 def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
+    QueueMetrics(runtime.registry, Gauges(client).look)
     engine = make_engine(settings.read(settings.Database))
     runtime.upkeeps.append(
         Upkeep(client, engine, settings=settings.read(settings.Queue), bulk=settings.read(settings.Bulk))
@@ -229,6 +271,7 @@ def _add_courier(runtime: Runtime, client: redis.Redis) -> None:
             max_connections=webhooks.at_once,
         ),
         collect=Starts(client, engine, tokens=tokens).collect,
+        metrics=WebhookMetrics(runtime.registry),
     )
 
     def call() -> None:

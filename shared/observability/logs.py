@@ -4,6 +4,7 @@ What a line is about (a request, a model, a batch) is bound once where it is kno
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import orjson
 
 from shared.settings import Logging
 
+# `redis://name:password@host`, wherever a library says where it could not connect to.
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/@\"']+@")
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
@@ -64,7 +67,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        return _without_credentials(orjson.dumps(line, default=str).decode())
 
 
 class Readable(logging.Formatter):
@@ -75,7 +78,11 @@ class Readable(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
         line = f"{time} {record.levelname:<7} {record.getMessage()} {facts}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return _without_credentials(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+
+
+def _without_credentials(line: str) -> str:
+    return _CREDENTIALS.sub("***@", line) if "://" in line else line
 
 
 def configure_logging(settings: Logging) -> None:

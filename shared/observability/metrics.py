@@ -4,9 +4,11 @@ The names follow Prometheus' conventions (https://prometheus.io/docs/practices/n
 in `_total`. Each class is made once a process, with the registry that its `/metrics` shows.
 """
 
+from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -26,6 +28,9 @@ FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 """Seconds: of what takes milliseconds."""
 SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Seconds: of what may wait for its turn."""
+INTERACTIVE: Final = "interactive"
+BULK: Final = "bulk"
+"""The kinds of lane."""
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -116,6 +121,44 @@ class PredictMetrics:
             ["model", "version"],
             registry=registry,
         )
+
+
+class ModelMetrics:
+    """What one model's predictor observes: looked up once, since a label costs as much as a count."""
+
+    def __init__(self, metrics: PredictMetrics, model: str) -> None:
+        self.batch_size = metrics.batch_size.labels(model)
+        self.queue = {lane: metrics.queue.labels(model, lane) for lane in (INTERACTIVE, BULK)}
+        self.decode = metrics.decode.labels(model)
+        self.forward = metrics.forward.labels(model)
+        self.finish = metrics.finish.labels(model)
+        self.attempts = metrics.attempts.labels(model)
+        self.reclaimed = metrics.reclaimed.labels(model)
+        self._images = partial(metrics.images.labels, model)
+
+    def count(self, outcomes: Iterable[str]) -> None:
+        """Count computed images by how they ended."""
+        for outcome, images in Counted(outcomes).items():
+            self._images(outcome).inc(images)
+
+
+class DeviceMetrics(Collector):
+    """A predict worker's GPU, looked at when somebody asks; nothing on a CPU."""
+
+    def __init__(self, registry: CollectorRegistry, device: str, look: Callable[[], dict[str, int]]) -> None:
+        """`look` returns bytes by kind: `allocated` to tensors, `reserved` by torch, and the device's `total`."""
+        self._device = device
+        self._look = look
+        registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing yet."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Take one look."""
+        samples = [({"device": self._device, "kind": kind}, amount) for kind, amount in self._look().items()]
+        yield _gauge("darkroom_device_memory_bytes", "Memory of the GPU: allocated, reserved, total", samples)
 
 
 class RecordMetrics:

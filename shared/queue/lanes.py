@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from shared.domain.identifiers import ModelName, VersionKey
+from shared.domain.identifiers import ModelName, PredictionId, VersionKey
 from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts, sha
 from shared.settings import Queue
@@ -35,6 +36,16 @@ class Entry:
     image: bytes
     attempts: int = 1
 
+    @property
+    def submitted_ms(self) -> int:
+        """When it came, in milliseconds of Redis' clock: a stream's ids begin with it."""
+        return int(self.id.partition("-")[0])
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it came in a bulk lane."""
+        return not self.lane.endswith(keys.INTERACTIVE)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -45,6 +56,16 @@ class Result:
     output: bytes = b""
     error: str = ""
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who wants a computation: the first of them, with its batch and request where it has one, and how many more."""
+
+    id: PredictionId
+    batch: str
+    request_id: str
+    others: int
 
 
 @dataclass(slots=True)
@@ -178,6 +199,25 @@ class Lanes:
         """Say that this worker is there."""
         self._client.zadd(keys.workers(self._model), {self._consumer: time.time_ns() // 1000})
 
+    def who_wants(self, entries: Sequence[Entry]) -> dict[str, Wanted]:
+        """Return by entry id who wants each computation, for a log; nothing of those that nobody wants any more."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for entry in entries:
+                pipeline.lrange(entry.waiting, 0, 1)
+                pipeline.llen(entry.waiting)
+            said = pipeline.execute()
+        lists = zip(entries, said[::2], said[1::2], strict=True)
+        # The head of a wait list is its entry; a list of another computation of the same image is not ours.
+        wanted = [(entry, found[1], length) for entry, found, length in lists if found[:1] == [entry.id.encode()]]
+        with self._client.pipeline(transaction=False) as pipeline:
+            for _, id, _ in wanted:
+                pipeline.hmget(keys.job(PredictionId(id.decode())), "batch", "request")
+            jobs = pipeline.execute()
+        return {
+            entry.id: Wanted(PredictionId(id.decode()), (batch or b"").decode(), _request_id(request), length - 2)
+            for (entry, id, length), (batch, request) in zip(wanted, jobs, strict=True)
+        }
+
     def leave(self) -> None:
         """Say that this worker is gone."""
         self._client.zrem(keys.workers(self._model), self._consumer)
@@ -237,6 +277,11 @@ def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 
         image=fields[b"image"],
         attempts=attempts,
     )
+
+
+def _request_id(request: bytes | None) -> str:
+    """Return the id of the HTTP request that brought a job, from what is kept with the job."""
+    return str(orjson.loads(request).get("request_id") or "") if request else ""
 
 
 def streams(client: redis.Redis, model: ModelName) -> list[str]:

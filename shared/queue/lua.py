@@ -57,6 +57,7 @@ class Script(StrEnum):
     EXPEL = "expel"
     LOOK_AT_JOBS = "look_at_jobs"
     LOOK_AT_LANE = "look_at_lane"
+    LOOK_AT_LANES = "look_at_lanes"
     LOOK_AT_WAIT_LISTS = "look_at_wait_lists"
     FIND_STRANDED = "find_stranded"
 

@@ -19,6 +19,7 @@ from standardwebhooks import WebhookVerificationError
 
 from shared.domain.identifiers import ANYONE, new_uuid7
 from shared.domain.tokens import StreamTokens
+from shared.observability.metrics import WebhookMetrics
 from shared.settings import Database, Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Terms, claim_of_others
@@ -28,6 +29,7 @@ from shared.storage.record import record
 from shared.storage.tables import webhook_attempts
 from tests.receivers import Came, ok, receiving
 from tests.servers import PostgresServer
+from tests.watching import webhook_metrics
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
 from worker.webhooks.starts import Starts
@@ -43,7 +45,7 @@ def courier(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...,
     """Start a courier; keywords are settings."""
     with ExitStack() as stack:
 
-        def start(engine: Engine = engine, **changes: Any) -> Courier:
+        def start(engine: Engine = engine, metrics: WebhookMetrics | None = None, **changes: Any) -> Courier:
             settings = Webhooks(**{"allowed_networks": LOOPBACK, "pauses": (SOON,) * 3} | changes)
             made = Courier(
                 engine,
@@ -55,6 +57,7 @@ def courier(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...,
                     max_connections=settings.at_once,
                 ),
                 collect=Starts(redis_client, engine, tokens=TOKENS).collect,
+                metrics=metrics or webhook_metrics(),
             )
             made.start()
             stack.callback(made.stop)
@@ -238,11 +241,12 @@ from tests.integration.test_delivering import LOOPBACK, TOKENS
 from datetime import timedelta
 from shared.settings import Database, Webhooks
 from shared.storage.engine import make_engine
+from tests.watching import webhook_metrics
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
 settings = Webhooks(allowed_networks=LOOPBACK, timeout=timedelta(seconds=1), lease=timedelta(seconds=2))
 Courier(make_engine(Database(url={database_url!r})), settings=settings, tokens=TOKENS,
-        sender=lambda: Sender(allowed=LOOPBACK), collect=lambda: None).start()
+        sender=lambda: Sender(allowed=LOOPBACK), collect=lambda: None, metrics=webhook_metrics()).start()
 time.sleep(60)
 """
     child: list[subprocess.Popen[bytes]] = []

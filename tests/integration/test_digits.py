@@ -12,6 +12,7 @@ from cli import digits
 from shared.domain.identifiers import ModelName
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
+from tests.watching import predict_metrics
 from worker.catalogue import quieten_client
 from worker.decode import decode
 from worker.registry import Follower
@@ -35,6 +36,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
         registry=Registry(url=url),
         predict=Predict(device="cpu"),
         max_batch_size=64,
+        metrics=predict_metrics(),
     )
     follower.refresh()
     data = redis_client.get(keys.route(ModelName("digits")))

@@ -19,6 +19,7 @@ from shared.queue.finished import FinishedStream
 from shared.settings import Database, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
+from tests.watching import ledger
 from worker.recorder import Recorder
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -64,7 +65,7 @@ def recorder(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...
             recorded_ttl=TTL,
             ring_again=ring,
             ring_courier=lambda: None,
-            **options,
+            **{"ledger": ledger()} | options,
         )
 
     return make
@@ -202,6 +203,7 @@ import worker.recorder
 from shared.queue import finished, keys
 from shared.settings import Database, Recording
 from shared.storage.engine import make_engine
+from tests import watching
 
 url, database_url, point = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -219,6 +221,7 @@ settings = Recording(max_rows=1000, linger=timedelta(0), lease=timedelta(millise
 worker.recorder.Recorder(
     redis.Redis.from_url(url, protocol=2), make_engine(Database(url=database_url)), settings,
     consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
+    ledger=watching.ledger(),
 ).run_once()
 """
 
@@ -242,6 +245,7 @@ def test_concurrent_recorders_record_everything_once_with_exact_counters(
                 recorded_ttl=TTL,
                 ring_again=lambda: None,
                 ring_courier=lambda: None,
+                ledger=ledger(),
             )
             settled = sum(one.run_once() for _ in range(12))
         own.dispose()

@@ -22,8 +22,10 @@ from torch import nn
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route
+from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
+from tests.watching import predict_metrics
 from worker.catalogue import quieten_client
 from worker.inference import ModelUnavailable
 from worker.registry import Follower
@@ -132,7 +134,9 @@ def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Ca
     """Make followers, as worker processes would; they are stopped after the test."""
     made: list[Follower] = []
 
-    def make(*, url: str = shop.url, poll: float = 0.05, loaded_versions: int = 4) -> Follower:
+    def make(
+        *, url: str = shop.url, poll: float = 0.05, loaded_versions: int = 4, metrics: PredictMetrics | None = None
+    ) -> Follower:
         made.append(
             Follower(
                 MODEL,
@@ -140,6 +144,7 @@ def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Ca
                 registry=Registry(url=url, poll=timedelta(seconds=poll)),
                 predict=Predict(device="cpu", loaded_versions=loaded_versions),
                 max_batch_size=4,
+                metrics=metrics or predict_metrics(),
                 monotonic=clock,
             )
         )

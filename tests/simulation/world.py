@@ -39,6 +39,7 @@ from shared.queue.submission import BatchClosed, Hit, Known, Queued, Submission,
 from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
+from tests.watching import observer
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.upkeep import Upkeep
@@ -277,6 +278,7 @@ class World:
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
             turns=Turns(1),
             in_hand=in_hand,
+            observer=observer(lanes),
         ).run(token)
 
     def renew(self) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.domain.identifiers import DeliveryId
 from shared.domain.tokens import StreamTokens
 from shared.domain.webhooks import DeliveryStatus, pause_after
+from shared.observability.metrics import WebhookMetrics
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Attempt, Claimed, Terms
@@ -59,6 +60,7 @@ class Courier:
         tokens: StreamTokens,
         sender: Callable[[], Sender],
         collect: Callable[[], object],
+        metrics: WebhookMetrics,
     ) -> None:
         """`sender` is called in the event loop; `collect` before each look, in a thread: it may add deliveries."""
         self._engine = engine
@@ -66,6 +68,7 @@ class Courier:
         self._tokens = tokens
         self._make_sender = sender
         self._collect = collect
+        self._metrics = metrics
         self._breakers = Breakers(failures=settings.breaker_failures, rest=settings.breaker_rest)
         self._in_hand: Counter[str] = Counter()
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -211,7 +214,11 @@ class Courier:
             asked = answer.retry_after if answer.status == TOO_MANY else None
             self._breakers.failed(delivery.destination, retry_after=asked)
         outcome, pause = _what_follows(delivery, answer, pauses=self._settings.pauses)
-        facts = {"delivery": delivery.id, "status": answer.status, "outcome": outcome, "error": answer.error}
+        self._metrics.attempts.labels(outcome).inc()
+        self._metrics.seconds.observe(answer.milliseconds / 1000)
+        # The path and query of a URL are its owner's secret; where it leads to is no more than a name.
+        whose = {"delivery": delivery.id, f"{delivery.kind}_id": delivery.subject, "destination": delivery.destination}
+        facts = whose | {"status": answer.status, "outcome": outcome, "error": answer.error}
         log.log(logging.DEBUG if answer.error is None else logging.INFO, "webhook_attempted", extra=facts)
         return Attempt(
             id=delivery.id,

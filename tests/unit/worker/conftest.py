@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
 
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.image import ImageFacts
@@ -20,6 +21,7 @@ from shared.queue.submission import Submission, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.unit.worker.predicting import LEASE, MODEL, VERSION, Pictures, Versions
+from tests.watching import observer
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 
@@ -59,6 +61,7 @@ def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
         in_hand: InHand | None = None,
         turns: Turns | None = None,
         turn: timedelta = timedelta(0),
+        registry: CollectorRegistry | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         **batching: Any,
     ) -> Predictor:
@@ -67,6 +70,7 @@ def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             limits=Limits(Batching(**batching), max_pixels=100, turn=turn),
             turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
+            observer=observer(lanes, registry),
         )  # fmt: skip
 
     return make

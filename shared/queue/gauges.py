@@ -1,0 +1,74 @@
+"""The queue's state as metrics show it: one bounded look at each lane, the workers, the finished stream and memory."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import redis
+
+from shared.domain.identifiers import ModelName
+from shared.observability.metrics import BULK, INTERACTIVE, LaneState, QueueState
+from shared.queue import keys, routes
+from shared.queue.lanes import streams
+from shared.queue.lua import Script, Scripts
+
+WORKER_SEEN: Final = timedelta(seconds=10)
+"""A predict worker without a sign of life for so long is not counted; it gives one at least every 2 s."""
+# Each look copies the oldest image of a lane inside Redis, and nothing leaves it.
+LANES_AT_ONCE: Final = 20
+
+
+class Gauges:
+    """Looks at a queue through one blocking client; what it raises is the client's."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+
+    def look(self) -> QueueState:
+        """Return what there is now."""
+        models = routes.names(self._client)
+        memory = self._client.info("memory")
+        return QueueState(
+            lanes=[state for model in models for state in self._lanes(model)],
+            workers={model: self._workers(model) for model in models},
+            finished=int(self._client.xlen(keys.FINISHED)),
+            recorder_lag=self._recorder_lag(),
+            memory_used_bytes=int(memory["used_memory"]),
+            memory_limit_bytes=int(memory.get("maxmemory", 0)),
+        )
+
+    def _lanes(self, model: ModelName) -> Iterator[LaneState]:
+        """Go through the interactive lane and the bulk lanes, these as one."""
+        interactive, *bulk = streams(self._client, model)
+        for kind, lanes in ((INTERACTIVE, [interactive]), (BULK, bulk)):
+            looks = [look for start in range(0, len(lanes), LANES_AT_ONCE) for look in self._look(lanes, start)]
+            yield LaneState(
+                model=model,
+                lane=kind,
+                entries=sum(entries for entries, _, _ in looks),
+                bytes=sum(size for _, size, _ in looks),
+                oldest=timedelta(milliseconds=max((age for _, _, age in looks), default=0)),
+            )
+
+    def _look(self, lanes: list[str], start: int) -> list[tuple[int, int, int]]:
+        found: list[tuple[int, int, int]] = self._scripts.run(
+            Script.LOOK_AT_LANES, tuple(lanes[start : start + LANES_AT_ONCE])
+        )
+        return found
+
+    def _workers(self, model: ModelName) -> int:
+        since = self._now_us() - WORKER_SEEN // timedelta(microseconds=1)
+        return int(self._client.zcount(keys.workers(model), since, "+inf"))
+
+    def _recorder_lag(self) -> timedelta:
+        oldest: Any = self._client.xrange(keys.FINISHED, count=1)
+        if not oldest:
+            return timedelta(0)
+        ended_us = int(oldest[0][0].partition(b"-")[0]) * 1000
+        return timedelta(microseconds=max(0, self._now_us() - ended_us))
+
+    def _now_us(self) -> int:
+        """Return Redis' own time: ages are its to tell."""
+        seconds, micros = self._client.time()
+        return seconds * 1_000_000 + micros

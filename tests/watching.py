@@ -1,0 +1,28 @@
+"""What processes observe with, where a test looks at something else."""
+
+from prometheus_client import CollectorRegistry
+
+from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, WebhookMetrics
+from shared.queue.lanes import Lanes
+from worker.ledger import Ledger
+from worker.observing import Observer
+
+
+def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> Observer:
+    """Observe a model named `m`."""
+    return Observer(lanes, ModelMetrics(PredictMetrics(registry or CollectorRegistry()), "m"))
+
+
+def predict_metrics() -> PredictMetrics:
+    """Count what nobody reads."""
+    return PredictMetrics(CollectorRegistry())
+
+
+def ledger() -> Ledger:
+    """Count what nobody reads, and write no lines."""
+    return Ledger(RecordMetrics(CollectorRegistry()), None)
+
+
+def webhook_metrics() -> WebhookMetrics:
+    """Count what nobody reads."""
+    return WebhookMetrics(CollectorRegistry())

@@ -10,19 +10,38 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 
-from shared.settings import Logging
+from shared.settings import Logging, SettingsError
+
+log = logging.getLogger(__name__)
 
 STANDARD_OUTPUT: Final = "-"
+
+
+class _SaysSo(logging.Handler):
+    """Says in a line, not with all the lines it could not write, that it could not."""
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  the library's name
+        """Log the error in hand."""
+        log.error("predictions_not_logged", extra={"error": str(sys.exc_info()[1])})
+
+
+class _File(_SaysSo, RotatingFileHandler):
+    """A file that is put aside when it has grown."""
+
+
+class _Output(_SaysSo, logging.StreamHandler[TextIO]):
+    """Standard output."""
 
 
 class PredictionLog:
     """Where the lines go; from any thread. A disk that is full costs lines, no predictions."""
 
     def __init__(self, settings: Logging) -> None:
+        """Open it; raises SettingsError where it can't be written."""
         self._handler = _handler(settings)
         self._handler.setFormatter(logging.Formatter("%(message)s"))
 
@@ -39,10 +58,11 @@ class PredictionLog:
 
 def _handler(settings: Logging) -> logging.Handler:
     if settings.predictions == STANDARD_OUTPUT:
-        return logging.StreamHandler(sys.stdout)
-    return RotatingFileHandler(
-        settings.predictions, maxBytes=settings.predictions_max_bytes, backupCount=1, encoding="utf-8", delay=True
-    )
+        return _Output(sys.stdout)
+    try:
+        return _File(settings.predictions, maxBytes=settings.predictions_max_bytes, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"DARKROOM_LOG_PREDICTIONS: {error.strerror} ({settings.predictions!r})") from None
 
 
 def line(record: Mapping[bytes, bytes], request: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMet
 from shared.queue.lanes import Lanes
 from worker.ledger import Ledger
 from worker.observing import Observer
+from worker.predictionlog import PredictionLog
 
 
 def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> Observer:
@@ -18,9 +19,9 @@ def predict_metrics() -> PredictMetrics:
     return PredictMetrics(CollectorRegistry())
 
 
-def ledger() -> Ledger:
-    """Count what nobody reads, and write no lines."""
-    return Ledger(RecordMetrics(CollectorRegistry()), None)
+def ledger(log: PredictionLog | None = None) -> Ledger:
+    """Count what nobody reads."""
+    return Ledger(RecordMetrics(CollectorRegistry()), log)
 
 
 def webhook_metrics() -> WebhookMetrics:

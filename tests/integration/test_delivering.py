@@ -1,5 +1,6 @@
 """From the outbox to people's servers: signed, again after failures, nobody waiting for the dead."""
 
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, Engine, select
 from standardwebhooks import WebhookVerificationError
 
@@ -177,13 +179,16 @@ def test_after_a_failure_it_comes_again_under_the_same_id_signed_anew(
 
 
 def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
-    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
-) -> None:
-    made = courier(pauses=(SOON, SOON), breaker_failures=50)
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    registry = CollectorRegistry()
+    made = courier(pauses=(SOON, SOON), breaker_failures=50, metrics=WebhookMetrics(registry))
     with receiving(lambda came, before: (301, {"Location": receiver.url}, b"") if before < 3 else ok(came, before)) as (
         receiver
     ):
-        announce(receiver.url)
+        [id] = announce(receiver.url + "/a-secret?token=another")
         wait_until(has_status(engine, "exhausted"))
         [delivery] = every(engine)
         assert [one.error for one in attempts(engine)] == ["answered 301; redirects are not followed"] * 3
@@ -192,6 +197,15 @@ def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
         made.wake()
         assert {came.id for came in receiver.wait_for(4)} == {delivery.id}
         wait_until(has_status(engine, "delivered"))
+    counted = {outcome: registry.get_sample_value("darkroom_webhook_attempts_total", {"outcome": outcome})
+               for outcome in ("delivered", "pending", "exhausted")}  # fmt: skip
+    assert counted == {"delivered": 1, "pending": 2, "exhausted": 1}
+    assert registry.get_sample_value("darkroom_webhook_attempt_seconds_count") == 4
+    told = [vars(record) for record in caplog.records if record.getMessage() == "webhook_attempted"]
+    assert [(line["prediction_id"], line["destination"]) for line in told] == [
+        (id, receiver.url.removesuffix("/hook"))
+    ] * 4
+    assert not any("secret" in str(line) or "token" in str(line) for line in told)
 
 
 def test_who_is_gone_is_not_asked_again(

@@ -1,6 +1,7 @@
 """From the finished stream to Postgres: each prediction one row, whatever dies in between."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
+import orjson
 import pytest
 import redis
 from sqlalchemy import Engine, text
@@ -16,10 +19,11 @@ from sqlalchemy import Engine, text
 from shared.domain.identifiers import new_uuid7
 from shared.queue import keys
 from shared.queue.finished import FinishedStream
-from shared.settings import Database, Recording
+from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from tests.watching import ledger
+from worker.predictionlog import PredictionLog
 from worker.recorder import Recorder
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -149,7 +153,7 @@ def test_a_recorder_killed_anywhere_leaves_one_row_each(
 ) -> None:  # fmt: skip
     ids = finish(300, batch=new_uuid7())
     killed = subprocess.run(
-        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point],
+        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point, os.devnull],
         check=False,
         capture_output=True,
         text=True,
@@ -167,25 +171,29 @@ def test_a_recorder_killed_anywhere_leaves_one_row_each(
 
 
 @pytest.mark.parametrize("point", ["before commit", "between commit and settle", "while settling"])
-def test_a_recorder_killed_anywhere_leaves_a_batch_that_ends_once(
+def test_a_recorder_killed_anywhere_leaves_a_batch_that_ends_once_and_a_line_each(
     redis_client: redis.Redis, engine: Engine, database_url: str, redis_server: object,
-    finish: Finish, batch_record: Make, recorder: Callable[..., Recorder], point: str,
+    finish: Finish, batch_record: Make, recorder: Callable[..., Recorder], point: str, tmp_path: Path,
 ) -> None:  # fmt: skip
+    log = tmp_path / "predictions.ndjson"
     batch = new_uuid7()
     redis_client.hset(f"batch:{batch}", mapping={"state": "in_progress", "owner": "default"})
     redis_client.zadd("batches:default", {batch: 1})
     ids = finish(300, batch=batch)
     redis_client.xadd(keys.FINISHED, batch_record(batch, total=300))
     killed = subprocess.run(
-        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point],
+        [sys.executable, "-c", SUICIDE, redis_server.url, database_url, point, str(log)],
         check=False,
         capture_output=True,
         text=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     time.sleep(LEASE.total_seconds() + 0.05)
-    while recorder().run_once():
+    lines = PredictionLog(Logging(predictions=str(log)))
+    while recorder(ledger=ledger(lines)).run_once():
         pass
+    lines.close()
+    assert {orjson.loads(line)["prediction_id"].encode() for line in log.read_text().splitlines()} == set(ids)
     assert_settled(redis_client, ids)
     assert redis_client.hget(f"batch:{batch}", "state") == b"ended"
     assert redis_client.pttl(f"batch:{batch}") > 0
@@ -201,11 +209,12 @@ from datetime import timedelta
 import redis
 import worker.recorder
 from shared.queue import finished, keys
-from shared.settings import Database, Recording
+from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from tests import watching
+from worker.predictionlog import PredictionLog
 
-url, database_url, point = sys.argv[1:]
+url, database_url, point, log = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if point == "before commit":
     worker.recorder.record = die
@@ -221,7 +230,7 @@ settings = Recording(max_rows=1000, linger=timedelta(0), lease=timedelta(millise
 worker.recorder.Recorder(
     redis.Redis.from_url(url, protocol=2), make_engine(Database(url=database_url)), settings,
     consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
-    ledger=watching.ledger(),
+    ledger=watching.ledger(PredictionLog(Logging(predictions=log))),
 ).run_once()
 """
 

@@ -95,7 +95,9 @@ class Pipeline:
         try:
             await self._deliver(batch)
         except Exception as error:  # noqa: BLE001  an end of the writer would be the end of the gateway
-            log.error("write_failed", extra={"error": repr(error), "commands": len(batch)})  # noqa: TRY400
+            # Not its repr, which of a UnicodeError is the whole text.
+            facts = {"error": f"{type(error).__name__}: {error}", "commands": len(batch)}
+            log.error("write_failed", extra=facts)  # noqa: TRY400  the caller's error has its traceback
         for pending in batch:
             if not pending[1].done():
                 await self._disconnect()  # answers not read yet would be taken for the next ones

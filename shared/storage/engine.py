@@ -25,6 +25,8 @@ def make_engine(settings: Database, *, statement_timeout: timedelta | None = Non
         # A round trip of 0.08 ms a checkout, under 1% of a commit: a connection that died with the server is noticed
         # before entries are leased for it.
         pool_pre_ping=True,
+        # An error's text would quote them, and it is logged: people's metadata and webhooks, signing secrets.
+        hide_parameters=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={

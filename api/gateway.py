@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy import Engine
 
+from api.counting import Submissions
 from api.routebook import RouteBook
 from api.waiting import Waiting
 from shared import settings as configuration
 from shared.domain.tokens import StreamTokens
+from shared.observability.metrics import GatewayMetrics
 from shared.queue.memory import MemoryWatch
 from shared.queue.pipeline import Pipeline
 
@@ -23,6 +25,8 @@ class Gateway:
     waiting: Waiting
     memory: MemoryWatch
     tokens: StreamTokens
+    metrics: GatewayMetrics
+    submissions: Submissions
     settings: configuration.Gateway
     intake: configuration.Intake
     queue: configuration.Queue

@@ -3,21 +3,18 @@
 from api.gateway import Gateway
 from api.postgres import ask_postgres
 from shared.domain.errors import UnknownPrediction
-from shared.domain.identifiers import Owner, PredictionId, is_uuid
+from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
 from shared.queue.jobs import parse, read_command
 from shared.storage import history
 
 
-async def find(gate: Gateway, id: str, *, owner: Owner) -> Job:
+async def find(gate: Gateway, id: PredictionId, *, owner: Owner) -> Job:
     """Return an owner's prediction; raises UnknownPrediction, or StorageUnavailable where nobody could say."""
-    if not is_uuid(id):
-        raise UnknownPrediction(id=id)
-    key = PredictionId(id)
-    job = parse(key, await gate.redis.call(*read_command(key)))
+    job = parse(id, await gate.redis.call(*read_command(id)))
     if job is None:
         # Missing in Redis and no Postgres: 404 would be a guess.
-        row = await ask_postgres(gate, lambda connection: history.fetch(connection, key, owner))
+        row = await ask_postgres(gate, lambda connection: history.fetch(connection, id, owner))
         job = None if row is None else row.job()
     if job is None or job.owner != owner:
         raise UnknownPrediction(id=id)

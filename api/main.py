@@ -9,14 +9,17 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from api import openapi, problems
+from api.counting import Submissions
 from api.gateway import Gateway
+from api.observing import Observing
 from api.routebook import RouteBook
-from api.routes import batches, files, health, models, predictions, webhooks
+from api.routes import batches, files, health, metrics, models, predictions, webhooks
 from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
 from shared.domain.tokens import StreamTokens
 from shared.observability.logs import configure_logging
+from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue import secret
 from shared.queue.connection import connect_async
 from shared.queue.memory import MemoryWatch, refuse_unsafe_eviction
@@ -53,6 +56,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             waiting=waiting,
             memory=memory,
             tokens=StreamTokens(await secret.shared_secret(redis)),
+            metrics=app.state.metrics,
+            submissions=Submissions(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
             intake=settings.read(settings.Intake),
             queue=settings.read(settings.Queue),
@@ -79,19 +84,23 @@ async def _wait_for(redis: Pipeline) -> None:
 
 def create_app() -> FastAPI:
     """Return the gateway's app; it connects when it starts serving."""
-    configure_logging(settings.read(settings.Logging))
+    logging_settings = settings.read(settings.Logging)
+    configure_logging(logging_settings)
     app = FastAPI(
         title="Darkroom",
         version="1",
         summary="A queue between people's images and your vision model.",
+        description="Every answer has an `X-Request-ID`, the request's own or a new one; the gateway's log has it too.",
         lifespan=lifespan,
         docs_url="/docs",
         redoc_url=None,
     )
+    app.state.metrics = GatewayMetrics(new_registry())
+    app.add_middleware(Observing, metrics=app.state.metrics, lines=logging_settings.requests)
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
-    for module in (predictions, batches, files, models, webhooks, health):
+    for module in (predictions, batches, files, models, webhooks, health, metrics):
         app.include_router(module.router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app)

@@ -264,6 +264,19 @@ def result_responses(*kinds: Kind) -> dict[int | str, Json]:
     return success | problem_responses(*kinds)
 
 
+def metrics_responses() -> dict[int | str, Json]:
+    """Return the `responses` of the operation that shows metrics."""
+    example = 'darkroom_submissions_total{model="digits",outcome="queued"} 250.0\n'
+    content = {"schema": {"type": "string"}, "example": example}
+    success: dict[int | str, Json] = {
+        200: {
+            "description": "Every metric, as it is now.",
+            "content": {"text/plain": content, "application/openmetrics-text": content},
+        }
+    }
+    return success | problem_responses()
+
+
 def file_upload() -> Json:
     """Return `openapi_extra` of the operation that takes a file."""
     schema = {

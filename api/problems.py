@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from api.observing import REQUEST_ID, request_id
 from shared.domain import errors
 from shared.domain.errors import DarkroomError, UnknownModel
 
@@ -298,7 +299,10 @@ def _of_framework(status: int) -> Kind:
 
 async def on_unexpected(request: Request, _: Exception) -> Response:
     """Answer for a fault of ours; the server, which gets the exception too, logs it once with its traceback."""
-    return answer(INTERNAL_ERROR, "the gateway failed on this request", request)
+    # This answer alone is made outside the layer that gives all others their id.
+    id = request_id(request)
+    headers = {} if id is None else {REQUEST_ID: id}
+    return answer(INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:

@@ -11,18 +11,21 @@ from redis.exceptions import OutOfMemoryError
 
 from api.answers import JSONResponse
 from api.auth import caller
+from api.counting import outcome_of
 from api.gateway import Gateway, base_url, gateway
 from api.intake import check
 from api.lookup import find, refresh
+from api.observing import request_id
 from api.uploads import Upload, read_prediction
 from api.waiting import FALLBACK, within
 from shared.domain.durations import parse_cancel_after, parse_prefer_wait
-from shared.domain.errors import InvalidParameter, StorageUnavailable, SubmitUncertain, UnknownPrediction
+from shared.domain.errors import InvalidParameter, QueueFull, StorageUnavailable, SubmitUncertain, UnknownPrediction
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.domain.job import Job
 from shared.domain.objects import prediction_object
 from shared.domain.prediction import Source, Status
 from shared.domain.route import Reference
+from shared.observability.logs import bind
 from shared.queue import keys
 from shared.queue.files import fetch_content
 from shared.queue.submission import (
@@ -85,6 +88,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     owner, fields, headers = caller(request), upload.fields, request.headers
     reference = asked_model(model or fields.model, fields.version)
     route = await gate.routes.for_reference(reference)
+    bind(model=route.model)
     image, filename, content_type = upload.image, upload.filename, upload.content_type
     if fields.file_reference is not None:
         stored = await fetch_content(gate.redis, owner, fields.file_reference)
@@ -102,6 +106,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
         lane=keys.INTERACTIVE if fields.priority == "interactive" else keys.bulk_lane(owner),
         cancel_after=None if cancel_after is None else _cancel_after(cancel_after),
         webhook=fields.webhook,
+        request_id=request_id(request),
     )
     key = headers.get("idempotency-key")
     if key is None:
@@ -148,16 +153,21 @@ def read_idempotency_key(text: str) -> str:
 
 async def _enqueue(gate: Gateway, submission: Submission) -> Job:
     """Put the job into the queue and return it as it stands; raises SubmitUncertain where Redis gave no answer."""
-    request = submission.request()
+    request, model = submission.request(), submission.choice.model
     job = (submission, orjson.dumps(request))
     command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high)
     try:
         [reply] = await gate.redis.call(*command)
+        answer = read_answer(reply, submission)
     except StorageUnavailable as error:
+        bind(prediction_id=submission.id)
         raise SubmitUncertain(id=submission.id, retry_after=error.retry_after) from None
-    except OutOfMemoryError:
-        raise queue_full(submission.choice.model) from None
-    return await _job(gate, submission, request, read_answer(reply, submission))
+    except (OutOfMemoryError, QueueFull):
+        gate.submissions.count(model, "refused")
+        raise queue_full(model) from None
+    gate.submissions.count(model, outcome_of(submission, answer))
+    bind(prediction_id=answer.id if isinstance(answer, Known) else submission.id)
+    return await _job(gate, submission, request, answer)
 
 
 async def _job(gate: Gateway, submission: Submission, request: dict[str, Any], answer: Answer) -> Job:

@@ -11,7 +11,7 @@ from api.gateway import Gateway
 from api.postgres import ask_postgres
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import UnknownBatch
-from shared.domain.identifiers import BatchId, Owner, is_uuid
+from shared.domain.identifiers import BatchId, Owner
 from shared.queue import batches as queue
 from shared.queue import keys
 from shared.queue.batches import Look
@@ -24,14 +24,11 @@ MOST_UNENDED: Final = 1000
 _STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
 
 
-async def find(gate: Gateway, id: str, *, owner: Owner) -> Batch:
+async def find(gate: Gateway, id: BatchId, *, owner: Owner) -> Batch:
     """Return an owner's batch; raises UnknownBatch, or StorageUnavailable where its counters can't be read."""
-    if not is_uuid(id):
-        raise UnknownBatch(id=id)
-    key = BatchId(id)
     # Redis first: what is recorded in between is then seen twice, not missed.
-    look = queue.parse(key, await gate.redis.call(*queue.read_command(key)))
-    row = await ask_postgres(gate, lambda connection: storage.fetch(connection, key, owner))
+    look = queue.parse(id, await gate.redis.call(*queue.read_command(id)))
+    row = await ask_postgres(gate, lambda connection: storage.fetch(connection, id, owner))
     batch = _batch(look if look and look.owner == owner else None, row)
     if batch is None:
         raise UnknownBatch(id=id)

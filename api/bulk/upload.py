@@ -14,10 +14,12 @@ from api.bulk.bodies import read_body
 from api.bulk.writer import NO_DIGEST, BatchWriter
 from api.fields import Fields
 from api.gateway import base_url, gateway
+from api.observing import request_id
 from api.submitting import asked_model, read_idempotency_key
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.route import Reference, Route
+from shared.observability.logs import bind
 from shared.queue import batches
 from shared.queue.batches import Opening
 from shared.queue.submission import BatchClosed
@@ -67,9 +69,11 @@ async def _batch(request: Request, fields: Fields) -> AsyncIterator[BatchWriter]
     gate = gateway(request)
     reference = asked_model(fields.model, fields.version)
     route = await gate.routes.for_reference(reference)
+    bind(model=route.model)
     route.choose(reference, digest=NO_DIGEST)  # an alias or version that is not served is refused before anything
     opening = _opening(request, fields, route, reference)
     id = await batches.open_batch(gate.redis, opening)
+    bind(batch_id=id)
     if id != opening.id:
         raise _Known(id)
     async with BatchWriter(gate, opening, route=route, reference=reference) as writer:
@@ -91,4 +95,5 @@ def _opening(request: Request, fields: Fields, route: Route, reference: Referenc
         idempotency_key="" if key is None else read_idempotency_key(key),
         fingerprint="" if key is None else orjson.dumps(same, option=orjson.OPT_SORT_KEYS).decode(),
         webhook=fields.webhook,
+        request_id=request_id(request),
     )

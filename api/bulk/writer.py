@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
@@ -11,6 +12,7 @@ import orjson
 from redis.exceptions import OutOfMemoryError
 
 from api.archives.items import Item
+from api.counting import outcome_of
 from api.gateway import Gateway
 from api.intake import check, clean_filename
 from api.problems import words
@@ -152,6 +154,7 @@ class BatchWriter:
             lane=self._lane,
             batch=self._opening.id,
             custom_id=item.name,
+            request_id=self._opening.request_id,
         )
         self._jobs.append((submission, orjson.dumps(submission.request())))
 
@@ -165,12 +168,14 @@ class BatchWriter:
     async def _send_once(self, jobs: list[Prepared]) -> list[Prepared]:
         """Return the jobs that were refused for want of room."""
         command = submit_command(*jobs, settings=self._queue, memory_is_high=self._memory_is_short)
-        refused = []
+        refused, outcomes = [], []
         for job, reply in zip(jobs, await self._gate.redis.call(*command), strict=True):
             try:
-                read_answer(reply, job[0])
+                outcomes.append(outcome_of(job[0], read_answer(reply, job[0])))
             except QueueFull:
                 refused.append(job)
+        for outcome, images in Counter(outcomes).items():
+            self._gate.submissions.count(self._opening.model, outcome, images)
         return refused
 
     async def _send_unreadable(self, item: Unreadable) -> None:
@@ -215,7 +220,7 @@ class BatchWriter:
             try:
                 await batches.tend(self._gate.redis, self._opening.id)
             except StorageUnavailable:
-                log.warning("batch_untended", extra={"batch": self._opening.id})
+                log.warning("batch_untended")
             await asyncio.sleep(SIGN_OF_LIFE.total_seconds())
 
     async def _cancel(self) -> None:
@@ -223,4 +228,4 @@ class BatchWriter:
         try:
             await batches.cancel(self._gate.redis, opening.id, lane=opening.lane, mode="broken")
         except StorageUnavailable:
-            log.warning("batch_left_to_the_sweep", extra={"batch": opening.id})
+            log.warning("batch_left_to_the_sweep")

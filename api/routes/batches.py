@@ -20,6 +20,7 @@ from shared.domain.batch import Batch
 from shared.domain.errors import Unauthorized, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.domain.objects import batch_object
+from shared.observability.logs import bind
 from shared.queue import batches as queue
 from shared.queue import keys
 
@@ -77,7 +78,7 @@ async def index(
 @router.get("/{id}", summary="Look at a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
 async def read(request: Request, id: str) -> Response:
     """Return a batch as it is: its state and how many of its images have ended, and how."""
-    return _answer(request, await find(gateway(request), id, owner=caller(request)))
+    return _answer(request, await find(gateway(request), _asked(id), owner=caller(request)))
 
 
 @router.get(
@@ -91,7 +92,7 @@ async def results(
 ) -> Response:
     """Send a line an image that has ended, in upload order."""
     gate = gateway(request)
-    batch = await find(gate, id, owner=caller(request))
+    batch = await find(gate, _asked(id), owner=caller(request))
     body = lines(gate, batch.id, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch.id, as_ndjson)
     return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
 
@@ -105,13 +106,11 @@ async def results(
 )
 async def stream(request: Request, id: str) -> Response:
     """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
-    gate = gateway(request)
-    if not is_uuid(id):
-        raise UnknownBatch(id=id)
+    gate, batch_id = gateway(request), _asked(id)
     token = request.query_params.get("token")
-    if token is not None and not gate.tokens.allows(BatchId(id), token):
+    if token is not None and not gate.tokens.allows(batch_id, token):
         raise Unauthorized(detail="this stream's token is over; take a new one from the batch's urls.stream")
-    batch = await find(gate, id, owner=caller(request))
+    batch = await find(gate, batch_id, owner=caller(request))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
     return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})
@@ -121,12 +120,20 @@ async def stream(request: Request, id: str) -> Response:
 async def cancel(request: Request, id: str) -> Response:
     """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
     gate, owner = gateway(request), caller(request)
-    batch = await find(gate, id, owner=owner)
+    batch = await find(gate, _asked(id), owner=owner)
     if not batch.has_ended:
         lane = keys.lane(batch.model, keys.bulk_lane(batch.id))
         await queue.cancel(gate.redis, batch.id, lane=lane, mode="user")
-        batch = await find(gate, id, owner=owner)
+        batch = await find(gate, batch.id, owner=owner)
     return _answer(request, batch)
+
+
+def _asked(id: str) -> BatchId:
+    """Return the id in a path; raises UnknownBatch where it can't be one."""
+    if not is_uuid(id):
+        raise UnknownBatch(id=id)
+    bind(batch_id=id)
+    return BatchId(id)
 
 
 def _answer(

@@ -24,6 +24,7 @@ from shared.domain.job import Job
 from shared.domain.objects import prediction_object
 from shared.domain.prediction import Status
 from shared.domain.route import Reference
+from shared.observability.logs import bind
 from shared.queue import bells
 from shared.queue.lua import Script
 
@@ -84,12 +85,12 @@ async def create_for_model(request: Request) -> Response:
 )
 async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""
-    gate, id = gateway(request), request.path_params["id"]
+    gate, id = gateway(request), _asked(request)
     wait = preferred_wait(request)
     if wait is None:
         return _answer(request, await find(gate, id, owner=caller(request)))
     give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
-    with gate.waiting.listen(PredictionId(id)) as ended:
+    with gate.waiting.listen(id) as ended:
         job = await find(gate, id, owner=caller(request))
         job = await wait_for(gate, job, ended=ended, give_up=give_up)
     return _answer(request, job, headers={"Preference-Applied": f"wait={wait.seconds}"})
@@ -135,11 +136,9 @@ async def index(
 )
 async def stream(request: Request) -> Response:
     """Send server-sent events until the prediction ends: `logs`, `output` or `error`, `done`."""
-    gate, id = gateway(request), request.path_params["id"]
-    if not is_uuid(id):
-        raise UnknownPrediction(id=id)
+    gate, id = gateway(request), _asked(request)
     token = request.query_params.get("token")
-    if token is not None and not gate.tokens.allows(PredictionId(id), token):
+    if token is not None and not gate.tokens.allows(id, token):
         raise Unauthorized(detail="this stream's token is over; take a new one from the prediction's urls.stream")
     job = await find(gate, id, owner=caller(request))
     last = request.headers.get("last-event-id", "")
@@ -156,11 +155,18 @@ async def stream(request: Request) -> Response:
 )
 async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""
-    gate, id, owner = gateway(request), request.path_params["id"], caller(request)
-    if not is_uuid(id):
-        raise UnknownPrediction(id=id)
+    gate, id, owner = gateway(request), _asked(request), caller(request)
     await gate.redis.evaluate(Script.CANCEL, (), bells.record_message(), id, "user", owner)
     return _answer(request, await find(gate, id, owner=owner))
+
+
+def _asked(request: Request) -> PredictionId:
+    """Return the id in the path; raises UnknownPrediction where it can't be one."""
+    id = request.path_params["id"]
+    if not is_uuid(id):
+        raise UnknownPrediction(id=id)
+    bind(prediction_id=id)
+    return PredictionId(id)
 
 
 def _answer(request: Request, job: Job, headers: dict[str, str] | None = None) -> Response:

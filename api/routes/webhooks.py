@@ -19,6 +19,7 @@ from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
 from shared.domain.objects import moment
 from shared.domain.webhooks import DeliveryStatus
+from shared.observability.logs import bind
 from shared.queue import bells, keys
 from shared.queue.lua import Script
 from shared.storage import deliveries, webhook_secrets
@@ -116,8 +117,11 @@ async def redeliver(request: Request, id: str) -> Response:
 
 async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner], Found | None]) -> Found:
     """Return the caller's delivery as `ask` finds it; raises UnknownDelivery."""
+    if not is_uuid(id):
+        raise UnknownDelivery(id=id)
+    bind(delivery_id=id)
     owner = caller(request)
-    found = await ask_postgres(gateway(request), lambda connection: ask(connection, id, owner)) if is_uuid(id) else None
+    found = await ask_postgres(gateway(request), lambda connection: ask(connection, id, owner))
     if found is None:
         raise UnknownDelivery(id=id)
     return found

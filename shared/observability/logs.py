@@ -19,7 +19,12 @@ from shared.settings import Logging
 
 # `redis://name:password@host`, wherever a library says where it could not connect to.
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/@\"']+@")
-_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's own message once more, in colours
+}
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
 
@@ -30,6 +35,11 @@ def bind(**facts: object) -> None:
     For what has a context of its own, as each request of a server does; `bound` is for everything else.
     """
     _bound.set({**_bound.get(), **facts})
+
+
+def bind_only(**facts: object) -> None:
+    """Bind these facts and forget all others: for a request, whose context may begin as a copy of another's."""
+    _bound.set(facts)
 
 
 @contextmanager
@@ -61,7 +71,7 @@ class JsonLines(logging.Formatter):
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage().strip(),
             "logger": record.name,
             **_facts(record),
         }
@@ -77,7 +87,7 @@ class Readable(logging.Formatter):
         """Return the line."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
-        line = f"{time} {record.levelname:<7} {record.getMessage()} {facts}".rstrip()
+        line = f"{time} {record.levelname:<7} {record.getMessage().strip()} {facts}".rstrip()
         return _without_credentials(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
@@ -97,3 +107,5 @@ def configure_logging(settings: Logging) -> None:
         logger = logging.getLogger(server)
         logger.handlers.clear()
         logger.propagate = True
+    # It writes query strings, which hold tokens. Without anywhere to write it does not even make its lines.
+    logging.getLogger("uvicorn.access").propagate = False

@@ -40,6 +40,8 @@ class Opening:
     idempotency_key: str = ""
     fingerprint: str = ""
     webhook: Webhook | None = None
+    request_id: str | None = None
+    """Of the upload, which is every item's."""
 
     def request(self, *, skipped: int = 0) -> bytes:
         """Return what is kept with the batch for good, as JSON."""
@@ -173,6 +175,7 @@ def unreadable_command(opening: Opening, item: Unreadable) -> Command:
         "base_url": opening.base_url,
         "webhook": None,
         "custom_id": item.custom_id,
+        "request_id": opening.request_id,
     }
     return (
         "EVALSHA",

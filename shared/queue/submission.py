@@ -34,6 +34,8 @@ class Submission:
     idempotency_key: str = ""
     fingerprint: str = ""
     webhook: Webhook | None = None
+    request_id: str | None = None
+    """Of the HTTP request that brought it: says in logs where a job came from."""
 
     def request(self) -> dict[str, Any]:
         """Return what is kept with the job for good: everything but the image's bytes."""
@@ -55,6 +57,7 @@ class Submission:
             "base_url": self.base_url,
             "webhook": None if self.webhook is None else self.webhook.as_json(),
             "custom_id": self.custom_id,
+            "request_id": self.request_id,
         }
 
 
@@ -64,9 +67,10 @@ Prepared = tuple[Submission, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A new job waits; `created` in microseconds."""
+    """A new job waits; `created` in microseconds. `joined`: for a computation that had been asked for before."""
 
     created: int
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,10 @@ def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tu
 def read_answer(reply: list[Any], submission: Submission) -> Answer:
     """Return what the script said of one job; raises QueueFull, IdempotencyMismatch or BatchClosed: it was refused."""
     match reply:
-        case [b"queued" | b"follow", _, created]:
+        case [b"queued", _, created]:
             return Queued(int(created))
+        case [b"follow", _, created]:
+            return Queued(int(created), joined=True)
         case [b"hit", _, created, output]:
             return Hit(int(created), output)
         case [b"again" | b"known", id]:

@@ -1,6 +1,7 @@
 """The gateway's routes on a real Redis, without a server process in between."""
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,13 +11,18 @@ import httpx
 import pytest
 import redis
 from fastapi import FastAPI
+from PIL import Image
 from sqlalchemy import Engine
 
 from api import openapi, problems
+from api.counting import Submissions
+from api.observing import Observing
 from api.routebook import RouteBook
-from api.routes import files, health, models, webhooks
-from shared.domain.route import Route
+from api.routes import files, health, metrics, models, webhooks
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.route import Route, Version
 from shared.domain.tokens import StreamTokens
+from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
@@ -29,8 +35,10 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 
 def make_app() -> FastAPI:
     app = FastAPI(title="Darkroom", version="1")
+    app.state.metrics = GatewayMetrics(new_registry())
+    app.add_middleware(Observing, metrics=app.state.metrics, lines="all")
     problems.install(app)
-    for module in (files, models, webhooks, health):
+    for module in (files, models, webhooks, health, metrics):
         app.include_router(module.router)
     openapi.install(app)
     return app
@@ -39,6 +47,26 @@ def make_app() -> FastAPI:
 @pytest.fixture
 def app() -> FastAPI:
     return make_app()
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A small image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def digits() -> Route:
+    """A model with one version."""
+    version = Version(number=VersionNumber("3"), key=VersionKey("3-m-1"), created_at="")
+    return Route(
+        model=ModelName("digits"),
+        description="",
+        aliases={"champion": version.number},
+        versions={version.number: version},
+    )
 
 
 @pytest.fixture
@@ -73,6 +101,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 routes=book,
                 memory=SimpleNamespace(high=False, over=lambda _: False),
                 tokens=StreamTokens(b"secret"),
+                metrics=app.state.metrics,
+                submissions=Submissions(app.state.metrics.submissions),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
                 queue=Queue(),

@@ -1,6 +1,5 @@
 """A webhook goes with its submission into the queue; its deliveries are seen, paged and asked for again."""
 
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +9,6 @@ import orjson
 import pytest
 import redis
 from fastapi import FastAPI
-from PIL import Image
 from sqlalchemy import Engine
 
 from api.routes import batches, predictions
@@ -46,13 +44,6 @@ def app(app: FastAPI) -> FastAPI:
     app.router.routes.extend(predictions.direct.routes)
     app.include_router(batches.router)
     return app
-
-
-@pytest.fixture
-def png() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture

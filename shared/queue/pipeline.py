@@ -17,7 +17,7 @@ from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
@@ -168,7 +168,7 @@ async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> lis
         except NoScriptError:
             again.append(pending)
         except ResponseError as error:
-            _fail(pending[1], error)
+            _fail(pending[1], _named(error))
         else:
             if not pending[1].done():
                 pending[1].set_result(reply)
@@ -178,6 +178,11 @@ async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> lis
         for _ in loads:
             await connection.read_response()
     return again
+
+
+def _named(error: ResponseError) -> ResponseError:
+    """Return a script's want of memory as what it is; before version 7 Redis says so only inside the error's text."""
+    return OutOfMemoryError(str(error)) if "-OOM " in str(error) else error
 
 
 async def _time_to_try_again(deadline: float) -> bool:

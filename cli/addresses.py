@@ -1,9 +1,13 @@
-"""Ports on loopback: whether one is free, and one that stays the same for a home."""
+"""Ports on loopback: whether one is free, and those that stay the same for a home."""
 
 import socket
+import sys
 import zlib
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 LOOPBACK: Final = "127.0.0.1"
 _FIRST, _COUNT = 5000, 1000
@@ -28,18 +32,68 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def remembered_port(file: Path) -> int:
-    """Return the port kept in `file` if it is free, else another one, which is kept from now on.
+class Ports:
+    """The ports of a home's programs, a file each in `folder`; none of `taken`. Held until the context ends.
 
-    The first choice follows from the file's path, so two homes that start at once choose two ports,
-    and it lies below the range from which the kernel takes ports for outgoing connections.
+    A program binds its port seconds after it was chosen, and has none while it is started again: another home that
+    chooses meanwhile takes another one all the same (on Linux).
     """
-    if file.exists() and (kept := file.read_text().strip()).isdigit() and is_free(int(kept)):
-        return int(kept)
-    wanted = zlib.crc32(str(file).encode())
-    for step in range(_COUNT):
-        port = _FIRST + (wanted + step) % _COUNT
-        if is_free(port):
-            file.write_text(f"{port}\n")
-            return port
-    raise RuntimeError(f"no port from {_FIRST} to {_FIRST + _COUNT} is free")
+
+    def __init__(self, folder: Path, *, taken: Iterable[int] = ()) -> None:
+        self._folder = folder
+        self._taken = set(taken)
+        self._chosen: dict[str, int] = {}
+        self._holds = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Hold what `port` returns from now on."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of all."""
+        self._holds.close()
+
+    def port(self, name: str) -> int:
+        """Return the port kept under this name if it is free, else another one, which is kept from now on.
+
+        The first choice follows from the file's path, so that homes seldom want the same, and it lies below the range
+        from which the kernel takes ports for outgoing connections.
+        """
+        if name not in self._chosen:
+            self._chosen[name] = self._choose(self._folder / name)
+        return self._chosen[name]
+
+    def _choose(self, file: Path) -> int:
+        if file.exists() and (kept := file.read_text().strip()).isdigit() and self._take(int(kept)):
+            return int(kept)
+        wanted = zlib.crc32(str(file).encode())
+        for step in range(_COUNT):
+            port = _FIRST + (wanted + step) % _COUNT
+            if self._take(port):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{port}\n")
+                return port
+        raise RuntimeError(f"no port from {_FIRST} to {_FIRST + _COUNT} is free")
+
+    def _take(self, port: int) -> bool:
+        """Hold a port if nobody listens there, here or in another home."""
+        if port in self._taken or not is_free(port) or not self._hold(port):
+            return False
+        self._taken.add(port)
+        return True
+
+    def _hold(self, port: int) -> bool:
+        """Tell every other home on this machine that the port is ours; False where one has said so before."""
+        if sys.platform != "linux":
+            return True
+        hold = socket.socket(socket.AF_UNIX)
+        try:
+            # A name in the kernel, no file: it is as wide as ports are, and gone with us, however we end.
+            hold.bind(f"\0darkroom-port-{port}")
+        except OSError:
+            hold.close()
+            return False
+        self._holds.enter_context(hold)
+        return True

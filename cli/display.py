@@ -87,6 +87,7 @@ def guide(state: StackState, home: Path) -> str:
         ("API", state.url),
         ("API pages", f"{state.url}/docs"),
         ("MLflow", state.url_of("mlflow") or ""),
+        ("Flower", state.url_of("flower") or ""),
         ("Postgres", state.url_of("postgres") or ""),
         ("Redis", state.url_of("redis") or ""),
         ("logs", str(home / "logs")),
@@ -126,14 +127,15 @@ def status_table(state: StackState) -> Table:
 
 
 def status_facts(state: StackState | None) -> dict[str, dict[str, object]]:
-    """Return `{role: {url, pids, state}}` for every role; without a stack, roles that are stopped."""
+    """Return `{role: {url, pids, state, metrics_urls}}` for every role; without a stack, roles that are stopped."""
     if state is None:
-        return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED)} for role in ROLES}
+        return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED), "metrics_urls": []} for role in ROLES}
     return {
         role: {
             "url": state.url_of(role),
             "pids": pids(state.of_role(role)),
             "state": next((str(p.phase) for p in state.of_role(role) if p.phase is not Phase.READY), str(Phase.READY)),
+            "metrics_urls": state.metrics_of(role),
         }
         for role in ROLES
     }

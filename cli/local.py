@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from cli import probes, roles
-from cli.addresses import LOOPBACK, remembered_port
+from cli.addresses import LOOPBACK, Ports
 from cli.mlflow_server import mlflow_program
 from cli.postgres_server import postgres_program
-from cli.programs import Program
+from cli.programs import Program, log_path
 from cli.redis_server import redis_program
 from shared.settings import Webhooks
 
@@ -70,7 +70,7 @@ def called_networks(webhooks: Webhooks) -> list[str]:
     return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
 
 
-def plan(options: Options, *, sockets: Path, appendfsync: str, networks: Sequence[str]) -> Plan:
+def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
     """Return what to run. A store whose address the person has set is theirs: it is asked for, never started.
 
     Webhooks may call `networks` though they are not public.
@@ -82,7 +82,7 @@ def plan(options: Options, *, sockets: Path, appendfsync: str, networks: Sequenc
         _theirs("postgres", _DATABASE, probes.postgres_answers)
         or postgres_program(folder=home / "postgres", sockets=sockets),
         _theirs("mlflow", _REGISTRY, _registry_answers)
-        or mlflow_program(folder=home / "mlflow", port=remembered_port(home / "mlflow-port")),
+        or mlflow_program(folder=home / "mlflow", port=ports.port("mlflow")),
     ]
     redis, database, registry = (server.url or "" for server in servers)
     # Workers ask the registry until it answers: they import for 3 s while MLflow does.
@@ -91,13 +91,19 @@ def plan(options: Options, *, sockets: Path, appendfsync: str, networks: Sequenc
         servers.append(_demo_model(home, registry))
         # But they would only take the cores from a first training.
         before_predict += [] if held_out_folder(home).exists() else ["model"]
+    workers = [
+        *roles.predict_workers(
+            options.models, redis_url=redis, api_url=options.url, ports=ports, after=tuple(before_predict)
+        ),
+        roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
+        roles.webhook_worker(redis, networks=networks, ports=ports),
+    ]
     own = [
         roles.migrations(database),
         roles.api(options.port),
-        *roles.predict_workers(options.models, redis_url=redis, api_url=options.url, after=tuple(before_predict)),
-        roles.record_worker(redis),
-        roles.webhook_worker(redis, networks=networks),
+        *workers,
         roles.beat(str(home / "beat-schedule")),
+        roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers)),
     ]
     stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
     return Plan(programs=servers + own, stores=stores, environment=_environment(stores, home))
@@ -112,6 +118,11 @@ def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | Non
 def _registry_answers(url: str) -> str:
     """Tell whether a registry answers; one that is a file or a service with a login of its own is taken at its word."""
     return probes.answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
+
+
+def _prediction_log(home: Path) -> str:
+    """Return where each prediction has its line: where the person has said, even nowhere, else beside the logs."""
+    return os.environ.get("DARKROOM_LOG_PREDICTIONS", str(log_path(home, "record").with_name("predictions.ndjson")))
 
 
 def _demo_model(home: Path, registry: str) -> Program:

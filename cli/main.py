@@ -44,7 +44,7 @@ def up(
         list[str] | None, typer.Option(help="Model to serve; may be given again.", show_default="digits")
     ] = None,
 ) -> None:
-    """Start everything on this machine: Redis, Postgres, MLflow, the API and the workers."""
+    """Start everything on this machine: Redis, Postgres, MLflow, the API, the workers and Flower."""
     from cli import stack  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def down(home: Home = None) -> None:
 @app.command()
 def status(
     home: Home = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: {role: {url, pids, state}}.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: {role: {url, pids, state, …}}.")] = False,  # noqa: FBT002
 ) -> None:
     """Show what runs, each role with its address and its pids."""
     from cli import stack  # noqa: PLC0415

@@ -33,6 +33,8 @@ class Program:
     command: tuple[str, ...] = ()
     once: bool = False
     url: str | None = None
+    metrics_url: str | None = None
+    """Where it serves its metrics, in Prometheus' text."""
     environment: dict[str, str] = field(default_factory=dict)
     account: Account | None = None
     niceness: int = 0

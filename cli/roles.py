@@ -5,15 +5,18 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from cli import devices, probes
-from cli.addresses import LOOPBACK
+from cli.addresses import LOOPBACK, Ports
 from cli.programs import Program
 
 BACKGROUND = 10
 """A tenth of a share beside who does not stand back: enough to go on beside a compiler."""
+REMEMBERED_TASKS = 5000
+"""A task takes Flower 5 KB; its own limit of 100,000 would be half a gigabyte. Under full load: the last 2 minutes."""
 
 
 def migrations(database_url: str) -> Program:
@@ -40,6 +43,7 @@ def api(port: int) -> Program:
         name="api",
         role="api",
         url=url,
+        metrics_url=f"{url}/metrics",
         command=command,
         after=("redis", "migrations"),
         probe=lambda _: probes.answers(f"{url}/health/ready"),
@@ -47,7 +51,9 @@ def api(port: int) -> Program:
     )
 
 
-def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, after: tuple[str, ...]) -> list[Program]:
+def predict_workers(
+    models: Sequence[str], *, redis_url: str, api_url: str, ports: Ports, after: tuple[str, ...]
+) -> list[Program]:
     """Return one process a GPU with two threads each, else one process a core.
 
     On a CPU two threads that decode and predict fight for the cores: 200 images/s against 286 with a
@@ -59,7 +65,7 @@ def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, afte
     gpus = devices.gpus()
     pool = ("threads", "--concurrency", "2") if gpus else ("solo",)
     queues = ",".join(f"predict.{model}" for model in models)
-    return [
+    workers = [
         Program(
             name=f"predict{number}",
             role="predict",
@@ -74,27 +80,30 @@ def predict_workers(models: Sequence[str], *, redis_url: str, api_url: str, afte
         )
         for number in range(1, (len(gpus) or devices.cores()) + 1)
     ]
+    return [_exporting(worker, ports) for worker in workers]
 
 
-def record_worker(redis_url: str) -> Program:
-    """Return the process that writes results to Postgres and sweeps."""
-    return Program(
+def record_worker(redis_url: str, *, predictions: str, ports: Ports) -> Program:
+    """Return the process that writes results to Postgres and sweeps; and a line a prediction to `predictions`."""
+    worker = Program(
         name="record",
         role="record",
         command=_worker("record1", queues="record,upkeep", pool=("threads", "--concurrency", "2")),
+        environment={"DARKROOM_LOG_PREDICTIONS": predictions},
         niceness=BACKGROUND,  # people are answered from Redis meanwhile
         after=("redis", "migrations"),
         probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
         stop_rank=1,
     )
+    return _exporting(worker, ports)
 
 
-def webhook_worker(redis_url: str, *, networks: Sequence[str]) -> Program:
+def webhook_worker(redis_url: str, *, networks: Sequence[str], ports: Ports) -> Program:
     """Return the process that calls people's servers: apart from the record, which must not wait for slow ones.
 
     It may call `networks` though they are not public.
     """
-    return Program(
+    worker = Program(
         name="webhooks",
         role="webhooks",
         command=_worker("webhooks1", queues="webhooks", pool=("solo",)),
@@ -106,6 +115,7 @@ def webhook_worker(redis_url: str, *, networks: Sequence[str]) -> Program:
         # An attempt under way takes 15 s at most: one that is cut off is made once more.
         stop_patience=timedelta(seconds=20),
     )
+    return _exporting(worker, ports)
 
 
 def beat(schedule: str) -> Program:
@@ -119,6 +129,34 @@ def beat(schedule: str) -> Program:
         after=("redis",),
         probe=partial(probes.has_lived, seconds=1.0),
     )
+
+
+def flower(port: int, *, after: tuple[str, ...]) -> Program:
+    """Return Celery's dashboard, on loopback without a login; it keeps nothing on disk.
+
+    Its pages are open there; its HTTP API, which can stop workers, answers 401 unless the person sets
+    FLOWER_UNAUTHENTICATED_API=true, or a login (https://flower.readthedocs.io/en/latest/auth.html).
+    """
+    url = f"http://{LOOPBACK}:{port}"
+    return Program(
+        name="flower",
+        role="flower",
+        url=url,
+        command=(*_celery(), "flower", f"--address={LOOPBACK}", f"--port={port}", "--logging=warning"),
+        environment={"FLOWER_MAX_TASKS": os.environ.get("FLOWER_MAX_TASKS", str(REMEMBERED_TASKS))},
+        niceness=BACKGROUND,
+        # It asks the workers for their queues once, when it starts: those who come later are missing on some pages.
+        after=after,
+        probe=lambda _: probes.answers(f"{url}/healthcheck"),
+        stop_rank=1,
+    )
+
+
+def _exporting(worker: Program, ports: Ports) -> Program:
+    """Return a worker that serves its metrics on a port of its own."""
+    port = ports.port(f"{worker.name}-metrics")
+    where = {"DARKROOM_METRICS_HOST": LOOPBACK, "DARKROOM_METRICS_PORT": str(port)}
+    return replace(worker, metrics_url=f"http://{LOOPBACK}:{port}/metrics", environment=worker.environment | where)
 
 
 def _celery() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from cli.identity import ProcessIdentity
 
-ROLES: Final = ("api", "predict", "record", "webhooks", "beat", "redis", "postgres", "mlflow")
+ROLES: Final = ("api", "predict", "record", "webhooks", "beat", "flower", "redis", "postgres", "mlflow")
 """What `status` lists, always in this order."""
 
 
@@ -30,6 +30,7 @@ class ProgramState:
     name: str
     role: str
     url: str | None = None
+    metrics_url: str | None = None
     phase: Phase = Phase.WAITING
     detail: str = ""
     """Why it is not ready."""
@@ -74,6 +75,10 @@ class StackState:
     def url_of(self, role: str) -> str | None:
         """Return where a role is reached; None where it has no address."""
         return next((program.url for program in self.of_role(role)), None)
+
+    def metrics_of(self, role: str) -> list[str]:
+        """Return where a role's programs serve their metrics."""
+        return [program.metrics_url for program in self.of_role(role) if program.metrics_url is not None]
 
     def processes(self) -> list[ProcessIdentity]:
         """Return every process that was started."""

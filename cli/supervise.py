@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cli import leftovers, state
+from cli.addresses import Ports
 from cli.identity import ProcessIdentity
 from cli.local import Options, Plan, called_networks, plan, scratch_folder
 from cli.state import ProgramState, StackState
@@ -29,13 +30,13 @@ def main(options: Options, *, attached: bool) -> None:
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
     networks = called_networks(settings.read(settings.Webhooks))
-    with alone_on(options.home):
+    with alone_on(options.home), Ports(options.home / "ports", taken=[options.port]) as ports:
         leftovers.clear(options.home)
         shutil.rmtree(scratch_folder(options.home), ignore_errors=True)
         scratch_folder(options.home).mkdir()
         sockets = socket_folder()
         try:
-            planned = plan(options, sockets=sockets, appendfsync=appendfsync, networks=networks)
+            planned = plan(options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks)
             asyncio.run(run(options, planned, sockets, networks=networks, attached=attached))
         finally:
             state.forget(options.home)

@@ -192,7 +192,9 @@ class _Kept:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.state = ProgramState(name=program.name, role=program.role, url=program.url)
+        self.state = ProgramState(
+            name=program.name, role=program.role, url=program.url, metrics_url=program.metrics_url
+        )
         self.was_ready = asyncio.Event()
         self.starting = asyncio.Lock()
         self.process: asyncio.subprocess.Process | None = None

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import addresses, devices, startup
+from cli import devices, startup
+from cli.addresses import LOOPBACK, Ports
 from cli.display import guide
 from cli.identity import ProcessIdentity
 from cli.local import Options, called_networks, plan
@@ -22,7 +23,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planned(home: Path, *, networks: tuple[str, ...] = (), **options: object) -> dict[str, Program]:
     wanted = {"home": home, "port": 8123, "models": ("digits",)} | options
-    found = plan(Options(**wanted), sockets=Path("/s"), appendfsync="always", networks=networks)  # type: ignore[arg-type]
+    with Ports(home / "ports") as ports:
+        found = plan(Options(**wanted), sockets=Path("/s"), ports=ports, appendfsync="always", networks=networks)  # type: ignore[arg-type]
     return {program.name: program for program in found.programs}
 
 
@@ -90,6 +92,7 @@ def test_every_program_waits_for_programs_that_are_there(tmp_path: Path) -> None
 def test_workers_stop_before_the_api_and_stores_last(tmp_path: Path) -> None:
     rank = {name: program.stop_rank for name, program in planned(tmp_path).items()}
     assert rank["predict1"] < rank["api"] == rank["record"] == rank["webhooks"] < rank["postgres"] < rank["redis"]
+    assert rank["flower"] < rank["redis"]
 
 
 def test_webhooks_have_a_worker_of_their_own_that_stands_back(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_webhooks_have_a_worker_of_their_own_that_stands_back(tmp_path: Path) ->
     assert set(worker.after) == {"redis", "migrations"}
     assert worker.niceness > 0
     # As the worker reads it.
-    assert worker.environment == {"DARKROOM_WEBHOOKS_ALLOWED_NETWORKS": '["127.0.0.0/8"]'}
+    assert worker.environment["DARKROOM_WEBHOOKS_ALLOWED_NETWORKS"] == '["127.0.0.0/8"]'
     others = [program for program in planned(tmp_path).values() if program.name != "webhooks"]
     assert not any("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS" in program.environment for program in others)
 
@@ -127,16 +130,47 @@ def test_webhooks_may_call_this_machine_unless_it_is_said_what_they_may(
     assert f"Webhooks may call {says}" in guide(running, tmp_path).splitlines()
 
 
-def test_a_home_keeps_its_mlflow_port_until_somebody_else_has_it(tmp_path: Path) -> None:
-    file = tmp_path / "mlflow-port"
-    port = addresses.remembered_port(file)
-    assert addresses.remembered_port(file) == port
-    with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", port))
-        somebody.listen()
-        other = addresses.remembered_port(file)
-        assert other != port
-    assert addresses.remembered_port(file) == other
+def test_every_worker_and_the_gateway_serve_metrics_each_on_a_port_of_its_own(tmp_path: Path) -> None:
+    programs = planned(tmp_path)
+    workers = [program for program in programs.values() if program.role in ("predict", "record", "webhooks")]
+    assert len({worker.environment["DARKROOM_METRICS_PORT"] for worker in workers}) == len(workers)
+    for worker in workers:
+        host, port = worker.environment["DARKROOM_METRICS_HOST"], worker.environment["DARKROOM_METRICS_PORT"]
+        assert worker.metrics_url == f"http://{host}:{port}/metrics"
+        assert host == LOOPBACK
+    assert programs["api"].metrics_url == "http://127.0.0.1:8123/metrics"
+    assert {name for name, program in programs.items() if program.metrics_url} == {
+        "api",
+        *(worker.name for worker in workers),
+    }
+    assert [worker.metrics_url for worker in workers] == [
+        planned(tmp_path)[worker.name].metrics_url for worker in workers
+    ]
+
+
+def test_flower_stands_on_loopback_after_the_workers_and_stands_back(tmp_path: Path) -> None:
+    programs = planned(tmp_path)
+    flower = programs["flower"]
+    assert flower.url in [f"http://127.0.0.1:{part.removeprefix('--port=')}" for part in flower.command]
+    assert "--address=127.0.0.1" in flower.command
+    assert {"record", "webhooks", "predict1"} <= set(flower.after)
+    assert flower.niceness > 0
+
+
+def test_how_many_tasks_flower_remembers_is_the_persons_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert int(planned(tmp_path)["flower"].environment["FLOWER_MAX_TASKS"]) < 100_000
+    monkeypatch.setenv("FLOWER_MAX_TASKS", "7")
+    assert planned(tmp_path)["flower"].environment["FLOWER_MAX_TASKS"] == "7"
+
+
+@pytest.mark.parametrize("said", [None, "", "-", "/elsewhere"])
+def test_predictions_are_logged_beside_the_logs_unless_it_is_said_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    if said is not None:
+        monkeypatch.setenv("DARKROOM_LOG_PREDICTIONS", said)
+    expected = f"{tmp_path}/logs/predictions.ndjson" if said is None else said
+    assert planned(tmp_path)["record"].environment["DARKROOM_LOG_PREDICTIONS"] == expected
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from cli.state import ROLES, Phase, ProgramState, StackState
 
 def stack(supervisor: ProcessIdentity) -> StackState:
     api = ProgramState("api", "api", url="http://127.0.0.1:1", phase=Phase.READY, process=ProcessIdentity(7, 8))
-    predict = [ProgramState(f"predict{n}", "predict", process=ProcessIdentity(n, n)) for n in (1, 2)]
+    predict = [
+        ProgramState(f"predict{n}", "predict", metrics_url=f"http://{n}/metrics", process=ProcessIdentity(n, n))
+        for n in (1, 2)
+    ]
     return StackState(
         supervisor, "http://127.0.0.1:1", ["digits"], {"A": "b"}, "/tmp/s",  # noqa: S108
         networks=["127.0.0.0/8"], programs=[api, *predict],
@@ -91,6 +94,11 @@ def test_what_a_dead_supervisor_left_is_cleared_and_nobody_elses(tmp_path: Path)
 def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
     running = status_facts(stack(me()))
     assert tuple(running) == tuple(status_facts(None)) == ROLES
-    assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready"}
-    assert running["predict"] == {"url": None, "pids": [1, 2], "state": "waiting"}
+    assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready", "metrics_urls": []}
+    assert running["predict"] == {
+        "url": None,
+        "pids": [1, 2],
+        "state": "waiting",
+        "metrics_urls": ["http://1/metrics", "http://2/metrics"],
+    }
     assert running["redis"]["pids"] == status_facts(None)["api"]["pids"] == []

@@ -1,0 +1,239 @@
+import inspect
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from shared import settings
+from shared.domain.prediction import ErrorCode, Source
+from shared.domain.webhooks import DeliveryStatus
+from shared.observability import metrics
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "deploy" / "prometheus"
+# What Prometheus adds to every series that it scrapes, and the series that it makes itself.
+ADDED = frozenset({"job", "instance"})
+OWN = {"up": frozenset[str]()}
+
+QUEUE = metrics.QueueState(
+    lanes=[metrics.LaneState(model="digits", lane="bulk", entries=1, bytes=1, oldest=timedelta(seconds=1))],
+    workers={"digits": 1},
+    finished=1,
+    recorder_lag=timedelta(seconds=1),
+    memory_used_bytes=1,
+    memory_limit_bytes=2,
+)
+# What metrics that look when asked are shown, by class.
+LOOKS: dict[str, Any] = {"QueueMetrics": lambda: QUEUE, "DeviceMetrics": lambda: {"allocated": 1}}
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed; it comes with Prometheus"
+)
+
+
+def promtool(*arguments: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    # From a folder of its own: what is named relatively must be found beside the file that names it.
+    command = ["promtool", *map(str, arguments)]
+    return subprocess.run(command, input=given, capture_output=True, text=True, cwd="/", check=False, timeout=60)
+
+
+def read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((FOLDER / name).read_text())
+
+
+def rules() -> dict[str, str]:
+    """Every rule's expression by its name: an alert's or a recorded series'."""
+    return {
+        rule.get("alert") or rule["record"]: rule["expr"]
+        for group in read("alerts.yml")["groups"]
+        for rule in group["rules"]
+    }
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in read("alerts.yml")["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def classes() -> list[type]:
+    """Every class that a process makes with its registry."""
+    found = [kind for _, kind in inspect.getmembers(metrics, inspect.isclass) if kind.__module__ == metrics.__name__]
+    return [kind for kind in found if "registry" in inspect.signature(kind).parameters]
+
+
+def filled(kind: type) -> CollectorRegistry:
+    """A registry with this class's metrics, each of them with one sample."""
+    registry = CollectorRegistry()
+    known = {"registry": registry, "device": "cuda:0", "look": LOOKS.get(kind.__name__)}
+    made = kind(**{name: known[name] for name in inspect.signature(kind).parameters})
+    for metric in vars(made).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            one = metric.labels(*metric._labelnames) if metric._labelnames else metric
+            one.observe(1) if isinstance(one, Histogram) else one.inc()
+    return registry
+
+
+@cache
+def exported() -> dict[str, frozenset[str]]:
+    """Labels by the name of each series that Darkroom exports."""
+    return {
+        sample.name: frozenset(sample.labels)
+        for kind in classes()
+        for family in filled(kind).collect()
+        for sample in family.samples
+    }
+
+
+def series(expression: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Go through the series that an expression names: name, and value by label."""
+    for name, matchers in re.findall(r'\b(darkroom[_:][\w:]+|up\b)(?:\{((?:"[^"]*"|[^}"])*)\})?', expression):
+        yield name, dict(re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers))
+
+
+def aggregations(expression: str) -> Iterator[tuple[set[str], str]]:
+    """Go through `by (labels) (what)`."""
+    for match in re.finditer(r"\bby \(([^)]*)\) \(", expression):
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(expression[end], 0)
+            end += 1
+        yield {label.strip() for label in match[1].split(",")}, expression[match.end() : end - 1]
+
+
+def looked_at(name: str) -> set[str]:
+    """The scraped series that a rule is about, through those that are recorded."""
+    known = rules()
+    return {inner for found, _ in series(known[name]) for inner in (looked_at(found) if found in known else {found})}
+
+
+def threshold(alert: str) -> float:
+    [found] = re.findall(r"[<>]=? ([\d.]+)$", rules()[alert])
+    return float(found)
+
+
+@needs_promtool
+def test_prometheus_takes_the_configuration_where_the_container_has_it(tmp_path: Path) -> None:
+    there = shutil.copytree(FOLDER, tmp_path / "etc" / "prometheus")
+    checked = promtool("check", "config", "--lint=all", "--lint-fatal", there / "prometheus.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"SUCCESS: {len(rules())} rules found" in checked.stdout
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules() -> None:
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", FOLDER / "alerts.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@needs_promtool
+def test_every_alert_fires_when_it_should_and_not_before() -> None:
+    played = promtool("test", "rules", FOLDER / "alerts_test.yml")
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
+@pytest.mark.parametrize("alert", alerts())
+def test_an_alert_is_played_firing_and_silent(alert: str) -> None:
+    plays = [
+        (bool(case.get("exp_alerts")), {name for given in test["input_series"] for name, _ in series(given["series"])})
+        for test in read("alerts_test.yml")["tests"]
+        for case in test["alert_rule_test"]
+        if case["alertname"] == alert
+    ]
+    assert any(fires for fires, _ in plays)
+    # Where there is nothing to look at, silence says nothing.
+    assert any(given & looked_at(alert) for fires, given in plays if not fires)
+
+
+def test_nothing_is_played_that_is_no_alert() -> None:
+    played = {case["alertname"] for test in read("alerts_test.yml")["tests"] for case in test["alert_rule_test"]}
+    assert played == set(alerts())
+
+
+@pytest.mark.parametrize("alert", alerts())
+def test_an_alert_says_what_is_wrong_and_what_to_do(alert: str) -> None:
+    rule = alerts()[alert]
+    assert rule["labels"]["severity"] in {"page", "warning"}
+    assert set(rule["annotations"]) == {"summary", "description", "what_to_do"}
+    assert all(text.strip() for text in rule["annotations"].values())
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_a_rule_looks_at_what_is_exported(rule: str) -> None:
+    known = exported() | OWN
+    for name, matchers in series(rules()[rule]):
+        if name in rules():
+            assert not matchers
+        else:
+            assert name in known
+            assert set(matchers) <= known[name] | ADDED
+    for labels, inner in aggregations(rules()[rule]):
+        for name, _ in series(inner):
+            assert labels <= known[name] | ADDED
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_a_rule_asks_for_values_that_there_are(rule: str) -> None:
+    kinds = {
+        "lane": {metrics.INTERACTIVE, metrics.BULK},
+        "code": set(ErrorCode),
+        "source": set(Source),
+        "outcome": set(DeliveryStatus),
+        "job": {job["job_name"] for job in read("prometheus.yml")["scrape_configs"]},
+    }
+    for _, matchers in series(rules()[rule]):
+        for label, value in matchers.items():
+            if label in kinds:
+                assert set(value.split("|")) <= kinds[label]
+
+
+def test_what_is_played_is_what_is_exported() -> None:
+    known = exported() | OWN
+    for test in read("alerts_test.yml")["tests"]:
+        for given in test["input_series"]:
+            [(name, labels)] = series(given["series"])
+            assert set(labels) - ADDED == known[name], given["series"]
+
+
+def test_advice_names_series_and_events_that_there_are() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    advice = " ".join(text for rule in alerts().values() for text in rule["annotations"].values())
+    named, events = re.findall(r"darkroom_\w+", advice), re.findall(r"`([a-z]+(?:_[a-z]+)+)`", advice)
+    assert named
+    assert set(named) <= set(exported())
+    assert events
+    assert [event for event in events if f'"{event}"' not in sources] == []
+
+
+def test_every_target_is_a_service() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for job in read("prometheus.yml")["scrape_configs"]:
+        found = [name for discovery in job.get("dns_sd_configs", ()) for name in discovery["names"]]
+        fixed = [target for given in job.get("static_configs", ()) for target in given["targets"]]
+        hosts = found + [target.partition(":")[0] for target in fixed]
+        assert hosts == (["localhost"] if job["job_name"] == "prometheus" else [job["job_name"]])
+        assert job["job_name"] in services
+
+
+def test_thresholds_follow_the_settings() -> None:
+    def default(kind: type, name: str) -> Any:
+        return kind.model_fields[name].default
+
+    refuses, pauses = default(settings.Redis, "memory_share"), default(settings.Bulk, "memory_share")
+    assert pauses < threshold("RedisFillsUp") < refuses == threshold("RedisFull")
+    assert threshold("WorkerStuck") > default(settings.Predict, "timeout").total_seconds()
+    given_up = default(settings.Queue, "lease") * default(settings.Queue, "max_attempts")
+    assert threshold("PeopleWait") > given_up.total_seconds()
+
+
+@needs_promtool
+@pytest.mark.parametrize("kind", classes())
+def test_names_and_help_follow_the_conventions(kind: type) -> None:
+    checked = promtool("check", "metrics", given=generate_latest(filled(kind)).decode())
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -9,7 +9,12 @@ from api.gateway import gateway
 router = APIRouter(tags=["health"])
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", responses=openapi.metrics_responses())
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=openapi.metrics_responses(),
+)
 async def read(request: Request) -> Response:
     """Return this process's metrics in Prometheus' text format, or as OpenMetrics where `Accept` asks for it."""
     try:

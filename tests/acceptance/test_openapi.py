@@ -22,6 +22,7 @@ from tests.acceptance.pictures import data_url, renewed
 PROBLEM = "application/problem+json"
 PNG = {"Content-Type": "image/png"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+OPENMETRICS = "application/openmetrics-text"
 UNKNOWN = new_uuid7()
 HOOK = "http://127.0.0.1:9/hook"
 Operation = tuple[str, str]
@@ -231,6 +232,7 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ],
         ("GET", "/health/live"): [http.get("/health/live")],
         ("GET", "/health/ready"): [http.get("/health/ready")],
+        ("GET", "/metrics"): [http.get("/metrics", headers={"Accept": kind}) for kind in ("*/*", OPENMETRICS)],
     }  # fmt: skip
 
 

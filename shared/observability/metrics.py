@@ -20,6 +20,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -36,6 +37,8 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 def new_registry() -> CollectorRegistry:
     """Return the registry of a process, with its CPU, memory and descriptors in it already."""
+    # When each series began, which nothing reads and which makes every page half as long again.
+    disable_created_metrics()
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

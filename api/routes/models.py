@@ -18,12 +18,11 @@ from shared.domain.identifiers import ModelName, Owner, VersionNumber
 from shared.domain.route import Reference, Route
 from shared.queue import keys
 from shared.queue.files import now_us
+from shared.queue.gauges import WORKER_SEEN
 from shared.storage.tables import predictions
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
-# Workers look at their lanes every 2 s and say so.
-WORKER_SEEN: Final = timedelta(seconds=10)
 # Counting on costs Postgres 0.1 µs a row; people read "a hundred thousand" as "many".
 MOST_RUNS_COUNTED: Final = 100_000
 COUNTING_TIME: Final = timedelta(seconds=1)

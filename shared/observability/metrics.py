@@ -38,7 +38,7 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 def new_registry() -> CollectorRegistry:
     """Return the registry of a process, with its CPU, memory and descriptors in it already."""
     # When each series began, which nothing reads and which makes every page half as long again.
-    disable_created_metrics()  # type: ignore[no-untyped-call]  the library has none here
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

@@ -205,6 +205,8 @@ class WebhookMetrics:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("delivered", "pending", "exhausted"):
+            self.attempts.labels(outcome)  # a rate needs to have seen 0
         self.seconds = Histogram(
             "darkroom_webhook_attempt_seconds",
             "One attempt, from the name's lookup to the answer",

@@ -9,7 +9,6 @@ from typing import Final, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -111,19 +110,6 @@ def curl(url: str, *, model: str, image: Path) -> str:
     """Return a command that predicts `image` in any shell."""
     fields = " ".join(f"-F {shlex.quote(field)}" for field in (f"model={model}", f"image=@{image}"))
     return f"curl -s -H 'Prefer: wait' {fields} {url}/v1/predictions"
-
-
-def status_table(state: StackState) -> Table:
-    """Return a row a role: how it is, its pids, its address."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("role", "state", "pids", "url"):
-        table.add_column(heading, style="bold" if heading == "role" else "", overflow="fold")
-    for role in ROLES:
-        programs = state.of_role(role)
-        worst = next((p for p in programs if p.phase is not Phase.READY), None)
-        how = "[green]ready[/]" if worst is None else f"[yellow]{worst.phase}[/] {escape(worst.detail)}".strip()
-        table.add_row(role, how, " ".join(str(pid) for pid in pids(programs)), state.url_of(role) or "")
-    return table
 
 
 def status_facts(state: StackState | None) -> dict[str, dict[str, object]]:

@@ -64,12 +64,13 @@ def down(home: Home = None) -> None:
 def status(
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: {role: {url, pids, state, …}}.")] = False,  # noqa: FBT002
+    once: Annotated[bool, typer.Option("--once", help="Print it and end, as where the output is no terminal.")] = False,  # noqa: FBT002
 ) -> None:
-    """Show what runs, each role with its address and its pids."""
+    """Show what runs and what it does, live: processes, lanes, rates, the last errors; q ends it."""
     from cli import stack  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
-    stack.status(find_home(home), as_json=as_json)
+    stack.status(find_home(home), as_json=as_json, once=once)
 
 
 @app.command()

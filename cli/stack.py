@@ -16,10 +16,10 @@ from cli.finding import command, say
 from cli.local import DEMO_MODEL, Options
 from cli.startup import Started
 from cli.state import StackState
+from cli.watching import showing
 from shared import settings
 
 EXIT_INTERRUPTED: Final = 130
-PIPE_WIDTH: Final = 400
 
 
 def up(home: Path, *, port: int, detach: bool, models: tuple[str, ...]) -> None:
@@ -51,17 +51,15 @@ def down(home: Path) -> None:
     say(f"Stopped {home}." if was_running else f"Nothing runs on {home}.")
 
 
-def status(home: Path, *, as_json: bool) -> None:
-    """Show what runs; for programs, every role even where nothing does."""
+def status(home: Path, *, as_json: bool, once: bool) -> None:
+    """Show what runs and what it does: in a terminal live, else once; for programs, every role even where none runs."""
     found = state.running(home)
     if as_json:
         say(json.dumps(display.status_facts(found), indent=2))
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command('up', home)}")
     else:
-        # A file or a program gets whole lines.
-        console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-        console.print(display.status_table(found))
+        showing.show(home, once=once)
 
 
 def start(options: Options, console: Console, *, attached: bool) -> tuple[Started, StackState]:

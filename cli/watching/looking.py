@@ -1,0 +1,68 @@
+"""One look at everything that runs on a home."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cli import state
+from cli.programs import log_path
+from cli.state import StackState
+from cli.watching import processes, scraping
+from cli.watching.errors import Logs, Trouble
+from cli.watching.processes import Family
+from cli.watching.scraping import Scrape
+
+PAUSE: Final = timedelta(seconds=1)
+"""Between two looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen at one moment."""
+
+    at: float
+    """On the monotonic clock."""
+    clock: datetime
+    state: StackState | None
+    """None where nothing runs."""
+    began: datetime | None
+    """When the stack was started."""
+    scrapes: dict[str, Scrape]
+    """By the program's name."""
+    families: dict[int, Family]
+    """By the pid of the program's own process."""
+    troubles: Sequence[Trouble]
+
+
+class Looker:
+    """Looks at one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._logs = Logs(log_path(home, "supervisor").parent)
+
+    def look(self) -> Look:
+        """Take a look; takes as long as a process that does not answer, a second."""
+        found = state.running(self._home)
+        programs = found.programs if found else []
+        at, clock = time.monotonic(), datetime.now().astimezone()
+        urls = {program.name: program.metrics_url for program in programs if program.metrics_url and program.process}
+        return Look(
+            at=at,
+            clock=clock,
+            state=found,
+            began=processes.began(found.supervisor.pid) if found else None,
+            scrapes=scraping.scrape_all(urls),
+            families=processes.families([program.process.pid for program in programs if program.process]),
+            troubles=self._logs.newest(),
+        )
+
+
+def look_twice(looker: Looker) -> list[Look]:
+    """Return two looks: one alone shows no rate."""
+    first = looker.look()
+    time.sleep(PAUSE.total_seconds())
+    return [first, looker.look()]

@@ -1,0 +1,92 @@
+"""The terminal while a page is drawn in it: what happens there, one event after another, and how it was before."""
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+
+class Event(Enum):
+    """What to do next."""
+
+    DRAW = b"d"
+    """There is something new, or the terminal has another size."""
+    SUSPEND = b"s"
+    LEAVE = b"l"
+
+
+_SIGNALS: Final = {
+    signal.SIGWINCH: Event.DRAW,
+    signal.SIGTSTP: Event.SUSPEND,
+    signal.SIGINT: Event.LEAVE,
+    signal.SIGTERM: Event.LEAVE,
+    signal.SIGHUP: Event.LEAVE,
+}
+
+
+class Terminal:
+    """Standard input, whose keys come one by one, and the signals that a terminal sends."""
+
+    def __enter__(self) -> Self:
+        """Take signals as events."""
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take signals as before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+    def wake(self) -> None:
+        """Let it be drawn; from any thread."""
+        self._tell(Event.DRAW)
+
+    def next_event(self) -> Event:
+        """Wait for what happens next; where several things have, the weightiest."""
+        while True:
+            ready, _, _ = select.select([sys.stdin, self._read], [], [])
+            if sys.stdin in ready:
+                keys = os.read(sys.stdin.fileno(), 1024)
+                # No keys at all: the terminal is gone.
+                if not keys or b"q" in keys.lower():
+                    return Event.LEAVE
+            if self._read in ready:
+                told = os.read(self._read, 1024)
+                return next(event for event in (Event.LEAVE, Event.SUSPEND, Event.DRAW) if event.value in told)
+
+    def suspend(self) -> None:
+        """Stop as a shell's job does; return when it goes on."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self.wake()
+
+    @contextmanager
+    def keys_unseen(self) -> Iterator[None]:
+        """Take keys without their Enter and without showing them; afterwards the terminal is as it was."""
+        before = termios.tcgetattr(sys.stdin)
+        tty.setcbreak(sys.stdin)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal module's form
+        self._tell(_SIGNALS[signal.Signals(number)])
+
+    def _tell(self, event: Event) -> None:
+        try:
+            os.write(self._write, event.value)
+        except BlockingIOError:
+            return  # thousands wait to be read already

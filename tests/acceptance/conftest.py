@@ -20,7 +20,10 @@ from tests.acceptance.pictures import renewed
 from tests.servers import PostgresServer, RedisServer
 
 # Nothing that the developer has set points a test elsewhere.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))},
+    "FLOWER_UNAUTHENTICATED_API": "true",
+}
 COMMAND = Path(sys.executable).with_name("darkroom")
 
 
@@ -50,7 +53,7 @@ class Stack:
         return self.darkroom("down").stdout
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Return `{role: {url, pids, state}}`."""
+        """Return `{role: {url, pids, state, metrics_urls}}`."""
         facts: dict[str, dict[str, Any]] = json.loads(self.darkroom("status", "--json").stdout)
         return facts
 

@@ -29,9 +29,10 @@ def formatted(
 def broken() -> Exception:
     """An exception with a traceback."""
     try:
-        raise ValueError("it broke")
+        int("broke")
     except ValueError as error:
         return error
+    raise AssertionError
 
 
 @pytest.mark.parametrize("formatter", [JsonLines(), Readable()])
@@ -41,7 +42,7 @@ def test_our_own_lines_are_read_in_both_forms(formatter: logging.Formatter) -> N
     lines += formatted(formatter, logging.ERROR, "fault", error=broken())
     (first, why), last = troubles(*lines)
     assert (first, why.removeprefix("how=")) == ("redis_lost", "no route")
-    assert last == ("fault", "ValueError: it broke")
+    assert last == ("fault", "ValueError: invalid literal for int() with base 10: 'broke'")
     assert read_line(lines[0], changed=datetime.now(UTC)).at == pytest.approx(  # type: ignore[union-attr]
         datetime.now(UTC), abs=timedelta(seconds=5)
     )

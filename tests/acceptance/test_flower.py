@@ -1,0 +1,131 @@
+"""Flower as people read it: workers that come and go, and what each task did."""
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+import pytest
+
+from tests.acceptance.door import Door
+from tests.receivers import receiving
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def flower(stack: "Stack") -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.status()["flower"]["url"], timeout=10, trust_env=False) as client:
+        yield client
+
+
+def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return what a look finds once that is something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+    return found
+
+
+def results(flower: httpx.Client, task: str) -> list[dict[str, Any]]:
+    """Return what tasks of a name returned, of those that succeeded; the newest first."""
+    query = {"taskname": f"worker.tasks.{task}", "state": "SUCCESS", "sort_by": "-received", "limit": 200}
+    tasks = flower.get("/api/tasks", params=query).raise_for_status().json()
+    return [ast.literal_eval(found["result"]) for found in tasks.values()]
+
+
+def online(flower: httpx.Client) -> dict[str, bool]:
+    found: dict[str, bool] = flower.get("/api/workers", params={"status": "1"}).raise_for_status().json()
+    return found
+
+
+def test_predict_tasks_show_their_model_batch_size_and_milliseconds(
+    flower: httpx.Client, door: Door, image: bytes
+) -> None:
+    prediction = door.predicted(image)
+
+    def computed() -> list[dict[str, Any]]:
+        return [turn for turn in results(flower, "predict") if turn["images"]]
+
+    newest = until(computed, seconds=10, what="no turn that computed anything")[0]
+    assert newest["model"] == prediction["model"] == "digits"
+    assert newest["batch_size"] == newest["images"] / newest["batches"] >= 1
+    assert newest["milliseconds"] >= prediction["metrics"]["predict_time"] * 1000 > 0
+
+
+def test_recording_telling_and_sweeping_are_there_too(flower: httpx.Client, door: Door, image: bytes) -> None:
+    with receiving() as receiver:
+        door.submit(image, webhook=receiver.url)
+        receiver.wait_for(1)
+    until(lambda: any(turn["rows"] for turn in results(flower, "record")), seconds=10, what="no rows recorded")
+    until(lambda: results(flower, "deliver"), seconds=10, what="nothing delivered")
+    assert "canceled" in until(lambda: results(flower, "sweep"), seconds=10, what="nothing swept")[0]
+
+
+def test_every_worker_is_online_with_its_queues(flower: httpx.Client, stack: "Stack") -> None:
+    predict = [f"predict{number + 1}" for number in range(len(stack.pids("predict")))]
+    everybody = {*predict, "record1", "webhooks1"}
+    # After the tests that kill them, each has to be heard of again.
+    until(
+        lambda: everybody <= {name.partition("@")[0] for name, is_alive in online(flower).items() if is_alive},
+        seconds=10,
+        what="a worker is not online",
+    )
+    flower.get("/api/workers", params={"refresh": "1"}).raise_for_status()
+    queues = {queue["name"] for queue in flower.get("/api/queues/length").raise_for_status().json()["active_queues"]}
+    assert {"predict.digits", "record", "upkeep", "webhooks"} <= queues
+
+
+def test_every_page_is_shown_and_nothing_is_complained_of(flower: httpx.Client, stack: "Stack") -> None:
+    log = stack.home / "logs" / "flower.log"
+    before = log.read_text()
+    worker = next(name for name, is_alive in online(flower).items() if is_alive)
+    for page in ("/", "/workers", f"/worker/{worker}", "/tasks", "/broker", "/metrics"):
+        assert flower.get(page).status_code == 200, page
+    assert re.search(r"predict\.digits</\w+>", flower.get("/broker").text)
+    assert log.read_text() == before
+    # It keeps nothing: not where it stands, and not where a test stands.
+    assert not [path for folder in (stack.home, stack.home / "scratch") for path in folder.glob("flower*")]
+
+
+@contextmanager
+def another_worker(stack: "Stack", name: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker as anyone would start it by hand on another machine."""
+    status = stack.status()
+    stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
+    command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "-Q", "upkeep", "-P", "solo", "-n", name]
+    process = subprocess.Popen(
+        [*command, "--task-events"],
+        env=stack.environment | stores,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_started_by_hand_appears_and_killed_it_is_offline_in_a_few_seconds(
+    flower: httpx.Client, stack: "Stack"
+) -> None:
+    name = f"extra{time.time_ns()}@test"
+    with another_worker(stack, name) as worker:
+        until(lambda: online(flower).get(name), seconds=20, what="it does not appear")
+        os.kill(worker.pid, signal.SIGKILL)
+        # Its heartbeat comes every 2 s, and two may be missing.
+        until(lambda: not online(flower)[name], seconds=10, what="it is still online")
+    shown = flower.get("/workers", params={"json": "1"}).raise_for_status().json()["data"]
+    assert [row["status"] for row in shown if row["hostname"] == name] == [False]

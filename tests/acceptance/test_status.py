@@ -1,0 +1,102 @@
+"""`darkroom status` in a pipe and in a terminal, on the running stack."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.acceptance.conftest import COMMAND
+from tests.acceptance.door import Door
+from tests.acceptance.pictures import renewed
+from tests.terminals import seated
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+WORKERS = ("predict", "record", "webhooks")
+
+
+@contextmanager
+def submitting(door: Door, scan: bytes) -> Iterator[None]:
+    """Submit one image after another, every second one the same."""
+    stopping = threading.Event()
+
+    def submit() -> None:
+        while not stopping.is_set():
+            door.submit(renewed(scan))
+            door.submit(scan)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def test_every_process_says_where_its_metrics_are_and_they_are_there(stack: "Stack") -> None:
+    status = stack.wait_until_ready()
+    assert status["flower"]["url"].startswith("http://127.0.0.1:")
+    assert status["api"]["metrics_urls"] == [f"{stack.url}/metrics"]
+    assert all(len(status[role]["metrics_urls"]) == len(status[role]["pids"]) for role in WORKERS)
+    assert all(not status[role]["metrics_urls"] for role in status if role not in ("api", *WORKERS))
+    urls = [url for role in status.values() for url in role["metrics_urls"]]
+    assert len(set(urls)) == len(urls)
+    for url in urls:
+        assert "darkroom_build_info" in httpx.get(url, trust_env=False).raise_for_status().text
+
+
+def test_in_a_pipe_it_is_printed_once_with_lanes_rates_and_the_last_errors(
+    stack: "Stack", door: Door, scan: bytes
+) -> None:
+    at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    line = {"time": at, "level": "error", "event": "made_up", "logger": "test", "error": "[/] is no markup"}
+    (stack.home / "logs" / "test.log").write_text(json.dumps(line) + "\n")
+    with submitting(door, scan):
+        said = stack.darkroom("status").stdout
+    lines = said.splitlines()
+    assert "\x1b" not in said
+    assert lines[0].startswith(f"Darkroom  {stack.url}")
+    status = stack.status()
+    for role, facts in status.items():
+        row = next(line for line in lines if line.startswith(role))
+        assert all(str(pid) in row for pid in facts["pids"])
+        assert re.search(r"\d+%", row)
+        assert facts["url"] is None or facts["url"] in row
+    _, workers, images, batch, *_ = next(line.split() for line in lines if line.startswith("digits"))
+    assert int(workers) == len(status["predict"]["pids"])
+    assert float(images) > 0
+    assert float(batch) >= 1
+    queued, _, cached, _, refused, share = lines[[line[:7] for line in lines].index("answers") + 1].split()
+    assert float(queued) > 0
+    assert float(cached) > 0
+    assert refused == "0"
+    assert 30 <= int(share.rstrip("%")) <= 70
+    assert any(re.match(r"\S+ +test +made_up  \[/\] is no markup", line) for line in lines)
+
+
+def test_in_a_terminal_it_goes_on_until_q_and_leaves_the_terminal_as_it_was(stack: "Stack") -> None:
+    with seated([str(COMMAND), "status"], environment=stack.environment) as seat:
+        drawn = seat.read_until("last errors")
+        assert all(words in drawn for words in (stack.url, "predict", "digits", "q ends"))
+        assert seat.modes() != seat.modes_before
+        seat.read_until("digits")
+        seat.press(b"q")
+        assert seat.process.wait(timeout=10) == 0
+        assert seat.modes() == seat.modes_before
+        assert seat.read_rest().endswith(b"\x1b[?25h\x1b[?1049l")
+
+
+def test_in_a_terminal_once_is_once(stack: "Stack") -> None:
+    with seated([str(COMMAND), "status", "--once"], environment=stack.environment) as seat:
+        assert seat.process.wait(timeout=20) == 0
+        raw = seat.read_rest()
+        assert b"digits" in raw
+        assert b"\x1b[?1049h" not in raw

@@ -4,7 +4,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -30,9 +30,19 @@ NOTHING_TO_SEND: Final = 2
 INTERRUPTED: Final = 130
 _MOST_NAMED: Final = 5
 
+Wait = Callable[[threading.Event, float], bool]
+"""Wait until an event is set, or for so many seconds; tell whether it is."""
+
 
 def bulk(
-    home: Path, paths: Sequence[Path], *, model: str | None, webhook: str | None, out: Path | None, resume: bool
+    home: Path,
+    paths: Sequence[Path],
+    *,
+    model: str | None,
+    webhook: str | None,
+    out: Path | None,
+    resume: bool,
+    wait: Wait = threading.Event.wait,
 ) -> int:
     """Send everything, follow it to its end and say what came of it; return the exit code."""
     try:
@@ -45,7 +55,7 @@ def bulk(
     url = gateway_url(home)
     go_on = f"Go on with: {command(_words(paths, model=model, webhook=webhook, out=out), home)}"
     place = journal.place(home, url=url, model=model, paths=paths)
-    stopping, notes = _Stopping(), None
+    stopping, notes = _Stopping(wait), None
     try:
         with Client(url, api_key=settings.read(settings.Local).api_key, pause=stopping.pause) as client:
             batches.knock(client)
@@ -145,7 +155,8 @@ def _words(paths: Sequence[Path], *, model: str | None, webhook: str | None, out
 class _Stopping:
     """Ends every pause of a run at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
         self._event = threading.Event()
 
     def set(self) -> None:
@@ -154,7 +165,7 @@ class _Stopping:
 
     def pause(self, seconds: float) -> None:
         """Wait for so long; raises _Stopped."""
-        if self._event.wait(seconds):
+        if self._wait(self._event, seconds):
             raise _Stopped
 
 

@@ -16,7 +16,6 @@ from cli.finding import command, say
 from cli.local import DEMO_MODEL, Options
 from cli.startup import Started
 from cli.state import StackState
-from cli.watching import showing
 from shared import settings
 
 EXIT_INTERRUPTED: Final = 130
@@ -59,6 +58,8 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command('up', home)}")
     else:
+        from cli.watching import showing  # noqa: PLC0415  40 ms that no other command needs to wait
+
         showing.show(home, once=once)
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -14,13 +14,28 @@ from cli.watching.terminal import Event, Terminal
 
 REMEMBERED: Final = 6
 """Looks: rates are those of the last five seconds."""
-FIRST_PAUSE: Final = timedelta(milliseconds=400)
-"""There are no rates before the second look, and somebody waits for them."""
 
 
-def live(look: Callable[[], Look], draw: Callable[[Sequence[Look]], RenderableType], console: Console) -> None:
+class Pauses(NamedTuple):
+    """After the first look, and after each of the others."""
+
+    first: timedelta
+    others: timedelta
+
+
+# There are no rates before the second look, and somebody waits for them.
+USUAL: Final = Pauses(first=timedelta(milliseconds=400), others=PAUSE)
+
+
+def live(
+    look: Callable[[], Look],
+    draw: Callable[[Sequence[Look]], RenderableType],
+    console: Console,
+    *,
+    pauses: Pauses = USUAL,
+) -> None:
     """Draw what the last looks saw until q, Ctrl-C or the terminal's end."""
-    with Terminal() as terminal, Looking(look, seen=terminal.wake) as looking:
+    with Terminal() as terminal, Looking(look, seen=terminal.wake, pauses=pauses) as looking:
         event = Event.DRAW
         while event is not Event.LEAVE:
             with terminal.keys_unseen(), Live(console=console, screen=True, auto_refresh=False) as screen:
@@ -34,10 +49,11 @@ def live(look: Callable[[], Look], draw: Callable[[Sequence[Look]], RenderableTy
 class Looking:
     """Looks again and again in a thread of its own, where a process that does not answer holds up no key."""
 
-    def __init__(self, look: Callable[[], Look], *, seen: Callable[[], None]) -> None:
+    def __init__(self, look: Callable[[], Look], *, seen: Callable[[], None], pauses: Pauses) -> None:
         """`seen` is called after each look."""
         self._look = look
         self._seen = seen
+        self._pauses = pauses
         self._looks: tuple[Look, ...] = ()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
@@ -62,7 +78,7 @@ class Looking:
         return self._looks
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        pause = self._pauses.first
         while not self._stopping.is_set():
             try:
                 self._looks = (*self._looks, self._look())[-REMEMBERED:]
@@ -70,4 +86,4 @@ class Looking:
                 self._error = error
             self._seen()
             self._stopping.wait(pause.total_seconds())
-            pause = PAUSE
+            pause = self._pauses.others

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -20,13 +20,14 @@ from cli.identity import ProcessIdentity
 if TYPE_CHECKING:
     from conftest import Stack
 
-ROLES = {"api", "predict", "record", "webhooks", "beat", "redis", "postgres", "mlflow"}
+ROLES = {"api", "predict", "record", "webhooks", "beat", "flower", "redis", "postgres", "mlflow"}
 
 
 def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
     said = stack.up()
     assert said.startswith("Already running.")
-    for where in (stack.url, f"{stack.url}/docs", stack.status()["mlflow"]["url"]):
+    status = stack.status()
+    for where in (stack.url, f"{stack.url}/docs", status["mlflow"]["url"], status["flower"]["url"]):
         assert where in said
         assert httpx.get(where, follow_redirects=True).status_code == 200
     assert "Webhooks may call this machine (127.0.0.0/8); elsewhere only public addresses are called." in said
@@ -46,8 +47,6 @@ def test_status_has_every_role_and_its_pids_live(stack: "Stack") -> None:
     assert all(role["pids"] and all(map(psutil.pid_exists, role["pids"])) for role in status.values())
     assert status["api"]["url"] == stack.url
     assert len(status["predict"]["pids"]) == len(os.sched_getaffinity(0))
-    said = stack.darkroom("status").stdout
-    assert all(str(pid) in said for role in status.values() for pid in role["pids"])
 
 
 def test_everything_listens_on_loopback_or_a_private_socket(stack: "Stack") -> None:
@@ -96,15 +95,19 @@ def test_demo_on_a_running_stack_leaves_it_running(stack: "Stack") -> None:
     assert stack.status() == before
 
 
-@pytest.mark.parametrize("role", ["redis", "postgres", "api", "predict", "record", "webhooks", "beat", "mlflow"])
-def test_a_killed_process_comes_back_and_nothing_is_lost(stack: "Stack", role: str) -> None:
-    killed = stack.pids(role)
+@pytest.mark.parametrize(
+    "role", ["redis", "postgres", "api", "predict", "record", "webhooks", "beat", "flower", "mlflow"]
+)
+def test_a_killed_process_comes_back_where_it_was_and_nothing_is_lost(stack: "Stack", role: str) -> None:
+    before = stack.status()[role]
+    killed = before["pids"]
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
-    back = stack.wait_until_ready()[role]["pids"]
-    assert len(back) == len(killed)
-    assert not set(back) & set(killed)
+    back = stack.wait_until_ready()[role]
+    assert len(back["pids"]) == len(killed)
+    assert not set(back["pids"]) & set(killed)
+    assert (back["url"], back["metrics_urls"]) == (before["url"], before["metrics_urls"])
     assert "succeeded" in stack.darkroom("submit", "--wait", str(stack.images[7])).stdout
 
 
@@ -118,14 +121,17 @@ def test_a_second_stack_stands_beside_the_first_on_a_long_path_and_down_leaves_n
 ) -> None:
     # A registry of one's own is not started; this one holds the model already.
     registry = stack.status()["mlflow"]["url"]
-    second = make_stack(tmp_path / ("long" * 30), environment={"DARKROOM_REGISTRY_URL": registry})
+    environment = {"DARKROOM_REGISTRY_URL": registry, "FLOWER_UNAUTHENTICATED_API": ""}
+    second = make_stack(tmp_path / ("long" * 30), environment=environment)
     second.up()
     status = second.status()
-    assert status["mlflow"] == {"url": registry, "pids": [], "state": "ready"}
+    assert status["mlflow"] == {"url": registry, "pids": [], "state": "ready", "metrics_urls": []}
     assert "succeeded" in second.darkroom("submit", "--wait", str(second.images[0])).stdout
     ours = {pid for role in stack.status().values() for pid in role["pids"]}
     theirs = {pid for role in status.values() for pid in role["pids"]}
     assert not ours & theirs
+    assert not addresses(stack.status()) & addresses(status)
+    assert_flower_shows_pages_and_keeps_its_api_shut(status["flower"]["url"])
     families = theirs | {child.pid for pid in theirs for child in psutil.Process(pid).children(recursive=True)}
     assert second.down().startswith("Stopped")
     assert not [pid for pid in families if ProcessIdentity.of(pid)]
@@ -134,11 +140,24 @@ def test_a_second_stack_stands_beside_the_first_on_a_long_path_and_down_leaves_n
     stack.wait_until_ready()
 
 
+def addresses(status: dict[str, dict[str, Any]]) -> set[str]:
+    """Where a stack's own programs are reached."""
+    own = [facts for role, facts in status.items() if role != "mlflow"]
+    return {url for facts in own for url in (facts["url"], *facts["metrics_urls"]) if url}
+
+
+def assert_flower_shows_pages_and_keeps_its_api_shut(url: str) -> None:
+    assert httpx.get(f"{url}/workers").status_code == 200
+    answer = httpx.get(f"{url}/api/workers")
+    assert answer.status_code == 401
+    assert "FLOWER_UNAUTHENTICATED_API" in answer.text
+
+
 def test_a_role_that_does_not_come_up_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:
-    nowhere = {"DARKROOM_REGISTRY_URL": "http://127.0.0.1:1", "DARKROOM_LOCAL_START_TIMEOUT": "8"}
+    nowhere = {"DARKROOM_REGISTRY_URL": "http://127.0.0.1:1", "DARKROOM_LOCAL_START_TIMEOUT": "4"}
     stack = make_stack(environment=nowhere)
     done = stack.darkroom("up", "--detach", "--port", str(stack.port), "--model", "other", expect=1)
-    assert "Not everything is ready after 8 s" in done.stderr
+    assert "Not everything is ready after 4 s" in done.stderr
     assert "mlflow: http://127.0.0.1:1/health does not answer" in done.stderr
     assert f"The end of {stack.home}/logs/predict.log:" in done.stderr
     assert "darkroom down" in done.stderr

@@ -12,14 +12,15 @@ ENTERED, LEFT, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 # What is drawn is how often was looked, in how wide a terminal.
 PROGRAM = """
 import itertools, sys, time
+from datetime import timedelta
 from rich.console import Console
-from cli.watching.live import live
+from cli.watching.live import Pauses, live
 from tests.unit.cli.watching.looks import look
-console, numbers = Console(), itertools.count(1)
+console, numbers, soon = Console(), itertools.count(1), timedelta(seconds=0.3)
 def take():
     {}
     return look(float(next(numbers)))
-live(take, lambda looks: f"look {{looks[-1].at:g}} width {{console.width}}", console)
+live(take, lambda looks: f"look {{looks[-1].at:g}} width {{console.width}}", console, pauses=Pauses(soon, soon))
 """
 
 
@@ -85,13 +86,13 @@ def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Sea
 
 
 def test_a_look_that_takes_long_holds_up_no_key() -> None:
-    with seated([sys.executable, "-c", PROGRAM.format("time.sleep(1.5 if next(numbers) > 1 else 0)")]) as seat:
+    with seated([sys.executable, "-c", PROGRAM.format("time.sleep(1.2 if next(numbers) > 1 else 0)")]) as seat:
         seat.read_until("look 2")
-        time.sleep(0.5)
+        time.sleep(0.4)
         began = time.monotonic()
         seat.press(b"q")
         while LEFT not in seat.read_rest():
-            assert time.monotonic() - began < 0.8
+            assert time.monotonic() - began < 0.6
             time.sleep(0.01)
         assert_left_well(seat)
 

@@ -16,17 +16,24 @@ from datetime import timedelta
 from rich.console import Console
 from cli.watching.live import Pauses, live
 from tests.unit.cli.watching.looks import look
-console, numbers, soon = Console(), itertools.count(1), timedelta(seconds=0.3)
+console, numbers = Console(), itertools.count(1)
 def take():
     {}
     return look(float(next(numbers)))
-live(take, lambda looks: f"look {{looks[-1].at:g}} width {{console.width}}", console, pauses=Pauses(soon, soon))
+def draw(looks):
+    return f"look {{looks[-1].at:g}} width {{console.width}}"
+live(take, draw, console, pauses=Pauses(timedelta(seconds={}), timedelta(seconds={})))
 """
+
+
+def program(take: str = "pass", *, pauses: tuple[float, float] = (0.3, 0.3)) -> list[str]:
+    """A program that runs `take` at each look."""
+    return [sys.executable, "-c", PROGRAM.format(take, *pauses)]
 
 
 @pytest.fixture
 def seat() -> Iterator[Seat]:
-    with seated([sys.executable, "-c", PROGRAM.format("pass")]) as seat:
+    with seated(program()) as seat:
         yield seat
 
 
@@ -64,11 +71,12 @@ def test_it_ends_with_its_terminal(seat: Seat) -> None:
     seat.process.wait(timeout=10)
 
 
-def test_another_width_is_drawn_at_once(seat: Seat) -> None:
-    seat.read_until("look 2 width 100")
-    seat.resize(columns=60, rows=20)
-    seat.process.send_signal(signal.SIGWINCH)
-    assert "look 3" not in seat.read_until("width 60")
+def test_another_width_is_drawn_at_once() -> None:
+    with seated(program(pauses=(60, 60))) as seat:
+        seat.read_until("look 1 width 100")
+        seat.resize(columns=60, rows=20)
+        seat.process.send_signal(signal.SIGWINCH)
+        seat.read_until("look 1 width 60")
 
 
 def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Seat) -> None:
@@ -86,7 +94,7 @@ def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Sea
 
 
 def test_a_look_that_takes_long_holds_up_no_key() -> None:
-    with seated([sys.executable, "-c", PROGRAM.format("time.sleep(1.2 if next(numbers) > 1 else 0)")]) as seat:
+    with seated(program("time.sleep(1.2 if next(numbers) > 1 else 0)")) as seat:
         seat.read_until("look 2")
         time.sleep(0.4)
         began = time.monotonic()
@@ -98,7 +106,7 @@ def test_a_look_that_takes_long_holds_up_no_key() -> None:
 
 
 def test_a_look_that_fails_is_told_with_the_terminal_as_it_was() -> None:
-    with seated([sys.executable, "-c", PROGRAM.format("raise ValueError('no such figure')")]) as seat:
+    with seated(program("raise ValueError('no such figure')")) as seat:
         assert seat.process.wait(timeout=10) == 1
         assert seat.modes() == seat.modes_before
         assert b"ValueError: no such figure" in seat.read_rest().split(LEFT)[-1]

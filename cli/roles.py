@@ -142,8 +142,15 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
         name="flower",
         role="flower",
         url=url,
-        command=(*_celery(), "flower", f"--address={LOOPBACK}", f"--port={port}", "--logging=warning"),
-        environment={"FLOWER_MAX_TASKS": os.environ.get("FLOWER_MAX_TASKS", str(REMEMBERED_TASKS))},
+        command=(*_celery(), "flower", f"--address={LOOPBACK}", f"--port={port}", "--logging=error"),
+        environment={
+            name: os.environ.get(name, usual)
+            for name, usual in (
+                ("FLOWER_MAX_TASKS", str(REMEMBERED_TASKS)),
+                # Its own columns, and what each task did: model, images, batch size, milliseconds; or rows.
+                ("FLOWER_TASKS_COLUMNS", "name,uuid,state,result,runtime,worker,received"),
+            )
+        },
         niceness=BACKGROUND,
         # It asks the workers for their queues once, when it starts: those who come later are missing on some pages.
         after=after,

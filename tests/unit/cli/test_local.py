@@ -157,10 +157,14 @@ def test_flower_stands_on_loopback_after_the_workers_and_stands_back(tmp_path: P
     assert flower.niceness > 0
 
 
-def test_how_many_tasks_flower_remembers_is_the_persons_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert int(planned(tmp_path)["flower"].environment["FLOWER_MAX_TASKS"]) < 100_000
-    monkeypatch.setenv("FLOWER_MAX_TASKS", "7")
-    assert planned(tmp_path)["flower"].environment["FLOWER_MAX_TASKS"] == "7"
+def test_what_flower_remembers_and_shows_is_the_persons_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = planned(tmp_path)["flower"].environment
+    assert int(usual["FLOWER_MAX_TASKS"]) < 100_000
+    assert "result" in usual["FLOWER_TASKS_COLUMNS"].split(",")
+    said = {"FLOWER_MAX_TASKS": "7", "FLOWER_TASKS_COLUMNS": "name"}
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert planned(tmp_path)["flower"].environment == said
 
 
 @pytest.mark.parametrize("said", [None, "", "-", "/elsewhere"])

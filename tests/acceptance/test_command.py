@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from cli.identity import ProcessIdentity
+from cli.local import held_out_folder
 
 if TYPE_CHECKING:
     from conftest import Stack
@@ -123,6 +125,8 @@ def test_a_second_stack_stands_beside_the_first_on_a_long_path_and_down_leaves_n
     registry = stack.status()["mlflow"]["url"]
     environment = {"DARKROOM_REGISTRY_URL": registry, "FLOWER_UNAUTHENTICATED_API": ""}
     second = make_stack(tmp_path / ("long" * 30), environment=environment)
+    # So are the images, and its workers need not wait for them.
+    shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
     second.up()
     status = second.status()
     assert status["mlflow"] == {"url": registry, "pids": [], "state": "ready", "metrics_urls": []}

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo up down test check bench soak lock
+.PHONY: install demo up down test check containers env bench soak lock
 
 install: $(STAMP)
 
@@ -25,6 +25,17 @@ down: install
 
 test: install
 	$(BIN)/pytest
+
+# The images and docker-compose.yml, built and run without Docker: Linux and root, 6 minutes.
+containers: install
+	$(BIN)/pytest tests/containers --timeout 900
+
+# Secrets for docker-compose.yml, where there are none yet.
+env: .env
+
+.env:
+	@umask 077; $(PYTHON) -c 'import re, secrets; print(re.sub(r"^([A-Z_]+)=$$", lambda blank: blank[0] + ("darkroom:" if blank[1] == "FLOWER_BASIC_AUTH" else "") + secrets.token_hex(20), open(".env.example").read(), flags=re.M), end="")' > $@
+	@echo "Wrote .env; Flower's login is in it."
 
 # The protocol simulation for ten minutes instead of one.
 soak: install

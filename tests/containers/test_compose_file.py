@@ -1,0 +1,242 @@
+"""docker-compose.yml as it stands: what Docker would be told of each service."""
+
+import re
+import stat
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cli import roles
+from cli.redis_server import redis_program
+from shared import settings
+from shared.domain.identifiers import ModelName
+from shared.queue import keys
+from tests.containers.composition import (
+    EXAMPLE,
+    FILE,
+    GPU_FILE,
+    REPOSITORY,
+    Service,
+    blanks,
+    config,
+    filled_in,
+    services,
+)
+from tests.containers.dockerfile import read_stages
+
+PUBLISHED = {"api", "flower", "mlflow", "prometheus"}
+STORES = {"redis", "postgres", "store"}
+ENDS = {"setup"}
+"""Jobs: others wait for their end, so they have no health and are not started again."""
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> list[Service]:
+    return list(services(filled_in(tmp_path), FILE).values())
+
+
+@pytest.fixture
+def by_name(said: list[Service]) -> dict[str, Service]:
+    return {service.name: service for service in said}
+
+
+@pytest.mark.parametrize("files", [(FILE,), (FILE, GPU_FILE)], ids=["alone", "with a GPU"])
+def test_compose_accepts_it(files: tuple[Path, ...], tmp_path: Path) -> None:
+    answer = config(filled_in(tmp_path), *files)
+    assert (bool(answer.stdout), answer.stderr) == (True, "")
+
+
+@pytest.mark.parametrize("name", blanks())
+def test_nothing_starts_without_a_secret(name: str, tmp_path: Path) -> None:
+    answer = config(filled_in(tmp_path, without=name), FILE)
+    assert answer.stdout == ""
+    assert re.search(rf"required variable {name} is missing a value: run `make env`", answer.stderr)
+
+
+def test_the_example_itself_starts_nothing() -> None:
+    assert config(EXAMPLE, FILE).stdout == ""
+
+
+def test_make_env_fills_every_blank_with_a_secret_of_its_own_and_touches_none_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE.read_text())
+    made = []
+    for _ in range(2):
+        subprocess.run(("make", "--file", str(REPOSITORY / "Makefile"), "env"), cwd=tmp_path, check=True, timeout=60)
+        made.append((tmp_path / ".env").read_text())
+    values = dict(re.findall(r"^(\w+)=(.+)$", made[0], re.MULTILINE))
+    assert made[0] == made[1]
+    assert set(blanks()) <= set(values)
+    assert len({values[name] for name in blanks()}) == len(blanks())
+    assert min(len(values[name]) for name in blanks()) >= 32
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert config(tmp_path / ".env", FILE).stdout
+
+
+def test_git_never_sees_the_secrets() -> None:
+    assert subprocess.run(("git", "check-ignore", "--quiet", ".env"), cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_every_secret_comes_from_the_environment(said: list[Service], tmp_path: Path) -> None:
+    given = {line.partition("=")[2] for line in filled_in(tmp_path).read_text().splitlines()}
+    told = [
+        (service.name, name, value)
+        for service in said
+        for name, value in service.environment.items()
+        if re.search("PASSWORD|SECRET|_AUTH", name) or re.search(r"://[^/]*:[^/]*@", value)
+    ]
+    assert len(told) >= len(blanks())
+    assert [one for one in told if not any(secret in one[2] for secret in given)] == []
+
+
+def test_every_service_has_a_memory_limit(said: list[Service]) -> None:
+    assert [service.name for service in said if int(service.said.get("mem_limit", 0)) <= 0] == []
+
+
+def test_every_service_writes_to_tmp_and_its_volumes_alone(said: list[Service]) -> None:
+    assert [service.name for service in said if not service.said.get("read_only") or "/tmp" not in service.tmpfs] == []  # noqa: S108
+
+
+def test_no_service_may_become_more_than_it_is(said: list[Service]) -> None:
+    for service in said:
+        assert service.said["cap_drop"] == ["ALL"], service.name
+        assert service.said["security_opt"] == ["no-new-privileges:true"], service.name
+        more = {"cap_add", "privileged", "pid", "ipc", "network_mode", "devices", "userns_mode"} & set(service.said)
+        assert more == set(), service.name
+        assert "docker.sock" not in str(service.said.get("volumes")), service.name
+
+
+def test_no_service_runs_as_root(said: list[Service]) -> None:
+    for service in said:
+        if service.build:
+            dockerfile, target = service.build
+            stages = read_stages(REPOSITORY / dockerfile)
+            user = stages[target or list(stages)[-1]].all("USER")[-1].text
+        else:
+            user = service.said["user"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), service.name
+
+
+def test_every_service_has_a_health_check_or_ends(said: list[Service]) -> None:
+    assert {service.name for service in said if not service.health} == ENDS
+
+
+def test_everything_comes_back_after_a_crash_but_jobs(said: list[Service]) -> None:
+    assert {service.name: service.said["restart"] for service in said} == {
+        service.name: "no" if service.name in ENDS else "unless-stopped" for service in said
+    }
+
+
+def test_no_log_fills_the_disk(said: list[Service]) -> None:
+    assert [
+        service.name for service in said if not {"max-size", "max-file"} <= set(service.said["logging"]["options"])
+    ] == []
+
+
+def test_others_images_are_pinned_to_a_release(said: list[Service]) -> None:
+    theirs = [service.image for service in said if not service.build]
+    assert [image for image in theirs if not re.search(r":v?\d+\.\d+(\.\d+)?(-bookworm)?$", image)] == []
+
+
+def test_what_is_published_is_on_loopback(said: list[Service]) -> None:
+    ports = {service.name: service.said["ports"] for service in said if service.said.get("ports")}
+    assert set(ports) == PUBLISHED
+    assert {port["host_ip"] for published in ports.values() for port in published} == {"127.0.0.1"}
+
+
+def test_the_api_alone_can_be_published_elsewhere(tmp_path: Path) -> None:
+    found = services(filled_in(tmp_path, DARKROOM_BIND="192.0.2.1", DARKROOM_PORT="80"), FILE).values()
+    moved = {s.name: p["host_ip"] for s in found for p in s.said.get("ports", []) if p["host_ip"] != "127.0.0.1"}
+    assert moved == {"api": "192.0.2.1"}
+
+
+def test_stores_have_no_way_out_and_only_mlflow_a_way_to_models(by_name: dict[str, Service], tmp_path: Path) -> None:
+    text = config(filled_in(tmp_path), FILE).stdout
+    internal = set(re.findall(r'"name": "darkroom_(\w+)",\s*"ipam": \{\},\s*"internal": true', text))
+    assert {network for store in STORES for network in by_name[store].networks} <= internal
+    neighbours = {name for name, one in by_name.items() if set(one.networks) & set(by_name["store"].networks)}
+    assert neighbours == {"store", "mlflow"}
+
+
+def test_whoever_needs_no_way_out_has_none(by_name: dict[str, Service]) -> None:
+    assert {name for name, one in by_name.items() if "outside" in one.networks} == PUBLISHED | {"webhooks"}
+
+
+@pytest.mark.parametrize("name", ["predict", "record", "webhooks"])
+def test_workers_can_be_many(name: str, by_name: dict[str, Service]) -> None:
+    assert not {"container_name", "ports", "hostname"} & set(by_name[name].said)
+
+
+def test_every_queue_has_a_worker(by_name: dict[str, Service]) -> None:
+    served = {
+        queue
+        for service in by_name.values()
+        for word in service.command
+        if word.startswith("--queues=")
+        for queue in word.removeprefix("--queues=").split(",")
+    }
+    assert served == {
+        keys.RECORD_QUEUE, keys.UPKEEP_QUEUE, keys.WEBHOOK_QUEUE, keys.predict_queue(ModelName("digits")),
+    }  # fmt: skip
+
+
+def test_predict_serves_the_models_that_env_names(tmp_path: Path) -> None:
+    found = services(filled_in(tmp_path, PREDICT_QUEUES="predict.cats,predict.dogs"), FILE, GPU_FILE)
+    assert "--queues=predict.cats,predict.dogs" in found["predict"].command
+
+
+def test_commands_are_executed_and_not_handed_to_a_shell(said: list[Service]) -> None:
+    shells = [service for service in said if service.command[:1] == ["sh"]]
+    assert [service.name for service in shells] == ["setup"]
+    assert "&& exec " in shells[0].command[-1]
+
+
+def test_stopping_waits_for_what_is_in_hand(by_name: dict[str, Service]) -> None:
+    def grace(name: str) -> timedelta:
+        return timedelta(seconds=by_name[name].seconds("stop_grace_period"))
+
+    assert grace("predict") > settings.Predict().timeout
+    assert grace("webhooks") > settings.Webhooks().timeout
+    last = read_stages(REPOSITORY / "Dockerfile.api")["1"].all("CMD")[-1].text
+    patience = re.search(r'"--timeout-graceful-shutdown", "(\d+)"', last)
+    assert patience is not None
+    assert grace("api") > timedelta(seconds=int(patience[1]))
+
+
+def test_redis_runs_as_up_runs_it(by_name: dict[str, Service], tmp_path: Path) -> None:
+    def options(command: tuple[str, ...] | list[str]) -> dict[str, str]:
+        return dict(zip(command[1::2], command[2::2], strict=True))
+
+    here = options(redis_program(folder=tmp_path, sockets=tmp_path, appendfsync="always").command)
+    there = options(by_name["redis"].command)
+    own = {"--port", "--unixsocket", "--unixsocketperm", "--dir", "--maxmemory"}
+    assert {name: there.get(name) for name in here if name not in own} == {
+        name: value for name, value in here.items() if name not in own
+    }
+    assert there["--requirepass"] == by_name["redis"].environment["REDISCLI_AUTH"]
+
+
+def test_flower_shows_what_it_shows_under_up(by_name: dict[str, Service]) -> None:
+    usual = roles.flower(1, after=()).environment
+    assert {name: by_name["flower"].environment.get(name) for name in usual} == usual
+
+
+def test_a_gpu_is_reserved_and_has_two_threads(tmp_path: Path) -> None:
+    found = services(filled_in(tmp_path), FILE, GPU_FILE)
+    with_gpu = {name for name, service in found.items() if "devices" in str(service.said.get("deploy"))}
+    assert with_gpu == {"predict"}
+    assert {"--pool=threads", "--concurrency=2"} <= set(found["predict"].command)
+    assert found["predict"].environment["DARKROOM_PREDICT_DEVICE"] == "cuda"
+
+
+def test_a_cpu_build_is_a_matter_of_env(tmp_path: Path) -> None:
+    found = services(filled_in(tmp_path, DARKROOM_DEVICE="cpu", TORCH_INDEX_URL="https://index.example/cpu"), FILE)
+    for name in ("predict", "setup"):
+        assert found[name].said["build"]["args"] == {"DEVICE": "cpu", "TORCH_INDEX_URL": "https://index.example/cpu"}
+
+
+def test_every_setting_of_the_example_is_one_that_is_read() -> None:
+    offered = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE))
+    read = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text() + GPU_FILE.read_text()))
+    assert offered == read

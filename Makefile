@@ -26,9 +26,9 @@ down: install
 test: install
 	$(BIN)/pytest
 
-# The images and docker-compose.yml, built and run without Docker: Linux and root, 6 minutes.
+# The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install
-	$(BIN)/pytest tests/containers --timeout 900
+	$(BIN)/pytest tests/containers --timeout 1800
 
 # Secrets for docker-compose.yml, where there are none yet.
 env: .env

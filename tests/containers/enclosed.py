@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -108,15 +110,22 @@ class Enclosed:
             shutil.which("nsenter") or "nsenter", "--target", str(self._inner()), "--mount", "--uts", "--ipc", "--net",
             "--pid", "--root", "--wd", "--setuid", str(told.uid), "--setgid", str(told.gid),
         )  # fmt: skip
-        return subprocess.run(
+        program = subprocess.Popen(
             (*entered, *command),
             env=told.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            output, errors = program.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(program.pid, signal.SIGKILL)  # what it entered with forks, and the fork holds the pipes
+            program.communicate()
+            raise
+        return subprocess.CompletedProcess(command, program.returncode, output, errors)
 
     def _inner(self) -> int:
         """Return a process that has entered its root by now; raises RuntimeError where there is none any more."""
@@ -130,6 +139,18 @@ class Enclosed:
     def resident_bytes(self) -> int:
         """Return the memory of all its processes, what they share counted once."""
         return sum(_proportional_bytes(pid) for pid in _tree(self.pid))
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Let nothing inside run for a while, as if all of it hung."""
+        held = _tree(self.pid)
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in held:
+                os.kill(pid, signal.SIGCONT)
 
 
 def _tree(pid: int) -> list[int]:

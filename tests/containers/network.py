@@ -75,8 +75,10 @@ class Networks:
         self._subnets = {name: f"172.30.{number}" for number, name in enumerate(sorted(names), 1)}
         self._places: list[Place] = []
         self._used = 1
-        for name, subnet in self._subnets.items():
-            self._switch.ip("link", "add", name, "type", "bridge")
+        for number, (name, subnet) in enumerate(self._subnets.items(), 1):
+            # Without one of its own it takes the lowest of its ports', another one whenever a port comes, and who has
+            # asked for it before sends to nobody.
+            self._switch.ip("link", "add", name, "address", f"02:00:00:00:00:{number:02}", "type", "bridge")
             self._switch.ip("address", "add", f"{subnet}.1/24", "dev", name)
             self._switch.ip("link", "set", name, "up")
         self._write_table()

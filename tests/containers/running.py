@@ -97,14 +97,21 @@ class Composition:
 
     def up(self) -> None:
         """Start every service when those it needs are as it needs them, and return when all are healthy."""
+        self._start_in_order(self.add)
+
+    def up_again(self) -> None:
+        """Start what has been stopped, in order, each container with its name, address and volumes."""
+        self._start_in_order(lambda service: self.again(self.one(service.name)))
+
+    def _start_in_order(self, start: Callable[[Service], Container]) -> None:
         for service in in_order(self.services):
             for needed, condition in service.needs.items():
                 self._wait(self.one(needed), condition)
-            self.add(service)
+            start(service)
             self.started.append(service.name)
         for container in self.containers:
             if container.service.health:
-                self._wait(container, "service_healthy")
+                self.wait_healthy(container)
 
     def add(self, service: Service) -> Container:
         """Start one more replica of a service."""

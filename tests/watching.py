@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, WebhookMetrics
+from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, UpkeepMetrics, WebhookMetrics
 from shared.queue.lanes import Lanes
 from worker.ledger import Ledger
 from worker.observing import Observer
@@ -22,6 +22,11 @@ def predict_metrics() -> PredictMetrics:
 def ledger(log: PredictionLog | None = None) -> Ledger:
     """Count what nobody reads."""
     return Ledger(RecordMetrics(CollectorRegistry()), log)
+
+
+def upkeep_metrics() -> UpkeepMetrics:
+    """Show what nobody reads."""
+    return UpkeepMetrics(CollectorRegistry())
 
 
 def webhook_metrics() -> WebhookMetrics:

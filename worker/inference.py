@@ -62,13 +62,16 @@ class Models(Protocol):
 
 
 class TurnReport(TypedDict):
-    """What Flower shows of a predict task; `batch_size` is the batches' mean, `milliseconds` of decode and forward."""
+    """What Flower shows of a predict task, whose list has room for about the first three.
+
+    `batch_size` is the batches' mean, `milliseconds` are those of decoding and forward passes.
+    """
 
     model: str
-    batches: int
-    images: int
     batch_size: float
     milliseconds: float
+    images: int
+    batches: int
 
 
 class Batch(NamedTuple):
@@ -124,7 +127,7 @@ class Predictor:
         pulled stays pending under this consumer until its lease ends, then runs alone.
         """
         over = self._monotonic() + self._limits.turn.total_seconds()
-        report = TurnReport(model=self._model, batches=0, images=0, batch_size=0.0, milliseconds=0.0)
+        report = TurnReport(model=self._model, batch_size=0.0, milliseconds=0.0, images=0, batches=0)
         with bound(model=self._model):
             call = self._lanes.answer(token)
             if call is None:

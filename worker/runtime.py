@@ -21,12 +21,13 @@ from shared.observability.metrics import (
     PredictMetrics,
     QueueMetrics,
     RecordMetrics,
+    UpkeepMetrics,
     WebhookMetrics,
     WorkerMetrics,
     new_registry,
 )
 from shared.queue import bells, keys
-from shared.queue.connection import connect
+from shared.queue.connection import connect, connect_briefly
 from shared.queue.gauges import Gauges
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
@@ -243,10 +244,18 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
 
 
 def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
-    QueueMetrics(runtime.registry, Gauges(client).look)
+    # Prometheus asks for 10 s at most, and what else there is to see must not wait for a Redis that hangs.
+    asking = connect_briefly(settings.read(settings.Redis))
+    QueueMetrics(runtime.registry, Gauges(asking).look)
     engine = make_engine(settings.read(settings.Database))
     runtime.upkeeps.append(
-        Upkeep(client, engine, settings=settings.read(settings.Queue), bulk=settings.read(settings.Bulk))
+        Upkeep(
+            client,
+            engine,
+            settings=settings.read(settings.Queue),
+            bulk=settings.read(settings.Bulk),
+            metrics=UpkeepMetrics(runtime.registry),
+        )
     )
     runtime.closers.append(engine.dispose)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import ModelName, PredictionId
+from shared.observability.metrics import UpkeepMetrics
 from shared.queue import bells, keys, routes
 from shared.queue.batches import SilentUploads
 from shared.queue.files import purge_expired
@@ -39,12 +40,14 @@ class Upkeep:
         *,
         settings: Queue,
         bulk: Bulk,
+        metrics: UpkeepMetrics,
         consumer_idle: timedelta = CONSUMER_IDLE,
     ) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
+        self._metrics = metrics
         self._settings = settings
         self._consumer_idle = consumer_idle
         self._record_task = bells.record_message()
@@ -54,7 +57,7 @@ class Upkeep:
         """Do everything once; return how much of each there was."""
         seconds, micros = self._client.time()
         now = seconds * 1_000_000 + micros
-        return {
+        swept = {
             "canceled": self._cancel_late(now),
             "uploads": self._silent_uploads.cancel(now, most=CHUNK),
             "forgotten": self._forget_recorded(),
@@ -62,6 +65,8 @@ class Upkeep:
             "files": purge_expired(self._client, now, CHUNK),
             "bells": self._ring(now),
         }
+        self._metrics.swept.set_to_current_time()
+        return swept
 
     def _cancel_late(self, now: int) -> int:
         """Cancel jobs past their deadline that no pull has seen: they joined a wait list, or no worker is up."""

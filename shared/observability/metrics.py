@@ -195,6 +195,17 @@ class RecordMetrics:
         )
 
 
+class UpkeepMetrics:
+    """An upkeep worker: that sweeps come, which beat calls for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.swept = Gauge(
+            "darkroom_sweep_timestamp_seconds",
+            "When this worker last swept, which any of them does every 2 s",
+            registry=registry,
+        )
+
+
 class WebhookMetrics:
     """A webhook worker: attempts to tell people's servers."""
 

@@ -1,13 +1,18 @@
 """Redis clients, made from settings. Replies stay bytes: images travel here."""
 
+from datetime import timedelta
+from typing import Final
+
 import redis
 import redis.asyncio
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.settings import Redis
+
+BRIEFLY: Final = timedelta(seconds=2)
 
 
 def connect(settings: Redis) -> redis.Redis:
@@ -17,6 +22,17 @@ def connect(settings: Redis) -> redis.Redis:
         socket_timeout=settings.timeout.total_seconds(),
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 5),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        protocol=2,
+    )
+
+
+def connect_briefly(settings: Redis) -> redis.Redis:
+    """Return a blocking client for who would rather know soon that Redis hangs than wait: 2 s, and no second try."""
+    return redis.Redis.from_url(
+        settings.url,
+        socket_timeout=BRIEFLY.total_seconds(),
+        socket_connect_timeout=BRIEFLY.total_seconds(),
+        retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
 

@@ -1,5 +1,6 @@
 """What metrics say of the queue, on a real Redis."""
 
+import socket
 import time
 from datetime import timedelta
 
@@ -8,8 +9,9 @@ import redis
 
 from shared.domain.route import Route
 from shared.observability.metrics import LaneState, QueueState
-from shared.queue import keys, routes
+from shared.queue import connection, keys, routes
 from shared.queue.gauges import LANES_AT_ONCE, Gauges
+from shared.settings import Redis
 from tests.system import MODEL, System
 
 IMAGE_BYTES = 10_000
@@ -67,6 +69,16 @@ def test_the_recorders_lag_is_the_age_of_what_has_no_row(redis_client: redis.Red
     state = Gauges(redis_client).look()
     assert state.finished == 2
     assert timedelta(seconds=29) < state.recorder_lag < timedelta(seconds=40)
+
+
+def test_a_redis_that_hangs_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BRIEFLY", timedelta(milliseconds=100))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connection.connect_briefly(Redis(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+        started = time.monotonic()
+        with client, pytest.raises(redis.TimeoutError):
+            Gauges(client).look()
+        assert time.monotonic() - started < 2, "not once more, and once more"
 
 
 def test_memory_is_what_redis_says(redis_client: redis.Redis) -> None:

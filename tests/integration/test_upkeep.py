@@ -8,25 +8,32 @@ from datetime import timedelta
 import orjson
 import pytest
 import redis
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import ANYONE
 from shared.domain.route import Route
+from shared.observability.metrics import UpkeepMetrics
 from shared.queue import files, keys, routes
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from tests.servers import RedisServer
 from tests.system import LANE, MODEL, System
+from tests.watching import upkeep_metrics
 from worker.upkeep import Upkeep
 
 SOON = timedelta(milliseconds=20)
 BULK = keys.bulk_lane("b1")
 
 
+def keeper(client: redis.Redis, engine: Engine, **options: timedelta) -> Upkeep:
+    return Upkeep(client, engine, settings=Queue(), bulk=Bulk(), metrics=upkeep_metrics(), **options)
+
+
 @pytest.fixture
 def upkeep(redis_client: redis.Redis, engine: Engine) -> Upkeep:
     """A sweep that has seen this Redis before, so that it does not look for jobs that came back."""
-    upkeep = Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk())
+    upkeep = keeper(redis_client, engine)
     upkeep.sweep()
     return upkeep
 
@@ -124,7 +131,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
     recorded = came_back(system, [b"one", b"two", b"two"])
     unfinished = [system.submit(image) for image in (b"two", b"three")]
     assert [state(redis_client, id) for id in recorded] == ["starting"] * 3
-    assert Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk()).sweep()["forgotten"] == 3
+    assert keeper(redis_client, engine).sweep()["forgotten"] == 3
     assert [state(redis_client, id) for id in recorded] == [""] * 3
     # Nobody waits for the first image any more; a new job waits for the second.
     assert redis_client.xlen(LANE) == 2
@@ -144,7 +151,7 @@ def test_it_looks_for_them_once_a_start_of_redis_and_waits_for_postgres_with_tha
     late = system.submit(b"late", cancel_after=SOON)
     time.sleep(0.03)
     serve(redis_client)
-    upkeep = Upkeep(redis_client, nowhere, settings=Queue(), bulk=Bulk())
+    upkeep = keeper(redis_client, nowhere)
     done = upkeep.sweep()
     assert (done["canceled"], done["forgotten"]) == (1, 0)
     assert done["bells"] == 2  # the model's and the recorder's
@@ -181,7 +188,7 @@ def test_a_killed_redis_that_kept_everything_gives_no_job_away(
     server = start_redis()
     with server.client() as client:
         system = System(client, engine, database_url, server.url)
-        upkeep = Upkeep(client, engine, settings=Queue(), bulk=Bulk())
+        upkeep = keeper(client, engine)
         ids = [system.submit(image) for image in (b"one", b"two", b"three")]
         system.lanes.pull(1)
         assert upkeep.sweep()["forgotten"] == 0
@@ -222,9 +229,16 @@ def test_consumers_that_are_gone_are_expelled_unless_something_is_pending_with_t
     redis_client.xgroup_create(keys.FINISHED, keys.RECORDERS, id="0", mkstream=True)
     redis_client.xgroup_createconsumer(keys.FINISHED, keys.RECORDERS, "gone")
     time.sleep(0.02)
-    Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk()).sweep()
+    keeper(redis_client, engine).sweep()
     assert len(redis_client.xinfo_consumers(LANE, keys.WORKERS)) == 2
-    Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk(), consumer_idle=timedelta(milliseconds=10)).sweep()
+    Upkeep(
+        redis_client,
+        engine,
+        settings=Queue(),
+        bulk=Bulk(),
+        metrics=upkeep_metrics(),
+        consumer_idle=timedelta(milliseconds=10),
+    ).sweep()
     for lane in (LANE, keys.lane(MODEL, BULK)):
         assert [consumer["name"] for consumer in redis_client.xinfo_consumers(lane, keys.WORKERS)] == [b"w"]
     assert redis_client.xinfo_consumers(keys.FINISHED, keys.RECORDERS) == []
@@ -244,6 +258,15 @@ def test_two_sweeps_at_once_do_each_thing_once(
     ids = [system.submit(str(number).encode(), cancel_after=SOON) for number in range(100)]
     time.sleep(0.03)
     with redis_server.client() as client, ThreadPoolExecutor(2) as pool:
-        sweeps = pool.map(Upkeep.sweep, (upkeep, Upkeep(client, engine, settings=Queue(), bulk=Bulk())))
+        sweeps = pool.map(Upkeep.sweep, (upkeep, keeper(client, engine)))
     assert sum(sweep["canceled"] for sweep in sweeps) == len(ids)
     assert system.client.xlen(keys.FINISHED) == len(ids)
+
+
+def test_a_sweep_leaves_its_time_for_who_asks_whether_they_come(redis_client: redis.Redis, engine: Engine) -> None:
+    registry = CollectorRegistry()
+    one = Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk(), metrics=UpkeepMetrics(registry))
+    assert registry.get_sample_value("darkroom_sweep_timestamp_seconds") == 0
+    before = time.time()
+    one.sweep()
+    assert before <= (registry.get_sample_value("darkroom_sweep_timestamp_seconds") or 0) <= time.time()

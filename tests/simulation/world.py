@@ -39,7 +39,7 @@ from shared.queue.submission import BatchClosed, Hit, Known, Queued, Submission,
 from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
-from tests.watching import observer
+from tests.watching import observer, upkeep_metrics
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.upkeep import Upkeep
@@ -316,7 +316,7 @@ class World:
 
     def sweep(self) -> None:
         """Upkeep, but for what needs Postgres."""
-        upkeep = Upkeep(self.stepped, None, settings=self.queue, bulk=Bulk())  # type: ignore[arg-type]
+        upkeep = Upkeep(self.stepped, None, settings=self.queue, bulk=Bulk(), metrics=upkeep_metrics())  # type: ignore[arg-type]
         seconds, micros = self.stepped.time()
         now = seconds * 1_000_000 + micros
         upkeep._cancel_late(now)

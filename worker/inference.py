@@ -64,12 +64,12 @@ class Models(Protocol):
 class TurnReport(TypedDict):
     """What Flower shows of a predict task, whose list has room for about the first three.
 
-    `batch_size` is the batches' mean, `milliseconds` are those of decoding and forward passes.
+    `batch_size` is the batches' mean, `ms` are the milliseconds of decoding and forward passes.
     """
 
     model: str
     batch_size: float
-    milliseconds: float
+    ms: float
     images: int
     batches: int
 
@@ -127,7 +127,7 @@ class Predictor:
         pulled stays pending under this consumer until its lease ends, then runs alone.
         """
         over = self._monotonic() + self._limits.turn.total_seconds()
-        report = TurnReport(model=self._model, batch_size=0.0, milliseconds=0.0, images=0, batches=0)
+        report = TurnReport(model=self._model, batch_size=0.0, ms=0.0, images=0, batches=0)
         with bound(model=self._model):
             call = self._lanes.answer(token)
             if call is None:
@@ -254,7 +254,7 @@ def _add(report: TurnReport, batch: Batch) -> bool:
         report["batches"] += 1
         report["images"] += batch.size
         report["batch_size"] = round(report["images"] / report["batches"], 1)
-        report["milliseconds"] = round(report["milliseconds"] + batch.milliseconds, 3)
+        report["ms"] = round(report["ms"] + batch.milliseconds, 3)
     return batch.size > 0
 
 

@@ -166,7 +166,7 @@ def test_nothing_is_computed_for_those_who_left(submit: Submit, predictor: Make,
     id = submit(10)
     Scripts(redis_client).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
     model = Watched()
-    assert predictor(model).run("") == {"model": "m", "batches": 0, "images": 0, "batch_size": 0.0, "milliseconds": 0.0}
+    assert predictor(model).run("") == {"model": "m", "batches": 0, "images": 0, "batch_size": 0.0, "ms": 0.0}
     assert model.sizes == []
 
 

@@ -187,6 +187,15 @@ class Recording(BaseSettings):
     lease: Duration = timedelta(seconds=10)
 
 
+class Beat(BaseSettings):
+    """What rings the sweeps."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_BEAT_", frozen=True)
+
+    file: Path | None = None
+    """Touched with each ring, every 2 s, for who has to tell whether beat is well; none: nothing is."""
+
+
 class Webhooks(BaseSettings):
     """Telling people's servers."""
 

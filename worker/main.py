@@ -80,7 +80,7 @@ def _start(sender: Any, **_: Any) -> None:
 
 @before_task_publish.connect(sender=SWEEP_TASK)  # type: ignore[untyped-decorator]
 def _ring(**_: Any) -> None:
-    """Beat answers nobody: the age of a file says that it rings. (Its schedule's own file changes where dbm likes.)"""
+    """Beat answers nobody, and its schedule's file changes where dbm likes: this one's age says that it rings."""
     if file := settings.read(settings.Beat).file:
         file.touch()
 

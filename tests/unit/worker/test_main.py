@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.concurrency import solo, thread
-from kombu.exceptions import OperationalError
 
 from worker import main, runtime
 
@@ -31,14 +30,11 @@ def test_only_a_solo_worker_takes_bells_uncounted(started: dict[str, Any], pool:
     assert bool(app.amqp.queues["predict.m"].no_ack) is (pool is solo)
 
 
-def test_each_ring_touches_the_file_whether_redis_hears_it_or_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_each_ring_touches_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rung = tmp_path / "rung"
     monkeypatch.setenv("DARKROOM_BEAT_FILE", str(rung))
-    with Celery(broker="redis://127.0.0.1:1/0", set_as_current=False) as app:
-        for task in ("another.task", main.SWEEP_TASK):
-            assert not rung.exists()
-            with pytest.raises(OperationalError):
-                app.send_task(task, retry=False)
+    with Celery(broker="memory://", set_as_current=False) as app:
+        app.send_task("another.task")
+        assert not rung.exists()
+        app.send_task(main.SWEEP_TASK)
     assert rung.exists()

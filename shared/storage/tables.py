@@ -18,11 +18,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shared.domain.apikeys import Role
 from shared.domain.prediction import Source, Status
 from shared.domain.webhooks import DeliveryStatus
 
 TERMINAL_WORDS = tuple(str(status) for status in Status if status.is_terminal)
 SOURCE_WORDS = tuple(str(source) for source in Source)
+ROLE_WORDS = tuple(str(role) for role in Role)
 DELIVERY_WORDS = tuple(str(status) for status in DeliveryStatus)
 
 metadata = MetaData()
@@ -156,3 +158,22 @@ webhook_secrets = Table(
     Index("webhook_secrets_current", "owner", unique=True, postgresql_where=text("retired_at IS NULL")),
 )
 """What signs an owner's webhooks: one secret, and for a day after `retired_at` those before it."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _id, primary_key=True, server_default=text("darkroom_uuid7()")),
+    Column("owner", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("rate", Double),
+    Column("max_inflight", Integer),
+    Column("created_at", _time, nullable=False, server_default=text("clock_timestamp()")),
+    Column("revoked_at", _time),
+    UniqueConstraint("hash", name="api_keys_hash"),
+    CheckConstraint(_one_of("role", ROLE_WORDS), name="api_keys_role"),
+    CheckConstraint("rate > 0", name="api_keys_rate"),
+    CheckConstraint("max_inflight > 0", name="api_keys_max_inflight"),
+)
+"""Who may call: a key's SHA-256, never the key; `shown` is how it begins. `rate` is images a second."""

@@ -1,0 +1,70 @@
+"""The API keys: made, listed, revoked, and all that are good at once, for a gateway to keep in memory."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from shared.domain.apikeys import ApiKey, Role, digest, new_key, shown_part
+from shared.domain.identifiers import KeyId, Owner
+
+_COLUMNS = "id::text, owner, hash, shown, role, rate, max_inflight, created_at, revoked_at"
+
+_CREATE = text(f"""
+    INSERT INTO api_keys (owner, hash, shown, role, rate, max_inflight)
+    VALUES (:owner, :hash, :shown, :role, :rate, :max_inflight)
+    RETURNING {_COLUMNS}
+""")  # noqa: S608  the columns are our own
+
+_ALL = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")  # noqa: S608
+
+_GOOD = text(f"SELECT {_COLUMNS} FROM api_keys WHERE revoked_at IS NULL")  # noqa: S608
+
+_REVOKE = text(f"""
+    UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
+    WHERE id::text = :named OR shown = :named
+    RETURNING {_COLUMNS}
+""")  # noqa: S608
+
+
+def create(
+    connection: Connection, owner: Owner, *, role: Role, rate: float | None = None, max_inflight: int | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key; return what is known of it, and the key, which nobody can say again."""
+    key = new_key()
+    values = {"owner": owner, "role": role, "rate": rate, "max_inflight": max_inflight}
+    with connection.begin():
+        row = connection.execute(_CREATE, values | {"hash": digest(key), "shown": shown_part(key)}).one()
+    return _key(row), key
+
+
+def every(connection: Connection) -> list[ApiKey]:
+    """Return all keys there ever were, the oldest first."""
+    with connection.begin():
+        return [_key(row) for row in connection.execute(_ALL)]
+
+
+def good(connection: Connection) -> dict[str, ApiKey]:
+    """Return the keys that are not revoked, by their digest."""
+    with connection.begin():
+        return {row.hash: _key(row) for row in connection.execute(_GOOD)}
+
+
+def revoke(connection: Connection, named: str) -> list[ApiKey]:
+    """Revoke the key with this id, or those that are shown so; return them. Revoked twice, the first time counts."""
+    with connection.begin():
+        return [_key(row) for row in connection.execute(_REVOKE, {"named": named})]
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    created_at: datetime = row.created_at
+    return ApiKey(
+        id=KeyId(row.id),
+        owner=Owner(row.owner),
+        shown=row.shown,
+        role=Role(row.role),
+        rate=row.rate,
+        max_inflight=row.max_inflight,
+        created_at=created_at,
+        revoked_at=row.revoked_at,
+    )

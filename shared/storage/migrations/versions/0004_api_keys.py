@@ -1,0 +1,33 @@
+"""API keys: who may call, as what, and how much.
+
+In SQL and frozen: what a step does must not change when the table definitions go on.
+"""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Bring the schema to this step."""
+    op.execute("""
+        CREATE TABLE api_keys (
+            id uuid PRIMARY KEY DEFAULT darkroom_uuid7(),
+            owner text NOT NULL,
+            hash text NOT NULL CONSTRAINT api_keys_hash UNIQUE,
+            shown text NOT NULL,
+            role text NOT NULL CONSTRAINT api_keys_role CHECK (role IN ('read', 'submit', 'admin')),
+            rate double precision CONSTRAINT api_keys_rate CHECK (rate > 0),
+            max_inflight integer CONSTRAINT api_keys_max_inflight CHECK (max_inflight > 0),
+            created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            revoked_at timestamptz
+        );
+    """)
+
+
+def downgrade() -> None:
+    """Take this step back."""
+    op.execute("DROP TABLE api_keys")

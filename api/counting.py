@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from shared.domain.identifiers import ModelName
 from shared.queue.submission import Answer, Hit, Known, Queued, Submission
 
-Outcome = Literal["queued", "joined", "cached", "repeated", "refused"]
+Outcome = Literal["queued", "joined", "cached", "repeated", "limited", "refused"]
 
 
 class Submissions:

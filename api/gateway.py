@@ -6,6 +6,7 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from api.counting import Submissions
+from api.keyring import Keyring
 from api.routebook import RouteBook
 from api.waiting import Waiting
 from shared import settings as configuration
@@ -21,6 +22,7 @@ class Gateway:
 
     redis: Pipeline
     engine: Engine
+    keyring: Keyring
     routes: RouteBook
     waiting: Waiting
     memory: MemoryWatch

@@ -9,14 +9,17 @@ from shared.queue.jobs import parse, read_command
 from shared.storage import history
 
 
-async def find(gate: Gateway, id: PredictionId, *, owner: Owner) -> Job:
-    """Return an owner's prediction; raises UnknownPrediction, or StorageUnavailable where nobody could say."""
+async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
+    """Return an owner's prediction, with none anybody's.
+
+    Raises UnknownPrediction, or StorageUnavailable where nobody could say.
+    """
     job = parse(id, await gate.redis.call(*read_command(id)))
     if job is None:
         # Missing in Redis and no Postgres: 404 would be a guess.
         row = await ask_postgres(gate, lambda connection: history.fetch(connection, id, owner))
         job = None if row is None else row.job()
-    if job is None or job.owner != owner:
+    if job is None or owner not in (None, job.owner):
         raise UnknownPrediction(id=id)
     return job
 

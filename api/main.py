@@ -9,8 +9,11 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from api import openapi, problems
+from api.address import listening_host
+from api.auth import Authentication, keys_required
 from api.counting import Submissions
 from api.gateway import Gateway
+from api.keyring import Keyring
 from api.observing import Observing
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
@@ -18,6 +21,7 @@ from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
 from shared.domain.tokens import StreamTokens
+from shared.observability.exposing import expose
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue import secret
@@ -34,6 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect the stores, refuse an unsafe Redis, and take everything down in reverse order."""
     redis_settings = settings.read(settings.Redis)
     async with AsyncExitStack() as stack:
+        stack.callback(expose(app.state.metrics.registry, settings.read(settings.Metrics)))
         client = connect_async(redis_settings)
         stack.push_async_callback(client.aclose)
         redis = Pipeline(client, timeout=redis_settings.timeout)
@@ -43,6 +48,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout)
         stack.callback(engine.dispose)
+        keyring = Keyring(engine, pause=settings.read(settings.Auth).refresh)
+        stack.push_async_callback(keyring.close)
         routes = RouteBook(redis)
         stack.push_async_callback(routes.close)
         waiting = Waiting(client)
@@ -52,6 +59,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.gateway = Gateway(
             redis=redis,
             engine=engine,
+            keyring=keyring,
             routes=routes,
             waiting=waiting,
             memory=memory,
@@ -96,6 +104,8 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     app.state.metrics = GatewayMetrics(new_registry())
+    required = keys_required(settings.read(settings.Auth), host=listening_host())
+    app.add_middleware(Authentication, required=required, public_url=settings.read(settings.Gateway).public_url)
     app.add_middleware(Observing, metrics=app.state.metrics, lines=logging_settings.requests)
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
@@ -103,5 +113,5 @@ def create_app() -> FastAPI:
     for module in (predictions, batches, files, models, webhooks, health, metrics):
         app.include_router(module.router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
-    openapi.install(app)
+    openapi.install(app, keys_required=required)
     return app

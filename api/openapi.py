@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import problems, schemas
+from api.auth import needed_role
 from api.problems import Kind
 from shared.domain.webhooks import NEVER_FIRE, Event
 
@@ -41,6 +42,17 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
 LOCATION: Final[Json] = {"Location": {"description": "Where it is", "schema": {"type": "string"}}}
 WAITED: Final[Json] = {
     "Preference-Applied": {"description": "`wait=N`, where waiting was asked for", "schema": {"type": "string"}}
+}
+RETRY_AFTER: Final[Json] = {"Retry-After": {"description": "Whole seconds", "schema": {"type": "integer"}}}
+LIMITED: Final[Json] = {
+    "RateLimit-Policy": {
+        "description": "The key's limits: `images` a second, `unfinished` at a time",
+        "schema": {"type": "string", "examples": ['"images";q=20;w=1, "unfinished";q=100']},
+    },
+    "RateLimit": {
+        "description": "What is left of them",
+        "schema": {"type": "string", "examples": ['"images";r=19;t=1, "unfinished";r=95']},
+    },
 }
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 
@@ -84,7 +96,9 @@ def problem_responses(*kinds: Kind) -> dict[int | str, Json]:
         for name in kind.headers:
             response["headers"] = {name: {"schema": {"type": "string"}}}
         if kind.status == problems.QUEUE_FULL.status:
-            response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Whole seconds"}}
+            response["headers"] = RETRY_AFTER
+        elif kind is problems.RATE_LIMITED:
+            response["headers"] = RETRY_AFTER | LIMITED
     return found
 
 
@@ -290,18 +304,18 @@ def file_upload() -> Json:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, *, keys_required: bool = False) -> None:
     """Give an app its document: made at the first look, with every schema that routes refer to."""
 
     def document() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, keys_required=keys_required)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _document(app: FastAPI) -> Json:
+def _document(app: FastAPI, *, keys_required: bool) -> Json:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -322,11 +336,30 @@ def _document(app: FastAPI) -> Json:
             operation["responses"]["422"] = operation["responses"].pop(422)
             operation["responses"]["500"] = operation["responses"].pop(500)
     for path, operations in document["paths"].items():
-        for operation in (found for method, found in operations.items() if method in _METHODS):
-            _name_path_parameters(path, operation)
+        for method, operation in operations.items():
+            if method in _METHODS:
+                _name_path_parameters(path, operation)
+                _name_key(method, path, operation, required=keys_required)
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key, `dk_…`"}
+    }
     components.pop("HTTPValidationError", None)
     components.pop("ValidationError", None)
     return document
+
+
+def _name_key(method: str, path: str, operation: Json, *, required: bool) -> None:
+    """Say that an operation needs a key, or takes one, and what it answers without."""
+    if needed_role(method.upper(), path) is None:
+        return
+    operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
+    refusals = {
+        str(status): response
+        for status, response in problem_responses(problems.UNAUTHORIZED, problems.FORBIDDEN).items()
+    }
+    operation["responses"] = refusals | operation["responses"]
+    if path.endswith("/stream"):
+        operation["security"].append({})
 
 
 def _name_path_parameters(path: str, operation: Json) -> None:

@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from api import ratelimit
 from api.observing import REQUEST_ID, request_id
 from shared.domain import errors
-from shared.domain.errors import DarkroomError, UnknownModel
+from shared.domain.errors import DarkroomError, RateLimited, UnknownModel
 
 MEDIA_TYPE: Final = "application/problem+json"
 CLIENT_LEFT: Final = 499
@@ -45,6 +46,12 @@ UNAUTHORIZED: Final = Kind(
     title="A key is needed",
     meaning="Send a valid API key as `Authorization: Bearer dk_…`, or a stream's own unexpired token.",
     headers={"WWW-Authenticate": "Bearer"},
+)
+FORBIDDEN: Final = Kind(
+    status=403,
+    slug="forbidden",
+    title="Not with this key",
+    meaning="The key's role does not allow it, or the API asks for no keys and is for its own machine alone.",
 )
 UNKNOWN_PREDICTION: Final = Kind(
     status=404,
@@ -113,6 +120,13 @@ UPLOAD_IN_PROGRESS: Final = Kind(
     title="The upload is still being read",
     meaning="A bulk upload came under this idempotency key and has not been read to its end; `first_id` is its batch.",
 )
+RATE_LIMITED: Final = Kind(
+    status=429,
+    slug="rate-limited",
+    title="The key's limit is reached",
+    meaning="Nothing was enqueued: too many images a second (`limit` is rate) or unfinished at a time (unfinished). "
+    "`RateLimit` says what is left; try again after the seconds in Retry-After.",
+)
 QUEUE_FULL: Final = Kind(
     status=503,
     slug="queue-full",
@@ -162,10 +176,17 @@ def _unknown_model(error: UnknownModel) -> str:
     return f"no model {error.reference[:80]!r} is served; there is {names}"
 
 
+def _rate_limited(error: RateLimited) -> str:
+    if error.limit == "rate":
+        return f"this key allows {error.limits.rate:g} images a second"
+    return f"this key allows {error.limits.max_inflight:,} unfinished images at a time"
+
+
 TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
     errors.InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
     errors.Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
+    errors.Forbidden: Row(FORBIDDEN, lambda e: e.detail),
     errors.UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
     errors.UnknownBatch: Row(UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
@@ -190,6 +211,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.UploadInProgress: Row(
         UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
+    errors.RateLimited: Row(RATE_LIMITED, _rate_limited),
     errors.QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(
         STORAGE_UNAVAILABLE,
@@ -207,7 +229,7 @@ KINDS: Final = {
     )
 }
 # What has a place of its own in the answer and is no extra member.
-_PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key"})
+_PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key", "limits", "left"})
 
 
 def words(error: DarkroomError) -> str:
@@ -252,6 +274,8 @@ async def on_darkroom_error(request: Request, error: Exception) -> Response:
     headers = {}
     if "retry_after" in given:
         headers["Retry-After"] = str(max(1, math.ceil(given["retry_after"].total_seconds())))
+    if isinstance(error, RateLimited):
+        headers |= ratelimit.headers(error.limits, error.left)
     return answer(row.kind, detail, request, facts=facts, headers=headers)
 
 
@@ -290,7 +314,7 @@ def _allowed(request: Request) -> list[str]:
 
 def _of_framework(status: int) -> Kind:
     """Return the kind for a bare status."""
-    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED):
+    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN):
         if kind.status == status:
             return kind
     phrase = HTTPStatus(status).phrase

@@ -16,12 +16,21 @@ from api.gateway import Gateway, base_url, gateway
 from api.intake import check
 from api.lookup import find, refresh
 from api.observing import request_id
+from api.ratelimit import headers as headers_of
 from api.uploads import Upload, read_prediction
 from api.waiting import FALLBACK, within
 from shared.domain.durations import parse_cancel_after, parse_prefer_wait
-from shared.domain.errors import InvalidParameter, QueueFull, StorageUnavailable, SubmitUncertain, UnknownPrediction
+from shared.domain.errors import (
+    InvalidParameter,
+    QueueFull,
+    RateLimited,
+    StorageUnavailable,
+    SubmitUncertain,
+    UnknownPrediction,
+)
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.domain.job import Job
+from shared.domain.limits import Limits
 from shared.domain.objects import prediction_object
 from shared.domain.prediction import Source, Status
 from shared.domain.route import Reference
@@ -37,6 +46,7 @@ from shared.queue.submission import (
     fingerprint,
     queue_full,
     read_answer,
+    read_left,
     submit_command,
 )
 
@@ -55,18 +65,18 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
     upload = await read_prediction(request, limits=gate.intake)
     wait = preferred_wait(request)
     give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
-    submission = await _submission(request, gate, upload, model)
+    submission, limits = await _submission(request, gate, upload, model), caller(request).limits
     if wait is None:
-        job = await _enqueue(gate, submission)
-        return _answer(gate, job, submission.base_url, wait=None)
+        job, left = await _enqueue(gate, submission, limits)
+        return _answer(gate, job, submission.base_url, headers=left)
     with gate.waiting.listen(submission.id) as ended:
-        job = await _enqueue(gate, submission)
+        job, left = await _enqueue(gate, submission, limits)
         try:
             job = await wait_for(gate, job, ended=ended, give_up=give_up)
         except UnknownPrediction:
             # Accepted, and gone with a Redis that lost its last second.
             raise SubmitUncertain(id=submission.id, retry_after=timedelta(seconds=2)) from None
-    return _answer(gate, job, submission.base_url, wait=wait)
+    return _answer(gate, job, submission.base_url, headers={**left, "Preference-Applied": f"wait={wait.seconds}"})
 
 
 def preferred_wait(request: Request) -> timedelta | None:
@@ -85,7 +95,7 @@ async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: fl
 
 async def _submission(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
     """Check everything that can be refused."""
-    owner, fields, headers = caller(request), upload.fields, request.headers
+    owner, fields, headers = caller(request).owner, upload.fields, request.headers
     reference = asked_model(model or fields.model, fields.version)
     route = await gate.routes.for_reference(reference)
     bind(model=route.model)
@@ -151,23 +161,30 @@ def read_idempotency_key(text: str) -> str:
     return key
 
 
-async def _enqueue(gate: Gateway, submission: Submission) -> Job:
-    """Put the job into the queue and return it as it stands; raises SubmitUncertain where Redis gave no answer."""
+async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tuple[Job, dict[str, str]]:
+    """Put the job into the queue; return it as it stands, and what is left of the caller's limits as headers.
+
+    Raises SubmitUncertain where Redis gave no answer.
+    """
     request, model = submission.request(), submission.choice.model
     job = (submission, orjson.dumps(request))
-    command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high)
+    command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high, limits=limits)
     try:
-        [reply] = await gate.redis.call(*command)
-        answer = read_answer(reply, submission)
+        reply, rest = await gate.redis.call(*command)
+        left = read_left(rest)
+        answer = read_answer(reply, submission, limits=limits, left=left)
     except StorageUnavailable as error:
         bind(prediction_id=submission.id)
         raise SubmitUncertain(id=submission.id, retry_after=error.retry_after) from None
     except (OutOfMemoryError, QueueFull):
         gate.submissions.count(model, "refused")
         raise queue_full(model) from None
+    except RateLimited:
+        gate.submissions.count(model, "limited")
+        raise
     gate.submissions.count(model, outcome_of(submission, answer))
     bind(prediction_id=answer.id if isinstance(answer, Known) else submission.id)
-    return await _job(gate, submission, request, answer)
+    return await _job(gate, submission, request, answer), headers_of(limits, left)
 
 
 async def _job(gate: Gateway, submission: Submission, request: dict[str, Any], answer: Answer) -> Job:
@@ -198,12 +215,10 @@ async def _job(gate: Gateway, submission: Submission, request: dict[str, Any], a
             return await find(gate, id, owner=submission.owner)
 
 
-def _answer(gate: Gateway, job: Job, base: str, *, wait: timedelta | None) -> Response:
+def _answer(gate: Gateway, job: Job, base: str, *, headers: dict[str, str]) -> Response:
     """Write the answer; clients take any status but `starting` as the end, so a POST never says `processing`."""
     if job.status is Status.PROCESSING:
         job = replace(job, status=Status.STARTING, started=None)
     body = prediction_object(job, base_url=base, tokens=gate.tokens)
-    headers = {"Location": f"{base}/v1/predictions/{job.id}"}
-    if wait is not None:
-        headers["Preference-Applied"] = f"wait={wait.seconds}"
+    headers = {"Location": f"{base}/v1/predictions/{job.id}", **headers}
     return JSONResponse(body, status_code=200 if job.status.is_terminal else 202, headers=headers)

@@ -92,15 +92,13 @@ def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, net
         # But they would only take the cores from a first training.
         before_predict += [] if held_out_folder(home).exists() else ["model"]
     workers = [
-        *roles.predict_workers(
-            options.models, redis_url=redis, api_url=options.url, ports=ports, after=tuple(before_predict)
-        ),
+        *roles.predict_workers(options.models, redis_url=redis, ports=ports, after=tuple(before_predict)),
         roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
         roles.webhook_worker(redis, networks=networks, ports=ports),
     ]
     own = [
         roles.migrations(database),
-        roles.api(options.port),
+        roles.api(options.port, ports),
         *workers,
         roles.beat(str(home / "beat-schedule")),
         roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers)),

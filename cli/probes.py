@@ -97,8 +97,8 @@ def has_lived(pid: int, *, seconds: float) -> str:
     return "" if identity is not None and identity.is_alive else "it has only begun"
 
 
-def models_serve(pid: int, *, models: Sequence[str], redis_url: str, api_url: str) -> str:
-    """Tell whether the gateway routes to every model and this worker process has said that it is there."""
+def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
+    """Tell whether every model has a champion and this worker process has said that it is there."""
     import redis  # noqa: PLC0415
 
     from shared.domain.identifiers import ModelName  # noqa: PLC0415
@@ -106,21 +106,24 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str, api_url: st
 
     member = f"{socket.gethostname()}-{pid}"
     with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
-        for model in models:
+        for model in map(ModelName, models):
             try:
-                if client.zscore(keys.workers(ModelName(model)), member) is None:
+                if client.zscore(keys.workers(model), member) is None:
                     return f"{model} is not loaded"
+                if why_not := _no_champion(client.get(keys.route(model)), model):
+                    return why_not
             except (redis.RedisError, OSError) as error:
                 return str(error)
-    return next(filter(None, (_serves(f"{api_url}/v1/models/{model}", model) for model in models)), "")
+    return ""
 
 
-def _serves(url: str, model: str) -> str:
-    """Tell whether the gateway has a champion of a model; the loader's words where one failed."""
-    if why_not := answers(url):
-        return why_not
-    card = get(url).body or {}
-    if "champion" in card.get("aliases", {}):
+def _no_champion(published: bytes | None, model: str) -> str:
+    """Tell what is missing in a model's route; the loader's words where a version failed."""
+    from shared.domain.route import CHAMPION  # noqa: PLC0415
+    from shared.queue import routes  # noqa: PLC0415
+
+    route = routes.parse(published) if published else None
+    if route is not None and CHAMPION in route.aliases:
         return ""
-    failed = next(iter(card.get("failed_versions", [])), None)
-    return f"version {failed['version']} can't be loaded: {failed['error']}" if failed else f"{model} has no champion"
+    failed = next(iter(route.failed.items()), None) if route else None
+    return f"version {failed[0]} can't be loaded: {failed[1]}" if failed else f"{model} has no champion"

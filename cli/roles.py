@@ -31,7 +31,7 @@ def migrations(database_url: str) -> Program:
     )
 
 
-def api(port: int) -> Program:
+def api(port: int, ports: Ports) -> Program:
     """Return the gateway: one process, listening on loopback."""
     url = f"http://{LOOPBACK}:{port}"
     command = (
@@ -39,21 +39,19 @@ def api(port: int) -> Program:
         "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
         "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
     )  # fmt: skip
-    return Program(
+    gateway = Program(
         name="api",
         role="api",
         url=url,
-        metrics_url=f"{url}/metrics",
         command=command,
         after=("redis", "migrations"),
         probe=lambda _: probes.answers(f"{url}/health/ready"),
         stop_rank=1,
     )
+    return _exporting(gateway, ports)
 
 
-def predict_workers(
-    models: Sequence[str], *, redis_url: str, api_url: str, ports: Ports, after: tuple[str, ...]
-) -> list[Program]:
+def predict_workers(models: Sequence[str], *, redis_url: str, ports: Ports, after: tuple[str, ...]) -> list[Program]:
     """Return one process a GPU with two threads each, else one process a core.
 
     On a CPU two threads that decode and predict fight for the cores: 200 images/s against 286 with a
@@ -73,7 +71,7 @@ def predict_workers(
             environment={"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {},
             niceness=0 if gpus else BACKGROUND,
             after=after,
-            probe=partial(probes.models_serve, models=models, redis_url=redis_url, api_url=api_url),
+            probe=partial(probes.models_serve, models=models, redis_url=redis_url),
             # First of all: the batch in hand finishes while everything it needs is there.
             stop_rank=0,
             stop_patience=timedelta(seconds=20),
@@ -159,11 +157,11 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
     )
 
 
-def _exporting(worker: Program, ports: Ports) -> Program:
-    """Return a worker that serves its metrics on a port of its own."""
-    port = ports.port(f"{worker.name}-metrics")
+def _exporting(program: Program, ports: Ports) -> Program:
+    """Return a program that serves its metrics on a port of its own, where no key is asked for."""
+    port = ports.port(f"{program.name}-metrics")
     where = {"DARKROOM_METRICS_HOST": LOOPBACK, "DARKROOM_METRICS_PORT": str(port)}
-    return replace(worker, metrics_url=f"http://{LOOPBACK}:{port}/metrics", environment=worker.environment | where)
+    return replace(program, metrics_url=f"http://{LOOPBACK}:{port}/metrics", environment=program.environment | where)
 
 
 def _celery() -> tuple[str, ...]:

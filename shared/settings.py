@@ -67,6 +67,18 @@ class Gateway(BaseSettings):
     """Where an uploaded archive lies while it is read; none: the system's folder for temporary files."""
 
 
+class Auth(BaseSettings):
+    """Who may call the gateway."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_AUTH_", frozen=True)
+
+    required: bool | None = None
+    """Whether calls need an API key; none: everywhere but on this machine's loopback, the only place that may go
+    without."""
+    refresh: Duration = timedelta(seconds=2)
+    """How often keys are read from Postgres: a revoked one stops within this and a moment."""
+
+
 class Intake(BaseSettings):
     """What is accepted."""
 
@@ -92,6 +104,8 @@ class Bulk(BaseSettings):
     """Entries of one archive, clutter and folders included."""
     max_lane_depth: PositiveInt = 50_000
     """Images of one upload that wait at a time; reading pauses until there is room."""
+    max_lane_bytes: PositiveInt = 1024**3
+    """Bytes of one upload that wait at a time, likewise."""
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Reading pauses at this share of Redis' `maxmemory`, and leaves the rest to people who wait."""
     patience: Duration = timedelta(seconds=60)
@@ -107,6 +121,8 @@ class Queue(BaseSettings):
 
     max_lane_depth: PositiveInt = 250_000
     """Entries waiting in one lane; more are refused with 503."""
+    max_lane_bytes: PositiveInt = 2 * 1024**3
+    """Bytes that wait in one lane, as Redis keeps them; more are refused with 503."""
     max_waiters: Annotated[int, Field(gt=0, le=5000)] = 500
     """Jobs that share one computation; the next one starts another."""
     lease: Duration = timedelta(seconds=10)
@@ -256,7 +272,7 @@ class Logging(BaseSettings):
 
 
 class Metrics(BaseSettings):
-    """Where a worker serves its metrics; the gateway's are at its own `/metrics`."""
+    """Where a process serves its metrics to whoever comes; the gateway's own `/metrics` takes a key of the role admin."""
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_METRICS_", frozen=True)
 

@@ -48,12 +48,12 @@ class System:
         }  # fmt: skip
         names = (
             keys.lane(MODEL, lane), keys.bell(MODEL), keys.inflight(ANYONE),
-            "" if lane == keys.INTERACTIVE else keys.rotation(MODEL),
-            keys.job(id), "", keys.cache(MODEL, version=version, digest=digest),
-            keys.waiting(MODEL, lane=lane, version=version, digest=digest),
+            "" if lane == keys.INTERACTIVE else keys.rotation(MODEL), "",
+            keys.job(id), "", keys.cache(ANYONE, MODEL, version=version, digest=digest),
+            keys.waiting(ANYONE, MODEL, lane=lane, version=version, digest=digest),
         )  # fmt: skip
         self._scripts.run(
-            Script.SUBMIT, names, ANYONE, "", 100_000, waiters, 0,
+            Script.SUBMIT, names, ANYONE, "", 100_000, 2**40, waiters, 0, 0, 0, "",
             keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
             id, orjson.dumps(request), image, version, cancel_after // timedelta(microseconds=1), "", 0,
         )  # fmt: skip

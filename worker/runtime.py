@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.domain.tokens import StreamTokens
+from shared.observability.exposing import expose
 from shared.observability.metrics import (
     DeviceMetrics,
     ModelMetrics,
@@ -33,7 +34,6 @@ from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage.engine import make_engine
-from worker.exposing import expose
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.ledger import Ledger

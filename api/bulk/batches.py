@@ -24,12 +24,15 @@ MOST_UNENDED: Final = 1000
 _STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
 
 
-async def find(gate: Gateway, id: BatchId, *, owner: Owner) -> Batch:
-    """Return an owner's batch; raises UnknownBatch, or StorageUnavailable where its counters can't be read."""
+async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
+    """Return an owner's batch, with none anybody's.
+
+    Raises UnknownBatch, or StorageUnavailable where its counters can't be read.
+    """
     # Redis first: what is recorded in between is then seen twice, not missed.
     look = queue.parse(id, await gate.redis.call(*queue.read_command(id)))
     row = await ask_postgres(gate, lambda connection: storage.fetch(connection, id, owner))
-    batch = _batch(look if look and look.owner == owner else None, row)
+    batch = _batch(look if look and owner in (None, look.owner) else None, row)
     if batch is None:
         raise UnknownBatch(id=id)
     return batch

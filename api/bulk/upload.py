@@ -76,7 +76,8 @@ async def _batch(request: Request, fields: Fields) -> AsyncIterator[BatchWriter]
     bind(batch_id=id)
     if id != opening.id:
         raise _Known(id)
-    async with BatchWriter(gate, opening, route=route, reference=reference) as writer:
+    limits = caller(request).limits
+    async with BatchWriter(gate, opening, route=route, reference=reference, limits=limits) as writer:
         yield writer
 
 
@@ -88,7 +89,7 @@ def _opening(request: Request, fields: Fields, route: Route, reference: Referenc
     same = [model, fields.metadata, request.headers.get("content-length"), webhook]
     return Opening(
         id=BatchId(new_uuid7()),
-        owner=caller(request),
+        owner=caller(request).owner,
         model=route.model,
         metadata=fields.metadata,
         base_url=base_url(request),

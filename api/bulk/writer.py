@@ -20,14 +20,17 @@ from shared.domain.errors import (
     ImageTooLarge,
     InvalidParameter,
     QueueFull,
+    RateLimited,
     StorageUnavailable,
     UndecodableImage,
     UnsupportedImage,
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
+from shared.domain.limits import UNLIMITED, Limits
 from shared.domain.route import Reference, Route
 from shared.queue import batches, keys
 from shared.queue.batches import Opening, Unreadable
+from shared.queue.lua import Script
 from shared.queue.submission import Prepared, Submission, read_answer, submit_command
 
 T = TypeVar("T")
@@ -39,6 +42,9 @@ CHUNK_ITEMS: Final = 32
 CHUNK_BYTES: Final = 1024 * 1024
 SIGN_OF_LIFE: Final = timedelta(seconds=2)
 PAUSE: Final = timedelta(milliseconds=50)
+LIMITED_PAUSE: Final = timedelta(milliseconds=500)
+# Tried at a time, a second, where unfinished ones must end first.
+FEW: Final = 16
 # What nobody sent has this digest in the place of its own: a route's traffic split asks for one.
 NO_DIGEST: Final = Digest("0" * 64)
 
@@ -50,12 +56,18 @@ class BatchWriter:
     nobody tends.
     """
 
-    def __init__(self, gate: Gateway, opening: Opening, *, route: Route, reference: Reference) -> None:
+    def __init__(
+        self, gate: Gateway, opening: Opening, *, route: Route, reference: Reference, limits: Limits = UNLIMITED
+    ) -> None:
+        """`limits` are the key's: what is over them waits."""
         self._gate = gate
+        self._limits = limits
         self._opening = opening
         self._route = route
         self._reference = reference
-        self._queue = gate.queue.model_copy(update={"max_lane_depth": gate.bulk.max_lane_depth})
+        self._queue = gate.queue.model_copy(
+            update={"max_lane_depth": gate.bulk.max_lane_depth, "max_lane_bytes": gate.bulk.max_lane_bytes}
+        )
         self._ids = OrderedIds()
         self._lane = keys.bulk_lane(opening.id)
         self._jobs: list[Prepared] = []
@@ -159,24 +171,34 @@ class BatchWriter:
         self._jobs.append((submission, orjson.dumps(submission.request())))
 
     async def _send(self, jobs: list[Prepared]) -> None:
-        """Send until all are accepted; those that a full lane refused wait for room."""
+        """Send until all are accepted; those that a full lane or the key's limits refused wait."""
+        at_once = len(jobs)
         while jobs:
-            jobs = await self._patiently(self._send_once, jobs)
-            if jobs:
+            refused, pause = await self._patiently(self._send_once, jobs[:at_once])
+            jobs = refused + jobs[at_once:]
+            if pause:
+                await asyncio.sleep(max(pause, LIMITED_PAUSE).total_seconds())
+                # No more than may pass: the others' bytes would go to Redis for nothing.
+                at_once = max(1, int((self._limits.rate or FEW) * LIMITED_PAUSE.total_seconds()))
+            elif refused:
                 await self._wait_for_room()
 
-    async def _send_once(self, jobs: list[Prepared]) -> list[Prepared]:
-        """Return the jobs that were refused for want of room."""
-        command = submit_command(*jobs, settings=self._queue, memory_is_high=self._memory_is_short)
-        refused, outcomes = [], []
-        for job, reply in zip(jobs, await self._gate.redis.call(*command), strict=True):
+    async def _send_once(self, jobs: list[Prepared]) -> tuple[list[Prepared], timedelta]:
+        """Return the jobs that were refused, and how long the key's limits ask to wait; zero: there was no room."""
+        command = submit_command(*jobs, settings=self._queue, memory_is_high=self._memory_is_short, limits=self._limits)
+        refused, outcomes, pause = [], [], timedelta(0)
+        *replies, _ = await self._gate.redis.call(*command)
+        for job, reply in zip(jobs, replies, strict=True):
             try:
                 outcomes.append(outcome_of(job[0], read_answer(reply, job[0])))
             except QueueFull:
                 refused.append(job)
+            except RateLimited as limited:
+                refused.append(job)
+                pause = max(pause, limited.retry_after)
         for outcome, images in Counter(outcomes).items():
             self._gate.submissions.count(self._opening.model, outcome, images)
-        return refused
+        return refused, pause
 
     async def _send_unreadable(self, item: Unreadable) -> None:
         await self._patiently(self._send_unreadable_once, item)
@@ -206,8 +228,9 @@ class BatchWriter:
         async with self._asking:
             room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)
             while True:
-                waiting = await self._gate.redis.call("XLEN", self._opening.lane)
-                if waiting <= room and not self._memory_is_short:
+                [look] = await self._gate.redis.evaluate(Script.LOOK_AT_LANES, (self._opening.lane,))
+                entries, size, _ = look
+                if entries <= room and size < self._queue.max_lane_bytes and not self._memory_is_short:
                     return
                 await asyncio.sleep(PAUSE.total_seconds())
 

@@ -9,7 +9,7 @@ from fastapi.sse import EventSourceResponse
 
 from api import openapi, problems, schemas
 from api.answers import JSONResponse
-from api.auth import caller
+from api.auth import caller, follower
 from api.bulk.batches import find, page
 from api.bulk.progress import events, told_everything
 from api.bulk.results import as_csv, as_ndjson, csv_header, lines
@@ -17,7 +17,7 @@ from api.bulk.upload import accept
 from api.gateway import base_url, gateway
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from shared.domain.batch import Batch
-from shared.domain.errors import Unauthorized, UnknownBatch
+from shared.domain.errors import UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.domain.objects import batch_object
 from shared.observability.logs import bind
@@ -51,7 +51,7 @@ _CSV: Final = "text/csv"
 async def create(request: Request) -> Response:
     """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
     id, base = await accept(request), base_url(request)
-    batch = await find(gateway(request), id, owner=caller(request))
+    batch = await find(gateway(request), id, owner=caller(request).owner)
     return _answer(request, batch, status_code=202, headers={"Location": f"{base}/v1/batches/{id}"})
 
 
@@ -69,7 +69,7 @@ async def index(
     check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     before = BatchId(cursor) if cursor else None
-    found = await page(gate, owner=caller(request), before=before, limit=limit + 1)
+    found = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
     return page_answer(
         request, found, partial(batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
     )
@@ -78,7 +78,7 @@ async def index(
 @router.get("/{id}", summary="Look at a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
 async def read(request: Request, id: str) -> Response:
     """Return a batch as it is: its state and how many of its images have ended, and how."""
-    return _answer(request, await find(gateway(request), _asked(id), owner=caller(request)))
+    return _answer(request, await find(gateway(request), _asked(id), owner=caller(request).owner))
 
 
 @router.get(
@@ -92,7 +92,7 @@ async def results(
 ) -> Response:
     """Send a line an image that has ended, in upload order."""
     gate = gateway(request)
-    batch = await find(gate, _asked(id), owner=caller(request))
+    batch = await find(gate, _asked(id), owner=caller(request).owner)
     body = lines(gate, batch.id, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch.id, as_ndjson)
     return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
 
@@ -107,10 +107,7 @@ async def results(
 async def stream(request: Request, id: str) -> Response:
     """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
     gate, batch_id = gateway(request), _asked(id)
-    token = request.query_params.get("token")
-    if token is not None and not gate.tokens.allows(batch_id, token):
-        raise Unauthorized(detail="this stream's token is over; take a new one from the batch's urls.stream")
-    batch = await find(gate, batch_id, owner=caller(request))
+    batch = await find(gate, batch_id, owner=follower(request, batch_id, gate.tokens))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
     return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})
@@ -119,7 +116,7 @@ async def stream(request: Request, id: str) -> Response:
 @router.post("/{id}/cancel", summary="Cancel a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
 async def cancel(request: Request, id: str) -> Response:
     """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
-    gate, owner = gateway(request), caller(request)
+    gate, owner = gateway(request), caller(request).owner
     batch = await find(gate, _asked(id), owner=owner)
     if not batch.has_ended:
         lane = keys.lane(batch.model, keys.bulk_lane(batch.id))

@@ -13,7 +13,9 @@ from api.auth import caller
 from api.gateway import base_url, gateway
 from api.imagefiles import MEDIA_TYPES, identify
 from api.paging import Cursor, check_cursor
+from api.ratelimit import take_one
 from api.uploads import FileUpload, read_file
+from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
 from shared.queue import files
@@ -21,6 +23,7 @@ from shared.queue.files import StoredFile, new_file_id
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
+MEMORY_PAUSE: Final = timedelta(seconds=30)
 UNKNOWN_TYPE: Final = "application/octet-stream"
 # Names that clients make up where they have none.
 _NO_NAMES: Final = frozenset({"upload", "blob", "file", "unnamed"})
@@ -37,19 +40,23 @@ _LONGEST_TYPE: Final = 100
         problems.IMAGE_TOO_LARGE,
         problems.UNSUPPORTED_IMAGE,
         problems.INVALID_PARAMETER,
+        problems.RATE_LIMITED,
         problems.STORAGE_UNAVAILABLE,
-        headers=openapi.LOCATION,
+        headers=openapi.LOCATION | openapi.LIMITED,
     ),
     openapi_extra=openapi.file_upload(),
 )
 async def create(request: Request) -> Response:
     """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
-    gate = gateway(request)
+    gate, who = gateway(request), caller(request)
     upload = await read_file(request, limits=gate.intake)
-    file = stored_file(upload, owner=caller(request), now=files.now_us(), ttl=gate.intake.file_ttl)
+    if gate.memory.high:
+        raise StorageUnavailable(store="redis", retry_after=MEMORY_PAUSE)
+    left = await take_one(gate, who)
+    file = stored_file(upload, owner=who.owner, now=files.now_us(), ttl=gate.intake.file_ttl)
     await files.keep(gate.redis, file)
     answer = file_object(file, base=base_url(request))
-    return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"]})
+    return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"], **left})
 
 
 @router.get(
@@ -66,7 +73,7 @@ async def index(
     check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     # One more than asked for tells whether there is a next page.
-    found = await files.list_facts(gate.redis, caller(request), before=cursor, limit=limit + 1)
+    found = await files.list_facts(gate.redis, caller(request).owner, before=cursor, limit=limit + 1)
     shown = found[:limit]
     following = None
     if len(found) > limit:
@@ -82,7 +89,7 @@ async def index(
 )
 async def show(request: Request, id: str) -> Response:
     """Return what is known of a file; not its content."""
-    file = await files.fetch_facts(gateway(request).redis, caller(request), id)
+    file = await files.fetch_facts(gateway(request).redis, caller(request).owner, id)
     return JSONResponse(file_object(file, base=base_url(request)))
 
 
@@ -94,7 +101,7 @@ async def show(request: Request, id: str) -> Response:
 )
 async def remove(request: Request, id: str) -> Response:
     """Delete a file; predictions made from it are not touched."""
-    await files.delete(gateway(request).redis, caller(request), id)
+    await files.delete(gateway(request).redis, caller(request).owner, id)
     return Response(status_code=204)
 
 

@@ -86,7 +86,7 @@ async def version(request: Request, owner: str, name: str, id: str) -> Response:
 async def _card(request: Request, route: Route) -> dict[str, object]:
     """Return one model's object."""
     gate, owner = gateway(request), gateway(request).settings.owner_name
-    load = await _load(gate, route.model, caller=caller(request))
+    load = await _load(gate, route.model, caller=caller(request).owner)
     return model_object(route, load, owner=owner, base=base_url(request))
 
 

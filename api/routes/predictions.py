@@ -11,14 +11,14 @@ from fastapi.sse import EventSourceResponse
 
 from api import openapi, problems, schemas
 from api.answers import JSONResponse
-from api.auth import caller
+from api.auth import caller, follower
 from api.gateway import base_url, gateway
 from api.listing import Filter, page
 from api.lookup import find
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.streaming import events, told_everything
 from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
-from shared.domain.errors import Unauthorized, UnknownPrediction
+from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.objects import prediction_object
@@ -52,13 +52,16 @@ _REFUSALS = (
     problems.UNDECODABLE_IMAGE,
     problems.INVALID_PARAMETER,
     problems.IDEMPOTENCY_MISMATCH,
+    problems.RATE_LIMITED,
     problems.QUEUE_FULL,
     problems.STORAGE_UNAVAILABLE,
 )
 _SUBMIT: dict[str, Any] = {
     "status_code": 202,
     "responses": openapi.responses(
-        {200: schemas.Prediction, 202: schemas.Prediction}, *_REFUSALS, headers=openapi.LOCATION | openapi.WAITED
+        {200: schemas.Prediction, 202: schemas.Prediction},
+        *_REFUSALS,
+        headers=openapi.LOCATION | openapi.WAITED | openapi.LIMITED,
     ),
     "openapi_extra": openapi.submission(),
 }
@@ -88,10 +91,10 @@ async def read(request: Request) -> Response:
     gate, id = gateway(request), _asked(request)
     wait = preferred_wait(request)
     if wait is None:
-        return _answer(request, await find(gate, id, owner=caller(request)))
+        return _answer(request, await find(gate, id, owner=caller(request).owner))
     give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
     with gate.waiting.listen(id) as ended:
-        job = await find(gate, id, owner=caller(request))
+        job = await find(gate, id, owner=caller(request).owner)
         job = await wait_for(gate, job, ended=ended, give_up=give_up)
     return _answer(request, job, headers={"Preference-Applied": f"wait={wait.seconds}"})
 
@@ -120,7 +123,7 @@ async def index(
         batch_id=batch_id,
     )
     gate, base = gateway(request), base_url(request)
-    found = await page(gate, owner=caller(request), wanted=wanted, limit=limit + 1)
+    found = await page(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1)
     as_object = partial(prediction_object, base_url=base, tokens=gate.tokens)
     return page_answer(
         request, found, as_object, path="/v1/predictions", limit=limit, model=model, status=status, batch_id=batch_id
@@ -137,10 +140,7 @@ async def index(
 async def stream(request: Request) -> Response:
     """Send server-sent events until the prediction ends: `logs`, `output` or `error`, `done`."""
     gate, id = gateway(request), _asked(request)
-    token = request.query_params.get("token")
-    if token is not None and not gate.tokens.allows(id, token):
-        raise Unauthorized(detail="this stream's token is over; take a new one from the prediction's urls.stream")
-    job = await find(gate, id, owner=caller(request))
+    job = await find(gate, id, owner=follower(request, id, gate.tokens))
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):
@@ -155,7 +155,7 @@ async def stream(request: Request) -> Response:
 )
 async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""
-    gate, id, owner = gateway(request), _asked(request), caller(request)
+    gate, id, owner = gateway(request), _asked(request), caller(request).owner
     await gate.redis.evaluate(Script.CANCEL, (), bells.record_message(), id, "user", owner)
     return _answer(request, await find(gate, id, owner=owner))
 

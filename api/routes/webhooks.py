@@ -37,7 +37,7 @@ _UNKNOWN: Final = (problems.UNKNOWN_DELIVERY, problems.STORAGE_UNAVAILABLE)
 @router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
 async def secret(request: Request) -> Response:
     """Return what signs the caller's webhooks; after a rotation the new one."""
-    gate, owner = gateway(request), caller(request)
+    gate, owner = gateway(request), caller(request).owner
     overlap = gate.webhooks.secret_overlap
     found = await ask_postgres(gate, lambda connection: webhook_secrets.read(connection, owner, overlap=overlap))
     return _secret(found[0])
@@ -46,7 +46,7 @@ async def secret(request: Request) -> Response:
 @router.post("/webhooks/default/secret/rotate", summary="Change the webhooks' secret", responses=_SECRET)
 async def rotate(request: Request) -> Response:
     """Make a new secret and return it. For a day the old one signs too, so that receivers can change over."""
-    gate, owner = gateway(request), caller(request)
+    gate, owner = gateway(request), caller(request).owner
     overlap = gate.webhooks.secret_overlap
     return _secret(
         await ask_postgres(gate, lambda connection: webhook_secrets.rotate(connection, owner, overlap=overlap))
@@ -69,7 +69,7 @@ async def index(
 ) -> Response:
     """Return the caller's deliveries, newest first: an event appears when it is recorded."""
     check_cursor(cursor)
-    base, owner = base_url(request), caller(request)
+    base, owner = base_url(request), caller(request).owner
 
     def page(connection: Connection) -> list[Delivery]:
         return deliveries.page(connection, owner, before=cursor, limit=limit + 1, status=status, subject=subject)
@@ -120,7 +120,7 @@ async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner
     if not is_uuid(id):
         raise UnknownDelivery(id=id)
     bind(delivery_id=id)
-    owner = caller(request)
+    owner = caller(request).owner
     found = await ask_postgres(gateway(request), lambda connection: ask(connection, id, owner))
     if found is None:
         raise UnknownDelivery(id=id)

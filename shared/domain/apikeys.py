@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from shared.domain.identifiers import KeyId, Owner
+from shared.domain.identifiers import ANYONE, KeyId, Owner
+from shared.domain.limits import UNLIMITED, Limits
 
 PREFIX: Final = "dk_"
 _BYTES: Final = 32
@@ -25,24 +26,35 @@ class Role(StrEnum):
 
     def may(self, needed: "Role") -> bool:
         """Tell whether this role is enough where `needed` is."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
+        return _RANKS[self] >= _RANKS[needed]
+
+
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sent a request: whose things it is about, what it may do, and how much."""
+
+    owner: Owner
+    role: Role
+    limits: Limits = UNLIMITED
+
+
+ANYBODY: Final = Caller(owner=ANYONE, role=Role.ADMIN)
+"""Everybody, where no keys are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of a key, which is everything but the key itself.
-
-    `rate`: images a second; `max_inflight`: the owner's unfinished images at a time; None: no limit.
-    """
+    """What is known of a key, which is everything but the key itself."""
 
     id: KeyId
     owner: Owner
     shown: str
     """How the key begins, for people to tell theirs apart."""
     role: Role
-    rate: float | None
-    max_inflight: int | None
+    limits: Limits
     created_at: datetime
     revoked_at: datetime | None = None
 

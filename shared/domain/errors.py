@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
+
+from shared.domain.limits import Left, Limits
 
 
 class DarkroomError(Exception):
@@ -30,6 +33,13 @@ class InvalidParameter(DarkroomError):
 @dataclass(eq=False)
 class Unauthorized(DarkroomError):
     """No key, or not one of ours."""
+
+    detail: str
+
+
+@dataclass(eq=False)
+class Forbidden(DarkroomError):
+    """The caller may not do this, whoever's it is."""
 
     detail: str
 
@@ -127,6 +137,16 @@ class UploadInProgress(DarkroomError):
 
     key: str
     first_id: str
+
+
+@dataclass(eq=False)
+class RateLimited(DarkroomError):
+    """The caller's key allows no more now; nothing was enqueued. `limit` says which of its limits it is."""
+
+    limit: Literal["rate", "unfinished"]
+    limits: Limits
+    left: Left
+    retry_after: timedelta
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ KEYS_AT_ONCE = 2000
 MEMBERS_AT_ONCE = 500
 RECORDS_AT_ONCE = 500
 
-_WAIT_LIST = re.compile(r"waiting:(?P<lane>interactive|bulk:[^:]+):(?P<model>[^:]+):")
+_WAIT_LIST = re.compile(r"waiting:(?P<lane>interactive|bulk:[^:]+):[^:]+:(?P<model>[^:]+):")
 _LANE = re.compile(r"lane:(?P<model>[^:]+):(?P<name>.+)")
 
 

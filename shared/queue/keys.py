@@ -6,6 +6,7 @@ from shared.domain.identifiers import (
     BatchId,
     Digest,
     FileId,
+    KeyId,
     ModelName,
     Owner,
     PredictionId,
@@ -87,14 +88,17 @@ def rotation(model: ModelName) -> str:
     return f"bulk:{model}"
 
 
-def waiting(model: ModelName, *, lane: str, version: VersionKey, digest: Digest) -> str:
-    """List `[entry, id, id, …]`: who wants this computation."""
-    return f"waiting:{lane}:{model}:{version}:{digest}"
+def waiting(owner: Owner, model: ModelName, *, lane: str, version: VersionKey, digest: Digest) -> str:
+    """List `[entry, id, id, …]`: which of an owner's jobs want this computation."""
+    return f"waiting:{lane}:{owner}:{model}:{version}:{digest}"
 
 
-def cache(model: ModelName, *, version: VersionKey, digest: Digest) -> str:
-    """Return the key of a string, the output as JSON."""
-    return f"cache:{model}:{version}:{digest}"
+def cache(owner: Owner, model: ModelName, *, version: VersionKey, digest: Digest) -> str:
+    """Return the key of a string, the output as JSON.
+
+    Each owner has one of its own: who is answered from another's would learn that another had sent the same image.
+    """
+    return f"cache:{owner}:{model}:{version}:{digest}"
 
 
 def route(model: ModelName) -> str:
@@ -120,6 +124,11 @@ def inflight_prefix() -> str:
 def inflight(owner: Owner) -> str:
     """Sorted set, microseconds: unfinished ids of an owner."""
     return f"inflight:{owner}"
+
+
+def rate(key: KeyId) -> str:
+    """Return the key of a string, microseconds: when all that was taken of an API key's rate is used up."""
+    return f"rate:{key}"
 
 
 def idempotency(owner: Owner, key: str) -> str:

@@ -36,6 +36,7 @@ class Script(StrEnum):
     """Every script by its file's name."""
 
     SUBMIT = "submit"
+    TAKE = "take"
     SUBMIT_UNREADABLE = "submit_unreadable"
     OPEN_BATCH = "open_batch"
     TEND_BATCH = "tend_batch"

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from shared.domain.errors import IdempotencyMismatch, QueueFull
+from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
 from shared.domain.identifiers import ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
+from shared.domain.limits import UNLIMITED, Left, Limits
 from shared.domain.route import Choice, Reference
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
@@ -89,6 +90,7 @@ class Known:
 
 
 Answer = Queued | Hit | Known
+ALL: Final = Left()
 
 
 @dataclass(eq=False)
@@ -98,8 +100,10 @@ class BatchClosed(Exception):
     id: str
 
 
-def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tuple[bytes | str | int, ...]:
-    """Return the EVALSHA of one or more submissions, which share owner, model, lane and batch."""
+def submit_command(
+    *jobs: Prepared, settings: Queue, memory_is_high: bool, limits: Limits = UNLIMITED
+) -> tuple[bytes | str | int, ...]:
+    """Return the EVALSHA of one or more submissions, which share owner, model, lane, batch and the owner's limits."""
     first = jobs[0][0]
     model, owner, lane = first.choice.model, first.owner, first.lane
     names: list[str] = []
@@ -110,8 +114,8 @@ def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tu
         names += (
             keys.job(submission.id),
             keys.idempotency(owner, idempotency_key) if idempotency_key else "",
-            keys.cache(model, version=version, digest=digest),
-            keys.waiting(model, lane=lane, version=version, digest=digest),
+            keys.cache(owner, model, version=version, digest=digest),
+            keys.waiting(owner, model, lane=lane, version=version, digest=digest),
         )
         arguments += (
             submission.id,
@@ -125,17 +129,21 @@ def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tu
     return (
         "EVALSHA",
         sha(Script.SUBMIT),
-        4 + len(names),
+        5 + len(names),
         keys.lane(model, lane),
         keys.bell(model),
         keys.inflight(owner),
         "" if lane == keys.INTERACTIVE else keys.rotation(model),
+        keys.rate(limits.key) if limits.rate and limits.key else "",
         *names,
         owner,
         first.batch,
         settings.max_lane_depth,
+        settings.max_lane_bytes,
         settings.max_waiters,
         1 if memory_is_high else 0,
+        *rate_arguments(limits),
+        limits.max_inflight or "",
         keys.predict_queue(model),
         bells.predict_message(model),
         bells.record_message(),
@@ -143,8 +151,26 @@ def submit_command(*jobs: Prepared, settings: Queue, memory_is_high: bool) -> tu
     )
 
 
-def read_answer(reply: list[Any], submission: Submission) -> Answer:
-    """Return what the script said of one job; raises QueueFull, IdempotencyMismatch or BatchClosed: it was refused."""
+def rate_arguments(limits: Limits) -> tuple[int, int]:
+    """Return what scripts take of a rate: microseconds an image, and how many may come at once."""
+    return limits.interval // timedelta(microseconds=1), limits.burst
+
+
+def read_left(reply: list[int]) -> Left:
+    """Return what the script said is left of the limits that it was given."""
+    images, until_all, unfinished = reply
+    return Left(
+        images=images if images >= 0 else None,
+        until_all=timedelta(microseconds=until_all),
+        unfinished=unfinished if unfinished >= 0 else None,
+    )
+
+
+def read_answer(reply: list[Any], submission: Submission, *, limits: Limits = UNLIMITED, left: Left = ALL) -> Answer:
+    """Return what the script said of one job.
+
+    It was refused: raises RateLimited, QueueFull, IdempotencyMismatch or BatchClosed.
+    """
     match reply:
         case [b"queued", _, created]:
             return Queued(int(created))
@@ -158,6 +184,11 @@ def read_answer(reply: list[Any], submission: Submission) -> Answer:
             raise IdempotencyMismatch(key=submission.idempotency_key, first_id=first.decode())
         case [b"closed", _]:
             raise BatchClosed(id=submission.batch)
+        case [b"fast", _, wait]:
+            pause = timedelta(microseconds=int(wait))
+            raise RateLimited(limit="rate", limits=limits, left=left, retry_after=pause)
+        case [b"many", _]:
+            raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
         case [b"full", _]:
             raise queue_full(submission.choice.model)
     raise AssertionError(f"the submit script said {reply!r}")

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from shared.domain.apikeys import ApiKey, Role, digest, new_key, shown_part
+from shared.domain.apikeys import ApiKey, Caller, Role, digest, new_key, shown_part
 from shared.domain.identifiers import KeyId, Owner
+from shared.domain.limits import Limits
 
 _COLUMNS = "id::text, owner, hash, shown, role, rate, max_inflight, created_at, revoked_at"
 
@@ -18,7 +19,10 @@ _CREATE = text(f"""
 
 _ALL = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")  # noqa: S608
 
-_GOOD = text(f"SELECT {_COLUMNS} FROM api_keys WHERE revoked_at IS NULL")  # noqa: S608
+_GOOD = text("SELECT id::text, owner, hash, role, rate, max_inflight FROM api_keys WHERE revoked_at IS NULL")
+
+# A tenth of a millisecond for a thousand keys; whatever changes them changes one of these.
+_EDITION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_keys")
 
 _REVOKE = text(f"""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
@@ -44,10 +48,24 @@ def every(connection: Connection) -> list[ApiKey]:
         return [_key(row) for row in connection.execute(_ALL)]
 
 
-def good(connection: Connection) -> dict[str, ApiKey]:
-    """Return the keys that are not revoked, by their digest."""
+def edition(connection: Connection) -> tuple[object, ...]:
+    """Return what is another whenever a key was made, revoked or deleted."""
     with connection.begin():
-        return {row.hash: _key(row) for row in connection.execute(_GOOD)}
+        return tuple(connection.execute(_EDITION).one())
+
+
+def good(connection: Connection) -> dict[str, Caller]:
+    """Return who the keys that are not revoked stand for, by the keys' digests."""
+    with connection.begin():
+        rows = connection.execute(_GOOD).all()
+    return {
+        row.hash: Caller(
+            owner=Owner(row.owner),
+            role=Role(row.role),
+            limits=_limits(row),
+        )
+        for row in rows
+    }
 
 
 def revoke(connection: Connection, named: str) -> list[ApiKey]:
@@ -63,8 +81,11 @@ def _key(row: Row[Any]) -> ApiKey:
         owner=Owner(row.owner),
         shown=row.shown,
         role=Role(row.role),
-        rate=row.rate,
-        max_inflight=row.max_inflight,
+        limits=_limits(row),
         created_at=created_at,
         revoked_at=row.revoked_at,
     )
+
+
+def _limits(row: Row[Any]) -> Limits:
+    return Limits(key=KeyId(row.id), rate=row.rate, max_inflight=row.max_inflight)

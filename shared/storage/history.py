@@ -76,11 +76,13 @@ class Prediction:
 _COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
 
 
-def fetch(connection: Connection, id: PredictionId, owner: Owner) -> Prediction | None:
-    """Return the owner's prediction, or None where there is none, it is unfinished, or somebody else's."""
+def fetch(connection: Connection, id: PredictionId, owner: Owner | None) -> Prediction | None:
+    """Return an owner's prediction, with none anybody's; None where there is none, or it is unfinished."""
     if not is_uuid(id):
         return None
-    query = select(*_COLUMNS).where(predictions.c.id == id, predictions.c.owner == owner)
+    query = select(*_COLUMNS).where(predictions.c.id == id)
+    if owner is not None:
+        query = query.where(predictions.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _prediction(row)
 

@@ -44,7 +44,7 @@ def submitting(door: Door, scan: bytes) -> Iterator[None]:
 def test_every_process_says_where_its_metrics_are_and_they_are_there(stack: "Stack") -> None:
     status = stack.wait_until_ready()
     assert status["flower"]["url"].startswith("http://127.0.0.1:")
-    assert status["api"]["metrics_urls"] == [f"{stack.url}/metrics"]
+    assert len(status["api"]["metrics_urls"]) == 1
     assert all(len(status[role]["metrics_urls"]) == len(status[role]["pids"]) for role in WORKERS)
     assert all(not status[role]["metrics_urls"] for role in status if role not in ("api", *WORKERS))
     urls = [url for role in status.values() for url in role["metrics_urls"]]

@@ -77,7 +77,7 @@ async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = 
         base_url="", lane=keys.bulk_lane(opening.id), batch=opening.id, custom_id=image.decode(),
     )  # fmt: skip
     job = (submission, orjson.dumps(submission.request()))
-    [reply] = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
+    reply, _ = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
     return read_answer(reply, submission)
 
 

@@ -16,10 +16,11 @@ import orjson
 import redis
 
 from shared import settings
-from shared.domain.errors import IdempotencyMismatch, QueueFull
+from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
 from shared.domain.identifiers import (
     BatchId,
     Digest,
+    KeyId,
     ModelName,
     Owner,
     PredictionId,
@@ -28,6 +29,8 @@ from shared.domain.identifiers import (
     new_uuid7,
 )
 from shared.domain.image import ImageFacts
+from shared.domain.limits import UNLIMITED
+from shared.domain.limits import Limits as KeyLimits
 from shared.domain.prediction import MOVES, Status
 from shared.domain.route import Choice
 from shared.queue import bells, keys
@@ -49,6 +52,7 @@ LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")
 BATCH_SIZE = 4
 LAPSED_MS = 10_000_000
 MOST_ROUNDS = 400
+LIMITS = KeyLimits(key=KeyId("k"), rate=500, max_inflight=6)
 
 
 LIFE: dict[str | None, float] = {"submit": 16, "cancel": 4, "poll": 4, "renew": 2, None: 74}
@@ -148,9 +152,11 @@ class World:
         alike = {"owner": first.owner, "lane": first.lane, "batch": first.batch}
         upload = [first, *(replace(self._submission(self._number()), **alike) for _ in range(others))]
         jobs = [(one, orjson.dumps(one.request())) for one in upload]
-        command = submit_command(*jobs, settings=self.queue, memory_is_high=False)
+        limits = LIMITS if chance.random() < 0.3 else UNLIMITED
+        command = submit_command(*jobs, settings=self.queue, memory_is_high=False, limits=limits)
         for _ in range(3):
-            for one, reply in zip(upload, self.stepped.execute_command(*command), strict=True):
+            *replies, _left = self.stepped.execute_command(*command)
+            for one, reply in zip(upload, replies, strict=True):
                 self._heed(one, reply)
             if chance.random() > 0.15:
                 return
@@ -165,7 +171,7 @@ class World:
         """Remember what was promised."""
         try:
             answer = read_answer(reply, submission)
-        except (QueueFull, IdempotencyMismatch, BatchClosed):
+        except (QueueFull, RateLimited, IdempotencyMismatch, BatchClosed):
             return
         match answer:
             case Queued() | Hit():

@@ -27,6 +27,22 @@ local function ring(bell, queue, task)
   redis.call('LPUSH', queue, (string.gsub(task, '{token}', function() return token end)))
 end
 
+-- What a key's rate allows: so many at once as `burst` says, and one more every `interval` microseconds (GCRA, as
+-- virtual scheduling of ITU-T I.371). Kept is one instant: when all that was taken would have come at that pace.
+local function allowance_of(key, interval, burst)
+  local clock, ahead, taken = tonumber(now), (burst - 1) * interval, false
+  local at = math.max(tonumber(redis.call('GET', key) or 0), clock)
+  return {
+    wait = function() return at - ahead - clock end,
+    take = function() at, taken = at + interval, true end,
+    -- How many are left, and in how many microseconds all of them are there again.
+    keep = function()
+      if taken then redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - clock) / 1000)) end
+      return math.max(0, math.floor((clock + ahead - at) / interval) + 1), math.ceil(at - clock)
+    end,
+  }
+end
+
 -- End a job: its last state, into the finished stream, out of the sets of unfinished ones (of its owner's in announce).
 -- False where it had ended.
 local function put(id, state, result)

@@ -1,15 +1,20 @@
 -- Accept jobs for one lane, each by itself: answer it from the cache, let it join a computation, or start one. Nothing
 -- of a job is written when it is refused.
--- KEYS lane bell inflight rotation|'', then (job idempotency|'' cache waiting)…
--- ARGV owner batch lane_cap waiters_cap memory_high queue predict_task record_task,
---   then (id request image version cancel_after_us fingerprint tell_start)…
--- → for each: again id | closed id | known id | mismatch id | full id | hit id created output | follow id created | queued id created
+-- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache waiting)…
+-- ARGV owner batch lane_cap lane_bytes_cap waiters_cap memory_high interval_us burst inflight_cap|'' queue predict_task
+--   record_task, then (id request image version cancel_after_us fingerprint tell_start)…
+-- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | hit id created output |
+--   follow id created | queued id created; last, what is left: images|-1 until_all_us unfinished|-1
 -- Safe twice: a job's first line. All its writes come after its last refusal.
-local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local OWNER, BATCH_ID, LANE_CAP, WAITERS_CAP, MEMORY_HIGH = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local OWNER, BATCH_ID, LANE_CAP, LANE_BYTES_CAP = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local WAITERS_CAP, MEMORY_HIGH, INFLIGHT_CAP = tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[9])
 local batch = BATCH_ID ~= '' and BATCH .. BATCH_ID
 local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
 local work = false
+local allowance = RATE ~= '' and allowance_of(RATE, ARGV[7], ARGV[8])
+local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
+local lane_bytes = redis.call('MEMORY', 'USAGE', LANE, 'SAMPLES', 5) or 0
 
 local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
   if redis.call('EXISTS', job) == 1 then
@@ -27,7 +32,11 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     end
   end
 
+  local wait = allowance and allowance.wait()
+  if wait and wait > 0 then return {'fast', id, string.format('%.0f', wait)} end
+
   local function accept(...)
+    if allowance then allowance.take() end
     if batch then redis.call('HINCRBY', batch, 'total', 1) end
     redis.call('HSET', job, 'state', 'starting', 'owner', OWNER, 'batch', BATCH_ID, 'request', request, 'created', now, ...)
     if idempotency ~= '' then
@@ -43,7 +52,10 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     return {'hit', id, now, output}
   end
 
+  if unfinished and unfinished >= INFLIGHT_CAP then return {'many', id} end
+
   local function live()
+    if unfinished then unfinished = unfinished + 1 end
     redis.call('ZADD', INFLIGHT_OF_OWNER, now, id)
     if tell_start == '1' then redis.call('HSET', job, 'tell_start', '1') end
     if cancel_after ~= '0' then
@@ -62,7 +74,8 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   end
 
   local depth = redis.call('XLEN', LANE)
-  if MEMORY_HIGH or depth >= LANE_CAP then return {'full', id} end
+  if MEMORY_HIGH or depth >= LANE_CAP or lane_bytes >= LANE_BYTES_CAP then return {'full', id} end
+  lane_bytes = lane_bytes + #image
 
   if depth == 0 and redis.call('EXISTS', LANE) == 0 then
     redis.call('XGROUP', 'CREATE', LANE, WORKERS, '0', 'MKSTREAM')
@@ -82,9 +95,12 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
 end
 
 local answers = {}
-for n = 0, (#KEYS - 4) / 4 - 1 do
-  answers[n + 1] = submit(KEYS[4 * n + 5], KEYS[4 * n + 6], KEYS[4 * n + 7], KEYS[4 * n + 8], unpack(ARGV, 7 * n + 9, 7 * n + 15))
+for n = 0, (#KEYS - 5) / 4 - 1 do
+  answers[n + 1] = submit(KEYS[4 * n + 6], KEYS[4 * n + 7], KEYS[4 * n + 8], KEYS[4 * n + 9], unpack(ARGV, 7 * n + 13, 7 * n + 19))
 end
-announce(ARGV[8])
-if work then ring(BELL, ARGV[6], ARGV[7]) end
+announce(ARGV[12])
+if work then ring(BELL, ARGV[10], ARGV[11]) end
+local left, until_all = -1, 0
+if allowance then left, until_all = allowance.keep() end
+answers[#answers + 1] = {left, until_all, unfinished and math.max(0, INFLIGHT_CAP - unfinished) or -1}
 return answers

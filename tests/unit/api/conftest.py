@@ -15,6 +15,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from api import openapi, problems
+from api.auth import Authentication
 from api.counting import Submissions
 from api.observing import Observing
 from api.routebook import RouteBook
@@ -36,6 +37,7 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 def make_app() -> FastAPI:
     app = FastAPI(title="Darkroom", version="1")
     app.state.metrics = GatewayMetrics(new_registry())
+    app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(Observing, metrics=app.state.metrics, lines="all")
     problems.install(app)
     for module in (files, models, webhooks, health, metrics):
@@ -113,7 +115,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             try:
                 if routes:
                     await book._refresh()
-                async with httpx.AsyncClient(transport=transport, base_url="http://anywhere") as client:
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                     return await claim(client)
             finally:
                 await book.close()

@@ -80,7 +80,7 @@ def test_a_submission_is_counted_by_what_became_of_it(
         assert await post(client, first, **key) == 202
         assert counts() == {"queued": 1, "joined": 2, "repeated": 1}
         digest = Digest(hashlib.sha256(first).hexdigest())
-        redis_client.set(keys.cache(digits.model, version=VersionKey("3-m-1"), digest=digest), b"{}")
+        redis_client.set(keys.cache(ANYONE, digits.model, version=VersionKey("3-m-1"), digest=digest), b"{}")
         assert await post(client, first) == 200
         assert counts() == {"queued": 1, "joined": 2, "repeated": 1, "cached": 1}
         app.state.gateway.memory.high = True

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.observability.exposing import expose
 from shared.observability.metrics import WorkerMetrics, new_registry
 from shared.settings import Metrics
-from worker.exposing import expose
 from worker.health import why_not
 
 

@@ -1,4 +1,4 @@
-"""A worker's `/metrics`, for Prometheus, `darkroom status` and the health check."""
+"""A process' `/metrics` on a port of its own, for Prometheus, `darkroom status` and the health check."""
 
 import logging
 from collections.abc import Callable

@@ -1,0 +1,88 @@
+"""The API keys that are good, in memory: no request waits for Postgres to say whose it is."""
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.domain.apikeys import Caller, digest
+from shared.domain.errors import StorageUnavailable
+from shared.storage import api_keys
+
+log = logging.getLogger(__name__)
+
+# A flood of unknown keys must not become a flood of reads.
+SHORTEST_PAUSE: Final = timedelta(milliseconds=200)
+
+
+class Keyring:
+    """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
+
+    def __init__(self, engine: Engine, *, pause: timedelta) -> None:
+        self._engine = engine
+        self._pause = pause
+        self._callers: dict[str, Caller] = {}
+        self._edition: tuple[object, ...] | None = None
+        self._is_current = False
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._task = asyncio.create_task(self._refresh_forever(), name="keys")
+
+    def known(self, key: str) -> Caller | None:
+        """Return whom a key stood for at the last look."""
+        return self._callers.get(digest(key))
+
+    async def find(self, key: str) -> Caller | None:
+        """Return whom a key stands for, after one more look where it was not known; None: it is none of ours.
+
+        Raises StorageUnavailable where it is not known and Postgres can't be asked: it may have been made just now.
+        """
+        caller = self.known(key)
+        if caller is None:
+            await self._look_again()
+            caller = self.known(key)
+        if caller is None and not self._is_current:
+            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
+        return caller
+
+    async def close(self) -> None:
+        """Stop looking."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look_again(self) -> None:
+        """Look, unless another did while this one waited, or just before."""
+        async with self._reading:
+            if time.monotonic() - self._read_at > SHORTEST_PAUSE.total_seconds():
+                await self._refresh()
+
+    async def _refresh(self) -> None:
+        try:
+            edition, callers = await asyncio.to_thread(self._read)
+        except SQLAlchemyError as error:
+            if self._is_current or self._read_at == float("-inf"):
+                log.warning("api_keys_stale", extra={"keys": len(self._callers), "error": type(error).__name__})
+            self._is_current = False
+        else:
+            self._edition, self._callers = edition, callers
+            self._is_current = True
+        self._read_at = time.monotonic()
+
+    def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
+        """Read what is good, in a thread; all of it only where anything has changed."""
+        with self._engine.connect() as connection:
+            # The edition first: a change between the two is read again the next time.
+            edition = api_keys.edition(connection)
+            if edition == self._edition:
+                return edition, self._callers
+            return edition, api_keys.good(connection)
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            async with self._reading:
+                await self._refresh()
+            await asyncio.sleep(self._pause.total_seconds())

@@ -1,0 +1,43 @@
+"""What a key's limits are and what is left of them, as headers (draft-ietf-httpapi-ratelimit-headers, version 10)."""
+
+import math
+from datetime import timedelta
+
+from api.gateway import Gateway
+from shared.domain.apikeys import Caller
+from shared.domain.errors import RateLimited
+from shared.domain.limits import Left, Limits
+from shared.queue import keys
+from shared.queue.lua import Script
+from shared.queue.submission import rate_arguments, read_left
+
+
+def headers(limits: Limits, left: Left) -> dict[str, str]:
+    """Return `RateLimit-Policy` and `RateLimit`; nothing for a key without limits.
+
+    `images`: `q` at once, and as many in `w` seconds; `t` seconds until all are left again. `unfinished`: at a time.
+    """
+    policies, rests = [], []
+    if left.images is not None:
+        policies.append(f'"images";q={limits.burst};w={_seconds(limits.window)}')
+        rests.append(f'"images";r={left.images};t={_seconds(left.until_all)}')
+    if left.unfinished is not None:
+        policies.append(f'"unfinished";q={limits.max_inflight}')
+        rests.append(f'"unfinished";r={left.unfinished}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(rests)} if policies else {}
+
+
+async def take_one(gate: Gateway, caller: Caller) -> dict[str, str]:
+    """Take one of the caller's rate for what is no job, and return the headers; raises RateLimited."""
+    limits = caller.limits
+    if limits.rate is None or limits.key is None:
+        return {}
+    wait, *rest = await gate.redis.evaluate(Script.TAKE, (keys.rate(limits.key),), *rate_arguments(limits))
+    left = read_left([*rest, -1])
+    if wait:
+        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
+    return headers(limits, left)
+
+
+def _seconds(time: timedelta) -> int:
+    return math.ceil(time.total_seconds())

@@ -272,7 +272,7 @@ class Logging(BaseSettings):
 
 
 class Metrics(BaseSettings):
-    """Where a process serves its metrics to whoever comes; the gateway's own `/metrics` takes a key of the role admin."""
+    """Where a process serves its metrics; the gateway does at its own `/metrics` too, for a key of the role admin."""
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_METRICS_", frozen=True)
 

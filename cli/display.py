@@ -91,11 +91,19 @@ def guide(state: StackState, home: Path) -> str:
         ("Redis", state.url_of("redis") or ""),
         ("logs", str(home / "logs")),
     ]
-    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _webhooks(state.networks)]
+    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _keys(state.keys_required)]
+    lines.append(_webhooks(state.networks))
     image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
     if image is not None and state.models:
         lines += ["", "Try it:", f"  {curl(state.url, model=state.models[0], image=image)}"]
     return "\n".join(lines)
+
+
+def _keys(required: bool) -> str:  # noqa: FBT001  one of two sentences
+    """Say who may call."""
+    if required:
+        return "The API asks for a key. Make one: darkroom keys create NAME"
+    return "The API asks for no key: it is for this machine alone. DARKROOM_AUTH_REQUIRED=true makes it ask."
 
 
 def _webhooks(networks: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from shared.domain.apikeys import Role
+
 app = typer.Typer(
     help="A queue between people's images and your vision model.",
     no_args_is_help=True,
@@ -15,6 +17,9 @@ app = typer.Typer(
 
 webhooks = typer.Typer(help="Try webhooks out.", no_args_is_help=True)
 app.add_typer(webhooks, name="webhooks")
+
+keys = typer.Typer(help="Say who may call the API.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 Home = Annotated[
     Path | None,
@@ -136,6 +141,66 @@ def listen(
     from cli.webhooks import listening  # noqa: PLC0415
 
     listening.listen(find_home(home), port, secret=secret)
+
+
+def _owner(name: str) -> str:
+    from shared.domain.apikeys import check_owner  # noqa: PLC0415
+
+    try:
+        return check_owner(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _rate(text: str) -> float:
+    from cli.keys import read_rate  # noqa: PLC0415
+
+    try:
+        return read_rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose it is; keys of one name see the same things.", callback=_owner)],
+    home: Home = None,
+    role: Annotated[
+        Role,
+        typer.Option(help="read: look. submit: predict, cancel, upload too. admin: metrics, new secrets too."),
+    ] = Role.SUBMIT,
+    rate: Annotated[
+        float | None, typer.Option(help="Images a second.", metavar="N/s", parser=_rate, show_default="no limit")
+    ] = None,
+    max_inflight: Annotated[
+        int | None, typer.Option(help="Unfinished images at a time.", min=1, metavar="N", show_default="no limit")
+    ] = None,
+) -> None:
+    """Make an API key and show it, this once."""
+    from cli import keys as making  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    making.create(find_home(home), name, role=role, rate=rate, max_inflight=max_inflight)
+
+
+@keys.command("list")
+def list_keys(home: Home = None) -> None:
+    """List the keys: how each begins, whose it is, what it may."""
+    from cli import keys as making  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    making.show(find_home(home))
+
+
+@keys.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key, or how it begins as the list shows it.")], home: Home = None
+) -> None:
+    """Revoke a key: it stops within 5 s."""
+    from cli import keys as making  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    making.revoke(find_home(home), key)
 
 
 @app.command()

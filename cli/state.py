@@ -61,6 +61,8 @@ class StackState:
     stopping: bool = False
     networks: list[str] = field(default_factory=list)
     """What webhooks may call though it is not public."""
+    keys_required: bool = False
+    """Whether the API asks for keys."""
     programs: list[ProgramState] = field(default_factory=list)
 
     @property

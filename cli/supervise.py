@@ -60,6 +60,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
                 sockets=str(sockets),
                 stopping=stopping,
                 networks=networks,
+                keys_required=bool(settings.read(settings.Auth).required),
                 programs=programs,
             ),
         )

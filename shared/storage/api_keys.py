@@ -26,7 +26,7 @@ _EDITION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_
 
 _REVOKE = text(f"""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
-    WHERE id::text = :named OR shown = :named
+    WHERE id::text = :named OR shown = :named OR hash = :hash
     RETURNING {_COLUMNS}
 """)  # noqa: S608
 
@@ -69,9 +69,10 @@ def good(connection: Connection) -> dict[str, Caller]:
 
 
 def revoke(connection: Connection, named: str) -> list[ApiKey]:
-    """Revoke the key with this id, or those that are shown so; return them. Revoked twice, the first time counts."""
+    """Revoke a key by itself or its id, or those that are shown so; return them. Twice, the first time counts."""
+    which = {"named": named.rstrip("…"), "hash": digest(named)}
     with connection.begin():
-        return [_key(row) for row in connection.execute(_REVOKE, {"named": named})]
+        return [_key(row) for row in connection.execute(_REVOKE, which)]
 
 
 def _key(row: Row[Any]) -> ApiKey:

@@ -32,6 +32,7 @@ def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
     for where in (stack.url, f"{stack.url}/docs", status["mlflow"]["url"], status["flower"]["url"]):
         assert where in said
         assert httpx.get(where, follow_redirects=True).status_code == 200
+    assert "The API asks for no key: it is for this machine alone." in said
     assert "Webhooks may call this machine (127.0.0.0/8); elsewhere only public addresses are called." in said
 
 

@@ -1,0 +1,376 @@
+"""API keys on a gateway that asks for them: made, used, revoked; an owner sees and touches only its own."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from cli.addresses import free_port
+from shared.domain.identifiers import new_uuid7
+from shared.settings import Database
+from shared.storage.engine import make_engine
+from tests.acceptance.bulk import accepted, ended, results, send_images
+from tests.acceptance.door import Json, expect_problem
+from tests.acceptance.pictures import data_url, renewed
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Stack
+
+PNG = {"Content-Type": "image/png"}
+# Nobody listens there; no address of one's own is called anyway unless a setting allows it.
+HOOK = "http://127.0.0.1:9/hook"
+KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
+PUBLIC = {("GET", "/health/live"), ("GET", "/health/ready")}
+"""What the document has that needs no key."""
+
+
+def until(look: Callable[[], Any], *, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A gateway that asks for keys, on the shared stack's stores."""
+
+    url: str
+    stack: "Stack"
+
+    def key(self, name: str, *options: str) -> str:
+        """Make a key as people do."""
+        found = KEY.search(self.stack.darkroom("keys", "create", name, *options).stdout)
+        assert found is not None
+        return found[0]
+
+    def client(self, key: str = "") -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+
+def serve(stack: "Stack", *options: str, port: int, **environment: str) -> "subprocess.Popen[str]":
+    """Start a gateway by hand on the stack's stores."""
+    status = stack.status()
+    stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
+    command = (sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port), *options)
+    return subprocess.Popen(
+        command,
+        env=stack.environment | stores | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def closed(stack: "Stack") -> Iterator[Closed]:
+    port = free_port()
+    # For all the world: there it asks for keys without being told to.
+    process = serve(stack, "--host", "0.0.0.0", port=port)  # noqa: S104
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: answers(url), seconds=30, what="the gateway answers")
+        yield Closed(url, stack)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def ann(closed: Closed) -> Iterator[httpx.Client]:
+    with closed.client(closed.key("ann", "--role", "admin")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bob(closed: Closed) -> Iterator[httpx.Client]:
+    with closed.client(closed.key("bob", "--role", "admin")) as client:
+        yield client
+
+
+def predicted(client: httpx.Client, image: bytes, **query: str) -> Json:
+    answer = client.post("/v1/predictions", content=image, params=query, headers=PNG | {"Prefer": "wait=20"})
+    assert answer.status_code == 200, answer.text
+    found: Json = answer.json()
+    assert found["status"] == "succeeded", found
+    return found
+
+
+@dataclass(frozen=True)
+class Things:
+    """One of everything that has an owner."""
+
+    prediction: str
+    batch: str
+    file: str
+    delivery: str
+    secret: str
+
+    def id(self, path: str) -> str:
+        """Return the id that stands in a path of the document; KeyError for a noun that nobody owns yet."""
+        return {
+            "predictions": self.prediction,
+            "batches": self.batch,
+            "files": self.file,
+            "webhook-deliveries": self.delivery,
+        }[path.split("/")[2]]
+
+
+@pytest.fixture(scope="module")
+def anns(ann: httpx.Client, scan: bytes) -> Things:
+    prediction = predicted(ann, renewed(scan), webhook=HOOK)["id"]
+    batch = accepted(send_images(ann, [("1.png", renewed(scan))]))["id"]
+    ended(ann, batch)
+    file = ann.post("/v1/files", files={"content": ("1.png", renewed(scan), "image/png")}).json()["id"]
+    deliveries: list[Json] = []
+
+    def told() -> bool:
+        deliveries[:] = ann.get("/v1/webhook-deliveries", params={"subject": prediction}).json()["results"]
+        return bool(deliveries)
+
+    until(told, seconds=20, what="its end is recorded")
+    secret = ann.get("/v1/webhooks/default/secret").json()["key"]
+    return Things(prediction, batch, file, deliveries[-1]["id"], secret)
+
+
+def operations(client: httpx.Client) -> list[tuple[str, str]]:
+    document = client.get("/openapi.json").json()
+    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+
+
+def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    content = {"content": b"", "headers": PNG} if method == "POST" else {}
+    return client.request(method, path, **content)  # type: ignore[arg-type]
+
+
+def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed: Closed, anns: Things) -> None:
+    with closed.client() as nobody, closed.client(f"dk_{'x' * 43}") as stranger:
+        for method, path in operations(nobody):
+            where = re.sub(r"{\w+}", lambda name, path=path: anns.id(path) if name[0] == "{id}" else "x", path)
+            for client in (nobody, stranger):
+                answer = ask(client, method, where)
+                if (method, path) in PUBLIC:
+                    assert answer.status_code == 200, (method, path)
+                else:
+                    expect_problem(answer, 401, "unauthorized")
+                    assert answer.headers["WWW-Authenticate"] == "Bearer"
+        for scheme in ("Basic ZGtfeDp4", "Bearer", "Bearer  ", f"Bearer dk_{'y' * 100_00}", "Bearer ü"):
+            answer = nobody.get("/v1/predictions", headers={"Authorization": scheme.encode()})
+            assert answer.status_code == 401, scheme
+
+
+def test_somebody_elses_ids_are_nobodys(ann: httpx.Client, bob: httpx.Client, anns: Things) -> None:
+    asked = 0
+    for method, path in operations(bob):
+        if "{id}" in path:
+            answer = ask(bob, method, path.replace("{id}", anns.id(path)))
+            assert answer.status_code == 404, (method, path, answer.text)
+            unknown = ask(bob, method, path.replace("{id}", new_uuid7()))
+            same = [answer.json()[name] for name in ("type", "title", "status")]
+            assert same == [unknown.json()[name] for name in ("type", "title", "status")]
+            asked += 1
+    assert asked > 10
+    # None of that has changed anything.
+    assert ann.get(f"/v1/predictions/{anns.prediction}").json()["status"] == "succeeded"
+    assert ann.get(f"/v1/batches/{anns.batch}").json()["status"] == "completed"
+    assert ann.get(f"/v1/files/{anns.file}").status_code == 200
+    assert ann.get(f"/v1/webhook-deliveries/{anns.delivery}").status_code == 200
+
+
+def test_no_list_shows_what_is_somebody_elses(ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes) -> None:
+    predicted(bob, renewed(scan))
+    for method, path in operations(bob):
+        if method == "GET" and "{" not in path and path.startswith("/v1/") and path != "/v1/models":
+            assert any(what in ann.get(path).text for what in astuple(anns)), path
+            assert not any(what in bob.get(path).text for what in astuple(anns)), path
+    for query in ({"batch_id": anns.batch}, {"subject": anns.prediction}):
+        where = "/v1/predictions" if "batch_id" in query else "/v1/webhook-deliveries"
+        assert bob.get(where, params=query).json()["results"] == []
+
+
+def test_somebody_elses_file_or_idempotency_key_means_nothing(
+    ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes
+) -> None:
+    body = {"input": {"image": f"{ann.base_url}v1/files/{anns.file}"}}
+    assert ann.post("/v1/predictions", json=body).status_code == 202
+    expect_problem(bob.post("/v1/predictions", json=body), 404, "unknown-file")
+    headers = {"Idempotency-Key": new_uuid7()}
+    first, second = (
+        client.post("/v1/predictions", json={"input": {"image": data_url(renewed(scan))}}, headers=headers)
+        for client in (ann, bob)
+    )
+    assert first.status_code == second.status_code == 202
+    assert first.json()["id"] != second.json()["id"]
+
+
+def test_who_sends_an_image_that_another_owner_has_sent_can_not_tell(
+    ann: httpx.Client, bob: httpx.Client, scan: bytes
+) -> None:
+    image = renewed(scan)
+    assert [predicted(ann, image)["source"] for _ in range(2)] == ["model", "cache"]
+    assert [predicted(bob, image)["source"] for _ in range(2)] == ["model", "cache"]
+
+
+def test_a_streams_own_token_opens_it_and_nothing_else(closed: Closed, ann: httpx.Client, anns: Things) -> None:
+    stream = ann.get(f"/v1/predictions/{anns.prediction}").json()["urls"]["stream"]
+    batch_stream = ann.get(f"/v1/batches/{anns.batch}").json()["urls"]["stream"]
+    query = stream.partition("?")[2]
+    with closed.client() as nobody:
+        assert "event: done" in nobody.get(stream).text
+        assert "event: done" in nobody.get(batch_stream).text
+        for path in (
+            f"/v1/predictions/{anns.prediction}",
+            f"/v1/batches/{anns.batch}/stream",
+            f"/v1/predictions/{new_uuid7()}/stream",
+            "/v1/predictions",
+        ):
+            assert nobody.get(f"{path}?{query}").status_code == 401, path
+        assert nobody.post(f"/v1/predictions/{anns.prediction}/cancel?{query}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        (
+            "read",
+            [("GET", "/v1/predictions"), ("GET", "/v1/models")],
+            [
+                ("POST", "/v1/predictions"), ("POST", "/v1/batches"), ("POST", "/v1/files"), ("GET", "/metrics"),
+                ("GET", "/v1/webhooks/default/secret"), ("POST", f"/v1/predictions/{new_uuid7()}/cancel"),
+                ("DELETE", f"/v1/files/{new_uuid7()}"),
+            ],
+        ),
+        (
+            "submit",
+            [("POST", "/v1/predictions"), ("GET", "/v1/webhooks/default/secret"), ("GET", "/v1/batches")],
+            [("POST", "/v1/webhooks/default/secret/rotate"), ("GET", "/metrics")],
+        ),
+        ("admin", [("POST", "/v1/webhooks/default/secret/rotate"), ("GET", "/metrics"), ("POST", "/v1/files")], []),
+    ],
+)  # fmt: skip
+def test_a_role_may_what_it_says(
+    closed: Closed, role: str, may: list[tuple[str, str]], may_not: list[tuple[str, str]]
+) -> None:
+    with closed.client(closed.key(f"role-{role}", "--role", role)) as client:
+        for method, path in may:
+            assert ask(client, method, path).status_code not in (401, 403), path
+        for method, path in may_not:
+            problem = expect_problem(ask(client, method, path), 403, "forbidden")
+            assert f"this one's is {role}" in problem["detail"]
+
+
+def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revoked(closed: Closed) -> None:
+    key = closed.key("carol")
+    with closed.client(key) as carol:
+        assert carol.get("/v1/predictions").status_code == 200
+        listed = closed.stack.darkroom("keys", "list").stdout
+        [line] = [line for line in listed.splitlines() if " carol " in line]
+        assert line.startswith(f"{key[:9]}…")
+        assert key not in listed
+        engine = make_engine(Database(url=closed.stack.status()["postgres"]["url"]))
+        with engine.connect() as connection:
+            kept = connection.execute(text("SELECT api_keys::text FROM api_keys WHERE owner = 'carol'")).scalar_one()
+        engine.dispose()
+        assert key not in kept
+        said = closed.stack.darkroom("keys", "revoke", f"{key[:9]}…").stdout
+        assert said == f"Revoked {key[:9]}… of carol: it stops within 5 s.\n"
+        until(lambda: carol.get("/v1/predictions").status_code == 401, seconds=5, what="it stops")
+    assert " revoked 2" in closed.stack.darkroom("keys", "list").stdout
+    assert "No key begins with dk_nothing" in closed.stack.darkroom("keys", "revoke", "dk_nothing", expect=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Ann"], "a name has 1 to 63 of"),
+        (["a", "--rate", "fast"], "images a second"),
+        (["a", "--rate", "0/s"], "images a second"),
+        (["a", "--max-inflight", "0"], "not in the range"),
+        (["a", "--role", "root"], "'read', 'submit', 'admin'"),
+    ],
+)
+def test_a_key_that_can_not_be_is_refused_with_words(stack: "Stack", arguments: list[str], says: str) -> None:
+    assert says in " ".join(stack.darkroom("keys", "create", *arguments, expect=2).stderr.split())
+
+
+def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(closed: Closed, scan: bytes) -> None:
+    with closed.client(closed.key("rated", "--rate", "2/s")) as client:
+
+        def send() -> httpx.Response:
+            return client.post("/v1/predictions", content=renewed(scan), headers=PNG)
+
+        answers = [send() for _ in range(4)]
+        assert [answer.status_code for answer in answers[:2]] == [202, 202]
+        assert answers[0].headers["RateLimit-Policy"] == '"images";q=2;w=1'
+        assert answers[0].headers["RateLimit"] == '"images";r=1;t=1'
+        problem = expect_problem(answers[3], 429, "rate-limited")
+        assert (problem["detail"], problem["limit"]) == ("this key allows 2 images a second", "rate")
+        assert answers[3].headers["RateLimit"].startswith('"images";r=0;t=')
+        time.sleep(int(answers[3].headers["Retry-After"]))
+        assert send().status_code == 202
+        # What is no image counts not at all, what is stored counts likewise.
+        assert client.get("/v1/predictions").status_code == 200
+        uploads = [client.post("/v1/files", files={"content": ("1.png", scan)}) for _ in range(4)]
+        assert uploads[-1].status_code == 429
+        assert "RateLimit" in uploads[-1].headers
+
+
+def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(closed: Closed, scan: bytes, door: Any) -> None:
+    with closed.client(closed.key("patient", "--max-inflight", "3")) as client, door.workers_stopped():
+        answers = [client.post("/v1/predictions", content=renewed(scan), headers=PNG) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
+        assert answers[1].headers["RateLimit"] == '"unfinished";r=1'
+        problem = expect_problem(answers[4], 429, "rate-limited")
+        assert (problem["limit"], answers[4].headers["Retry-After"]) == ("unfinished", "1")
+        client.post(f"/v1/predictions/{answers[0].json()['id']}/cancel")
+        assert client.post("/v1/predictions", content=renewed(scan), headers=PNG).status_code == 202
+
+
+@pytest.mark.parametrize("option", [("--rate", "20/s"), ("--max-inflight", "7")])
+def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
+    closed: Closed, scan: bytes, option: tuple[str, str]
+) -> None:
+    with closed.client(closed.key("bulky", *option)) as client:
+        batch = accepted(send_images(client, [(f"{number}.png", renewed(scan)) for number in range(45)]))["id"]
+        ended(client, batch)
+        assert [line["status"] for line in results(client, batch)] == ["succeeded"] * 45
+
+
+def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "Stack") -> None:
+    process = serve(stack, "--host", "0.0.0.0", port=free_port(), DARKROOM_AUTH_REQUIRED="false")  # noqa: S104
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "DARKROOM_AUTH_REQUIRED is false and the API is to listen on 0.0.0.0" in said
+    assert "Traceback" not in said
+
+
+def test_without_keys_it_is_for_its_own_machine(stack: "Stack", closed: Closed) -> None:
+    with httpx.Client(base_url=stack.url, trust_env=False) as client:
+        assert client.get("/v1/predictions").status_code == 200
+        # A page of the web may have its own name resolved to this machine.
+        for path in ("/v1/predictions", "/health/ready", "/docs"):
+            expect_problem(client.get(path, headers={"Host": "evil.example"}), 403, "forbidden")
+        for host in ("localhost:8000", "[::1]:8000", "127.0.0.1"):
+            assert client.get("/v1/predictions", headers={"Host": host}).status_code == 200
+        # Whatever else clients send is nobody's; a key is whose it is, or refused.
+        assert client.get("/v1/predictions", headers={"Authorization": "Bearer any"}).status_code == 200
+        key = {"Authorization": f"Bearer {closed.key('dora', '--role', 'read')}"}
+        assert client.get("/v1/predictions", headers=key).json()["results"] == []
+        expect_problem(client.post("/v1/predictions", headers=key), 403, "forbidden")
+        unknown = {"Authorization": f"Bearer dk_{'z' * 43}"}
+        expect_problem(client.get("/v1/predictions", headers=unknown), 401, "unauthorized")

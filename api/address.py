@@ -2,7 +2,7 @@
 
 import sys
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from uvicorn.main import main as uvicorn_command
@@ -16,9 +16,11 @@ def is_loopback(host: str) -> bool:
     if host.lower() in NAMES:
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def listening_host() -> str:

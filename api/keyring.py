@@ -16,7 +16,7 @@ from shared.storage import api_keys
 log = logging.getLogger(__name__)
 
 # A flood of unknown keys must not become a flood of reads.
-SHORTEST_PAUSE: Final = timedelta(milliseconds=200)
+SHORTEST_PAUSE: Final = timedelta(milliseconds=100)
 
 
 class Keyring:
@@ -55,22 +55,24 @@ class Keyring:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _look_again(self) -> None:
-        """Look, unless another did while this one waited, or just before."""
+        """Return after a look that began after this call, which may have been another's."""
+        asked_at = time.monotonic()
         async with self._reading:
-            if time.monotonic() - self._read_at > SHORTEST_PAUSE.total_seconds():
+            if self._read_at < asked_at:
+                await asyncio.sleep(self._read_at + SHORTEST_PAUSE.total_seconds() - asked_at)
                 await self._refresh()
 
     async def _refresh(self) -> None:
+        is_first, self._read_at = self._read_at == float("-inf"), time.monotonic()
         try:
             edition, callers = await asyncio.to_thread(self._read)
         except SQLAlchemyError as error:
-            if self._is_current or self._read_at == float("-inf"):
+            if self._is_current or is_first:
                 log.warning("api_keys_stale", extra={"keys": len(self._callers), "error": type(error).__name__})
             self._is_current = False
         else:
             self._edition, self._callers = edition, callers
             self._is_current = True
-        self._read_at = time.monotonic()
 
     def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
         """Read what is good, in a thread; all of it only where anything has changed."""

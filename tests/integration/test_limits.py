@@ -1,0 +1,197 @@
+"""A key's limits, a lane's and the memory's, in the submit script on a real Redis."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from shared.domain.errors import DarkroomError, QueueFull, RateLimited
+from shared.domain.identifiers import ANYONE, Digest, KeyId, Owner, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.image import ImageFacts
+from shared.domain.limits import UNLIMITED, Left, Limits
+from shared.domain.route import Choice
+from shared.queue import keys
+from shared.queue.lua import Script, Scripts, source
+from shared.queue.submission import (
+    Answer,
+    Hit,
+    Known,
+    Queued,
+    Submission,
+    rate_arguments,
+    read_answer,
+    read_left,
+    submit_command,
+)
+from shared.settings import Queue
+from tests.system import MODEL, System
+
+KEY = KeyId("k")
+SLOW = Limits(key=KEY, rate=0.001)
+"""One image in a quarter of an hour: no test takes as long."""
+
+
+class Client:
+    """Submits images, several with one call, under one key's limits."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.redis = client
+        client.script_load(source(Script.SUBMIT))
+
+    def send(
+        self,
+        *images: bytes,
+        limits: Limits = UNLIMITED,
+        settings: Queue | None = None,
+        memory_is_high: bool = False,
+        **more: Any,
+    ) -> tuple[list[Answer | DarkroomError], Left]:
+        """Return what became of each, and what is left."""
+        upload = [submission(image, **more) for image in images]
+        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
+        *replies, rest = self.redis.execute_command(*command)
+        left = read_left(rest)
+        found: list[Answer | DarkroomError] = []
+        for one, reply in zip(upload, replies, strict=True):
+            try:
+                found.append(read_answer(reply, one, limits=limits, left=left))
+            except DarkroomError as error:
+                found.append(error)
+        return found, left
+
+    def pass_time(self, time: timedelta) -> None:
+        """Let all that was taken of the key's rate be so much older."""
+        used_up = int(self.redis.get(keys.rate(KEY)) or 0) - time // timedelta(microseconds=1)
+        self.redis.set(keys.rate(KEY), used_up)
+
+
+def submission(image: bytes, *, owner: Owner = ANYONE, id: str = "", key: str = "") -> Submission:
+    digest = Digest(hashlib.sha256(image).hexdigest())
+    return Submission(
+        id=PredictionId(id or new_uuid7()), owner=owner, image=image, metadata={}, base_url="",
+        choice=Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey("3-m-1"), variant="champion"),
+        facts=ImageFacts(sha256=digest, format="PNG", width=1, height=1, bytes=len(image), filename=None),
+        idempotency_key=key, fingerprint=image.decode() if key else "",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def client(redis_client: redis.Redis) -> Client:
+    return Client(redis_client)
+
+
+def kinds(found: list[Answer | DarkroomError]) -> list[type]:
+    return [type(one) for one in found]
+
+
+def test_a_second_s_worth_may_come_at_once_and_then_one_by_one(client: Client) -> None:
+    limits = Limits(key=KEY, rate=4)
+    found, left = client.send(*(b"%d" % number for number in range(6)), limits=limits)
+    assert kinds(found) == [Queued] * 4 + [RateLimited] * 2
+    assert left.images == 0
+    assert timedelta(seconds=0.9) < left.until_all <= timedelta(seconds=1)
+    refused = found[-1]
+    assert isinstance(refused, RateLimited)
+    assert timedelta(0) < refused.retry_after <= timedelta(seconds=0.25)
+    client.pass_time(timedelta(seconds=0.5))
+    found, _ = client.send(b"7", b"8", b"9", b"10", limits=Limits(key=KEY, rate=4))
+    assert kinds(found)[:2] == [Queued] * 2
+    assert kinds(found)[3] is RateLimited
+    client.pass_time(timedelta(hours=1))
+    found, left = client.send(b"11", limits=limits)
+    assert left.images == 3, "what was not used long ago is not saved up"
+
+
+def test_a_rate_below_one_a_second_lets_one_through(client: Client) -> None:
+    found, left = client.send(b"1", b"2", limits=SLOW)
+    assert kinds(found) == [Queued, RateLimited]
+    assert left == Left(images=0, until_all=left.until_all)
+    refused = found[1]
+    assert isinstance(refused, RateLimited)
+    assert timedelta(seconds=990) < refused.retry_after <= timedelta(seconds=1000)
+    assert timedelta(milliseconds=client.redis.pttl(keys.rate(KEY))) <= timedelta(seconds=1001), "it is forgotten then"
+
+
+def test_what_is_refused_leaves_nothing_behind(client: Client) -> None:
+    client.send(b"1", limits=SLOW)
+    before = {name: client.redis.dump(name) for name in client.redis.keys("*")}
+    for limits in (SLOW, Limits(key=KEY, max_inflight=1)):
+        found, _ = client.send(b"2", limits=limits, key="again")
+        assert kinds(found) == [RateLimited]
+        assert {name: client.redis.dump(name) for name in client.redis.keys("*")} == before
+    found, _ = client.send(b"2", key="again")
+    assert kinds(found) == [Queued]
+
+
+def test_the_same_job_or_idempotency_key_again_takes_nothing(client: Client) -> None:
+    id = new_uuid7()
+    for _ in range(3):
+        found, _ = client.send(b"1", limits=SLOW, id=id, key="k")
+        assert kinds(found)[0] in (Queued, Known)
+    found, _ = client.send(b"1", limits=SLOW, key="k")
+    assert kinds(found) == [Known]
+
+
+def test_what_the_cache_answers_counts_to_the_rate_and_is_never_unfinished(client: Client, system: System) -> None:
+    system.submit(b"1")
+    system.compute()
+    image = b"2"
+    client.send(image)
+    system.compute()
+    found, left = client.send(image, image, limits=Limits(key=KEY, rate=0.001, max_inflight=1))
+    assert kinds(found) == [Hit, RateLimited]
+    assert left.unfinished == 1
+
+
+def test_unfinished_ones_are_their_owners_whatever_they_wait_for(client: Client, system: System) -> None:
+    limits = Limits(key=KEY, max_inflight=3)
+    # Two that share a computation, and one of its own.
+    found, left = client.send(b"1", b"1", b"2", b"3", limits=limits)
+    assert kinds(found) == [Queued, Queued, Queued, RateLimited]
+    assert left == Left(unfinished=0)
+    found, _ = client.send(b"4", limits=limits, owner=Owner("another"))
+    assert kinds(found) == [Queued]
+    system.compute()
+    found, left = client.send(b"5", limits=limits)
+    assert kinds(found) == [Queued]
+    assert left == Left(unfinished=2)
+
+
+def test_two_keys_have_a_rate_each(client: Client) -> None:
+    for key in ("a", "b"):
+        found, _ = client.send(b"%s" % key.encode(), limits=Limits(key=KeyId(key), rate=0.001))
+        assert kinds(found) == [Queued]
+
+
+def test_without_limits_nothing_is_kept_of_them(client: Client) -> None:
+    _, left = client.send(b"1")
+    assert left == Left()
+    assert client.redis.keys("rate:*") == []
+
+
+def test_a_lane_takes_so_many_bytes_and_no_more_until_it_empties(client: Client, system: System) -> None:
+    settings = Queue(max_lane_bytes=100_000)
+    big = [bytes([65 + number]) * 30_000 for number in range(6)]
+    found, _ = client.send(*big, settings=settings)
+    assert kinds(found) == [Queued] * 4 + [QueueFull] * 2
+    found, _ = client.send(b"small", settings=settings)
+    assert kinds(found) == [QueueFull]
+    system.compute()
+    found, _ = client.send(b"small", settings=settings)
+    assert kinds(found) == [Queued]
+
+
+def test_what_is_no_job_takes_of_the_rate_too(client: Client) -> None:
+    scripts = Scripts(client.redis)
+
+    def take() -> int:
+        return int(scripts.run(Script.TAKE, (keys.rate(KEY),), *rate_arguments(SLOW))[0])
+
+    assert take() == 0
+    assert 990_000_000 < take() <= 1_000_000_000
+    found, _ = client.send(b"1", limits=SLOW)
+    assert kinds(found) == [RateLimited]

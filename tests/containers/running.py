@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,18 @@ class Composition:
     def one(self, service: str) -> Container:
         """Return the first container of a service."""
         return next(container for container in self.containers if container.service.name == service)
+
+    def run(self, service: str, *command: str) -> str:
+        """Do what `docker compose run --rm` does; return what it said."""
+        container = self.add(
+            replace(self.services[service], said=self.services[service].said | {"command": [*command]})
+        )
+        try:
+            assert container.program.wait(seconds=60) == 0, container.program.said()
+            return container.program.said()
+        finally:
+            self._networks.leave(container.place)
+            self.containers.remove(container)
 
     def wait_healthy(self, container: Container) -> None:
         """Return when its health check passes; raises AssertionError with its log where it does not in time."""

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,25 +43,40 @@ def digits(composition: Composition, workshop: Path) -> list[Path]:
     return sorted((workshop / "volumes/held-out").glob("*.png"))
 
 
-@pytest.fixture
-def api(composition: Composition) -> Container:
-    return composition.one("api")
+@dataclass(frozen=True)
+class Api:
+    """The gateway, as who has a key asks it."""
+
+    container: Container
+    key: str
+
+    def ask(
+        self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.key}"} | (headers or {})
+        return self.container.ask(method, path, port=8000, body=body, headers=headers)
 
 
-def submit(api: Container, image: bytes, *, wait: int = 0) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def api(composition: Composition) -> Api:
+    said = composition.run("setup", "darkroom", "keys", "create", "tests")
+    return Api(composition.one("api"), said.split()[0])
+
+
+def submit(api: Api, image: bytes, *, wait: int = 0) -> dict[str, Any]:
     headers = {"Content-Type": "image/png"} | ({"Prefer": f"wait={wait}"} if wait else {})
-    status, answer = api.ask("POST", "/v1/predictions", port=8000, body=image, headers=headers)
+    status, answer = api.ask("POST", "/v1/predictions", body=image, headers=headers)
     assert status in (200, 201, 202), answer
     return dict(answer)
 
 
-def get(api: Container, path: str) -> Any:
-    status, answer = api.ask("GET", path, port=8000)
+def get(api: Api, path: str) -> Any:
+    status, answer = api.ask("GET", path)
     assert status == 200, answer
     return answer
 
 
-def upload(api: Container, digits: list[Path], *, count: int) -> str:
+def upload(api: Api, digits: list[Path], *, count: int) -> str:
     """Submit a batch of images that nobody has ever sent; return its id."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
@@ -75,12 +90,12 @@ def upload(api: Container, digits: list[Path], *, count: int) -> str:
         f"\r\n--{boundary}--\r\n".encode(),
     ]
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    status, answer = api.ask("POST", "/v1/batches", port=8000, body=b"".join(parts), headers=headers)
+    status, answer = api.ask("POST", "/v1/batches", body=b"".join(parts), headers=headers)
     assert status == 202, answer
     return str(answer["id"])
 
 
-def counts(api: Container, batch: str) -> dict[str, int]:
+def counts(api: Api, batch: str) -> dict[str, int]:
     return dict(get(api, f"/v1/batches/{batch}")["request_counts"])
 
 
@@ -99,7 +114,7 @@ def postgres_says(composition: Composition, query: str) -> str:
     return answer.stdout.strip()
 
 
-def test_an_image_is_predicted_by_the_model_that_setup_trained(api: Container, digits: list[Path]) -> None:
+def test_an_image_is_predicted_by_the_model_that_setup_trained(api: Api, digits: list[Path]) -> None:
     answers = [submit(api, image.read_bytes(), wait=60) for image in digits[::36]]
     assert [answer["status"] for answer in answers] == ["succeeded"] * len(answers)
     right = [
@@ -111,7 +126,7 @@ def test_an_image_is_predicted_by_the_model_that_setup_trained(api: Container, d
 
 
 def test_a_prediction_has_its_row_and_its_line_in_the_record_workers_log(
-    api: Container, digits: list[Path], composition: Composition
+    api: Api, digits: list[Path], composition: Composition
 ) -> None:
     id = submit(api, renewed(digits[0].read_bytes()), wait=60)["id"]
     until(
@@ -120,6 +135,11 @@ def test_a_prediction_has_its_row_and_its_line_in_the_record_workers_log(
     )  # fmt: skip
     lines = [json.loads(line) for line in composition.one("record").program.log.read_text().splitlines() if id in line]
     assert [line["status"] for line in lines] == ["succeeded"]
+
+
+def test_nobody_is_let_in_without_a_key(api: Api) -> None:
+    for headers in ({}, {"Authorization": f"Bearer dk_{'x' * 43}"}):
+        assert api.container.ask("GET", "/v1/predictions", port=8000, headers=headers)[0] == 401
 
 
 def test_everything_was_started_after_what_it_needs(composition: Composition) -> None:
@@ -186,7 +206,7 @@ def test_flower_asks_for_its_login_and_shows_every_worker(composition: Compositi
     assert expected <= set(online)
 
 
-def test_a_second_predict_worker_is_seen_by_all(api: Container, composition: Composition) -> None:
+def test_a_second_predict_worker_is_seen_by_all(api: Api, composition: Composition) -> None:
     second = composition.add(composition.services["predict"])
     composition.wait_healthy(second)
     assert get(api, "/v1/models/digits")["workers"] == 2
@@ -213,7 +233,7 @@ def test_prometheus_has_its_rules(composition: Composition) -> None:
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
 
 
-def test_a_gpus_pool_of_two_threads_serves(api: Container, composition: Composition, tmp_path: Path) -> None:
+def test_a_gpus_pool_of_two_threads_serves(api: Api, composition: Composition, tmp_path: Path) -> None:
     service = services(filled_in(tmp_path), FILE, GPU_FILE)["predict"]
     # The device is all that this machine lacks.
     service = replace(
@@ -226,7 +246,7 @@ def test_a_gpus_pool_of_two_threads_serves(api: Container, composition: Composit
 
 
 def test_a_stopped_predict_worker_finishes_what_it_has_in_hand(
-    api: Container, digits: list[Path], composition: Composition
+    api: Api, digits: list[Path], composition: Composition
 ) -> None:
     predict = composition.one("predict")
     composition.stop(predict)
@@ -250,7 +270,7 @@ def test_a_stopped_predict_worker_finishes_what_it_has_in_hand(
 
 
 def test_a_killed_predict_worker_that_comes_back_under_its_name_loses_nothing(
-    api: Container, digits: list[Path], composition: Composition
+    api: Api, digits: list[Path], composition: Composition
 ) -> None:
     predict = composition.one("predict")
     composition.wait_healthy(predict)
@@ -301,7 +321,7 @@ def test_a_beat_that_rings_no_more_is_not_healthy(composition: Composition) -> N
 
 
 def test_everything_stops_in_its_time_and_comes_back_with_what_was_promised(
-    api: Container, digits: list[Path], composition: Composition
+    api: Api, digits: list[Path], composition: Composition
 ) -> None:
     composition.stop(composition.one("predict"))
     promised = [submit(api, renewed(digits[number].read_bytes()))["id"] for number in range(20)]

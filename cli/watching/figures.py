@@ -162,8 +162,14 @@ def _lane(model: str, lane: str, entries: Mapping[Series, float], ages: Mapping[
     return LaneFigures(entries=int(count), oldest=ages.get(Series(scraping.LANE_AGE, labels), 0.0))
 
 
+def _outcome(series: Series) -> str:
+    """Return what became of submissions; those over a key's limit are refused ones."""
+    outcome = series.by["outcome"]
+    return "refused" if outcome == "limited" else outcome
+
+
 def _answers(looks: Sequence[Look]) -> AnswerFigures | None:
-    found = rates(looks, role="api", name=scraping.SUBMISSIONS, by=lambda series: series.by["outcome"])
+    found = rates(looks, role="api", name=scraping.SUBMISSIONS, by=_outcome)
     if found is None:
         return None
     by_outcome = {outcome: found.get(outcome, 0.0) for outcome in dict.fromkeys([*OUTCOMES, *found])}

@@ -95,7 +95,8 @@ def test_no_image_is_a_rate_of_zero_and_no_mean() -> None:
 
 def test_answers_are_counted_over_all_models_and_the_cache_has_its_share_of_what_was_answered() -> None:
     shown = watched(
-        {"api": submitted(queued=100, cached=0, refused=0)}, {"api": submitted(queued=130, cached=10, refused=50)}
+        {"api": submitted(queued=100, cached=0, refused=0)},
+        {"api": submitted(queued=130, cached=10, refused=30, limited=20)},
     )
     assert shown.answers is not None
     assert shown.answers.rates == {"queued": 30.0, "joined": 0.0, "cached": 10.0, "repeated": 0.0, "refused": 50.0}

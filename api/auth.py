@@ -5,6 +5,7 @@ loopback alone it may go without: then everybody is one owner, and a page of the
 this machine is told apart by the `Host` it asks for.
 """
 
+import re
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,7 +23,7 @@ from shared.observability.logs import bind
 
 _KEY: Final = "darkroom.caller"
 _PUBLIC: Final = frozenset({"/", "/docs", "/openapi.json", "/health/live", "/health/ready"})
-_PUBLIC_BELOW: Final = ("/problems/",)
+_PUBLIC_PAGES: Final = re.compile(r"/(?:docs|problems)/[^/]+")
 _ADMIN: Final = frozenset({"/metrics", "/v1/webhooks/default/secret/rotate"})
 # They sign what its receivers trust: to see is not to speak in its name.
 _SUBMIT: Final = frozenset({"/v1/webhooks/default/secret"})
@@ -48,7 +49,7 @@ def keys_required(auth: settings.Auth, *, host: str) -> bool:
 
 def needed_role(method: str, path: str) -> Role | None:
     """Return the least role for an operation; None: it needs no key."""
-    if path in _PUBLIC or path.startswith(_PUBLIC_BELOW):
+    if path in _PUBLIC or _PUBLIC_PAGES.fullmatch(path):
         return None
     if path in _ADMIN:
         return Role.ADMIN

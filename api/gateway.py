@@ -6,6 +6,7 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from api.counting import Submissions
+from api.draining import Draining
 from api.keyring import Keyring
 from api.routebook import RouteBook
 from api.waiting import Waiting
@@ -25,6 +26,7 @@ class Gateway:
     keyring: Keyring
     routes: RouteBook
     waiting: Waiting
+    draining: Draining
     memory: MemoryWatch
     tokens: StreamTokens
     metrics: GatewayMetrics

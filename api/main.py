@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from api import openapi, problems
+from api import docs, openapi, problems
 from api.address import listening_host
 from api.auth import Authentication, keys_required
 from api.counting import Submissions
+from api.draining import Draining
 from api.gateway import Gateway
 from api.keyring import Keyring
 from api.observing import Observing
@@ -64,6 +65,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             waiting=waiting,
             memory=memory,
             tokens=StreamTokens(await secret.shared_secret(redis)),
+            draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=Submissions(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
@@ -72,6 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             bulk=settings.read(settings.Bulk),
             webhooks=settings.read(settings.Webhooks),
         )
+        stack.callback(app.state.draining.install(time=settings.read(settings.Gateway).drain, wake=waiting.wake_all))
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
         gc.freeze()
@@ -100,17 +103,18 @@ def create_app() -> FastAPI:
         summary="A queue between people's images and your vision model.",
         description="Every answer has an `X-Request-ID`, the request's own or a new one; the gateway's log has it too.",
         lifespan=lifespan,
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
-    app.state.metrics = GatewayMetrics(new_registry())
+    app.state.metrics = shown = GatewayMetrics(new_registry())
+    app.state.draining = draining = Draining()
     required = keys_required(settings.read(settings.Auth), host=listening_host())
     app.add_middleware(Authentication, required=required, public_url=settings.read(settings.Gateway).public_url)
-    app.add_middleware(Observing, metrics=app.state.metrics, lines=logging_settings.requests)
+    app.add_middleware(Observing, metrics=shown, draining=draining, lines=logging_settings.requests)
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
-    for module in (predictions, batches, files, models, webhooks, health, metrics):
+    for module in (predictions, batches, files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     openapi.install(app, keys_required=required)

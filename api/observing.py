@@ -1,4 +1,4 @@
-"""Every request seen from outside: its id, how it is counted, and the line about it."""
+"""Every request seen from outside: its id, what its answer's head has to say, how it is counted, the line about it."""
 
 import logging
 import re
@@ -10,6 +10,8 @@ from fastapi import Request
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.draining import Draining
+from api.heads import complete
 from shared.domain.identifiers import new_uuid7
 from shared.observability.logs import bind_only
 from shared.observability.metrics import GatewayMetrics
@@ -34,9 +36,17 @@ class Observing:
     The label children are kept: looking one up costs three times a count.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: GatewayMetrics, lines: Literal["none", "errors", "all"]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: GatewayMetrics,
+        draining: Draining,
+        lines: Literal["none", "errors", "all"],
+    ) -> None:
         """Write a line about each request, about those that end in a 5xx, or about none."""
         self._app = app
+        self._draining = draining
         self._metrics = metrics
         self._lines_from = _LINES_FROM[lines]
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -58,7 +68,8 @@ class Observing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), header]
+                headers = complete(message.get("headers") or [], closing=self._draining.has_begun)
+                message["headers"] = [*headers, header]
             return send(message)
 
         self._in_progress += 1

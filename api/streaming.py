@@ -26,7 +26,7 @@ def told_everything(job: Job, *, after: int) -> bool:
 
 
 async def events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
-    """Give the events after number `after` until the prediction ends, and a comment every 15 s."""
+    """Give the events after number `after` until the prediction or the gateway ends, and a comment every 15 s."""
     with gate.waiting.listen(job.id) as ended:
         last, silent = after, timedelta(0)
         while True:
@@ -34,7 +34,7 @@ async def events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]
                 if number > last:
                     last, silent = number, timedelta(0)
                     yield event
-            if job.status.is_terminal:
+            if job.status.is_terminal or gate.draining.is_over:
                 return
             await within(ended, LOOK)
             silent += LOOK

@@ -85,9 +85,9 @@ def preferred_wait(request: Request) -> timedelta | None:
 
 
 async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: float) -> Job:
-    """Return the job once it has ended, or as it is at `give_up` (the event loop's clock)."""
+    """Return the job once it has ended, or as it is at `give_up` (the event loop's clock) or the gateway's end."""
     loop = asyncio.get_running_loop()
-    while not job.status.is_terminal and (left := give_up - loop.time()) > 0:
+    while not job.status.is_terminal and (left := give_up - loop.time()) > 0 and not gate.draining.is_over:
         await within(ended, min(FALLBACK, timedelta(seconds=left)))
         job = await refresh(gate, job)
     return job

@@ -53,13 +53,13 @@ class Waiting:
                 await self._listen()
             except (RedisError, OSError) as error:
                 log.warning("done_channel_lost", extra={"error": str(error)})
-            self._wake_all()
+            self.wake_all()
             await asyncio.sleep(0.2)
 
     async def _listen(self) -> None:
         async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(keys.DONE)
-            self._wake_all()  # what ended while nobody listened
+            self.wake_all()  # what ended while nobody listened
             while True:
                 # Without a timeout a silent channel would end as a lost one.
                 message = await channel.get_message(timeout=None)
@@ -68,7 +68,8 @@ class Waiting:
                         for event in self._events.get(id, ()):
                             event.set()
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
+        """Let everybody look again."""
         for events in self._events.values():
             for event in events:
                 event.set()

@@ -63,6 +63,8 @@ class Gateway(BaseSettings):
     """Where people reach the gateway; URLs in answers begin with it. Empty: as the request came in."""
     owner_name: str = "darkroom"
     """The `owner` of every model in the `owner/name` form."""
+    drain: Duration = timedelta(0)
+    """How long it serves on after SIGTERM, not ready any more: as long as a balancer takes to notice."""
     spool_dir: Path | None = None
     """Where an uploaded archive lies while it is read; none: the system's folder for temporary files."""
 

@@ -21,7 +21,10 @@ def told_everything(batch: Batch, *, last_event: str) -> bool:
 
 
 async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
-    """Give the counts whenever they change, the end, and a comment every 15 s; an event's id is what it says."""
+    """Give the counts whenever they change, the end, and a comment every 15 s; an event's id is what it says.
+
+    Where the gateway ends first it breaks off, for the client to ask another one.
+    """
     told, silent = "", timedelta(0)
     while True:
         if (mark := _mark(batch)) != told:
@@ -31,6 +34,8 @@ async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
         if batch.has_ended:
             done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}
             yield format_sse_event(event="done", data_str=orjson.dumps(done).decode(), id=mark)
+            return
+        if gate.draining.is_over:
             return
         await asyncio.sleep(LOOK.total_seconds())
         silent += LOOK

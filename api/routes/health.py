@@ -1,8 +1,8 @@
 """Health: is the process alive, and should requests be sent to it.
 
-Redis down → 503: nothing can be accepted or answered. Postgres down → 200 and degraded: submits and polls go on, the
-record catches up later, only history is not readable. No model, or no worker for one → 200 and degraded: what is
-submitted waits, and other pages and models go on.
+Redis down → 503: nothing can be accepted or answered. Told to stop → 503, while requests are still served. Postgres
+down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable. No model,
+or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ async def ready(request: Request) -> Response:
     gate = gateway(request)
     redis_down, postgres_down = await asyncio.gather(_redis_down(gate), _postgres_down(gate.engine))
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
-    if redis_down:
-        body = {"status": "unavailable", "down": ["redis"], "degraded": degraded}
-        return JSONResponse(body, status_code=503)
+    down = ["redis"] * redis_down + ["gateway: it is stopping"] * gate.draining.has_begun
+    if down:
+        return JSONResponse({"status": "unavailable", "down": down, "degraded": degraded}, status_code=503)
     degraded += await _models(gate)
     status = "degraded" if degraded else "ready"
     return JSONResponse({"status": status, "down": [], "degraded": degraded})

@@ -214,7 +214,8 @@ class Slow:
 
     def __init__(self, door: Door, *, key: str = "") -> None:
         self._socket = socket.create_connection(("127.0.0.1", httpx.URL(door.url).port or 0))
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+        head += "Content-Length: 1000000\r\n"
         named = f"Idempotency-Key: {key}\r\n" if key else ""
         self._socket.sendall(f"{head}{named}\r\n".encode())
 

@@ -25,7 +25,7 @@ REFERENCES = ("darkroom/digits", "darkroom/digits:{version}", "darkroom/digits:d
 
 @pytest.fixture
 def client(door: Door) -> Iterator[Client]:
-    client = Client(base_url=door.url, api_token="dk_anything", trust_env=False)  # noqa: S106  nobody's
+    client = Client(base_url=door.url, api_token="anything", trust_env=False)  # noqa: S106  nobody's
     client.poll_interval = 0.02
     yield client
     client._client.close()

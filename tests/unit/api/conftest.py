@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from api import openapi, problems
 from api.auth import Authentication
 from api.counting import Submissions
+from api.draining import Draining
 from api.observing import Observing
 from api.routebook import RouteBook
 from api.routes import files, health, metrics, models, webhooks
@@ -36,9 +37,9 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 
 def make_app() -> FastAPI:
     app = FastAPI(title="Darkroom", version="1")
-    app.state.metrics = GatewayMetrics(new_registry())
+    app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
-    app.add_middleware(Observing, metrics=app.state.metrics, lines="all")
+    app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
     for module in (files, models, webhooks, health, metrics):
         app.include_router(module.router)
@@ -102,6 +103,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 engine=engine,
                 routes=book,
                 memory=SimpleNamespace(high=False, over=lambda _: False),
+                draining=app.state.draining,
                 tokens=StreamTokens(b"secret"),
                 metrics=app.state.metrics,
                 submissions=Submissions(app.state.metrics.submissions),

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
 from api import problems
+from api.draining import Draining
 from api.observing import Observing
 from api.problems import CLIENT_LEFT
 from shared.domain.errors import StorageUnavailable, UnknownPrediction
@@ -84,7 +85,7 @@ def metrics() -> GatewayMetrics:
 def make_app(metrics: GatewayMetrics, tmp_path: Any) -> Callable[..., FastAPI]:
     def make(*, lines: Any = "all") -> FastAPI:
         app = FastAPI()
-        app.add_middleware(Observing, metrics=metrics, lines=lines)
+        app.add_middleware(Observing, metrics=metrics, draining=Draining(), lines=lines)
         problems.install(app)
         app.include_router(routes(metrics))
         app.mount("/pages", StaticFiles(directory=tmp_path))

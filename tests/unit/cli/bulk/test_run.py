@@ -250,7 +250,10 @@ def test_a_gateway_that_takes_no_more_is_not_sent_the_rest_but_watched_to_the_en
     gateway.state.faults = [None, refused(401, "this key is over")]
     assert send(*both) == 1
     said = capsys.readouterr().out
-    assert "more.zip  not sent  this key is over. Set DARKROOM_API_KEY to one; darkroom keys create NAME makes it\n3 of 4" in said
+    assert (
+        "more.zip  not sent  this key is over. Set DARKROOM_API_KEY to one; darkroom keys create NAME makes it\n3 of 4"
+        in said
+    )
     assert len(gateway.state.posts) == 2
 
 

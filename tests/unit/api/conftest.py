@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api import openapi, problems
+from api import docs, openapi, problems
 from api.auth import Authentication
 from api.counting import Submissions
 from api.draining import Draining
@@ -36,12 +36,12 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 
 
 def make_app() -> FastAPI:
-    app = FastAPI(title="Darkroom", version="1")
+    app = FastAPI(title="Darkroom", version="1", docs_url=None)
     app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, models, webhooks, health, metrics):
+    for module in (files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
     openapi.install(app)
     return app

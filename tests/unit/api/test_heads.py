@@ -27,8 +27,7 @@ def test_every_answer_says_that_it_is_no_page_of_anybody_s(serve: Any, path: str
     serve(claim)
 
 
-def test_the_pages_of_the_api_run_our_own_files_alone(serve: Any, app: Any) -> None:
-    app.include_router(docs.router)
+def test_the_pages_of_the_api_run_our_own_files_alone(serve: Any) -> None:
 
     async def claim(client: httpx.AsyncClient) -> None:
         page = await client.get("/docs")

@@ -1,5 +1,6 @@
 """A gateway that is told to stop: it says so first, serves on, and cuts nobody off."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 import pytest
 
 from cli.addresses import free_port
-from tests.acceptance.door import Door
+from shared.queue import keys
+from tests.acceptance.bulk import accepted, ended, send_images
+from tests.acceptance.door import MODEL, Door
 from tests.acceptance.pictures import renewed
 
 if TYPE_CHECKING:
@@ -128,3 +132,22 @@ def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
     rest = door.http.get(f"/v1/predictions/{id}/stream", headers={"Last-Event-ID": "1"}).text
     assert "starting" not in rest
     assert rest.endswith("event: done\ndata: {}\nid: 4\n\n")
+
+
+@pytest.mark.parametrize("role", ["predict", "record"])
+def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
+    stack: "Stack", door: Door, scan: bytes, role: str
+) -> None:
+    pids = stack.pids(role)
+    batch = accepted(send_images(door.http, [(f"{number}.png", renewed(scan)) for number in range(1500)]))["id"]
+    stream, group = keys.lane(MODEL, keys.bulk_lane(batch)), keys.WORKERS
+    if role == "record":
+        stream, group = keys.FINISHED, keys.RECORDERS
+    until(lambda: door.redis.xpending(stream, group)["pending"], what="it has something in hand")
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: not any(map(psutil.pid_exists, pids)), what="they end")
+    # Nobody else has begun to work by now, and no lease has ended.
+    assert door.redis.xpending(stream, group)["pending"] == 0
+    stack.wait_until_ready()
+    assert ended(door.http, batch)["request_counts"] == {"total": 1500, "succeeded": 1500, "failed": 0, "canceled": 0}

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import psutil
@@ -31,12 +33,17 @@ class Gateway:
     def __init__(self, stack: "Stack", *, drain: str) -> None:
         status, port = stack.status(), free_port()
         stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
-        command = (
+        self._environment = stack.environment | stores | {"DARKROOM_DRAIN": drain}
+        self._command = (
             sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
             "--timeout-graceful-shutdown", "5", "--log-level", "warning",
         )  # fmt: skip
-        self.process = subprocess.Popen(command, env=stack.environment | stores | {"DARKROOM_DRAIN": drain})
         self.url = f"http://127.0.0.1:{port}"
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it, for the first time or once more."""
+        self.process = subprocess.Popen(self._command, env=self._environment)
         until(lambda: self.ready() == 200, what="it is ready")
 
     def ready(self) -> int:
@@ -151,3 +158,104 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
     assert door.redis.xpending(stream, group)["pending"] == 0
     stack.wait_until_ready()
     assert ended(door.http, batch)["request_counts"] == {"total": 1500, "succeeded": 1500, "failed": 0, "canceled": 0}
+
+
+class Balancer:
+    """What stands before two gateways: it asks each ten times a second whether it is ready."""
+
+    def __init__(self, gateways: list[Gateway]) -> None:
+        self._gateways = gateways
+        self.ready = list(gateways)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.1):
+            self.ready = [one for one in self._gateways if one.ready() == 200]
+
+
+class People(threading.Thread):
+    """Sends images one after the other by whatever gateway is ready, comes again where it is told to, and looks."""
+
+    def __init__(self, balancer: Balancer, scan: bytes, *, over: threading.Event) -> None:
+        super().__init__()
+        self._balancer, self._scan, self._over = balancer, scan, over
+        self.accepted: list[str] = []
+        self.failures: list[str] = []
+
+    def run(self) -> None:
+        with ExitStack() as clients:
+            known: dict[str, httpx.Client] = {}
+            while not self._over.is_set():
+                self._send(known, clients)
+
+    def _send(self, known: dict[str, httpx.Client], clients: ExitStack) -> None:
+        """Submit one image until it is accepted, waiting for it or not, and look at it."""
+        headers = PNG | {"Idempotency-Key": uuid.uuid4().hex}
+        headers |= {"Prefer": "wait=2"} if len(self.accepted) % 2 else {}
+        image = renewed(self._scan)
+        asked = [("POST", "/v1/predictions", {"content": image, "headers": headers})]
+        while asked:
+            if not (ready := self._balancer.ready):
+                time.sleep(0.1)
+                continue
+            method, path, request = asked[0]
+            url = ready[len(self.accepted) % len(ready)].url
+            if url not in known:
+                known[url] = clients.enter_context(httpx.Client(base_url=url, timeout=20, trust_env=False))
+            try:
+                answer = known[url].request(method, path, **request)
+            except httpx.TransportError as error:
+                self.failures.append(f"{method} {path}: {error!r}")
+                return
+            if answer.status_code in (429, 503) and "Retry-After" in answer.headers:
+                time.sleep(0.2)
+                continue
+            if not answer.is_success:
+                self.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+                return
+            asked.pop(0)
+            if method == "POST":
+                self.accepted.append(answer.json()["id"])
+                asked.append(("GET", f"/v1/predictions/{self.accepted[-1]}", {}))
+
+
+def test_restarting_everything_one_by_one_fails_nobody(
+    start: Callable[..., Gateway], stack: "Stack", door: Door, scan: bytes
+) -> None:
+    gateways, over = [start(drain="0.5"), start(drain="0.5")], threading.Event()
+    with Balancer(gateways) as balancer:
+        people = [People(balancer, scan, over=over) for _ in range(4)]
+        for one in people:
+            one.start()
+        try:
+            for gateway in gateways:
+                gateway.stop()
+                gateway.process.wait(timeout=20)
+                gateway.begin()
+                until(lambda: len(balancer.ready) == 2, what="the balancer sees it")
+            running = stack.status()
+            for role in ("predict", "record", "webhooks", "beat", "flower", "postgres", "redis"):
+                for pid in running[role]["pids"]:
+                    # Postgres' word for it: SIGTERM would wait until everybody has left.
+                    os.kill(pid, signal.SIGINT if role == "postgres" else signal.SIGTERM)
+                    until(lambda pid=pid: not psutil.pid_exists(pid), what=f"{role} ends")
+            stack.wait_until_ready()
+        finally:
+            over.set()
+            for one in people:
+                one.join()
+    assert [failure for one in people for failure in one.failures] == []
+    accepted = {id for one in people for id in one.accepted}
+    assert len(accepted) == sum(len(one.accepted) for one in people) > 100
+    assert {door.ended(id)["status"] for id in accepted} == {"succeeded"}
+    door.wait_until_quiet()
+    assert "All is well" in stack.darkroom("audit").stdout

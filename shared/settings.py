@@ -41,6 +41,8 @@ class Redis(BaseSettings):
     """A command without an answer for this long counts as failed."""
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Admission ends at this share of `maxmemory`."""
+    cache_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Above this share of `maxmemory` cached outputs and recorded predictions are dropped, the oldest first."""
 
 
 class Database(BaseSettings):

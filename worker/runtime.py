@@ -34,6 +34,7 @@ from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage.engine import make_engine
+from worker.eviction import Eviction
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.ledger import Ledger
@@ -248,15 +249,11 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
     asking = connect_briefly(settings.read(settings.Redis))
     QueueMetrics(runtime.registry, Gauges(asking).look)
     engine = make_engine(settings.read(settings.Database))
-    runtime.upkeeps.append(
-        Upkeep(
-            client,
-            engine,
-            settings=settings.read(settings.Queue),
-            bulk=settings.read(settings.Bulk),
-            metrics=UpkeepMetrics(runtime.registry),
-        )
-    )
+    queue, metrics = settings.read(settings.Queue), UpkeepMetrics(runtime.registry)
+    share = settings.read(settings.Redis).cache_share
+    eviction = Eviction(client, share=share, settings=queue, count=metrics.evicted)
+    bulk, chores = settings.read(settings.Bulk), {"evicted": eviction.sweep}
+    runtime.upkeeps.append(Upkeep(client, engine, settings=queue, bulk=bulk, metrics=metrics, chores=chores))
     runtime.closers.append(engine.dispose)
 
 

@@ -4,7 +4,7 @@ Every part may run twice, and by two at once.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -41,13 +41,16 @@ class Upkeep:
         settings: Queue,
         bulk: Bulk,
         metrics: UpkeepMetrics,
+        chores: Mapping[str, Callable[[], int]] | None = None,
         consumer_idle: timedelta = CONSUMER_IDLE,
     ) -> None:
+        """`chores` are done with each sweep: a little at a time, and each returns how much there was."""
         self._client = client
         self._scripts = Scripts(client)
         self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
         self._metrics = metrics
+        self._chores = chores or {}
         self._settings = settings
         self._consumer_idle = consumer_idle
         self._record_task = bells.record_message()
@@ -65,6 +68,7 @@ class Upkeep:
             "files": purge_expired(self._client, now, CHUNK),
             "bells": self._ring(now),
         }
+        swept |= {name: chore() for name, chore in self._chores.items()}
         self._metrics.swept.set_to_current_time()
         return swept
 

@@ -205,6 +205,11 @@ class UpkeepMetrics:
             "When this worker last swept, which any of them does every 2 s",
             registry=registry,
         )
+        self.evicted = Counter(
+            "darkroom_evicted_total",
+            "Cached outputs and recorded predictions dropped from Redis before their time, for want of memory",
+            registry=registry,
+        )
 
 
 class WebhookMetrics:

@@ -93,12 +93,17 @@ def waiting(owner: Owner, model: ModelName, *, lane: str, version: VersionKey, d
     return f"waiting:{lane}:{owner}:{model}:{version}:{digest}"
 
 
+def cache_prefix() -> str:
+    """Return what every cached output's key begins with."""
+    return "cache:"
+
+
 def cache(owner: Owner, model: ModelName, *, version: VersionKey, digest: Digest) -> str:
     """Return the key of a string, the output as JSON.
 
     Each owner has one of its own: who is answered from another's would learn that another had sent the same image.
     """
-    return f"cache:{owner}:{model}:{version}:{digest}"
+    return f"{cache_prefix()}{owner}:{model}:{version}:{digest}"
 
 
 def route(model: ModelName) -> str:

@@ -56,6 +56,7 @@ class Script(StrEnum):
     SETTLE = "settle"
     FORGET = "forget"
     EXPEL = "expel"
+    EVICT = "evict"
     LOOK_AT_JOBS = "look_at_jobs"
     LOOK_AT_LANE = "look_at_lane"
     LOOK_AT_LANES = "look_at_lanes"

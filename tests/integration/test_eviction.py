@@ -1,0 +1,133 @@
+"""A Redis that is nearly full makes room of what it may lose, and of nothing else."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from shared.queue import keys
+from shared.settings import Queue
+from tests.servers import RedisServer
+from tests.system import LANE, System
+from tests.watching import upkeep_metrics
+from worker import eviction
+from worker.eviction import Eviction
+
+MEGABYTE = 1024 * 1024
+DAY = timedelta(hours=24)
+
+
+@pytest.fixture
+def small(redis_client: redis.Redis) -> Iterator[redis.Redis]:
+    """The empty Redis, with room for 60 MB more than it takes empty."""
+    while redis_client.info("memory")["lazyfree_pending_objects"]:
+        time.sleep(0.01)
+    empty = int(redis_client.info("memory")["used_memory"])
+    redis_client.config_set("maxmemory", empty + 60 * MEGABYTE)
+    yield redis_client
+    redis_client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def system(small: redis.Redis, redis_server: RedisServer, engine: Engine, database_url: str) -> System:
+    return System(small, engine, database_url, redis_server.url)
+
+
+def evicting(client: redis.Redis, *, share: float = 0.5) -> Eviction:
+    return Eviction(client, share=share, settings=Queue(), count=upkeep_metrics().evicted)
+
+
+def full(client: redis.Redis) -> float:
+    memory = client.info("memory")
+    return float(memory["used_memory"]) / float(memory["maxmemory"])
+
+
+def fill_with_cache(client: redis.Redis, *, until: float) -> None:
+    """Cache outputs of 4 KB, each a minute older than the one before."""
+    number = 0
+    while full(client) < until:
+        with client.pipeline(transaction=False) as pipe:
+            for number in range(number, number + 500):  # noqa: B020  it goes on where it was
+                life = max(timedelta(minutes=1), DAY - number * timedelta(seconds=10))
+                pipe.set(f"{keys.cache_prefix()}a:m:3:{number}", os.urandom(4096), px=life)
+            pipe.execute()
+        number += 1
+
+
+def waiting(system: System, count: int) -> list[str]:
+    return [system.submit(os.urandom(20_000)) for _ in range(count)]
+
+
+def test_cached_outputs_go_the_oldest_first_until_there_is_room(small: redis.Redis) -> None:
+    fill_with_cache(small, until=0.9)
+    before = {key: small.pttl(key) for key in small.scan_iter(match="cache:*", count=10_000)}
+    one = evicting(small)
+    dropped = one.sweep()
+    assert 0 < dropped == len(before) - small.dbsize()
+    assert full(small) < 0.51
+    left = {key: life for key, life in before.items() if small.exists(key)}
+    gone = [life for key, life in before.items() if key not in left]
+    # In pages, so nearly: the middle of those that went was older than the middle of those that stayed.
+    assert sorted(gone)[len(gone) // 2] < sorted(left.values())[len(left) // 2]
+    assert one.sweep() == 0
+
+
+def test_unfinished_work_stays_whatever_it_takes(small: redis.Redis, system: System) -> None:
+    ids = waiting(system, 150)
+    fill_with_cache(small, until=0.85)
+    unfinished = {key: small.dump(key) for key in small.scan_iter(match="[jwlid]*", count=10_000)}
+    assert evicting(small).sweep() > 0
+    assert list(small.scan_iter(match="cache:*", count=10_000)) == [], "all of it is too little"
+    assert {key: small.dump(key) for key in unfinished} == unfinished
+    assert full(small) > 0.5
+    assert small.xlen(LANE) == len(ids)
+    while system.compute():
+        pass
+    # They have ended, and are not recorded yet.
+    evicting(small).sweep()
+    assert all(small.exists(keys.job_prefix() + id) for id in ids)
+    assert small.xlen(keys.FINISHED) == len(ids)
+
+
+def test_recorded_predictions_go_too_and_nothing_is_broken(small: redis.Redis, system: System) -> None:
+    ids = waiting(system, 60)
+    while system.compute():
+        pass
+    while system.recorder.run_once():
+        pass
+    assert evicting(small, share=0.001).sweep() > 0
+    assert not any(small.exists(keys.job_prefix() + id) for id in ids)
+    assert system.audit() == []
+
+
+def test_without_a_limit_or_far_from_it_nothing_goes(redis_client: redis.Redis, small: redis.Redis) -> None:
+    fill_with_cache(small, until=0.4)
+    assert evicting(small).sweep() == 0
+    small.config_set("maxmemory", 0)
+    assert evicting(redis_client, share=0.0001).sweep() == 0
+
+
+def test_a_sweep_takes_its_time_and_the_next_goes_on(small: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_with_cache(small, until=0.9)
+    monkeypatch.setattr(eviction, "PAGES", 1)
+    one = evicting(small)
+    sweeps: list[int] = []
+    while full(small) > 0.5:
+        sweeps.append(one.sweep())
+        assert len(sweeps) < 200
+    assert len(sweeps) > 2
+    assert max(sweeps) <= 1000
+
+
+def test_a_key_that_lost_its_ttl_meanwhile_stays(small: redis.Redis) -> None:
+    fill_with_cache(small, until=0.6)
+    kept: Callable[[], list[bytes]] = lambda: list(small.scan_iter(match="cache:*", count=10_000))  # noqa: E731
+    for key in kept():
+        small.persist(key)
+    before = kept()
+    assert evicting(small).sweep() == 0
+    assert set(kept()) == set(before)

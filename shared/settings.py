@@ -216,6 +216,17 @@ class Beat(BaseSettings):
     """Touched with each ring, every 2 s, for who has to tell whether beat is well; none: nothing is."""
 
 
+class Retention(BaseSettings):
+    """How long what has ended is kept in Postgres; files and the cache are `Intake`'s and `Queue`'s."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_RETENTION_", frozen=True)
+
+    predictions: Annotated[Duration, Field(ge=timedelta(days=1))] | None = None
+    """Predictions and batches, from their submission and completion on; none: for ever."""
+    deliveries: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=30)
+    """Webhook deliveries that have come to an end, with their attempts."""
+
+
 class Webhooks(BaseSettings):
     """Telling people's servers."""
 

@@ -41,6 +41,7 @@ from worker.ledger import Ledger
 from worker.observing import Observer
 from worker.predictionlog import PredictionLog
 from worker.recorder import Recorder
+from worker.retention import Retention
 from worker.ticking import Ticker
 from worker.upkeep import Upkeep
 
@@ -252,7 +253,8 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
     queue, metrics = settings.read(settings.Queue), UpkeepMetrics(runtime.registry)
     share = settings.read(settings.Redis).cache_share
     eviction = Eviction(client, share=share, settings=queue, count=metrics.evicted)
-    bulk, chores = settings.read(settings.Bulk), {"evicted": eviction.sweep}
+    retention = Retention(engine, settings.read(settings.Retention))
+    bulk, chores = settings.read(settings.Bulk), {"evicted": eviction.sweep, "deleted": retention.sweep}
     runtime.upkeeps.append(Upkeep(client, engine, settings=queue, bulk=bulk, metrics=metrics, chores=chores))
     runtime.closers.append(engine.dispose)
 

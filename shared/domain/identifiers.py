@@ -29,6 +29,11 @@ def new_uuid7(*, unix_ms: int | None = None) -> str:
     return _uuid7(milliseconds, random >> 68, random)
 
 
+def first_uuid7(unix_ms: float) -> str:
+    """Return what no UUID version 7 of that millisecond or later is below."""
+    return _uuid7(int(unix_ms), 0, 0)
+
+
 class OrderedIds:
     """Makes UUIDs version 7 whose text order is the order they were made in, within a millisecond too.
 

@@ -39,19 +39,20 @@ _COUNTERS = text("""
 
 _UNTOLD = text("""
     WITH told AS (
-        SELECT id, 'prediction' AS kind, webhook FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
+        SELECT id, 'prediction' AS kind, webhook, completed_at
+        FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
         UNION ALL
-        SELECT id, 'batch', webhook FROM (SELECT * FROM batches ORDER BY id DESC LIMIT :rows) AS latest
+        SELECT id, 'batch', webhook, completed_at FROM (SELECT * FROM batches ORDER BY id DESC LIMIT :rows) AS latest
         WHERE completed_at IS NOT NULL
     )
     SELECT told.id::text, told.kind
     FROM told LEFT JOIN webhook_deliveries AS delivery ON delivery.subject = told.id AND delivery.event = 'completed'
     WHERE told.webhook->>'url' IS NOT NULL AND coalesce(told.webhook->'events' ? 'completed', true)
-      AND delivery.id IS NULL
+      AND delivery.id IS NULL AND told.completed_at > clock_timestamp() - interval '1 day'
     ORDER BY told.id
     LIMIT 100
 """)
-"""What has ended, wants its end told, and has no delivery."""
+"""What has ended within a day, wants its end told, and has no delivery: older ones may be deleted by then."""
 
 _CONTRADICTIONS = text("""
     WITH recent AS (

@@ -40,6 +40,24 @@ def _callable_url(url: str | None) -> str | None:
     return url
 
 
+def _owner(name: str) -> str:
+    from shared.domain.apikeys import check_owner  # noqa: PLC0415
+
+    try:
+        return check_owner(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _rate(text: str) -> float:
+    from cli.keys import read_rate  # noqa: PLC0415
+
+    try:
+        return read_rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @app.command()
 def up(
     home: Home = None,
@@ -143,24 +161,6 @@ def listen(
     listening.listen(find_home(home), port, secret=secret)
 
 
-def _owner(name: str) -> str:
-    from shared.domain.apikeys import check_owner  # noqa: PLC0415
-
-    try:
-        return check_owner(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _rate(text: str) -> float:
-    from cli.keys import read_rate  # noqa: PLC0415
-
-    try:
-        return read_rate(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose it is; keys of one name see the same things.", callback=_owner)],
@@ -219,6 +219,21 @@ def migrate(home: Home = None) -> None:
     from cli.finding import find_home  # noqa: PLC0415
 
     stores.migrate(find_home(home))
+
+
+@app.command()
+def purge(
+    owner: Annotated[str, typer.Option(help="Whose everything is deleted: the name of its keys.", callback=_owner)],
+    home: Home = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+) -> None:
+    """Delete all that is one owner's: unfinished work is canceled, rows, files and keys go for good."""
+    from cli import purge as purging  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    if not yes:
+        typer.confirm(f"Delete every prediction, batch, file, delivery and key of {owner}?", abort=True)
+    sys.exit(purging.purge(find_home(home), owner))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -25,6 +25,15 @@ def _as_duration(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_as_duration)]
+
+
+def _a_day_or_more(time: timedelta) -> timedelta:
+    if time < timedelta(days=1):
+        raise ValueError("must be a day or more")
+    return time
+
+
+LongDuration = Annotated[Duration, AfterValidator(_a_day_or_more)]
 
 
 class SettingsError(SystemExit):
@@ -221,9 +230,9 @@ class Retention(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_RETENTION_", frozen=True)
 
-    predictions: Annotated[Duration, Field(ge=timedelta(days=1))] | None = None
+    predictions: LongDuration | None = None
     """Predictions and batches, from their submission and completion on; none: for ever."""
-    deliveries: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=30)
+    deliveries: LongDuration = timedelta(days=30)
     """Webhook deliveries that have come to an end, with their attempts."""
 
 

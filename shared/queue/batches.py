@@ -213,13 +213,23 @@ class SilentUploads:
         return sum(self._cancel(BatchId(id.decode())) for id in silent)
 
     def _cancel(self, id: BatchId) -> bool:
-        found = self._client.hget(keys.batch(id), "lane")
-        lane = found.decode() if found else ""  # type: ignore[union-attr]  # typed for the asyncio client too
-        arguments = _cancel_arguments(id, "silent", lease=self._lease)
-        said = self._scripts.run(Script.CANCEL_BATCH, (keys.batch(id),), *arguments)
-        while said == b"canceled" and self._scripts.run(Script.CANCEL_LANE, (lane,), *_lane_arguments(id)):
-            pass
+        said = cancel_and_wait(self._client, self._scripts, id, mode="silent", lease=self._lease)
         return said in (b"canceled", b"removed")
+
+
+def cancel_and_wait(
+    client: redis.Redis, scripts: Scripts, id: BatchId, *, mode: Literal["user", "silent"], lease: int = 0
+) -> bytes:
+    """Cancel a batch and what waits in its lane through a blocking client; return what the script said.
+
+    With `silent` only one that gave no sign of life for `lease` microseconds.
+    """
+    found = client.hget(keys.batch(id), "lane")
+    lane = found.decode() if found else ""  # type: ignore[union-attr]  # typed for the asyncio client too
+    said: bytes = scripts.run(Script.CANCEL_BATCH, (keys.batch(id),), *_cancel_arguments(id, mode, lease=lease))
+    while said == b"canceled" and scripts.run(Script.CANCEL_LANE, (lane,), *_lane_arguments(id)):
+        pass
+    return said
 
 
 def _cancel_arguments(id: BatchId, mode: str, *, lease: int = 0) -> tuple[str | int | bytes, ...]:

@@ -141,9 +141,14 @@ def idempotency(owner: Owner, key: str) -> str:
     return f"idempotency:{owner}:{key}"
 
 
+def file_prefix() -> str:
+    """Return what every uploaded file's key begins with."""
+    return "file:"
+
+
 def file(id: FileId) -> str:
     """Hash: one uploaded file."""
-    return f"file:{id}"
+    return f"{file_prefix()}{id}"
 
 
 def files_of(owner: Owner) -> str:

@@ -31,6 +31,11 @@ _REVOKE = text(f"""
 """)  # noqa: S608
 
 
+_REVOKE_OWNER = text("""
+    UPDATE api_keys SET revoked_at = clock_timestamp() WHERE owner = :owner AND revoked_at IS NULL
+""")
+
+
 def create(
     connection: Connection, owner: Owner, *, role: Role, rate: float | None = None, max_inflight: int | None = None
 ) -> tuple[ApiKey, str]:
@@ -73,6 +78,12 @@ def revoke(connection: Connection, named: str) -> list[ApiKey]:
     which = {"named": named.rstrip("…"), "hash": digest(named)}
     with connection.begin():
         return [_key(row) for row in connection.execute(_REVOKE, which)]
+
+
+def revoke_owner(connection: Connection, owner: Owner) -> int:
+    """Revoke all of an owner's keys; return how many were good until now."""
+    with connection.begin():
+        return connection.execute(_REVOKE_OWNER, {"owner": owner}).rowcount
 
 
 def _key(row: Row[Any]) -> ApiKey:

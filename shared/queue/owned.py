@@ -1,0 +1,89 @@
+"""All that is one owner's in Redis: unfinished work canceled, then what is left of it deleted.
+
+Every step is safe to repeat: what is canceled stays so, what is gone is gone.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import redis
+
+from shared.domain.identifiers import BatchId, Owner, PredictionId
+from shared.queue import bells, keys
+from shared.queue.batches import cancel_and_wait
+from shared.queue.lua import Script, Scripts
+
+CHUNK: Final = 1000
+_HASHES: Final = (keys.job_prefix().encode(), keys.batch_prefix().encode())
+
+
+class Owned:
+    """What one owner has in Redis, through a blocking client."""
+
+    def __init__(self, client: redis.Redis, owner: Owner) -> None:
+        self._client = client
+        self._scripts = Scripts(client)
+        self._owner = owner
+
+    def cancel_all(self) -> Iterator[int]:
+        """Cancel every batch and every job that has not ended; give how many of each chunk there were."""
+        for id in self._members(keys.batches(self._owner)):
+            cancel_and_wait(self._client, self._scripts, BatchId(id), mode="user")
+            yield 1
+        for id in self._members(keys.inflight(self._owner)):
+            said = self._scripts.run(Script.CANCEL, (), bells.record_message(), id, "user", self._owner)
+            yield said == b"canceled"
+
+    def unrecorded(self) -> int:
+        """Return how many ended jobs and batches of this owner wait for their row."""
+        mine, after = self._owner.encode(), "-"
+        waiting = 0
+        while True:
+            found: Any = self._client.xrange(keys.FINISHED, min=after, count=CHUNK)
+            waiting += sum(1 for _, record in found if record.get(b"owner") == mine)
+            if len(found) < CHUNK:
+                return waiting
+            after = f"({found[-1][0].decode()}"
+
+    def delete_all(self) -> Iterator[int]:
+        """Delete files, recorded jobs and batches, cached outputs, idempotency keys; give how many each chunk had.
+
+        What is not recorded stays: it has no TTL. One pass over all keys.
+        """
+        for id in self._members(keys.files_of(self._owner)):
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.unlink(f"{keys.file_prefix()}{id}")
+                pipe.zrem(keys.FILES, f"{id} {self._owner}")
+                pipe.zrem(keys.files_of(self._owner), id)
+                pipe.execute()
+            yield 1
+        cached = f"{keys.cache_prefix()}{self._owner}:".encode()
+        named = keys.idempotency(self._owner, "").encode()
+        cursor = -1
+        while cursor:
+            page: Any = self._client.scan(max(cursor, 0), count=CHUNK)
+            cursor, names = page
+            outputs = [name for name in names if name.startswith(cached)]
+            idempotent = [name for name in names if name.startswith(named)]
+            yield self._unlink([*outputs, *idempotent, *self._recorded(names)])
+            if idempotent:
+                self._client.zrem(keys.IDEMPOTENCY_KEYS, *idempotent)
+
+    def _recorded(self, names: list[bytes]) -> list[bytes]:
+        """Return those of the keys that are jobs and batches of this owner's whose rows are committed."""
+        jobs = [name for name in names if name.startswith(_HASHES)]
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in jobs:
+                pipe.hget(name, "owner")
+                pipe.pttl(name)
+            said = pipe.execute()
+        looks = zip(jobs, said[::2], said[1::2], strict=True)
+        return [job for job, owner, left in looks if owner == self._owner.encode() and left >= 0]
+
+    def _unlink(self, names: list[bytes]) -> int:
+        return int(self._client.unlink(*names)) if names else 0
+
+    def _members(self, key: str) -> Iterator[PredictionId]:
+        """Give a sorted set's members, whatever leaves it meanwhile."""
+        found: Any = self._client.zrange(key, 0, -1)
+        yield from (PredictionId(member.decode()) for member in found)

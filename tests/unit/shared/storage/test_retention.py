@@ -1,0 +1,202 @@
+"""What is past its time goes, batch before items, and what is unfinished in any way stays."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from shared.domain.identifiers import BatchId, Owner, first_uuid7, new_uuid7
+from shared.settings import Database, Retention
+from shared.storage import retention
+from shared.storage.engine import make_engine
+from shared.storage.inspection import untold_ends, wrong_batches
+from shared.storage.migrate import upgrade
+from shared.storage.record import record
+from tests.servers import PostgresServer
+from worker import retention as housekeeping
+
+Make = Callable[..., dict[bytes, bytes]]
+NOW = datetime.now(UTC)
+OLD, YOUNG = NOW - timedelta(days=40), NOW - timedelta(days=2)
+MONTH = Retention(predictions=timedelta(days=30))
+
+
+def at(moment: datetime) -> str:
+    return new_uuid7(unix_ms=int(moment.timestamp() * 1000))
+
+
+def ids(engine: Engine, table: str) -> set[str]:
+    with engine.connect() as connection:
+        return set(connection.execute(text(f"SELECT id::text FROM {table}")).scalars())  # noqa: S608
+
+
+def sweep(engine: Engine, settings: Retention = MONTH) -> int:
+    return housekeeping.Retention(engine, settings).sweep()
+
+
+@pytest.fixture
+def add(engine: Engine, finished_record: Make) -> Callable[..., str]:
+    """Record a prediction made at a moment; with `batch`, an item of it."""
+
+    def add(moment: datetime, **changes: Any) -> str:
+        id = at(moment)
+        micros = int(moment.timestamp() * 1e6)
+        one = finished_record(id=id, created=micros, started=micros, completed=micros, **changes)
+        with engine.connect() as connection:
+            record(connection, [one])
+        return id
+
+    return add
+
+
+def end_batch(engine: Engine, id: str, moment: datetime) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE batches SET total = 1, model = 'm', completed_at = :moment WHERE id = :id"),
+            {"id": id, "moment": moment},
+        )
+
+
+def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(engine: Engine, add: Callable[..., str]) -> None:
+    gone, kept = [add(OLD) for _ in range(5)], [add(YOUNG) for _ in range(5)]
+    assert sweep(engine) == len(gone)
+    assert ids(engine, "predictions") == set(kept)
+    assert sweep(engine) == 0
+
+
+def test_without_the_setting_everything_is_kept(engine: Engine, add: Callable[..., str]) -> None:
+    kept = add(datetime(2020, 1, 1, tzinfo=UTC))
+    assert sweep(engine, Retention()) == 0
+    assert ids(engine, "predictions") == {kept}
+
+
+def test_a_batch_goes_with_its_items_and_counts_are_right_at_every_chunk(
+    engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHUNK", 3)
+    old, young, unended = (BatchId(at(moment)) for moment in (OLD, YOUNG, OLD))
+    for batch in (old, young, unended):
+        for _ in range(7):
+            # Those of the young batch, too, were submitted long ago.
+            add(OLD, batch=batch)
+    for batch, moment in ((old, OLD), (young, YOUNG)):
+        end_batch(engine, batch, moment)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE batches SET total = 7 WHERE total = 1"))
+    with engine.connect() as connection:
+        one = housekeeping.Retention(engine, MONTH)
+        for _ in one._chunks(connection):
+            assert wrong_batches(connection) == []
+            connection.rollback()
+    assert ids(engine, "batches") == {young, unended}
+    assert len(ids(engine, "predictions")) == 14
+
+
+def test_who_has_yet_to_be_told_is_told(engine: Engine, add: Callable[..., str]) -> None:
+    hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
+    pending, told = add(OLD, request=hook), add(OLD, request=hook)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE webhook_deliveries SET status = 'delivered', delivered_at = now() WHERE subject = :id"),
+            {"id": told},
+        )
+    sweep(engine)
+    assert ids(engine, "predictions") == {pending}
+    with engine.connect() as connection:
+        assert untold_ends(connection) == []
+
+
+def test_deliveries_that_came_to_an_end_go_with_their_attempts(engine: Engine, add: Callable[..., str]) -> None:
+    hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
+    for _ in range(3):
+        add(OLD, request=hook)
+    with engine.begin() as connection:
+        # Ids are made when it is recorded: as if that had been long ago.
+        for status in ("delivered", "exhausted", "pending"):
+            connection.execute(
+                text("UPDATE webhook_deliveries SET id = :id, status = :status WHERE id IN "
+                     "(SELECT id FROM webhook_deliveries WHERE id > :young LIMIT 1)"),
+                {"id": at(OLD), "status": status, "young": at(YOUNG)},
+            )  # fmt: skip
+        connection.execute(
+            text("INSERT INTO webhook_attempts (delivery_id, started_at, duration_ms) "
+                 "SELECT id, now(), 1 FROM webhook_deliveries")
+        )  # fmt: skip
+    assert sweep(engine, Retention(deliveries=timedelta(days=30))) == 2
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT status FROM webhook_deliveries")).scalars().all() == ["pending"]
+        assert connection.execute(text("SELECT count(*) FROM webhook_attempts")).scalar_one() == 1
+        assert untold_ends(connection) == [], "nobody looks for those of long ago"
+
+
+def test_what_stays_for_now_does_not_hold_up_what_is_behind_it(
+    engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHUNK", 2)
+    unended = BatchId(at(OLD))
+    stays = [add(OLD, batch=unended) for _ in range(5)]
+    time.sleep(0.002)
+    add(OLD + timedelta(seconds=1))
+    sweep(engine)
+    assert ids(engine, "predictions") == set(stays)
+
+
+def test_a_row_that_somebody_else_has_in_hand_is_passed_over(engine: Engine, add: Callable[..., str]) -> None:
+    held, free = add(OLD), add(OLD + timedelta(seconds=1))
+    with engine.begin() as other:
+        other.execute(text("SELECT 1 FROM predictions WHERE id = :id FOR UPDATE"), {"id": held})
+        assert sweep(engine) == 1
+        assert ids(engine, "predictions") == {held}
+    assert free not in ids(engine, "predictions")
+    assert sweep(engine) == 1
+
+
+def test_a_postgres_that_goes_away_loses_no_more_than_a_chunk(
+    start_postgres: Callable[[], PostgresServer], finished_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_postgres()
+    upgrade(server.url)
+    engine = make_engine(Database(url=server.url, timeout=timedelta(seconds=1)))
+    micros = int(OLD.timestamp() * 1e6)
+    records = [finished_record(id=at(OLD), created=micros, started=micros, completed=micros) for _ in range(10)]
+    with engine.connect() as connection:
+        record(connection, records)
+    monkeypatch.setattr(housekeeping, "CHUNK", 3)
+    real = retention.delete_predictions
+
+    def stop_then(connection: Connection, *args: Any, **options: Any) -> Any:
+        server.stop()
+        return real(connection, *args, **options)
+
+    monkeypatch.setattr(retention, "delete_predictions", stop_then)
+    assert sweep(engine) == 0, "the sweep goes on with what needs no Postgres"
+    engine.dispose()
+
+
+def test_one_owner_s_rows_all_go_and_nobody_else_s(engine: Engine, add: Callable[..., str]) -> None:
+    hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
+    batch = BatchId(at(YOUNG))
+    for owner in ("ann", "bob"):
+        add(YOUNG, owner=owner)
+        add(YOUNG, owner=owner, request=hook)
+        add(YOUNG, owner=owner, batch=batch if owner == "ann" else BatchId(at(YOUNG)))
+    with engine.connect() as connection:
+        for what in retention.OWNED:
+            while retention.delete_of_owner(connection, Owner("ann"), what, limit=1):
+                pass
+        for table, rows in (("predictions", 3), ("batches", 1), ("webhook_deliveries", 1)):
+            found = connection.execute(text(f"SELECT owner FROM {table}")).scalars().all()  # noqa: S608
+            assert found == ["bob"] * rows, table
+
+
+def test_the_first_id_of_a_millisecond_is_below_all_of_it() -> None:
+    now = time.time() * 1000
+    assert first_uuid7(now) <= new_uuid7(unix_ms=int(now)) < first_uuid7(now + 1)
+
+
+def test_nothing_is_kept_for_less_than_a_day() -> None:
+    with pytest.raises(ValueError, match="must be a day or more"):
+        Retention(predictions=timedelta(hours=1))

@@ -31,6 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run in several processes, what shares a running stack."""
+    for item in items:
+        if "acceptance" in item.path.parts:
+            stack = "breakable" if "breakable" in getattr(item, "fixturenames", ()) else "stack"
+            item.add_marker(pytest.mark.xdist_group(stack))
+
+
 @pytest.fixture(scope="session")
 def short_directory() -> Iterator[Callable[[], Path]]:
     """Make directories whose paths leave room for a socket's name (107 bytes in all); gone after the run."""

@@ -10,6 +10,7 @@ from benchmarks import (
     bulk_memory_case,
     darkroom_case,
     depth_case,
+    flood_case,
     stack,
     tutorial_case,
     webhook_beside_case,
@@ -21,6 +22,7 @@ from benchmarks.bulk_case import Bulk
 from benchmarks.bulk_memory_case import Memory
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.depth_case import SHALLOW, Cost
+from benchmarks.flood_case import Flooded
 from benchmarks.tutorial_case import Tutorial
 from benchmarks.webhook_beside_case import BesideHanging
 from benchmarks.webhook_case import Webhooks
@@ -45,6 +47,7 @@ class Found:
     beside: Beside | None = None
     webhooks: Webhooks | None = None
     beside_hanging: BesideHanging | None = None
+    flooded: Flooded | None = None
 
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -158,6 +161,13 @@ def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
         )
 
 
+def flood(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Send four times what can be sustained."""
+    bench.say(f"Darkroom: a flood of {MOBILENET}")
+    with stack.running(bench, MOBILENET, appendfsync="everysec", settings=flood_case.settings()) as running:
+        found.flooded = flood_case.measure(bench, running, subjects[MOBILENET])
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -169,5 +179,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "bulk-beside": (bulk_beside, {DIGITS}),
     "webhooks": (webhooks, {DIGITS}),
     "mobilenet": (mobilenet, {MOBILENET}),
+    "flood": (flood, {MOBILENET}),
 }
 """Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

@@ -47,7 +47,7 @@ def render_all(plan: Plan) -> list[bytes]:
     ]
 
 
-def _member(name: bytes, body: bytes) -> str:
+def member(name: bytes, body: bytes) -> str:
     """Return the text after `"name":"`, empty where there is none."""
     start = body.find(name)
     if start < 0:
@@ -134,7 +134,7 @@ class Generator:
         if status != (200 if polled else self._plan.accepted):
             raise WrongAnswer(f"{status} for image {connection.image}: {body[:500]!r}")
         if not polled:
-            connection.id = self._ids[connection.image] = _member(self._id_member, body)
+            connection.id = self._ids[connection.image] = member(self._id_member, body)
             if not connection.id:
                 raise WrongAnswer(f"no {self._plan.id_member} in {body[:500]!r}")
         if polled and b'"FAILURE"' in body:
@@ -145,7 +145,7 @@ class Generator:
             return
         self._milliseconds[connection.image] = (time.perf_counter() - connection.sent) * 1000
         if polled or self._plan.prefer:
-            self._classes[connection.image] = _member(_CLASS, body)
+            self._classes[connection.image] = member(_CLASS, body)
             if not self._classes[connection.image]:
                 raise WrongAnswer(f"no result for image {connection.image}: {body[:500]!r}")
         self._answered += 1

@@ -103,6 +103,16 @@ class Stack:
             )
             return {id: (status, predicted) for id, status, predicted in cursor.fetchall()}
 
+    def total_milliseconds(self, ids: Sequence[str]) -> list[float]:
+        """Return how long each of the predictions took from its submission to its result."""
+        with self.connected() as cursor:
+            cursor.execute(
+                "SELECT extract(epoch FROM completed_at - created_at)::float8 * 1000 FROM predictions"
+                " WHERE id = ANY(%s::uuid[])",
+                (list(ids),),
+            )
+            return [milliseconds for (milliseconds,) in cursor.fetchall()]
+
     def count_rows(self) -> int:
         """Return how many predictions Postgres has."""
         with self.connected() as cursor:

@@ -49,6 +49,7 @@ class Amounts:
     """Predictions that a fast receiver is told of."""
     deliveries_beside: int
     """Those one after the other, while a thousand other receivers hang."""
+    flood_seconds: int
 
 
 FULL = Amounts(
@@ -68,6 +69,7 @@ FULL = Amounts(
     small_batches=5,
     deliveries=10_000,
     deliveries_beside=500,
+    flood_seconds=60,
 )
 QUICK = Amounts(
     repeats=1,
@@ -86,6 +88,7 @@ QUICK = Amounts(
     small_batches=2,
     deliveries=500,
     deliveries_beside=50,
+    flood_seconds=8,
 )
 
 

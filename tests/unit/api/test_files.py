@@ -16,7 +16,7 @@ from shared.queue import keys
 from shared.queue.files import fetch_content, now_us, purge_expired
 
 Serve = Callable[..., Any]
-NOBODYS = new_uuid7()
+NOBODYS = "018f0000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture

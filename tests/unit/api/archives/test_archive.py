@@ -105,7 +105,13 @@ def test_an_archive_in_an_archive_is_refused_by_its_name(kind: str, ending: str)
 @pytest.mark.parametrize(
     "inner",
     [
-        *(a_zip([("1.png", b"x")]), a_zip([]), a_tar([("1.png", b"x")]), gzip.compress(b"x", mtime=0), bz2.compress(b"x")),
+        *(
+            a_zip([("1.png", b"x")]),
+            a_zip([]),
+            a_tar([("1.png", b"x")]),
+            gzip.compress(b"x", mtime=0),
+            bz2.compress(b"x"),
+        ),
         *(bz2.compress(b""), lzma.compress(b"x"), b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\x01\0", b"\x28\xb5\x2f\xfd"),
     ],
 )

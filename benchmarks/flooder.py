@@ -86,28 +86,34 @@ class Flooder:
         for connection in connections:
             self._selector.register(connection, selectors.EVENT_READ, connection)
         self._free.extend(connections)
-        started, sent, count = time.monotonic(), 0, self._flood.count
-        give_up = started + self._flood.plan.limit
-        while sent < count or self._due:
-            now = time.monotonic()
-            if now > give_up:
-                raise TimeoutError(f"{len(self._due)} requests without an answer")
-            while sent < count and self._free and started + sent / self._flood.rate <= now:
-                self._send(sent, due=started + sent / self._flood.rate)
-                sent += 1
-            next_due = started + sent / self._flood.rate - time.monotonic() if sent < count and self._free else 0.05
-            self._look(max(0.0, next_due))
-        ended = time.monotonic()
-        for connection in connections:
-            connection.close()
+        started = time.monotonic()
+        try:
+            self._send_all(started)
+        finally:
+            for connection in connections:
+                connection.close()
+            self._selector.close()
         return Washed(
             started=started,
-            ended=ended,
+            ended=time.monotonic(),
             ids=self._ids,
             numbers=self._numbers,
             accepted_milliseconds=self._accepted,
             refused_milliseconds=self._refused,
         )
+
+    def _send_all(self, started: float) -> None:
+        """Send each when it is due and a connection is free, until all have an answer."""
+        sent, count, rate = 0, self._flood.count, self._flood.rate
+        while sent < count or self._due:
+            now = time.monotonic()
+            if now > started + self._flood.plan.limit:
+                raise TimeoutError(f"{len(self._due)} requests without an answer")
+            while sent < count and self._free and started + sent / rate <= now:
+                self._send(sent, due=started + sent / rate)
+                sent += 1
+            is_next_known = sent < count and self._free
+            self._look(max(0.0, started + sent / rate - time.monotonic()) if is_next_known else 0.05)
 
     def _send(self, number: int, *, due: float) -> None:
         plan, connection = self._flood.plan, self._free.popleft()

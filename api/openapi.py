@@ -149,7 +149,11 @@ SUBMISSION_HEADERS: Final = [
 ]
 _MODEL: Final[Json] = {"pattern": MODEL, "maxLength": LONGEST_TEXT}
 _WEBHOOK: Final[Json] = {"format": "uri", "maxLength": LONGEST_URL}
-_EVENTS: Final[Json] = {"type": "array", "maxItems": MOST_EVENTS, "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]}}
+_EVENTS: Final[Json] = {
+    "type": "array",
+    "maxItems": MOST_EVENTS,
+    "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]},
+}
 _QUERY: Final = [
     parameter("model", "For a body that is the image itself", place="query", **_MODEL, examples=["digits"]),
     parameter("version", "Likewise", place="query", **_MODEL),

@@ -19,10 +19,7 @@ Id = Annotated[str, Field(description="Opaque", examples=["0193d5a2-7b1c-7c3e-9d
 Sha256 = Annotated[str, Field(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
 
 
-PNG: Final = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAA"
-    "CklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
-)
+PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 """The smallest PNG there is, in base64: an example that can be sent as it stands."""
 
 

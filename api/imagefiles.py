@@ -200,7 +200,8 @@ def _tiff_directory(data: bytes, order: str, *, big: bool) -> dict[int, tuple[in
     tags: dict[int, tuple[int, ...]] = {}
     for place in range(start, start + min(entries, 0xFFFF) * width, width):
         tag, kind, amount = struct.unpack_from(order + entry, data, place)
-        if tag not in wanted or kind not in _TIFF_NUMBERS:
+        # Of a tag that comes twice the first counts, as for Pillow: a second width must not pass for the image's.
+        if tag not in wanted or tag in tags or kind not in _TIFF_NUMBERS:
             continue
         if amount > MAX_TIFF_STRIPS:
             raise BrokenImageError("its first directory lists too many strips")

@@ -12,8 +12,11 @@ from pydantic.json_schema import models_json_schema
 
 from api import problems, schemas
 from api.auth import needed_role
+from api.fields import LONGEST_TEXT, MOST_EVENTS
 from api.problems import Kind
-from shared.domain.webhooks import NEVER_FIRE, Event
+from shared.domain.durations import CANCEL_AFTER
+from shared.domain.route import MODEL
+from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 
 Json = dict[str, Any]
 
@@ -126,6 +129,18 @@ def parameter(name: str, description: str, *, place: str = "header", **schema: o
     }
 
 
+def json_parameter(name: str, description: str) -> Json:
+    """Return an optional parameter of the query that is a JSON object."""
+    schema = {"type": "object", "additionalProperties": True}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
 SUBMISSION_HEADERS: Final = [
     parameter(
         "Prefer",
@@ -134,40 +149,48 @@ SUBMISSION_HEADERS: Final = [
     ),
     parameter(
         "Cancel-After",
-        "Not started by then, it is canceled: `30`, `30s`, `5m`, `1h30m45s` from creation",
+        "Not started by then, it is canceled: `30`, `30s`, `5m`, `1h30m45s` from creation; at most 7 days",
+        pattern=CANCEL_AFTER,
         examples=["5m"],
     ),
     parameter(
         "Idempotency-Key",
         "At most 255 characters, kept 24 h: the same request again answers with the first one's prediction",
+        minLength=1,
         maxLength=255,
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
-_EVENTS: Final[Json] = {"type": "array", "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]}}
+_MODEL: Final[Json] = {"pattern": MODEL, "maxLength": LONGEST_TEXT}
+_WEBHOOK: Final[Json] = {"format": "uri", "maxLength": LONGEST_URL}
+_EVENTS: Final[Json] = {
+    "type": "array",
+    "maxItems": MOST_EVENTS,
+    "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]},
+}
 _QUERY: Final = [
-    parameter("model", "For a body that is the image itself", place="query", examples=["digits"]),
-    parameter("version", "Likewise", place="query"),
+    parameter("model", "For a body that is the image itself", place="query", **_MODEL, examples=["digits"]),
+    parameter("version", "Likewise", place="query", **_MODEL),
     parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
-    parameter("metadata", "Likewise: a JSON object of at most 4 KB", place="query"),
-    parameter("webhook", "Likewise: the URL that is told of events", place="query"),
+    json_parameter("metadata", "Likewise: a JSON object of at most 4 KB"),
+    parameter("webhook", "Likewise: the URL that is told of events", place="query", **_WEBHOOK),
     parameter("webhook_events_filter", "Likewise, repeated: only these events", place="query", **_EVENTS),
 ]
 _FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
-_BINARY: Final = {"type": "string", "format": "binary"}
+_BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
+_METADATA: Final[Json] = {
+    "type": "object",
+    "additionalProperties": True,
+    "description": "A JSON object of at most 4 KB",
+    "examples": [{"patient": 17}],
+}
 
 
 def submission() -> Json:
     """Return `openapi_extra` of the operations that take an image: three bodies, the same parameters."""
     fields = models_json_schema([(schemas.Submission, "validation")], ref_template=_REFERENCE)[1]
-    form: Json = {
-        name: {key: value for key, value in member.items() if key != "anyOf"} | {"type": "string"}
-        for name, member in fields["$defs"]["Submission"]["properties"].items()
-    }
-    form["metadata"] |= {
-        "description": "A JSON object of at most 4 KB",
-        "examples": ['{"patient": 17}'],
-    }
+    form: Json = {name: _in_a_form(member) for name, member in fields["$defs"]["Submission"]["properties"].items()}
+    form["metadata"] = _METADATA
     form["webhook_events_filter"] |= _EVENTS
     form["image"] = {**_BINARY, "description": "The image; after the other fields"}
     content = {
@@ -183,7 +206,7 @@ def submission() -> Json:
                 "data URL": {
                     "value": {
                         "model": "digits",
-                        "input": {"image": "data:image/png;base64,iVBORw0KGgo…"},
+                        "input": {"image": f"data:image/png;base64,{schemas.PNG}"},
                     }
                 },
                 "uploaded file": {
@@ -199,6 +222,12 @@ def submission() -> Json:
         "requestBody": {"required": True, "content": content},
         "parameters": [*SUBMISSION_HEADERS, *_QUERY],
     }
+
+
+def _in_a_form(member: Json) -> Json:
+    """Return what a field of a form is: as in JSON, but never null."""
+    choices = member.get("anyOf", [{}])
+    return {**{key: value for key, value in member.items() if key not in ("anyOf", "default")}, **choices[0]}
 
 
 def looking() -> Json:
@@ -223,17 +252,22 @@ PREDICTION_EVENTS: Final = (
 )
 BATCH_EVENTS: Final = (
     'event: progress\ndata: {"status":"in_progress","request_counts":{"total":1200,"succeeded":310,"failed":2,'
-    '"canceled":0}}\n\n'
-    "event: done\ndata: {}\n\n"
+    '"canceled":0}}\nid: in_progress-1200-310-2-0-runs\n\n'
+    "event: done\ndata: {}\nid: completed-1200-1198-2-0-ended\n\n"
 )
 
 
-def stream_responses(unknown: Kind, *, example: str) -> dict[int | str, Json]:
-    """Return the `responses` of an operation that streams events."""
+def stream_responses(unknown: Kind, *events: str, example: str) -> dict[int | str, Json]:
+    """Return the `responses` of an operation that streams events of these types."""
+    event = {
+        "type": "object",
+        "properties": {"event": {"enum": [*events]}, "data": {"type": "string"}, "id": {"type": "string"}},
+        "required": ["event", "data", "id"],
+    }
     success: dict[int | str, Json] = {
         200: {
             "description": "Server-sent events until the end.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}},
+            "content": {"text/event-stream": {"itemSchema": event, "example": example}},
         },
         204: {"description": "Everything was told before `Last-Event-ID`."},
     }
@@ -243,19 +277,30 @@ def stream_responses(unknown: Kind, *, example: str) -> dict[int | str, Json]:
 def bulk_upload() -> Json:
     """Return `openapi_extra` of the operation that takes many images."""
     fields: Json = {
-        "model": {"type": "string", "examples": ["digits"]},
-        "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
+        "model": {"type": "string", **_MODEL, "examples": ["digits"]},
+        "version": {"type": "string", **_MODEL},
+        "metadata": _METADATA,
         "webhook": {
             "type": "string",
+            **_WEBHOOK,
             "description": "An https:// or http:// URL, told by a signed POST when the last image has ended",
             "examples": ["https://example.com/hook"],
         },
         "webhook_events_filter": {**_EVENTS, "description": "Only these events; a batch has `completed` alone"},
     }
-    images: Json = {"type": "array", "items": _BINARY, "description": "Any number of files; after the other fields"}
+    images: Json = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "description": "Any number of files; after the other fields",
+    }
     archive: Json = {**_BINARY, "description": "A zip, tar or tar.gz instead of `images`"}
-    form: Json = {"type": "object", "properties": {**fields, "images": images, "archive": archive}}
-    line = '{"custom_id": "7.png", "image": "iVBORw0KGgo…"}'
+    form: Json = {
+        "type": "object",
+        "properties": {**fields, "images": images, "archive": archive},
+        "oneOf": [{"required": ["images"]}, {"required": ["archive"]}],
+    }
+    line = f'{{"custom_id": "7.png", "image": "{schemas.PNG}"}}'
     content = {
         "multipart/form-data": {"schema": form},
         "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{line}\n"},
@@ -270,7 +315,7 @@ def result_responses(*kinds: Kind) -> dict[int | str, Json]:
         200: {
             "description": "A line an image that has ended, in upload order.",
             "content": {
-                "application/x-ndjson": {"schema": reference(schemas.BatchResult)},
+                "application/x-ndjson": {"itemSchema": reference(schemas.BatchResult)},
                 "text/csv": {"schema": {"type": "string"}},
             },
         }
@@ -298,7 +343,7 @@ def file_upload() -> Json:
         "required": ["content"],
         "properties": {
             "content": {**_BINARY, "description": "The file"},
-            "metadata": {"type": "string", "description": "A JSON object of at most 4 KB"},
+            "metadata": _METADATA,
         },
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,7 +1,7 @@
 """Lists in pages, newest first: a cursor is the last id of the page before."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Query, Request
@@ -11,7 +11,11 @@ from api.gateway import base_url
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import is_uuid
 
-Cursor = Annotated[str | None, Query(description="From `next` of the page before")]
+# The document says what is refused; FastAPI's own refusal of a pattern would say it in the pattern's words.
+_UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Cursor = Annotated[
+    str | None, Query(description="From `next` of the page before", json_schema_extra={"pattern": _UUID})
+]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

@@ -3,18 +3,24 @@
 Routes write dicts straight to JSON: building these models would double a poll's cost.
 """
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.fields import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.batch import BatchStatus
 from shared.domain.prediction import ErrorCode, Source, Status
+from shared.domain.route import MODEL
 from shared.domain.webhooks import LONGEST_URL, DeliveryStatus, Event
 
 Instant = Annotated[str, Field(description="RFC 3339, UTC", examples=["2026-01-31T12:00:00.123456Z"])]
 Url = Annotated[str, Field(examples=["http://127.0.0.1:8000/v1/…"])]
 Id = Annotated[str, Field(description="Opaque", examples=["0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"])]
 Sha256 = Annotated[str, Field(description="64 hexadecimal digits", pattern="^[0-9a-f]{64}$")]
+
+
+PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+"""The smallest PNG there is, in base64: an example that can be sent as it stands."""
 
 
 class Answer(BaseModel):
@@ -347,9 +353,10 @@ class SubmissionInput(BaseModel):
     """What to predict. Other members are ignored: never stored, logged or echoed."""
 
     image: str = Field(
+        pattern="^([Dd][Aa][Tt][Aa]:|https?://)",
         description="A `data:` URL (base64 or percent-encoded), or the URL of a file uploaded to /v1/files, "
         "whatever its host. Never fetched.",
-        examples=["data:image/png;base64,iVBORw0KGgo…"],
+        examples=[f"data:image/png;base64,{PNG}"],
     )
 
 
@@ -358,10 +365,14 @@ class Submission(BaseModel):
 
     model: str | None = Field(
         default=None,
+        pattern=MODEL,
+        max_length=LONGEST_TEXT,
         description="`[owner/]name`, `name@alias` or `name:version`; may be left out where one model serves",
         examples=["digits"],
     )
-    version: str | None = Field(default=None, description="As in `model`", examples=["digits:3"])
+    version: str | None = Field(
+        default=None, pattern=MODEL, max_length=LONGEST_TEXT, description="As in `model`", examples=["digits:3"]
+    )
     priority: Literal["interactive", "bulk"] = "interactive"
     metadata: dict[str, Any] | None = Field(
         default=None, description="At most 4 KB; comes back unchanged", examples=[{"patient": 17}]
@@ -369,11 +380,13 @@ class Submission(BaseModel):
     webhook: str | None = Field(
         default=None,
         max_length=LONGEST_URL,
+        json_schema_extra={"format": "uri"},
         description="An https:// or http:// URL, told of events by a signed POST of the prediction",
         examples=["https://example.com/hook"],
     )
     webhook_events_filter: list[Literal["start", "completed", "logs", "output"]] | None = Field(
         default=None,
+        max_length=MOST_EVENTS,
         description="Only these events; none are all. `logs` and `output` are taken, and never come",
         examples=[["completed"]],
     )

@@ -127,18 +127,16 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
 
 
 def asked_model(model: str | None, version: str | None) -> Reference:
-    """Join `model` and `version`: either may carry the whole reference."""
+    """Join `model` and `version`: either may carry the whole reference; raises InvalidParameter where they differ."""
     if version is None:
         return Reference.parse_model(model) if model else Reference(name=None)
     reference = Reference.parse_version(version)
     if not model:
         return reference
-    named = Reference.parse_model(model)
-    if reference.name is None and named.alias is None and named.version is None:
-        return Reference(name=named.name, version=reference.version)
-    if reference == named:
-        return reference
-    raise InvalidParameter(detail=f"model {model!r} and version {version!r} contradict", pointer="/version")
+    joined = Reference.parse_model(model).joined(reference)
+    if joined is None:
+        raise InvalidParameter(detail=f"model {model!r} and version {version!r} contradict", pointer="/version")
+    return joined
 
 
 def _cancel_after(text: str) -> timedelta:

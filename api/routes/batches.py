@@ -101,7 +101,7 @@ async def results(
     "/{id}/stream",
     summary="Follow a batch",
     response_class=StreamingResponse,
-    responses=openapi.stream_responses(problems.UNKNOWN_BATCH, example=openapi.BATCH_EVENTS),
+    responses=openapi.stream_responses(problems.UNKNOWN_BATCH, "progress", "done", example=openapi.BATCH_EVENTS),
     openapi_extra=openapi.streaming(),
 )
 async def stream(request: Request, id: str) -> Response:

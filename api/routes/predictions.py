@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 
@@ -133,8 +134,10 @@ async def index(
 @direct.get(
     "/predictions/{id}/stream",
     summary="Follow a prediction",
-    response_class=EventSourceResponse,
-    responses=openapi.stream_responses(problems.UNKNOWN_PREDICTION, example=openapi.PREDICTION_EVENTS),
+    response_class=StreamingResponse,
+    responses=openapi.stream_responses(
+        problems.UNKNOWN_PREDICTION, "logs", "output", "error", "done", example=openapi.PREDICTION_EVENTS
+    ),
     openapi_extra=openapi.streaming(),
 )
 async def stream(request: Request) -> Response:

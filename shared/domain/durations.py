@@ -2,7 +2,10 @@
 
 import re
 from datetime import timedelta
+from typing import Final
 
+CANCEL_AFTER: Final = r"^(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s?)?$"
+"""What `parse_cancel_after` reads, for the document; it refuses zero and over 7 days of it."""
 _CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?", re.ASCII)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 

@@ -1,11 +1,13 @@
 """Which versions of a model serve, and which of them a request means."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 
+MODEL: Final = r"^(([^\x00]*/)?[^\x00/@:]+(@[^\x00/@:]+|(:[^\x00/@:]+){1,2})?)?$"
+"""How a reference is written, for the document; what can only be a typing error is read more generously."""
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
@@ -113,3 +115,13 @@ class Reference:
         if any(mark in text for mark in "/:@") or not text.isdigit():
             return cls.parse_model(text)
         return cls(name=None, version=VersionNumber(text))
+
+    def joined(self, other: "Reference") -> "Reference | None":
+        """Return what both say together; None where they contradict."""
+        names, aliases = {self.name, other.name} - {None}, {self.alias, other.alias} - {None}
+        versions = {self.version, other.version} - {None}
+        if len(names) > 1 or len(aliases) + len(versions) > 1:
+            return None
+        return Reference(
+            name=self.name or other.name, alias=self.alias or other.alias, version=self.version or other.version
+        )

@@ -1,10 +1,12 @@
 import hashlib
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.route import Reference, Route, Version
+from shared.domain.route import MODEL, Reference, Route, Version
 
 
 def route(**changes: object) -> Route:
@@ -51,6 +53,33 @@ def test_a_reference_that_names_nothing_is_refused(text: str) -> None:
 def test_a_bare_version_has_no_name() -> None:
     assert Reference.parse_version("3") == Reference(name=None, version=VersionNumber("3"))
     assert Reference.parse_version("darkroom/digits:3").name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "both"),
+    [
+        ("digits", "digits:3", "digits:3"),
+        ("darkroom/digits", "3", "digits:3"),
+        ("digits:3", "3", "digits:3"),
+        ("digits", "any/digits@champion", "digits@champion"),
+        ("digits@champion", "digits", "digits@champion"),
+        ("digits@champion", "digits@champion", "digits@champion"),
+        ("digits", "letters:3", None),
+        ("digits:3", "4", None),
+        ("digits@champion", "digits@shadow", None),
+        ("digits@champion", "3", None),
+    ],
+)
+def test_two_references_say_more_together_unless_they_contradict(model: str, version: str, both: str | None) -> None:
+    joined = Reference.parse_model(model).joined(Reference.parse_version(version))
+    assert (joined and str(joined)) == both
+
+
+@given(st.from_regex(MODEL, fullmatch=True))
+@example("")
+def test_what_the_document_calls_a_reference_is_read(text: str) -> None:
+    if text:
+        assert Reference.parse_model(text).name
 
 
 def test_the_champion_serves_unless_told_otherwise() -> None:

@@ -1,0 +1,145 @@
+"""What Schemathesis is told of this API beside its document: real images, and what no schema can say.
+
+Loaded by Schemathesis (`hooks` in schemathesis.toml), which runs in a process of its own.
+"""
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+import zipfile
+from typing import Any, Final
+
+import schemathesis
+from hypothesis import strategies as st
+from PIL import Image
+from schemathesis import Case, GenerationMode, HookContext, Response
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from shared.domain.webhooks import check_url
+from tests.acceptance.pictures import data_url, encoded
+
+HOOK: Final = os.environ["FUZZING_HOOK"]
+"""Where all webhooks go: nobody out there is told of what is tried here."""
+LINES: Final = "application/x-ndjson"
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+PICTURES: Final = [
+    encoded(Image.new("RGB", (8, 8), (249, number, 77)), FORMATS[number % len(FORMATS)]) for number in range(24)
+]
+REFUSALS: Final = re.compile(
+    "|".join(
+        [
+            "is given twice, with different values",  # a query that contradicts the body
+            "^the upload holds no image$",  # lines, all of them empty
+            "^model .* and version .* contradict$",
+            r"^metadata has \d+ bytes, at most",
+            "holds the character U\\+0000",
+            "^metadata is nested too deeply",
+            "is over 7 days$|more than no time at all$",  # Cancel-After
+        ]
+    )
+)
+"""Why a request that the document allows may be refused: what lies between two of its parts, and what it measures."""
+
+
+def an_archive(kind: str) -> bytes:
+    """Return a zip, tar (`w`) or tar.gz (`w:gz`) of three pictures."""
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            for number, data in enumerate(PICTURES[:3]):
+                archive.writestr(zipfile.ZipInfo(f"{number}.png"), data)
+        return file.getvalue()
+    with tarfile.open(fileobj=file, mode=kind) as tar:  # type: ignore[call-overload]
+        for number, data in enumerate(PICTURES[:3]):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+ARCHIVES: Final = [an_archive(kind) for kind in ("zip", "w", "w:gz")]
+schemathesis.openapi.media_type("image/*", st.sampled_from(PICTURES), aliases=["application/octet-stream"])
+
+
+@schemathesis.serializer(LINES)
+def write_lines(_: object, value: Any) -> bytes:
+    """Write a body of lines."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+@schemathesis.hook
+def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
+    """Keep webhooks here; make of a proper request, whose parts were drawn one by one, one that makes sense."""
+    proper = case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE
+    query, body = dict(case.query or {}), dict(case.body) if isinstance(case.body, dict) else {}
+    if proper:
+        _make_sense(query, body, number=_number(case, query, body))
+    for parameters in (query, body):
+        if _is_hook(parameters.get("webhook")):
+            parameters["webhook"] = HOOK
+    case.query = query
+    if isinstance(case.body, dict):
+        case.body = body
+    if proper and "Idempotency-Key" in (case.headers or {}):  # a key is one request's; drawn again, it is sent again
+        case.headers["Idempotency-Key"] = f"{_number(case, query, body):x}"
+    case._record_starting_state()  # else bytes, which no JSON schema allows, would make it an improper one
+
+
+def _number(case: Case, query: dict[str, Any], body: dict[str, Any]) -> int:
+    """Return a number that is always this request's."""
+    facts = (case.operation.label, case.path_parameters, case.media_type, query, body or case.body)
+    facts += ((case.headers or {}).get("Cancel-After"),)
+    return int(hashlib.sha256(repr(facts).encode()).hexdigest()[:16], 16)
+
+
+def _make_sense(query: dict[str, Any], body: dict[str, Any], *, number: int) -> None:
+    for name in body.keys() & query.keys():
+        del query[name]
+    if body.keys() >= {"images", "archive"}:  # the examples, which are put together past the schema's "one of"
+        del body[("images", "archive")[number % 2]]
+    if "images" in body:
+        body["images"] = [PICTURES[(number + place) % len(PICTURES)] for place, _ in enumerate(body.pop("images"))]
+    if "archive" in body:
+        del body["archive"]  # the files come last
+        body["archive"] = ARCHIVES[number % len(ARCHIVES)]
+    if isinstance(body.get("input"), dict) and body["input"].get("image"):
+        body["input"] = {**body["input"], "image": data_url(PICTURES[number % len(PICTURES)])}
+
+
+def _is_hook(value: object) -> bool:
+    try:
+        check_url(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
+
+
+@schemathesis.hook
+def filter_failure(_: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+    """Tell whether a finding is one: not what the document can't say, nor what is forgiven on purpose."""
+    if isinstance(failure, RejectedPositiveData):
+        return not REFUSALS.search(response.json()["detail"])
+    return not (isinstance(failure, AcceptedNegativeData) and _is_forgiven(case))
+
+
+def _is_forgiven(case: Case) -> bool:
+    """Tell whether an improper request may be taken for a proper one."""
+    given = dict(case.query or {}) | (case.body if isinstance(case.body, dict) else {})
+    if "" in (given.get("metadata"), given.get("webhook")):
+        return True  # forms send their empty fields
+    if "webhook_events_filter" in given and not given.get("webhook"):
+        return True  # events of which nobody is told
+    # Any text is lines: one that can't be used is an image that failed.
+    return (
+        case.media_type == LINES
+        and case.meta is not None
+        and not any(
+            component.mode is GenerationMode.NEGATIVE
+            for location, component in case.meta.components.items()
+            if location is not ParameterLocation.BODY
+        )
+    )

@@ -1,0 +1,118 @@
+"""Schemathesis sends the gateway what its document allows and what it does not, and holds every answer to it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.acceptance.conftest import ENVIRONMENT
+from tests.acceptance.door import Door, Json
+from tests.receivers import receiving
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+HEADERS: dict[str, str] = {}
+"""Sent with every request: the place for a key."""
+PHASES = {"examples", "coverage", "fuzzing", "stateful"}
+
+
+def fuzz(url: str, folder: Path, *, hook: str) -> "tuple[subprocess.CompletedProcess[str], list[Json]]":
+    """Fuzz what the document at a URL describes; return the finished process and each scenario it recorded."""
+    report = folder / "report.ndjson"
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", f"{url}/openapi.json"),
+        *("--checks", "all", "--no-color", "--report", "ndjson", "--report-ndjson-path", str(report)),
+        *(part for name, value in HEADERS.items() for part in ("--header", f"{name}: {value}")),
+    ]
+    path = filter(None, [str(CONFIGURATION.parents[2]), ENVIRONMENT.get("PYTHONPATH")])
+    environment = ENVIRONMENT | {"FUZZING_HOOK": hook, "PYTHONPATH": os.pathsep.join(path)}
+    done = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=170, check=False
+    )
+    events = map(json.loads, report.read_text().splitlines())
+    return done, [event["ScenarioFinished"] for event in events if "ScenarioFinished" in event]
+
+
+def test_every_answer_is_what_the_document_says(door: Door, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        done, scenarios = fuzz(door.url, tmp_path, hook=receiver.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        door.wait_until_quiet()
+    assert "skipped: " not in done.stdout, done.stdout  # it says so of what it can't generate or judge
+
+    answers: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for recorded in (scenario["recorder"] for scenario in scenarios):
+        for id, sent in recorded.get("interactions", {}).items():
+            case = recorded["cases"][id]["value"]
+            answers[f"{case['method']} {case['path']}"][sent["response"]["status_code"]] += 1
+    for path, operations in door.http.get("/openapi.json").json()["paths"].items():
+        for method in operations:
+            found = answers[f"{method.upper()} {path}"]
+            assert any(status < 300 for status in found), (method, path, found)
+    assert {scenario["phase"] for scenario in scenarios} == PHASES
+    assert sum(sum(found.values()) for found in answers.values()) > 1500
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """An API that does not do what it says."""
+
+    answers: ClassVar = {
+        "/fails": (500, "application/json", b"{}"),
+        "/undocumented": (418, "application/json", b"{}"),
+        "/another-type": (200, "text/plain", b"hello"),
+        "/another-body": (200, "application/json", b'{"id": 7}'),
+        "/takes-anything": (200, "application/json", b'{"id": "7"}'),
+    }
+
+    def do_GET(self) -> None:
+        status, kind, body = self.answers.get(self.path.partition("?")[0], (404, "application/json", b"{}"))
+        if self.path == "/openapi.json":
+            status, kind, body = 200, "application/json", json.dumps(self.document()).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def document(self) -> Json:
+        schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+        answer = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
+        number = {"name": "number", "in": "query", "required": True, "schema": {"type": "integer"}}
+        operation = {"parameters": [number], "responses": {"200": answer, "404": {"description": "Not here."}}}
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": "Faulty", "version": "1"},
+            "paths": {path: {"get": operation} for path in self.answers},
+        }
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def faulty() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_what_the_document_does_not_say_is_found(faulty: str, tmp_path: Path) -> None:
+    done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook")
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed: defaultdict[str, set[str]] = defaultdict(set)
+    for recorded in (scenario["recorder"] for scenario in scenarios):
+        for id, checks in recorded.get("checks", {}).items():
+            failed[recorded["cases"][id]["value"]["path"]] |= {c["name"] for c in checks if c["status"] == "failure"}
+    assert "not_a_server_error" in failed["/fails"]
+    assert "status_code_conformance" in failed["/undocumented"]
+    assert "content_type_conformance" in failed["/another-type"]
+    assert "response_schema_conformance" in failed["/another-body"]
+    assert "negative_data_rejection" in failed["/takes-anything"]

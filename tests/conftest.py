@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
+@pytest.hookimpl(tryfirst=True)  # before who distributes them looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, where tests run in several processes, what shares a running stack."""
     for item in items:

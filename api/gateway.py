@@ -36,6 +36,7 @@ class Gateway:
     queue: configuration.Queue
     bulk: configuration.Bulk
     webhooks: configuration.Webhooks
+    wire: configuration.Wire
 
 
 def gateway(request: Request) -> Gateway:

@@ -1,4 +1,4 @@
-"""The gateway: wiring. `uvicorn api.main:create_app --factory`."""
+"""The gateway: wiring. `uvicorn api.main:create_app --factory --http api.protocol:HttpProtocol`."""
 
 import gc
 import logging
@@ -73,6 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             queue=settings.read(settings.Queue),
             bulk=settings.read(settings.Bulk),
             webhooks=settings.read(settings.Webhooks),
+            wire=settings.read(settings.Wire),
         )
         stack.callback(app.state.draining.install(time=settings.read(settings.Gateway).drain, wake=waiting.wake_all))
         # What lives now lives for good: the collector need not look at it with every request.

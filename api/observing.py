@@ -58,7 +58,7 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        id = _read_id(scope["headers"]) or new_uuid7()
+        id = read_id(scope["headers"]) or new_uuid7()
         header = (_HEADER, id.encode())
         scope[_KEY] = id
         bind_only(request_id=id)
@@ -109,7 +109,7 @@ def request_id(request: Request) -> str | None:
     return found
 
 
-def _read_id(headers: list[tuple[bytes, bytes]]) -> str | None:
+def read_id(headers: list[tuple[bytes, bytes]]) -> str | None:
     """Return the client's own id, if it is usable."""
     for name, value in headers:
         if name == _HEADER:

@@ -85,7 +85,7 @@ def responses(
 def problem_responses(*kinds: Kind) -> dict[int | str, Json]:
     """Return the problems a route may answer with, an example each; kinds of one status share a response."""
     found: dict[int | str, Json] = {}
-    for kind in (*kinds, problems.INTERNAL_ERROR):
+    for kind in (*kinds, *problems.WIRE, problems.INTERNAL_ERROR):
         response = found.setdefault(
             kind.status,
             {
@@ -370,16 +370,15 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
         tags=app.openapi_tags,
         servers=app.servers,
     )
-    _, ours = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE)
+    _, shapes = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=_REFERENCE)
     components = document.setdefault("components", {}).setdefault("schemas", {})
-    components |= deepcopy(ours["$defs"])
+    components |= deepcopy(shapes["$defs"])
     # FastAPI adds its own 422 to every operation with a parameter; ours says what really comes.
     for operation in _operations(document):
         refused = operation["responses"].get("422", {})
         if "HTTPValidationError" in str(refused):
-            operation["responses"] |= problem_responses(problems.INVALID_PARAMETER)
-            operation["responses"]["422"] = operation["responses"].pop(422)
-            operation["responses"]["500"] = operation["responses"].pop(500)
+            ours = problem_responses(problems.INVALID_PARAMETER)
+            operation["responses"] |= {str(status): response for status, response in ours.items()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method in _METHODS:

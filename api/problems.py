@@ -152,6 +152,26 @@ METHOD_NOT_ALLOWED: Final = Kind(
     title="Not with this method",
     meaning="The path exists; Allow lists the methods it takes.",
 )
+REQUEST_TIMEOUT: Final = Kind(
+    status=408,
+    slug="request-timeout",
+    title="The request came too slowly",
+    meaning="Its head was not whole in time, or its body stood still or trickled. Nothing was kept; send it again.",
+)
+TARGET_TOO_LONG: Final = Kind(
+    status=414,
+    slug="uri-too-long",
+    title="Path and query are too long",
+    meaning="What does not fit into the query fits into a form or a JSON body.",
+)
+HEAD_TOO_LARGE: Final = Kind(
+    status=431,
+    slug="header-fields-too-large",
+    title="The request's head is too large",
+    meaning="It has too many bytes or header fields; a body's trailer counts too.",
+)
+# What the server itself answers, before or without any operation.
+WIRE: Final = (REQUEST_TIMEOUT, TARGET_TOO_LONG, HEAD_TOO_LARGE)
 INTERNAL_ERROR: Final = Kind(
     status=500,
     slug="internal-error",
@@ -225,6 +245,7 @@ KINDS: Final = {
         *(row.kind for row in TABLE.values()),
         NOT_FOUND,
         METHOD_NOT_ALLOWED,
+        *WIRE,
         INTERNAL_ERROR,
     )
 }
@@ -237,6 +258,19 @@ def words(error: DarkroomError) -> str:
     return TABLE[type(error)].detail(error)
 
 
+def document(kind: Kind, detail: str, *, path: str, facts: dict[str, Any] | None = None) -> bytes:
+    """Return a problem's body; `facts` are further members."""
+    body = {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": path.encode("utf-8", "replace").decode(),
+        **(facts or {}),
+    }
+    return orjson.dumps(body)
+
+
 def answer(
     kind: Kind,
     detail: str,
@@ -246,16 +280,9 @@ def answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Return a problem as a response."""
-    body = {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "instance": request.scope["path"].encode("utf-8", "replace").decode(),
-        **(facts or {}),
-    }
+    body = document(kind, detail, path=request.scope["path"], facts=facts)
     return Response(
-        orjson.dumps(body),
+        body,
         status_code=kind.status,
         headers={**kind.headers, **(headers or {})},
         media_type=MEDIA_TYPE,

@@ -36,7 +36,7 @@ def api(port: int, ports: Ports) -> Program:
     url = f"http://{LOOPBACK}:{port}"
     command = (
         sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory",
-        "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "httptools",
+        "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "api.protocol:HttpProtocol",
         "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
     )  # fmt: skip
     gateway = Program(

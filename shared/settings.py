@@ -92,6 +92,25 @@ class Auth(BaseSettings):
     """How often keys are read from Postgres: a revoked one stops within this and a moment."""
 
 
+class Wire(BaseSettings):
+    """What a client may take of the gateway beside its image: bytes of a request's head, and time."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_WIRE_", frozen=True)
+
+    max_head_bytes: PositiveInt = 32 * 1024
+    max_head_fields: PositiveInt = 100
+    max_target_bytes: PositiveInt = 16 * 1024
+    """Path and query: `metadata` of 4 KB may stand there, and takes three times as much percent-encoded."""
+    head_timeout: Duration = timedelta(seconds=10)
+    """From a head's first byte to its last; and from the connection to the first byte."""
+    body_rate: PositiveInt = 500
+    """Bytes a second."""
+    body_patience: Duration = timedelta(seconds=30)
+    """A body that is slower than its rate for this long is given up; one that stands still as well."""
+    answer_patience: Duration = timedelta(seconds=60)
+    """So is a client that takes nothing of its answer."""
+
+
 class Intake(BaseSettings):
     """What is accepted."""
 

@@ -7,15 +7,16 @@ or no worker for one → 200 and degraded: what is submitted waits, and other pa
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import openapi, schemas
+from api import openapi, protocol, schemas
 from api.answers import JSONResponse
 from api.gateway import Gateway, gateway
+from api.limits import limits, used
 from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
 
@@ -37,16 +38,33 @@ async def live() -> Response:
     responses=openapi.responses({200: schemas.Readiness, 503: schemas.Readiness}),
 )
 async def ready(request: Request) -> Response:
-    """Say what is down (503) and what is degraded (200)."""
+    """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
     gate = gateway(request)
-    redis_down, postgres_down = await asyncio.gather(_redis_down(gate), _postgres_down(gate.engine))
+    holds = limits(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
+    redis_down, postgres_down, in_use = await asyncio.gather(
+        _redis_down(gate), _postgres_down(gate.engine), _used(gate)
+    )
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
     down = ["redis"] * redis_down + ["gateway: it is stopping"] * gate.draining.has_begun
-    if down:
-        return JSONResponse({"status": "unavailable", "down": down, "degraded": degraded}, status_code=503)
-    degraded += await _models(gate)
-    status = "degraded" if degraded else "ready"
-    return JSONResponse({"status": status, "down": [], "degraded": degraded})
+    if not down:
+        degraded += await _models(gate)
+    status = "unavailable" if down else "degraded" if degraded else "ready"
+    body = {
+        "status": status,
+        "down": down,
+        "degraded": degraded,
+        "limits": holds,
+        "used": None if redis_down else in_use,
+    }
+    return JSONResponse(body, status_code=503 if down else 200)
+
+
+async def _used(gate: Gateway) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            return await used(gate)
+    except (StorageUnavailable, TimeoutError):
+        return None
 
 
 async def _redis_down(gate: Gateway) -> bool:

@@ -37,7 +37,7 @@ class MemoryWatch:
 
     def __init__(self, redis: Pipeline, *, share: float) -> None:
         self._redis = redis
-        self._share = share
+        self.share = share
         self.used_bytes = 0
         self.limit_bytes = 0
         self._task = asyncio.create_task(self._look_forever(), name="memory")
@@ -45,7 +45,7 @@ class MemoryWatch:
     @property
     def high(self) -> bool:
         """Whether admission has ended; never where Redis has no limit."""
-        return self.over(self._share)
+        return self.over(self.share)
 
     def over(self, share: float) -> bool:
         """Whether this share of the limit is in use; never where Redis has none."""

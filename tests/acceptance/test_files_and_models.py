@@ -128,7 +128,12 @@ def test_a_models_versions_are_listed_and_found_by_number_and_alias(door: Door) 
 def test_health_says_that_everything_is_there(door: Door) -> None:
     assert door.http.get("/health/live").json() == {"status": "alive"}
     ready = door.http.get("/health/ready")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "down": [], "degraded": []})
+    body = ready.json()
+    limits, used = body.pop("limits"), body.pop("used")
+    assert (ready.status_code, body) == (200, {"status": "ready", "down": [], "degraded": []})
+    assert limits["wire"]["head_bytes"] == 32 * 1024
+    assert 0 < used["memory_bytes"] < limits["memory_share"] * used["memory_limit_bytes"]
+    assert used["lane_depths"].keys() == {"digits"}
 
 
 def test_urls_in_answers_lead_to_where_the_request_went(door: Door, image: bytes) -> None:

@@ -122,7 +122,9 @@ def test_an_image_is_predicted_by_the_model_that_setup_trained(api: Api, digits:
         for answer, image in zip(answers, digits[::36], strict=True)
     ]
     assert sum(right) >= len(right) - 1
-    assert get(api, "/health/ready") == {"status": "ready", "down": [], "degraded": []}
+    ready = get(api, "/health/ready")
+    assert (ready["status"], ready["down"], ready["degraded"]) == ("ready", [], [])
+    assert ready["limits"]["wire"]
 
 
 def test_a_prediction_has_its_row_and_its_line_in_the_record_workers_log(

@@ -28,7 +28,7 @@ from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
-from shared.settings import Bulk, Database, Gateway, Intake, Queue, Redis, Webhooks
+from shared.settings import Bulk, Database, Gateway, Intake, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 redis=pipeline,
                 engine=engine,
                 routes=book,
-                memory=SimpleNamespace(high=False, over=lambda _: False),
+                memory=SimpleNamespace(high=False, over=lambda _: False, share=0.8, used_bytes=7, limit_bytes=0),
                 draining=app.state.draining,
                 tokens=StreamTokens(b"secret"),
                 metrics=app.state.metrics,
@@ -112,6 +112,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 queue=Queue(),
                 bulk=Bulk(),
                 webhooks=Webhooks(),
+                wire=Wire(),
             )
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             try:

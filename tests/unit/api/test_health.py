@@ -1,5 +1,6 @@
 """Health: redis down is down, everything else degrades."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ def ready(serve: Serve, **rest: Any) -> tuple[int, dict[str, Any]]:
     return response.status_code, body
 
 
+def said(answer: tuple[int, dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    """Leave out the limits."""
+    status, body = answer
+    return status, {name: body[name] for name in ("status", "down", "degraded")}
+
+
 def test_a_process_that_answers_is_alive(serve: Serve) -> None:
     response = get(serve, "/health/live")
     assert response.status_code == 200
@@ -40,7 +47,8 @@ def test_a_process_that_answers_is_alive(serve: Serve) -> None:
 
 def test_ready_with_stores_and_a_worker(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
     redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
-    assert ready(serve, engine=engine, routes=[DIGITS]) == (200, {"status": "ready", "down": [], "degraded": []})
+    found = ready(serve, engine=engine, routes=[DIGITS])
+    assert said(found) == (200, {"status": "ready", "down": [], "degraded": []})
 
 
 def test_a_model_without_a_worker_degrades(serve: Serve, engine: Engine) -> None:
@@ -62,5 +70,28 @@ def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "re
 
 
 def test_redis_down_is_down(serve: Serve, engine: Engine) -> None:
-    status, body = ready(serve, engine=engine, redis_url="redis://127.0.0.1:1/0")
-    assert (status, body) == (503, {"status": "unavailable", "down": ["redis"], "degraded": []})
+    found = ready(serve, engine=engine, redis_url="redis://127.0.0.1:1/0")
+    assert said(found) == (503, {"status": "unavailable", "down": ["redis"], "degraded": []})
+    assert found[1]["used"] is None
+
+
+def test_the_limits_are_the_settings_and_what_fills_up_is_counted(
+    serve: Serve, engine: Engine, redis_client: "redis.Redis"
+) -> None:
+    lanes = [keys.lane(DIGITS.model, lane) for lane in (keys.INTERACTIVE, keys.bulk_lane("a"), keys.bulk_lane("b"))]
+    redis_client.rpush(keys.rotation(DIGITS.model), *lanes[1:])
+    for lane, depth in zip(lanes, (2, 5, 1), strict=True):
+        for _ in range(depth):
+            redis_client.xadd(lane, {"image": "x"})
+    _, body = ready(serve, engine=engine, routes=[DIGITS], max_image_bytes=1234)
+    assert body["limits"]["image_bytes"] == 1234
+    assert body["limits"]["lane_depth"] == 250_000
+    assert body["limits"]["wire"] is None  # nothing serves this app
+    assert body["used"] == {"memory_bytes": 7, "memory_limit_bytes": None, "lane_depths": {"digits": 5}}
+
+
+def test_a_redis_that_hangs_is_down_too(serve: Serve, engine: Engine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        status, body = ready(serve, engine=engine, redis_url=url)
+    assert (status, body["down"], body["used"]) == (503, ["redis"], None)

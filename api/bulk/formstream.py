@@ -1,5 +1,7 @@
 """Take a `multipart/form-data` body apart while it arrives (RFC 7578): nothing is kept but what came last."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +12,8 @@ from api.multipart import decode
 from shared.domain.errors import BadRequest
 
 LONGEST_HEADERS: Final = 8192
+# The parser says where in the chunk it stopped, which means nothing to a client.
+_PLACE: Final = re.compile(r" (?:\(\d+\)|at (?:index )?\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,21 @@ class FormStream:
         except FormParserError as error:
             raise BadRequest(detail=f"the body is no form: {error}") from None
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """Return what this chunk brought; raises BadRequest where the body is no such form."""
-        self._events = []
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Give what this chunk brought; raises BadRequest where the body is no such form.
+
+        What came before is given first: what a client is told does not depend on how the network cut its form.
+        """
+        self._events, problem = [], None
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise BadRequest(detail=f"the body is no form: {error}") from None
-        return self._events
+            problem = BadRequest(detail=f"the body is no form: {_PLACE.sub('', str(error))}")
+        except BadRequest as error:
+            problem = error
+        yield from self._events
+        if problem:
+            raise problem
 
     def finish(self) -> None:
         """Raise BadRequest where the form is not whole."""

@@ -45,7 +45,7 @@ def a_request(
         messages = [{"type": "http.request", "body": pieces[0], "more_body": False}]
     headers = [(b"content-length", str(sum(map(len, pieces)) if declared is None else declared).encode())]
     if content_type is not None:
-        headers.append((b"content-type", content_type.encode()))
+        headers.append((b"content-type", content_type.encode("latin-1")))
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)

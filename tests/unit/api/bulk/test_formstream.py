@@ -179,10 +179,10 @@ def test_a_form_without_parts_is_whole() -> None:
 
 def test_bytes_are_given_as_they_come_and_not_kept_until_a_part_ends() -> None:
     stream = FormStream(CONTENT_TYPE)
-    assert stream.feed(part(b"")[:-2]) == [PartBegin("images", "7.png")]
+    assert list(stream.feed(part(b"")[:-2])) == [PartBegin("images", "7.png")]
     for number in range(256):
-        assert stream.feed(bytes([number]) * 3000 + b"x") == [PartData(bytes([number]) * 3000 + b"x")]
-    assert stream.feed(DELIMITER + b"--") == [PartEnd()]
+        assert list(stream.feed(bytes([number]) * 3000 + b"x")) == [PartData(bytes([number]) * 3000 + b"x")]
+    assert list(stream.feed(DELIMITER + b"--")) == [PartEnd()]
     stream.finish()
 
 

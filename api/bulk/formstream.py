@@ -53,6 +53,9 @@ class FormStream:
         self._headers: dict[bytes, bytes] = {}
         self._header_bytes = 0
         self._whole = False
+        # The body begins a line, as if there were the end of one before it.
+        self._preamble: bytes | None = b"\r\n"
+        self._delimiter = b"\r\n--" + boundary
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -77,7 +80,7 @@ class FormStream:
         """
         self._events, problem = [], None
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
             problem = BadRequest(detail=f"the body is no form: {_PLACE.sub('', str(error))}")
         except BadRequest as error:
@@ -85,6 +88,18 @@ class FormStream:
         yield from self._events
         if problem:
             raise problem
+
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """Return what belongs to the form: the parser passes over what stands before it only within one chunk."""
+        if self._preamble is None:
+            return chunk
+        read = self._preamble + chunk
+        start = read.find(self._delimiter)
+        if start < 0:
+            self._preamble = read[1 - len(self._delimiter) :]
+            return b""
+        self._preamble = None
+        return read[start + 2 :]
 
     def finish(self) -> None:
         """Raise BadRequest where the form is not whole."""

@@ -8,6 +8,7 @@ import warnings
 import pytest
 from hypothesis import given, settings
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from api.imagefiles import SUPPORTED
 from shared.domain.errors import ImageTooLarge
@@ -26,7 +27,9 @@ def by_pillow(data: bytes) -> tuple[str | None, int, int] | None:
         warnings.simplefilter("ignore")  # of what is damaged
         try:
             with Image.open(io.BytesIO(data), formats=SUPPORTED) as image:
-                return image.format, *image.size
+                # A TIFF that lies on its side is turned as it is opened; what is stored is what we say.
+                size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
+                return image.format, *size
         except Exception:  # noqa: BLE001  what its readers raise is an open set
             return None
 

@@ -65,7 +65,7 @@ def by_tarfile(data: bytes) -> list[tuple[str, bytes]] | None:
     """Return names and contents of what it takes for files; None where it can't read the archive."""
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            files = [member for member in archive if member.isfile() and shown(member.name)]
+            files = [member for member in archive if member.isfile() and shown(member.name or "unnamed")]
             return [(str(shown(file.name)), archive.extractfile(file).read()) for file in files]  # type: ignore[union-attr]
     except (tarfile.TarError, EOFError, OSError, ValueError):
         return None
@@ -91,9 +91,11 @@ def test_a_damaged_tar_is_refused_or_read_as_tarfile_reads_it(data: bytes, zippe
     found = ours(gzip.compress(data, 1) if zipped else data)
     if found is None or (expected := by_tarfile(data)) is None:
         return
-    assert [(item.name, item.data) for item in found if not item.problem] == [
-        (name, content) for name, content in expected if len(content) <= 10_000
-    ]
+    # Of a long name whose header says that it is shorter, tarfile takes what follows in its block too.
+    lying = data[156:157] == tarfile.GNUTYPE_LONGNAME
+    for item, (name, content) in zip(found, expected, strict=True):
+        assert item.name == name or lying
+        assert item.problem or item.data == content
 
 
 @FUZZING

@@ -12,10 +12,8 @@ from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import is_uuid
 
 # The document says what is refused; FastAPI's own refusal of a pattern would say it in the pattern's words.
-_UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-Cursor = Annotated[
-    str | None, Query(description="From `next` of the page before", json_schema_extra={"pattern": _UUID})
-]
+UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Cursor = Annotated[str | None, Query(description="From `next` of the page before", json_schema_extra={"pattern": UUID})]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

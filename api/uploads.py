@@ -91,12 +91,14 @@ async def read_file(request: Request, *, limits: Intake) -> FileUpload:
     content = _only(parts, "content")
     if len(content.data) > limits.max_image_bytes:
         raise ImageTooLarge(size=len(content.data), limit=limits.max_image_bytes)
-    metadata = next((part.data for part in parts if part.name == "metadata" and part.data), b"{}")
+    metadata = [part.data for part in parts if part.name == "metadata" and part.data] or [b"{}"]
+    if len(metadata) > 1:
+        raise BadRequest(detail=f"the form has {len(metadata)} fields metadata; one is taken")
     return FileUpload(
         content=content.data,
         name=clean_filename(content.filename or ""),
         content_type=content.content_type,
-        metadata=read_metadata(metadata, limits=limits),
+        metadata=read_metadata(metadata[0], limits=limits),
     )
 
 

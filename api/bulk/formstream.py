@@ -1,5 +1,7 @@
 """Take a `multipart/form-data` body apart while it arrives (RFC 7578): nothing is kept but what came last."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +12,8 @@ from api.multipart import decode
 from shared.domain.errors import BadRequest
 
 LONGEST_HEADERS: Final = 8192
+# The parser says where in the chunk it stopped, which means nothing to a client.
+_PLACE: Final = re.compile(r" (?:\(\d+\)|at (?:index )?\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,9 @@ class FormStream:
         self._headers: dict[bytes, bytes] = {}
         self._header_bytes = 0
         self._whole = False
+        # The body begins a line, as if there were the end of one before it.
+        self._preamble: bytes | None = b"\r\n"
+        self._delimiter = b"\r\n--" + boundary
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -66,14 +73,33 @@ class FormStream:
         except FormParserError as error:
             raise BadRequest(detail=f"the body is no form: {error}") from None
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """Return what this chunk brought; raises BadRequest where the body is no such form."""
-        self._events = []
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """Give what this chunk brought; raises BadRequest where the body is no such form.
+
+        What came before is given first: what a client is told does not depend on how the network cut its form.
+        """
+        self._events, problem = [], None
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._after_preamble(chunk))
         except FormParserError as error:
-            raise BadRequest(detail=f"the body is no form: {error}") from None
-        return self._events
+            problem = BadRequest(detail=f"the body is no form: {_PLACE.sub('', str(error))}")
+        except BadRequest as error:
+            problem = error
+        yield from self._events
+        if problem:
+            raise problem
+
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """Return what belongs to the form: the parser passes over what stands before it only within one chunk."""
+        if self._preamble is None:
+            return chunk
+        read = self._preamble + chunk
+        start = read.find(self._delimiter)
+        if start < 0:
+            self._preamble = read[1 - len(self._delimiter) :]
+            return b""
+        self._preamble = None
+        return read[start + 2 :]
 
     def finish(self) -> None:
         """Raise BadRequest where the form is not whole."""

@@ -129,8 +129,8 @@ def filter_failure(_: HookContext, failure: Failure, case: Case, response: Respo
 def _is_forgiven(case: Case) -> bool:
     """Tell whether an improper request may be taken for a proper one."""
     given = dict(case.query or {}) | (case.body if isinstance(case.body, dict) else {})
-    if "" in (given.get("metadata"), given.get("webhook")):
-        return True  # forms send their empty fields
+    if any(given.get(name) in ("", []) for name in ("metadata", "webhook")):
+        return True  # forms send their empty fields; a list of nothing isn't even sent
     if "webhook_events_filter" in given and not given.get("webhook"):
         return True  # events of which nobody is told
     # Any text is lines: one that can't be used is an image that failed.

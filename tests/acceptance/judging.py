@@ -15,8 +15,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 _ANNOTATIONS: Final = frozenset({"title", "description", "default", "examples", "format"})
 _KNOWN: Final = _ANNOTATIONS | {
-    "$ref", "anyOf", "type", "enum", "const", "properties", "required", "additionalProperties", "items",
-    "pattern", "minimum", "maximum", "maxLength",
+    "$ref", "anyOf", "oneOf", "type", "enum", "const", "properties", "required", "additionalProperties", "items",
+    "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
 }  # fmt: skip
 
 
@@ -42,6 +42,8 @@ class Judge:
             yield from self.faults(value, self.resolve(schema["$ref"]), at=at)
         if "anyOf" in schema and all(any(self.faults(value, choice, at=at)) for choice in schema["anyOf"]):
             yield f"{at}: {value!r} is none of the choices"
+        if "oneOf" in schema and sum(not any(self.faults(value, choice, at=at)) for choice in schema["oneOf"]) != 1:
+            yield f"{at}: {value!r} is not one of the choices alone"
         if "type" in schema and not _is(value, schema["type"]):
             yield f"{at}: {value!r} is no {schema['type']}"
             return
@@ -55,9 +57,11 @@ class Judge:
         elif isinstance(value, int | float):
             if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
                 yield f"{at}: {value!r} is out of range"
-        elif isinstance(value, list) and "items" in schema:
+        elif isinstance(value, list):
+            if not _within(len(value), schema, "Items"):
+                yield f"{at}: {len(value)} items are too few or too many"
             for place, item in enumerate(value):
-                yield from self.faults(item, schema["items"], at=f"{at}/{place}")
+                yield from self.faults(item, schema.get("items", {}), at=f"{at}/{place}")
         elif isinstance(value, dict):
             yield from self._member_faults(value, schema, at)
 
@@ -81,5 +85,9 @@ def _is(value: object, name: str) -> bool:
 def _text_faults(value: str, schema: dict[str, Any], at: str) -> Iterator[str]:
     if "pattern" in schema and not re.search(schema["pattern"], value):
         yield f"{at}: {value!r} does not match {schema['pattern']}"
-    if len(value) > schema.get("maxLength", len(value)):
-        yield f"{at}: {value!r} is too long"
+    if not _within(len(value), schema, "Length"):
+        yield f"{at}: {value!r} is too short or too long"
+
+
+def _within(size: int, schema: dict[str, Any], what: str) -> bool:
+    return bool(schema.get(f"min{what}", size) <= size <= schema.get(f"max{what}", size))

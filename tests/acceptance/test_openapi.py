@@ -4,7 +4,7 @@ import importlib
 import json
 import pkgutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -78,7 +78,9 @@ def test_every_operation_has_words_and_every_answer_a_schema(document: Json) -> 
         names.append(said["operationId"])
         for status, response in said["responses"].items():
             assert response["description"], (operation, status)
-            assert status == "204" or all(content["schema"] for content in response["content"].values()), operation
+            for content in response.get("content", {}).values():
+                assert content.get("schema") or content["itemSchema"], (operation, status)
+            assert status == "204" or response["content"], (operation, status)
     assert len(names) == len(set(names))
 
 
@@ -123,7 +125,9 @@ def test_examples_are_what_their_schemas_say(document: Json, judge: Judge) -> No
             pairs = [(example, node) for example in examples]
         else:  # of a body or an answer
             pairs = [(example["value"], node["schema"]) for example in examples.values()]
-        if "example" in node and "schema" in node:
+        if "example" in node and "itemSchema" in node:
+            pairs += [(event, node["itemSchema"]) for event in events_of(node["example"])]
+        elif "example" in node and "schema" in node:
             pairs.append((node["example"], node["schema"]))
         for example, schema in pairs:
             assert list(judge.faults(example, schema)) == [], (example, schema)
@@ -236,6 +240,24 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
     }  # fmt: skip
 
 
+def lines_of(text: str) -> Iterator[Any]:
+    """Return what is in each line of NDJSON."""
+    yield from map(json.loads, text.splitlines())
+
+
+def events_of(text: str) -> Iterator[Json]:
+    """Return the fields of each event; what begins with a colon is a comment."""
+    for block in text.strip().split("\n\n"):
+        fields = [line.split(": ", 1) for line in block.split("\n") if not line.startswith(":")]
+        yield dict(fields)
+
+
+READERS: dict[str, Callable[[str], Iterator[Any]]] = {
+    NDJSON["Content-Type"]: lines_of,
+    "text/event-stream": events_of,
+}
+
+
 def test_real_answers_are_what_the_document_says(door: Door, document: Json, judge: Judge, image: bytes) -> None:
     declared = dict(operations(document))
     answers = asked(door, image)
@@ -252,10 +274,11 @@ def test_real_answers_are_what_the_document_says(door: Door, document: Json, jud
                 continue
             kind = answer.headers["content-type"].partition(";")[0]
             content = response["content"][kind]
-            if kind == NDJSON["Content-Type"]:
-                assert all(
-                    not list(judge.faults(json.loads(line), content["schema"])) for line in answer.text.splitlines()
-                )
+            if "itemSchema" in content:
+                found = list(READERS[kind](answer.text))
+                assert found, where
+                for item in found:
+                    assert list(judge.faults(item, content["itemSchema"])) == [], where
                 continue
             value: Any = answer.json() if kind.endswith("json") else answer.text
             assert list(judge.faults(value, content["schema"])) == [], where

@@ -15,12 +15,14 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.draining import Draining
-from api.observing import Observing
+from api.observing import Observing, _read_id
 from api.problems import CLIENT_LEFT
 from shared.domain.errors import StorageUnavailable, UnknownPrediction
 from shared.domain.identifiers import is_uuid
@@ -145,6 +147,12 @@ def test_any_other_is_replaced(make_app: Callable[..., FastAPI], lines: Lines, i
     [answer] = ask(make_app(), "/v1/things/1", headers={"X-Request-ID": id.encode()})  # type: ignore[dict-item]
     assert is_uuid(answer.headers["x-request-id"])
     assert [line["request_id"] for line in lines()] == [answer.headers["x-request-id"]]
+
+
+@given(st.binary(max_size=140) | st.text("aZ09._:@/+=-\n\r ", max_size=140).map(str.encode))
+def test_an_id_of_any_bytes_is_taken_whole_or_not_at_all(id: bytes) -> None:
+    found = _read_id([(b"host", b"h"), (b"x-request-id", id)])
+    assert found is None or (found.encode() == id and found.isprintable() and len(found) <= 128)
 
 
 def test_every_request_without_one_gets_another(make_app: Callable[..., FastAPI]) -> None:

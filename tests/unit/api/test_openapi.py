@@ -1,14 +1,25 @@
 """The document is complete, and what it says of bodies and answers is true."""
 
+import base64
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api import openapi, problems
+from api.fields import MOST_EVENTS
+from api.intake import check
+from api.paging import UUID
 from api.schemas import Prediction
+from shared.domain.identifiers import is_uuid
+from shared.domain.route import MODEL
+from shared.domain.webhooks import LONGEST_URL
+from shared.settings import Intake
 
 
 @pytest.fixture
@@ -75,14 +86,16 @@ def test_a_submission_has_three_bodies_and_its_headers(document: dict[str, Any])
     content = submit["requestBody"]["content"]
     assert list(content) == ["multipart/form-data", "image/*", "application/octet-stream", "application/json"]
     form = content["multipart/form-data"]["schema"]
-    texts = {"model", "version", "priority", "metadata", "webhook"}
-    assert set(form["properties"]) == {"image", "webhook_events_filter", *texts}
+    texts = {"model", "version", "priority", "webhook"}
+    assert set(form["properties"]) == {"image", "webhook_events_filter", "metadata", *texts}
     assert {form["properties"][name]["type"] for name in texts} == {"string"}
+    assert form["properties"]["metadata"]["type"] == "object"
     assert form["properties"]["image"]["format"] == "binary"
     assert {"Prefer", "Cancel-After", "Idempotency-Key", "model"} <= {p["name"] for p in submit["parameters"]}
     assert "anyOf" not in str(form)
-    query = {p["name"]: p["schema"] for p in submit["parameters"] if p["in"] == "query"}
-    assert texts <= query.keys()
+    query = {p["name"]: p.get("schema") or p["content"] for p in submit["parameters"] if p["in"] == "query"}
+    assert {"metadata", *texts} <= query.keys()
+    assert query["metadata"]["application/json"]["schema"]["type"] == "object"
     for events in (form["properties"]["webhook_events_filter"], query["webhook_events_filter"]):
         assert (events["type"], events["items"]["enum"]) == ("array", ["start", "completed", "logs", "output"])
 
@@ -92,3 +105,41 @@ def test_problems_of_one_status_share_a_response_with_an_example_each(document: 
     examples = responses["422"]["content"]["application/problem+json"]["examples"]
     assert set(examples) == {"undecodable-image", "invalid-parameter"}
     assert "Retry-After" in responses["503"]["headers"]
+
+
+def test_what_a_reference_and_a_webhook_may_be_is_said_wherever_one_is_taken(document: dict[str, Any]) -> None:
+    submit = document["paths"]["/v1/predictions"]["post"]
+    form = submit["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    query = {p["name"]: p.get("schema") for p in submit["parameters"] if p["in"] == "query"}
+    json = document["components"]["schemas"]["JsonSubmission"]["properties"]
+    for taken in (form, query, {name: {**member, **member.get("anyOf", [{}])[0]} for name, member in json.items()}):
+        assert [taken[name]["pattern"] for name in ("model", "version")] == [MODEL, MODEL]
+        assert (taken["webhook"]["format"], taken["webhook"]["maxLength"]) == ("uri", LONGEST_URL)
+        assert taken["webhook_events_filter"]["maxItems"] == MOST_EVENTS
+
+
+def test_a_bulk_upload_is_images_or_an_archive_not_both() -> None:
+    form = openapi.bulk_upload()["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["oneOf"] == [{"required": ["images"]}, {"required": ["archive"]}]
+
+
+def test_a_streams_events_are_described_one_by_one() -> None:
+    [content] = openapi.stream_responses(problems.UNKNOWN_BATCH, "progress", "done", example="")[200][
+        "content"
+    ].values()
+    assert content["itemSchema"]["properties"]["event"] == {"enum": ["progress", "done"]}
+    assert "schema" not in content, "which would be the whole stream's"
+
+
+@given(st.uuids().map(str) | st.text("0123456789abcdef-", max_size=36) | st.uuids().map(lambda id: str(id).upper()))
+def test_a_cursor_is_what_the_document_says(cursor: str) -> None:
+    assert bool(re.search(UUID, cursor)) is is_uuid(cursor)
+
+
+def test_the_examples_of_images_can_be_sent_as_they_stand() -> None:
+    content = openapi.submission()["requestBody"]["content"]["application/json"]["examples"]
+    image = content["data URL"]["value"]["input"]["image"].partition(",")[2]
+    [line] = openapi.bulk_upload()["requestBody"]["content"]["application/x-ndjson"]["example"].splitlines()
+    for text in (image, orjson.loads(line)["image"]):
+        found = check(base64.b64decode(text, validate=True), filename=None, content_type=None, limits=Intake())
+        assert (found.format, found.width, found.height) == ("PNG", 1, 1)

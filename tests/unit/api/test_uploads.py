@@ -2,20 +2,28 @@
 
 import asyncio
 import base64
-from typing import Any
+from collections.abc import Coroutine
+from itertools import pairwise
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 import orjson
 import pytest
 from fastapi import Request
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
+from api import problems
 from api.uploads import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Intake
+from tests.mutations import damaged
 
+T = TypeVar("T")
+FUZZING = settings(deadline=None, derandomize=True, max_examples=150)
 IMAGE = b"\x89PNG\r\n\x1a\n and then some"
 HOOK = "https://example.com/hook?token=1"
 LIMITS = Intake(max_image_bytes=1000)
@@ -37,7 +45,7 @@ def a_request(
         messages = [{"type": "http.request", "body": pieces[0], "more_body": False}]
     headers = [(b"content-length", str(sum(map(len, pieces)) if declared is None else declared).encode())]
     if content_type is not None:
-        headers.append((b"content-type", content_type.encode()))
+        headers.append((b"content-type", content_type.encode("latin-1")))
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
@@ -342,6 +350,12 @@ def test_a_files_metadata_is_a_text_field_or_a_json_file(metadata: Any) -> None:
     assert (upload.content, upload.name, upload.metadata) == (IMAGE, "7.png", {"a": 1})
 
 
+def test_a_file_has_one_metadata() -> None:
+    body, content_type = form({"metadata": ['{"a": 1}', '{"a": 2}']}, [("content", ("7.png", IMAGE))])
+    with pytest.raises(BadRequest):
+        read_upload(body, content_type)
+
+
 def test_a_file_needs_content_within_the_limit() -> None:
     for error, parts in (
         (InvalidParameter, [("image", ("a", IMAGE))]),
@@ -352,3 +366,49 @@ def test_a_file_needs_content_within_the_limit() -> None:
             read_upload(*form({}, parts))
     with pytest.raises(UnsupportedImage):
         read_upload(IMAGE, "image/png")
+
+
+# Whatever comes
+
+PROPER = bodies(model="digits", metadata={"a": [1, "b"]}, webhook=HOOK, webhook_events_filter=["start"])
+PROPER[0][2]["webhook_events_filter"] = "start"
+
+
+def outcome(reading: Coroutine[Any, Any, T]) -> T | tuple[str, str]:
+    """Return what is read, or which of the contract's errors comes of it; fails at any other."""
+    try:
+        return asyncio.run(reading)
+    except DarkroomError as error:
+        return type(error).__name__, problems.words(error)
+
+
+@FUZZING
+@given(
+    st.binary(max_size=80), st.sampled_from([b"", *[kind.encode() for _, kind, _ in PROPER], b"multipart/form-data;"])
+)
+def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None:
+    for body, _, query in PROPER:
+        content_type = (start + rest).decode("latin-1")
+        outcome(read_prediction(a_request(body, content_type, query=query), limits=LIMITS))
+        outcome(read_file(a_request(body, content_type), limits=LIMITS))
+
+
+@FUZZING
+@given(damaged([body for body, _, _ in PROPER]), st.sampled_from(PROPER), st.lists(st.integers(0, 900), max_size=6))
+def test_no_body_raises_anything_else_and_cuts_change_nothing(
+    body: bytes, proper: tuple[bytes, str, dict[str, str]], places: list[int]
+) -> None:
+    _, content_type, query = proper
+    cuts = [0, *sorted(min(place, len(body)) for place in places), len(body)]
+    pieces = [body[start:end] for start, end in pairwise(cuts)]
+    for read_it in (read_prediction, read_file):
+        whole = outcome(read_it(a_request(body, content_type, query=query), limits=LIMITS))
+        assert outcome(read_it(a_request(pieces, content_type, query=query), limits=LIMITS)) == whole
+
+
+@FUZZING
+@given(st.binary(max_size=60))
+def test_no_query_raises_anything_else(query: bytes) -> None:
+    for name in (b"", b"model=", b"metadata=", b"webhook=", b"webhook_events_filter=", b"priority="):
+        text = (name + query).decode("latin-1").encode()
+        outcome(read_prediction(a_request(IMAGE, "image/png", query=quote(text, safe="=&%;+")), limits=LIMITS))

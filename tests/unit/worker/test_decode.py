@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification
 
 from shared.domain.image import ImageSpec, Interpolation, Mode
+from tests.mutations import damaged, with_png_checksums
 from worker.decode import Undecodable, decode
 
 LIMIT = 1_000_000
@@ -241,19 +242,37 @@ def test_a_strip_may_not_grow_into_a_bomb() -> None:
         decode(strip, ImageSpec((256,), (224,)), max_pixels=50_000_000)
 
 
-@given(
-    format=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]),
-    changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4),
-)
-def test_a_damaged_file_is_decoded_or_undecodable(format: str, changes: list[tuple[float, int]]) -> None:
-    data = bytearray(encoded(picture(), format))
-    for place, value in changes:
-        data[int(place * len(data))] = value
+FILES = [
+    *(encoded(picture(), format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")),
+    *(encoded(picture(mode=mode), "PNG") for mode in ("1", "L", "LA", "P", "RGBA")),
+    *(encoded(picture(), "TIFF", compression=kind) for kind in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits")),
+    *(encoded(picture(mode=mode), "TIFF") for mode in ("1", "RGBA", "CMYK")),
+    encoded(picture(), "JPEG", progressive=True),
+    encoded(picture(), "WEBP", lossless=True),
+    encoded(picture(), "GIF", save_all=True, append_images=[picture(40, 30)]),
+]
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(damaged(FILES, mend=with_png_checksums))
+def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
     try:
-        found = decode(bytes(data), ImageSpec((32,), (28,)), max_pixels=LIMIT)
+        found = decode(data, ImageSpec((32,), (28,)), max_pixels=LIMIT)
     except Undecodable:
         return
     assert found.shape == (28, 28, 3)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(damaged(FILES, mend=with_png_checksums), st.integers(1, 5_000))
+def test_no_damage_gets_past_the_limit_of_pixels(data: bytes, limit: int) -> None:
+    try:
+        height, width, _ = decode(data, ImageSpec((7, 9), None), max_pixels=limit).shape
+    except Undecodable:
+        return
+    assert (height, width) == (7, 9)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.width * image.height <= limit
 
 
 def png_of(width: int, height: int, *, depth: int, colour: int, body: bytes) -> bytes:

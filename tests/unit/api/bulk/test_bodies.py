@@ -16,16 +16,18 @@ from typing import Any
 import orjson
 import pytest
 from fastapi import Request
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
+from api import problems
 from api.archives.items import LONGEST_NAME, Item
 from api.bulk.bodies import BODIES, SPOOL_AT_ONCE, read_body
 from api.uploads import BESIDE_THE_IMAGE
 from shared.domain import errors
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Bulk, Gateway, Intake
+from tests.mutations import damaged
 
 FORM, LINES = "multipart/form-data; boundary=x-x", "application/x-ndjson"
 IMAGE, MOST = b"\x89PNG\r\n\x1a\n and then some\r\n--x", 1000
@@ -48,7 +50,7 @@ def a_request(
     scope = {
         "type": "http",
         "query_string": query.encode(),
-        "headers": [(name, str(value).encode()) for name, value in headers.items() if value is not None],
+        "headers": [(name, str(value).encode("latin-1")) for name, value in headers.items() if value is not None],
         "app": SimpleNamespace(state=SimpleNamespace(gateway=gate)),
     }
     return Request(scope, receive)
@@ -266,8 +268,49 @@ def test_lines_cut_anywhere_are_an_item_each(numbers: list[int], last: bytes, pl
     _, items, _ = read([body[start:end] for start, end in itertools.pairwise(cuts)], LINES)
     expected = [(at, item) for at, number in enumerate(numbers, 1) if (item := GIVEN[number][1])]
     assert [(item.name, item.data) for item in items] == [(item.name.format(at), item.data) for at, item in expected]
-    problems = [item.problem[: len(other.problem) or None] for item, (_, other) in zip(items, expected, strict=True)]
-    assert problems == [item.problem for _, item in expected]
+    found = [item.problem[: len(other.problem) or None] for item, (_, other) in zip(items, expected, strict=True)]
+    assert found == [item.problem for _, item in expected]
+
+
+UPLOADS = [
+    (form(MODEL, part("metadata", b'{"a": 1}'), FILE, part("images", b"2" * 300, "2.png")), FORM),
+    (form(MODEL, part("archive", ARCHIVE, "a.zip")), FORM),
+    (b"\n".join(text for text, item in GIVEN if item and len(text) < 200), LINES),
+]
+
+
+def outcome(pieces: list[bytes], kind: str) -> Any:
+    """Return what is read, or which of the contract's errors comes of it; fails at any other."""
+    try:
+        return read(pieces, kind)
+    except errors.DarkroomError as error:
+        return type(error), problems.words(error)
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(damaged([body for body, _ in UPLOADS]), st.sampled_from(UPLOADS), st.lists(st.integers(0, 1500), max_size=8))
+def test_no_damage_raises_anything_else_and_cuts_change_nothing(
+    body: bytes, proper: tuple[bytes, str], places: list[int]
+) -> None:
+    cuts = [0, *sorted(min(place, len(body)) for place in places), len(body)]
+    pieces = [body[start:end] for start, end in itertools.pairwise(cuts)]
+    assert outcome(pieces, proper[1]) == outcome([body], proper[1])
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_is_said_of_a_form_with_two_faults_does_not_depend_on_how_it_was_cut(size: int) -> None:
+    bad = b"--x-x\r\n\0: no header\r\n\r\n"
+    body = form(part("metadata", b"[]"), FILE, bad)
+    assert refused(errors.InvalidParameter, cut(body, size)).pointer == "/metadata"
+    detail = refused(errors.BadRequest, cut(form(FILE, bad), size)).detail
+    assert detail == "the body is no form: Found invalid character 0 in header"
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(st.binary(max_size=80), st.sampled_from([b"", b"multipart/form-data;", FORM.encode(), LINES.encode()]))
+def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None:
+    for body, _ in UPLOADS:
+        outcome([body], (start + rest).decode("latin-1"))
 
 
 def test_fields_of_lines_are_the_querys_and_lines_may_end_with_a_carriage_return() -> None:

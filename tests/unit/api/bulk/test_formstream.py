@@ -173,16 +173,25 @@ def test_a_form_may_have_empty_lines_before_padding_and_an_epilogue() -> None:
         assert read(cut(body, size)) == whole(body) == [("images", "7.png", b"1"), ("images", "7.png", b"2")]
 
 
+@pytest.mark.parametrize(
+    "preamble", [b"\r\n\r\n", b"This is a form.\r\n", b"\r\n\r\ndigits\r\n", b"--\r\n", b"-" * 9000 + b"\r\n"]
+)
+@pytest.mark.parametrize("size", [1, 4, 7, 100_000])
+def test_what_stands_before_a_form_is_passed_over_however_it_is_cut(preamble: bytes, size: int) -> None:
+    body = preamble + form(part(b"1"), part(b"2"))
+    assert read(cut(body, size)) == whole(body) == [("images", "7.png", b"1"), ("images", "7.png", b"2")]
+
+
 def test_a_form_without_parts_is_whole() -> None:
     assert read([b"--a-boundary--"]) == []
 
 
 def test_bytes_are_given_as_they_come_and_not_kept_until_a_part_ends() -> None:
     stream = FormStream(CONTENT_TYPE)
-    assert stream.feed(part(b"")[:-2]) == [PartBegin("images", "7.png")]
+    assert list(stream.feed(part(b"")[:-2])) == [PartBegin("images", "7.png")]
     for number in range(256):
-        assert stream.feed(bytes([number]) * 3000 + b"x") == [PartData(bytes([number]) * 3000 + b"x")]
-    assert stream.feed(DELIMITER + b"--") == [PartEnd()]
+        assert list(stream.feed(bytes([number]) * 3000 + b"x")) == [PartData(bytes([number]) * 3000 + b"x")]
+    assert list(stream.feed(DELIMITER + b"--")) == [PartEnd()]
     stream.finish()
 
 

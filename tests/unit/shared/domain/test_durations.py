@@ -1,8 +1,18 @@
+import re
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.domain.durations import parse_cancel_after, parse_prefer_wait
+from shared.domain.durations import (
+    CANCEL_AFTER,
+    LONGEST_CANCEL_AFTER,
+    LONGEST_WAIT,
+    SHORTEST_WAIT,
+    parse_cancel_after,
+    parse_prefer_wait,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +26,24 @@ def test_cancel_after_takes_the_forms_of_the_contract(text: str, seconds: int) -
 def test_cancel_after_refuses_everything_else(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_cancel_after(text)
+
+
+@given(st.binary(max_size=12) | st.from_regex(rb"[0-9]{0,10}[hms]?[0-9]{0,9}[hms]?", fullmatch=True))
+def test_cancel_after_is_what_the_document_says_whatever_comes(header: bytes) -> None:
+    text = header.decode("latin-1")
+    said = re.fullmatch(CANCEL_AFTER, text.strip())
+    try:
+        assert timedelta(0) < parse_cancel_after(text) <= LONGEST_CANCEL_AFTER
+    except ValueError as error:
+        assert not said or "over 7 days" in str(error) or "no time at all" in str(error)  # noqa: PT017  either is right
+    else:
+        assert said
+
+
+@given(st.binary(max_size=30).map(lambda rest: b"wait=" + rest) | st.binary(max_size=30))
+def test_prefer_waits_for_a_second_to_a_minute_or_not_at_all_whatever_comes(header: bytes) -> None:
+    wait = parse_prefer_wait(header.decode("latin-1"))
+    assert wait is None or SHORTEST_WAIT <= wait <= LONGEST_WAIT
 
 
 @pytest.mark.parametrize(

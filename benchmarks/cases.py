@@ -11,6 +11,7 @@ from benchmarks import (
     darkroom_case,
     depth_case,
     flood_case,
+    retention_case,
     stack,
     tutorial_case,
     webhook_beside_case,
@@ -23,6 +24,7 @@ from benchmarks.bulk_memory_case import Memory
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.depth_case import SHALLOW, Cost
 from benchmarks.flood_case import Flooded
+from benchmarks.retention_case import Forgotten
 from benchmarks.tutorial_case import Tutorial
 from benchmarks.webhook_beside_case import BesideHanging
 from benchmarks.webhook_case import Webhooks
@@ -48,6 +50,7 @@ class Found:
     webhooks: Webhooks | None = None
     beside_hanging: BesideHanging | None = None
     flooded: Flooded | None = None
+    forgotten: Forgotten | None = None
 
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -168,6 +171,14 @@ def flood(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
         found.flooded = flood_case.measure(bench, running, subjects[MOBILENET])
 
 
+def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Let old rows go while the recorder is at work."""
+    bench.say("Darkroom: retention")
+    with stack.running(bench, DIGITS, appendfsync="everysec", settings=retention_case.SETTINGS) as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        found.forgotten = retention_case.measure(bench, running, subjects[DIGITS])
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -180,5 +191,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "webhooks": (webhooks, {DIGITS}),
     "mobilenet": (mobilenet, {MOBILENET}),
     "flood": (flood, {MOBILENET}),
+    "retention": (retention, {DIGITS}),
 }
 """Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

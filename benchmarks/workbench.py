@@ -50,6 +50,8 @@ class Amounts:
     deliveries_beside: int
     """Those one after the other, while a thousand other receivers hang."""
     flood_seconds: int
+    old_rows: int
+    """Rows that retention deletes."""
 
 
 FULL = Amounts(
@@ -70,6 +72,7 @@ FULL = Amounts(
     deliveries=10_000,
     deliveries_beside=500,
     flood_seconds=60,
+    old_rows=1_000_000,
 )
 QUICK = Amounts(
     repeats=1,
@@ -89,6 +92,7 @@ QUICK = Amounts(
     deliveries=500,
     deliveries_beside=50,
     flood_seconds=8,
+    old_rows=50_000,
 )
 
 

@@ -12,8 +12,8 @@ SETTINGS: Final = {"DARKROOM_RETENTION_PREDICTIONS": "P30D"}
 # As the recorder writes them, two months old; ids as UUIDs version 7 of that time.
 _FILL: Final = """
     INSERT INTO predictions (
-        id, owner, model, version, version_key, variant, status, source, image_sha256, image, output, attempts, created_at,
-        started_at, completed_at, queue_ms, predict_ms, batch_size, worker, metadata, base_url
+        id, owner, model, version, version_key, variant, status, source, image_sha256, image, output, attempts,
+        created_at, started_at, completed_at, queue_ms, predict_ms, batch_size, worker, metadata, base_url
     )
     SELECT (lpad(to_hex((extract(epoch FROM made) * 1000)::bigint), 12, '0') || '70008000' ||
             lpad(to_hex(n), 12, '0'))::uuid,

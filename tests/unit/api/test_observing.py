@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.draining import Draining
-from api.observing import Observing, _read_id
+from api.observing import Observing, read_id
 from api.problems import CLIENT_LEFT
 from shared.domain.errors import StorageUnavailable, UnknownPrediction
 from shared.domain.identifiers import is_uuid
@@ -151,7 +151,7 @@ def test_any_other_is_replaced(make_app: Callable[..., FastAPI], lines: Lines, i
 
 @given(st.binary(max_size=140) | st.text("aZ09._:@/+=-\n\r ", max_size=140).map(str.encode))
 def test_an_id_of_any_bytes_is_taken_whole_or_not_at_all(id: bytes) -> None:
-    found = _read_id([(b"host", b"h"), (b"x-request-id", id)])
+    found = read_id([(b"host", b"h"), (b"x-request-id", id)])
     assert found is None or (found.encode() == id and found.isprintable() and len(found) <= 128)
 
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from api import docs, openapi, problems
+from api import docs, problems
 from api.address import listening_host
 from api.auth import Authentication, keys_required
 from api.counting import Submissions
@@ -16,6 +16,7 @@ from api.draining import Draining
 from api.gateway import Gateway
 from api.keyring import Keyring
 from api.observing import Observing
+from api.openapi import document
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
 from api.waiting import Waiting
@@ -118,5 +119,5 @@ def create_app() -> FastAPI:
     for module in (predictions, batches, files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
-    openapi.install(app, keys_required=required)
+    document.install(app, keys_required=required)
     return app

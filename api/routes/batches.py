@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 
-from api import openapi, problems, schemas
+from api import problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller, follower
 from api.bulk.batches import find, page
@@ -15,6 +15,7 @@ from api.bulk.progress import events, told_everything
 from api.bulk.results import as_csv, as_ndjson, csv_header, lines
 from api.bulk.upload import accept
 from api.gateway import base_url, gateway
+from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from shared.domain.batch import Batch
 from shared.domain.errors import UnknownBatch
@@ -45,8 +46,8 @@ _CSV: Final = "text/csv"
     "",
     summary="Predict many images",
     status_code=202,
-    responses=openapi.responses({202: schemas.Batch}, *_REFUSALS, headers=openapi.LOCATION),
-    openapi_extra=openapi.bulk_upload(),
+    responses=responses.by_status({202: schemas.Batch}, *_REFUSALS, headers=responses.LOCATION),
+    openapi_extra=requests.bulk_upload(),
 )
 async def create(request: Request) -> Response:
     """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
@@ -58,7 +59,7 @@ async def create(request: Request) -> Response:
 @router.get(
     "",
     summary="List batches",
-    responses=openapi.responses({200: schemas.BatchList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.BatchList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -75,7 +76,7 @@ async def index(
     )
 
 
-@router.get("/{id}", summary="Look at a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
+@router.get("/{id}", summary="Look at a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
 async def read(request: Request, id: str) -> Response:
     """Return a batch as it is: its state and how many of its images have ended, and how."""
     return _answer(request, await find(gateway(request), _asked(id), owner=caller(request).owner))
@@ -85,7 +86,7 @@ async def read(request: Request, id: str) -> Response:
     "/{id}/results",
     summary="Read a batch's results",
     response_class=StreamingResponse,
-    responses=openapi.result_responses(*_UNKNOWN, problems.INVALID_PARAMETER),
+    responses=responses.results(*_UNKNOWN, problems.INVALID_PARAMETER),
 )
 async def results(
     request: Request, id: str, format: Annotated[Literal["ndjson", "csv"], Query()] = "ndjson"
@@ -101,8 +102,8 @@ async def results(
     "/{id}/stream",
     summary="Follow a batch",
     response_class=StreamingResponse,
-    responses=openapi.stream_responses(problems.UNKNOWN_BATCH, "progress", "done", example=openapi.BATCH_EVENTS),
-    openapi_extra=openapi.streaming(),
+    responses=responses.stream(problems.UNKNOWN_BATCH, "progress", "done", example=responses.BATCH_EVENTS),
+    openapi_extra=requests.streaming(),
 )
 async def stream(request: Request, id: str) -> Response:
     """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
@@ -113,7 +114,7 @@ async def stream(request: Request, id: str) -> Response:
     return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})
 
 
-@router.post("/{id}/cancel", summary="Cancel a batch", responses=openapi.responses({200: schemas.Batch}, *_UNKNOWN))
+@router.post("/{id}/cancel", summary="Cancel a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
 async def cancel(request: Request, id: str) -> Response:
     """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
     gate, owner = gateway(request), caller(request).owner

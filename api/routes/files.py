@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api import openapi, problems, schemas
+from api import problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
 from api.imagefiles import MEDIA_TYPES, identify
+from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
 from api.ratelimit import take_one
 from api.uploads import FileUpload, read_file
@@ -34,7 +35,7 @@ _LONGEST_TYPE: Final = 100
     "/files",
     status_code=201,
     summary="Upload a file",
-    responses=openapi.responses(
+    responses=responses.by_status(
         {201: schemas.File},
         problems.BAD_REQUEST,
         problems.IMAGE_TOO_LARGE,
@@ -42,9 +43,9 @@ _LONGEST_TYPE: Final = 100
         problems.INVALID_PARAMETER,
         problems.RATE_LIMITED,
         problems.STORAGE_UNAVAILABLE,
-        headers=openapi.LOCATION | openapi.LIMITED,
+        headers=responses.LOCATION | responses.LIMITED,
     ),
-    openapi_extra=openapi.file_upload(),
+    openapi_extra=requests.file_upload(),
 )
 async def create(request: Request) -> Response:
     """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
@@ -62,7 +63,7 @@ async def create(request: Request) -> Response:
 @router.get(
     "/files",
     summary="List files",
-    responses=openapi.responses({200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -85,7 +86,7 @@ async def index(
 @router.get(
     "/files/{id}",
     summary="Look at a file",
-    responses=openapi.responses({200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
 )
 async def show(request: Request, id: str) -> Response:
     """Return what is known of a file; not its content."""
@@ -97,7 +98,7 @@ async def show(request: Request, id: str) -> Response:
     "/files/{id}",
     status_code=204,
     summary="Delete a file",
-    responses=openapi.responses({204: None}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({204: None}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
 )
 async def remove(request: Request, id: str) -> Response:
     """Delete a file; predictions made from it are not touched."""

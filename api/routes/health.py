@@ -13,10 +13,11 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import openapi, protocol, schemas
+from api import protocol, schemas
 from api.answers import JSONResponse
 from api.gateway import Gateway, gateway
 from api.limits import limits, used
+from api.openapi import responses
 from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
 
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 PATIENCE: Final = timedelta(milliseconds=800)
 
 
-@router.get("/live", summary="Is the process alive", responses=openapi.responses({200: schemas.Alive}))
+@router.get("/live", summary="Is the process alive", responses=responses.by_status({200: schemas.Alive}))
 async def live() -> Response:
     """Answer at all; a process that does not should be restarted."""
     return JSONResponse({"status": "alive"})
@@ -35,7 +36,7 @@ async def live() -> Response:
 @router.get(
     "/ready",
     summary="Should requests be sent here",
-    responses=openapi.responses({200: schemas.Readiness, 503: schemas.Readiness}),
+    responses=responses.by_status({200: schemas.Readiness, 503: schemas.Readiness}),
 )
 async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
-from api import openapi
 from api.gateway import gateway
+from api.openapi import responses
 
 router = APIRouter(tags=["health"])
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["health"])
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses=openapi.metrics_responses(),
+    responses=responses.metrics(),
 )
 async def read(request: Request) -> Response:
     """Return this process's metrics in Prometheus' text format, or as OpenMetrics where `Accept` asks for it."""

@@ -10,12 +10,13 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 
-from api import openapi, problems, schemas
+from api import problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller, follower
 from api.gateway import base_url, gateway
 from api.listing import Filter, page
 from api.lookup import find
+from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.streaming import events, told_everything
 from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
@@ -59,12 +60,12 @@ _REFUSALS = (
 )
 _SUBMIT: dict[str, Any] = {
     "status_code": 202,
-    "responses": openapi.responses(
+    "responses": responses.by_status(
         {200: schemas.Prediction, 202: schemas.Prediction},
         *_REFUSALS,
-        headers=openapi.LOCATION | openapi.WAITED | openapi.LIMITED,
+        headers=responses.LOCATION | responses.WAITED | responses.LIMITED,
     ),
-    "openapi_extra": openapi.submission(),
+    "openapi_extra": requests.submission(),
 }
 _UNKNOWN = (problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
 
@@ -84,8 +85,8 @@ async def create_for_model(request: Request) -> Response:
 @direct.get(
     "/predictions/{id}",
     summary="Look at a prediction",
-    responses=openapi.responses({200: schemas.Prediction}, *_UNKNOWN, headers=openapi.WAITED),
-    openapi_extra=openapi.looking(),
+    responses=responses.by_status({200: schemas.Prediction}, *_UNKNOWN, headers=responses.WAITED),
+    openapi_extra=requests.looking(),
 )
 async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""
@@ -103,7 +104,7 @@ async def read(request: Request) -> Response:
 @router.get(
     "/predictions",
     summary="List predictions",
-    responses=openapi.responses(
+    responses=responses.by_status(
         {200: schemas.PredictionList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
     ),
 )
@@ -135,10 +136,10 @@ async def index(
     "/predictions/{id}/stream",
     summary="Follow a prediction",
     response_class=StreamingResponse,
-    responses=openapi.stream_responses(
-        problems.UNKNOWN_PREDICTION, "logs", "output", "error", "done", example=openapi.PREDICTION_EVENTS
+    responses=responses.stream(
+        problems.UNKNOWN_PREDICTION, "logs", "output", "error", "done", example=responses.PREDICTION_EVENTS
     ),
-    openapi_extra=openapi.streaming(),
+    openapi_extra=requests.streaming(),
 )
 async def stream(request: Request) -> Response:
     """Send server-sent events until the prediction ends: `logs`, `output` or `error`, `done`."""
@@ -154,7 +155,7 @@ async def stream(request: Request) -> Response:
 @direct.post(
     "/predictions/{id}/cancel",
     summary="Cancel a prediction",
-    responses=openapi.responses({200: schemas.Prediction}, *_UNKNOWN),
+    responses=responses.by_status({200: schemas.Prediction}, *_UNKNOWN),
 )
 async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""

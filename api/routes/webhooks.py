@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from api import openapi, problems, schemas
+from api import problems, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
+from api.openapi import responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.postgres import ask_postgres
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
@@ -30,7 +31,7 @@ Found = tuple[Delivery, list[Logged]]
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
-_SECRET: Final = openapi.responses({200: schemas.WebhookSecret}, problems.STORAGE_UNAVAILABLE)
+_SECRET: Final = responses.by_status({200: schemas.WebhookSecret}, problems.STORAGE_UNAVAILABLE)
 _UNKNOWN: Final = (problems.UNKNOWN_DELIVERY, problems.STORAGE_UNAVAILABLE)
 
 
@@ -56,7 +57,7 @@ async def rotate(request: Request) -> Response:
 @router.get(
     "/webhook-deliveries",
     summary="List webhook deliveries",
-    responses=openapi.responses(
+    responses=responses.by_status(
         {200: schemas.WebhookDeliveryList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
     ),
 )
@@ -90,7 +91,7 @@ async def index(
 @router.get(
     "/webhook-deliveries/{id}",
     summary="Look at a webhook delivery",
-    responses=openapi.responses({200: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+    responses=responses.by_status({200: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
 )
 async def read(request: Request, id: str) -> Response:
     """Return a delivery and every attempt that was made."""
@@ -102,7 +103,7 @@ async def read(request: Request, id: str) -> Response:
     "/webhook-deliveries/{id}/redeliver",
     summary="Deliver a webhook again",
     status_code=202,
-    responses=openapi.responses({202: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+    responses=responses.by_status({202: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
 )
 async def redeliver(request: Request, id: str) -> Response:
     """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""

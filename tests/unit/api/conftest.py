@@ -14,11 +14,12 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api import docs, openapi, problems
+from api import docs, problems
 from api.auth import Authentication
 from api.counting import Submissions
 from api.draining import Draining
 from api.observing import Observing
+from api.openapi import document
 from api.routebook import RouteBook
 from api.routes import files, health, metrics, models, webhooks
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
@@ -43,7 +44,7 @@ def make_app() -> FastAPI:
     problems.install(app)
     for module in (files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
-    openapi.install(app)
+    document.install(app)
     return app
 
 

@@ -11,9 +11,10 @@ from fastapi import APIRouter, FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import openapi, problems
+from api import problems
 from api.fields import MOST_EVENTS
 from api.intake import check
+from api.openapi import requests, responses
 from api.paging import UUID
 from api.schemas import Prediction
 from shared.domain.identifiers import is_uuid
@@ -29,14 +30,14 @@ def document(app: FastAPI) -> dict[str, Any]:
     @router.post(
         "/v1/predictions",
         status_code=202,
-        responses=openapi.responses(
+        responses=responses.by_status(
             {200: Prediction, 202: Prediction},
             problems.BAD_REQUEST,
             problems.UNDECODABLE_IMAGE,
             problems.INVALID_PARAMETER,
             problems.QUEUE_FULL,
         ),
-        openapi_extra=openapi.submission(),
+        openapi_extra=requests.submission(),
     )
     async def submit(request: Request) -> None: ...
 
@@ -119,14 +120,12 @@ def test_what_a_reference_and_a_webhook_may_be_is_said_wherever_one_is_taken(doc
 
 
 def test_a_bulk_upload_is_images_or_an_archive_not_both() -> None:
-    form = openapi.bulk_upload()["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form = requests.bulk_upload()["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["oneOf"] == [{"required": ["images"]}, {"required": ["archive"]}]
 
 
 def test_a_streams_events_are_described_one_by_one() -> None:
-    [content] = openapi.stream_responses(problems.UNKNOWN_BATCH, "progress", "done", example="")[200][
-        "content"
-    ].values()
+    [content] = responses.stream(problems.UNKNOWN_BATCH, "progress", "done", example="")[200]["content"].values()
     assert content["itemSchema"]["properties"]["event"] == {"enum": ["progress", "done"]}
     assert "schema" not in content, "which would be the whole stream's"
 
@@ -137,9 +136,9 @@ def test_a_cursor_is_what_the_document_says(cursor: str) -> None:
 
 
 def test_the_examples_of_images_can_be_sent_as_they_stand() -> None:
-    content = openapi.submission()["requestBody"]["content"]["application/json"]["examples"]
+    content = requests.submission()["requestBody"]["content"]["application/json"]["examples"]
     image = content["data URL"]["value"]["input"]["image"].partition(",")[2]
-    [line] = openapi.bulk_upload()["requestBody"]["content"]["application/x-ndjson"]["example"].splitlines()
+    [line] = requests.bulk_upload()["requestBody"]["content"]["application/x-ndjson"]["example"].splitlines()
     for text in (image, orjson.loads(line)["image"]):
         found = check(base64.b64decode(text, validate=True), filename=None, content_type=None, limits=Intake())
         assert (found.format, found.width, found.height) == ("PNG", 1, 1)

@@ -1,0 +1,111 @@
+"""The whole document: made at the first look, with every schema that routes refer to."""
+
+import re
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import problems, schemas
+from api.auth import needed_role
+from api.openapi.responses import problems_by_status
+from api.openapi.schema import REFERENCE, Json
+
+_ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    schemas.Prediction,
+    schemas.PredictionList,
+    schemas.Batch,
+    schemas.BatchList,
+    schemas.BatchResult,
+    schemas.File,
+    schemas.FileList,
+    schemas.Model,
+    schemas.ModelList,
+    schemas.Version,
+    schemas.VersionList,
+    schemas.WebhookSecret,
+    schemas.WebhookDelivery,
+    schemas.WebhookDeliveryList,
+    schemas.WebhookDeliveryDetail,
+    schemas.Alive,
+    schemas.Readiness,
+    schemas.Problem,
+    schemas.JsonSubmission,
+)
+_METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
+
+
+def install(app: FastAPI, *, keys_required: bool = False) -> None:
+    """Give an app its document: made at the first look, with every schema that routes refer to."""
+
+    def document() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, keys_required=keys_required)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _document(app: FastAPI, *, keys_required: bool) -> Json:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description or None,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        servers=app.servers,
+    )
+    _, shapes = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=REFERENCE)
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components |= deepcopy(shapes["$defs"])
+    # FastAPI adds its own 422 to every operation with a parameter; ours says what really comes.
+    for operation in _operations(document):
+        refused = operation["responses"].get("422", {})
+        if "HTTPValidationError" in str(refused):
+            ours = problems_by_status(problems.INVALID_PARAMETER)
+            operation["responses"] |= {str(status): response for status, response in ours.items()}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in _METHODS:
+                _name_path_parameters(path, operation)
+                _name_key(method, path, operation, required=keys_required)
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key, `dk_…`"}
+    }
+    components.pop("HTTPValidationError", None)
+    components.pop("ValidationError", None)
+    return document
+
+
+def _name_key(method: str, path: str, operation: Json, *, required: bool) -> None:
+    """Say that an operation needs a key, or takes one, and what it answers without."""
+    if needed_role(method.upper(), path) is None:
+        return
+    operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
+    refusals = {
+        str(status): response
+        for status, response in problems_by_status(problems.UNAUTHORIZED, problems.FORBIDDEN).items()
+    }
+    operation["responses"] = refusals | operation["responses"]
+    if path.endswith("/stream"):
+        operation["security"].append({})
+
+
+def _name_path_parameters(path: str, operation: Json) -> None:
+    """Declare what stands in the path, where the route reads it from the request itself."""
+    parameters = operation.setdefault("parameters", [])
+    declared = {known["name"] for known in parameters if known["in"] == "path"}
+    for name in re.findall(r"{(\w+)}", path):
+        if name not in declared:
+            parameters.append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
+
+
+def _operations(document: Json) -> Iterable[Json]:
+    """Return every operation of the document."""
+    for path in document["paths"].values():
+        yield from (operation for method, operation in path.items() if method in _METHODS)

@@ -1,0 +1,187 @@
+"""What operations take: headers, queries, and the bodies of uploads."""
+
+from typing import Final
+
+from pydantic.json_schema import models_json_schema
+
+from api import schemas
+from api.fields import LONGEST_TEXT, MOST_EVENTS
+from api.openapi.schema import REFERENCE, Json, reference
+from shared.domain.durations import CANCEL_AFTER
+from shared.domain.route import MODEL
+from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
+
+
+def parameter(name: str, description: str, *, place: str = "header", **schema: object) -> Json:
+    """Return an optional parameter that the route reads from the request itself."""
+    return {
+        "name": name,
+        "in": place,
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+def json_parameter(name: str, description: str) -> Json:
+    """Return an optional parameter of the query that is a JSON object."""
+    schema = {"type": "object", "additionalProperties": True}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+SUBMISSION_HEADERS: Final = [
+    parameter(
+        "Prefer",
+        "`wait` (60 s) or `wait=N`, 1 to 60: answer when the prediction has ended, or N seconds are over",
+        examples=["wait=10"],
+    ),
+    parameter(
+        "Cancel-After",
+        "Not started by then, it is canceled: `30`, `30s`, `5m`, `1h30m45s` from creation; at most 7 days",
+        pattern=CANCEL_AFTER,
+        examples=["5m"],
+    ),
+    parameter(
+        "Idempotency-Key",
+        "At most 255 characters, kept 24 h: the same request again answers with the first one's prediction",
+        minLength=1,
+        maxLength=255,
+        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    ),
+]
+_MODEL: Final[Json] = {"pattern": MODEL, "maxLength": LONGEST_TEXT}
+_WEBHOOK: Final[Json] = {"format": "uri", "maxLength": LONGEST_URL}
+_EVENTS: Final[Json] = {
+    "type": "array",
+    "maxItems": MOST_EVENTS,
+    "items": {"type": "string", "enum": [*map(str, Event), *sorted(NEVER_FIRE)]},
+}
+_QUERY: Final = [
+    parameter("model", "For a body that is the image itself", place="query", **_MODEL, examples=["digits"]),
+    parameter("version", "Likewise", place="query", **_MODEL),
+    parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
+    json_parameter("metadata", "Likewise: a JSON object of at most 4 KB"),
+    parameter("webhook", "Likewise: the URL that is told of events", place="query", **_WEBHOOK),
+    parameter("webhook_events_filter", "Likewise, repeated: only these events", place="query", **_EVENTS),
+]
+_FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
+_BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
+_METADATA: Final[Json] = {
+    "type": "object",
+    "additionalProperties": True,
+    "description": "A JSON object of at most 4 KB",
+    "examples": [{"patient": 17}],
+}
+
+
+def submission() -> Json:
+    """Return `openapi_extra` of the operations that take an image: three bodies, the same parameters."""
+    fields = models_json_schema([(schemas.Submission, "validation")], ref_template=REFERENCE)[1]
+    form: Json = {name: _in_a_form(member) for name, member in fields["$defs"]["Submission"]["properties"].items()}
+    form["metadata"] = _METADATA
+    form["webhook_events_filter"] |= _EVENTS
+    form["image"] = {**_BINARY, "description": "The image; after the other fields"}
+    content = {
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": form, "required": ["image"]},
+            "encoding": {"image": {"contentType": "image/*"}},
+        },
+        "image/*": {"schema": _BINARY},
+        "application/octet-stream": {"schema": _BINARY},
+        "application/json": {
+            "schema": reference(schemas.JsonSubmission),
+            "examples": {
+                "data URL": {
+                    "value": {
+                        "model": "digits",
+                        "input": {"image": f"data:image/png;base64,{schemas.PNG}"},
+                    }
+                },
+                "uploaded file": {
+                    "value": {
+                        "model": "digits",
+                        "input": {"image": _FILE_URL},
+                    }
+                },
+            },
+        },
+    }
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": [*SUBMISSION_HEADERS, *_QUERY],
+    }
+
+
+def _in_a_form(member: Json) -> Json:
+    """Return what a field of a form is: as in JSON, but never null."""
+    choices = member.get("anyOf", [{}])
+    return {**{key: value for key, value in member.items() if key not in ("anyOf", "default")}, **choices[0]}
+
+
+def looking() -> Json:
+    """Return `openapi_extra` of the operation that looks at one prediction."""
+    return {"parameters": [SUBMISSION_HEADERS[0]]}
+
+
+def streaming() -> Json:
+    """Return `openapi_extra` of the operation that streams events."""
+    return {
+        "parameters": [
+            parameter("token", "As `urls.stream` has it", place="query"),
+            parameter("Last-Event-ID", "Go on after this event"),
+        ]
+    }
+
+
+def bulk_upload() -> Json:
+    """Return `openapi_extra` of the operation that takes many images."""
+    fields: Json = {
+        "model": {"type": "string", **_MODEL, "examples": ["digits"]},
+        "version": {"type": "string", **_MODEL},
+        "metadata": _METADATA,
+        "webhook": {
+            "type": "string",
+            **_WEBHOOK,
+            "description": "An https:// or http:// URL, told by a signed POST when the last image has ended",
+            "examples": ["https://example.com/hook"],
+        },
+        "webhook_events_filter": {**_EVENTS, "description": "Only these events; a batch has `completed` alone"},
+    }
+    images: Json = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "description": "Any number of files; after the other fields",
+    }
+    archive: Json = {**_BINARY, "description": "A zip, tar or tar.gz instead of `images`"}
+    form: Json = {
+        "type": "object",
+        "properties": {**fields, "images": images, "archive": archive},
+        "oneOf": [{"required": ["images"]}, {"required": ["archive"]}],
+    }
+    line = f'{{"custom_id": "7.png", "image": "{schemas.PNG}"}}'
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{line}\n"},
+    }
+    query = [entry for entry in _QUERY if entry["name"] in fields]
+    return {"requestBody": {"required": True, "content": content}, "parameters": [SUBMISSION_HEADERS[2], *query]}
+
+
+def file_upload() -> Json:
+    """Return `openapi_extra` of the operation that takes a file."""
+    schema = {
+        "type": "object",
+        "required": ["content"],
+        "properties": {
+            "content": {**_BINARY, "description": "The file"},
+            "metadata": _METADATA,
+        },
+    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

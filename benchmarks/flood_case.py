@@ -69,7 +69,7 @@ def _depth() -> int:
 def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
     """Measure what is normal, flood, then watch it settle; every accepted image is checked."""
     amounts = bench.amounts
-    sustained = darkroom_case.run(bench, stack, subject, images=amounts.photograph_requests // 2).images_per_second
+    sustained = _sustained(bench, stack, subject, images=amounts.photograph_requests // 2)
     normal = _requests(bench, stack, subject, count=amounts.hurried)
     bench.say(f"  {TIMES} times {sustained:.0f} images/s for {amounts.flood_seconds} s")
     flood = Flood(
@@ -106,6 +106,12 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
             role: max(sample[role] for sample in late) - max(sample[role] for sample in early) for role in WATCHED
         },
     )
+
+
+def _sustained(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> float:
+    """Return images a second while 64 people wait, each for one image at a time."""
+    outcome = generate(bench, darkroom_case.plan(bench, stack, subject, images=images, connections=64, wait=True))
+    return images / (outcome.ended - outcome.started)
 
 
 def _requests(bench: Workbench, stack: Stack, subject: Subject, *, count: int) -> list[float]:

@@ -48,6 +48,7 @@ class Flooded:
     accepted_p99: float
     """From submission to result."""
     refused_p50: float
+    refused_p95: float
     refused_p99: float
     settled_seconds: float
     memory_early: float
@@ -98,6 +99,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
         accepted_p50=percentile(totals, 0.5),
         accepted_p99=percentile(totals, 0.99),
         refused_p50=percentile(washed.refused_milliseconds, 0.5),
+        refused_p95=percentile(washed.refused_milliseconds, 0.95),
         refused_p99=percentile(washed.refused_milliseconds, 0.99),
         settled_seconds=settled,
         memory_early=max(sample["redis"] for sample in early),

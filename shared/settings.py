@@ -250,7 +250,7 @@ class Retention(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_RETENTION_", frozen=True)
 
     predictions: LongDuration | None = None
-    """Predictions and batches, from their submission and completion on; none: for ever."""
+    """Predictions and batches, from their end on; none: for ever."""
     deliveries: LongDuration = timedelta(days=30)
     """Webhook deliveries that have come to an end, with their attempts."""
 
@@ -296,7 +296,7 @@ class Webhooks(BaseSettings):
     breaker_rest: Duration = timedelta(seconds=30)
     """How long at first; twice as long each time, up to ten minutes."""
     secret_overlap: Duration = timedelta(hours=24)
-    """How long the old secret signs too, after a rotation."""
+    """How long the old secret signs too, after a rotation; then the record worker deletes it."""
 
 
 class Logging(BaseSettings):

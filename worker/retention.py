@@ -25,10 +25,17 @@ class Retention:
     """Deletes what the settings no longer keep. Safe to be killed anywhere: each chunk is a commit of its own."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        secret_overlap: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`secret_overlap` is how long a retired webhook secret signs: then it has no use, whatever else is kept."""
         self._engine = engine
         self._settings = settings
+        self._secret_overlap = secret_overlap
         self._now = now
         self._looked_at: PredictionId | None = None
 
@@ -63,4 +70,6 @@ class Retention:
                     break
         before = self._now() - keep.deliveries
         while rows := retention.delete_deliveries(connection, before, limit=CHUNK):
+            yield rows
+        while rows := retention.delete_retired_secrets(connection, overlap=self._secret_overlap, limit=CHUNK):
             yield rows

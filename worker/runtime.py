@@ -253,7 +253,8 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
     queue, metrics = settings.read(settings.Queue), UpkeepMetrics(runtime.registry)
     share = settings.read(settings.Redis).cache_share
     eviction = Eviction(client, share=share, settings=queue, count=metrics.evicted)
-    retention = Retention(engine, settings.read(settings.Retention))
+    overlap = settings.read(settings.Webhooks).secret_overlap
+    retention = Retention(engine, settings.read(settings.Retention), secret_overlap=overlap)
     bulk, chores = settings.read(settings.Bulk), {"evicted": eviction.sweep, "deleted": retention.sweep}
     runtime.upkeeps.append(Upkeep(client, engine, settings=queue, bulk=bulk, metrics=metrics, chores=chores))
     runtime.closers.append(engine.dispose)

@@ -5,7 +5,7 @@ in two places: rows that another call has in hand are passed over, and nothing d
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, TextClause, text
@@ -15,13 +15,14 @@ from shared.domain.identifiers import Owner, PredictionId, first_uuid7
 _OLD_BATCHES = text("""
     DELETE FROM batches WHERE id IN (
         SELECT id FROM batches AS known
-        WHERE completed_at < :before AND NOT EXISTS (
+        WHERE id < :bound AND completed_at < :before AND NOT EXISTS (
             SELECT 1 FROM webhook_deliveries WHERE subject = known.id AND status = 'pending'
         )
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
     )
 """)
-"""A batch goes before its items: its counts are never ahead of what can be read."""
+"""A batch goes before its items: its counts are never ahead of what can be read. It was made before it ended, so the
+primary key bounds the search: looking through 300,000 young ones took 20 to 35 ms, every sweep."""
 
 _OLD_PREDICTIONS = text("""
     WITH looked AS MATERIALIZED (
@@ -29,14 +30,15 @@ _OLD_PREDICTIONS = text("""
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM predictions USING looked
-        WHERE predictions.id = looked.id
+        WHERE predictions.id = looked.id AND predictions.completed_at < :before
           AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.id = looked.batch_id)
           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE subject = looked.id AND status = 'pending')
         RETURNING predictions.id
     )
     SELECT (SELECT count(*) FROM gone), (SELECT max(id::text) FROM looked)
 """)
-"""Those of a batch that is still there stay, and those whose end somebody has yet to be told."""
+"""Those of a batch that is still there stay, those whose end somebody has yet to be told, and those that waited for
+so long that they have only just ended: Redis answers for them yet, and `audit` looks for their rows."""
 
 _OLD_DELIVERIES = text("""
     DELETE FROM webhook_deliveries WHERE id IN (
@@ -45,6 +47,15 @@ _OLD_DELIVERIES = text("""
     )
 """)
 """Their attempts go with them."""
+
+_RETIRED_SECRETS = text("""
+    DELETE FROM webhook_secrets WHERE (owner, key) IN (
+        SELECT owner, key FROM webhook_secrets
+        WHERE retired_at <= clock_timestamp() - CAST(:overlap AS interval)
+        ORDER BY owner, key LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+""")
+"""By the clock that retired them, as those that sign are read: what goes here signs nothing any more."""
 
 
 def _of_owner(table: str, key: str = "id") -> TextClause:
@@ -76,12 +87,13 @@ class Deleted:
 def delete_batches(connection: Connection, before: datetime, *, limit: int) -> int:
     """Delete up to `limit` batches that were completed before then."""
     with connection.begin():
-        return connection.execute(_OLD_BATCHES, {"before": before, "limit": limit}).rowcount
+        arguments = {"before": before, "bound": _bound(before), "limit": limit}
+        return connection.execute(_OLD_BATCHES, arguments).rowcount
 
 
 def delete_predictions(connection: Connection, before: datetime, *, after: PredictionId | None, limit: int) -> Deleted:
     """Look at up to `limit` predictions made before then, from behind `after`, and delete those that may go."""
-    arguments = {"after": after or first_uuid7(0), "bound": _bound(before), "limit": limit}
+    arguments = {"after": after or first_uuid7(0), "bound": _bound(before), "before": before, "limit": limit}
     with connection.begin():
         rows, last = connection.execute(_OLD_PREDICTIONS, arguments).one()
     return Deleted(rows, PredictionId(last) if last else None)
@@ -91,6 +103,12 @@ def delete_deliveries(connection: Connection, before: datetime, *, limit: int) -
     """Delete up to `limit` deliveries made before then that have come to an end, with their attempts."""
     with connection.begin():
         return connection.execute(_OLD_DELIVERIES, {"bound": _bound(before), "limit": limit}).rowcount
+
+
+def delete_retired_secrets(connection: Connection, *, overlap: timedelta, limit: int) -> int:
+    """Delete up to `limit` webhook secrets that were retired longer than `overlap` ago."""
+    with connection.begin():
+        return connection.execute(_RETIRED_SECRETS, {"overlap": overlap, "limit": limit}).rowcount
 
 
 def delete_of_owner(connection: Connection, owner: Owner, what: str, *, limit: int) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from shared.domain.identifiers import BatchId, Owner, first_uuid7, new_uuid7
 from shared.settings import Database, Retention
-from shared.storage import retention
+from shared.storage import retention, webhook_secrets
 from shared.storage.engine import make_engine
 from shared.storage.inspection import untold_ends, wrong_batches
 from shared.storage.migrate import upgrade
@@ -22,6 +22,7 @@ Make = Callable[..., dict[bytes, bytes]]
 NOW = datetime.now(UTC)
 OLD, YOUNG = NOW - timedelta(days=40), NOW - timedelta(days=2)
 MONTH = Retention(predictions=timedelta(days=30))
+DAY = timedelta(days=1)
 
 
 def at(moment: datetime) -> str:
@@ -33,18 +34,22 @@ def ids(engine: Engine, table: str) -> set[str]:
         return set(connection.execute(text(f"SELECT id::text FROM {table}")).scalars())  # noqa: S608
 
 
+def keeper(engine: Engine, settings: Retention = MONTH) -> housekeeping.Retention:
+    return housekeeping.Retention(engine, settings, secret_overlap=DAY)
+
+
 def sweep(engine: Engine, settings: Retention = MONTH) -> int:
-    return housekeeping.Retention(engine, settings).sweep()
+    return keeper(engine, settings).sweep()
 
 
 @pytest.fixture
 def add(engine: Engine, finished_record: Make) -> Callable[..., str]:
-    """Record a prediction made at a moment; with `batch`, an item of it."""
+    """Record a prediction made at a moment, and ended then or later; with `batch`, an item of it."""
 
-    def add(moment: datetime, **changes: Any) -> str:
+    def add(moment: datetime, *, ended: datetime | None = None, **changes: Any) -> str:
         id = at(moment)
-        micros = int(moment.timestamp() * 1e6)
-        one = finished_record(id=id, created=micros, started=micros, completed=micros, **changes)
+        micros, end = (int(instant.timestamp() * 1e6) for instant in (moment, ended or moment))
+        one = finished_record(id=id, created=micros, started=micros, completed=end, **changes)
         with engine.connect() as connection:
             record(connection, [one])
         return id
@@ -87,7 +92,7 @@ def test_a_batch_goes_with_its_items_and_counts_are_right_at_every_chunk(
     with engine.begin() as connection:
         connection.execute(text("UPDATE batches SET total = 7 WHERE total = 1"))
     with engine.connect() as connection:
-        one = housekeeping.Retention(engine, MONTH)
+        one = keeper(engine)
         for _ in one._chunks(connection):
             assert wrong_batches(connection) == []
             connection.rollback()
@@ -154,25 +159,74 @@ def test_a_row_that_somebody_else_has_in_hand_is_passed_over(engine: Engine, add
     assert sweep(engine) == 1
 
 
-def test_a_postgres_that_goes_away_loses_no_more_than_a_chunk(
+def test_what_has_only_just_ended_stays_however_long_it_waited(engine: Engine, add: Callable[..., str]) -> None:
+    kept = add(OLD, ended=YOUNG)
+    assert sweep(engine) == 0
+    assert ids(engine, "predictions") == {kept}
+
+
+def test_young_batches_are_not_looked_through(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO batches (id, owner, total, completed_at) "
+                 "SELECT darkroom_uuid7(), 'a', 0, now() FROM generate_series(1, 5000)")
+        )  # fmt: skip
+        connection.execute(text("ANALYZE batches"))
+        arguments = {"before": OLD, "bound": first_uuid7(OLD.timestamp() * 1000), "limit": 2000}
+        plan = connection.execute(text(f"EXPLAIN {retention._OLD_BATCHES}"), arguments).scalars().all()
+    assert not [line for line in plan if "Seq Scan on batches" in line], "\n".join(plan)
+
+
+def test_secrets_that_sign_no_more_go_though_nobody_rotates_again(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for owner in (Owner("ann"), Owner("bob")):
+            webhook_secrets.read(connection, owner, overlap=DAY)
+            webhook_secrets.rotate(connection, owner, overlap=DAY)
+        with connection.begin():
+            connection.execute(
+                text("UPDATE webhook_secrets SET retired_at = now() - interval '25 hours' "
+                     "WHERE owner = 'ann' AND retired_at IS NOT NULL")
+            )  # fmt: skip
+        signing = {owner: webhook_secrets.read(connection, Owner(owner), overlap=DAY) for owner in ("ann", "bob")}
+    assert sweep(engine, Retention()) == 1
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT owner, key FROM webhook_secrets")).all()
+    assert {(row.owner, row.key) for row in left} == {(owner, key) for owner, keys in signing.items() for key in keys}
+    assert [len(signing["ann"]), len(signing["bob"])] == [1, 2]
+
+
+def test_cut_off_between_two_chunks_the_first_is_gone_and_the_next_sweep_does_the_rest(
     start_postgres: Callable[[], PostgresServer], finished_record: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_postgres()
     upgrade(server.url)
     engine = make_engine(Database(url=server.url, timeout=timedelta(seconds=1)))
-    micros = int(OLD.timestamp() * 1e6)
-    records = [finished_record(id=at(OLD), created=micros, started=micros, completed=micros) for _ in range(10)]
+    batch, micros = BatchId(at(OLD)), int(OLD.timestamp() * 1e6)
+    old = {"created": micros, "started": micros, "completed": micros, "batch": batch}
     with engine.connect() as connection:
-        record(connection, records)
+        record(connection, [finished_record(id=at(OLD), **old) for _ in range(10)])
+    end_batch(engine, batch, OLD)
     monkeypatch.setattr(housekeeping, "CHUNK", 3)
-    real = retention.delete_predictions
+    monkeypatch.setattr(housekeeping, "LONGEST", timedelta(minutes=1))
+    real, calls = retention.delete_predictions, 0
 
-    def stop_then(connection: Connection, *args: Any, **options: Any) -> Any:
-        server.stop()
+    def stop_at_the_second(connection: Connection, *args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            server.stop()
         return real(connection, *args, **options)
 
-    monkeypatch.setattr(retention, "delete_predictions", stop_then)
-    assert sweep(engine) == 0, "the sweep goes on with what needs no Postgres"
+    monkeypatch.setattr(retention, "delete_predictions", stop_at_the_second)
+    one = keeper(engine)
+    assert one.sweep() == 1 + 3, "the batch and a chunk of its items"
+    assert one.sweep() == 0, "Postgres is away: nothing is deleted, and nothing is raised"
+    server.start()
+    assert len(ids(engine, "predictions")) == 7
+    with engine.connect() as connection:
+        assert wrong_batches(connection) == []
+    assert one.sweep() == 7
+    assert ids(engine, "predictions") == set()
     engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """A Redis that is nearly full makes room of what it may lose, and of nothing else."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,10 @@ import redis
 from sqlalchemy import Engine
 
 from shared.queue import keys
-from shared.settings import Queue
+from shared.queue.connection import connect_async
+from shared.queue.memory import MemoryWatch
+from shared.queue.pipeline import Pipeline
+from shared.settings import Queue, Redis
 from tests.servers import RedisServer
 from tests.system import LANE, System
 from tests.watching import upkeep_metrics
@@ -58,6 +62,26 @@ def fill_with_cache(client: redis.Redis, *, until: float) -> None:
         number += 1
 
 
+def admits(url: str) -> bool:
+    """Look once as a gateway does."""
+
+    async def look() -> bool:
+        client = connect_async(Redis(url=url))
+        pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+        watch = MemoryWatch(pipeline, share=Redis().memory_share)
+        try:
+            async with asyncio.timeout(10):
+                while not watch.limit_bytes:  # noqa: ASYNC110  it looks by itself and tells nobody
+                    await asyncio.sleep(0.001)
+            return not watch.high
+        finally:
+            await watch.close()
+            await pipeline.close()
+            await client.aclose()
+
+    return asyncio.run(look())
+
+
 def waiting(system: System, count: int) -> list[str]:
     return [system.submit(os.urandom(20_000)) for _ in range(count)]
 
@@ -91,6 +115,41 @@ def test_unfinished_work_stays_whatever_it_takes(small: redis.Redis, system: Sys
     evicting(small).sweep()
     assert all(small.exists(keys.job_prefix() + id) for id in ids)
     assert small.xlen(keys.FINISHED) == len(ids)
+
+
+def test_admission_that_cached_outputs_ended_opens_again_and_the_rest_is_untouched(
+    small: redis.Redis, system: System, redis_server: RedisServer
+) -> None:
+    ended = waiting(system, 20)
+    assert system.compute() == len(ended)
+    ids = waiting(system, 20)
+    fill_with_cache(small, until=0.85)
+    kept = {key: small.dump(key) for key in small.scan_iter(count=10_000) if not key.startswith(b"cache:")}
+    assert not admits(redis_server.url)
+    assert evicting(small).sweep() > 0
+    assert admits(redis_server.url)
+    assert {key: small.dump(key) for key in kept} == kept
+    assert (small.xlen(LANE), small.xlen(keys.FINISHED)) == (len(ids), len(ended))
+
+
+def test_lanes_full_of_images_keep_admission_closed_until_workers_have_caught_up(
+    small: redis.Redis, system: System, redis_server: RedisServer
+) -> None:
+    ids: list[str] = []
+    while full(small) < 0.85:
+        ids += waiting(system, 50)
+    small.set(f"{keys.cache_prefix()}a:m:3:1", b"output", px=DAY)
+    kept = {key: small.dump(key) for key in small.scan_iter(count=10_000) if not key.startswith(b"cache:")}
+    one = evicting(small)
+    assert one.sweep() == 1, "the cached output"
+    assert one.sweep() == 0
+    assert {key: small.dump(key) for key in kept} == kept
+    assert not admits(redis_server.url)
+    done = 0
+    while count := system.compute():
+        done += count
+    assert done == len(ids)
+    assert admits(redis_server.url)
 
 
 def test_recorded_predictions_go_too_and_nothing_is_broken(small: redis.Redis, system: System) -> None:

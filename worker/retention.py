@@ -38,6 +38,7 @@ class Retention:
         self._secret_overlap = secret_overlap
         self._now = now
         self._looked_at: PredictionId | None = None
+        self._look_from: PredictionId | None = None
 
     def sweep(self) -> int:
         """Delete for half a second at most; return how many rows went. Without Postgres the next sweep tries again."""
@@ -61,15 +62,23 @@ class Retention:
             before = self._now() - keep.predictions
             while rows := retention.delete_batches(connection, before, limit=CHUNK):
                 yield rows
-            while True:
-                found = retention.delete_predictions(connection, before, after=self._looked_at, limit=CHUNK)
-                # Behind what has to stay for now; from the start again when all has been looked at.
-                self._looked_at = found.last
-                yield found.rows
-                if found.last is None:
-                    break
+            yield from self._predictions(connection, before)
         before = self._now() - keep.deliveries
         while rows := retention.delete_deliveries(connection, before, limit=CHUNK):
             yield rows
         while rows := retention.delete_retired_secrets(connection, overlap=self._secret_overlap, limit=CHUNK):
             yield rows
+
+    def _predictions(self, connection: Connection, before: datetime) -> Iterator[int]:
+        """Go on where the last look ended, behind what has to stay for now; at the end, next from the start again.
+
+        Behind a chunk that went whole, the look begins where that one began: it marks the index entries that it passes
+        as dead. Else the first look from the start passes all of them at once, 1.3 s after a million.
+        """
+        while True:
+            found = retention.delete_predictions(connection, before, after=self._look_from, limit=CHUNK)
+            self._look_from = self._looked_at if found.rows == CHUNK else found.last
+            self._looked_at = found.last
+            yield found.rows
+            if found.last is None:
+                break

@@ -149,6 +149,26 @@ def test_what_stays_for_now_does_not_hold_up_what_is_behind_it(
     assert ids(engine, "predictions") == set(stays)
 
 
+def test_a_look_passes_one_chunk_of_what_is_gone_and_not_all_of_it(
+    engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHUNK", 2)
+    old = sorted(add(OLD + timedelta(seconds=number)) for number in range(8))
+    real, begun = retention.delete_predictions, []
+
+    def noting(connection: Connection, before: datetime, *, after: Any, limit: int) -> Any:
+        begun.append(after)
+        return real(connection, before, after=after, limit=limit)
+
+    monkeypatch.setattr(retention, "delete_predictions", noting)
+    one = keeper(engine)
+    assert one.sweep() == len(old)
+    assert begun == [None, None, old[1], old[3], old[5]]
+    begun.clear()
+    assert one.sweep() == 0
+    assert begun == [None], "then from the start: what stayed may be due by now"
+
+
 def test_a_row_that_somebody_else_has_in_hand_is_passed_over(engine: Engine, add: Callable[..., str]) -> None:
     held, free = add(OLD), add(OLD + timedelta(seconds=1))
     with engine.begin() as other:

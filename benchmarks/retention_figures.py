@@ -5,6 +5,7 @@ from dataclasses import asdict
 from benchmarks.cases import Found
 from benchmarks.report import Figure, Goal, Section, written
 from benchmarks.retention_case import Forgotten
+from benchmarks.workbench import percentile
 
 
 def sections(found: Found) -> list[Section]:
@@ -19,7 +20,7 @@ def _figures(forgotten: Forgotten) -> list[Figure]:
             value=forgotten.seconds,
             unit="s",
             beside=f"{written(forgotten.rows / forgotten.seconds)} rows/s",
-            detail=asdict(forgotten),
+            detail=_in_short(forgotten),
         ),
         Figure(
             name="digits meanwhile, submit to last row",
@@ -33,4 +34,22 @@ def _figures(forgotten: Forgotten) -> list[Figure]:
             unit="x",
             goal=Goal(at_least=0.8),
         ),
+        Figure(
+            name="a row's commit meanwhile, p99",
+            value=percentile(forgotten.commits_meanwhile, 0.99),
+            unit="ms",
+            beside=f"{written(percentile(forgotten.commits_alone, 0.99))} beside the run alone",
+        ),
+        Figure(
+            name="  the longest",
+            value=max(forgotten.commits_meanwhile),
+            unit="ms",
+            beside=f"{written(max(forgotten.commits_alone))} beside the run alone",
+        ),
     ]
+
+
+def _in_short(forgotten: Forgotten) -> dict[str, object]:
+    """Return all that was found, of the commits how many there were."""
+    commits = {"commits_alone": len(forgotten.commits_alone), "commits_meanwhile": len(forgotten.commits_meanwhile)}
+    return asdict(forgotten) | commits

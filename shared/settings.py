@@ -245,9 +245,12 @@ class Beat(BaseSettings):
 
 
 class Retention(BaseSettings):
-    """How long what has ended is kept in Postgres; files and the cache are `Intake`'s and `Queue`'s."""
+    """How long what has ended is kept in Postgres; files and the cache are `Intake`'s and `Queue`'s.
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_RETENTION_", frozen=True)
+    An empty variable is an unset one: docker-compose.yml hands on what `.env` may leave out.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_RETENTION_", frozen=True, env_ignore_empty=True)
 
     predictions: LongDuration | None = None
     """Predictions and batches, from their end on; none: for ever."""

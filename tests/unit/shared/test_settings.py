@@ -40,6 +40,22 @@ def test_a_setting_of_webhooks_that_cannot_be_used_says_so_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_an_empty_retention_keeps_what_an_unset_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = settings.read(settings.Retention)
+    for name in ("PREDICTIONS", "DELIVERIES"):
+        monkeypatch.setenv(f"DARKROOM_RETENTION_{name}", "")
+    assert settings.read(settings.Retention) == unset
+    assert unset.predictions is None
+    monkeypatch.setenv("DARKROOM_RETENTION_PREDICTIONS", "P90D")
+    assert settings.read(settings.Retention).predictions == timedelta(days=90)
+
+
+def test_a_retention_too_short_to_be_meant_stops_the_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_RETENTION_PREDICTIONS", "90")
+    with pytest.raises(settings.SettingsError, match=r"DARKROOM_RETENTION_PREDICTIONS: .*a day or more"):
+        settings.read(settings.Retention)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.Queue().max_attempts = 9  # type: ignore[misc]

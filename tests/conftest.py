@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--simulation-seconds", type=float, default=40, help="how long the protocol simulation plays")
+    parser.addoption("--simulation-seconds", type=float, default=24, help="how long the protocol simulation plays")
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 

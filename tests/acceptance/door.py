@@ -43,6 +43,7 @@ class Door:
         self.registry_url: str = status["mlflow"]["url"]
         self.redis = redis.Redis.from_url(status["redis"]["url"], protocol=2)
         self.predict_pids = [int(pid) for pid in status["predict"]["pids"]]
+        self.record_pids = [int(pid) for pid in status["record"]["pids"]]
 
     def __enter__(self) -> Self:
         return self
@@ -127,13 +128,24 @@ class Door:
     @contextmanager
     def workers_stopped(self) -> Iterator[None]:
         """Hold the predict workers still, with nothing in hand: what is submitted meanwhile waits."""
+        with self._held_still(self.predict_pids):
+            yield
+
+    @contextmanager
+    def sweeps_stopped(self) -> Iterator[None]:
+        """Hold the record worker still, which sweeps, with nothing in hand; for less than its lease of 10 s."""
+        with self._held_still(self.record_pids):
+            yield
+
+    @contextmanager
+    def _held_still(self, pids: list[int]) -> Iterator[None]:
         self.wait_until_quiet()
-        for pid in self.predict_pids:
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in self.predict_pids:
+            for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
 

@@ -1,4 +1,4 @@
-"""How long the protocol simulation plays (40 s with the others, longer when asked), and a system to audit."""
+"""How long the protocol simulation plays (24 s with the others, longer when asked), and a system to audit."""
 
 import pytest
 import redis

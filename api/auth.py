@@ -29,6 +29,7 @@ _ADMIN: Final = frozenset({"/metrics", "/v1/webhooks/default/secret/rotate"})
 _SUBMIT: Final = frozenset({"/v1/webhooks/default/secret"})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER: Final = "bearer "
+_NO_KEY: Final = "this needs an API key: Authorization: Bearer dk_…"
 
 
 class KeysNeeded(SystemExit):
@@ -60,7 +61,7 @@ def caller(request: Request) -> Caller:
     """Return who sent this request; raises Unauthorized where nobody has said."""
     found: Caller | None = request.scope.get(_KEY)
     if found is None:
-        raise Unauthorized(detail="this needs an API key: Authorization: Bearer dk_…")
+        raise Unauthorized(detail=_NO_KEY)
     return found
 
 
@@ -109,7 +110,7 @@ class Authentication:
         if not key:
             if _brings_a_token(scope):
                 return
-            raise Unauthorized(detail="this needs an API key: Authorization: Bearer dk_…")
+            raise Unauthorized(detail=_NO_KEY)
         keyring = scope["app"].state.gateway.keyring
         found: Caller | None = keyring.known(key) or await keyring.find(key)
         if found is None:

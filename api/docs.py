@@ -4,7 +4,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
@@ -44,7 +44,7 @@ _MEDIA_TYPES: Final = {
 
 
 @router.get("/docs")
-async def page(request: Request) -> Response:  # noqa: ARG001  a route's form
+async def page() -> Response:
     """Show every operation, to read and to try."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": POLICY})
 

@@ -54,9 +54,9 @@ class Draining:
             # From a signal's handler only this is safe; the timer is the loop's own to set.
             loop.call_soon_threadsafe(loop.call_later, time.total_seconds(), finish, number, frame)
 
+        def restore() -> None:
+            if signal.getsignal(signal.SIGTERM) is begin:
+                signal.signal(signal.SIGTERM, handler)
+
         signal.signal(signal.SIGTERM, begin)
-        return lambda: None if signal.getsignal(signal.SIGTERM) is not begin else _restore(server)
-
-
-def _restore(handler: Handler) -> None:
-    signal.signal(signal.SIGTERM, handler)
+        return restore

@@ -76,7 +76,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             webhooks=settings.read(settings.Webhooks),
             wire=settings.read(settings.Wire),
         )
-        stack.callback(app.state.draining.install(time=settings.read(settings.Gateway).drain, wake=waiting.wake_all))
+        drain = app.state.gateway.settings.drain
+        stack.callback(app.state.draining.install(time=drain, wake=waiting.wake_all))
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
         gc.freeze()

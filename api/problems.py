@@ -341,7 +341,7 @@ def _allowed(request: Request) -> list[str]:
 
 def _of_framework(status: int) -> Kind:
     """Return the kind for a bare status."""
-    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN):
+    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED):
         if kind.status == status:
             return kind
     phrase = HTTPStatus(status).phrase

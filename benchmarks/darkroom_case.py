@@ -139,19 +139,26 @@ def check(bench: Workbench, stack: Stack, subject: Subject, outcome: Outcome) ->
 
     Sums in another order can tip an image whose two best classes are equal to six digits: one in a thousand may differ.
     """
-    rows = stack.rows(outcome.ids)
-    if len(rows) != len(outcome.ids):
-        raise WrongResult(f"{len(outcome.ids)} predictions were accepted, {len(rows)} have a row")
-    failed = [id for id, (status, _) in rows.items() if status != "succeeded"]
-    if failed:
-        raise WrongResult(f"{len(failed)} predictions did not succeed, {failed[0]} among them")
-    compare(bench, subject, [rows[id][1] for id in outcome.ids])
+    check_rows(bench, stack, subject, outcome.ids)
     compare(bench, subject, outcome.classes)
 
 
-def compare(bench: Workbench, subject: Subject, found: list[Any]) -> None:
-    """Raise WrongResult unless the classes are the bare loop's; item n is image n's."""
-    expected = bench.classes[subject.name]
-    wrong = sum(one != expected[number % len(expected)] for number, one in enumerate(found))
+def check_rows(
+    bench: Workbench, stack: Stack, subject: Subject, ids: Sequence[str], *, numbers: Sequence[int] | None = None
+) -> None:
+    """Do so for the rows of these predictions; `numbers` of their images as in `compare`."""
+    rows = stack.rows(ids)
+    if len(rows) != len(ids):
+        raise WrongResult(f"{len(ids)} predictions were accepted, {len(rows)} have a row")
+    failed = [id for id, (status, _) in rows.items() if status != "succeeded"]
+    if failed:
+        raise WrongResult(f"{len(failed)} predictions did not succeed, {failed[0]} among them")
+    compare(bench, subject, [rows[id][1] for id in ids], numbers=numbers)
+
+
+def compare(bench: Workbench, subject: Subject, found: list[Any], *, numbers: Sequence[int] | None = None) -> None:
+    """Raise WrongResult unless the classes are the bare loop's of the images with these numbers; None: 0, 1, 2, …."""
+    expected, numbers = bench.classes[subject.name], range(len(found)) if numbers is None else numbers
+    wrong = sum(one != expected[number % len(expected)] for number, one in zip(numbers, found, strict=True))
     if wrong > len(found) // 1000:
         raise WrongResult(f"{wrong} of {len(found)} classes are not the bare loop's")

@@ -85,7 +85,8 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
             washed = Washed.from_file(flooder.result(limit=flood.seconds + 60))
         settled = _settled(bench, stack, subject, normal=percentile(normal, 0.99))
     stack.wait_until_idle(limit=60)
-    totals = _check(bench, stack, subject, washed)
+    darkroom_case.check_rows(bench, stack, subject, washed.ids, numbers=washed.numbers)
+    totals = stack.total_milliseconds(washed.ids)
     early, late = samples[: len(samples) // 4], samples[-(len(samples) // 4) :]
     return Flooded(
         sustained=sustained,
@@ -155,20 +156,3 @@ def _watched(stack: Stack) -> Iterator[list[dict[str, float]]]:
     finally:
         over.set()
         thread.join()
-
-
-def _check(bench: Workbench, stack: Stack, subject: Subject, washed: Washed) -> list[float]:
-    """Raise WrongResult unless every accepted image has its row and its class; return milliseconds to the result."""
-    rows = stack.rows(washed.ids)
-    if len(rows) != len(set(washed.ids)):
-        raise WrongResult(f"{len(washed.ids)} predictions were accepted, {len(rows)} have a row")
-    failed = [id for id, (status, _) in rows.items() if status != "succeeded"]
-    if failed:
-        raise WrongResult(f"{len(failed)} predictions did not succeed, {failed[0]} among them")
-    expected = bench.classes[subject.name]
-    wrong = sum(
-        rows[id][1] != expected[number % len(expected)] for id, number in zip(washed.ids, washed.numbers, strict=True)
-    )
-    if wrong > len(washed.ids) // 100:
-        raise WrongResult(f"{wrong} of {len(washed.ids)} classes are not the bare loop's")
-    return stack.total_milliseconds(washed.ids)

@@ -49,6 +49,11 @@ def store_url(home: Path, setting: str) -> str:
     return found.stores[setting]
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def say(text: str) -> None:
     """Print for people and pipes alike: as it is, no wrapping."""
     sys.stdout.write(f"{text}\n")

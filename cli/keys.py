@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.finding import say, store_url
+from cli.finding import first_line, say, store_url
 from cli.startup import Refused
 from shared.domain.apikeys import ApiKey, Role, check_owner
 from shared.settings import Database
@@ -88,7 +88,6 @@ def _ask(home: Path, ask: Callable[[Connection], T]) -> T:
         with engine.connect() as connection:
             return ask(connection)
     except SQLAlchemyError as error:
-        words = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise Refused(f"The keys can't be reached: {words}") from None
+        raise Refused(f"The keys can't be reached: {first_line(error)}") from None
     finally:
         engine.dispose()

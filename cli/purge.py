@@ -16,7 +16,7 @@ from rich.status import Status
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.finding import say, store_url
+from cli.finding import first_line, say, store_url
 from cli.startup import Refused
 from shared.domain.apikeys import check_owner
 from shared.domain.identifiers import Owner
@@ -42,8 +42,7 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
         with connect(Redis(url=redis_url)) as client, engine.connect() as connection, Console().status("") as status:
             return Purge(Owned(client, owner), connection, owner, status, sleep).run()
     except (RedisError, SQLAlchemyError, OSError) as error:
-        words = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise Refused(f"Not all is deleted, do it again: {words}") from None
+        raise Refused(f"Not all is deleted, do it again: {first_line(error)}") from None
     finally:
         engine.dispose()
 

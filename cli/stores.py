@@ -6,7 +6,7 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.audit import audit as find_broken
-from cli.finding import say, store_url
+from cli.finding import first_line, say, store_url
 from cli.startup import Refused
 from shared.storage.migrate import upgrade
 
@@ -16,7 +16,7 @@ def migrate(home: Path) -> None:
     try:
         upgrade(store_url(home, "DARKROOM_DATABASE_URL"))
     except SQLAlchemyError as error:
-        raise Refused(f"The database can't be brought up to date: {_first_line(error)}") from None
+        raise Refused(f"The database can't be brought up to date: {first_line(error)}") from None
     say("The database has the newest schema.")
 
 
@@ -26,10 +26,6 @@ def audit(home: Path) -> int:
     try:
         broken = find_broken(redis_url=redis_url, database_url=database_url)
     except (RedisError, SQLAlchemyError, OSError) as error:
-        raise Refused(f"Can't look: {_first_line(error)}") from None
+        raise Refused(f"Can't look: {first_line(error)}") from None
     say("\n".join(broken) if broken else "All is well: every job has its place, every result its row.")
     return 1 if broken else 0
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

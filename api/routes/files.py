@@ -16,7 +16,6 @@ from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
 from api.ratelimit import take_one
 from api.uploads import FileUpload, read_file
-from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
 from shared.queue import files
@@ -24,7 +23,6 @@ from shared.queue.files import StoredFile, new_file_id
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
-MEMORY_PAUSE: Final = timedelta(seconds=30)
 UNKNOWN_TYPE: Final = "application/octet-stream"
 # Names that clients make up where they have none.
 _NO_NAMES: Final = frozenset({"upload", "blob", "file", "unnamed"})
@@ -52,7 +50,7 @@ async def create(request: Request) -> Response:
     gate, who = gateway(request), caller(request)
     upload = await read_file(request, limits=gate.intake)
     if gate.memory.high:
-        raise StorageUnavailable(store="redis", retry_after=MEMORY_PAUSE)
+        raise files.no_room()
     left = await take_one(gate, who)
     file = stored_file(upload, owner=who.owner, now=files.now_us(), ttl=gate.intake.file_ttl)
     await files.keep(gate.redis, file)

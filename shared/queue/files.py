@@ -71,15 +71,19 @@ async def keep(redis: Pipeline, file: StoredFile) -> None:
     Safe to repeat: the same id writes the same. The purge's index comes first, so that whatever a crash leaves half
     written is found by it.
     """
-    member = f"{file.id} {file.owner}"
     facts = {name: getattr(file, name) for name in _FACTS} | {"metadata": orjson.dumps(file.metadata)}
     fields = [part for pair in facts.items() for part in pair]
     try:
-        await redis.call("ZADD", keys.FILES, file.expires, member)
+        await redis.call("ZADD", keys.FILES, file.expires, _member(file.owner, file.id))
         await redis.call("ZADD", keys.files_of(file.owner), _score(file.id), file.id)
         await redis.call("HSET", keys.file(file.id), *fields, _CONTENT, file.content)
     except OutOfMemoryError:
-        raise StorageUnavailable(store="redis", retry_after=timedelta(seconds=30)) from None
+        raise no_room() from None
+
+
+def no_room() -> StorageUnavailable:
+    """Return the refusal of a Redis whose memory is at its limit: files leave it seldom."""
+    return StorageUnavailable(store="redis", retry_after=timedelta(seconds=30))
 
 
 async def fetch_facts(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
@@ -124,7 +128,7 @@ async def delete(redis: Pipeline, owner: Owner, id: str, *, now: int | None = No
     file = await fetch_facts(redis, owner, id, now=now)
     await redis.call("UNLINK", keys.file(file.id))
     await redis.call("ZREM", keys.files_of(owner), file.id)
-    await redis.call("ZREM", keys.FILES, f"{file.id} {owner}")
+    await redis.call("ZREM", keys.FILES, _member(owner, file.id))
 
 
 def purge_expired(client: Redis, now: int, limit: int) -> int:
@@ -135,12 +139,22 @@ def purge_expired(client: Redis, now: int, limit: int) -> int:
     members = cast("list[bytes]", client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
     for member in members:
         id, _, owner = member.decode().partition(" ")
-        with client.pipeline(transaction=False) as pipe:
-            pipe.unlink(keys.file(FileId(id)))
-            pipe.zrem(keys.files_of(Owner(owner)), id)
-            pipe.zrem(keys.FILES, member)
-            pipe.execute()
+        remove(client, Owner(owner), FileId(id))
     return len(members)
+
+
+def remove(client: Redis, owner: Owner, id: FileId) -> None:
+    """Delete a file through a blocking client. Safe to repeat: the purge's index goes last."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.unlink(keys.file(id))
+        pipe.zrem(keys.files_of(owner), id)
+        pipe.zrem(keys.FILES, _member(owner, id))
+        pipe.execute()
+
+
+def _member(owner: Owner, id: FileId) -> str:
+    """Return what the purge's index has of a file."""
+    return f"{id} {owner}"
 
 
 async def _fetch(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import redis
 
-from shared.domain.identifiers import BatchId, Owner, PredictionId
-from shared.queue import bells, keys
+from shared.domain.identifiers import BatchId, FileId, Owner
+from shared.queue import bells, files, keys
 from shared.queue.batches import cancel_and_wait
 from shared.queue.lua import Script, Scripts
 
@@ -51,11 +51,7 @@ class Owned:
         What is not recorded stays: it has no TTL. One pass over all keys.
         """
         for id in self._members(keys.files_of(self._owner)):
-            with self._client.pipeline(transaction=False) as pipe:
-                pipe.unlink(f"{keys.file_prefix()}{id}")
-                pipe.zrem(keys.FILES, f"{id} {self._owner}")
-                pipe.zrem(keys.files_of(self._owner), id)
-                pipe.execute()
+            files.remove(self._client, self._owner, FileId(id))
             yield 1
         cached = f"{keys.cache_prefix()}{self._owner}:".encode()
         named = keys.idempotency(self._owner, "").encode()
@@ -83,7 +79,7 @@ class Owned:
     def _unlink(self, names: list[bytes]) -> int:
         return int(self._client.unlink(*names)) if names else 0
 
-    def _members(self, key: str) -> Iterator[PredictionId]:
+    def _members(self, key: str) -> Iterator[str]:
         """Give a sorted set's members, whatever leaves it meanwhile."""
         found: Any = self._client.zrange(key, 0, -1)
-        yield from (PredictionId(member.decode()) for member in found)
+        yield from (member.decode() for member in found)

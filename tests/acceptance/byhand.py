@@ -1,17 +1,31 @@
-"""A predict worker that a test moves step by step, by the product's own scripts, while the real ones hold still."""
+"""What a test runs beside the stack: a predict worker moved step by step, and more gateways on the same stores."""
 
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx
 import redis
 
+from cli.addresses import free_port
 from shared.queue.lanes import Entry, Lanes, Result
 from shared.settings import Queue
 from tests.acceptance.door import MODEL
+from tests.acceptance.faults import until
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Stack
 
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.75,"probabilities":{"7":0.75,"1":0.25}}'
 _RUN = b'{"batch_size":1,"predict_ms":1.5,"worker":"by-hand"}'
 
 
 class WorkerByHand:
-    """What it has begun it must finish within the lease, or a real worker takes it over."""
+    """Moved by the product's own scripts, while the real ones hold still.
+
+    What it has begun it must finish within the lease, or a real worker takes it over.
+    """
 
     def __init__(self, client: redis.Redis) -> None:
         self._lanes = Lanes(client, model=MODEL, consumer="by-hand", settings=Queue())
@@ -33,3 +47,44 @@ class WorkerByHand:
         results = [Result(entry, state, output=output, error=error, code=code) for entry in self._begun]
         self._begun = []
         self._lanes.finish(results, run=_RUN)
+
+
+class GatewayByHand:
+    """One more gateway on a stack's stores; `options` are uvicorn's. Not started yet."""
+
+    def __init__(self, stack: "Stack", *options: str, **environment: str) -> None:
+        status, port = stack.status(), free_port()
+        stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
+        self._environment = stack.environment | stores | environment
+        self._command = (
+            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
+            "--timeout-graceful-shutdown", "5", "--log-level", "warning", *options,
+        )  # fmt: skip
+        self.url = f"http://127.0.0.1:{port}"
+
+    def run(self) -> "subprocess.CompletedProcess[str]":
+        """Run it to its end, which comes at once."""
+        return subprocess.run(
+            self._command, env=self._environment, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    def begin(self) -> None:
+        """Start it, for the first time or once more, and return when it is ready."""
+        self.process = subprocess.Popen(self._command, env=self._environment)
+        until(lambda: self.ready() == 200, what="it is ready")
+
+    def ready(self) -> int:
+        """Return the status of its readiness, on a connection of its own; 0 where nothing listens."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", trust_env=False).status_code
+        except httpx.TransportError:
+            return 0
+
+    def stop(self) -> None:
+        """Tell it to stop."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End it at once, if it has not ended."""
+        self.process.kill()
+        self.process.wait()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import psutil
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack
     from tests.servers import PostgresServer, RedisServer
 
+T = TypeVar("T")
 LEASE_SECONDS = 3
 LANE_DEPTH = 300
 """More images of one upload wait outside."""
@@ -53,12 +54,13 @@ def _png(data: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def until(true: Callable[[], object], *, seconds: float, what: str) -> None:
-    """Return when it is true."""
+def until(look: Callable[[], T], *, what: str, seconds: float = 20) -> T:
+    """Return what a look finds once that is something."""
     end = time.monotonic() + seconds
-    while not true():
+    while not (found := look()):
         assert time.monotonic() < end, f"after {seconds} s still not: {what}"
         time.sleep(0.02)
+    return found
 
 
 @dataclass(frozen=True)

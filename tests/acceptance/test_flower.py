@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.acceptance.door import Door
+from tests.acceptance.faults import until
 from tests.receivers import receiving
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ T = TypeVar("T")
 def flower(stack: "Stack") -> Iterator[httpx.Client]:
     with httpx.Client(base_url=stack.status()["flower"]["url"], timeout=10, trust_env=False) as client:
         yield client
-
-
-def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what a look finds once that is something."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-    return found
 
 
 def results(flower: httpx.Client, task: str) -> list[dict[str, Any]]:

@@ -1,10 +1,8 @@
 """API keys on a gateway that asks for them: made, used, revoked; an owner sees and touches only its own."""
 
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +10,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from cli.addresses import free_port
 from shared.domain.identifiers import new_uuid7
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from tests.acceptance.bulk import accepted, ended, results, send_images
+from tests.acceptance.byhand import GatewayByHand
 from tests.acceptance.door import Json, expect_problem
+from tests.acceptance.faults import until
 from tests.acceptance.pictures import data_url, renewed
 
 if TYPE_CHECKING:
@@ -30,13 +29,6 @@ KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
 EVERYBODYS = "models"
 PUBLIC = {("GET", "/health/live"), ("GET", "/health/ready")}
 """What the document has that needs no key."""
-
-
-def until(look: Callable[[], Any], *, seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -57,39 +49,15 @@ class Closed:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
 
-def serve(stack: "Stack", *options: str, port: int, **environment: str) -> "subprocess.Popen[str]":
-    """Start a gateway by hand on the stack's stores."""
-    status = stack.status()
-    stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
-    command = (sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port), *options)
-    return subprocess.Popen(
-        command,
-        env=stack.environment | stores | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/live", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def closed(stack: "Stack") -> Iterator[Closed]:
-    port = free_port()
     # For all the world: there it asks for keys without being told to.
-    process = serve(stack, "--host", "0.0.0.0", port=port)  # noqa: S104
+    gateway = GatewayByHand(stack, "--host", "0.0.0.0")  # noqa: S104
+    gateway.begin()
     try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: answers(url), seconds=30, what="the gateway answers")
-        yield Closed(url, stack)
+        yield Closed(gateway.url, stack)
     finally:
-        process.terminate()
-        process.communicate(timeout=20)
+        gateway.close()
 
 
 @pytest.fixture(scope="module")
@@ -354,9 +322,9 @@ def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
 
 
 def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "Stack") -> None:
-    process = serve(stack, "--host", "0.0.0.0", port=free_port(), DARKROOM_AUTH_REQUIRED="false")  # noqa: S104
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode != 0
+    done = GatewayByHand(stack, "--host", "0.0.0.0", DARKROOM_AUTH_REQUIRED="false").run()  # noqa: S104
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
     assert "DARKROOM_AUTH_REQUIRED is false and the API is to listen on 0.0.0.0" in said
     assert "Traceback" not in said
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -15,10 +13,11 @@ import httpx
 import psutil
 import pytest
 
-from cli.addresses import free_port
 from shared.queue import keys
 from tests.acceptance.bulk import accepted, ended, send_images
+from tests.acceptance.byhand import GatewayByHand
 from tests.acceptance.door import MODEL, Door
+from tests.acceptance.faults import until
 from tests.acceptance.pictures import renewed
 
 if TYPE_CHECKING:
@@ -27,58 +26,23 @@ if TYPE_CHECKING:
 PNG = {"Content-Type": "image/png"}
 
 
-class Gateway:
-    """One more gateway on the stack's stores."""
-
-    def __init__(self, stack: "Stack", *, drain: str) -> None:
-        status, port = stack.status(), free_port()
-        stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
-        self._environment = stack.environment | stores | {"DARKROOM_DRAIN": drain}
-        self._command = (
-            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
-            "--timeout-graceful-shutdown", "5", "--log-level", "warning",
-        )  # fmt: skip
-        self.url = f"http://127.0.0.1:{port}"
-        self.begin()
-
-    def begin(self) -> None:
-        """Start it, for the first time or once more."""
-        self.process = subprocess.Popen(self._command, env=self._environment)
-        until(lambda: self.ready() == 200, what="it is ready")
-
-    def ready(self) -> int:
-        """Return the status of its readiness, on a connection of its own; 0 where nothing listens."""
-        try:
-            return httpx.get(f"{self.url}/health/ready", trust_env=False).status_code
-        except httpx.TransportError:
-            return 0
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-
-
-def until(look: Callable[[], Any], *, what: str, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-
-
 @pytest.fixture
-def start(stack: "Stack") -> Iterator[Callable[..., Gateway]]:
-    started: list[Gateway] = []
+def start(stack: "Stack") -> Iterator[Callable[..., GatewayByHand]]:
+    started: list[GatewayByHand] = []
 
-    def begin(*, drain: str) -> Gateway:
-        started.append(Gateway(stack, drain=drain))
+    def begin(*, drain: str) -> GatewayByHand:
+        started.append(GatewayByHand(stack, DARKROOM_DRAIN=drain))
+        started[-1].begin()
         return started[-1]
 
     yield begin
     for gateway in started:
-        gateway.process.kill()
-        gateway.process.wait()
+        gateway.close()
 
 
-def test_it_turns_unready_serves_on_and_ends_when_its_time_is_over(start: Callable[..., Gateway], scan: bytes) -> None:
+def test_it_turns_unready_serves_on_and_ends_when_its_time_is_over(
+    start: Callable[..., GatewayByHand], scan: bytes
+) -> None:
     gateway = start(drain="2")
     with httpx.Client(base_url=gateway.url, trust_env=False) as client:
         assert "connection" not in client.get("/health/live").headers
@@ -92,7 +56,7 @@ def test_it_turns_unready_serves_on_and_ends_when_its_time_is_over(start: Callab
         assert gateway.process.returncode == -signal.SIGTERM
 
 
-def test_a_second_signal_ends_it_at_once(start: Callable[..., Gateway]) -> None:
+def test_a_second_signal_ends_it_at_once(start: Callable[..., GatewayByHand]) -> None:
     gateway = start(drain="PT1H")
     gateway.stop()
     until(lambda: gateway.ready() == 503, what="it says so")
@@ -101,7 +65,7 @@ def test_a_second_signal_ends_it_at_once(start: Callable[..., Gateway]) -> None:
 
 
 def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
-    start: Callable[..., Gateway], door: Door, scan: bytes
+    start: Callable[..., GatewayByHand], door: Door, scan: bytes
 ) -> None:
     gateway = start(drain="0.5")
     answers: dict[str, Any] = {}
@@ -163,7 +127,7 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
 class Balancer:
     """What stands before two gateways: it asks each ten times a second whether it is ready."""
 
-    def __init__(self, gateways: list[Gateway]) -> None:
+    def __init__(self, gateways: list[GatewayByHand]) -> None:
         self._gateways = gateways
         self.ready = list(gateways)
         self._over = threading.Event()
@@ -229,7 +193,7 @@ class People(threading.Thread):
 
 
 def test_restarting_everything_one_by_one_fails_nobody(
-    start: Callable[..., Gateway], stack: "Stack", door: Door, scan: bytes
+    start: Callable[..., GatewayByHand], stack: "Stack", door: Door, scan: bytes
 ) -> None:
     gateways, over = [start(drain="0.5"), start(drain="0.5")], threading.Event()
     with Balancer(gateways) as balancer:

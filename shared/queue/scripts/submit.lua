@@ -14,7 +14,7 @@ local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
 local work = false
 local allowance = RATE ~= '' and allowance_of(RATE, ARGV[7], ARGV[8])
 local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
-local lane_bytes = redis.call('MEMORY', 'USAGE', LANE, 'SAMPLES', 5) or 0
+local lane_bytes  -- looked at once, by the first job that needs an entry
 
 local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
   if redis.call('EXISTS', job) == 1 then
@@ -74,6 +74,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   end
 
   local depth = redis.call('XLEN', LANE)
+  lane_bytes = lane_bytes or redis.call('MEMORY', 'USAGE', LANE, 'SAMPLES', 5) or 0
   if MEMORY_HIGH or depth >= LANE_CAP or lane_bytes >= LANE_BYTES_CAP then return {'full', id} end
   lane_bytes = lane_bytes + #image
 

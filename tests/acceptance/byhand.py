@@ -1,5 +1,6 @@
 """What a test runs beside the stack: a predict worker moved step by step, and more gateways on the same stores."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack
 
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.75,"probabilities":{"7":0.75,"1":0.25}}'
+KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
 _RUN = b'{"batch_size":1,"predict_ms":1.5,"worker":"by-hand"}'
 
 
@@ -88,3 +90,22 @@ class GatewayByHand:
         """End it at once, if it has not ended."""
         self.process.kill()
         self.process.wait()
+
+
+class ClosedGateway(GatewayByHand):
+    """One that asks for keys: it is for all the world, and there it does so without being told to."""
+
+    def __init__(self, stack: "Stack") -> None:
+        super().__init__(stack, "--host", "0.0.0.0")  # noqa: S104
+        self.stack = stack
+
+    def key(self, name: str, *options: str) -> str:
+        """Make a key as people do."""
+        found = KEY.search(self.stack.darkroom("keys", "create", name, *options).stdout)
+        assert found is not None
+        return found[0]
+
+    def client(self, key: str = "") -> httpx.Client:
+        """Return a client that sends this key, or none."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)

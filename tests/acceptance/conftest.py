@@ -14,6 +14,7 @@ import pytest
 from cli.addresses import free_port
 from cli.local import held_out_folder
 from tests.acceptance import faulty_model
+from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.door import Door
 from tests.acceptance.faults import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.acceptance.pictures import renewed
@@ -107,6 +108,17 @@ def door(stack: Stack) -> Iterator[Door]:
     """A client of the stack's gateway."""
     with Door(stack) as door:
         yield door
+
+
+@pytest.fixture(scope="module")
+def closed(stack: Stack) -> Iterator[ClosedGateway]:
+    """A gateway on the stack's stores that asks for keys."""
+    gateway = ClosedGateway(stack)
+    try:
+        gateway.begin()
+        yield gateway
+    finally:
+        gateway.close()
 
 
 @pytest.fixture(scope="module")

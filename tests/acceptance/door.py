@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import redis
 
-from shared.domain.identifiers import ANYONE, ModelName
+from shared.domain.identifiers import ANYONE, ModelName, Owner
 from shared.queue import keys
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ class Door:
         """Return how many computations wait or run."""
         return int(self.redis.xlen(keys.lane(MODEL, keys.INTERACTIVE)))
 
-    def wait_until_quiet(self) -> None:
-        """Return when nothing is unfinished."""
+    def wait_until_quiet(self, *, owner: Owner = ANYONE) -> None:
+        """Return when nothing of an owner's is unfinished."""
         until = time.monotonic() + 20
-        while self.redis.zcard(keys.inflight(ANYONE)) or self.lane_depth():
+        while self.redis.zcard(keys.inflight(owner)) or self.lane_depth():
             assert time.monotonic() < until, "something does not end"
             time.sleep(0.01)
 

@@ -1,4 +1,7 @@
-"""Schemathesis sends the gateway what its document allows and what it does not, and holds every answer to it."""
+"""Schemathesis sends the gateway what its document allows and what it does not, and holds every answer to it.
+
+To one that asks for keys: its document says more, and so there is more to be checked.
+"""
 
 import json
 import os
@@ -11,25 +14,29 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
+from shared.domain.identifiers import Owner
+from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.conftest import ENVIRONMENT
 from tests.acceptance.door import Door, Json
 from tests.receivers import receiving
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-HEADERS: dict[str, str] = {}
-"""Sent with every request: the place for a key."""
+NAME = Owner("schemathesis")
+# Far more than is asked for: every answer tells what is left, and none is refused.
+LIMITS = ("--rate", "100000/s", "--max-inflight", "100000")
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}
 
 
-def fuzz(url: str, folder: Path, *, hook: str) -> "tuple[subprocess.CompletedProcess[str], list[Json]]":
+def fuzz(url: str, folder: Path, *, hook: str, key: str = "") -> "tuple[subprocess.CompletedProcess[str], list[Json]]":
     """Fuzz what the document at a URL describes; return the finished process and each scenario it recorded."""
     report = folder / "report.ndjson"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", f"{url}/openapi.json"),
         *("--checks", "all", "--no-color", "--report", "ndjson", "--report-ndjson-path", str(report)),
-        *(part for name, value in HEADERS.items() for part in ("--header", f"{name}: {value}")),
+        *(("--header", f"Authorization: Bearer {key}") if key else ()),
     ]
     path = filter(None, [str(CONFIGURATION.parents[2]), ENVIRONMENT.get("PYTHONPATH")])
     environment = ENVIRONMENT | {"FUZZING_HOOK": hook, "PYTHONPATH": os.pathsep.join(path)}
@@ -40,23 +47,27 @@ def fuzz(url: str, folder: Path, *, hook: str) -> "tuple[subprocess.CompletedPro
     return done, [event["ScenarioFinished"] for event in events if "ScenarioFinished" in event]
 
 
-def test_every_answer_is_what_the_document_says(door: Door, tmp_path: Path) -> None:
+def test_every_answer_is_what_the_document_says(closed: ClosedGateway, door: Door, tmp_path: Path) -> None:
+    key = closed.key(NAME, "--role", "admin", *LIMITS)
     with receiving() as receiver:
-        done, scenarios = fuzz(door.url, tmp_path, hook=receiver.url)
+        done, scenarios = fuzz(closed.url, tmp_path, hook=receiver.url, key=key)
         assert done.returncode == 0, done.stdout + done.stderr
-        door.wait_until_quiet()
+        door.wait_until_quiet(owner=NAME)
     assert "skipped: " not in done.stdout, done.stdout  # it says so of what it can't generate or judge
 
+    recorders = [scenario["recorder"] for scenario in scenarios]
     answers: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    for recorded in (scenario["recorder"] for scenario in scenarios):
+    for recorded in recorders:
         for id, sent in recorded.get("interactions", {}).items():
             case = recorded["cases"][id]["value"]
             answers[f"{case['method']} {case['path']}"][sent["response"]["status_code"]] += 1
-    for path, operations in door.http.get("/openapi.json").json()["paths"].items():
+    for path, operations in httpx.get(f"{closed.url}/openapi.json", trust_env=False).json()["paths"].items():
         for method in operations:
             found = answers[f"{method.upper()} {path}"]
             assert any(status < 300 for status in found), (method, path, found)
     assert {scenario["phase"] for scenario in scenarios} == PHASES
+    checks = {check["name"] for each in recorders for made in each.get("checks", {}).values() for check in made}
+    assert "ignored_auth" in checks
     assert sum(sum(found.values()) for found in answers.values()) > 1000
 
 
@@ -85,11 +96,13 @@ class Faulty(BaseHTTPRequestHandler):
         schema = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
         answer = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
         number = {"name": "number", "in": "query", "required": True, "schema": {"type": "integer"}}
-        operation = {"parameters": [number], "responses": {"200": answer, "404": {"description": "Not here."}}}
+        responses = {"200": answer, "404": {"description": "Not here."}}
+        operation = {"parameters": [number], "responses": responses, "security": [{"key": []}]}
         return {
             "openapi": "3.1.0",
             "info": {"title": "Faulty", "version": "1"},
             "paths": {path: {"get": operation} for path in self.answers},
+            "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         }
 
     def log_message(self, *_: Any) -> None:
@@ -105,7 +118,7 @@ def faulty() -> Iterator[str]:
 
 
 def test_what_the_document_does_not_say_is_found(faulty: str, tmp_path: Path) -> None:
-    done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook")
+    done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook", key="dk_key")
     assert done.returncode == 1, done.stdout + done.stderr
     failed: defaultdict[str, set[str]] = defaultdict(set)
     for recorded in (scenario["recorder"] for scenario in scenarios):
@@ -116,3 +129,4 @@ def test_what_the_document_does_not_say_is_found(faulty: str, tmp_path: Path) ->
     assert "content_type_conformance" in failed["/another-type"]
     assert "response_schema_conformance" in failed["/another-body"]
     assert "negative_data_rejection" in failed["/takes-anything"]
+    assert "ignored_auth" in failed["/takes-anything"]

@@ -14,7 +14,7 @@ from shared.domain.identifiers import new_uuid7
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from tests.acceptance.bulk import accepted, ended, results, send_images
-from tests.acceptance.byhand import GatewayByHand
+from tests.acceptance.byhand import ClosedGateway, GatewayByHand
 from tests.acceptance.door import Json, expect_problem
 from tests.acceptance.faults import until
 from tests.acceptance.pictures import data_url, renewed
@@ -25,49 +25,19 @@ if TYPE_CHECKING:
 PNG = {"Content-Type": "image/png"}
 # Nobody listens there; no address of one's own is called anyway unless a setting allows it.
 HOOK = "http://127.0.0.1:9/hook"
-KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
 EVERYBODYS = "models"
 PUBLIC = {("GET", "/health/live"), ("GET", "/health/ready")}
 """What the document has that needs no key."""
 
 
-@dataclass(frozen=True)
-class Closed:
-    """A gateway that asks for keys, on the shared stack's stores."""
-
-    url: str
-    stack: "Stack"
-
-    def key(self, name: str, *options: str) -> str:
-        """Make a key as people do."""
-        found = KEY.search(self.stack.darkroom("keys", "create", name, *options).stdout)
-        assert found is not None
-        return found[0]
-
-    def client(self, key: str = "") -> httpx.Client:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
-
-
 @pytest.fixture(scope="module")
-def closed(stack: "Stack") -> Iterator[Closed]:
-    # For all the world: there it asks for keys without being told to.
-    gateway = GatewayByHand(stack, "--host", "0.0.0.0")  # noqa: S104
-    gateway.begin()
-    try:
-        yield Closed(gateway.url, stack)
-    finally:
-        gateway.close()
-
-
-@pytest.fixture(scope="module")
-def ann(closed: Closed) -> Iterator[httpx.Client]:
+def ann(closed: ClosedGateway) -> Iterator[httpx.Client]:
     with closed.client(closed.key("ann", "--role", "admin")) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def bob(closed: Closed) -> Iterator[httpx.Client]:
+def bob(closed: ClosedGateway) -> Iterator[httpx.Client]:
     with closed.client(closed.key("bob", "--role", "admin")) as client:
         yield client
 
@@ -128,7 +98,7 @@ def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
     return client.request(method, path, **content)  # type: ignore[arg-type]
 
 
-def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed: Closed, anns: Things) -> None:
+def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed: ClosedGateway, anns: Things) -> None:
     with closed.client() as nobody, closed.client(f"dk_{'x' * 43}") as stranger:
         for method, path in operations(nobody):
             where = re.sub(r"{\w+}", lambda name, path=path: anns.id(path) if name[0] == "{id}" else "x", path)
@@ -196,7 +166,7 @@ def test_who_sends_an_image_that_another_owner_has_sent_can_not_tell(
     assert [predicted(bob, image)["source"] for _ in range(2)] == ["model", "cache"]
 
 
-def test_a_streams_own_token_opens_it_and_nothing_else(closed: Closed, ann: httpx.Client, anns: Things) -> None:
+def test_a_streams_own_token_opens_it_and_nothing_else(closed: ClosedGateway, ann: httpx.Client, anns: Things) -> None:
     stream = ann.get(f"/v1/predictions/{anns.prediction}").json()["urls"]["stream"]
     batch_stream = ann.get(f"/v1/batches/{anns.batch}").json()["urls"]["stream"]
     query = stream.partition("?")[2]
@@ -234,7 +204,7 @@ def test_a_streams_own_token_opens_it_and_nothing_else(closed: Closed, ann: http
     ],
 )  # fmt: skip
 def test_a_role_may_what_it_says(
-    closed: Closed, role: str, may: list[tuple[str, str]], may_not: list[tuple[str, str]]
+    closed: ClosedGateway, role: str, may: list[tuple[str, str]], may_not: list[tuple[str, str]]
 ) -> None:
     with closed.client(closed.key(f"role-{role}", "--role", role)) as client:
         for method, path in may:
@@ -244,7 +214,7 @@ def test_a_role_may_what_it_says(
             assert f"this one's is {role}" in problem["detail"]
 
 
-def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revoked(closed: Closed) -> None:
+def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revoked(closed: ClosedGateway) -> None:
     key = closed.key("carol")
     with closed.client(key) as carol:
         assert carol.get("/v1/predictions").status_code == 200
@@ -278,7 +248,7 @@ def test_a_key_that_can_not_be_is_refused_with_words(stack: "Stack", arguments: 
     assert says in " ".join(stack.darkroom("keys", "create", *arguments, expect=2).stderr.split())
 
 
-def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(closed: Closed, scan: bytes) -> None:
+def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(closed: ClosedGateway, scan: bytes) -> None:
     with closed.client(closed.key("rated", "--rate", "2/s")) as client:
 
         def send() -> httpx.Response:
@@ -300,7 +270,9 @@ def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(clos
         assert "RateLimit" in uploads[-1].headers
 
 
-def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(closed: Closed, scan: bytes, door: Any) -> None:
+def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(
+    closed: ClosedGateway, scan: bytes, door: Any
+) -> None:
     with closed.client(closed.key("patient", "--max-inflight", "3")) as client, door.workers_stopped():
         answers = [client.post("/v1/predictions", content=renewed(scan), headers=PNG) for _ in range(5)]
         assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
@@ -313,7 +285,7 @@ def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(closed: Cl
 
 @pytest.mark.parametrize("option", [("--rate", "20/s"), ("--max-inflight", "7")])
 def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
-    closed: Closed, scan: bytes, option: tuple[str, str]
+    closed: ClosedGateway, scan: bytes, option: tuple[str, str]
 ) -> None:
     with closed.client(closed.key("bulky", *option)) as client:
         batch = accepted(send_images(client, [(f"{number}.png", renewed(scan)) for number in range(30)]))["id"]
@@ -329,7 +301,7 @@ def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "St
     assert "Traceback" not in said
 
 
-def test_without_keys_it_is_for_its_own_machine(stack: "Stack", closed: Closed) -> None:
+def test_without_keys_it_is_for_its_own_machine(stack: "Stack", closed: ClosedGateway) -> None:
     with httpx.Client(base_url=stack.url, trust_env=False) as client:
         assert client.get("/v1/predictions").status_code == 200
         # A page of the web may have its own name resolved to this machine.

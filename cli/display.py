@@ -95,14 +95,15 @@ def guide(state: StackState, home: Path) -> str:
     lines.append(_webhooks(state.networks))
     image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
     if image is not None and state.models:
-        lines += ["", "Try it:", f"  {curl(state.url, model=state.models[0], image=image)}"]
+        command = curl(state.url, model=state.models[0], image=image, with_key=state.keys_required)
+        lines += ["", "Try it:", f"  {command}"]
     return "\n".join(lines)
 
 
 def _keys(required: bool) -> str:  # noqa: FBT001  one of two sentences
     """Say who may call."""
     if required:
-        return "The API asks for a key. Make one: darkroom keys create NAME"
+        return "The API asks for a key. Make one: darkroom keys create NAME; then export DARKROOM_API_KEY=dk_…"
     return "The API asks for no key: it is for this machine alone. DARKROOM_AUTH_REQUIRED=true makes it ask."
 
 
@@ -114,10 +115,11 @@ def _webhooks(networks: Sequence[str]) -> str:
     return f"Webhooks may call {named}; elsewhere only public addresses are called."
 
 
-def curl(url: str, *, model: str, image: Path) -> str:
-    """Return a command that predicts `image` in any shell."""
+def curl(url: str, *, model: str, image: Path, with_key: bool = False) -> str:
+    """Return a command that predicts `image` in any shell, with the key that the shell has where one is needed."""
+    key = '-H "Authorization: Bearer $DARKROOM_API_KEY" ' if with_key else ""
     fields = " ".join(f"-F {shlex.quote(field)}" for field in (f"model={model}", f"image=@{image}"))
-    return f"curl -s -H 'Prefer: wait' {fields} {url}/v1/predictions"
+    return f"curl -s {key}-H 'Prefer: wait' {fields} {url}/v1/predictions"
 
 
 def status_facts(state: StackState | None) -> dict[str, dict[str, object]]:

@@ -36,13 +36,12 @@ class Meter:
 
     def show(self, *, done: int, total: int | None, is_sending: bool) -> None:
         """Show how many images have ended, of how many where that is known."""
-        self._bar.update(
-            self._task, completed=done, total=total or None, description="sending" if is_sending else "predicting"
-        )
+        step = "sending" if is_sending else "predicting"
+        self._bar.update(self._task, completed=done, total=total or None, description=step)
         now = self._clock()
         if self._bar.disable and now - self._said >= BETWEEN_LINES.total_seconds():
             self._said = now
-            say(f"{_counts(done, total)} done, {(done - self._before) / (now - self._began):,.0f} images/s")
+            say(f"{step}: {_counts(done, total)} done, {(done - self._before) / (now - self._began):,.0f} images/s")
 
 
 def _counts(done: float, total: float | None) -> str:

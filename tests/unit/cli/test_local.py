@@ -8,7 +8,7 @@ from cli import devices, startup
 from cli.addresses import LOOPBACK, Ports
 from cli.display import guide
 from cli.identity import ProcessIdentity
-from cli.local import Options, called_networks, plan
+from cli.local import Options, called_networks, held_out_folder, plan
 from cli.postgres_server import _remove_stale_lock
 from cli.programs import Program
 from cli.state import StackState
@@ -128,6 +128,15 @@ def test_webhooks_may_call_this_machine_unless_it_is_said_what_they_may(
     assert called == networks
     running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", [], {}, "", networks=called)
     assert f"Webhooks may call {says}" in guide(running, tmp_path).splitlines()
+
+
+def test_where_keys_are_needed_it_says_how_to_make_one_and_the_line_to_try_sends_it(tmp_path: Path) -> None:
+    held_out_folder(tmp_path).mkdir(parents=True)
+    (held_out_folder(tmp_path) / "7-0001.png").touch()
+    running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["digits"], {}, "", keys_required=True)
+    said = guide(running, tmp_path)
+    assert "The API asks for a key. Make one: darkroom keys create NAME" in said
+    assert '-H "Authorization: Bearer $DARKROOM_API_KEY"' in said
 
 
 def test_every_worker_and_the_gateway_serve_metrics_each_on_a_port_of_its_own(tmp_path: Path) -> None:

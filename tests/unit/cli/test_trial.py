@@ -58,7 +58,10 @@ def test_held_out_images_come_in_the_order_of_their_numbers(tmp_path: Path) -> N
 
 
 def test_the_curl_line_survives_any_path() -> None:
-    line = curl("http://127.0.0.1:1", model="digits", image=Path("/a b/it's/7.png"))
+    url, image = "http://127.0.0.1:1", Path("/a b/it's/7.png")
+    line = curl(url, model="digits", image=image)
     assert line == (
         "curl -s -H 'Prefer: wait' -F model=digits -F 'image=@/a b/it'\"'\"'s/7.png' http://127.0.0.1:1/v1/predictions"
     )
+    with_key = curl(url, model="digits", image=image, with_key=True)
+    assert with_key == line.replace("-s", '-s -H "Authorization: Bearer $DARKROOM_API_KEY"', 1)

@@ -432,8 +432,9 @@ def test_without_a_terminal_there_is_a_line_every_five_seconds(capsys: pytest.Ca
     meter = Meter(Console(file=io.StringIO()), before=10, clock=lambda: now)
     with meter:
         for now in (102.0, 104.9, 105.0, 109.0, 110.0):
-            meter.show(done=1_010 + int(now), total=None if now < 110 else 2_000, is_sending=False)
-    assert capsys.readouterr().out == "1,115 done, 221 images/s\n1,120 of 2,000 done, 111 images/s\n"
+            meter.show(done=1_010 + int(now), total=None if now < 110 else 2_000, is_sending=now < 110)
+    said = capsys.readouterr().out
+    assert said == "sending: 1,115 done, 221 images/s\npredicting: 1,120 of 2,000 done, 111 images/s\n"
 
 
 def test_in_a_terminal_there_is_a_bar_with_speed_and_counts() -> None:

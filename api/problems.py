@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from api import ratelimit
+from api import kinds, ratelimit
+from api.kinds import Kind
 from api.observing import REQUEST_ID, request_id
 from shared.domain import errors
 from shared.domain.errors import DarkroomError, RateLimited, UnknownModel
@@ -21,163 +22,6 @@ from shared.domain.errors import DarkroomError, RateLimited, UnknownModel
 MEDIA_TYPE: Final = "application/problem+json"
 CLIENT_LEFT: Final = 499
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of problem: its status, the last part of its `type` URI, and words for people."""
-
-    status: int
-    slug: str
-    title: str
-    meaning: str
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-BAD_REQUEST: Final = Kind(
-    status=400,
-    slug="bad-request",
-    title="The request makes no sense",
-    meaning="The body is empty, is not what its Content-Type says, or contradicts itself or the query.",
-)
-UNAUTHORIZED: Final = Kind(
-    status=401,
-    slug="unauthorized",
-    title="A key is needed",
-    meaning="Send a valid API key as `Authorization: Bearer dk_…`, or a stream's own unexpired token.",
-    headers={"WWW-Authenticate": "Bearer"},
-)
-FORBIDDEN: Final = Kind(
-    status=403,
-    slug="forbidden",
-    title="Not with this key",
-    meaning="The key's role does not allow it, or the API asks for no keys and is for its own machine alone.",
-)
-UNKNOWN_PREDICTION: Final = Kind(
-    status=404,
-    slug="unknown-prediction",
-    title="No such prediction",
-    meaning="The id is malformed, was never given, or belongs to somebody else.",
-)
-UNKNOWN_BATCH: Final = Kind(
-    status=404,
-    slug="unknown-batch",
-    title="No such batch",
-    meaning="The id is malformed, was never given, or belongs to somebody else.",
-)
-UNKNOWN_FILE: Final = Kind(
-    status=404,
-    slug="unknown-file",
-    title="No such file",
-    meaning="The id is malformed, was never given, belongs to somebody else, or the file's time is over.",
-)
-UNKNOWN_DELIVERY: Final = Kind(
-    status=404,
-    slug="unknown-webhook-delivery",
-    title="No such webhook delivery",
-    meaning="The id is malformed, was never given, or belongs to somebody else.",
-)
-UNKNOWN_MODEL: Final = Kind(
-    status=404,
-    slug="unknown-model",
-    title="No such model",
-    meaning="No worker serves this model, alias or version; `served` lists what would be understood.",
-)
-IMAGE_TOO_LARGE: Final = Kind(
-    status=413,
-    slug="image-too-large",
-    title="The image or archive is too large",
-    meaning="`size` is over `limit`, both in `unit`: bytes, pixels by the image's header, or an archive's entries.",
-)
-UNSUPPORTED_IMAGE: Final = Kind(
-    status=415,
-    slug="unsupported-image",
-    title="Not an image we read",
-    meaning="The content, not its name or declared type, is no image of the kinds in `supported`.",
-)
-UNDECODABLE_IMAGE: Final = Kind(
-    status=422,
-    slug="undecodable-image",
-    title="The image is broken",
-    meaning="The content begins like an image of the kind in `format` but is not whole.",
-)
-INVALID_PARAMETER: Final = Kind(
-    status=422,
-    slug="invalid-parameter",
-    title="A parameter can't be used",
-    meaning="Each of `errors` says what is wrong and where: a JSON pointer into the body or the query, "
-    "or a header's name.",
-)
-IDEMPOTENCY_MISMATCH: Final = Kind(
-    status=422,
-    slug="idempotency-mismatch",
-    title="The idempotency key belongs to another request",
-    meaning="The key was used before with another image, model or parameters; `first_id` was made then.",
-)
-UPLOAD_IN_PROGRESS: Final = Kind(
-    status=409,
-    slug="upload-in-progress",
-    title="The upload is still being read",
-    meaning="A bulk upload came under this idempotency key and has not been read to its end; `first_id` is its batch.",
-)
-RATE_LIMITED: Final = Kind(
-    status=429,
-    slug="rate-limited",
-    title="The key's limit is reached",
-    meaning="Nothing was enqueued: too many images a second (`limit` is rate) or unfinished at a time (unfinished). "
-    "`RateLimit` says what is left; try again after the seconds in Retry-After.",
-)
-QUEUE_FULL: Final = Kind(
-    status=503,
-    slug="queue-full",
-    title="The queue is full",
-    meaning="Nothing was enqueued. Try again after the seconds in Retry-After.",
-)
-STORAGE_UNAVAILABLE: Final = Kind(
-    status=503,
-    slug="storage-unavailable",
-    title="A store does not answer",
-    meaning="Redis or Postgres can't be reached. Where a submission's answer was lost, `id` says which "
-    "prediction may exist; sending it again with an Idempotency-Key never makes two.",
-)
-NOT_FOUND: Final = Kind(
-    status=404,
-    slug="not-found",
-    title="Nothing is here",
-    meaning="No page or operation has this path.",
-)
-METHOD_NOT_ALLOWED: Final = Kind(
-    status=405,
-    slug="method-not-allowed",
-    title="Not with this method",
-    meaning="The path exists; Allow lists the methods it takes.",
-)
-REQUEST_TIMEOUT: Final = Kind(
-    status=408,
-    slug="request-timeout",
-    title="The request came too slowly",
-    meaning="Its head was not whole in time, or its body stood still or trickled. Nothing was kept; send it again.",
-)
-TARGET_TOO_LONG: Final = Kind(
-    status=414,
-    slug="uri-too-long",
-    title="Path and query are too long",
-    meaning="What does not fit into the query fits into a form or a JSON body.",
-)
-HEAD_TOO_LARGE: Final = Kind(
-    status=431,
-    slug="header-fields-too-large",
-    title="The request's head is too large",
-    meaning="It has too many bytes or header fields; a body's trailer counts too.",
-)
-# What the server itself answers, before or without any operation.
-WIRE: Final = (REQUEST_TIMEOUT, TARGET_TOO_LONG, HEAD_TOO_LARGE)
-INTERNAL_ERROR: Final = Kind(
-    status=500,
-    slug="internal-error",
-    title="Something broke",
-    meaning="A fault of the gateway's own. Its log has the details.",
-)
 
 
 class Row(NamedTuple):
@@ -203,50 +47,52 @@ def _rate_limited(error: RateLimited) -> str:
 
 
 TABLE: Final[dict[type[DarkroomError], Row]] = {
-    errors.BadRequest: Row(BAD_REQUEST, lambda e: e.detail),
-    errors.InvalidParameter: Row(INVALID_PARAMETER, lambda e: e.detail),
-    errors.Unauthorized: Row(UNAUTHORIZED, lambda e: e.detail),
-    errors.Forbidden: Row(FORBIDDEN, lambda e: e.detail),
-    errors.UnknownPrediction: Row(UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
-    errors.UnknownBatch: Row(UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
-    errors.UnknownFile: Row(UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
-    errors.UnknownDelivery: Row(UNKNOWN_DELIVERY, lambda e: f"there is no webhook delivery {e.id[:80]!r}"),
-    UnknownModel: Row(UNKNOWN_MODEL, _unknown_model),
-    errors.ImageTooLarge: Row(IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"),
+    errors.BadRequest: Row(kinds.BAD_REQUEST, lambda e: e.detail),
+    errors.InvalidParameter: Row(kinds.INVALID_PARAMETER, lambda e: e.detail),
+    errors.Unauthorized: Row(kinds.UNAUTHORIZED, lambda e: e.detail),
+    errors.Forbidden: Row(kinds.FORBIDDEN, lambda e: e.detail),
+    errors.UnknownPrediction: Row(kinds.UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
+    errors.UnknownBatch: Row(kinds.UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
+    errors.UnknownFile: Row(kinds.UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
+    errors.UnknownDelivery: Row(kinds.UNKNOWN_DELIVERY, lambda e: f"there is no webhook delivery {e.id[:80]!r}"),
+    UnknownModel: Row(kinds.UNKNOWN_MODEL, _unknown_model),
+    errors.ImageTooLarge: Row(
+        kinds.IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"
+    ),
     errors.UploadTooLarge: Row(
-        IMAGE_TOO_LARGE, lambda e: f"the archive has {e.size:,} {e.unit}, over the limit of {e.limit:,}"
+        kinds.IMAGE_TOO_LARGE, lambda e: f"the archive has {e.size:,} {e.unit}, over the limit of {e.limit:,}"
     ),
     errors.ArchiveRefused: Row(
-        INVALID_PARAMETER,
+        kinds.INVALID_PARAMETER,
         lambda e: f"the archive is refused: {e.reason}" + (f" ({e.entry[:200]!r})" if e.entry else ""),
     ),
     errors.UnsupportedImage: Row(
-        UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
+        kinds.UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
     ),
-    errors.UndecodableImage: Row(UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
+    errors.UndecodableImage: Row(kinds.UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
     errors.IdempotencyMismatch: Row(
-        IDEMPOTENCY_MISMATCH,
+        kinds.IDEMPOTENCY_MISMATCH,
         lambda e: f"this key was used for another request, which made {e.first_id}",
     ),
     errors.UploadInProgress: Row(
-        UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
+        kinds.UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
-    errors.RateLimited: Row(RATE_LIMITED, _rate_limited),
-    errors.QueueFull: Row(QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
+    errors.RateLimited: Row(kinds.RATE_LIMITED, _rate_limited),
+    errors.QueueFull: Row(kinds.QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(
-        STORAGE_UNAVAILABLE,
+        kinds.STORAGE_UNAVAILABLE,
         lambda e: f"the queue gave no answer in time; {e.id} may have been accepted",
     ),
-    errors.StorageUnavailable: Row(STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
+    errors.StorageUnavailable: Row(kinds.STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
 }
 KINDS: Final = {
     kind.slug: kind
     for kind in (
         *(row.kind for row in TABLE.values()),
-        NOT_FOUND,
-        METHOD_NOT_ALLOWED,
-        *WIRE,
-        INTERNAL_ERROR,
+        kinds.NOT_FOUND,
+        kinds.METHOD_NOT_ALLOWED,
+        *kinds.WIRE,
+        kinds.INTERNAL_ERROR,
     )
 }
 # What has a place of its own in the answer and is no extra member.
@@ -315,7 +161,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
         for found in error.errors()
     ]
     detail = "; ".join(f"{found['pointer'].lstrip('/')}: {found['detail']}" for found in wrong)
-    return answer(INVALID_PARAMETER, detail, request, facts={"errors": wrong})
+    return answer(kinds.INVALID_PARAMETER, detail, request, facts={"errors": wrong})
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -324,9 +170,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     kind = _of_framework(error.status_code)
     headers = dict(error.headers or {})
     detail = error.detail if isinstance(error.detail, str) else kind.title
-    if kind is NOT_FOUND:
+    if kind is kinds.NOT_FOUND:
         detail = f"there is nothing at {request.scope['path'][:200]}"
-    elif kind is METHOD_NOT_ALLOWED:
+    elif kind is kinds.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}"
     return answer(kind, detail, request, headers=headers)
@@ -341,7 +187,7 @@ def _allowed(request: Request) -> list[str]:
 
 def _of_framework(status: int) -> Kind:
     """Return the kind for a bare status."""
-    for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, BAD_REQUEST, UNAUTHORIZED):
+    for kind in (kinds.NOT_FOUND, kinds.METHOD_NOT_ALLOWED, kinds.BAD_REQUEST, kinds.UNAUTHORIZED):
         if kind.status == status:
             return kind
     phrase = HTTPStatus(status).phrase
@@ -353,7 +199,7 @@ async def on_unexpected(request: Request, _: Exception) -> Response:
     # This answer alone is made outside the layer that gives all others their id.
     id = request_id(request)
     headers = {} if id is None else {REQUEST_ID: id}
-    return answer(INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
+    return answer(kinds.INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:

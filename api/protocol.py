@@ -17,11 +17,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api import problems
+from api import kinds, problems
 from api.heads import complete
+from api.kinds import Kind
 from api.observing import REQUEST_ID, read_id
 from api.patience import PERIOD, Awaited, Patience
-from api.problems import Kind
 from shared import settings
 from shared.domain.identifiers import new_uuid7
 
@@ -140,7 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer for what the parser could not go on with: the refusal that stopped it, or what is no HTTP."""
-        self._end(*(self._refusal or (problems.BAD_REQUEST, msg)))
+        self._end(*(self._refusal or (kinds.BAD_REQUEST, msg)))
 
     def look(self) -> None:
         """Look once more, a second later, and end the connection where its client takes too long."""
@@ -174,11 +174,11 @@ class HttpProtocol(HttpToolsProtocol):
         match awaited:
             case Awaited.HEAD:
                 seconds = limits.head_timeout.total_seconds()
-                self._end(problems.REQUEST_TIMEOUT, f"the head was not whole within {seconds:g} s")
+                self._end(kinds.REQUEST_TIMEOUT, f"the head was not whole within {seconds:g} s")
             case Awaited.BODY:
                 seconds = limits.body_patience.total_seconds()
                 detail = f"the body brought less than {limits.body_rate:,} bytes a second for {seconds:g} s"
-                self._end(problems.REQUEST_TIMEOUT, detail)
+                self._end(kinds.REQUEST_TIMEOUT, detail)
             case _:
                 self.transport.close()
 
@@ -202,14 +202,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse_target(self) -> None:
         limit = self._limits.max_target_bytes
-        self._refusal = problems.TARGET_TOO_LONG, f"path and query have over {limit:,} bytes"
+        self._refusal = kinds.TARGET_TOO_LONG, f"path and query have over {limit:,} bytes"
 
     def _refuse_fields(self) -> None:
         limit = self._limits.max_head_fields
-        self._refusal = problems.HEAD_TOO_LARGE, f"the request has over {limit:,} header fields"
+        self._refusal = kinds.HEAD_TOO_LARGE, f"the request has over {limit:,} header fields"
 
     def _refuse_bytes(self) -> None:
-        self._refusal = problems.HEAD_TOO_LARGE, f"the request's head has over {self._max_head_bytes:,} bytes"
+        self._refusal = kinds.HEAD_TOO_LARGE, f"the request's head has over {self._max_head_bytes:,} bytes"
 
     def _end(self, kind: Kind, detail: str) -> None:
         """End the connection; answer where this request is the next to be answered and no answer has begun.

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.auth import needed_role
 from api.openapi.responses import problems_by_status
 from api.openapi.schema import REFERENCE, Json
@@ -67,7 +67,7 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
     for operation in _operations(document):
         refused = operation["responses"].get("422", {})
         if "HTTPValidationError" in str(refused):
-            ours = problems_by_status(problems.INVALID_PARAMETER)
+            ours = problems_by_status(kinds.INVALID_PARAMETER)
             operation["responses"] |= {str(status): response for status, response in ours.items()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -88,8 +88,7 @@ def _name_key(method: str, path: str, operation: Json, *, required: bool) -> Non
         return
     operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
     refusals = {
-        str(status): response
-        for status, response in problems_by_status(problems.UNAUTHORIZED, problems.FORBIDDEN).items()
+        str(status): response for status, response in problems_by_status(kinds.UNAUTHORIZED, kinds.FORBIDDEN).items()
     }
     operation["responses"] = refusals | operation["responses"]
     if path.endswith("/stream"):

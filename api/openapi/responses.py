@@ -4,9 +4,9 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from api import problems, schemas
+from api import kinds, problems, schemas
+from api.kinds import Kind
 from api.openapi.schema import Json, reference
-from api.problems import Kind
 
 LOCATION: Final[Json] = {"Location": {"description": "Where it is", "schema": {"type": "string"}}}
 WAITED: Final[Json] = {
@@ -26,7 +26,7 @@ LIMITED: Final[Json] = {
 
 
 def by_status(
-    success: dict[int, type[BaseModel] | None], *kinds: Kind, headers: Json | None = None
+    success: dict[int, type[BaseModel] | None], *refusals: Kind, headers: Json | None = None
 ) -> dict[int | str, Json]:
     """Return a route's `responses`: its successes by status (None: no body) and the problems it may answer with.
 
@@ -39,13 +39,13 @@ def by_status(
             found[status]["content"] = {"application/json": {"schema": reference(model)}}
         if headers:
             found[status]["headers"] = headers
-    return found | problems_by_status(*kinds)
+    return found | problems_by_status(*refusals)
 
 
-def problems_by_status(*kinds: Kind) -> dict[int | str, Json]:
+def problems_by_status(*refusals: Kind) -> dict[int | str, Json]:
     """Return the problems a route may answer with, an example each; kinds of one status share a response."""
     found: dict[int | str, Json] = {}
-    for kind in (*kinds, *problems.WIRE, problems.INTERNAL_ERROR):
+    for kind in (*refusals, *kinds.WIRE, kinds.INTERNAL_ERROR):
         response = found.setdefault(
             kind.status,
             {
@@ -58,9 +58,9 @@ def problems_by_status(*kinds: Kind) -> dict[int | str, Json]:
             response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
         for name in kind.headers:
             response["headers"] = {name: {"schema": {"type": "string"}}}
-        if kind.status == problems.QUEUE_FULL.status:
+        if kind.status == kinds.QUEUE_FULL.status:
             response["headers"] = RETRY_AFTER
-        elif kind is problems.RATE_LIMITED:
+        elif kind is kinds.RATE_LIMITED:
             response["headers"] = RETRY_AFTER | LIMITED
     return found
 
@@ -73,7 +73,7 @@ def _example(kind: Kind) -> Json:
         "detail": kind.meaning,
         "instance": "/v1/…",
     }
-    if kind is problems.INVALID_PARAMETER:
+    if kind is kinds.INVALID_PARAMETER:
         value["errors"] = [{"detail": "metadata must be a JSON object", "pointer": "/metadata"}]
     return {"summary": kind.title, "value": value}
 
@@ -104,10 +104,10 @@ def stream(unknown: Kind, *events: str, example: str) -> dict[int | str, Json]:
         },
         204: {"description": "Everything was told before `Last-Event-ID`."},
     }
-    return success | problems_by_status(problems.UNAUTHORIZED, unknown, problems.STORAGE_UNAVAILABLE)
+    return success | problems_by_status(kinds.UNAUTHORIZED, unknown, kinds.STORAGE_UNAVAILABLE)
 
 
-def results(*kinds: Kind) -> dict[int | str, Json]:
+def results(*refusals: Kind) -> dict[int | str, Json]:
     """Return the `responses` of the operation that sends a batch's results."""
     success: dict[int | str, Json] = {
         200: {
@@ -118,7 +118,7 @@ def results(*kinds: Kind) -> dict[int | str, Json]:
             },
         }
     }
-    return success | problems_by_status(*kinds)
+    return success | problems_by_status(*refusals)
 
 
 def metrics() -> dict[int | str, Json]:

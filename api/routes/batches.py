@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller, follower
 from api.bulk.batches import find, page
@@ -27,16 +27,16 @@ from shared.queue import keys
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
-_UNKNOWN: Final = (problems.UNKNOWN_BATCH, problems.STORAGE_UNAVAILABLE)
+_UNKNOWN: Final = (kinds.UNKNOWN_BATCH, kinds.STORAGE_UNAVAILABLE)
 _REFUSALS: Final = (
-    problems.BAD_REQUEST,
-    problems.UNKNOWN_MODEL,
-    problems.UPLOAD_IN_PROGRESS,
-    problems.IMAGE_TOO_LARGE,
-    problems.UNSUPPORTED_IMAGE,
-    problems.INVALID_PARAMETER,
-    problems.IDEMPOTENCY_MISMATCH,
-    problems.STORAGE_UNAVAILABLE,
+    kinds.BAD_REQUEST,
+    kinds.UNKNOWN_MODEL,
+    kinds.UPLOAD_IN_PROGRESS,
+    kinds.IMAGE_TOO_LARGE,
+    kinds.UNSUPPORTED_IMAGE,
+    kinds.INVALID_PARAMETER,
+    kinds.IDEMPOTENCY_MISMATCH,
+    kinds.STORAGE_UNAVAILABLE,
 )
 _NDJSON: Final = "application/x-ndjson"
 _CSV: Final = "text/csv"
@@ -59,7 +59,7 @@ async def create(request: Request) -> Response:
 @router.get(
     "",
     summary="List batches",
-    responses=responses.by_status({200: schemas.BatchList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.BatchList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -86,7 +86,7 @@ async def read(request: Request, id: str) -> Response:
     "/{id}/results",
     summary="Read a batch's results",
     response_class=StreamingResponse,
-    responses=responses.results(*_UNKNOWN, problems.INVALID_PARAMETER),
+    responses=responses.results(*_UNKNOWN, kinds.INVALID_PARAMETER),
 )
 async def results(
     request: Request, id: str, format: Annotated[Literal["ndjson", "csv"], Query()] = "ndjson"
@@ -102,7 +102,7 @@ async def results(
     "/{id}/stream",
     summary="Follow a batch",
     response_class=StreamingResponse,
-    responses=responses.stream(problems.UNKNOWN_BATCH, "progress", "done", example=responses.BATCH_EVENTS),
+    responses=responses.stream(kinds.UNKNOWN_BATCH, "progress", "done", example=responses.BATCH_EVENTS),
     openapi_extra=requests.streaming(),
 )
 async def stream(request: Request, id: str) -> Response:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
@@ -35,12 +35,12 @@ _LONGEST_TYPE: Final = 100
     summary="Upload a file",
     responses=responses.by_status(
         {201: schemas.File},
-        problems.BAD_REQUEST,
-        problems.IMAGE_TOO_LARGE,
-        problems.UNSUPPORTED_IMAGE,
-        problems.INVALID_PARAMETER,
-        problems.RATE_LIMITED,
-        problems.STORAGE_UNAVAILABLE,
+        kinds.BAD_REQUEST,
+        kinds.IMAGE_TOO_LARGE,
+        kinds.UNSUPPORTED_IMAGE,
+        kinds.INVALID_PARAMETER,
+        kinds.RATE_LIMITED,
+        kinds.STORAGE_UNAVAILABLE,
         headers=responses.LOCATION | responses.LIMITED,
     ),
     openapi_extra=requests.file_upload(),
@@ -61,7 +61,7 @@ async def create(request: Request) -> Response:
 @router.get(
     "/files",
     summary="List files",
-    responses=responses.by_status({200: schemas.FileList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.FileList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -84,7 +84,7 @@ async def index(
 @router.get(
     "/files/{id}",
     summary="Look at a file",
-    responses=responses.by_status({200: schemas.File}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.File}, kinds.UNKNOWN_FILE, kinds.STORAGE_UNAVAILABLE),
 )
 async def show(request: Request, id: str) -> Response:
     """Return what is known of a file; not its content."""
@@ -96,7 +96,7 @@ async def show(request: Request, id: str) -> Response:
     "/files/{id}",
     status_code=204,
     summary="Delete a file",
-    responses=responses.by_status({204: None}, problems.UNKNOWN_FILE, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({204: None}, kinds.UNKNOWN_FILE, kinds.STORAGE_UNAVAILABLE),
 )
 async def remove(request: Request, id: str) -> Response:
     """Delete a file; predictions made from it are not touched."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import Gateway, base_url, gateway
@@ -28,13 +28,13 @@ router = APIRouter(prefix="/v1", tags=["models"])
 MOST_RUNS_COUNTED: Final = 100_000
 COUNTING_TIME: Final = timedelta(seconds=1)
 
-_ONE = responses.by_status({200: schemas.Model}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE)
+_ONE = responses.by_status({200: schemas.Model}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE)
 
 
 @router.get(
     "/models",
     summary="List models",
-    responses=responses.by_status({200: schemas.ModelList}, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.ModelList}, kinds.STORAGE_UNAVAILABLE),
 )
 async def index(request: Request) -> Response:
     """Return every model that serves, by name; all on one page."""
@@ -59,7 +59,7 @@ async def show_owned(request: Request, owner: str, name: str) -> Response:  # no
 @router.get(
     "/models/{owner}/{name}/versions",
     summary="List a model's versions",
-    responses=responses.by_status({200: schemas.VersionList}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.VersionList}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
 )
 async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return the versions that serve, newest first; all on one page."""
@@ -71,7 +71,7 @@ async def versions(request: Request, owner: str, name: str) -> Response:  # noqa
 @router.get(
     "/models/{owner}/{name}/versions/{id}",
     summary="Look at a version",
-    responses=responses.by_status({200: schemas.Version}, problems.UNKNOWN_MODEL, problems.STORAGE_UNAVAILABLE),
+    responses=responses.by_status({200: schemas.Version}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
 )
 async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does
     """Return one version that serves; `id` is its number, `name:number`, or `name@alias`."""

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller, follower
 from api.gateway import base_url, gateway
@@ -46,17 +46,17 @@ router = APIRouter(prefix="/v1", tags=["predictions"])
 direct = APIRouter(prefix="/v1", tags=["predictions"], route_class=DirectRoute)
 
 _REFUSALS = (
-    problems.BAD_REQUEST,
-    problems.UNKNOWN_MODEL,
-    problems.UNKNOWN_FILE,
-    problems.IMAGE_TOO_LARGE,
-    problems.UNSUPPORTED_IMAGE,
-    problems.UNDECODABLE_IMAGE,
-    problems.INVALID_PARAMETER,
-    problems.IDEMPOTENCY_MISMATCH,
-    problems.RATE_LIMITED,
-    problems.QUEUE_FULL,
-    problems.STORAGE_UNAVAILABLE,
+    kinds.BAD_REQUEST,
+    kinds.UNKNOWN_MODEL,
+    kinds.UNKNOWN_FILE,
+    kinds.IMAGE_TOO_LARGE,
+    kinds.UNSUPPORTED_IMAGE,
+    kinds.UNDECODABLE_IMAGE,
+    kinds.INVALID_PARAMETER,
+    kinds.IDEMPOTENCY_MISMATCH,
+    kinds.RATE_LIMITED,
+    kinds.QUEUE_FULL,
+    kinds.STORAGE_UNAVAILABLE,
 )
 _SUBMIT: dict[str, Any] = {
     "status_code": 202,
@@ -67,7 +67,7 @@ _SUBMIT: dict[str, Any] = {
     ),
     "openapi_extra": requests.submission(),
 }
-_UNKNOWN = (problems.UNKNOWN_PREDICTION, problems.STORAGE_UNAVAILABLE)
+_UNKNOWN = (kinds.UNKNOWN_PREDICTION, kinds.STORAGE_UNAVAILABLE)
 
 
 @direct.post("/predictions", summary="Predict an image", **_SUBMIT)
@@ -104,9 +104,7 @@ async def read(request: Request) -> Response:
 @router.get(
     "/predictions",
     summary="List predictions",
-    responses=responses.by_status(
-        {200: schemas.PredictionList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
-    ),
+    responses=responses.by_status({200: schemas.PredictionList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
 )
 async def index(
     request: Request,
@@ -137,7 +135,7 @@ async def index(
     summary="Follow a prediction",
     response_class=StreamingResponse,
     responses=responses.stream(
-        problems.UNKNOWN_PREDICTION, "logs", "output", "error", "done", example=responses.PREDICTION_EVENTS
+        kinds.UNKNOWN_PREDICTION, "logs", "output", "error", "done", example=responses.PREDICTION_EVENTS
     ),
     openapi_extra=requests.streaming(),
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from api import problems, schemas
+from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
@@ -31,8 +31,8 @@ Found = tuple[Delivery, list[Logged]]
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
-_SECRET: Final = responses.by_status({200: schemas.WebhookSecret}, problems.STORAGE_UNAVAILABLE)
-_UNKNOWN: Final = (problems.UNKNOWN_DELIVERY, problems.STORAGE_UNAVAILABLE)
+_SECRET: Final = responses.by_status({200: schemas.WebhookSecret}, kinds.STORAGE_UNAVAILABLE)
+_UNKNOWN: Final = (kinds.UNKNOWN_DELIVERY, kinds.STORAGE_UNAVAILABLE)
 
 
 @router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
@@ -58,7 +58,7 @@ async def rotate(request: Request) -> Response:
     "/webhook-deliveries",
     summary="List webhook deliveries",
     responses=responses.by_status(
-        {200: schemas.WebhookDeliveryList}, problems.INVALID_PARAMETER, problems.STORAGE_UNAVAILABLE
+        {200: schemas.WebhookDeliveryList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE
     ),
 )
 async def index(

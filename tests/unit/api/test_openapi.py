@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import problems
+from api import kinds
 from api.fields import MOST_EVENTS
 from api.intake import check
 from api.openapi import requests, responses
@@ -32,10 +32,10 @@ def document(app: FastAPI) -> dict[str, Any]:
         status_code=202,
         responses=responses.by_status(
             {200: Prediction, 202: Prediction},
-            problems.BAD_REQUEST,
-            problems.UNDECODABLE_IMAGE,
-            problems.INVALID_PARAMETER,
-            problems.QUEUE_FULL,
+            kinds.BAD_REQUEST,
+            kinds.UNDECODABLE_IMAGE,
+            kinds.INVALID_PARAMETER,
+            kinds.QUEUE_FULL,
         ),
         openapi_extra=requests.submission(),
     )
@@ -125,7 +125,7 @@ def test_a_bulk_upload_is_images_or_an_archive_not_both() -> None:
 
 
 def test_a_streams_events_are_described_one_by_one() -> None:
-    [content] = responses.stream(problems.UNKNOWN_BATCH, "progress", "done", example="")[200]["content"].values()
+    [content] = responses.stream(kinds.UNKNOWN_BATCH, "progress", "done", example="")[200]["content"].values()
     assert content["itemSchema"]["properties"]["event"] == {"enum": ["progress", "done"]}
     assert "schema" not in content, "which would be the whole stream's"
 

@@ -1,0 +1,161 @@
+"""Every kind of problem there is."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of problem: its status, the last part of its `type` URI, and words for people."""
+
+    status: int
+    slug: str
+    title: str
+    meaning: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+BAD_REQUEST: Final = Kind(
+    status=400,
+    slug="bad-request",
+    title="The request makes no sense",
+    meaning="The body is empty, is not what its Content-Type says, or contradicts itself or the query.",
+)
+UNAUTHORIZED: Final = Kind(
+    status=401,
+    slug="unauthorized",
+    title="A key is needed",
+    meaning="Send a valid API key as `Authorization: Bearer dk_…`, or a stream's own unexpired token.",
+    headers={"WWW-Authenticate": "Bearer"},
+)
+FORBIDDEN: Final = Kind(
+    status=403,
+    slug="forbidden",
+    title="Not with this key",
+    meaning="The key's role does not allow it, or the API asks for no keys and is for its own machine alone.",
+)
+UNKNOWN_PREDICTION: Final = Kind(
+    status=404,
+    slug="unknown-prediction",
+    title="No such prediction",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
+UNKNOWN_BATCH: Final = Kind(
+    status=404,
+    slug="unknown-batch",
+    title="No such batch",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
+UNKNOWN_FILE: Final = Kind(
+    status=404,
+    slug="unknown-file",
+    title="No such file",
+    meaning="The id is malformed, was never given, belongs to somebody else, or the file's time is over.",
+)
+UNKNOWN_DELIVERY: Final = Kind(
+    status=404,
+    slug="unknown-webhook-delivery",
+    title="No such webhook delivery",
+    meaning="The id is malformed, was never given, or belongs to somebody else.",
+)
+UNKNOWN_MODEL: Final = Kind(
+    status=404,
+    slug="unknown-model",
+    title="No such model",
+    meaning="No worker serves this model, alias or version; `served` lists what would be understood.",
+)
+IMAGE_TOO_LARGE: Final = Kind(
+    status=413,
+    slug="image-too-large",
+    title="The image or archive is too large",
+    meaning="`size` is over `limit`, both in `unit`: bytes, pixels by the image's header, or an archive's entries.",
+)
+UNSUPPORTED_IMAGE: Final = Kind(
+    status=415,
+    slug="unsupported-image",
+    title="Not an image we read",
+    meaning="The content, not its name or declared type, is no image of the kinds in `supported`.",
+)
+UNDECODABLE_IMAGE: Final = Kind(
+    status=422,
+    slug="undecodable-image",
+    title="The image is broken",
+    meaning="The content begins like an image of the kind in `format` but is not whole.",
+)
+INVALID_PARAMETER: Final = Kind(
+    status=422,
+    slug="invalid-parameter",
+    title="A parameter can't be used",
+    meaning="Each of `errors` says what is wrong and where: a JSON pointer into the body or the query, "
+    "or a header's name.",
+)
+IDEMPOTENCY_MISMATCH: Final = Kind(
+    status=422,
+    slug="idempotency-mismatch",
+    title="The idempotency key belongs to another request",
+    meaning="The key was used before with another image, model or parameters; `first_id` was made then.",
+)
+UPLOAD_IN_PROGRESS: Final = Kind(
+    status=409,
+    slug="upload-in-progress",
+    title="The upload is still being read",
+    meaning="A bulk upload came under this idempotency key and has not been read to its end; `first_id` is its batch.",
+)
+RATE_LIMITED: Final = Kind(
+    status=429,
+    slug="rate-limited",
+    title="The key's limit is reached",
+    meaning="Nothing was enqueued: too many images a second (`limit` is rate) or unfinished at a time (unfinished). "
+    "`RateLimit` says what is left; try again after the seconds in Retry-After.",
+)
+QUEUE_FULL: Final = Kind(
+    status=503,
+    slug="queue-full",
+    title="The queue is full",
+    meaning="Nothing was enqueued. Try again after the seconds in Retry-After.",
+)
+STORAGE_UNAVAILABLE: Final = Kind(
+    status=503,
+    slug="storage-unavailable",
+    title="A store does not answer",
+    meaning="Redis or Postgres can't be reached. Where a submission's answer was lost, `id` says which "
+    "prediction may exist; sending it again with an Idempotency-Key never makes two.",
+)
+NOT_FOUND: Final = Kind(
+    status=404,
+    slug="not-found",
+    title="Nothing is here",
+    meaning="No page or operation has this path.",
+)
+METHOD_NOT_ALLOWED: Final = Kind(
+    status=405,
+    slug="method-not-allowed",
+    title="Not with this method",
+    meaning="The path exists; Allow lists the methods it takes.",
+)
+REQUEST_TIMEOUT: Final = Kind(
+    status=408,
+    slug="request-timeout",
+    title="The request came too slowly",
+    meaning="Its head was not whole in time, or its body stood still or trickled. Nothing was kept; send it again.",
+)
+TARGET_TOO_LONG: Final = Kind(
+    status=414,
+    slug="uri-too-long",
+    title="Path and query are too long",
+    meaning="What does not fit into the query fits into a form or a JSON body.",
+)
+HEAD_TOO_LARGE: Final = Kind(
+    status=431,
+    slug="header-fields-too-large",
+    title="The request's head is too large",
+    meaning="It has too many bytes or header fields; a body's trailer counts too.",
+)
+# What the server itself answers, before or without any operation.
+WIRE: Final = (REQUEST_TIMEOUT, TARGET_TOO_LONG, HEAD_TOO_LARGE)
+INTERNAL_ERROR: Final = Kind(
+    status=500,
+    slug="internal-error",
+    title="Something broke",
+    meaning="A fault of the gateway's own. Its log has the details.",
+)

@@ -1,0 +1,37 @@
+"""What requests and answers look like, for the OpenAPI document; tests hold real answers against it.
+
+Routes write dicts straight to JSON: building these models would double a poll's cost.
+"""
+
+from api.schemas.batches import Batch, BatchList, BatchResult
+from api.schemas.files import File, FileList
+from api.schemas.health import Alive, Readiness
+from api.schemas.models import Model, ModelList, Version, VersionList
+from api.schemas.predictions import Prediction, PredictionList
+from api.schemas.problems import Problem
+from api.schemas.submissions import PNG, JsonSubmission, Submission
+from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
+
+__all__ = [
+    "PNG",
+    "Alive",
+    "Batch",
+    "BatchList",
+    "BatchResult",
+    "File",
+    "FileList",
+    "JsonSubmission",
+    "Model",
+    "ModelList",
+    "Prediction",
+    "PredictionList",
+    "Problem",
+    "Readiness",
+    "Submission",
+    "Version",
+    "VersionList",
+    "WebhookDelivery",
+    "WebhookDeliveryDetail",
+    "WebhookDeliveryList",
+    "WebhookSecret",
+]

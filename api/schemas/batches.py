@@ -1,0 +1,59 @@
+"""Batches and the lines of their results."""
+
+from typing import Any
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Id, Instant, Page, Url
+from api.schemas.predictions import Output
+from shared.domain.batch import BatchStatus
+from shared.domain.prediction import ErrorCode, Source, Status
+
+
+class BatchCounts(Answer):
+    """How many images are where; the rest of `total` is under way."""
+
+    total: int = Field(description="Still growing while the batch is validating", examples=[1200])
+    succeeded: int = Field(examples=[310])
+    failed: int = Field(examples=[2])
+    canceled: int = Field(examples=[0])
+
+
+class BatchUrls(Answer):
+    """Where to go from here; `stream` carries its own short-lived token."""
+
+    get: Url
+    results: Url
+    cancel: Url
+    stream: Url
+
+
+class Batch(Answer):
+    """A bulk upload on its way to its results."""
+
+    id: Id
+    status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
+    model: str = Field(examples=["digits"])
+    request_counts: BatchCounts
+    skipped: int = Field(description="Entries that were clutter", examples=[3])
+    created_at: Instant
+    completed_at: Instant | None = Field(description="When its last image ended")
+    metadata: dict[str, Any] = Field(description="As submitted")
+    urls: BatchUrls
+
+
+class BatchList(Page[Batch]):
+    """Batches, newest first."""
+
+
+class BatchResult(Answer):
+    """A line of a batch's results."""
+
+    custom_id: str = Field(description="The file's name, or the line's own", examples=["cats/7.png"])
+    id: Id
+    status: Status
+    version: str = Field(examples=["3"])
+    source: Source
+    output: Output | None
+    error: str | None
+    error_code: ErrorCode | None

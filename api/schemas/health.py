@@ -1,0 +1,62 @@
+"""Whether the gateway is well, and what its limits are."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas.base import Answer
+
+
+class Alive(Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class WireLimits(Answer):
+    """What a client may take of the gateway beside its image."""
+
+    head_bytes: int = Field(description="Of a request's head: 431", examples=[32768])
+    head_fields: int = Field(description="Likewise", examples=[100])
+    target_bytes: int = Field(description="Of its path and query: 414", examples=[16384])
+    head_seconds: float = Field(description="From the head's first byte to its last: 408", examples=[10])
+    body_seconds: float = Field(description="So long a body may be slower than its rate: 408", examples=[30])
+    body_bytes_a_second: int = Field(examples=[500])
+    answer_seconds: float = Field(description="So long a client may take nothing of its answer", examples=[60])
+
+
+class Limits(Answer):
+    """What is refused beyond, for everybody; a key may have limits of its own."""
+
+    image_bytes: int = Field(description="413", examples=[20971520])
+    image_pixels: int = Field(description="By the image's header: 413", examples=[50000000])
+    metadata_bytes: int = Field(description="422", examples=[4096])
+    archive_bytes: int = Field(description="413", examples=[4294967296])
+    archive_unpacked_bytes: int = Field(description="By the archive's directory: 413", examples=[8589934592])
+    archive_entries: int = Field(description="413", examples=[200000])
+    archive_ratio: int = Field(description="Times a large archive may grow: 422", examples=[100])
+    lane_depth: int = Field(description="Images that wait in one lane: 503", examples=[250000])
+    lane_bytes: int = Field(description="Likewise", examples=[2147483648])
+    memory_share: float = Field(description="Of `memory_limit_bytes`: 503", examples=[0.8])
+    wire: WireLimits | None = Field(description="null: the server bounds neither heads nor time")
+
+
+class Used(Answer):
+    """How near the limits are."""
+
+    memory_bytes: int = Field(description="Redis'", examples=[73400320])
+    memory_limit_bytes: int | None = Field(description="Its `maxmemory`, or null", examples=[6764573491])
+    lane_depths: dict[str, int] = Field(description="Each model's deepest lane", examples=[{"digits": 7687}])
+
+
+class Readiness(Answer):
+    """Whether requests should be sent here."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    down: list[str] = Field(description="Without these nothing works", examples=[[]])
+    degraded: list[str] = Field(
+        description="What people will notice meanwhile",
+        examples=[["postgres: history is not readable"]],
+    )
+    limits: Limits
+    used: Used | None = Field(description="null where Redis can't say")

@@ -1,0 +1,70 @@
+"""Models and their versions."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Page, Url
+
+
+class Version(Answer):
+    """One version of a model."""
+
+    id: str = Field(description="Its number in the registry", examples=["3"])
+    created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
+    cog_version: Literal["darkroom"]
+    openapi_schema: dict[str, Any] = Field(description="`components.schemas` has `Input` and `Output`")
+
+
+class VersionList(Page[Version]):
+    """The versions that serve, newest first."""
+
+
+class ServedVersion(Answer):
+    """A version that serves, as the registry describes it."""
+
+    version: str = Field(examples=["3"])
+    aliases: list[str] = Field(examples=[["champion"]])
+    created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
+    classes: list[str] = Field(examples=[["0", "1", "2"]])
+    num_classes: int = Field(examples=[10])
+    input: dict[str, Any] = Field(
+        description="How an image becomes the model's input, in torchvision's preset names",
+        examples=[{"resize_size": [32, 32], "mode": "RGB"}],
+    )
+    parameters: dict[str, str] = Field(description="Of the training run")
+    metrics: dict[str, float] = Field(description="Of the training run", examples=[{"accuracy": 0.985}])
+
+
+class FailedVersion(Answer):
+    """A version that could not be loaded."""
+
+    version: str = Field(examples=["4"])
+    error: str = Field(examples=["the image metadata names no size"])
+
+
+class Model(Answer):
+    """What serves under one name."""
+
+    url: Url
+    owner: str = Field(examples=["darkroom"])
+    name: str = Field(examples=["digits"])
+    description: str
+    visibility: Literal["private"]
+    run_count: int = Field(description="Predictions on record, counted up to 100,000")
+    latest_version: Version | None = Field(description="The champion, or else the newest that serves")
+    aliases: dict[str, str] = Field(description="Version by alias", examples=[{"champion": "3"}])
+    traffic: dict[str, int] = Field(
+        description="Percent of requests by alias, where none is asked for",
+        examples=[{"champion": 100}],
+    )
+    versions: list[ServedVersion]
+    failed_versions: list[FailedVersion]
+    device: str = Field(examples=["cpu"])
+    max_batch_size: int = Field(examples=[64])
+    workers: int = Field(description="Predict workers seen in the last 10 s", examples=[2])
+    lane_depth: int = Field(description="Computations that wait or run", examples=[0])
+
+
+class ModelList(Page[Model]):
+    """The models that serve, by name."""

@@ -1,0 +1,84 @@
+"""Predictions, as they are answered."""
+
+from typing import Any
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Id, Instant, Page, Sha256, Url
+from shared.domain.prediction import ErrorCode, Source, Status
+
+
+class Image(Answer):
+    """The image that came in."""
+
+    sha256: Sha256 | None = Field(description="null, as the next three, only in a bulk upload's item that is no image")
+    format: str | None = Field(description="By content, not by name", examples=["PNG"])
+    width: int | None = Field(description="Pixels, as stored", examples=[32])
+    height: int | None = Field(examples=[32])
+    bytes: int = Field(examples=[1480])
+    filename: str | None = Field(examples=["7.png"])
+
+
+class PredictionInput(Answer):
+    """What was submitted."""
+
+    image: Image
+
+
+class Output(Answer):
+    """What the model said."""
+
+    predicted_class: str = Field(examples=["7"])
+    predicted_index: int = Field(examples=[7])
+    confidence: float = Field(description="Of the predicted class, 0 to 1", examples=[0.998])
+    probabilities: dict[str, float] = Field(
+        description="By class, highest first; at most the model's `top_k`",
+        examples=[{"7": 0.998, "1": 0.001}],
+    )
+
+
+class Metrics(Answer):
+    """Durations in seconds; empty until the prediction has ended."""
+
+    queue_time: float | None = Field(default=None, description="Until a worker took it")
+    predict_time: float | None = Field(default=None, description="Of the forward pass of its batch")
+    total_time: float | None = Field(default=None, description="From creation to the end")
+    batch_size: int | None = Field(default=None, description="How many images shared the forward pass")
+
+
+class PredictionUrls(Answer):
+    """Where to go from here; `stream` carries its own short-lived token."""
+
+    get: Url
+    cancel: Url
+    stream: Url
+    web: Url
+
+
+class Prediction(Answer):
+    """One image's way to its result."""
+
+    id: Id
+    model: str = Field(examples=["digits"])
+    version: str = Field(examples=["3"])
+    variant: str = Field(description="The alias, or the version, that was served", examples=["champion"])
+    status: Status = Field(description="starting → processing → succeeded, failed or canceled")
+    input: PredictionInput
+    output: Output | None
+    error: str | None = Field(description="Words, where it failed")
+    error_code: ErrorCode | None
+    logs: str = Field(examples=[""])
+    source: Source = Field(description="Who produced the output")
+    attempts: int = Field(examples=[1])
+    batch_id: str | None
+    metadata: dict[str, Any] = Field(description="As submitted")
+    data_removed: bool
+    metrics: Metrics
+    created_at: Instant
+    started_at: Instant | None
+    completed_at: Instant | None
+    urls: PredictionUrls
+
+
+class PredictionList(Page[Prediction]):
+    """Predictions, newest first."""

@@ -1,0 +1,61 @@
+"""Predictions, as they are asked for."""
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, Field
+
+from api.fields import LONGEST_TEXT, MOST_EVENTS
+from shared.domain.route import MODEL
+from shared.domain.webhooks import LONGEST_URL
+
+PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+"""The smallest PNG there is, in base64: an example that can be sent as it stands."""
+
+
+class SubmissionInput(BaseModel):
+    """What to predict. Other members are ignored: never stored, logged or echoed."""
+
+    image: str = Field(
+        pattern="^([Dd][Aa][Tt][Aa]:|https?://)",
+        description="A `data:` URL (base64 or percent-encoded), or the URL of a file uploaded to /v1/files, "
+        "whatever its host. Never fetched.",
+        examples=[f"data:image/png;base64,{PNG}"],
+    )
+
+
+class Submission(BaseModel):
+    """A prediction's parameters, the same in every body; unknown members are ignored."""
+
+    model: str | None = Field(
+        default=None,
+        pattern=MODEL,
+        max_length=LONGEST_TEXT,
+        description="`[owner/]name`, `name@alias` or `name:version`; may be left out where one model serves",
+        examples=["digits"],
+    )
+    version: str | None = Field(
+        default=None, pattern=MODEL, max_length=LONGEST_TEXT, description="As in `model`", examples=["digits:3"]
+    )
+    priority: Literal["interactive", "bulk"] = "interactive"
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="At most 4 KB; comes back unchanged", examples=[{"patient": 17}]
+    )
+    webhook: str | None = Field(
+        default=None,
+        max_length=LONGEST_URL,
+        json_schema_extra={"format": "uri"},
+        description="An https:// or http:// URL, told of events by a signed POST of the prediction",
+        examples=["https://example.com/hook"],
+    )
+    webhook_events_filter: list[Literal["start", "completed", "logs", "output"]] | None = Field(
+        default=None,
+        max_length=MOST_EVENTS,
+        description="Only these events; none are all. `logs` and `output` are taken, and never come",
+        examples=[["completed"]],
+    )
+
+
+class JsonSubmission(Submission):
+    """A submission as JSON."""
+
+    input: SubmissionInput

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from cli.audit import audit
 from shared.domain.identifiers import ANYONE, Digest, ModelName, PredictionId, VersionKey, new_uuid7
 from shared.queue import bells, keys
-from shared.queue.lanes import Lanes, Result
+from shared.queue.lanes import Entry, Lanes, Result
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue, Recording
 from tests.watching import ledger
@@ -17,6 +17,8 @@ from worker.recorder import Recorder
 
 MODEL = ModelName("digits")
 LANE = keys.lane(MODEL, keys.INTERACTIVE)
+BULK = [keys.bulk_lane(f"b{number}") for number in range(1, 9)]
+LEASE = timedelta(milliseconds=50)
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.998,"probabilities":{"7":0.998,"1":0.001}}'
 
 
@@ -67,3 +69,17 @@ class System:
         entries = self.lanes.begin(self.lanes.pull(limit).entries)
         results = [Result(entry, "succeeded", OUTPUT) for entry in entries]
         return self.lanes.finish(results, run=b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}')
+
+
+def submit(system: System, count: int, *, lane: str = keys.INTERACTIVE) -> list[str]:
+    """Submit so many different images."""
+    return [system.submit(f"{lane} {number}".encode(), lane=lane) for number in range(count)]
+
+
+def images(entries: list[Entry]) -> list[str]:
+    return [entry.image.decode() for entry in entries]
+
+
+def jobs(client: redis.Redis, ids: list[str], *fields: str) -> list[tuple[str, ...]]:
+    """Return these fields of each job."""
+    return [tuple(value.decode() for value in client.hmget(f"job:{id}", *fields)) for id in ids]

@@ -4,8 +4,10 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from shared.queue.lanes import Lanes
+from shared.settings import Queue
 from tests.servers import RedisServer
-from tests.system import System
+from tests.system import LEASE, MODEL, System
 
 
 @pytest.fixture
@@ -17,3 +19,9 @@ def simulation_seconds(request: pytest.FixtureRequest) -> float:
 @pytest.fixture
 def system(redis_client: redis.Redis, redis_server: RedisServer, engine: Engine, database_url: str) -> System:
     return System(redis_client, engine, database_url, redis_server.url)
+
+
+@pytest.fixture
+def other(redis_client: redis.Redis) -> Lanes:
+    """The lanes as another worker sees them, which takes the first one for dead soon."""
+    return Lanes(redis_client, model=MODEL, consumer="other", settings=Queue(lease=LEASE, max_attempts=3))

@@ -1,39 +1,13 @@
 """What dead workers leave in the lanes, and wait lists at their cap."""
 
 import time
-from datetime import timedelta
 
-import pytest
 import redis
 
 from shared.queue import keys
-from shared.queue.lanes import Entry, Lanes, Result
+from shared.queue.lanes import Lanes, Result
 from shared.settings import Queue
-from tests.system import LANE, MODEL, OUTPUT, System
-
-LEASE = timedelta(milliseconds=50)
-BULK = [keys.bulk_lane(f"b{number}") for number in range(1, 9)]
-
-
-def submit(system: System, count: int, *, lane: str = keys.INTERACTIVE) -> list[str]:
-    """Submit so many different images."""
-    return [system.submit(f"{lane} {number}".encode(), lane=lane) for number in range(count)]
-
-
-def images(entries: list[Entry]) -> list[str]:
-    return [entry.image.decode() for entry in entries]
-
-
-def jobs(client: redis.Redis, ids: list[str], *fields: str) -> list[tuple[str, ...]]:
-    """Return these fields of each job."""
-    return [tuple(value.decode() for value in client.hmget(f"job:{id}", *fields)) for id in ids]
-
-
-@pytest.fixture
-def other(redis_client: redis.Redis) -> Lanes:
-    """The lanes as another worker sees them, which takes the first one for dead soon."""
-    return Lanes(redis_client, model=MODEL, consumer="other", settings=Queue(lease=LEASE, max_attempts=3))
-
+from tests.system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 
 # What the dead leave behind
 

@@ -153,12 +153,16 @@ def submit_command(
 
 def rate_arguments(limits: Limits) -> tuple[int, int]:
     """Return what scripts take of a rate: microseconds an image, and how many may come at once."""
+    if limits.rate is None:
+        return 0, 0
     return limits.interval // timedelta(microseconds=1), limits.burst
 
 
 def read_left(reply: list[int]) -> Left:
     """Return what the script said is left of the limits that it was given."""
     images, until_all, unfinished = reply
+    if images < 0 and unfinished < 0:
+        return ALL
     return Left(
         images=images if images >= 0 else None,
         until_all=timedelta(microseconds=until_all),

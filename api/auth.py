@@ -2,7 +2,7 @@
 
 What needs no key is listed here; everything else needs one, a route added tomorrow too. Where the API listens on
 loopback alone it may go without: then everybody is one owner, and a page of the web that has its own name resolved to
-this machine is told apart by the `Host` it asks for.
+this machine is told apart by the `Host` it asks for, and people behind a proxy by the address that it tells.
 """
 
 import re
@@ -151,9 +151,13 @@ def _host_name(host: str) -> str:
 
 
 def _is_this_machine(scope: Scope) -> bool:
-    """Tell whether a request came in over loopback or a Unix socket."""
-    server = scope.get("server")
-    return server is None or server[1] is None or is_loopback(server[0])
+    """Tell whether a request came in over loopback or a Unix socket, and from here as far as a proxy tells.
+
+    uvicorn takes the client's address from a proxy on this machine that sends `X-Forwarded-For`.
+    """
+    server, client = scope.get("server"), scope.get("client")
+    is_here = server is None or server[1] is None or is_loopback(server[0])
+    return is_here and (client is None or is_loopback(client[0]))
 
 
 def _brings_a_token(scope: Scope) -> bool:

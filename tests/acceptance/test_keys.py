@@ -309,6 +309,10 @@ def test_without_keys_it_is_for_its_own_machine(stack: "Stack", closed: ClosedGa
             expect_problem(client.get(path, headers={"Host": "evil.example"}), 403, "forbidden")
         for host in ("localhost:8000", "[::1]:8000", "127.0.0.1"):
             assert client.get("/v1/predictions", headers={"Host": host}).status_code == 200
+        # A proxy on this machine lets others in.
+        forwarded = {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}
+        expect_problem(client.get("/v1/predictions", headers=forwarded), 401, "unauthorized")
+        assert client.get("/v1/predictions", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
         # Whatever else clients send is nobody's; a key is whose it is, or refused.
         assert client.get("/v1/predictions", headers={"Authorization": "Bearer any"}).status_code == 200
         key = {"Authorization": f"Bearer {closed.key('dora', '--role', 'read')}"}

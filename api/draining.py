@@ -45,14 +45,15 @@ class Draining:
             wake()
             handler(number, frame)
 
+        def wait(seconds: float, number: int, frame: FrameType | None) -> None:
+            log.info("draining", extra={"seconds": seconds})
+            loop.call_later(seconds, finish, number, frame)
+
         def begin(number: int, frame: FrameType | None) -> None:
-            if self.has_begun:
-                loop.call_soon_threadsafe(finish, number, frame)
-                return
+            seconds = 0.0 if self.has_begun else time.total_seconds()
             self.has_begun = True
-            log.info("draining", extra={"seconds": time.total_seconds()})
-            # From a signal's handler only this is safe; the timer is the loop's own to set.
-            loop.call_soon_threadsafe(loop.call_later, time.total_seconds(), finish, number, frame)
+            # In a signal's handler only this is safe: lines and timers are the loop's.
+            loop.call_soon_threadsafe(wait, seconds, number, frame)
 
         def restore() -> None:
             if signal.getsignal(signal.SIGTERM) is begin:

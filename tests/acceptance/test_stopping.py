@@ -6,7 +6,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -125,11 +126,12 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
 
 
 class Balancer:
-    """What stands before two gateways: it asks each ten times a second whether it is ready."""
+    """What stands before two gateways: it asks each whether it is ready, ten times a second, and knows who asks it."""
 
     def __init__(self, gateways: list[GatewayByHand]) -> None:
-        self._gateways = gateways
-        self.ready = list(gateways)
+        self._asked = dict.fromkeys(gateways, 0)
+        self._ready = dict.fromkeys(gateways, True)
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -141,9 +143,34 @@ class Balancer:
         self._over.set()
         self._thread.join()
 
+    @contextmanager
+    def gateway(self) -> Iterator[GatewayByHand | None]:
+        """Lend the gateway that is ready and has the least to do; None where none is ready."""
+        with self._lock:
+            ready = [one for one, is_ready in self._ready.items() if is_ready]
+            chosen = min(ready, key=self._asked.__getitem__, default=None)
+            if chosen:
+                self._asked[chosen] += 1
+        try:
+            yield chosen
+        finally:
+            with self._lock:
+                if chosen:
+                    self._asked[chosen] -= 1
+
+    def takes(self, gateway: GatewayByHand) -> bool:
+        """Whether requests are sent to it."""
+        return self._ready[gateway]
+
+    def has_left(self, gateway: GatewayByHand) -> bool:
+        """Whether no request is sent to it any more, and all that were have their answers."""
+        with self._lock:
+            return not self._ready[gateway] and not self._asked[gateway]
+
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            self.ready = [one for one in self._gateways if one.ready() == 200]
+            for gateway in self._ready:
+                self._ready[gateway] = gateway.ready() == 200
 
 
 class People(threading.Thread):
@@ -168,15 +195,16 @@ class People(threading.Thread):
         image = renewed(self._scan)
         asked = [("POST", "/v1/predictions", {"content": image, "headers": headers})]
         while asked:
-            if not (ready := self._balancer.ready):
-                time.sleep(0.1)
-                continue
             method, path, request = asked[0]
-            url = ready[len(self.accepted) % len(ready)].url
-            if url not in known:
-                known[url] = clients.enter_context(httpx.Client(base_url=url, timeout=20, trust_env=False))
             try:
-                answer = known[url].request(method, path, **request)
+                with self._balancer.gateway() as gateway:
+                    if not gateway:
+                        time.sleep(0.1)
+                        continue
+                    if gateway.url not in known:
+                        client = httpx.Client(base_url=gateway.url, timeout=20, trust_env=False)
+                        known[gateway.url] = clients.enter_context(client)
+                    answer = known[gateway.url].request(method, path, **request)
             except httpx.TransportError as error:
                 self.failures.append(f"{method} {path}: {error!r}")
                 return
@@ -195,7 +223,7 @@ class People(threading.Thread):
 def test_restarting_everything_one_by_one_fails_nobody(
     start: Callable[..., GatewayByHand], stack: "Stack", door: Door, scan: bytes
 ) -> None:
-    gateways, over = [start(drain="0.5"), start(drain="0.5")], threading.Event()
+    gateways, over = [start(drain="PT1H"), start(drain="PT1H")], threading.Event()
     with Balancer(gateways) as balancer:
         people = [People(balancer, scan, over=over) for _ in range(4)]
         for one in people:
@@ -203,9 +231,11 @@ def test_restarting_everything_one_by_one_fails_nobody(
         try:
             for gateway in gateways:
                 gateway.stop()
+                until(partial(balancer.has_left, gateway), what="the balancer leaves it")
+                gateway.stop()
                 gateway.process.wait(timeout=20)
                 gateway.begin()
-                until(lambda: len(balancer.ready) == 2, what="the balancer sees it")
+                until(partial(balancer.takes, gateway), what="the balancer sees it")
             running = stack.status()
             for role in ("predict", "record", "webhooks", "beat", "flower", "postgres", "redis"):
                 for pid in running[role]["pids"]:

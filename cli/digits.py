@@ -8,7 +8,8 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ def train(scans: Scans, progress: Callable[[str], None]) -> "torch.nn.Module":
 
     epochs, batch, shift = TRAINING["epochs"], TRAINING["batch_size"], int(TRAINING["shift_pixels"])
     inputs, labels = _tensors(scans, scans.training)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(SEED)
         model = _network()
         optimizer = torch.optim.AdamW(model.parameters(), lr=TRAINING["learning_rate"], weight_decay=0.01)
@@ -124,6 +125,19 @@ def train(scans: Scans, progress: Callable[[str], None]) -> "torch.nn.Module":
             if epoch % 10 == 0:
                 progress(f"epoch {epoch} of {epochs}: loss {loss.item():.3f}")
     return model.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A few threads gain nothing on a network so small, and where others work too they wait for each other: 100 s."""
+    import torch  # noqa: PLC0415
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _network() -> "torch.nn.Module":

@@ -129,7 +129,7 @@ def train(scans: Scans, progress: Callable[[str], None]) -> "torch.nn.Module":
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A few threads gain nothing on a network so small, and where others work too they wait for each other: 100 s."""
+    """Keep torch to one thread: more gain nothing on a network so small, and on busy cores wait for each other."""
     import torch  # noqa: PLC0415
 
     threads = torch.get_num_threads()

@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-import time
 from datetime import timedelta
-from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.refreshing import Refresher
 from shared.domain.apikeys import Caller, digest
 from shared.domain.errors import StorageUnavailable
 from shared.storage import api_keys
 
 log = logging.getLogger(__name__)
-
-# A flood of unknown keys must not become a flood of reads.
-SHORTEST_PAUSE: Final = timedelta(milliseconds=100)
 
 
 class Keyring:
@@ -24,13 +20,10 @@ class Keyring:
 
     def __init__(self, engine: Engine, *, pause: timedelta) -> None:
         self._engine = engine
-        self._pause = pause
         self._callers: dict[str, Caller] = {}
         self._edition: tuple[object, ...] | None = None
-        self._is_current = False
-        self._read_at = float("-inf")
-        self._reading = asyncio.Lock()
-        self._task = asyncio.create_task(self._refresh_forever(), name="keys")
+        self._is_current: bool | None = None
+        self._refresher = Refresher(self._refresh, pause=pause, name="keys")
 
     def known(self, key: str) -> Caller | None:
         """Return whom a key stood for at the last look."""
@@ -43,7 +36,7 @@ class Keyring:
         """
         caller = self.known(key)
         if caller is None:
-            await self._look_again()
+            await self._refresher.once_more()
             caller = self.known(key)
         if caller is None and not self._is_current:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
@@ -51,23 +44,13 @@ class Keyring:
 
     async def close(self) -> None:
         """Stop looking."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _look_again(self) -> None:
-        """Return after a look that began after this call, which may have been another's."""
-        asked_at = time.monotonic()
-        async with self._reading:
-            if self._read_at < asked_at:
-                await asyncio.sleep(self._read_at + SHORTEST_PAUSE.total_seconds() - asked_at)
-                await self._refresh()
+        await self._refresher.close()
 
     async def _refresh(self) -> None:
-        is_first, self._read_at = self._read_at == float("-inf"), time.monotonic()
         try:
             edition, callers = await asyncio.to_thread(self._read)
         except SQLAlchemyError as error:
-            if self._is_current or is_first:
+            if self._is_current is not False:
                 log.warning("api_keys_stale", extra={"keys": len(self._callers), "error": type(error).__name__})
             self._is_current = False
         else:
@@ -82,9 +65,3 @@ class Keyring:
             if edition == self._edition:
                 return edition, self._callers
             return edition, api_keys.good(connection)
-
-    async def _refresh_forever(self) -> None:
-        while True:
-            async with self._reading:
-                await self._refresh()
-            await asyncio.sleep(self._pause.total_seconds())

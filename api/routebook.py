@@ -1,10 +1,10 @@
 """What serves, as the workers published it: a copy in memory, a second old at most."""
 
-import asyncio
 import logging
-import time
 from datetime import timedelta
+from typing import Final
 
+from api.refreshing import Refresher
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.route import Reference, Route
@@ -13,9 +13,7 @@ from shared.queue.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-PAUSE = timedelta(seconds=1)
-# A flood of unknown names must not become a flood of reads.
-SHORTEST_PAUSE = timedelta(milliseconds=100)
+PAUSE: Final = timedelta(seconds=1)
 
 
 class RouteBook:
@@ -25,8 +23,8 @@ class RouteBook:
         self._redis = redis
         self._routes: dict[ModelName, Route] = {}
         self._raw: dict[bytes, bytes] = {}
-        self._read_at = 0.0
-        self._task = asyncio.create_task(self._refresh_forever(), name="routes")
+        self._lost: StorageUnavailable | None = None
+        self._refresher = Refresher(self._refresh, pause=PAUSE, name="routes")
 
     @property
     def ready(self) -> bool:
@@ -34,7 +32,7 @@ class RouteBook:
         return bool(self._routes)
 
     async def get(self, name: ModelName) -> Route:
-        """Return a model's route; raises UnknownModel."""
+        """Return a model's route; raises UnknownModel, or StorageUnavailable where Redis can't be asked for it."""
         route = self._routes.get(name)
         if route is None:
             await self._look_again()
@@ -46,7 +44,7 @@ class RouteBook:
     async def for_reference(self, reference: Reference) -> Route:
         """Return the route a request means; the name may be left out where one model serves.
 
-        Raises UnknownModel, or InvalidParameter for a bare version that may be any model's.
+        Raises what `get` raises, and InvalidParameter for a bare version that may be any model's.
         """
         if reference.name is not None:
             return await self.get(reference.name)
@@ -68,30 +66,28 @@ class RouteBook:
 
     async def close(self) -> None:
         """Stop refreshing."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._refresher.close()
 
     async def _look_again(self) -> None:
-        if time.monotonic() - self._read_at > SHORTEST_PAUSE.total_seconds():
-            await self._refresh()
+        await self._refresher.once_more()
+        if self._lost:
+            raise StorageUnavailable(store=self._lost.store, retry_after=self._lost.retry_after)
 
     async def _refresh(self) -> None:
         """Read all routes; what did not change is not parsed again."""
-        self._read_at = time.monotonic()
-        names: list[bytes] = await self._redis.call("SMEMBERS", keys.MODELS)
-        raw = {}
-        if names:
-            values = await self._redis.call("MGET", *[keys.route(ModelName(n.decode())) for n in names])
-            raw = {name: value for name, value in zip(names, values, strict=True) if value}
+        try:
+            names: list[bytes] = await self._redis.call("SMEMBERS", keys.MODELS)
+            values = (
+                await self._redis.call("MGET", *[keys.route(ModelName(n.decode())) for n in names]) if names else []
+            )
+        except StorageUnavailable as error:
+            if not self._lost:
+                log.warning("routes_stale", extra={"models": len(self._routes)})
+            self._lost = error
+            return
+        self._lost = None
+        raw = {name: value for name, value in zip(names, values, strict=True) if value}
         if raw != self._raw:
             parsed = [routes.parse(value) for value in raw.values()]
             self._routes = {route.model: route for route in parsed}
             self._raw = raw
-
-    async def _refresh_forever(self) -> None:
-        while True:
-            try:
-                await self._refresh()
-            except StorageUnavailable:
-                log.warning("routes_stale", extra={"models": len(self._routes)})
-            await asyncio.sleep(PAUSE.total_seconds())

@@ -1,7 +1,8 @@
 """Which model a request means, by what the workers published."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import redis
 
 from api.routebook import RouteBook
-from shared.domain.errors import InvalidParameter, UnknownModel
+from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.route import Reference, Route
 from shared.queue.connection import connect_async
@@ -21,6 +22,20 @@ BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
 Find = Callable[[Reference], str]
 
 
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[RouteBook]:
+    """Yield a book on this Redis."""
+    connection = connect_async(Redis(url=url))
+    pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
+    book = RouteBook(pipeline)
+    try:
+        yield book
+    finally:
+        await book.close()
+        await pipeline.close()
+        await connection.aclose()
+
+
 @pytest.fixture
 def find(redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Find]:
     """Publish models, then find the one that a reference means."""
@@ -30,15 +45,8 @@ def find(redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Find]:
             publish(redis_client, Route(model=ModelName(name), description="", aliases={}, versions={}))
 
         async def within(reference: Reference) -> str:
-            connection = connect_async(Redis(url=redis_server.url))
-            pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
-            book = RouteBook(pipeline)
-            try:
+            async with opened(redis_server.url) as book:
                 return (await book.for_reference(reference)).model
-            finally:
-                await book.close()
-                await pipeline.close()
-                await connection.aclose()
 
         return lambda reference: asyncio.run(within(reference))
 
@@ -67,3 +75,29 @@ def test_where_nothing_serves_every_model_is_unknown(find: Callable[..., Find]) 
     for reference in (BARE_VERSION, Reference(name=None), Reference(name=ModelName("digits"))):
         with pytest.raises(UnknownModel):
             find()(reference)
+
+
+def test_what_is_published_before_they_ask_is_there_for_all_who_ask_at_once(
+    redis_server: Any, redis_client: "redis.Redis"
+) -> None:
+    async def within() -> list[Route]:
+        async with opened(redis_server.url) as book:
+            with pytest.raises(UnknownModel):
+                await book.get(ModelName("digits"))
+            publish(redis_client, Route(model=ModelName("digits"), description="", aliases={}, versions={}))
+            return await asyncio.gather(*(book.get(ModelName("digits")) for _ in range(8)))
+
+    assert {route.model for route in asyncio.run(within())} == {"digits"}
+
+
+def test_while_redis_is_away_a_name_is_not_called_unknown(start_redis: Callable[..., Any]) -> None:
+    server = start_redis()
+    server.kill()
+
+    async def within() -> None:
+        async with opened(server.url) as book:
+            asked = [book.get(ModelName("digits")) for _ in range(8)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {StorageUnavailable}
+
+    asyncio.run(within())

@@ -8,12 +8,12 @@ from sqlalchemy import Engine
 from api.counting import Submissions
 from api.draining import Draining
 from api.keyring import Keyring
+from api.memory import MemoryWatch
 from api.routebook import RouteBook
 from api.waiting import Waiting
 from shared import settings as configuration
 from shared.domain.tokens import StreamTokens
 from shared.observability.metrics import GatewayMetrics
-from shared.queue.memory import MemoryWatch
 from shared.queue.pipeline import Pipeline
 
 

@@ -1,7 +1,6 @@
 """The API keys that are good, in memory: no request waits for Postgres to say whose it is."""
 
 import asyncio
-import logging
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -12,8 +11,6 @@ from shared.domain.apikeys import Caller, digest
 from shared.domain.errors import StorageUnavailable
 from shared.storage import api_keys
 
-log = logging.getLogger(__name__)
-
 
 class Keyring:
     """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
@@ -22,8 +19,7 @@ class Keyring:
         self._engine = engine
         self._callers: dict[str, Caller] = {}
         self._edition: tuple[object, ...] | None = None
-        self._is_current: bool | None = None
-        self._refresher = Refresher(self._refresh, pause=pause, name="keys")
+        self._refresher = Refresher(self._refresh, pause=pause, stale="api_keys_stale")
 
     def known(self, key: str) -> Caller | None:
         """Return whom a key stood for at the last look."""
@@ -38,8 +34,6 @@ class Keyring:
         if caller is None:
             await self._refresher.once_more()
             caller = self.known(key)
-        if caller is None and not self._is_current:
-            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
         return caller
 
     async def close(self) -> None:
@@ -48,14 +42,9 @@ class Keyring:
 
     async def _refresh(self) -> None:
         try:
-            edition, callers = await asyncio.to_thread(self._read)
+            self._edition, self._callers = await asyncio.to_thread(self._read)
         except SQLAlchemyError as error:
-            if self._is_current is not False:
-                log.warning("api_keys_stale", extra={"keys": len(self._callers), "error": type(error).__name__})
-            self._is_current = False
-        else:
-            self._edition, self._callers = edition, callers
-            self._is_current = True
+            raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
 
     def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
         """Read what is good, in a thread; all of it only where anything has changed."""

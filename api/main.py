@@ -15,6 +15,7 @@ from api.counting import Submissions
 from api.draining import Draining
 from api.gateway import Gateway
 from api.keyring import Keyring
+from api.memory import MemoryWatch, refuse_unsafe_eviction
 from api.observing import Observing
 from api.openapi import document
 from api.routebook import RouteBook
@@ -28,7 +29,6 @@ from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue import secret
 from shared.queue.connection import connect_async
-from shared.queue.memory import MemoryWatch, refuse_unsafe_eviction
 from shared.queue.pipeline import Pipeline
 from shared.storage.engine import make_engine
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
+from shared.domain.errors import StorageUnavailable
+
 log = logging.getLogger(__name__)
 
 # A flood of unknown names must not become a flood of reads.
@@ -14,41 +16,54 @@ SHORTEST_PAUSE: Final = timedelta(milliseconds=100)
 
 
 class Refresher:
-    """Calls `read` every `pause` and when it is asked to, never twice at once; begun when made."""
+    """Calls `read` every `pause` and when it is asked to, never twice at once; begun when made.
 
-    def __init__(self, read: Callable[[], Awaitable[None]], *, pause: timedelta, name: str) -> None:
+    Whatever `read` raises, it is called again; the first time in a row is logged, as the event `stale`.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[None]], *, pause: timedelta, stale: str) -> None:
         self._read = read
         self._pause = pause
+        self._stale = stale
         self._began_at = float("-inf")
+        self._failure: Exception | None = None
         self._reading = asyncio.Lock()
-        self._task = asyncio.create_task(self._read_forever(), name=name)
+        self._task = asyncio.create_task(self._read_forever())
 
     async def once_more(self) -> None:
-        """Return after a read that began after this call, which may have been another's.
+        """Return after a read that began after this call, which may have been another's; raises what that raised.
 
-        What is written before the call is seen by it, then, however many call at once. Raises what `read` raises.
+        So it has seen all that was written before the call, however many call at once.
         """
         asked_at = time.monotonic()
         async with self._reading:
-            if self._began_at < asked_at:
-                await asyncio.sleep(self._began_at + SHORTEST_PAUSE.total_seconds() - asked_at)
-                await self._begin()
+            if self._began_at <= asked_at:
+                await asyncio.sleep(self._began_at + SHORTEST_PAUSE.total_seconds() - time.monotonic())
+                await self._read_now()
+            failure = self._failure
+        if failure:
+            raise failure.with_traceback(None)
 
     async def close(self) -> None:
         """Read no more."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _begin(self) -> None:
+    async def _read_now(self) -> None:
         self._began_at = time.monotonic()
-        await self._read()
+        try:
+            await self._read()
+        except Exception as error:
+            if not self._failure:
+                expected = isinstance(error, StorageUnavailable)
+                facts = {"error": type(error.__cause__ or error).__name__}
+                log.warning(self._stale, extra=facts, exc_info=None if expected else error)
+            self._failure = error
+        else:
+            self._failure = None
 
     async def _read_forever(self) -> None:
         while True:
-            try:
-                async with self._reading:
-                    await self._begin()
-            except Exception:
-                # What can't be read today can be tomorrow; until then the copy stays as it is.
-                log.exception("refresh_failed", extra={"of": self._task.get_name()})
+            async with self._reading:
+                await self._read_now()
             await asyncio.sleep(self._pause.total_seconds())

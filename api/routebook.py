@@ -1,17 +1,14 @@
 """What serves, as the workers published it: a copy in memory, a second old at most."""
 
-import logging
 from datetime import timedelta
 from typing import Final
 
 from api.refreshing import Refresher
-from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
+from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.route import Reference, Route
 from shared.queue import keys, routes
 from shared.queue.pipeline import Pipeline
-
-log = logging.getLogger(__name__)
 
 PAUSE: Final = timedelta(seconds=1)
 
@@ -23,8 +20,7 @@ class RouteBook:
         self._redis = redis
         self._routes: dict[ModelName, Route] = {}
         self._raw: dict[bytes, bytes] = {}
-        self._lost: StorageUnavailable | None = None
-        self._refresher = Refresher(self._refresh, pause=PAUSE, name="routes")
+        self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
 
     @property
     def ready(self) -> bool:
@@ -35,7 +31,7 @@ class RouteBook:
         """Return a model's route; raises UnknownModel, or StorageUnavailable where Redis can't be asked for it."""
         route = self._routes.get(name)
         if route is None:
-            await self._look_again()
+            await self._refresher.once_more()
             route = self._routes.get(name)
         if route is None:
             raise UnknownModel(reference=name, served=tuple(sorted(self._routes)))
@@ -49,7 +45,7 @@ class RouteBook:
         if reference.name is not None:
             return await self.get(reference.name)
         if not self._routes:
-            await self._look_again()
+            await self._refresher.once_more()
         if len(self._routes) == 1:
             return next(iter(self._routes.values()))
         if reference.version is not None and self._routes:
@@ -68,25 +64,13 @@ class RouteBook:
         """Stop refreshing."""
         await self._refresher.close()
 
-    async def _look_again(self) -> None:
-        await self._refresher.once_more()
-        if self._lost:
-            raise StorageUnavailable(store=self._lost.store, retry_after=self._lost.retry_after)
-
     async def _refresh(self) -> None:
         """Read all routes; what did not change is not parsed again."""
-        try:
-            names: list[bytes] = await self._redis.call("SMEMBERS", keys.MODELS)
-            values = (
-                await self._redis.call("MGET", *[keys.route(ModelName(n.decode())) for n in names]) if names else []
-            )
-        except StorageUnavailable as error:
-            if not self._lost:
-                log.warning("routes_stale", extra={"models": len(self._routes)})
-            self._lost = error
-            return
-        self._lost = None
-        raw = {name: value for name, value in zip(names, values, strict=True) if value}
+        names: list[bytes] = await self._redis.call("SMEMBERS", keys.MODELS)
+        raw = {}
+        if names:
+            values = await self._redis.call("MGET", *[keys.route(ModelName(n.decode())) for n in names])
+            raw = {name: value for name, value in zip(names, values, strict=True) if value}
         if raw != self._raw:
             parsed = [routes.parse(value) for value in raw.values()]
             self._routes = {route.model: route for route in parsed}

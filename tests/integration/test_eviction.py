@@ -10,9 +10,9 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from api.memory import MemoryWatch
 from shared.queue import keys
 from shared.queue.connection import connect_async
-from shared.queue.memory import MemoryWatch
 from shared.queue.pipeline import Pipeline
 from shared.settings import Queue, Redis
 from tests.servers import RedisServer

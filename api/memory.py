@@ -1,15 +1,12 @@
 """How full Redis is: admission ends before its limit does."""
 
-import asyncio
-import logging
 from datetime import timedelta
+from typing import Final
 
-from shared.domain.errors import StorageUnavailable
+from api.refreshing import Refresher
 from shared.queue.pipeline import Pipeline
 
-log = logging.getLogger(__name__)
-
-PAUSE = timedelta(seconds=1)
+PAUSE: Final = timedelta(seconds=1)
 
 
 class UnsafeEviction(SystemExit):
@@ -40,7 +37,7 @@ class MemoryWatch:
         self.share = share
         self.used_bytes = 0
         self.limit_bytes = 0
-        self._task = asyncio.create_task(self._look_forever(), name="memory")
+        self._refresher = Refresher(self._refresh, pause=PAUSE, stale="memory_unknown")
 
     @property
     def high(self) -> bool:
@@ -53,15 +50,9 @@ class MemoryWatch:
 
     async def close(self) -> None:
         """Stop looking."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._refresher.close()
 
-    async def _look_forever(self) -> None:
-        while True:
-            try:
-                info = read_info(await self._redis.call("INFO", "memory"))
-                self.used_bytes = int(info["used_memory"])
-                self.limit_bytes = int(info.get("maxmemory", "0"))
-            except StorageUnavailable:
-                log.warning("memory_unknown")
-            await asyncio.sleep(PAUSE.total_seconds())
+    async def _refresh(self) -> None:
+        info = read_info(await self._redis.call("INFO", "memory"))
+        self.used_bytes = int(info["used_memory"])
+        self.limit_bytes = int(info.get("maxmemory", "0"))

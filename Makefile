@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo up down test check containers env bench soak lock
+.PHONY: install demo up down test check containers env bench soak simulation lock
 
 install: $(STAMP)
 
@@ -38,8 +38,12 @@ env: .env
 	@umask 077; $(PYTHON) -c 'import re, secrets; print(re.sub(r"^([A-Z_]+)=$$", lambda blank: blank[0] + ("darkroom:" if blank[1] == "FLOWER_BASIC_AUTH" else "") + secrets.token_hex(20), open(".env.example").read(), flags=re.M), end="")' > $@
 	@echo "Wrote .env; Flower's login is in it."
 
-# The protocol simulation for ten minutes instead of one.
+# Ten minutes of random faults under load against a stack of its own, then the reckoning; SOAK='--seed 7 --seconds 60'.
 soak: install
+	$(BIN)/python -m tests.soak $(SOAK)
+
+# The protocol simulation for ten minutes instead of half of one.
+simulation: install
 	$(BIN)/pytest tests/integration/test_protocol.py --simulation-seconds 600 --timeout 0
 
 check: install

@@ -37,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "acceptance" in item.path.parts:
             stack = "breakable" if "breakable" in getattr(item, "fixturenames", ()) else "stack"
+            stack = "soak" if item.path.name == "test_soak.py" else stack
             item.add_marker(pytest.mark.xdist_group(stack))
 
 

@@ -1,0 +1,92 @@
+"""The reckoning finds what it is there for: honest books agree, and each way of cooking them is seen."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.soak.books import Rows, compare
+from tests.soak.ledger import Ledger, Submission, Upload
+from tests.soak.pictures import right_class
+
+NUMBER = 4321
+
+
+class Books:
+    """One picture with a webhook, one upload of two files (one broken) with a webhook, one request cut off."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        single = Submission(mark="t-single", number=NUMBER, webhook=True)
+        self.ledger.asked(single)
+        self.ledger.accepted(single, {"id": "p1", "status": "starting"})
+        self.single = single
+        upload = Upload(mark="t-upload", numbers={"a.png": 7, "b.png": None}, webhook=True)
+        self.ledger.asked_many(upload)
+        self.ledger.accepted_many(upload, "b1")
+        self.upload = upload
+        self.ledger.cut_off("t-never")
+        failed = {"output": None, "error_code": "undecodable_image"}
+        self.rows: Rows = {
+            "p1": row("p1", NUMBER, metadata={"mark": "t-single"}),
+            "p2": row("p2", 7, batch_id="b1", custom_id="a.png"),
+            "p3": row("p3", 0, batch_id="b1", custom_id="b.png", status="failed") | failed,
+        }
+        counts = {"total": 2, "succeeded": 1, "failed": 1, "canceled": 0}
+        self.batches: Rows = {"b1": {"id": "b1", "status": "completed", "request_counts": counts}}
+        self.told: Rows = {
+            "w1": {"id": "p1", "status": "succeeded", "metadata": {"mark": "t-single"}},
+            "w2": {"id": "b1", "status": "completed", "metadata": {"mark": "t-upload"}},
+        }
+
+    def compare(self) -> list[str]:
+        found = compare(self.ledger, rows=self.rows, batches=self.batches, told=self.told)
+        return self.ledger.violations + found
+
+
+def row(id: str, number: int, **facts: Any) -> dict[str, Any]:
+    output = {"predicted_index": right_class(number, "2")}
+    made = {"id": id, "status": "succeeded", "version": "2", "output": output, "error": None, "error_code": None}
+    return made | {"attempts": 1, "metadata": {}, "batch_id": None, "custom_id": None} | facts
+
+
+def test_honest_books_agree() -> None:
+    assert Books().compare() == []
+
+
+TRICKS: dict[str, Callable[[Books], Any]] = {
+    "a row is lost": lambda b: b.rows.pop("p1"),
+    "a row is doubled under another id": lambda b: b.rows.update(p9=row("p9", NUMBER, metadata={"mark": "t-single"})),
+    "a neighbour's answer": lambda b: b.rows.update(p1=row("p1", NUMBER + 1, metadata={"mark": "t-single"})),
+    "another version's answer": lambda b: b.rows["p1"].update(version="1"),
+    "a failure without a reason": lambda b: b.rows["p1"].update(status="failed", error_code="model_error"),
+    "a suspect given up too early": lambda b: b.rows["p1"].update(status="failed", error_code="worker_lost"),
+    "nobody canceled it": lambda b: b.rows["p1"].update(status="canceled"),
+    "a broken file succeeded": lambda b: b.rows["p3"].update(status="succeeded", output={"predicted_index": 1}),
+    "half a request was taken": lambda b: b.rows.update(p9=row("p9", 1, metadata={"mark": "t-never"})),
+    "nobody asked for it": lambda b: b.rows.update(p9=row("p9", 1, metadata={"mark": "t-other"})),
+    "a file of an upload is lost": lambda b: b.rows.pop("p2"),
+    "a file of an upload is doubled": lambda b: b.rows.update(p9=row("p9", 7, batch_id="b1", custom_id="a.png")),
+    "a file of an upload has another's answer": lambda b: b.rows["p2"].update(output={"predicted_index": 8}),
+    "an accepted upload was canceled": lambda b: b.batches["b1"].update(status="canceled"),
+    "counts are ahead of the rows": lambda b: b.batches["b1"]["request_counts"].update(succeeded=2),
+    "a webhook came twice": lambda b: b.told.update(w9=b.told["w1"]),
+    "a webhook told another end": lambda b: b.told["w1"].update(status="failed"),
+    "a webhook nobody wanted": lambda b: b.told.update(w9={"id": "p7", "status": "succeeded", "metadata": {}}),
+    "one key became two predictions": lambda b: b.ledger.accepted(b.single, {"id": "p8", "status": "starting"}),
+    "one key became two batches": lambda b: [b.ledger.accepted_many(b.upload, id) for id in ("b2", "b1")],
+    "an end changed": lambda b: [
+        b.ledger.saw({"id": "p1", "status": status, "version": "2", "output": b.rows["p1"]["output"]})
+        for status in ("succeeded", "processing")
+    ],
+    "people were told another end than was kept": lambda b: b.ledger.saw(
+        {"id": "p1", "status": "failed", "error_code": "worker_lost", "attempts": 3}
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
+def test_cooked_books_are_seen(trick: Callable[[Books], Any]) -> None:
+    books = Books()
+    trick(books)
+    assert books.compare() != []

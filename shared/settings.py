@@ -45,7 +45,7 @@ class Redis(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DARKROOM_REDIS_", frozen=True)
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: Annotated[str, Field(pattern="^(rediss?|unix)://")] = "redis://127.0.0.1:6379/0"
     timeout: Duration = timedelta(seconds=5)
     """A command without an answer for this long counts as failed."""
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.8

@@ -15,6 +15,7 @@ from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
 from worker import runtime
+from worker.starting import ending_where_it_fails
 
 SWEEP_TASK = "worker.tasks.sweep"
 # Deadlines are met to within this, and lost bells made up for.
@@ -63,6 +64,11 @@ def _log_our_way(**_: Any) -> None:
 def _start(sender: Any, **_: Any) -> None:
     """Load what the worker's queues need before it takes its first task."""
     _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
+    with ending_where_it_fails():
+        _start_runtime(sender)
+
+
+def _start_runtime(sender: Any) -> None:
     queues = sender.app.amqp.queues.consume_from
     pool = sender.pool_cls.__module__.rpartition(".")[2]
     if pool == "solo":

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.export.passes import move_to_device_pass
 
-from shared.settings import Registry
+from shared.settings import Registry, SettingsError
 from worker.catalogue import quieten_client
 from worker.inference import OutOfMemory
 from worker.outputs import SOFTMAX, Contract, ModelError, to_json
@@ -141,8 +141,12 @@ class LoadedModel:
 
 
 def choose_device(setting: str) -> str:
-    """Return what `auto` means here; anything else is taken as torch names it."""
+    """Return what `auto` means here, or the device that torch knows by this name; raises SettingsError."""
     if setting != "auto":
+        try:
+            torch.empty(0, device=setting)
+        except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+            raise SettingsError(f"DARKROOM_PREDICT_DEVICE: {str(error).splitlines()[0]} (it is {setting!r})") from None
         return setting
     return "cuda" if torch.cuda.is_available() else "cpu"
 

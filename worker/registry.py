@@ -25,6 +25,7 @@ from worker.inference import ModelUnavailable
 from worker.model import LoadedModel, choose_device, load
 from worker.observing import VersionObserver
 from worker.shelf import Shelf
+from worker.threads import vital_thread
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Follower:
         self._trouble = ""
         self._stopping = threading.Event()
         self._followed = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name=f"follow-{model}", daemon=True)
+        self._thread = vital_thread(self._follow, name=f"follow-{model}")
 
     def start(self) -> None:
         """Look once, so that the champion is loaded on return, then go on looking in a thread.

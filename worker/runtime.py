@@ -42,6 +42,7 @@ from worker.observing import Observer
 from worker.predictionlog import PredictionLog
 from worker.recorder import Recorder
 from worker.retention import Retention
+from worker.starting import Stopped, once_redis_lets
 from worker.ticking import Ticker
 from worker.upkeep import Upkeep
 
@@ -110,13 +111,17 @@ def note_heartbeat() -> None:
 
 
 def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool]) -> None:
-    """Make what these queues need; blocks until their models are loaded, or raises SystemExit when told to stop."""
+    """Make what these queues need; blocks until their models are loaded, or raises Stopped when told to stop.
+
+    What it raises else, a setting that can't be used included, is a reason to end the process.
+    """
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     runtime = Runtime()
     # First, so that whoever looks sees it load its models; closed last.
     runtime.closers.append(expose(runtime.registry, settings.read(settings.Metrics)))
     client = connect(settings.read(settings.Redis))
+    once_redis_lets(client.ping, stopping=stopping)
     name = f"{socket.gethostname()}-{os.getpid()}"
     models = [ModelName(q.removeprefix(PREDICT_PREFIX)) for q in queues if q.startswith(PREDICT_PREFIX)]
     if models:
@@ -126,7 +131,7 @@ def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bo
     if keys.UPKEEP_QUEUE in queues:
         _add_upkeep(runtime, client)
     if keys.WEBHOOK_QUEUE in queues:
-        _add_courier(runtime, client)
+        _add_courier(runtime, client, stopping=stopping)
     _current[:] = [runtime]
 
 
@@ -134,7 +139,10 @@ def stop() -> None:
     """Stop in reverse order of starting."""
     for runtime in _current:
         for close in reversed(runtime.closers):
-            close()
+            try:
+                close()
+            except Exception as error:  # noqa: BLE001  Redis may be gone by now, and the others are to be closed too
+                log.warning("not_closed", extra={"error": repr(error)[:300]})
     _current.clear()
 
 
@@ -200,17 +208,18 @@ def _add_predictors(
     # A fifth of the lease: four renewals may fail before anybody takes an entry over.
     renewing = Ticker(renew, pause=min(queue.lease / 5, timedelta(seconds=2)), name="renew")
     looking = Ticker(look, pause=predict.tick, name="look")
-    renew()  # says that it is there, which people who start a stack wait for
+    # Says that it is there, which people who start a stack wait for.
+    once_redis_lets(renew, stopping=stopping)
     renewing.start()
     looking.start()
     runtime.closers += [renewing.stop, looking.stop]
 
 
 def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:
-    """Return when the follower has models to serve; raises SystemExit when the worker is told to stop before."""
+    """Return when the follower has models to serve; raises Stopped when the worker is told to stop before."""
     while not follower.wait_until_followed(longest=timedelta(seconds=0.5)):
         if stopping():
-            raise SystemExit(0)
+            raise Stopped
 
 
 def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
@@ -260,7 +269,7 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
     runtime.closers.append(engine.dispose)
 
 
-def _add_courier(runtime: Runtime, client: redis.Redis) -> None:
+def _add_courier(runtime: Runtime, client: redis.Redis, *, stopping: Callable[[], bool]) -> None:
     # Only who delivers pays for importing the HTTP client.
     from worker.webhooks.attempt import Sender  # noqa: PLC0415
     from worker.webhooks.courier import Courier  # noqa: PLC0415
@@ -268,7 +277,7 @@ def _add_courier(runtime: Runtime, client: redis.Redis) -> None:
 
     webhooks = settings.read(settings.Webhooks)
     engine = make_engine(settings.read(settings.Database))
-    tokens = StreamTokens(secret_of_worker(client))
+    tokens = StreamTokens(once_redis_lets(lambda: secret_of_worker(client), stopping=stopping))
     courier = Courier(
         engine,
         settings=webhooks,

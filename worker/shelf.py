@@ -82,7 +82,7 @@ class Shelf:
     def _fetch(self, key: VersionKey, failure: _Failure | None) -> LoadedModel:
         try:
             model = self._load(key)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model is code, and its end must not be the worker's
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
             reason = _reason(error)
             retry_at = self._monotonic() + pause.total_seconds()
@@ -105,7 +105,7 @@ class Shelf:
                 del self._loaded[key]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return why, in one line of at most 300 characters."""
     lines = str(error).strip().splitlines() or ["no reason given"]
     return (lines[0] if isinstance(error, ModelUnavailable) else f"{type(error).__name__}: {lines[0]}")[:300]

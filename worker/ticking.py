@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from worker.threads import vital_thread
+
 log = logging.getLogger(__name__)
 
 
@@ -15,7 +17,7 @@ class Ticker:
         self._work = work
         self._pause = pause.total_seconds()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = vital_thread(self._run, name=name)
 
     def start(self) -> None:
         """Begin, with a pause."""

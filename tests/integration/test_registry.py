@@ -3,95 +3,29 @@
 import gc
 import logging
 import shutil
-import sqlite3
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import redis
 import torch
-from torch import nn
 
-from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.route import Route
 from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
+from tests.registries import METADATA, MODEL, Shop
 from tests.watching import predict_metrics
 from worker.catalogue import quieten_client
 from worker.inference import ModelUnavailable
 from worker.registry import Follower
 
-with warnings.catch_warnings():
-    # MLflow warns of its own type hints while it is imported.
-    warnings.simplefilter("ignore")
-    import mlflow.pytorch
-    from mlflow.models import infer_signature
-    from mlflow.tracking import MlflowClient
-
-MODEL = ModelName("shades")
-METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
-
-
-class Shop:
-    """A real MLflow store with one registered model whose versions are a few kilobytes each."""
-
-    def __init__(self, directory: Path, template: Path) -> None:
-        self.directory = directory
-        self.database = directory / "mlflow.db"
-        shutil.copy(template, self.database)
-        self.url = f"sqlite:///{self.database}"
-        self.client = MlflowClient(self.url, self.url)
-        self._made = 0
-
-    def register(self, *aliases: str, metadata: dict[str, Any] | None = None) -> VersionKey:
-        """Register one more version; return its key, as the follower makes it."""
-        if not self.client.search_registered_models(f"name='{MODEL}'"):
-            self.client.create_registered_model(MODEL, description="Dark or light")
-        self._made += 1
-        path = self.directory / f"model-{self._made}"
-        example = np.zeros((2, 3, 4, 4), np.float32)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
-        mlflow.pytorch.save_model(
-            network,
-            str(path),
-            input_example=example,
-            signature=infer_signature(example, np.zeros((2, 2), np.float32)),
-            serialization_format="pt2",
-            metadata=METADATA if metadata is None else metadata,
-            pip_requirements=["torch"],
-        )
-        # Registered from plain files, its run gone since.
-        version = self.client.create_model_version(MODEL, path.as_uri(), run_id=f"{self._made:032x}"[::-1])
-        for alias in aliases:
-            self.promote(alias, VersionNumber(str(version.version)))
-        return VersionKey(f"{version.version}-{version.run_id[:12]}")
-
-    def promote(self, alias: str, number: VersionNumber) -> None:
-        self.client.set_registered_model_alias(MODEL, alias, number)
-
-    def files(self, number: int) -> Path:
-        return self.directory / f"model-{number}" / "data"
-
-    def break_down(self) -> None:
-        self._rename("registered_models", "hidden")
-
-    def come_back(self) -> None:
-        self._rename("hidden", "registered_models")
-
-    def _rename(self, old: str, new: str) -> None:
-        with closing(sqlite3.connect(self.database)) as connection:
-            connection.execute("PRAGMA legacy_alter_table = ON")
-            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
 
 
 class Clock:
@@ -104,24 +38,9 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database: making its tables takes a second and a half."""
-    quieten_client(Registry())
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    url = f"sqlite:///{path}"
-    MlflowClient(url, url).search_registered_models()
-    return path
-
-
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     quieten_client(Registry())
-
-
-@pytest.fixture
-def shop(tmp_path: Path, template: Path) -> Shop:
-    return Shop(tmp_path, template)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from shared.observability.metrics import WebhookMetrics
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Attempt, Claimed, Terms
+from worker.threads import vital_thread
 from worker.webhooks.attempt import Answer, Sender
 from worker.webhooks.breakers import Breakers
 from worker.webhooks.letters import Letter, bodies
@@ -74,7 +75,7 @@ class Courier:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._given_up: list[DeliveryId] = []
         self._ended: list[Attempt] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="courier", daemon=True)
+        self._thread = vital_thread(lambda: asyncio.run(self._run()), name="courier")
         self._ready = threading.Event()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop

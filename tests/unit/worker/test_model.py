@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.transforms.functional import convert_image_dtype, normalize
 
 from shared.domain.image import ImageSpec
-from shared.settings import Registry
+from shared.settings import Registry, SettingsError
 from worker.catalogue import quieten_client
 from worker.inference import OutOfMemory
 from worker.model import LoadedModel, choose_device, load, load_exported
@@ -270,4 +270,10 @@ def test_downloaded_files_go_when_nothing_needs_them(tmp_path: Path, monkeypatch
 
 def test_auto_takes_a_gpu_if_there_is_one() -> None:
     assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert choose_device("cuda:1") == "cuda:1"
+    assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_broken_setting(device: str) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_PREDICT_DEVICE"):
+        choose_device(device)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from cli import probes
+from cli.privacy import OTHERS
 from cli.programs import Account, Program, run_quietly
 
 DATABASE = "darkroom"
@@ -51,8 +52,11 @@ def postgres_program(*, folder: Path, sockets: Path) -> Program:
 
 def _prepare(folder: Path, binaries: Path, socket_folder: Path, account: Account | None) -> None:
     """Make what the server needs where it is missing."""
-    for path in (folder, binaries, socket_folder):
-        _let_through(path, account)
+    if account is not None:
+        for own in (folder.parent, socket_folder.parent):
+            _let_in(own, account)
+        for path in (folder, binaries, socket_folder):
+            _let_through(path, account)
     _make_own(socket_folder, account)
     if not (folder / "PG_VERSION").exists():
         _initialize(folder, binaries, account)
@@ -128,11 +132,18 @@ def _make_own(folder: Path, account: Account | None) -> None:
         os.chown(folder, account.uid, account.gid)
 
 
-def _let_through(path: Path, account: Account | None) -> None:
-    """Let Postgres' user pass every folder above `path`, without letting it list them. For root alone."""
-    if account is None:
-        return
+def _let_in(folder: Path, account: Account) -> None:
+    """Let Postgres' user, and nobody else, pass a folder that is ours alone: as its group, which may not list it."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & OTHERS:
+        os.chown(folder, -1, account.gid)
+        folder.chmod(mode | stat.S_IXGRP)
+
+
+def _let_through(path: Path, account: Account) -> None:
+    """Let Postgres' user pass every folder above `path`, without letting it list them."""
     for parent in path.parents:
-        mode = parent.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        facts = parent.stat()
+        needed = stat.S_IXGRP if facts.st_gid == account.gid else stat.S_IXOTH
+        if not facts.st_mode & needed:
+            parent.chmod(stat.S_IMODE(facts.st_mode) | needed)

@@ -1,12 +1,15 @@
 """What a supervisor needs to know of one program to start, watch and stop it."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from cli import leash
 
@@ -80,10 +83,15 @@ def log_tail(home: Path, role: str, *, lines: int) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
 
-def rotate_log(path: Path) -> None:
-    """Put a log that has grown large aside, in place of the one put aside before."""
+@contextmanager
+def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
+    """Open the log of a role to add to it; one that has grown large is put aside, in place of the one before."""
+    path = log_path(home, role)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size > LARGEST_LOG:
         path.replace(path.with_suffix(".log.1"))
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:  # noqa: PTH123  takes a mode
+        yield file
 
 
 def run_quietly(command: tuple[str, ...], *, account: Account | None = None, text: str = "") -> None:

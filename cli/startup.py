@@ -11,9 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cli import addresses, leftovers, state
+from cli import addresses, leftovers, privacy, state
 from cli.local import Options
-from cli.programs import log_path, log_tail, rotate_log
+from cli.programs import log_path, log_tail, open_log
 from cli.state import Phase, ProgramState, StackState
 
 HOPELESS_AFTER: Final = 4
@@ -49,22 +49,20 @@ class Started:
         self.supervisor.wait()
 
 
-def make_home(home: Path) -> None:
-    """Make the folder everything is kept in; nobody else's to read. Safe to repeat."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log_path(home, "supervisor").parent.mkdir(exist_ok=True)
-
-
 def start(options: Options, *, attached: bool) -> Started:
-    """Start a stack's supervisor; attached, it stops when this process ends. Raises Refused where the port is taken."""
+    """Start a stack's supervisor; attached, it stops when this process ends.
+
+    Raises Refused where the port is taken or the home can't be ours alone.
+    """
     if not addresses.is_free(options.port):
         raise Refused(
             f"Port {options.port} is in use by another program. Choose another: darkroom up --port {options.port + 1}"
         )
-    make_home(options.home)
-    log = log_path(options.home, "supervisor")
-    rotate_log(log)
-    with log.open("ab") as output:
+    try:
+        privacy.make_home(options.home)
+    except privacy.NotPrivate as error:
+        raise Refused(str(error)) from None
+    with open_log(options.home, "supervisor") as output:
         supervisor = subprocess.Popen(  # noqa: S603  our own module
             [sys.executable, "-m", "cli.supervise", options.to_json(), *(["attached"] if attached else [])],
             # Attached, our end of this pipe closes with us. A Ctrl-C in the terminal reaches us alone: we pass it on.
@@ -72,6 +70,7 @@ def start(options: Options, *, attached: bool) -> Started:
             stdout=output,
             stderr=output,
             cwd=options.home,
+            umask=privacy.UMASK,
             start_new_session=True,
         )
     return Started(supervisor, options.home)

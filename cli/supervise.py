@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cli import leftovers, state
+from cli import leftovers, privacy, state
 from cli.addresses import Ports
 from cli.identity import ProcessIdentity
 from cli.local import Options, Plan, called_networks, plan, scratch_folder
@@ -27,6 +27,7 @@ LONGEST_FOLDER: Final = 60
 
 def main(options: Options, *, attached: bool) -> None:
     """Run the stack until SIGTERM or SIGINT; when attached, also until standard input ends."""
+    os.umask(privacy.UMASK)  # every program has it from us
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
     networks = called_networks(settings.read(settings.Webhooks))

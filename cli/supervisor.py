@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from cli.identity import ProcessIdentity
-from cli.programs import Program, log_path, log_tail, rotate_log, spawn_command
+from cli.programs import Program, log_tail, open_log, spawn_command
 from cli.state import Phase, ProgramState
 
 log = logging.getLogger(__name__)
@@ -112,10 +112,7 @@ class Supervisor:
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
         """Start the process from this thread: the kernel ends it when the thread that started it dies."""
-        path = log_path(self._home, program.role)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rotate_log(path)
-        with path.open("ab") as output:
+        with open_log(self._home, program.role) as output:
             return await asyncio.create_subprocess_exec(
                 *spawn_command(program, parent=os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -47,6 +47,8 @@ def postgres_program(*, folder: Path, sockets: Path) -> Program:
         orphan_signal=signal.SIGINT,
         stop_rank=2,
         stop_patience=timedelta(seconds=20),
+        # On a full disk it ends with what it can't write to its log; rows wait for it when there is room again.
+        longest_pause=timedelta(seconds=3),
     )
 
 

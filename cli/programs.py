@@ -54,6 +54,8 @@ class Program:
     stop_rank: int = 0
     """Programs stop in this order, equal ranks together."""
     stop_patience: timedelta = timedelta(seconds=10)
+    longest_pause: timedelta = timedelta(seconds=30)
+    """Between two starts of a program that ends again and again."""
 
 
 def spawn_command(program: Program, *, parent: int) -> tuple[str, ...]:
@@ -78,7 +80,7 @@ def log_tail(home: Path, role: str, *, lines: int) -> list[str]:
         with log_path(home, role).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 16_384))
             text = file.read().decode(errors="replace")
-    except FileNotFoundError:
+    except OSError:  # there is none, or no file can be opened now: what it says is a help, no condition
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
@@ -90,7 +92,7 @@ def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size > LARGEST_LOG:
         path.replace(path.with_suffix(".log.1"))
-    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:  # noqa: PTH123  takes a mode
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         yield file
 
 

@@ -50,6 +50,8 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         orphan_signal=signal.SIGTERM,
         stop_rank=3,
         stop_patience=timedelta(seconds=20),
+        # On a full disk it ends with each write it can't keep; everything waits for it when there is room again.
+        longest_pause=timedelta(seconds=3),
     )
 
 

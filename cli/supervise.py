@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cli import leftovers, privacy, state
+from cli import leftovers, privacy
 from cli.addresses import Ports
 from cli.identity import ProcessIdentity
 from cli.local import Options, Plan, called_networks, plan, scratch_folder
+from cli.notes import Notes
 from cli.state import ProgramState, StackState
 from cli.supervisor import Supervisor
 from shared import settings
@@ -40,7 +41,6 @@ def main(options: Options, *, attached: bool) -> None:
             planned = plan(options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks)
             asyncio.run(run(options, planned, sockets, networks=networks, attached=attached))
         finally:
-            state.forget(options.home)
             shutil.rmtree(sockets, ignore_errors=True)
 
 
@@ -51,8 +51,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
         raise RuntimeError("a process that runs has an identity")
 
     def changed(programs: list[ProgramState], stopping: bool) -> None:  # noqa: FBT001  Supervisor calls it so
-        state.write(
-            options.home,
+        notes.keep(
             StackState(
                 supervisor=me,
                 url=options.url,
@@ -63,16 +62,21 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
                 networks=networks,
                 keys_required=bool(settings.read(settings.Auth).required),
                 programs=programs,
-            ),
+            )
         )
 
     supervisor = Supervisor(planned.programs, home=options.home, environment=planned.environment, changed=changed)
+    # What could not run without room may now.
+    notes = Notes(options.home, recovered=supervisor.hurry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
     if attached:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, loop, supervisor)
-    await supervisor.run()
+    try:
+        await supervisor.run()
+    finally:
+        notes.close()
 
 
 def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:

@@ -18,16 +18,17 @@ from cli.state import Phase, ProgramState
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
-LONGEST_PAUSE = timedelta(seconds=30)
-# A program that lived this long was well: its next end starts the pauses from the first again.
-WELL_AFTER = timedelta(minutes=1)
+# A program that was ready for this long was well: its next end starts the pauses from the first again. One that is
+# ready and ends at once, over and over, is not.
+WELL_AFTER = timedelta(seconds=2)
 PROBE_PAUSE = timedelta(milliseconds=100)
 
 
 class Supervisor:
     """Runs `programs` until `stop`; tells every change of their states through `changed`.
 
-    `environment` is every program's. The pauses between starts double from FIRST_PAUSE to LONGEST_PAUSE.
+    `environment` is every program's. The pauses between starts double from FIRST_PAUSE to the program's longest, and
+    begin anew with one that was well, and at `hurry`. `changed` must not raise.
     """
 
     def __init__(
@@ -59,6 +60,12 @@ class Supervisor:
     def stop(self) -> None:
         """Begin to stop. Safe to repeat."""
         self._stopping.set()
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Start at once what waits to be started again: what kept it from running is over. Safe to repeat."""
+        for kept in self._kept.values():
+            kept.hurried.set()
 
     def _stop_at_fault(self, task: "asyncio.Task[None]") -> None:
         """Stop everything when keeping one program failed: half a stack must not look like a whole one."""
@@ -75,16 +82,14 @@ class Supervisor:
             return
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
-            began = time.monotonic()
+            kept.ready_since, kept.ended_at = None, None
             how = await self._live_once(kept)
             if self._stopping.is_set() or kept.state.phase is Phase.READY:
                 return
-            if time.monotonic() - began > WELL_AFTER.total_seconds():
+            if kept.was_well():
                 pause = FIRST_PAUSE
             log.warning("ended", extra={"program": kept.program.name, "how": how, "pause_s": pause.total_seconds()})
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause.total_seconds())
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if await kept.hurried_within(pause) else min(pause * 2, kept.program.longest_pause)
 
     async def _live_once(self, kept: "_Kept") -> str:
         """Start the program and wait for its end; return how that came. A step that ended well stays READY."""
@@ -98,10 +103,11 @@ class Supervisor:
                 process = kept.process = await self._spawn(program)
             except (OSError, RuntimeError) as error:
                 return self._crashed(kept, str(error))
-        state.process = ProcessIdentity.of(process.pid) or ProcessIdentity(process.pid, 0)
+        state.process = _identify(process.pid)
         self._move(kept, Phase.STARTING)
         readiness = None if program.once else asyncio.create_task(self._become_ready(kept, pid=process.pid))
         code = await process.wait()
+        kept.ended_at = time.monotonic()
         if readiness is not None:
             readiness.cancel()
         kept.process, state.process = None, None
@@ -165,6 +171,7 @@ class Supervisor:
     def _ready(self, kept: "_Kept") -> None:
         kept.state.crashes = 0
         kept.was_ready.set()
+        kept.ready_since = time.monotonic()
         log.info("ready", extra={"program": kept.program.name})
         self._move(kept, Phase.READY)
 
@@ -172,7 +179,9 @@ class Supervisor:
         if not self._stopping.is_set():
             kept.state.crashes += 1
             last = log_tail(self._home, kept.program.role, lines=1)
-            self._move(kept, Phase.CRASHED, f"{how}; it said last: {last[0]}" if last else how)
+            kept.state.phase = Phase.CRASHED
+            kept.state.detail = f"{how}; it said last: {last[0]}" if last else how
+            self._tell()  # also where all but the count is as before
         return how
 
     def _move(self, kept: "_Kept", phase: Phase, detail: str = "") -> None:
@@ -195,6 +204,30 @@ class _Kept:
         self.was_ready = asyncio.Event()
         self.starting = asyncio.Lock()
         self.process: asyncio.subprocess.Process | None = None
+        self.ready_since: float | None = None
+        self.ended_at: float | None = None
+        self.hurried = asyncio.Event()
+
+    def was_well(self) -> bool:
+        """Whether the process that ended last was ready for long enough."""
+        if self.ready_since is None or self.ended_at is None:
+            return False
+        return self.ended_at - self.ready_since > WELL_AFTER.total_seconds()
+
+    async def hurried_within(self, pause: timedelta) -> bool:
+        """Wait for the pause; tell whether it was broken off."""
+        self.hurried.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.hurried.wait(), pause.total_seconds())
+        return self.hurried.is_set()
+
+
+def _identify(pid: int) -> ProcessIdentity:
+    """Return a child's identity; a beginning that can't be read now, as where no file can be opened, is left open."""
+    try:
+        return ProcessIdentity.of(pid) or ProcessIdentity(pid, 0)
+    except OSError:
+        return ProcessIdentity(pid, 0)
 
 
 def _words(code: int) -> str:

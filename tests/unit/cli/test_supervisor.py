@@ -90,6 +90,73 @@ def test_the_pauses_between_starts_grow(tmp_path: Path) -> None:
     assert "ended with code 3" in watched.states["crasher"].detail
 
 
+def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:
+    return [record.__dict__["pause_s"] for record in caplog.records if record.message == "ended"]
+
+
+def test_a_program_that_ends_as_soon_as_it_is_ready_backs_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WELL_AFTER", timedelta(seconds=60))
+    # Without a probe it is ready when it runs.
+    watched = Watched(tmp_path, python("crasher", "raise SystemExit(3)", longest_pause=timedelta(milliseconds=150)))
+    watched.until(lambda _: len(pauses_of(caplog)) == 5)
+    assert pauses_of(caplog) == [0.05, 0.1, 0.15, 0.15, 0.15]
+
+
+def test_a_program_that_was_well_comes_back_at_once_however_often_it_is_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=20))
+    # It is well when it ends: it was ready before it began to live on for twice as long.
+    watched = Watched(tmp_path, python("sleeper", "import time; time.sleep(0.3); raise SystemExit(3)"))
+    watched.until(lambda _: len(pauses_of(caplog)) == 5)
+    assert pauses_of(caplog) == [0.05] * 5
+
+
+def test_what_waits_to_be_started_again_starts_at_once_when_hurried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(hours=1))
+    marker = tmp_path / "room"
+    needs_room = f"import os; assert os.path.exists({str(marker)!r}); {SLEEP}"
+    probe_path = tmp_path / "alive"
+    program = python("store", f"{needs_room}", probe=lambda _: "" if probe_path.exists() else "no room")
+
+    async def run() -> None:
+        changed = asyncio.Event()
+        states: dict[str, ProgramState] = {}
+
+        def note(now: list[ProgramState]) -> None:
+            states.update({state.name: state for state in now})
+            changed.set()
+
+        supervisor = Supervisor(
+            [program], home=tmp_path, environment=dict(os.environ), changed=lambda now, _: note(now)
+        )
+        running = asyncio.create_task(supervisor.run())
+        async with asyncio.timeout(20):
+            for phase in (Phase.CRASHED, Phase.READY):
+                while not states or states["store"].phase is not phase:
+                    changed.clear()
+                    await changed.wait()
+                marker.touch()
+                probe_path.touch()
+                supervisor.hurry()
+        supervisor.stop()
+        await running
+
+    asyncio.run(run())
+
+
+def test_a_log_that_cannot_be_read_keeps_nothing_from_starting_again(tmp_path: Path) -> None:
+    loop = tmp_path / "logs" / "crasher.log"
+    crash = f"import os; os.remove({str(loop)!r}); os.mkdir({str(loop)!r}); raise SystemExit(3)"
+    watched = Watched(tmp_path, python("crasher", crash, probe=lambda _: "not yet"), python("sleeper", SLEEP))
+    watched.until(lambda states: bool(states) and states["crasher"].crashes >= 3)
+    assert "Is a directory" in watched.states["crasher"].detail
+
+
 def test_a_crash_says_what_the_program_said_last(tmp_path: Path) -> None:
     watched = Watched(tmp_path, python("crasher", "raise SystemExit('no such thing')", probe=lambda _: "not yet"))
     watched.until(lambda states: bool(states) and states["crasher"].crashes == 1)

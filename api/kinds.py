@@ -118,8 +118,9 @@ STORAGE_UNAVAILABLE: Final = Kind(
     status=503,
     slug="storage-unavailable",
     title="A store does not answer",
-    meaning="Redis or Postgres can't be reached. Where a submission's answer was lost, `id` says which "
-    "prediction may exist; sending it again with an Idempotency-Key never makes two.",
+    meaning="Redis or Postgres can't be reached, or is there and refuses for now; `detail` says which, and why. "
+    "Where a submission's answer was lost, `id` says which prediction may exist; sending it again with an "
+    "Idempotency-Key never makes two.",
 )
 NOT_FOUND: Final = Kind(
     status=404,

@@ -56,6 +56,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(routes.close)
         waiting = Waiting(client)
         stack.push_async_callback(waiting.close)
+        redis.when_moved(waiting.listen_anew)
         memory = MemoryWatch(redis, share=redis_settings.memory_share)
         stack.push_async_callback(memory.close)
         app.state.gateway = Gateway(

@@ -46,6 +46,13 @@ def _rate_limited(error: RateLimited) -> str:
     return f"this key allows {error.limits.max_inflight:,} unfinished images at a time"
 
 
+_AWAY: Final = "can't be reached"
+
+
+def _because(reason: str) -> str:
+    return f", for redis {reason}" if reason else ""
+
+
 TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.BadRequest: Row(kinds.BAD_REQUEST, lambda e: e.detail),
     errors.InvalidParameter: Row(kinds.INVALID_PARAMETER, lambda e: e.detail),
@@ -81,9 +88,9 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.QueueFull: Row(kinds.QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(
         kinds.STORAGE_UNAVAILABLE,
-        lambda e: f"the queue gave no answer in time; {e.id} may have been accepted",
+        lambda e: f"the queue gave no answer in time{_because(e.reason)}; {e.id} may have been accepted",
     ),
-    errors.StorageUnavailable: Row(kinds.STORAGE_UNAVAILABLE, lambda e: f"{e.store} can't be reached"),
+    errors.StorageUnavailable: Row(kinds.STORAGE_UNAVAILABLE, lambda e: f"{e.store} {e.reason or _AWAY}"),
 }
 KINDS: Final = {
     kind.slug: kind
@@ -96,7 +103,7 @@ KINDS: Final = {
     )
 }
 # What has a place of its own in the answer and is no extra member.
-_PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key", "limits", "left"})
+_PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key", "limits", "left", "reason", "certain"})
 
 
 def words(error: DarkroomError) -> str:

@@ -173,7 +173,9 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
         answer = read_answer(reply, submission, limits=limits, left=left)
     except StorageUnavailable as error:
         bind(prediction_id=submission.id)
-        raise SubmitUncertain(id=submission.id, retry_after=error.retry_after) from None
+        if error.certain:
+            raise
+        raise SubmitUncertain(id=submission.id, retry_after=error.retry_after, reason=error.reason) from None
     except (OutOfMemoryError, QueueFull):
         gate.submissions.count(model, "refused")
         raise queue_full(model) from None

@@ -42,6 +42,11 @@ class Waiting:
             if not events and self._events.get(key) is events:
                 del self._events[key]
 
+    def listen_anew(self) -> None:
+        """Subscribe at the server that the name leads to now: this one may have become a replica that hears nothing."""
+        self._task.cancel()
+        self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
+
     async def close(self) -> None:
         """Stop listening."""
         self._task.cancel()

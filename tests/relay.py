@@ -21,6 +21,10 @@ class Relay:
         self._to = to.removeprefix("unix://")
         self._pumps: set[asyncio.Task[None]] = set()
 
+    def lead_to(self, url: str) -> None:
+        """Pass the bytes of new connections on to another server."""
+        self._to = url.removeprefix("unix://")
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._serve, self.url.removeprefix("unix://"))
         return self

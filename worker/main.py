@@ -14,7 +14,7 @@ from shared import settings
 from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
-from worker import runtime
+from worker import broker, runtime
 from worker.starting import ending_where_it_fails
 
 SWEEP_TASK = "worker.tasks.sweep"
@@ -27,6 +27,9 @@ def configuration() -> dict[str, Any]:
     return {
         "broker_url": broker_url(settings.read(settings.Redis)),
         "broker_connection_retry_on_startup": True,
+        # A worker waits for its broker, however long that takes and whatever it answers meanwhile.
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
         # A bell that another worker could answer must not lie in this one's hands.
         "worker_prefetch_multiplier": 1,
         "task_ignore_result": True,
@@ -48,6 +51,7 @@ def configuration() -> dict[str, Any]:
     }
 
 
+broker.install()
 app = Celery("darkroom", include=["worker.tasks"])
 app.add_defaults(configuration)
 

@@ -1,8 +1,8 @@
 """Health: is the process alive, and should requests be sent to it.
 
-Redis down → 503: nothing can be accepted or answered. Told to stop → 503, while requests are still served. Postgres
-down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable. No model,
-or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
+Redis down, or refusing writes → 503: nothing can be accepted. Told to stop → 503, while requests are still served.
+Postgres down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable.
+No model, or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from api.limits import limits, used
 from api.openapi import responses
 from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
+from shared.queue import keys
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -46,7 +47,7 @@ async def ready(request: Request) -> Response:
         _redis_down(gate), _postgres_down(gate.engine), _used(gate)
     )
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
-    down = ["redis"] * redis_down + ["gateway: it is stopping"] * gate.draining.has_begun
+    down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
     if not down:
         degraded += await _models(gate)
     status = "unavailable" if down else "degraded" if degraded else "ready"
@@ -68,13 +69,16 @@ async def _used(gate: Gateway) -> dict[str, Any] | None:
         return None
 
 
-async def _redis_down(gate: Gateway) -> bool:
+async def _redis_down(gate: Gateway) -> str:
+    """Return `redis`, and why where it refuses; '' where it takes writes: this one changes nothing."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            await gate.redis.call("PING")
-    except (StorageUnavailable, TimeoutError):
-        return True
-    return False
+            await gate.redis.try_once("DEL", keys.NOTHING)
+    except StorageUnavailable as error:
+        return f"redis: it {error.reason}" if error.reason else "redis"
+    except TimeoutError:
+        return "redis"
+    return ""
 
 
 async def _postgres_down(engine: Engine) -> bool:

@@ -159,15 +159,21 @@ class QueueFull(DarkroomError):
 
 @dataclass(eq=False)
 class SubmitUncertain(DarkroomError):
-    """Redis did not answer in time; the job may have been accepted under this id."""
+    """Redis did not answer in time; the job may have been accepted under this id. `reason` as in StorageUnavailable."""
 
     id: str
     retry_after: timedelta
+    reason: str = ""
 
 
 @dataclass(eq=False)
 class StorageUnavailable(DarkroomError):
-    """Redis or Postgres can't be reached."""
+    """Redis or Postgres can't be reached, or is there and refuses: then `reason` has the words, to go behind its name.
+
+    `certain`: nothing of what was asked has happened.
+    """
 
     store: str
     retry_after: timedelta
+    reason: str = ""
+    certain: bool = False

@@ -17,8 +17,9 @@ from shared.domain.prediction import ErrorCode
 from shared.domain.route import Choice
 from shared.domain.webhooks import Webhook
 from shared.queue import bells, keys
+from shared.queue.exchange import Command
 from shared.queue.lua import Script, Scripts, sha
-from shared.queue.pipeline import Command, Pipeline
+from shared.queue.pipeline import Pipeline
 from shared.queue.submission import BatchClosed
 
 # One call of cancel_lane holds Redis for about a millisecond.

@@ -1,4 +1,8 @@
-"""Redis clients, made from settings. Replies stay bytes: images travel here."""
+"""Redis clients, made from settings. Replies stay bytes: images travel here.
+
+What Redis refuses with (`refusals`) is a lost connection to all of them: they make a new one, for which the name is
+resolved again, and send the command again.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -10,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from shared.queue.refusals import naming
 from shared.settings import Redis
 
 BRIEFLY: Final = timedelta(seconds=2)
@@ -17,24 +22,35 @@ BRIEFLY: Final = timedelta(seconds=2)
 
 def connect(settings: Redis) -> redis.Redis:
     """Return a blocking client that sends a command again after a lost connection: all of ours may run twice."""
-    return redis.Redis.from_url(
-        settings.url,
-        socket_timeout=settings.timeout.total_seconds(),
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 5),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        protocol=2,
+    return _named(
+        redis.Redis.from_url(
+            settings.url,
+            socket_timeout=settings.timeout.total_seconds(),
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 5),
+            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+            protocol=2,
+        )
     )
 
 
 def connect_briefly(settings: Redis) -> redis.Redis:
     """Return a blocking client for who would rather know soon that Redis hangs than wait: 2 s, and no second try."""
-    return redis.Redis.from_url(
-        settings.url,
-        socket_timeout=BRIEFLY.total_seconds(),
-        socket_connect_timeout=BRIEFLY.total_seconds(),
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
+    return _named(
+        redis.Redis.from_url(
+            settings.url,
+            socket_timeout=BRIEFLY.total_seconds(),
+            socket_connect_timeout=BRIEFLY.total_seconds(),
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
     )
+
+
+def _named(client: redis.Redis) -> redis.Redis:
+    """Let a client's connections raise refusals as what they are."""
+    pool = client.connection_pool
+    pool.connection_class = naming(pool.connection_class)
+    return client
 
 
 def connect_async(settings: Redis) -> redis.asyncio.Redis:

@@ -3,6 +3,7 @@
 Interactive work comes first; bulk fills the rest of a batch and always has one slot, its lanes taking turns.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 
 import orjson
 import redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey
 from shared.queue import bells, keys
@@ -22,6 +25,8 @@ from shared.settings import Queue
 MOST_BULK_LANES_A_PULL = 4
 # Who sent an image a moment ago may send the next one.
 PEOPLE_STAY = timedelta(seconds=1)
+# The client has tried for some seconds by then.
+FINISH_PAUSE = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +160,25 @@ class Lanes:
         return [entry for entry, wanted in zip(entries, verdicts, strict=True) if wanted]
 
     def finish(self, results: Sequence[Result], *, run: bytes) -> int:
-        """End the jobs behind the results; `run` (JSON) says how they were computed. Return how many ended."""
+        """End the jobs behind the results; `run` (JSON) says how they were computed. Return how many ended.
+
+        While Redis is away or refuses it tries again, for as long as the entries are this worker's: computing them
+        again, alone and counted as an attempt, would cost more. Raises what Redis raised last.
+        """
         arguments: list[Any] = []
         for result in results:
             entry = result.entry
             arguments += (entry.lane, entry.id, entry.waiting, entry.cache)
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
-        ended = self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments)
-        return int(ended)
+        give_up = self._monotonic() + self._settings.lease.total_seconds()
+        while True:
+            try:
+                return int(self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments))
+            except (RedisConnectionError, RedisTimeoutError):
+                if self._monotonic() >= give_up:
+                    raise
+                time.sleep(FINISH_PAUSE.total_seconds())
 
     def has_suspects(self) -> bool:
         """Tell whether an entry's worker seems to be gone; changes nothing."""
@@ -219,8 +234,9 @@ class Lanes:
         }
 
     def leave(self) -> None:
-        """Say that this worker is gone."""
-        self._client.zrem(keys.workers(self._model), self._consumer)
+        """Say that this worker is gone; where Redis takes no word of it, its absence says so a minute later."""
+        with contextlib.suppress(RedisError):
+            self._client.zrem(keys.workers(self._model), self._consumer)
 
     def _people_are_there(self, entries: Sequence[Entry]) -> bool:
         """Tell whether people's images come in: these are some, or there were some a moment ago."""

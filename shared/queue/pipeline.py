@@ -2,36 +2,47 @@
 
 One script call at a time cost the gateway 0.28 ms of CPU a job, most of it asyncio and the client; sharing halves it,
 and with `appendfsync always` one fsync serves them all. Every command sent here must be safe to repeat: one whose
-answer was lost with the connection is sent again until its time is up.
+answer was lost with the connection, or which Redis refuses for now (`refusals`), is sent again until its time is up.
+A refused one waits apart: reads, which a replica answers too, do not wait behind it.
 """
 
 import asyncio
 import logging
-import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
-from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
-from shared.queue.lua import Script, sha, source
+from shared.queue.exchange import Pending, exchange, fail
+from shared.queue.lua import Script, sha
+from shared.queue.refusals import REFUSALS, RedisRefuses, code_of, describe
 
 log = logging.getLogger(__name__)
-
-Command = tuple[bytes | str | int, ...]
-Pending = tuple[Command, "asyncio.Future[Any]"]
 
 # One write holds up every answer behind it: 256 KB is 0.1 ms of copying, 20 MB would be felt by all.
 LARGE = 256 * 1024
 RETRY_PAUSE = timedelta(milliseconds=100)
+LONGEST_RETRY_PAUSE = timedelta(seconds=1)
+# Scripts that Redis does not know are loaded and sent again; it may lose them once more in between.
+LOADS = 3
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class _Refused:
+    """A command that Redis refused: until when it is tried (the loop's clock), its next pause, whether it waits now."""
+
+    deadline: float
+    pause: float = RETRY_PAUSE.total_seconds()
+    waits: bool = False
 
 
 class Pipeline:
@@ -46,12 +57,33 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._connection: AbstractConnection | None = None
         self._closed = False
+        self._refused: WeakKeyDictionary[asyncio.Future[Any], _Refused] = WeakKeyDictionary()
+        # Commands whose connection was lost behind them: they may have been carried out.
+        self._uncertain: WeakSet[asyncio.Future[Any]] = WeakSet()
+        # Why Redis refused last, '' where it was lost or took everything since.
+        self._reason = ""
+        self._refuses_now = False
+        self._has_moved = False
+        self._listeners: list[Callable[[], None]] = []
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
+
+    def when_moved(self, listener: Callable[[], None]) -> None:
+        """Call the listener each time that commands are taken again after a server that was no primary any more."""
+        self._listeners.append(listener)
+
+    async def try_once(self, *command: bytes | str | int) -> Any:
+        """Run one command, which is not repeated where Redis refuses it: raises StorageUnavailable at once."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._refused[future] = _Refused(deadline=0.0)
+        self._pending.append((command, future))
+        self._wake.set()
+        return await future
 
     async def call(self, *command: bytes | str | int) -> Any:
         """Run one command; it goes on if the caller is canceled.
 
-        Raises StorageUnavailable when Redis gave no answer in time, ResponseError when it refused.
+        Raises StorageUnavailable when Redis gave no answer in time or refused for as long, ResponseError for a fault of
+        ours.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         if any(type(part) is bytes and len(part) > LARGE for part in command):
@@ -72,8 +104,8 @@ class Pipeline:
         self._wake.set()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
-        for _, future in self._pending:
-            _fail(future, self._unavailable())
+        for future in [*(future for _, future in self._pending), *self._refused]:
+            fail(future, self._unavailable(future))
         if self._connection is not None:
             await self._connection.disconnect()
 
@@ -87,7 +119,7 @@ class Pipeline:
                 await self._deliver_all(batch)
             except asyncio.CancelledError:
                 for _, future in batch:
-                    _fail(future, self._unavailable())
+                    fail(future, self._unavailable(future))
                 raise
 
     async def _deliver_all(self, batch: list[Pending]) -> None:
@@ -98,34 +130,100 @@ class Pipeline:
             # Not its repr, which of a UnicodeError is the whole text.
             facts = {"error": f"{type(error).__name__}: {error}", "commands": len(batch)}
             log.error("write_failed", extra=facts)  # noqa: TRY400  the caller's error has its traceback
-        for pending in batch:
+        for pending in self._left(batch):
             if not pending[1].done():
                 await self._disconnect()  # answers not read yet would be taken for the next ones
                 try:
                     await self._deliver([pending])
                 except Exception as error:  # noqa: BLE001  it is handed to the caller
-                    _fail(pending[1], error)
+                    fail(pending[1], error)
 
     async def _deliver(self, batch: list[Pending]) -> None:
-        """Send until every command has its answer or the time is up."""
-        lost = False
+        """Send until every command has its answer, waits apart, or the time is up."""
+        lost, tries = False, 0
         deadline = self._loop.time() + self._timeout
         while batch:
+            tries += 1
             try:
                 async with asyncio.timeout_at(deadline):
-                    if self._connection is None:
-                        self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-                    batch = await _exchange(self._connection, batch)
+                    batch = await self._try(batch)
             except _LOST as error:
                 if not lost:
                     log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
                 lost = True
                 await self._disconnect()
-                batch = [pending for pending in batch if not pending[1].done()]
+                batch = self._left(batch)
                 if not await _time_to_try_again(deadline):
                     for _, future in batch:
-                        _fail(future, self._unavailable())
+                        fail(future, self._unavailable(future))
                     return
+            if not lost and tries > LOADS:
+                for pending in batch:
+                    self._wait_apart(pending, RedisRefuses("NOSCRIPT"))
+                return
+        await self._follow()
+
+    async def _try(self, batch: list[Pending]) -> list[Pending]:
+        """Send once; return those to send again. Raises what the client library does where Redis is lost."""
+        if self._connection is None:
+            self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self._connection.connect()
+        except _LOST as error:
+            self._reason = code_of(error) or ""
+            raise
+        self._refuses_now = False
+        try:
+            again = await exchange(self._connection, batch, self._wait_apart)
+        except _LOST as error:
+            # Some refusals come with the end of the connection, which may be seen first.
+            self._reason = code_of(error) or self._reason
+            self._uncertain.update(future for _, future in self._left(batch))
+            raise
+        if not self._refuses_now:
+            self._reason = ""
+        return again
+
+    def _left(self, batch: list[Pending]) -> list[Pending]:
+        """Return those that have no answer and do not wait apart."""
+        return [
+            pending
+            for pending in batch
+            if not pending[1].done() and not ((refused := self._refused.get(pending[1])) is not None and refused.waits)
+        ]
+
+    def _wait_apart(self, pending: Pending, error: RedisRefuses) -> None:
+        """Send a refused command again after a pause, or fail it where its time is up."""
+        _, future = pending
+        if self._reason != error.code:
+            log.warning("redis_refuses", extra={"error": str(error)})
+        self._reason, self._refuses_now = error.code, True
+        self._has_moved |= REFUSALS[error.code].reconnect
+        refused = self._refused.setdefault(future, _Refused(deadline=self._loop.time() + self._timeout))
+        if self._loop.time() + refused.pause >= refused.deadline:
+            fail(future, self._unavailable(future))
+            return
+        refused.waits = True
+        self._loop.call_later(refused.pause, self._send_again, pending, refused)
+        refused.pause = min(2 * refused.pause, LONGEST_RETRY_PAUSE.total_seconds())
+
+    def _send_again(self, pending: Pending, refused: _Refused) -> None:
+        refused.waits = False
+        if not pending[1].done() and not self._closed:
+            self._pending.append(pending)
+            self._wake.set()
+
+    async def _follow(self) -> None:
+        """Where Redis refused as a server does that is no primary any more: connect anew, then tell who listens."""
+        if not self._has_moved:
+            return
+        if self._reason and REFUSALS[self._reason].reconnect:
+            await self._disconnect()
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+        elif not self._reason and not any(refused.waits for refused in self._refused.values()):
+            self._has_moved = False
+            for listener in self._listeners:
+                listener()
 
     async def _disconnect(self) -> None:
         if self._connection is not None:
@@ -133,72 +231,51 @@ class Pipeline:
 
     async def _write_alone(self, pending: Pending) -> Any:
         """Send one large command over a connection of the pool, so that nobody waits behind its bytes."""
-        deadline = self._loop.time() + self._timeout
-        left = [pending]
-        while left:
-            connection = None
+        future, loads, code = pending[1], 0, ""
+        deadline, pause = self._loop.time() + self._timeout, RETRY_PAUSE
+
+        def refuse(_: Pending, error: RedisRefuses) -> None:
+            nonlocal code
+            code = error.code
+
+        while not future.done():
+            connection, sent, code = None, False, ""
             try:
                 async with asyncio.timeout_at(deadline):
                     connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-                    left = await _exchange(connection, left)
-            except _LOST:
+                    sent = True
+                    if await exchange(connection, [pending], refuse) and (loads := loads + 1) <= LOADS:
+                        continue
+            except _LOST as error:
+                code = code_of(error) or code
+                if sent:
+                    self._uncertain.add(future)
                 if connection is not None:
                     await connection.disconnect(nowait=True)
-                if not await _time_to_try_again(deadline):
-                    raise self._unavailable() from None
             finally:
                 if connection is not None:
+                    if code and REFUSALS[code].reconnect:
+                        self._has_moved = True
+                        await connection.disconnect(nowait=True)
                     await self._client.connection_pool.release(connection)
-        return pending[1].result()
+            if not future.done() and not await _time_to_try_again(deadline, pause):
+                raise self._unavailable(future, code or ("NOSCRIPT" if loads > LOADS else ""))
+            pause = min(2 * pause, LONGEST_RETRY_PAUSE)
+        return future.result()
 
-    @staticmethod
-    def _unavailable() -> StorageUnavailable:
-        return StorageUnavailable(store="redis", retry_after=timedelta(seconds=2))
-
-
-async def _exchange(connection: AbstractConnection, batch: list[Pending]) -> list[Pending]:
-    """Write all, read all; return those to send again because Redis did not know their script."""
-    await connection.connect()  # type: ignore[no-untyped-call]
-    await connection.send_packed_command(_packed(command for command, _ in batch), check_health=False)
-    again = []
-    for pending in batch:
-        try:
-            # Without a time of its own for each reply: the caller's holds for all of them.
-            reply = await connection.read_response(timeout=math.inf)
-        except NoScriptError:
-            again.append(pending)
-        except ResponseError as error:
-            _fail(pending[1], _named(error))
-        else:
-            if not pending[1].done():
-                pending[1].set_result(reply)
-    if again:
-        loads = [("SCRIPT", "LOAD", source(script)) for script in Script]
-        await connection.send_packed_command(_packed(loads), check_health=False)
-        for _ in loads:
-            await connection.read_response()
-    return again
+    def _unavailable(self, future: "asyncio.Future[Any]", code: str | None = None) -> StorageUnavailable:
+        code = self._reason if code is None else code
+        return StorageUnavailable(
+            store="redis",
+            retry_after=timedelta(seconds=2),
+            reason=describe(code) if code else "",
+            certain=bool(code) and future not in self._uncertain,
+        )
 
 
-def _named(error: ResponseError) -> ResponseError:
-    """Return a script's want of memory as what it is; before version 7 Redis says so only inside the error's text."""
-    return OutOfMemoryError(str(error)) if "-OOM " in str(error) else error
-
-
-async def _time_to_try_again(deadline: float) -> bool:
+async def _time_to_try_again(deadline: float, pause: timedelta = RETRY_PAUSE) -> bool:
     """Pause before the next try and return True; False at once where `deadline` (the loop's clock) comes before."""
-    if asyncio.get_running_loop().time() + RETRY_PAUSE.total_seconds() >= deadline:
+    if asyncio.get_running_loop().time() + pause.total_seconds() >= deadline:
         return False
-    await asyncio.sleep(RETRY_PAUSE.total_seconds())
+    await asyncio.sleep(pause.total_seconds())
     return True
-
-
-def _packed(commands: Iterable[Command]) -> list[bytes]:
-    """Write commands in Redis' protocol; the asyncio client's own way takes 10 µs for a submission's 25 parts."""
-    return [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub takes tuples of one
-
-
-def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
-    """Hand the error to whoever still waits."""
-    if not future.done():
-        future.set_exception(error)

@@ -293,11 +293,13 @@ class Webhooks(BaseSettings):
     at_once: PositiveInt = 1000
     """Attempts of one worker at a time."""
     at_once_each: PositiveInt = 16
-    """Attempts of one worker at a time at one destination: scheme, host and port."""
-    breaker_failures: PositiveInt = 5
-    """After so many failed attempts in a row a destination is left alone for a while."""
-    breaker_rest: Duration = timedelta(seconds=30)
-    """How long at first; twice as long each time, up to ten minutes."""
+    """Attempts of one worker at a time for one owner at one destination: scheme, host and port."""
+    breaker_failing: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Where so large a part of the latest 20 attempts failed, a destination is left alone for a while, by its owner."""
+    breaker_attempts: Annotated[int, Field(gt=0, le=20)] = 10
+    """So many attempts are made at least before that is judged."""
+    breaker_rest: Duration = timedelta(seconds=1)
+    """How long at first, or twice what a failure took if that is longer; then half as long again, up to 10 minutes."""
     secret_overlap: Duration = timedelta(hours=24)
     """How long the old secret signs too, after a rotation; then the record worker deletes it."""
 

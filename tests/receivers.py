@@ -19,6 +19,7 @@ class Came:
     at: float
     headers: dict[str, str]
     body: bytes
+    path: str = "/hook"
 
     @property
     def id(self) -> str:
@@ -76,7 +77,9 @@ def receiving(answers: Answers = ok, *, path: str = "/hook") -> Iterator[Receive
             if len(body) < length:  # its sender was killed
                 self.close_connection = True
                 return
-            came = Came(time.monotonic(), {name.lower(): value for name, value in self.headers.items()}, body)
+            came = Came(
+                time.monotonic(), {name.lower(): value for name, value in self.headers.items()}, body, self.path
+            )
             with receiver.arrived:
                 before = len(receiver.came)
                 receiver.came.append(came)

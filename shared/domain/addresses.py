@@ -6,7 +6,8 @@ from typing import Final
 
 Network = IPv4Network | IPv6Network
 
-# IANA's special-purpose registries, written down here because `is_global` differs between versions of Python.
+# IANA's special-purpose registries, written down here because `is_global` differs between versions of Python, and what
+# clouds have made of public addresses for their own machines alone.
 # The first that holds an address names it, so the narrower stand before the wider.
 _REFUSED_IPV4: Final = tuple(
     (IPv4Network(network), word)
@@ -15,6 +16,9 @@ _REFUSED_IPV4: Final = tuple(
         ("10.0.0.0/8", "private"),  # RFC 1918
         ("100.64.0.0/10", "shared"),  # RFC 6598: behind a carrier's NAT
         ("127.0.0.0/8", "loopback"),  # RFC 1122
+        ("161.26.0.0/16", "cloud"),  # IBM Cloud: its names, time and packages
+        ("166.8.0.0/14", "cloud"),  # IBM Cloud: its services' private ends
+        ("168.63.129.16/32", "cloud"),  # Azure: hands out a machine's certificates and settings
         ("169.254.0.0/16", "link-local"),  # RFC 3927; 169.254.169.254 hands out a cloud machine's credentials
         ("172.16.0.0/12", "private"),  # RFC 1918
         ("192.0.0.0/24", "protocol assignment"),  # RFC 6890
@@ -50,6 +54,8 @@ _REFUSED_IPV6: Final = tuple(
     )
 )
 _PUBLIC_IPV6: Final = IPv6Network("2000::/3")  # RFC 4291: all that IANA gives out; the rest is reserved
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
+"""How an interface identifier begins that holds an IPv4 address, within any network (RFC 5214, section 6.1)."""
 _HOLDING_IPV4: Final = (
     IPv6Network("::ffff:0:0/96"),  # RFC 4291, IPv4-mapped: the kernel calls the IPv4 address
     IPv6Network("64:ff9b::/96"),  # RFC 6052, NAT64: a gateway does
@@ -85,4 +91,6 @@ def _judge_ipv6(address: IPv6Address, allowed: Sequence[Network]) -> str | None:
     if any(address in network for network in _HOLDING_IPV4):
         return _judge_ipv4(IPv4Address(int(address) & 0xFFFF_FFFF), allowed)
     word = next((word for network, word in _REFUSED_IPV6 if address in network), None)
+    if word is None and int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        word = "ISATAP"
     return word or (None if address in _PUBLIC_IPV6 else "reserved")

@@ -6,7 +6,7 @@ Rows of recorded events are written by `record` and `batches`, in the commits th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, TextClause, func, select, text, update
@@ -16,14 +16,18 @@ from shared.domain.webhooks import DeliveryStatus
 from shared.storage.tables import webhook_attempts, webhook_deliveries
 
 _CLAIM = """
-    WITH RECURSIVE known AS ({known}), due AS (
+    WITH RECURSIVE known AS ({known}), in_hand AS (
+        SELECT * FROM unnest(
+            CAST(:holding_owners AS text[]), CAST(:holding_destinations AS text[]), CAST(:holding AS integer[])
+        ) AS held (owner, destination, count)
+    ), due AS (
         SELECT found.id
-        FROM known CROSS JOIN LATERAL (
+        FROM known LEFT JOIN in_hand USING (owner, destination) CROSS JOIN LATERAL (
             SELECT one.id, one.next_attempt_at FROM webhook_deliveries AS one
-            WHERE one.destination = known.destination AND one.status = 'pending'
+            WHERE one.owner = known.owner AND one.destination = known.destination AND one.status = 'pending'
               AND one.next_attempt_at <= clock_timestamp()
             ORDER BY one.next_attempt_at
-            LIMIT greatest(0, :each - coalesce((CAST(:in_hand AS jsonb) ->> known.destination)::integer, 0))
+            LIMIT greatest(0, :each - coalesce(in_hand.count, 0))
             FOR UPDATE SKIP LOCKED
         ) AS found
         ORDER BY found.next_attempt_at
@@ -34,26 +38,33 @@ _CLAIM = """
     RETURNING claimed.id::text, claimed.owner, claimed.subject::text, claimed.kind, claimed.event, claimed.url,
               claimed.destination, claimed.attempts, claimed.body
 """
-"""The oldest that are due of each destination: a hundred thousand that wait for one hide nobody else's."""
+"""The oldest that are due of each receiver: a hundred thousand that wait for one hide nobody else's."""
 
-_CLAIM_OF = text(_CLAIM.format(known="SELECT destination FROM unnest(CAST(:of AS text[])) AS given (destination)"))
+_GIVEN = "unnest(CAST(:owners AS text[]), CAST(:destinations AS text[])) AS given (owner, destination)"
+
+_CLAIM_OF = text(_CLAIM.format(known=f"SELECT owner, destination FROM {_GIVEN}"))  # noqa: S608  our own words
 
 _CLAIM_OF_OTHERS = text(
     _CLAIM.format(
-        known="""
-            SELECT destination FROM every WHERE destination <> ALL (CAST(:besides AS text[]))
+        known=f"""
+            SELECT owner, destination FROM every WHERE owner IS NOT NULL AND NOT EXISTS (
+                SELECT FROM {_GIVEN} WHERE given.owner = every.owner AND given.destination = every.destination
+            )
         ), every AS (
-            (SELECT destination FROM webhook_deliveries WHERE status = 'pending' ORDER BY destination LIMIT 1)
+            (
+                SELECT owner, destination FROM webhook_deliveries
+                WHERE status = 'pending' ORDER BY owner, destination LIMIT 1
+            )
             UNION ALL
-            SELECT (
-                SELECT later.destination FROM webhook_deliveries AS later
-                WHERE later.status = 'pending' AND later.destination > every.destination
-                ORDER BY later.destination LIMIT 1
-            ) FROM every WHERE every.destination IS NOT NULL
-        """
+            SELECT following.owner, following.destination FROM every CROSS JOIN LATERAL (
+                SELECT later.owner, later.destination FROM webhook_deliveries AS later
+                WHERE later.status = 'pending' AND (later.owner, later.destination) > (every.owner, every.destination)
+                ORDER BY later.owner, later.destination LIMIT 1
+            ) AS following
+        """  # noqa: S608  our own words
     )
 )
-"""Walks the index from one destination to the next, past those left out, however much waits for them."""
+"""Walks the index from one receiver to the next, past those left out, however much waits for them."""
 
 _LOG = text("""
     WITH made AS (
@@ -88,6 +99,13 @@ _ADD_STARTS = text("""
 """)
 
 
+class Receiver(NamedTuple):
+    """Who is told where: deliveries of one owner to one scheme, host and port."""
+
+    owner: Owner
+    destination: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A delivery in hand. `attempts` were made before; `body` is None where it is the subject's row."""
@@ -101,6 +119,11 @@ class Claimed:
     destination: str
     attempts: int
     body: Any
+
+    @property
+    def receiver(self) -> Receiver:
+        """Return who is told where."""
+        return Receiver(self.owner, self.destination)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,30 +177,41 @@ _LOGGED = [webhook_attempts.c[column.name] for column in fields(Logged)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How much may be claimed: `each` is the most of one destination, those `in_hand` included."""
+    """How much may be claimed: `each` is the most of one receiver, those `in_hand` included."""
 
     each: int
-    in_hand: Mapping[str, int]
+    in_hand: Mapping[Receiver, int]
     lease: timedelta
 
 
-def claim_of(connection: Connection, destinations: Sequence[str], *, limit: int, terms: Terms) -> list[Claimed]:
-    """Commit a lease on up to `limit` deliveries to these destinations that are due, oldest first.
+def claim_of(connection: Connection, receivers: Sequence[Receiver], *, limit: int, terms: Terms) -> list[Claimed]:
+    """Commit a lease on up to `limit` deliveries to these receivers that are due, oldest first.
 
     Killed afterwards: they are due again when the lease ends. Two workers never claim the same.
     """
-    return _claim(connection, _CLAIM_OF, {"of": list(destinations), "limit": limit}, terms)
+    return _claim(connection, _CLAIM_OF, receivers, limit=limit, terms=terms)
 
 
-def claim_of_others(connection: Connection, besides: Sequence[str], *, limit: int, terms: Terms) -> list[Claimed]:
-    """Do the same for every destination but these."""
-    return _claim(connection, _CLAIM_OF_OTHERS, {"besides": list(besides), "limit": limit}, terms)
+def claim_of_others(connection: Connection, besides: Sequence[Receiver], *, limit: int, terms: Terms) -> list[Claimed]:
+    """Do the same for every receiver but these."""
+    return _claim(connection, _CLAIM_OF_OTHERS, besides, limit=limit, terms=terms)
 
 
-def _claim(connection: Connection, statement: TextClause, which: dict[str, Any], terms: Terms) -> list[Claimed]:
-    arguments = {"each": terms.each, "in_hand": orjson.dumps(dict(terms.in_hand)).decode(), "lease": terms.lease}
+def _claim(
+    connection: Connection, statement: TextClause, receivers: Sequence[Receiver], *, limit: int, terms: Terms
+) -> list[Claimed]:
+    arguments = {
+        "owners": [one.owner for one in receivers],
+        "destinations": [one.destination for one in receivers],
+        "holding_owners": [one.owner for one in terms.in_hand],
+        "holding_destinations": [one.destination for one in terms.in_hand],
+        "holding": list(terms.in_hand.values()),
+        "each": terms.each,
+        "limit": limit,
+        "lease": terms.lease,
+    }
     with connection.begin():
-        rows = connection.execute(statement, which | arguments).mappings().all()
+        rows = connection.execute(statement, arguments).mappings().all()
     return [Claimed(**row) for row in rows]
 
 

@@ -128,7 +128,13 @@ webhook_deliveries = Table(
     CheckConstraint("kind IN ('prediction', 'batch')", name="webhook_deliveries_kind"),
     CheckConstraint(_one_of("status", DELIVERY_WORDS), name="webhook_deliveries_status"),
     UniqueConstraint("subject", "event", name="webhook_deliveries_subject_event"),
-    Index("webhook_deliveries_due", "destination", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "webhook_deliveries_due",
+        "owner",
+        "destination",
+        "next_attempt_at",
+        postgresql_where=text("status = 'pending'"),
+    ),
     Index("webhook_deliveries_owner", "owner", "id"),
 )
 """The outbox: one row an event of a prediction or batch (`subject`), written in the commit that made it true.

@@ -184,7 +184,7 @@ def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
 ) -> None:  # fmt: skip
     caplog.set_level(logging.DEBUG)
     registry = CollectorRegistry()
-    made = courier(pauses=(SOON, SOON), breaker_failures=50, metrics=WebhookMetrics(registry))
+    made = courier(pauses=(SOON, SOON), metrics=WebhookMetrics(registry))
     with receiving(lambda came, before: (301, {"Location": receiver.url}, b"") if before < 3 else ok(came, before)) as (
         receiver
     ):
@@ -242,8 +242,7 @@ def test_inside_nobody_is_called(
         wait_until(has_status(engine, "exhausted"))
         assert receiver.came == []
     [attempt] = attempts(engine)
-    assert attempt.error is not None
-    assert "loopback" in attempt.error
+    assert attempt.error == "127.0.0.1 leads to no address that may be called"
 
 
 def test_killed_between_the_answer_and_its_record_it_comes_again_under_the_same_id(
@@ -286,8 +285,8 @@ time.sleep(60)
 def test_a_dead_receiver_rests_and_comes_back(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
-    # What failed and rests is tried once at a time; when it answers, all the rest follows.
-    courier(at_once_each=2, breaker_failures=3, breaker_rest=timedelta(seconds=1), pauses=(SOON,) * 9)
+    # What failed and rests is tried a few at a time; when it answers, all the rest follows.
+    courier(at_once_each=2, breaker_attempts=3, breaker_rest=timedelta(seconds=1), pauses=(SOON,) * 9)
     alive = []
     with receiving(lambda came, before: ok(came, before) if alive else (503, {}, b"")) as receiver:
         announce(*[receiver.url] * 30)
@@ -296,6 +295,55 @@ def test_a_dead_receiver_rests_and_comes_back(
         assert len(receiver.came) <= 5, "thirty wait, and it is left alone"
         alive.append(True)
         wait_until(has_status(engine, "delivered"))
+
+
+def test_who_answers_most_of_the_time_gets_most_at_once_however_its_answers_fall(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier(pauses=(timedelta(hours=1),))
+    # 62 in a hundred, the others in rows of up to nine: five in a row closed the door to all that waited.
+    fails = [*range(9), *range(20, 28), *range(50, 58), *range(70, 78), *range(90, 95)]
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        return (503, {}, b"") if before % 100 in fails else ok(came, before)
+
+    assert len(fails) == 38
+    with receiving(answers) as receiver:
+        announce(*[receiver.url] * 500)
+        receiver.wait_for(500)
+        wait_until(lambda: sum(one.attempts for one in every(engine)) == 500)
+        assert sum(one.status == "delivered" for one in every(engine)) == 310
+
+
+def test_one_owners_dead_url_does_not_close_the_same_server_for_another(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier(breaker_rest=timedelta(hours=1))
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        return ok(came, before) if came.path == "/live" else (503, {}, b"")
+
+    with receiving(answers, path="") as receiver:
+        announce(*[f"{receiver.url}/dead"] * 100, owner="somebody else")
+        receiver.wait_for(10)
+        announce(*[f"{receiver.url}/live"] * 30)
+        wait_until(has_status(engine, "delivered"))
+        assert sum(came.path == "/dead" for came in receiver.came) < 30
+
+
+def test_urls_that_are_gone_close_nothing(
+    engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
+) -> None:
+    courier(breaker_rest=timedelta(hours=1))
+
+    def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
+        return (410, {}, b"") if came.path == "/gone" else ok(came, before)
+
+    with receiving(answers, path="") as receiver:
+        announce(*[f"{receiver.url}/gone"] * 50)
+        wait_until(has_status(engine, "exhausted"))
+        announce(*[f"{receiver.url}/live"] * 30)
+        wait_until(lambda: sum(one.status == "delivered" for one in every(engine)) == 30)
 
 
 def test_while_postgres_is_away_nothing_is_lost(

@@ -16,7 +16,14 @@ import httpcore
 
 from shared.domain.addresses import Network
 from worker.webhooks import connecting
-from worker.webhooks.connecting import AddressRefused, CheckedNetwork, HostUnknown, Resolve, SentTooMuch
+from worker.webhooks.connecting import (
+    AddressRefused,
+    CertificateRefused,
+    CheckedNetwork,
+    HostUnknown,
+    Resolve,
+    SentTooMuch,
+)
 from worker.webhooks.connections import Connections
 
 log = logging.getLogger(__name__)
@@ -39,12 +46,23 @@ class Answer:
     status: int | None
     """The HTTP status; None where there was no answer."""
     error: str | None
-    """Why it was no success, in a sentence of at most 500 characters; None exactly for a 2xx."""
+    """Why it was no success, in a sentence of at most 500 characters for the owner; None exactly for a 2xx.
+
+    It says nothing of what only we can see: no address that a name leads to; nothing that tells a name known inside
+    from one that nobody knows, or a closed port from a filtered one and from one where something else listens.
+    """
+    reason: str | None
+    """The same with all that is known, for the operator's log."""
     retry_after: timedelta | None
     """How long the receiver wants to be left alone, 0 to 24 h; None where it didn't say."""
     milliseconds: float
     response: str
     """How the body of a failed answer begins; empty for a success."""
+
+    @property
+    def shown_milliseconds(self) -> float:
+        """Return what the owner is told: 0 without an answer, or the time would say what `error` does not."""
+        return 0.0 if self.status is None else self.milliseconds
 
 
 @dataclass(slots=True)
@@ -131,35 +149,53 @@ class Sender:
 
     def _sum_up(self, heard: _Heard, problem: Exception | None, *, milliseconds: float) -> Answer:
         """Judge by the status where there is one, however the answer went on."""
+        error = reason = None
+        retry_after, response = None, ""
         if heard.status is None:
-            error = _UNWRITABLE.sub(" ", self._explain(problem))[:LONGEST_ERROR]
-            return Answer(status=None, error=error, retry_after=None, milliseconds=milliseconds, response="")
-        if 200 <= heard.status < 300:  # noqa: PLR2004  RFC 9110, section 15.3
-            return Answer(status=heard.status, error=None, retry_after=None, milliseconds=milliseconds, response="")
-        redirected = 300 <= heard.status < 400  # noqa: PLR2004  RFC 9110, section 15.4
+            error, reason = _writable(self._explain(problem)), _writable(_in_full(problem))
+        elif not 200 <= heard.status < 300:  # noqa: PLR2004  RFC 9110, section 15.3
+            redirected = 300 <= heard.status < 400  # noqa: PLR2004  RFC 9110, section 15.4
+            error = reason = f"answered {heard.status}" + ("; redirects are not followed" if redirected else "")
+            retry_after = read_retry_after(heard.header(b"retry-after"), now=self._now())
+            response = _as_text(heard.body, self._max_response_bytes)
         return Answer(
             status=heard.status,
-            error=f"answered {heard.status}" + ("; redirects are not followed" if redirected else ""),
-            retry_after=read_retry_after(heard.header(b"retry-after"), now=self._now()),
+            error=error,
+            reason=reason,
+            retry_after=retry_after,
             milliseconds=milliseconds,
-            response=_as_text(heard.body, self._max_response_bytes),
+            response=response,
         )
 
     def _explain(self, problem: Exception | None) -> str:
-        """Say why there is no answer."""
+        """Say to the owner why there is no answer; `Answer.error` says what is left out."""
         match problem:
-            case AddressRefused() | HostUnknown() | SentTooMuch() | httpcore.ConnectError():
+            case AddressRefused() | HostUnknown():
+                return f"{problem.host} leads to no address that may be called"
+            case CertificateRefused() | SentTooMuch():
                 return str(problem)
-            case TimeoutError():
-                return f"no answer within {self._timeout.total_seconds():g} s"
-            case httpcore.RemoteProtocolError():
-                return f"no HTTP answer: {problem}"
-            case httpcore.NetworkError() | OSError():
-                return "the connection broke before there was an answer"
+            case TimeoutError() | httpcore.NetworkError() | httpcore.RemoteProtocolError() | OSError():
+                return f"no HTTP answer within {self._timeout.total_seconds():g} s"
             case httpcore.LocalProtocolError() | ValueError():
                 return f"the URL can't be called: {problem}"
         log.error("attempt_broke", exc_info=problem)
-        return f"the attempt broke: {type(problem).__name__}"
+        return "the attempt broke"
+
+
+def _in_full(problem: Exception | None) -> str:
+    """Say to the operator what went wrong."""
+    match problem:
+        case TimeoutError():
+            return "timed out"
+        case httpcore.ReadError() | httpcore.WriteError():
+            return "the connection broke before there was an answer"
+        case AddressRefused() | HostUnknown() | CertificateRefused() | SentTooMuch() | httpcore.ConnectError():
+            return str(problem)
+    return f"{type(problem).__name__}: {problem}"
+
+
+def _writable(text: str) -> str:
+    return _UNWRITABLE.sub(" ", text)[:LONGEST_ERROR]
 
 
 def read_retry_after(value: str | None, *, now: datetime) -> timedelta | None:

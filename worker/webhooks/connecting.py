@@ -50,6 +50,18 @@ class HostUnknown(Exception):
 
 
 @dataclass(eq=False)
+class CertificateRefused(Exception):
+    """The host's certificate does not prove that it is the host."""
+
+    host: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        return f"no TLS with {self.host}: the certificate was refused, {self.reason}"
+
+
+@dataclass(eq=False)
 class SentTooMuch(Exception):
     """The other side sent more in answer than anybody will read, in bytes."""
 
@@ -181,10 +193,16 @@ class BoundedStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
-        """Return the connection under TLS, verified for that name; raises httpcore.ConnectError in words."""
+        """Return the connection under TLS, verified for that name.
+
+        Raises CertificateRefused, or httpcore.ConnectError in words.
+        """
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except httpcore.ConnectError as error:
+            if isinstance(cause := _bottom(error), ssl.SSLCertVerificationError):
+                reason = cause.verify_message.rstrip(".")
+                raise CertificateRefused(host=server_hostname or "it", reason=reason) from error
             raise httpcore.ConnectError(f"no TLS with {server_hostname}: {_reason(error)}") from error
         except asyncio.CancelledError:
             await self._stream.aclose()  # httpcore closes it after every error, but not when it is canceled
@@ -207,13 +225,16 @@ def _shorter(timeout: float | None) -> float:
     return patience if timeout is None else min(timeout, patience)
 
 
-def _reason(error: BaseException) -> str:
-    """Return what is at the bottom of a chain of errors, in words."""
+def _bottom(error: BaseException) -> BaseException:
+    """Return the first of a chain of errors."""
     while error.__cause__ is not None:
         error = error.__cause__
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"the certificate was refused, {error.verify_message.rstrip('.')}"
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is at the bottom of a chain of errors, in words."""
+    match error := _bottom(error):
         case ssl.SSLError():
             return (error.reason or str(error)).replace("_", " ").lower()
         case TimeoutError():

@@ -22,7 +22,7 @@ from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.observability.metrics import WebhookMetrics
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
-from shared.storage.deliveries import Attempt, Claimed, Terms
+from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
 from worker.threads import vital_thread
 from worker.webhooks.attempt import Answer, Sender
 from worker.webhooks.breakers import Breakers
@@ -36,7 +36,7 @@ TOO_MANY: Final = 429
 LOOK: Final = timedelta(seconds=1)
 AT_ONE_COMMIT: Final = 500
 SHARE_ON_TRIAL: Final = 0.75
-"""Of all attempts at a time: the most that go to destinations whose last attempt was no success."""
+"""Of all attempts at a time: the most that go to receivers that do not answer most of the time."""
 AHEAD: Final = 4
 """Times `at_once_each`: so many deliveries to who answers are in hand, most of them waiting for their turn.
 
@@ -70,9 +70,9 @@ class Courier:
         self._make_sender = sender
         self._collect = collect
         self._metrics = metrics
-        self._breakers = Breakers(failures=settings.breaker_failures, rest=settings.breaker_rest)
-        self._in_hand: Counter[str] = Counter()
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._breakers = Breakers(settings)
+        self._in_hand: Counter[Receiver] = Counter()
+        self._turns: dict[Receiver, asyncio.Semaphore] = {}
         self._given_up: list[DeliveryId] = []
         self._ended: list[Attempt] = []
         self._thread = vital_thread(lambda: asyncio.run(self._run()), name="courier")
@@ -108,7 +108,7 @@ class Courier:
             while not self._stopping:
                 letters = await self._look(len(under_way))
                 for letter in letters:
-                    self._in_hand[letter.delivery.destination] += 1
+                    self._in_hand[letter.delivery.receiver] += 1
                     task = asyncio.create_task(self._deliver(letter), name=letter.delivery.id)
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
@@ -152,10 +152,11 @@ class Courier:
         """Say who may get how much, by what is known now."""
         each, answering = self._settings.at_once_each, self._breakers.answering()
         lease = self._settings.lease
-        # A destination that is tried again has room for one; none of them is answering.
-        tried = {name: each - 1 + self._in_hand[name] for name in self._breakers.trying()}
+        # Who is tried again after a rest has less room than others; none of them is answering.
+        let_through = self._breakers.let_through()
+        tried = {one: each - share + self._in_hand[one] for one, share in let_through.items()}
         in_hand = self._in_hand | Counter(tried)
-        on_trial = under_way - sum(self._in_hand[name] for name in answering)
+        on_trial = under_way - sum(self._in_hand[one] for one in answering)
         return Shares(
             room=self._settings.at_once - under_way,
             answering=answering,
@@ -192,45 +193,50 @@ class Courier:
 
     async def _deliver(self, letter: Letter) -> None:
         """Make one attempt, and note what follows."""
-        destination = letter.delivery.destination
-        turns = self._turns.setdefault(destination, asyncio.Semaphore(self._settings.at_once_each))
+        receiver = letter.delivery.receiver
+        turns = self._turns.setdefault(receiver, asyncio.Semaphore(self._settings.at_once_each))
         try:
             async with turns:
-                if self._breakers.rests(destination):
+                if self._breakers.rests(receiver):
                     self._given_up.append(letter.delivery.id)
                 else:
                     self._ended.append(await self._attempt(letter))
         finally:
-            self._in_hand -= Counter([destination])
-            if not self._in_hand[destination]:
-                del self._turns[destination]
+            self._in_hand -= Counter([receiver])
+            if not self._in_hand[receiver]:
+                del self._turns[receiver]
             self._stir.set()
 
     async def _attempt(self, letter: Letter) -> Attempt:
         delivery, started = letter.delivery, datetime.now(UTC)
         answer = await self._sender.send(delivery.url, body=letter.body, headers=letter.headers(started))
-        if answer.error is None:
-            self._breakers.succeeded(delivery.destination)
-        else:
-            asked = answer.retry_after if answer.status == TOO_MANY else None
-            self._breakers.failed(delivery.destination, retry_after=asked)
+        self._note(delivery.receiver, answer)
         outcome, pause = _what_follows(delivery, answer, pauses=self._settings.pauses)
         self._metrics.attempts.labels(outcome).inc()
         self._metrics.seconds.observe(answer.milliseconds / 1000)
         # The path and query of a URL are its owner's secret; where it leads to is no more than a name.
         whose = {"delivery": delivery.id, f"{delivery.kind}_id": delivery.subject, "destination": delivery.destination}
-        facts = whose | {"status": answer.status, "outcome": outcome, "error": answer.error}
+        facts = whose | {"status": answer.status, "outcome": outcome, "error": answer.error, "reason": answer.reason}
         log.log(logging.DEBUG if answer.error is None else logging.INFO, "webhook_attempted", extra=facts)
         return Attempt(
             id=delivery.id,
             started_at=started,
-            duration_ms=answer.milliseconds,
+            duration_ms=answer.shown_milliseconds,
             status=answer.status,
             error=answer.error,
             response=answer.response,
             outcome=outcome,
             pause=pause,
         )
+
+    def _note(self, receiver: Receiver, answer: Answer) -> None:
+        """Tell the breakers. Who says 410 is done with one URL, and says nothing about the others there."""
+        if answer.error is None:
+            self._breakers.succeeded(receiver)
+        elif answer.status != GONE:
+            took = timedelta(milliseconds=answer.milliseconds)
+            asked = answer.retry_after if answer.status == TOO_MANY else None
+            self._breakers.failed(receiver, took=took, retry_after=asked)
 
 
 def _what_follows(

@@ -1,24 +1,24 @@
-"""Who gets how much of what a courier can do at a time."""
+"""Which receivers get how much of what a courier can do at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from shared.storage.deliveries import Claimed, Terms, claim_of, claim_of_others
+from shared.storage.deliveries import Claimed, Receiver, Terms, claim_of, claim_of_others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """How many more attempts may begin. A part is kept for destinations whose last attempt was a success.
+    """How many more attempts may begin. A part is kept for receivers of whom most attempts succeed.
 
     A thousand receivers that hang fill the rest, for as long as an attempt may take.
     """
 
     room: int
     room_on_trial: int
-    answering: Sequence[str]
-    resting: Sequence[str]
+    answering: Sequence[Receiver]
+    resting: Sequence[Receiver]
     terms: Terms
     terms_on_trial: Terms
 

@@ -13,6 +13,9 @@ REFUSED = [
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "shared"),
     ("127.0.0.0/8", "loopback"),
+    ("161.26.0.0/16", "cloud"),
+    ("166.8.0.0/14", "cloud"),
+    ("168.63.129.16/32", "cloud"),
     ("169.254.0.0/16", "link-local"),
     ("172.16.0.0/12", "private"),
     ("192.0.0.0/24", "protocol assignment"),
@@ -52,15 +55,29 @@ REFUSED = [
     ("fe00::/9", "reserved"),
 ]
 # What a network at a cloud provider answers to.
-METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"]
+METADATA = [
+    *("169.254.169.254", "169.254.170.2", "169.254.0.23", "169.254.42.42"),  # nearly all
+    "168.63.129.16",  # Azure
+    "100.100.100.200",  # Alibaba
+    "192.0.0.192",  # Oracle
+    *("161.26.0.10", "166.9.24.90"),  # IBM
+    *("fd00:ec2::254", "fd20:ce::254", "fd00:42::42", "fe80::a9fe:a9fe"),  # AWS, Google, Scaleway, OpenStack
+]
+# An IPv4 address in it, which somebody on the way may call in its place.
+WRAPPED = {
+    "::ffff:{}": "mapped", "64:ff9b::{}": "NAT64", "64:ff9b:1::{}": "NAT64 of one's own", "::{}": "compatible",
+    "::ffff:0:{}": "translated", "2002:{hex}::1": "6to4", "2001:0:{hex}::1": "Teredo's server",
+    "2606:4700::5efe:{}": "ISATAP", "2606:4700::200:5efe:{}": "ISATAP of a public address", "fe80::5efe:{}": "ISATAP",
+}  # fmt: skip
 CALLABLE = [
     *("1.0.0.0", "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0"),
     *("126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0"),
+    *("161.25.255.255", "161.27.0.0", "166.7.255.255", "166.12.0.0", "168.63.129.15", "168.63.129.17"),
     *("191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.88.100.0", "192.167.255.255", "192.169.0.0"),
     *("198.17.255.255", "198.20.0.0", "198.51.99.255", "198.51.101.0", "203.0.112.255", "203.0.114.0"),
     "223.255.255.255",
     *("2000::", "2001:200::", "2001:4860:4860::8888", "2001:db7:ffff::1", "2001:db9::", "2003::", "2606:4700::1111"),
-    *("3ffe::1", "3fff:1000::"),
+    *("3ffe::1", "3fff:1000::", "2606:4700::5eff:102:304", "2606:4700:0:5efe::1", "2606:4700::100:5efe:102:304"),
 ]
 IPV4 = [address for address in CALLABLE if "." in address]
 FORMS = ["::ffff:", "0:0:0:0:0:FFFF:", "64:ff9b::"]
@@ -80,6 +97,13 @@ def test_a_special_range_is_refused_from_edge_to_edge_with_its_word(network: str
 @pytest.mark.parametrize("address", METADATA)
 def test_a_clouds_metadata_is_refused(address: str) -> None:
     assert refusal(address, allowed=()) is not None
+
+
+@pytest.mark.parametrize("form", WRAPPED, ids=WRAPPED.get)
+@pytest.mark.parametrize("address", [one for one in METADATA if "." in one] + ["127.0.0.1", "10.0.0.1", "0.0.0.0"])  # noqa: S104
+def test_no_wrapping_leads_to_metadata_or_inside(form: str, address: str) -> None:
+    halves = f"{int(IPv4Address(address)) >> 16:x}:{int(IPv4Address(address)) & 0xFFFF:x}"
+    assert refusal(form.format(address, hex=halves), allowed=()) is not None
 
 
 @pytest.mark.parametrize("address", CALLABLE)

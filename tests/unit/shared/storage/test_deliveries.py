@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from shared.domain.identifiers import ANYONE, DeliveryId, Owner, new_uuid7
 from shared.domain.webhooks import DeliveryStatus
 from shared.storage import deliveries
-from shared.storage.deliveries import Attempt, Claimed, Terms
+from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
 from shared.storage.record import record
 
 LEASE = timedelta(seconds=60)
@@ -69,14 +69,46 @@ def test_the_oldest_come_first_and_every_destination_gets_its_share(engine: Engi
         assert [one.subject for one in found if "dead" in one.url] == many[:3]
         assert [one.subject for one in found if "Live" in one.url] == [few]
         assert found[-1].destination == "http://live.example:8080" or found[0].destination == "http://live.example:8080"
-        assert len(claim(connection, each=3, in_hand={"https://dead.example": 1})) == 2
-        assert claim(connection, each=3, in_hand={"https://dead.example": 7}) == []
-        assert claim(connection, besides=["https://dead.example"]) == []
+        dead, no = Receiver(ANYONE, "https://dead.example"), Receiver(ANYONE, "https://no.example")
+        assert len(claim(connection, each=3, in_hand={dead: 1})) == 2
+        assert claim(connection, each=3, in_hand={dead: 7}) == []
+        assert claim(connection, besides=[dead]) == []
         terms = Terms(each=1, in_hand={}, lease=LEASE)
-        assert deliveries.claim_of(connection, ["http://live.example:8080"], limit=9, terms=terms) == []
-        [one] = deliveries.claim_of(connection, ["https://dead.example", "https://no.example"], limit=9, terms=terms)
+        live = Receiver(ANYONE, "http://live.example:8080")
+        assert deliveries.claim_of(connection, [live], limit=9, terms=terms) == []
+        [one] = deliveries.claim_of(connection, [dead, no], limit=9, terms=terms)
         assert one.subject == many[5]
         assert [one.subject for one in claim(connection, limit=2)] == many[6:8]
+
+
+def test_owners_have_a_share_each_at_the_same_destination(engine: Engine, add: Callable[..., Any]) -> None:
+    owners = [Owner(name) for name in ("ann", "bob", "cleo")]
+    for owner in owners:
+        add("https://hub.example/hook", count=5, owner=owner)
+    ann, bob, cleo = (Receiver(owner, "https://hub.example") for owner in owners)
+    with engine.connect() as connection:
+        found = claim(connection, each=2, in_hand={bob: 1}, besides=[ann])
+        assert sorted(one.receiver for one in found) == [bob, cleo, cleo]
+        terms = Terms(each=2, in_hand={ann: 1}, lease=LEASE)
+        of = [Receiver(owners[0], "https://other.example"), ann, Receiver(ANYONE, ann.destination)]
+        assert [one.receiver for one in deliveries.claim_of(connection, of, limit=9, terms=terms)] == [ann]
+
+
+def test_a_look_finds_the_one_receiver_that_is_not_left_out(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(
+            text("""
+            INSERT INTO webhook_deliveries (owner, subject, event, url)
+            SELECT 'owner-' || n % 3, gen_random_uuid(), 'completed', 'https://' || n % 7 || '.example/' || n
+            FROM generate_series(1, 20000) AS n
+        """)
+        )
+        connection.commit()
+        connection.execute(text("ANALYZE webhook_deliveries"))
+        connection.commit()
+        resting = [Receiver(Owner(f"owner-{n % 3}"), f"https://{n % 7}.example") for n in range(20)]
+        found = claim(connection, each=2, besides=resting, lease=timedelta(minutes=1))
+        assert {one.receiver for one in found} == {Receiver(Owner("owner-2"), "https://6.example")}
 
 
 def test_two_workers_never_claim_the_same(engine: Engine, add: Callable[..., Any]) -> None:

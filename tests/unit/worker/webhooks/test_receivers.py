@@ -1,0 +1,217 @@
+"""What receivers of every kind get, and what they bear, played in a time and with a chance that are handed in.
+
+The courier's rules stand here once more, without its threads, sockets and Postgres: how much it claims at a look, how
+many attempts it makes at a time, when a delivery comes again. The breakers and pauses are the real ones.
+"""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from shared.domain.identifiers import ANYONE, Owner
+from shared.domain.webhooks import pause_after
+from shared.settings import Webhooks
+from shared.storage.deliveries import Receiver
+from worker.webhooks.breakers import Breakers
+from worker.webhooks.courier import GONE, ON_TRIAL_AT_A_LOOK, SHARE_ON_TRIAL
+
+QUICK: Final = 0.02
+"""Seconds that an answer takes."""
+SECONDS_BETWEEN_LOOKS: Final = 0.1
+SETTINGS: Final = Webhooks()
+HANG: Final = SETTINGS.timeout.total_seconds()
+ANN, BOB = Owner("ann"), Owner("bob")
+
+Behaviour = Callable[[float, random.Random], tuple[int, float]]
+"""From the time and chance to the status, 0 for none, and the seconds until it comes."""
+
+
+def answers(share: float) -> Behaviour:
+    """Succeed that part of the time."""
+    return lambda _, chance: (204 if chance.random() < share else 503, QUICK)
+
+
+def down_for(down: float, *, of: float) -> Behaviour:
+    """Fail for so many seconds at the beginning of each of these times."""
+    return lambda now, _: (503 if now % of < down else 204, QUICK)
+
+
+def hangs(_: float, __: random.Random) -> tuple[int, float]:
+    return 0, HANG
+
+
+@dataclass
+class Delivery:
+    receiver: Receiver
+    behaviour: Behaviour
+    made: float
+    due: float
+    attempts: int = 0
+    ended: float | None = None
+    status: int = 0
+
+
+@dataclass
+class World:
+    """A courier, its deliveries and its clock, in seconds."""
+
+    seed: int
+    now: float = 0.0
+    deliveries: list[Delivery] = field(default_factory=list)
+    attempts: Counter[Receiver] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)
+        self._breakers = Breakers(SETTINGS, monotonic=lambda: self.now)
+        self._under_way: list[tuple[float, int, Delivery, int]] = []
+        self._in_hand: Counter[Receiver] = Counter()
+
+    def add(
+        self, behaviour: Behaviour, count: int = 1, *, owner: Owner = ANYONE, host: str = "a", at: float = 0
+    ) -> None:
+        receiver = Receiver(owner, f"https://{host}.example")
+        self.deliveries += [Delivery(receiver, behaviour, at, at) for _ in range(count)]
+
+    def play(self, *, until: float) -> None:
+        while self.now < until:
+            self._end()
+            self._look()
+            self.now += SECONDS_BETWEEN_LOOKS
+
+    def share_within(self, seconds: float, receiver: Receiver | None = None) -> float:
+        """Return which part was delivered within so many seconds of its making."""
+        asked = [one for one in self.deliveries if receiver in (None, one.receiver)]
+        return sum(one.status == 204 and (one.ended or 0) - one.made <= seconds for one in asked) / len(asked)
+
+    def _end(self) -> None:
+        while self._under_way and self._under_way[0][0] <= self.now:
+            _, __, one, status = heapq.heappop(self._under_way)
+            self._in_hand[one.receiver] -= 1
+            took = timedelta(seconds=HANG if status == 0 else QUICK)
+            if status == 204:
+                self._breakers.succeeded(one.receiver)
+            elif status != GONE:
+                self._breakers.failed(one.receiver, took=took)
+            pause = pause_after(one.attempts, pauses=SETTINGS.pauses, chance=self._chance.random(), retry_after=None)
+            if status in (204, GONE) or pause is None:
+                one.ended, one.status = self.now, status
+            else:
+                one.due = self.now + pause.total_seconds()
+
+    def _look(self) -> None:
+        answering, resting = set(self._breakers.answering()), set(self._breakers.resting())
+        let_through = self._breakers.let_through()
+        on_trial = sum(count for one, count in self._in_hand.items() if one not in answering)
+        room_on_trial = min(int(SETTINGS.at_once * SHARE_ON_TRIAL) - on_trial, ON_TRIAL_AT_A_LOOK)
+        room = SETTINGS.at_once - len(self._under_way)
+        for one in sorted(self.deliveries, key=lambda one: one.due):
+            if one.ended is not None or one.due > self.now or one.receiver in resting:
+                continue
+            most = let_through.get(one.receiver, SETTINGS.at_once_each)
+            if self._in_hand[one.receiver] >= most or room <= 0:
+                continue
+            if one.receiver not in answering:
+                if room_on_trial <= 0:
+                    continue
+                room_on_trial -= 1
+            room -= 1
+            self._begin(one)
+
+    def _begin(self, one: Delivery) -> None:
+        status, takes = one.behaviour(self.now, self._chance)
+        one.attempts += 1
+        one.due = float("inf")
+        self._in_hand[one.receiver] += 1
+        self.attempts[one.receiver] += 1
+        heapq.heappush(self._under_way, (self.now + takes, id(one), one, status))
+
+
+@pytest.fixture(params=range(5))
+def world(request: pytest.FixtureRequest) -> World:
+    return World(seed=request.param)
+
+
+@pytest.mark.parametrize(
+    ("share", "least"),
+    [(1.0, 1.0), (0.9, 0.97), (0.62, 0.9), (0.38, 0.6)],
+)
+@pytest.mark.parametrize("at_once", [True, False], ids=["all at once", "ten a second"])
+def test_who_answers_some_of_the_time_gets_what_it_can_within_a_minute(
+    share: float, least: float, world: World, *, at_once: bool
+) -> None:
+    for number in range(600):
+        world.add(answers(share), at=0 if at_once else number / 10)
+    world.play(until=121)
+    assert world.share_within(60) >= least
+
+
+def test_who_hardly_ever_answers_gets_something_all_the_same() -> None:
+    worlds = [World(seed=seed) for seed in range(8)]
+    for world in worlds:
+        world.add(answers(0.1), 600)
+        world.play(until=61)
+    # Without a breaker three attempts in a minute would bring 27%.
+    assert sum(world.share_within(60) for world in worlds) / len(worlds) >= 0.05
+
+
+def test_who_never_answers_is_asked_seldom(world: World) -> None:
+    world.add(answers(0), 1000)
+    world.play(until=60)
+    [asked] = world.attempts.values()
+    assert 10 <= asked <= 60, "a thousand wait"
+    world.play(until=600)
+    [later] = world.attempts.values()
+    assert later - asked <= 30
+
+
+def test_who_is_back_after_a_while_gets_everything_soon(world: World) -> None:
+    for number in range(600):
+        world.add(down_for(20, of=60), at=number / 5)
+    world.play(until=181)
+    assert world.share_within(10) >= 0.7
+    assert world.share_within(60) == 1
+
+
+def test_who_says_that_a_url_is_gone_does_not_close_the_others(world: World) -> None:
+    for number in range(400):
+        world.add(answers(1) if number % 4 == 0 else lambda *_: (GONE, QUICK), at=number / 20)
+    world.play(until=25)
+    assert {one.status for one in world.deliveries} == {204, GONE}
+    assert max((one.ended or 0) - one.made for one in world.deliveries) < 1
+
+
+def test_one_owners_dead_url_takes_nothing_from_anothers_at_the_same_host(world: World) -> None:
+    for number in range(300):
+        world.add(answers(0), owner=ANN, host="shared", at=number / 10)
+        world.add(answers(1), owner=BOB, host="shared", at=number / 10)
+    world.play(until=60)
+    assert world.share_within(1, Receiver(BOB, "https://shared.example")) == 1
+
+
+def test_one_owners_hanging_url_takes_nothing_from_anothers_at_the_same_host(world: World) -> None:
+    world.add(hangs, 100, owner=ANN, host="shared")
+    for number in range(100):
+        world.add(answers(1), owner=BOB, host="shared", at=number / 10)
+    world.play(until=20)
+    assert world.share_within(1, Receiver(BOB, "https://shared.example")) == 1
+
+
+@pytest.mark.parametrize("share", [1.0, 0.62])
+def test_a_thousand_that_hang_leave_room_for_who_answers(share: float) -> None:
+    world = World(seed=1)
+    world.add(answers(share), host="live")
+    world.play(until=1 if share == 1 else 40)
+    begin = world.now
+    for number in range(1000):
+        world.add(hangs, 3, host=f"dead{number}", at=begin)
+    for number in range(200):
+        world.add(answers(share), host="live", at=begin + number / 10)
+    world.play(until=begin + 81)
+    assert world.share_within(60, Receiver(ANYONE, "https://live.example")) >= (1 if share == 1 else 0.6)
+    assert max(world.attempts.values()) < 1000

@@ -1,12 +1,14 @@
-"""Who calls, and may they: a layer around every route, closed where nothing else is said.
+"""Who calls, and may they: a layer that every request comes through, and the question each route asks it.
 
-What needs no key is listed here; everything else needs one, a route added tomorrow too. Where the API listens on
-loopback alone it may go without: then everybody is one owner, and a page of the web that has its own name resolved to
-this machine is told apart by the `Host` it asks for, and people behind a proxy by the address that it tells.
+The layer refuses what no route should see. Who calls is asked by the route that serves the request (`api/guard.py`),
+closed where nothing else is said. Where the API listens on loopback alone it may go without keys: then everybody is one
+owner, and a page of the web that has its own name resolved to this machine is told apart by the `Host` it asks for, and
+people behind a proxy by the address that it tells.
 """
 
 import re
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request
@@ -14,22 +16,32 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.address import is_loopback
+from api.guard import DOOR, Policy
 from shared import settings
-from shared.domain.apikeys import ANYBODY, PREFIX, Caller, Role
-from shared.domain.errors import DarkroomError, Forbidden, Unauthorized
-from shared.domain.identifiers import BatchId, Owner, PredictionId
-from shared.domain.tokens import StreamTokens
+from shared.domain.apikeys import ANYBODY, PREFIX, Caller
+from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthorized
+from shared.domain.identifiers import Owner
 from shared.observability.logs import bind
 
 _KEY: Final = "darkroom.caller"
-_PUBLIC: Final = frozenset({"/", "/docs", "/openapi.json", "/health/live", "/health/ready"})
-_PUBLIC_PAGES: Final = re.compile(r"/(?:docs|problems)/[^/]+")
-_ADMIN: Final = frozenset({"/metrics", "/v1/webhooks/default/secret/rotate"})
-# They sign what its receivers trust: to see is not to speak in its name.
-_SUBMIT: Final = frozenset({"/v1/webhooks/default/secret"})
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOLLOWS: Final = "darkroom.follows"
+_HEAD: Final = "darkroom.head"
 _BEARER: Final = "bearer "
 _NO_KEY: Final = "this needs an API key: Authorization: Bearer dk_…"
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_READ: Final = frozenset({b"authorization", b"host", b"content-encoding"})
+
+Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class _Head(NamedTuple):
+    """What is decided by of a request's head."""
+
+    open_here: bool
+    """Whether it needs no key: none is asked for, and it comes from this machine."""
+    authorization: str
+    encoding: str
+    """Its Content-Encoding."""
 
 
 class KeysNeeded(SystemExit):
@@ -48,15 +60,6 @@ def keys_required(auth: settings.Auth, *, host: str) -> bool:
     return auth.required
 
 
-def needed_role(method: str, path: str) -> Role | None:
-    """Return the least role for an operation; None: it needs no key."""
-    if path in _PUBLIC or _PUBLIC_PAGES.fullmatch(path):
-        return None
-    if path in _ADMIN:
-        return Role.ADMIN
-    return Role.READ if method in _READING and path not in _SUBMIT else Role.SUBMIT
-
-
 def caller(request: Request) -> Caller:
     """Return who sent this request; raises Unauthorized where nobody has said."""
     found: Caller | None = request.scope.get(_KEY)
@@ -65,14 +68,9 @@ def caller(request: Request) -> Caller:
     return found
 
 
-def follower(request: Request, id: PredictionId | BatchId, tokens: StreamTokens) -> Owner | None:
+def follower(request: Request) -> Owner | None:
     """Return whose stream this may be; None where its own token vouches for it. Raises Unauthorized."""
-    token = request.query_params.get("token")
-    if token is None:
-        return caller(request).owner
-    if not tokens.allows(id, token):
-        raise Unauthorized(detail="this stream's token is over; take a new one from the object's urls.stream")
-    return None
+    return None if _FOLLOWS in request.scope else caller(request).owner
 
 
 class Authentication:
@@ -84,41 +82,60 @@ class Authentication:
         self._public_host = urlsplit(public_url).hostname or ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass with its caller, or answer 401, 403 or, where nobody can say who it is, 503."""
+        """Hand a request on with what its route needs to admit it, or refuse it: 400, 403."""
         if scope["type"] == "http":
             try:
-                await self._admit(scope)
+                scope[_HEAD] = self._look(scope)
             except DarkroomError as error:
                 refusal = await problems.on_darkroom_error(Request(scope), error)
                 await refusal(scope, receive, send)
                 return
+            scope[DOOR] = self
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope) -> None:
-        """Say who calls. Raises Unauthorized, Forbidden or StorageUnavailable."""
-        needed = needed_role(scope["method"], scope["path"])
-        authorization, host = _read(scope["headers"])
-        key = _bearer(authorization)
+    def _look(self, scope: Scope) -> _Head:
+        path: str = scope["path"]
+        # Mostly the first, 30 ns, is enough: it is false for a few more characters than these.
+        if not path.isprintable() and _CONTROLS.search(path):
+            raise BadRequest(detail="the path holds a control character")
+        found = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
         open_here = not self._required and _is_this_machine(scope)
         if open_here:
-            self._refuse_other_names(host)
-        if needed is None:
+            self._refuse_other_names(found.get(b"host", ""))
+        return _Head(open_here, found.get(b"authorization", ""), found.get(b"content-encoding", ""))
+
+    async def serve(self, handle: Handle, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that may go through; raises what `admit` raises."""
+        await self.admit(scope, policy)
+        await handle(scope, receive, send)
+
+    async def admit(self, scope: Scope, policy: Policy) -> None:
+        """Say who calls. Raises Unauthorized, Forbidden or, where nobody can say who it is, StorageUnavailable."""
+        if policy.role is None:
             return
-        if open_here and not key.startswith(PREFIX):
+        if policy.takes_token and b"token" in scope["query_string"] and _is_followed(scope):
+            scope[_FOLLOWS] = True
+            return
+        head: _Head = scope[_HEAD]
+        key = _bearer(head.authorization)
+        if head.open_here and not key.startswith(PREFIX):
             scope[_KEY] = ANYBODY
             return
         if not key:
-            if _brings_a_token(scope):
-                return
             raise Unauthorized(detail=_NO_KEY)
         keyring = scope["app"].state.gateway.keyring
         found: Caller | None = keyring.known(key) or await keyring.find(key)
         if found is None:
             raise Unauthorized(detail="this API key is none of ours, or was revoked")
         bind(owner=found.owner)
-        if not found.role.may(needed):
-            raise Forbidden(detail=f"this needs a key of the role {needed}; this one's is {found.role}")
+        if not found.role.may(policy.role):
+            raise Forbidden(detail=f"this needs a key of the role {policy.role}; this one's is {found.role}")
         scope[_KEY] = found
+
+    def body_encoding(self, scope: Scope) -> str:
+        """Return how a request's body is encoded; empty where it comes as it is."""
+        head: _Head = scope[_HEAD]
+        return head.encoding if head.encoding.strip().lower() not in ("", "identity") else ""
 
     def _refuse_other_names(self, host: str) -> None:
         name = _host_name(host)
@@ -127,17 +144,6 @@ class Authentication:
                 detail=f"without API keys this API is for its own machine, and {name[:200]!r} is none of its names; "
                 "set DARKROOM_PUBLIC_URL if it is, or DARKROOM_AUTH_REQUIRED=true"
             )
-
-
-def _read(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
-    """Return the `Authorization` and the `Host` of a request; empty where there is none."""
-    authorization = host = ""
-    for name, value in headers:
-        if name == b"authorization":
-            authorization = value.decode("latin-1")
-        elif name == b"host":
-            host = value.decode("latin-1")
-    return authorization, host
 
 
 def _bearer(authorization: str) -> str:
@@ -160,11 +166,11 @@ def _is_this_machine(scope: Scope) -> bool:
     return is_here and (client is None or is_loopback(client[0]))
 
 
-def _brings_a_token(scope: Scope) -> bool:
-    """Tell whether a stream is asked for by its own token, which its route looks at."""
-    path: str = scope["path"]
-    return (
-        path.endswith("/stream")
-        and scope["method"] == "GET"
-        and "token" in parse_qs(scope["query_string"].decode("latin-1"))
-    )
+def _is_followed(scope: Scope) -> bool:
+    """Tell whether a stream is asked for by a token, which must be its own; raises Unauthorized."""
+    tokens = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("token")
+    if not tokens:
+        return False
+    if not scope["app"].state.gateway.tokens.allows(scope["path_params"]["id"], tokens[-1]):
+        raise Unauthorized(detail="this stream's token is over; take a new one from the object's urls.stream")
+    return True

@@ -4,11 +4,14 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from fastapi import APIRouter, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-router = APIRouter(include_in_schema=False)
+from api.answers import JSONResponse
+from api.guard import GuardedRoute, open_to_all
+
+router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
 # Swagger UI writes style attributes; no script but the files here runs.
 POLICY: Final = (
@@ -43,13 +46,29 @@ _MEDIA_TYPES: Final = {
 }
 
 
+@router.get("/")
+@open_to_all
+async def start() -> Response:
+    """Send people to the page."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/openapi.json")
+@open_to_all
+async def document(request: Request) -> Response:
+    """Return the document that the page shows."""
+    return JSONResponse(request.app.openapi())
+
+
 @router.get("/docs")
+@open_to_all
 async def page() -> Response:
     """Show every operation, to read and to try."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": POLICY})
 
 
 @router.get("/docs/{name}")
+@open_to_all
 async def file(name: str) -> Response:
     """Return one of the page's files."""
     if name not in _MEDIA_TYPES:

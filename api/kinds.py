@@ -76,6 +76,13 @@ UNSUPPORTED_IMAGE: Final = Kind(
     title="Not an image we read",
     meaning="The content, not its name or declared type, is no image of the kinds in `supported`.",
 )
+UNSUPPORTED_ENCODING: Final = Kind(
+    status=415,
+    slug="unsupported-encoding",
+    title="The body is compressed",
+    meaning="A body is taken as it is, without Content-Encoding; images are compressed by their own formats.",
+    headers={"Accept-Encoding": "identity"},
+)
 UNDECODABLE_IMAGE: Final = Kind(
     status=422,
     slug="undecodable-image",

@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
-from api import docs, problems
+from api import docs, guard, problems
 from api.address import listening_host
 from api.auth import Authentication, keys_required
 from api.counting import Submissions
@@ -107,6 +106,7 @@ def create_app() -> FastAPI:
         summary="A queue between people's images and your vision model.",
         description="Every answer has an `X-Request-ID`, the request's own or a new one; the gateway's log has it too.",
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -120,6 +120,6 @@ def create_app() -> FastAPI:
     app.router.routes.extend(predictions.direct.routes)
     for module in (predictions, batches, files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    guard.install(app)
     document.install(app, keys_required=required)
     return app

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from api import kinds, ratelimit
+from api.guard import GuardedRoute, open_to_all
 from api.kinds import Kind
 from api.observing import REQUEST_ID, request_id
 from shared.domain import errors
@@ -75,6 +76,10 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     ),
     errors.UnsupportedImage: Row(
         kinds.UNSUPPORTED_IMAGE, lambda e: f"this is {e.found}; supported are {', '.join(e.supported)}"
+    ),
+    errors.UnsupportedEncoding: Row(
+        kinds.UNSUPPORTED_ENCODING,
+        lambda e: f"a body with Content-Encoding: {e.encoding[:80]} is not taken; send it without",
     ),
     errors.UndecodableImage: Row(kinds.UNDECODABLE_IMAGE, lambda e: f"the {e.format} image is broken: {e.reason}"),
     errors.IdempotencyMismatch: Row(
@@ -214,10 +219,11 @@ async def on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=CLIENT_LEFT)
 
 
-router = APIRouter(tags=["problems"])
+router = APIRouter(tags=["problems"], route_class=GuardedRoute)
 
 
 @router.get("/problems/{slug}", summary="What a problem's type means", include_in_schema=False)
+@open_to_all
 async def explain(slug: str) -> dict[str, Any]:
     """Resolve a problem's `type`."""
     kind = KINDS.get(slug)

@@ -7,11 +7,13 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import kinds, schemas
-from api.auth import needed_role
+from api.guard import READING, Policy, policy_of
+from api.kinds import Kind
 from api.openapi.responses import problems_by_status
 from api.openapi.schema import REFERENCE, Json
 
@@ -69,11 +71,13 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
         if "HTTPValidationError" in str(refused):
             ours = problems_by_status(kinds.INVALID_PARAMETER)
             operation["responses"] |= {str(status): response for status, response in ours.items()}
+    policies = _policies(app)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method in _METHODS:
                 _name_path_parameters(path, operation)
-                _name_key(method, path, operation, required=keys_required)
+                _name_refusals(method, path, operation)
+                _name_key(policies[method, path], operation, required=keys_required)
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key, `dk_…`"}
     }
@@ -82,17 +86,49 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
     return document
 
 
-def _name_key(method: str, path: str, operation: Json, *, required: bool) -> None:
+def _policies(app: FastAPI) -> dict[tuple[str, str], Policy]:
+    """Return what each operation asks for, by its method and path."""
+    return {
+        (method.lower(), context.path or ""): policy_of(context.original_route)
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+    }
+
+
+def _name_key(policy: Policy, operation: Json, *, required: bool) -> None:
     """Say that an operation needs a key, or takes one, and what it answers without."""
-    if needed_role(method.upper(), path) is None:
+    if policy.role is None:
         return
     operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
-    refusals = {
-        str(status): response for status, response in problems_by_status(kinds.UNAUTHORIZED, kinds.FORBIDDEN).items()
-    }
-    operation["responses"] = refusals | operation["responses"]
-    if path.endswith("/stream"):
+    _add(operation, kinds.UNAUTHORIZED, kinds.FORBIDDEN)
+    if policy.takes_token:
         operation["security"].append({})
+
+
+def _name_refusals(method: str, path: str, operation: Json) -> None:
+    """Say what the gateway answers before any operation's own refusals."""
+    if "{" in path:
+        _add(operation, kinds.BAD_REQUEST)
+    if method.upper() not in READING:
+        _add(operation, kinds.UNSUPPORTED_ENCODING)
+
+
+def _add(operation: Json, *refusals: Kind) -> None:
+    """Add kinds of problems to an operation; those of one status share a response, and what it says already stays."""
+    for status, response in problems_by_status(*refusals).items():
+        known = operation["responses"].get(str(status))
+        if known is None:
+            operation["responses"][str(status)] = response
+            continue
+        for media_type, content in response["content"].items():
+            for slug, example in content["examples"].items():
+                examples = known["content"][media_type]["examples"]
+                if slug not in examples:
+                    examples[slug] = example
+                    title = example["summary"]
+                    known["description"] += f"; {title[0].lower()}{title[1:]}"
+        if headers := response.get("headers"):
+            known["headers"] = known.get("headers", {}) | headers
 
 
 def _name_path_parameters(path: str, operation: Json) -> None:

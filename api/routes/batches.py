@@ -15,6 +15,7 @@ from api.bulk.progress import events, told_everything
 from api.bulk.results import as_csv, as_ndjson, csv_header, lines
 from api.bulk.upload import accept
 from api.gateway import base_url, gateway
+from api.guard import GuardedRoute, takes_token
 from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from shared.domain.batch import Batch
@@ -25,7 +26,7 @@ from shared.observability.logs import bind
 from shared.queue import batches as queue
 from shared.queue import keys
 
-router = APIRouter(prefix="/v1/batches", tags=["batches"])
+router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=GuardedRoute)
 
 _UNKNOWN: Final = (kinds.UNKNOWN_BATCH, kinds.STORAGE_UNAVAILABLE)
 _REFUSALS: Final = (
@@ -105,10 +106,11 @@ async def results(
     responses=responses.stream(kinds.UNKNOWN_BATCH, "progress", "done", example=responses.BATCH_EVENTS),
     openapi_extra=requests.streaming(),
 )
+@takes_token
 async def stream(request: Request, id: str) -> Response:
     """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
     gate, batch_id = gateway(request), _asked(id)
-    batch = await find(gate, batch_id, owner=follower(request, batch_id, gate.tokens))
+    batch = await find(gate, batch_id, owner=follower(request))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
     return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})

@@ -11,6 +11,7 @@ from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
+from api.guard import GuardedRoute
 from api.imagefiles import MEDIA_TYPES, identify
 from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
@@ -21,7 +22,7 @@ from shared.domain.objects import moment
 from shared.queue import files
 from shared.queue.files import StoredFile, new_file_id
 
-router = APIRouter(prefix="/v1", tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"], route_class=GuardedRoute)
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 # Names that clients make up where they have none.

@@ -16,19 +16,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import protocol, schemas
 from api.answers import JSONResponse
 from api.gateway import Gateway, gateway
+from api.guard import GuardedRoute, open_to_all
 from api.limits import limits, used
 from api.openapi import responses
 from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
 from shared.queue import keys
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
 
 # Probes give up after a second by default in Kubernetes; they should get words, not a timeout.
 PATIENCE: Final = timedelta(milliseconds=800)
 
 
 @router.get("/live", summary="Is the process alive", responses=responses.by_status({200: schemas.Alive}))
+@open_to_all
 async def live() -> Response:
     """Answer at all; a process that does not should be restarted."""
     return JSONResponse({"status": "alive"})
@@ -39,6 +41,7 @@ async def live() -> Response:
     summary="Should requests be sent here",
     responses=responses.by_status({200: schemas.Readiness, 503: schemas.Readiness}),
 )
+@open_to_all
 async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
     gate = gateway(request)

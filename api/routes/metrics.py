@@ -4,9 +4,11 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from api.gateway import gateway
+from api.guard import GuardedRoute, needs
 from api.openapi import responses
+from shared.domain.apikeys import Role
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 @router.get(
@@ -15,6 +17,7 @@ router = APIRouter(tags=["health"])
     response_class=Response,
     responses=responses.metrics(),
 )
+@needs(Role.ADMIN)
 async def read(request: Request) -> Response:
     """Return this process's metrics in Prometheus' text format, or as OpenMetrics where `Accept` asks for it."""
     try:

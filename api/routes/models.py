@@ -12,6 +12,7 @@ from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import Gateway, base_url, gateway
+from api.guard import GuardedRoute
 from api.modelcards import Load, model_object, newest_first, version_object
 from api.openapi import responses
 from shared.domain.errors import UnknownModel
@@ -22,7 +23,7 @@ from shared.queue.files import now_us
 from shared.queue.gauges import WORKER_SEEN
 from shared.storage.tables import predictions
 
-router = APIRouter(prefix="/v1", tags=["models"])
+router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
 
 # Counting on costs Postgres 0.1 µs a row; people read "a hundred thousand" as "many".
 MOST_RUNS_COUNTED: Final = 100_000

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 
 from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller, follower
 from api.gateway import base_url, gateway
+from api.guard import GuardedRoute, takes_token
 from api.listing import Filter, page
 from api.lookup import find
 from api.openapi import requests, responses
@@ -31,7 +31,7 @@ from shared.queue import bells
 from shared.queue.lua import Script
 
 
-class DirectRoute(APIRoute):
+class DirectRoute(GuardedRoute):
     """A route whose endpoint takes the request itself and returns the response.
 
     FastAPI's solving of dependencies costs 12 µs a request, which is a tenth of a submission in the gateway.
@@ -42,7 +42,7 @@ class DirectRoute(APIRoute):
         return self.endpoint
 
 
-router = APIRouter(prefix="/v1", tags=["predictions"])
+router = APIRouter(prefix="/v1", tags=["predictions"], route_class=GuardedRoute)
 direct = APIRouter(prefix="/v1", tags=["predictions"], route_class=DirectRoute)
 
 _REFUSALS = (
@@ -139,10 +139,11 @@ async def index(
     ),
     openapi_extra=requests.streaming(),
 )
+@takes_token
 async def stream(request: Request) -> Response:
     """Send server-sent events until the prediction ends: `logs`, `output` or `error`, `done`."""
     gate, id = gateway(request), _asked(request)
-    job = await find(gate, id, owner=follower(request, id, gate.tokens))
+    job = await find(gate, id, owner=follower(request))
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):

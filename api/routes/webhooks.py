@@ -13,9 +13,11 @@ from api import kinds, schemas
 from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
+from api.guard import GuardedRoute, needs
 from api.openapi import responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.postgres import ask_postgres
+from shared.domain.apikeys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
 from shared.domain.objects import moment
@@ -29,13 +31,15 @@ from shared.storage.instants import microseconds
 
 Found = tuple[Delivery, list[Logged]]
 
-router = APIRouter(prefix="/v1", tags=["webhooks"])
+router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=GuardedRoute)
 
 _SECRET: Final = responses.by_status({200: schemas.WebhookSecret}, kinds.STORAGE_UNAVAILABLE)
 _UNKNOWN: Final = (kinds.UNKNOWN_DELIVERY, kinds.STORAGE_UNAVAILABLE)
 
 
 @router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
+# It signs what its receivers trust: to see is not to speak in its name.
+@needs(Role.SUBMIT)
 async def secret(request: Request) -> Response:
     """Return what signs the caller's webhooks; after a rotation the new one."""
     gate, owner = gateway(request), caller(request).owner
@@ -45,6 +49,7 @@ async def secret(request: Request) -> Response:
 
 
 @router.post("/webhooks/default/secret/rotate", summary="Change the webhooks' secret", responses=_SECRET)
+@needs(Role.ADMIN)
 async def rotate(request: Request) -> Response:
     """Make a new secret and return it. For a day the old one signs too, so that receivers can change over."""
     gate, owner = gateway(request), caller(request).owner

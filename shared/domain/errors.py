@@ -45,6 +45,13 @@ class Forbidden(DarkroomError):
 
 
 @dataclass(eq=False)
+class UnsupportedEncoding(DarkroomError):
+    """The body is compressed, or encoded otherwise: its Content-Encoding."""
+
+    encoding: str
+
+
+@dataclass(eq=False)
 class UnknownPrediction(DarkroomError):
     """No such prediction of this owner's."""
 

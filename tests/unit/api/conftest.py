@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api import docs, problems
+from api import docs, guard, problems
 from api.auth import Authentication
 from api.counting import Submissions
 from api.draining import Draining
@@ -37,13 +37,14 @@ Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
 
 
 def make_app() -> FastAPI:
-    app = FastAPI(title="Darkroom", version="1", docs_url=None)
+    app = FastAPI(title="Darkroom", version="1", openapi_url=None, docs_url=None)
     app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
     for module in (files, models, webhooks, health, metrics, docs):
         app.include_router(module.router)
+    guard.install(app)
     document.install(app)
     return app
 

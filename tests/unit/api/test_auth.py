@@ -1,30 +1,13 @@
-"""Who may what, and where keys are asked for; whole requests are in tests/acceptance/test_keys.py."""
+"""Where keys are asked for; what each route asks is in test_guard.py, requests in tests/acceptance/test_keys.py."""
 
 import sys
 
 import pytest
 
 from api.address import is_loopback, listening_host
-from api.auth import KeysNeeded, keys_required, needed_role
+from api.auth import KeysNeeded, keys_required
 from shared.domain.apikeys import Role, check_owner
 from shared.settings import Auth
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "role"),
-    [
-        ("GET", "/", None), ("GET", "/docs", None), ("GET", "/health/ready", None), ("GET", "/problems/x", None),
-        ("GET", "/v1/predictions", Role.READ), ("HEAD", "/v1/predictions", Role.READ),
-        ("POST", "/v1/predictions", Role.SUBMIT), ("DELETE", "/v1/files/1", Role.SUBMIT),
-        ("GET", "/v1/webhooks/default/secret", Role.SUBMIT), ("GET", "/metrics", Role.ADMIN),
-        ("POST", "/v1/webhooks/default/secret/rotate", Role.ADMIN),
-        # What nobody has thought of.
-        ("GET", "/new", Role.READ), ("PATCH", "/new", Role.SUBMIT), ("GET", "/docs/../v1", Role.READ),
-        ("GET", "//docs", Role.READ), ("GET", "/health", Role.READ), ("GET", "/problems", Role.READ),
-    ],
-)  # fmt: skip
-def test_what_needs_no_key_is_listed_and_everything_else_needs_one(method: str, path: str, role: Role | None) -> None:
-    assert needed_role(method, path) is role
 
 
 def test_each_role_may_what_those_before_it_may() -> None:

@@ -56,7 +56,9 @@ def test_a_version_that_contradicts_the_model_is_an_invalid_parameter(door: Door
     assert expect_problem(answer, 422, "invalid-parameter")["errors"][0]["pointer"] == "/version"
 
 
-@pytest.mark.parametrize("id", [UNKNOWN_ID, UNKNOWN_ID.upper(), "x", "0" * 5000, "%00", "%F0%9F%93%B7", "{id}", "1;--"])
+@pytest.mark.parametrize(
+    "id", [UNKNOWN_ID, UNKNOWN_ID.upper(), "x", "0" * 5000, "%C2%A0", "%F0%9F%93%B7", "{id}", "1;--"]
+)
 def test_an_unknown_or_malformed_id_is_not_found(door: Door, id: str) -> None:
     expect_problem(door.http.get(f"/v1/predictions/{id}"), 404, "unknown-prediction")
     expect_problem(door.http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=5"}), 404, "unknown-prediction")

@@ -78,7 +78,7 @@ def test_a_deleted_file_is_unknown(serve: Serve, redis_client: "redis.Redis") ->
     assert redis_client.keys() == []
 
 
-@pytest.mark.parametrize("id", [NOBODYS, "x", NOBODYS.upper() + "0", "%00"])
+@pytest.mark.parametrize("id", [NOBODYS, "x", NOBODYS.upper() + "0", "%C2%A0"])
 def test_a_foreign_or_malformed_id_is_unknown(serve: Serve, id: str) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         for method in ("GET", "DELETE"):

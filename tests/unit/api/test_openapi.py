@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from api import kinds
 from api.fields import MOST_EVENTS
+from api.guard import GuardedRoute
 from api.intake import check
 from api.openapi import requests, responses
 from api.paging import UUID
@@ -25,7 +26,7 @@ from shared.settings import Intake
 
 @pytest.fixture
 def document(app: FastAPI) -> dict[str, Any]:
-    router = APIRouter()
+    router = APIRouter(route_class=GuardedRoute)
 
     @router.post(
         "/v1/predictions",

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Query
 from starlette.requests import ClientDisconnect
 
 from api import problems
+from api.auth import Authentication
 from api.schemas import Problem
 from shared.domain import errors
 from shared.domain.errors import DarkroomError
@@ -34,6 +35,7 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.UploadTooLarge(size=9_000_000, limit=8_000_000, unit="entries"),
         errors.ArchiveRefused(reason="it holds a link", entry="a/b.png"),
         errors.UnsupportedImage(found="text", supported=("PNG", "JPEG")),
+        errors.UnsupportedEncoding(encoding="gzip"),
         errors.UndecodableImage(format="PNG", reason="it ends before its IEND chunk"),
         errors.IdempotencyMismatch(key="k", first_id="x"),
         errors.UploadInProgress(key="k", first_id="x"),
@@ -59,6 +61,7 @@ def subclasses(of: type[DarkroomError]) -> Iterator[type[DarkroomError]]:
 def ask(path: str, *, method: str = "GET", raising: Exception | None = None) -> httpx.Response:
     """Return what an app answers whose page at /raise raises."""
     app = FastAPI()
+    app.add_middleware(Authentication, required=False, public_url="http://test")
     problems.install(app)
 
     @app.get("/raise")
@@ -117,6 +120,7 @@ def test_every_error_is_a_problem_whose_type_resolves(error: DarkroomError) -> N
         (errors.UnknownModel, 404, "unknown-model"),
         (errors.ImageTooLarge, 413, "image-too-large"),
         (errors.UnsupportedImage, 415, "unsupported-image"),
+        (errors.UnsupportedEncoding, 415, "unsupported-encoding"),
         (errors.UndecodableImage, 422, "undecodable-image"),
         (errors.InvalidParameter, 422, "invalid-parameter"),
         (errors.IdempotencyMismatch, 422, "idempotency-mismatch"),

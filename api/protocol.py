@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from api import kinds, problems
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 STATE: Final = "wire"
 """Where a request's `state` has the server's Connections."""
+NOTHING: Final = "darkroom.nothing"
+"""Where a stream's scope has what may be written into it any time, and means nothing."""
 # An answer that meets bytes of the client's that nobody reads is lost with the connection (RFC 9112, section 9.6).
 LINGER: Final = timedelta(seconds=2)
 _LONGEST_PATH: Final = 200
@@ -94,6 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._refusal: tuple[Kind, str] | None = None
         self._lingers: timedelta | None = None
+        self._half_closed = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -106,8 +110,22 @@ class HttpProtocol(HttpToolsProtocol):
             self._since, self._of_others = size, 0
         HttpToolsProtocol.data_received(self, data)
         self._unfinished = self._in_body or self._in_head
-        if self._unfinished:
+        if self._unfinished and self._lingers is None and not self.transport.is_closing():
             self._bound_unfinished()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer, uvicorn gives none
+        """Tell whether the connection stays open, though nothing more comes: while whole requests wait for answers.
+
+        A client that is gone looks the same. A body that is cut off is never answered, writing to nobody ends the
+        connection, and a stream that is silent is tried once a second (`look`).
+        """
+        cycle = self.cycle
+        if self._in_body or cycle is None or cycle.response_complete or self._lingers is not None:
+            return False
+        # The last request that came: the connection ends with its answer.
+        cycle.keep_alive = False
+        self._half_closed = not is_ssl(self.transport)
+        return self._half_closed
 
     @property
     def _in_head(self) -> bool:
@@ -123,8 +141,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_bytes()
         if self._refusal:
             raise _HeadRefused
-        self._in_body, self._since = True, 0
         HttpToolsProtocol.on_headers_complete(self)
+        self._in_body, self._since = True, 0
+
+    def on_chunk_header(self) -> None:
+        """Keep what follows a body's chunks, its trailer, apart: `Host` and `Authorization` are the head's alone."""
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Count what came of the body."""
@@ -145,6 +167,8 @@ class HttpProtocol(HttpToolsProtocol):
     def look(self) -> None:
         """Look once more, a second later, and end the connection where its client takes too long."""
         patience, transport = self._patience, self.transport
+        if self._half_closed:
+            self._try_stream()
         if patience.answer_is_stuck(transport.get_write_buffer_size()):
             self._all.ended["answer"] += 1
             transport.abort()
@@ -156,6 +180,13 @@ class HttpProtocol(HttpToolsProtocol):
             awaited = self._awaited()
             if patience.is_over(awaited, request=self.scope, received=self._body_bytes):
                 self._give_up(awaited)
+
+    def _try_stream(self) -> None:
+        """Write what means nothing into a stream that waits: where nobody is, the second time fails."""
+        cycle = self.cycle
+        nothing: Any = cycle.scope.get(NOTHING)
+        if nothing and cycle.chunked_encoding and cycle.response_started and not cycle.response_complete:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(nothing), nothing))
 
     def _awaited(self) -> Awaited:
         cycle = self.cycle
@@ -185,7 +216,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _bound_unfinished(self) -> None:
         """Hold what has come of a request against the limits: of a head, or of a body what carries nothing of it.
 
-        That is its trailer, whose fields join the head's, and what may stand beside the sizes of its chunks.
+        That is its trailer, which nobody reads, and what may stand beside the sizes of its chunks.
         """
         limits = self._limits
         if not self._in_body and len(self.url) > limits.max_target_bytes:
@@ -241,7 +272,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Return an answer as it goes over the wire."""
         path = self.scope.get("path") or self.url.partition(b"?")[0].decode("latin-1") if self.scope else ""
         body = problems.document(kind, detail, path=path[:_LONGEST_PATH])
-        id = (read_id(self.headers) if self.headers else None) or new_uuid7()
+        id = (read_id(list(self.scope["headers"])) if self.scope else None) or new_uuid7()
         headers = [
             *self.server_state.default_headers,
             (b"content-type", problems.MEDIA_TYPE.encode()),

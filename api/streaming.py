@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import orjson
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from fastapi import Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from api.gateway import Gateway
 from api.lookup import refresh
+from api.protocol import NOTHING
 from api.waiting import within
 from shared.domain.job import Job
 from shared.domain.prediction import Status
@@ -18,6 +20,12 @@ LOOK = timedelta(milliseconds=500)
 
 # The ids say how far a client has read: a reconnecting one gets what came after.
 STARTING, PROCESSING, RESULT, DONE = 1, 2, 3, 4
+
+
+def stream_answer(request: Request, events: AsyncIterator[bytes]) -> Response:
+    """Return the answer that sends events as they come."""
+    request.scope[NOTHING] = KEEPALIVE_COMMENT
+    return EventSourceResponse(events, headers={"Cache-Control": "no-store"})
 
 
 def told_everything(job: Job, *, after: int) -> bool:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import EventSourceResponse
 
 from api import kinds, schemas
 from api.answers import JSONResponse
@@ -18,6 +17,7 @@ from api.gateway import base_url, gateway
 from api.guard import GuardedRoute, takes_token
 from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
+from api.streaming import stream_answer
 from shared.domain.batch import Batch
 from shared.domain.errors import UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
@@ -113,7 +113,7 @@ async def stream(request: Request, id: str) -> Response:
     batch = await find(gate, batch_id, owner=follower(request))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
-    return EventSourceResponse(events(gate, batch), headers={"Cache-Control": "no-store"})
+    return stream_answer(request, events(gate, batch))
 
 
 @router.post("/{id}/cancel", summary="Cancel a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.sse import EventSourceResponse
 
 from api import kinds, schemas
 from api.answers import JSONResponse
@@ -18,7 +17,7 @@ from api.listing import Filter, page
 from api.lookup import find
 from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
-from api.streaming import events, told_everything
+from api.streaming import events, stream_answer, told_everything
 from api.submitting import ANSWER_MARGIN, preferred_wait, submit, wait_for
 from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
@@ -148,7 +147,7 @@ async def stream(request: Request) -> Response:
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):
         return Response(status_code=204)
-    return EventSourceResponse(events(gate, job, after=after), headers={"Cache-Control": "no-store"})
+    return stream_answer(request, events(gate, job, after=after))
 
 
 @direct.post(

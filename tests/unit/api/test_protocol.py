@@ -1,6 +1,7 @@
 """The server's bounds on heads and on time, over real sockets; its looks are taken by the tests, not by the clock."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -32,11 +34,17 @@ class App:
     may_read: asyncio.Event = field(default_factory=asyncio.Event)
     answers_first: bool = False
     answer: bytes = b""
+    nothing: bytes = b""
+    """What means nothing in its answer."""
+    scopes: list[Scope] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.began.set()
+        self.scopes.append(scope)
+        if self.nothing:
+            scope[protocol.NOTHING] = self.nothing
         body, more = bytearray(), True
         start = {"type": "http.response.start", "status": 200, "headers": []}
         if self.answers_first:
@@ -66,6 +74,10 @@ class Client:
         """Return when the server has parsed it."""
         self.writer.write(data)
         await self.writer.drain()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Return when the server has seen what was done."""
         for _ in range(20):
             await asyncio.sleep(0)
         await asyncio.sleep(0.002)
@@ -85,6 +97,11 @@ class Client:
             return head
         return head + await self.reader.readuntil(b"0\r\n\r\n")
 
+    async def half_close(self) -> None:
+        """Say that nothing more comes, and return when the server knows it."""
+        self.writer.write_eof()
+        await self.settle()
+
     async def rest(self) -> bytes:
         """Return everything until the server closes."""
         return await self.reader.read()
@@ -93,9 +110,13 @@ class Client:
 Claim = Callable[[Callable[[], Awaitable[Client]]], Awaitable[None]]
 
 
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[App, Claim], None]:
-    """Serve an app with small limits and run a claim, which connects as often as it wants."""
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[App, Claim], None]:
+    """Serve an app with small limits and run a claim, which connects as often as it wants.
+
+    Whatever the event loop has to complain of fails the claim.
+    """
+    complaints: list[dict[str, Any]] = []
     for name, value in {
         "MAX_HEAD_BYTES": MAX_HEAD, "MAX_HEAD_FIELDS": MAX_FIELDS, "MAX_TARGET_BYTES": MAX_TARGET,
         "HEAD_TIMEOUT": HEAD_LOOKS - 1, "BODY_RATE": RATE, "BODY_PATIENCE": BODY_LOOKS - 1,
@@ -110,6 +131,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[App, Claim], None]:
         configuration.load()
         state, shared = ServerState(), dict[str, Any]()
         made = partial(HttpProtocol, config=configuration, server_state=state, app_state=shared)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
         clients: list[Client] = []
 
@@ -130,7 +152,12 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[App, Claim], None]:
             while state.tasks or state.connections:  # noqa: ASYNC110  uvicorn has no event for that
                 await asyncio.sleep(0.002)
 
-    return lambda app, claim: asyncio.run(within(app, claim))
+    def run(app: App, claim: Claim) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(within(app, claim))
+        assert complaints == []
+
+    return run
 
 
 def reading() -> App:
@@ -285,7 +312,12 @@ def test_a_refusal_has_the_requests_own_id_or_a_new_one(serve: Any) -> None:
 
 def test_what_is_no_http_is_a_bad_request_in_the_contracts_form(serve: Any) -> None:
     async def claim(connect: Any) -> None:
-        for sent in (b"\x16\x03\x01\x02\x00\x01", b"SWORDFISH / HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\n\r\n"):
+        for sent in (
+            b"\x16\x03\x01\x02\x00\x01", b"SWORDFISH / HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\n\r\n",
+            # What the parser lets through and nobody could make a request of.
+            b"CONNECT h:80 HTTP/1.1\r\n\r\n", b"GET http://h HTTP/1.1\r\n\r\n", b"GET http://h:99999/ HTTP/1.1\r\n\r\n",
+            b"GET /\xff HTTP/1.1\r\n\r\n", b"GET /a\x01b HTTP/1.1\r\n\r\n", b"GET /a\x7fb HTTP/1.1\r\n\r\n",
+        ):  # fmt: skip
             client = await connect()
             await client.send(sent)
             answer = await client.rest()
@@ -458,6 +490,119 @@ def test_who_takes_nothing_of_its_answer_is_left(serve: Any) -> None:
 
     app = App(answer=bytes(50_000_000))
     app.may_read.set()
+    serve(app, claim)
+
+
+# Trailers
+
+
+@pytest.mark.parametrize("chunks", [b"", b"3\r\nabc\r\n", b"1;x=y\r\na\r\n2\r\nbc\r\n"])
+@pytest.mark.parametrize("pieces", [1, 3, 60])
+def test_a_trailers_fields_are_no_headers(serve: Any, chunks: bytes, pieces: int) -> None:
+    trailer = b"Authorization: Bearer x\r\nHost: evil\r\nContent-Encoding: gzip\r\nX-Request-ID: theirs\r\n"
+    sent = CHUNKED + chunks + b"0\r\n" + trailer + b"\r\n"
+
+    async def claim(connect: Any) -> None:
+        client = await connect()
+        for _ in range(2):  # another request on the same connection begins anew
+            for n in range(pieces):
+                await client.send(sent[len(sent) * n // pieces : len(sent) * (n + 1) // pieces])
+            assert b"POST %d bytes" % (3 if chunks else 0) in await client.answer()
+        await client.send(GET + b"X-Late: 1\r\n\r\n")
+        await client.answer()
+        head = [(b"host", b"h"), (b"transfer-encoding", b"chunked")]
+        assert [scope["headers"] for scope in app.scopes] == [head, head, [(b"host", b"h"), (b"x-late", b"1")]]
+
+    app = reading()
+    serve(app, claim)
+
+
+# Who has said everything
+
+
+@pytest.mark.parametrize(
+    ("requests", "answers"),
+    [
+        ([GET + b"\r\n"], [b"GET 0 bytes"]),
+        ([POST + b"Content-Length: 3\r\n\r\nabc"], [b"POST 3 bytes"]),
+        ([CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"], [b"POST 3 bytes"]),
+        ([GET + b"\r\n", POST + b"Content-Length: 3\r\n\r\nabc", GET + b"\r\n"],
+         [b"GET 0 bytes", b"POST 3 bytes", b"GET 0 bytes"]),
+        ([GET.replace(b"1.1", b"1.0") + b"\r\n"], [b"GET 0 bytes"]),
+        ([POST + b"Content-Length: 300000\r\n\r\n" + bytes(300_000)], [b"POST 300000 bytes"]),
+    ],
+    ids=["get", "post", "chunked", "pipelined", "1.0", "large"],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_half_closes_after_its_requests_gets_every_answer(
+    serve: Any, requests: list[bytes], answers: list[bytes], when: str
+) -> None:
+    async def claim(connect: Any) -> None:
+        client = await connect()
+        if when == "before":
+            app.may_read.set()
+        client.writer.write(b"".join(requests))
+        await client.half_close()
+        await client.look(10 * HEAD_LOOKS)
+        app.may_read.set()
+        rest = await client.rest()
+        assert re.findall(rb"[A-Z]+ \d+ bytes", rest) == answers
+        assert rest.count(b"HTTP/1.1 200") == len(answers)
+        assert not app.left.is_set()
+
+    app = App()
+    serve(app, claim)
+
+
+def test_a_stream_goes_on_to_its_end_for_who_half_closes(serve: Any) -> None:
+    async def claim(connect: Any) -> None:
+        client = await connect()
+        await client.send(GET + b"\r\n")
+        await client.half_close()
+        await client.look(3)
+        app.may_read.set()
+        rest = await client.rest()
+        assert rest.count(b"3\r\n:\n\n\r\n") == 3
+        assert rest.endswith(b"GET 0 bytes\r\n0\r\n\r\n")
+        assert not app.left.is_set()
+
+    app = App(answers_first=True, nothing=b":\n\n")
+    serve(app, claim)
+
+
+def test_who_leaves_a_stream_is_noticed_within_seconds(serve: Any) -> None:
+    async def claim(connect: Any) -> None:
+        client = await connect()
+        await client.send(GET + b"\r\n")
+        app.may_read.set()
+        client.writer.close()
+        await client.writer.wait_closed()
+        for _ in range(3):
+            await client.look(1)
+        assert not client.state.connections
+
+    app = App(answers_first=True, nothing=b":\n\n")
+    app.may_read = asyncio.Event()
+    serve(app, claim)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"", b"GET", GET, POST + b"Content-Length: 5\r\n\r\nabc", CHUNKED + b"3\r\nabc\r\n",
+        CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\n", POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_who_half_closes_within_a_request_has_left(serve: Any, sent: bytes) -> None:
+    async def claim(connect: Any) -> None:
+        client = await connect()
+        await client.send(sent)
+        await client.half_close()
+        assert await client.rest() in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+        if app.began.is_set():
+            await app.left.wait()
+
+    app = reading()
     serve(app, claim)
 
 

@@ -1,4 +1,7 @@
-"""Copy a model's champion out of the registry: `python -m benchmarks.fetch REGISTRY_URL NAME FOLDER`."""
+"""Copy a model's champion out of the registry: `python -m benchmarks.fetch NAME FOLDER`.
+
+MLflow's environment says where the registry is, and who asks.
+"""
 
 import shutil
 import sys
@@ -8,10 +11,8 @@ from pathlib import Path
 import mlflow
 
 
-def fetch(registry_url: str, name: str, folder: Path) -> None:
+def fetch(name: str, folder: Path) -> None:
     """Put the version's files, `MLmodel` among them, into `folder`, in place of what was there."""
-    # Its arguments for this do not reach the look-up of an alias.
-    mlflow.set_tracking_uri(registry_url)
     with tempfile.TemporaryDirectory() as draft:
         path = mlflow.artifacts.download_artifacts(f"models:/{name}@champion", dst_path=draft)
         shutil.rmtree(folder, ignore_errors=True)
@@ -19,4 +20,4 @@ def fetch(registry_url: str, name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    fetch(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    fetch(sys.argv[1], Path(sys.argv[2]))

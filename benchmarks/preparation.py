@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import image_files, images, stack
@@ -36,19 +36,19 @@ def _models(bench: Workbench, *, names: set[str]) -> None:
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         if MOBILENET in names:
             bench.say("exporting and registering mobilenet_v3_small")
-            _run("benchmarks.mobilenet", running.registry_url)
+            _run("benchmarks.mobilenet", registry=running.registry)
         for name in names:
-            _run("benchmarks.fetch", running.registry_url, name, str(bench.folder / name))
+            _run("benchmarks.fetch", name, str(bench.folder / name), registry=running.registry)
 
 
-def _run(module: str, *arguments: str) -> None:
+def _run(module: str, *arguments: str, registry: Mapping[str, str]) -> None:
     """Run a module in a process of its own, since torch and MLflow would stay in this one. Raises NotReady."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", module, *arguments],
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={**os.environ, **registry, "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
     if done.returncode:
         raise NotReady(f"{module}: {done.stderr[-2000:]}")

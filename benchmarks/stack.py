@@ -17,6 +17,7 @@ import redis
 
 from benchmarks import processors, servers
 from benchmarks.workbench import Workbench
+from cli.registry_login import Login
 from shared.domain.identifiers import ANYONE, ModelName
 from shared.queue import keys
 
@@ -30,7 +31,8 @@ class Stack:
     roles: Mapping[str, Sequence[int]]
     redis: redis.Redis
     database_url: str
-    registry_url: str
+    registry: Mapping[str, str]
+    """The environment of who asks the registry: its address and the login."""
 
     def depth(self) -> int:
         """Return how many entries wait or are being computed."""
@@ -159,12 +161,18 @@ def running(
                 roles={role: facts["pids"] for role, facts in roles.items()},
                 redis=client,
                 database_url=roles["postgres"]["url"],
-                registry_url=roles["mlflow"]["url"],
+                registry=_registry(place, roles["mlflow"]["url"]),
             )
         finally:
             client.close()
     finally:
         _darkroom("down", "--home", str(place))
+
+
+def _registry(place: Path, url: str) -> dict[str, str]:
+    """Return what MLflow's client needs in its environment."""
+    login = Login.read(place)
+    return {"MLFLOW_TRACKING_URI": url, **(login.environment() if login else {})}
 
 
 def _darkroom(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cli.local import THIS_MACHINE, held_out_folder
 from cli.programs import log_tail
+from cli.registry_login import Login, login_file
 from cli.state import ROLES, Phase, ProgramState, StackState
 
 _STEPS: Final = {"migrations": "database schema", "model": "demo model"}
@@ -86,6 +87,7 @@ def guide(state: StackState, home: Path) -> str:
         ("API", state.url),
         ("API pages", f"{state.url}/docs"),
         ("MLflow", state.url_of("mlflow") or ""),
+        *_login(home, state),
         ("Flower", state.url_of("flower") or ""),
         ("Postgres", state.url_of("postgres") or ""),
         ("Redis", state.url_of("redis") or ""),
@@ -98,6 +100,16 @@ def guide(state: StackState, home: Path) -> str:
         command = curl(state.url, model=state.models[0], image=image, with_key=state.keys_required)
         lines += ["", "Try it:", f"  {command}"]
     return "\n".join(lines)
+
+
+def _login(home: Path, state: StackState) -> list[tuple[str, str]]:
+    """Return what a browser is asked for by the embedded MLflow, and how programs get it; nothing of another one."""
+    if not any(program.login_file for program in state.of_role("mlflow")):
+        return []
+    login = Login.read(home)
+    return (
+        [("", f"user {login.username}, password {login.password}; for programs: {login_file(home)}")] if login else []
+    )
 
 
 def _keys(required: bool) -> str:  # noqa: FBT001  one of two sentences

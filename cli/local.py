@@ -10,10 +10,11 @@ from typing import Final, Self
 
 from cli import probes, roles
 from cli.addresses import LOOPBACK, Ports
-from cli.mlflow_server import mlflow_program
+from cli.mlflow_server import mlflow_program, mlflow_url
 from cli.postgres_server import postgres_program
 from cli.programs import Program, log_path
 from cli.redis_server import redis_program
+from cli.registry_login import keep_login, login_file
 from shared.settings import Webhooks
 
 DEMO_MODEL: Final = "digits"
@@ -76,23 +77,23 @@ def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, net
     Webhooks may call `networks` though they are not public.
     """
     home = options.home
+    mlflow, login = _mlflow(home, ports)
     servers = [
         _theirs("redis", _REDIS, probes.redis_answers)
         or redis_program(folder=home / "redis", sockets=sockets, appendfsync=appendfsync),
         _theirs("postgres", _DATABASE, probes.postgres_answers)
         or postgres_program(folder=home / "postgres", sockets=sockets),
-        _theirs("mlflow", _REGISTRY, _registry_answers)
-        or mlflow_program(folder=home / "mlflow", port=ports.port("mlflow")),
+        mlflow,
     ]
     redis, database, registry = (server.url or "" for server in servers)
     # Workers ask the registry until it answers: they import for 3 s while MLflow does.
     before_predict = ["redis"]
     if DEMO_MODEL in options.models:
-        servers.append(_demo_model(home, registry))
+        servers.append(_demo_model(home, registry, login))
         # But they would only take the cores from a first training.
         before_predict += [] if held_out_folder(home).exists() else ["model"]
     workers = [
-        *roles.predict_workers(options.models, redis_url=redis, ports=ports, after=tuple(before_predict)),
+        *roles.predict_workers(options.models, redis_url=redis, login=login, ports=ports, after=tuple(before_predict)),
         roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
         roles.webhook_worker(redis, networks=networks, ports=ports),
     ]
@@ -105,6 +106,19 @@ def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, net
     ]
     stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
     return Plan(programs=servers + own, stores=stores, environment=_environment(stores, home))
+
+
+def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
+    """Return the registry and what its clients need in their environment to be let in.
+
+    To one of the person's own, it is what the person has there.
+    """
+    if (theirs := _theirs("mlflow", _REGISTRY, _registry_answers)) is not None:
+        return theirs, {}
+    port = ports.port("mlflow")
+    login = keep_login(home, url=mlflow_url(port))
+    ours = mlflow_program(folder=home / "mlflow", port=port, login=login, login_file=login_file(home))
+    return ours, login.environment()
 
 
 def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
@@ -123,13 +137,14 @@ def _prediction_log(home: Path) -> str:
     return os.environ.get("DARKROOM_LOG_PREDICTIONS", str(log_path(home, "record").with_name("predictions.ndjson")))
 
 
-def _demo_model(home: Path, registry: str) -> Program:
+def _demo_model(home: Path, registry: str, login: dict[str, str]) -> Program:
     """Return the step that trains and registers the demo model where it is missing, for a fresh machine to try."""
     return Program(
         name="model",
         role="model",
         once=True,
         command=(sys.executable, "-W", "ignore", "-m", "cli.training", registry, str(held_out_folder(home))),
+        environment=login,
         after=("mlflow",),
     )
 

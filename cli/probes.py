@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cli.identity import ProcessIdentity
+from cli.registry_login import Login
 
 SECONDS = 1.0
 
@@ -22,12 +23,13 @@ class Answer:
     body: Any
 
 
-def get(url: str, *, seconds: float = SECONDS) -> Answer:
+def get(url: str, *, login: Login | None = None, seconds: float = SECONDS) -> Answer:
     """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
-        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request("GET", target, headers={"Authorization": login.header()} if login else {})
         response = connection.getresponse()
         text = response.read()
     finally:
@@ -38,10 +40,10 @@ def get(url: str, *, seconds: float = SECONDS) -> Answer:
         return Answer(response.status, None)
 
 
-def answers(url: str) -> str:
+def answers(url: str, *, login: Login | None = None) -> str:
     """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
     try:
-        answer = get(url)
+        answer = get(url, login=login)
     except (OSError, http.client.HTTPException) as error:
         return f"{url} does not answer ({type(error).__name__})"
     if answer.status == http.client.OK:

@@ -36,6 +36,8 @@ class Program:
     command: tuple[str, ...] = ()
     once: bool = False
     url: str | None = None
+    login_file: str | None = None
+    """Where the login is kept that its address asks for."""
     metrics_url: str | None = None
     """Where it serves its metrics, in Prometheus' text."""
     environment: dict[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -51,8 +51,10 @@ def api(port: int, ports: Ports) -> Program:
     return _exporting(gateway, ports)
 
 
-def predict_workers(models: Sequence[str], *, redis_url: str, ports: Ports, after: tuple[str, ...]) -> list[Program]:
-    """Return one process a GPU with two threads each, else one process a core.
+def predict_workers(
+    models: Sequence[str], *, redis_url: str, login: Mapping[str, str], ports: Ports, after: tuple[str, ...]
+) -> list[Program]:
+    """Return one process a GPU with two threads each, else one process a core; `login` lets them into the registry.
 
     On a CPU two threads that decode and predict fight for the cores: 200 images/s against 286 with a
     process each (mobilenet_v3_small, two cores). On a GPU one batch decodes while the other computes.
@@ -68,7 +70,7 @@ def predict_workers(models: Sequence[str], *, redis_url: str, ports: Ports, afte
             name=f"predict{number}",
             role="predict",
             command=_worker(f"predict{number}", queues=queues, pool=pool),
-            environment={"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {},
+            environment={**login, **({"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {})},
             niceness=0 if gpus else BACKGROUND,
             after=after,
             probe=partial(probes.models_serve, models=models, redis_url=redis_url),

@@ -31,6 +31,7 @@ class ProgramState:
     role: str
     url: str | None = None
     metrics_url: str | None = None
+    login_file: str | None = None
     phase: Phase = Phase.WAITING
     detail: str = ""
     """Why it is not ready."""

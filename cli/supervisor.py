@@ -199,7 +199,11 @@ class _Kept:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.state = ProgramState(
-            name=program.name, role=program.role, url=program.url, metrics_url=program.metrics_url
+            name=program.name,
+            role=program.role,
+            url=program.url,
+            metrics_url=program.metrics_url,
+            login_file=program.login_file,
         )
         self.was_ready = asyncio.Event()
         self.starting = asyncio.Lock()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli import probes
 from cli.local import DEMO_MODEL
+from cli.registry_login import Login
 
 
 def main(registry: str, folder: Path) -> None:
@@ -24,7 +25,9 @@ def is_registered(registry: str) -> bool:
         return False
     try:
         answer = probes.get(
-            f"{registry}/api/2.0/mlflow/registered-models/alias?name={DEMO_MODEL}&alias=champion", seconds=10
+            f"{registry}/api/2.0/mlflow/registered-models/alias?name={DEMO_MODEL}&alias=champion",
+            login=Login.of_environment(),
+            seconds=10,
         )
     except (OSError, http.client.HTTPException):
         return False

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -219,6 +219,15 @@ class Registry(BaseSettings):
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
+
+
+class RegistryLogin(BaseSettings):
+    """The login that the registry asks for, under the names by which MLflow's own client reads it."""
+
+    model_config = SettingsConfigDict(env_prefix="MLFLOW_TRACKING_", frozen=True)
+
+    username: str = ""
+    password: SecretStr = SecretStr("")
 
 
 class Recording(BaseSettings):

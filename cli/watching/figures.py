@@ -109,9 +109,14 @@ def _role(role: str, looks: Sequence[Look]) -> RoleFigures:
         pids=pids,
         cores=sum(busy) if busy else None,
         memory=sum(usage.memory for usage in used) if used else None,
-        where=next((program.url for program in programs if program.url), ""),
+        where=next(map(_where, (program for program in programs if program.url)), ""),
         why=worst.detail if worst else _silent(programs, now.scrapes),
     )
+
+
+def _where(program: ProgramState) -> str:
+    """Return a program's address, and where its login is kept."""
+    return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
 
 
 def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> str:

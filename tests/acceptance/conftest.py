@@ -13,6 +13,7 @@ import pytest
 
 from cli.addresses import free_port
 from cli.local import held_out_folder
+from cli.registry_login import Login
 from tests.acceptance import faulty_model
 from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.door import Door
@@ -71,6 +72,13 @@ class Stack:
                 return facts
             assert time.monotonic() < until, facts
             time.sleep(0.2)
+
+    @property
+    def registry_environment(self) -> dict[str, str]:
+        """What another program needs to use this stack's registry."""
+        login = Login.read(self.home)
+        assert login is not None
+        return {"DARKROOM_REGISTRY_URL": self.status()["mlflow"]["url"], **login.environment()}
 
     @property
     def images(self) -> list[Path]:

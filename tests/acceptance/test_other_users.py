@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 import pytest
+
+from cli.registry_login import Login
 
 if TYPE_CHECKING:
     from conftest import Stack
@@ -33,6 +37,22 @@ def reach(path, kind):
             return False
     return True
 print(json.dumps([path for path, kind in json.load(sys.stdin) if reach(path, kind)]))
+"""
+
+_CHAMPION = "/api/2.0/mlflow/registered-models/alias?name=digits&alias=champion"
+UNINVITED = """
+import sys
+import mlflow
+from mlflow import MlflowClient
+mlflow.set_tracking_uri(sys.argv[1])
+class Uninvited(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input
+with mlflow.start_run():
+    logged = mlflow.pyfunc.log_model(
+        name="model", python_model=Uninvited(), pip_requirements=[], registered_model_name="digits"
+    )
+MlflowClient().set_registered_model_alias("digits", "champion", logged.registered_model_version)
 """
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -87,3 +107,59 @@ def test_nothing_that_runs_can_make_what_others_read(stack: "Stack") -> None:
 def _umask(pid: int) -> int:
     facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(facts["Umask"], 8)
+
+
+def test_another_user_registers_no_code_and_reads_nothing_of_the_registry(stack: "Stack", tmp_path: Path) -> None:
+    url = stack.status()["mlflow"]["url"]
+    login = Login.read(stack.home)
+    assert login is not None
+    before = httpx.get(f"{url}{_CHAMPION}", auth=(login.username, login.password))
+    assert before.status_code == 200
+    for path in (_CHAMPION, "/", "/version", "/ajax-api/2.0/mlflow/experiments/search", "/metrics", "/server-info"):
+        answer = httpx.get(f"{url}{path}")
+        assert (answer.status_code, "darkroom" in answer.text, login.password in answer.text) == (401, True, False)
+        assert answer.headers["www-authenticate"].startswith("Basic ")
+    put = httpx.put(f"{url}/api/2.0/mlflow-artifacts/artifacts/x/model.pkl", content=b"code")
+    assert put.status_code == 401
+    # As MLflow's own client asks: a script of another user's, which has no login.
+    script = tmp_path / "uninvited.py"
+    script.write_text(UNINVITED)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), url], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "401" in done.stderr
+    after = httpx.get(f"{url}{_CHAMPION}", auth=(login.username, login.password))
+    assert after.json() == before.json()
+
+
+def test_no_command_line_and_no_log_tells_the_registrys_password(stack: "Stack") -> None:
+    login = Login.read(stack.home)
+    assert login is not None
+    lines = [" ".join(process.cmdline()) for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]
+    assert not [line for line in lines if login.password in line]
+    assert not [
+        log.name for log in (stack.home / "logs").iterdir() if login.password in log.read_text(errors="replace")
+    ]
+    assert login.password not in stack.darkroom("status", "--json").stdout + (stack.home / "state.json").read_text()
+    said = stack.up()
+    assert f"user {login.username}, password {login.password}" in said
+    assert f"login in {stack.home}/mlflow.env" in stack.darkroom("status").stdout
+
+
+def test_a_browser_with_the_login_sees_the_registry(stack: "Stack") -> None:
+    url = stack.status()["mlflow"]["url"]
+    login = Login.read(stack.home)
+    assert login is not None
+    with httpx.Client(base_url=url, auth=(login.username, login.password)) as browser:
+        page = browser.get("/")
+        assert page.status_code == 200
+        assert "<html" in page.text.lower()
+        scripts = re.findall(r'src="(?:\./)?(static-files/[^"]+\.js)"', page.text)
+        assert scripts
+        assert browser.get(f"/{scripts[0]}").status_code == 200
+        # A page that has its own name resolved to this machine.
+        for host in ("evil.example", "10.evil.example", "192.168.evil.example"):
+            assert browser.get("/", headers={"Host": host}).status_code == 403
+    assert httpx.get(f"{url}/health").status_code == 200

@@ -41,9 +41,11 @@ orders = st.lists(st.lists(pictures, min_size=1, max_size=9), min_size=1, max_si
 
 
 @pytest.fixture(scope="module")
-def alone(door: Door) -> Callable[[bytes], Json]:
+def alone(door: Door, stack: "Stack") -> Callable[[bytes], Json]:
     """What the registry's champion, loaded into this process, says of one image by itself."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.registry_environment.items():
+            patch.setenv(name, value)
         # MLflow and torch warn of themselves while they are imported.
         warnings.simplefilter("ignore")
         from worker.decode import decode  # noqa: PLC0415  two seconds that only this module spends

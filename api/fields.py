@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.jsonbodies import LONG_TEXT, JsonBodyError, JsonObject, parse
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
 from shared.domain.webhooks import Webhook, check_url, read_events
@@ -16,7 +17,8 @@ PRIORITIES: Final = ("interactive", "bulk")
 LONGEST_TEXT: Final = 255
 # There are four; who repeats them means no harm, who sends a million does.
 MOST_EVENTS: Final = 20
-_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", "webhook_events_filter"})
+_EVENTS: Final = "webhook_events_filter"
+_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,11 @@ class Fields:
 NO_FIELDS: Final = Fields()
 
 
+def is_field(name: str) -> bool:
+    """Tell whether a parameter of a submission has this name, alone or as axios and PHP write a list's: `name[]`."""
+    return name in _NAMES or name.startswith(f"{_EVENTS}[")
+
+
 def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
     """Make Fields from the names and values of a body and of its query, whichever order; unknown names are ignored.
 
@@ -43,9 +50,9 @@ def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_referen
     given: dict[str, object] = {}
     events: list[object] = []
     for name, value in pairs:
-        if name not in _NAMES or value is None or value == "":
+        if not is_field(name) or value is None or value == "":
             continue
-        if name == "webhook_events_filter":
+        if name.startswith(_EVENTS):
             events += value if isinstance(value, list) else [value]
             continue
         if name == "metadata":
@@ -137,24 +144,27 @@ def holds(value: object, character: str) -> bool:
     return False
 
 
-def read_json_object(body: bytes) -> dict[str, Any]:
+def read_json_object(body: bytes) -> JsonObject:
     """Return a request body's JSON object; raises BadRequest, or InvalidParameter for text that can't be stored."""
     try:
-        found = orjson.loads(body)
+        found = parse(body)
+    except JsonBodyError as error:
+        raise BadRequest(detail=f"the body {error}") from None
     except orjson.JSONDecodeError as error:
-        _blame_surrogates(body)
+        _blame_surrogates(error.doc)
         raise BadRequest(detail=f"the body is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise BadRequest(detail="the body must be a JSON object")
+    for name in _NAMES if found.long_texts else ():
+        if found.holds_long_text(name):
+            raise InvalidParameter(detail=f"{name} holds a text of over {LONG_TEXT:,} bytes", pointer=f"/{name}")
     return found
 
 
-def _blame_surrogates(body: bytes) -> None:
+def _blame_surrogates(text: str) -> None:
     """Raise InvalidParameter where lone surrogates, which JSON's grammar allows, are what is wrong with `metadata`."""
-    if b"\\ud" not in body.lower():
+    if "\\ud" not in text.lower():
         return
     try:
-        found = json.loads(body)
+        found = json.loads(text)
         json.dumps(found.get("metadata"), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise _no_metadata("metadata holds a lone surrogate, which can't be stored") from None

@@ -14,6 +14,7 @@ from api.auth import caller
 from api.counting import outcome_of
 from api.gateway import Gateway, base_url, gateway
 from api.intake import check
+from api.largework import off_the_loop
 from api.lookup import find, refresh
 from api.observing import request_id
 from api.ratelimit import headers as headers_of
@@ -103,7 +104,9 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     if fields.file_reference is not None:
         stored = await fetch_content(gate.redis, owner, fields.file_reference)
         image, filename, content_type = stored.content, stored.name, stored.content_type
-    facts = check(image, filename=filename, content_type=content_type, limits=gate.intake)
+    facts = await off_the_loop(
+        len(image), check, image, filename=filename, content_type=content_type, limits=gate.intake
+    )
     cancel_after = headers.get("cancel-after")
     submission = Submission(
         id=PredictionId(new_uuid7()),

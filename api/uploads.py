@@ -1,18 +1,21 @@
 """Read request bodies within their limits, and take apart the three bodies that a prediction may come in."""
 
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.fields import NO_FIELDS, Fields, collect, read_json_object, read_metadata
+from api.fields import NO_FIELDS, Fields, collect, is_field, read_json_object, read_metadata
+from api.imagetexts import ImageTextError, Text, is_data_url, read_data_url
 from api.intake import clean_filename
-from api.multipart import Part, take_apart
+from api.jsonbodies import BESIDE_THE_IMAGE
+from api.largework import off_the_loop
+from api.multipart import Part, plain_name, take_apart
 from shared.domain.errors import BadRequest, ImageTooLarge, InvalidParameter, UnsupportedImage
 from shared.domain.identifiers import FileId
 from shared.settings import Intake
@@ -23,9 +26,8 @@ PREDICTION_BODIES: Final = (
     "application/octet-stream",
     "application/json",
 )
-# What a form or a JSON object may hold beside its image: 4 KB of metadata and short texts.
-BESIDE_THE_IMAGE: Final = 64 * 1024
 _IMAGE_POINTER: Final = "/input/image"
+_LONGEST_FILE_URL: Final = 8192
 _FILE_PATH = re.compile(r"(?:/.*)?/v1/files/([^/]+)")
 
 
@@ -68,12 +70,12 @@ async def read_prediction(request: Request, *, limits: Intake) -> Upload:
     if kind == "multipart/form-data":
         most = limits.max_image_bytes + BESIDE_THE_IMAGE
         body = await read_body(request, most=most, limits=limits)
-        return _from_form(take_apart(body, content_type=content_type), _query(request), limits)
+        return await off_the_loop(len(body), _from_form, body, content_type, _query(request), limits)
     if kind == "application/json":
         # Base64 writes three bytes as four characters.
         most = limits.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
         body = await read_body(request, most=most, limits=limits)
-        return _from_json(read_json_object(body), _query(request), limits)
+        return await off_the_loop(len(body), _from_json, body, _query(request), limits)
     raise _wrong_body(request, kind, PREDICTION_BODIES)
 
 
@@ -87,19 +89,7 @@ async def read_file(request: Request, *, limits: Intake) -> FileUpload:
     if kind != "multipart/form-data":
         raise _wrong_body(request, kind, ("multipart/form-data",))
     body = await read_body(request, most=limits.max_image_bytes + BESIDE_THE_IMAGE, limits=limits)
-    parts = take_apart(body, content_type=content_type)
-    content = _only(parts, "content")
-    if len(content.data) > limits.max_image_bytes:
-        raise ImageTooLarge(size=len(content.data), limit=limits.max_image_bytes)
-    metadata = [part.data for part in parts if part.name == "metadata" and part.data] or [b"{}"]
-    if len(metadata) > 1:
-        raise BadRequest(detail=f"the form has {len(metadata)} fields metadata; one is taken")
-    return FileUpload(
-        content=content.data,
-        name=clean_filename(content.filename or ""),
-        content_type=content.content_type,
-        metadata=read_metadata(metadata[0], limits=limits),
-    )
+    return await off_the_loop(len(body), _file_from_form, body, content_type, limits)
 
 
 async def read_body(request: Request, *, most: int, limits: Intake) -> bytes:
@@ -111,21 +101,28 @@ async def read_body(request: Request, *, most: int, limits: Intake) -> bytes:
     if declared is not None and declared.isdecimal() and int(declared) > most:
         raise ImageTooLarge(size=int(declared), limit=limits.max_image_bytes)
     receive = request.receive
-    pieces: list[bytes] = []
-    size, more = 0, True
+    body, gathered, more = b"", None, True
+    size = 0
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         more = message.get("more_body", False)
         if piece := message.get("body"):
-            pieces.append(piece)
             size += len(piece)
             if size > most:
                 raise ImageTooLarge(size=size, limit=limits.max_image_bytes)
-    if not pieces:
+            if not body:
+                body = piece
+                continue
+            if gathered is None:
+                # It grows in place and gives its bytes away without a copy: joined pieces would take memory twice.
+                gathered = BytesIO()
+                gathered.write(body)
+            gathered.write(piece)
+    if not size:
         raise BadRequest(detail="the body is empty")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return body if gathered is None else gathered.getvalue()
 
 
 def _query(request: Request) -> list[tuple[str, str]]:
@@ -144,7 +141,7 @@ def _wrong_body(request: Request, kind: str, supported: tuple[str, ...]) -> Exce
 
 def _only(parts: list[Part], name: str) -> Part:
     """Return the one file of a form; raises BadRequest for two or an empty one, InvalidParameter for none."""
-    found = [part for part in parts if part.name == name]
+    found = [part for part in parts if plain_name(part.name) == name]
     if not found:
         raise InvalidParameter(detail=f"the form has no field {name}", pointer=f"/{name}")
     if len(found) > 1:
@@ -154,20 +151,45 @@ def _only(parts: list[Part], name: str) -> Part:
     return found[0]
 
 
-def _from_form(parts: list[Part], query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
+def _from_form(body: bytes, content_type: str, query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
+    parts = take_apart(body, content_type=content_type)
     image = _only(parts, "image")
-    texts = ((p.name, p.data.decode("utf-8", "replace")) for p in parts if p is not image)
     return Upload(
         image=image.data,
         filename=image.filename,
         content_type=image.content_type,
-        fields=collect([*texts, *query], limits=limits),
+        fields=collect([*_texts(parts, beside=image), *query], limits=limits),
     )
 
 
-def _from_json(body: dict[str, Any], query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
+def _texts(parts: list[Part], *, beside: Part) -> list[tuple[str, str]]:
+    """Return the fields that mean something and their texts; raises BadRequest where those are long."""
+    texts = [part for part in parts if part is not beside and is_field(part.name)]
+    if sum(len(part.data) for part in texts) > BESIDE_THE_IMAGE:
+        raise BadRequest(detail=f"the form has over {BESIDE_THE_IMAGE:,} bytes in its fields beside {beside.name}")
+    return [(part.name, part.data.decode("utf-8", "replace")) for part in texts]
+
+
+def _file_from_form(body: bytes, content_type: str, limits: Intake) -> FileUpload:
+    parts = take_apart(body, content_type=content_type)
+    content = _only(parts, "content")
+    if len(content.data) > limits.max_image_bytes:
+        raise ImageTooLarge(size=len(content.data), limit=limits.max_image_bytes)
+    metadata = [text for name, text in _texts(parts, beside=content) if name == "metadata" and text] or ["{}"]
+    if len(metadata) > 1:
+        raise BadRequest(detail=f"the form has {len(metadata)} fields metadata; one is taken")
+    return FileUpload(
+        content=content.data,
+        name=clean_filename(content.filename or ""),
+        content_type=content.content_type,
+        metadata=read_metadata(metadata[0], limits=limits),
+    )
+
+
+def _from_json(body: bytes, query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
     """Take the image from `input.image`; nothing else of `input` is looked at."""
-    given = body.get("input")
+    members, long_texts = read_json_object(body)
+    given = members.get("input")
     url = given.get("image") if isinstance(given, dict) else None
     if not isinstance(url, str) or not url:
         raise InvalidParameter(
@@ -175,18 +197,19 @@ def _from_json(body: dict[str, Any], query: Iterable[tuple[str, object]], limits
             pointer=_IMAGE_POINTER,
         )
     image, content_type, reference = b"", None, None
-    if url[:5].lower() == "data:":
-        content_type, image = _read_data_url(url, limits)
+    text: Text = long_texts.get(url, url)
+    if is_data_url(text):
+        content_type, image = _read_data_url(text, limits)
     else:
-        reference = _file_id(url)
-    fields = collect([*body.items(), *query], limits=limits, file_reference=reference)
+        reference = _file_id(text)
+    fields = collect([*members.items(), *query], limits=limits, file_reference=reference)
     return Upload(image=image, content_type=content_type, fields=fields)
 
 
-def _file_id(url: str) -> FileId:
+def _file_id(url: Text) -> FileId:
     """Return the id in an uploaded file's URL, whatever its host; no URL is ever fetched."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if isinstance(url, str) and len(url) <= _LONGEST_FILE_URL else "")
     except ValueError:
         parts = urlsplit("")
     match = _FILE_PATH.fullmatch(parts.path)
@@ -198,31 +221,13 @@ def _file_id(url: str) -> FileId:
     return FileId(match[1])
 
 
-def _read_data_url(url: str, limits: Intake) -> tuple[str, bytes]:
-    """Return media type and bytes of a `data:` URL (RFC 2397), base64 or percent-encoded."""
-    header, comma, payload = url[5:].partition(",")
-    media_type, *options = header.lower().split(";")
-    if not comma:
-        raise InvalidParameter(detail="the data: URL has no comma", pointer=_IMAGE_POINTER)
-    if "base64" not in (option.strip() for option in options):
-        image = unquote_to_bytes(payload)
-    else:
-        image = _read_base64(payload)
+def _read_data_url(url: Text, limits: Intake) -> tuple[str, bytes]:
+    try:
+        content_type, image = read_data_url(url)
+    except ImageTextError as error:
+        raise InvalidParameter(detail=f"the data: URL {error}", pointer=_IMAGE_POINTER) from None
     if not image:
         raise BadRequest(detail="the data: URL is empty")
     if len(image) > limits.max_image_bytes:
         raise ImageTooLarge(size=len(image), limit=limits.max_image_bytes)
-    return media_type.strip(), image
-
-
-def _read_base64(payload: str) -> bytes:
-    """Decode base64; line breaks, percent-encoding, the URL alphabet and missing padding are forgiven."""
-    try:
-        return binascii.a2b_base64(payload, strict_mode=True)
-    except ValueError:
-        pass
-    plain = re.sub(rb"\s", b"", unquote_to_bytes(payload)).translate(bytes.maketrans(b"-_", b"+/"))
-    try:
-        return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
-    except ValueError:
-        raise InvalidParameter(detail="the data: URL's content is no base64", pointer=_IMAGE_POINTER) from None
+    return content_type, image

@@ -13,6 +13,7 @@ from benchmarks import (
     flood_case,
     retention_case,
     stack,
+    stall_case,
     tutorial_case,
     webhook_beside_case,
     webhook_case,
@@ -25,6 +26,7 @@ from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.depth_case import SHALLOW, Cost
 from benchmarks.flood_case import Flooded
 from benchmarks.retention_case import Forgotten
+from benchmarks.stall_case import Stall
 from benchmarks.tutorial_case import Tutorial
 from benchmarks.webhook_beside_case import BesideHanging
 from benchmarks.webhook_case import Webhooks
@@ -51,6 +53,7 @@ class Found:
     beside_hanging: BesideHanging | None = None
     flooded: Flooded | None = None
     forgotten: Forgotten | None = None
+    stalls: list[Stall] = field(default_factory=list)
 
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -179,6 +182,14 @@ def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
         found.forgotten = retention_case.measure(bench, running, subjects[DIGITS])
 
 
+def stall(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Send the gateway what keeps it busy, and ask meanwhile whether it lives."""
+    bench.say("Darkroom: one request of every shape")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        found.stalls = stall_case.measure(bench, running)
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -192,5 +203,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "mobilenet": (mobilenet, {MOBILENET}),
     "flood": (flood, {MOBILENET}),
     "retention": (retention, {DIGITS}),
+    "stall": (stall, {DIGITS}),
 }
 """Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

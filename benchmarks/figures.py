@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from benchmarks import bulk_figures, flood_figures, retention_figures, webhook_figures
+from benchmarks import bulk_figures, flood_figures, retention_figures, stall_figures, webhook_figures
 from benchmarks.cases import Found
 from benchmarks.darkroom_case import Throughput, Waiting
 from benchmarks.report import Figure, Goal, Section, written
@@ -26,6 +26,7 @@ def sections(found: Found) -> list[Section]:
         *webhook_figures.sections(found),
         *flood_figures.sections(found),
         *retention_figures.sections(found),
+        *stall_figures.sections(found),
     ]
     return [part for part in parts if part.figures]
 

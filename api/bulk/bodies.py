@@ -5,7 +5,6 @@ at as a whole before it gives its first image.
 """
 
 import asyncio
-import binascii
 import errno
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,8 +21,10 @@ from api.archives.items import Item, clean_name
 from api.bulk.formstream import Event, FormStream, PartBegin, PartData, PartEnd
 from api.fields import Fields, collect
 from api.gateway import gateway
+from api.imagetexts import ImageTextError, Text, is_data_url, read_base64, read_data_url
+from api.jsonbodies import BESIDE_THE_IMAGE, JsonBodyError, parse
+from api.largework import off_the_loop
 from api.multipart import MOST_PARTS
-from api.uploads import BESIDE_THE_IMAGE
 from shared.domain.errors import (
     BadRequest,
     InvalidParameter,
@@ -39,6 +40,7 @@ SPOOL_AT_ONCE: Final = 1024 * 1024
 # A thread reads an archive a slice at a time; a longer one would hold up the event loop, with which it takes turns.
 SLICE: Final = timedelta(milliseconds=2)
 SLICE_BYTES: Final = 1024 * 1024
+SHORT: Final = 32 * 1024
 SPOOL_FULL: Final = timedelta(seconds=60)
 
 
@@ -124,7 +126,7 @@ class FormBody:
                 yield item
 
     async def _parse(self) -> AsyncIterator[Event]:
-        async for chunk in self._chunks:
+        async for chunk in _short(self._chunks):
             for event in self._form.feed(chunk):
                 yield event
         self._form.finish()
@@ -183,21 +185,37 @@ class LinesBody:
         """Give an item a line; a line that can't be used is one too, empty lines are none."""
         # Base64 writes three bytes as four characters.
         most = self._intake.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
-        line, size, number = bytearray(), 0, 1
-        async for chunk in self._chunks:
+        line, size, number, is_blank = bytearray(), 0, 1, True
+        async for chunk in _short(self._chunks):
             start = 0
             while (end := chunk.find(b"\n", start)) >= 0:
-                size += end - start
+                if end == start and not size:
+                    number, start = number + 1, end + 1
+                    continue
+                piece = chunk[start:end]
+                size += len(piece)
+                is_blank = is_blank and not piece.strip()
                 if size <= most:
-                    line += chunk[start:end]
-                if size > most or line.strip():
-                    yield _from_line(line, number, size=size, most=most)
-                line, size, number, start = bytearray(), 0, number + 1, end + 1
-            size += len(chunk) - start
+                    line += piece
+                if size > most or not is_blank:
+                    yield await off_the_loop(len(line), _from_line, line, number, size=size, most=most)
+                line, size, number, start, is_blank = bytearray(), 0, number + 1, end + 1, True
+            piece = chunk[start:]
+            size += len(piece)
+            is_blank = is_blank and not piece.strip()
             if size <= most:
-                line += chunk[start:]
-        if size > most or line.strip():
-            yield _from_line(line, number, size=size, most=most)
+                line += piece
+        if size > most or not is_blank:
+            yield await off_the_loop(len(line), _from_line, line, number, size=size, most=most)
+
+
+async def _short(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Give chunks in shorter ones, and others a turn in between: each may hold a thousand lines or parts."""
+    async for chunk in chunks:
+        for start in range(0, len(chunk), SHORT):
+            if start:
+                await asyncio.sleep(0)
+            yield chunk[start : start + SHORT]
 
 
 def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
@@ -206,21 +224,22 @@ def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
     if size > most:
         return Item(name, b"", f"the line has {size:,} bytes, over the limit of {most:,}")
     try:
-        found = orjson.loads(line)
+        members, long_texts = parse(line)
     except orjson.JSONDecodeError as error:
         return Item(name, b"", f"the line is no JSON: {error}")
-    if not isinstance(found, dict):
-        return Item(name, b"", "the line is no JSON object")
-    given = found.get("custom_id")
-    if isinstance(given, str | int) and not isinstance(given, bool):
+    except JsonBodyError as error:
+        return Item(name, b"", f"the line {error}")
+    given = members.get("custom_id")
+    if isinstance(given, str | int) and not isinstance(given, bool) and given not in long_texts:
         name = clean_name(str(given)) or name
-    image = found.get("image")
+    image = members.get("image")
     if not isinstance(image, str):
         return Item(name, b"", "the line has no member image with base64 text")
+    text: Text = long_texts.get(image, image)
     try:
-        return Item(name, binascii.a2b_base64(image, strict_mode=True))
-    except ValueError:
-        return Item(name, b"", "the line's image is no base64")
+        return Item(name, read_data_url(text)[1] if is_data_url(text) else read_base64(text))
+    except ImageTextError as error:
+        return Item(name, b"", f"the line's image {error}")
 
 
 def _out_of_order(event: PartBegin) -> BadRequest:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
-from api.multipart import decode
+from api.dispositions import read_boundary, read_disposition
+from api.multipart import LONGEST_HEADERS, long_headers
 from shared.domain.errors import BadRequest
 
-LONGEST_HEADERS: Final = 8192
 # The parser says where in the chunk it stopped, which means nothing to a client.
 _PLACE: Final = re.compile(r" (?:\(\d+\)|at (?:index )?\d+)$")
 
@@ -44,10 +44,7 @@ class FormStream:
 
     def __init__(self, content_type: str) -> None:
         """Raise BadRequest where the content type names no boundary that can be used."""
-        _, options = parse_options_header(content_type)
-        boundary = options.get(b"boundary")
-        if not boundary:
-            raise BadRequest(detail="Content-Type names no boundary")
+        boundary = read_boundary(content_type)
         self._events: list[Event] = []
         self._header = self._value = b""
         self._headers: dict[bytes, bytes] = {}
@@ -120,7 +117,7 @@ class FormStream:
     def _bound(self, more: int) -> None:
         self._header_bytes += more
         if self._header_bytes > LONGEST_HEADERS:
-            raise BadRequest(detail=f"a part of the form has over {LONGEST_HEADERS} bytes of headers")
+            raise long_headers()
 
     def _on_header_end(self) -> None:
         self._headers[self._header.lower()] = self._value
@@ -130,11 +127,7 @@ class FormStream:
         disposition = self._headers.get(b"content-disposition")
         if disposition is None:
             raise BadRequest(detail="a part of the form has no Content-Disposition")
-        _, options = parse_options_header(disposition)
-        filename = options.get(b"filename")
-        self._events.append(
-            PartBegin(decode(options.get(b"name", b"")), None if filename is None else decode(filename))
-        )
+        self._events.append(PartBegin(*read_disposition(disposition)))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(PartData(data[start:end]))

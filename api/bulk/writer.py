@@ -15,6 +15,7 @@ from api.archives.items import Item
 from api.counting import outcome_of
 from api.gateway import Gateway
 from api.intake import check, clean_filename
+from api.largework import off_the_loop
 from api.problems import words
 from shared.domain.errors import (
     ImageTooLarge,
@@ -101,7 +102,7 @@ class BatchWriter:
 
         Raises BatchClosed where the batch was canceled meanwhile, StorageUnavailable where Redis stays away.
         """
-        self._prepare(item)
+        await off_the_loop(len(item.data), self._prepare, item)
         self._chunk_bytes += len(item.data)
         self._sent += 1
         if self._chunk_is_full():
@@ -132,7 +133,7 @@ class BatchWriter:
         await asyncio.gather(self._send(jobs), *(self._send_unreadable(item) for item in unreadable))
 
     def _prepare(self, item: Item) -> None:
-        """Check one item, and put it into the chunk as what it is."""
+        """Check one item, and put it into the chunk as what it is; a large one from a thread, one at a time."""
         id = PredictionId(self._ids.next())
         filename = clean_filename(item.name)
         problem, facts = item.problem, None

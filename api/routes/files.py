@@ -13,6 +13,7 @@ from api.auth import caller
 from api.gateway import base_url, gateway
 from api.guard import GuardedRoute
 from api.imagefiles import MEDIA_TYPES, identify
+from api.largework import off_the_loop
 from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
 from api.ratelimit import take_one
@@ -53,7 +54,14 @@ async def create(request: Request) -> Response:
     if gate.memory.high:
         raise files.no_room()
     left = await take_one(gate, who)
-    file = stored_file(upload, owner=who.owner, now=files.now_us(), ttl=gate.intake.file_ttl)
+    file = await off_the_loop(
+        len(upload.content),
+        stored_file,
+        upload,
+        owner=who.owner,
+        now=files.now_us(),
+        ttl=gate.intake.file_ttl,
+    )
     await files.keep(gate.redis, file)
     answer = file_object(file, base=base_url(request))
     return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"], **left})

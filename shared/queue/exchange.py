@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, Final
 
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
@@ -13,15 +14,22 @@ from redis.exceptions import NoScriptError, ResponseError
 from shared.queue.lua import Script, source
 from shared.queue.refusals import RedisRefuses, code_of, named
 
+# One write holds up every answer behind it: 256 KB is 0.1 ms of copying, 20 MB would be felt by all.
+LARGE: Final = 256 * 1024
+
 Command = tuple[bytes | str | int, ...]
 Pending = tuple[Command, "asyncio.Future[Any]"]
 Refuse = Callable[[Pending, RedisRefuses], None]
 """What becomes of a command that Redis refuses for now."""
 
 
-async def exchange(connection: AbstractConnection, batch: list[Pending], refuse: Refuse) -> list[Pending]:
+async def exchange(
+    connection: AbstractConnection, batch: list[Pending], refuse: Refuse, *, in_pieces: bool = False
+) -> list[Pending]:
     """Write all, read all; return those to send again because Redis did not know their script."""
-    await connection.send_packed_command(_packed(command for command, _ in batch), check_health=False)
+    commands = [command for command, _ in batch]
+    for written in ([piece] for piece in chain(*map(_pieces, commands))) if in_pieces else (_packed(commands),):
+        await connection.send_packed_command(written, check_health=False)
     again = []
     for pending in batch:
         try:
@@ -70,6 +78,22 @@ def _judge(error: ResponseError | RedisConnectionError, batch: list[Pending], re
 def _packed(commands: Iterable[Command]) -> list[bytes]:
     """Write commands in Redis' protocol; the asyncio client's own way takes 10 µs for a submission's 25 parts."""
     return [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub takes tuples of one
+
+
+def _pieces(command: Command) -> Iterator[bytes]:
+    """Write a large command a piece at a time: at once it takes three times its size in memory."""
+    written = [b"*%d\r\n" % len(command)]
+    for part in command:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        written.append(b"$%d\r\n" % len(data))
+        if len(data) > LARGE:
+            yield b"".join(written)
+            for start in range(0, len(data), LARGE):
+                yield data[start : start + LARGE]
+            written = [b"\r\n"]
+        else:
+            written += (data, b"\r\n")
+    yield b"".join(written)
 
 
 def fail(future: "asyncio.Future[Any]", error: Exception) -> None:

@@ -21,14 +21,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
-from shared.queue.exchange import Pending, exchange, fail
+from shared.queue.exchange import LARGE, Pending, exchange, fail
 from shared.queue.lua import Script, sha
 from shared.queue.refusals import REFUSALS, RedisRefuses, code_of, describe
 
 log = logging.getLogger(__name__)
 
-# One write holds up every answer behind it: 256 KB is 0.1 ms of copying, 20 MB would be felt by all.
-LARGE = 256 * 1024
 RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
 # Scripts that Redis does not know are loaded and sent again; it may lose them once more in between.
@@ -244,7 +242,7 @@ class Pipeline:
                 async with asyncio.timeout_at(deadline):
                     connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                     sent = True
-                    if await exchange(connection, [pending], refuse) and (loads := loads + 1) <= LOADS:
+                    if await exchange(connection, [pending], refuse, in_pieces=True) and (loads := loads + 1) <= LOADS:
                         continue
             except _LOST as error:
                 code = code_of(error) or code

@@ -240,7 +240,15 @@ def test_a_spool_folder_that_is_full_is_unavailable(sizes: list[int], tmp_path: 
 # Lines, and the item of each if it is one: its name, where {} is the line's number, and its problem's beginning.
 BLANK, UNNAMED = (b"", b" \t", b"\r", b" " * LONGEST_LINE), (None, "", "\n\x7f", 1.5, [1], {})
 NO_JSON, NO_OBJECT = (b"{", b"\xff", b'{"a": "\\ud800"}', b"[" * 3000), (b"[]", b'"x"', b"7", b"null")
-NO_TEXT, NO_BASE64 = (None, 7, ["QUJD"], {}), ("****", "QUJDR", "QUI", "QUJD\n", "QU=JD", "-_-_", "ü", "data:,A")
+NO_TEXT, NO_BASE64 = (None, 7, ["QUJD"], {}), ("****", "QUJDR", "QU=JD", "ü", "data:image/png;base64,*", "%zz")
+AS_JSON_TAKES_IT = {
+    "QUI": b"AB",
+    "QU\r\nJD\n": b"ABC",
+    "-_-_": b"\xfb\xff\xbf",
+    "QUJ%44": b"ABC",
+    "data:image/png;base64,QUJD": b"ABC",
+    "DATA:,A%42": b"AB",
+}
 NAMES = {"a": "a", "b/ü.png": "b/ü.png", -7: "-7", 0: "0", 2**64 - 1: str(2**64 - 1), "ü\n\0\x1b7": "ü7"}
 GIVEN: list[tuple[bytes, Item | None]] = [
     *((text, None) for text in BLANK),
@@ -252,13 +260,16 @@ GIVEN: list[tuple[bytes, Item | None]] = [
     *((text, Item("line {}", b"", "the line is no JSON:")) for text in NO_JSON),
     *((text, Item("line {}", b"", "the line is no JSON object")) for text in NO_OBJECT),
     *((line(image, custom_id=7), Item("7", b"", "the line has no member image")) for image in NO_TEXT),
-    *((line(image), Item("line {}", b"", "the line's image is no base64")) for image in NO_BASE64),
+    *((line(image), Item("line {}", b"", "the line's image ")) for image in NO_BASE64),
+    *((line(image), Item("line {}", data)) for image, data in AS_JSON_TAKES_IT.items()),
+    (b"\xef\xbb\xbf" + line(custom_id="with BOM"), Item("with BOM", IMAGE)),
     (b"{}", Item("line {}", b"", "the line has no member image")),
     (b"y" * (LONGEST_LINE + 1), Item("line {}", b"", f"the line has {LONGEST_LINE + 1:,} bytes, over the limit")),
 ]
 NUMBERS, PLACES = st.integers(0, len(GIVEN) - 1), st.integers(0, 2000) | st.integers(0, 9 * LONGEST_LINE)
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, max_size=8), st.sampled_from([b"", b"\n"]), st.lists(PLACES, max_size=12))
 @example(list(range(len(GIVEN))), b"", [])
 @example([len(GIVEN) - 1], b"", list(range(LONGEST_LINE)))

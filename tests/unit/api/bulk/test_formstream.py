@@ -134,9 +134,9 @@ def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, st
         (b'form-data; name="images"; filename="\\\\server\\scans\\7.png"', "images", "\\server\\scans\\7.png"),
         (b'form-data; name="images"; filename="scans\\7.png"', "images", "scans\\7.png"),
         (b'form-data; name="images"; filename="scans/7.png"', "images", "scans/7.png"),
-        # RFC 7578, section 4.2: filename* is not for forms, so the plain one counts.
-        (b'form-data; name="images"; filename="7.png"; filename*=UTF-8\'\'%37b.png', "images", "7.png"),
-        (b"form-data; name=\"images\"; filename*=UTF-8''%37b.png", "images", None),
+        # Where both come, filename* is the name and the plain one is for who can't read it (RFC 8187).
+        (b'form-data; name="images"; filename="7.png"; filename*=UTF-8\'\'%37b.png', "images", "7b.png"),
+        (b"form-data; name=\"images\"; filename*=UTF-8''%37b.png", "images", "7b.png"),
         (b'form-data; filename="7.png"', "", "7.png"),
         (b"form-data", "", None),
     ],

@@ -33,6 +33,7 @@ def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
         "archive_ratio": bulk.max_ratio,
         "lane_depth": queue.max_lane_depth,
         "lane_bytes": queue.max_lane_bytes,
+        "model_patience_seconds": queue.model_patience.total_seconds(),
         "memory_share": gate.memory.share,
         "wire": bounds if wire_holds else None,
     }

@@ -33,9 +33,12 @@ class Row(NamedTuple):
 
 
 def _unknown_model(error: UnknownModel) -> str:
+    names = ", ".join(error.served[:10])
+    if error.reason:
+        there_is = f"; there is {names}" if names else ""
+        return f"{error.reference[:80]!r} is not served: {error.reason}{there_is}"
     if not error.served:
         return "no model is served yet"
-    names = ", ".join(error.served[:10])
     if not error.reference:
         return f"say which model you mean: {names}"
     return f"no model {error.reference[:80]!r} is served; there is {names}"

@@ -21,6 +21,9 @@ app.add_typer(webhooks, name="webhooks")
 keys = typer.Typer(help="Say who may call the API.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
+models = typer.Typer(help="Say which models serve.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
 Home = Annotated[
     Path | None,
     typer.Option(
@@ -201,6 +204,36 @@ def revoke(
     from cli.finding import find_home  # noqa: PLC0415
 
     making.revoke(find_home(home), key)
+
+
+@models.command("list")
+def list_models(home: Home = None) -> None:
+    """List the models: champion, workers, images that wait, and why one does not serve."""
+    from cli import models as serving  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    serving.show(find_home(home))
+
+
+Name = Annotated[str, typer.Argument(help="As the list shows it.", metavar="NAME")]
+
+
+@models.command()
+def retire(name: Name, home: Home = None) -> None:
+    """Take a model out of service: new images are refused, what waits is still computed where it is loaded."""
+    from cli import models as serving  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    serving.retire(find_home(home), name)
+
+
+@models.command()
+def restore(name: Name, home: Home = None) -> None:
+    """Let a retired model be served again."""
+    from cli import models as serving  # noqa: PLC0415
+    from cli.finding import find_home  # noqa: PLC0415
+
+    serving.restore(find_home(home), name)
 
 
 @app.command()

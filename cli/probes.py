@@ -100,7 +100,7 @@ def has_lived(pid: int, *, seconds: float) -> str:
 
 
 def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
-    """Tell whether every model has a champion and this worker process has said that it is there."""
+    """Tell whether every model but retired ones has a champion and this worker process has said that it is there."""
     import redis  # noqa: PLC0415
 
     from shared.domain.identifiers import ModelName  # noqa: PLC0415
@@ -110,6 +110,8 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
     with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
         for model in map(ModelName, models):
             try:
+                if client.sismember(keys.RETIRED, model):
+                    continue
                 if client.zscore(keys.workers(model), member) is None:
                     return f"{model} is not loaded"
                 if why_not := _no_champion(client.get(keys.route(model)), model):

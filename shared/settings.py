@@ -164,6 +164,9 @@ class Queue(BaseSettings):
     recorded_ttl: Duration = timedelta(hours=1)
     """How long a recorded prediction is still answered from Redis."""
     idempotency_ttl: Duration = timedelta(hours=24)
+    model_patience: Duration = timedelta(minutes=10)
+    """How long no worker may serve a model before what has waited for it as long fails with `model_unavailable`, and
+    the model's name is no longer one that can be submitted to."""
 
 
 class Batching(BaseSettings):

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import CHALLENGER, CHAMPION, SHADOW
+from shared.domain.route import FOLLOWED
 from shared.settings import Registry
 
 log = logging.getLogger(__name__)
 
-FOLLOWED_ALIASES = (CHAMPION, CHALLENGER, SHADOW)
 CHALLENGER_TAG = "darkroom.challenger_percent"
 _LOGGED_MODEL = re.compile(r"models:/m-(?P<id>[0-9a-f]{12,})/?")
 _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
@@ -62,11 +61,7 @@ class Catalogue:
         candidates = [_candidate(version) for version in versions if version.status == "READY"]
         return Registered(
             description=model.description or "",
-            aliases={
-                alias: VersionNumber(str(number))
-                for alias, number in model.aliases.items()
-                if alias in FOLLOWED_ALIASES
-            },
+            aliases={alias: VersionNumber(str(number)) for alias, number in model.aliases.items() if alias in FOLLOWED},
             challenger_percent=self._percent(model.tags.get(CHALLENGER_TAG, "0")),
             versions={candidate.number: candidate for candidate in candidates},
         )

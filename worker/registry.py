@@ -18,7 +18,7 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
-from shared.queue import keys, routes
+from shared.queue import routes
 from shared.settings import Predict, Registry
 from worker.catalogue import Candidate, Catalogue, NotRegistered, Registered
 from worker.inference import ModelUnavailable
@@ -62,6 +62,7 @@ class Follower:
         self._versions: dict[VersionKey, Version] = {}
         self._with_facts: set[VersionKey] = set()
         self._published: Route | None = None
+        self._retired = False
         self._trouble = ""
         self._stopping = threading.Event()
         self._followed = threading.Event()
@@ -100,9 +101,14 @@ class Follower:
     def refresh(self) -> None:
         """Take one look at the registry, load what newly serves, and publish the route if it changed.
 
-        Raises what MLflow and Redis raise when they are down; what was loaded goes on serving.
+        Raises what MLflow and Redis raise when they are down, and NotRegistered where the model is gone, whose route is
+        withdrawn then; what was loaded goes on serving.
         """
-        registered = self._catalogue.look()
+        try:
+            registered = self._catalogue.look()
+        except NotRegistered:
+            self._withdraw()
+            raise
         before = self._remembered() if self._serving is None else self._serving
         serving, failed = self._settle(registered, before)
         self._observer.show(serving, failing=failed)
@@ -117,13 +123,8 @@ class Follower:
 
         A worker that starts while the registry's champion is broken goes on with the one before.
         """
-        data = self._client.get(keys.route(self._model))
-        if not isinstance(data, bytes):
-            return {}
-        try:
-            route = routes.parse(data)
-        except (KeyError, TypeError, ValueError):
-            # Written by a release that says it otherwise; the registry says it anew.
+        route = routes.read(self._client, self._model)
+        if route is None:
             return {}
         self._versions = {version.key: version for version in route.versions.values()}
         self._with_facts = {key for key, v in self._versions.items() if v.parameters or v.metrics}
@@ -194,13 +195,21 @@ class Follower:
         )
 
     def _publish(self, route: Route) -> None:
-        """Publish a route that changed, or that Redis has lost.
+        """Publish a route that changed, or that is there no more: Redis has lost it, or it was withdrawn meanwhile.
 
-        An unchanged one is left alone: a worker that is behind would turn back the ones ahead.
+        An unchanged one is left alone: a worker that is behind would turn back the ones ahead. That of a retired model
+        waits until it is restored.
         """
-        if route == self._published and self._client.exists(keys.route(self._model)):
+        if route == self._published and routes.is_published(self._client, self._model):
             return
-        routes.publish(self._client, route)
+        is_retired = not routes.publish(self._client, route)
+        if is_retired:
+            self._published = None
+            if not self._retired:
+                log.info("model_retired")
+            self._retired = True
+            return
+        self._retired = False
         self._published = route
         log.info(
             "route_published",
@@ -253,6 +262,16 @@ class Follower:
         except Exception as error:  # noqa: BLE001  MLflow's stores raise anything; serving goes on
             return "registry_unreachable", repr(error)
         return "", ""
+
+    def _withdraw(self) -> None:
+        """Withdraw the route of a model that is no longer registered; what waits is served by what is loaded here.
+
+        A registry that never knew the model may be a new one, that others have yet to fill.
+        """
+        if self._published is not None:
+            routes.withdraw(self._client, self._model)
+            self._published = None
+            log.warning("route_withdrawn")
 
     def _log_trouble(self, trouble: str, reason: str) -> None:
         if trouble == self._trouble:

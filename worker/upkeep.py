@@ -21,6 +21,7 @@ from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
 from shared.settings import Bulk, Queue
 from shared.storage import history
+from worker.unserved import Unserved
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Upkeep:
         """`chores` are done with each sweep: a little at a time, and each returns how much there was."""
         self._client = client
         self._scripts = Scripts(client)
+        self._unserved = Unserved(client, patience=settings.model_patience)
         self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
         self._metrics = metrics
@@ -66,6 +68,7 @@ class Upkeep:
             "forgotten": self._forget_recorded(),
             "idempotency_keys": self._purge_idempotency(now),
             "files": purge_expired(self._client, now, CHUNK),
+            "unavailable": self._unserved.sweep(),
             "bells": self._ring(now),
         }
         swept |= {name: chore() for name, chore in self._chores.items()}
@@ -118,7 +121,8 @@ class Upkeep:
 
     def _ring(self, now: int) -> int:
         """Ring for every model and for the finished stream where something waits; clear away who is gone."""
-        rung = sum(self._ring_model(model, now) for model in routes.names(self._client))
+        models = {*routes.names(self._client), *routes.leaving(self._client)}
+        rung = sum(self._ring_model(model, now) for model in sorted(models))
         self._expel(keys.FINISHED, keys.RECORDERS)
         if self._client.xlen(keys.FINISHED):
             self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)

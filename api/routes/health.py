@@ -21,6 +21,7 @@ from api.limits import limits, used
 from api.openapi import responses
 from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
+from shared.domain.route import Route
 from shared.queue import keys
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
@@ -101,11 +102,18 @@ def _select_one(engine: Engine) -> None:
 async def _models(gate: Gateway) -> list[str]:
     """Say which models nobody works for."""
     routes = await gate.routes.all()
+    broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.routes.never_loaded()]
     if not routes:
-        return ["models: none is served"]
+        return ["models: none is served", *broken]
     counts = await asyncio.gather(*(live_workers(gate, route.model) for route in routes))
-    return [
+    away = [
         f"workers: none for {route.model}, its images wait"
         for route, count in zip(routes, counts, strict=True)
         if not count
     ]
+    return away + broken
+
+
+def _why_broken(route: Route) -> str:
+    number, error = next(iter(route.failed.items()))
+    return f"version {number} can't be loaded: {error}"

@@ -37,6 +37,10 @@ class Limits(Answer):
     archive_ratio: int = Field(description="Times a large archive may grow: 422", examples=[100])
     lane_depth: int = Field(description="Images that wait in one lane: 503", examples=[250000])
     lane_bytes: int = Field(description="Likewise", examples=[2147483648])
+    model_patience_seconds: float = Field(
+        description="So long images wait for a model that no worker serves: then they fail with `model_unavailable`",
+        examples=[600],
+    )
     memory_share: float = Field(description="Of `memory_limit_bytes`: 503", examples=[0.8])
     wire: WireLimits | None = Field(description="null: the server bounds neither heads nor time")
 

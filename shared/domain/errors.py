@@ -81,10 +81,11 @@ class UnknownDelivery(DarkroomError):
 
 @dataclass(eq=False)
 class UnknownModel(DarkroomError):
-    """No such model, alias or version is served."""
+    """No such model, alias or version is served; `reason` says why where that is known, or is empty."""
 
     reference: str
     served: tuple[str, ...] = field(default=())
+    reason: str = ""
 
 
 @dataclass(eq=False)

@@ -11,6 +11,8 @@ MODEL: Final = r"^(([^\x00]*/)?[^\x00/@:]+(@[^\x00/@:]+|(:[^\x00/@:]+){1,2})?)?$
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
+FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
+"""The aliases whose versions workers load; any other is a name that somebody uses elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +54,16 @@ class Route:
     def choose(self, reference: "Reference", *, digest: Digest) -> Choice:
         """Resolve to a version; without alias or version, champion or its challenger, sticky by image.
 
-        Raises UnknownModel where the alias or version is not served.
+        Raises UnknownModel where the alias or version is not served, with the reason where a version failed to load.
         """
         if reference.version is not None:
-            version = self.versions.get(reference.version)
+            version = None if self._fails(reference.version) else self.versions.get(reference.version)
             variant = str(reference.version)
         else:
             variant = reference.alias or self._draw(digest)
             version = self.versions.get(self.aliases.get(variant, VersionNumber("")))
         if version is None:
-            raise UnknownModel(reference=str(reference), served=self.names())
+            raise UnknownModel(reference=str(reference), served=self.names(), reason=self._why_not(reference))
         return Choice(model=self.model, version=version.number, key=version.key, variant=variant)
 
     def _draw(self, digest: Digest) -> str:
@@ -70,10 +72,27 @@ class Route:
             return CHALLENGER
         return CHAMPION
 
+    @property
+    def never_loaded(self) -> bool:
+        """Whether the registry names versions to serve and none of them ever loaded: such a model serves nobody."""
+        return bool(self.failed) and not self.aliases
+
     def names(self) -> tuple[str, ...]:
         """Every reference that resolves, for people who mistyped one."""
+        if self.never_loaded:
+            return ()
         aliases = (f"{self.model}@{alias}" for alias in sorted(self.aliases))
-        return (str(self.model), *aliases, *(f"{self.model}:{n}" for n in self.versions))
+        return (str(self.model), *aliases, *(f"{self.model}:{n}" for n in self.versions if not self._fails(n)))
+
+    def _fails(self, number: VersionNumber) -> bool:
+        """Whether a version failed to load and none serves under its number."""
+        return number in self.failed and number not in self.aliases.values()
+
+    def _why_not(self, reference: "Reference") -> str:
+        """Say why the version that is meant, or one that a followed alias names, did not load; '' where none failed."""
+        wanted = [reference.version] if reference.version or reference.alias not in (None, *FOLLOWED) else self.failed
+        failed = next((number for number in wanted if number in self.failed), None)
+        return "" if failed is None else f"version {failed} can't be loaded: {self.failed[failed]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

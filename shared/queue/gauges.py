@@ -31,7 +31,7 @@ class Gauges:
         memory = self._client.info("memory")
         return QueueState(
             lanes=[state for model in models for state in self._lanes(model)],
-            workers={model: self._workers(model) for model in models},
+            workers={model: self.workers(model) for model in models},
             finished=int(self._client.xlen(keys.FINISHED)),
             recorder_lag=self._recorder_lag(),
             memory_used_bytes=int(memory["used_memory"]),
@@ -57,7 +57,8 @@ class Gauges:
         )
         return found
 
-    def _workers(self, model: ModelName) -> int:
+    def workers(self, model: ModelName) -> int:
+        """Return how many predict workers of a model gave a sign of life lately."""
         since = self._now_us() - WORKER_SEEN // timedelta(microseconds=1)
         return int(self._client.zcount(keys.workers(model), since, "+inf"))
 

@@ -28,6 +28,10 @@ NOTHING: Final = "nothing"
 """Never exists: deleting it is a write that memory limits never refuse."""
 MODELS: Final = "models"
 """Set: the names that have a route."""
+RETIRED: Final = "retired"
+"""Set: the names that somebody took out of service; no route is published for them until they are restored."""
+LEAVING: Final = "leaving"
+"""Sorted set, microseconds: names whose route was withdrawn, and when; images may still wait for them."""
 RECORD_BELL: Final = "bell:record"
 RECORD_QUEUE: Final = "record"
 UPKEEP_QUEUE: Final = "upkeep"
@@ -109,6 +113,14 @@ def cache(owner: Owner, model: ModelName, *, version: VersionKey, digest: Digest
 def route(model: ModelName) -> str:
     """Return the key of a string, the route as JSON."""
     return f"route:{model}"
+
+
+def unserved(model: ModelName) -> str:
+    """Return the key of a string, microseconds: since when no worker has been seen serving a model that sweeps watch.
+
+    It expires where no sweep comes: nobody knows then, and the count begins anew.
+    """
+    return f"unserved:{model}"
 
 
 def bell(model: ModelName) -> str:

@@ -212,7 +212,7 @@ class Lanes:
 
     def sign_of_life(self) -> None:
         """Say that this worker is there."""
-        self._client.zadd(keys.workers(self._model), {self._consumer: time.time_ns() // 1000})
+        self._scripts.run(Script.SIGN, (keys.workers(self._model),), self._consumer)
 
     def who_wants(self, entries: Sequence[Entry]) -> dict[str, Wanted]:
         """Return by entry id who wants each computation, for a log; nothing of those that nobody wants any more."""

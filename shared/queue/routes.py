@@ -1,5 +1,11 @@
-"""Routes in Redis: what each model's workers say they serve, read by the gateway."""
+"""Routes in Redis: what each model's workers say they serve, read by the gateway; and which names are retired.
 
+A route comes with `publish` and goes with `withdraw`, because its model is gone from the registry or nobody has served
+it for long, or with `retire`, because somebody wants it so. A retired name gets no route, whatever its workers publish,
+until it is restored. What waits when a route goes is still served where a worker has the version loaded.
+"""
+
+import time
 from dataclasses import fields
 from typing import Any
 
@@ -9,28 +15,78 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.domain.route import Route, Version
 from shared.queue import keys
+from shared.queue.lua import Script, source
 
 
-def publish(client: redis.Redis, route: Route) -> None:
-    """Say what serves under a name; the last word counts, and saying it twice changes nothing."""
-    with client.pipeline() as pipeline:
-        pipeline.set(keys.route(route.model), orjson.dumps(route))
-        pipeline.sadd(keys.MODELS, route.model)
-        pipeline.execute()
+def publish(client: redis.Redis, route: Route) -> bool:
+    """Say what serves under a name; False where the name is retired, and nothing is said.
+
+    The last word counts, and saying it twice changes nothing.
+    """
+    script = client.register_script(source(Script.PUBLISH))
+    names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING)
+    return bool(script(keys=names, args=(route.model, orjson.dumps(route))))
+
+
+def is_published(client: redis.Redis, model: ModelName) -> bool:
+    """Tell whether the gateways know a route of this name."""
+    return bool(client.sismember(keys.MODELS, model)) and bool(client.exists(keys.route(model)))
 
 
 def withdraw(client: redis.Redis, model: ModelName) -> None:
-    """Take a name out of service; taking it out twice changes nothing."""
+    """Take a name out of service; taking it out twice changes nothing.
+
+    What the route said of versions stays, for a worker that serves it again; sweeps still look after what waits.
+    """
     with client.pipeline() as pipeline:
-        pipeline.srem(keys.MODELS, model)
-        pipeline.delete(keys.route(model))
+        _withdraw(pipeline, model)
         pipeline.execute()
+
+
+def retire(client: redis.Redis, model: ModelName) -> None:
+    """Take a name out of service until it is restored; safe to repeat."""
+    with client.pipeline() as pipeline:
+        pipeline.sadd(keys.RETIRED, model)
+        _withdraw(pipeline, model)
+        pipeline.execute()
+
+
+def restore(client: redis.Redis, model: ModelName) -> bool:
+    """Let a retired name be served again, as its workers notice at their next look; False where it was not retired."""
+    return bool(client.srem(keys.RETIRED, model))
+
+
+def _withdraw(pipeline: "redis.client.Pipeline", model: ModelName) -> None:
+    pipeline.srem(keys.MODELS, model)
+    pipeline.zadd(keys.LEAVING, {model: time.time_ns() // 1000})
+
+
+def retired(client: redis.Redis) -> list[ModelName]:
+    """Return the names that are retired, sorted."""
+    members: Any = client.smembers(keys.RETIRED)
+    return sorted(ModelName(member.decode()) for member in members)
+
+
+def leaving(client: redis.Redis) -> dict[ModelName, int]:
+    """Return the names whose route was withdrawn, and when (microseconds)."""
+    members: Any = client.zrange(keys.LEAVING, 0, -1, withscores=True)
+    return {ModelName(member.decode()): int(at) for member, at in members}
 
 
 def names(client: redis.Redis) -> list[ModelName]:
     """Return the models that have a route, by name."""
     members: Any = client.smembers(keys.MODELS)
     return sorted(ModelName(member.decode()) for member in members)
+
+
+def read(client: redis.Redis, model: ModelName) -> Route | None:
+    """Return what was last published under a name, served now or not; None where there is nothing that can be read."""
+    data: Any = client.get(keys.route(model))
+    try:
+        return parse(data) if data else None
+    except (KeyError, TypeError, ValueError):
+        # Written by a release that says it otherwise; a worker says it anew.
+        return None
 
 
 def parse(data: bytes) -> Route:

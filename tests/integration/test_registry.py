@@ -21,7 +21,7 @@ from shared.queue import keys, routes
 from shared.settings import Predict, Registry
 from tests.registries import METADATA, MODEL, Shop
 from tests.watching import predict_metrics
-from worker.catalogue import quieten_client
+from worker.catalogue import NotRegistered, quieten_client
 from worker.inference import ModelUnavailable
 from worker.registry import Follower
 
@@ -354,7 +354,63 @@ def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_al
     follower.refresh()
     assert route_in(redis_client).aliases == {"champion": ONE}
     routes.withdraw(redis_client, MODEL)
-    assert redis_client.keys("*") == []
+    assert routes.names(redis_client) == []
+    follower.refresh()
+    assert routes.names(redis_client) == [MODEL]
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed"])
+def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serves_on(
+    how: str, shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    key, other = shop.register("champion"), shop.register()
+    follower = follow()
+    follower.refresh()
+    if how == "deleted":
+        shop.client.delete_registered_model(MODEL)
+    else:
+        shop.client.rename_registered_model(MODEL, "tints")
+    for _ in range(2):
+        with pytest.raises(NotRegistered):
+            follower.refresh()
+    assert events(caplog).count("route_withdrawn") == 1
+    assert routes.names(redis_client) == []
+    assert len(follower.loaded(key).predict([IMAGE])) == 1
+    with pytest.raises(ModelUnavailable):
+        follower.loaded(other)
+    if how == "renamed":
+        shop.client.rename_registered_model("tints", MODEL)
+        follower.refresh()
+        assert routes.names(redis_client) == [MODEL]
+
+
+def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
+    redis_client: "redis.Redis", follow: Callable[..., Follower]
+) -> None:
+    routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
+    with pytest.raises(NotRegistered):
+        follow().refresh()
+    assert routes.names(redis_client) == [MODEL]
+
+
+def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_restored(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key = shop.register("champion")
+    follower = follow()
+    follower.refresh()
+    routes.retire(redis_client, MODEL)
+    shop.register("champion")
+    for _ in range(2):
+        follower.refresh()
+    assert routes.names(redis_client) == []
+    assert events(caplog).count("model_retired") == 1
+    assert len(follower.loaded(key).predict([IMAGE])) == 1
+    routes.restore(redis_client, MODEL)
+    follower.refresh()
+    assert route_in(redis_client).aliases == {"champion": TWO}
+    assert routes.names(redis_client) == [MODEL]
 
 
 def test_a_training_run_is_shown_with_its_version(

@@ -45,6 +45,7 @@ from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.watching import observer, upkeep_metrics
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
+from worker.unserved import Unserved
 from worker.upkeep import Upkeep
 
 MODEL = ModelName("m")
@@ -66,7 +67,9 @@ ACCIDENTS: dict[str | None, float] = {
     "_expel_now": 1,
     "_cancel_batch_now": 1,
     "_open_batches": 1,
-    None: 91,
+    "_give_up_now": 1,
+    "_worker_seen_now": 1,
+    None: 89,
 }
 """What happens beside it, likewise."""
 
@@ -328,6 +331,11 @@ class World:
         upkeep._cancel_late(now)
         upkeep._ring(now)
 
+    def give_up(self) -> None:
+        """A sweep that takes the model for one that nobody serves, unless somebody is seen; its route comes back."""
+        Unserved(self.stepped, patience=timedelta(0)).sweep()
+        self.plain.sadd(keys.MODELS, MODEL)
+
     def expel(self) -> None:
         """Consumers that look idle are removed, however short their idleness."""
         lane = keys.lane(MODEL, self.random.choice(LANES))
@@ -384,6 +392,14 @@ class World:
 
     def _tick_now(self) -> None:
         self.schedule.spawn("tick", lambda: self.predict(""))
+
+    def _give_up_now(self) -> None:
+        self.schedule.spawn("give_up", self.give_up)
+
+    def _worker_seen_now(self) -> None:
+        """Somebody serves the model, or nobody any more."""
+        lanes = Lanes(self.plain, model=MODEL, consumer="seen", settings=self.queue)
+        self.random.choice((lanes.sign_of_life, lanes.leave))()
 
     def _expel_now(self) -> None:
         self.schedule.spawn("expel", self.expel)
@@ -509,7 +525,16 @@ class World:
             raise Violation(f"counted {self.counters}, there are {counted}")
         for id, row in self.rows.items():
             self._check_row(row, self.accepted[id])
-        kept = {keys.FINISHED, keys.MODELS, keys.UPLOADS, keys.BELLS, keys.IDEMPOTENCY_KEYS, *map(str, self._lanes())}
+        kept = {
+            keys.workers(MODEL),
+            keys.LEAVING,
+            keys.FINISHED,
+            keys.MODELS,
+            keys.UPLOADS,
+            keys.BELLS,
+            keys.IDEMPOTENCY_KEYS,
+            *map(str, self._lanes()),
+        }
         left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) < 0} - kept
         left = {key for key in left if not key.startswith(("idempotency:", "bulk:", "batch:"))}
         if left:

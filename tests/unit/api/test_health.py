@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import Engine
 
 from api.schemas import Alive, Readiness
-from shared.domain.identifiers import ModelName
+from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.route import Route
 from shared.queue import keys
 from shared.queue.files import now_us
@@ -60,6 +60,21 @@ def test_a_model_without_a_worker_degrades(serve: Serve, engine: Engine) -> None
 def test_no_model_degrades(serve: Serve, engine: Engine) -> None:
     status, body = ready(serve, engine=engine)
     assert (status, body["degraded"]) == (200, ["models: none is served"])
+
+
+def test_a_model_that_never_loaded_degrades_and_is_not_among_the_served(
+    serve: Serve, engine: Engine, redis_client: "redis.Redis"
+) -> None:
+    redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
+    broken = Route(
+        model=ModelName("bad"), description="", aliases={}, versions={}, failed={VersionNumber("7"): "OSError: none"}
+    )
+    _, body = ready(serve, engine=engine, routes=[DIGITS, broken])
+    assert body["degraded"] == ["model bad: version 7 can't be loaded: OSError: none"]
+    listed = get(serve, "/v1/models", engine=engine, routes=[DIGITS, broken]).json()["results"]
+    assert [model["name"] for model in listed] == ["digits"]
+    shown = get(serve, "/v1/models/bad", engine=engine, routes=[DIGITS, broken]).json()
+    assert shown["failed_versions"] == [{"version": "7", "error": "OSError: none"}]
 
 
 def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "redis.Redis") -> None:

@@ -11,12 +11,13 @@ import redis
 
 from api.routebook import RouteBook
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
-from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.route import Reference, Route
+from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.route import Reference, Route, Version
 from shared.queue.connection import connect_async
+from shared.queue.lanes import Lanes
 from shared.queue.pipeline import Pipeline
-from shared.queue.routes import publish
-from shared.settings import Redis
+from shared.queue.routes import publish, retire
+from shared.settings import Queue, Redis
 
 BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
 Find = Callable[[Reference], str]
@@ -75,6 +76,66 @@ def test_where_nothing_serves_every_model_is_unknown(find: Callable[..., Find]) 
     for reference in (BARE_VERSION, Reference(name=None), Reference(name=ModelName("digits"))):
         with pytest.raises(UnknownModel):
             find()(reference)
+
+
+VERSION = Version(number=VersionNumber("1"), key=VersionKey("1-a"), created_at="")
+NEVER_LOADED = Route(
+    model=ModelName("bad"),
+    description="",
+    aliases={},
+    versions={VersionNumber("1"): VERSION},
+    failed={VersionNumber("1"): "OSError: no files"},
+)
+
+
+def live(client: "redis.Redis", name: str) -> None:
+    Lanes(client, model=ModelName(name), consumer="w", settings=Queue()).sign_of_life()
+
+
+def test_a_name_that_never_loaded_is_no_choice_and_says_why_where_it_is_named(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    digits = find("digits")
+    publish(redis_client, NEVER_LOADED)
+    assert digits(Reference(name=None)) == digits(BARE_VERSION) == "digits"
+    with pytest.raises(UnknownModel) as error:
+        digits(Reference(name=ModelName("nowhere")))
+    assert error.value.served == ("digits",)
+    assert digits(Reference(name=ModelName("bad"))) == "bad"
+    for reference in (Reference(name=ModelName("bad")), Reference(name=ModelName("bad"), version=VersionNumber("1"))):
+        with pytest.raises(UnknownModel) as error:
+            NEVER_LOADED.choose(reference, digest=Digest("0" * 64))
+        assert error.value.reason == "version 1 can't be loaded: OSError: no files"
+
+
+def test_where_nothing_but_a_broken_model_is_there_it_is_said_why(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    publish(redis_client, NEVER_LOADED)
+    with pytest.raises(UnknownModel) as error:
+        find()(Reference(name=None))
+    assert (error.value.served, error.value.reason) == ((), "version 1 of bad can't be loaded: OSError: no files")
+
+
+def test_the_one_model_that_workers_serve_is_meant_where_others_have_no_worker(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    choose = find("digits", "letters")
+    live(redis_client, "letters")
+    assert choose(Reference(name=None)) == "letters"
+    assert choose(Reference(name=ModelName("digits"))) == "digits"  # its workers may be starting again
+    live(redis_client, "digits")
+    with pytest.raises(UnknownModel):
+        choose(Reference(name=None))
+
+
+def test_a_retired_model_is_unknown_and_it_is_said_why(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
+    choose = find("digits", "letters")
+    retire(redis_client, ModelName("letters"))
+    assert choose(Reference(name=None)) == "digits"
+    with pytest.raises(UnknownModel) as error:
+        choose(Reference(name=ModelName("letters")))
+    assert (error.value.served, error.value.reason) == (("digits",), "it is retired")
 
 
 def test_what_is_published_before_they_ask_is_there_for_all_who_ask_at_once(

@@ -1,0 +1,93 @@
+"""`darkroom models`, on a real Redis."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.route import Route, Version
+from shared.queue import keys, routes
+from shared.queue.lanes import Lanes
+from shared.settings import Queue
+from tests.servers import RedisServer
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ONE = VersionNumber("1")
+VERSION = Version(number=ONE, key=VersionKey("1-a"), created_at="")
+
+
+@pytest.fixture
+def run(redis_server: RedisServer, tmp_path: Path) -> Run:
+    """Run the command on this Redis."""
+    environment = {"DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    program = Path(sys.executable).with_name("darkroom")
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [program, "models", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def publish(client: redis.Redis, name: str, **facts: object) -> None:
+    members = {"aliases": {"champion": ONE}, "versions": {ONE: VERSION}} | facts
+    routes.publish(client, Route(model=ModelName(name), description="", **members))  # type: ignore[arg-type]
+
+
+def rows(listed: str) -> dict[str, list[str]]:
+    """What is said of each model."""
+    _, *lines = listed.splitlines()
+    return {name: rest.split(maxsplit=3) for name, rest in (line.split(maxsplit=1) for line in lines)}
+
+
+def test_the_list_says_what_serves_and_why_the_others_do_not(run: Run, redis_client: redis.Redis) -> None:
+    assert run("list").stdout.startswith("No model is served.")
+    for name in ("digits", "away", "old", "gone"):
+        publish(redis_client, name)
+    publish(redis_client, "bad", aliases={}, failed={ONE: "OSError: no files"})
+    Lanes(redis_client, model=ModelName("digits"), consumer="w", settings=Queue()).sign_of_life()
+    redis_client.xadd(keys.lane(ModelName("away"), keys.INTERACTIVE), {"image": "x"})
+    routes.retire(redis_client, ModelName("old"))
+    routes.withdraw(redis_client, ModelName("gone"))
+    assert rows(run("list").stdout) == {
+        "away": ["1", "0", "1", "no worker: its images wait"],
+        "bad": ["–", "0", "0", "version 1 can't be loaded: OSError: no files"],
+        "digits": ["1", "1", "0", "serves"],
+        "gone": ["1", "0", "0", "withdrawn: no worker serves it, or it is no longer registered"],
+        "old": ["1", "0", "0", "retired"],
+    }
+
+
+def test_a_model_is_retired_and_restored(run: Run, redis_client: redis.Redis) -> None:
+    publish(redis_client, "it's")
+    for _ in range(2):
+        done = run("retire", "it's")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (
+            0,
+            "Retired it's: new images for it are refused from now on (404), whatever is promoted.",
+        )
+    assert routes.names(redis_client) == []
+    assert run("restore", "it's").returncode == 0
+    again = run("restore", "it's")
+    assert (again.returncode, "is not retired" in again.stderr + again.stdout) == (1, True)
+
+
+def test_a_name_that_is_not_there_is_refused(run: Run, redis_client: redis.Redis) -> None:
+    publish(redis_client, "digits")
+    done = run("retire", "digit")
+    assert done.returncode == 1
+    assert "There is no model 'digit'. There is: digits." in done.stderr + done.stdout
+
+
+def test_a_redis_that_is_away_is_said(redis_server: RedisServer) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("darkroom"), "models", "list"],
+        env={"DARKROOM_REDIS_URL": f"{redis_server.url}.nowhere"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "The models can't be reached" in done.stderr + done.stdout

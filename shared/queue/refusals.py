@@ -123,11 +123,6 @@ def named(error: Exception) -> Exception:
 class Naming:
     """For a class of the client library's connections: raises errors as `named` names them."""
 
-    # Where connecting fails, the library's own count of errors asks every connection for them, and a Unix socket's
-    # has none.
-    host = ""
-    port = 0
-
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Return the next reply."""
         try:
@@ -143,4 +138,7 @@ def naming(connection_class: type) -> type:
     """Return the connection class with errors named; one that has them is returned as it is."""
     if issubclass(connection_class, Naming):
         return connection_class
-    return type(connection_class.__name__, (Naming, connection_class), {})
+    # Where connecting fails, the library's own count of errors asks every connection for them, and a Unix socket's has
+    # none. A TCP connection's `host` is a property of its class.
+    missing = {name: usual for name, usual in (("host", ""), ("port", 0)) if not hasattr(connection_class, name)}
+    return type(connection_class.__name__, (Naming, connection_class), missing)

@@ -132,3 +132,22 @@ def test_celerys_connections_name_them(url: str, asynchronous: bool) -> None:  #
     kind = redis.UnixDomainSocketConnection if "socket" in url else redis.Connection
     assert issubclass(chosen, Naming)
     assert issubclass(chosen, kind)
+
+
+@pytest.mark.parametrize(
+    ("url", "leads_to"),
+    [
+        ("redis://127.0.0.1:6390/0", ("127.0.0.1", 6390)),
+        ("rediss://redis.example/0", ("redis.example", 6379)),
+    ],
+)
+@pytest.mark.parametrize("make", [connect, connect_briefly])
+def test_a_client_leads_where_its_url_does(url: str, leads_to: tuple[str, int], make: Any) -> None:
+    connection = make(Redis(url=url)).connection_pool.make_connection()
+    assert (connection.host, connection.port) == leads_to
+
+
+def test_a_unix_sockets_connection_has_what_the_librarys_errors_ask_for() -> None:
+    connection = connect(Redis(url="unix:///nowhere.sock")).connection_pool.make_connection()
+    assert hasattr(connection, "host")
+    assert hasattr(connection, "port")

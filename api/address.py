@@ -1,26 +1,8 @@
 """Where the gateway listens: on its own machine's loopback, or for others too."""
 
 import sys
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
-from typing import Final
 
 from uvicorn.main import main as uvicorn_command
-
-NAMES: Final = frozenset({"localhost", "ip6-localhost"})
-
-
-@lru_cache(maxsize=64)
-def is_loopback(host: str) -> bool:
-    """Tell whether a host, by address or name, is this machine's loopback."""
-    if host.lower() in NAMES:
-        return True
-    try:
-        address = ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def listening_host() -> str:

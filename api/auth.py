@@ -7,7 +7,7 @@ people behind a proxy by the address that it tells.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,12 +15,13 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
-from api.address import is_loopback
 from api.guard import DOOR, Policy
+from api.origins import HEADERS, Origins
 from shared import settings
 from shared.domain.apikeys import ANYBODY, PREFIX, Caller
 from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthorized
 from shared.domain.identifiers import Owner
+from shared.domain.loopback import host_name, is_loopback
 from shared.observability.logs import bind
 
 _KEY: Final = "darkroom.caller"
@@ -29,7 +30,7 @@ _HEAD: Final = "darkroom.head"
 _BEARER: Final = "bearer "
 _NO_KEY: Final = "this needs an API key: Authorization: Bearer dk_…"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_READ: Final = frozenset({b"authorization", b"host", b"content-encoding"})
+_READ: Final = frozenset({b"authorization", b"host", b"content-encoding"}) | HEADERS
 
 Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -39,6 +40,8 @@ class _Head(NamedTuple):
 
     open_here: bool
     """Whether it needs no key: none is asked for, and it comes from this machine."""
+    stranger: str
+    """Whose page sent it, where it needs no key and that page may not."""
     authorization: str
     encoding: str
     """Its Content-Encoding."""
@@ -74,11 +77,15 @@ def follower(request: Request) -> Owner | None:
 
 
 class Authentication:
-    """The layer; `public_url` is where else the API is reached while it asks for no keys."""
+    """The layer; `public_url` is where else the API is reached while it asks for no keys.
 
-    def __init__(self, app: ASGIApp, *, required: bool, public_url: str) -> None:
+    `allowed_origins` are those of the pages that may send requests then, beside the API's own.
+    """
+
+    def __init__(self, app: ASGIApp, *, required: bool, public_url: str, allowed_origins: Collection[str] = ()) -> None:
         self._app = app
         self._required = required
+        self._origins = Origins(allowed_origins, public_url=public_url)
         self._public_host = urlsplit(public_url).hostname or ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,10 +106,11 @@ class Authentication:
         if not path.isprintable() and _CONTROLS.search(path):
             raise BadRequest(detail="the path holds a control character")
         found = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
-        open_here = not self._required and _is_this_machine(scope)
+        open_here, stranger = not self._required and _is_this_machine(scope), ""
         if open_here:
             self._refuse_other_names(found.get(b"host", ""))
-        return _Head(open_here, found.get(b"authorization", ""), found.get(b"content-encoding", ""))
+            stranger = self._origins.stranger(found, method=scope["method"])
+        return _Head(open_here, stranger, found.get(b"authorization", ""), found.get(b"content-encoding", ""))
 
     async def serve(self, handle: Handle, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may go through; raises what `admit` raises."""
@@ -119,6 +127,11 @@ class Authentication:
         head: _Head = scope[_HEAD]
         key = _bearer(head.authorization)
         if head.open_here and not key.startswith(PREFIX):
+            if head.stranger:
+                raise Forbidden(
+                    detail=f"a page of {head.stranger} sent this, and without API keys only this API's own pages may; "
+                    "set DARKROOM_ALLOWED_ORIGINS if it may too, or DARKROOM_AUTH_REQUIRED=true"
+                )
             scope[_KEY] = ANYBODY
             return
         if not key:
@@ -138,7 +151,7 @@ class Authentication:
         return head.encoding if head.encoding.strip().lower() not in ("", "identity") else ""
 
     def _refuse_other_names(self, host: str) -> None:
-        name = _host_name(host)
+        name = host_name(host)
         if name and name != self._public_host and not is_loopback(name):
             raise Forbidden(
                 detail=f"without API keys this API is for its own machine, and {name[:200]!r} is none of its names; "
@@ -149,11 +162,6 @@ class Authentication:
 def _bearer(authorization: str) -> str:
     """Return the token of the one scheme there is (RFC 6750, section 2.1); empty where there is none."""
     return authorization[len(_BEARER) :].strip() if authorization[: len(_BEARER)].lower() == _BEARER else ""
-
-
-def _host_name(host: str) -> str:
-    """Return a Host header's name without its port."""
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def _is_this_machine(scope: Scope) -> bool:

@@ -32,7 +32,7 @@ FORBIDDEN: Final = Kind(
     status=403,
     slug="forbidden",
     title="Not with this key",
-    meaning="The key's role does not allow it, or the API asks for no keys and is for its own machine alone.",
+    meaning="The key's role does not allow it; or the API asks for no keys and is for its own machine and pages alone.",
 )
 UNKNOWN_PREDICTION: Final = Kind(
     status=404,

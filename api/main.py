@@ -17,6 +17,7 @@ from api.keyring import Keyring
 from api.memory import MemoryWatch, refuse_unsafe_eviction
 from api.observing import Observing
 from api.openapi import document
+from api.origins import CrossOrigin
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
 from api.waiting import Waiting
@@ -113,7 +114,13 @@ def create_app() -> FastAPI:
     app.state.metrics = shown = GatewayMetrics(new_registry())
     app.state.draining = draining = Draining()
     required = keys_required(settings.read(settings.Auth), host=listening_host())
-    app.add_middleware(Authentication, required=required, public_url=settings.read(settings.Gateway).public_url)
+    gateway_settings = settings.read(settings.Gateway)
+    origins = gateway_settings.allowed_origins
+    app.add_middleware(
+        Authentication, required=required, public_url=gateway_settings.public_url, allowed_origins=origins
+    )
+    if origins:
+        app.add_middleware(CrossOrigin, allowed=origins)
     app.add_middleware(Observing, metrics=shown, draining=draining, lines=logging_settings.requests)
     problems.install(app)
     # Not included but at the top: an included router is matched twice, which costs a submission 10 µs.

@@ -72,12 +72,23 @@ class Gateway(BaseSettings):
 
     public_url: str = ""
     """Where people reach the gateway; URLs in answers begin with it. Empty: as the request came in."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages of other sites that may send requests and read the answers, as a JSON list of origins:
+    `["https://app.example.com"]`."""
     owner_name: str = "darkroom"
     """The `owner` of every model in the `owner/name` form."""
     drain: Duration = timedelta(0)
     """How long it serves on after SIGTERM, not ready any more: as long as a balancer takes to notice."""
     spool_dir: Path | None = None
     """Where an uploaded archive lies while it is read; none: the system's folder for temporary files."""
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_write_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin: a scheme, a host and a port alone, https://app.example.com")
+        return tuple(re.sub(r"^(http:.*):80$|^(https:.*):443$", r"\1\2", origin.lower()) for origin in origins)
 
 
 class Auth(BaseSettings):

@@ -14,7 +14,7 @@ from shared import settings
 from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
-from worker import broker, runtime
+from worker import broker, dashboard, runtime
 from worker.starting import ending_where_it_fails
 
 SWEEP_TASK = "worker.tasks.sweep"
@@ -54,6 +54,7 @@ def configuration() -> dict[str, Any]:
 broker.install()
 app = Celery("darkroom", include=["worker.tasks"])
 app.add_defaults(configuration)
+dashboard.guard()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

@@ -123,3 +123,11 @@ def test_a_worker_started_by_hand_appears_and_killed_it_is_offline_in_a_few_seco
         until(lambda: not online(flower)[name], seconds=10, what="it is still online")
     shown = flower.get("/workers", params={"json": "1"}).raise_for_status().json()["data"]
     assert [row["status"] for row in shown if row["hostname"] == name] == [False]
+
+
+def test_a_page_that_has_its_own_name_resolved_to_this_machine_reads_nothing(flower: httpx.Client) -> None:
+    for path in ("/", "/tasks", "/api/workers", "/metrics", "/static/css/flower.css", "/nothing"):
+        refused = flower.get(path, headers={"Host": "evil.example"})
+        assert refused.status_code == 403, path
+        assert "FLOWER_BASIC_AUTH" in refused.text
+    assert flower.get("/tasks").status_code == 200

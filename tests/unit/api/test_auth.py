@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from api.address import is_loopback, listening_host
+from api.address import listening_host
 from api.auth import KeysNeeded, keys_required
 from shared.domain.apikeys import Role, check_owner
+from shared.domain.loopback import is_loopback
 from shared.settings import Auth
 
 

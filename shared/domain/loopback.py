@@ -1,0 +1,25 @@
+"""Which hosts are this machine's own: what listens there and asks nobody who they are is for this machine alone."""
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+
+
+@lru_cache(maxsize=64)
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, by address or name, is this machine's loopback."""
+    if host.lower() in _NAMES:
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def host_name(host: str) -> str:
+    """Return the name in a request's `Host`, without its port."""
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.guard import DOOR, Policy
+from api.hosts import read_host
 from api.origins import HEADERS, Origins
 from shared import settings
 from shared.domain.apikeys import ANYBODY, PREFIX, Caller
@@ -106,9 +107,10 @@ class Authentication:
         if not path.isprintable() and _CONTROLS.search(path):
             raise BadRequest(detail="the path holds a control character")
         found = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
+        host = read_host(scope["headers"])
         open_here, stranger = not self._required and _is_this_machine(scope), ""
         if open_here:
-            self._refuse_other_names(found.get(b"host", ""))
+            self._refuse_other_names(host)
             stranger = self._origins.stranger(found, method=scope["method"])
         return _Head(open_here, stranger, found.get(b"authorization", ""), found.get(b"content-encoding", ""))
 

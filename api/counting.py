@@ -5,9 +5,9 @@ from typing import Literal, assert_never
 from prometheus_client import Counter
 
 from shared.domain.identifiers import ModelName
-from shared.queue.submission import Answer, Hit, Known, Queued, Submission
+from shared.queue.submission import Answer, Failed, Hit, Known, Queued, Submission, Unreadable
 
-Outcome = Literal["queued", "joined", "cached", "repeated", "limited", "refused"]
+Outcome = Literal["queued", "joined", "cached", "unreadable", "repeated", "limited", "refused"]
 
 
 class Submissions:
@@ -25,13 +25,15 @@ class Submissions:
         child.inc(images)
 
 
-def outcome_of(submission: Submission, answer: Answer) -> Outcome:
+def outcome_of(submission: Submission | Unreadable, answer: Answer | Failed) -> Outcome:
     """Return what became of a submission that was accepted."""
     match answer:
         case Queued(joined=joined):
             return "joined" if joined else "queued"
         case Hit():
             return "cached"
+        case Failed():
+            return "unreadable"
         case Known(id):
             # Its own id: it was sent twice, since the first answer, which nobody has, was lost with a connection.
             return "queued" if id == submission.id else "repeated"

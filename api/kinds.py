@@ -67,8 +67,9 @@ UNKNOWN_MODEL: Final = Kind(
 IMAGE_TOO_LARGE: Final = Kind(
     status=413,
     slug="image-too-large",
-    title="The image or archive is too large",
-    meaning="`size` is over `limit`, both in `unit`: bytes, pixels by the image's header, or an archive's entries.",
+    title="The image or upload is too large",
+    meaning="`size` is over `limit`, both in `unit`: bytes, pixels by the image's header, an archive's entries, "
+    "or a batch's images; a batch that has too many is canceled, send it in parts.",
 )
 UNSUPPORTED_IMAGE: Final = Kind(
     status=415,
@@ -114,6 +115,13 @@ RATE_LIMITED: Final = Kind(
     title="The key's limit is reached",
     meaning="Nothing was enqueued: too many images a second (`limit` is rate) or unfinished at a time (unfinished). "
     "`RateLimit` says what is left; try again after the seconds in Retry-After.",
+)
+FILE_QUOTA: Final = Kind(
+    status=429,
+    slug="file-quota",
+    title="No more files may be kept",
+    meaning="Nothing was kept: the owner has `used` of `allowed` files or bytes (`limit`), or uploads more bytes "
+    "a second than allowed. Delete files, or try again after the seconds in Retry-After: then the oldest has gone.",
 )
 QUEUE_FULL: Final = Kind(
     status=503,

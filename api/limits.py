@@ -6,6 +6,7 @@ from typing import Any, Final
 from api.gateway import Gateway
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
+from shared.queue.filequota import quota
 
 # Uploads take turns, so those that are being read are among the first: enough to see that lanes fill.
 _MOST_LANES: Final = 20
@@ -13,7 +14,7 @@ _MOST_LANES: Final = 20
 
 def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
     """Return what is refused beyond; what a server without `api.protocol` does not bound is None."""
-    intake, bulk, queue, wire = gate.intake, gate.bulk, gate.queue, gate.wire
+    intake, bulk, queue, files, wire = gate.intake, gate.bulk, gate.queue, gate.files, gate.wire
     bounds = {
         "head_bytes": wire.max_head_bytes,
         "head_fields": wire.max_head_fields,
@@ -27,10 +28,15 @@ def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
         "image_bytes": intake.max_image_bytes,
         "image_pixels": intake.max_image_pixels,
         "metadata_bytes": intake.max_metadata_bytes,
+        "batch_items": bulk.max_items,
         "archive_bytes": bulk.max_archive_bytes,
         "archive_unpacked_bytes": bulk.max_unpacked_bytes,
         "archive_entries": bulk.max_entries,
         "archive_ratio": bulk.max_ratio,
+        "files": files.max_files,
+        "file_bytes": quota(gate.files, memory=gate.memory.limit_bytes).max_bytes,
+        "file_bytes_a_second": files.max_bytes_a_second,
+        "files_memory_share": files.memory_share,
         "lane_depth": queue.max_lane_depth,
         "lane_bytes": queue.max_lane_bytes,
         "model_patience_seconds": queue.model_patience.total_seconds(),

@@ -18,7 +18,7 @@ from api.guard import GuardedRoute, open_to_all
 from api.kinds import Kind
 from api.observing import REQUEST_ID, request_id
 from shared.domain import errors
-from shared.domain.errors import DarkroomError, RateLimited, UnknownModel
+from shared.domain.errors import DarkroomError, FileQuota, RateLimited, UnknownModel
 
 MEDIA_TYPE: Final = "application/problem+json"
 CLIENT_LEFT: Final = 499
@@ -57,6 +57,18 @@ def _because(reason: str) -> str:
     return f", for redis {reason}" if reason else ""
 
 
+def _file_quota(error: FileQuota) -> str:
+    if error.limit == "bytes_a_second":
+        return f"{error.allowed:,} bytes of files a second may be uploaded"
+    left = max(0, error.allowed - error.used)
+    if error.limit == "files":
+        return f"{error.used:,} files are kept and {error.allowed:,} may be: none is left; delete some"
+    return (
+        f"{error.used:,} bytes of files are kept and {error.allowed:,} may be: {left:,} are left, "
+        f"this file needs {error.size:,}; delete some"
+    )
+
+
 TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.BadRequest: Row(kinds.BAD_REQUEST, lambda e: e.detail),
     errors.InvalidParameter: Row(kinds.INVALID_PARAMETER, lambda e: e.detail),
@@ -71,7 +83,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
         kinds.IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"
     ),
     errors.UploadTooLarge: Row(
-        kinds.IMAGE_TOO_LARGE, lambda e: f"the archive has {e.size:,} {e.unit}, over the limit of {e.limit:,}"
+        kinds.IMAGE_TOO_LARGE, lambda e: f"the upload has {e.size:,} {e.unit}, over the limit of {e.limit:,}"
     ),
     errors.ArchiveRefused: Row(
         kinds.INVALID_PARAMETER,
@@ -93,6 +105,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
         kinds.UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
     errors.RateLimited: Row(kinds.RATE_LIMITED, _rate_limited),
+    errors.FileQuota: Row(kinds.FILE_QUOTA, _file_quota),
     errors.QueueFull: Row(kinds.QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(
         kinds.STORAGE_UNAVAILABLE,

@@ -133,6 +133,26 @@ class Intake(BaseSettings):
     file_ttl: Duration = timedelta(hours=24)
 
 
+class Files(BaseSettings):
+    """Uploaded files, which lie in Redis for `DARKROOM_INTAKE_FILE_TTL`: how much one owner may have there, and all.
+
+    Files end before other work does: a submission's place in Redis is never taken by them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_FILES_", frozen=True)
+
+    max_files: PositiveInt = 1000
+    """Of one owner at a time; more are refused with 429."""
+    max_bytes: PositiveInt = 1024**3
+    """Of one owner at a time, and no more than half of all that files may take; more are refused with 429."""
+    max_bytes_a_second: PositiveInt = 20 * 1024**2
+    """Of one owner's uploads; ten seconds' worth may come at once. More are refused with 429."""
+    memory_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """All files together take this share of Redis' `maxmemory`; more are refused with 503."""
+    refused_from: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Uploads are refused above this share of `maxmemory`, whatever fills it: the rest is for submissions."""
+
+
 class Bulk(BaseSettings):
     """What a bulk upload may hold, and how it waits."""
 
@@ -145,6 +165,8 @@ class Bulk(BaseSettings):
     ratio_from_bytes: PositiveInt = 64 * 1024**2
     max_entries: PositiveInt = 200_000
     """Entries of one archive, clutter and folders included."""
+    max_items: PositiveInt = 200_000
+    """Images of one batch, in whatever form they come; what can't be read counts too."""
     max_lane_depth: PositiveInt = 50_000
     """Images of one upload that wait at a time; reading pauses until there is room."""
     max_lane_bytes: PositiveInt = 1024**3

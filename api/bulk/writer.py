@@ -25,14 +25,15 @@ from shared.domain.errors import (
     StorageUnavailable,
     UndecodableImage,
     UnsupportedImage,
+    UploadTooLarge,
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
 from shared.domain.limits import UNLIMITED, Limits
 from shared.domain.route import Reference, Route
 from shared.queue import batches, keys
-from shared.queue.batches import Opening, Unreadable
+from shared.queue.batches import Opening
 from shared.queue.lua import Script
-from shared.queue.submission import Prepared, Submission, read_answer, submit_command
+from shared.queue.submission import Prepared, Submission, Unreadable, read_item, submit_command
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ PAUSE: Final = timedelta(milliseconds=50)
 LIMITED_PAUSE: Final = timedelta(milliseconds=500)
 # Tried at a time, a second, where unfinished ones must end first.
 FEW: Final = 16
+# What is said of an item is some of its own words at most, and is kept with each.
+LONGEST_PROBLEM: Final = 500
 # What nobody sent has this digest in the place of its own: a route's traffic split asks for one.
 NO_DIGEST: Final = Digest("0" * 64)
 
@@ -72,7 +75,6 @@ class BatchWriter:
         self._ids = OrderedIds()
         self._lane = keys.bulk_lane(opening.id)
         self._jobs: list[Prepared] = []
-        self._unreadable: list[Unreadable] = []
         self._chunk_bytes = 0
         self._sent = 0
         self._closed = False
@@ -100,8 +102,11 @@ class BatchWriter:
     async def add(self, item: Item) -> None:
         """Enqueue one item, with others or at once.
 
-        Raises BatchClosed where the batch was canceled meanwhile, StorageUnavailable where Redis stays away.
+        Raises UploadTooLarge for one too many, BatchClosed where the batch was canceled meanwhile, StorageUnavailable
+        where Redis stays away.
         """
+        if self._sent >= self._gate.bulk.max_items:
+            raise UploadTooLarge(size=self._sent + 1, limit=self._gate.bulk.max_items, unit="images")
         await off_the_loop(len(item.data), self._prepare, item)
         self._chunk_bytes += len(item.data)
         self._sent += 1
@@ -124,13 +129,12 @@ class BatchWriter:
         return await batches.close(self._gate.redis, self._opening, sent=self._sent, skipped=skipped)
 
     def _chunk_is_full(self) -> bool:
-        return len(self._jobs) + len(self._unreadable) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES
+        return len(self._jobs) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES
 
     async def _flush(self) -> None:
         """Send the chunk: its jobs with one script, which takes Redis and this process a third less than one each."""
-        jobs, unreadable = self._jobs, self._unreadable
-        self._jobs, self._unreadable, self._chunk_bytes = [], [], 0
-        await asyncio.gather(self._send(jobs), *(self._send_unreadable(item) for item in unreadable))
+        jobs, self._jobs, self._chunk_bytes = self._jobs, [], 0
+        await self._send(jobs)
 
     def _prepare(self, item: Item) -> None:
         """Check one item, and put it into the chunk as what it is; a large one from a thread, one at a time."""
@@ -144,32 +148,40 @@ class BatchWriter:
                 problem = words(error)
         if facts is None:
             sha256 = Digest(hashlib.sha256(item.data).hexdigest()) if item.data else None
-            self._unreadable.append(
+            self._put(
                 Unreadable(
                     id=id,
+                    owner=self._opening.owner,
                     choice=self._route.choose(self._reference, digest=sha256 or NO_DIGEST),
+                    lane=self._lane,
+                    batch=self._opening.id,
                     custom_id=item.name,
                     filename=filename,
                     size=len(item.data),
                     sha256=sha256,
-                    error=problem,
+                    error=problem[:LONGEST_PROBLEM],
+                    request_id=self._opening.request_id,
                 )
             )
             return
-        submission = Submission(
-            id=id,
-            owner=self._opening.owner,
-            choice=self._route.choose(self._reference, digest=facts.sha256),
-            image=item.data,
-            facts=facts,
-            metadata={},
-            base_url=self._opening.base_url,
-            lane=self._lane,
-            batch=self._opening.id,
-            custom_id=item.name,
-            request_id=self._opening.request_id,
+        self._put(
+            Submission(
+                id=id,
+                owner=self._opening.owner,
+                choice=self._route.choose(self._reference, digest=facts.sha256),
+                image=item.data,
+                facts=facts,
+                metadata={},
+                base_url="",
+                lane=self._lane,
+                batch=self._opening.id,
+                custom_id=item.name,
+                request_id=self._opening.request_id,
+            )
         )
-        self._jobs.append((submission, orjson.dumps(submission.request())))
+
+    def _put(self, job: Submission | Unreadable) -> None:
+        self._jobs.append((job, orjson.dumps(job.request())))
 
     async def _send(self, jobs: list[Prepared]) -> None:
         """Send until all are accepted; those that a full lane or the key's limits refused wait."""
@@ -191,7 +203,7 @@ class BatchWriter:
         *replies, _ = await self._gate.redis.call(*command)
         for job, reply in zip(jobs, replies, strict=True):
             try:
-                outcomes.append(outcome_of(job[0], read_answer(reply, job[0])))
+                outcomes.append(outcome_of(job[0], read_item(reply, job[0])))
             except QueueFull:
                 refused.append(job)
             except RateLimited as limited:
@@ -200,13 +212,6 @@ class BatchWriter:
         for outcome, images in Counter(outcomes).items():
             self._gate.submissions.count(self._opening.model, outcome, images)
         return refused, pause
-
-    async def _send_unreadable(self, item: Unreadable) -> None:
-        await self._patiently(self._send_unreadable_once, item)
-
-    async def _send_unreadable_once(self, item: Unreadable) -> None:
-        command = batches.unreadable_command(self._opening, item)
-        batches.read_unreadable(await self._gate.redis.call(*command), self._opening)
 
     async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         """Call until it is not refused for want of memory, or of a Redis for as long as an upload waits for one."""
@@ -225,13 +230,16 @@ class BatchWriter:
                 await asyncio.sleep(PAUSE.total_seconds())
 
     async def _wait_for_room(self) -> None:
-        """Return when the lane has room for a chunk; one asks for all, and nobody sends images to see."""
+        """Return when the lane has room for a chunk, and so has what waits for its row: items that were no images do.
+
+        One asks for all, and nobody sends images to see.
+        """
         async with self._asking:
             room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)
             while True:
-                [look] = await self._gate.redis.evaluate(Script.LOOK_AT_LANES, (self._opening.lane,))
-                entries, size, _ = look
-                if entries <= room and size < self._queue.max_lane_bytes and not self._memory_is_short:
+                looks = await self._gate.redis.evaluate(Script.LOOK_AT_LANES, (self._opening.lane, keys.FINISHED))
+                fits = all(entries <= room and size < self._queue.max_lane_bytes for entries, size, _ in looks)
+                if fits and not self._memory_is_short:
                     return
                 await asyncio.sleep(PAUSE.total_seconds())
 

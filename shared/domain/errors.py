@@ -99,7 +99,7 @@ class ImageTooLarge(DarkroomError):
 
 @dataclass(eq=False)
 class UploadTooLarge(DarkroomError):
-    """An archive or one of its measures is over the limit, in `unit` (bytes, unpacked bytes or entries)."""
+    """An upload or one of its measures is over the limit, in `unit`: bytes, unpacked bytes, entries or images."""
 
     size: int
     limit: int
@@ -154,6 +154,21 @@ class RateLimited(DarkroomError):
     limit: Literal["rate", "unfinished"]
     limits: Limits
     left: Left
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
+class FileQuota(DarkroomError):
+    """An owner may upload no file of `size` bytes now; nothing was kept.
+
+    `limit` says why: it has `used` of the files or bytes that it may keep, `allowed`; or too many bytes came in a
+    second, of which `allowed` may.
+    """
+
+    limit: Literal["files", "bytes", "bytes_a_second"]
+    size: int
+    used: int
+    allowed: int
     retry_after: timedelta
 
 

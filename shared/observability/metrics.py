@@ -70,8 +70,8 @@ class GatewayMetrics:
         )
         self.submissions = Counter(
             "darkroom_submissions_total",
-            "Images submitted: queued, joined (the same image was waiting already), cached, repeated, limited "
-            "(by the key) or refused",
+            "Images submitted: queued, joined (the same image was waiting already), cached, unreadable (a "
+            "batch's item), repeated, limited (by the key) or refused",
             ["model", "outcome"],
             registry=registry,
         )

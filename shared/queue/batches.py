@@ -12,15 +12,12 @@ import orjson
 import redis
 
 from shared.domain.errors import IdempotencyMismatch, UploadInProgress
-from shared.domain.identifiers import BatchId, Digest, ModelName, Owner, PredictionId
-from shared.domain.prediction import ErrorCode
-from shared.domain.route import Choice
+from shared.domain.identifiers import BatchId, ModelName, Owner
 from shared.domain.webhooks import Webhook
 from shared.queue import bells, keys
 from shared.queue.exchange import Command
-from shared.queue.lua import Script, Scripts, sha
+from shared.queue.lua import Script, Scripts
 from shared.queue.pipeline import Pipeline
-from shared.queue.submission import BatchClosed
 
 # One call of cancel_lane holds Redis for about a millisecond.
 CANCEL_ENTRIES: Final = 200
@@ -54,19 +51,6 @@ class Opening:
     def lane(self) -> str:
         """The lane that its items wait in."""
         return keys.lane(self.model, keys.bulk_lane(self.id))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """An item that is no image: `error` says why. `size` in bytes; `sha256` none where it was not read whole."""
-
-    id: PredictionId
-    choice: Choice
-    custom_id: str
-    filename: str | None
-    size: int
-    sha256: Digest | None
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,43 +145,6 @@ def parse(id: BatchId, reply: list[bytes | None]) -> Look | None:
         metadata=facts["metadata"],
         skipped=facts["skipped"],
     )
-
-
-def unreadable_command(opening: Opening, item: Unreadable) -> Command:
-    """Return the call that accepts an item which is no image, as a job that has failed; `read_unreadable` reads it."""
-    image: dict[str, Any] = {"sha256": item.sha256, "format": None, "width": None, "height": None, "bytes": item.size}
-    request = {
-        "model": opening.model,
-        "version": item.choice.version,
-        "version_key": item.choice.key,
-        "variant": item.choice.variant,
-        "image": image | {"filename": item.filename},
-        "metadata": {},
-        "base_url": opening.base_url,
-        "webhook": None,
-        "custom_id": item.custom_id,
-        "request_id": opening.request_id,
-    }
-    return (
-        "EVALSHA",
-        sha(Script.SUBMIT_UNREADABLE),
-        2,
-        keys.job(item.id),
-        keys.batch(opening.id),
-        item.id,
-        opening.owner,
-        opening.id,
-        orjson.dumps(request),
-        item.error,
-        ErrorCode.UNDECODABLE_IMAGE,
-        bells.record_message(),
-    )
-
-
-def read_unreadable(reply: list[bytes], opening: Opening) -> None:
-    """Raise BatchClosed where the batch took the item no more."""
-    if reply[0] == b"closed":
-        raise BatchClosed(id=opening.id)
 
 
 class SilentUploads:

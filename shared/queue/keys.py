@@ -45,6 +45,8 @@ IDEMPOTENCY_KEYS: Final = "idempotency"
 """Sorted set, microseconds: when each idempotency key came, for the purge (they have no TTL)."""
 FILES: Final = "files"
 """Sorted set, microseconds: when each file's time is over, for the purge (they have no TTL)."""
+FILE_BYTES: Final = "file_bytes"
+"""Hash: how many bytes of files each owner keeps; under the empty name all of them together."""
 
 
 def job_prefix() -> str:
@@ -161,6 +163,11 @@ def file_prefix() -> str:
 def file(id: FileId) -> str:
     """Hash: one uploaded file."""
     return f"{file_prefix()}{id}"
+
+
+def upload_rate(owner: Owner) -> str:
+    """Return the key of a string, microseconds: when an owner's uploaded bytes are all used up."""
+    return f"upload_rate:{owner}"
 
 
 def files_of(owner: Owner) -> str:

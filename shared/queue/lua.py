@@ -28,6 +28,9 @@ _NAMES = {
     "WEBHOOK_BELL": keys.WEBHOOK_BELL,
     "WEBHOOK_QUEUE": keys.WEBHOOK_QUEUE,
     "IDEMPOTENCY_KEYS": keys.IDEMPOTENCY_KEYS,
+    "FILES": keys.FILES,
+    "FILE_OF": keys.file_prefix(),
+    "FILE_BYTES": keys.FILE_BYTES,
     "NOTHING": keys.NOTHING,
 }
 
@@ -37,7 +40,8 @@ class Script(StrEnum):
 
     SUBMIT = "submit"
     TAKE = "take"
-    SUBMIT_UNREADABLE = "submit_unreadable"
+    KEEP_FILE = "keep_file"
+    REMOVE_FILE = "remove_file"
     OPEN_BATCH = "open_batch"
     TEND_BATCH = "tend_batch"
     CLOSE_BATCH = "close_batch"

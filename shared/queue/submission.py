@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
-from shared.domain.identifiers import ModelName, Owner, PredictionId
+from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
 from shared.domain.limits import UNLIMITED, Left, Limits
 from shared.domain.route import Choice, Reference
@@ -19,7 +19,10 @@ from shared.settings import Queue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What a client asked for. `batch` is empty outside bulk uploads; `lane` is interactive or a bulk lane's name."""
+    """What a client asked for. `batch` is empty outside bulk uploads; `lane` is interactive or a bulk lane's name.
+
+    `base_url` is for who is told of it: empty for a batch's items, of which nobody is told one by one.
+    """
 
     id: PredictionId
     owner: Owner
@@ -62,8 +65,41 @@ class Submission:
         }
 
 
-Prepared = tuple[Submission, bytes]
-"""A submission, and its `request()` as JSON."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An item of a batch that is no image: `error` says why. `size` in bytes; `sha256` none where it was not read."""
+
+    id: PredictionId
+    owner: Owner
+    choice: Choice
+    lane: str
+    batch: str
+    custom_id: str
+    filename: str | None
+    size: int
+    sha256: Digest | None
+    error: str
+    request_id: str | None = None
+
+    def request(self) -> dict[str, Any]:
+        """Return what is kept with the job for good, as of a submission."""
+        image: dict[str, Any] = {"sha256": self.sha256, "format": None, "width": None, "height": None}
+        return {
+            "model": self.choice.model,
+            "version": self.choice.version,
+            "version_key": self.choice.key,
+            "variant": self.choice.variant,
+            "image": image | {"bytes": self.size, "filename": self.filename},
+            "metadata": {},
+            "base_url": "",
+            "webhook": None,
+            "custom_id": self.custom_id,
+            "request_id": self.request_id,
+        }
+
+
+Prepared = tuple[Submission | Unreadable, bytes]
+"""A submission, or what came in its place, and its `request()` as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +116,13 @@ class Hit:
 
     created: int
     output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What came in an image's place is a job that has failed, at `created` microseconds."""
+
+    created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +152,10 @@ def submit_command(
     names: list[str] = []
     arguments: list[bytes | str | int] = []
     for submission, request in jobs:
+        if isinstance(submission, Unreadable):
+            names += (keys.job(submission.id), "", "", "")
+            arguments += (submission.id, request, submission.error, submission.choice.key, 0, "", 0)
+            continue
         version, digest, idempotency_key = submission.choice.key, submission.facts.sha256, submission.idempotency_key
         cancel_after = submission.cancel_after
         names += (
@@ -170,7 +217,9 @@ def read_left(reply: list[int]) -> Left:
     )
 
 
-def read_answer(reply: list[Any], submission: Submission, *, limits: Limits = UNLIMITED, left: Left = ALL) -> Answer:
+def read_answer(
+    reply: list[Any], submission: Submission | Unreadable, *, limits: Limits = UNLIMITED, left: Left = ALL
+) -> Answer:
     """Return what the script said of one job.
 
     It was refused: raises RateLimited, QueueFull, IdempotencyMismatch or BatchClosed.
@@ -184,7 +233,7 @@ def read_answer(reply: list[Any], submission: Submission, *, limits: Limits = UN
             return Hit(int(created), output)
         case [b"again" | b"known", id]:
             return Known(PredictionId(id.decode()))
-        case [b"mismatch", first]:
+        case [b"mismatch", first] if isinstance(submission, Submission):
             raise IdempotencyMismatch(key=submission.idempotency_key, first_id=first.decode())
         case [b"closed", _]:
             raise BatchClosed(id=submission.batch)
@@ -196,6 +245,11 @@ def read_answer(reply: list[Any], submission: Submission, *, limits: Limits = UN
         case [b"full", _]:
             raise queue_full(submission.choice.model)
     raise AssertionError(f"the submit script said {reply!r}")
+
+
+def read_item(reply: list[Any], item: Submission | Unreadable) -> Answer | Failed:
+    """Return what the script said of one item of a batch; raises as `read_answer` does."""
+    return Failed(int(reply[2])) if reply[0] == b"failed" else read_answer(reply, item)
 
 
 def queue_full(model: ModelName) -> QueueFull:

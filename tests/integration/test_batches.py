@@ -14,10 +14,20 @@ from shared.domain.identifiers import ANYONE, BatchId, Digest, PredictionId, Ver
 from shared.domain.image import ImageFacts
 from shared.domain.route import Choice
 from shared.queue import batches, keys
-from shared.queue.batches import Opening, SilentUploads, Unreadable
+from shared.queue.batches import Opening, SilentUploads
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
-from shared.queue.submission import Answer, BatchClosed, Known, Queued, Submission, read_answer, submit_command
+from shared.queue.submission import (
+    Answer,
+    BatchClosed,
+    Known,
+    Queued,
+    Submission,
+    Unreadable,
+    read_answer,
+    read_item,
+    submit_command,
+)
 from shared.settings import Queue, Redis
 from tests.servers import RedisServer
 from tests.system import MODEL, System
@@ -84,10 +94,12 @@ async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = 
 async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> None:
     """Send what is no image."""
     item = Unreadable(
-        id=PredictionId(id or new_uuid7()), choice=CHOICE, custom_id="notes.txt", filename="notes.txt",
-        size=4, sha256=None, error="this is text",
+        id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, lane=keys.bulk_lane(opening.id),
+        batch=opening.id, custom_id="notes.txt", filename="notes.txt", size=4, sha256=None, error="this is text",
     )  # fmt: skip
-    batches.read_unreadable(await pipeline.call(*batches.unreadable_command(opening, item)), opening)
+    job = (item, orjson.dumps(item.request()))
+    reply, _ = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
+    read_item(reply, item)
 
 
 def records(client: Any, opening: Opening) -> list[dict[bytes, bytes]]:

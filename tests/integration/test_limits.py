@@ -1,6 +1,8 @@
 """A key's limits, a lane's and the memory's, in the submit script on a real Redis."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +11,17 @@ import pytest
 import redis
 
 from shared.domain.errors import DarkroomError, QueueFull, RateLimited
-from shared.domain.identifiers import ANYONE, Digest, KeyId, Owner, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.identifiers import (
+    ANYONE,
+    BatchId,
+    Digest,
+    KeyId,
+    Owner,
+    PredictionId,
+    VersionKey,
+    VersionNumber,
+    new_uuid7,
+)
 from shared.domain.image import ImageFacts
 from shared.domain.limits import UNLIMITED, Left, Limits
 from shared.domain.route import Choice
@@ -17,16 +29,20 @@ from shared.queue import keys
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.submission import (
     Answer,
+    Failed,
     Hit,
     Known,
     Queued,
     Submission,
+    Unreadable,
     rate_arguments,
     read_answer,
+    read_item,
     read_left,
     submit_command,
 )
 from shared.settings import Queue
+from tests.servers import RedisServer
 from tests.system import MODEL, System
 
 KEY = KeyId("k")
@@ -82,6 +98,50 @@ def submission(image: bytes, *, owner: Owner = ANYONE, id: str = "", key: str = 
 @pytest.fixture
 def client(redis_client: redis.Redis) -> Client:
     return Client(redis_client)
+
+
+def no_image(number: int, *, batch: BatchId) -> Unreadable:
+    return Unreadable(
+        id=PredictionId(new_uuid7()), owner=ANYONE, lane=keys.bulk_lane(batch), batch=batch, size=1, sha256=None,
+        choice=Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey("3-m-1"), variant="champion"),
+        custom_id=f"line {number}", filename=None, error="the line is no JSON object",
+    )  # fmt: skip
+
+
+class Uploader:
+    """Sends items that are no images, as one batch."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.redis = client
+        self.batch = BatchId(new_uuid7())
+        client.script_load(source(Script.SUBMIT))
+        client.hset(keys.batch(self.batch), mapping={"state": "validating", "owner": ANYONE, "total": 0})
+
+    def send(
+        self, items: int, *, limits: Limits = UNLIMITED, settings: Queue | None = None, memory_is_high: bool = False
+    ) -> list[type]:
+        upload = [no_image(number, batch=self.batch) for number in range(items)]
+        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
+        *replies, _ = self.redis.execute_command(*command)
+        found: list[type] = []
+        for one, reply in zip(upload, replies, strict=True):
+            try:
+                found.append(type(read_item(reply, one)))
+            except DarkroomError as error:
+                found.append(type(error))
+        return found
+
+    @property
+    def failed(self) -> int:
+        """How many have failed and wait for their row; the batch's total says the same."""
+        assert int(self.redis.hget(keys.batch(self.batch), "total") or 0) == self.redis.xlen(keys.FINISHED)  # type: ignore[arg-type]
+        return int(self.redis.xlen(keys.FINISHED))
+
+
+@pytest.fixture
+def uploader(redis_client: redis.Redis) -> Uploader:
+    return Uploader(redis_client)
 
 
 def kinds(found: list[Answer | DarkroomError]) -> list[type]:
@@ -195,3 +255,48 @@ def test_what_is_no_job_takes_of_the_rate_too(client: Client) -> None:
     assert 990_000_000 < take() <= 1_000_000_000
     found, _ = client.send(b"1", limits=SLOW)
     assert kinds(found) == [RateLimited]
+
+
+def test_what_is_no_image_counts_to_the_rate(uploader: Uploader) -> None:
+    limits = Limits(key=KEY, rate=3)
+    assert uploader.send(32, limits=limits) == [Failed] * 3 + [RateLimited] * 29
+    assert uploader.send(32, limits=limits) == [RateLimited] * 32
+    assert uploader.failed == 3
+
+
+def test_what_is_no_image_is_refused_while_too_many_are_unfinished(client: Client, uploader: Uploader) -> None:
+    limits = Limits(key=KEY, max_inflight=2)
+    client.send(b"1", b"2", limits=limits)
+    assert uploader.send(3, limits=limits) == [RateLimited] * 3
+    assert uploader.failed == 0
+
+
+def test_what_is_no_image_is_refused_where_the_lane_or_the_memory_is_full(client: Client, uploader: Uploader) -> None:
+    assert uploader.send(2, memory_is_high=True) == [QueueFull] * 2
+    upload = submission(b"1")
+    upload = replace(upload, lane=keys.bulk_lane(uploader.batch), batch=uploader.batch)
+    client.redis.execute_command(
+        *submit_command((upload, orjson.dumps(upload.request())), settings=Queue(), memory_is_high=False)
+    )
+    assert uploader.send(2, settings=Queue(max_lane_depth=1)) == [QueueFull] * 2
+    assert uploader.send(2, settings=Queue(max_lane_bytes=1)) == [QueueFull] * 2
+    assert client.redis.xlen(keys.FINISHED) == 0
+
+
+def test_what_is_no_image_waits_for_its_row_and_no_more_than_a_lane_holds(uploader: Uploader) -> None:
+    """With Postgres away nothing else would bound them."""
+    assert uploader.send(5, settings=Queue(max_lane_depth=3)) == [Failed] * 3 + [QueueFull] * 2
+    found = uploader.send(64, settings=Queue(max_lane_bytes=12_000))
+    assert 0 < found.count(Failed) < 64
+    assert found.count(QueueFull) == 64 - found.count(Failed)
+    assert uploader.failed == 3 + found.count(Failed)
+
+
+def test_an_item_that_is_no_image_costs_a_bounded_part_of_the_append_only_file(
+    start_redis: Callable[..., RedisServer],
+) -> None:
+    with start_redis(appendfsync="everysec").client() as client:
+        uploader, before = Uploader(client), client.info("persistence")["aof_current_size"]
+        for _ in range(10):
+            assert uploader.send(32) == [Failed] * 32
+        assert (client.info("persistence")["aof_current_size"] - before) / 320 < 1700

@@ -38,7 +38,17 @@ from shared.queue.finished import FinishedStream
 from shared.queue.jobs import parse, read_command
 from shared.queue.lanes import Lanes, Result
 from shared.queue.lua import Script, Scripts, source
-from shared.queue.submission import BatchClosed, Hit, Known, Queued, Submission, read_answer, submit_command
+from shared.queue.submission import (
+    BatchClosed,
+    Failed,
+    Hit,
+    Known,
+    Queued,
+    Submission,
+    Unreadable,
+    read_item,
+    submit_command,
+)
 from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
@@ -153,7 +163,12 @@ class World:
         first = self._submission(self._number())
         others = 0 if first.lane == keys.INTERACTIVE else chance.randint(0, 2)
         alike = {"owner": first.owner, "lane": first.lane, "batch": first.batch}
-        upload = [first, *(replace(self._submission(self._number()), **alike) for _ in range(others))]
+        upload: list[Submission | Unreadable] = [
+            first,
+            *(replace(self._submission(self._number()), **alike) for _ in range(others)),
+        ]
+        if first.batch and chance.random() < 0.3:
+            upload.insert(chance.randint(0, len(upload)), _no_image(first))
         jobs = [(one, orjson.dumps(one.request())) for one in upload]
         limits = LIMITS if chance.random() < 0.3 else UNLIMITED
         command = submit_command(*jobs, settings=self.queue, memory_is_high=False, limits=limits)
@@ -170,14 +185,16 @@ class World:
         number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)
         return 5 if self.weather is CALM and number == pictures.POISON else number
 
-    def _heed(self, submission: Submission, reply: Any) -> None:
+    def _heed(self, submission: Submission | Unreadable, reply: Any) -> None:
         """Remember what was promised."""
         try:
-            answer = read_answer(reply, submission)
+            answer = read_item(reply, submission)
         except (QueueFull, RateLimited, IdempotencyMismatch, BatchClosed):
             return
         match answer:
-            case Queued() | Hit():
+            case Failed():
+                self.accepted[submission.id] = Accepted(pictures.UNREADABLE, "", submission.batch)
+            case Queued() | Hit() if isinstance(submission, Submission):
                 self.accepted[submission.id] = Accepted(
                     int(submission.fingerprint), submission.choice.key, submission.batch
                 )
@@ -553,6 +570,22 @@ class World:
         given_up = row["code"] == "worker_lost" and promise.picture != pictures.POISON
         if given_up and self.weather.leases_hold:
             raise Violation(f"{promise} was given up though innocent")
+
+
+def _no_image(beside: Submission) -> Unreadable:
+    """Return what came in an image's place in the same upload."""
+    return Unreadable(
+        id=PredictionId(new_uuid7()),
+        owner=beside.owner,
+        choice=beside.choice,
+        lane=beside.lane,
+        batch=beside.batch,
+        custom_id="notes.txt",
+        filename=None,
+        size=1,
+        sha256=None,
+        error="this is text",
+    )
 
 
 def _order(entry: str) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 -- Accept jobs for one lane, each by itself: answer it from the cache, let it join a computation, or start one. Nothing
--- of a job is written when it is refused.
--- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache waiting)…
+-- of a job is written when it is refused. What is no image has no wait list, and what is wrong with it in the image's
+-- place: it is refused where an image would be, and else it has failed at once and waits in `finished` for its row.
+-- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache|'' waiting|'')…
 -- ARGV owner batch lane_cap lane_bytes_cap waiters_cap memory_high interval_us burst inflight_cap|'' queue predict_task
 --   record_task, then (id request image version cancel_after_us fingerprint tell_start)…
 -- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | hit id created output |
---   follow id created | queued id created; last, what is left: images|-1 until_all_us unfinished|-1
+--   failed id created | follow id created | queued id created; last, what is left: images|-1 until_all_us unfinished|-1
 -- Safe twice: a job's first line. All its writes come after its last refusal.
 local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local OWNER, BATCH_ID, LANE_CAP, LANE_BYTES_CAP = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -14,7 +15,16 @@ local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
 local work = false
 local allowance = RATE ~= '' and allowance_of(RATE, ARGV[7], ARGV[8])
 local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
-local lane_bytes  -- looked at once, by the first job that needs an entry
+local bytes_in = {}  -- a stream's, looked at once, by the first job that needs an entry in it
+
+-- Does a stream of so many entries take no more? Where it does, one more of `size` bytes is counted.
+local function is_full(stream, depth, size)
+  if MEMORY_HIGH or depth >= LANE_CAP then return true end
+  bytes_in[stream] = bytes_in[stream] or redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 5) or 0
+  if bytes_in[stream] >= LANE_BYTES_CAP then return true end
+  bytes_in[stream] = bytes_in[stream] + size
+  return false
+end
 
 local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
   if redis.call('EXISTS', job) == 1 then
@@ -45,7 +55,8 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     end
   end
 
-  local output = redis.call('GET', cache)
+  local readable = waiting ~= ''
+  local output = readable and redis.call('GET', cache)
   if output then
     accept()
     put(id, 'succeeded', {output = output, source = 'cache'})
@@ -53,6 +64,14 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   end
 
   if unfinished and unfinished >= INFLIGHT_CAP then return {'many', id} end
+
+  if not readable then
+    local full = is_full(LANE, redis.call('XLEN', LANE), 0) or is_full(FINISHED, redis.call('XLEN', FINISHED), #request)
+    if full then return {'full', id} end
+    accept()
+    put(id, 'failed', {error = image, code = 'undecodable_image'})
+    return {'failed', id, now}
+  end
 
   local function live()
     if unfinished then unfinished = unfinished + 1 end
@@ -74,9 +93,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   end
 
   local depth = redis.call('XLEN', LANE)
-  lane_bytes = lane_bytes or redis.call('MEMORY', 'USAGE', LANE, 'SAMPLES', 5) or 0
-  if MEMORY_HIGH or depth >= LANE_CAP or lane_bytes >= LANE_BYTES_CAP then return {'full', id} end
-  lane_bytes = lane_bytes + #image
+  if is_full(LANE, depth, #image) then return {'full', id} end
 
   if depth == 0 and redis.call('EXISTS', LANE) == 0 then
     redis.call('XGROUP', 'CREATE', LANE, WORKERS, '0', 'MKSTREAM')

@@ -150,7 +150,7 @@ def test_every_image_of_an_upload_is_counted_and_none_while_it_waits_for_room(
         [lane] = redis_client.scan_iter("lane:*")
         redis_client.xtrim(lane, maxlen=0, approximate=False)
         assert (await upload).status_code == 202
-        assert counts() == {"queued": 70, "joined": 1}
+        assert counts() == {"queued": 70, "joined": 1, "unreadable": 1}
 
     serve(claim, routes=[digits], engine=engine)
 

@@ -1,0 +1,36 @@
+"""The `Host` of a request: part of every URL in its answer, and kept with what it submits."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from shared.domain.errors import BadRequest
+
+# A DNS name has 253 characters, RFC 3986 names what else a registered name may hold.
+LONGEST_NAME: Final = 255
+_NAME: Final = r"[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}"
+_ADDRESS: Final = r"\[[0-9A-Fa-f:.]{2,45}\]"
+_HOST: Final = re.compile(rf"(?:{_NAME}|{_ADDRESS})(?::[0-9]{{0,5}})?")
+_LONGEST: Final = LONGEST_NAME + len(":65535")
+
+
+def read_host(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return a request's host, with its port where it has one (RFC 3986, section 3.2.2); empty where there is none.
+
+    Raises BadRequest for what can be none, and for two: one part of the gateway would take the first, another the last.
+    """
+    hosts = [value for name, value in headers if name == b"host"]
+    if not hosts:
+        return ""
+    if len(hosts) > 1:
+        raise BadRequest(detail="the request has more than one Host")
+    host = hosts[0].decode("latin-1")
+    if len(host) > _LONGEST or (host and not _is_host(host)):
+        raise BadRequest(detail=f"Host must be a name of at most {LONGEST_NAME} characters or an address, and a port")
+    return host
+
+
+@lru_cache(maxsize=256)
+def _is_host(host: str) -> bool:
+    """Tell whether it is one; mostly it is one that was seen before."""
+    return _HOST.fullmatch(host) is not None

@@ -1,5 +1,6 @@
 """What every route stands on, made once at start-up and handed through `app.state`."""
 
+import asyncio
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -28,11 +29,14 @@ class Gateway:
     waiting: Waiting
     draining: Draining
     memory: MemoryWatch
+    file_turn: asyncio.Lock
+    """Whose it is may send a file's content to Redis."""
     tokens: StreamTokens
     metrics: GatewayMetrics
     submissions: Submissions
     settings: configuration.Gateway
     intake: configuration.Intake
+    files: configuration.Files
     queue: configuration.Queue
     bulk: configuration.Bulk
     webhooks: configuration.Webhooks

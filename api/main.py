@@ -1,5 +1,6 @@
 """The gateway: wiring. `uvicorn api.main:create_app --factory --http api.protocol:HttpProtocol`."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -66,12 +67,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             routes=routes,
             waiting=waiting,
             memory=memory,
+            file_turn=asyncio.Lock(),
             tokens=StreamTokens(await secret.shared_secret(redis)),
             draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=Submissions(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
             intake=settings.read(settings.Intake),
+            files=settings.read(settings.Files),
             queue=settings.read(settings.Queue),
             bulk=settings.read(settings.Bulk),
             webhooks=settings.read(settings.Webhooks),

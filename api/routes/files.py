@@ -17,10 +17,11 @@ from api.largework import off_the_loop
 from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
 from api.ratelimit import take_one
-from api.uploads import FileUpload, read_file
+from api.uploads import BESIDE_THE_IMAGE, FileUpload, read_file
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
 from shared.queue import files
+from shared.queue.filequota import quota
 from shared.queue.files import StoredFile, new_file_id
 
 router = APIRouter(prefix="/v1", tags=["files"], route_class=GuardedRoute)
@@ -42,6 +43,7 @@ _LONGEST_TYPE: Final = 100
         kinds.UNSUPPORTED_IMAGE,
         kinds.INVALID_PARAMETER,
         kinds.RATE_LIMITED,
+        kinds.FILE_QUOTA,
         kinds.STORAGE_UNAVAILABLE,
         headers=responses.LOCATION | responses.LIMITED,
     ),
@@ -50,9 +52,12 @@ _LONGEST_TYPE: Final = 100
 async def create(request: Request) -> Response:
     """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
     gate, who = gateway(request), caller(request)
-    upload = await read_file(request, limits=gate.intake)
-    if gate.memory.high:
+    if gate.memory.over(gate.files.refused_from):
         raise files.no_room()
+    allowed = quota(gate.files, memory=gate.memory.limit_bytes)
+    # Before the body is read: who may keep nothing more need not send it.
+    await files.check_quota(gate.redis, who.owner, _least_size(request), allowed)
+    upload = await read_file(request, limits=gate.intake)
     left = await take_one(gate, who)
     file = await off_the_loop(
         len(upload.content),
@@ -62,7 +67,7 @@ async def create(request: Request) -> Response:
         now=files.now_us(),
         ttl=gate.intake.file_ttl,
     )
-    await files.keep(gate.redis, file)
+    await files.keep(gate.redis, file, allowed, turn=gate.file_turn)
     answer = file_object(file, base=base_url(request))
     return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"], **left})
 
@@ -111,6 +116,12 @@ async def remove(request: Request, id: str) -> Response:
     """Delete a file; predictions made from it are not touched."""
     await files.delete(gateway(request).redis, caller(request).owner, id)
     return Response(status_code=204)
+
+
+def _least_size(request: Request) -> int:
+    """Return how many bytes a file has at least, by the length of the form that it comes in."""
+    declared = request.headers.get("content-length", "")
+    return max(0, int(declared) - BESIDE_THE_IMAGE) if declared.isdecimal() else 0
 
 
 def stored_file(upload: FileUpload, *, owner: Owner, now: int, ttl: timedelta) -> StoredFile:

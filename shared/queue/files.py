@@ -1,7 +1,8 @@
 """Uploaded files, kept in Redis for a while: a hash each, found by owner and by the end of their time.
 
-They have no TTL, for Redis evicts what has one when memory is short; a sweep purges them instead. A file whose time
-is over is unknown from that instant, purged or not.
+They have no TTL, for Redis evicts what has one when memory is short, and a file was promised for a time; a sweep purges
+them instead. So uploads are refused rather than files dropped: what an owner and all owners keep is counted by the
+scripts that keep and remove. A file whose time is over is unknown from that instant, purged or not.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ import orjson
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from shared.domain.errors import StorageUnavailable, UnknownFile
+from shared.domain.errors import FileQuota, StorageUnavailable, UnknownFile, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner, is_uuid, new_uuid7
 from shared.queue import keys
+from shared.queue.filequota import AHEAD, Quota
+from shared.queue.lua import Script, Scripts
 from shared.queue.pipeline import Pipeline
 
 _FACTS: Final = (
@@ -65,25 +68,73 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-async def keep(redis: Pipeline, file: StoredFile) -> None:
-    """Store a file. Raises StorageUnavailable, also where Redis has no memory left for it.
+async def keep(redis: Pipeline, file: StoredFile, quota: Quota, *, turn: asyncio.Lock) -> None:
+    """Store a file. Raises what `check_quota` raises, StorageUnavailable also where Redis has no memory left for it.
 
-    Safe to repeat: the same id writes the same. The purge's index comes first, so that whatever a crash leaves half
-    written is found by it.
+    Safe to repeat: the same id writes and counts once. Two uploads of the same content are two files. `turn` lets one
+    at a time send its content: Redis holds what is on its way twice, also of those that it then refuses.
     """
-    facts = {name: getattr(file, name) for name in _FACTS} | {"metadata": orjson.dumps(file.metadata)}
+    facts: dict[str, bytes | str | int] = {name: getattr(file, name) for name in _FACTS}
+    facts |= {"metadata": orjson.dumps(file.metadata), _CONTENT: file.content}
     fields = [part for pair in facts.items() for part in pair]
-    try:
-        await redis.call("ZADD", keys.FILES, file.expires, _member(file.owner, file.id))
-        await redis.call("ZADD", keys.files_of(file.owner), _score(file.id), file.id)
-        await redis.call("HSET", keys.file(file.id), *fields, _CONTENT, file.content)
-    except OutOfMemoryError:
-        raise no_room() from None
+    # Its name and metadata lie there too.
+    size = sum(len(part) for part in fields if isinstance(part, bytes | str))
+    names, *asked = _asked(file.owner, file.id, file.expires, size, quota)
+    async with turn:
+        _heed(await redis.evaluate(Script.KEEP_FILE, names, *asked), size, quota)
+        try:
+            said = await redis.evaluate(Script.KEEP_FILE, names, *asked, *fields)
+        except OutOfMemoryError:
+            raise no_room() from None
+    _heed(said, size, quota)
+
+
+async def check_quota(redis: Pipeline, owner: Owner, size: int, quota: Quota) -> None:
+    """Raise FileQuota, or StorageUnavailable, where a file of `size` bytes would be refused now; take nothing."""
+    id = new_file_id(created=now_us())
+    names, *asked = _asked(owner, id, 0, size, quota)
+    _heed(await redis.evaluate(Script.KEEP_FILE, names, *asked), size, quota)
+
+
+def _asked(owner: Owner, id: FileId, expires: int, size: int, quota: Quota) -> tuple[tuple[str, ...], *tuple[Any, ...]]:
+    """Return the script's keys, and its arguments but for what is to be kept."""
+    names = (keys.file(id), keys.files_of(owner), keys.upload_rate(owner))
+    of_all = "" if quota.max_bytes_of_all is None else quota.max_bytes_of_all
+    pace = max(1, 1_000_000_000 // quota.max_bytes_a_second)
+    ahead = AHEAD // timedelta(microseconds=1)
+    return (names, owner, id, _score(id), expires, size, quota.max_files, quota.max_bytes, of_all, pace, ahead)
+
+
+def _heed(said: list[bytes], size: int, quota: Quota) -> None:
+    """Raise what the script refused with."""
+    match said:
+        case [b"kept" | b"again"]:
+            return
+        case [b"room", _]:
+            raise no_room()
+        case [b"fast", wait]:
+            rate, pause = quota.max_bytes_a_second, timedelta(microseconds=int(wait))
+            raise FileQuota(limit="bytes_a_second", size=size, used=rate, allowed=rate, retry_after=pause)
+        case [b"bytes", _, _] if size > quota.max_bytes:
+            raise UploadTooLarge(size=size, limit=quota.max_bytes)
+        case [limit, used, until]:
+            left = timedelta(microseconds=max(0, int(until) - now_us()))
+            of_files = limit == b"files"
+            raise FileQuota(
+                limit="files" if of_files else "bytes",
+                size=size,
+                used=int(used),
+                allowed=quota.max_files if of_files else quota.max_bytes,
+                retry_after=left,
+            )
+    raise AssertionError(f"the script said {said!r}")
 
 
 def no_room() -> StorageUnavailable:
-    """Return the refusal of a Redis whose memory is at its limit: files leave it seldom."""
-    return StorageUnavailable(store="redis", retry_after=timedelta(seconds=30))
+    """Return the refusal where files take all that they may, or Redis' memory is short: they leave it seldom."""
+    return StorageUnavailable(
+        store="redis", reason="has no room for more files", retry_after=timedelta(seconds=30), certain=True
+    )
 
 
 async def fetch_facts(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
@@ -126,35 +177,25 @@ async def list_facts(
 async def delete(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> None:
     """Delete an owner's file; raises UnknownFile. Safe to repeat: what is gone stays gone."""
     file = await fetch_facts(redis, owner, id, now=now)
-    await redis.call("UNLINK", keys.file(file.id))
-    await redis.call("ZREM", keys.files_of(owner), file.id)
-    await redis.call("ZREM", keys.FILES, _member(owner, file.id))
+    await redis.evaluate(Script.REMOVE_FILE, (keys.file(file.id), keys.files_of(owner)), owner, file.id)
 
 
 def purge_expired(client: Redis, now: int, limit: int) -> int:
     """Delete up to `limit` files whose time is over at `now` (microseconds) and return how many.
 
-    Safe to repeat and to run in two places: the index entry goes last, so a purge that was cut short is done again.
+    Safe to repeat and to run in two places.
     """
+    scripts = Scripts(client)
     members = cast("list[bytes]", client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
     for member in members:
         id, _, owner = member.decode().partition(" ")
-        remove(client, Owner(owner), FileId(id))
+        remove(scripts, Owner(owner), FileId(id))
     return len(members)
 
 
-def remove(client: Redis, owner: Owner, id: FileId) -> None:
-    """Delete a file through a blocking client. Safe to repeat: the purge's index goes last."""
-    with client.pipeline(transaction=False) as pipe:
-        pipe.unlink(keys.file(id))
-        pipe.zrem(keys.files_of(owner), id)
-        pipe.zrem(keys.FILES, _member(owner, id))
-        pipe.execute()
-
-
-def _member(owner: Owner, id: FileId) -> str:
-    """Return what the purge's index has of a file."""
-    return f"{id} {owner}"
+def remove(scripts: Scripts, owner: Owner, id: FileId) -> None:
+    """Delete a file through a blocking client's scripts. Safe to repeat."""
+    scripts.run(Script.REMOVE_FILE, (keys.file(id), keys.files_of(owner)), owner, id)
 
 
 async def _fetch(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:

@@ -51,7 +51,7 @@ class Owned:
         What is not recorded stays: it has no TTL. One pass over all keys.
         """
         for id in self._members(keys.files_of(self._owner)):
-            files.remove(self._client, self._owner, FileId(id))
+            files.remove(self._scripts, self._owner, FileId(id))
             yield 1
         cached = f"{keys.cache_prefix()}{self._owner}:".encode()
         named = keys.idempotency(self._owner, "").encode()

@@ -27,6 +27,9 @@ from shared.queue.refusals import REFUSALS, RedisRefuses, code_of, describe
 
 log = logging.getLogger(__name__)
 
+# So many commands of more than LARGE are on their way at a time: until one has been carried out, Redis holds its bytes
+# twice, beside what it keeps.
+LARGE_AT_ONCE = 4
 RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
 # Scripts that Redis does not know are loaded and sent again; it may lose them once more in between.
@@ -52,6 +55,7 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout.total_seconds()
         self._pending: deque[Pending] = deque()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._wake = asyncio.Event()
         self._connection: AbstractConnection | None = None
         self._closed = False
@@ -239,7 +243,7 @@ class Pipeline:
         while not future.done():
             connection, sent, code = None, False, ""
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(deadline), self._large:
                     connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                     sent = True
                     if await exchange(connection, [pending], refuse, in_pieces=True) and (loads := loads + 1) <= LOADS:

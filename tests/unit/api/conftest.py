@@ -29,7 +29,7 @@ from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
-from shared.settings import Bulk, Database, Gateway, Intake, Queue, Redis, Webhooks, Wire
+from shared.settings import Bulk, Database, Files, Gateway, Intake, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 
 T = TypeVar("T")
@@ -111,6 +111,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 submissions=Submissions(app.state.metrics.submissions),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
+                files=Files(),
+                file_turn=asyncio.Lock(),
                 queue=Queue(),
                 bulk=Bulk(),
                 webhooks=Webhooks(),

@@ -2,14 +2,16 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
 import redis
+from fastapi import FastAPI
 from PIL import Image
 
+from api.limits import limits as api_limits
 from api.schemas import File, FileList
 from shared.domain.identifiers import FileId, Owner, new_uuid7
 from shared.queue import keys
@@ -137,7 +139,8 @@ def test_files_have_no_ttl_and_the_purge_takes_what_is_over(serve: Serve, redis_
         return [(await upload(client))["id"] for _ in range(3)]
 
     ids = serve(claim, file_ttl=60)
-    assert {redis_client.ttl(key) for key in redis_client.scan_iter()} == {-1}
+    mortal = {key for key in redis_client.scan_iter() if redis_client.ttl(key) >= 0}
+    assert mortal <= {b"upload_rate:default"}
     assert purge_expired(redis_client, now_us(), 10) == 0
     later = now_us() + 61_000_000
     assert purge_expired(redis_client, later, 2) == 2
@@ -170,5 +173,60 @@ def test_content_is_read_back_for_a_prediction(serve: Serve, app: Any, png: byte
         kept = await upload(client, "7.png", png, "image/png")
         stored = await fetch_content(app.state.gateway.redis, Owner("default"), kept["id"])
         assert (stored.content, stored.name, stored.content_type) == (png, "7.png", "image/png")
+
+    serve(claim)
+
+
+def test_a_quota_says_which_it_is_and_what_is_left(serve: Serve, app: FastAPI) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        gate = app.state.gateway
+        gate.files = gate.files.model_copy(update={"max_files": 2, "max_bytes": 5000})
+        for _ in range(2):
+            kept = await upload(client)
+        answer = await client.post("/v1/files", files={"content": ("a.txt", b"words")})
+        problem = answer.json()
+        assert (answer.status_code, problem["type"]) == (429, "/problems/file-quota")
+        assert problem["detail"] == "2 files are kept and 2 may be: none is left; delete some"
+        assert (problem["limit"], problem["used"], problem["allowed"]) == ("files", 2, 2)
+        assert 86_000 < int(answer.headers["Retry-After"]) <= 86_400
+        await client.delete(f"/v1/files/{kept['id']}")
+        answer = await client.post("/v1/files", files={"content": ("a.txt", b"w" * 4800)})
+        problem = answer.json()
+        assert (answer.status_code, problem["limit"], problem["allowed"]) == (429, "bytes", 5000)
+        assert f"{5000 - problem['used']:,} are left" in problem["detail"]
+        answer = await client.post("/v1/files", files={"content": ("a.txt", b"w" * 5001)})
+        assert (answer.status_code, answer.json()["limit"]) == (413, 5000)
+        limits = api_limits(gate, wire_holds=False)
+        assert (limits["files"], limits["file_bytes"]) == (2, 5000)
+
+    serve(claim)
+
+
+def test_who_may_keep_nothing_more_is_told_before_the_body_is_read(serve: Serve, app: FastAPI) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        gate = app.state.gateway
+        gate.memory.limit_bytes = 800_000  # a quarter for all files, half of it for one owner
+        read = 0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal read
+            for _ in range(200):
+                read += 1000
+                yield b"x" * 1000
+
+        headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "200000"}
+        answer = await client.post("/v1/files", content=body(), headers=headers)
+        assert (answer.status_code, answer.json()["limit"]) == (413, 100_000)
+        assert read == 0
+
+    serve(claim)
+
+
+def test_uploads_end_before_submissions_do(serve: Serve, app: FastAPI) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        app.state.gateway.memory.over = lambda share: share <= 0.6
+        answer = await client.post("/v1/files", files={"content": ("a.txt", b"words")})
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
+        assert answer.json()["detail"] == "redis has no room for more files"
 
     serve(claim)

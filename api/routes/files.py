@@ -13,11 +13,12 @@ from api.auth import caller
 from api.gateway import base_url, gateway
 from api.guard import GuardedRoute
 from api.imagefiles import MEDIA_TYPES, identify
+from api.jsonbodies import BESIDE_THE_IMAGE
 from api.largework import off_the_loop
 from api.openapi import requests, responses
 from api.paging import Cursor, check_cursor
 from api.ratelimit import take_one
-from api.uploads import BESIDE_THE_IMAGE, FileUpload, read_file
+from api.uploads import FileUpload, read_file
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
 from shared.queue import files

@@ -29,7 +29,7 @@ from shared.domain.errors import (
     SubmitUncertain,
     UnknownPrediction,
 )
-from shared.domain.identifiers import PredictionId, new_uuid7
+from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.job import Job
 from shared.domain.limits import Limits
 from shared.domain.objects import prediction_object
@@ -116,7 +116,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
         facts=facts,
         metadata=fields.metadata,
         base_url=base_url(request),
-        lane=keys.INTERACTIVE if fields.priority == "interactive" else keys.bulk_lane(owner),
+        lane=_lane(owner, fields.priority, heavy=facts.heavy),
         cancel_after=None if cancel_after is None else _cancel_after(cancel_after),
         webhook=fields.webhook,
         request_id=request_id(request),
@@ -127,6 +127,13 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     return replace(
         submission, idempotency_key=read_idempotency_key(key), fingerprint=fingerprint(submission, reference)
     )
+
+
+def _lane(owner: Owner, priority: str, *, heavy: bool) -> str:
+    """Return the lane for one image: those that take long to decode never stand before others' images."""
+    if heavy:
+        return keys.heavy_lane(owner)
+    return keys.INTERACTIVE if priority == "interactive" else keys.bulk_lane(owner)
 
 
 def asked_model(model: str | None, version: str | None) -> Reference:

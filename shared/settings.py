@@ -229,6 +229,8 @@ class Predict(BaseSettings):
     """How often lanes are looked at without a bell."""
     turn: Duration = timedelta(milliseconds=50)
     """How long a bell's answer may go on before Celery, and with it another model's bell, gets a look in."""
+    decode_timeout: Duration = timedelta(seconds=2)
+    """CPU time that decoding one image may take; one that takes longer fails, alone."""
     loaded_versions: PositiveInt = 4
     """Versions kept in memory, the least recently used leaves first."""
 

@@ -16,12 +16,15 @@ import orjson
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
+from shared.imagefiles.reading import HEAVY
 from shared.observability.logs import bound
-from shared.queue.lanes import Call, Entry, Lanes, Result
+from shared.queue.lanes import Call, Entry, Heavy, Lanes, Result
 from shared.settings import Batching
-from worker.decode import Undecodable, decode
+from worker.decode import decode, estimated_work
+from worker.heavy import Decoders, HeavyRoom
 from worker.leases import InHand, Turns
 from worker.observing import Observer
+from worker.opening import Undecodable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +38,8 @@ LOWERED_FOR = timedelta(minutes=10)
 """How long a batch limit stays halved after memory was short."""
 # Two round trips, which no lease of seconds needs with every batch.
 RECLAIM_PAUSE = timedelta(milliseconds=500)
+MOST_HEAVY = 64
+"""Heavy images in hand at most: so many come with the first pull from a lane of which nothing is known."""
 
 
 class ModelUnavailable(Exception):
@@ -93,7 +98,7 @@ class Limits:
 class Predictor:
     """Predicts micro-batches of one model; called from the worker's pool and from its tick."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a worker has one of is handed in, not looked for
         self,
         *,
         model: ModelName,
@@ -104,6 +109,7 @@ class Predictor:
         turns: Turns,
         in_hand: InHand,
         observer: Observer,
+        decoders: Decoders,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -114,6 +120,8 @@ class Predictor:
         self._turns = turns
         self._in_hand = in_hand
         self._observer = observer
+        self._decoders = decoders
+        self.heavy = HeavyRoom(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
         self._monotonic = monotonic
         self._batch_limit = limits.batching.max_batch_size
         self._lowered_until = 0.0
@@ -150,13 +158,15 @@ class Predictor:
                 return Batch(0, 0.0)
             self._observer.took_over(suspect)
             with self._in_hand.hold([suspect]):
-                return self._predict([suspect])
+                return self._predict([suspect], alone=True)
 
     def _run_one(self, call: Call) -> Batch:
         """Predict at most one batch."""
         with self._turns.shared():
             self._restore_limit()
-            pull = self._lanes.pull(self._batch_limit, bulk=call.bulk, beside=self._beside_people())
+            pull = self._lanes.pull(
+                self._batch_limit, bulk=call.bulk, beside=self._beside_people(), heavy=self._room_for_heavy()
+            )
             entries = pull.entries
             with self._in_hand.hold(entries):
                 if not pull.lanes_empty:
@@ -190,26 +200,71 @@ class Predictor:
 
     def _wait_for_more(self, *, room: int) -> list[Entry]:
         time.sleep(self._limits.batching.max_wait.total_seconds())
-        return self._lanes.pull(room).entries if room > 0 else []
+        return self._lanes.pull(room, heavy=self._room_for_heavy()).entries if room > 0 else []
 
-    def _predict(self, entries: Sequence[Entry]) -> Batch:
-        """Begin, compute and finish; entries nobody waits for any more are left out."""
+    def _room_for_heavy(self) -> Heavy:
+        return Heavy(self.heavy.room(), self.heavy.lanes())
+
+    def _run_heavy(self, entry: Entry) -> None:
+        """Predict one image that takes long to decode, its batch gone on: only its forward pass takes a turn."""
+        with bound(model=self._model):
+            start = self._monotonic()
+            with self._turns.beside():
+                decoded = self._decode_elsewhere(entry)
+            if isinstance(decoded, Result):
+                self._finish([decoded], start)
+                return
+            model, pixels = decoded
+            with self._turns.shared(), self._in_hand.hold([entry]), self._observer.metrics.forward.time():
+                results = self._forward(model, [(entry, pixels)])
+            self._finish(results, start)
+
+    def _decode_elsewhere(self, entry: Entry) -> "Result | tuple[Model, Pixels]":
+        """Return the pixels from a process of the decoders', with the model for them; or how the image failed."""
+        try:
+            model = self._models.loaded(entry.version)
+            with self._observer.metrics.decode.time():
+                return model, self._decoders.decode(entry.image, model.spec)
+        except ModelUnavailable as error:
+            return _failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error))
+        except Undecodable as error:
+            return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error))
+
+    def _predict(self, entries: Sequence[Entry], *, alone: bool = False) -> Batch:
+        """Begin, compute and finish; entries nobody waits for any more are left out.
+
+        Those that take long to decode are handed to the room for them and finish later, but for one that runs alone.
+        """
         wanted = self._lanes.begin(entries)
         if not wanted:
             return Batch(0, 0.0)
         start = self._monotonic()
-        results = [result for batch in _by_version(wanted) for result in self._compute(batch)]
-        milliseconds = round((self._monotonic() - start) * 1000, 3)
-        self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(wanted)
-        run = {"batch_size": len(wanted), "predict_ms": milliseconds, "worker": self._worker}
-        self._observer.computed(results)
-        with self._observer.metrics.finish.time():
-            self._lanes.finish(results, run=orjson.dumps(run))
-        log.debug("batch_predicted", extra={"size": len(wanted), "ms": milliseconds})
+        heavy: list[Entry] = []
+        room = None if alone else heavy
+        results = [result for batch in _by_version(wanted) for result in self._compute(batch, heavy=room)]
+        self.heavy.learn(wanted, heavy)
+        self.heavy.take(heavy)
+        milliseconds = self._finish(results, start)
+        if results:
+            self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(results)
+        log.debug("batch_predicted", extra={"size": len(results), "ms": milliseconds})
         return Batch(len(wanted), milliseconds)
 
-    def _compute(self, entries: Sequence[Entry]) -> list[Result]:
-        """Decode and predict entries of one version."""
+    def _finish(self, results: Sequence[Result], start: float) -> float:
+        """End the jobs behind the results, computed together since `start`; return the milliseconds that took."""
+        milliseconds = round((self._monotonic() - start) * 1000, 3)
+        if results:
+            run = {"batch_size": len(results), "predict_ms": milliseconds, "worker": self._worker}
+            self._observer.computed(results)
+            with self._observer.metrics.finish.time():
+                self._lanes.finish(results, run=orjson.dumps(run))
+        return milliseconds
+
+    def _compute(self, entries: Sequence[Entry], *, heavy: list[Entry] | None) -> list[Result]:
+        """Decode and predict entries of one version; those that take long to decode are added to `heavy` instead.
+
+        Without it, and where too many are in hand already, they are decoded elsewhere while this waits.
+        """
         try:
             model = self._models.loaded(entries[0].version)
         except ModelUnavailable as error:
@@ -219,7 +274,12 @@ class Predictor:
         with self._observer.metrics.decode.time():
             for entry in entries:
                 try:
-                    decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
+                    if estimated_work(entry.image, model.spec) <= HEAVY:
+                        decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
+                    elif heavy is not None and len(heavy) + self.heavy.in_hand() < MOST_HEAVY:
+                        heavy.append(entry)
+                    else:
+                        decoded.append((entry, self._decoders.decode(entry.image, model.spec)))
                 except Undecodable as error:
                     results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
         if decoded:

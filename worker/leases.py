@@ -10,12 +10,17 @@ from shared.queue.lanes import Entry
 
 
 class Turns:
-    """Up to `slots` batches at once in this process, or one suspect with the process to itself."""
+    """Up to `slots` batches at once in this process, or one suspect with the process to itself.
+
+    Beside the batches images may be decoded elsewhere; a suspect waits for those too.
+    """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._running = 0
         self._waiting = 0
+        self._beside = 0
+        self._alone = False
         self._alone_wanted = 0
         self._condition = threading.Condition()
 
@@ -42,13 +47,28 @@ class Turns:
         """Wait until nothing runs and keep it so."""
         with self._condition:
             self._alone_wanted += 1
-            self._condition.wait_for(lambda: self._running == 0)
+            self._condition.wait_for(lambda: self._running == 0 and self._beside == 0)
             self._alone_wanted -= 1
             self._running += self._slots
+            self._alone = True
         try:
             yield
         finally:
+            self._alone = False
             self._leave(self._slots)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Take no slot, but let no suspect run meanwhile; suspects that wait go first."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._alone and not self._alone_wanted)
+            self._beside += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._beside -= 1
+                self._condition.notify_all()
 
     def _leave(self, slots: int) -> None:
         with self._condition:

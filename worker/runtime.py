@@ -35,6 +35,7 @@ from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage.engine import make_engine
 from worker.eviction import Eviction
+from worker.heavy import Decoders
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.ledger import Ledger
@@ -162,6 +163,8 @@ def _add_predictors(
     predict, queue = settings.read(settings.Predict), settings.read(settings.Queue)
     batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
     turns, in_hand = Turns(slots), InHand()
+    decoders = Decoders(slots, longest=predict.decode_timeout, max_pixels=intake.max_image_pixels)
+    runtime.closers.append(decoders.stop)
     metrics, device = PredictMetrics(runtime.registry), choose_device(predict.device)
     DeviceMetrics(runtime.registry, device, lambda: device_memory(device))
     all_lanes = []
@@ -188,6 +191,7 @@ def _add_predictors(
             turns=turns,
             in_hand=in_hand,
             observer=Observer(lanes, ModelMetrics(metrics, model)),
+            decoders=decoders,
         )
     predictors = list(runtime.predictors.values())
 
@@ -195,7 +199,7 @@ def _add_predictors(
         if in_hand.longest() > predict.timeout:
             log.critical("batch_stuck", extra={"seconds": in_hand.longest().total_seconds()})
             os._exit(STUCK_EXIT)
-        all_lanes[0].renew(in_hand.entries())
+        all_lanes[0].renew(in_hand.entries() + [e for predictor in predictors for e in predictor.heavy.entries()])
         for lanes in all_lanes:
             lanes.sign_of_life()
 
@@ -212,7 +216,8 @@ def _add_predictors(
     once_redis_lets(renew, stopping=stopping)
     renewing.start()
     looking.start()
-    runtime.closers += [renewing.stop, looking.stop]
+    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile.
+    runtime.closers += [renewing.stop, *(predictor.heavy.stop for predictor in predictors), looking.stop]
 
 
 def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:

@@ -12,7 +12,6 @@ from api.answers import JSONResponse
 from api.auth import caller
 from api.gateway import base_url, gateway
 from api.guard import GuardedRoute
-from api.imagefiles import MEDIA_TYPES, identify
 from api.jsonbodies import BESIDE_THE_IMAGE
 from api.largework import off_the_loop
 from api.openapi import requests, responses
@@ -21,6 +20,7 @@ from api.ratelimit import take_one
 from api.uploads import FileUpload, read_file
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.objects import moment
+from shared.imagefiles.reading import MEDIA_TYPES, identify
 from shared.queue import files
 from shared.queue.filequota import quota
 from shared.queue.files import StoredFile, new_file_id

@@ -40,6 +40,8 @@ class ImageFacts:
     height: int
     bytes: int
     filename: str | None
+    heavy: bool = False
+    """Whether decoding it takes so long that others should not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from shared.domain.identifiers import (
 )
 
 INTERACTIVE: Final = "interactive"
+_HEAVY: Final = "heavy~"
 DEADLINES: Final = "deadlines"
 """Sorted set, microseconds: unfinished ids with a `Cancel-After`."""
 FINISHED: Final = "finished"
@@ -82,6 +83,16 @@ def batches(owner: Owner) -> str:
 def bulk_lane(batch: BatchId | str) -> str:
     """Name of one batch's lane; its priority class is bulk."""
     return f"bulk:{batch}"
+
+
+def heavy_lane(owner: Owner) -> str:
+    """Name of an owner's lane for single images that take long to decode; it takes turns with the bulk lanes."""
+    return bulk_lane(f"{_HEAVY}{owner}")
+
+
+def heavy_mark() -> str:
+    """Return what stands in every heavy lane's key, and in no other's."""
+    return f":{bulk_lane(_HEAVY)}"
 
 
 def lane(model: ModelName, lane: str) -> str:

@@ -5,7 +5,7 @@ Interactive work comes first; bulk fills the rest of a batch and always has one 
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -81,6 +81,31 @@ class Call:
     passed_on: bool = False
 
 
+@dataclass(slots=True)
+class Heavy:
+    """How many more images that take long to decode a worker has room for, and which lanes gave it such images last."""
+
+    room: int
+    lanes: Collection[str] = ()
+
+    def most(self, lane: str, count: int) -> int:
+        """Return how many entries to lease of a lane, of which `count` would do."""
+        return min(count, self.room) if lane in self.lanes or keys.heavy_mark() in lane else count
+
+    def leased(self, lane: str, count: int) -> None:
+        """Take note that so many entries of a lane were leased."""
+        if self.most(lane, count + 1) <= count:
+            self.room -= count
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return what names the lanes that are left out, for the script that gives turns."""
+        return () if self.room > 0 else (keys.heavy_mark(), *self.lanes)
+
+
+ANY_HEAVY = Heavy(room=1_000_000)
+"""As much room as anybody needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pull:
     """Entries now leased to this consumer, and whether every lane was seen empty after them."""
@@ -129,14 +154,16 @@ class Lanes:
             self.ring()
             call.passed_on = True
 
-    def pull(self, limit: int, *, bulk: bool = True, beside: int | None = None) -> Pull:
+    def pull(self, limit: int, *, bulk: bool = True, beside: int | None = None, heavy: Heavy = ANY_HEAVY) -> Pull:
         """Lease up to `limit` new entries; without `bulk` from the interactive lane alone.
 
-        Bulk fills a batch up to `beside` only, one image at least, while people's images come in.
+        Bulk fills a batch up to `beside` only, one image at least, while people's images come in. Lanes of images
+        that take long to decode give as many as there is room for, and where there is none they are left out.
         """
+        heavy = Heavy(heavy.room, heavy.lanes)
         # One slot is bulk's even under steady interactive load, or an upload would starve.
         wanted = limit - 1 if bulk and limit > 1 else limit
-        entries, turn = self._read_and_turn(wanted) if bulk else (self._read(self._interactive, wanted), None)
+        entries, turn = self._read_and_turn(wanted, heavy) if bulk else (self._read(self._interactive, wanted), None)
         if turn is None and wanted < limit and len(entries) == wanted:
             entries, wanted = entries + self._read(self._interactive, limit - wanted), limit
         interactive_empty = len(entries) < wanted
@@ -144,11 +171,13 @@ class Lanes:
             limit = min(limit, max(beside, len(entries) + 1))
         looked = 0
         while turn and len(entries) < limit and looked < MOST_BULK_LANES_A_PULL:
-            entries += self._read(turn, limit - len(entries))
+            found = self._read(turn, heavy.most(turn, limit - len(entries)))
+            entries += found
+            heavy.leased(turn, len(found))
             looked += 1
             # Asking who is next gives that lane's turn away, so only where it will be read.
             if len(entries) < limit and looked < MOST_BULK_LANES_A_PULL:
-                turn = self._next_bulk_lane()
+                turn = self._next_bulk_lane(heavy)
         return Pull(entries, lanes_empty=interactive_empty and turn is None)
 
     def begin(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -245,22 +274,22 @@ class Lanes:
             self._people_until = now + PEOPLE_STAY.total_seconds()
         return now < self._people_until
 
-    def _read_and_turn(self, count: int) -> tuple[list[Entry], str | None]:
+    def _read_and_turn(self, count: int, heavy: Heavy) -> tuple[list[Entry], str | None]:
         """Lease new interactive entries and give the next bulk lane its turn, in one round trip."""
         both = self._client.pipeline(transaction=False)
         self._ask(both, self._interactive, count)
-        both.evalsha(sha(Script.ROTATE), 1, self._rotation)
+        both.evalsha(sha(Script.ROTATE), 1, self._rotation, *heavy.left_out())
         streams, lane = both.execute(raise_on_error=False)
         entries = _entries(self._interactive, streams)
         if isinstance(lane, NoScriptError):
-            return entries, self._next_bulk_lane()
+            return entries, self._next_bulk_lane(heavy)
         if isinstance(lane, Exception):
             raise lane
         return entries, None if lane is None else lane.decode()
 
-    def _next_bulk_lane(self) -> str | None:
+    def _next_bulk_lane(self, heavy: Heavy) -> str | None:
         """Give the next bulk lane with new entries its turn; None where there is none."""
-        lane = self._scripts.run(Script.ROTATE, (self._rotation,))
+        lane = self._scripts.run(Script.ROTATE, (self._rotation,), *heavy.left_out())
         return None if lane is None else lane.decode()
 
     def _read(self, lane: str, count: int) -> list[Entry]:

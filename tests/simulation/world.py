@@ -53,6 +53,7 @@ from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.watching import observer, upkeep_metrics
+from worker.heavy import Decoders
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
 from worker.unserved import Unserved
@@ -150,6 +151,8 @@ class World:
         self.postgres_up = True
         self.consumers: dict[str, Actor] = {}
         self.in_hand: list[tuple[Lanes, InHand]] = []
+        # None of these pictures takes long, so that no process is started.
+        self.decoders = Decoders(1, longest=timedelta(seconds=2), max_pixels=100)
         client.sadd(keys.MODELS, MODEL)
         self._open_batches()
         for script in Script:
@@ -305,6 +308,7 @@ class World:
             turns=Turns(1),
             in_hand=in_hand,
             observer=observer(lanes),
+            decoders=self.decoders,
         ).run(token)
 
     def renew(self) -> None:

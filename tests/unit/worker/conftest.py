@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,8 +22,11 @@ from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.unit.worker.predicting import LEASE, MODEL, VERSION, Pictures, Versions
 from tests.watching import observer
+from worker.heavy import Decoders
 from worker.inference import Limits, Predictor
 from worker.leases import InHand, Turns
+
+MAX_PIXELS = 10_000_000
 
 
 @pytest.fixture
@@ -52,7 +55,15 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
 
 
 @pytest.fixture
-def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
+def decoders() -> Iterator[Decoders]:
+    """Two processes for images that take long to decode, ended after the test."""
+    decoders = Decoders(2, longest=timedelta(seconds=2), max_pixels=MAX_PIXELS)
+    yield decoders
+    decoders.stop()
+
+
+@pytest.fixture
+def predictor(redis_client: redis.Redis, decoders: Decoders) -> Callable[..., Predictor]:
     """Make a worker's predictor of the versions given, a batch a turn; keywords are settings of batching."""
 
     def make(
@@ -68,9 +79,9 @@ def predictor(redis_client: redis.Redis) -> Callable[..., Predictor]:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
-            limits=Limits(Batching(**batching), max_pixels=100, turn=turn),
+            limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
-            observer=observer(lanes, registry),
+            observer=observer(lanes, registry), decoders=decoders,
         )  # fmt: skip
 
     return make

@@ -132,7 +132,7 @@ def test_a_picture_that_cannot_be_decoded_fails_alone_and_never_reaches_the_mode
 def test_over_the_limit_of_pixels_nothing_is_decoded(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
-    large = picture(10)[:16] + (1000).to_bytes(4, "big") * 2 + picture(10)[24:]
+    large = picture(10)[:16] + (10_000).to_bytes(4, "big") * 2 + picture(10)[24:]
     id = submit(0, data=large)
     model = Watched()
     predictor(model).run("")

@@ -36,12 +36,9 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
     left, top, frame_width, frame_height, flags = struct.unpack_from("<HHHHB", data, position + 1)
     if not frame_width or not frame_height:
         raise BrokenImageError("its first frame is empty")
-    frame = position + 11 + _table(flags)
-    end, more = _blocks(data, frame)
+    end, more = _blocks(data, position + 11 + _table(flags))
     if end > len(data) + 1:
         raise BrokenImageError("it ends inside its first frame")
-    if end <= frame + 1:
-        raise BrokenImageError("its first frame has no data")
     width, height = max(width, left + frame_width), max(height, top + frame_height)
     work = width * height * 12e-6 + blocks * 0.003 + more * 0.001 + junk * 0.001
     return width, height, work

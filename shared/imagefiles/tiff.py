@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import add
 from typing import Final
 
 from shared.imagefiles.broken import BrokenImageError, OtherKindError
@@ -10,7 +11,7 @@ from shared.imagefiles.broken import BrokenImageError, OtherKindError
 Number = int | float
 Tags = dict[int, tuple[Number, ...]]
 
-MAX_STRIPS: Final = 200_000
+MAX_STRIPS: Final = 100_000
 MAX_ENTRIES: Final = 4_096
 """Of one directory; real ones have under a hundred."""
 MAX_PAGES: Final = 64
@@ -164,7 +165,7 @@ def _directory(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Page
 def _pieces(page: Page, size: int, width: int, height: int) -> int:
     """Return how many strips or tiles there are; raises BrokenImageError where one lies beyond the file's end."""
     for offsets, lengths in _PLACES:
-        places = [int(place) for place in page.tags.get(offsets, ())]
+        places = page.tags.get(offsets)
         if not places:
             continue
         if page.number(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED:
@@ -173,7 +174,7 @@ def _pieces(page: Page, size: int, width: int, height: int) -> int:
             end = last + (_strip_length(page, places.index(last), width, height) if striped else 1)
         else:
             # Lengths are sometimes left out; each strip then has a byte at least.
-            end = max(map(int.__add__, places, map(int, page.tags.get(lengths) or (1,) * len(places))), default=0)
+            end = max(map(add, places, page.tags.get(lengths) or (1,) * len(places)), default=0)
         if end > size:
             raise BrokenImageError("image data lies beyond its end")
         return len(places)

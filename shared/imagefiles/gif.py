@@ -37,7 +37,8 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
     if not frame_width or not frame_height:
         raise BrokenImageError("its first frame is empty")
     end, more = _blocks(data, position + 11 + _table(flags))
-    if end > len(data) + 1:
+    # With its trailer in place nothing is cut off: a block's length is what is wrong.
+    if end > len(data) + 1 and not data.rstrip(b"\0").endswith(b";"):
         raise BrokenImageError("it ends inside its first frame")
     width, height = max(width, left + frame_width), max(height, top + frame_height)
     work = width * height * 12e-6 + blocks * 0.003 + more * 0.001 + junk * 0.001

@@ -53,7 +53,8 @@ def _walk(data: bytes) -> float:
         length, name = _CHUNK.unpack_from(data, position)
         if name == b"IDAT":
             begun = True
-            if position + 8 + length > size + _MAY_BE_MISSING:
+            # With its end in place nothing is cut off: the length is what is wrong, and Pillow reads on without it.
+            if position + 8 + length > size + _MAY_BE_MISSING and data.rfind(b"IEND") < 0:
                 raise BrokenImageError("it ends inside its image data")
         elif name == b"IEND":
             break

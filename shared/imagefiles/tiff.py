@@ -150,12 +150,15 @@ def _directory(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Page
         # Of a tag that comes twice the first counts, as for Pillow: a second width must not pass for the image's.
         if tag not in _WANTED or tag in tags or kind not in (_NUMBERS if tag in _RANGE else _WHOLE):
             continue
-        if amount > MAX_STRIPS:
-            raise BrokenImageError(f"a directory lists more than {MAX_STRIPS:,} strips")
-        layout = f"{order}{amount}{_NUMBERS[kind]}"
-        value = place + width - inline
-        if struct.calcsize(layout) > inline:
+        number = _NUMBERS[kind]
+        value, size = place + width - inline, amount * struct.calcsize(order + number)
+        if size > inline:
             (value,) = struct.unpack_from(order + word, data, value)
+            if value + size > len(data):
+                continue  # as if it were not there: Pillow does so
+        if amount > MAX_STRIPS:
+            raise BrokenImageError(f"a directory lists more than {MAX_STRIPS:,} numbers")
+        layout = f"{order}{amount}{number}"
         tags[tag] = struct.unpack_from(layout, data, value)
     # What comes after the last directory is sometimes cut off.
     following = struct.unpack_from(order + word, data, end)[0] if end + inline <= len(data) else 0

@@ -11,6 +11,8 @@ MAX_PREAMBLE: Final = 512 * 1024
 """Bytes before the first frame."""
 MAX_JUNK: Final = 4096
 """Bytes between blocks that are none, before the first frame."""
+_MAY_BE_MISSING: Final = 16
+"""Bytes of the frame's last block: the pixels may be there all the same."""
 _DESCRIPTOR, _TRAILER, _EXTENSION = 0x2C, 0x3B, 0x21
 
 
@@ -38,7 +40,7 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
         raise BrokenImageError("its first frame is empty")
     end, more = _blocks(data, position + 11 + _table(flags))
     # With its trailer in place nothing is cut off: a block's length is what is wrong.
-    if end > len(data) + 1 and not data.rstrip(b"\0").endswith(b";"):
+    if end > len(data) + _MAY_BE_MISSING and not data.rstrip(b"\0").endswith(b";"):
         raise BrokenImageError("it ends inside its first frame")
     width, height = max(width, left + frame_width), max(height, top + frame_height)
     work = width * height * 12e-6 + blocks * 0.003 + more * 0.001 + junk * 0.001

@@ -66,6 +66,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, request: object, address: object) -> None:
+        """Say nothing: its sender was killed."""
+
 
 @contextmanager
 def receiving(*, seed: int) -> Iterator[Inbox]:

@@ -90,10 +90,9 @@ class SoakedStack:
         body = json.dumps({"name": NAME, "alias": "champion", "version": version}).encode()
         url = self.store("DARKROOM_REGISTRY_URL") + "/api/2.0/mlflow/registered-models/alias"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
-        user, password = (self.registry_login().get(f"MLFLOW_TRACKING_{part}") for part in ("USERNAME", "PASSWORD"))
-        if user and password:
-            login = base64.b64encode(f"{user}:{password}".encode()).decode()
-            request.add_header("Authorization", f"Basic {login}")
+        login = self.registry_login()
+        user, password = login["MLFLOW_TRACKING_USERNAME"], login["MLFLOW_TRACKING_PASSWORD"]
+        request.add_header("Authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}")
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310  loopback
             pass
 
@@ -103,8 +102,9 @@ class SoakedStack:
             return str(json.load(answer)["key"])
 
     def registry_login(self) -> dict[str, str]:
-        """Return the variables that MLflow's client needs to be let in; empty where it asks for no login."""
-        return {}
+        """Return the variables that MLflow's client needs to be let in."""
+        lines = (self.home / "mlflow.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
 
     def fill_disk(self) -> Callable[[], None]:
         """Write until the disk is full; return what makes room again."""

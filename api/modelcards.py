@@ -98,7 +98,7 @@ def interface(route: Route, version: Version) -> dict[str, Any]:
     }
     label: dict[str, Any] = {"type": "string"}
     if version.labels:
-        label["enum"] = list(version.labels)
+        label["enum"] = list(dict.fromkeys(version.labels))  # two classes may have the same word
     number = {"type": "number", "minimum": 0, "maximum": 1}
     output = {
         "predicted_class": label,

@@ -24,7 +24,6 @@ _BEGINNINGS: Final = (
     (b"8BPS", "a Photoshop document (PSD)"),
     (b"gimp xcf", "a GIMP document (XCF)"),
     (b"\0\0\x01\0", "a Windows icon"),
-    (b"\0\0\x02\0", "a Windows cursor"),
     (b"icns", "a macOS icon"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
@@ -61,6 +60,8 @@ _BEGINNINGS: Final = (
 )
 _PATTERNS: Final = (
     (re.compile(rb"P[1-7][\s#]"), "a PNM image"),
+    # Of how many cursors; a TGA image has zeros there.
+    (re.compile(rb"\0\0\x02\0[^\0]"), "a Windows cursor"),
     (re.compile(rb"P[Ff]\s"), "a PFM image"),
     (re.compile(rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]"), "a PCX image"),
     (re.compile(rb"RIFF....AVI ", re.DOTALL), "a video (AVI)"),

@@ -22,7 +22,7 @@ from torch.export.passes import move_to_device_pass
 from shared.settings import Registry, SettingsError
 from worker.catalogue import quieten_client
 from worker.inference import OutOfMemory
-from worker.outputs import SOFTMAX, Contract, ModelError, to_json
+from worker.outputs import SOFTMAX, Contract, ModelError, different, to_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class LoadedModel:
         """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set."""
         self.spec = contract.spec
         self.labels = contract.labels
+        self._names = different(contract.labels)
         self.top_k = contract.top_k
         self.device = device
         self._softmax = contract.activation == SOFTMAX
@@ -76,7 +77,7 @@ class LoadedModel:
             if _CPU_ALLOCATION_FAILED in str(error):
                 raise OutOfMemory(str(error)) from error
             raise
-        return to_json(scores, labels=self.labels, top_k=self.top_k)
+        return to_json(scores, labels=self.labels, top_k=self.top_k, names=self._names)
 
     def warm_up(self, batch_size: int) -> None:
         """Run one image and a batch of noise, so that no real one pays for first times.

@@ -1,5 +1,6 @@
 """What a model version says of itself in `MLmodel`, and its scores as the JSON people get."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -42,8 +43,6 @@ class Contract:
         if not isinstance(metadata["labels"], list | tuple):
             raise ModelError("the metadata's labels must be a list")
         labels = tuple(str(label) for label in metadata["labels"])
-        if len(set(labels)) != len(labels):
-            raise ModelError("the metadata's labels are not all different")
         top_k = metadata.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
         if not isinstance(top_k, int) or top_k < 1:
             raise ModelError(f"the metadata's top_k must be a positive whole number, not {top_k!r}")
@@ -57,9 +56,30 @@ class Contract:
         return cls(spec, labels, min(top_k, len(labels)), activation)
 
 
-def to_json(scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top_k: int) -> list[bytes]:
+def different(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels as names that are all different: a word of several classes gets the class' index behind it.
+
+    ImageNet has two classes called crane: `crane (134)` and `crane (517)`.
+    """
+    many = Counter(labels)
+    if len(many) == len(labels):
+        return labels
+    taken, names = {label for label, times in many.items() if times == 1}, []
+    for index, label in enumerate(labels):
+        name = label if many[label] == 1 else f"{label} ({index})"
+        while many[label] > 1 and name in taken:  # as another class is called in full
+            name = f"{name} ({index})"
+        taken.add(name)
+        names.append(name)
+    return tuple(names)
+
+
+def to_json(
+    scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top_k: int, names: tuple[str, ...] | None = None
+) -> list[bytes]:
     """Return one output a row of probabilities (images, labels): its `top_k` best, best first.
 
+    `names` are the labels made `different`, where they are not by themselves: what probabilities are listed by.
     2 microseconds an image for 10 classes in a batch of 64. Raises ModelError for another shape,
     NaN or infinity.
     """
@@ -70,14 +90,13 @@ def to_json(scores: "NDArray[np.floating[Any]]", *, labels: tuple[str, ...], top
         raise ModelError("the model's scores are not finite numbers")
     order = _best(scores, top_k)
     best = np.round(np.take_along_axis(scores, order, axis=1).astype(np.float64), DIGITS).tolist()
-    outputs = []
+    outputs, names = [], names or labels
     for indices, probabilities in zip(order.tolist(), best, strict=True):
-        names = [labels[index] for index in indices]
         output = {
-            "predicted_class": names[0],
+            "predicted_class": labels[indices[0]],
             "predicted_index": indices[0],
             "confidence": probabilities[0],
-            "probabilities": dict(zip(names, probabilities, strict=True)),
+            "probabilities": dict(zip([names[index] for index in indices], probabilities, strict=True)),
         }
         outputs.append(orjson.dumps(output))
     return outputs

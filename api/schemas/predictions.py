@@ -32,7 +32,8 @@ class Output(Answer):
     predicted_index: int = Field(examples=[7])
     confidence: float = Field(description="Of the predicted class, 0 to 1", examples=[0.998])
     probabilities: dict[str, float] = Field(
-        description="By class, highest first; at most the model's `top_k`",
+        description="By class, highest first; at most the model's `top_k`. A class whose word other classes have too "
+        "has its index behind it: `crane (134)`",
         examples=[{"7": 0.998, "1": 0.001}],
     )
 

@@ -127,8 +127,9 @@ def in_order(output: Any) -> Any:
     """Return an output with its probabilities highest first: jsonb keeps members in an order of its own."""
     if output is None:
         return None
-    first = output["predicted_class"]
-    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] != first))
+    # A word of several classes has the class' index behind it.
+    first = (output["predicted_class"], f"{output['predicted_class']} ({output['predicted_index']})")
+    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] not in first))
     return {**output, "probabilities": dict(ordered)}
 
 

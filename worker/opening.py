@@ -11,7 +11,7 @@ from PIL import (
     ImageChops,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
@@ -21,6 +21,9 @@ from shared.imagefiles.broken import BrokenImageError
 from shared.imagefiles.reading import identify, read_header
 from worker import samples
 from worker.mending import mended
+
+# What Pillow's table of TIFFs has for little-endian files alone.
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 _NOISE: Final = b"\x5a\xc3\x96\x2d\x69\xb4\x17\xe8"
 _RESTARTS: Final = b"".join(bytes([0xFF, 0xD0 + number % 8]) + 8 * _NOISE for number in range(24))

@@ -17,8 +17,10 @@ from shared.domain.identifiers import BatchId, Owner, PredictionId
 from shared.domain.prediction import Status
 from shared.queue import keys
 from shared.queue.connection import connect
+from shared.queue.duties import LATE_AFTER, MOST_BELLS, State
 from shared.queue.inspection import Inspection, JobLook, LaneLook, is_bulk, model_of
 from shared.settings import Database, Predict, Queue, Redis, read
+from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
 from shared.storage.inspection import Row, contradictions, described_batches, rows_of, untold_ends, wrong_batches
 
@@ -29,6 +31,8 @@ PAUSE = timedelta(milliseconds=300)
 # A worker looks at its lanes every 2 s, so a lane that does not move from one of these to the next is not looked at.
 LANE_PAUSE = timedelta(seconds=3)
 WORKER_ALIVE = timedelta(seconds=10)
+# A receiver that fails is left alone for up to ten minutes, and what is due to it waits.
+LEFT_ALONE = timedelta(minutes=15)
 MOST_OF_A_KIND = 20
 
 
@@ -72,6 +76,7 @@ class Audit:
             self._inflight(),
             self._stranded(),
             self._stuck_lanes(),
+            self._untaken(),
             self._batches(),
             wrong_batches(self._connection),
             untold_ends(self._connection),
@@ -165,6 +170,21 @@ class Audit:
                     del stuck[lane]
         return (f"{lane}: {wrong}" for lane, wrong in stuck.items())
 
+    def _untaken(self) -> Iterator[str]:
+        """Invariant 3 for what follows a prediction: somebody records, delivers and keeps house, and in time."""
+        roles = {duty.role: duty for duty in self._looks.duties()}
+        for role, duty in roles.items():
+            waits = duty.oldest > LATE_AFTER or duty.bells > MOST_BELLS
+            # Nothing of upkeep's waits where all can see it: that nobody sweeps any more is all there is to see.
+            stopped = role == keys.UPKEEP_QUEUE and duty.silence is not None and duty.silence > LATE_AFTER
+            if waits or stopped:
+                yield f"{role}: {duty.words}"
+        longest = LATE_AFTER if roles[keys.WEBHOOK_QUEUE].state is State.MISSING else LEFT_ALONE
+        late = overdue(self._connection, by=longest)
+        if late.count:
+            many = f"{late.count:,}{' or more' if late.count == MOST_OVERDUE else ''}"
+            yield f"webhooks: {many} are due and nobody has tried them for {round(late.oldest.total_seconds())} s"
+
     def _look_at_lane(self, lane: str) -> LaneLook:
         return self._looks.look_at_lane(lane, overdue=self._overdue)
 
@@ -173,7 +193,9 @@ class Audit:
         if is_bulk(lane) and look.entries and not look.in_rotation:
             return "it has entries and no turn among the bulk lanes"
         if look.worker_seen is None or look.worker_seen > WORKER_ALIVE:
-            return None
+            waits = look.overdue or look.head_age > LATE_AFTER
+            seconds = round(LATE_AFTER.total_seconds())
+            return f"images have waited for more than {seconds} s and {model_of(lane)} has no worker" if waits else None
         seconds = round(self._overdue.total_seconds())
         if look.overdue:
             return f"entry {look.overdue} has been nobody's for {seconds} s although {model_of(lane)} has workers"

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,6 +17,7 @@ from cli.local import THIS_MACHINE, held_out_folder
 from cli.programs import log_tail
 from cli.registry_login import Login, login_file
 from cli.state import ROLES, Phase, ProgramState, StackState
+from cli.watching.duties import Duty
 
 _STEPS: Final = {"migrations": "database schema", "model": "demo model"}
 
@@ -134,15 +135,21 @@ def curl(url: str, *, model: str, image: Path, with_key: bool = False) -> str:
     return f"curl -s {key}-H 'Prefer: wait' {fields} {url}/v1/predictions"
 
 
-def status_facts(state: StackState | None) -> dict[str, dict[str, object]]:
-    """Return `{role: {url, pids, state, metrics_urls}}` for every role; without a stack, roles that are stopped."""
+def status_facts(state: StackState | None, duties: Mapping[str, Duty]) -> dict[str, dict[str, object]]:
+    """Return `{role: {url, pids, state, metrics_urls}}` for every role; without a stack, roles that are stopped.
+
+    `duties` says of roles whose processes are ready that their work is `late`, or that nobody does it: `missing`.
+    """
     if state is None:
         return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED), "metrics_urls": []} for role in ROLES}
     return {
         role: {
             "url": state.url_of(role),
             "pids": pids(state.of_role(role)),
-            "state": next((str(p.phase) for p in state.of_role(role) if p.phase is not Phase.READY), str(Phase.READY)),
+            "state": next(
+                (str(program.phase) for program in state.of_role(role) if program.phase is not Phase.READY),
+                duties[role].state if role in duties else str(Phase.READY),
+            ),
             "metrics_urls": state.metrics_of(role),
         }
         for role in ROLES

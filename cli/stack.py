@@ -16,6 +16,7 @@ from cli.finding import command, say
 from cli.local import DEMO_MODEL, Options
 from cli.startup import Started
 from cli.state import StackState
+from cli.watching import duties
 from shared import settings
 
 EXIT_INTERRUPTED: Final = 130
@@ -54,7 +55,8 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
     """Show what runs and what it does: in a terminal live, else once; for programs, every role even where none runs."""
     found = state.running(home)
     if as_json:
-        say(json.dumps(display.status_facts(found), indent=2))
+        wrong = duties.ask(found) if found else {}
+        say(json.dumps(display.status_facts(found, wrong), indent=2))
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command('up', home)}")
     else:

@@ -19,6 +19,7 @@ from shared.observability.exposing import expose
 from shared.observability.metrics import (
     DeviceMetrics,
     ModelMetrics,
+    OverdueMetrics,
     PredictMetrics,
     QueueMetrics,
     RecordMetrics,
@@ -29,10 +30,12 @@ from shared.observability.metrics import (
 )
 from shared.queue import bells, keys
 from shared.queue.connection import connect, connect_briefly
+from shared.queue.duties import Sign
 from shared.queue.gauges import Gauges
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
+from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.eviction import Eviction
 from worker.heavy import Decoders
@@ -128,11 +131,11 @@ def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bo
     if models:
         _add_predictors(runtime, client, models=models, name=name, slots=slots, stopping=stopping)
     if keys.RECORD_QUEUE in queues:
-        _add_recorder(runtime, client, name=name)
+        _add_recorder(runtime, client, name=name, stopping=stopping)
     if keys.UPKEEP_QUEUE in queues:
-        _add_upkeep(runtime, client)
+        _add_upkeep(runtime, client, name=name, stopping=stopping)
     if keys.WEBHOOK_QUEUE in queues:
-        _add_courier(runtime, client, stopping=stopping)
+        _add_courier(runtime, client, name=name, stopping=stopping)
     _current[:] = [runtime]
 
 
@@ -227,7 +230,15 @@ def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:
             raise Stopped
 
 
-def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
+def _sign(runtime: Runtime, client: redis.Redis, role: str, *, name: str, stopping: Callable[[], bool]) -> Sign:
+    """Say that this worker does a role's work, and return what says so from now on."""
+    sign = Sign(client, role, name=name)
+    once_redis_lets(sign.give, stopping=stopping)
+    runtime.closers.append(sign.leave)
+    return sign
+
+
+def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str, stopping: Callable[[], bool]) -> None:
     engine = make_engine(settings.read(settings.Database))
     recording, scripts = settings.read(settings.Recording), Scripts(client)
     message, due = bells.record_message(), bells.webhook_message()
@@ -250,8 +261,10 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
         )
 
     runtime.make_recorder = make_recorder
+    sign = _sign(runtime, client, keys.RECORD_QUEUE, name=name, stopping=stopping)
 
     def look() -> None:
+        sign.give()
         runtime.recorder.run_once()
 
     looking = Ticker(look, pause=timedelta(seconds=2), name="record")
@@ -259,22 +272,31 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str) -> None:
     runtime.closers += [engine.dispose, looking.stop]
 
 
-def _add_upkeep(runtime: Runtime, client: redis.Redis) -> None:
+def _add_upkeep(runtime: Runtime, client: redis.Redis, *, name: str, stopping: Callable[[], bool]) -> None:
     # Prometheus asks for 10 s at most, and what else there is to see must not wait for a Redis that hangs.
     asking = connect_briefly(settings.read(settings.Redis))
     QueueMetrics(runtime.registry, Gauges(asking).look)
     engine = make_engine(settings.read(settings.Database))
     queue, metrics = settings.read(settings.Queue), UpkeepMetrics(runtime.registry)
+
+    def overdue() -> timedelta:
+        with engine.connect() as connection:
+            return deliveries.overdue(connection, by=timedelta(0)).oldest
+
+    OverdueMetrics(runtime.registry, overdue)
     share = settings.read(settings.Redis).cache_share
     eviction = Eviction(client, share=share, settings=queue, count=metrics.evicted)
     overlap = settings.read(settings.Webhooks).secret_overlap
     retention = Retention(engine, settings.read(settings.Retention), secret_overlap=overlap)
     bulk, chores = settings.read(settings.Bulk), {"evicted": eviction.sweep, "deleted": retention.sweep}
-    runtime.upkeeps.append(Upkeep(client, engine, settings=queue, bulk=bulk, metrics=metrics, chores=chores))
+    sign = _sign(runtime, client, keys.UPKEEP_QUEUE, name=name, stopping=stopping)
+    runtime.upkeeps.append(
+        Upkeep(client, engine, settings=queue, bulk=bulk, metrics=metrics, chores=chores, sign=sign.give)
+    )
     runtime.closers.append(engine.dispose)
 
 
-def _add_courier(runtime: Runtime, client: redis.Redis, *, stopping: Callable[[], bool]) -> None:
+def _add_courier(runtime: Runtime, client: redis.Redis, *, name: str, stopping: Callable[[], bool]) -> None:
     # Only who delivers pays for importing the HTTP client.
     from worker.webhooks.attempt import Sender  # noqa: PLC0415
     from worker.webhooks.courier import Courier  # noqa: PLC0415
@@ -295,6 +317,7 @@ def _add_courier(runtime: Runtime, client: redis.Redis, *, stopping: Callable[[]
         ),
         collect=Starts(client, engine, tokens=tokens).collect,
         metrics=WebhookMetrics(runtime.registry),
+        sign=_sign(runtime, client, keys.WEBHOOK_QUEUE, name=name, stopping=stopping).give,
     )
 
     def call() -> None:

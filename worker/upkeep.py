@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.observability.metrics import UpkeepMetrics
-from shared.queue import bells, keys, routes
+from shared.queue import bells, duties, keys, routes
 from shared.queue.batches import SilentUploads
 from shared.queue.files import purge_expired
 from shared.queue.lanes import streams
@@ -44,8 +44,12 @@ class Upkeep:
         metrics: UpkeepMetrics,
         chores: Mapping[str, Callable[[], int]] | None = None,
         consumer_idle: timedelta = CONSUMER_IDLE,
+        sign: Callable[[], object] | None = None,
     ) -> None:
-        """`chores` are done with each sweep: a little at a time, and each returns how much there was."""
+        """`chores` are done with each sweep: a little at a time, and each returns how much there was.
+
+        `sign` is called when a sweep is done: it tells others that somebody keeps house.
+        """
         self._client = client
         self._scripts = Scripts(client)
         self._unserved = Unserved(client, patience=settings.model_patience)
@@ -53,6 +57,7 @@ class Upkeep:
         self._engine = engine
         self._metrics = metrics
         self._chores = chores or {}
+        self._sign = sign
         self._settings = settings
         self._consumer_idle = consumer_idle
         self._record_task = bells.record_message()
@@ -73,6 +78,8 @@ class Upkeep:
         }
         swept |= {name: chore() for name, chore in self._chores.items()}
         self._metrics.swept.set_to_current_time()
+        if self._sign is not None:
+            self._sign()
         return swept
 
     def _cancel_late(self, now: int) -> int:
@@ -123,6 +130,8 @@ class Upkeep:
         """Ring for every model and for the finished stream where something waits; clear away who is gone."""
         models = {*routes.names(self._client), *routes.leaving(self._client)}
         rung = sum(self._ring_model(model, now) for model in sorted(models))
+        for role in duties.ROLES:
+            self._client.zremrangebyscore(keys.signs(role), 0, now - duties.SIGNER_GONE // timedelta(microseconds=1))
         self._expel(keys.FINISHED, keys.RECORDERS)
         if self._client.xlen(keys.FINISHED):
             self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)

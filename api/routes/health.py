@@ -3,6 +3,7 @@
 Redis down, or refusing writes → 503: nothing can be accepted. Told to stop → 503, while requests are still served.
 Postgres down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable.
 No model, or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
+A role that nobody does, or whose work waits too long → 200 and degraded: results come, rows or webhooks wait.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from api.routes.models import live_workers
 from shared.domain.errors import StorageUnavailable
 from shared.domain.route import Route
 from shared.queue import keys
+from shared.queue.duties import KEYS, Duty, State, read
+from shared.queue.lua import Script
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
 
@@ -52,13 +55,16 @@ async def ready(request: Request) -> Response:
     )
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
     down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
+    duties = [] if down else await _duties(gate)
     if not down:
         degraded += await _models(gate)
+        degraded += [f"{duty.role}: {duty.words}" for duty in duties if duty.state is not State.READY]
     status = "unavailable" if down else "degraded" if degraded else "ready"
     body = {
         "status": status,
         "down": down,
         "degraded": degraded,
+        "roles": [{"role": duty.role, "state": duty.state, "detail": duty.words} for duty in duties],
         "limits": holds,
         "used": None if redis_down else in_use,
     }
@@ -71,6 +77,15 @@ async def _used(gate: Gateway) -> dict[str, Any] | None:
             return await used(gate)
     except (StorageUnavailable, TimeoutError):
         return None
+
+
+async def _duties(gate: Gateway) -> list[Duty]:
+    """Return how the roles beside predicting are; none where Redis can't say."""
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            return read(await gate.redis.evaluate(Script.LOOK_AT_DUTIES, KEYS))
+    except (StorageUnavailable, TimeoutError):
+        return []
 
 
 async def _redis_down(gate: Gateway) -> str:

@@ -58,6 +58,14 @@ class Used(Answer):
     lane_depths: dict[str, int] = Field(description="Each model's deepest lane", examples=[{"digits": 7687}])
 
 
+class Role(Answer):
+    """Who does what there is to do beside predicting."""
+
+    role: Literal["record", "webhooks", "upkeep"]
+    state: Literal["ready", "late", "missing"]
+    detail: str = Field(description="What is wrong, or empty", examples=[""])
+
+
 class Readiness(Answer):
     """Whether requests should be sent here."""
 
@@ -67,5 +75,6 @@ class Readiness(Answer):
         description="What people will notice meanwhile",
         examples=[["postgres: history is not readable"]],
     )
+    roles: list[Role] = Field(description="Empty where Redis can't say")
     limits: Limits
     used: Used | None = Field(description="null where Redis can't say")

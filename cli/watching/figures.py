@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cli.state import ROLES, Phase, ProgramState
 from cli.watching import scraping
+from cli.watching.duties import Duty
 from cli.watching.errors import Trouble
 from cli.watching.looking import Look
 from cli.watching.processes import Family
@@ -22,6 +23,8 @@ class RoleFigures:
 
     role: str
     phase: Phase
+    duty: str
+    """Empty where its processes are not ready or do their work; else `late` or `missing`: they run, no more."""
     pids: tuple[int, ...]
     cores: float | None
     """How many it keeps busy."""
@@ -102,21 +105,31 @@ def _role(role: str, looks: Sequence[Look]) -> RoleFigures:
     pids = tuple(program.process.pid for program in programs if program.process)
     used = [usage for pid in pids for usage in now.families.get(pid, {}).values()]
     busy = [cores for pid in pids if (cores := _cores(pid, looks)) is not None]
+    duty = _duty(role, now)
     worst = next((program for program in programs if program.phase is not Phase.READY), None)
     return RoleFigures(
         role=role,
         phase=worst.phase if worst else Phase.READY,
+        duty="" if worst else duty.state,
         pids=pids,
         cores=sum(busy) if busy else None,
         memory=sum(usage.memory for usage in used) if used else None,
         where=next(map(_where, (program for program in programs if program.url)), ""),
-        why=worst.detail if worst else _silent(programs, now.scrapes),
+        why=worst.detail if worst else duty.detail or _silent(programs, now.scrapes),
     )
 
 
 def _where(program: ProgramState) -> str:
     """Return a program's address, and where its login is kept."""
     return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
+
+
+def _duty(role: str, now: Look) -> Duty:
+    """Say whether a role's work is done; predict workers tell it of themselves, a model at a time."""
+    if role == "predict":
+        alone = sorted(_model(series) for series, count in _values(now, scraping.WORKERS).items() if not count)
+        return Duty("missing", f"no worker serves {', '.join(alone)}") if alone else Duty("", "")
+    return now.duties.get(role, Duty("", ""))
 
 
 def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> str:

@@ -1,8 +1,8 @@
 """One look at everything that runs on a home."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,8 @@ from typing import Final
 from cli import state
 from cli.programs import log_path
 from cli.state import StackState
-from cli.watching import processes, scraping
+from cli.watching import duties, processes, scraping
+from cli.watching.duties import Duty
 from cli.watching.errors import Logs, Trouble
 from cli.watching.processes import Family
 from cli.watching.scraping import Scrape
@@ -35,6 +36,8 @@ class Look:
     families: dict[int, Family]
     """By the pid of the program's own process."""
     troubles: Sequence[Trouble]
+    duties: Mapping[str, Duty] = field(default_factory=dict)
+    """What is wrong with the work of roles whose processes run, by role."""
 
 
 class Looker:
@@ -58,6 +61,7 @@ class Looker:
             scrapes=scraping.scrape_all(urls),
             families=processes.families([program.process.pid for program in programs if program.process]),
             troubles=self._logs.newest(),
+            duties=duties.ask(found) if found else {},
         )
 
 

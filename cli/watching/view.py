@@ -67,10 +67,10 @@ def _head(title: str, *, clock: datetime, began: datetime | None, hint: str) -> 
 def _roles(roles: Sequence[RoleFigures]) -> Table:
     table = _table("role", "state", "pids", ("cpu", 5), ("memory", 7), "where")
     for role in roles:
-        is_ready = role.phase is Phase.READY
+        is_ready = role.phase is Phase.READY and not role.duty
         table.add_row(
             role.role.ljust(8),
-            Text(str(role.phase).ljust(8), "green" if is_ready else _NOTED),
+            Text((role.duty or str(role.phase)).ljust(8), "green" if is_ready else _NOTED),
             _cut(" ".join(map(str, role.pids))),
             UNKNOWN if role.cores is None else f"{role.cores:.0%}",
             UNKNOWN if role.memory is None else _bytes(role.memory),

@@ -4,6 +4,7 @@ The names follow Prometheus' conventions (https://prometheus.io/docs/practices/n
 in `_total`. Each class is made once a process, with the registry that its `/metrics` shows.
 """
 
+import math
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -270,6 +271,10 @@ class QueueState:
     memory_used_bytes: int
     memory_limit_bytes: int
     """Zero: none."""
+    silence: dict[str, timedelta]
+    """By role beside predicting: since its last sign of life, timedelta.max where there never was one."""
+    bells: dict[str, int]
+    """Calls that no worker has answered, by Celery queue."""
 
 
 class QueueMetrics(Collector):
@@ -319,10 +324,49 @@ class QueueMetrics(Collector):
             "Since the end of the oldest prediction that has no row yet",
             [({}, state.recorder_lag.total_seconds())],
         )
+        yield _gauge(
+            "darkroom_role_silence_seconds",
+            "Since a role's last sign of life; its workers give one every 2 s",
+            [({"role": role}, _seconds(silence)) for role, silence in state.silence.items()],
+        )
+        yield _gauge(
+            "darkroom_bells_waiting",
+            "Calls that no worker has answered, by Celery queue",
+            [({"queue": queue}, waiting) for queue, waiting in state.bells.items()],
+        )
         yield _gauge("darkroom_redis_memory_used_bytes", "Memory that Redis uses", [({}, state.memory_used_bytes)])
         yield _gauge(
             "darkroom_redis_memory_limit_bytes", "Redis' maxmemory; 0 is none", [({}, state.memory_limit_bytes)]
         )
+
+
+class OverdueMetrics(Collector):
+    """An upkeep worker: webhooks that are due and that nobody has tried, looked at when somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry, look: Callable[[], timedelta]) -> None:
+        """`look` returns for how long the oldest has been due; where it raises, nothing is said."""
+        self._look = look
+        registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing yet."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Take one look."""
+        try:
+            oldest = self._look()
+        except Exception:  # noqa: BLE001  a scrape must show what else there is
+            return
+        yield _gauge(
+            "darkroom_webhook_overdue_seconds",
+            "Since the oldest webhook that nobody has tried was due",
+            [({}, oldest.total_seconds())],
+        )
+
+
+def _seconds(time: timedelta) -> float:
+    return math.inf if time == timedelta.max else time.total_seconds()
 
 
 def _gauge(name: str, what: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:

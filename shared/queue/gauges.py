@@ -8,7 +8,7 @@ import redis
 
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import BULK, INTERACTIVE, LaneState, QueueState
-from shared.queue import keys, routes
+from shared.queue import duties, keys, routes
 from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
 
@@ -29,6 +29,8 @@ class Gauges:
         """Return what there is now."""
         models = routes.names(self._client)
         memory = self._client.info("memory")
+        roles = duties.look(self._client)
+        predict = {keys.predict_queue(model): int(self._client.llen(keys.predict_queue(model))) for model in models}
         return QueueState(
             lanes=[state for model in models for state in self._lanes(model)],
             workers={model: self.workers(model) for model in models},
@@ -36,6 +38,8 @@ class Gauges:
             recorder_lag=self._recorder_lag(),
             memory_used_bytes=int(memory["used_memory"]),
             memory_limit_bytes=int(memory.get("maxmemory", 0)),
+            silence={duty.role: timedelta.max if duty.silence is None else duty.silence for duty in roles},
+            bells=predict | {duty.role: duty.bells for duty in roles},
         )
 
     def _lanes(self, model: ModelName) -> Iterator[LaneState]:

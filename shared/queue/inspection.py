@@ -9,7 +9,8 @@ from typing import Any, cast
 import redis
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
-from shared.queue import keys
+from shared.queue import duties, keys
+from shared.queue.duties import Duty
 from shared.queue.lua import Script, Scripts
 
 # Each look holds Redis for about a millisecond: 100 jobs, or 4 MB of images passed by (Redis has no way to ask for an
@@ -162,6 +163,10 @@ class Inspection:
     def is_inflight(self, owner: Owner, id: PredictionId) -> bool:
         """Tell whether the owner's set names this id."""
         return self._client.zscore(keys.inflight(owner), id) is not None
+
+    def duties(self) -> list[Duty]:
+        """Return how the roles beside predicting are."""
+        return duties.look(self._client)
 
     def _scan(self, pattern: str, *, kind: str | None = None) -> Iterator[list[str]]:
         """Go through the keys, in chunks of those one look returns."""

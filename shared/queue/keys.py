@@ -100,6 +100,11 @@ def lane(model: ModelName, lane: str) -> str:
     return f"lane:{model}:{lane}"
 
 
+def signs(role: str) -> str:
+    """Sorted set, microseconds: the workers of a role beside predicting, by their last sign of life."""
+    return f"signs:{role}"
+
+
 def rotation(model: ModelName) -> str:
     """List: the bulk lane streams that take turns."""
     return f"bulk:{model}"

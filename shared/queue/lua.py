@@ -64,6 +64,7 @@ class Script(StrEnum):
     GIVE_UP = "give_up"
     SIGN = "sign"
     EVICT = "evict"
+    LOOK_AT_DUTIES = "look_at_duties"
     LOOK_AT_JOBS = "look_at_jobs"
     LOOK_AT_LANE = "look_at_lane"
     LOOK_AT_LANES = "look_at_lanes"

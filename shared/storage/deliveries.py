@@ -106,6 +106,17 @@ class Receiver(NamedTuple):
     destination: str
 
 
+_OVERDUE = text("""
+    SELECT count(*) AS late, clock_timestamp() - min(next_attempt_at) AS oldest FROM (
+        SELECT next_attempt_at FROM webhook_deliveries
+        WHERE status = 'pending' AND next_attempt_at < clock_timestamp() - CAST(:by AS interval)
+        LIMIT :most
+    ) AS late
+""")
+MOST_OVERDUE: Final = 1000
+"""Counted; people read it as "many"."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A delivery in hand. `attempts` were made before; `body` is None where it is the subject's row."""
@@ -232,6 +243,20 @@ def log_attempts(connection: Connection, attempts: Sequence[Attempt]) -> None:
     ]
     with connection.begin():
         connection.execute(_LOG, {"attempts": orjson.dumps(made).decode()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """Deliveries that nobody has tried though they were due: how many (MOST_OVERDUE at most) and since when."""
+
+    count: int
+    oldest: timedelta
+
+
+def overdue(connection: Connection, *, by: timedelta) -> Overdue:
+    """Return the deliveries that have been due for so long and that no worker has in hand."""
+    row = connection.execute(_OVERDUE, {"by": by, "most": MOST_OVERDUE}).one()
+    return Overdue(count=row.late, oldest=row.oldest or timedelta(0))
 
 
 def give_back(connection: Connection, ids: Sequence[DeliveryId]) -> None:

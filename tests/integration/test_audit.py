@@ -1,5 +1,6 @@
 """The audit finds what is broken and nothing else, also while everything moves."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from cli.audit import MOST_OF_A_KIND
 from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.queue import keys
+from shared.queue.duties import Sign
 from shared.queue.lanes import Result
 from shared.storage.record import record
 from tests.system import LANE, MODEL, OUTPUT, System
@@ -196,7 +198,13 @@ def test_a_system_in_full_motion_is_clean(system: System) -> None:
             system.cancel(id)
         time.sleep(0.001)
 
-    threads = [forever(submit), forever(lambda: system.compute(8)), forever(system.recorder.run_once)]
+    def answer_calls() -> None:
+        """What Celery does: nobody else takes the bells' messages here."""
+        system.client.delete(keys.RECORD_QUEUE, keys.predict_queue(MODEL))
+        time.sleep(0.01)
+
+    steps = (submit, lambda: system.compute(8), system.recorder.run_once, answer_calls)
+    threads = [forever(step) for step in steps]
     try:
         end, findings = time.monotonic() + 2, []
         while time.monotonic() < end:
@@ -217,3 +225,65 @@ def test_many_findings_are_counted_rather_than_listed(system: System) -> None:
     findings = system.audit()
     assert sum(finding.startswith("job ") for finding in findings) == MOST_OF_A_KIND
     assert "… and 5 more like the last one" in findings
+
+
+# Work that nobody takes
+
+
+def long_ago(client: redis.Redis, *, seconds: int) -> int:
+    now, _ = client.time()
+    return (now - seconds) * 1000
+
+
+def test_images_that_wait_for_a_model_without_a_worker_are_found(system: System) -> None:
+    id = system.submit(b"one")
+    assert system.audit() == []
+    fields = system.client.xrange(LANE)[0][1]
+    old = f"{long_ago(system.client, seconds=70)}-0"
+    system.client.delete(LANE)
+    system.client.xgroup_create(LANE, keys.WORKERS, "0", mkstream=True)
+    system.client.xadd(LANE, fields, id=old)
+    waiting = system.client.hget(f"job:{id}", "waiting")
+    system.client.lset(waiting, 0, old)
+    system.client.hset(f"job:{id}", "entry", old)
+    assert system.audit() == [f"{LANE}: images have waited for more than 60 s and {MODEL} has no worker"]
+    make_worker_seen(system, ago=timedelta(0))
+    assert system.audit() == []
+
+
+def test_results_that_nobody_records_and_calls_that_nobody_answers_are_found(system: System) -> None:
+    system.submit(b"one")
+    system.compute()
+    assert system.audit() == []
+    fields = system.client.xrange(keys.FINISHED)[0][1]
+    system.client.delete(keys.FINISHED)
+    system.client.xadd(keys.FINISHED, fields, id=f"{long_ago(system.client, seconds=70)}-0")
+    system.client.lpush(keys.UPKEEP_QUEUE, *(["bell"] * 31))
+    record, upkeep = system.audit()
+    assert record.startswith("record: nobody has ever looked for results to record; results have waited for their rows")
+    assert upkeep.endswith("31 calls to it are not answered")
+
+
+def test_sweeps_that_stopped_are_found(system: System) -> None:
+    Sign(system.client, keys.UPKEEP_QUEUE, name="w").give()
+    assert system.audit() == []
+    system.client.zadd(keys.signs(keys.UPKEEP_QUEUE), {"w": long_ago(system.client, seconds=70) * 1000})
+    [found] = system.audit()
+    assert re.fullmatch(r"upkeep: nobody has kept house \(deadlines, files, lost bells\) for 7\d s", found)
+
+
+def test_webhooks_that_are_due_and_not_tried_are_found(
+    system: System, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    with system.engine.connect() as connection:
+        record(connection, [finished_record(request={"webhook": {"url": "http://127.0.0.1:9/"}}) for _ in range(3)])
+        assert system.audit() == []
+        with connection.begin():
+            connection.execute(
+                text("UPDATE webhook_deliveries SET next_attempt_at = clock_timestamp() - interval '5 minutes'")
+            )
+    [found] = system.audit()
+    assert re.fullmatch(r"webhooks: 3 are due and nobody has tried them for 30\d s", found)
+    # A receiver that fails is left alone for a while by a courier that is there.
+    Sign(system.client, keys.WEBHOOK_QUEUE, name="w").give()
+    assert system.audit() == []

@@ -62,13 +62,18 @@ class Courier:
         sender: Callable[[], Sender],
         collect: Callable[[], object],
         metrics: WebhookMetrics,
+        sign: Callable[[], object] | None = None,
     ) -> None:
-        """`sender` is called in the event loop; `collect` before each look, in a thread: it may add deliveries."""
+        """`sender` is called in the event loop; `collect` before each look, in a thread: it may add deliveries.
+
+        `sign` is called likewise, first of all: it tells others that somebody looks.
+        """
         self._engine = engine
         self._settings = settings
         self._tokens = tokens
         self._make_sender = sender
         self._collect = collect
+        self._sign = sign
         self._metrics = metrics
         self._breakers = Breakers(settings)
         self._in_hand: Counter[Receiver] = Counter()
@@ -167,6 +172,8 @@ class Courier:
         )
 
     def _log_and_claim(self, shares: Shares) -> list[Letter]:
+        if self._sign is not None:
+            self._sign()
         self._log()
         self._collect()
         with self._engine.connect() as connection:

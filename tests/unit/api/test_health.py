@@ -1,10 +1,12 @@
 """Health: redis down is down, everything else degrades."""
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 import redis
 from sqlalchemy import Engine
 
@@ -12,6 +14,7 @@ from api.schemas import Alive, Readiness
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.route import Route
 from shared.queue import keys
+from shared.queue.duties import ROLES, Sign
 from shared.queue.files import now_us
 
 Serve = Callable[..., Any]
@@ -37,6 +40,17 @@ def said(answer: tuple[int, dict[str, Any]]) -> tuple[int, dict[str, Any]]:
     """Leave out the limits."""
     status, body = answer
     return status, {name: body[name] for name in ("status", "down", "degraded")}
+
+
+@pytest.fixture(autouse=True)
+def _everybody_works(redis_client: "redis.Redis") -> None:
+    for role in ROLES:
+        Sign(redis_client, role, name="w").give()
+
+
+def silent_since(client: "redis.Redis", role: str, seconds: int) -> None:
+    now, _ = client.time()
+    client.zadd(keys.signs(role), {"w": (now - seconds) * 1e6})
 
 
 def test_a_process_that_answers_is_alive(serve: Serve) -> None:
@@ -75,6 +89,27 @@ def test_a_model_that_never_loaded_degrades_and_is_not_among_the_served(
     assert [model["name"] for model in listed] == ["digits"]
     shown = get(serve, "/v1/models/bad", engine=engine, routes=[DIGITS, broken]).json()
     assert shown["failed_versions"] == [{"version": "7", "error": "OSError: none"}]
+
+
+def test_a_role_that_nobody_does_degrades_and_is_named(
+    serve: Serve, engine: Engine, redis_client: "redis.Redis"
+) -> None:
+    redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
+    silent_since(redis_client, "webhooks", 40)
+    redis_client.delete(keys.signs("upkeep"))
+    redis_client.xadd(keys.FINISHED, {"id": "a"}, id="1-0")
+    redis_client.lpush(keys.RECORD_QUEUE, *(["bell"] * 31))
+    status, body = ready(serve, engine=engine, routes=[DIGITS])
+    assert (status, body["status"]) == (200, "degraded")
+    assert {one["role"]: one["state"] for one in body["roles"]} == {
+        "record": "late", "webhooks": "missing", "upkeep": "missing",
+    }  # fmt: skip
+    record, webhooks, upkeep = body["degraded"]
+    assert re.fullmatch(
+        r"record: results have waited for their rows for \d+ s; 31 calls to it are not answered", record
+    )
+    assert re.fullmatch(r"webhooks: nobody has looked for webhooks to deliver for 4\d s", webhooks)
+    assert upkeep == "upkeep: nobody has ever kept house (deadlines, files, lost bells)"
 
 
 def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "redis.Redis") -> None:

@@ -9,6 +9,7 @@ from cli import leftovers, state
 from cli.display import status_facts
 from cli.identity import ProcessIdentity
 from cli.state import ROLES, Phase, ProgramState, StackState
+from cli.watching.duties import Duty
 
 
 def stack(supervisor: ProcessIdentity) -> StackState:
@@ -92,8 +93,8 @@ def test_what_a_dead_supervisor_left_is_cleared_and_nobody_elses(tmp_path: Path)
 
 
 def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
-    running = status_facts(stack(me()))
-    assert tuple(running) == tuple(status_facts(None)) == ROLES
+    running = status_facts(stack(me()), {})
+    assert tuple(running) == tuple(status_facts(None, {})) == ROLES
     assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready", "metrics_urls": []}
     assert running["predict"] == {
         "url": None,
@@ -101,4 +102,15 @@ def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
         "state": "waiting",
         "metrics_urls": ["http://1/metrics", "http://2/metrics"],
     }
-    assert running["redis"]["pids"] == status_facts(None)["api"]["pids"] == []
+    assert running["redis"]["pids"] == status_facts(None, {})["api"]["pids"] == []
+
+
+def test_a_role_that_runs_and_does_nothing_is_not_ready() -> None:
+    running = stack(me())
+    for program in running.programs:
+        program.phase = Phase.READY
+    facts = status_facts(running, {program.role: Duty("missing", "nobody has looked") for program in running.programs})
+    assert {facts[program.role]["state"] for program in running.programs} == {"missing"}
+    running.programs[0].phase = Phase.CRASHED
+    again = status_facts(running, {running.programs[0].role: Duty("missing", "")})
+    assert again[running.programs[0].role]["state"] == "crashed"

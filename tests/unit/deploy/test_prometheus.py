@@ -30,9 +30,15 @@ QUEUE = metrics.QueueState(
     recorder_lag=timedelta(seconds=1),
     memory_used_bytes=1,
     memory_limit_bytes=2,
+    silence={"record": timedelta(seconds=1), "webhooks": timedelta.max},
+    bells={"record": 1},
 )
 # What metrics that look when asked are shown, by class.
-LOOKS: dict[str, Any] = {"QueueMetrics": lambda: QUEUE, "DeviceMetrics": lambda: {"allocated": 1}}
+LOOKS: dict[str, Any] = {
+    "QueueMetrics": lambda: QUEUE,
+    "DeviceMetrics": lambda: {"allocated": 1},
+    "OverdueMetrics": lambda: timedelta(0),
+}
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed; it comes with Prometheus"

@@ -38,6 +38,8 @@ def exported() -> CollectorRegistry:
         recorder_lag=timedelta(seconds=1),
         memory_used_bytes=9,
         memory_limit_bytes=0,
+        silence={},
+        bells={},
     )
     QueueMetrics(registry, lambda: state)
     return registry

@@ -23,7 +23,15 @@ NASTY = "[bold]no markup[/bold] [/] \x1b[31m red \x07 bell \r\n two 字" * 5
 
 
 def role(name: str, **rest: object) -> RoleFigures:
-    facts = {"phase": Phase.READY, "pids": (123456,), "cores": 0.5, "memory": 98_000_000, "where": "", "why": ""}
+    facts = {
+        "phase": Phase.READY,
+        "duty": "",
+        "pids": (123456,),
+        "cores": 0.5,
+        "memory": 98_000_000,
+        "where": "",
+        "why": "",
+    }
     return RoleFigures(role=name, **facts | rest)  # type: ignore[arg-type]
 
 
@@ -162,3 +170,11 @@ def test_without_a_stack_there_is_a_line_that_says_so_and_the_last_troubles() ->
     assert "ended" in lines[-1]
     assert len(lines) == 4
     assert drawn(shown(troubles=[]))[-1].startswith("no warnings or errors")
+
+
+def test_a_role_whose_work_nobody_does_says_so_though_its_process_is_ready() -> None:
+    lines = drawn(shown(roles=[role("webhooks", duty="missing", why="nobody has looked for 31 s"), role("beat")]))
+    [line] = [line for line in lines if line.startswith("webhooks")]
+    assert "missing" in line
+    assert "nobody has looked for 31 s" in line
+    assert "ready" not in line

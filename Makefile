@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo up down test check containers env bench soak simulation lock
+.PHONY: install demo up down test check containers env bench fuzz soak simulation lock
 
 install: $(STAMP)
 
@@ -45,6 +45,11 @@ soak: install
 # The protocol simulation for ten minutes instead of half of one.
 simulation: install
 	$(BIN)/pytest tests/integration/test_protocol.py --simulation-seconds 600 --timeout 0
+
+# Atheris for ten minutes on each reader of strangers' bytes (FUZZ="zip --seconds 60": on one, shorter).
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement tests/fuzz/requirements.txt
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -119,7 +119,8 @@ def _charset(name: str) -> str | None:
     """Return Python's name of a charset that texts have."""
     try:
         known = codecs.lookup(name).name
-    except LookupError:
+    except (LookupError, ValueError):
+        # A ValueError is for a name with U+0000 or one outside ASCII.
         return None
     return known if known in _CHARSETS else None
 

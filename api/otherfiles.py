@@ -95,7 +95,7 @@ def describe(data: bytes, content_type: str | None) -> str:
     words = _known(start, data[-len(_TGA_FOOTER) :])
     if words:
         return words
-    if _is_text(start):
+    if is_text(start):
         return _of_text(start)
     declared = (content_type or "").partition(";")[0].strip().lower()
     if _MEDIA_TYPE.fullmatch(declared) and declared != "application/octet-stream":
@@ -113,7 +113,7 @@ def _known(start: bytes, end: bytes) -> str | None:
                 return words
     if end == _TGA_FOOTER:
         return "a TGA image"
-    text = _is_text(start)
+    text = is_text(start)
     for pattern, words in _PATTERNS:
         # Of four letters a text may have any.
         if pattern.match(start) and not (text and words != "a PNM image"):
@@ -139,7 +139,7 @@ def _of_text(start: bytes) -> str:
     return "an HTML page" if lower.lstrip().startswith((b"<!doctype html", b"<html")) else "text"
 
 
-def _is_text(start: bytes) -> bool:
+def is_text(start: bytes) -> bool:
     """Tell whether these bytes read as UTF-8, cut off anywhere."""
     if b"\0" in start:
         return False

@@ -4,8 +4,11 @@ import re
 from typing import Final
 
 from api.archives.items import clean_name
+from api.otherfiles import is_text
 from shared.domain.archives import archive_format, has_archive_name
+from shared.domain.clutter import has_suffix, is_clutter, is_document, is_office_document
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
+from shared.imagefiles.reading import identify
 from shared.settings import Bulk
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
@@ -42,6 +45,22 @@ def is_folder(path: str) -> bool:
 def has_image_name(path: str) -> bool:
     """Tell whether a path ends like an image's."""
     return path.lower().endswith(_IMAGES)
+
+
+def is_left_out(path: str, start: bytes) -> bool:
+    """Tell whether an entry of this name that begins like this is passed over: clutter, a document, a table, a text.
+
+    Content decides: an image is one under any name, and what is named like an image is one that may fail. Raises
+    ArchiveRefused where it is an archive.
+    """
+    if is_clutter(path):
+        return True
+    if has_image_name(path) or identify(start):
+        return False
+    if is_office_document(path):
+        return True
+    refuse_nested(path, start)
+    return is_document(path) or (has_suffix(path) and is_text(start))
 
 
 def refuse_nested(path: str, start: bytes) -> None:

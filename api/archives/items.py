@@ -1,11 +1,11 @@
 """One image of a bulk upload, whatever it came in."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from shared.domain.names import showable
+
 LONGEST_NAME: Final = 1024
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +18,5 @@ class Item:
 
 
 def clean_name(name: str) -> str:
-    """Return a path or id without what JSON, Postgres or a terminal would choke on; of a long one, its end."""
-    return (name if name.isprintable() else _CONTROLS.sub("", name))[-LONGEST_NAME:]
+    """Return a path or id as it may be kept and shown; of a long one, its end."""
+    return showable(name)[-LONGEST_NAME:]

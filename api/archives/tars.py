@@ -11,17 +11,15 @@ from typing import BinaryIO, Final, NamedTuple
 
 from api.archives.entries import (
     Tally,
-    has_image_name,
     is_folder,
+    is_left_out,
     refusal,
-    refuse_nested,
     safe_path,
     tidy_path,
 )
 from api.archives.items import Item, clean_name
 from api.archives.unpacking import PIECE, Unpacking, gunzip, plain
 from shared.domain.archives import FIRST_BYTES
-from shared.domain.clutter import is_clutter
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 
@@ -36,9 +34,9 @@ _PAX: Final = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG: Final = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _EXTENDED: Final = (*_PAX, *_LONG, tarfile.XGLTYPE)
 _FILES: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+# Followed by nothing: what they lead to is sent under its own name, or is none of the archive's.
+_LINKS: Final = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 _REFUSED: Final = {
-    tarfile.LNKTYPE: "a link",
-    tarfile.SYMTYPE: "a link",
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a pipe",
@@ -50,11 +48,12 @@ _CUT_SHORT: Final = "the tar has no end; is it cut short?"
 
 
 class _Member(NamedTuple):
-    """An entry whose data comes next: `size` bytes, of a folder none."""
+    """An entry whose data comes next: `size` bytes, of a folder and a link none."""
 
     name: str
     size: int
-    folder: bool
+    folder: bool = False
+    link: bool = False
 
     @property
     def blocks(self) -> int:
@@ -90,21 +89,25 @@ class TarArchive:
         _, tar = self._unpack()
         while member := _next_member(tar):
             path = tidy_path(member.name)
-            if member.folder or is_folder(path) or is_clutter(path):
+            if member.folder or is_folder(path) or member.link:
                 _pass_over(tar, member.blocks)
+                continue
+            start = tar.read(min(member.size, FIRST_BYTES))
+            if is_left_out(path, start):
+                _pass_over(tar, member.blocks - len(start))
             else:
-                yield self._read_item(clean_name(path), member, tar)
+                yield self._read_item(clean_name(path), member, start, tar)
 
     def _unpack(self) -> tuple[Tally, Unpacking]:
         tally = Tally(self._limits, packed=self._file.seek(0, 2))
         pieces = gunzip(self._file, most_members=self._limits.max_entries) if self._zipped else plain(self._file)
         return tally, Unpacking(pieces, tally)
 
-    def _read_item(self, name: str, member: _Member, tar: Unpacking) -> Item:
+    def _read_item(self, name: str, member: _Member, start: bytes, tar: Unpacking) -> Item:
         if member.size > self._max_image_bytes:
-            _pass_over(tar, member.blocks)
+            _pass_over(tar, member.blocks - len(start))
             return Item(name, b"", f"{member.size:,} bytes are over the limit of {self._max_image_bytes:,}")
-        data = tar.read(member.size)
+        data = tar.read(member.size - len(start), after=start)
         _pass_over(tar, member.blocks - member.size)
         return Item(name, data)
 
@@ -112,12 +115,8 @@ class TarArchive:
         """Read one entry's data; raises ArchiveRefused if it is not to be unpacked."""
         path = safe_path(member.name)
         start = tar.read(min(member.size, FIRST_BYTES))
-        if member.folder or is_folder(path):
-            pass
-        elif is_clutter(path):
+        if not (member.folder or is_folder(path)) and (member.link or is_left_out(path, start)):
             self.skipped += 1
-        elif not has_image_name(path):
-            refuse_nested(path, start)
         yield
         yield from tar.skip(member.blocks - len(start))
 
@@ -165,13 +164,18 @@ def _read_header(tar: Unpacking) -> tarfile.TarInfo | None:
 
 
 def _as_member(header: tarfile.TarInfo, *, name: str, size: int) -> _Member:
-    """Return the entry of this header; raises ArchiveRefused if it is neither a file nor a folder."""
+    """Return the entry of this header; raises ArchiveRefused if it is neither a file, a folder nor a link."""
     if header.type == tarfile.DIRTYPE:
         return _Member(name, size=0, folder=True)
+    if header.type in _LINKS:
+        if size:
+            # Some readers take what follows for its data, others for the next entry.
+            raise refusal("an entry is a link with data", name)
+        return _Member(name, size=0, link=True)
     if header.type not in _FILES:
         kind = _REFUSED.get(header.type, f"of a kind ({header.type!r}) that is not unpacked")
         raise refusal(f"an entry is {kind}", name)
-    return _Member(name, size=size, folder=False)
+    return _Member(name, size=size)
 
 
 def _read_pax(body: bytes, *, name: str, size: int | None) -> tuple[str, int | None]:

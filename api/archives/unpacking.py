@@ -25,14 +25,15 @@ class Unpacking:
         self._piece = b""
         self._at = 0
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer at the end."""
+    def read(self, size: int, *, after: bytes = b"") -> bytes:
+        """Return the next bytes, fewer at the end; `after` are those that were read before them."""
         data = self._piece[self._at : self._at + size]
         self._at += len(data)
         if len(data) == size:
-            return data
+            return after + data if after else data
         # It grows in place and gives its bytes away without a copy: joined pieces would take twice an image's memory.
         gathered = BytesIO()
+        gathered.write(after)
         missing = size - gathered.write(data)
         while missing and (piece := next(self._pieces, b"")):
             self._tally.unpacked(len(piece))

@@ -5,7 +5,9 @@ and into 65 MB, of one that lies into as much as it likes. Here it is a window o
 the tests: what it finds in an archive is what is found here.
 """
 
+import contextlib
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
@@ -24,6 +26,10 @@ _WINDOW: Final = 1024 * 1024
 # A field of 32 bits that says: see the zip64 extra field, whose number is 1.
 _SEE_ZIP64: Final = 0xFFFFFFFF
 _ZIP64: Final = 1
+# Info-ZIP's Unicode Path (APPNOTE.TXT, section 4.6.9): a version, the CRC of the name it stands for, the name in UTF-8.
+_UNICODE_PATH: Final = 0x7075
+_PATH_HEAD: Final = struct.Struct("<BL")
+_MOST_EXTRAS: Final = 64
 
 
 class ZipEntry(NamedTuple):
@@ -105,24 +111,41 @@ def _read_record(window: bytes, at: int) -> tuple[ZipEntry, int]:
     if _SEE_ZIP64 in (size, packed, offset):
         extra = window[extra_start : extra_start + extra_length]
         size, packed, offset = _read_zip64(extra, (size, packed, offset))
+    name = _read_name(raw_name, window[extra_start : extra_start + extra_length])
+    return ZipEntry(name, raw_name, flags, method, crc, packed, size, attributes, offset), end - at
+
+
+def _read_name(raw_name: bytes, extra: bytes) -> str:
+    """Return an entry's name: as a Unicode Path has it that was made for this name, or in the encoding it is in."""
+    if extra and (field := _extra(extra, _UNICODE_PATH)) and len(field) > _PATH_HEAD.size:
+        version, checksum = _PATH_HEAD.unpack_from(field)
+        if version == 1 and checksum == zlib.crc32(raw_name):
+            with contextlib.suppress(UnicodeDecodeError):
+                return field[_PATH_HEAD.size :].decode()
     try:
-        name = raw_name.decode()
+        return raw_name.decode()
     except UnicodeDecodeError:
         # The standard's encoding; macOS writes UTF-8 without saying so.
-        name = raw_name.decode("cp437")
-    return ZipEntry(name, raw_name, flags, method, crc, packed, size, attributes, offset), end - at
+        return raw_name.decode("cp437")
+
+
+def _extra(extra: bytes, wanted: int) -> bytes:
+    """Return the first extra field of this number, empty where there is none."""
+    at = 0
+    for _ in range(_MOST_EXTRAS):
+        if at + _EXTRA.size > len(extra):
+            break
+        kind, length = _EXTRA.unpack_from(extra, at)
+        at += _EXTRA.size
+        if kind == wanted:
+            return extra[at : at + length]
+        at += length
+    return b""
 
 
 def _read_zip64(extra: bytes, numbers: tuple[int, int, int]) -> Iterator[int]:
     """Give the numbers, those that don't fit 32 bits from the extra field; raises ArchiveRefused if it lacks them."""
-    at, field = 0, b""
-    while at + _EXTRA.size <= len(extra):
-        kind, length = _EXTRA.unpack_from(extra, at)
-        at += _EXTRA.size
-        if kind == _ZIP64:
-            field = extra[at : at + length]
-            break
-        at += length
+    field = _extra(extra, _ZIP64)
     for number in numbers:
         if number != _SEE_ZIP64:
             yield number

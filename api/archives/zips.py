@@ -12,20 +12,20 @@ from api.archives.entries import (
     Tally,
     has_image_name,
     is_folder,
+    is_left_out,
     refusal,
-    refuse_nested,
     safe_path,
     tidy_path,
 )
 from api.archives.items import Item, clean_name
 from api.archives.zipdirectory import ZipDirectory, ZipEntry, find_directory
 from shared.domain.archives import FIRST_BYTES
-from shared.domain.clutter import is_clutter
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 
 _LOCAL_HEADER: Final = struct.Struct("<4s4xH16xHH")
 _PIECE: Final = 256 * 1024
+_DOS_FOLDER: Final = 0x10
 
 _STORED: Final = 0
 _DEFLATED: Final = 8
@@ -44,7 +44,6 @@ _METHODS: Final = {
 # Encrypted, strongly encrypted, with an encrypted directory.
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _KINDS: Final = {
-    stat.S_IFLNK: "a link",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFIFO: "a pipe",
@@ -85,9 +84,10 @@ class ZipArchive:
 
     def items(self) -> Iterator[Item]:
         """Give the images of an archive that was checked; one that can't be read says why."""
-        for entry in find_directory(self._file).entries():
+        directory = find_directory(self._file)
+        for entry in directory.entries():
             path = tidy_path(entry.name)
-            if not (is_folder(path) or is_clutter(path)):
+            if not (_is_folder(entry, path) or self._is_left_out(entry, path, directory)):
                 yield self._read_item(clean_name(path), entry)
 
     def _read_item(self, name: str, entry: ZipEntry) -> Item:
@@ -112,13 +112,19 @@ class ZipArchive:
         if entry.packed > 2 * entry.size + _PIECE or (entry.method == _STORED and entry.packed != entry.size):
             raise refusal("an entry's packed and unpacked sizes contradict", entry.name)
         start = self._find_data(entry, directory)
-        if is_folder(path):
-            pass
-        elif is_clutter(path):
+        if not _is_folder(entry, path) and self._is_left_out(entry, path, directory):
             self.skipped += 1
-        elif not has_image_name(path):
-            refuse_nested(path, self._first_bytes(entry, start))
         return start + entry.packed
+
+    def _is_left_out(self, entry: ZipEntry, path: str, directory: ZipDirectory) -> bool:
+        """Tell whether an entry is passed over, the same each time it is asked; raises ArchiveRefused.
+
+        Links are followed by nothing: what they lead to is sent under its own name, or is none of the archive's.
+        """
+        if stat.S_IFMT(entry.attributes >> 16) == stat.S_IFLNK:
+            return True
+        start = b"" if has_image_name(path) else self._first_bytes(entry, self._find_data(entry, directory))
+        return is_left_out(path, start)
 
     def _find_data(self, entry: ZipEntry, directory: ZipDirectory) -> int:
         """Return where an entry's data starts; raises ArchiveRefused if its local header tells of another entry."""
@@ -170,6 +176,14 @@ class ZipArchive:
         except zlib.error as error:
             raise _DamagedError(str(error).rpartition(": ")[2]) from None
         return data.getvalue()
+
+
+def _is_folder(entry: ZipEntry, path: str) -> bool:
+    """Tell whether an entry is a folder: by the slash it ends with, or by its attributes (DOS', or Unix')."""
+    if is_folder(path):
+        return True
+    is_one = entry.attributes & _DOS_FOLDER or stat.S_ISDIR(entry.attributes >> 16)
+    return bool(is_one) and not entry.size
 
 
 def _refuse_overlaps(regions: list[int]) -> Iterator[None]:

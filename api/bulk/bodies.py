@@ -24,7 +24,8 @@ from api.gateway import gateway
 from api.imagetexts import ImageTextError, Text, is_data_url, read_base64, read_data_url
 from api.jsonbodies import BESIDE_THE_IMAGE, JsonBodyError, parse
 from api.largework import off_the_loop
-from api.multipart import MOST_PARTS
+from api.multipart import MOST_PARTS, plain_name
+from shared.domain.clutter import is_clutter
 from shared.domain.errors import (
     BadRequest,
     InvalidParameter,
@@ -35,7 +36,11 @@ from shared.domain.errors import (
 
 T = TypeVar("T")
 
-BODIES: Final = ("multipart/form-data", "application/x-ndjson")
+_LINES: Final = "application/x-ndjson"
+BODIES: Final = ("multipart/form-data", _LINES)
+# No name is registered; these are what libraries and tools send.
+_AS_LINES: Final = frozenset((_LINES, "application/ndjson", "application/jsonl", "application/x-jsonlines"))
+_IMAGES: Final = "images"
 SPOOL_AT_ONCE: Final = 1024 * 1024
 # A thread reads an archive a slice at a time; a longer one would hold up the event loop, with which it takes turns.
 SLICE: Final = timedelta(milliseconds=2)
@@ -62,7 +67,7 @@ def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
     declared, limit = request.headers.get("content-length", ""), gateway(request).bulk.max_archive_bytes
     if kind == "multipart/form-data":
         return FormBody(request, chunks)
-    if kind == "application/x-ndjson":
+    if kind in _AS_LINES:
         return LinesBody(request, chunks)
     if (declared or "0") == "0" and "transfer-encoding" not in request.headers:
         raise BadRequest(detail="the body is empty")
@@ -74,7 +79,7 @@ def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
 
 
 class FormBody:
-    """A form: fields first, then any number of `images`, or one `archive`."""
+    """A form: fields first, then any number of `images`, or one `archive`; clutter among the images is skipped."""
 
     def __init__(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         self.skipped = 0
@@ -91,7 +96,7 @@ class FormBody:
         name, value = "", bytearray()
         async for event in self._events:
             match event:
-                case PartBegin(name) if name in ("images", "archive"):
+                case PartBegin(name) if _file_field(name):
                     self._first = event
                     return collect(pairs, limits=self._gate.intake)
                 case PartBegin(name):
@@ -109,7 +114,7 @@ class FormBody:
     async def items(self) -> AsyncIterator[Item]:
         """Give the images as they come, or those of the archive once it is whole."""
         assert self._first is not None  # noqa: S101  fields() comes first
-        if self._first.name == "images":
+        if _file_field(self._first.name) == _IMAGES:
             async for item in self._images(self._first):
                 yield item
             return
@@ -136,7 +141,7 @@ class FormBody:
         name, data, size = first.filename or "", bytearray(), 0
         async for event in self._events:
             match event:
-                case PartBegin("images", filename):
+                case PartBegin(field, filename) if _file_field(field) == _IMAGES:
                     name, data, size = filename or "", bytearray(), 0
                 case PartBegin():
                     raise _out_of_order(event)
@@ -144,6 +149,9 @@ class FormBody:
                     size += len(piece)
                     if size <= most:
                         data += piece
+                case PartEnd() if is_clutter(name) or not (name or size):
+                    # Without a name and a byte, it is the field of a page where nobody chose a file.
+                    self.skipped += 1
                 case PartEnd() if size > most:
                     yield Item(clean_name(name), b"", f"{size:,} bytes are over the limit of {most:,}")
                 case PartEnd():
@@ -242,8 +250,17 @@ def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
         return Item(name, b"", f"the line's image {error}")
 
 
+def _file_field(name: str) -> str:
+    """Return which field of files this is, `images` or `archive`; empty for another.
+
+    `image` once or many times, `images[]` and `images[0]` are what people and libraries make of `images`.
+    """
+    plain = plain_name(name)
+    return _IMAGES if plain in (_IMAGES, "image") else plain if plain == "archive" else ""
+
+
 def _out_of_order(event: PartBegin) -> BadRequest:
-    if event.name in ("images", "archive"):
+    if _file_field(event.name):
         return BadRequest(detail="an upload is many images or one archive")
     return BadRequest(detail=f"the field {event.name[:80]!r} comes after the files; put it before them")
 

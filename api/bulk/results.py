@@ -14,6 +14,7 @@ import orjson
 from api.gateway import Gateway
 from api.postgres import ask_postgres
 from shared.domain.identifiers import BatchId, PredictionId
+from shared.domain.spreadsheets import safe_cell
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow
 from shared.storage.history import in_order
@@ -47,24 +48,28 @@ def csv_header() -> bytes:
 
 
 def as_csv(rows: Sequence[ItemRow]) -> bytes:
-    """Write a line a row (RFC 4180); empty is what a row has not."""
+    """Write a line a row (RFC 4180); empty is what a row has not, and no text is a spreadsheet's formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     for row in rows:
         found = row.output if isinstance(row.output, dict) else {}
         writer.writerow(
             (
-                row.custom_id,
+                _cell(row.custom_id),
                 row.id,
                 row.status,
-                found.get("predicted_class"),
+                _cell(found.get("predicted_class")),
                 found.get("confidence"),
-                row.version,
+                _cell(row.version),
                 row.error_code,
-                row.error,
+                _cell(row.error),
             )
         )
     return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    return safe_cell(value) if isinstance(value, str) else value
 
 
 def _members(row: ItemRow) -> dict[str, Any]:

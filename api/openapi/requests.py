@@ -157,7 +157,7 @@ def bulk_upload() -> Json:
         "type": "array",
         "items": {"type": "string", "format": "binary"},
         "minItems": 1,
-        "description": "Any number of files; after the other fields",
+        "description": "Any number of files; after the other fields. Also as `images[]` or repeated `image`",
     }
     archive: Json = {**_BINARY, "description": "A zip, tar or tar.gz instead of `images`"}
     form: Json = {

@@ -114,7 +114,14 @@ def results(*refusals: Kind) -> dict[int | str, Json]:
             "description": "A line an image that has ended, in upload order.",
             "content": {
                 "application/x-ndjson": {"itemSchema": reference(schemas.BatchResult)},
-                "text/csv": {"schema": {"type": "string"}},
+                "text/csv": {
+                    "schema": {
+                        "type": "string",
+                        "description": "A text that a spreadsheet would take for a formula has a `'` before it: one "
+                        "that begins with `=`, `+`, `-`, `@`, a tab or a line's end and is no number. In NDJSON texts "
+                        "are as they are.",
+                    }
+                },
             },
         }
     }

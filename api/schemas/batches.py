@@ -35,7 +35,7 @@ class Batch(Answer):
     status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
     model: str = Field(examples=["digits"])
     request_counts: BatchCounts
-    skipped: int = Field(description="Entries that were clutter", examples=[3])
+    skipped: int = Field(description="Files left out: clutter, documents and tables in an archive, links", examples=[3])
     created_at: Instant
     completed_at: Instant | None = Field(description="When its last image ended")
     metadata: dict[str, Any] = Field(description="As submitted")

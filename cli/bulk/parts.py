@@ -1,7 +1,6 @@
 """What a bulk upload sends: which files, under which names, in which parts."""
 
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Final, NamedTuple
 
 from cli.bulk import archives
 from shared.domain.clutter import is_clutter
+from shared.domain.names import showable
 
 MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 256 * 1024**2
 NOT_READ: Final = "not read"
 # As the gateway cleans names, so that it tells of a file by the name it was sent under.
 _LONGEST_NAME: Final = 1024
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Unusable(Exception):
@@ -169,7 +168,7 @@ class _Look:
     def _name(self, path: str) -> str:
         relative = path[len(self.base.rstrip("/")) + 1 :]
         text = os.fsencode(relative).decode("utf-8", "replace").replace("\\", "/")
-        return _CONTROLS.sub("", text)[-_LONGEST_NAME:].lstrip("/")
+        return showable(text)[-_LONGEST_NAME:].lstrip("/")
 
 
 def reason(error: OSError) -> str:

@@ -12,6 +12,7 @@ from cli.bulk.batches import Result
 from cli.bulk.parts import NOT_READ, Failure, Unusable
 from cli.bulk.resuming import Taken
 from cli.client import Client
+from shared.domain.spreadsheets import safe_cell
 
 MOST_SHOWN: Final = 10
 FORGOTTEN: Final = "the gateway does not know its batch any more"
@@ -140,7 +141,9 @@ def _write_csv(client: Client, taken: Sequence[Taken], file: TextIO) -> None:
             writer.writerow(header)
             has_header = True
         name = header.index("custom_id")
-        writer.writerows(row for row in rows if row[name] not in replaced)
+        # As the gateway writes names into cells, so that no spreadsheet takes one for a formula.
+        left_out = {safe_cell(one) for one in replaced}
+        writer.writerows(row for row in rows if row[name] not in left_out)
 
 
 def _write_ndjson(client: Client, taken: Sequence[Taken], file: TextIO) -> None:

@@ -137,7 +137,7 @@ def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
             (tally.failed + tally.not_read, "failed"),
             (tally.canceled, "canceled"),
             (tally.not_sent, "not sent"),
-            (tally.skipped, "skipped as clutter"),
+            (tally.skipped, "skipped"),
         )
         if count
     ]

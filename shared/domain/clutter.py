@@ -1,12 +1,91 @@
-"""What file systems and archivers leave beside people's images."""
+"""What file systems and archivers leave beside people's images, and what people keep beside them on purpose."""
 
 from typing import Final
 
-_FOLDERS: Final = frozenset({"__MACOSX", ".git", "@eaDir"})
-_FILES: Final = frozenset({".DS_Store", ".gitkeep", ".localized", "Thumbs.db", "ehthumbs.db", "desktop.ini"})
+_FOLDERS: Final = frozenset(
+    (
+        *("__macosx", ".git", ".svn", ".hg", "@eadir", "#recycle", "$recycle.bin", "system volume information"),
+        *(".trashes", ".spotlight-v100", ".fseventsd", ".temporaryitems", ".appledouble", ".thumbnails"),
+        *(".ipynb_checkpoints", "__pycache__"),
+    )
+)
+_FILES: Final = frozenset(
+    (
+        *(".ds_store", ".gitkeep", ".gitignore", ".gitattributes", ".localized", ".nomedia", ".directory", "icon\r"),
+        *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", ".picasa.ini"),
+    )
+)
+# Office documents are zips by their first bytes.
+_OFFICE: Final = frozenset(("xlsx", "xlsm", "docx", "pptx", "ods", "odt", "odp", "pages", "numbers", "key"))
+_DOCUMENTS: Final = frozenset(
+    (
+        *(
+            "txt",
+            "csv",
+            "tsv",
+            "json",
+            "jsonl",
+            "ndjson",
+            "geojson",
+            "xml",
+            "yaml",
+            "yml",
+            "toml",
+            "ini",
+            "cfg",
+            "conf",
+        ),
+        *(
+            "md",
+            "rst",
+            "html",
+            "htm",
+            "log",
+            "sql",
+            "py",
+            "ipynb",
+            "js",
+            "css",
+            "sh",
+            "bat",
+            "ps1",
+            "tex",
+            "bib",
+            "rtf",
+        ),
+        *("xls", "doc", "ppt", "pdf", "url", "lnk", "names", "lst"),
+    )
+)
+_WITHOUT_SUFFIX: Final = frozenset(
+    ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile", "dockerfile", "version")
+)
 
 
 def is_clutter(name: str) -> bool:
     """Tell whether a path (with `/` or a backslash between its parts) is of a file that nobody meant to send."""
     folders, _, file = name.replace("\\", "/").rpartition("/")
-    return file in _FILES or file.startswith("._") or not _FOLDERS.isdisjoint(folders.split("/"))
+    if file.startswith("._") or file.lower() in _FILES:
+        return True
+    return bool(folders) and not _FOLDERS.isdisjoint(folders.lower().split("/"))
+
+
+def is_office_document(name: str) -> bool:
+    """Tell whether a path ends like a document's that is a zip inside."""
+    return _suffix(name) in _OFFICE
+
+
+def is_document(name: str) -> bool:
+    """Tell whether a path is named like a document or data that people keep beside images: labels.csv, README."""
+    suffix = _suffix(name)
+    return suffix in _DOCUMENTS or (not suffix and name.rpartition("/")[2].lower() in _WITHOUT_SUFFIX)
+
+
+def has_suffix(name: str) -> bool:
+    """Tell whether a path ends in a dot and letters."""
+    return bool(_suffix(name))
+
+
+def _suffix(name: str) -> str:
+    """Return what follows the last dot of a path's last part, in lower case."""
+    stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if stem else ""

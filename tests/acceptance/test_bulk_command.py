@@ -61,7 +61,7 @@ def test_a_folder_is_predicted_and_its_results_are_a_table(stack: "Stack", tmp_p
     (folder / ".DS_Store").touch()
     out = tmp_path / "results.csv"
     said = last_line(stack.darkroom("bulk", str(folder), "--model", "digits", "--out", str(out)).stdout)
-    assert (said["succeeded"], said["total"], said["rest"]) == ("200", "200", "; 1 skipped as clutter")
+    assert (said["succeeded"], said["total"], said["rest"]) == ("200", "200", "; 1 skipped")
     found = rows(out)
     assert [row["custom_id"] for row in found] == [name for name in names(folder) if not name.endswith(".DS_Store")]
     right = [row["predicted_class"] == row["custom_id"].split("/")[1] for row in found]
@@ -86,7 +86,7 @@ def test_an_archive_is_predicted(stack: "Stack", tmp_path: Path, scan: bytes, ki
     content = zipped(everything) if kind == "zip" else tarred(everything, compression=kind.partition(".")[2])
     archive.write_bytes(content)
     said = last_line(stack.darkroom("bulk", str(archive), "--out", str(out)).stdout)
-    assert (said["total"], said["rest"]) == ("20", "; 1 skipped as clutter")
+    assert (said["total"], said["rest"]) == ("20", "; 1 skipped")
     assert [row["custom_id"] for row in rows(out)] == [name for name, _ in files]
 
 

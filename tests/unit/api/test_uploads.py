@@ -412,3 +412,55 @@ def test_no_query_raises_anything_else(query: bytes) -> None:
     for name in (b"", b"model=", b"metadata=", b"webhook=", b"webhook_events_filter=", b"priority="):
         text = (name + query).decode("latin-1").encode()
         outcome(read_prediction(a_request(IMAGE, "image/png", query=quote(text, safe="=&%;+")), limits=LIMITS))
+
+
+@pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
+def test_an_image_may_be_named_as_libraries_name_a_list(name: str) -> None:
+    assert read(*form({}, [(name, ("7.png", IMAGE, "image/png"))])).image == IMAGE
+
+
+def test_an_image_under_two_of_its_names_is_two_images() -> None:
+    files = [(name, ("7.png", IMAGE, "image/png")) for name in ("image", "image[]")]
+    refused(BadRequest, *form({}, files))
+
+
+@pytest.mark.parametrize("name", ["webhook_events_filter", "webhook_events_filter[]", "webhook_events_filter[0]"])
+def test_a_filter_may_be_named_as_libraries_name_a_list(name: str) -> None:
+    for given_form in (form({"webhook": HOOK, name: "start"}), form({"webhook": HOOK, name: ["start"]})):
+        assert read(*given_form).fields.webhook == Webhook(HOOK, frozenset({Event.START}))
+    assert read(IMAGE, "image/png", query={"webhook": HOOK, name: "start"}).fields.webhook is not None
+
+
+@pytest.mark.parametrize("field", ["metadata", "model", "webhook"])
+def test_fields_are_bounded_before_they_are_read(field: str) -> None:
+    text = "[" * 70_000
+    assert "bytes" in refused_large(BadRequest, *form({field: text})).detail
+
+
+def test_a_files_metadata_is_bounded_before_it_is_read() -> None:
+    files = [("content", ("7.png", IMAGE, "image/png")), ("metadata", ("m.json", b"{" * 70_000, "application/json"))]
+    with pytest.raises(BadRequest, match="bytes"):
+        asyncio.run(read_file(a_request(*form({}, files)), limits=Intake()))
+
+
+def refused_large(error: type[DarkroomError], *given: Any) -> Any:
+    with pytest.raises(error) as raised:
+        asyncio.run(read_prediction(a_request(*given), limits=Intake()))
+    return raised.value
+
+
+@pytest.mark.parametrize("name", ["metadata", "model", "version", "webhook", "priority"])
+def test_a_long_text_beside_the_image_is_refused_with_its_place(name: str) -> None:
+    members = {"input": {"image": data_url()}, name: {"a": "x" * 200_000} if name == "metadata" else "x" * 200_000}
+    assert refused_large(InvalidParameter, *as_json(**members)).pointer == f"/{name}"
+
+
+def test_a_long_text_elsewhere_is_ignored() -> None:
+    body, kind = as_json(input={"image": data_url(), "mask": "x" * 200_000}, other=["x" * 200_000])
+    upload = asyncio.run(read_prediction(a_request(body, kind), limits=Intake()))
+    assert upload.image == IMAGE
+
+
+def test_an_object_may_begin_with_a_byte_order_mark() -> None:
+    body, kind = as_json(input={"image": data_url()})
+    assert read(b"\xef\xbb\xbf" + body, kind).image == IMAGE

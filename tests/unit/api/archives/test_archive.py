@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from api.archives.items import Item
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
+from tests.fuzz.seeds import PNG
 from tests.unit.api.archives.building import KINDS, a_tar, a_zip, an_archive, opened, read, refused, too_large
 
 PICTURES = [("cats/1.png", b"\x89PNG one"), ("2.jpg", b"\xff\xd8 two"), ("cats/3", b"GIF89a three" * 90)]
@@ -122,8 +123,42 @@ def test_an_archive_in_an_archive_is_refused_by_its_first_bytes(kind: str, inner
 
 @every_kind
 def test_what_is_neither_an_image_nor_an_archive_is_an_item(kind: str) -> None:
-    found = read(an_archive(kind, [("notes.txt", b"PK is not enough"), ("empty", b""), ("BZh.txt", b"BZh9 no")]))
-    assert [item.name for item in found] == ["notes.txt", "empty", "BZh.txt"]
+    found = read(
+        an_archive(kind, [("photo", b"\xff no image"), ("empty", b""), ("a.raw", b"\0\1"), ("b.png", b"text")])
+    )
+    assert [item.name for item in found] == ["photo", "empty", "a.raw", "b.png"]
+
+
+@every_kind
+@pytest.mark.parametrize("content", [b"a,b\r\n1,2\r\n", b"", b"PK is not enough", b"BZh9 no", "Größe".encode()])
+@pytest.mark.parametrize(
+    "name", ["README.txt", "a/labels.csv", "labels.JSON", "data.xml", "README", "a/LICENSE", "classes.names", "x.html"]
+)
+def test_documents_and_tables_beside_images_are_skipped(kind: str, name: str, content: bytes) -> None:
+    archive = opened(an_archive(kind, [("1.png", b"x"), (name, content), ("a/2.png", b"y")]))
+    for _ in archive.check():
+        pass
+    assert archive.skipped == 1
+    assert [item.name for item in archive.items()] == ["1.png", "a/2.png"]
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("name", "content"), [("boxes.lbl", b"0 0.5 0.5 1 1\n"), ("labels.xlsx", a_zip([("x", b"x")]))]
+)
+def test_a_text_of_any_suffix_and_an_office_document_are_skipped(kind: str, name: str, content: bytes) -> None:
+    assert [item.name for item in read(an_archive(kind, [("1.png", b"x"), (name, content)]))] == ["1.png"]
+
+
+@every_kind
+@pytest.mark.parametrize("name", ["a.txt", "README", "a.xlsx", "photo.dat", "photo"])
+def test_an_image_is_one_under_any_name(kind: str, name: str) -> None:
+    assert [item.name for item in read(an_archive(kind, [(name, PNG)]))] == [name]
+
+
+@every_kind
+def test_an_archive_named_like_a_document_is_refused(kind: str) -> None:
+    assert refused(an_archive(kind, [("a.txt", gzip.compress(b"x", mtime=0))])).entry == "a.txt"
 
 
 @every_kind

@@ -37,7 +37,7 @@ def record(keyword: bytes, value: bytes) -> bytes:
 @given(
     entries=st.lists(
         st.tuples(
-            st.text("abcß/.", min_size=1, max_size=70).map("x{}y".format) | st.just("long/" * 60 + "y"),
+            st.text("abcß/.", min_size=1, max_size=70).map("x{}y.png".format) | st.just("long/" * 60 + "y.png"),
             st.binary(max_size=3000),
         ),
         max_size=6,
@@ -79,8 +79,6 @@ def test_what_a_header_says_of_all_entries_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (tarfile.SYMTYPE, "a link"),
-        (tarfile.LNKTYPE, "a link"),
         (tarfile.CHRTYPE, "a device"),
         (tarfile.BLKTYPE, "a device"),
         (tarfile.FIFOTYPE, "a pipe"),
@@ -91,6 +89,28 @@ def test_what_a_header_says_of_all_entries_is_passed_over() -> None:
 def test_an_entry_that_is_no_file_is_refused(kind: bytes, words: str) -> None:
     error = refused(ONE + blocks(a_member("2.png", kind=kind, linkname="1.png")) + END)
     assert (error.reason, error.entry) == (f"an entry is {words}", "2.png")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_is_skipped(kind: bytes, format: int) -> None:
+    link = blocks(a_member("2.png", kind=kind, linkname="n" * 150), format=format) if format else b""
+    archive = opened(ONE + (link or blocks(a_member("2.png", kind=kind, linkname="1.png"), format=format)) + ONE + END)
+    for _ in archive.check():
+        pass
+    assert archive.skipped == 1
+    assert [item.name for item in archive.items()] == ["1.png", "1.png"]
+
+
+@pytest.mark.parametrize("name", ["../2.png", "/2.png", "a/../../2.png"])
+def test_a_link_with_a_path_that_leads_out_is_refused(name: str) -> None:
+    refused(ONE + blocks(a_member(name, kind=tarfile.SYMTYPE, linkname="1.png")) + END)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_with_data_is_refused(kind: bytes) -> None:
+    error = refused(ONE + blocks(a_member("2.png", kind=kind, size=3, linkname="1.png"), b"two") + END)
+    assert (error.reason, error.entry) == ("an entry is a link with data", "2.png")
 
 
 @pytest.mark.parametrize("keyword", [b"GNU.sparse.major", b"GNU.sparse.map", b"GNU.sparse.size"])

@@ -6,6 +6,7 @@ import stat
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ BEYOND = 0xFFFF_FFFF
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     entries=st.lists(
-        st.tuples(st.text("abcß/.", min_size=1, max_size=9).map("x{}y".format), st.binary(max_size=3000)), max_size=6
+        st.tuples(st.text("abcß/.", min_size=1, max_size=9).map("x{}y.png".format), st.binary(max_size=3000)),
+        max_size=6,
     ),
     compression=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
     comment=st.binary(max_size=60),
@@ -194,12 +196,70 @@ def test_a_compression_that_is_not_read_is_named(method: int, name: str) -> None
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device"), (stat.S_IFBLK, "a device"), (stat.S_IFIFO, "a pipe")],
+    [(stat.S_IFCHR, "a device"), (stat.S_IFBLK, "a device"), (stat.S_IFIFO, "a pipe")],
 )
 def test_an_entry_that_is_no_file_is_refused(kind: int, words: str) -> None:
     error = refused(patched(PAIR, RECORD, ATTRIBUTES, "<L", (kind | 0o644) << 16, nth=1))
     assert (error.reason, error.entry) == (f"an entry is {words}", "2.png")
     assert len(read(patched(PAIR, RECORD, ATTRIBUTES, "<L", (stat.S_IFREG | 0o644) << 16))) == 2
+
+
+def test_a_link_is_skipped() -> None:
+    archive = opened(patched(PAIR, RECORD, ATTRIBUTES, "<L", (stat.S_IFLNK | 0o777) << 16, nth=1))
+    for _ in archive.check():
+        pass
+    assert archive.skipped == 1
+    assert [item.name for item in archive.items()] == ["1.png"]
+
+
+@pytest.mark.parametrize("attributes", [0x10, (stat.S_IFDIR | 0o755) << 16, (stat.S_IFDIR | 0o755) << 16 | 0x10])
+def test_a_folder_is_known_by_its_attributes_too(attributes: int) -> None:
+    assert [
+        item.name
+        for item in read(patched(a_zip([("cats", b""), ("cats/1.png", b"x")]), RECORD, ATTRIBUTES, "<L", attributes))
+    ] == ["cats/1.png"]
+    assert len(read(patched(PAIR, RECORD, ATTRIBUTES, "<L", attributes))) == 2, "what has content is a file"
+
+
+def with_extra(name: bytes, *fields: tuple[int, bytes]) -> bytes:
+    """Return a zip of one image under a name in an old encoding, with extra fields in its directory."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo("x" * len(name))
+        info.extra = b"".join(struct.pack("<HH", kind, len(body)) + body for kind, body in fields)
+        archive.writestr(info, b"one")
+    return buffer.getvalue().replace(b"x" * len(name), name)
+
+
+def unicode_path(raw: bytes, name: bytes, version: int = 1) -> tuple[int, bytes]:
+    return 0x7075, struct.pack("<BL", version, zlib.crc32(raw)) + name
+
+
+OLD = "日本.png".encode("cp932")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ([unicode_path(OLD, "日本.png".encode())], "日本.png"),
+        ([(0x5455, b"\1abcd"), unicode_path(OLD, "日本.png".encode())], "日本.png"),
+        ([unicode_path(b"another", "日本.png".encode())], None),
+        ([unicode_path(OLD, "日本.png".encode(), version=2)], None),
+        ([unicode_path(OLD, b"\xff.png")], None),
+        ([unicode_path(OLD, b"")], None),
+        ([(0x7075, b"\1")], None),
+        ([(0x5455, b"")] * 65 + [unicode_path(OLD, b"late.png")], None),
+    ],
+)
+def test_a_unicode_path_names_an_entry_if_it_was_made_for_its_name(
+    fields: list[tuple[int, bytes]], name: str | None
+) -> None:
+    assert [item.name for item in read(with_extra(OLD, *fields))] == [name or OLD.decode("cp437")]
+
+
+@pytest.mark.parametrize("path", [b"../x.png", b"/etc/x.png", b"a/../../x.png"])
+def test_a_unicode_path_that_leads_out_is_refused(path: bytes) -> None:
+    refused(with_extra(OLD, unicode_path(OLD, path)))
 
 
 @pytest.mark.parametrize(

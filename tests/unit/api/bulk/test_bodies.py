@@ -140,9 +140,14 @@ def test_an_oversized_image_is_one_bad_item_and_the_next_is_fine() -> None:
         assert items == [Item("1000.png", bytes(1000)), over, Item("1.png", b"\0")]
 
 
-@pytest.mark.parametrize(("given", "name"), [(None, ""), ("", ""), ("a\tb\x1b.png", "ab.png"), ("ü", "ü"), LONG_NAME])
-def test_a_file_is_an_item_whatever_its_name_and_even_if_it_is_empty(given: str | None, name: str) -> None:
+@pytest.mark.parametrize(("given", "name"), [("a\tb\x1b.png", "ab.png"), ("ü", "ü"), LONG_NAME])
+def test_a_file_is_an_item_whatever_its_name_and_even_if_it_is_empty(given: str, name: str) -> None:
     assert read(form(part("images", b"", given), FILE))[1] == [Item(name, b""), Item("7.png", IMAGE)]
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_a_file_with_content_needs_no_name(given: str | None) -> None:
+    assert read(form(part("images", IMAGE, given)))[1] == [Item("", IMAGE)]
 
 
 @pytest.mark.parametrize("body", [*OUT_OF_ORDER, TWO_MODELS, form(FILE)[:-6], form(MODEL)[:-20], b"no form"])
@@ -156,7 +161,7 @@ def test_a_field_that_cannot_be_used_is_refused_with_its_place(name: str, value:
 
 
 def test_a_form_without_files_is_refused() -> None:
-    assert refused(errors.InvalidParameter, form(MODEL, part("image", IMAGE, "7.png"))).pointer == "/images"
+    assert refused(errors.InvalidParameter, form(MODEL, part("picture", IMAGE, "7.png"))).pointer == "/images"
 
 
 def test_a_field_may_be_as_long_as_the_contract_says() -> None:
@@ -182,10 +187,10 @@ def test_a_client_that_leaves_ends_the_reading(start: bytes, content_type: str) 
 @pytest.mark.parametrize("size", [100, 7777, SPOOL_AT_ONCE, 10_000_000])
 def test_an_archive_gives_its_files_and_counts_clutter(size: int) -> None:
     pieces = cut(form(MODEL, part("archive", ARCHIVE, "a.zip")), size)
-    fields, (first, second, over, text), skipped = read(pieces, max_archive_bytes=len(ARCHIVE))
-    assert [first, second, text] == [Item("a/1.png", IMAGE), Item("2.png", b"2"), Item("notes.txt", b"hi")]
+    fields, (first, second, over), skipped = read(pieces, max_archive_bytes=len(ARCHIVE))
+    assert [first, second] == [Item("a/1.png", IMAGE), Item("2.png", b"2")]
     assert (over.name, over.data, "limit" in over.problem) == ("3.png", b"", True)
-    assert (fields.model, skipped) == ("digits", 1)
+    assert (fields.model, skipped) == ("digits", 2)
 
 
 def test_an_archive_over_the_limit_is_refused_while_it_comes() -> None:
@@ -364,3 +369,44 @@ def test_memory_holds_no_more_than_an_image(content_type: str, pieces: list[byte
         assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["images", "image", "images[]", "image[]", "images[0]", "images[12]"])
+def test_images_may_be_named_as_libraries_name_a_list(name: str) -> None:
+    _, items, _ = read(form(MODEL, part(name, IMAGE, "1.png"), part(name, b"2", "2.png")))
+    assert items == [Item("1.png", IMAGE), Item("2.png", b"2")]
+
+
+@pytest.mark.parametrize("name", ["images[a]", "images[", "imagess", "images[][]x", "file"])
+def test_other_fields_are_no_images(name: str) -> None:
+    assert refused(errors.InvalidParameter, form(MODEL, part(name, IMAGE, "1.png"))).pointer == "/images"
+
+
+def test_clutter_among_images_is_skipped_as_in_an_archive() -> None:
+    names = ["a/.DS_Store", "a/1.png", "Thumbs.db", "__MACOSX/a/._1.png", "a/._1.png", "README.txt"]
+    _, items, skipped = read(form(*(part("images", IMAGE, name) for name in names)))
+    assert [item.name for item in items] == ["a/1.png", "README.txt"], "whoever chooses a file is told that it is none"
+    assert skipped == 4
+
+
+def test_a_field_of_a_page_where_nobody_chose_a_file_is_no_image() -> None:
+    _, items, skipped = read(form(part("images", b"", ""), FILE, part("images", b"", "empty.png")))
+    assert ([item.name for item in items], skipped) == (["7.png", "empty.png"], 1)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/ndjson", "application/jsonl", "application/x-jsonlines", "Application/X-NDJSON; a=b"]
+)
+def test_lines_have_several_names(kind: str) -> None:
+    assert read(line(), kind)[1] == [Item("line 1", IMAGE)]
+
+
+def test_names_are_those_of_the_client_whichever_way_it_writes_them() -> None:
+    heads = [
+        b"form-data; name=images; filename=\"=?utf-8?B?w6kxLnBuZw==?=\"; filename*=utf-8''%C3%A91.png",
+        b"form-data; name=\"images\"; filename*=UTF-8''%C3%A92.png",
+        b'form-data; name="images"; filename="=?UTF-8?Q?=C3=A93.png?="',
+        'form-data; name="images"; filename="gnp\u202e.4\u009b31m.png"'.encode(),
+    ]
+    body = b"".join(b"--x-x\r\nContent-Disposition: %b\r\n\r\n1\r\n" % head for head in heads) + b"--x-x--"
+    assert [item.name for item in read(body)[1]] == ["é1.png", "é2.png", "é3.png", "gnp.431m.png"]

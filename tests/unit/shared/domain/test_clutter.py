@@ -18,6 +18,12 @@ from shared.domain.clutter import is_clutter
         "cats/._1.png",
         ".git/config",
         "@eaDir/1.png",
+        "THUMBS.DB",
+        "a/Desktop.ini",
+        "__macosx/1.png",
+        "$RECYCLE.BIN/1.png",
+        "a/.Trashes/1.png",
+        ".ipynb_checkpoints/1.png",
     ],
 )
 def test_what_systems_leave_is_clutter(name: str) -> None:

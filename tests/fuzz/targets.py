@@ -1,0 +1,187 @@
+"""What strangers' bytes meet first, as functions of those bytes: each reads them or refuses them in words.
+
+Anything else that is raised, and work out of proportion to the input, is a finding. `make fuzz` looks for findings;
+`tests/unit/fuzz` replays the seeds and what was found.
+"""
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+
+from api.archives.archive import open_archive
+from api.archives.items import Item
+from api.bulk.bodies import FormBody, LinesBody
+from api.bulk.formstream import FormStream, PartBegin, PartData
+from api.multipart import take_apart
+from api.uploads import read_file, read_prediction
+from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
+from shared.domain.names import showable
+from shared.settings import Bulk, Gateway, Intake
+
+T = TypeVar("T")
+
+MOST_BYTES: Final = 64 * 1024
+"""Of an input."""
+MOST_SECONDS: Final = 0.5
+"""Of processor time for one input; a megabyte of anything honest takes a hundredth of it."""
+INTAKE: Final = Intake(max_image_bytes=2 * MOST_BYTES)
+BULK: Final = Bulk(max_unpacked_bytes=4 * 1024**2, ratio_from_bytes=1024**2, max_entries=2000)
+FORM: Final = "multipart/form-data; boundary=B"
+CUT: Final = 7
+
+
+class Finding(Exception):
+    """What should not be."""
+
+
+def multipart(data: bytes) -> None:
+    """Take a form apart that is in memory, and the same as it comes: they agree where the first reads it."""
+    whole = _form(data)
+    streamed = _form_stream(data)
+    if whole is not None and streamed is not None and [part[2] for part in whole] != [part[2] for part in streamed]:
+        raise Finding("a form is read in two ways")
+
+
+def submission(data: bytes) -> None:
+    """Read a form or a JSON object as a prediction, and a form as a file; the first byte chooses."""
+    kind = FORM if data[:1] != b"{" else "application/json"
+    with contextlib.suppress(DarkroomError):
+        _awaited(read_prediction(_request([data], kind), limits=INTAKE))
+    if kind == FORM:
+        with contextlib.suppress(DarkroomError):
+            _awaited(read_file(_request([data], kind), limits=INTAKE))
+
+
+def form(data: bytes) -> None:
+    """Read a bulk form whole and cut in pieces: the outcome is one."""
+    _same_however_cut(data, FORM)
+
+
+def lines(data: bytes) -> None:
+    """Read NDJSON whole and cut in pieces: the outcome is one."""
+    _same_however_cut(data, "application/x-ndjson")
+
+
+def archive(data: bytes) -> None:
+    """Read a zip, tar or tar.gz: an archive that was checked gives its images and no surprise."""
+    try:
+        found = open_archive(io.BytesIO(data), limits=BULK, max_image_bytes=INTAKE.max_image_bytes)
+        for _ in found.check():
+            pass
+    except DarkroomError:
+        return
+    try:
+        items = list(found.items())
+    except ArchiveRefused as error:
+        raise Finding("an archive is refused after its check") from error
+    if sum(len(item.data) for item in items) > BULK.max_unpacked_bytes:
+        raise Finding("an archive gives more than was counted")
+    if any(not item.name or item.name != showable(item.name) for item in items):
+        raise Finding("an entry has a name that can't be shown")
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "multipart": multipart,
+    "submission": submission,
+    "form": form,
+    "lines": lines,
+    "zip": archive,
+    "tar": archive,
+    "gzip": archive,
+}
+
+
+def run(name: str, data: bytes) -> None:
+    """Run one target on one input; raises whatever is a finding."""
+    started = time.process_time()
+    TARGETS[name](data)
+    seconds = time.process_time() - started
+    if seconds > MOST_SECONDS:
+        raise Finding(f"{len(data):,} bytes took {seconds:.2f} s")
+
+
+def _form(data: bytes) -> list[tuple[str, str | None, bytes]] | None:
+    try:
+        return [(part.name, part.filename, part.data) for part in take_apart(data, content_type=FORM)]
+    except BadRequest:
+        return None
+
+
+def _form_stream(data: bytes) -> list[tuple[str, str | None, bytes]] | None:
+    found: list[tuple[str, str | None, bytes]] = []
+    try:
+        form = FormStream(FORM)
+        for event in form.feed(data):
+            match event:
+                case PartBegin(name, filename):
+                    found.append((name, filename, b""))
+                case PartData(piece):
+                    name, filename, before = found[-1]
+                    found[-1] = (name, filename, before + piece)
+        form.finish()
+    except BadRequest:
+        return None
+    return found
+
+
+def _same_however_cut(data: bytes, kind: str) -> None:
+    outcomes = [_awaited(_outcome(pieces, kind)) for pieces in ([data], _cut(data))]
+    if outcomes[0] != outcomes[1]:
+        raise Finding(f"{outcomes[0]!r:.300} or, cut, {outcomes[1]!r:.300}")
+
+
+def _cut(data: bytes) -> list[bytes]:
+    size = max(CUT, len(data) // 50)
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+async def _outcome(pieces: list[bytes], kind: str) -> list[Item] | str:
+    request = _request(pieces, kind)
+    try:
+        body = FormBody(request, _given(pieces)) if kind == FORM else LinesBody(request, _given(pieces))
+        await body.fields()
+        return [item async for item in body.items()]
+    except DarkroomError as error:
+        return type(error).__name__
+
+
+def _awaited(work: Coroutine[Any, Any, T]) -> T:
+    """Return what it comes to; one event loop serves all inputs, which is half of the time of a short one."""
+    return _loop().run_until_complete(work)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+async def _given(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def _request(pieces: list[bytes], kind: str) -> Request:
+    messages: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    )
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.request", "body": b""})
+
+    gate = SimpleNamespace(settings=Gateway(), intake=INTAKE, bulk=BULK)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"content-type", kind.encode())],
+        "app": SimpleNamespace(state=SimpleNamespace(gateway=gate)),
+    }
+    return Request(scope, receive)

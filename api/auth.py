@@ -6,6 +6,7 @@ owner, and a page of the web that has its own name resolved to this machine is t
 people behind a proxy by the address that it tells.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, NamedTuple
@@ -17,7 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import problems
 from api.guard import DOOR, Policy
 from api.hosts import read_host
+from api.observing import has_begun_to_answer
 from api.origins import HEADERS, Origins
+from api.protocol import break_off
+from api.visits import Visit, Visits
 from shared import settings
 from shared.domain.apikeys import ANYBODY, PREFIX, Caller
 from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthorized
@@ -115,17 +119,37 @@ class Authentication:
         return _Head(open_here, stranger, found.get(b"authorization", ""), found.get(b"content-encoding", ""))
 
     async def serve(self, handle: Handle, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that may go through; raises what `admit` raises."""
-        await self.admit(scope, policy)
-        await handle(scope, receive, send)
-
-    async def admit(self, scope: Scope, policy: Policy) -> None:
-        """Say who calls. Raises Unauthorized, Forbidden or, where nobody can say who it is, StorageUnavailable."""
-        if policy.role is None:
+        """Serve a request that may go through, for as long as it may; raises what `admit` raises, or why it ended."""
+        visit = await self.admit(scope, policy)
+        task = asyncio.current_task()
+        if visit is None or task is None:
+            await handle(scope, receive, send)
             return
+        visits: Visits = scope["app"].state.gateway.visits
+        visits.begin(task, visit)
+        try:
+            await handle(scope, receive, send)
+        except asyncio.CancelledError:
+            if visit.over is None:
+                raise
+            task.uncancel()
+            if has_begun_to_answer(scope):
+                break_off(scope)
+                return
+            raise visit.over from None
+        finally:
+            visits.end(task)
+
+    async def admit(self, scope: Scope, policy: Policy) -> Visit | None:
+        """Say who calls; None: nobody has to.
+
+        Raises Unauthorized, Forbidden, BeingPurged or, where nobody can say who it is, StorageUnavailable.
+        """
+        if policy.role is None:
+            return None
         if policy.takes_token and b"token" in scope["query_string"] and _is_followed(scope):
             scope[_FOLLOWS] = True
-            return
+            return None
         head: _Head = scope[_HEAD]
         key = _bearer(head.authorization)
         if head.open_here and not key.startswith(PREFIX):
@@ -134,18 +158,22 @@ class Authentication:
                     detail=f"a page of {head.stranger} sent this, and without API keys only this API's own pages may; "
                     "set DARKROOM_ALLOWED_ORIGINS if it may too, or DARKROOM_AUTH_REQUIRED=true"
                 )
+            scope["app"].state.gateway.purges.check(ANYBODY.owner)
             scope[_KEY] = ANYBODY
-            return
+            return Visit(ANYBODY.owner, "")
         if not key:
             raise Unauthorized(detail=_NO_KEY)
-        keyring = scope["app"].state.gateway.keyring
+        gate = scope["app"].state.gateway
+        keyring = gate.keyring
         found: Caller | None = keyring.known(key) or await keyring.find(key)
         if found is None:
             raise Unauthorized(detail="this API key is none of ours, or was revoked")
         bind(owner=found.owner)
         if not found.role.may(policy.role):
             raise Forbidden(detail=f"this needs a key of the role {policy.role}; this one's is {found.role}")
+        gate.purges.check(found.owner)
         scope[_KEY] = found
+        return Visit(found.owner, key)
 
     def body_encoding(self, scope: Scope) -> str:
         """Return how a request's body is encoded; empty where it comes as it is."""

@@ -10,7 +10,9 @@ from api.counting import Submissions
 from api.draining import Draining
 from api.keyring import Keyring
 from api.memory import MemoryWatch
+from api.purges import Purges
 from api.routebook import RouteBook
+from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings as configuration
 from shared.domain.tokens import StreamTokens
@@ -25,6 +27,8 @@ class Gateway:
     redis: Pipeline
     engine: Engine
     keyring: Keyring
+    visits: Visits
+    purges: Purges
     routes: RouteBook
     waiting: Waiting
     draining: Draining

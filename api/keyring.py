@@ -7,16 +7,19 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.refreshing import Refresher
+from api.visits import Visits
 from shared.domain.apikeys import Caller, digest
-from shared.domain.errors import StorageUnavailable
+from shared.domain.errors import StorageUnavailable, Unauthorized
 from shared.storage import api_keys
 
 
 class Keyring:
     """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
 
-    def __init__(self, engine: Engine, *, pause: timedelta) -> None:
+    def __init__(self, engine: Engine, *, pause: timedelta, visits: Visits) -> None:
+        """Open requests of `visits` end when their key is good no more."""
         self._engine = engine
+        self._visits = visits
         self._callers: dict[str, Caller] = {}
         self._edition: tuple[object, ...] | None = None
         self._refresher = Refresher(self._refresh, pause=pause, stale="api_keys_stale")
@@ -41,10 +44,13 @@ class Keyring:
         await self._refresher.close()
 
     async def _refresh(self) -> None:
+        before = self._edition
         try:
             self._edition, self._callers = await asyncio.to_thread(self._read)
         except SQLAlchemyError as error:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
+        if self._edition != before:
+            self._visits.cut(where=lambda visit: bool(visit.key) and self.known(visit.key) is None, why=_revoked)
 
     def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
         """Read what is good, in a thread; all of it only where anything has changed."""
@@ -54,3 +60,7 @@ class Keyring:
             if edition == self._edition:
                 return edition, self._callers
             return edition, api_keys.good(connection)
+
+
+def _revoked() -> Unauthorized:
+    return Unauthorized(detail="this API key was revoked while the request was open")

@@ -137,6 +137,12 @@ STORAGE_UNAVAILABLE: Final = Kind(
     "Where a submission's answer was lost, `id` says which prediction may exist; sending it again with an "
     "Idempotency-Key never makes two.",
 )
+BEING_PURGED: Final = Kind(
+    status=503,
+    slug="being-purged",
+    title="Everything of this owner's is being deleted",
+    meaning="Nothing is taken until that is done; an owner with keys then needs a new one.",
+)
 NOT_FOUND: Final = Kind(
     status=404,
     slug="not-found",

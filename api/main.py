@@ -19,8 +19,10 @@ from api.memory import MemoryWatch, refuse_unsafe_eviction
 from api.observing import Observing
 from api.openapi import document
 from api.origins import CrossOrigin
+from api.purges import Purges
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
+from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings
 from shared.domain.errors import StorageUnavailable
@@ -51,8 +53,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout)
         stack.callback(engine.dispose)
-        keyring = Keyring(engine, pause=settings.read(settings.Auth).refresh)
+        visits, pause = Visits(), settings.read(settings.Auth).refresh
+        keyring = Keyring(engine, pause=pause, visits=visits)
         stack.push_async_callback(keyring.close)
+        purges = Purges(redis, pause=pause, visits=visits)
+        stack.push_async_callback(purges.close)
         routes = RouteBook(redis)
         stack.push_async_callback(routes.close)
         waiting = Waiting(client)
@@ -64,6 +69,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             redis=redis,
             engine=engine,
             keyring=keyring,
+            visits=visits,
+            purges=purges,
             routes=routes,
             waiting=waiting,
             memory=memory,

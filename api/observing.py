@@ -26,6 +26,7 @@ _HEADER: Final = REQUEST_ID.lower().encode()
 # What goes into a log line, a header and a job as it came.
 _USABLE: Final = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 _KEY: Final = "darkroom.request_id"
+_ANSWERED: Final = "darkroom.answered"
 _SERVER_ERROR: Final = 500
 _LINES_FROM: Final = {"none": 1000, "errors": _SERVER_ERROR, "all": 0}
 
@@ -61,6 +62,9 @@ class Observing:
         id = read_id(scope["headers"]) or new_uuid7()
         header = (_HEADER, id.encode())
         scope[_KEY] = id
+        # A list, for those who go on with a copy of the scope.
+        answered: list[int] = []
+        scope[_ANSWERED] = answered
         bind_only(request_id=id)
         status = 0
 
@@ -68,6 +72,7 @@ class Observing:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                answered.append(status)
                 headers = complete(message.get("headers") or [], closing=self._draining.has_begun)
                 message["headers"] = [*headers, header]
             return send(message)
@@ -101,6 +106,11 @@ class Observing:
             level = logging.WARNING if status >= _SERVER_ERROR else logging.INFO
             facts = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 2)}
             log.log(level, "request", extra=facts)
+
+
+def has_begun_to_answer(scope: Scope) -> bool:
+    """Tell whether the head of an answer has been sent."""
+    return bool(scope.get(_ANSWERED))
 
 
 def request_id(request: Request) -> str | None:

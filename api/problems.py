@@ -111,6 +111,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
         kinds.STORAGE_UNAVAILABLE,
         lambda e: f"the queue gave no answer in time{_because(e.reason)}; {e.id} may have been accepted",
     ),
+    errors.BeingPurged: Row(kinds.BEING_PURGED, lambda _: "everything of this owner's is being deleted"),
     errors.StorageUnavailable: Row(kinds.STORAGE_UNAVAILABLE, lambda e: f"{e.store} {e.reason or _AWAY}"),
 }
 KINDS: Final = {

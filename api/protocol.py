@@ -13,6 +13,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
@@ -61,6 +62,21 @@ class Connections:
             # One line a second at most, however many there are.
             log.info("slow_clients_ended", extra=dict(self.ended))
             self.ended.clear()
+
+    def break_off(self, state: dict[str, Any]) -> None:
+        """End the connection of the request with this state; what has come of its answer is seen not to be all."""
+        for connection in tuple(self._connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and cycle.scope["state"] is state:
+                cycle.disconnected = True
+                connection.transport.close()
+
+
+def break_off(scope: Scope) -> None:
+    """End a request's connection in the middle of its answer; a server of another class does it by itself, and logs."""
+    state = scope.get("state", {})
+    if STATE in state:
+        state[STATE].break_off(state)
 
 
 class HttpProtocol(HttpToolsProtocol):

@@ -100,7 +100,7 @@ def _name_key(policy: Policy, operation: Json, *, required: bool) -> None:
     if policy.role is None:
         return
     operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
-    _add(operation, kinds.UNAUTHORIZED, kinds.FORBIDDEN)
+    _add(operation, kinds.UNAUTHORIZED, kinds.FORBIDDEN, kinds.BEING_PURGED)
     if policy.takes_token:
         operation["security"].append({})
 

@@ -45,6 +45,13 @@ class Forbidden(DarkroomError):
 
 
 @dataclass(eq=False)
+class BeingPurged(DarkroomError):
+    """Everything of the caller's owner is being deleted."""
+
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
 class UnsupportedEncoding(DarkroomError):
     """The body is compressed, or encoded otherwise: its Content-Encoding."""
 

@@ -22,6 +22,7 @@ from api.observing import Observing
 from api.openapi import document
 from api.routebook import RouteBook
 from api.routes import files, health, metrics, models, webhooks
+from api.visits import Visits
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
 from shared.domain.tokens import StreamTokens
@@ -102,6 +103,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             book = RouteBook(pipeline)
             app.state.gateway = SimpleNamespace(
                 redis=pipeline,
+                visits=Visits(),
+                purges=SimpleNamespace(check=lambda _: None),
                 engine=engine,
                 routes=book,
                 memory=SimpleNamespace(high=False, over=lambda _: False, share=0.8, used_bytes=7, limit_bytes=0),

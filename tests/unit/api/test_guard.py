@@ -15,6 +15,7 @@ from api import guard
 from api.auth import Authentication
 from api.guard import GuardedRoute
 from api.main import create_app
+from api.visits import Visits
 from shared.domain.apikeys import Caller, Role
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.tokens import StreamTokens
@@ -28,6 +29,7 @@ OTHERWISE = {
     ("POST", "/v1/webhooks/default/secret/rotate"): Role.ADMIN,
     ("GET", "/v1/webhooks/default/secret"): Role.SUBMIT,
 }
+NOBODY = SimpleNamespace(check=lambda _: None)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "newline": lambda path: path + "%0A",
@@ -85,7 +87,9 @@ def app(monkeypatch: pytest.MonkeyPatch, runner: asyncio.Runner) -> FastAPI:
     """The whole app, asking for keys, with nothing behind it but the keys: what is admitted fails."""
     monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
     app = create_app()
-    app.state.gateway = SimpleNamespace(keyring=Keyring(), tokens=StreamTokens(b"secret"))
+    app.state.gateway = SimpleNamespace(
+        keyring=Keyring(), visits=Visits(), purges=NOBODY, tokens=StreamTokens(b"secret")
+    )
     app.state.runner = runner
     return app
 
@@ -250,7 +254,7 @@ def test_no_route_takes_a_compressed_body(app: FastAPI, encoding: str) -> None:
 def new_app(runner: asyncio.Runner) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Authentication, required=True, public_url="")
-    app.state.gateway = SimpleNamespace(keyring=Keyring())
+    app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
     app.state.runner = runner
     return app
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from api.keyring import Keyring
+from api.visits import Visits
 from shared.domain.apikeys import Role
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Owner
@@ -36,7 +37,7 @@ async def until(look: Callable[[], bool]) -> None:
 
 def with_keyring(engine: Engine, claim: Callable[[Keyring], Awaitable[T]], *, pause: timedelta = NEVER) -> T:
     async def within() -> T:
-        keyring = Keyring(engine, pause=pause)
+        keyring = Keyring(engine, pause=pause, visits=Visits())
         try:
             return await claim(keyring)
         finally:

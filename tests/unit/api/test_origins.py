@@ -9,11 +9,13 @@ import pytest
 from fastapi import FastAPI
 
 from api.main import create_app
+from api.visits import Visits
 from shared import settings
 from shared.domain.apikeys import Caller, Role
 from shared.domain.identifiers import Owner
 from shared.settings import Gateway, SettingsError
 
+NOBODY = SimpleNamespace(check=lambda _: None)
 APP = "https://app.example"
 WRITES = [
     ("POST", "/v1/predictions"), ("POST", "/v1/models/o/m/predictions"), ("POST", "/v1/batches"), ("POST", "/v1/files"),
@@ -74,7 +76,7 @@ def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 
 def _made() -> FastAPI:
     app = create_app()
-    app.state.gateway = SimpleNamespace(keyring=Keyring())
+    app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
     return app
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import httpx
@@ -48,6 +49,7 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.FileQuota(limit="bytes", size=9, used=7, allowed=10, retry_after=timedelta(hours=1)),
         errors.QueueFull(model="digits", retry_after=timedelta(milliseconds=1200)),
         errors.SubmitUncertain(id="x", retry_after=timedelta(seconds=2)),
+        errors.BeingPurged(retry_after=timedelta(seconds=60)),
         errors.StorageUnavailable(store="redis", retry_after=timedelta(milliseconds=10)),
     )
 }
@@ -63,6 +65,7 @@ def ask(path: str, *, method: str = "GET", raising: Exception | None = None) -> 
     """Return what an app answers whose page at /raise raises."""
     app = FastAPI()
     app.add_middleware(Authentication, required=False, public_url="http://test")
+    app.state.gateway = SimpleNamespace(purges=SimpleNamespace(check=lambda _: None))
     problems.install(app)
 
     @app.get("/raise")
@@ -128,6 +131,7 @@ def test_every_error_is_a_problem_whose_type_resolves(error: DarkroomError) -> N
         (errors.RateLimited, 429, "rate-limited"),
         (errors.FileQuota, 429, "file-quota"),
         (errors.QueueFull, 503, "queue-full"),
+        (errors.BeingPurged, 503, "being-purged"),
         (errors.StorageUnavailable, 503, "storage-unavailable"),
     ],
 )

@@ -70,9 +70,9 @@ _PATTERNS: Final = (
     (re.compile(rb".{40} EMF", re.DOTALL), "a Windows metafile"),
     (re.compile(rb".{128}DICM", re.DOTALL), "a DICOM image"),
     (re.compile(rb".{257}ustar", re.DOTALL), "a tar archive"),
-    # No map of colours or one of at most 256; an image type; depths there are. With the footer of the second edition
-    # it is sure.
-    (re.compile(rb".[\0\x01][\x01-\x03\x09-\x0b].{13}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL), "a TGA image"),
+    # Without a map of colours there are zeros for it; then depths there are. The second edition's footer is sure.
+    (re.compile(rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL), "a TGA image"),
+    (re.compile(rb".\x01[\x01\x09].{13}\x08[\0-\x3f]", re.DOTALL), "a TGA image"),
 )
 _TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 # ISO base media files say by a brand what they are; some only among the compatible ones.

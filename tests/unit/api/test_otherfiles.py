@@ -81,6 +81,8 @@ OTHERS = {
     "SVG": (b"<?xml version='1.0'?>\n<svg/>", "an SVG drawing"),
     "words that begin like a PNM": (b"P5 is a tier of vitamins", "a PNM image"),
     "words that begin like others": (b"BZip, Rar and free moov", "text"),
+    "TGA, a palette": (saved("TGA", "P")[:-26], "a TGA image"),
+    "all bytes there are": (bytes(range(256)), "bytes that are no image"),
     "bytes": (b"\xd8\xfe\0\1" * 20, "bytes that are no image"),
 }
 

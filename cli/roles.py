@@ -142,7 +142,10 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
         name="flower",
         role="flower",
         url=url,
-        command=(*_celery(), "flower", f"--address={LOOPBACK}", f"--port={port}", "--logging=error"),
+        command=(
+            *(sys.executable, "-m", "worker.flower"),
+            *(f"--address={LOOPBACK}", f"--port={port}", "--logging=error"),
+        ),
         environment={
             name: os.environ.get(name, usual)
             for name, usual in (

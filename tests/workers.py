@@ -56,6 +56,14 @@ class Worker:
             time.sleep(0.1)
         return found[0]
 
+    def wait_until_said_like(self, words: str, *, seconds: float = 60) -> None:
+        """Wait for words anywhere in what it wrote; fails where the process ends or the time does."""
+        until = time.monotonic() + seconds
+        while words not in self.text:
+            assert self._process.poll() is None, self.text
+            assert time.monotonic() < until, self.text
+            time.sleep(0.1)
+
     def wait_for_end(self, *, seconds: float = 60) -> int:
         """Return its exit status; fails where it lives on."""
         return self._process.wait(timeout=seconds)
@@ -64,6 +72,10 @@ class Worker:
     def lives(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
+
+    def tell_to_stop(self) -> None:
+        """Send it SIGTERM."""
+        self._process.terminate()
 
     def health(self) -> tuple[int, str]:
         """Return what `python -m worker.health` says: its exit status and words."""

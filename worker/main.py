@@ -7,7 +7,14 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import before_task_publish, heartbeat_sent, setup_logging, worker_init, worker_shutdown
+from celery.signals import (
+    before_task_publish,
+    heartbeat_sent,
+    setup_logging,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.worker import state
 
 from shared import settings
@@ -16,6 +23,7 @@ from shared.queue import bells, keys
 from shared.queue.connection import broker_url
 from worker import broker, dashboard, runtime
 from worker.starting import ending_where_it_fails
+from worker.stopping import Ending
 
 SWEEP_TASK = "worker.tasks.sweep"
 # Deadlines are met to within this, and lost bells made up for.
@@ -99,6 +107,15 @@ def _ring(**_: Any) -> None:
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]
 def _beat(**_: Any) -> None:
     runtime.note_heartbeat()
+
+
+_ending = Ending(is_busy=runtime.is_busy, close=runtime.stop)
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _end_in_time(**_: Any) -> None:
+    """SIGTERM has come; this runs in its handler."""
+    _ending.begin()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]

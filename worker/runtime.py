@@ -73,6 +73,8 @@ class Runtime:
     call_courier: Callable[[], None] = _no_courier
     registry: CollectorRegistry = field(default_factory=new_registry)
     closers: list[Callable[[], None]] = field(default_factory=list)
+    is_busy: Callable[[], bool] = lambda: False
+    """Whether something is in hand that would have to be done again, and takes long."""
     heartbeat: Gauge = field(init=False)
     _local: threading.local = field(default_factory=threading.local)
 
@@ -101,6 +103,7 @@ class Runtime:
 
 
 _current: list[Runtime] = []
+_stopping = threading.Lock()
 
 
 def current() -> Runtime:
@@ -139,15 +142,21 @@ def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bo
     _current[:] = [runtime]
 
 
+def is_busy() -> bool:
+    """Tell whether this process has something in hand that it is to end before it stops."""
+    return any(runtime.is_busy() for runtime in _current)
+
+
 def stop() -> None:
-    """Stop in reverse order of starting."""
-    for runtime in _current:
-        for close in reversed(runtime.closers):
-            try:
-                close()
-            except Exception as error:  # noqa: BLE001  Redis may be gone by now, and the others are to be closed too
-                log.warning("not_closed", extra={"error": repr(error)[:300]})
-    _current.clear()
+    """Stop in reverse order of starting; who comes second waits for the first."""
+    with _stopping:
+        for runtime in _current:
+            for close in reversed(runtime.closers):
+                try:
+                    close()
+                except Exception as error:  # noqa: BLE001  Redis may be gone by now, and the others are to be closed too
+                    log.warning("not_closed", extra={"error": repr(error)[:300]})
+        _current.clear()
 
 
 def _add_predictors(
@@ -209,7 +218,7 @@ def _add_predictors(
     def look() -> None:
         # Until a bell comes, whose thread goes on: two would only wait for each other.
         for predictor in predictors:
-            while not turns.busy and predictor.run("")["images"]:
+            while not turns.busy and not looking.is_stopped and predictor.run("")["images"]:
                 pass
 
     # A fifth of the lease: four renewals may fail before anybody takes an entry over.
@@ -219,8 +228,14 @@ def _add_predictors(
     once_redis_lets(renew, stopping=stopping)
     renewing.start()
     looking.start()
-    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile.
-    runtime.closers += [renewing.stop, *(predictor.heavy.stop for predictor in predictors), looking.stop]
+    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile. A batch may take
+    # `predict.timeout`, and nobody is served sooner by its being computed again.
+    runtime.closers += [
+        renewing.stop,
+        *(predictor.heavy.stop for predictor in predictors),
+        lambda: looking.stop(patience=predict.timeout),
+    ]
+    runtime.is_busy = lambda: bool(in_hand.entries() or any(one.heavy.entries() for one in predictors))
 
 
 def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:

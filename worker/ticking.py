@@ -23,10 +23,15 @@ class Ticker:
         """Begin, with a pause."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after the tick in hand; it gets half a minute."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether this tick is the last; a long one may ask."""
+        return self._stopped.is_set()
+
+    def stop(self, *, patience: timedelta = timedelta(seconds=5)) -> None:
+        """End after the tick in hand; one that takes longer than `patience` is not waited for."""
         self._stopped.set()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=patience.total_seconds())
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause):

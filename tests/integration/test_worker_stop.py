@@ -1,0 +1,143 @@
+"""A worker that is told to stop ends in time, also where Redis is gone and each look at it takes seconds."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from cli.addresses import free_port
+from tests.registries import Shop
+from tests.servers import RedisServer
+from tests.workers import Worker
+
+ROLES = ("webhooks", "record,upkeep", "predict.shades")
+GRACE_SECONDS = 30
+"""What docker-compose.yml gives the record worker, the shortest."""
+
+
+class Door:
+    """A TCP port that leads to a Redis on a Unix socket until it is `shut`: then it takes connections, and is silent.
+
+    So it looks from inside a container when the other is gone: not refused, but each look lasts.
+    """
+
+    def __init__(self, to: str) -> None:
+        self._to = to.removeprefix("unix://")
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}/0"
+        self._open = True
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._kept: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def shut(self) -> None:
+        """Lead nowhere from now on; who is connected is cut off."""
+        self._open = False
+        for pair in self._pairs:
+            for one in pair:
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            if not self._open:
+                self._kept.append(client)
+                continue
+            to = socket.socket(socket.AF_UNIX)
+            to.connect(self._to)
+            self._pairs.append((client, to))
+            for one, other in ((client, to), (to, client)):
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, to: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                to.sendall(data)
+        except OSError:
+            return
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    begun: list[Worker] = []
+
+    def start(queues: str, **settings: str) -> Worker:
+        environment = {f"DARKROOM_{name.upper()}": value for name, value in settings.items()}
+        begun.append(Worker(queues, directory=tmp_path, environment=environment))
+        return begun[-1]
+
+    yield start
+    for worker in begun:
+        worker.end()
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("gone", [True, False], ids=["Redis is gone", "Redis is there"])
+@pytest.mark.parametrize("role", ROLES)
+def test_a_worker_ends_in_its_grace(
+    role: str,
+    begin: Callable[..., Worker],
+    start_redis: Any,
+    shop: Shop,
+    database_url: str,
+    *,
+    gone: bool,
+) -> None:
+    shop.register("champion")
+    server: RedisServer = start_redis()
+    with closing(Door(server.url)) as door:
+        worker = begin(role, redis_url=door.url, database_url=database_url, registry_url=shop.url)
+        end = time.monotonic() + 90
+        while worker.health() != (0, ""):
+            assert time.monotonic() < end, worker.text
+        if gone:
+            door.shut()
+            worker.wait_until_said_like("Connection to broker lost")
+        worker.tell_to_stop()
+        assert worker.wait_for_end(seconds=GRACE_SECONDS) == 0
+        assert bool(worker.said("stopping_late")) is gone
+
+
+def test_flower_ends_in_its_grace_where_redis_is_gone(start_redis: Any, tmp_path: Path) -> None:
+    port = free_port()
+    with closing(Door(start_redis().url)) as door, (tmp_path / "log").open("wb") as log:
+        flower = subprocess.Popen(
+            [sys.executable, "-m", "worker.flower", "--address=127.0.0.1", f"--port={port}", "--logging=error"],
+            env=os.environ | {"DARKROOM_REDIS_URL": door.url}, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            end = time.monotonic() + 60
+            while not answers(port):
+                assert flower.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < end, (tmp_path / "log").read_text()
+            door.shut()
+            # Its threads look for workers now, and don't come back.
+            with suppress(OSError):
+                urlopen(f"http://127.0.0.1:{port}/workers?refresh=1", timeout=1)
+            flower.terminate()
+            assert flower.wait(timeout=10) == 0
+        finally:
+            flower.kill()
+            flower.wait()
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError):
+        return int(urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=5).status) == 200
+    return False

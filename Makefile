@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo up down test check containers env bench fuzz soak simulation lock
+.PHONY: install demo up down test check containers docker env bench fuzz soak simulation lock
 
 install: $(STAMP)
 
@@ -31,8 +31,14 @@ test: install
 containers: install
 	$(BIN)/pytest tests/containers --timeout 1800
 
-# Secrets for docker-compose.yml, where there are none yet.
+# The same on a real Docker engine, this machine's or one of its own: as root on Debian, 20 GB of disk, 15 minutes.
+docker: install
+	$(BIN)/pytest tests/docker --timeout 3000
+
+# Secrets for docker-compose.yml, where there are none yet. Containers read what lies in deploy/ as users of their own,
+# who see nothing of a clone that was made under umask 077.
 env: .env
+	@[ ! -d deploy ] || find deploy \( -type d ! -perm -055 -o -type f ! -perm -044 \) -exec chmod a+rX {} +
 
 .env:
 	@umask 077; $(PYTHON) -c 'import re, secrets; print(re.sub(r"^([A-Z_]+)=$$", lambda blank: blank[0] + ("darkroom:" if blank[1] == "FLOWER_BASIC_AUTH" else "") + secrets.token_hex(20), open(".env.example").read(), flags=re.M), end="")' > $@

@@ -35,7 +35,10 @@ def gateway_url(home: Path) -> str:
         return url.rstrip("/")
     found = state.running(home)
     if found is None:
-        raise Refused(f"Nothing runs on {home}. Start it: {command('up', home)}; or set DARKROOM_URL.")
+        raise Refused(
+            f"Nothing runs on {home}. Start it: {command('up', home)}; or say where it does: "
+            "export DARKROOM_URL=http://127.0.0.1:8000 for docker compose."
+        )
     return found.url
 
 

@@ -228,8 +228,8 @@ def _add_predictors(
     once_redis_lets(renew, stopping=stopping)
     renewing.start()
     looking.start()
-    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile. A batch may take
-    # `predict.timeout`, and nobody is served sooner by its being computed again.
+    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile. A batch may
+    # take `predict.timeout`, and nobody is served sooner by its being computed again.
     runtime.closers += [
         renewing.stop,
         *(predictor.heavy.stop for predictor in predictors),

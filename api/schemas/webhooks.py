@@ -45,7 +45,7 @@ class WebhookAttempt(Answer):
     """One attempt to deliver."""
 
     started_at: Instant
-    duration_ms: float = Field(examples=[31.5])
+    duration_ms: float = Field(description="0 where there was no HTTP answer", examples=[31.5])
     status: int | None = Field(description="The HTTP status, where there was an answer", examples=[503])
     error: str | None = Field(description="Why it was no success", examples=["answered 503"])
     response: str | None = Field(description="How the answer began, where it was no success")

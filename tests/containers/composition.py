@@ -48,16 +48,17 @@ class Service:
 
     name: str
     said: dict[str, Any]
+    built: tuple[str, str] | None
+    """The Dockerfile and the stage of it that its image is built from, None where the image is somebody else's."""
 
     @property
     def image(self) -> str:
         return str(self.said["image"])
 
     @property
-    def build(self) -> tuple[str, str] | None:
-        """Return the Dockerfile and the stage of it, None where the image is somebody else's."""
-        build = self.said.get("build")
-        return (build["dockerfile"], build.get("target", "")) if build else None
+    def builds(self) -> bool:
+        """Tell whether this is the service that says how its image is built."""
+        return "build" in self.said
 
     @property
     def command(self) -> list[str]:
@@ -126,7 +127,10 @@ def services(env_file: Path, *files: Path) -> dict[str, Service]:
     answer = config(env_file, *files)
     if not answer.stdout:
         raise RuntimeError(answer.stderr)
-    return {name: Service(name, said) for name, said in json.loads(answer.stdout)["services"].items()}
+    found = json.loads(answer.stdout)["services"]
+    built = {said["image"]: said["build"] for said in found.values() if "build" in said}
+    stages = {image: (build["dockerfile"], build.get("target", "")) for image, build in built.items()}
+    return {name: Service(name, said, stages.get(said["image"])) for name, said in found.items()}
 
 
 def in_order(found: dict[str, Service]) -> list[Service]:

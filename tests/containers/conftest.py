@@ -41,8 +41,8 @@ class Images:
 
     def of(self, service: Service) -> Image | None:
         """Return what a service runs in; None where this machine has nothing that could stand in."""
-        if service.build:
-            return self.get(*service.build)
+        if service.built:
+            return self.get(*service.built)
         return standins.make(service.image.partition(":")[0], self.folder / "standins" / service.name, uid=service.uid)
 
 

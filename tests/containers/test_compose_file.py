@@ -1,6 +1,7 @@
 """docker-compose.yml as it stands: what Docker would be told of each service."""
 
 import re
+import shutil
 import stat
 import subprocess
 from datetime import timedelta
@@ -74,6 +75,18 @@ def test_make_env_fills_every_blank_with_a_secret_of_its_own_and_touches_none_th
     assert config(tmp_path / ".env", FILE).stdout
 
 
+def test_make_env_lets_containers_read_what_they_are_shown_of_a_clone_under_umask_077(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE.read_text())
+    shutil.copytree(REPOSITORY / "deploy", tmp_path / "deploy")
+    shown = [tmp_path / "deploy", *(tmp_path / "deploy").rglob("*")]
+    for path in shown:
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    for _ in range(2):
+        subprocess.run(("make", "--file", str(REPOSITORY / "Makefile"), "env"), cwd=tmp_path, check=True, timeout=60)
+    assert {path.is_dir(): oct(stat.S_IMODE(path.stat().st_mode)) for path in shown} == {True: "0o755", False: "0o644"}
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
 def test_git_never_sees_the_secrets() -> None:
     assert subprocess.run(("git", "check-ignore", "--quiet", ".env"), cwd=REPOSITORY, check=False).returncode == 0
 
@@ -109,8 +122,8 @@ def test_no_service_may_become_more_than_it_is(said: list[Service]) -> None:
 
 def test_no_service_runs_as_root(said: list[Service]) -> None:
     for service in said:
-        if service.build:
-            dockerfile, target = service.build
+        if service.built:
+            dockerfile, target = service.built
             stages = read_stages(REPOSITORY / dockerfile)
             user = stages[target or list(stages)[-1]].all("USER")[-1].text
         else:
@@ -135,8 +148,23 @@ def test_no_log_fills_the_disk(said: list[Service]) -> None:
 
 
 def test_others_images_are_pinned_to_a_release(said: list[Service]) -> None:
-    theirs = [service.image for service in said if not service.build]
+    theirs = [service.image for service in said if not service.built]
     assert [image for image in theirs if not re.search(r":v?\d+\.\d+(\.\d+)?(-bookworm)?$", image)] == []
+
+
+def test_each_image_is_built_by_one_service_and_others_use_what_is_there(said: list[Service]) -> None:
+    # Built twice, one of the two loses its name, and every `up` replaces the containers that run it.
+    ours = {service.image for service in said if service.built}
+    assert {image: [s.name for s in said if s.builds and s.image == image] for image in ours} == {
+        "darkroom-api": ["api"],
+        "darkroom-services": ["record"],
+        "darkroom-predict": ["setup"],
+        "darkroom-registry": ["mlflow"],
+    }
+    without = [service for service in said if service.built and not service.builds]
+    assert {service.name: service.said.get("pull_policy") for service in without} == {
+        "predict": "never", "webhooks": "never", "beat": "never", "flower": "never",
+    }  # fmt: skip
 
 
 def test_what_is_published_is_on_loopback(said: list[Service]) -> None:
@@ -187,9 +215,17 @@ def test_predict_serves_the_models_that_env_names(tmp_path: Path) -> None:
 
 
 def test_commands_are_executed_and_not_handed_to_a_shell(said: list[Service]) -> None:
-    shells = [service for service in said if service.command[:1] == ["sh"]]
-    assert [service.name for service in shells] == ["setup"]
-    assert "&& exec " in shells[0].command[-1]
+    shells = {service.name: service.command[2] for service in said if service.command[:1] == ["sh"]}
+    assert set(shells) == {"setup", "redis"}
+    assert all("&& exec " in words for words in shells.values())
+
+
+def test_no_command_line_and_no_health_check_holds_a_secret(tmp_path: Path) -> None:
+    env = filled_in(tmp_path)
+    secrets = [line.partition("=")[2].rpartition(":")[2] for line in env.read_text().splitlines()]
+    lines = {one.name: [*one.command, *one.health, *(one.entrypoint or [])] for one in services(env, FILE).values()}
+    assert len(secrets) == len(blanks())
+    assert [name for name, words in lines.items() if any(secret in " ".join(words) for secret in secrets)] == []
 
 
 def test_stopping_waits_for_what_is_in_hand(by_name: dict[str, Service]) -> None:
@@ -209,12 +245,14 @@ def test_redis_runs_as_up_runs_it(by_name: dict[str, Service], tmp_path: Path) -
         return dict(zip(command[1::2], command[2::2], strict=True))
 
     here = options(redis_program(folder=tmp_path, sockets=tmp_path, appendfsync="always").command)
-    there = options(by_name["redis"].command)
+    # Behind the shell that writes the password down, and its script.
+    there = options(by_name["redis"].command[3:])
     own = {"--port", "--unixsocket", "--unixsocketperm", "--dir", "--maxmemory"}
     assert {name: there.get(name) for name in here if name not in own} == {
         name: value for name, value in here.items() if name not in own
     }
-    assert there["--requirepass"] == by_name["redis"].environment["REDISCLI_AUTH"]
+    assert "requirepass" in by_name["redis"].command[2]
+    assert by_name["redis"].environment["REDISCLI_AUTH"]
 
 
 def test_flower_shows_what_it_shows_under_up(by_name: dict[str, Service]) -> None:
@@ -232,8 +270,8 @@ def test_a_gpu_is_reserved_and_has_two_threads(tmp_path: Path) -> None:
 
 def test_a_cpu_build_is_a_matter_of_env(tmp_path: Path) -> None:
     found = services(filled_in(tmp_path, DARKROOM_DEVICE="cpu", TORCH_INDEX_URL="https://index.example/cpu"), FILE)
-    for name in ("predict", "setup"):
-        assert found[name].said["build"]["args"] == {"DEVICE": "cpu", "TORCH_INDEX_URL": "https://index.example/cpu"}
+    assert found["setup"].said["build"]["args"] == {"DEVICE": "cpu", "TORCH_INDEX_URL": "https://index.example/cpu"}
+    assert found["predict"].image == found["setup"].image
 
 
 def test_every_setting_of_the_example_is_one_that_is_read() -> None:

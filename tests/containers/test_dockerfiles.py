@@ -49,6 +49,14 @@ def test_a_change_to_the_sources_installs_nothing_anew() -> None:
         assert kinds == sorted(kinds), stage.name
 
 
+@pytest.mark.parametrize("stage", [stage for stage in images() if stage.name != "registry"], ids=lambda one: one.name)
+def test_an_images_user_reads_sources_that_were_cloned_under_umask_077(stage: Stage) -> None:
+    after = [line for line in stage.all("RUN") if "chmod -R a+rX ." in line.text]
+    assert len(after) == 1
+    last = max(number for number, line in enumerate(stage.instructions) if line.word == "COPY")
+    assert stage.instructions.index(after[0]) > last
+
+
 def test_every_package_is_installed_as_the_lock_says() -> None:
     commands = [
         part for stage in stages() for line in stage.all("RUN") for part in re.findall(r"pip install[^;&]*", line.text)

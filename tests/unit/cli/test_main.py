@@ -63,6 +63,13 @@ def test_down_and_status_are_content_where_nothing_runs(tmp_path: Path) -> None:
         assert "Nothing runs" in done.stdout
 
 
+def test_who_runs_it_in_containers_is_told_how_to_say_where(tmp_path: Path) -> None:
+    (tmp_path / "7.png").touch()
+    done = darkroom("submit", "7.png", home=tmp_path)
+    assert done.returncode != 0
+    assert "DARKROOM_URL=http://127.0.0.1:8000" in done.stdout + done.stderr
+
+
 def test_an_unreachable_gateway_is_no_traceback(tmp_path: Path) -> None:
     image = tmp_path / "7.png"
     image.touch()

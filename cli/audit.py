@@ -34,6 +34,8 @@ WORKER_ALIVE = timedelta(seconds=10)
 # A receiver that fails is left alone for up to ten minutes, and what is due to it waits.
 LEFT_ALONE = timedelta(minutes=15)
 MOST_OF_A_KIND = 20
+# One statement counts the rows of the latest batches, of which one may have millions.
+LONGEST = timedelta(minutes=10)
 
 
 def audit(*, redis_url: str, database_url: str) -> list[str]:
@@ -41,7 +43,7 @@ def audit(*, redis_url: str, database_url: str) -> list[str]:
 
     100,000 jobs take about 5 s. Raises redis.RedisError or sqlalchemy.exc.SQLAlchemyError where a server is away.
     """
-    engine = make_engine(Database(url=database_url))
+    engine = make_engine(Database(url=database_url), patience=LONGEST)
     try:
         reading = engine.execution_options(isolation_level="AUTOCOMMIT")  # each statement sees the newest state
         with connect(Redis(url=redis_url)) as client, reading.connect() as connection:

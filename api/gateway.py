@@ -12,6 +12,7 @@ from api.keyring import Keyring
 from api.memory import MemoryWatch
 from api.purges import Purges
 from api.routebook import RouteBook
+from api.threads import Threads
 from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings as configuration
@@ -26,6 +27,7 @@ class Gateway:
 
     redis: Pipeline
     engine: Engine
+    threads: Threads
     keyring: Keyring
     visits: Visits
     purges: Purges
@@ -39,6 +41,7 @@ class Gateway:
     metrics: GatewayMetrics
     submissions: Submissions
     settings: configuration.Gateway
+    database: configuration.Database
     intake: configuration.Intake
     files: configuration.Files
     queue: configuration.Queue

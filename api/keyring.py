@@ -1,12 +1,14 @@
 """The API keys that are good, in memory: no request waits for Postgres to say whose it is."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.refreshing import Refresher
+from api.threads import in_thread
 from api.visits import Visits
 from shared.domain.apikeys import Caller, digest
 from shared.domain.errors import StorageUnavailable, Unauthorized
@@ -16,10 +18,14 @@ from shared.storage import api_keys
 class Keyring:
     """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
 
-    def __init__(self, engine: Engine, *, pause: timedelta, visits: Visits) -> None:
-        """Open requests of `visits` end when their key is good no more."""
+    def __init__(
+        self, engine: Engine, *, pause: timedelta, visits: Visits, longest: timedelta = timedelta(seconds=5)
+    ) -> None:
+        """Open requests of `visits` end when their key is good no more; Postgres is away where it takes `longest`."""
         self._engine = engine
         self._visits = visits
+        self._longest = longest.total_seconds()
+        self._thread = ThreadPoolExecutor(1, "keys")
         self._callers: dict[str, Caller] = {}
         self._edition: tuple[object, ...] | None = None
         self._refresher = Refresher(self._refresh, pause=pause, stale="api_keys_stale")
@@ -42,12 +48,14 @@ class Keyring:
     async def close(self) -> None:
         """Stop looking."""
         await self._refresher.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _refresh(self) -> None:
         before = self._edition
         try:
-            self._edition, self._callers = await asyncio.to_thread(self._read)
-        except SQLAlchemyError as error:
+            async with asyncio.timeout(self._longest):
+                self._edition, self._callers = await in_thread(self._thread, self._read)
+        except (SQLAlchemyError, TimeoutError) as error:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
         if self._edition != before:
             self._visits.cut(where=lambda visit: bool(visit.key) and self.known(visit.key) is None, why=_revoked)

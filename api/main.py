@@ -22,6 +22,7 @@ from api.origins import CrossOrigin
 from api.purges import Purges
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
+from api.threads import Threads, connections
 from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings
@@ -51,10 +52,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _wait_for(redis)
         await refuse_unsafe_eviction(redis)
         database = settings.read(settings.Database)
-        engine = make_engine(database, statement_timeout=database.timeout)
+        engine = make_engine(database, statement_timeout=database.timeout, connections=connections(database.pool_size))
         stack.callback(engine.dispose)
         visits, pause = Visits(), settings.read(settings.Auth).refresh
-        keyring = Keyring(engine, pause=pause, visits=visits)
+        threads = Threads(asks=database.pool_size)
+        stack.callback(threads.close)
+        keyring = Keyring(engine, pause=pause, visits=visits, longest=database.timeout)
         stack.push_async_callback(keyring.close)
         purges = Purges(redis, pause=pause, visits=visits)
         stack.push_async_callback(purges.close)
@@ -68,6 +71,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.gateway = Gateway(
             redis=redis,
             engine=engine,
+            threads=threads,
             keyring=keyring,
             visits=visits,
             purges=purges,
@@ -80,6 +84,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             metrics=app.state.metrics,
             submissions=Submissions(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
+            database=database,
             intake=settings.read(settings.Intake),
             files=settings.read(settings.Files),
             queue=settings.read(settings.Queue),

@@ -10,23 +10,25 @@ T = TypeVar("T")
 
 ARCHIVES: Final = 4
 FILES: Final = 4
-OWN: Final = 2
+PROBES: Final = 1
+KEYS: Final = 1
+"""The keyring has its thread itself."""
 
 
 class Threads:
-    """What runs where. `asks` is what people ask Postgres, `results` their long reads of it, `own` the gateway's."""
+    """What runs where. `asks` is what people ask Postgres, `results` their long reads of it."""
 
     def __init__(self, *, asks: int) -> None:
         """`asks` is how many ask Postgres at a time; half as many read results beside them."""
         self.asks = ThreadPoolExecutor(asks, "postgres")
         self.results = ThreadPoolExecutor(results_beside(asks), "results")
-        self.own = ThreadPoolExecutor(OWN, "keys")
+        self.probes = ThreadPoolExecutor(PROBES, "probes")
         self.archives = ThreadPoolExecutor(ARCHIVES, "archives")
         self.files = ThreadPoolExecutor(FILES, "files")
 
     def close(self) -> None:
         """Begin nothing more; what runs, ends by itself."""
-        for pool in (self.asks, self.results, self.own, self.archives, self.files):
+        for pool in (self.asks, self.results, self.probes, self.archives, self.files):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -37,7 +39,7 @@ def results_beside(asks: int) -> int:
 
 def connections(asks: int) -> int:
     """Return how many connections to Postgres all of them need: none ever waits for another's."""
-    return asks + results_beside(asks) + OWN
+    return asks + results_beside(asks) + PROBES + KEYS
 
 
 async def in_thread(pool: ThreadPoolExecutor, call: Callable[..., T], *arguments: object) -> T:

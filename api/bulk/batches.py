@@ -1,6 +1,7 @@
 """Find and list batches: what was accepted from Redis, what was counted from Postgres.
 
-The counters are the record's, so that a batch which says it is completed has every result there to read.
+The counters are the record's, so that a batch which says it is completed has every result there to read. While Postgres
+is away a batch is still found, listed and canceled, as far as Redis knows it: then its counters are 0, and it says so.
 """
 
 import asyncio
@@ -8,9 +9,9 @@ from dataclasses import replace
 from typing import Final
 
 from api.gateway import Gateway
-from api.postgres import ask_postgres
+from api.postgres import BRIEFLY, ask_postgres
 from shared.domain.batch import Batch, BatchStatus
-from shared.domain.errors import UnknownBatch
+from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, Owner
 from shared.queue import batches as queue
 from shared.queue import keys
@@ -25,33 +26,61 @@ _STATES: Final = {status.value: status for status in BatchStatus if status is no
 
 
 async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
-    """Return an owner's batch, with none anybody's.
+    """Return an owner's batch, with none anybody's; not `counted` while Postgres is away and Redis knows the rest.
 
-    Raises UnknownBatch, or StorageUnavailable where its counters can't be read.
+    Raises UnknownBatch, or StorageUnavailable where nobody could say.
     """
     # Redis first: what is recorded in between is then seen twice, not missed.
     look = queue.parse(id, await gate.redis.call(*queue.read_command(id)))
-    row = await ask_postgres(gate, lambda connection: storage.fetch(connection, id, owner))
-    batch = _batch(look if look and owner in (None, look.owner) else None, row)
+    mine = look if look and owner in (None, look.owner) else None
+    # Of one that has ended Redis knows only that.
+    known = mine if mine and mine.state in _STATES else None
+    try:
+        row = await ask_postgres(
+            gate, lambda connection: storage.fetch(connection, id, owner), longest=BRIEFLY if known else None
+        )
+    except StorageUnavailable:
+        if known is None:
+            raise
+        return _of_redis(known)
+    batch = _batch(mine, row)
     if batch is None:
         raise UnknownBatch(id=id)
     return batch
 
 
-async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> list[Batch]:
-    """Return up to `limit` of an owner's batches, newest first; raises StorageUnavailable."""
+async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> tuple[list[Batch], bool]:
+    """Return up to `limit` of an owner's batches, newest first, and whether those are all.
+
+    While Postgres is away they are those that Redis knows, not counted; raises StorageUnavailable where it knows none.
+    """
     found = await gate.redis.call("ZREVRANGE", keys.batches(owner), 0, MOST_UNENDED - 1)
     ids = [BatchId(id.decode()) for id in found]
     ids = [id for id in ids if before is None or id < before]
     replies = await asyncio.gather(*(gate.redis.call(*queue.read_command(id)) for id in ids))
     looks = {id: look for id, reply in zip(ids, replies, strict=True) if (look := queue.parse(id, reply))}
-    rows = await ask_postgres(
-        gate, lambda connection: storage.page(connection, owner, before=before, limit=limit, unended=list(looks))
-    )
+    known = {id: look for id, look in looks.items() if look.state in _STATES}
+    try:
+        rows = await ask_postgres(
+            gate,
+            lambda connection: storage.page(connection, owner, before=before, limit=limit, unended=list(looks)),
+            longest=BRIEFLY if known else None,
+        )
+    except StorageUnavailable:
+        if not known:
+            raise
+        return [_of_redis(known[id]) for id in sorted(known, reverse=True)[:limit]], False
     recorded = {row.id: row for row in rows}
     newest = sorted(looks.keys() | recorded.keys(), reverse=True)[:limit]
     every = (_batch(looks.get(id), recorded.get(id)) for id in newest)
-    return [batch for batch in every if batch is not None]
+    return [batch for batch in every if batch is not None], True
+
+
+def _of_redis(look: Look) -> Batch:
+    """Return what Redis alone knows of a batch that has not ended there."""
+    batch = _batch(look, None)
+    assert batch is not None  # noqa: S101  it has a look
+    return replace(batch, counted=False)
 
 
 def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:

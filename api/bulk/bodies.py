@@ -8,6 +8,7 @@ import asyncio
 import errno
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BufferedReader, FileIO
 from tempfile import TemporaryFile
@@ -25,6 +26,7 @@ from api.imagetexts import ImageTextError, Text, is_data_url, read_base64, read_
 from api.jsonbodies import BESIDE_THE_IMAGE, JsonBodyError, parse
 from api.largework import off_the_loop
 from api.multipart import MOST_PARTS, plain_name
+from api.threads import in_thread
 from shared.domain.clutter import is_clutter
 from shared.domain.errors import (
     BadRequest,
@@ -124,10 +126,10 @@ class FormBody:
             archive = open_archive(
                 cast("BinaryIO", BufferedReader(file)), limits=limits, max_image_bytes=self._gate.intake.max_image_bytes
             )
-            async for _ in _in_slices(archive.check()):
+            async for _ in _in_slices(archive.check(), self._gate.threads.archives):
                 pass
             self.skipped = archive.skipped
-            async for item in _in_slices(archive.items()):
+            async for item in _in_slices(archive.items(), self._gate.threads.archives):
                 yield item
 
     async def _parse(self) -> AsyncIterator[Event]:
@@ -170,9 +172,9 @@ class FormBody:
                     if size > limit:
                         raise UploadTooLarge(size=size, limit=limit)
                     if len(waiting) >= SPOOL_AT_ONCE:
-                        await asyncio.to_thread(_write, file, bytes(waiting))
+                        await in_thread(self._gate.threads.files, _write, file, bytes(waiting))
                         waiting.clear()
-        await asyncio.to_thread(_write, file, bytes(waiting))
+        await in_thread(self._gate.threads.files, _write, file, bytes(waiting))
         file.seek(0)
 
 
@@ -285,11 +287,11 @@ def _write(file: FileIO, data: bytes) -> None:
         raise
 
 
-async def _in_slices(iterator: Iterator[T]) -> AsyncIterator[T]:
-    """Give what a blocking iterator gives, which runs in a thread for milliseconds at a time."""
+async def _in_slices(iterator: Iterator[T], pool: ThreadPoolExecutor) -> AsyncIterator[T]:
+    """Give what a blocking iterator gives, which runs in a thread of the pool for milliseconds at a time."""
     more = True
     while more:
-        found, more = await asyncio.to_thread(_slice, iterator)
+        found, more = await in_thread(pool, _slice, iterator)
         for one in found:
             yield one
 

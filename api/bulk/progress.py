@@ -48,9 +48,10 @@ async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
 async def _refresh(gate: Gateway, batch: Batch) -> Batch:
     """Return the batch as it is now, or as it was while a store is away."""
     try:
-        return await find(gate, batch.id, owner=batch.owner)
+        found = await find(gate, batch.id, owner=batch.owner)
     except StorageUnavailable:
         return batch
+    return found if found.counted else batch
 
 
 def _mark(batch: Batch) -> str:

@@ -30,7 +30,9 @@ async def lines(gate: Gateway, batch: BatchId, write: Format, *, header: bytes =
     if header:
         yield header
     after: PredictionId | None = None
-    while rows := await ask_postgres(gate, partial(storage.results, batch=batch, after=after, limit=PAGE)):
+    while rows := await ask_postgres(
+        gate, partial(storage.results, batch=batch, after=after, limit=PAGE), pool=gate.threads.results
+    ):
         yield write(rows)
         after = rows[-1].id
         if len(rows) < PAGE:

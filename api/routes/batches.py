@@ -1,5 +1,6 @@
 """Batches: upload, look, list, follow, cancel, results."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -19,7 +20,7 @@ from api.openapi import requests, responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.streaming import stream_answer
 from shared.domain.batch import Batch
-from shared.domain.errors import UnknownBatch
+from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.domain.objects import batch_object
 from shared.observability.logs import bind
@@ -39,6 +40,9 @@ _REFUSALS: Final = (
     kinds.IDEMPOTENCY_MISMATCH,
     kinds.STORAGE_UNAVAILABLE,
 )
+INCOMPLETE: Final = "Darkroom-Incomplete"
+UNCOUNTED: Final = "postgres is away: how many have ended is not known"
+UNLISTED: Final = "postgres is away: batches that have ended are not listed, and others not counted"
 _NDJSON: Final = "application/x-ndjson"
 _CSV: Final = "text/csv"
 
@@ -71,10 +75,13 @@ async def index(
     check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     before = BatchId(cursor) if cursor else None
-    found = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
-    return page_answer(
+    found, is_whole = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
+    answer = page_answer(
         request, found, partial(batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
     )
+    if not is_whole:
+        answer.headers[INCOMPLETE] = UNLISTED
+    return answer
 
 
 @router.get("/{id}", summary="Look at a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
@@ -95,6 +102,8 @@ async def results(
     """Send a line an image that has ended, in upload order."""
     gate = gateway(request)
     batch = await find(gate, _asked(id), owner=caller(request).owner)
+    if not batch.counted:  # before the first byte of an answer that would break off
+        raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
     body = lines(gate, batch.id, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch.id, as_ndjson)
     return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
 
@@ -140,4 +149,5 @@ def _answer(
     request: Request, batch: Batch, *, status_code: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     body: dict[str, Any] = batch_object(batch, base_url=base_url(request), tokens=gateway(request).tokens)
-    return JSONResponse(body, status_code=status_code, headers=headers)
+    said = {} if batch.counted else {INCOMPLETE: UNCOUNTED}
+    return JSONResponse(body, status_code=status_code, headers=said | (headers or {}))

@@ -21,6 +21,7 @@ from api.guard import GuardedRoute, open_to_all
 from api.limits import limits, used
 from api.openapi import responses
 from api.routes.models import live_workers
+from api.threads import in_thread
 from shared.domain.errors import StorageUnavailable
 from shared.domain.route import Route
 from shared.queue import keys
@@ -50,9 +51,7 @@ async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
     gate = gateway(request)
     holds = limits(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
-    redis_down, postgres_down, in_use = await asyncio.gather(
-        _redis_down(gate), _postgres_down(gate.engine), _used(gate)
-    )
+    redis_down, postgres_down, in_use = await asyncio.gather(_redis_down(gate), _postgres_down(gate), _used(gate))
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
     down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
     duties = [] if down else await _duties(gate)
@@ -100,10 +99,10 @@ async def _redis_down(gate: Gateway) -> str:
     return ""
 
 
-async def _postgres_down(engine: Engine) -> bool:
+async def _postgres_down(gate: Gateway) -> bool:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            await asyncio.to_thread(_select_one, engine)
+            await in_thread(gate.threads.probes, _select_one, gate.engine)
     except (SQLAlchemyError, TimeoutError):
         return True
     return False

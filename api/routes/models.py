@@ -15,6 +15,7 @@ from api.gateway import Gateway, base_url, gateway
 from api.guard import GuardedRoute
 from api.modelcards import Load, model_object, newest_first, version_object
 from api.openapi import responses
+from api.threads import in_thread
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import ModelName, Owner, VersionNumber
 from shared.domain.route import Reference, Route
@@ -97,7 +98,7 @@ async def _load(gate: Gateway, model: ModelName, *, caller: Owner) -> Load:
     workers, depth, runs = await asyncio.gather(
         live_workers(gate, model),
         gate.redis.call("XLEN", keys.lane(model, keys.INTERACTIVE)),
-        _run_count(gate.engine, model, caller),
+        _run_count(gate, model, caller),
     )
     return Load(workers=workers, lane_depth=depth, run_count=runs)
 
@@ -109,11 +110,11 @@ async def live_workers(gate: Gateway, model: ModelName) -> int:
     return count
 
 
-async def _run_count(engine: Engine, model: ModelName, owner: Owner) -> int:
+async def _run_count(gate: Gateway, model: ModelName, owner: Owner) -> int:
     """Count a model's recorded predictions; 0 while Postgres can't say, since clients need a number."""
     try:
         async with asyncio.timeout(COUNTING_TIME.total_seconds()):
-            return await asyncio.to_thread(_count, engine, model, owner)
+            return await in_thread(gate.threads.asks, _count, gate.engine, model, owner)
     except (SQLAlchemyError, TimeoutError):
         return 0
 

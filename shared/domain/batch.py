@@ -33,6 +33,8 @@ class Batch:
     metadata: dict[str, Any]
     created: int
     completed: int | None = None
+    counted: bool = True
+    """Whether it is known how many have ended, and how; else those are 0."""
 
     @property
     def has_ended(self) -> bool:

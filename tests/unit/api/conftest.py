@@ -22,6 +22,7 @@ from api.observing import Observing
 from api.openapi import document
 from api.routebook import RouteBook
 from api.routes import files, health, metrics, models, webhooks
+from api.threads import Threads
 from api.visits import Visits
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
@@ -101,6 +102,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             connection = connect_async(settings)
             pipeline = Pipeline(connection, timeout=settings.timeout)
             book = RouteBook(pipeline)
+            threads = Threads(asks=2)
             app.state.gateway = SimpleNamespace(
                 redis=pipeline,
                 visits=Visits(),
@@ -112,6 +114,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 tokens=StreamTokens(b"secret"),
                 metrics=app.state.metrics,
                 submissions=Submissions(app.state.metrics.submissions),
+                threads=threads,
+                database=Database(timeout=timedelta(seconds=1)),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
                 files=Files(),
@@ -128,6 +132,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                     return await claim(client)
             finally:
+                threads.close()
                 await book.close()
                 await pipeline.close()
                 await connection.aclose()

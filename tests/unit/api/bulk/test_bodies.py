@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from api import problems
 from api.archives.items import LONGEST_NAME, Item
 from api.bulk.bodies import BODIES, SPOOL_AT_ONCE, read_body
+from api.threads import Threads
 from api.uploads import BESIDE_THE_IMAGE
 from shared.domain import errors
 from shared.domain.webhooks import Event, Webhook
@@ -32,6 +33,7 @@ from tests.mutations import damaged
 FORM, LINES = "multipart/form-data; boundary=x-x", "application/x-ndjson"
 IMAGE, MOST = b"\x89PNG\r\n\x1a\n and then some\r\n--x", 1000
 INTAKE = Intake(max_image_bytes=MOST, max_metadata_bytes=100)
+THREADS = Threads(asks=1)
 LONGEST_LINE = MOST * 4 // 3 + BESIDE_THE_IMAGE
 
 
@@ -46,7 +48,7 @@ def a_request(
         return {"type": "http.disconnect"} if message["body"] is None else message
 
     headers = {b"content-type": kind, b"content-length": declared}
-    gate = SimpleNamespace(settings=Gateway(spool_dir=spool), intake=INTAKE, bulk=Bulk(**bulk))
+    gate = SimpleNamespace(settings=Gateway(spool_dir=spool), intake=INTAKE, bulk=Bulk(**bulk), threads=THREADS)
     scope = {
         "type": "http",
         "query_string": query.encode(),

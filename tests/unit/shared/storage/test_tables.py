@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from shared.domain.prediction import Source, Status
 from shared.settings import Database
@@ -33,8 +33,7 @@ def test_two_processes_may_migrate_at_once_and_again(database_url: str) -> None:
         connection.execute(text("DROP DATABASE IF EXISTS fresh"))
         connection.execute(text("CREATE DATABASE fresh"))
     engine.dispose()
-    fresh = make_engine(Database(url=database_url)).url.set(database="fresh", drivername="postgresql")
-    url = fresh.render_as_string(hide_password=False)
+    url = make_url(database_url).set(database="fresh").render_as_string(hide_password=False)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade, [url] * 4))
     upgrade(url)

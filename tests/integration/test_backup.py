@@ -1,6 +1,6 @@
 """What the README says of backups, done: Redis' file first, then Postgres, while everything goes on."""
 
-import shutil
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,7 +14,7 @@ from shared.queue import keys
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import PostgresServer, RedisServer, append_only_file, copy_append_only_file
 from tests.system import System
 from tests.watching import upkeep_metrics
 from worker.upkeep import Upkeep
@@ -87,7 +87,7 @@ def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
     waiting = [one.system.submit(b"waiting %d" % number) for number in range(5)]
     in_hand = [one.system.submit(b"in hand")]
 
-    shutil.copy(folder / "appendonly.aof", backup)
+    copy_append_only_file(folder, backup)
     # Between the two all goes on: what ended is recorded, some of what waited is computed and recorded as well.
     one.system.compute(limit=3)
     one.record()
@@ -98,7 +98,7 @@ def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
 
     # All is lost. The rows come back before anything runs, then Redis with the file where it looks for it.
     new = short_directory()
-    shutil.copy(backup / "appendonly.aof", new)
+    copy_append_only_file(backup, new)
     other = make_machine(redis_folder=new)
     run("pg_restore", "--no-owner", f"--dbname={other.postgres.url}", f"{backup}/darkroom.dump")
     assert set(other.rows()) == between
@@ -123,7 +123,7 @@ def test_the_other_way_round_rows_are_lost(
     run("pg_dump", "--format=custom", f"--file={tmp_path}/darkroom.dump", one.postgres.url)
     one.record()
     new = short_directory()
-    shutil.copy(folder / "appendonly.aof", new)
+    copy_append_only_file(folder, new)
     other = make_machine(redis_folder=new)
     run("pg_restore", "--no-owner", f"--dbname={other.postgres.url}", f"{tmp_path}/darkroom.dump")
     upkeep(other)
@@ -140,7 +140,9 @@ def test_a_file_that_was_copied_in_the_middle_of_a_write_is_read_up_to_there(
     upgrade(one.postgres.url)
     first = one.system.submit(b"whole")
     one.system.submit(b"cut")
-    written, new = (folder / "appendonly.aof").read_bytes(), short_directory()
-    (new / "appendonly.aof").write_bytes(written[:-20])
+    new = short_directory()
+    copy_append_only_file(folder, new)
+    copied = append_only_file(new)
+    os.truncate(copied, copied.stat().st_size - 20)
     other = make_machine(redis_folder=new)
     assert other.client.exists(keys.job_prefix() + first)

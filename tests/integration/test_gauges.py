@@ -50,8 +50,9 @@ def test_lanes_count_entries_and_bytes_and_the_oldest_is_the_oldest_in_hand_or_n
     time.sleep(0.05)
     found = lanes(Gauges(redis_client).look())
     assert (found["interactive"].entries, found["bulk"].entries) == (3, batches)
-    # An entry names its image's digest twice, which is here the image itself, in hexadecimal digits.
-    assert found["interactive"].bytes == pytest.approx(3 * 5 * IMAGE_BYTES, rel=0.1)
+    # An entry names its image's digest twice, which is here the image itself, in hexadecimal digits; and Redis counts
+    # what its allocator rounds up.
+    assert found["interactive"].bytes == pytest.approx(3 * 5 * IMAGE_BYTES, rel=0.25)
     assert timedelta(seconds=0.05) <= found["interactive"].oldest <= timedelta(seconds=time.time() - before + 5)
     assert found["bulk"].oldest > timedelta(0)
 

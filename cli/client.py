@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from cli.names import sent
+
 Prediction = dict[str, Any]
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "canceled"})
@@ -122,7 +124,7 @@ class Client:
 
 def fields(**given: str | None) -> dict[str, str]:
     """Return the form fields that have a value."""
-    return {name: value for name, value in given.items() if value}
+    return {name: sent(value) for name, value in given.items() if value}
 
 
 def _declined(response: httpx.Response) -> Declined:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli import addresses, stack, state, trial
 from cli.client import Client, Declined
-from cli.finding import command, gateway_url, say
+from cli.finding import api_key, command, gateway_url, say
 from cli.local import DEMO_MODEL, Options, held_out_folder
 from cli.startup import Refused
 from cli.trial import Figures
@@ -49,7 +49,7 @@ def send_images(url: str, home: Path, console: Console) -> None:
     )
     try:
         with (
-            Client(url, api_key=settings.read(settings.Local).api_key) as client,
+            Client(url, api_key=api_key()) as client,
             _bar(console, total=len(images) + repeated) as advance,
         ):
             outcomes, seconds = trial.send(client, images, model=DEMO_MODEL, repeated=repeated, advance=advance)

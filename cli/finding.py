@@ -5,15 +5,21 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cli import state
+from cli.names import shown
 from cli.startup import Refused
 from shared import settings
 
 
 def find_home(given: Path | None) -> Path:
-    """Return the home a command is about, absolute."""
-    return (given or settings.read(settings.Local).home).expanduser().resolve()
+    """Return the home a command is about, absolute; raises Refused for a path that leads nowhere."""
+    home = given or settings.read(settings.Local).home
+    try:
+        return home.expanduser().resolve()
+    except RuntimeError as error:  # nobody's `~name`, or links in a circle
+        raise Refused(f"{shown(home)} is no folder: {error}") from None
 
 
 def command(words: str, home: Path) -> str:
@@ -32,7 +38,7 @@ def home_option(home: Path) -> str:
 def gateway_url(home: Path) -> str:
     """Return the gateway to talk to; raises Refused where there is none."""
     if url := settings.read(settings.Local).url:
-        return url.rstrip("/")
+        return _checked(url)
     found = state.running(home)
     if found is None:
         raise Refused(
@@ -40,6 +46,26 @@ def gateway_url(home: Path) -> str:
             "export DARKROOM_URL=http://127.0.0.1:8000 for docker compose."
         )
     return found.url
+
+
+def api_key() -> str:
+    """Return the key to send, empty for none; raises Refused for what can't be one, and does not repeat it."""
+    key = settings.read(settings.Local).api_key
+    if not (key.isascii() and key.isprintable()):
+        raise Refused("DARKROOM_API_KEY is no key: it holds other characters than a key has. It begins with dk_.")
+    return key
+
+
+def _checked(url: str) -> str:
+    """Return the address that the person has set, without the slash at its end; raises Refused where it is none."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise Refused(f"DARKROOM_URL is no address such as http://127.0.0.1:8000: {shown(url)}")
+    return url.rstrip("/")
 
 
 def store_url(home: Path, setting: str) -> str:

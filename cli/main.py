@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from cli.plain_output import prepared
 from shared.domain.apikeys import Role
 
-app = typer.Typer(
+commands = typer.Typer(
     help="A queue between people's images and your vision model.",
     no_args_is_help=True,
     add_completion=False,
@@ -16,13 +17,13 @@ app = typer.Typer(
 )
 
 webhooks = typer.Typer(help="Try webhooks out.", no_args_is_help=True)
-app.add_typer(webhooks, name="webhooks")
+commands.add_typer(webhooks, name="webhooks")
 
 keys = typer.Typer(help="Say who may call the API.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
+commands.add_typer(keys, name="keys")
 
 models = typer.Typer(help="Say which models serve.", no_args_is_help=True)
-app.add_typer(models, name="models")
+commands.add_typer(models, name="models")
 
 Home = Annotated[
     Path | None,
@@ -61,7 +62,7 @@ def _rate(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-@app.command()
+@commands.command()
 def up(
     home: Home = None,
     port: Annotated[int, typer.Option(help="Port of the API, on this machine only.", min=1, max=65535)] = 8000,
@@ -77,7 +78,7 @@ def up(
     stack.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))
 
 
-@app.command()
+@commands.command()
 def down(home: Home = None) -> None:
     """Stop what `up` started; what is being computed finishes first."""
     from cli import stack  # noqa: PLC0415
@@ -86,7 +87,7 @@ def down(home: Home = None) -> None:
     stack.down(find_home(home))
 
 
-@app.command()
+@commands.command()
 def status(
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: {role: {url, pids, state, …}}.")] = False,  # noqa: FBT002
@@ -99,7 +100,7 @@ def status(
     stack.status(find_home(home), as_json=as_json, once=once)
 
 
-@app.command()
+@commands.command()
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
     home: Home = None,
@@ -119,7 +120,7 @@ def submit(
     submitting.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
 
 
-@app.command()
+@commands.command()
 def bulk(
     paths: Annotated[
         list[Path], typer.Argument(help="Folders, image files, or archives (zip, tar, tar.gz).", show_default=False)
@@ -236,7 +237,7 @@ def restore(name: Name, home: Home = None) -> None:
     serving.restore(find_home(home), name)
 
 
-@app.command()
+@commands.command()
 def demo(home: Home = None) -> None:
     """See it work: 200 scanned digits the model has never seen, sent through the whole stack."""
     from cli import demo as running  # noqa: PLC0415
@@ -245,7 +246,7 @@ def demo(home: Home = None) -> None:
     running.demo(find_home(home))
 
 
-@app.command()
+@commands.command()
 def migrate(home: Home = None) -> None:
     """Bring the database to the newest schema."""
     from cli import stores  # noqa: PLC0415
@@ -254,7 +255,7 @@ def migrate(home: Home = None) -> None:
     stores.migrate(find_home(home))
 
 
-@app.command()
+@commands.command()
 def purge(
     owner: Annotated[str, typer.Option(help="Whose everything is deleted: the name of its keys.", callback=_owner)],
     home: Home = None,
@@ -269,13 +270,19 @@ def purge(
     sys.exit(purging.purge(find_home(home), owner))
 
 
-@app.command()
+@commands.command()
 def audit(home: Home = None) -> None:
     """Check on the live system that no job is lost, doubled or stuck; exit 1 and say what is broken."""
     from cli import stores  # noqa: PLC0415
     from cli.finding import find_home  # noqa: PLC0415
 
     sys.exit(stores.audit(find_home(home)))
+
+
+def app() -> None:
+    """Run the command that the command line names."""
+    with prepared():
+        commands()
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from cli.client import Client, Declined, Prediction
-from cli.finding import gateway_url, say
-from shared import settings
+from cli.finding import api_key, gateway_url, say
+from cli.names import sent, shown
 
 AT_ONCE: Final = 8
 
 
 def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, webhook: str | None) -> None:
     """Submit files to the gateway that is set or runs on this home; exit 1 where one failed."""
-    with Client(gateway_url(home), api_key=settings.read(settings.Local).api_key) as client:
+    with Client(gateway_url(home), api_key=api_key()) as client:
         all_well = submit_files(
             client, files, model=model, wait=wait, webhook=webhook, say_line=lambda line: say(line.text)
         )
@@ -44,7 +44,7 @@ def submit_files(
     say_line: Callable[[Line], None],
 ) -> bool:
     """Submit each file and say what came of it, in the order given; tell whether all went well."""
-    width = max(len(str(file)) for file in files)
+    width = max(len(shown(file)) for file in files)
     one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, width=width)
     all_well = True
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -55,16 +55,15 @@ def submit_files(
 
 
 def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, webhook: str | None, width: int) -> Line:
+    name = f"{shown(file):<{width}}"
     try:
         content = file.read_bytes()
-        prediction = client.submit(content, filename=file.name, model=model, wait=wait, webhook=webhook)
+        prediction = client.submit(content, filename=sent(file.name), model=model, wait=wait, webhook=webhook)
     except OSError as error:
-        return Line(f"{file!s:<{width}}  not sent    {error.strerror}", failed=True)
+        return Line(f"{name}  not sent    {error.strerror or error}", failed=True)
     except Declined as error:
-        return Line(f"{file!s:<{width}}  not taken   {error}", failed=True)
-    return Line(
-        f"{file!s:<{width}}  {prediction['id']}  {_outcome(prediction)}", prediction["status"] in ("failed", "canceled")
-    )
+        return Line(f"{name}  not taken   {error}", failed=True)
+    return Line(f"{name}  {prediction['id']}  {_outcome(prediction)}", prediction["status"] in ("failed", "canceled"))
 
 
 def _outcome(prediction: Prediction) -> str:

@@ -65,7 +65,8 @@ class Journal:
 
 def place(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> Path:
     """Return where the journal is of sending these paths to this gateway and model."""
-    what = [url, model, *sorted(str(path.resolve()) for path in paths)]
+    # By their bytes: another locale's words for the same paths must lead to the same journal.
+    what = [url, model, *sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)]
     return home / "bulk" / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl"
 
 

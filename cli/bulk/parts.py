@@ -8,6 +8,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Final, NamedTuple
 
 from cli.bulk import archives
+from cli.names import sent, shown
 from shared.domain.clutter import is_clutter
 from shared.domain.names import showable
 
@@ -86,7 +87,7 @@ def make_plan(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Pla
         look.at(given, path)
     if not look.files and not look.unread:
         clutter = f" but {look.skipped:,} files of clutter" if look.skipped else ""
-        raise Unusable(f"There is nothing to send in {' '.join(map(str, paths))}{clutter}")
+        raise Unusable(f"There is nothing to send in {' '.join(map(shown, paths))}{clutter}")
     return Plan([look.files[name] for name in sorted(look.files)], look.skipped, look.unread, look.links)
 
 
@@ -128,11 +129,11 @@ class _Look:
             elif S_ISDIR(found.st_mode):
                 self._walk(path)
             else:
-                raise Unusable(f"{given} is neither a file nor a folder")
+                raise Unusable(f"{shown(given)} is neither a file nor a folder")
         except FileNotFoundError:
-            raise Unusable(f"There is no {given}") from None
+            raise Unusable(f"There is no {shown(given)}") from None
         except OSError as error:
-            raise Unusable(f"{given} can't be read: {error.strerror}") from None
+            raise Unusable(f"{shown(given)} can't be read: {reason(error)}") from None
 
     def _walk(self, top: str) -> None:
         """Take in all files below; links to folders are not followed, since they may lead in circles."""
@@ -166,8 +167,7 @@ class _Look:
         self.unread.append(Failure(self._name(error.filename), NOT_READ, reason(error)))
 
     def _name(self, path: str) -> str:
-        relative = path[len(self.base.rstrip("/")) + 1 :]
-        text = os.fsencode(relative).decode("utf-8", "replace").replace("\\", "/")
+        text = sent(path[len(self.base.rstrip("/")) + 1 :]).replace("\\", "/")
         return showable(text)[-_LONGEST_NAME:].lstrip("/")
 
 

@@ -12,6 +12,7 @@ from cli.bulk.batches import Result
 from cli.bulk.parts import NOT_READ, Failure, Unusable
 from cli.bulk.resuming import Taken
 from cli.client import Client
+from cli.names import shown
 from shared.domain.spreadsheets import safe_cell
 
 MOST_SHOWN: Final = 10
@@ -51,9 +52,9 @@ class Tally:
 def check_out(out: Path) -> None:
     """Raise Unusable where results can't be written to this file."""
     if out.is_dir():
-        raise Unusable(f"{out} is a folder; --out names a file")
+        raise Unusable(f"{shown(out)} is a folder; --out names a file")
     if not out.parent.is_dir():
-        raise Unusable(f"There is no folder {out.parent} to write {out.name} to")
+        raise Unusable(f"There is no folder {shown(out.parent)} to write {shown(out.name)} to")
 
 
 def tally(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -> Tally:

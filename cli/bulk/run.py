@@ -20,9 +20,9 @@ from cli.bulk.resuming import look_up, still_to_send
 from cli.bulk.sending import Sending
 from cli.bulk.watching import watch
 from cli.client import Client, Declined
-from cli.finding import command, gateway_url, say
+from cli.finding import api_key, command, gateway_url, say
+from cli.names import shown
 from cli.startup import Refused
-from shared import settings
 
 ALL_SUCCEEDED: Final = 0
 SOME_DID_NOT: Final = 1
@@ -57,7 +57,7 @@ def bulk(
     place = journal.place(home, url=url, model=model, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:
-        with Client(url, api_key=settings.read(settings.Local).api_key, pause=stopping.pause) as client:
+        with Client(url, api_key=api_key(), pause=stopping.pause) as client:
             batches.knock(client)
             notes = Journal.resume(place) if resume else Journal.begin(place)
             return _run(client, plan, notes, model=model, webhook=webhook, out=out, stopping=stopping)
@@ -122,7 +122,7 @@ def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> 
 def _report(tally: Tally, *, seconds: float, predicted: int) -> None:
     """Say what came of a run in a line, and name the first failures."""
     for result in tally.failures:
-        say(f"{result.name}  {result.status}  {result.error}".rstrip())
+        say(shown(f"{result.name}  {result.status}  {result.error}".rstrip()))
     if more := tally.failed + tally.canceled - len(tally.failures):
         say(f"and {more:,} more")
     say(summary(tally, seconds=seconds, predicted=predicted))

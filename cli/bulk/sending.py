@@ -12,6 +12,7 @@ from cli.bulk.parts import Failure, Part
 from cli.bulk.resuming import Taken
 from cli.client import Client, Declined
 from cli.finding import say
+from cli.names import shown
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class Sending:
         if failures:
             first, *others = failures
             more = f" and {len(others):,} more" if others else ""
-            say(f"{first.name}{more}  {first.status}  {first.reason}")
+            say(shown(f"{first.name}{more}  {first.status}  {first.reason}"))
 
     def _send(self, client: Client, part: Part) -> Part | None:
         """Send one part; return what is left of it to send, without what was refused."""

@@ -11,12 +11,11 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from cli.client import Client, Declined
-from cli.finding import gateway_url, say
+from cli.finding import api_key, gateway_url, say
 from cli.stack import terminated_as_interrupted
 from cli.startup import Refused
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.receiver import Receiver
-from shared import settings
 
 
 def listen(home: Path, port: int, *, secret: str | None) -> None:
@@ -80,7 +79,7 @@ def _verifier(secret: str) -> Webhook:
 def _gateways_secret(home: Path) -> str:
     """Ask the gateway for the secret that signs; raises Refused."""
     try:
-        with Client(gateway_url(home), api_key=settings.read(settings.Local).api_key) as client:
+        with Client(gateway_url(home), api_key=api_key()) as client:
             return str(client.ask("GET", "/v1/webhooks/default/secret").json()["key"])
     except Declined as error:
         raise Refused(str(error)) from None

@@ -1,0 +1,73 @@
+"""Files of any name, sent from terminals of any kind."""
+
+import csv
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.acceptance.pictures import renewed
+
+if TYPE_CHECKING:
+    from conftest import COMMAND, Stack
+else:
+    from tests.acceptance.conftest import COMMAND
+
+NAMES = {
+    b"7.png": "7.png",
+    b"caf\xe9.png": "caf�.png",
+    "日本.png".encode(): "日本.png",
+    b"a\nb.png": "ab.png",
+    b"-x.png": "-x.png",
+    b"\x1b[31mred.png": "[31mred.png",
+    "gpj.\u202eexe".encode(): None,
+    b"=1+1.png": None,
+}
+"""Names on disk, and as the gateway has them; None where others decide that."""
+TERMINALS = {
+    "UTF-8": {"PYTHONUTF8": "1"},
+    "ASCII": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"},
+    "the C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+def darkroom(stack: "Stack", *arguments: str, terminal: dict[str, str], folder: Path) -> bytes:
+    """Run the command in a folder, and return what it said; it must succeed."""
+    environment = {name: value for name, value in stack.environment.items() if not name.startswith(("LC_", "LANG"))}
+    done = subprocess.run(
+        [COMMAND, *arguments], env=environment | terminal, cwd=folder, capture_output=True, timeout=170, check=False
+    )
+    said = done.stdout + done.stderr
+    assert b"Traceback" not in said, said
+    assert done.returncode == 0, said
+    return said
+
+
+@pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
+def test_every_name_is_sent_shown_and_written_whatever_the_terminal(
+    stack: "Stack", tmp_path: Path, terminal: dict[str, str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in NAMES:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/" + name)).write_bytes(renewed(stack.images[0].read_bytes()))
+    paths = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "in").iterdir())
+    lines = darkroom(stack, "submit", "--wait", *paths, terminal=terminal, folder=tmp_path).splitlines()
+    assert len(lines) == len(NAMES)
+    assert all(b"succeeded" in line and b"\x1b" not in line for line in lines)
+    ids = [line.split(b"  ")[1].strip().decode() for line in lines if b"  " in line]
+    found = {httpx.get(f"{stack.url}/v1/predictions/{id}").json()["image"]["filename"] for id in ids}
+    assert {name for name in NAMES.values() if name} <= found
+    said = darkroom(stack, "bulk", "--out", "r.csv", "in", terminal=terminal, folder=tmp_path)
+    assert f"{len(NAMES)} of {len(NAMES)} succeeded".encode() in said
+    with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {f"in/{name}" for name in NAMES.values() if name} <= {row["custom_id"] for row in rows}
+    assert {row["status"] for row in rows} == {"succeeded"}
+    again = darkroom(stack, "bulk", "--resume", "in", terminal=TERMINALS["UTF-8"], folder=tmp_path)
+    assert f"{len(NAMES)} of {len(NAMES)} files are there already.".encode() in again
+    for command in ("status", "up", "audit"):
+        darkroom(stack, command, terminal=terminal, folder=tmp_path)

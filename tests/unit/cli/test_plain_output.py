@@ -1,0 +1,109 @@
+"""The command's own streams, as a shell opens, closes and redirects them."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ASCII = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+LATIN = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+TERMINALS = {"ASCII": ASCII, "Latin-1": LATIN, "the C locale": C_LOCALE, "UTF-8": {"PYTHONUTF8": "1"}}
+COMMANDS = {
+    "help": ("--help",),
+    "help of one": ("keys", "create", "--help"),
+    "no such command": (b"caf\xe9",),
+    "no such option": ("status", b"--caf\xe9"),
+    "submit": ("submit", b"caf\xe9.png", "日本.png", "a\nb.png"),
+    "submit, a dash": ("submit", "-x.png"),
+    "bulk": ("bulk", b"caf\xe9"),
+    "bulk, out": ("bulk", "--out", b"caf\xe9/r.csv", "."),
+    "status": ("status",),
+    "status for programs": ("status", "--json"),
+    "down": ("down",),
+    "audit": ("audit",),
+    "migrate": ("migrate",),
+    "listen": ("webhooks", "listen", "9000", "--secret", b"caf\xe9"),
+    "a key for": ("keys", "create", b"caf\xe9"),
+    "revoke": ("keys", "revoke", b"caf\xe9"),
+    "purge": ("purge", "--yes", "--owner", b"caf\xe9"),
+    "a webhook": ("submit", "7.png", "--webhook", b"http://caf\xe9/"),
+}
+HOMES = [b"caf\xe9", "日本 with a space".encode(), b"a\nb"]
+
+
+def run(
+    *arguments: str | bytes, home: Path, environment: dict[str, str], through: str = '"$@"'
+) -> "subprocess.CompletedProcess[bytes]":
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "LC_", "LANG"))}
+    command = ["sh", "-c", through, "sh", sys.executable, "-m", "cli.main", *arguments]
+    return subprocess.run(
+        command, env={**own, "DARKROOM_HOME": str(home), **environment}, capture_output=True, check=False
+    )
+
+
+@pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
+def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, terminal: dict[str, str]) -> None:
+    runs = [(name, home) for name in COMMANDS for home in (HOMES if name == "status" else HOMES[:1])]
+
+    def ended(named: tuple[str, bytes]) -> "subprocess.CompletedProcess[bytes]":
+        return run(*COMMANDS[named[0]], home=tmp_path / os.fsdecode(named[1]), environment=terminal)
+
+    with ThreadPoolExecutor(4) as pool:
+        for (name, home), done in zip(runs, pool.map(ended, runs), strict=True):
+            said = done.stdout + done.stderr
+            assert b"Traceback" not in said, (name, home, said)
+            assert said, (name, home)
+            expected = (0,) if name in ("help", "help of one", "status", "status for programs", "down") else (1, 2)
+            assert done.returncode in expected, (name, home, said)
+
+
+@pytest.mark.parametrize("command", ["status", "audit"])
+@pytest.mark.parametrize(
+    ("shell", "code"),
+    [
+        ('"$@" >&-', 0),
+        ('"$@" <&-', 0),
+        ('"$@" 2>&-', 0),
+        ('"$@" <&- >&- 2>&-', 0),
+        ('"$@" </dev/null >/dev/null', 0),
+        ('"$@" >/dev/full', 1),
+        ('("$@"; echo $? >&2) | true', 0),
+    ],
+)
+def test_a_command_ends_well_without_an_output(tmp_path: Path, command: str, shell: str, code: int) -> None:
+    done = run(command, home=tmp_path, environment={}, through=shell)
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    # `audit` without a stack is 1 in any case.
+    assert done.returncode == (1 if command == "audit" and not shell.endswith("true") else code), done.stderr
+
+
+def test_a_full_disk_under_the_output_is_said_in_a_line(tmp_path: Path) -> None:
+    done = run("status", home=tmp_path, environment={}, through='"$@" >/dev/full')
+    assert done.stderr == b"The output can't be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("DARKROOM_API_KEY", "dk_…", "DARKROOM_API_KEY is no key"),
+        ("DARKROOM_API_KEY", "dk_a\nb", "DARKROOM_API_KEY is no key"),
+        ("DARKROOM_URL", "http://[", "DARKROOM_URL is no address"),
+        ("DARKROOM_URL", "http://host:99999", "DARKROOM_URL is no address"),
+        ("DARKROOM_URL", "localhost:8000", "DARKROOM_URL is no address"),
+        ("DARKROOM_URL", "http://a\nb", "DARKROOM_URL is no address"),
+        ("DARKROOM_HOME", "~nobody-of-this-name/x", "is no folder"),
+    ],
+)
+def test_a_setting_that_can_not_be_one_is_said_in_a_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
+    (tmp_path / "7.png").touch()
+    address = {"DARKROOM_URL": "http://127.0.0.1:1"}
+    done = run("submit", str(tmp_path / "7.png"), home=tmp_path, environment=address | {setting: value})
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert says in done.stderr.decode()
+    assert setting != "DARKROOM_API_KEY" or value not in done.stderr.decode()

@@ -7,13 +7,15 @@ import tarfile
 import zipfile
 from typing import Final
 
+from tests.fuzz.images import image_seeds
+
 PNG: Final = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
 _TEXT: Final = base64.b64encode(PNG)
 
 
-def seeds(target: str) -> list[bytes]:
+def seeds(target: str) -> list[bytes]:  # noqa: PLR0911  one a target
     """Return what a target begins with."""
     match target:
         case "lines":
@@ -26,6 +28,8 @@ def seeds(target: str) -> list[bytes]:
             return [_zip(), _zip(zipfile.ZIP_STORED), _zip(names=("a/", "é.png", "README.txt", "__MACOSX/._a.png"))]
         case "tar":
             return [_tar(format) for format in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+        case "image":
+            return image_seeds()
         case _:
             return [
                 gzip.compress(_tar(tarfile.PAX_FORMAT), mtime=0),

@@ -24,6 +24,7 @@ from api.uploads import read_file, read_prediction
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
 from shared.domain.names import showable
 from shared.settings import Bulk, Gateway, Intake
+from tests.fuzz.images import image
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "zip": archive,
     "tar": archive,
     "gzip": archive,
+    "image": image,
 }
 
 

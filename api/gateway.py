@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from api.counting import Submissions
 from api.draining import Draining
+from api.inhand import InHand
 from api.keyring import Keyring
 from api.memory import MemoryWatch
 from api.purges import Purges
@@ -35,6 +36,7 @@ class Gateway:
     waiting: Waiting
     draining: Draining
     memory: MemoryWatch
+    in_hand: InHand
     file_turn: asyncio.Lock
     """Whose it is may send a file's content to Redis."""
     tokens: StreamTokens

@@ -113,8 +113,16 @@ RATE_LIMITED: Final = Kind(
     status=429,
     slug="rate-limited",
     title="The key's limit is reached",
-    meaning="Nothing was enqueued: too many images a second (`limit` is rate) or unfinished at a time (unfinished). "
+    meaning="Nothing was enqueued: too many images a second (`limit` is rate), unfinished at a time (unfinished) "
+    "or bytes of bodies that are being read (bytes_in_hand). "
     "`RateLimit` says what is left; try again after the seconds in Retry-After.",
+)
+GATEWAY_BUSY: Final = Kind(
+    status=503,
+    slug="gateway-busy",
+    title="The gateway reads as much as it can hold",
+    meaning="Nothing was enqueued: bodies that are being read take all the memory that they may. Try again after the "
+    "seconds in Retry-After.",
 )
 FILE_QUOTA: Final = Kind(
     status=429,

@@ -28,6 +28,8 @@ def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
         "image_bytes": intake.max_image_bytes,
         "image_pixels": intake.max_image_pixels,
         "metadata_bytes": intake.max_metadata_bytes,
+        "bytes_in_hand": gate.in_hand.most,
+        "owner_bytes_in_hand": gate.in_hand.most_of_owner,
         "batch_items": bulk.max_items,
         "archive_bytes": bulk.max_archive_bytes,
         "archive_unpacked_bytes": bulk.max_unpacked_bytes,
@@ -50,6 +52,7 @@ async def used(gate: Gateway) -> dict[str, Any]:
     models = [route.model for route in await gate.routes.all()]
     depths = await asyncio.gather(*(_deepest(gate, model) for model in models))
     return {
+        "bytes_in_hand": gate.in_hand.bytes,
         "memory_bytes": gate.memory.used_bytes,
         "memory_limit_bytes": gate.memory.limit_bytes or None,
         "lane_depths": dict(zip(models, depths, strict=True)),

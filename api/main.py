@@ -14,6 +14,7 @@ from api.auth import Authentication, keys_required
 from api.counting import Submissions
 from api.draining import Draining
 from api.gateway import Gateway
+from api.inhand import InHand
 from api.keyring import Keyring
 from api.memory import MemoryWatch, refuse_unsafe_eviction
 from api.observing import Observing
@@ -68,6 +69,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         redis.when_moved(waiting.listen_anew)
         memory = MemoryWatch(redis, share=redis_settings.memory_share)
         stack.push_async_callback(memory.close)
+        intake = settings.read(settings.Intake)
         app.state.gateway = Gateway(
             redis=redis,
             engine=engine,
@@ -78,6 +80,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             routes=routes,
             waiting=waiting,
             memory=memory,
+            in_hand=InHand(intake),
             file_turn=asyncio.Lock(),
             tokens=StreamTokens(await secret.shared_secret(redis)),
             draining=app.state.draining,
@@ -85,7 +88,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             submissions=Submissions(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
             database=database,
-            intake=settings.read(settings.Intake),
+            intake=intake,
             files=settings.read(settings.Files),
             queue=settings.read(settings.Queue),
             bulk=settings.read(settings.Bulk),

@@ -105,6 +105,13 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
         kinds.UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
     errors.RateLimited: Row(kinds.RATE_LIMITED, _rate_limited),
+    errors.TooMuchInHand: Row(
+        kinds.RATE_LIMITED,
+        lambda e: f"{e.in_hand:,} bytes of your bodies are being read, {e.size:,} more would be over {e.allowed:,}",
+    ),
+    errors.GatewayBusy: Row(
+        kinds.GATEWAY_BUSY, lambda e: f"this gateway reads {e.in_hand:,} bytes of bodies, and {e.allowed:,} at most"
+    ),
     errors.FileQuota: Row(kinds.FILE_QUOTA, _file_quota),
     errors.QueueFull: Row(kinds.QUEUE_FULL, lambda e: f"the queue of {e.model} is full; nothing was enqueued"),
     errors.SubmitUncertain: Row(

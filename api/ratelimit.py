@@ -3,7 +3,10 @@
 import math
 from datetime import timedelta
 
+from fastapi import Request
+
 from api.gateway import Gateway
+from api.largework import LARGE
 from shared.domain.apikeys import Caller
 from shared.domain.errors import RateLimited
 from shared.domain.limits import Left, Limits
@@ -37,6 +40,28 @@ async def take_one(gate: Gateway, caller: Caller) -> dict[str, str]:
     if wait:
         raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
     return headers(limits, left)
+
+
+async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:
+    """Raise RateLimited before a large body is read where the caller's key allows no image now; takes nothing.
+
+    A small body costs less than the question. With an idempotency key it may be one that was accepted before.
+    """
+    limits = caller.limits
+    if not limits.rate and not limits.max_inflight:
+        return
+    headers = request.headers
+    declared = headers.get("content-length", "")
+    if (declared.isdecimal() and int(declared) < LARGE) or "idempotency-key" in headers:
+        return
+    names = (keys.rate(limits.key) if limits.rate and limits.key else "", keys.inflight(caller.owner))
+    cap = limits.max_inflight or ""
+    wait, *rest = await gate.redis.evaluate(Script.LOOK_AT_LIMITS, names, *rate_arguments(limits), cap)
+    left = read_left(rest)
+    if wait:
+        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
+    if left.unfinished == 0:
+        raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
 
 
 def _seconds(time: timedelta) -> int:

@@ -1,6 +1,7 @@
 """One upload on its way to an answer: resolve the model, check the image, enqueue, and wait if asked to."""
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from api.largework import off_the_loop
 from api.lookup import find, refresh
 from api.observing import request_id
 from api.ratelimit import headers as headers_of
+from api.ratelimit import refuse_early
 from api.uploads import Upload, read_prediction
 from api.waiting import FALLBACK, within
 from shared.domain.durations import parse_cancel_after, parse_prefer_wait
@@ -62,16 +64,24 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
     `model` is the reference in the path, where there is one. Raises the contract's errors; then nothing is enqueued,
     but for SubmitUncertain. A client that leaves does not take its job with it.
     """
-    gate = gateway(request)
-    upload = await read_prediction(request, limits=gate.intake)
+    gate, who = gateway(request), caller(request)
     wait = preferred_wait(request)
-    give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds() if wait else 0.0
-    submission, limits = await _submission(request, gate, upload, model), caller(request).limits
+    await refuse_early(request, gate, who)
     if wait is None:
-        job, left = await _enqueue(gate, submission, limits)
+        with gate.in_hand.hold(who.owner) as hold:
+            upload = await read_prediction(request, limits=gate.intake, hold=hold)
+            submission = await _submission(request, gate, upload, model)
+            job, left = await _enqueue(gate, submission, who.limits)
         return _answer(gate, job, submission.base_url, headers=left)
-    with gate.waiting.listen(submission.id) as ended:
-        job, left = await _enqueue(gate, submission, limits)
+    with ExitStack() as until_answered:
+        with gate.in_hand.hold(who.owner) as hold:
+            upload = await read_prediction(request, limits=gate.intake, hold=hold)
+            give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
+            submission = await _submission(request, gate, upload, model)
+            ended = until_answered.enter_context(gate.waiting.listen(submission.id))
+            job, left = await _enqueue(gate, submission, who.limits)
+        # Their image would lie in memory for as long as somebody waits.
+        submission, upload = replace(submission, image=b""), None  # type: ignore[assignment]
         try:
             job = await wait_for(gate, job, ended=ended, give_up=give_up)
         except UnknownPrediction:

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from api.fields import NO_FIELDS, Fields, collect, is_field, read_json_object, read_metadata
 from api.imagetexts import ImageTextError, Text, is_data_url, read_data_url
+from api.inhand import Hold
 from api.intake import clean_filename
 from api.jsonbodies import BESIDE_THE_IMAGE
 from api.largework import off_the_loop
@@ -51,16 +52,17 @@ class FileUpload:
     metadata: dict[str, Any]
 
 
-async def read_prediction(request: Request, *, limits: Intake) -> Upload:
+async def read_prediction(request: Request, *, limits: Intake, hold: Hold) -> Upload:
     """Read a submission in any of its three bodies.
 
     Raises BadRequest, InvalidParameter, ImageTooLarge (before the body is read where its length is declared) or
-    UnsupportedImage (another kind of body); ClientDisconnect where the client left.
+    UnsupportedImage (another kind of body); what `hold` raises where too much is in hand; ClientDisconnect where the
+    client left.
     """
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind == "application/octet-stream":
-        image = await read_body(request, most=limits.max_image_bytes, limits=limits)
+        image = await read_body(request, most=limits.max_image_bytes, limits=limits, hold=hold)
         query = _query(request)
         return Upload(
             image=image,
@@ -69,17 +71,17 @@ async def read_prediction(request: Request, *, limits: Intake) -> Upload:
         )
     if kind == "multipart/form-data":
         most = limits.max_image_bytes + BESIDE_THE_IMAGE
-        body = await read_body(request, most=most, limits=limits)
+        body = await read_body(request, most=most, limits=limits, hold=hold)
         return await off_the_loop(len(body), _from_form, body, content_type, _query(request), limits)
     if kind == "application/json":
         # Base64 writes three bytes as four characters.
         most = limits.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
-        body = await read_body(request, most=most, limits=limits)
+        body = await read_body(request, most=most, limits=limits, hold=hold)
         return await off_the_loop(len(body), _from_json, body, _query(request), limits)
     raise _wrong_body(request, kind, PREDICTION_BODIES)
 
 
-async def read_file(request: Request, *, limits: Intake) -> FileUpload:
+async def read_file(request: Request, *, limits: Intake, hold: Hold) -> FileUpload:
     """Read a file's upload: the field `content`, and `metadata` as a text field or a JSON file.
 
     Raises BadRequest, InvalidParameter, ImageTooLarge, UnsupportedImage (no form) or ClientDisconnect.
@@ -88,18 +90,21 @@ async def read_file(request: Request, *, limits: Intake) -> FileUpload:
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise _wrong_body(request, kind, ("multipart/form-data",))
-    body = await read_body(request, most=limits.max_image_bytes + BESIDE_THE_IMAGE, limits=limits)
+    body = await read_body(request, most=limits.max_image_bytes + BESIDE_THE_IMAGE, limits=limits, hold=hold)
     return await off_the_loop(len(body), _file_from_form, body, content_type, limits)
 
 
-async def read_body(request: Request, *, most: int, limits: Intake) -> bytes:
+async def read_body(request: Request, *, most: int, limits: Intake, hold: Hold) -> bytes:
     """Return the whole body, of at most `most` bytes; the hot path, a body in one piece, is not copied.
 
-    Raises ImageTooLarge from the declared length on, BadRequest for an empty body, ClientDisconnect.
+    A declared length is counted whole in `hold` before anything is read, any other as it comes. Raises ImageTooLarge
+    from the declared length on, BadRequest for an empty body, ClientDisconnect, and what `hold.take` raises.
     """
     declared = request.headers.get("content-length")
-    if declared is not None and declared.isdecimal() and int(declared) > most:
-        raise ImageTooLarge(size=int(declared), limit=limits.max_image_bytes)
+    length = int(declared) if declared is not None and declared.isdecimal() else 0
+    if length > most:
+        raise ImageTooLarge(size=length, limit=limits.max_image_bytes)
+    hold.take(length)
     receive = request.receive
     body, gathered, more = b"", None, True
     size = 0
@@ -112,6 +117,8 @@ async def read_body(request: Request, *, most: int, limits: Intake) -> bytes:
             size += len(piece)
             if size > most:
                 raise ImageTooLarge(size=size, limit=limits.max_image_bytes)
+            if not length:
+                hold.take(len(piece))
             if not body:
                 body = piece
                 continue

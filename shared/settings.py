@@ -136,6 +136,10 @@ class Intake(BaseSettings):
     max_image_bytes: PositiveInt = 20 * 1024 * 1024
     max_image_pixels: PositiveInt = 50_000_000
     max_metadata_bytes: PositiveInt = 4096
+    max_bytes_in_hand: PositiveInt = 512 * 1024**2
+    """Bytes of bodies that one gateway has in memory at a time, and never less than one body; more get 503."""
+    max_owner_bytes_in_hand: PositiveInt = 128 * 1024**2
+    """Of those one owner's, likewise; more get 429. A bulk upload waits instead."""
     file_ttl: Duration = timedelta(hours=24)
 
 

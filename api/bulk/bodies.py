@@ -23,6 +23,7 @@ from api.bulk.formstream import Event, FormStream, PartBegin, PartData, PartEnd
 from api.fields import Fields, collect
 from api.gateway import gateway
 from api.imagetexts import ImageTextError, Text, is_data_url, read_base64, read_data_url
+from api.inhand import Hold, largest_in_hand
 from api.jsonbodies import BESIDE_THE_IMAGE, JsonBodyError, parse
 from api.largework import off_the_loop
 from api.multipart import MOST_PARTS, plain_name
@@ -63,14 +64,14 @@ class Body(Protocol):
         """Give every image in order; raises the contract's errors, ClientDisconnect where the client left."""
 
 
-def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
+def read_body(request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> Body:
     """Return the body that the Content-Type names; raises BadRequest, UnsupportedImage or UploadTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     declared, limit = request.headers.get("content-length", ""), gateway(request).bulk.max_archive_bytes
     if kind == "multipart/form-data":
-        return FormBody(request, chunks)
+        return FormBody(request, chunks, hold)
     if kind in _AS_LINES:
-        return LinesBody(request, chunks)
+        return LinesBody(request, chunks, hold)
     if (declared or "0") == "0" and "transfer-encoding" not in request.headers:
         raise BadRequest(detail="the body is empty")
     if declared.isdecimal() and int(declared) > limit:
@@ -83,8 +84,10 @@ def read_body(request: Request, chunks: AsyncIterator[bytes]) -> Body:
 class FormBody:
     """A form: fields first, then any number of `images`, or one `archive`; clutter among the images is skipped."""
 
-    def __init__(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
         self.skipped = 0
+        self._hold = hold
+        self._most_in_hand = largest_in_hand(gateway(request).intake)
         self._gate = gateway(request)
         self._query = request.query_params.multi_items()
         self._form = FormStream(request.headers["content-type"])
@@ -150,6 +153,7 @@ class FormBody:
                 case PartData(piece):
                     size += len(piece)
                     if size <= most:
+                        await self._hold.reach(size, most=self._most_in_hand)
                         data += piece
                 case PartEnd() if is_clutter(name) or not (name or size):
                     # Without a name and a byte, it is the field of a page where nobody chose a file.
@@ -181,8 +185,10 @@ class FormBody:
 class LinesBody:
     """NDJSON: a line an image, `{"custom_id": …, "image": "<base64>"}`; the fields are the query's."""
 
-    def __init__(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
         self.skipped = 0
+        self._hold = hold
+        self._most_in_hand = largest_in_hand(gateway(request).intake)
         self._intake = gateway(request).intake
         self._query = request.query_params.multi_items()
         self._chunks = chunks
@@ -206,6 +212,7 @@ class LinesBody:
                 size += len(piece)
                 is_blank = is_blank and not piece.strip()
                 if size <= most:
+                    await self._hold.reach(size, most=self._most_in_hand)
                     line += piece
                 if size > most or not is_blank:
                     yield await off_the_loop(len(line), _from_line, line, number, size=size, most=most)
@@ -214,6 +221,7 @@ class LinesBody:
             size += len(piece)
             is_blank = is_blank and not piece.strip()
             if size <= most:
+                await self._hold.reach(size, most=self._most_in_hand)
                 line += piece
         if size > most or not is_blank:
             yield await off_the_loop(len(line), _from_line, line, number, size=size, most=most)

@@ -14,6 +14,7 @@ from api.bulk.bodies import read_body
 from api.bulk.writer import NO_DIGEST, BatchWriter
 from api.fields import Fields
 from api.gateway import base_url, gateway
+from api.inhand import BULK_BASE, Hold
 from api.observing import request_id
 from api.submitting import asked_model, read_idempotency_key
 from shared.domain.errors import DarkroomError
@@ -34,12 +35,14 @@ async def accept(request: Request) -> BatchId:
     """
     chunks = request.stream()
     try:
-        body = read_body(request, chunks)
-        async with _batch(request, await body.fields()) as writer:
-            async for item in body.items():
-                await writer.add(item)
-            await writer.close(skipped=body.skipped)
-            return writer.id
+        with gateway(request).in_hand.hold(caller(request).owner) as hold:
+            hold.take_base(BULK_BASE)
+            body = read_body(request, chunks, hold)
+            async with _batch(request, await body.fields(), hold) as writer:
+                async for item in body.items():
+                    await writer.add(item)
+                await writer.close(skipped=body.skipped)
+                return writer.id
     except (_Known, BatchClosed) as early:
         await _drain(chunks)
         return BatchId(early.id)
@@ -64,7 +67,7 @@ class _Known(Exception):
 
 
 @contextlib.asynccontextmanager
-async def _batch(request: Request, fields: Fields) -> AsyncIterator[BatchWriter]:
+async def _batch(request: Request, fields: Fields, hold: Hold) -> AsyncIterator[BatchWriter]:
     """Open a batch; it is canceled where the body of this context fails. Raises _Known."""
     gate = gateway(request)
     reference = asked_model(fields.model, fields.version)
@@ -77,7 +80,7 @@ async def _batch(request: Request, fields: Fields) -> AsyncIterator[BatchWriter]
     if id != opening.id:
         raise _Known(id)
     limits = caller(request).limits
-    async with BatchWriter(gate, opening, route=route, reference=reference, limits=limits) as writer:
+    async with BatchWriter(gate, opening, route=route, reference=reference, hold=hold, limits=limits) as writer:
         yield writer
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import OutOfMemoryError
 from api.archives.items import Item
 from api.counting import outcome_of
 from api.gateway import Gateway
+from api.inhand import Hold, largest_in_hand
 from api.intake import check, clean_filename
 from api.largework import off_the_loop
 from api.problems import words
@@ -61,9 +62,17 @@ class BatchWriter:
     """
 
     def __init__(
-        self, gate: Gateway, opening: Opening, *, route: Route, reference: Reference, limits: Limits = UNLIMITED
+        self,
+        gate: Gateway,
+        opening: Opening,
+        *,
+        route: Route,
+        reference: Reference,
+        hold: Hold,
+        limits: Limits = UNLIMITED,
     ) -> None:
-        """`limits` are the key's: what is over them waits."""
+        """`limits` are the key's: what is over them waits; `hold` is what the upload has in hand."""
+        self._hold = hold
         self._gate = gate
         self._limits = limits
         self._opening = opening
@@ -107,6 +116,8 @@ class BatchWriter:
         """
         if self._sent >= self._gate.bulk.max_items:
             raise UploadTooLarge(size=self._sent + 1, limit=self._gate.bulk.max_items, unit="images")
+        # Of an archive; what comes over the wire was counted as it came.
+        await self._hold.reach(len(item.data), most=largest_in_hand(self._gate.intake))
         await off_the_loop(len(item.data), self._prepare, item)
         self._chunk_bytes += len(item.data)
         self._sent += 1
@@ -135,6 +146,7 @@ class BatchWriter:
         """Send the chunk: its jobs with one script, which takes Redis and this process a third less than one each."""
         jobs, self._jobs, self._chunk_bytes = self._jobs, [], 0
         await self._send(jobs)
+        self._hold.shrink()
 
     def _prepare(self, item: Item) -> None:
         """Check one item, and put it into the chunk as what it is; a large one from a thread, one at a time."""

@@ -58,17 +58,18 @@ async def create(request: Request) -> Response:
     allowed = quota(gate.files, memory=gate.memory.limit_bytes)
     # Before the body is read: who may keep nothing more need not send it.
     await files.check_quota(gate.redis, who.owner, _least_size(request), allowed)
-    upload = await read_file(request, limits=gate.intake)
-    left = await take_one(gate, who)
-    file = await off_the_loop(
-        len(upload.content),
-        stored_file,
-        upload,
-        owner=who.owner,
-        now=files.now_us(),
-        ttl=gate.intake.file_ttl,
-    )
-    await files.keep(gate.redis, file, allowed, turn=gate.file_turn)
+    with gate.in_hand.hold(who.owner) as hold:
+        upload = await read_file(request, limits=gate.intake, hold=hold)
+        left = await take_one(gate, who)
+        file = await off_the_loop(
+            len(upload.content),
+            stored_file,
+            upload,
+            owner=who.owner,
+            now=files.now_us(),
+            ttl=gate.intake.file_ttl,
+        )
+        await files.keep(gate.redis, file, allowed, turn=gate.file_turn)
     answer = file_object(file, base=base_url(request))
     return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"], **left})
 

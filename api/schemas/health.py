@@ -31,6 +31,8 @@ class Limits(Answer):
     image_bytes: int = Field(description="413", examples=[20971520])
     image_pixels: int = Field(description="By the image's header: 413", examples=[50000000])
     metadata_bytes: int = Field(description="422", examples=[4096])
+    bytes_in_hand: int = Field(description="Of bodies that this gateway reads at a time: 503", examples=[536870912])
+    owner_bytes_in_hand: int = Field(description="Of those one owner's: 429", examples=[134217728])
     batch_items: int = Field(description="Images of one batch, in whatever form: 413", examples=[200000])
     archive_bytes: int = Field(description="413", examples=[4294967296])
     archive_unpacked_bytes: int = Field(description="By the archive's directory: 413", examples=[8589934592])
@@ -53,6 +55,7 @@ class Limits(Answer):
 class Used(Answer):
     """How near the limits are."""
 
+    bytes_in_hand: int = Field(description="This gateway's, of bodies that are being read", examples=[1480])
     memory_bytes: int = Field(description="Redis'", examples=[73400320])
     memory_limit_bytes: int | None = Field(description="Its `maxmemory`, or null", examples=[6764573491])
     lane_depths: dict[str, int] = Field(description="Each model's deepest lane", examples=[{"digits": 7687}])

@@ -165,6 +165,27 @@ class RateLimited(DarkroomError):
 
 
 @dataclass(eq=False)
+class TooMuchInHand(DarkroomError):
+    """Bodies of this owner's that are being read have `in_hand` bytes; `size` more are not read now."""
+
+    size: int
+    in_hand: int
+    allowed: int
+    retry_after: timedelta
+    limit: Literal["bytes_in_hand"] = "bytes_in_hand"
+
+
+@dataclass(eq=False)
+class GatewayBusy(DarkroomError):
+    """All bodies that this gateway reads have `in_hand` bytes; `size` more are not read now."""
+
+    size: int
+    in_hand: int
+    allowed: int
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
 class FileQuota(DarkroomError):
     """An owner may upload no file of `size` bytes now; nothing was kept.
 

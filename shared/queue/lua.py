@@ -40,6 +40,8 @@ class Script(StrEnum):
 
     SUBMIT = "submit"
     TAKE = "take"
+    LOOK_AT_LIMITS = "look_at_limits"
+    READ_HASHES = "read_hashes"
     KEEP_FILE = "keep_file"
     REMOVE_FILE = "remove_file"
     OPEN_BATCH = "open_batch"

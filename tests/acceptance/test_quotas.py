@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +13,7 @@ import redis
 from tests.acceptance.bulk import PATH, accepted, batch, ended, lines, results, send_images, send_lines, tarred, zipped
 from tests.acceptance.byhand import ClosedGateway, GatewayByHand
 from tests.acceptance.door import Door, expect_problem
+from tests.acceptance.faults import until
 from tests.acceptance.pictures import renewed
 
 if TYPE_CHECKING:
@@ -96,3 +98,85 @@ def test_a_batch_has_a_largest_number_of_images_in_every_form(few: httpx.Client,
     for one in few.get(PATH).json()["results"]:
         if one["id"] not in before:  # nothing of it is said to be whole
             assert batch(few, one["id"])["status"] == "canceled"
+
+
+def half_sent(gateway: ClosedGateway, key: str, *, path: str, kind: str, length: int) -> socket.socket:
+    """Begin a request with half of its body; it goes on when somebody sends the rest."""
+    connection = socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    return connection
+
+
+def in_hand(gateway: ClosedGateway) -> int:
+    with gateway.client() as client:
+        return int(client.get("/health/ready").json()["used"]["bytes_in_hand"])
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/predictions", "image/png"), ("/v1/files", "multipart/form-data; boundary=b")]
+)
+def test_half_sent_bodies_of_one_owner_take_a_bounded_part_of_the_gateway(
+    closed: ClosedGateway, path: str, kind: str
+) -> None:
+    key, other = closed.key("halves"), closed.key("whole")
+    with closed.client() as client:
+        allowed = client.get("/health/ready").json()["limits"]["owner_bytes_in_hand"]
+    size = 20_000_000
+    most = allowed // size
+    begun = [half_sent(closed, key, path=path, kind=kind, length=size) for _ in range(most)]
+    try:
+        until(lambda: in_hand(closed) == most * size, what="all that may be are read")
+        for _ in range(3):
+            with half_sent(closed, key, path=path, kind=kind, length=size) as refused:
+                answer = refused.recv(4000)
+                assert answer.startswith(b"HTTP/1.1 429 ")
+                assert b"retry-after: 1\r\n" in answer.lower()
+                assert b"bytes_in_hand" in answer
+        with closed.client(other) as client:
+            assert client.get("/v1/predictions").status_code == 200
+            answer = client.post("/v1/predictions", content=b"no image", headers={"Content-Type": "image/png"})
+            assert answer.status_code == 415, "others are not held up"
+    finally:
+        for connection in begun:
+            connection.close()
+    until(lambda: in_hand(closed) == 0, what="what was begun is given back")
+
+
+def test_a_key_without_anything_left_is_told_before_its_large_body_is_read(closed: ClosedGateway, scan: bytes) -> None:
+    key = closed.key("spent", "--rate", "0.01/s")
+    with closed.client(key) as client:
+        first = client.post("/v1/predictions", content=renewed(scan), headers={"Content-Type": "image/png"})
+        assert first.status_code in (200, 202)
+    with half_sent(closed, key, path="/v1/predictions", kind="image/png", length=10_000_000) as connection:
+        answer = connection.recv(4000)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"this key allows 0.01 images a second" in answer
+    assert in_hand(closed) == 0
+
+
+def test_bulk_uploads_that_stand_still_wait_for_room_and_hold_no_more_than_their_part(
+    closed: ClosedGateway, scan: bytes
+) -> None:
+    key = closed.key("bulks")
+    begun = []
+    try:
+        with closed.client() as client:
+            allowed = client.get("/health/ready").json()["limits"]["owner_bytes_in_hand"]
+        for _ in range(8):
+            kind = "application/x-ndjson"
+            begun.append(half_sent(closed, key, path="/v1/batches", kind=kind, length=20_000_000))
+            begun[-1].settimeout(0.5)
+            with suppress(TimeoutError):  # it is read no further
+                begun[-1].sendall(b'{"image": "' + b"A" * 3_000_000)
+        assert 0 < in_hand(closed) <= allowed
+        with closed.client(key) as client:
+            small = accepted(send_lines(client, lines([("1.png", renewed(scan))])))
+            ended(client, small["id"])
+    finally:
+        for connection in begun:
+            connection.close()
+    until(lambda: in_hand(closed) == 0, what="what was begun is given back")

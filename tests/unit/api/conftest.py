@@ -18,6 +18,7 @@ from api import docs, guard, problems
 from api.auth import Authentication
 from api.counting import Submissions
 from api.draining import Draining
+from api.inhand import InHand
 from api.observing import Observing
 from api.openapi import document
 from api.routebook import RouteBook
@@ -118,6 +119,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 database=Database(timeout=timedelta(seconds=1)),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
+                in_hand=InHand(Intake(**intake)),
                 files=Files(),
                 file_turn=asyncio.Lock(),
                 queue=Queue(),

@@ -8,12 +8,18 @@ from typing import Any
 import orjson
 import pytest
 
+from api.inhand import Hold, InHand
 from api.largework import LARGE, _pool, off_the_loop
 from api.uploads import read_file, read_prediction
+from shared.domain.identifiers import ANYONE
 from shared.settings import Intake
 from tests.unit.api.test_uploads import a_request, form
 
 LIMITS = Intake()
+
+
+def a_hold() -> Hold:
+    return InHand(LIMITS).hold(ANYONE)
 
 
 def leaves_the_loop(work: Coroutine[Any, Any, Any]) -> bool:
@@ -44,6 +50,6 @@ def test_a_large_body_is_taken_apart_in_a_thread(size: int, *, leaves: bool) -> 
     as_json = a_request(orjson.dumps({"input": {"image": url}}), "application/json")
     as_form = a_request(*form({}, [("image", ("a.png", image, "image/png"))]))
     as_file = a_request(*form({}, [("content", ("a.png", image, "image/png"))]))
-    assert leaves_the_loop(read_prediction(as_json, limits=LIMITS)) == leaves
-    assert leaves_the_loop(read_prediction(as_form, limits=LIMITS)) == leaves
-    assert leaves_the_loop(read_file(as_file, limits=LIMITS)) == leaves
+    assert leaves_the_loop(read_prediction(as_json, limits=LIMITS, hold=a_hold())) == leaves
+    assert leaves_the_loop(read_prediction(as_form, limits=LIMITS, hold=a_hold())) == leaves
+    assert leaves_the_loop(read_file(as_file, limits=LIMITS, hold=a_hold())) == leaves

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api import problems
+from api.inhand import Hold, InHand
 from api.uploads import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
+from shared.domain.identifiers import ANYONE
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Intake
 from tests.mutations import damaged
@@ -27,6 +29,10 @@ FUZZING = settings(deadline=None, derandomize=True, max_examples=150)
 IMAGE = b"\x89PNG\r\n\x1a\n and then some"
 HOOK = "https://example.com/hook?token=1"
 LIMITS = Intake(max_image_bytes=1000)
+
+
+def a_hold() -> Hold:
+    return InHand(LIMITS).hold(ANYONE)
 
 
 def a_request(
@@ -61,7 +67,7 @@ def a_request(
 
 
 def read(body: bytes | list[bytes], content_type: str | None, **rest: Any) -> Upload:
-    return asyncio.run(read_prediction(a_request(body, content_type, **rest), limits=LIMITS))
+    return asyncio.run(read_prediction(a_request(body, content_type, **rest), limits=LIMITS, hold=a_hold()))
 
 
 def form(fields: Any, files: Any = (("image", ("7.png", IMAGE, "image/png")),)) -> tuple[bytes, str]:
@@ -339,7 +345,7 @@ def test_two_webhooks_contradict_and_events_add_up() -> None:
 
 
 def read_upload(body: bytes, content_type: str) -> FileUpload:
-    return asyncio.run(read_file(a_request(body, content_type), limits=LIMITS))
+    return asyncio.run(read_file(a_request(body, content_type), limits=LIMITS, hold=a_hold()))
 
 
 @pytest.mark.parametrize(
@@ -389,8 +395,8 @@ def outcome(reading: Coroutine[Any, Any, T]) -> T | tuple[str, str]:
 def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None:
     for body, _, query in PROPER:
         content_type = (start + rest).decode("latin-1")
-        outcome(read_prediction(a_request(body, content_type, query=query), limits=LIMITS))
-        outcome(read_file(a_request(body, content_type), limits=LIMITS))
+        outcome(read_prediction(a_request(body, content_type, query=query), limits=LIMITS, hold=a_hold()))
+        outcome(read_file(a_request(body, content_type), limits=LIMITS, hold=a_hold()))
 
 
 @FUZZING
@@ -402,8 +408,8 @@ def test_no_body_raises_anything_else_and_cuts_change_nothing(
     cuts = [0, *sorted(min(place, len(body)) for place in places), len(body)]
     pieces = [body[start:end] for start, end in pairwise(cuts)]
     for read_it in (read_prediction, read_file):
-        whole = outcome(read_it(a_request(body, content_type, query=query), limits=LIMITS))
-        assert outcome(read_it(a_request(pieces, content_type, query=query), limits=LIMITS)) == whole
+        whole = outcome(read_it(a_request(body, content_type, query=query), limits=LIMITS, hold=a_hold()))
+        assert outcome(read_it(a_request(pieces, content_type, query=query), limits=LIMITS, hold=a_hold())) == whole
 
 
 @FUZZING
@@ -411,7 +417,8 @@ def test_no_body_raises_anything_else_and_cuts_change_nothing(
 def test_no_query_raises_anything_else(query: bytes) -> None:
     for name in (b"", b"model=", b"metadata=", b"webhook=", b"webhook_events_filter=", b"priority="):
         text = (name + query).decode("latin-1").encode()
-        outcome(read_prediction(a_request(IMAGE, "image/png", query=quote(text, safe="=&%;+")), limits=LIMITS))
+        request = a_request(IMAGE, "image/png", query=quote(text, safe="=&%;+"))
+        outcome(read_prediction(request, limits=LIMITS, hold=a_hold()))
 
 
 @pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
@@ -440,12 +447,12 @@ def test_fields_are_bounded_before_they_are_read(field: str) -> None:
 def test_a_files_metadata_is_bounded_before_it_is_read() -> None:
     files = [("content", ("7.png", IMAGE, "image/png")), ("metadata", ("m.json", b"{" * 70_000, "application/json"))]
     with pytest.raises(BadRequest, match="bytes"):
-        asyncio.run(read_file(a_request(*form({}, files)), limits=Intake()))
+        asyncio.run(read_file(a_request(*form({}, files)), limits=Intake(), hold=a_hold()))
 
 
 def refused_large(error: type[DarkroomError], *given: Any) -> Any:
     with pytest.raises(error) as raised:
-        asyncio.run(read_prediction(a_request(*given), limits=Intake()))
+        asyncio.run(read_prediction(a_request(*given), limits=Intake(), hold=a_hold()))
     return raised.value
 
 
@@ -457,7 +464,7 @@ def test_a_long_text_beside_the_image_is_refused_with_its_place(name: str) -> No
 
 def test_a_long_text_elsewhere_is_ignored() -> None:
     body, kind = as_json(input={"image": data_url(), "mask": "x" * 200_000}, other=["x" * 200_000])
-    upload = asyncio.run(read_prediction(a_request(body, kind), limits=Intake()))
+    upload = asyncio.run(read_prediction(a_request(body, kind), limits=Intake(), hold=a_hold()))
     assert upload.image == IMAGE
 
 

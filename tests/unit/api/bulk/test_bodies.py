@@ -23,9 +23,11 @@ from starlette.requests import ClientDisconnect
 from api import problems
 from api.archives.items import LONGEST_NAME, Item
 from api.bulk.bodies import BODIES, SPOOL_AT_ONCE, read_body
+from api.inhand import Hold, InHand
 from api.threads import Threads
 from api.uploads import BESIDE_THE_IMAGE
 from shared.domain import errors
+from shared.domain.identifiers import ANYONE
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Bulk, Gateway, Intake
 from tests.mutations import damaged
@@ -35,6 +37,10 @@ IMAGE, MOST = b"\x89PNG\r\n\x1a\n and then some\r\n--x", 1000
 INTAKE = Intake(max_image_bytes=MOST, max_metadata_bytes=100)
 THREADS = Threads(asks=1)
 LONGEST_LINE = MOST * 4 // 3 + BESIDE_THE_IMAGE
+
+
+def a_hold() -> Hold:
+    return InHand(Intake()).hold(ANYONE)
 
 
 def a_request(
@@ -63,7 +69,7 @@ def read(body: bytes | Iterable[Any], *given: Any, **rest: Any) -> tuple[Any, li
     request = a_request([body] if isinstance(body, bytes) else body, *given, **rest)
 
     async def take() -> tuple[Any, list[Item], int]:
-        found = read_body(request, request.stream())
+        found = read_body(request, request.stream(), a_hold())
         return await found.fields(), [item async for item in found.items()], found.skipped
 
     return asyncio.run(take())
@@ -211,7 +217,7 @@ def left_in(folder: Path) -> tuple[int, list[int]]:
 def test_the_spooled_archive_has_no_name_and_is_gone_afterwards(end: str, tmp_path: Path) -> None:
     async def claim() -> None:
         request = a_request([form(part("archive", ARCHIVE, "a.zip"))], spool=tmp_path)
-        body = read_body(request, request.stream())
+        body = read_body(request, request.stream(), a_hold())
         await body.fields()
         async with contextlib.aclosing(body.items()) as items:
             async for item in items:
@@ -361,7 +367,7 @@ FOUR_MEGABYTES = [(LINES, ONE_LINE, 2), (LINES, MANY_LINES, MANY), (FORM, ONE_FI
 @pytest.mark.parametrize(("content_type", "pieces", "expected"), FOUR_MEGABYTES)
 def test_memory_holds_no_more_than_an_image(content_type: str, pieces: list[bytes], expected: int) -> None:
     async def count() -> int:
-        body = read_body(request := a_request(pieces, content_type), request.stream())
+        body = read_body(request := a_request(pieces, content_type), request.stream(), a_hold())
         await body.fields()
         return len([None async for _ in body.items()])
 

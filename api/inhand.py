@@ -1,0 +1,113 @@
+"""Bytes of bodies that requests have in memory, counted by owner before they are read: nobody sends the gateway full.
+
+A body whose length is declared is counted whole before its first byte is read, any other as it comes. A bulk upload has
+a chunk of small images in hand, and one large image at a time.
+"""
+
+import asyncio
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from shared.domain.errors import GatewayBusy, TooMuchInHand
+from shared.domain.identifiers import Owner
+from shared.settings import Intake
+
+RETRY_AFTER: Final = timedelta(seconds=1)
+LOOK: Final = timedelta(milliseconds=50)
+
+
+# An upload's chunk of small images, and what it reads besides.
+BULK_BASE: Final = 1024 * 1024
+
+
+def largest_in_hand(limits: Intake) -> int:
+    """Return how many bytes one request has in hand at most: an image as base64 is a third larger."""
+    return limits.max_image_bytes * 3 // 2 + BULK_BASE
+
+
+class InHand:
+    """How much one gateway has in hand, and how much of it is whose."""
+
+    def __init__(self, limits: Intake) -> None:
+        # One must always fit, however large images may be.
+        largest = largest_in_hand(limits)
+        self.most = max(limits.max_bytes_in_hand, largest)
+        self.most_of_owner = max(limits.max_owner_bytes_in_hand, largest)
+        self.bytes = 0
+        self._by_owner: dict[Owner, int] = {}
+
+    def hold(self, owner: Owner) -> "Hold":
+        """Return what one request of this owner's has in hand, nothing yet; as a context it gives it back."""
+        return Hold(self, owner)
+
+    def take(self, owner: Owner, size: int) -> None:
+        """Count bytes; raises TooMuchInHand where the owner has too many, GatewayBusy where all together have."""
+        of_owner = self._by_owner.get(owner, 0)
+        if of_owner + size > self.most_of_owner:
+            raise TooMuchInHand(size=size, in_hand=of_owner, allowed=self.most_of_owner, retry_after=RETRY_AFTER)
+        if self.bytes + size > self.most:
+            raise GatewayBusy(size=size, in_hand=self.bytes, allowed=self.most, retry_after=RETRY_AFTER)
+        self._by_owner[owner] = of_owner + size
+        self.bytes += size
+
+    def give_back(self, owner: Owner, size: int) -> None:
+        """Count bytes no more."""
+        self.bytes -= size
+        left = self._by_owner[owner] - size
+        if left:
+            self._by_owner[owner] = left
+        else:
+            del self._by_owner[owner]
+
+
+class Hold:
+    """The bytes of one request's body."""
+
+    __slots__ = ("_all", "_base", "_owner", "size")
+
+    def __init__(self, all_in_hand: InHand, owner: Owner) -> None:
+        self._all = all_in_hand
+        self._owner = owner
+        self._base = 0
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give everything back."""
+        if self.size:
+            self._all.give_back(self._owner, self.size)
+            self.size = 0
+
+    def take(self, size: int) -> None:
+        """Count so many bytes more; raises TooMuchInHand or GatewayBusy."""
+        if size:
+            self._all.take(self._owner, size)
+            self.size += size
+
+    def take_base(self, size: int) -> None:
+        """Count what `shrink` goes back to; raises as `take`."""
+        self.take(size)
+        self._base = self.size
+
+    async def reach(self, size: int, *, most: int) -> None:
+        """Return when there may be `size` bytes in hand: for more than there are, room for `most` is waited for.
+
+        For `most` at once, so that two that have half of what they need never wait for each other.
+        """
+        while size > self.size:
+            try:
+                self.take(most - self.size)
+            except (TooMuchInHand, GatewayBusy):
+                await asyncio.sleep(LOOK.total_seconds())
+
+    def shrink(self) -> None:
+        """Go back to the base: the large item has been passed on."""
+        if self.size > self._base:
+            self._all.give_back(self._owner, self.size - self._base)
+            self.size = self._base

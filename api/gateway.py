@@ -14,6 +14,7 @@ from api.memory import MemoryWatch
 from api.purges import Purges
 from api.routebook import RouteBook
 from api.threads import Threads
+from api.turns import Turns
 from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings as configuration
@@ -37,6 +38,7 @@ class Gateway:
     draining: Draining
     memory: MemoryWatch
     in_hand: InHand
+    turns: Turns
     file_turn: asyncio.Lock
     """Whose it is may send a file's content to Redis."""
     tokens: StreamTokens

@@ -24,6 +24,7 @@ from api.purges import Purges
 from api.routebook import RouteBook
 from api.routes import batches, files, health, metrics, models, predictions, webhooks
 from api.threads import Threads, connections
+from api.turns import Turns
 from api.visits import Visits
 from api.waiting import Waiting
 from shared import settings
@@ -81,6 +82,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             waiting=waiting,
             memory=memory,
             in_hand=InHand(intake),
+            turns=Turns(),
             file_turn=asyncio.Lock(),
             tokens=StreamTokens(await secret.shared_secret(redis)),
             draining=app.state.draining,

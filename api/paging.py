@@ -37,7 +37,7 @@ def check_cursor(cursor: str | None) -> None:
 def page_answer(
     request: Request,
     found: Sequence[L],
-    as_object: Callable[[L], dict[str, Any]],
+    as_object: Callable[[L], Any],
     *,
     path: str,
     limit: int,

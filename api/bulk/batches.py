@@ -4,12 +4,13 @@ The counters are the record's, so that a batch which says it is completed has ev
 is away a batch is still found, listed and canceled, as far as Redis knows it: then its counters are 0, and it says so.
 """
 
-import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from api.gateway import Gateway
 from api.postgres import BRIEFLY, ask_postgres
+from api.reading import PIECE, read_rows
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, Owner
@@ -54,18 +55,12 @@ async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: in
 
     While Postgres is away they are those that Redis knows, not counted; raises StorageUnavailable where it knows none.
     """
-    found = await gate.redis.call("ZREVRANGE", keys.batches(owner), 0, MOST_UNENDED - 1)
-    ids = [BatchId(id.decode()) for id in found]
-    ids = [id for id in ids if before is None or id < before]
-    replies = await asyncio.gather(*(gate.redis.call(*queue.read_command(id)) for id in ids))
-    looks = {id: look for id, reply in zip(ids, replies, strict=True) if (look := queue.parse(id, reply))}
+    looks = await _unended(gate, owner, before=before, limit=limit)
     known = {id: look for id, look in looks.items() if look.state in _STATES}
+    ask = partial(storage.page, owner=owner, unended=list(looks))
     try:
-        rows = await ask_postgres(
-            gate,
-            lambda connection: storage.page(connection, owner, before=before, limit=limit, unended=list(looks)),
-            longest=BRIEFLY if known else None,
-        )
+        longest = BRIEFLY if known else None
+        rows = await read_rows(gate, owner, ask, before=before, limit=limit, longest=longest)
     except StorageUnavailable:
         if not known:
             raise
@@ -81,6 +76,20 @@ def _of_redis(look: Look) -> Batch:
     batch = _batch(look, None)
     assert batch is not None  # noqa: S101  it has a look
     return replace(batch, counted=False)
+
+
+async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit: int) -> dict[BatchId, Look]:
+    """Return the newest `limit` of an owner's batches that have not ended, before `before` if that is given."""
+    found = await gate.redis.call("ZREVRANGE", keys.batches(owner), 0, MOST_UNENDED - 1)
+    ids = sorted((BatchId(id.decode()) for id in found), reverse=True)
+    ids = [id for id in ids if before is None or id < before]
+    looks: dict[BatchId, Look] = {}
+    for first in range(0, len(ids), PIECE):
+        some = ids[first : first + PIECE]
+        looks |= {look.id: look for look in await queue.read_batches(gate.redis, some)}
+        if len(looks) >= limit:
+            break
+    return looks
 
 
 def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:

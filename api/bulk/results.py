@@ -1,6 +1,6 @@
-"""A batch's results, a line an image in upload order, read from Postgres a page at a time by key.
+"""A batch's results, a line an image in upload order, read from Postgres a piece at a time by key.
 
-A million rows take the memory of one page. What is not recorded yet is not there yet.
+A million rows take the memory of one piece. What is not recorded yet is not there yet.
 """
 
 import csv
@@ -10,33 +10,42 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
+from sqlalchemy import Connection
 
 from api.gateway import Gateway
-from api.postgres import ask_postgres
+from api.reading import PIECE, read_piece
+from shared.domain.batch import Batch
 from shared.domain.identifiers import BatchId, PredictionId
 from shared.domain.spreadsheets import safe_cell
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow
 from shared.storage.history import in_order
 
-PAGE: Final = 1000
 COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
 
 Format = Callable[[Sequence[ItemRow]], bytes]
 
 
-async def lines(gate: Gateway, batch: BatchId, write: Format, *, header: bytes = b"") -> AsyncIterator[bytes]:
+async def lines(gate: Gateway, batch: Batch, write: Format, *, header: bytes = b"") -> AsyncIterator[bytes]:
     """Give the results in pieces; raises StorageUnavailable."""
     if header:
         yield header
     after: PredictionId | None = None
-    while rows := await ask_postgres(
-        gate, partial(storage.results, batch=batch, after=after, limit=PAGE), pool=gate.threads.results
-    ):
-        yield write(rows)
-        after = rows[-1].id
-        if len(rows) < PAGE:
+    ask = partial(_piece, batch=batch.id, write=write)
+    while True:
+        of_piece = partial(ask, after=after)
+        written, after = await read_piece(gate, batch.owner, of_piece, pool=gate.threads.results)
+        yield written
+        if after is None:
             return
+
+
+def _piece(
+    connection: Connection, *, batch: BatchId, after: PredictionId | None, write: Format
+) -> tuple[bytes, PredictionId | None]:
+    """Return some results as they are sent, and after which to go on; None: there are no more."""
+    rows = storage.results(connection, batch=batch, after=after, limit=PIECE)
+    return write(rows), rows[-1].id if len(rows) == PIECE else None
 
 
 def as_ndjson(rows: Sequence[ItemRow]) -> bytes:

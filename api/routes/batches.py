@@ -104,7 +104,7 @@ async def results(
     batch = await find(gate, _asked(id), owner=caller(request).owner)
     if not batch.counted:  # before the first byte of an answer that would break off
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
-    body = lines(gate, batch.id, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch.id, as_ndjson)
+    body = lines(gate, batch, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch, as_ndjson)
     return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
 
 

@@ -122,11 +122,10 @@ async def index(
         batch_id=batch_id,
     )
     gate, base = gateway(request), base_url(request)
-    found = await page(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1)
-    as_object = partial(prediction_object, base_url=base, tokens=gate.tokens)
-    return page_answer(
-        request, found, as_object, path="/v1/predictions", limit=limit, model=model, status=status, batch_id=batch_id
-    )
+    write = partial(prediction_object, base_url=base, tokens=gate.tokens)
+    found = await page(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1, write=write)
+    asked = {"model": model, "status": status, "batch_id": batch_id}
+    return page_answer(request, found, lambda one: one.written, path="/v1/predictions", limit=limit, **asked)
 
 
 @direct.get(

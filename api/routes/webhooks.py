@@ -17,6 +17,7 @@ from api.guard import GuardedRoute, needs
 from api.openapi import responses
 from api.paging import Cursor, Limit, check_cursor, page_answer
 from api.postgres import ask_postgres
+from api.reading import read_rows
 from shared.domain.apikeys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
@@ -76,12 +77,9 @@ async def index(
     """Return the caller's deliveries, newest first: an event appears when it is recorded."""
     check_cursor(cursor)
     base, owner = base_url(request), caller(request).owner
-
-    def page(connection: Connection) -> list[Delivery]:
-        return deliveries.page(connection, owner, before=cursor, limit=limit + 1, status=status, subject=subject)
-
+    gate, ask = gateway(request), partial(deliveries.page, owner=owner, status=status, subject=subject)
     nothing = subject is not None and not is_uuid(subject)
-    found = [] if nothing else await ask_postgres(gateway(request), page)
+    found = [] if nothing else await read_rows(gate, owner, ask, before=cursor, limit=limit + 1)
     return page_answer(
         request,
         found,

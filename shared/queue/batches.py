@@ -4,6 +4,7 @@ While a batch is `validating`, its gateway gives a sign of life every few second
 canceled by the sweep. Its counters are the record's: here only how many items were accepted is known.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -127,6 +128,13 @@ async def cancel(redis: Pipeline, id: BatchId, *, lane: str, mode: Literal["user
 def read_command(id: BatchId) -> Command:
     """Return the command whose reply `parse` reads."""
     return ("HMGET", keys.batch(id), *_FIELDS)
+
+
+async def read_batches(redis: Pipeline, ids: Sequence[BatchId]) -> list[Look]:
+    """Return those of the batches that are there, in order, with one call."""
+    found = await redis.evaluate(Script.READ_HASHES, tuple(keys.batch(id) for id in ids), *_FIELDS)
+    looks = (parse(id, reply) for id, reply in zip(ids, found, strict=True))
+    return [look for look in looks if look is not None]
 
 
 def parse(id: BatchId, reply: list[bytes | None]) -> Look | None:

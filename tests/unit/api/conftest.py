@@ -24,6 +24,7 @@ from api.openapi import document
 from api.routebook import RouteBook
 from api.routes import files, health, metrics, models, webhooks
 from api.threads import Threads
+from api.turns import Turns
 from api.visits import Visits
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
@@ -120,6 +121,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
                 in_hand=InHand(Intake(**intake)),
+                turns=Turns(),
                 files=Files(),
                 file_turn=asyncio.Lock(),
                 queue=Queue(),

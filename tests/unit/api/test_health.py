@@ -137,7 +137,8 @@ def test_the_limits_are_the_settings_and_what_fills_up_is_counted(
     assert body["limits"]["image_bytes"] == 1234
     assert body["limits"]["lane_depth"] == 250_000
     assert body["limits"]["wire"] is None  # nothing serves this app
-    assert body["used"] == {"memory_bytes": 7, "memory_limit_bytes": None, "lane_depths": {"digits": 5}}
+    depths = {"digits": 5}
+    assert body["used"] == {"bytes_in_hand": 0, "memory_bytes": 7, "memory_limit_bytes": None, "lane_depths": depths}
 
 
 def test_a_redis_that_hangs_is_down_too(serve: Serve, engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from shared.domain.identifiers import VersionNumber
 from shared.domain.route import CHALLENGER, CHAMPION, Route, Version
@@ -22,7 +23,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
     """Return a model as people, the console and Replicate's clients read it."""
     latest = latest_version(route)
     return {
-        "url": f"{base}/v1/models/{owner}/{route.model}",
+        "url": f"{base}/v1/models/{quote(owner, safe='')}/{quote(route.model, safe='')}",
         "owner": owner,
         "name": route.model,
         "description": route.description,

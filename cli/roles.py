@@ -12,6 +12,8 @@ from functools import partial
 from cli import devices, probes
 from cli.addresses import LOOPBACK, Ports
 from cli.programs import Program
+from shared.domain.identifiers import ModelName
+from shared.queue import keys
 
 BACKGROUND = 10
 """A tenth of a share beside who does not stand back: enough to go on beside a compiler."""
@@ -64,7 +66,7 @@ def predict_workers(
     """
     gpus = devices.gpus()
     pool = ("threads", "--concurrency", "2") if gpus else ("solo",)
-    queues = ",".join(f"predict.{model}" for model in models)
+    queues = ",".join(keys.predict_queue(ModelName(model)) for model in models)
     workers = [
         Program(
             name=f"predict{number}",

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 CHALLENGER_TAG = "darkroom.challenger_percent"
 _LOGGED_MODEL = re.compile(r"models:/m-(?P<id>[0-9a-f]{12,})/?")
+_NOT_IN_URI = re.compile(r"[?\x00-\x1f]")
+"""What MLflow takes for the end of a name in `models:/<name>/<version>`."""
 _NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -57,7 +59,8 @@ class Catalogue:
     def look(self) -> Registered:
         """Return what is registered now, in two calls; raises NotRegistered."""
         model = self._ask("get_registered_model", self._model)
-        versions = self._client().search_model_versions(f"name='{self._model}'")
+        found = self._client().search_model_versions(_named(self._model))
+        versions = [version for version in found if version.name == self._model]
         candidates = [_candidate(version) for version in versions if version.status == "READY"]
         return Registered(
             description=model.description or "",
@@ -85,6 +88,9 @@ class Catalogue:
 
     def uri(self, candidate: Candidate) -> str:
         """Return where MLflow finds the version's files."""
+        if _NOT_IN_URI.search(self._model):
+            where: str = self._ask("get_model_version_download_uri", self._model, candidate.number)
+            return where
         return f"models:/{self._model}/{candidate.number}"
 
     def _client(self) -> Any:
@@ -113,6 +119,12 @@ class Catalogue:
             log.warning("challenger_percent_ignored", extra={"value": text})
             self._odd_share = text
         return 0
+
+
+def _named(model: str) -> str | None:
+    """Return MLflow's filter for a model's versions; None, which finds every model's, where it can't be written."""
+    quote = next((mark for mark in "'\"" if mark not in model), None)
+    return quote and f"name={quote}{model}{quote}"
 
 
 def quieten_client(settings: Registry) -> None:

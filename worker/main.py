@@ -22,6 +22,7 @@ from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
 from worker import broker, dashboard, runtime
+from worker.consuming import Consuming
 from worker.starting import ending_where_it_fails
 from worker.stopping import Ending
 
@@ -82,19 +83,27 @@ def _start(sender: Any, **_: Any) -> None:
 
 
 def _start_runtime(sender: Any) -> None:
-    queues = sender.app.amqp.queues.consume_from
+    queues = dict(sender.app.amqp.queues.consume_from)
     pool = sender.pool_cls.__module__.rpartition(".")[2]
     if pool == "solo":
         # It takes no bell while it works, so kombu need not count those in hand: a round trip less for every image.
         for queue in queues.values():
             queue.no_ack = True
+
+    def stopping() -> bool:
+        # Celery's signal handlers only take a note; who waits for the registry has to look at it.
+        return any(note not in (None, False) for note in (state.should_stop, state.should_terminate))
+
+    held_back = [queue for queue in queues if keys.model_of_queue(queue) is not None]
+    consuming = Consuming(sender, held_back=held_back, stopping=stopping)
     runtime.start(
         queues=list(queues),
         pool=pool,
         slots=1 if pool == "solo" else int(sender.concurrency),
-        # Celery's signal handlers only take a note; who waits for the registry has to look at it.
-        stopping=lambda: any(note not in (None, False) for note in (state.should_stop, state.should_terminate)),
+        stopping=stopping,
+        consume=consuming.begin,
     )
+    consuming.started()
 
 
 @before_task_publish.connect(sender=SWEEP_TASK)  # type: ignore[untyped-decorator]

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import redis
 from prometheus_client import CollectorRegistry, Gauge
@@ -17,10 +16,7 @@ from shared.domain.identifiers import ModelName
 from shared.domain.tokens import StreamTokens
 from shared.observability.exposing import expose
 from shared.observability.metrics import (
-    DeviceMetrics,
-    ModelMetrics,
     OverdueMetrics,
-    PredictMetrics,
     QueueMetrics,
     RecordMetrics,
     UpkeepMetrics,
@@ -32,31 +28,21 @@ from shared.queue import bells, keys
 from shared.queue.connection import connect, connect_briefly
 from shared.queue.duties import Sign
 from shared.queue.gauges import Gauges
-from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.eviction import Eviction
-from worker.heavy import Decoders
-from worker.inference import Limits, Predictor
-from worker.leases import InHand, Turns
+from worker.inference import Predictor
 from worker.ledger import Ledger
-from worker.observing import Observer
 from worker.predictionlog import PredictionLog
 from worker.recorder import Recorder
 from worker.retention import Retention
-from worker.starting import Stopped, once_redis_lets
+from worker.starting import once_redis_lets
 from worker.ticking import Ticker
 from worker.upkeep import Upkeep
 
-if TYPE_CHECKING:
-    from worker.registry import Follower
-
 log = logging.getLogger(__name__)
-
-PREDICT_PREFIX = keys.predict_queue(ModelName(""))
-STUCK_EXIT = 70
 
 
 def _no_courier() -> None:
@@ -117,9 +103,12 @@ def note_heartbeat() -> None:
         runtime.heartbeat.set_to_current_time()
 
 
-def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool]) -> None:
-    """Make what these queues need; blocks until their models are loaded, or raises Stopped when told to stop.
+def start(
+    *, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool], consume: Callable[[str], object]
+) -> None:
+    """Make what these queues need; blocks until a model of theirs is served, or raises Stopped when told to stop.
 
+    `consume` is called with the queue of each model as soon as it is served, which of others may be later, in a thread.
     What it raises else, a setting that can't be used included, is a reason to end the process.
     """
     if pool not in ("solo", "thread"):
@@ -130,9 +119,16 @@ def start(*, queues: list[str], pool: str, slots: int, stopping: Callable[[], bo
     client = connect(settings.read(settings.Redis))
     once_redis_lets(client.ping, stopping=stopping)
     name = f"{socket.gethostname()}-{os.getpid()}"
-    models = [ModelName(q.removeprefix(PREDICT_PREFIX)) for q in queues if q.startswith(PREDICT_PREFIX)]
+    models = [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]
     if models:
-        _add_predictors(runtime, client, models=models, name=name, slots=slots, stopping=stopping)
+        # Only predict workers pay for importing the registry's client and, behind it, torch.
+        from worker.predicting import Predicting  # noqa: PLC0415
+
+        serving = Predicting(runtime.registry, client, name=name, slots=slots, stopping=stopping)
+        runtime.predictors = serving.predictors
+        runtime.closers += serving.closers()
+        runtime.is_busy = serving.is_busy
+        serving.start(models, consume=lambda model: consume(keys.predict_queue(model)))
     if keys.RECORD_QUEUE in queues:
         _add_recorder(runtime, client, name=name, stopping=stopping)
     if keys.UPKEEP_QUEUE in queues:
@@ -157,92 +153,6 @@ def stop() -> None:
                 except Exception as error:  # noqa: BLE001  Redis may be gone by now, and the others are to be closed too
                     log.warning("not_closed", extra={"error": repr(error)[:300]})
         _current.clear()
-
-
-def _add_predictors(
-    runtime: Runtime,
-    client: redis.Redis,
-    *,
-    models: list[ModelName],
-    name: str,
-    slots: int,
-    stopping: Callable[[], bool],
-) -> None:
-    # Only predict workers pay for importing the registry's client and, behind it, torch.
-    from worker.model import choose_device, device_memory  # noqa: PLC0415
-    from worker.registry import Follower  # noqa: PLC0415
-
-    predict, queue = settings.read(settings.Predict), settings.read(settings.Queue)
-    batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
-    turns, in_hand = Turns(slots), InHand()
-    decoders = Decoders(slots, longest=predict.decode_timeout, max_pixels=intake.max_image_pixels)
-    runtime.closers.append(decoders.stop)
-    metrics, device = PredictMetrics(runtime.registry), choose_device(predict.device)
-    DeviceMetrics(runtime.registry, device, lambda: device_memory(device))
-    all_lanes = []
-    for model in models:
-        follower = Follower(
-            model,
-            client=client,
-            registry=settings.read(settings.Registry),
-            predict=predict,
-            max_batch_size=batching.max_batch_size,
-            metrics=metrics,
-        )
-        follower.start()
-        _wait_for(follower, stopping=stopping)
-        lanes = Lanes(client, model=model, consumer=name, settings=queue)
-        all_lanes.append(lanes)
-        runtime.closers += [follower.stop, lanes.leave]
-        runtime.predictors[model] = Predictor(
-            model=model,
-            worker=name,
-            lanes=lanes,
-            models=follower,
-            limits=Limits(batching, intake.max_image_pixels, predict.turn),
-            turns=turns,
-            in_hand=in_hand,
-            observer=Observer(lanes, ModelMetrics(metrics, model)),
-            decoders=decoders,
-        )
-    predictors = list(runtime.predictors.values())
-
-    def renew() -> None:
-        if in_hand.longest() > predict.timeout:
-            log.critical("batch_stuck", extra={"seconds": in_hand.longest().total_seconds()})
-            os._exit(STUCK_EXIT)
-        all_lanes[0].renew(in_hand.entries() + [e for predictor in predictors for e in predictor.heavy.entries()])
-        for lanes in all_lanes:
-            lanes.sign_of_life()
-
-    def look() -> None:
-        # Until a bell comes, whose thread goes on: two would only wait for each other.
-        for predictor in predictors:
-            while not turns.busy and not looking.is_stopped and predictor.run("")["images"]:
-                pass
-
-    # A fifth of the lease: four renewals may fail before anybody takes an entry over.
-    renewing = Ticker(renew, pause=min(queue.lease / 5, timedelta(seconds=2)), name="renew")
-    looking = Ticker(look, pause=predict.tick, name="look")
-    # Says that it is there, which people who start a stack wait for.
-    once_redis_lets(renew, stopping=stopping)
-    renewing.start()
-    looking.start()
-    # In reverse: first nothing more is pulled, then what is in hand ends, its leases renewed meanwhile. A batch may
-    # take `predict.timeout`, and nobody is served sooner by its being computed again.
-    runtime.closers += [
-        renewing.stop,
-        *(predictor.heavy.stop for predictor in predictors),
-        lambda: looking.stop(patience=predict.timeout),
-    ]
-    runtime.is_busy = lambda: bool(in_hand.entries() or any(one.heavy.entries() for one in predictors))
-
-
-def _wait_for(follower: "Follower", *, stopping: Callable[[], bool]) -> None:
-    """Return when the follower has models to serve; raises Stopped when the worker is told to stop before."""
-    while not follower.wait_until_followed(longest=timedelta(seconds=0.5)):
-        if stopping():
-            raise Stopped
 
 
 def _sign(runtime: Runtime, client: redis.Redis, role: str, *, name: str, stopping: Callable[[], bool]) -> Sign:

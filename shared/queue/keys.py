@@ -1,6 +1,8 @@
 """The names of all Redis keys, in one place; `shared/queue/scripts` takes them from here."""
 
+import re
 from typing import Final
+from urllib.parse import unquote
 
 from shared.domain.identifiers import (
     BatchId,
@@ -13,6 +15,8 @@ from shared.domain.identifiers import (
     VersionKey,
 )
 
+_PREDICT: Final = "predict."
+_ESCAPED: Final = re.compile(r"[,\x00-\x1f]|%(?=[0-9A-Fa-f]{2})")
 INTERACTIVE: Final = "interactive"
 _HEAVY: Final = "heavy~"
 DEADLINES: Final = "deadlines"
@@ -149,8 +153,17 @@ def bell(model: ModelName) -> str:
 
 
 def predict_queue(model: ModelName) -> str:
-    """Celery queue of a model's predict workers."""
-    return f"predict.{model}"
+    """Celery queue of a model's predict workers: `predict.<model>`.
+
+    A name's comma, which separates queues in Celery's own option, is written `%2C`, and likewise what would be read as
+    such an escape.
+    """
+    return f"{_PREDICT}{_ESCAPED.sub(lambda found: f'%{ord(found[0]):02X}', model)}"
+
+
+def model_of_queue(queue: str) -> ModelName | None:
+    """Return the model whose predict workers consume a Celery queue; None for a queue of another kind."""
+    return ModelName(unquote(queue.removeprefix(_PREDICT))) if queue.startswith(_PREDICT) else None
 
 
 def inflight_prefix() -> str:

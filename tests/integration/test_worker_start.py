@@ -1,5 +1,6 @@
 """A worker that starts before what it needs waits for it and then works; one that can't start ends."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,7 +11,9 @@ import pytest
 import redis
 from sqlalchemy import Engine, func, select
 
-from shared.queue import keys
+from shared.domain.identifiers import ModelName
+from shared.queue import bells, keys, routes
+from shared.queue.lua import Script, Scripts
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
@@ -18,7 +21,7 @@ from shared.storage.record import record
 from shared.storage.tables import predictions
 from tests.receivers import ok, receiving
 from tests.refusing import RefusingDoor
-from tests.registries import Shop
+from tests.registries import MODEL, Shop
 from tests.servers import PostgresServer, RedisServer
 from tests.workers import Worker
 
@@ -138,6 +141,38 @@ def test_a_predict_worker_that_starts_before_its_registry_serves_once_that_is_th
     shop.come_back()
     until(lambda: redis_client.zcard(keys.workers("shades")), worker)  # type: ignore[arg-type]
     until(lambda: worker.health() == (0, ""), worker)
+
+
+def test_one_models_trouble_keeps_no_other_waiting(
+    begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, shop: Shop
+) -> None:
+    """Of three models one is there, one is missing until later, and one has a version that does not load."""
+    odd = ModelName("it's, odd")
+    shop.register("champion")
+    shop.register("champion", model=ModelName("broken"))
+    shutil.rmtree(shop.files(2))
+    queues = ",".join(keys.predict_queue(model) for model in (odd, ModelName("broken"), MODEL))
+    worker = begin(queues, redis_url=redis_server.url, registry_url=shop.url, registry_poll="1")
+    until(lambda: redis_client.zcard(keys.workers(MODEL)), worker)
+    until(lambda: worker.health() == (0, ""), worker)
+    assert not redis_client.exists(keys.workers(odd))
+    until(lambda: answered(redis_client, MODEL), worker)
+    shop.register("champion", model=odd)
+    until(lambda: redis_client.zcard(keys.workers(odd)), worker)
+    until(lambda: answered(redis_client, odd), worker)
+    assert sorted(routes.names(redis_client)) == sorted(("broken", odd, MODEL))
+    assert worker.lives
+
+
+def answered(client: redis.Redis, model: ModelName) -> bool:
+    """Ring a model's bell where it does not ring, and tell whether Celery's consumer has taken every call."""
+    queue, bell = keys.predict_queue(model), keys.bell(model)
+    Scripts(client).run(Script.RING, (bell,), queue, bells.predict_message(model))
+    for _ in range(20):
+        if not client.exists(bell) and not client.llen(queue):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.concurrency import solo, thread
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.tasks import Tasks
 
 from worker import main, runtime
+from worker.consuming import Consuming
 
 
 @pytest.fixture
@@ -28,6 +31,31 @@ def test_only_a_solo_worker_takes_bells_uncounted(started: dict[str, Any], pool:
     assert (started["queues"], started["pool"]) == (["predict.m"], pool.__name__.rpartition(".")[2])
     assert started["slots"] == slots
     assert bool(app.amqp.queues["predict.m"].no_ack) is (pool is solo)
+
+
+@pytest.mark.usefixtures("started")
+def test_a_models_queue_is_consumed_from_when_it_is_served() -> None:
+    app, consumed = Celery(set_as_current=False), []
+    app.amqp.queues.select(["predict.a", "predict.b%2Cc", "record"])
+    sender = SimpleNamespace(app=app, pool_cls=solo.TaskPool, concurrency=1)
+    main._start(sender)
+    assert list(app.amqp.queues.consume_from) == ["record"]
+    consuming = Consuming(sender, held_back=[], stopping=lambda: False)
+    consuming.begin("predict.a")
+    consuming.started()
+    assert list(app.amqp.queues.consume_from) == ["record", "predict.a"]
+    sender.consumer = SimpleNamespace(
+        task_consumer=object(), add_task_queue=consumed.append, call_soon=lambda work, queue: work(queue)
+    )
+    consuming.begin("predict.b%2Cc")
+    assert consumed == ["predict.b%2Cc"]
+
+
+def test_celery_has_what_is_reached_into() -> None:
+    assert {"call_soon", "add_task_queue"} <= set(dir(Consumer))
+    consumer = SimpleNamespace()
+    Tasks(consumer)
+    assert consumer.task_consumer is None
 
 
 def test_each_ring_touches_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""A model may be called almost anything that MLflow takes: it is followed, loaded, queued for and looked at."""
+
+from datetime import timedelta
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+import orjson
+import pytest
+import redis
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.modelcards import Load, model_object
+from shared.domain.identifiers import ModelName
+from shared.domain.route import Reference
+from shared.observability.metrics import ModelMetrics, PredictMetrics, new_registry
+from shared.queue import bells, keys, routes
+from shared.queue.inspection import model_of
+from shared.queue.lanes import Lanes
+from shared.settings import Predict, Queue, Registry
+from tests.registries import Shop
+from tests.watching import predict_metrics
+from worker.registry import Follower
+
+NAMES = (
+    "it's", 'say "x"', "a'b\"c", "'", "a b", " lead", "a,b", "ünï", "日本", "100%", "%27", "%2C", "a#b", "a?b", "a&b=c",
+    "a.b", "a\\b", "*", "[x]", "a;b", "{x}", "{token}", "-Q", "a+b", "$(x)", "`x`", "<b>", "n\u0301",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_queue_is_a_models_own_and_names_it(name: str) -> None:
+    queue = keys.predict_queue(ModelName(name))
+    assert keys.model_of_queue(queue) == name
+    assert "," not in queue
+    assert [keys.model_of_queue(other) for other in ("record", "upkeep", "webhooks")] == [None] * 3
+    body = orjson.loads(orjson.loads(bells.predict_message(ModelName(name)))["body"])
+    assert body[0] == [name]
+    assert model_of(keys.lane(ModelName(name), keys.bulk_lane("b1"))) == name
+
+
+def test_queues_of_different_models_differ() -> None:
+    assert len({keys.predict_queue(ModelName(name)) for name in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_label_and_an_address_say_the_name(name: str) -> None:
+    registry = new_registry()
+    ModelMetrics(PredictMetrics(registry), name).count(["succeeded"])
+    samples = [
+        s for family in text_string_to_metric_families(generate_latest(registry).decode()) for s in family.samples
+    ]
+    assert name in {sample.labels.get("model") for sample in samples}
+    assert Reference.parse_model(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_followed_loaded_and_shown(name: str, shop: Shop, redis_client: redis.Redis) -> None:
+    model = ModelName(name)
+    key = shop.register("champion", model=model)
+    shop.register("champion", model=ModelName("another"))
+    follower = Follower(
+        model,
+        client=redis_client,
+        registry=Registry(url=shop.url, poll=timedelta(seconds=5)),
+        predict=Predict(device="cpu"),
+        max_batch_size=2,
+        metrics=predict_metrics(),
+    )
+    follower.refresh()
+    assert len(follower.loaded(key).predict([np.zeros((4, 4, 3), np.uint8)])) == 1
+    route = routes.read(redis_client, model)
+    assert route is not None
+    assert (route.model, route.failed, list(route.versions)) == (name, {}, ["1"])
+    shown = model_object(route, Load(workers=1, lane_depth=0, run_count=0), owner="darkroom", base="http://h")
+    path = urlsplit(shown["url"])
+    assert (unquote(path.path.rsplit("/", 1)[-1]), path.query, path.fragment) == (name, "", "")
+    assert shown["url"].endswith(quote(name, safe=""))
+    lanes = Lanes(redis_client, model=model, consumer="w", settings=Queue())
+    lanes.sign_of_life()
+    lanes.ring()
+    assert redis_client.llen(keys.predict_queue(model)) == 1
+    follower.stop()

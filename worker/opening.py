@@ -70,8 +70,6 @@ def words(error: Exception) -> str:
         return "its image data ends before the last pixel"
     if isinstance(error, UnidentifiedImageError):
         return "its header is damaged"
-    if "mode" in said and isinstance(error, SyntaxError | KeyError):
-        return "this combination of colours, bits and extra samples is not read"
     if isinstance(error, OSError) and said.startswith("Unsupported"):
         return f"it is damaged or of a rare kind: {_IN_BRACKETS.sub('', said)}"
     return "it is damaged"
@@ -89,6 +87,9 @@ def _loaded_or_mended(data: bytes, format: str, *, max_pixels: int) -> Image.Ima
                 return _loaded(again, format, max_pixels=max_pixels)
             except Exception:  # noqa: BLE001, S112  what is wrong with the file as it came is what people should know
                 continue
+        if format == "TIFF" and isinstance(error, UnidentifiedImageError):
+            # Its header has been read: what Pillow does not know is what the tags say together.
+            raise Undecodable("this combination of colours, bits and extra samples is not read") from None
         raise error from None
 
 

@@ -17,6 +17,7 @@ _NOT_FILL: Final = re.compile(rb"[^\xff]")
 _IN_SCANS: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """A marker that ends a scan's data: no escaped byte, restart or fill."""
 _FILL, _SCAN, _END, _BACK = 0xFF, 0xDA, 0xD9, b"\xff\xd9"
+_BITS: Final = 8
 # Every start-of-frame marker; C4, C8 and CC are tables and extensions.
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -40,6 +41,8 @@ def read_jpeg(data: bytes) -> tuple[int, int, float]:
     kind = data[frame]
     if kind in _HIERARCHICAL:
         raise BrokenImageError("it is hierarchical, which is not read")
+    if data[frame + 3] != _BITS:
+        raise BrokenImageError(f"its samples have {data[frame + 3]} bits; 8 are read")
     # With all components in its first scan a sequential file has no other.
     single = kind not in _PROGRESSIVE and data[position + 3] == components
     if data.rfind(_BACK, position) < 0 and not single:

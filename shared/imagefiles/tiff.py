@@ -50,6 +50,7 @@ CCITT: Final = frozenset({2, 3, 4})
 _NANOSECONDS: Final = {UNCOMPRESSED: 10, 2: 25, 3: 25, 4: 25, 5: 15, 6: 40, 7: 40, 8: 25, 32773: 15, 32946: 25}
 _SLOW: Final = 90
 """What a pixel of the other compressions may cost: LZMA, Zstandard, WebP."""
+_COMPRESSIONS: Final = frozenset({*_NANOSECONDS, 34925, 50000, 50001})
 UNSIGNED, SIGNED, FLOATING = 1, 2, 3
 
 
@@ -198,6 +199,8 @@ def _refuse_what_is_not_read(page: Page) -> None:
     colours, compression = page.number(PHOTOMETRIC, 1), page.number(COMPRESSION, UNCOMPRESSED)
     if colours not in _COLOURS:
         raise BrokenImageError(f"its colours (PhotometricInterpretation {colours}) are not read")
+    if compression not in _COMPRESSIONS:
+        raise BrokenImageError(f"its compression (Compression {compression}) is not read")
     if colours == _CMYK and page.number(INK_SET, 1) != 1:
         raise BrokenImageError("its inks are not cyan, magenta, yellow and black (InkSet)")
     if page.number(INDEXED, 0) and colours != _PALETTE:

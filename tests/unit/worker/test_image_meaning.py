@@ -48,6 +48,7 @@ def sixteen(*values: int, order: str = "<") -> bytes:
     return struct.pack(f"{order}{len(values)}H", *values)
 
 
+RGB = {262: (SHORT, [2]), 277: (SHORT, [3]), 258: (SHORT, [8] * 3)}
 DEEP = {258: (SHORT, [16])}
 VALUES = (0, 0x1234, 0x8000, 0xFFFF)
 
@@ -124,6 +125,7 @@ def test_signed_samples_are_scaled_from_the_range_that_the_file_names() -> None:
         ({339: (SHORT, [2])}, "signed or floating-point"),
         ({339: (SHORT, [4])}, "neither whole nor floating-point"),
         ({262: (SHORT, [9])}, "PhotometricInterpretation 9"),
+        ({259: (SHORT, [34712])}, "Compression 34712"),
         ({262: (SHORT, [10])}, "PhotometricInterpretation 10"),
         ({346: (SHORT, [1])}, "Indexed"),
         ({262: (SHORT, [5]), 277: (SHORT, [4]), 258: (SHORT, [8] * 4), 332: (SHORT, [2])}, "InkSet"),
@@ -132,6 +134,14 @@ def test_signed_samples_are_scaled_from_the_range_that_the_file_names() -> None:
 )
 def test_what_would_be_misread_is_refused_with_words(more: dict[int, Any], words: str) -> None:
     assert words in refused(tiff(page(4, 4, bytes(200), more)))
+
+
+@pytest.mark.parametrize(
+    "more", [{258: (SHORT, [6])}, {**RGB, 258: (SHORT, [5, 6, 5])}, {277: (SHORT, [3]), 258: (SHORT, [8] * 3)}]
+)
+def test_what_pillow_does_not_know_fails_with_words(more: dict[int, Any]) -> None:
+    with pytest.raises(Undecodable, match="this combination of colours, bits and extra samples is not read"):
+        grey(tiff(page(4, 4, bytes(200), more)), 4, 4)
 
 
 FULL = {254: (LONG, [0])}
@@ -184,9 +194,6 @@ def test_the_order_of_bits_is_honoured() -> None:
 def test_a_predictor_is_honoured() -> None:
     data = zlib.compress(bytes([10, 5, 5, 255]))
     assert grey(tiff(page(4, 1, data, {259: (SHORT, [8]), 317: (SHORT, [2])})), 4) == [10, 15, 20, 19]
-
-
-RGB = {262: (SHORT, [2]), 277: (SHORT, [3]), 258: (SHORT, [8] * 3)}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -438,6 +445,12 @@ def test_a_jpegs_components_are_what_adobes_segment_says() -> None:
     luminance = round(0.299 * 200 + 0.587 * 40 + 0.114 * 90)
     (first, *_) = colours(untransformed, 8, 8)
     assert abs(first[0] - luminance) <= 3
+
+
+def test_a_jpeg_of_twelve_bits_is_refused_with_words() -> None:
+    data = jpeg("L", 7)
+    place = data.index(b"\xff\xc0") + 4
+    assert "12 bits" in refused(data[:place] + b"\x0c" + data[place + 1 :])
 
 
 def test_a_jpegs_inks_are_stored_inverted_and_come_out_as_they_show() -> None:

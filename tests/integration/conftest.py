@@ -1,14 +1,20 @@
 """How long the protocol simulation plays (24 s with the others, longer when asked), and a system to audit."""
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from PIL import Image
 from sqlalchemy import Engine
 
+from shared.queue import keys
 from shared.queue.lanes import Lanes
+from shared.queue.routes import publish
 from shared.settings import Queue
+from tests.gateways import DIGITS, Gateway, Start
 from tests.servers import RedisServer
 from tests.system import LEASE, MODEL, System
 
@@ -47,3 +53,32 @@ def shop(tmp_path: Path, template: Path) -> "Shop":
     from tests.registries import Shop  # noqa: PLC0415
 
     return Shop(tmp_path, template)
+
+
+@pytest.fixture
+def start(redis_server: RedisServer, database_url: str, tmp_path: Path) -> Iterator[Start]:
+    """Start a gateway that asks for keys or does not."""
+    started: list[Gateway] = []
+
+    def begin(required: bool) -> Gateway:  # noqa: FBT001
+        environment = {
+            "DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_DATABASE_URL": database_url,
+            "DARKROOM_AUTH_REQUIRED": str(required), "DARKROOM_AUTH_REFRESH": "0.5",
+        }  # fmt: skip
+        with redis_server.client() as client:
+            publish(client, DIGITS)
+            client.zadd(keys.workers(DIGITS.model), {"1": 1e17})
+        started.append(Gateway(tmp_path, environment))
+        return started[-1]
+
+    yield begin
+    for gateway in started:
+        gateway.end()
+
+
+@pytest.fixture
+def scan() -> bytes:
+    """A small image."""
+    written = io.BytesIO()
+    Image.new("L", (8, 8), 200).save(written, "PNG")
+    return written.getvalue()

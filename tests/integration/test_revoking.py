@@ -3,107 +3,25 @@
 A real gateway process on a real Redis and Postgres, without workers: what was accepted waits.
 """
 
-import io
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import httpx
 import pytest
 import redis
-from PIL import Image
 from sqlalchemy import Engine
 
-from cli.addresses import free_port
 from shared.domain.apikeys import Role
-from shared.domain.identifiers import ModelName, Owner, VersionKey, VersionNumber, new_uuid7
-from shared.domain.route import Route, Version
+from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys, purging
-from shared.queue.routes import publish
 from shared.storage import api_keys
 from tests.acceptance.faults import until
 from tests.acceptance.openrequests import UPLOADS, WAITS, finishing, following
-from tests.servers import RedisServer
+from tests.gateways import Start
 
-DIGITS = Route(
-    model=ModelName("digits"),
-    description="",
-    aliases={"champion": VersionNumber("1")},
-    versions={VersionNumber("1"): Version(number=VersionNumber("1"), key=VersionKey("1-m-1"), created_at="")},
-)
 PNG = {"Content-Type": "image/png"}
-Start = Callable[[bool], "Gateway"]
-
-
-class Gateway:
-    """A gateway process; what it logs is in a file."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        port = free_port()
-        self.url, self._log = f"http://127.0.0.1:{port}", folder / "log"
-        command = (
-            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
-            "--http", "api.protocol:HttpProtocol", "--log-level", "warning",
-        )  # fmt: skip
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=os.environ | environment, stderr=log, stdout=log)
-        until(self._is_alive, seconds=30, what="it serves")
-
-    def _is_alive(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health/live", trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def client(self, key: str = "") -> httpx.Client:
-        """Return a client with a key, or none."""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
-
-    def log(self) -> str:
-        """Return what it logged."""
-        return self._log.read_text()
-
-    def end(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._process.wait()
-
-
-@pytest.fixture
-def start(redis_server: RedisServer, database_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Start a gateway that asks for keys or does not."""
-    started: list[Gateway] = []
-
-    def begin(required: bool) -> Gateway:  # noqa: FBT001
-        environment = {
-            "DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_DATABASE_URL": database_url,
-            "DARKROOM_AUTH_REQUIRED": str(required), "DARKROOM_AUTH_REFRESH": "0.5",
-        }  # fmt: skip
-        with redis_server.client() as client:
-            publish(client, DIGITS)
-            client.zadd(keys.workers(DIGITS.model), {"1": 1e17})
-        started.append(Gateway(tmp_path, environment))
-        return started[-1]
-
-    yield begin
-    for gateway in started:
-        gateway.end()
 
 
 def made(engine: Engine, name: str) -> str:
     with engine.connect() as connection:
         return api_keys.create(connection, Owner(name), role=Role.SUBMIT)[1]
-
-
-@pytest.fixture
-def scan() -> bytes:
-    """A small image."""
-    written = io.BytesIO()
-    Image.new("L", (8, 8), 200).save(written, "PNG")
-    return written.getvalue()
 
 
 def sent(client: httpx.Client, scan: bytes) -> str:

@@ -33,7 +33,7 @@ from shared.domain.tokens import StreamTokens
 from shared.observability.exposing import expose
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
-from shared.queue import secret
+from shared.queue import keys, secret
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.storage.engine import make_engine
@@ -51,7 +51,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(client.aclose)
         redis = Pipeline(client, timeout=redis_settings.timeout)
         stack.push_async_callback(redis.close)
-        await _wait_for(redis)
+        await wait_for_redis(redis)
         await refuse_unsafe_eviction(redis)
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout, connections=connections(database.pool_size))
@@ -106,13 +106,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def _wait_for(redis: Pipeline) -> None:
-    """Return when Redis answers; a gateway that starts before its Redis is no failure. Each try takes seconds."""
+async def wait_for_redis(redis: Pipeline) -> None:
+    """Return when Redis takes writes; a gateway that starts before its Redis is no failure. Each try takes seconds."""
     while True:
         try:
-            await redis.call("PING")
-        except StorageUnavailable:
-            log.warning("waiting_for_redis")
+            await redis.call("DEL", keys.NOTHING)
+        except StorageUnavailable as error:
+            log.warning("waiting_for_redis", extra={"reason": error.reason})
         else:
             return
 

@@ -233,7 +233,7 @@ class Pipeline:
 
     async def _write_alone(self, pending: Pending) -> Any:
         """Send one large command over a connection of the pool, so that nobody waits behind its bytes."""
-        future, loads, code = pending[1], 0, ""
+        future, loads, code, last = pending[1], 0, "", ""
         deadline, pause = self._loop.time() + self._timeout, RETRY_PAUSE
 
         def refuse(_: Pending, error: RedisRefuses) -> None:
@@ -260,8 +260,10 @@ class Pipeline:
                         self._has_moved = True
                         await connection.disconnect(nowait=True)
                     await self._client.connection_pool.release(connection)
+            # One that closes on who is still writing is lost, and has refused the time before.
+            last = code or last
             if not future.done() and not await _time_to_try_again(deadline, pause):
-                raise self._unavailable(future, code or ("NOSCRIPT" if loads > LOADS else ""))
+                raise self._unavailable(future, last or ("NOSCRIPT" if loads > LOADS else ""))
             pause = min(2 * pause, LONGEST_RETRY_PAUSE)
         return future.result()
 

@@ -5,6 +5,7 @@ a chunk of small images in hand, and one large image at a time.
 """
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -36,6 +37,7 @@ class InHand:
         self.most_of_owner = max(limits.max_owner_bytes_in_hand, largest)
         self.bytes = 0
         self._by_owner: dict[Owner, int] = {}
+        self._large: Counter[Owner] = Counter()
 
     def hold(self, owner: Owner) -> "Hold":
         """Return what one request of this owner's has in hand, nothing yet; as a context it gives it back."""
@@ -51,6 +53,27 @@ class InHand:
         self._by_owner[owner] = of_owner + size
         self.bytes += size
 
+    def take_large(self, owner: Owner, size: int) -> None:
+        """Count a large item of an upload's; raises as `take`, from three quarters on: the rest is for small ones.
+
+        The only one of an owner, and the only one of all, always passes: uploads that wait never wait for each other.
+        """
+        of_owner = self._by_owner.get(owner, 0)
+        if self._large[owner] and of_owner + size > self.most_of_owner * 3 // 4:
+            raise TooMuchInHand(size=size, in_hand=of_owner, allowed=self.most_of_owner, retry_after=RETRY_AFTER)
+        if self._large and self.bytes + size > self.most * 3 // 4:
+            raise GatewayBusy(size=size, in_hand=self.bytes, allowed=self.most, retry_after=RETRY_AFTER)
+        self._large[owner] += 1
+        self._by_owner[owner] = of_owner + size
+        self.bytes += size
+
+    def give_large_back(self, owner: Owner, size: int) -> None:
+        """Count a large item no more."""
+        self._large[owner] -= 1
+        if not self._large[owner]:
+            del self._large[owner]
+        self.give_back(owner, size)
+
     def give_back(self, owner: Owner, size: int) -> None:
         """Count bytes no more."""
         self.bytes -= size
@@ -64,12 +87,12 @@ class InHand:
 class Hold:
     """The bytes of one request's body."""
 
-    __slots__ = ("_all", "_base", "_owner", "size")
+    __slots__ = ("_all", "_large", "_owner", "size")
 
     def __init__(self, all_in_hand: InHand, owner: Owner) -> None:
         self._all = all_in_hand
         self._owner = owner
-        self._base = 0
+        self._large = 0
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -80,6 +103,7 @@ class Hold:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give everything back."""
+        self.shrink()
         if self.size:
             self._all.give_back(self._owner, self.size)
             self.size = 0
@@ -90,24 +114,24 @@ class Hold:
             self._all.take(self._owner, size)
             self.size += size
 
-    def take_base(self, size: int) -> None:
-        """Count what `shrink` goes back to; raises as `take`."""
-        self.take(size)
-        self._base = self.size
-
     async def reach(self, size: int, *, most: int) -> None:
         """Return when there may be `size` bytes in hand: for more than there are, room for `most` is waited for.
 
         For `most` at once, so that two that have half of what they need never wait for each other.
         """
         while size > self.size:
+            large = most - self.size
             try:
-                self.take(most - self.size)
+                self._all.take_large(self._owner, large)
             except (TooMuchInHand, GatewayBusy):
                 await asyncio.sleep(LOOK.total_seconds())
+            else:
+                self._large = large
+                self.size += large
 
     def shrink(self) -> None:
-        """Go back to the base: the large item has been passed on."""
-        if self.size > self._base:
-            self._all.give_back(self._owner, self.size - self._base)
-            self.size = self._base
+        """Go back to what was taken for small items: the large one has been passed on."""
+        if self._large:
+            self._all.give_large_back(self._owner, self._large)
+            self.size -= self._large
+            self._large = 0

@@ -36,7 +36,7 @@ async def accept(request: Request) -> BatchId:
     chunks = request.stream()
     try:
         with gateway(request).in_hand.hold(caller(request).owner) as hold:
-            hold.take_base(BULK_BASE)
+            hold.take(BULK_BASE)
             body = read_body(request, chunks, hold)
             async with _batch(request, await body.fields(), hold) as writer:
                 async for item in body.items():

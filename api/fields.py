@@ -18,6 +18,7 @@ LONGEST_TEXT: Final = 255
 # There are four; who repeats them means no harm, who sends a million does.
 MOST_EVENTS: Final = 20
 _EVENTS: Final = "webhook_events_filter"
+_LISTED_EVENTS: Final = f"{_EVENTS}["
 _NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS})
 
 
@@ -38,7 +39,7 @@ NO_FIELDS: Final = Fields()
 
 def is_field(name: str) -> bool:
     """Tell whether a parameter of a submission has this name, alone or as axios and PHP write a list's: `name[]`."""
-    return name in _NAMES or name.startswith(f"{_EVENTS}[")
+    return name in _NAMES or name.startswith(_LISTED_EVENTS)
 
 
 def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
@@ -50,7 +51,7 @@ def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_referen
     given: dict[str, object] = {}
     events: list[object] = []
     for name, value in pairs:
-        if not is_field(name) or value is None or value == "":
+        if (name not in _NAMES and not is_field(name)) or value is None or value == "":
             continue
         if name.startswith(_EVENTS):
             events += value if isinstance(value, list) else [value]

@@ -32,8 +32,9 @@ class ImageTextError(ValueError):
 
 def is_data_url(text: Text) -> bool:
     """Tell whether a text is a `data:` URL."""
-    start = text[:5]
-    return (start if isinstance(start, str) else bytes(start).decode("latin-1")).lower() == "data:"
+    if isinstance(text, str):
+        return text[:5].lower() == "data:"
+    return bytes(text[:5]).lower() == b"data:"
 
 
 def read_data_url(text: Text) -> tuple[str, bytes]:

@@ -19,9 +19,12 @@ from api.archives.archive import open_archive
 from api.archives.items import Item
 from api.bulk.bodies import FormBody, LinesBody
 from api.bulk.formstream import FormStream, PartBegin, PartData
+from api.inhand import Hold, InHand
 from api.multipart import take_apart
+from api.threads import Threads
 from api.uploads import read_file, read_prediction
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
+from shared.domain.identifiers import ANYONE
 from shared.domain.names import showable
 from shared.settings import Bulk, Gateway, Intake
 from tests.fuzz.images import image
@@ -54,10 +57,10 @@ def submission(data: bytes) -> None:
     """Read a form or a JSON object as a prediction, and a form as a file; the first byte chooses."""
     kind = FORM if data[:1] != b"{" else "application/json"
     with contextlib.suppress(DarkroomError):
-        _awaited(read_prediction(_request([data], kind), limits=INTAKE))
+        _awaited(read_prediction(_request([data], kind), limits=INTAKE, hold=_hold()))
     if kind == FORM:
         with contextlib.suppress(DarkroomError):
-            _awaited(read_file(_request([data], kind), limits=INTAKE))
+            _awaited(read_file(_request([data], kind), limits=INTAKE, hold=_hold()))
 
 
 def form(data: bytes) -> None:
@@ -147,16 +150,25 @@ def _cut(data: bytes) -> list[bytes]:
 async def _outcome(pieces: list[bytes], kind: str) -> list[Item] | str:
     request = _request(pieces, kind)
     try:
-        body = FormBody(request, _given(pieces)) if kind == FORM else LinesBody(request, _given(pieces))
+        body = (FormBody if kind == FORM else LinesBody)(request, _given(pieces), _hold())
         await body.fields()
         return [item async for item in body.items()]
     except DarkroomError as error:
         return type(error).__name__
 
 
+def _hold() -> Hold:
+    return InHand(Intake()).hold(ANYONE)
+
+
 def _awaited(work: Coroutine[Any, Any, T]) -> T:
     """Return what it comes to; one event loop serves all inputs, which is half of the time of a short one."""
     return _loop().run_until_complete(work)
+
+
+@cache
+def _threads() -> Threads:
+    return Threads(asks=1)
 
 
 @cache
@@ -177,7 +189,7 @@ def _request(pieces: list[bytes], kind: str) -> Request:
     async def receive() -> dict[str, Any]:
         return next(messages, {"type": "http.request", "body": b""})
 
-    gate = SimpleNamespace(settings=Gateway(), intake=INTAKE, bulk=BULK)
+    gate = SimpleNamespace(settings=Gateway(), intake=INTAKE, bulk=BULK, threads=_threads())
     scope = {
         "type": "http",
         "method": "POST",

@@ -21,8 +21,15 @@ from tests.docker.firewall import Firewall
 OLDEST_ENGINE: Final = 25
 """`start_interval` of a health check came with Engine 25."""
 _SUITE: Final = "trixie"
-_PACKAGES: Final = ("ca-certificates", "docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables")
-_ADDRESSES: Final = "10.213.0.0/16"
+_PACKAGES: Final = (
+    "ca-certificates",
+    "docker.io",
+    "docker-cli",
+    "docker-compose",
+    "docker-buildx",
+    "iptables",
+    "procps",
+)
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 60
 
@@ -148,14 +155,16 @@ def _start(folder: Path) -> Engine:
             shutil.copy(file, root / file.lstrip("/"))
     number = os.getpid() % 65536
     bridge, socket = f"darkroom{number:x}", folder / "docker.sock"
-    firewall = Firewall.seen_from(root)
+    # Another run beside this one has other addresses.
+    addresses = f"10.{200 + number % 50}"
+    firewall = Firewall.seen_from(root, addresses=addresses)
     subprocess.run(("ip", "link", "add", bridge, "type", "bridge"), check=True)
-    subprocess.run(("ip", "address", "add", "10.213.255.1/24", "dev", bridge), check=True)
+    subprocess.run(("ip", "address", "add", f"{addresses}.255.1/24", "dev", bridge), check=True)
     subprocess.run(("ip", "link", "set", bridge, "up"), check=True)
     command = (
         "dockerd", "--host", f"unix://{socket}", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
         "--pidfile", f"{folder}/docker.pid", "--bridge", bridge,
-        "--default-address-pool", f"base={_ADDRESSES},size=24", "--storage-driver", "overlay2",
+        "--default-address-pool", f"base={addresses}.0.0/16,size=24", "--storage-driver", "overlay2",
     )  # fmt: skip
     with (folder / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(

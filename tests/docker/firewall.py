@@ -17,17 +17,18 @@ _FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
 
 @dataclass(frozen=True)
 class Firewall:
-    """The rules as they were; `root` has the programs that read and write them."""
+    """The rules as they were; `root` has the programs that read and write them, `addresses` are the daemon's."""
 
     root: Path
+    addresses: str
     rules: dict[tuple[str, str], str]
     forwarding: str
 
     @classmethod
-    def seen_from(cls, root: Path) -> "Firewall":
+    def seen_from(cls, root: Path, *, addresses: str) -> "Firewall":
         """Take note of the rules as they are now."""
         rules = {(program, table): _rules(root, program, table) for program in _PROGRAMS for table in _TABLES}
-        return cls(root, rules, _FORWARDING.read_text())
+        return cls(root, addresses, rules, _FORWARDING.read_text())
 
     def put_back(self) -> None:
         """Delete the chains of Docker's that have come since, with all that leads to them, and forward as before."""
@@ -41,7 +42,7 @@ class Firewall:
         added = [rule for rule in now.splitlines() if rule.startswith("-A ") and rule not in before.splitlines()]
         chains = sorted(set(re.findall(r"^-N (DOCKER\S*)", now, re.MULTILINE)))
         for rule in added:
-            if re.search(r"DOCKER|darkroom|10\.213\.", rule):
+            if re.search(rf"DOCKER|darkroom| {re.escape(self.addresses)}\.", rule):
                 _do(self.root, program, table, "-D", *rule.split()[1:])
         for step in ("-F", "-X"):
             for chain in chains:

@@ -129,8 +129,11 @@ def test_health_says_that_everything_is_there(door: Door) -> None:
     assert door.http.get("/health/live").json() == {"status": "alive"}
     ready = door.http.get("/health/ready")
     body = ready.json()
-    limits, used = body.pop("limits"), body.pop("used")
+    limits, used, roles = body.pop("limits"), body.pop("used"), body.pop("roles")
     assert (ready.status_code, body) == (200, {"status": "ready", "down": [], "degraded": []})
+    assert {one["role"]: (one["state"], one["detail"]) for one in roles} == dict.fromkeys(
+        ("record", "webhooks", "upkeep"), ("ready", "")
+    )
     assert limits["wire"]["head_bytes"] == 32 * 1024
     assert 0 < used["memory_bytes"] < limits["memory_share"] * used["memory_limit_bytes"]
     assert used["lane_depths"].keys() == {"digits"}

@@ -52,7 +52,7 @@ def scans(stack: Stack) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("body", BODIES)
 def test_every_body_gives_each_image_its_result_under_its_name_in_order(door: Door, scans: Named, body: str) -> None:
-    files = [*scans[:20], ("notes.txt", b"no image"), *scans[20:]]
+    files = [*scans[:20], ("broken.png", b"no image"), *scans[20:]]
     found = accepted(BODIES[body](door.http, files))
     assert (found["status"], found["request_counts"]["total"]) == ("in_progress", 61)
     found = ended(door.http, found["id"])
@@ -61,7 +61,7 @@ def test_every_body_gives_each_image_its_result_under_its_name_in_order(door: Do
     lines = results(door.http, found["id"])
     assert [line["custom_id"] for line in lines] == [name for name, _ in files]
     (failed,) = [line for line in lines if line["status"] == "failed"]
-    assert (failed["custom_id"], failed["error_code"]) == ("notes.txt", "undecodable_image")
+    assert (failed["custom_id"], failed["error_code"]) == ("broken.png", "undecodable_image")
     assert "text" in failed["error"]
     right = sum(line["output"]["predicted_class"] == line["custom_id"][6] for line in lines if line["output"])
     assert right >= 55

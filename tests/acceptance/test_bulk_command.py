@@ -97,12 +97,12 @@ def test_what_is_no_image_fails_by_its_name_and_the_exit_code_says_so(
     folder.mkdir()
     (folder / "1.png").write_bytes(renewed(scan))
     (folder / "broken é.png").write_bytes(scan[:60])
-    (folder / "notes.txt").write_text("no image")
+    (folder / "notes.png").write_text("no image")
     (folder / "more.zip").write_bytes(b"PK\x03\x04")
     done = stack.darkroom("bulk", str(folder), expect=1)
     said = done.stdout.splitlines()
     assert said[0].startswith("mixed/more.zip  not read  ")
-    assert {line.split("  ")[0] for line in said[1:3]} == {"mixed/broken é.png", "mixed/notes.txt"}
+    assert {line.split("  ")[0] for line in said[1:3]} == {"mixed/broken é.png", "mixed/notes.png"}
     assert all(len(line.split("  failed  ")[1]) > 10 for line in said[1:3])
     assert last_line(done.stdout)["rest"] == "; 3 failed"
     assert "Traceback" not in done.stdout + done.stderr

@@ -37,6 +37,7 @@ REFUSALS: Final = re.compile(
             "^model .* and version .* contradict$",
             r"^metadata has \d+ bytes, at most",
             "holds the character U\\+0000",
+            "^the path holds a control character$",
             "^metadata is nested too deeply",
             "is over 7 days$|more than no time at all$",  # Cancel-After
         ]

@@ -58,15 +58,6 @@ def test_a_truncated_file_is_undecodable(door: Door, scan: bytes, format: str) -
         assert format in problem["detail"]
 
 
-@pytest.mark.parametrize("share", [0.5, 0.75, 0.95])
-def test_a_part_of_a_jpeg_is_not_predicted(door: Door, scan: bytes, share: float) -> None:
-    whole = encoded(opened(scan), "JPEG")
-    pixels = whole.index(b"\xff\xda") + 14
-    found = door.ended(door.accepted(whole[: pixels + int((len(whole) - pixels) * share)]))
-    assert (found["status"], found["error_code"]) == ("failed", "undecodable_image")
-    assert found["error"] == "its image data ends before the last pixel"
-
-
 @pytest.mark.parametrize(("depth", "colour"), [(1, 0), (1, 3)], ids=["one bit", "palette"])
 def test_a_bomb_of_100_megapixels_is_too_large_before_it_is_decoded(door: Door, depth: int, colour: int) -> None:
     bomb = black(width=10_000, height=10_000, depth=depth, colour=colour)

@@ -141,3 +141,12 @@ def test_damage_inside_the_pixels_fails_that_image_alone(door: Door, scan: bytes
     assert bad["error"]
     assert "Traceback" not in bad["error"]
     assert first["metrics"]["batch_size"] == last["metrics"]["batch_size"]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.95])
+def test_a_part_of_a_jpeg_is_not_predicted(door: Door, scan: bytes, share: float) -> None:
+    whole = encoded(opened(scan), "JPEG")
+    pixels = whole.index(b"\xff\xda") + 14
+    found = door.ended(door.accepted(whole[: pixels + int((len(whole) - pixels) * share)]))
+    assert (found["status"], found["error_code"]) == ("failed", "undecodable_image")
+    assert found["error"] == "its image data ends before the last pixel"

@@ -35,12 +35,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def cramped(stack: "Stack", make_stack: Callable[..., "Stack"], small_disk: Path) -> "Stack":
+def cramped(stack: "Stack", small_disk: Path, make_stack: Callable[..., "Stack"]) -> Iterator["Stack"]:
     """A running stack whose home is on the small disk; its registry is the other stack's."""
     second = make_stack(small_disk / "home", environment=stack.registry_environment)
     shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
     second.up()
-    return second
+    yield second
+    # While its disk is there to say what runs.
+    second.down()
 
 
 def fill(disk: Path) -> Path:

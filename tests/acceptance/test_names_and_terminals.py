@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ NAMES = {
     b"=1+1.png": None,
 }
 """Names on disk, and as the gateway has them; None where others decide that."""
+_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f-]{27}")
 TERMINALS = {
     "UTF-8": {"PYTHONUTF8": "1"},
     "ASCII": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
@@ -58,7 +60,7 @@ def test_every_name_is_sent_shown_and_written_whatever_the_terminal(
     lines = darkroom(stack, "submit", "--wait", *paths, terminal=terminal, folder=tmp_path).splitlines()
     assert len(lines) == len(NAMES)
     assert all(b"succeeded" in line and b"\x1b" not in line for line in lines)
-    ids = [line.split(b"  ")[1].strip().decode() for line in lines if b"  " in line]
+    ids = [found[0].decode() for line in lines if (found := _ID.search(line))]
     found = {httpx.get(f"{stack.url}/v1/predictions/{id}").json()["image"]["filename"] for id in ids}
     assert {name for name in NAMES.values() if name} <= found
     said = darkroom(stack, "bulk", "--out", "r.csv", "in", terminal=terminal, folder=tmp_path)

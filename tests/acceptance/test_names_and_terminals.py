@@ -61,7 +61,7 @@ def test_every_name_is_sent_shown_and_written_whatever_the_terminal(
     assert len(lines) == len(NAMES)
     assert all(b"succeeded" in line and b"\x1b" not in line for line in lines)
     ids = [found[0].decode() for line in lines if (found := _ID.search(line))]
-    found = {httpx.get(f"{stack.url}/v1/predictions/{id}").json()["image"]["filename"] for id in ids}
+    found = {httpx.get(f"{stack.url}/v1/predictions/{id}").json()["input"]["image"]["filename"] for id in ids}
     assert {name for name in NAMES.values() if name} <= found
     said = darkroom(stack, "bulk", "--out", "r.csv", "in", terminal=terminal, folder=tmp_path)
     assert f"{len(NAMES)} of {len(NAMES)} succeeded".encode() in said

@@ -12,6 +12,7 @@ from typing import Final
 from cli.client import Client, Declined, Prediction
 from cli.finding import api_key, gateway_url, say
 from cli.names import sent, shown
+from shared.domain.names import showable
 
 AT_ONCE: Final = 8
 
@@ -58,7 +59,7 @@ def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, we
     name = f"{shown(file):<{width}}"
     try:
         content = file.read_bytes()
-        prediction = client.submit(content, filename=sent(file.name), model=model, wait=wait, webhook=webhook)
+        prediction = client.submit(content, filename=showable(sent(file.name)), model=model, wait=wait, webhook=webhook)
     except OSError as error:
         return Line(f"{name}  not sent    {error.strerror or error}", failed=True)
     except Declined as error:

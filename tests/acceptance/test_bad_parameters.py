@@ -171,11 +171,11 @@ def test_an_unknown_path_is_not_found(door: Door) -> None:
 
 def test_another_method_is_told_which_ones_are_allowed(door: Door) -> None:
     for method, path, allowed in (
-        ("DELETE", "/v1/predictions", {"GET", "POST"}),
-        ("PUT", f"/v1/predictions/{UNKNOWN_ID}", {"GET"}),
+        ("DELETE", "/v1/predictions", {"GET", "HEAD", "POST"}),
+        ("PUT", f"/v1/predictions/{UNKNOWN_ID}", {"GET", "HEAD"}),
         ("GET", f"/v1/predictions/{UNKNOWN_ID}/cancel", {"POST"}),
-        ("PATCH", f"/v1/files/{UNKNOWN_ID}", {"GET", "DELETE"}),
-        ("POST", "/health/live", {"GET"}),
+        ("PATCH", f"/v1/files/{UNKNOWN_ID}", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/health/live", {"GET", "HEAD"}),
     ):
         answer = door.http.request(method, path)
         expect_problem(answer, 405, "method-not-allowed")

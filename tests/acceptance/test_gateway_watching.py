@@ -82,7 +82,7 @@ def test_every_image_of_an_upload_is_counted(door: Door, growth: Growth, image: 
     images = [(f"{number}.png", renewed(image)) for number in range(50)]
     made = send_lines(door.http, lines([*images, ("broken.png", b"x")])).json()
     ended(door.http, made["id"])
-    assert growth.of(SUBMISSIONS) == {("digits", "queued"): 50}
+    assert growth.of(SUBMISSIONS) == {("digits", "queued"): 50, ("digits", "unreadable"): 1}
 
 
 def test_requests_are_counted_by_their_routes_and_timed(door: Door, growth: Growth, image: bytes) -> None:
@@ -257,7 +257,7 @@ def test_every_request_has_one_line(told: Told) -> None:
     assert accepted
     for line in accepted:
         assert line["model"] == "digits"
-        assert is_uuid(line["prediction_id"])
+        assert is_uuid(line.get("prediction_id") or line["batch_id"])
     [fault] = told.lines("Exception in ASGI application")
     assert told.statuses[fault["request_id"]] == 500
     assert fault["prediction_id"] == LOST

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
 from api.archives.items import Item
+from api.archives.skipped import Skipped
 from api.archives.tars import TarArchive
 from api.archives.zips import ZipArchive
 from shared.domain.archives import archive_format
@@ -20,8 +21,8 @@ class Archive(Protocol):
     Memory does not grow with what is in it: by one image, and in a zip by 56 bytes an entry.
     """
 
-    skipped: int
-    """Clutter among the entries, known after `check`."""
+    skipped: Skipped
+    """Clutter, documents and links among the entries, known after `check`."""
 
     def check(self) -> Iterator[None]:
         """Walk through all of it, a short step each; raises ArchiveRefused or UploadTooLarge."""

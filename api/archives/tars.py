@@ -18,6 +18,7 @@ from api.archives.entries import (
     tidy_path,
 )
 from api.archives.items import Item, clean_name
+from api.archives.skipped import Skipped
 from api.archives.unpacking import PIECE, Unpacking, gunzip, plain
 from shared.domain.archives import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused
@@ -65,7 +66,7 @@ class TarArchive:
     """A tar on disk, in gzip or not."""
 
     def __init__(self, file: BinaryIO, *, zipped: bool, limits: Bulk, max_image_bytes: int) -> None:
-        self.skipped = 0
+        self.skipped = Skipped()
         self._file = file
         self._zipped = zipped
         self._limits = limits
@@ -73,7 +74,7 @@ class TarArchive:
 
     def check(self) -> Iterator[None]:
         """Unpack all of it for nothing; raises ArchiveRefused or UploadTooLarge."""
-        self.skipped = 0
+        self.skipped = Skipped()
         tally, tar = self._unpack()
         while member := _next_member(tar):
             tally.entry()
@@ -116,7 +117,7 @@ class TarArchive:
         path = safe_path(member.name)
         start = tar.read(min(member.size, FIRST_BYTES))
         if not (member.folder or is_folder(path)) and (member.link or is_left_out(path, start)):
-            self.skipped += 1
+            self.skipped.add(path)
         yield
         yield from tar.skip(member.blocks - len(start))
 

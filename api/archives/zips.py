@@ -18,6 +18,7 @@ from api.archives.entries import (
     tidy_path,
 )
 from api.archives.items import Item, clean_name
+from api.archives.skipped import Skipped
 from api.archives.zipdirectory import ZipDirectory, ZipEntry, find_directory
 from shared.domain.archives import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused
@@ -59,14 +60,14 @@ class ZipArchive:
     """A zip on disk."""
 
     def __init__(self, file: BinaryIO, *, limits: Bulk, max_image_bytes: int) -> None:
-        self.skipped = 0
+        self.skipped = Skipped()
         self._file = file
         self._limits = limits
         self._max_image_bytes = max_image_bytes
 
     def check(self) -> Iterator[None]:
         """Look at every entry's headers; raises ArchiveRefused or UploadTooLarge."""
-        self.skipped = 0
+        self.skipped = Skipped()
         tally = Tally(self._limits, packed=self._file.seek(0, 2))
         directory = find_directory(self._file)
         tally.expect(directory.claimed)
@@ -113,7 +114,7 @@ class ZipArchive:
             raise refusal("an entry's packed and unpacked sizes contradict", entry.name)
         start = self._find_data(entry, directory)
         if not _is_folder(entry, path) and self._is_left_out(entry, path, directory):
-            self.skipped += 1
+            self.skipped.add(path)
         return start + entry.packed
 
     def _is_left_out(self, entry: ZipEntry, path: str, directory: ZipDirectory) -> bool:

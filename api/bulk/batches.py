@@ -111,6 +111,7 @@ def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:
             failed=row.failed if row else 0,
             canceled=row.canceled if row else 0,
             skipped=look.skipped,
+            skipped_files=look.skipped_files,
             metadata=look.metadata,
             created=look.created,
         )

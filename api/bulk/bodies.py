@@ -19,6 +19,7 @@ from fastapi import Request
 
 from api.archives.archive import open_archive
 from api.archives.items import Item, clean_name
+from api.archives.skipped import Skipped
 from api.bulk.formstream import Event, FormStream, PartBegin, PartData, PartEnd
 from api.fields import Fields, collect
 from api.gateway import gateway
@@ -55,7 +56,7 @@ SPOOL_FULL: Final = timedelta(seconds=60)
 class Body(Protocol):
     """One upload's body. First its `fields`, then its `items`; `skipped` holds after them."""
 
-    skipped: int
+    skipped: Skipped
 
     async def fields(self) -> Fields:
         """Return what stands before the first image; raises the contract's errors."""
@@ -85,7 +86,7 @@ class FormBody:
     """A form: fields first, then any number of `images`, or one `archive`; clutter among the images is skipped."""
 
     def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
-        self.skipped = 0
+        self.skipped = Skipped()
         self._hold = hold
         self._most_in_hand = largest_in_hand(gateway(request).intake)
         self._gate = gateway(request)
@@ -157,7 +158,7 @@ class FormBody:
                         data += piece
                 case PartEnd() if is_clutter(name) or not (name or size):
                     # Without a name and a byte, it is the field of a page where nobody chose a file.
-                    self.skipped += 1
+                    self.skipped.add(name)
                 case PartEnd() if size > most:
                     yield Item(clean_name(name), b"", f"{size:,} bytes are over the limit of {most:,}")
                 case PartEnd():
@@ -186,7 +187,7 @@ class LinesBody:
     """NDJSON: a line an image, `{"custom_id": …, "image": "<base64>"}`; the fields are the query's."""
 
     def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
-        self.skipped = 0
+        self.skipped = Skipped()
         self._hold = hold
         self._most_in_hand = largest_in_hand(gateway(request).intake)
         self._intake = gateway(request).intake

@@ -12,6 +12,7 @@ import orjson
 from redis.exceptions import OutOfMemoryError
 
 from api.archives.items import Item
+from api.archives.skipped import Skipped
 from api.counting import outcome_of
 from api.gateway import Gateway
 from api.inhand import Hold, largest_in_hand
@@ -124,7 +125,7 @@ class BatchWriter:
         if self._chunk_is_full():
             await self._flush()
 
-    async def close(self, *, skipped: int) -> None:
+    async def close(self, *, skipped: Skipped) -> None:
         """Enqueue the rest and say that all has been read.
 
         Raises InvalidParameter for an upload without any image, and StorageUnavailable where Redis lost items.
@@ -136,8 +137,10 @@ class BatchWriter:
             raise StorageUnavailable(store="redis", retry_after=PAUSE)
         self._closed = True
 
-    async def _close_once(self, skipped: int) -> bool:
-        return await batches.close(self._gate.redis, self._opening, sent=self._sent, skipped=skipped)
+    async def _close_once(self, skipped: Skipped) -> bool:
+        return await batches.close(
+            self._gate.redis, self._opening, sent=self._sent, skipped=skipped.count, skipped_files=skipped.names
+        )
 
     def _chunk_is_full(self) -> bool:
         return len(self._jobs) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES

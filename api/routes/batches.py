@@ -22,7 +22,7 @@ from api.streaming import stream_answer
 from shared.domain.batch import Batch
 from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
-from shared.domain.objects import batch_object
+from shared.domain.objects import batch_object, listed_batch_object
 from shared.observability.logs import bind
 from shared.queue import batches as queue
 from shared.queue import keys
@@ -77,7 +77,7 @@ async def index(
     before = BatchId(cursor) if cursor else None
     found, is_whole = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
     answer = page_answer(
-        request, found, partial(batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
+        request, found, partial(listed_batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
     )
     if not is_whole:
         answer.headers[INCOMPLETE] = UNLISTED

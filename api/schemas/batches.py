@@ -1,9 +1,10 @@
 """Batches and the lines of their results."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from api.archives.skipped import LONGEST_NAME, MOST_NAMES
 from api.schemas.base import Answer, Id, Instant, Page, Url
 from api.schemas.predictions import Output
 from shared.domain.batch import BatchStatus
@@ -28,21 +29,35 @@ class BatchUrls(Answer):
     stream: Url
 
 
-class Batch(Answer):
-    """A bulk upload on its way to its results."""
+class ListedBatch(Answer):
+    """A bulk upload as a list has it, without the names of what was skipped."""
 
     id: Id
     status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
     model: str = Field(examples=["digits"])
     request_counts: BatchCounts
-    skipped: int = Field(description="Files left out: clutter, documents and tables in an archive, links", examples=[3])
+    skipped: int = Field(
+        description="How many files were left out: documents, tables and links in an archive, and clutter", examples=[3]
+    )
     created_at: Instant
     completed_at: Instant | None = Field(description="When its last image ended")
     metadata: dict[str, Any] = Field(description="As submitted")
     urls: BatchUrls
 
 
-class BatchList(Page[Batch]):
+class Batch(ListedBatch):
+    """A bulk upload on its way to its results."""
+
+    skipped_files: list[Annotated[str, Field(max_length=LONGEST_NAME)]] = Field(
+        description="Names of the files that were left out, 100 at most, documents and links first, then clutter "
+        "(`.DS_Store`, `__MACOSX`); of a long name, its last 255 characters. `skipped` counts all of them. Empty while "
+        "the batch is validating",
+        max_length=MOST_NAMES,
+        examples=[["labels.csv", "README.txt", "__MACOSX/scans/._7.png"]],
+    )
+
+
+class BatchList(Page[ListedBatch]):
     """Batches, newest first."""
 
 

@@ -33,6 +33,7 @@ class Batch:
     failed: int
     canceled: int
     skipped: int
+    skipped_files: tuple[str, ...]
     has_ended: bool
     """Whether every image has its result, so that nothing will change any more."""
 
@@ -43,6 +44,8 @@ class Batch:
             id=answer["id"],
             status=answer["status"],
             skipped=answer["skipped"],
+            # A gateway of the version before tells no names.
+            skipped_files=tuple(answer.get("skipped_files", ())),
             has_ended=answer["completed_at"] is not None,
             **answer["request_counts"],
         )

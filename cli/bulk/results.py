@@ -29,6 +29,8 @@ class Tally:
     not_read: int = 0
     not_sent: int = 0
     skipped: int = 0
+    skipped_files: list[str] = field(default_factory=list)
+    """Names of those that the gateway told; clutter of a folder is not sent."""
     failures: list[Result] = field(default_factory=list)
 
     @property
@@ -71,6 +73,7 @@ def tally(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -
             _count_forgotten(total, part, replaced)
             continue
         total.skipped += batch.skipped
+        total.skipped_files += batch.skipped_files
         if replaced:
             for result in _results(client, part, replaced):
                 total.count(result)

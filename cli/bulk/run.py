@@ -120,11 +120,14 @@ def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> 
 
 
 def _report(tally: Tally, *, seconds: float, predicted: int) -> None:
-    """Say what came of a run in a line, and name the first failures."""
+    """Say what came of a run in a line, and before it name the first failures and files that were skipped."""
     for result in tally.failures:
         say(shown(f"{result.name}  {result.status}  {result.error}".rstrip()))
     if more := tally.failed + tally.canceled - len(tally.failures):
         say(f"and {more:,} more")
+    if names := tally.skipped_files[:_MOST_NAMED]:
+        more = tally.skipped - len(names)
+        say(shown(f"skipped: {', '.join(names)}") + (f" and {more:,} more" if more else ""))
     say(summary(tally, seconds=seconds, predicted=predicted))
 
 

@@ -1,5 +1,6 @@
 """A bulk upload: its state in words, and what is counted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -30,6 +31,8 @@ class Batch:
     failed: int
     canceled: int
     skipped: int
+    skipped_files: Sequence[str] = ()
+    """Names of what was skipped, not of all where it is much; none in a list."""
     metadata: dict[str, Any]
     created: int
     completed: int | None = None

@@ -42,11 +42,11 @@ class Opening:
     request_id: str | None = None
     """Of the upload, which is every item's."""
 
-    def request(self, *, skipped: int = 0) -> bytes:
+    def request(self, *, skipped: int = 0, skipped_files: Sequence[str] = ()) -> bytes:
         """Return what is kept with the batch for good, as JSON."""
         facts = {"model": self.model, "metadata": self.metadata, "base_url": self.base_url}
         webhook = None if self.webhook is None else self.webhook.as_json()
-        return orjson.dumps({**facts, "skipped": skipped, "webhook": webhook})
+        return orjson.dumps({**facts, "skipped": skipped, "skipped_files": skipped_files, "webhook": webhook})
 
     @property
     def lane(self) -> str:
@@ -66,6 +66,7 @@ class Look:
     model: ModelName
     metadata: dict[str, Any]
     skipped: int
+    skipped_files: list[str]
 
     @property
     def lane(self) -> str:
@@ -102,7 +103,9 @@ async def tend(redis: Pipeline, id: BatchId) -> bool:
     return bool(await redis.evaluate(Script.TEND_BATCH, (keys.batch(id),), id) == b"validating")
 
 
-async def close(redis: Pipeline, opening: Opening, *, sent: int, skipped: int) -> bool:
+async def close(
+    redis: Pipeline, opening: Opening, *, sent: int, skipped: int, skipped_files: Sequence[str] = ()
+) -> bool:
     """Say that all has been read; return False where Redis has another count, having lost its last writes.
 
     A batch that was canceled meanwhile stays so.
@@ -112,7 +115,7 @@ async def close(redis: Pipeline, opening: Opening, *, sent: int, skipped: int) -
         (keys.batch(opening.id),),
         opening.id,
         sent,
-        opening.request(skipped=skipped),
+        opening.request(skipped=skipped, skipped_files=skipped_files),
         bells.record_message(),
     )
     return said[0] in (b"closed", b"again")
@@ -152,6 +155,8 @@ def parse(id: BatchId, reply: list[bytes | None]) -> Look | None:
         model=ModelName(facts["model"]),
         metadata=facts["metadata"],
         skipped=facts["skipped"],
+        # Batches of the version before have no names.
+        skipped_files=facts.get("skipped_files", []),
     )
 
 

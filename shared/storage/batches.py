@@ -28,8 +28,8 @@ _LOCK = text("SELECT id FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER 
 
 _DESCRIBE = text("""
     UPDATE batches SET
-        model = :model, base_url = :base_url, skipped = :skipped, metadata = CAST(:metadata AS jsonb),
-        webhook = CAST(:webhook AS jsonb),
+        model = :model, base_url = :base_url, skipped = :skipped, skipped_files = CAST(:skipped_files AS jsonb),
+        metadata = CAST(:metadata AS jsonb), webhook = CAST(:webhook AS jsonb),
         total = coalesce(total, :total),
         created_at = timestamptz 'epoch' + :created * interval '1 microsecond',
         changed_at = greatest(changed_at, timestamptz 'epoch' + :completed * interval '1 microsecond'),
@@ -58,7 +58,10 @@ _COMPLETE = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
-    """One row of `batches`. `model` and `total` are None until its upload has been read; instants are aware."""
+    """One row of `batches`. `model` and `total` are None until its upload has been read; instants are aware.
+
+    A row of a page is without `skipped_files`: those of a thousand batches may take 100 MB.
+    """
 
     id: BatchId
     owner: Owner
@@ -68,6 +71,7 @@ class BatchRow:
     failed: int
     canceled: int
     skipped: int
+    skipped_files: Sequence[str] = ()
     metadata: dict[str, Any]
     base_url: str
     created_at: datetime
@@ -93,6 +97,7 @@ class BatchRow:
             failed=self.failed,
             canceled=self.canceled,
             skipped=self.skipped,
+            skipped_files=self.skipped_files,
             metadata=self.metadata,
             created=microseconds(self.created_at),
             completed=microseconds(self.completed_at) if self.completed_at else None,
@@ -120,6 +125,7 @@ class ItemRow:
 
 
 _COLUMNS = [batches.c[column.name] for column in fields(BatchRow)]
+_LISTED_COLUMNS = [column for column in _COLUMNS if column.name != "skipped_files"]
 _ITEM_COLUMNS = [predictions.c[column.name] for column in fields(ItemRow)]
 
 
@@ -143,6 +149,8 @@ def describe(connection: Connection, record: Mapping[bytes, bytes]) -> None:
         "model": request["model"],
         "base_url": request["base_url"],
         "skipped": request["skipped"],
+        # Records queued by the version before have no names.
+        "skipped_files": orjson.dumps(request.get("skipped_files", [])).decode(),
         "metadata": orjson.dumps(request["metadata"]).decode(),
         "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,
         "total": int(record[b"total"]),
@@ -177,7 +185,7 @@ def page(
 
     Of those that are not described yet only the `unended`: who asks knows what they are.
     """
-    query = select(*_COLUMNS).where(batches.c.owner == owner)
+    query = select(*_LISTED_COLUMNS).where(batches.c.owner == owner)
     query = query.where(or_(batches.c.model.is_not(None), batches.c.id.in_(unended)))
     if before is not None:
         query = query.where(batches.c.id < before)

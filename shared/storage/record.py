@@ -220,7 +220,7 @@ def _stripped(record: Record) -> Record:
     except orjson.JSONDecodeError:
         request = {}
     image = request.get("image") or {}
-    of_batch = {"skipped": int(request.get("skipped") or 0)} if batches.is_batch(record) else {}
+    of_batch = _skipped(request) if batches.is_batch(record) else {}
     kept = {name: _plain(request.get(name)) for name in ("model", "version", "version_key", "variant", "base_url")}
     kept_whole = {
         b"id",
@@ -244,6 +244,12 @@ def _stripped(record: Record) -> Record:
         b"error": UNSTORABLE.encode(),
         b"code": _plain(record.get(b"code", b"").decode(errors="replace")).encode(),
     }
+
+
+def _skipped(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a batch's record says of the files that were skipped, in a form that Postgres takes."""
+    names = [_plain(name) for name in request.get("skipped_files") or ()]
+    return {"skipped": int(request.get("skipped") or 0), "skipped_files": names}
 
 
 def _plain(value: object) -> str:

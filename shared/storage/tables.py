@@ -98,6 +98,7 @@ batches = Table(
     Column("completed_at", _time),
     Column("model", Text),
     Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("skipped_files", JSONB, nullable=False, server_default="[]"),
     Column("metadata", JSONB, nullable=False, server_default="{}"),
     Column("changed_at", _time),
     Column("canceled_at", _time),

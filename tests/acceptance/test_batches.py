@@ -97,6 +97,33 @@ def test_clutter_is_skipped_and_counted(door: Door, scans: Named) -> None:
     assert (found["skipped"], found["request_counts"]["total"]) == (3, 5)
 
 
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_documents_in_an_archive_are_skipped_by_name_and_no_failed_images(
+    door: Door, scans: Named, pack: Callable[[Named], bytes]
+) -> None:
+    others = [("scans/.DS_Store", b"x"), ("scans/labels.csv", b"name,label\n7.png,7\n"), ("notes.txt", b"by hand")]
+    named = ["scans/labels.csv", "notes.txt", "scans/.DS_Store"]
+    with door.workers_stopped():
+        found = accepted(send_archive(door.http, pack([*others, *scans[:5]])))
+        assert batch(door.http, found["id"])["skipped_files"] == found["skipped_files"] == named
+    found = ended(door.http, found["id"])
+    assert found["request_counts"] == {"total": 5, "succeeded": 5, "failed": 0, "canceled": 0}
+    door.redis.delete(keys.batch(found["id"]))
+    found = batch(door.http, found["id"])
+    assert (found["skipped"], found["skipped_files"]) == (3, named)
+    (listed,) = door.http.get(PATH, params={"limit": 1}).json()["results"]
+    assert listed == {name: value for name, value in found.items() if name not in ("skipped_files", "urls")} | {
+        "urls": listed["urls"]
+    }
+
+
+def test_many_skipped_files_are_counted_and_the_first_hundred_named(door: Door, scans: Named) -> None:
+    documents = [(f"{number}/{'x' * 300}.csv", b"a,b") for number in range(150)]
+    found = accepted(send_archive(door.http, zipped([*documents, *scans[:1]])))
+    for told in (found, ended(door.http, found["id"])):
+        assert (told["skipped"], told["skipped_files"]) == (150, ["x" * 251 + ".csv"] * 100)
+
+
 def test_parameters_are_kept(door: Door, scans: Named) -> None:
     data = {"model": "darkroom/digits@champion", "metadata": '{"folder": "scans"}'}
     found = accepted(send_images(door.http, scans[:1], data=data))

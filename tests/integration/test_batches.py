@@ -126,13 +126,18 @@ def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: 
         look = batches.parse(opening.id, await pipeline.call(*batches.read_command(opening.id)))
         assert look is not None
         assert (look.state, look.total, look.model, look.metadata) == ("validating", 2, MODEL, {"who": "tests"})
-        assert await batches.close(pipeline, opening, sent=2, skipped=7)
-        assert await batches.close(pipeline, opening, sent=2, skipped=7)
+        assert look.skipped_files == []
+        assert await batches.close(pipeline, opening, sent=2, skipped=7, skipped_files=["labels.csv"])
+        assert await batches.close(pipeline, opening, sent=2, skipped=7, skipped_files=["labels.csv"])
+        look = batches.parse(opening.id, await pipeline.call(*batches.read_command(opening.id)))
+        assert look is not None
+        assert (look.skipped, look.skipped_files) == (7, ["labels.csv"])
 
     piped(claim)
     (record,) = records(redis_client, opening)
     assert (record[b"state"], record[b"total"]) == (b"in_progress", b"2")
-    assert orjson.loads(record[b"request"])["skipped"] == 7
+    request = orjson.loads(record[b"request"])
+    assert (request["skipped"], request["skipped_files"]) == (7, ["labels.csv"])
     assert not redis_client.exists(keys.UPLOADS)
 
 

@@ -151,13 +151,15 @@ def test_a_batch_arrives_when_its_last_image_is_in(
     courier()
     batch = new_uuid7()
     with receiving() as receiver, engine.connect() as connection:
-        record(connection, [batch_record(batch, total=2, request={"webhook": {"url": receiver.url}})])
+        skipped = {"skipped": 1, "skipped_files": ["labels.csv"]}
+        record(connection, [batch_record(batch, total=2, request={"webhook": {"url": receiver.url}} | skipped)])
         record(connection, [finished_record(batch=batch)])
         record(connection, [finished_record(batch=batch, state="failed")])
         [came] = receiver.wait_for(1)
         wait_until(has_status(engine, "delivered"))
     came.verify(secret)
     assert (came.json["id"], came.json["status"]) == (batch, "completed")
+    assert (came.json["skipped"], came.json["skipped_files"]) == (1, ["labels.csv"])
     assert came.json["request_counts"] == {"total": 2, "succeeded": 1, "failed": 1, "canceled": 0}
     assert came.json["urls"]["results"] == f"http://host:8000/v1/batches/{batch}/results"
 

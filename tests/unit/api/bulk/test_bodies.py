@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.archives.items import LONGEST_NAME, Item
+from api.archives.skipped import Skipped
 from api.bulk.bodies import BODIES, SPOOL_AT_ONCE, read_body
 from api.inhand import Hold, InHand
 from api.threads import Threads
@@ -64,11 +65,11 @@ def a_request(
     return Request(scope, receive)
 
 
-def read(body: bytes | Iterable[Any], *given: Any, **rest: Any) -> tuple[Any, list[Item], int]:
-    """Return the fields, the items, and how many were skipped."""
+def read(body: bytes | Iterable[Any], *given: Any, **rest: Any) -> tuple[Any, list[Item], Skipped]:
+    """Return the fields, the items, and what was skipped."""
     request = a_request([body] if isinstance(body, bytes) else body, *given, **rest)
 
-    async def take() -> tuple[Any, list[Item], int]:
+    async def take() -> tuple[Any, list[Item], Skipped]:
         found = read_body(request, request.stream(), a_hold())
         return await found.fields(), [item async for item in found.items()], found.skipped
 
@@ -137,7 +138,7 @@ def test_a_form_has_fields_and_then_images_in_order(size: int) -> None:
     texts = MODEL + part("metadata", b'{"a": 1}') + part("x", b"ignored")
     fields, items, skipped = read(cut(form(texts, FILE, part("images", b"2", "b/2.png")), size), query="priority=bulk")
     assert (fields.model, fields.metadata, fields.priority) == ("digits", {"a": 1}, "bulk")
-    assert (items, skipped) == ([Item("7.png", IMAGE), Item("b/2.png", b"2")], 0)
+    assert (items, skipped.count) == ([Item("7.png", IMAGE), Item("b/2.png", b"2")], 0)
 
 
 def test_an_oversized_image_is_one_bad_item_and_the_next_is_fine() -> None:
@@ -198,7 +199,8 @@ def test_an_archive_gives_its_files_and_counts_clutter(size: int) -> None:
     fields, (first, second, over), skipped = read(pieces, max_archive_bytes=len(ARCHIVE))
     assert [first, second] == [Item("a/1.png", IMAGE), Item("2.png", b"2")]
     assert (over.name, over.data, "limit" in over.problem) == ("3.png", b"", True)
-    assert (fields.model, skipped) == ("digits", 2)
+    assert (fields.model, skipped.count) == ("digits", 2)
+    assert skipped.names == ["notes.txt", "__MACOSX/x"]
 
 
 def test_an_archive_over_the_limit_is_refused_while_it_comes() -> None:
@@ -340,7 +342,7 @@ def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None
 def test_fields_of_lines_are_the_querys_and_lines_may_end_with_a_carriage_return() -> None:
     body = line(custom_id=1) + b"\r\n\r\n" + line() + b"\r\n"
     fields, items, skipped = read(body, LINES, query="model=digits&metadata=%7B%22a%22:1%7D")
-    assert (fields.model, fields.metadata, skipped) == ("digits", {"a": 1}, 0)
+    assert (fields.model, fields.metadata, skipped.count) == ("digits", {"a": 1}, 0)
     assert items == [Item("1", IMAGE), Item("line 3", IMAGE)]
     assert refused(errors.InvalidParameter, body, LINES, query="webhook=example.com").pointer == "/webhook"
 
@@ -394,12 +396,13 @@ def test_clutter_among_images_is_skipped_as_in_an_archive() -> None:
     names = ["a/.DS_Store", "a/1.png", "Thumbs.db", "__MACOSX/a/._1.png", "a/._1.png", "README.txt"]
     _, items, skipped = read(form(*(part("images", IMAGE, name) for name in names)))
     assert [item.name for item in items] == ["a/1.png", "README.txt"], "whoever chooses a file is told that it is none"
-    assert skipped == 4
+    assert (skipped.count, skipped.names) == (4, ["a/.DS_Store", "Thumbs.db", "__MACOSX/a/._1.png", "a/._1.png"])
 
 
 def test_a_field_of_a_page_where_nobody_chose_a_file_is_no_image() -> None:
     _, items, skipped = read(form(part("images", b"", ""), FILE, part("images", b"", "empty.png")))
-    assert ([item.name for item in items], skipped) == (["7.png", "empty.png"], 1)
+    assert [item.name for item in items] == ["7.png", "empty.png"]
+    assert (skipped.count, skipped.names) == (1, [])
 
 
 @pytest.mark.parametrize(

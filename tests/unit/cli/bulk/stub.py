@@ -18,7 +18,10 @@ COLUMNS = ("custom_id", "id", "status", "predicted_class", "confidence", "versio
 
 @dataclass
 class Uploaded:
-    """A batch: names in order. What is called .txt fails, what was `succeeded` before a cancellation stays so."""
+    """A batch: names in order. What is called .txt fails, what was `succeeded` before a cancellation stays so.
+
+    What is called .csv is skipped.
+    """
 
     id: str
     names: list[str]
@@ -26,6 +29,7 @@ class Uploaded:
     succeeded: frozenset[str] = frozenset()
     results: int | None = None
     """Of how many there is a result; none: of all."""
+    skipped: list[str] = field(default_factory=list)
 
     def status(self, name: str) -> str:
         if name.endswith(".txt"):
@@ -105,7 +109,9 @@ class Handler(BaseHTTPRequestHandler):
         state.posts.append(post)
         if fault is None or fault.taken:
             id = state.keys.setdefault(post.key, f"batch{len(state.keys)}")
-            state.batches.setdefault(id, Uploaded(id, post.names))
+            tables = [name for name in post.names if name.endswith(".csv")]
+            images = [name for name in post.names if name not in tables]
+            state.batches.setdefault(id, Uploaded(id, images, skipped=tables))
         state.posted.release()
         if fault is None:
             self._answer(202, self._object(state.batches[id]))
@@ -139,7 +145,8 @@ class Handler(BaseHTTPRequestHandler):
             "id": batch.id,
             "status": ("canceled" if batch.canceled else "completed") if ended else "in_progress",
             "request_counts": {"total": len(batch.names)} | counts,
-            "skipped": 0,
+            "skipped": len(batch.skipped),
+            "skipped_files": batch.skipped,
             "completed_at": "2026-01-31T12:00:00Z" if ended else None,
         }
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cli.bulk.batches import Batch
 from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
@@ -153,6 +154,35 @@ def test_failures_are_named_the_first_ten_and_clutter_is_counted(
     assert last.startswith("3 of 15 succeeded in ")
     assert last.endswith("; 12 failed, 1 skipped")
     assert len(gateway.state.posts) == 1
+
+
+@pytest.mark.usefixtures("gateway")
+def test_tables_that_were_skipped_are_named_the_first_five(
+    images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / ".DS_Store").touch()
+    (images / "labels.csv").touch()
+    assert send(images) == 0
+    named, last = capsys.readouterr().out.splitlines()
+    assert named == "skipped: images/labels.csv and 1 more"
+    assert last.endswith("; 2 skipped")
+    (images / ".DS_Store").unlink()
+    for number in range(4):
+        (images / f"{number}.csv").touch()
+    assert send(images) == 0
+    assert "skipped: images/0.csv, images/1.csv, images/2.csv, images/3.csv, images/labels.csv\n" in (
+        capsys.readouterr().out
+    )
+    (images / "4\n.csv").touch()
+    assert send(images) == 0
+    assert "images/4.csv and 1 more\n" in capsys.readouterr().out
+
+
+def test_a_gateway_of_the_version_before_names_no_skipped_files() -> None:
+    counts = {"total": 1, "succeeded": 1, "failed": 0, "canceled": 0}
+    answer = {"id": "b", "status": "completed", "skipped": 2, "completed_at": None, "request_counts": counts}
+    assert Batch.of(answer).skipped_files == ()
+    assert Batch.of(answer | {"skipped_files": ["labels.csv"]}).skipped_files == ("labels.csv",)
 
 
 @pytest.mark.parametrize("given", ["none", "empty"])

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
+from shared.domain.identifiers import ANYONE, BatchId, Owner, new_uuid7
 from shared.settings import Database
+from shared.storage import batches
 from shared.storage.engine import make_engine
 from shared.storage.history import fetch
 from shared.storage.record import UNSTORABLE, record
@@ -134,11 +135,23 @@ def test_what_can_not_be_stored_of_a_batch_is_left_out_and_the_batch_is_not(
 ) -> None:
     batch = BatchId(new_uuid7())
     with engine.connect() as connection:
-        odd = batch_record(batch, total=1, request={"metadata": {"note": "\0"}, "skipped": 2})
+        skipped = {"skipped": 2, "skipped_files": ["labels.csv", "\0b.txt"]}
+        odd = batch_record(batch, total=1, request={"metadata": {"note": "\0"}} | skipped)
         outcome = record(connection, [finished_record(batch=batch), odd, finished_record()])
     assert (sorted(outcome.kept), outcome.stripped, outcome.complete) == ([0, 1, 2], [1], {batch})
-    query = "SELECT model, skipped, metadata, completed_at IS NOT NULL FROM batches"
-    assert rows(engine, query) == [("digits", 2, {}, True)]
+    query = "SELECT model, skipped, skipped_files, metadata, completed_at IS NOT NULL FROM batches"
+    assert rows(engine, query) == [("digits", 2, ["labels.csv", "b.txt"], {}, True)]
+
+
+def test_a_record_of_the_version_before_names_no_skipped_files(engine: Engine, batch_record: Make) -> None:
+    before, now = BatchId(new_uuid7()), BatchId(new_uuid7())
+    store(engine, batch_record(before, total=1, request={"skipped": 3}))
+    store(engine, batch_record(now, total=1, request={"skipped": 3, "skipped_files": ["labels.csv"]}))
+    with engine.connect() as connection:
+        found = [batches.fetch(connection, id, None) for id in (before, now)]
+        listed = batches.page(connection, Owner("default"), before=None, limit=9, unended=[])
+    assert [(row.skipped, row.skipped_files) for row in found if row] == [(3, []), (3, ["labels.csv"])]
+    assert [(row.skipped, row.skipped_files) for row in listed] == [(3, ()), (3, ())]
 
 
 def test_the_outbox_gets_one_row_for_each_prediction_that_asked(engine: Engine, finished_record: Make) -> None:

@@ -1,13 +1,21 @@
 """The table definitions are the migrated database."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import resources
 
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 
+from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.prediction import Source, Status
 from shared.settings import Database
+from shared.storage import batches
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
@@ -27,17 +35,54 @@ def test_the_database_holds_the_domains_words_and_no_other(engine: Engine) -> No
         assert set(definition.split("'")[1::2]) == {str(word) for word in words}
 
 
-def test_two_processes_may_migrate_at_once_and_again(database_url: str) -> None:
-    engine = make_engine(Database(url=database_url))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+def test_two_processes_may_migrate_at_once_and_again(fresh_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [fresh_url] * 4))
+    upgrade(fresh_url)
+    with connected(fresh_url) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_batch_of_before_names_no_skipped_files_and_the_step_can_be_taken_back(fresh_url: str) -> None:
+    id = BatchId(new_uuid7())
+    with connected(fresh_url) as connection, steps(connection) as configuration:
+        command.upgrade(configuration, "0005")
+        connection.execute(
+            text("INSERT INTO batches (id, owner, model, total, skipped) VALUES (:id, 'default', 'digits', 1, 3)"),
+            {"id": id},
+        )
+        for _ in range(2):
+            command.upgrade(configuration, "head")
+            row = batches.fetch(connection, id, None)
+            assert row is not None
+            assert (row.skipped, row.batch().skipped_files) == (3, [])
+            command.downgrade(configuration, "0005")
+
+
+@pytest.fixture
+def fresh_url(database_url: str) -> str:
+    """The URL of a database without any table."""
+    with connected(database_url) as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(text("DROP DATABASE IF EXISTS fresh"))
         connection.execute(text("CREATE DATABASE fresh"))
-    engine.dispose()
-    url = make_url(database_url).set(database="fresh").render_as_string(hide_password=False)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, [url] * 4))
-    upgrade(url)
+    return make_url(database_url).set(database="fresh").render_as_string(hide_password=False)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
     engine = make_engine(Database(url=url))
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def steps(connection: Connection) -> Iterator[Config]:
+    """Give what alembic's commands take to run the migrations on this connection."""
+    with resources.as_file(resources.files("shared.storage")) as folder:
+        configuration = Config(folder / "alembic.ini")
+        configuration.attributes["connection"] = connection
+        yield configuration

@@ -69,8 +69,13 @@ def _checked(url: str) -> str:
 
 
 def store_url(home: Path, setting: str) -> str:
-    """Return the address of the store that `setting` names; raises Refused where there is none."""
+    """Return the address of the store that `setting` names.
+
+    Raises Refused where there is none, SettingsError where it is no address of such a store.
+    """
     if url := os.environ.get(setting):
+        if setting == "DARKROOM_REDIS_URL":
+            settings.read(settings.Redis)
         return url
     found = state.running(home)
     if found is None:

@@ -411,7 +411,9 @@ def read(settings: type[S]) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         variable = f"{settings.model_config.get('env_prefix', '')}{first['loc'][0]}".upper()
-        raise SettingsError(f"{variable}: {first['msg']} (it is {first['input']!r})") from None
+        # A URL may hold a password.
+        shown = "" if variable.endswith("_URL") else f" (it is {first['input']!r})"
+        raise SettingsError(f"{variable}: {first['msg']}{shown}") from None
     except UnreadableSetting as error:
         # It names the field and no more.
         field = re.search(r'field "(\w+)"', str(error))

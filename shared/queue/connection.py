@@ -4,8 +4,9 @@ What Redis refuses with (`refusals`) is a lost connection to all of them: they m
 resolved again, and send the command again.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import redis
 import redis.asyncio
@@ -15,7 +16,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from shared.queue.refusals import naming
-from shared.settings import Redis
+from shared.settings import Redis, SettingsError
+
+Client = TypeVar("Client")
 
 BRIEFLY: Final = timedelta(seconds=2)
 
@@ -23,8 +26,9 @@ BRIEFLY: Final = timedelta(seconds=2)
 def connect(settings: Redis) -> redis.Redis:
     """Return a blocking client that sends a command again after a lost connection: all of ours may run twice."""
     return _named(
-        redis.Redis.from_url(
-            settings.url,
+        _made(
+            redis.Redis.from_url,
+            settings,
             socket_timeout=settings.timeout.total_seconds(),
             retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 5),
             retry_on_error=[RedisConnectionError, RedisTimeoutError],
@@ -36,14 +40,23 @@ def connect(settings: Redis) -> redis.Redis:
 def connect_briefly(settings: Redis) -> redis.Redis:
     """Return a blocking client for who would rather know soon that Redis hangs than wait: 2 s, and no second try."""
     return _named(
-        redis.Redis.from_url(
-            settings.url,
+        _made(
+            redis.Redis.from_url,
+            settings,
             socket_timeout=BRIEFLY.total_seconds(),
             socket_connect_timeout=BRIEFLY.total_seconds(),
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
     )
+
+
+def _made(from_url: Callable[..., Client], settings: Redis, **options: Any) -> Client:
+    """Return a client; raises SettingsError, without the URL's password, where the URL can't be read."""
+    try:
+        return from_url(settings.url, **options)
+    except ValueError:
+        raise SettingsError("DARKROOM_REDIS_URL can't be read: redis://user:password@host:6379/0 is one") from None
 
 
 def _named(client: redis.Redis) -> redis.Redis:
@@ -55,7 +68,7 @@ def _named(client: redis.Redis) -> redis.Redis:
 
 def connect_async(settings: Redis) -> redis.asyncio.Redis:
     """Return an asyncio client; it gives up at the first error, its callers say what that means."""
-    return redis.asyncio.Redis.from_url(settings.url, socket_timeout=settings.timeout.total_seconds(), protocol=2)
+    return _made(redis.asyncio.Redis.from_url, settings, socket_timeout=settings.timeout.total_seconds(), protocol=2)
 
 
 def broker_url(settings: Redis) -> str:

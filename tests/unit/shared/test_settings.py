@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from shared import settings
+from shared.queue.connection import connect, connect_async, connect_briefly
 
 
 @pytest.mark.parametrize("text", ["30", "30s", "30.0", "PT30S", "00:00:30"])
@@ -59,3 +61,17 @@ def test_a_retention_too_short_to_be_meant_stops_the_boot(monkeypatch: pytest.Mo
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.Queue().max_attempts = 9  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@host/0", "redis://me:secret@host:port/0", "me:secret", ""])
+@pytest.mark.parametrize("connecting", [connect, connect_briefly, connect_async])
+def test_an_address_of_redis_that_cannot_be_read_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, connecting: Callable[[settings.Redis], object]
+) -> None:
+    monkeypatch.setenv("DARKROOM_REDIS_URL", url)
+    with pytest.raises(settings.SettingsError) as caught:
+        connecting(settings.read(settings.Redis))
+    line = str(caught.value)
+    assert line.startswith("DARKROOM_REDIS_URL")
+    assert "secret" not in line
+    assert "\n" not in line

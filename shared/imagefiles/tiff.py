@@ -103,13 +103,20 @@ def full_page(data: bytes) -> Page:
 
 
 def at_page(data: bytes, page: Page) -> bytes:
-    """Return the file with that page as its first."""
+    """Return the file with that page as its first.
+
+    Raises BrokenImageError where the page's numbers lie in the file's header, which that changes.
+    """
     order, big = _layout(data)
     start, word = (8, "Q") if big else (4, "I")
     if struct.unpack_from(order + word, data, start)[0] == page.offset:
         return data
     offset = struct.pack(order + word, page.offset)
-    return data[:start] + offset + data[start + len(offset) :]
+    made = data[:start] + offset + data[start + len(offset) :]
+    again, _ = _directory(made, page.offset, order, big=big)
+    if any(numbers != page.tags.get(tag) for tag, numbers in again.tags.items()):
+        raise BrokenImageError("a directory's numbers lie in the file's header")
+    return made
 
 
 def _layout(data: bytes) -> tuple[str, bool]:
@@ -245,4 +252,4 @@ def only_image_tags(data: bytes) -> bytes:
     directory = struct.pack(order + count, len(kept)) + b"".join(kept) + bytes(struct.calcsize(order + word))
     # A directory begins at an even place.
     offset = len(data) + len(data) % 2
-    return at_page(data + bytes(len(data) % 2) + directory, Page(offset, {}))
+    return at_page(data + bytes(len(data) % 2) + directory, Page(offset, page.tags))

@@ -47,10 +47,9 @@ def opened(data: bytes, *, max_pixels: int) -> Image.Image:
         width, height, _ = read_header(data, read)
         check_pixels(width, height, max_pixels=max_pixels)
         page = tiff.full_page(data) if format == "TIFF" else None
+        data = tiff.at_page(data, page) if page is not None else data
     except BrokenImageError as error:
         raise Undecodable(f"the {format} image is broken: {error}") from None
-    if page is not None:
-        data = tiff.at_page(data, page)
     image = _loaded_or_mended(data, format, max_pixels=max_pixels)
     if page is not None:
         return samples.of_tiff(image, page)

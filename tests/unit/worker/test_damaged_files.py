@@ -212,3 +212,15 @@ def test_the_critical_chunks_of_a_png_must_be_whole() -> None:
 def test_what_is_no_image_fails_with_words() -> None:
     with pytest.raises(Undecodable, match="no image of a kind that is read"):
         pixels(b"hello")
+
+
+def test_a_second_page_whose_numbers_lie_in_the_files_header_fails_with_words() -> None:
+    def directory(*entries: tuple[int, int, int], following: int) -> bytes:
+        written = (struct.pack("<HHII", tag, 4, count, value) for tag, count, value in entries)
+        return struct.pack("<H", len(entries)) + b"".join(written) + struct.pack("<I", following)
+
+    image = ((256, 1, 1), (258, 1, 8), (259, 1, 1), (262, 1, 1), (273, 1, 0), (279, 1, 1))
+    preview = directory((254, 1, 1), *image, (257, 1, 1), following=8 + 2 + 8 * 12 + 4)
+    # Its height is a list that begins at the file's fourth byte: it changes with where the first directory is.
+    page = directory(*image, (257, 2, 4), following=0)
+    assert refusal(b"II*\0" + struct.pack("<I", 8) + preview + page).endswith("lie in the file's header")

@@ -5,6 +5,7 @@ that loses messages. What must hold is checked as it goes and once more when eve
 """
 
 import hashlib
+import itertools
 import random
 import time
 from collections import Counter
@@ -151,6 +152,9 @@ class World:
         self.postgres_up = True
         self.consumers: dict[str, Actor] = {}
         self.in_hand: list[tuple[Lanes, InHand]] = []
+        self.names = itertools.count()
+        self.working: set[str] = set()
+        """Consumers that are alive: a pull of several reads has entries that are not in hand yet."""
         # None of these pictures takes long, so that no process is started.
         self.decoders = Decoders(1, longest=timedelta(seconds=2), max_pixels=100)
         client.sadd(keys.MODELS, MODEL)
@@ -295,11 +299,11 @@ class World:
 
     def predict(self, token: str) -> None:
         """A worker process that answers one bell, or with an empty token its own tick."""
-        name = f"w{self.schedule.actors and id(object())}-{len(self.consumers)}"
+        name = f"w{next(self.names)}"
         lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
         in_hand = InHand()
         self.in_hand.append((lanes, in_hand))
-        Predictor(
+        predictor = Predictor(
             model=MODEL,
             worker=name,
             lanes=lanes,
@@ -309,7 +313,12 @@ class World:
             in_hand=in_hand,
             observer=observer(lanes),
             decoders=self.decoders,
-        ).run(token)
+        )
+        self.working.add(name)
+        try:
+            predictor.run(token)
+        finally:
+            self.working.discard(name)
 
     def renew(self) -> None:
         """A worker's lease thread, perhaps late: what it renews may be somebody else's by now."""
@@ -458,9 +467,8 @@ class World:
         living = {entry.id for _, in_hand in self.in_hand for entry in in_hand.entries()}
         for lane in self._lanes():
             for pending in self.plain.xpending_range(lane, keys.WORKERS, "-", "+", 999):
-                entry = pending["message_id"].decode()
-                if entry not in living:
-                    owner = pending["consumer"]
+                entry, owner = pending["message_id"].decode(), pending["consumer"]
+                if entry not in living and owner.decode() not in self.working:
                     self.plain.xclaim(lane, keys.WORKERS, owner, 0, [entry], idle=LAPSED_MS, justid=True)
 
     def _lanes(self) -> list[str]:

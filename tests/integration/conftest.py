@@ -1,9 +1,11 @@
-"""How long the protocol simulation plays (24 s with the others, longer when asked), and a system to audit."""
+"""How long the protocol simulation plays (24 s, longer when asked), a system to audit, workers, a pipeline."""
 
+import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import redis
@@ -11,12 +13,17 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from shared.queue import keys
+from shared.queue.connection import connect_async
 from shared.queue.lanes import Lanes
+from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
-from shared.settings import Queue
+from shared.settings import Queue, Redis
 from tests.gateways import DIGITS, Gateway, Start
 from tests.servers import RedisServer
 from tests.system import LEASE, MODEL, System
+from tests.workers import Worker
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from tests.registries import Shop
@@ -82,3 +89,38 @@ def scan() -> bytes:
     written = io.BytesIO()
     Image.new("L", (8, 8), 200).save(written, "PNG")
     return written.getvalue()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Begin workers; `begin("webhooks", redis_url=…)`, keywords are settings. They are killed after the test."""
+    begun: list[Worker] = []
+
+    def start(queues: str, **settings: str) -> Worker:
+        environment = {f"DARKROOM_{name.upper()}": value for name, value in settings.items()}
+        begun.append(Worker(queues, directory=tmp_path, environment=environment))
+        return begun[-1]
+
+    yield start
+    for worker in begun:
+        worker.end()
+
+
+@pytest.fixture
+def piped(redis_server: RedisServer, redis_client: Any) -> Callable[[Callable[[Pipeline], Awaitable[T]]], T]:
+    """Run a claim with a pipeline to the test's Redis, which is empty."""
+    assert not redis_client.dbsize()
+
+    def run(claim: Callable[[Pipeline], Awaitable[T]]) -> T:
+        async def within() -> T:
+            client = connect_async(Redis(url=redis_server.url))
+            pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+            try:
+                return await claim(pipeline)
+            finally:
+                await pipeline.close()
+                await client.aclose()
+
+        return asyncio.run(within())
+
+    return run

@@ -1,6 +1,5 @@
 """A bulk upload's batch in Redis: what it takes, how it ends, and who cleans up after a gateway that died."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,7 +14,6 @@ from shared.domain.image import ImageFacts
 from shared.domain.route import Choice
 from shared.queue import batches, keys
 from shared.queue.batches import Opening, SilentUploads
-from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.submission import (
     Answer,
@@ -28,33 +26,12 @@ from shared.queue.submission import (
     read_item,
     submit_command,
 )
-from shared.settings import Queue, Redis
-from tests.servers import RedisServer
+from shared.settings import Queue
 from tests.system import MODEL, System
 
 T = TypeVar("T")
 CHOICE = Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey("3-m-1"), variant="champion")
 NOW = timedelta(0)
-
-
-@pytest.fixture
-def piped(redis_server: RedisServer, redis_client: Any) -> Callable[[Callable[[Pipeline], Awaitable[T]]], T]:
-    """Run a claim with a pipeline to the test's Redis, which is empty."""
-    assert not redis_client.dbsize()
-
-    def run(claim: Callable[[Pipeline], Awaitable[T]]) -> T:
-        async def within() -> T:
-            client = connect_async(Redis(url=redis_server.url))
-            pipeline = Pipeline(client, timeout=timedelta(seconds=5))
-            try:
-                return await claim(pipeline)
-            finally:
-                await pipeline.close()
-                await client.aclose()
-
-        return asyncio.run(within())
-
-    return run
 
 
 Piped = Callable[[Callable[[Pipeline], Awaitable[object]]], object]

@@ -54,26 +54,6 @@ def a_file(size: int = 1000, *, owner: Owner = ANN, life: int = HOUR) -> StoredF
     )  # fmt: skip
 
 
-@pytest.fixture
-def run(redis_server: RedisServer, redis_client: Any) -> Callable[[Callable[[Pipeline], Awaitable[T]]], T]:
-    """Run a claim with a pipeline to the test's Redis, which is empty."""
-    assert not redis_client.dbsize()
-
-    def claimed(claim: Callable[[Pipeline], Awaitable[T]]) -> T:
-        async def within() -> T:
-            client = connect_async(Redis(url=redis_server.url))
-            pipeline = Pipeline(client, timeout=timedelta(seconds=5))
-            try:
-                return await claim(pipeline)
-            finally:
-                await pipeline.close()
-                await client.aclose()
-
-        return asyncio.run(within())
-
-    return claimed
-
-
 Run = Callable[[Callable[[Pipeline], Awaitable[object]]], object]
 
 
@@ -96,7 +76,7 @@ async def refusal(pipeline: Pipeline, file: StoredFile, allowed: Quota) -> FileQ
     return raised.value
 
 
-def test_an_owner_keeps_so_many_files(run: Run, redis_client: redis.Redis) -> None:
+def test_an_owner_keeps_so_many_files(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed, first = allowing(max_files=2), a_file(life=HOUR)
         await keep(pipeline, first, allowed)
@@ -108,11 +88,11 @@ def test_an_owner_keeps_so_many_files(run: Run, redis_client: redis.Redis) -> No
         await delete(pipeline, ANN, first.id)
         await keep(pipeline, a_file(), allowed)
 
-    run(claim)
+    piped(claim)
     assert redis_client.zcard(keys.files_of(ANN)) == 2
 
 
-def test_an_owner_keeps_so_many_bytes_and_the_same_content_counts_twice(run: Run, redis_client: redis.Redis) -> None:
+def test_an_owner_keeps_so_many_bytes_and_the_same_content_counts_twice(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed = allowing(max_bytes=2500)
         for _ in range(2):
@@ -124,11 +104,11 @@ def test_an_owner_keeps_so_many_bytes_and_the_same_content_counts_twice(run: Run
             await keep(pipeline, a_file(3000), allowed)
         await keep(pipeline, a_file(1000, owner=BOB), allowed)
 
-    run(claim)
+    piped(claim)
     assert counted(redis_client)[""] == lying(redis_client, ANN) + lying(redis_client, BOB)
 
 
-def test_all_files_together_take_their_share_and_one_owner_half_of_it(run: Run) -> None:
+def test_all_files_together_take_their_share_and_one_owner_half_of_it(piped: Run) -> None:
     allowed = quota(Files(memory_share=0.1), memory=100_000)
     assert (allowed.max_bytes, allowed.max_bytes_of_all) == (5000, 10_000)
     assert quota(Files(max_bytes=7), memory=100_000).max_bytes == 7
@@ -144,10 +124,10 @@ def test_all_files_together_take_their_share_and_one_owner_half_of_it(run: Run) 
             await keep(pipeline, a_file(1500, owner=Owner("third")), allowed)
         await keep(pipeline, a_file(500, owner=Owner("third")), allowed)
 
-    run(claim)
+    piped(claim)
 
 
-def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(run: Run, redis_client: redis.Redis) -> None:
+def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed, sizes = allowing(max_bytes_a_second=1000), [4000, 4000, 4000]
         for size in sizes:
@@ -161,21 +141,21 @@ def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(run: Ru
             await delete(pipeline, ANN, id.decode())
         assert (await refusal(pipeline, a_file(1), allowed)).limit == "bytes_a_second"
 
-    run(claim)
+    piped(claim)
 
 
-def test_what_is_refused_or_only_asked_for_leaves_nothing(run: Run, redis_client: redis.Redis) -> None:
+def test_what_is_refused_or_only_asked_for_leaves_nothing(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         for allowed in (allowing(max_files=0), allowing(max_bytes=10), allowing(max_bytes_of_all=10)):
             with pytest.raises((FileQuota, UploadTooLarge, StorageUnavailable)):
                 await keep(pipeline, a_file(), allowed)
         await check_quota(pipeline, ANN, 1000, ROOMY)
 
-    run(claim)
+    piped(claim)
     assert redis_client.keys() == []
 
 
-def test_a_file_is_counted_once_and_given_back_once(run: Run, redis_client: redis.Redis) -> None:
+def test_a_file_is_counted_once_and_given_back_once(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         file, other = a_file(), a_file(life=-1)
         for one in (file, file, other, other):
@@ -188,11 +168,11 @@ def test_a_file_is_counted_once_and_given_back_once(run: Run, redis_client: redi
         assert counted(redis_client) == {"": lying(redis_client, ANN), "ann": lying(redis_client, ANN)}
         assert sum(Owned(redis_client, ANN).delete_all()) >= 1
 
-    run(claim)
+    piped(claim)
     assert redis_client.exists(keys.FILE_BYTES, keys.FILES, keys.files_of(ANN)) == 0
 
 
-def test_a_file_from_before_files_were_counted_goes_without_a_trace(run: Run, redis_client: redis.Redis) -> None:
+def test_a_file_from_before_files_were_counted_goes_without_a_trace(piped: Run, redis_client: redis.Redis) -> None:
     file = a_file()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -202,7 +182,7 @@ def test_a_file_from_before_files_were_counted_goes_without_a_trace(run: Run, re
         await keep(pipeline, a_file(10), ROOMY)
         await delete(pipeline, ANN, file.id)
 
-    run(claim)
+    piped(claim)
     assert counted(redis_client)[""] == lying(redis_client, ANN) > 0
 
 

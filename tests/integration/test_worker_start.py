@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,6 @@ from tests.workers import Worker
 Begin = Callable[..., Worker]
 Make = Callable[..., dict[bytes, bytes]]
 ROLES = ("webhooks", "record,upkeep", "predict.shades")
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Begin workers; `begin("webhooks", redis_url=…)`, keywords are settings. They are killed after the test."""
-    begun: list[Worker] = []
-
-    def start(queues: str, **settings: str) -> Worker:
-        environment = {f"DARKROOM_{name.upper()}": value for name, value in settings.items()}
-        begun.append(Worker(queues, directory=tmp_path, environment=environment))
-        return begun[-1]
-
-    yield start
-    for worker in begun:
-        worker.end()
 
 
 def until(true: Callable[[], object], worker: Worker, *, seconds: float = 60) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -71,20 +71,6 @@ class Door:
                 to.sendall(data)
         except OSError:
             return
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    begun: list[Worker] = []
-
-    def start(queues: str, **settings: str) -> Worker:
-        environment = {f"DARKROOM_{name.upper()}": value for name, value in settings.items()}
-        begun.append(Worker(queues, directory=tmp_path, environment=environment))
-        return begun[-1]
-
-    yield start
-    for worker in begun:
-        worker.end()
 
 
 @pytest.mark.usefixtures("engine")

@@ -56,7 +56,7 @@ class Decoder:
 
     def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
         """Return what `worker.decode.decode` returns; raises Undecodable, also where it takes too long."""
-        process = self._process if self._process and self._process.poll() is None else self._start()
+        process = self._running() or self._start()
         hanging = threading.Timer(self._longest.total_seconds() * _WALL_TIMES, process.kill)
         hanging.start()
         try:
@@ -96,6 +96,12 @@ class Decoder:
         if not good:
             raise Undecodable(content.decode())
         return np.frombuffer(content, np.uint8).reshape(shape)
+
+    def _running(self) -> "subprocess.Popen[bytes] | None":
+        """Return the process, or None where there is none; one that ended between two images leaves no pipe open."""
+        if self._process and self._process.poll() is not None:
+            self._drop(self._process)
+        return self._process
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self._process = subprocess.Popen(  # noqa: S603  this Python, this file

@@ -98,6 +98,20 @@ def test_a_process_that_is_killed_costs_one_image_at_most(decoder: Callable[...,
     assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
 
 
+def test_a_process_that_ended_between_two_images_costs_none_and_leaves_no_pipe_open(
+    decoder: Callable[..., Decoder],
+) -> None:
+    one = decoder()
+    one.decode(encoded(picture()), SPEC)
+    files = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        assert one._process
+        one._process.kill()
+        one._process.wait()
+        assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
+        assert len(os.listdir("/proc/self/fd")) == files
+
+
 def test_it_has_no_secret_and_bounded_memory(decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgresql://ann:secret@db/x")
     one = decoder()

@@ -103,13 +103,13 @@ def test_a_process_that_ended_between_two_images_costs_none_and_leaves_no_pipe_o
 ) -> None:
     one = decoder()
     one.decode(encoded(picture()), SPEC)
-    files = len(os.listdir("/proc/self/fd"))
+    files = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(2):
         assert one._process
         one._process.kill()
         one._process.wait()
         assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
-        assert len(os.listdir("/proc/self/fd")) == files
+        assert len(list(Path("/proc/self/fd").iterdir())) == files
 
 
 def test_it_has_no_secret_and_bounded_memory(decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch) -> None:

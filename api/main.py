@@ -1,4 +1,4 @@
-"""The gateway: wiring. `uvicorn api.main:create_app --factory --http api.protocol:HttpProtocol`."""
+"""The gateway: wiring. `uvicorn api.main:create_app --factory --http api.edge.http_connection:HttpProtocol`."""
 
 import asyncio
 import gc
@@ -8,25 +8,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import docs, guard, problems
-from api.address import listening_host
-from api.auth import Authentication, keys_required
-from api.counting import Submissions
-from api.draining import Draining
-from api.gateway import Gateway
-from api.inhand import InHand
-from api.keyring import Keyring
-from api.memory import MemoryWatch, refuse_unsafe_eviction
-from api.observing import Observing
-from api.openapi import document
-from api.origins import CrossOrigin
-from api.purges import Purges
-from api.routebook import RouteBook
-from api.routes import batches, files, health, metrics, models, predictions, webhooks
-from api.threads import Threads, connections
-from api.turns import Turns
-from api.visits import Visits
-from api.waiting import Waiting
+from api.batches import routes as batches
+from api.edge import guard
+from api.edge.address import listening_host
+from api.edge.auth import Authentication, keys_required
+from api.edge.middleware import Observing
+from api.edge.origins import CrossOrigin
+from api.files import routes as files
+from api.health import metrics
+from api.health import routes as health
+from api.http import problems
+from api.models import routes as models
+from api.openapi import docs_page, document
+from api.predictions import routes as predictions
+from api.state.api_keys import Keyring
+from api.state.body_memory import InHand
+from api.state.draining import Draining
+from api.state.gateway import Gateway
+from api.state.job_waiters import Waiting
+from api.state.open_requests import Visits
+from api.state.purges import Purges
+from api.state.reading_turns import Turns
+from api.state.redis_memory import MemoryWatch, refuse_unsafe_eviction
+from api.state.served_models import RouteBook
+from api.state.submission_counter import Submissions
+from api.state.threads import Threads, connections
+from api.webhooks import routes as webhooks
 from shared import settings
 from shared.domain.errors import StorageUnavailable
 from shared.domain.tokens import StreamTokens
@@ -145,7 +152,7 @@ def create_app() -> FastAPI:
     # First, and not included: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
-    for module in (predictions, batches, files, models, webhooks, health, metrics, docs):
+    for module in (predictions, batches, files, models, webhooks, health, metrics, docs_page):
         app.include_router(module.router)
     guard.install(app)
     document.install(app, keys_required=required)

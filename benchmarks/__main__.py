@@ -20,10 +20,12 @@ import psycopg2
 import redis
 from rich.console import Console
 
-from benchmarks import figures, machine, preparation, report
-from benchmarks.cases import CASES, Found
-from benchmarks.children import ChildFailed
-from benchmarks.servers import NotReady
+from benchmarks.cases.every import CASES, Found
+from benchmarks.figures import every as figures
+from benchmarks.figures import machine, report
+from benchmarks.load.children import ChildFailed
+from benchmarks.stack import preparation
+from benchmarks.stack.servers import NotReady
 from benchmarks.workbench import DIGITS, FULL, MOBILENET, QUICK, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")

@@ -16,15 +16,15 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from api.intake import check
-from benchmarks.slow_shapes import SHAPES
+from api.uploads.image_check import check
+from benchmarks.load.slow_shapes import SHAPES
 from shared.domain.errors import DarkroomError
 from shared.domain.image import ImageSpec
 from shared.settings import Intake
 from tests.simulation.pictures import picture
-from worker.decode import estimated_work
-from worker.decoder import Decoder
-from worker.opening import Undecodable
+from worker.predict.decode import estimated_work
+from worker.predict.decoder import Decoder
+from worker.predict.opening import Undecodable
 
 SPEC = ImageSpec((256,), (224,))
 AT_ONCE = 8

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from benchmarks.children import Child
-from benchmarks.plan import Outcome, Plan
+from benchmarks.load.children import Child
+from benchmarks.load.plan import Outcome, Plan
 
 DIGITS = "digits"
 MOBILENET = "mobilenet"
@@ -136,7 +136,7 @@ def generate(bench: Workbench, plan: Plan) -> Outcome:
 
 def started(bench: Workbench, plan: Plan) -> Child:
     """Start a generator; it renders its requests and waits."""
-    return Child("benchmarks.generator", task=plan.as_json(), output=bench.new_file("load"))
+    return Child("benchmarks.load.generator", task=plan.as_json(), output=bench.new_file("load"))
 
 
 def finished(generator: Child, plan: Plan) -> Outcome:

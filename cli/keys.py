@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.finding import first_line, say, store_url
-from cli.startup import Refused
-from shared.domain.apikeys import ApiKey, Role, check_owner
+from cli.find_stack import first_line, say, store_url
+from cli.stack.startup import Refused
+from shared.domain.api_keys import ApiKey, Role, check_owner
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.plain_output import prepared
-from shared.domain.apikeys import Role
+from shared.domain.api_keys import Role
 
 commands = typer.Typer(
     help="A queue between people's images and your vision model.",
@@ -45,7 +45,7 @@ def _callable_url(url: str | None) -> str | None:
 
 
 def _owner(name: str) -> str:
-    from shared.domain.apikeys import check_owner  # noqa: PLC0415
+    from shared.domain.api_keys import check_owner  # noqa: PLC0415
 
     try:
         return check_owner(name)
@@ -72,19 +72,19 @@ def up(
     ] = None,
 ) -> None:
     """Start everything on this machine: Redis, Postgres, MLflow, the API, the workers and Flower."""
-    from cli import stack  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.stack import commands  # noqa: PLC0415
 
-    stack.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))
+    commands.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))
 
 
 @commands.command()
 def down(home: Home = None) -> None:
     """Stop what `up` started; what is being computed finishes first."""
-    from cli import stack  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.stack import commands  # noqa: PLC0415
 
-    stack.down(find_home(home))
+    commands.down(find_home(home))
 
 
 @commands.command()
@@ -94,10 +94,10 @@ def status(
     once: Annotated[bool, typer.Option("--once", help="Print it and end, as where the output is no terminal.")] = False,  # noqa: FBT002
 ) -> None:
     """Show what runs and what it does, live: processes, lanes, rates, the last errors; q ends it."""
-    from cli import stack  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.stack import commands  # noqa: PLC0415
 
-    stack.status(find_home(home), as_json=as_json, once=once)
+    commands.status(find_home(home), as_json=as_json, once=once)
 
 
 @commands.command()
@@ -114,10 +114,10 @@ def submit(
     ] = None,
 ) -> None:
     """Submit images, a line each: id and status, with --wait the class and how sure the model is."""
-    from cli import submitting  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli import submit  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
-    submitting.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
+    submit.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
 
 
 @commands.command()
@@ -145,7 +145,7 @@ def bulk(
 ) -> None:
     """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
     from cli.bulk import run  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     sys.exit(run.bulk(find_home(home), paths, model=model, webhook=webhook, out=out, resume=resume))
 
@@ -159,10 +159,10 @@ def listen(
     ] = None,
 ) -> None:
     """Receive webhooks and show a line each: what came, and whether its signature is right. Ctrl-C ends it."""
-    from cli.finding import find_home  # noqa: PLC0415
-    from cli.webhooks import listening  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.webhooks import listen  # noqa: PLC0415
 
-    listening.listen(find_home(home), port, secret=secret)
+    listen.listen(find_home(home), port, secret=secret)
 
 
 @keys.command()
@@ -182,7 +182,7 @@ def create(
 ) -> None:
     """Make an API key and show it, this once."""
     from cli import keys as making  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     making.create(find_home(home), name, role=role, rate=rate, max_inflight=max_inflight)
 
@@ -191,7 +191,7 @@ def create(
 def list_keys(home: Home = None) -> None:
     """List the keys: how each begins, whose it is, what it may."""
     from cli import keys as making  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     making.show(find_home(home))
 
@@ -202,7 +202,7 @@ def revoke(
 ) -> None:
     """Revoke a key: it stops within 5 s."""
     from cli import keys as making  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     making.revoke(find_home(home), key)
 
@@ -211,7 +211,7 @@ def revoke(
 def list_models(home: Home = None) -> None:
     """List the models: champion, workers, images that wait, and why one does not serve."""
     from cli import models as serving  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     serving.show(find_home(home))
 
@@ -223,7 +223,7 @@ Name = Annotated[str, typer.Argument(help="As the list shows it.", metavar="NAME
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused, what waits is still computed where it is loaded."""
     from cli import models as serving  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     serving.retire(find_home(home), name)
 
@@ -232,7 +232,7 @@ def retire(name: Name, home: Home = None) -> None:
 def restore(name: Name, home: Home = None) -> None:
     """Let a retired model be served again."""
     from cli import models as serving  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     serving.restore(find_home(home), name)
 
@@ -240,8 +240,8 @@ def restore(name: Name, home: Home = None) -> None:
 @commands.command()
 def demo(home: Home = None) -> None:
     """See it work: 200 scanned digits the model has never seen, sent through the whole stack."""
-    from cli import demo as running  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.demo import run as running  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     running.demo(find_home(home))
 
@@ -250,7 +250,7 @@ def demo(home: Home = None) -> None:
 def migrate(home: Home = None) -> None:
     """Bring the database to the newest schema."""
     from cli import stores  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     stores.migrate(find_home(home))
 
@@ -263,7 +263,7 @@ def purge(
 ) -> None:
     """Delete all that is one owner's: unfinished work is canceled, rows, files and keys go for good."""
     from cli import purge as purging  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     if not yes:
         typer.confirm(f"Delete every prediction, batch, file, delivery and key of {owner}?", abort=True)
@@ -274,7 +274,7 @@ def purge(
 def audit(home: Home = None) -> None:
     """Check on the live system that no job is lost, doubled or stuck; exit 1 and say what is broken."""
     from cli import stores  # noqa: PLC0415
-    from cli.finding import find_home  # noqa: PLC0415
+    from cli.find_stack import find_home  # noqa: PLC0415
 
     sys.exit(stores.audit(find_home(home)))
 

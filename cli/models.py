@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import redis
 
-from cli.finding import command, first_line, say, store_url
-from cli.startup import Refused
+from cli.find_stack import command, first_line, say, store_url
+from cli.stack.startup import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.route import CHAMPION, Route
 from shared.queue import routes

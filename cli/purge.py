@@ -17,9 +17,9 @@ from rich.status import Status
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.finding import first_line, say, store_url
-from cli.startup import Refused
-from shared.domain.apikeys import check_owner
+from cli.find_stack import first_line, say, store_url
+from cli.stack.startup import Refused
+from shared.domain.api_keys import check_owner
 from shared.domain.identifiers import Owner
 from shared.queue import purging
 from shared.queue.connection import connect

@@ -6,8 +6,8 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.audit import audit as find_broken
-from cli.finding import first_line, say, store_url
-from cli.startup import Refused
+from cli.find_stack import first_line, say, store_url
+from cli.stack.startup import Refused
 from shared.storage.migrate import upgrade
 
 

@@ -19,7 +19,7 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("darkroom", deadline=None)

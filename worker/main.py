@@ -21,10 +21,12 @@ from shared import settings
 from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection import broker_url
-from worker import broker, dashboard, runtime
-from worker.consuming import Consuming
-from worker.starting import ending_where_it_fails
-from worker.stopping import Ending
+from worker import runtime
+from worker.flower import dashboard
+from worker.process import broker
+from worker.process.consuming import Consuming
+from worker.process.starting import ending_where_it_fails
+from worker.process.stopping import Ending
 
 SWEEP_TASK = "worker.tasks.sweep"
 # Deadlines are met to within this, and lost bells made up for.

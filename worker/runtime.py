@@ -32,15 +32,15 @@ from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
-from worker.eviction import Eviction
-from worker.inference import Predictor
-from worker.ledger import Ledger
-from worker.predictionlog import PredictionLog
-from worker.recorder import Recorder
-from worker.retention import Retention
-from worker.starting import once_redis_lets
-from worker.ticking import Ticker
-from worker.upkeep import Upkeep
+from worker.predict.inference import Predictor
+from worker.process.starting import once_redis_lets
+from worker.process.ticking import Ticker
+from worker.record.ledger import Ledger
+from worker.record.prediction_log import PredictionLog
+from worker.record.recorder import Recorder
+from worker.upkeep.eviction import Eviction
+from worker.upkeep.retention import Retention
+from worker.upkeep.sweep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def start(
     models = [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]
     if models:
         # Only predict workers pay for importing the registry's client and, behind it, torch.
-        from worker.predicting import Predicting  # noqa: PLC0415
+        from worker.predict.loop import Predicting  # noqa: PLC0415
 
         serving = Predicting(runtime.registry, client, name=name, slots=slots, stopping=stopping)
         runtime.predictors = serving.predictors

@@ -11,9 +11,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import kinds, schemas
-from api.guard import READING, Policy, policy_of
-from api.kinds import Kind
+from api import schemas
+from api.edge.guard import READING, Policy, policy_of
+from api.http import problem_kinds as kinds
+from api.http.problem_kinds import Kind
 from api.openapi.responses import problems_by_status
 from api.openapi.schema import REFERENCE, Json
 

@@ -5,8 +5,8 @@ from typing import Final
 from pydantic.json_schema import models_json_schema
 
 from api import schemas
-from api.fields import LONGEST_TEXT, MOST_EVENTS
 from api.openapi.schema import REFERENCE, Json, reference
+from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.durations import CANCEL_AFTER
 from shared.domain.route import MODEL
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event

@@ -4,8 +4,10 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from api import kinds, problems, schemas
-from api.kinds import Kind
+from api import schemas
+from api.http import problem_kinds as kinds
+from api.http import problems
+from api.http.problem_kinds import Kind
 from api.openapi.schema import Json, reference
 
 LOCATION: Final[Json] = {"Location": {"description": "Where it is", "schema": {"type": "string"}}}

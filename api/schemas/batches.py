@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.archives.skipped import LONGEST_NAME, MOST_NAMES
+from api.batches.archives.skipped import LONGEST_NAME, MOST_NAMES
 from api.schemas.base import Answer, Id, Instant, Page, Url
 from api.schemas.predictions import Output
 from shared.domain.batch import BatchStatus

@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from api.fields import LONGEST_TEXT, MOST_EVENTS
+from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.route import MODEL
 from shared.domain.webhooks import LONGEST_URL
 

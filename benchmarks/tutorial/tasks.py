@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from benchmarks.model import Measured
+from benchmarks.stack.model import Measured
 
 celery = Celery("tutorial", broker=os.environ["TUTORIAL_BROKER"], backend=os.environ["TUTORIAL_BACKEND"])
 _model: list[Measured] = []

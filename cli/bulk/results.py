@@ -13,7 +13,7 @@ from cli.bulk.parts import NOT_READ, Failure, Unusable
 from cli.bulk.resuming import Taken
 from cli.client import Client
 from cli.names import shown
-from shared.domain.spreadsheets import safe_cell
+from shared.presentation.spreadsheets import safe_cell
 
 MOST_SHOWN: Final = 10
 FORGOTTEN: Final = "the gateway does not know its batch any more"

@@ -12,17 +12,17 @@ from typing import Final
 from rich.console import Console
 
 from cli.bulk import batches, journal, results
+from cli.bulk.following import watch
 from cli.bulk.journal import Journal
 from cli.bulk.meter import Meter
 from cli.bulk.parts import Plan, Unusable, make_plan
 from cli.bulk.results import Tally
 from cli.bulk.resuming import look_up, still_to_send
 from cli.bulk.sending import Sending
-from cli.bulk.watching import watch
 from cli.client import Client, Declined
-from cli.finding import api_key, command, gateway_url, say
+from cli.find_stack import api_key, command, gateway_url, say
 from cli.names import shown
-from cli.startup import Refused
+from cli.stack.startup import Refused
 
 ALL_SUCCEEDED: Final = 0
 SOME_DID_NOT: Final = 1

@@ -1,4 +1,4 @@
-"""Errors carry facts; the doors choose the words (`api/problems.py` for HTTP)."""
+"""Errors carry facts; the doors choose the words (`api/http/problems.py` for HTTP)."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

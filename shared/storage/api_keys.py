@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from shared.domain.apikeys import ApiKey, Caller, Role, digest, new_key, shown_part
+from shared.domain.api_keys import ApiKey, Caller, Role, digest, new_key, shown_part
 from shared.domain.identifiers import KeyId, Owner
 from shared.domain.limits import Limits
 

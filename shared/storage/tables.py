@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.domain.apikeys import Role
+from shared.domain.api_keys import Role
 from shared.domain.prediction import Source, Status
 from shared.domain.webhooks import DeliveryStatus
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from cli.addresses import free_port
-from cli.local import held_out_folder
-from cli.registry_login import Login
+from cli.stack.addresses import free_port
+from cli.stack.local import held_out_folder
+from cli.stack.registry_login import Login
 from tests.acceptance import faulty_model
 from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.door import Door
 from tests.acceptance.faults import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.acceptance.pictures import renewed
-from tests.servers import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {

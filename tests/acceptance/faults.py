@@ -15,14 +15,14 @@ import httpx
 import psutil
 import psycopg2
 
-from cli import state
-from cli.state import Phase
+from cli.stack import state
+from cli.stack.state import Phase
 from shared.queue import keys
-from tests.servers import append_only_file
+from tests.support.servers import append_only_file
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack
-    from tests.servers import PostgresServer, RedisServer
+    from tests.support.servers import PostgresServer, RedisServer
 
 T = TypeVar("T")
 LEASE_SECONDS = 3

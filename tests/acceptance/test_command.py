@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from cli.identity import ProcessIdentity
-from cli.local import held_out_folder
+from cli.stack.identity import ProcessIdentity
+from cli.stack.local import held_out_folder
 
 if TYPE_CHECKING:
     from conftest import Stack

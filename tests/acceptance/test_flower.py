@@ -16,7 +16,7 @@ import pytest
 
 from tests.acceptance.door import Door
 from tests.acceptance.faults import until
-from tests.receivers import receiving
+from tests.support.receivers import receiving
 
 if TYPE_CHECKING:
     from conftest import Stack

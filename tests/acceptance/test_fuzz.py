@@ -21,7 +21,7 @@ from shared.domain.identifiers import Owner
 from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.conftest import ENVIRONMENT
 from tests.acceptance.door import Door, Json
-from tests.receivers import receiving
+from tests.support.receivers import receiving
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 NAME = Owner("schemathesis")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.addresses import free_port
+from cli.stack.addresses import free_port
 from shared.domain.identifiers import VersionKey, VersionNumber, is_uuid, new_uuid7
 from shared.domain.route import Route, Version
 from shared.queue import keys
@@ -24,7 +24,7 @@ from tests.acceptance.conftest import ENVIRONMENT, Stack
 from tests.acceptance.door import MODEL, Door, Json
 from tests.acceptance.faults import picture, until
 from tests.acceptance.pictures import data_url, renewed
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 PNG = {"Content-Type": "image/png"}
 PROMTOOL = shutil.which("promtool")

@@ -12,7 +12,7 @@ import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-import api.routes
+import api
 from shared.domain.identifiers import new_uuid7
 from tests.acceptance.bulk import ended, lines
 from tests.acceptance.door import Door, Json
@@ -54,9 +54,9 @@ def nodes(node: Any) -> Iterator[Json]:
 
 
 def routes() -> Iterator[Operation]:
-    """Return every operation that some module of routes defines, included in the app or not."""
-    for module in pkgutil.iter_modules(api.routes.__path__):
-        for value in vars(importlib.import_module(f"api.routes.{module.name}")).values():
+    """Return every operation that some module of the gateway's defines, included in the app or not."""
+    for module in pkgutil.walk_packages(api.__path__, "api."):
+        for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, APIRouter):
                 for route in value.routes:
                     assert isinstance(route, APIRoute)

@@ -13,7 +13,7 @@ import httpx
 from tests.acceptance.conftest import COMMAND
 from tests.acceptance.door import Door
 from tests.acceptance.pictures import renewed
-from tests.terminals import seated
+from tests.support.terminals import seated
 
 if TYPE_CHECKING:
     from conftest import Stack

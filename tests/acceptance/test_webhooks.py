@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.bulk import accepted, ended, lines
 from tests.acceptance.faults import Breakable, Json, picture, until
-from tests.receivers import Came, Receiver, ok, receiving
+from tests.support.receivers import Came, Receiver, ok, receiving
 
 PATH = "/v1/webhook-deliveries"
 

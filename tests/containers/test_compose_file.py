@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import roles
-from cli.redis_server import redis_program
+from cli.stack import roles
+from cli.stack.redis_server import redis_program
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.queue import keys

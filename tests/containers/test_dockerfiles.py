@@ -94,7 +94,7 @@ def test_an_image_runs_one_program_as_nobody_special(stage: Stage) -> None:
         ("shared/queue/scripts/submit.lua", True),
         ("shared/storage/alembic.ini", True),
         ("shared/__pycache__/settings.cpython-311.pyc", False),
-        ("api/routes/__pycache__/health.cpython-311.pyc", False),
+        ("api/health/__pycache__/routes.cpython-311.pyc", False),
         (".env", False),
         (".git/config", False),
         (".venv/bin/python", False),

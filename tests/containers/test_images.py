@@ -26,7 +26,10 @@ EXPECTED = {
         ("torch", "mlflow", "api", "cli"),
     ),
     "registry": (("mlflow.server", "boto3", "psycopg2"), ("torch", "api", "worker", "shared", "cli")),
-    "predict": (("worker.tasks", "worker.registry", "worker.health", "torchvision", "cli.digits"), ("api", "flower")),
+    "predict": (
+        ("worker.tasks", "worker.models.follower", "worker.health", "torchvision", "cli.demo.digits"),
+        ("api", "flower"),
+    ),
 }
 SOURCES = {
     "api": {"api", "shared"},

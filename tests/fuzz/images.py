@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from api.intake import check
+from api.uploads.image_check import check
 from shared.domain.errors import DarkroomError
-from shared.imagefiles import jpeg, tiff
-from shared.imagefiles.broken import BrokenImageError
+from shared.image_files import jpeg, tiff
+from shared.image_files.broken import BrokenImageError
 from shared.settings import Intake
 
 LIMITS = Intake()

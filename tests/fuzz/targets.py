@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
-from api.archives.archive import open_archive
-from api.archives.items import Item
-from api.bulk.bodies import FormBody, LinesBody
-from api.bulk.formstream import FormStream, PartBegin, PartData
-from api.inhand import Hold, InHand
-from api.multipart import take_apart
-from api.threads import Threads
-from api.uploads import read_file, read_prediction
+from api.batches.archives.archive import open_archive
+from api.batches.archives.items import Item
+from api.batches.bodies import FormBody, LinesBody
+from api.batches.formstream import FormStream, PartBegin, PartData
+from api.state.body_memory import Hold, InHand
+from api.state.threads import Threads
+from api.uploads.bodies import read_file, read_prediction
+from api.uploads.multipart import take_apart
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
 from shared.domain.identifiers import ANYONE
 from shared.domain.names import showable

@@ -18,15 +18,15 @@ from shared.queue.lanes import Lanes
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish
 from shared.settings import Queue, Redis
-from tests.gateways import DIGITS, Gateway, Start
-from tests.servers import RedisServer
-from tests.system import LEASE, MODEL, System
-from tests.workers import Worker
+from tests.support.gateways import DIGITS, Gateway, Start
+from tests.support.servers import RedisServer
+from tests.support.system import LEASE, MODEL, System
+from tests.support.workers import Worker
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from tests.registries import Shop
+    from tests.support.registries import Shop
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def other(redis_client: redis.Redis) -> Lanes:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database."""
-    from tests.registries import empty_registry  # noqa: PLC0415  imports MLflow and torch
+    from tests.support.registries import empty_registry  # noqa: PLC0415  imports MLflow and torch
 
     return empty_registry(tmp_path_factory.mktemp("mlflow"))
 
@@ -57,7 +57,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(tmp_path: Path, template: Path) -> "Shop":
     """A registry of one's own."""
-    from tests.registries import Shop  # noqa: PLC0415
+    from tests.support.registries import Shop  # noqa: PLC0415
 
     return Shop(tmp_path, template)
 

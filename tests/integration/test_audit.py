@@ -16,7 +16,7 @@ from shared.queue import keys
 from shared.queue.duties import Sign
 from shared.queue.lanes import Result
 from shared.storage.record import record
-from tests.system import LANE, MODEL, OUTPUT, System
+from tests.support.system import LANE, MODEL, OUTPUT, System
 
 Make = Callable[..., dict[bytes, bytes]]
 

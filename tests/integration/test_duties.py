@@ -10,8 +10,8 @@ from shared.queue import duties, keys
 from shared.queue.duties import LATE_AFTER, MOST_BELLS, ROLES, SIGNER_GONE, SILENT_AFTER, Duty, Sign, State
 from shared.settings import Bulk, Queue
 from shared.storage.deliveries import overdue
-from tests.watching import upkeep_metrics
-from worker.upkeep import Upkeep
+from tests.support.observations import upkeep_metrics
+from worker.upkeep.sweep import Upkeep
 
 NOW, NEVER = timedelta(0), None
 A_BIT = timedelta(seconds=1)

@@ -10,16 +10,16 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from api.memory import MemoryWatch
+from api.state.redis_memory import MemoryWatch
 from shared.queue import keys
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.settings import Queue, Redis
-from tests.servers import RedisServer
-from tests.system import LANE, System
-from tests.watching import upkeep_metrics
-from worker import eviction
-from worker.eviction import Eviction
+from tests.support.observations import upkeep_metrics
+from tests.support.servers import RedisServer
+from tests.support.system import LANE, System
+from worker.upkeep import eviction
+from worker.upkeep.eviction import Eviction
 
 MEGABYTE = 1024 * 1024
 DAY = timedelta(hours=24)

@@ -14,7 +14,7 @@ from shared.domain.errors import FileQuota, StorageUnavailable, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner
 from shared.queue import files, keys
 from shared.queue.connection import connect_async
-from shared.queue.filequota import Quota, quota
+from shared.queue.file_quota import Quota, quota
 from shared.queue.files import (
     StoredFile,
     check_quota,
@@ -29,7 +29,7 @@ from shared.queue.lua import Scripts
 from shared.queue.owned import Owned
 from shared.queue.pipeline import Pipeline
 from shared.settings import Files, Redis
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 T = TypeVar("T")
 ANN, BOB = Owner("ann"), Owner("bob")

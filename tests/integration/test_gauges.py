@@ -12,7 +12,7 @@ from shared.observability.metrics import LaneState, QueueState
 from shared.queue import connection, keys, routes
 from shared.queue.gauges import LANES_AT_ONCE, Gauges
 from shared.settings import Redis
-from tests.system import MODEL, System
+from tests.support.system import MODEL, System
 
 IMAGE_BYTES = 10_000
 

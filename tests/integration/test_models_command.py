@@ -13,7 +13,7 @@ from shared.domain.route import Route, Version
 from shared.queue import keys, routes
 from shared.queue.lanes import Lanes
 from shared.settings import Queue
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ONE = VersionNumber("1")

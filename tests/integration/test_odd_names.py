@@ -10,7 +10,7 @@ import redis
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.modelcards import Load, model_object
+from api.models.objects import Load, model_object
 from shared.domain.identifiers import ModelName
 from shared.domain.route import Reference
 from shared.observability.metrics import ModelMetrics, PredictMetrics, new_registry
@@ -18,9 +18,9 @@ from shared.queue import bells, keys, routes
 from shared.queue.inspection import model_of
 from shared.queue.lanes import Lanes
 from shared.settings import Predict, Queue, Registry
-from tests.registries import Shop
-from tests.watching import predict_metrics
-from worker.registry import Follower
+from tests.support.observations import predict_metrics
+from tests.support.registries import Shop
+from worker.models.follower import Follower
 
 NAMES = (
     "it's", 'say "x"', "a'b\"c", "'", "a b", " lead", "a,b", "ünï", "日本", "100%", "%27", "%2C", "a#b", "a?b", "a&b=c",

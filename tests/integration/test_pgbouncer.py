@@ -16,14 +16,14 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.record import record
-from tests.bouncer import PgBouncer, bouncer, database_url, needs_pgbouncer, once_more
-from tests.servers import PostgresServer
+from tests.support.bouncer import PgBouncer, bouncer, database_url, needs_pgbouncer, once_more
+from tests.support.servers import PostgresServer
 
 pytestmark = needs_pgbouncer
 __all__ = ["bouncer", "database_url"]  # fixtures, used by name
 
 AGAIN = (
-    "tests.unit.api.test_keyring",
+    "tests.unit.api.state.test_api_keys",
     "tests.unit.shared.storage.test_history",
     "tests.unit.shared.storage.test_record",
     "tests.unit.shared.storage.test_retention",

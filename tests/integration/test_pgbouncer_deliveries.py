@@ -1,6 +1,6 @@
 """The outbox behind a PgBouncer in transaction mode: apart, since its tests' fixtures have the names of others'."""
 
-from tests.bouncer import bouncer, database_url, needs_pgbouncer, once_more
+from tests.support.bouncer import bouncer, database_url, needs_pgbouncer, once_more
 
 pytestmark = needs_pgbouncer
 __all__ = ["bouncer", "database_url"]  # fixtures, used by name

@@ -16,8 +16,8 @@ from shared.queue.connection import connect_async
 from shared.queue.lua import Script
 from shared.queue.pipeline import LARGE, Pipeline
 from shared.settings import Redis
-from tests.relay import Relay
-from tests.servers import RedisServer
+from tests.support.relay import Relay
+from tests.support.servers import RedisServer
 
 T = TypeVar("T")
 SHORT = timedelta(seconds=0.5)

@@ -22,9 +22,9 @@ from shared.queue.finished import FinishedStream
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from tests.watching import ledger
-from worker.predictionlog import PredictionLog
-from worker.recorder import Recorder
+from tests.support.observations import ledger
+from worker.record.prediction_log import PredictionLog
+from worker.record.recorder import Recorder
 
 Make = Callable[..., dict[bytes, bytes]]
 Finish = Callable[..., list[bytes]]
@@ -207,17 +207,17 @@ SUICIDE = """
 import os, signal, sys
 from datetime import timedelta
 import redis
-import worker.recorder
+import worker.record.recorder
 from shared.queue import finished, keys
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
-from tests import watching
-from worker.predictionlog import PredictionLog
+from tests.support import observations
+from worker.record.prediction_log import PredictionLog
 
 url, database_url, point, log = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if point == "before commit":
-    worker.recorder.record = die
+    worker.record.recorder.record = die
 elif point == "between commit and settle":
     finished.FinishedStream.settle = die
 else:
@@ -227,10 +227,10 @@ else:
         die()
     finished.FinishedStream.settle = half
 settings = Recording(max_rows=1000, linger=timedelta(0), lease=timedelta(milliseconds=300))
-worker.recorder.Recorder(
+worker.record.recorder.Recorder(
     redis.Redis.from_url(url, protocol=2), make_engine(Database(url=database_url)), settings,
     consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
-    ledger=watching.ledger(PredictionLog(Logging(predictions=log))),
+    ledger=observations.ledger(PredictionLog(Logging(predictions=log))),
 ).run_once()
 """
 
@@ -284,7 +284,7 @@ def test_while_postgres_is_away_nothing_is_lost_and_everything_is_recorded_once_
     redis_client.set(keys.RECORD_BELL, "record-1")
     with caplog.at_level(logging.WARNING):
         assert [one.run_once("record-1") for _ in range(3)] == [0, 0, 0]
-    said = [(line.message, line.exc_info) for line in caplog.records if line.name == "worker.recorder"]
+    said = [(line.message, line.exc_info) for line in caplog.records if line.name == "worker.record.recorder"]
     assert said == [("recording_failed", None)] * 3
     assert redis_client.xpending(keys.FINISHED, keys.RECORDERS)["pending"] == 0, "nothing is leased in vain"
     assert redis_client.get(keys.RECORD_BELL) == b"record-1", "the bell keeps the next attempt away"

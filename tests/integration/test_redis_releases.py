@@ -10,11 +10,11 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from cli.redis_server import redis_executable, redis_program
+from cli.stack.redis_server import redis_executable, redis_program
 from shared.queue.lanes import Lanes, Result
 from shared.settings import Queue
-from tests.servers import RedisServer
-from tests.system import LANE, LEASE, MODEL, OUTPUT, System, jobs
+from tests.support.servers import RedisServer
+from tests.support.system import LANE, LEASE, MODEL, OUTPUT, System, jobs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about directories in its own code

@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.main import wait_for_redis
-from api.waiting import Waiting
+from api.state.job_waiters import Waiting
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import PredictionId
 from shared.queue import keys
@@ -22,8 +22,8 @@ from shared.queue.lua import Script, Scripts
 from shared.queue.pipeline import LARGE, Pipeline
 from shared.queue.refusals import RedisRefuses
 from shared.settings import Redis
-from tests.relay import Relay
-from tests.servers import RedisServer
+from tests.support.relay import Relay
+from tests.support.servers import RedisServer
 
 SHORT, LONG = timedelta(seconds=0.5), timedelta(seconds=20)
 RING = ("bell:a",), "predict.a"

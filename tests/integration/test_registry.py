@@ -19,11 +19,11 @@ from shared.domain.route import Route
 from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
-from tests.registries import METADATA, MODEL, Shop
-from tests.watching import predict_metrics
-from worker.catalogue import NotRegistered, quieten_client
-from worker.inference import ModelUnavailable
-from worker.registry import Follower
+from tests.support.observations import predict_metrics
+from tests.support.registries import METADATA, MODEL, Shop
+from worker.models.catalogue import NotRegistered, quieten_client
+from worker.models.follower import Follower
+from worker.predict.inference import ModelUnavailable
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 

@@ -8,13 +8,13 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from shared.domain.apikeys import Role
+from shared.domain.api_keys import Role
 from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys, purging
 from shared.storage import api_keys
 from tests.acceptance.faults import until
 from tests.acceptance.openrequests import UPLOADS, WAITS, finishing, following
-from tests.gateways import Start
+from tests.support.gateways import Start
 
 PNG = {"Content-Type": "image/png"}
 

@@ -10,8 +10,8 @@ from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.route import Route, Version
 from shared.queue import keys, routes
 from shared.queue.lanes import Result
-from tests.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
-from worker.unserved import LEFT_AFTER, REMEMBERED, Unserved
+from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
+from worker.upkeep.unserved import LEFT_AFTER, REMEMBERED, Unserved
 
 PATIENCE = timedelta(milliseconds=60)
 VERSION = Version(number=VersionNumber("3"), key=VersionKey("3-m-1"), created_at="")
@@ -153,8 +153,8 @@ def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
 
 
 def test_deep_lanes_end_in_steps(system: System, unserved: Unserved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.unserved.ENTRIES_AT_ONCE", 2)
-    monkeypatch.setattr("worker.unserved.CALLS_A_SWEEP", 3)
+    monkeypatch.setattr("worker.upkeep.unserved.ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr("worker.upkeep.unserved.CALLS_A_SWEEP", 3)
     submit(system, 5)
     submit(system, 4, lane=BULK[0])
     ended = [give_up(unserved), unserved.sweep(), unserved.sweep(), unserved.sweep()]

@@ -17,10 +17,10 @@ from shared.observability.metrics import UpkeepMetrics
 from shared.queue import files, keys, routes
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
-from tests.servers import RedisServer
-from tests.system import LANE, MODEL, System
-from tests.watching import upkeep_metrics
-from worker.upkeep import Upkeep
+from tests.support.observations import upkeep_metrics
+from tests.support.servers import RedisServer
+from tests.support.system import LANE, MODEL, System
+from worker.upkeep.sweep import Upkeep
 
 SOON = timedelta(milliseconds=20)
 BULK = keys.bulk_lane("b1")

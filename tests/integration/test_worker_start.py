@@ -19,11 +19,11 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.record import record
 from shared.storage.tables import predictions
-from tests.receivers import ok, receiving
-from tests.refusing import RefusingDoor
-from tests.registries import MODEL, Shop
-from tests.servers import PostgresServer, RedisServer
-from tests.workers import Worker
+from tests.support.receivers import ok, receiving
+from tests.support.refusing import RefusingDoor
+from tests.support.registries import MODEL, Shop
+from tests.support.servers import PostgresServer, RedisServer
+from tests.support.workers import Worker
 
 Begin = Callable[..., Worker]
 Make = Callable[..., dict[bytes, bytes]]

@@ -14,10 +14,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from cli.addresses import free_port
-from tests.registries import Shop
-from tests.servers import RedisServer
-from tests.workers import Worker
+from cli.stack.addresses import free_port
+from tests.support.registries import Shop
+from tests.support.servers import RedisServer
+from tests.support.workers import Worker
 
 ROLES = ("webhooks", "record,upkeep", "predict.shades")
 GRACE_SECONDS = 30

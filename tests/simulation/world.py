@@ -53,12 +53,12 @@ from shared.queue.submission import (
 from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
-from tests.watching import observer, upkeep_metrics
-from worker.heavy import Decoders
-from worker.inference import Limits, Predictor
-from worker.leases import InHand, Turns
-from worker.unserved import Unserved
-from worker.upkeep import Upkeep
+from tests.support.observations import observer, upkeep_metrics
+from worker.predict.heavy import Decoders
+from worker.predict.inference import Limits, Predictor
+from worker.predict.leases import InHand, Turns
+from worker.upkeep.sweep import Upkeep
+from worker.upkeep.unserved import Unserved
 
 MODEL = ModelName("m")
 LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")

@@ -23,7 +23,7 @@ from shared.observability.metrics import WebhookMetrics
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
-from worker.threads import vital_thread
+from worker.process.threads import vital_thread
 from worker.webhooks.attempt import Answer, Sender
 from worker.webhooks.breakers import Breakers
 from worker.webhooks.letters import Letter, bodies

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from standardwebhooks import Webhook
 
 from shared.domain.identifiers import BatchId, DeliveryId, PredictionId
-from shared.domain.objects import batch_object, prediction_object
 from shared.domain.tokens import StreamTokens
+from shared.presentation.objects import batch_object, prediction_object
 from shared.storage import batches, history
 from shared.storage.deliveries import Claimed
 

@@ -14,18 +14,23 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api import docs, guard, problems
-from api.auth import Authentication
-from api.counting import Submissions
-from api.draining import Draining
-from api.inhand import InHand
-from api.observing import Observing
-from api.openapi import document
-from api.routebook import RouteBook
-from api.routes import files, health, metrics, models, webhooks
-from api.threads import Threads
-from api.turns import Turns
-from api.visits import Visits
+from api.edge import guard
+from api.edge.auth import Authentication
+from api.edge.middleware import Observing
+from api.files import routes as files
+from api.health import metrics
+from api.health import routes as health
+from api.http import problems
+from api.models import routes as models
+from api.openapi import docs_page, document
+from api.state.body_memory import InHand
+from api.state.draining import Draining
+from api.state.open_requests import Visits
+from api.state.reading_turns import Turns
+from api.state.served_models import RouteBook
+from api.state.submission_counter import Submissions
+from api.state.threads import Threads
+from api.webhooks import routes as webhooks
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.route import Route, Version
 from shared.domain.tokens import StreamTokens
@@ -46,7 +51,7 @@ def make_app() -> FastAPI:
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, models, webhooks, health, metrics, docs):
+    for module in (files, models, webhooks, health, metrics, docs_page):
         app.include_router(module.router)
     guard.install(app)
     document.install(app)

@@ -20,11 +20,11 @@ from shared.queue.lua import Script, source
 from shared.queue.submission import Submission, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
-from tests.unit.worker.predicting import LEASE, MODEL, VERSION, Pictures, Versions
-from tests.watching import observer
-from worker.heavy import Decoders
-from worker.inference import Limits, Predictor
-from worker.leases import InHand, Turns
+from tests.support.observations import observer
+from tests.unit.worker.predict.predicting import LEASE, MODEL, VERSION, Pictures, Versions
+from worker.predict.heavy import Decoders
+from worker.predict.inference import Limits, Predictor
+from worker.predict.leases import InHand, Turns
 
 MAX_PIXELS = 10_000_000
 

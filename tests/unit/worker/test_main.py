@@ -11,7 +11,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from worker import main, runtime
-from worker.consuming import Consuming
+from worker.process.consuming import Consuming
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from kombu import Queue
 
 from shared.domain.identifiers import ModelName
 from shared.queue import bells
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 
 def test_a_bell_is_what_celery_itself_would_have_sent(redis_server: RedisServer) -> None:

@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from shared.queue.connection import connect, connect_briefly
 from shared.queue.refusals import REFUSALS, Naming, RedisRefuses, code_of, describe, named
 from shared.settings import Redis
-from worker import broker
+from worker.process import broker
 
 REPLIES = {
     "READONLY You can't write against a read only replica.": "READONLY",

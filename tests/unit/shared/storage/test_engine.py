@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from shared.settings import Database, SettingsError
 from shared.storage.connections import LOST
 from shared.storage.engine import connection_parameters, make_engine
-from tests.servers import PostgresServer
+from tests.support.servers import PostgresServer
 
 WRITE = text("CREATE TEMPORARY TABLE written (id integer) ON COMMIT DROP")
 SOON = timedelta(seconds=1)

@@ -15,8 +15,8 @@ from shared.storage.engine import make_engine
 from shared.storage.inspection import untold_ends, wrong_batches
 from shared.storage.migrate import upgrade
 from shared.storage.record import record
-from tests.servers import PostgresServer
-from worker import retention as housekeeping
+from tests.support.servers import PostgresServer
+from worker.upkeep import retention as housekeeping
 
 Make = Callable[..., dict[bytes, bytes]]
 NOW = datetime.now(UTC)

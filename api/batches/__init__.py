@@ -1,0 +1,1 @@
+"""Many images in one call: uploaded, enqueued, followed, their results."""

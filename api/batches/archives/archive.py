@@ -1,0 +1,59 @@
+"""An uploaded archive: checked as a whole, so that nothing of a bad one is enqueued, then read image by image."""
+
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO, Final, Protocol
+
+from api.batches.archives.items import Item
+from api.batches.archives.skipped import Skipped
+from api.batches.archives.tars import TarArchive
+from api.batches.archives.zips import ZipArchive
+from shared.domain.archives import archive_format
+from shared.domain.errors import ArchiveRefused
+from shared.settings import Bulk
+
+_FORMATS: Final = "send zip, tar or tar.gz"
+
+
+class Archive(Protocol):
+    """Images in one file. First `check` to its end, then `items`; either may go on in another thread at each step.
+
+    Memory does not grow with what is in it: by one image, and in a zip by 56 bytes an entry.
+    """
+
+    skipped: Skipped
+    """Clutter, documents and links among the entries, known after `check`."""
+
+    def check(self) -> Iterator[None]:
+        """Walk through all of it, a short step each; raises ArchiveRefused or UploadTooLarge."""
+
+    def items(self) -> Iterator[Item]:
+        """Give every image in order; one that is too large or damaged says so."""
+
+
+def open_archive(file: BinaryIO, *, limits: Bulk, max_image_bytes: int) -> Archive:
+    """Return the archive that the file's first bytes show; raises ArchiveRefused where they show none."""
+    file.seek(0)
+    start = file.read(tarfile.BLOCKSIZE)
+    match archive_format(start):
+        case "zip":
+            return ZipArchive(file, limits=limits, max_image_bytes=max_image_bytes)
+        case "gzip":
+            return TarArchive(file, zipped=True, limits=limits, max_image_bytes=max_image_bytes)
+        case "tar":
+            return TarArchive(file, zipped=False, limits=limits, max_image_bytes=max_image_bytes)
+        case None if _is_old_tar(start):
+            return TarArchive(file, zipped=False, limits=limits, max_image_bytes=max_image_bytes)
+        case None:
+            raise ArchiveRefused(reason=f"it is {'no archive' if start else 'empty'}; {_FORMATS}")
+        case other:
+            raise ArchiveRefused(reason=f"it is a {other} file; {_FORMATS}")
+
+
+def _is_old_tar(start: bytes) -> bool:
+    """Tell whether a tar of before 1988, which has no signature, begins like this; one of nothing is all zeros."""
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return start == bytes(tarfile.BLOCKSIZE)
+    return True

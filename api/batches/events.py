@@ -1,0 +1,59 @@
+"""Server-sent events of one batch: `progress` with its counts, then `done`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import orjson
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from api.batches.lookup import find
+from api.predictions.events import KEEPALIVE, LOOK
+from api.state.gateway import Gateway
+from shared.domain.batch import Batch, BatchStatus
+from shared.domain.errors import StorageUnavailable
+from shared.presentation.objects import counts
+
+
+def told_everything(batch: Batch, *, last_event: str) -> bool:
+    """Tell whether a client whose `Last-Event-ID` this is has read the whole stream."""
+    return batch.has_ended and last_event == _mark(batch)
+
+
+async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
+    """Give the counts whenever they change, the end, and a comment every 15 s; an event's id is what it says.
+
+    Where the gateway ends first it breaks off, for the client to ask another one.
+    """
+    told, silent = "", timedelta(0)
+    while True:
+        if (mark := _mark(batch)) != told:
+            told, silent = mark, timedelta(0)
+            progress = {"status": batch.status, "request_counts": counts(batch)}
+            yield format_sse_event(event="progress", data_str=orjson.dumps(progress).decode(), id=mark)
+        if batch.has_ended:
+            done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}
+            yield format_sse_event(event="done", data_str=orjson.dumps(done).decode(), id=mark)
+            return
+        if gate.draining.is_over:
+            return
+        await asyncio.sleep(LOOK.total_seconds())
+        silent += LOOK
+        if silent >= KEEPALIVE:
+            silent = timedelta(0)
+            yield KEEPALIVE_COMMENT
+        batch = await _refresh(gate, batch)
+
+
+async def _refresh(gate: Gateway, batch: Batch) -> Batch:
+    """Return the batch as it is now, or as it was while a store is away."""
+    try:
+        found = await find(gate, batch.id, owner=batch.owner)
+    except StorageUnavailable:
+        return batch
+    return found if found.counted else batch
+
+
+def _mark(batch: Batch) -> str:
+    """Return what changes with every event."""
+    return "-".join([batch.status, *map(str, counts(batch).values()), "ended" if batch.has_ended else "runs"])

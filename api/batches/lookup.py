@@ -1,0 +1,122 @@
+"""Find and list batches: what was accepted from Redis, what was counted from Postgres.
+
+The counters are the record's, so that a batch which says it is completed has every result there to read. While Postgres
+is away a batch is still found, listed and canceled, as far as Redis knows it: then its counters are 0, and it says so.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from api.state.gateway import Gateway
+from api.state.postgres import BRIEFLY, ask_postgres
+from api.state.postgres_pages import PIECE, read_rows
+from shared.domain.batch import Batch, BatchStatus
+from shared.domain.errors import StorageUnavailable, UnknownBatch
+from shared.domain.identifiers import BatchId, Owner
+from shared.queue import batches as queue
+from shared.queue import keys
+from shared.queue.batches import Look
+from shared.storage import batches as storage
+from shared.storage.batches import BatchRow
+
+# Looked through at most for one page.
+MOST_UNENDED: Final = 1000
+# What Redis says of a batch that has not ended there; the rest is the row's to say.
+_STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
+
+
+async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
+    """Return an owner's batch, with none anybody's; not `counted` while Postgres is away and Redis knows the rest.
+
+    Raises UnknownBatch, or StorageUnavailable where nobody could say.
+    """
+    # Redis first: what is recorded in between is then seen twice, not missed.
+    look = queue.parse(id, await gate.redis.call(*queue.read_command(id)))
+    mine = look if look and owner in (None, look.owner) else None
+    # Of one that has ended Redis knows only that.
+    known = mine if mine and mine.state in _STATES else None
+    try:
+        row = await ask_postgres(
+            gate, lambda connection: storage.fetch(connection, id, owner), longest=BRIEFLY if known else None
+        )
+    except StorageUnavailable:
+        if known is None:
+            raise
+        return _of_redis(known)
+    batch = _batch(mine, row)
+    if batch is None:
+        raise UnknownBatch(id=id)
+    return batch
+
+
+async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> tuple[list[Batch], bool]:
+    """Return up to `limit` of an owner's batches, newest first, and whether those are all.
+
+    While Postgres is away they are those that Redis knows, not counted; raises StorageUnavailable where it knows none.
+    """
+    looks = await _unended(gate, owner, before=before, limit=limit)
+    known = {id: look for id, look in looks.items() if look.state in _STATES}
+    ask = partial(storage.page, owner=owner, unended=list(looks))
+    try:
+        longest = BRIEFLY if known else None
+        rows = await read_rows(gate, owner, ask, before=before, limit=limit, longest=longest)
+    except StorageUnavailable:
+        if not known:
+            raise
+        return [_of_redis(known[id]) for id in sorted(known, reverse=True)[:limit]], False
+    recorded = {row.id: row for row in rows}
+    newest = sorted(looks.keys() | recorded.keys(), reverse=True)[:limit]
+    every = (_batch(looks.get(id), recorded.get(id)) for id in newest)
+    return [batch for batch in every if batch is not None], True
+
+
+def _of_redis(look: Look) -> Batch:
+    """Return what Redis alone knows of a batch that has not ended there."""
+    batch = _batch(look, None)
+    assert batch is not None  # noqa: S101  it has a look
+    return replace(batch, counted=False)
+
+
+async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit: int) -> dict[BatchId, Look]:
+    """Return the newest `limit` of an owner's batches that have not ended, before `before` if that is given."""
+    found = await gate.redis.call("ZREVRANGE", keys.batches(owner), 0, MOST_UNENDED - 1)
+    ids = sorted((BatchId(id.decode()) for id in found), reverse=True)
+    ids = [id for id in ids if before is None or id < before]
+    looks: dict[BatchId, Look] = {}
+    for first in range(0, len(ids), PIECE):
+        some = ids[first : first + PIECE]
+        looks |= {look.id: look for look in await queue.read_batches(gate.redis, some)}
+        if len(looks) >= limit:
+            break
+    return looks
+
+
+def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:
+    """Put together what Redis and Postgres know; None where neither knows what it is.
+
+    While Redis has a word of its own, that is the batch's state: it is what a cancellation decides by.
+    """
+    recorded = row.batch() if row and row.is_described else None
+    if look is None:
+        return recorded
+    if recorded is None:
+        return Batch(
+            id=look.id,
+            owner=look.owner,
+            model=look.model,
+            status=_STATES.get(look.state, BatchStatus.IN_PROGRESS),
+            total=look.total,
+            succeeded=row.succeeded if row else 0,
+            failed=row.failed if row else 0,
+            canceled=row.canceled if row else 0,
+            skipped=look.skipped,
+            skipped_files=look.skipped_files,
+            metadata=look.metadata,
+            created=look.created,
+        )
+    return replace(
+        recorded,
+        status=_STATES.get(look.state, recorded.status),
+        completed=recorded.completed if look.state in ("ended", "canceled") else None,
+    )

@@ -1,0 +1,154 @@
+"""Batches: upload, look, list, follow, cancel, results."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api import schemas
+from api.batches.events import events, told_everything
+from api.batches.lookup import find, page
+from api.batches.results import as_csv, as_ndjson, csv_header, lines
+from api.batches.upload import accept
+from api.edge.auth import caller, follower
+from api.edge.guard import GuardedRoute, takes_token
+from api.http import problem_kinds as kinds
+from api.http.json import JSONResponse
+from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.openapi import requests, responses
+from api.predictions.events import stream_answer
+from api.state.gateway import base_url, gateway
+from shared.domain.batch import Batch
+from shared.domain.errors import StorageUnavailable, UnknownBatch
+from shared.domain.identifiers import BatchId, is_uuid
+from shared.observability.logs import bind
+from shared.presentation.objects import batch_object, listed_batch_object
+from shared.queue import batches as queue
+from shared.queue import keys
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=GuardedRoute)
+
+_UNKNOWN: Final = (kinds.UNKNOWN_BATCH, kinds.STORAGE_UNAVAILABLE)
+_REFUSALS: Final = (
+    kinds.BAD_REQUEST,
+    kinds.UNKNOWN_MODEL,
+    kinds.UPLOAD_IN_PROGRESS,
+    kinds.IMAGE_TOO_LARGE,
+    kinds.UNSUPPORTED_IMAGE,
+    kinds.INVALID_PARAMETER,
+    kinds.IDEMPOTENCY_MISMATCH,
+    kinds.STORAGE_UNAVAILABLE,
+)
+INCOMPLETE: Final = "Darkroom-Incomplete"
+UNCOUNTED: Final = "postgres is away: how many have ended is not known"
+UNLISTED: Final = "postgres is away: batches that have ended are not listed, and others not counted"
+_NDJSON: Final = "application/x-ndjson"
+_CSV: Final = "text/csv"
+
+
+@router.post(
+    "",
+    summary="Predict many images",
+    status_code=202,
+    responses=responses.by_status({202: schemas.Batch}, *_REFUSALS, headers=responses.LOCATION),
+    openapi_extra=requests.bulk_upload(),
+)
+async def create(request: Request) -> Response:
+    """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
+    id, base = await accept(request), base_url(request)
+    batch = await find(gateway(request), id, owner=caller(request).owner)
+    return _answer(request, batch, status_code=202, headers={"Location": f"{base}/v1/batches/{id}"})
+
+
+@router.get(
+    "",
+    summary="List batches",
+    responses=responses.by_status({200: schemas.BatchList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
+)
+async def index(
+    request: Request,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Return the caller's batches, newest first, those still being read included."""
+    check_cursor(cursor)
+    gate, base = gateway(request), base_url(request)
+    before = BatchId(cursor) if cursor else None
+    found, is_whole = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
+    answer = page_answer(
+        request, found, partial(listed_batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
+    )
+    if not is_whole:
+        answer.headers[INCOMPLETE] = UNLISTED
+    return answer
+
+
+@router.get("/{id}", summary="Look at a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
+async def read(request: Request, id: str) -> Response:
+    """Return a batch as it is: its state and how many of its images have ended, and how."""
+    return _answer(request, await find(gateway(request), _asked(id), owner=caller(request).owner))
+
+
+@router.get(
+    "/{id}/results",
+    summary="Read a batch's results",
+    response_class=StreamingResponse,
+    responses=responses.results(*_UNKNOWN, kinds.INVALID_PARAMETER),
+)
+async def results(
+    request: Request, id: str, format: Annotated[Literal["ndjson", "csv"], Query()] = "ndjson"
+) -> Response:
+    """Send a line an image that has ended, in upload order."""
+    gate = gateway(request)
+    batch = await find(gate, _asked(id), owner=caller(request).owner)
+    if not batch.counted:  # before the first byte of an answer that would break off
+        raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
+    body = lines(gate, batch, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch, as_ndjson)
+    return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
+
+
+@router.get(
+    "/{id}/stream",
+    summary="Follow a batch",
+    response_class=StreamingResponse,
+    responses=responses.stream(kinds.UNKNOWN_BATCH, "progress", "done", example=responses.BATCH_EVENTS),
+    openapi_extra=requests.streaming(),
+)
+@takes_token
+async def stream(request: Request, id: str) -> Response:
+    """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
+    gate, batch_id = gateway(request), _asked(id)
+    batch = await find(gate, batch_id, owner=follower(request))
+    if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
+        return Response(status_code=204)
+    return stream_answer(request, events(gate, batch))
+
+
+@router.post("/{id}/cancel", summary="Cancel a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
+async def cancel(request: Request, id: str) -> Response:
+    """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
+    gate, owner = gateway(request), caller(request).owner
+    batch = await find(gate, _asked(id), owner=owner)
+    if not batch.has_ended:
+        lane = keys.lane(batch.model, keys.bulk_lane(batch.id))
+        await queue.cancel(gate.redis, batch.id, lane=lane, mode="user")
+        batch = await find(gate, batch.id, owner=owner)
+    return _answer(request, batch)
+
+
+def _asked(id: str) -> BatchId:
+    """Return the id in a path; raises UnknownBatch where it can't be one."""
+    if not is_uuid(id):
+        raise UnknownBatch(id=id)
+    bind(batch_id=id)
+    return BatchId(id)
+
+
+def _answer(
+    request: Request, batch: Batch, *, status_code: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    body: dict[str, Any] = batch_object(batch, base_url=base_url(request), tokens=gateway(request).tokens)
+    said = {} if batch.counted else {INCOMPLETE: UNCOUNTED}
+    return JSONResponse(body, status_code=status_code, headers=said | (headers or {}))

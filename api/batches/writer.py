@@ -1,0 +1,278 @@
+"""The items of one bulk upload on their way into the queue: in order, a chunk at a time, waiting for room."""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, Self, TypeVar
+
+import orjson
+from redis.exceptions import OutOfMemoryError
+
+from api.batches.archives.items import Item
+from api.batches.archives.skipped import Skipped
+from api.http.problems import words
+from api.state.body_memory import Hold, largest_in_hand
+from api.state.gateway import Gateway
+from api.state.large_work import off_the_loop
+from api.state.submission_counter import outcome_of
+from api.uploads.image_check import check, clean_filename
+from shared.domain.errors import (
+    ImageTooLarge,
+    InvalidParameter,
+    QueueFull,
+    RateLimited,
+    StorageUnavailable,
+    UndecodableImage,
+    UnsupportedImage,
+    UploadTooLarge,
+)
+from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
+from shared.domain.limits import UNLIMITED, Limits
+from shared.domain.route import Reference, Route
+from shared.queue import batches, keys
+from shared.queue.batches import Opening
+from shared.queue.lua import Script
+from shared.queue.submission import Prepared, Submission, Unreadable, read_item, submit_command
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Checked in one turn of the event loop, which takes about a millisecond; people's requests come in between.
+CHUNK_ITEMS: Final = 32
+CHUNK_BYTES: Final = 1024 * 1024
+SIGN_OF_LIFE: Final = timedelta(seconds=2)
+PAUSE: Final = timedelta(milliseconds=50)
+LIMITED_PAUSE: Final = timedelta(milliseconds=500)
+# Tried at a time, a second, where unfinished ones must end first.
+FEW: Final = 16
+# What is said of an item is some of its own words at most, and is kept with each.
+LONGEST_PROBLEM: Final = 500
+# What nobody sent has this digest in the place of its own: a route's traffic split asks for one.
+NO_DIGEST: Final = Digest("0" * 64)
+
+
+class BatchWriter:
+    """An open batch. As a context it is canceled when it is left before `close`, and tended meanwhile.
+
+    Safe at any instant of being killed: an item is accepted once by its id, and the sweep cancels a batch that
+    nobody tends.
+    """
+
+    def __init__(
+        self,
+        gate: Gateway,
+        opening: Opening,
+        *,
+        route: Route,
+        reference: Reference,
+        hold: Hold,
+        limits: Limits = UNLIMITED,
+    ) -> None:
+        """`limits` are the key's: what is over them waits; `hold` is what the upload has in hand."""
+        self._hold = hold
+        self._gate = gate
+        self._limits = limits
+        self._opening = opening
+        self._route = route
+        self._reference = reference
+        self._queue = gate.queue.model_copy(
+            update={"max_lane_depth": gate.bulk.max_lane_depth, "max_lane_bytes": gate.bulk.max_lane_bytes}
+        )
+        self._ids = OrderedIds()
+        self._lane = keys.bulk_lane(opening.id)
+        self._jobs: list[Prepared] = []
+        self._chunk_bytes = 0
+        self._sent = 0
+        self._closed = False
+        self._tending: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+
+    @property
+    def id(self) -> BatchId:
+        """The batch's id."""
+        return self._opening.id
+
+    async def __aenter__(self) -> Self:
+        """Begin to give signs of life."""
+        self._tending = asyncio.create_task(self._tend_forever(), name="batch")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop; cancel what was not closed."""
+        if self._tending:
+            self._tending.cancel()
+        if not self._closed:
+            # On its own, so that it goes on if the request that broke off is canceled.
+            await asyncio.shield(asyncio.create_task(self._cancel()))
+
+    async def add(self, item: Item) -> None:
+        """Enqueue one item, with others or at once.
+
+        Raises UploadTooLarge for one too many, BatchClosed where the batch was canceled meanwhile, StorageUnavailable
+        where Redis stays away.
+        """
+        if self._sent >= self._gate.bulk.max_items:
+            raise UploadTooLarge(size=self._sent + 1, limit=self._gate.bulk.max_items, unit="images")
+        # Of an archive; what comes over the wire was counted as it came.
+        await self._hold.reach(len(item.data), most=largest_in_hand(self._gate.intake))
+        await off_the_loop(len(item.data), self._prepare, item)
+        self._chunk_bytes += len(item.data)
+        self._sent += 1
+        if self._chunk_is_full():
+            await self._flush()
+
+    async def close(self, *, skipped: Skipped) -> None:
+        """Enqueue the rest and say that all has been read.
+
+        Raises InvalidParameter for an upload without any image, and StorageUnavailable where Redis lost items.
+        """
+        await self._flush()
+        if not self._sent:
+            raise InvalidParameter(detail="the upload holds no image", pointer="/images")
+        if not await self._patiently(self._close_once, skipped):
+            raise StorageUnavailable(store="redis", retry_after=PAUSE)
+        self._closed = True
+
+    async def _close_once(self, skipped: Skipped) -> bool:
+        return await batches.close(
+            self._gate.redis, self._opening, sent=self._sent, skipped=skipped.count, skipped_files=skipped.names
+        )
+
+    def _chunk_is_full(self) -> bool:
+        return len(self._jobs) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES
+
+    async def _flush(self) -> None:
+        """Send the chunk: its jobs with one script, which takes Redis and this process a third less than one each."""
+        jobs, self._jobs, self._chunk_bytes = self._jobs, [], 0
+        await self._send(jobs)
+        self._hold.shrink()
+
+    def _prepare(self, item: Item) -> None:
+        """Check one item, and put it into the chunk as what it is; a large one from a thread, one at a time."""
+        id = PredictionId(self._ids.next())
+        filename = clean_filename(item.name)
+        problem, facts = item.problem, None
+        if not problem:
+            try:
+                facts = check(item.data, filename=item.name, content_type=None, limits=self._gate.intake)
+            except (ImageTooLarge, UnsupportedImage, UndecodableImage) as error:
+                problem = words(error)
+        if facts is None:
+            sha256 = Digest(hashlib.sha256(item.data).hexdigest()) if item.data else None
+            self._put(
+                Unreadable(
+                    id=id,
+                    owner=self._opening.owner,
+                    choice=self._route.choose(self._reference, digest=sha256 or NO_DIGEST),
+                    lane=self._lane,
+                    batch=self._opening.id,
+                    custom_id=item.name,
+                    filename=filename,
+                    size=len(item.data),
+                    sha256=sha256,
+                    error=problem[:LONGEST_PROBLEM],
+                    request_id=self._opening.request_id,
+                )
+            )
+            return
+        self._put(
+            Submission(
+                id=id,
+                owner=self._opening.owner,
+                choice=self._route.choose(self._reference, digest=facts.sha256),
+                image=item.data,
+                facts=facts,
+                metadata={},
+                base_url="",
+                lane=self._lane,
+                batch=self._opening.id,
+                custom_id=item.name,
+                request_id=self._opening.request_id,
+            )
+        )
+
+    def _put(self, job: Submission | Unreadable) -> None:
+        self._jobs.append((job, orjson.dumps(job.request())))
+
+    async def _send(self, jobs: list[Prepared]) -> None:
+        """Send until all are accepted; those that a full lane or the key's limits refused wait."""
+        at_once = len(jobs)
+        while jobs:
+            refused, pause = await self._patiently(self._send_once, jobs[:at_once])
+            jobs = refused + jobs[at_once:]
+            if pause:
+                await asyncio.sleep(max(pause, LIMITED_PAUSE).total_seconds())
+                # No more than may pass: the others' bytes would go to Redis for nothing.
+                at_once = max(1, int((self._limits.rate or FEW) * LIMITED_PAUSE.total_seconds()))
+            elif refused:
+                await self._wait_for_room()
+
+    async def _send_once(self, jobs: list[Prepared]) -> tuple[list[Prepared], timedelta]:
+        """Return the jobs that were refused, and how long the key's limits ask to wait; zero: there was no room."""
+        command = submit_command(*jobs, settings=self._queue, memory_is_high=self._memory_is_short, limits=self._limits)
+        refused, outcomes, pause = [], [], timedelta(0)
+        *replies, _ = await self._gate.redis.call(*command)
+        for job, reply in zip(jobs, replies, strict=True):
+            try:
+                outcomes.append(outcome_of(job[0], read_item(reply, job[0])))
+            except QueueFull:
+                refused.append(job)
+            except RateLimited as limited:
+                refused.append(job)
+                pause = max(pause, limited.retry_after)
+        for outcome, images in Counter(outcomes).items():
+            self._gate.submissions.count(self._opening.model, outcome, images)
+        return refused, pause
+
+    async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Call until it is not refused for want of memory, or of a Redis for as long as an upload waits for one."""
+        loop = asyncio.get_running_loop()
+        give_up: float | None = None
+        while True:
+            try:
+                return await call(*arguments)
+            except OutOfMemoryError:
+                give_up = None
+                await self._wait_for_room()
+            except StorageUnavailable:
+                give_up = give_up or loop.time() + self._gate.bulk.patience.total_seconds()
+                if loop.time() >= give_up:
+                    raise
+                await asyncio.sleep(PAUSE.total_seconds())
+
+    async def _wait_for_room(self) -> None:
+        """Return when the lane has room for a chunk, and so has what waits for its row: items that were no images do.
+
+        One asks for all, and nobody sends images to see.
+        """
+        async with self._asking:
+            room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)
+            while True:
+                looks = await self._gate.redis.evaluate(Script.LOOK_AT_LANES, (self._opening.lane, keys.FINISHED))
+                fits = all(entries <= room and size < self._queue.max_lane_bytes for entries, size, _ in looks)
+                if fits and not self._memory_is_short:
+                    return
+                await asyncio.sleep(PAUSE.total_seconds())
+
+    @property
+    def _memory_is_short(self) -> bool:
+        return self._gate.memory.over(self._gate.bulk.memory_share)
+
+    async def _tend_forever(self) -> None:
+        while True:
+            try:
+                await batches.tend(self._gate.redis, self._opening.id)
+            except StorageUnavailable:
+                log.warning("batch_untended")
+            await asyncio.sleep(SIGN_OF_LIFE.total_seconds())
+
+    async def _cancel(self) -> None:
+        opening = self._opening
+        try:
+            await batches.cancel(self._gate.redis, opening.id, lane=opening.lane, mode="broken")
+        except StorageUnavailable:
+            log.warning("batch_left_to_the_sweep")

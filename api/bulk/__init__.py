@@ -1,1 +1,0 @@
-"""Many images in one call: read, enqueued, watched, their results."""

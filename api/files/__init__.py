@@ -1,0 +1,1 @@
+"""Files: upload an image once, name it in submissions by its URL."""

@@ -1,0 +1,67 @@
+"""The limits that hold for everybody, and how near they are: what `/health/ready` shows of them, without any secret."""
+
+import asyncio
+from typing import Any, Final
+
+from api.state.gateway import Gateway
+from shared.domain.identifiers import ModelName
+from shared.queue import keys
+from shared.queue.file_quota import quota
+
+# Uploads take turns, so those that are being read are among the first: enough to see that lanes fill.
+_MOST_LANES: Final = 20
+
+
+def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
+    """Return what is refused beyond; what a server without `api.edge.http_connection` does not bound is None."""
+    intake, bulk, queue, files, wire = gate.intake, gate.bulk, gate.queue, gate.files, gate.wire
+    bounds = {
+        "head_bytes": wire.max_head_bytes,
+        "head_fields": wire.max_head_fields,
+        "target_bytes": wire.max_target_bytes,
+        "head_seconds": wire.head_timeout.total_seconds(),
+        "body_seconds": wire.body_patience.total_seconds(),
+        "body_bytes_a_second": wire.body_rate,
+        "answer_seconds": wire.answer_patience.total_seconds(),
+    }
+    return {
+        "image_bytes": intake.max_image_bytes,
+        "image_pixels": intake.max_image_pixels,
+        "metadata_bytes": intake.max_metadata_bytes,
+        "bytes_in_hand": gate.in_hand.most,
+        "owner_bytes_in_hand": gate.in_hand.most_of_owner,
+        "batch_items": bulk.max_items,
+        "archive_bytes": bulk.max_archive_bytes,
+        "archive_unpacked_bytes": bulk.max_unpacked_bytes,
+        "archive_entries": bulk.max_entries,
+        "archive_ratio": bulk.max_ratio,
+        "files": files.max_files,
+        "file_bytes": quota(gate.files, memory=gate.memory.limit_bytes).max_bytes,
+        "file_bytes_a_second": files.max_bytes_a_second,
+        "files_memory_share": files.memory_share,
+        "lane_depth": queue.max_lane_depth,
+        "lane_bytes": queue.max_lane_bytes,
+        "model_patience_seconds": queue.model_patience.total_seconds(),
+        "memory_share": gate.memory.share,
+        "wire": bounds if wire_holds else None,
+    }
+
+
+async def used(gate: Gateway) -> dict[str, Any]:
+    """Return how much is in use of what fills up; raises StorageUnavailable."""
+    models = [route.model for route in await gate.routes.all()]
+    depths = await asyncio.gather(*(_deepest(gate, model) for model in models))
+    return {
+        "bytes_in_hand": gate.in_hand.bytes,
+        "memory_bytes": gate.memory.used_bytes,
+        "memory_limit_bytes": gate.memory.limit_bytes or None,
+        "lane_depths": dict(zip(models, depths, strict=True)),
+    }
+
+
+async def _deepest(gate: Gateway, model: ModelName) -> int:
+    """Return the entries of a model's deepest lane: people's, or of the first uploads."""
+    bulk: list[bytes] = await gate.redis.call("LRANGE", keys.rotation(model), 0, _MOST_LANES - 1)
+    lanes: list[str | bytes] = [keys.lane(model, keys.INTERACTIVE), *bulk]
+    depths: list[int] = await asyncio.gather(*(gate.redis.call("XLEN", lane) for lane in lanes))
+    return max(depths)

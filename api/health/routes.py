@@ -1,0 +1,134 @@
+"""Health: is the process alive, and should requests be sent to it.
+
+Redis down, or refusing writes → 503: nothing can be accepted. Told to stop → 503, while requests are still served.
+Postgres down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable.
+No model, or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
+A role that nobody does, or whose work waits too long → 200 and degraded: results come, rows or webhooks wait.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from api import schemas
+from api.edge import http_connection as protocol
+from api.edge.guard import GuardedRoute, open_to_all
+from api.health.limits import limits, used
+from api.http.json import JSONResponse
+from api.models.routes import live_workers
+from api.openapi import responses
+from api.state.gateway import Gateway, gateway
+from api.state.threads import in_thread
+from shared.domain.errors import StorageUnavailable
+from shared.domain.route import Route
+from shared.queue import keys
+from shared.queue.duties import KEYS, Duty, State, read
+from shared.queue.lua import Script
+
+router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
+
+# Probes give up after a second by default in Kubernetes; they should get words, not a timeout.
+PATIENCE: Final = timedelta(milliseconds=800)
+
+
+@router.get("/live", summary="Is the process alive", responses=responses.by_status({200: schemas.Alive}))
+@open_to_all
+async def live() -> Response:
+    """Answer at all; a process that does not should be restarted."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get(
+    "/ready",
+    summary="Should requests be sent here",
+    responses=responses.by_status({200: schemas.Readiness, 503: schemas.Readiness}),
+)
+@open_to_all
+async def ready(request: Request) -> Response:
+    """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
+    gate = gateway(request)
+    holds = limits(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
+    redis_down, postgres_down, in_use = await asyncio.gather(_redis_down(gate), _postgres_down(gate), _used(gate))
+    degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
+    down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
+    duties = [] if down else await _duties(gate)
+    if not down:
+        degraded += await _models(gate)
+        degraded += [f"{duty.role}: {duty.words}" for duty in duties if duty.state is not State.READY]
+    status = "unavailable" if down else "degraded" if degraded else "ready"
+    body = {
+        "status": status,
+        "down": down,
+        "degraded": degraded,
+        "roles": [{"role": duty.role, "state": duty.state, "detail": duty.words} for duty in duties],
+        "limits": holds,
+        "used": None if redis_down else in_use,
+    }
+    return JSONResponse(body, status_code=503 if down else 200)
+
+
+async def _used(gate: Gateway) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            return await used(gate)
+    except (StorageUnavailable, TimeoutError):
+        return None
+
+
+async def _duties(gate: Gateway) -> list[Duty]:
+    """Return how the roles beside predicting are; none where Redis can't say."""
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            return read(await gate.redis.evaluate(Script.LOOK_AT_DUTIES, KEYS))
+    except (StorageUnavailable, TimeoutError):
+        return []
+
+
+async def _redis_down(gate: Gateway) -> str:
+    """Return `redis`, and why where it refuses; '' where it takes writes: this one changes nothing."""
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await gate.redis.try_once("DEL", keys.NOTHING)
+    except StorageUnavailable as error:
+        return f"redis: it {error.reason}" if error.reason else "redis"
+    except TimeoutError:
+        return "redis"
+    return ""
+
+
+async def _postgres_down(gate: Gateway) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await in_thread(gate.threads.probes, _select_one, gate.engine)
+    except (SQLAlchemyError, TimeoutError):
+        return True
+    return False
+
+
+def _select_one(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+async def _models(gate: Gateway) -> list[str]:
+    """Say which models nobody works for."""
+    routes = await gate.routes.all()
+    broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.routes.never_loaded()]
+    if not routes:
+        return ["models: none is served", *broken]
+    counts = await asyncio.gather(*(live_workers(gate, route.model) for route in routes))
+    away = [
+        f"workers: none for {route.model}, its images wait"
+        for route, count in zip(routes, counts, strict=True)
+        if not count
+    ]
+    return away + broken
+
+
+def _why_broken(route: Route) -> str:
+    number, error = next(iter(route.failed.items()))
+    return f"version {number} can't be loaded: {error}"

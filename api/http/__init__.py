@@ -1,0 +1,1 @@
+"""What answers have in common over HTTP: JSON, problems, pages, rate limits."""

@@ -1,0 +1,53 @@
+"""Lists in pages, newest first: a cursor is the last id of the page before."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import Query, Request
+
+from api.http.json import JSONResponse
+from api.state.gateway import base_url
+from shared.domain.errors import InvalidParameter
+from shared.domain.identifiers import is_uuid
+
+# The document says what is refused; FastAPI's own refusal of a pattern would say it in the pattern's words.
+UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Cursor = Annotated[str | None, Query(description="From `next` of the page before", json_schema_extra={"pattern": UUID})]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class Listed(Protocol):
+    """Whatever has an id to go on from."""
+
+    @property
+    def id(self) -> str:
+        """Where the next page begins after."""
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def check_cursor(cursor: str | None) -> None:
+    """Raise InvalidParameter for a cursor that is not one of ours."""
+    if cursor is not None and not is_uuid(cursor):
+        raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
+
+
+def page_answer(
+    request: Request,
+    found: Sequence[L],
+    as_object: Callable[[L], Any],
+    *,
+    path: str,
+    limit: int,
+    **asked: str | None,
+) -> JSONResponse:
+    """Return a page of at most `limit`; one more `found` tells that there is a next. `asked` are the filters."""
+    following = None
+    if len(found) > limit:
+        query = {name: value for name, value in asked.items() if value is not None}
+        query |= {"limit": str(limit), "cursor": found[limit - 1].id}
+        following = f"{base_url(request)}{path}?{urlencode(query)}"
+    results = [as_object(one) for one in found[:limit]]
+    return JSONResponse({"results": results, "next": following, "previous": None})

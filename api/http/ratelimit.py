@@ -1,0 +1,68 @@
+"""What a key's limits are and what is left of them, as headers (draft-ietf-httpapi-ratelimit-headers, version 10)."""
+
+import math
+from datetime import timedelta
+
+from fastapi import Request
+
+from api.state.gateway import Gateway
+from api.state.large_work import LARGE
+from shared.domain.api_keys import Caller
+from shared.domain.errors import RateLimited
+from shared.domain.limits import Left, Limits
+from shared.queue import keys
+from shared.queue.lua import Script
+from shared.queue.submission import rate_arguments, read_left
+
+
+def headers(limits: Limits, left: Left) -> dict[str, str]:
+    """Return `RateLimit-Policy` and `RateLimit`; nothing for a key without limits.
+
+    `images`: `q` at once, and as many in `w` seconds; `t` seconds until all are left again. `unfinished`: at a time.
+    """
+    policies, rests = [], []
+    if left.images is not None:
+        policies.append(f'"images";q={limits.burst};w={_seconds(limits.window)}')
+        rests.append(f'"images";r={left.images};t={_seconds(left.until_all)}')
+    if left.unfinished is not None:
+        policies.append(f'"unfinished";q={limits.max_inflight}')
+        rests.append(f'"unfinished";r={left.unfinished}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(rests)} if policies else {}
+
+
+async def take_one(gate: Gateway, caller: Caller) -> dict[str, str]:
+    """Take one of the caller's rate for what is no job, and return the headers; raises RateLimited."""
+    limits = caller.limits
+    if limits.rate is None or limits.key is None:
+        return {}
+    wait, *rest = await gate.redis.evaluate(Script.TAKE, (keys.rate(limits.key),), *rate_arguments(limits))
+    left = read_left([*rest, -1])
+    if wait:
+        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
+    return headers(limits, left)
+
+
+async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:
+    """Raise RateLimited before a large body is read where the caller's key allows no image now; takes nothing.
+
+    A small body costs less than the question. With an idempotency key it may be one that was accepted before.
+    """
+    limits = caller.limits
+    if not limits.rate and not limits.max_inflight:
+        return
+    headers = request.headers
+    declared = headers.get("content-length", "")
+    if (declared.isdecimal() and int(declared) < LARGE) or "idempotency-key" in headers:
+        return
+    names = (keys.rate(limits.key) if limits.rate and limits.key else "", keys.inflight(caller.owner))
+    cap = limits.max_inflight or ""
+    wait, *rest = await gate.redis.evaluate(Script.LOOK_AT_LIMITS, names, *rate_arguments(limits), cap)
+    left = read_left(rest)
+    if wait:
+        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
+    if left.unfinished == 0:
+        raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
+
+
+def _seconds(time: timedelta) -> int:
+    return math.ceil(time.total_seconds())

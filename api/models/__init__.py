@@ -1,0 +1,1 @@
+"""Models: what serves, by which version, and how busy it is."""

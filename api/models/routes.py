@@ -1,0 +1,130 @@
+"""Models: what serves, by which version, and how busy it is."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from api import schemas
+from api.edge.auth import caller
+from api.edge.guard import GuardedRoute
+from api.http import problem_kinds as kinds
+from api.http.json import JSONResponse
+from api.models.objects import Load, model_object, newest_first, version_object
+from api.openapi import responses
+from api.state.gateway import Gateway, base_url, gateway
+from api.state.threads import in_thread
+from shared.domain.errors import UnknownModel
+from shared.domain.identifiers import ModelName, Owner, VersionNumber
+from shared.domain.route import Reference, Route
+from shared.queue import keys
+from shared.queue.files import now_us
+from shared.queue.gauges import WORKER_SEEN
+from shared.storage.tables import predictions
+
+router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
+
+# Counting on costs Postgres 0.1 µs a row; people read "a hundred thousand" as "many".
+MOST_RUNS_COUNTED: Final = 100_000
+COUNTING_TIME: Final = timedelta(seconds=1)
+
+_ONE = responses.by_status({200: schemas.Model}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE)
+
+
+@router.get(
+    "/models",
+    summary="List models",
+    responses=responses.by_status({200: schemas.ModelList}, kinds.STORAGE_UNAVAILABLE),
+)
+async def index(request: Request) -> Response:
+    """Return every model that serves, by name; all on one page."""
+    gate = gateway(request)
+    cards = [await _card(request, route) for route in await gate.routes.all()]
+    return JSONResponse({"results": cards, "next": None, "previous": None})
+
+
+@router.get("/models/{name}", summary="Look at a model", responses=_ONE)
+async def show(request: Request, name: str) -> Response:
+    """Return what serves under a name."""
+    route = await gateway(request).routes.get(ModelName(name))
+    return JSONResponse(await _card(request, route))
+
+
+@router.get("/models/{owner}/{name}", summary="Look at a model, as owner/name", responses=_ONE)
+async def show_owned(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
+    """Return what serves under a name, whatever the owner."""
+    return await show(request, name)
+
+
+@router.get(
+    "/models/{owner}/{name}/versions",
+    summary="List a model's versions",
+    responses=responses.by_status({200: schemas.VersionList}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
+)
+async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
+    """Return the versions that serve, newest first; all on one page."""
+    route = await gateway(request).routes.get(ModelName(name))
+    results = [version_object(route, version) for version in newest_first(route)]
+    return JSONResponse({"results": results, "next": None, "previous": None})
+
+
+@router.get(
+    "/models/{owner}/{name}/versions/{id}",
+    summary="Look at a version",
+    responses=responses.by_status({200: schemas.Version}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
+)
+async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does
+    """Return one version that serves; `id` is its number, `name:number`, or `name@alias`."""
+    route = await gateway(request).routes.get(ModelName(name))
+    wanted = Reference.parse_version(id)
+    number = wanted.version or route.aliases.get(wanted.alias or id, VersionNumber(""))
+    found = route.versions.get(number)
+    if found is None:
+        raise UnknownModel(reference=f"{name}:{id}", served=route.names())
+    return JSONResponse(version_object(route, found))
+
+
+async def _card(request: Request, route: Route) -> dict[str, object]:
+    """Return one model's object."""
+    gate, owner = gateway(request), gateway(request).settings.owner_name
+    load = await _load(gate, route.model, caller=caller(request).owner)
+    return model_object(route, load, owner=owner, base=base_url(request))
+
+
+async def _load(gate: Gateway, model: ModelName, *, caller: Owner) -> Load:
+    """Ask Redis how busy a model is, and Postgres how many predictions it has made."""
+    workers, depth, runs = await asyncio.gather(
+        live_workers(gate, model),
+        gate.redis.call("XLEN", keys.lane(model, keys.INTERACTIVE)),
+        _run_count(gate, model, caller),
+    )
+    return Load(workers=workers, lane_depth=depth, run_count=runs)
+
+
+async def live_workers(gate: Gateway, model: ModelName) -> int:
+    """Return how many predict workers gave a sign of life lately."""
+    since = now_us() - WORKER_SEEN // timedelta(microseconds=1)
+    count: int = await gate.redis.call("ZCOUNT", keys.workers(model), since, "+inf")
+    return count
+
+
+async def _run_count(gate: Gateway, model: ModelName, owner: Owner) -> int:
+    """Count a model's recorded predictions; 0 while Postgres can't say, since clients need a number."""
+    try:
+        async with asyncio.timeout(COUNTING_TIME.total_seconds()):
+            return await in_thread(gate.threads.asks, _count, gate.engine, model, owner)
+    except (SQLAlchemyError, TimeoutError):
+        return 0
+
+
+def _count(engine: Engine, model: ModelName, owner: Owner) -> int:
+    rows = (
+        select(predictions.c.id)
+        .where(predictions.c.owner == owner, predictions.c.model == model)
+        .limit(MOST_RUNS_COUNTED)
+    )
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0

@@ -1,0 +1,1 @@
+"""One image: submit it, look at it, follow it, cancel it."""

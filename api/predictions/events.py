@@ -1,0 +1,74 @@
+"""Server-sent events of one prediction, in Replicate's types: logs, output, error, done."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import orjson
+from fastapi import Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+
+from api.edge.http_connection import NOTHING
+from api.predictions.lookup import refresh
+from api.state.gateway import Gateway
+from api.state.job_waiters import within
+from shared.domain.job import Job
+from shared.domain.prediction import Status
+
+KEEPALIVE = timedelta(seconds=15)
+# Only the end is announced; that a worker has begun is looked for this often.
+LOOK = timedelta(milliseconds=500)
+
+# The ids say how far a client has read: a reconnecting one gets what came after.
+STARTING, PROCESSING, RESULT, DONE = 1, 2, 3, 4
+
+
+def stream_answer(request: Request, events: AsyncIterator[bytes]) -> Response:
+    """Return the answer that sends events as they come."""
+    request.scope[NOTHING] = KEEPALIVE_COMMENT
+    return EventSourceResponse(events, headers={"Cache-Control": "no-store"})
+
+
+def told_everything(job: Job, *, after: int) -> bool:
+    """Tell whether a client that has read up to event `after` has read the whole stream."""
+    return job.status.is_terminal and after >= DONE
+
+
+async def events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
+    """Give the events after number `after` until the prediction or the gateway ends, and a comment every 15 s."""
+    with gate.waiting.listen(job.id) as ended:
+        last, silent = after, timedelta(0)
+        while True:
+            for number, event in _happened(job):
+                if number > last:
+                    last, silent = number, timedelta(0)
+                    yield event
+            if job.status.is_terminal or gate.draining.is_over:
+                return
+            await within(ended, LOOK)
+            silent += LOOK
+            if silent >= KEEPALIVE:
+                silent = timedelta(0)
+                yield KEEPALIVE_COMMENT
+            job = await refresh(gate, job)
+
+
+def _happened(job: Job) -> list[tuple[int, bytes]]:
+    """Return every event up to the job's present state, numbered."""
+    told = [(STARTING, _event("logs", Status.STARTING, STARTING))]
+    if job.status is not Status.STARTING and job.started is not None:
+        told.append((PROCESSING, _event("logs", Status.PROCESSING, PROCESSING)))
+    if not job.status.is_terminal:
+        return told
+    done = "{}"
+    if job.status is Status.SUCCEEDED:
+        told.append((RESULT, _event("output", orjson.dumps(job.output).decode(), RESULT)))
+    elif job.status is Status.FAILED:
+        told.append((RESULT, _event("error", job.error or "", RESULT)))
+        done = '{"reason": "error"}'
+    else:
+        done = '{"reason": "canceled"}'
+    return [*told, (DONE, _event("done", done, DONE))]
+
+
+def _event(kind: str, data: str, number: int) -> bytes:
+    return format_sse_event(event=kind, data_str=data, id=str(number))

@@ -1,0 +1,125 @@
+"""An owner's predictions, newest first: unfinished ones from Redis, those on their way to Postgres, and the record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from api.state.gateway import Gateway
+from api.state.postgres_pages import PIECE, read_rows
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
+from shared.domain.job import Job
+from shared.domain.prediction import Status
+from shared.queue import keys
+from shared.queue.finished import AT_ONCE
+from shared.queue.jobs import read_jobs
+from shared.storage import history
+
+# Looked through at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
+MOST_UNFINISHED = 2000
+MOST_UNRECORDED = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What to list; `before` is the last id of the page before."""
+
+    before: PredictionId | None = None
+    model: str | None = None
+    status: Status | None = None
+    batch_id: str | None = None
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether no prediction can match: values that Postgres would refuse, as a failure of its own."""
+        return (self.batch_id is not None and not is_uuid(self.batch_id)) or "\0" in (self.model or "")
+
+    def admits(self, job: Job) -> bool:
+        """Tell whether a job belongs on the list."""
+        return (
+            (self.before is None or job.id < self.before)
+            and (self.model is None or job.request["model"] == self.model)
+            and (self.status is None or job.status == self.status)
+            and (self.batch_id is None or job.batch == self.batch_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A prediction on a list; `written` is its object as JSON."""
+
+    id: PredictionId
+    written: orjson.Fragment
+
+
+Write = Callable[[Job], Any]
+"""Return a prediction's object."""
+
+
+async def page(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int, write: Write) -> list[Listed]:
+    """Return up to `limit` predictions, newest first; raises StorageUnavailable. It costs what it returns.
+
+    Redis is read before Postgres: a job recorded in between is then seen twice, not missed.
+    """
+    if wanted.finds_nothing:
+        return []
+    found = {job.id: _listed(job, write) for job in await _in_redis(gate, owner=owner, wanted=wanted, limit=limit)}
+    ask = partial(_recorded, owner=owner, wanted=wanted, write=write)
+    rows = await read_rows(gate, owner, ask, before=wanted.before, limit=limit)
+    found |= {row.id: row for row in rows}
+    return sorted(found.values(), key=lambda listed: listed.id, reverse=True)[:limit]
+
+
+async def _in_redis(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
+    """Return the newest `limit` jobs whose rows may not exist yet and that belong on the list."""
+    upper = "+inf"
+    if wanted.before:
+        # The first 48 bits of a UUIDv7 are its milliseconds; a second more for clocks that differ.
+        upper = str((int(wanted.before.replace("-", "")[:12], 16) + 1000) * 1000)
+    unfinished = await gate.redis.call(
+        "ZRANGE", keys.inflight(owner), upper, "-inf", "BYSCORE", "REV", "LIMIT", 0, MOST_UNFINISHED
+    )
+    ids = {id.decode() for id in unfinished} | await _unrecorded(gate, owner)
+    newest = sorted((id for id in ids if wanted.before is None or id < wanted.before), reverse=True)
+    found: list[Job] = []
+    for first in range(0, len(newest), PIECE):
+        some = [PredictionId(id) for id in newest[first : first + PIECE]]
+        found += [job for job in await read_jobs(gate.redis, some) if job.owner == owner and wanted.admits(job)]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+async def _unrecorded(gate: Gateway, owner: Owner) -> set[str]:
+    """Return the ids of an owner's jobs that have ended and wait for their row, among the latest of all owners'."""
+    mine, found, upper = owner.encode(), set(), "+"
+    for _ in range(0, MOST_UNRECORDED, AT_ONCE):
+        entries = await gate.redis.call("XREVRANGE", keys.FINISHED, upper, "-", "COUNT", AT_ONCE)
+        # As the scripts write a job's record: its id is the first field, its owner the third.
+        found |= {fields[1].decode() for _, fields in entries if fields[4] == b"owner" and fields[5] == mine}
+        if len(entries) < AT_ONCE:
+            break
+        upper = f"({entries[-1][0].decode()}"
+    return found
+
+
+def _recorded(
+    connection: Connection, *, owner: Owner, wanted: Filter, before: PredictionId | None, limit: int, write: Write
+) -> list[Listed]:
+    rows = history.page(
+        connection,
+        owner,
+        before=before,
+        limit=limit,
+        model=ModelName(wanted.model) if wanted.model else None,
+        status=wanted.status,
+        batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
+    )
+    return [_listed(row.job(), write) for row in rows]
+
+
+def _listed(job: Job, write: Write) -> Listed:
+    return Listed(job.id, orjson.Fragment(orjson.dumps(write(job))))

@@ -1,0 +1,31 @@
+"""Find a prediction: Redis first, then Postgres."""
+
+from api.state.gateway import Gateway
+from api.state.postgres import ask_postgres
+from shared.domain.errors import UnknownPrediction
+from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.job import Job
+from shared.queue.jobs import parse, read_command
+from shared.storage import history
+
+
+async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
+    """Return an owner's prediction, with none anybody's.
+
+    Raises UnknownPrediction, or StorageUnavailable where nobody could say.
+    """
+    job = parse(id, await gate.redis.call(*read_command(id)))
+    if job is None:
+        # Missing in Redis and no Postgres: 404 would be a guess.
+        row = await ask_postgres(gate, lambda connection: history.fetch(connection, id, owner))
+        job = None if row is None else row.job()
+    if job is None or owner not in (None, job.owner):
+        raise UnknownPrediction(id=id)
+    return job
+
+
+async def refresh(gate: Gateway, job: Job) -> Job:
+    """Return the job as it is now."""
+    if job.status.is_terminal:
+        return job
+    return await find(gate, job.id, owner=job.owner)

@@ -1,1 +1,0 @@
-"""One noun a file: HTTP in, HTTP out."""

@@ -1,0 +1,73 @@
+"""What every route stands on, made once at start-up and handed through `app.state`."""
+
+import asyncio
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy import Engine
+
+from api.state.api_keys import Keyring
+from api.state.body_memory import InHand
+from api.state.draining import Draining
+from api.state.job_waiters import Waiting
+from api.state.open_requests import Visits
+from api.state.purges import Purges
+from api.state.reading_turns import Turns
+from api.state.redis_memory import MemoryWatch
+from api.state.served_models import RouteBook
+from api.state.submission_counter import Submissions
+from api.state.threads import Threads
+from shared import settings as configuration
+from shared.domain.tokens import StreamTokens
+from shared.observability.metrics import GatewayMetrics
+from shared.queue.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The stores and the settings of the HTTP door."""
+
+    redis: Pipeline
+    engine: Engine
+    threads: Threads
+    keyring: Keyring
+    visits: Visits
+    purges: Purges
+    routes: RouteBook
+    waiting: Waiting
+    draining: Draining
+    memory: MemoryWatch
+    in_hand: InHand
+    turns: Turns
+    file_turn: asyncio.Lock
+    """Whose it is may send a file's content to Redis."""
+    tokens: StreamTokens
+    metrics: GatewayMetrics
+    submissions: Submissions
+    settings: configuration.Gateway
+    database: configuration.Database
+    intake: configuration.Intake
+    files: configuration.Files
+    queue: configuration.Queue
+    bulk: configuration.Bulk
+    webhooks: configuration.Webhooks
+    wire: configuration.Wire
+
+
+def gateway(request: Request) -> Gateway:
+    """Return the gateway of the app that serves this request."""
+    found: Gateway = request.app.state.gateway
+    return found
+
+
+def base_url(request: Request) -> str:
+    """Return what absolute URLs in answers begin with: the public URL, or where the request went."""
+    public = gateway(request).settings.public_url
+    if public:
+        return public.rstrip("/")
+    scope = request.scope
+    # The Host header as it came; request.base_url parses and builds a URL object for it (15 µs).
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return f"{scope['scheme']}://{value.decode('latin-1')}"
+    return str(request.base_url).rstrip("/")

@@ -1,0 +1,80 @@
+"""Pages and downloads from Postgres, a piece at a time: who reads much holds up nobody who submits.
+
+A row costs the gateway some 50 µs of Python, and a thread that works keeps the event loop waiting for Python's lock. So
+a page of a thousand rows is ten pieces, with everybody else's requests in between, and owners take turns.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from api.state.gateway import Gateway
+from api.state.postgres import ask_postgres
+from shared.domain.errors import StorageUnavailable
+from shared.domain.identifiers import Owner
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """Whatever has an id to go on from."""
+
+    @property
+    def id(self) -> str:
+        """Where the next piece begins after."""
+
+
+R = TypeVar("R", bound=Row)
+Ask = Callable[..., list[R]]
+"""Called with a connection, and as keywords with `before` and `limit`."""
+
+PIECE: Final = 100
+"""Rows at a time: about 5 ms."""
+LONGEST_WAIT: Final = timedelta(seconds=10)
+"""For a turn and its piece."""
+
+
+async def read_piece(
+    gate: Gateway,
+    owner: Owner,
+    ask: Callable[[Connection], T],
+    *,
+    longest: timedelta | None = None,
+    pool: ThreadPoolExecutor | None = None,
+) -> T:
+    """Return one piece, at most PIECE rows, read and written in a thread; raises StorageUnavailable.
+
+    That comes after `longest` at the latest, the wait for a turn with it: turns are long where Postgres hangs.
+    """
+    patience = longest or LONGEST_WAIT
+    try:
+        async with asyncio.timeout(patience.total_seconds()), gate.turns.of(owner):
+            return await ask_postgres(gate, ask, longest=longest, pool=pool)
+    except TimeoutError:
+        raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2), reason="gives no answer") from None
+
+
+async def read_rows(
+    gate: Gateway,
+    owner: Owner,
+    ask: Ask[R],
+    *,
+    before: str | None,
+    limit: int,
+    longest: timedelta | None = None,
+) -> list[R]:
+    """Return up to `limit` rows, newest first, from behind `before`; raises StorageUnavailable."""
+    found: list[R] = []
+    while len(found) < limit:
+        wanted = min(PIECE, limit - len(found))
+        rows = await read_piece(gate, owner, partial(ask, before=before, limit=wanted), longest=longest)
+        found += rows
+        if len(rows) < wanted:
+            break
+        before = rows[-1].id
+    return found

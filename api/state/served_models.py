@@ -1,0 +1,112 @@
+"""What serves, as the workers published it: a copy in memory, a second old at most."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from api.state.refresher import Refresher
+from shared.domain.errors import InvalidParameter, UnknownModel
+from shared.domain.identifiers import ModelName
+from shared.domain.route import Reference, Route
+from shared.queue import keys, routes
+from shared.queue.gauges import WORKER_SEEN
+from shared.queue.pipeline import Pipeline
+
+PAUSE: Final = timedelta(seconds=1)
+RETIRED: Final = "it is retired"
+
+
+class RouteBook:
+    """Routes by model name; refreshed every second, and once more before a name is called unknown.
+
+    A name that never loaded has a route, which says why, and serves nobody. Where a request names no model, the one
+    that workers serve now is meant; where none is served now, one whose workers are away.
+    """
+
+    def __init__(self, redis: Pipeline) -> None:
+        self._redis = redis
+        self._routes: dict[ModelName, Route] = {}
+        self._raw: dict[bytes, bytes] = {}
+        self._retired: frozenset[ModelName] = frozenset()
+        self._meant: list[Route] = []
+        self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
+
+    async def get(self, name: ModelName) -> Route:
+        """Return a model's route; raises UnknownModel, or StorageUnavailable where Redis can't be asked for it."""
+        route = self._routes.get(name)
+        if route is None:
+            await self._refresher.once_more()
+            route = self._routes.get(name)
+        if route is None:
+            reason = RETIRED if name in self._retired else ""
+            raise UnknownModel(reference=name, served=self._served(), reason=reason)
+        return route
+
+    async def for_reference(self, reference: Reference) -> Route:
+        """Return the route a request means; the name may be left out where one model serves.
+
+        Raises what `get` raises, and InvalidParameter for a bare version that may be any model's.
+        """
+        if reference.name is not None:
+            return await self.get(reference.name)
+        if not self._meant:
+            await self._refresher.once_more()
+        if len(self._meant) == 1:
+            return self._meant[0]
+        names = tuple(route.model for route in self._meant)
+        if reference.version is not None and names:
+            number = reference.version
+            raise InvalidParameter(
+                detail=f"version {number} of which model? Write owner/name:name:{number}; there is {', '.join(names)}",
+                pointer="/version",
+            )
+        raise UnknownModel(reference=str(reference), served=names, reason="" if names else self._why_none())
+
+    async def all(self) -> list[Route]:
+        """Return every route that serves, by name, those whose workers are away too."""
+        return [route for route in self._by_name() if not route.never_loaded]
+
+    async def never_loaded(self) -> list[Route]:
+        """Return the routes of which no version ever loaded, by name."""
+        return [route for route in self._by_name() if route.never_loaded]
+
+    async def close(self) -> None:
+        """Stop refreshing."""
+        await self._refresher.close()
+
+    def _by_name(self) -> list[Route]:
+        return [self._routes[name] for name in sorted(self._routes)]
+
+    def _served(self) -> tuple[ModelName, ...]:
+        return tuple(route.model for route in self._by_name() if not route.never_loaded)
+
+    def _why_none(self) -> str:
+        """Say why nothing serves, where a version that failed to load is all there is."""
+        failed = ((route.model, number, error) for route in self._by_name() for number, error in route.failed.items())
+        return next((f"version {number} of {model} can't be loaded: {error}" for model, number, error in failed), "")
+
+    async def _refresh(self) -> None:
+        """Read all routes; what did not change is not parsed again."""
+        names, retired = await asyncio.gather(*(self._call("SMEMBERS", one) for one in (keys.MODELS, keys.RETIRED)))
+        models = [ModelName(name.decode()) for name in names]
+        raw: dict[bytes, bytes] = {}
+        alive: set[ModelName] = set()
+        if models:
+            values, clock, *signs = await asyncio.gather(
+                self._call("MGET", *map(keys.route, models)),
+                self._call("TIME"),
+                *(self._call("ZREVRANGE", keys.workers(model), 0, 0, "WITHSCORES") for model in models),
+            )
+            raw = {name: value for name, value in zip(names, values, strict=True) if value}
+            since = int(clock[0]) * 1_000_000 - WORKER_SEEN // timedelta(microseconds=1)
+            alive = {model for model, sign in zip(models, signs, strict=True) if sign and float(sign[1]) >= since}
+        if raw != self._raw:
+            parsed = [routes.parse(value) for value in raw.values()]
+            self._routes = {route.model: route for route in parsed}
+            self._raw = raw
+        self._retired = frozenset(ModelName(name.decode()) for name in retired)
+        serving = [route for route in self._by_name() if not route.never_loaded]
+        self._meant = [route for route in serving if route.model in alive] or serving
+
+    async def _call(self, *command: bytes | str | int) -> Any:
+        return await self._redis.call(*command)

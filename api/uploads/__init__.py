@@ -1,0 +1,1 @@
+"""Reading what people send: bodies, fields, and the images in them."""

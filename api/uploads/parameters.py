@@ -1,0 +1,173 @@
+"""What a submission says beside its image: the same names in a form, in a query and in JSON."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse
+from shared.domain.errors import BadRequest, InvalidParameter
+from shared.domain.identifiers import FileId
+from shared.domain.webhooks import Webhook, check_url, read_events
+from shared.settings import Intake
+
+PRIORITIES: Final = ("interactive", "bulk")
+LONGEST_TEXT: Final = 255
+# There are four; who repeats them means no harm, who sends a million does.
+MOST_EVENTS: Final = 20
+_EVENTS: Final = "webhook_events_filter"
+_LISTED_EVENTS: Final = f"{_EVENTS}["
+_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The parameters of a submission. `file_reference` is the uploaded file that stands for the image."""
+
+    model: str | None = None
+    version: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    priority: str = "interactive"
+    file_reference: FileId | None = None
+    webhook: Webhook | None = None
+
+
+NO_FIELDS: Final = Fields()
+
+
+def is_field(name: str) -> bool:
+    """Tell whether a parameter of a submission has this name, alone or as axios and PHP write a list's: `name[]`."""
+    return name in _NAMES or name.startswith(_LISTED_EVENTS)
+
+
+def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
+    """Make Fields from the names and values of a body and of its query, whichever order; unknown names are ignored.
+
+    `webhook_events_filter` may be a list, and repeated: its events add up.
+    Raises BadRequest where two values of one name contradict, InvalidParameter where one can't be used.
+    """
+    given: dict[str, object] = {}
+    events: list[object] = []
+    for name, value in pairs:
+        if (name not in _NAMES and not is_field(name)) or value is None or value == "":
+            continue
+        if name.startswith(_EVENTS):
+            events += value if isinstance(value, list) else [value]
+            continue
+        if name == "metadata":
+            value = read_metadata(value, limits=limits)  # noqa: PLW2901  compared as values, not as texts
+        if given.setdefault(name, value) != value:
+            raise BadRequest(detail=f"{name} is given twice, with different values")
+    priority = _text(given, "priority") or "interactive"
+    if priority not in PRIORITIES:
+        raise InvalidParameter(detail=f"{priority!r} is no priority; write interactive or bulk", pointer="/priority")
+    metadata = given.get("metadata", {})
+    assert isinstance(metadata, dict)  # noqa: S101  what read_metadata returns
+    return Fields(
+        model=_text(given, "model"),
+        version=_text(given, "version"),
+        metadata=metadata,
+        priority=priority,
+        file_reference=file_reference,
+        webhook=_webhook(given["webhook"], events) if "webhook" in given else None,
+    )
+
+
+def _text(given: dict[str, object], name: str) -> str | None:
+    """Return a short text, or None where it was left out; raises InvalidParameter."""
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT or "\0" in value:
+        raise InvalidParameter(detail=f"{name} must be a text of at most {LONGEST_TEXT} characters", pointer=f"/{name}")
+    return value
+
+
+def _webhook(url: object, events: list[object]) -> Webhook:
+    """Return where to tell, and what of: no events are all. Raises InvalidParameter."""
+    if not isinstance(url, str):
+        raise InvalidParameter(detail="webhook must be a URL", pointer="/webhook")
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise InvalidParameter(detail=str(error), pointer="/webhook") from None
+    words = [word for word in events[:MOST_EVENTS] if isinstance(word, str)]
+    if len(words) < len(events):
+        raise _no_events(f"webhook_events_filter must be a list of at most {MOST_EVENTS} names of events")
+    try:
+        return Webhook(url, read_events(words))
+    except ValueError as error:
+        raise _no_events(str(error)) from None
+
+
+def _no_events(detail: str) -> InvalidParameter:
+    return InvalidParameter(detail=detail, pointer="/webhook_events_filter")
+
+
+def read_metadata(value: object, *, limits: Intake) -> dict[str, Any]:
+    """Return the JSON object that `metadata` is, or holds as text; raises InvalidParameter.
+
+    Refused is also what Postgres can't store: the character U+0000, NaN, lone surrogates.
+    """
+    if isinstance(value, str | bytes):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise _no_metadata(f"metadata is no JSON: {error.msg}") from None
+    if not isinstance(value, dict):
+        raise _no_metadata("metadata must be a JSON object")
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        raise _no_metadata("metadata is nested too deeply") from None
+    if len(written) > limits.max_metadata_bytes:
+        raise _no_metadata(f"metadata has {len(written)} bytes, at most {limits.max_metadata_bytes} are kept")
+    if b"\\u0000" in written and holds(value, "\0"):
+        raise _no_metadata("metadata holds the character U+0000, which can't be stored")
+    return value
+
+
+def _no_metadata(detail: str) -> InvalidParameter:
+    return InvalidParameter(detail=detail, pointer="/metadata")
+
+
+def holds(value: object, character: str) -> bool:
+    """Tell whether any text of a JSON value, members' names included, holds the character."""
+    match value:
+        case str():
+            return character in value
+        case dict():
+            return any(holds(name, character) or holds(item, character) for name, item in value.items())
+        case list():
+            return any(holds(item, character) for item in value)
+    return False
+
+
+def read_json_object(body: bytes) -> JsonObject:
+    """Return a request body's JSON object; raises BadRequest, or InvalidParameter for text that can't be stored."""
+    try:
+        found = parse(body)
+    except JsonBodyError as error:
+        raise BadRequest(detail=f"the body {error}") from None
+    except orjson.JSONDecodeError as error:
+        _blame_surrogates(error.doc)
+        raise BadRequest(detail=f"the body is no JSON: {error}") from None
+    for name in _NAMES if found.long_texts else ():
+        if found.holds_long_text(name):
+            raise InvalidParameter(detail=f"{name} holds a text of over {LONG_TEXT:,} bytes", pointer=f"/{name}")
+    return found
+
+
+def _blame_surrogates(text: str) -> None:
+    """Raise InvalidParameter where lone surrogates, which JSON's grammar allows, are what is wrong with `metadata`."""
+    if "\\ud" not in text.lower():
+        return
+    try:
+        found = json.loads(text)
+        json.dumps(found.get("metadata"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _no_metadata("metadata holds a lone surrogate, which can't be stored") from None
+    except (ValueError, AttributeError, RecursionError):
+        return

@@ -1,0 +1,1 @@
+"""Webhooks: the secret that signs them, what was delivered, and deliver again."""

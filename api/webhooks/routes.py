@@ -1,0 +1,174 @@
+"""Webhooks: the secret that signs them, what was delivered, and once more."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from api import schemas
+from api.edge.auth import caller
+from api.edge.guard import GuardedRoute, needs
+from api.http import problem_kinds as kinds
+from api.http.json import JSONResponse
+from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.openapi import responses
+from api.state.gateway import base_url, gateway
+from api.state.postgres import ask_postgres
+from api.state.postgres_pages import read_rows
+from shared.domain.api_keys import Role
+from shared.domain.errors import StorageUnavailable, UnknownDelivery
+from shared.domain.identifiers import Owner, is_uuid
+from shared.domain.webhooks import DeliveryStatus
+from shared.observability.logs import bind
+from shared.presentation.objects import moment
+from shared.queue import bells, keys
+from shared.queue.lua import Script
+from shared.storage import deliveries, webhook_secrets
+from shared.storage.deliveries import Delivery, Logged
+from shared.storage.instants import microseconds
+
+Found = tuple[Delivery, list[Logged]]
+
+router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=GuardedRoute)
+
+_SECRET: Final = responses.by_status({200: schemas.WebhookSecret}, kinds.STORAGE_UNAVAILABLE)
+_UNKNOWN: Final = (kinds.UNKNOWN_DELIVERY, kinds.STORAGE_UNAVAILABLE)
+
+
+@router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
+# It signs what its receivers trust: to see is not to speak in its name.
+@needs(Role.SUBMIT)
+async def secret(request: Request) -> Response:
+    """Return what signs the caller's webhooks; after a rotation the new one."""
+    gate, owner = gateway(request), caller(request).owner
+    overlap = gate.webhooks.secret_overlap
+    found = await ask_postgres(gate, lambda connection: webhook_secrets.read(connection, owner, overlap=overlap))
+    return _secret(found[0])
+
+
+@router.post("/webhooks/default/secret/rotate", summary="Change the webhooks' secret", responses=_SECRET)
+@needs(Role.ADMIN)
+async def rotate(request: Request) -> Response:
+    """Make a new secret and return it. For a day the old one signs too, so that receivers can change over."""
+    gate, owner = gateway(request), caller(request).owner
+    overlap = gate.webhooks.secret_overlap
+    return _secret(
+        await ask_postgres(gate, lambda connection: webhook_secrets.rotate(connection, owner, overlap=overlap))
+    )
+
+
+@router.get(
+    "/webhook-deliveries",
+    summary="List webhook deliveries",
+    responses=responses.by_status(
+        {200: schemas.WebhookDeliveryList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE
+    ),
+)
+async def index(
+    request: Request,
+    status: Annotated[DeliveryStatus | None, Query(description="Only those in this state")] = None,
+    subject: Annotated[str | None, Query(description="Only this prediction's or batch's")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Response:
+    """Return the caller's deliveries, newest first: an event appears when it is recorded."""
+    check_cursor(cursor)
+    base, owner = base_url(request), caller(request).owner
+    gate, ask = gateway(request), partial(deliveries.page, owner=owner, status=status, subject=subject)
+    nothing = subject is not None and not is_uuid(subject)
+    found = [] if nothing else await read_rows(gate, owner, ask, before=cursor, limit=limit + 1)
+    return page_answer(
+        request,
+        found,
+        partial(delivery_object, base=base),
+        path="/v1/webhook-deliveries",
+        limit=limit,
+        status=status,
+        subject=subject,
+    )
+
+
+@router.get(
+    "/webhook-deliveries/{id}",
+    summary="Look at a webhook delivery",
+    responses=responses.by_status({200: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+)
+async def read(request: Request, id: str) -> Response:
+    """Return a delivery and every attempt that was made."""
+    found = await _find(request, id, deliveries.fetch)
+    return JSONResponse(_detail(*found, base=base_url(request)))
+
+
+@router.post(
+    "/webhook-deliveries/{id}/redeliver",
+    summary="Deliver a webhook again",
+    status_code=202,
+    responses=responses.by_status({202: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
+)
+async def redeliver(request: Request, id: str) -> Response:
+    """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
+    found = await _find(request, id, deliveries.ask_again)
+    # It is committed, and due; without a bell the courier looks within a second.
+    with contextlib.suppress(StorageUnavailable):
+        await gateway(request).redis.evaluate(
+            Script.RING, (keys.WEBHOOK_BELL,), keys.WEBHOOK_QUEUE, bells.webhook_message()
+        )
+    return JSONResponse(_detail(*found, base=base_url(request)), status_code=202)
+
+
+async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner], Found | None]) -> Found:
+    """Return the caller's delivery as `ask` finds it; raises UnknownDelivery."""
+    if not is_uuid(id):
+        raise UnknownDelivery(id=id)
+    bind(delivery_id=id)
+    owner = caller(request).owner
+    found = await ask_postgres(gateway(request), lambda connection: ask(connection, id, owner))
+    if found is None:
+        raise UnknownDelivery(id=id)
+    return found
+
+
+def delivery_object(delivery: Delivery, *, base: str) -> dict[str, Any]:
+    """Return the object of the HTTP contract."""
+    url = f"{base}/v1/webhook-deliveries/{delivery.id}"
+    return {
+        "id": delivery.id,
+        "event": delivery.event,
+        "status": delivery.status,
+        "url": delivery.url,
+        "subject": delivery.subject,
+        "subject_type": delivery.kind,
+        "attempt_count": delivery.attempts,
+        "next_attempt_at": _instant(delivery.next_attempt_at) if delivery.status == DeliveryStatus.PENDING else None,
+        "created_at": _instant(delivery.created_at),
+        "delivered_at": _instant(delivery.delivered_at),
+        "urls": {"get": url, "redeliver": f"{url}/redeliver"},
+    }
+
+
+def _detail(delivery: Delivery, attempts: list[Logged], *, base: str) -> dict[str, Any]:
+    """Return the object with its attempts."""
+    made = [
+        {
+            "started_at": _instant(attempt.started_at),
+            "duration_ms": attempt.duration_ms,
+            "status": attempt.status,
+            "error": attempt.error,
+            "response": attempt.response,
+        }
+        for attempt in attempts
+    ]
+    return {**delivery_object(delivery, base=base), "attempts": made}
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else moment(microseconds(instant))
+
+
+def _secret(key: str) -> Response:
+    # Nobody on the way has to keep it.
+    return JSONResponse({"key": key}, headers={"Cache-Control": "no-store"})

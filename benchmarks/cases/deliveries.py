@@ -1,0 +1,119 @@
+"""Webhooks as the cases use them: a receiver, predictions that name it, and what came checked."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from benchmarks.cases import darkroom as darkroom_case
+from benchmarks.load.children import Child
+from benchmarks.load.plan import Plan
+from benchmarks.load.received import Received
+from benchmarks.stack import servers
+from benchmarks.stack.darkroom import Stack
+from benchmarks.workbench import Subject, Workbench, WrongResult
+
+LIMIT = 120.0
+"""Seconds after which deliveries count as stuck."""
+_DELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'delivered'"
+_UNTRIED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'pending' AND attempts = 0"
+_UNDELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE subject = ANY(%s::uuid[]) AND status <> 'delivered'"
+_CLAIMED = """
+    SELECT count(*) FROM webhook_deliveries
+    WHERE status = 'pending' AND attempts = 0 AND next_attempt_at > clock_timestamp()
+"""
+
+
+class Receiver:
+    """A process that listens on a port of its own and answers at once; used with `receiving`."""
+
+    def __init__(self, child: Child, *, port: int) -> None:
+        self._child = child
+        self.url = f"http://127.0.0.1:{port}/"
+
+    def prepared(self) -> Self:
+        """Return itself when it listens."""
+        self._child.wait_until_ready().begin()
+        return self
+
+    def received(self) -> Received:
+        """End it and return all that came."""
+        self._child.end()
+        return Received.from_file(self._child.result(limit=30))
+
+
+@contextmanager
+def receiving(bench: Workbench) -> Iterator[Receiver]:
+    """Run a receiver while the block runs."""
+    port = servers.free_port()
+    with Child("benchmarks.load.receiver", task=b"%d" % port, output=bench.new_file("received")) as child:
+        yield Receiver(child, port=port).prepared()
+
+
+def path(plan: Plan, *, url: str) -> str:
+    """Return where to submit so that only the end is told of, to `url`."""
+    return f"{plan.path}?{urlencode({'webhook': url, 'webhook_events_filter': 'completed'})}"
+
+
+def plan(
+    bench: Workbench,
+    stack: Stack,
+    subject: Subject,
+    *,
+    url: str,
+    images: int,
+    connections: int = 64,
+    wait: bool = False,
+) -> Plan:
+    """Return a plan of raw bodies that no cache answers, each told to `url` when it has ended."""
+    load = darkroom_case.plan(bench, stack, subject, images=images, connections=connections, wait=wait)
+    return replace(load, path=path(load, url=url))
+
+
+def wait_until_logged(stack: Stack, *, url: str, deliveries: int) -> None:
+    """Return when so many rows say that they were delivered to `url`, as Postgres tells every 50 ms."""
+    with stack.connected() as cursor:
+        servers.wait_until(
+            lambda: _count(cursor, _DELIVERED, url) >= deliveries,
+            limit=LIMIT,
+            pause=0.05,
+            what=f"{deliveries:,} deliveries to {url} logged",
+        )
+
+
+def check_waiting(stack: Stack, *, url: str, deliveries: int) -> None:
+    """Raise WrongResult unless so many deliveries to `url` are there and nobody has tried any."""
+    with stack.connected() as cursor:
+        waiting = _count(cursor, _UNTRIED, url)
+    if waiting != deliveries:
+        raise WrongResult(f"{waiting} deliveries wait for {url} where {deliveries} predictions ended")
+
+
+def first_attempts(stack: Stack) -> int:
+    """Return how many deliveries are claimed and have no attempt behind them: so many first attempts are under way."""
+    with stack.connected() as cursor:
+        return _count(cursor, _CLAIMED)
+
+
+def check_undelivered(stack: Stack, ids: Sequence[str]) -> None:
+    """Raise WrongResult unless each of the predictions has a delivery, and nobody has taken it."""
+    with stack.connected() as cursor:
+        open_ones = _count(cursor, _UNDELIVERED, list(ids))
+    if open_ones != len(ids):
+        raise WrongResult(f"{open_ones} of {len(ids)} deliveries to receivers that hang are open")
+
+
+def check(received: Received, ids: Sequence[str]) -> None:
+    """Raise WrongResult unless each of the predictions came exactly once, each delivery under an id of its own."""
+    came = len(received.ids)
+    if came != len(ids) or len(set(received.ids)) != came:
+        raise WrongResult(f"{came} POSTs came under {len(set(received.ids))} ids, not {len(ids)}, each once")
+    missing = set(ids) - set(received.predictions)
+    if missing:
+        raise WrongResult(f"{len(missing)} of {len(ids)} predictions were told to nobody, {min(missing)} among them")
+
+
+def _count(cursor: Any, statement: str, *arguments: Any) -> int:
+    cursor.execute(statement, arguments)
+    return int(cursor.fetchone()[0])

@@ -1,0 +1,206 @@
+"""The cases of a run, and what each of them found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks.cases import bare
+from benchmarks.cases import bulk as bulk_case
+from benchmarks.cases import bulk_beside as bulk_beside_case
+from benchmarks.cases import bulk_memory as bulk_memory_case
+from benchmarks.cases import darkroom as darkroom_case
+from benchmarks.cases import depth as depth_case
+from benchmarks.cases import flood as flood_case
+from benchmarks.cases import retention as retention_case
+from benchmarks.cases import stall as stall_case
+from benchmarks.cases import tutorial as tutorial_case
+from benchmarks.cases import webhook as webhook_case
+from benchmarks.cases import webhook_beside as webhook_beside_case
+from benchmarks.cases.bare import Loop
+from benchmarks.cases.bulk import Bulk
+from benchmarks.cases.bulk_beside import Beside
+from benchmarks.cases.bulk_memory import Memory
+from benchmarks.cases.darkroom import Throughput, Waiting
+from benchmarks.cases.depth import SHALLOW, Cost
+from benchmarks.cases.flood import Flooded
+from benchmarks.cases.retention import Forgotten
+from benchmarks.cases.stall import Stall
+from benchmarks.cases.tutorial import Tutorial
+from benchmarks.cases.webhook import Webhooks
+from benchmarks.cases.webhook_beside import BesideHanging
+from benchmarks.stack import darkroom as stack
+from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What a run has found so far; what was not asked for is not there."""
+
+    loops: dict[tuple[str, int], Loop] = field(default_factory=dict)
+    """By subject and number of processes."""
+    tutorials: dict[str, Tutorial] = field(default_factory=dict)
+    throughputs: dict[tuple[str, str], Throughput] = field(default_factory=dict)
+    """By subject and appendfsync."""
+    singles: dict[str, Waiting] = field(default_factory=dict)
+    crowds: dict[str, Waiting] = field(default_factory=dict)
+    """Requests that wait, one at a time and 64 at a time, by appendfsync."""
+    depths: list[Cost] = field(default_factory=list)
+    bulk: Bulk | None = None
+    memories: list[Memory] = field(default_factory=list)
+    beside: Beside | None = None
+    webhooks: Webhooks | None = None
+    beside_hanging: BesideHanging | None = None
+    flooded: Flooded | None = None
+    forgotten: Forgotten | None = None
+    stalls: list[Stall] = field(default_factory=list)
+
+
+Case = Callable[[Workbench, dict[str, Subject], Found], None]
+
+
+def bare_loops(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Loop over each subject's images, with one process and with one a core."""
+    amounts = {DIGITS: 5 * bench.amounts.digits, MOBILENET: bench.amounts.photograph_requests}
+    for name, subject in subjects.items():
+        for processes in sorted({1, bench.cores}):
+            bench.say(f"bare loop: {name}, processes: {processes}")
+            images = amounts[name] // 2 if processes == 1 else amounts[name]
+            loop = bare.measure(bench, subject, processes=processes, images=images)
+            found.loops[name, processes] = loop
+
+
+def tutorials(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Measure the tutorials' design on each subject."""
+    amounts = {DIGITS: bench.amounts.tutorial, MOBILENET: bench.amounts.tutorial_photographs}
+    for name, subject in subjects.items():
+        bench.say(f"tutorial: {name}")
+        found.tutorials[name] = tutorial_case.measure(bench, subject, images=amounts[name])
+
+
+def digits(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Darkroom with the digits model, the append-only file synchronised every second."""
+    _digits(bench, subjects[DIGITS], found, appendfsync="everysec")
+
+
+def always(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Do the same with the file synchronised before each answer."""
+    _digits(bench, subjects[DIGITS], found, appendfsync="always")
+
+
+def _digits(bench: Workbench, subject: Subject, found: Found, *, appendfsync: str) -> None:
+    amounts = bench.amounts
+    bench.say(f"Darkroom: {DIGITS}, appendfsync {appendfsync}")
+    with stack.running(bench, DIGITS, appendfsync=appendfsync) as running:
+        darkroom_case.warm_up(bench, running, subject)
+        found.throughputs[DIGITS, appendfsync] = darkroom_case.throughput(
+            bench, running, subject, images=amounts.digits
+        )
+        bench.say("  Prefer: wait, one at a time")
+        found.singles[appendfsync] = darkroom_case.waiting(
+            bench, running, subject, requests=amounts.single, connections=1
+        )
+        bench.say("  Prefer: wait, 64 at a time")
+        found.crowds[appendfsync] = darkroom_case.waiting(
+            bench, running, subject, requests=amounts.waiting, connections=64
+        )
+
+
+def depth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Compare what a job costs with few and with many waiting."""
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        for waiting in (SHALLOW, bench.amounts.depth):
+            bench.say(f"Darkroom: {waiting} jobs waiting")
+            found.depths.append(
+                depth_case.measure(bench, running, subjects[DIGITS], depth=waiting, jobs=bench.amounts.depth_jobs)
+            )
+
+
+def bulk(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """One archive of all digits beside one request a digit."""
+    bench.say(f"Darkroom: {bench.amounts.digits:,} digits in one archive")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.bulk = bulk_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.digits)
+
+
+def bulk_memory(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Watch the gateway's memory during large uploads."""
+    bench.say("Darkroom: the gateway's memory during an upload")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.memories = bulk_memory_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.large_upload)
+
+
+def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Ask what people and small batches notice of a large one that waits."""
+    bench.say("Darkroom: beside a large batch")
+    settings = bulk_beside_case.settings(bench)
+    with stack.running(bench, DIGITS, appendfsync="everysec", settings=settings) as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        bulk_case.warm_up(bench, running, subjects[DIGITS])
+        found.beside = bulk_beside_case.measure(bench, running, subjects[DIGITS])
+
+
+def webhooks(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Tell one fast receiver of everything, then beside a thousand that hang."""
+    bench.say(f"Darkroom: {bench.amounts.deliveries:,} webhooks")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        webhook_case.warm_up(bench, running, subjects[DIGITS])
+        found.webhooks = webhook_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.deliveries)
+        found.beside_hanging = webhook_beside_case.measure(
+            bench, running, subjects[DIGITS], predictions=bench.amounts.deliveries_beside
+        )
+
+
+def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Darkroom with a model that costs milliseconds an image."""
+    bench.say(f"Darkroom: {MOBILENET}")
+    with stack.running(bench, MOBILENET, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[MOBILENET])
+        found.throughputs[MOBILENET, "everysec"] = darkroom_case.throughput(
+            bench, running, subjects[MOBILENET], images=bench.amounts.photograph_requests
+        )
+
+
+def flood(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Send four times what can be sustained."""
+    bench.say(f"Darkroom: a flood of {MOBILENET}")
+    with stack.running(bench, MOBILENET, appendfsync="everysec", settings=flood_case.settings()) as running:
+        found.flooded = flood_case.measure(bench, running, subjects[MOBILENET])
+
+
+def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Let old rows go while the recorder is at work."""
+    bench.say("Darkroom: retention")
+    with stack.running(bench, DIGITS, appendfsync="everysec", settings=retention_case.SETTINGS) as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        found.forgotten = retention_case.measure(bench, running, subjects[DIGITS])
+
+
+def stall(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Send the gateway what keeps it busy, and ask meanwhile whether it lives."""
+    bench.say("Darkroom: one request of every shape")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        found.stalls = stall_case.measure(bench, running)
+
+
+CASES: dict[str, tuple[Case, set[str]]] = {
+    "bare": (bare_loops, set()),
+    "tutorial": (tutorials, set()),
+    "digits": (digits, {DIGITS}),
+    "always": (always, {DIGITS}),
+    "depth": (depth, {DIGITS}),
+    "bulk": (bulk, {DIGITS}),
+    "bulk-memory": (bulk_memory, {DIGITS}),
+    "bulk-beside": (bulk_beside, {DIGITS}),
+    "webhooks": (webhooks, {DIGITS}),
+    "mobilenet": (mobilenet, {MOBILENET}),
+    "flood": (flood, {MOBILENET}),
+    "retention": (retention, {DIGITS}),
+    "stall": (stall, {DIGITS}),
+}
+"""Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""

@@ -1,0 +1,100 @@
+"""What a receiver that answers notices of a thousand that hang."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from benchmarks.cases import darkroom as darkroom_case
+from benchmarks.cases import deliveries
+from benchmarks.load.children import Child
+from benchmarks.load.plan import Outcome, Plan
+from benchmarks.stack import servers
+from benchmarks.stack.darkroom import Stack
+from benchmarks.stack.servers import NotReady
+from benchmarks.workbench import Subject, Workbench, finished, generate, percentile, started
+
+HANGING = 1000
+_AT_LEAST = HANGING // 2
+"""So many attempts hang at a time while the other receiver is told; the courier keeps room for more."""
+# All of them, taken by the kernel and never by us; its own limit is 4,096 too.
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesideHanging:
+    """Milliseconds from a prediction's `completed_at` to its arrival, predictions one after the other."""
+
+    predictions: int
+    least_hanging: int
+    """So many attempts at the others hung before the first of them and after the last arrived, at the least."""
+    p50_alone: float
+    p99_alone: float
+    p50_beside: float
+    p99_beside: float
+
+
+def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: int) -> BesideHanging:
+    """Tell the one that answers alone, then beside those that hang; everything is checked."""
+    with deliveries.receiving(bench) as receiver, _hanging() as urls:
+        load = deliveries.plan(bench, stack, subject, url=receiver.url, images=predictions, connections=1, wait=True)
+        bench.say("  one after the other, alone")
+        with started(bench, load) as generator:
+            alone = _told(stack, generator.wait_until_ready(), load, receiver.url, so_far=predictions)
+        load = replace(load, stamp=bench.stamp())
+        # Prepared before the others hang: their attempts end after some seconds.
+        with started(bench, load) as generator:
+            generator.wait_until_ready()
+            bench.say(f"  beside {len(urls):,} receivers that hang")
+            others = generate(bench, _one_each(bench, stack, subject, urls))
+            before = _wait_until_hanging(stack)
+            beside = _told(stack, generator, load, receiver.url, so_far=2 * predictions)
+            after = deliveries.first_attempts(stack)
+        received = receiver.received()
+        stack.wait_until_idle(limit=60)
+        deliveries.check_undelivered(stack, others.ids)
+    if after < _AT_LEAST:
+        raise NotReady(f"{after} attempts hung still at the end, not {_AT_LEAST}")
+    deliveries.check(received, [*alone.ids, *beside.ids])
+    for outcome in (alone, others, beside):
+        darkroom_case.check(bench, stack, subject, outcome)
+    took = dict(zip(received.predictions, received.milliseconds, strict=True))
+    return BesideHanging(
+        predictions=predictions,
+        least_hanging=min(before, after),
+        p50_alone=percentile([took[id] for id in alone.ids], 0.50),
+        p99_alone=percentile([took[id] for id in alone.ids], 0.99),
+        p50_beside=percentile([took[id] for id in beside.ids], 0.50),
+        p99_beside=percentile([took[id] for id in beside.ids], 0.99),
+    )
+
+
+@contextmanager
+def _hanging() -> Iterator[Sequence[str]]:
+    """Yield the URLs of a thousand destinations that take a connection and never answer: one socket nobody reads."""
+    with socket.socket() as listener:
+        listener.bind(("0.0.0.0", 0))  # noqa: S104  all of 127.0.0.0/8 is this machine's
+        listener.listen(_BACKLOG)
+        port = listener.getsockname()[1]
+        yield [f"http://127.0.{number // 250}.{number % 250 + 1}:{port}/" for number in range(HANGING)]
+
+
+def _one_each(bench: Workbench, stack: Stack, subject: Subject, urls: Sequence[str]) -> Plan:
+    """Return a plan of one prediction for each URL."""
+    load = darkroom_case.plan(bench, stack, subject, images=len(urls))
+    return replace(load, paths=[deliveries.path(load, url=url) for url in urls])
+
+
+def _wait_until_hanging(stack: Stack) -> int:
+    """Return how many attempts hang once they are enough."""
+    servers.wait_until(
+        lambda: deliveries.first_attempts(stack) >= _AT_LEAST, limit=10, pause=0.05, what=f"{_AT_LEAST} that hang"
+    )
+    return deliveries.first_attempts(stack)
+
+
+def _told(stack: Stack, generator: Child, load: Plan, url: str, *, so_far: int) -> Outcome:
+    """Let a prepared generator work until the receiver has been told of so many in all."""
+    outcome = finished(generator, load)
+    deliveries.wait_until_logged(stack, url=url, deliveries=so_far)
+    return outcome

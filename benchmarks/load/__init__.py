@@ -1,0 +1,1 @@
+"""Who sends: load generators, what they are told to send, and who receives."""

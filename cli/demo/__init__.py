@@ -1,0 +1,1 @@
+"""`darkroom demo`: a model trained here, and images it has never seen."""

@@ -1,0 +1,89 @@
+"""`darkroom demo`: a stack, two hundred images, a table."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.client import Client, Declined
+from cli.demo import trial
+from cli.demo.trial import Figures
+from cli.find_stack import api_key, command, gateway_url, say
+from cli.stack import addresses, commands, state
+from cli.stack.local import DEMO_MODEL, Options, held_out_folder
+from cli.stack.startup import Refused
+from shared import settings
+
+USUAL_PORT = 8000
+
+
+def demo(home: Path) -> None:
+    """Run the trial on the gateway that is set, on the stack that runs on this home, or on one started for it."""
+    console = Console()
+    found = state.running(home)
+    if settings.read(settings.Local).url or found is not None:
+        send_images(gateway_url(home), home, console)
+        return
+    port = USUAL_PORT if addresses.is_free(USUAL_PORT) else addresses.free_port()
+    options = Options(home=home, port=port, models=(DEMO_MODEL,))
+    with commands.terminated_as_interrupted():
+        started, ready = commands.start(options, console, attached=True)
+        try:
+            send_images(ready.url, home, console)
+        finally:
+            commands.stop(started, console)
+    say(f"\nKeep it running: {command('up', home)}")
+
+
+def send_images(url: str, home: Path, console: Console) -> None:
+    """Send the images with a progress bar and show what came of them; raises Refused where that can't be done."""
+    images = trial.held_out(held_out_folder(home), count=trial.IMAGES)
+    if not images:
+        raise Refused(f"No held-out images in {held_out_folder(home)}: a stack of this home makes them when it starts.")
+    repeated = min(trial.REPEATED, len(images))
+    say(
+        f"\nSending {len(images)} scanned digits that the model has never seen, then {repeated} of them again, "
+        f"{trial.AT_ONCE} at a time, to {url}\n"
+    )
+    try:
+        with (
+            Client(url, api_key=api_key()) as client,
+            _bar(console, total=len(images) + repeated) as advance,
+        ):
+            outcomes, seconds = trial.send(client, images, model=DEMO_MODEL, repeated=repeated, advance=advance)
+    except Declined as error:
+        raise Refused(str(error)) from None
+    console.print(_table(trial.figures(outcomes, seconds=seconds)))
+
+
+@contextmanager
+def _bar(console: Console, *, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _table(figures: Figures) -> Table:
+    """Return what people came for, a row each."""
+    cached, coalesced = figures.sources["cache"], figures.sources["coalesced"]
+    rows = [
+        ("accuracy", f"{figures.accuracy:.1%}", "each image counted once"),
+        ("throughput", f"{figures.per_second:,.0f} images/s", f"{figures.requests} requests, {figures.failed} failed"),
+        ("latency p50", f"{figures.p50 * 1000:.1f} ms", "submit to result, as this client sees it"),
+        ("latency p99", f"{figures.p99 * 1000:.1f} ms", ""),
+        (
+            "from the cache",
+            f"{cached / figures.requests:.0%}",
+            f"{cached} answers, p50 {figures.repeated_p50 * 1000:.1f} ms",
+        ),
+    ]
+    if coalesced:
+        rows.append(("computed once for two", f"{coalesced / figures.requests:.0%}", f"{coalesced} answers"))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    for name, value, remark in rows:
+        table.add_row(f"[bold]{name}[/]", value, f"[dim]{remark}[/]")
+    return table

@@ -1,0 +1,1 @@
+"""`darkroom up` and `down`: one machine's servers and programs, started, watched over, stopped."""

@@ -1,0 +1,133 @@
+"""Is it ready? Each returns an empty string, or why not yet, within about a second."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from cli.stack.identity import ProcessIdentity
+from cli.stack.registry_login import Login
+
+SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; `body` is its JSON, None where it is none."""
+
+    status: int
+    body: Any
+
+
+def get(url: str, *, login: Login | None = None, seconds: float = SECONDS) -> Answer:
+    """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
+    try:
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request("GET", target, headers={"Authorization": login.header()} if login else {})
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    try:
+        return Answer(response.status, json.loads(text))
+    except ValueError:
+        return Answer(response.status, None)
+
+
+def answers(url: str, *, login: Login | None = None) -> str:
+    """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
+    try:
+        answer = get(url, login=login)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url} does not answer ({type(error).__name__})"
+    if answer.status == http.client.OK:
+        return ""
+    body = answer.body if isinstance(answer.body, dict) else {}
+    return f"{url} says {answer.status} {body.get('detail') or json.dumps(body)}"
+
+
+def redis_answers(url: str) -> str:
+    """Tell whether Redis has loaded its data and answers."""
+    # Imported late, here and below: the first programs start before these 0.2 s are spent.
+    import redis  # noqa: PLC0415
+
+    with redis.Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+        try:
+            client.ping()
+        except (redis.RedisError, OSError) as error:
+            return str(error)
+    return ""
+
+
+def postgres_answers(url: str) -> str:
+    """Tell whether Postgres has recovered and takes connections."""
+    import psycopg2  # noqa: PLC0415
+
+    try:
+        # SQLAlchemy's way to name a driver, `postgresql+psycopg2://`, is not libpq's.
+        psycopg2.connect(f"postgresql{url[url.index('://') :]}", connect_timeout=int(SECONDS)).close()
+    except (psycopg2.Error, ValueError) as error:
+        return str(error).strip().splitlines()[-1]
+    return ""
+
+
+def worker_answers(redis_url: str, node: str) -> str:
+    """Tell whether a Celery worker consumes: it answers a ping over the broker."""
+    from celery import Celery  # noqa: PLC0415
+
+    from shared.queue.connection import broker_url  # noqa: PLC0415
+    from shared.settings import Redis  # noqa: PLC0415
+
+    try:
+        with Celery(broker=broker_url(Redis(url=redis_url))) as app:
+            said = app.control.ping(destination=[node], timeout=SECONDS)
+    except Exception as error:  # noqa: BLE001  kombu lets through whatever its transport raises
+        return f"the broker does not answer ({type(error).__name__})"
+    return "" if said else f"{node} does not answer"
+
+
+def has_lived(pid: int, *, seconds: float) -> str:
+    """Tell whether a process is still there after a while: all one can ask of beat, which answers nobody."""
+    identity = ProcessIdentity.of(pid)
+    time.sleep(seconds)
+    return "" if identity is not None and identity.is_alive else "it has only begun"
+
+
+def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
+    """Tell whether every model but retired ones has a champion and this worker process has said that it is there."""
+    import redis  # noqa: PLC0415
+
+    from shared.domain.identifiers import ModelName  # noqa: PLC0415
+    from shared.queue import keys  # noqa: PLC0415
+
+    member = f"{socket.gethostname()}-{pid}"
+    with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+        for model in map(ModelName, models):
+            try:
+                if client.sismember(keys.RETIRED, model):
+                    continue
+                if client.zscore(keys.workers(model), member) is None:
+                    return f"{model} is not loaded"
+                if why_not := _no_champion(client.get(keys.route(model)), model):
+                    return why_not
+            except (redis.RedisError, OSError) as error:
+                return str(error)
+    return ""
+
+
+def _no_champion(published: bytes | None, model: str) -> str:
+    """Tell what is missing in a model's route; the loader's words where a version failed."""
+    from shared.domain.route import CHAMPION  # noqa: PLC0415
+    from shared.queue import routes  # noqa: PLC0415
+
+    route = routes.parse(published) if published else None
+    if route is not None and CHAMPION in route.aliases:
+        return ""
+    failed = next(iter(route.failed.items()), None) if route else None
+    return f"version {failed[0]} can't be loaded: {failed[1]}" if failed else f"{model} has no champion"

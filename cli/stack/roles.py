@@ -1,0 +1,188 @@
+"""Darkroom's own programs, each as anyone would start it by hand."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from cli.stack import devices, probes
+from cli.stack.addresses import LOOPBACK, Ports
+from cli.stack.programs import Program
+from shared.domain.identifiers import ModelName
+from shared.queue import keys
+
+BACKGROUND = 10
+"""A tenth of a share beside who does not stand back: enough to go on beside a compiler."""
+REMEMBERED_TASKS = 5000
+"""A task takes Flower 5 KB; its own limit of 100,000 would be half a gigabyte. Under full load: the last 2 minutes."""
+
+
+def migrations(database_url: str) -> Program:
+    """Return the step that brings the database to the newest schema."""
+    code = "import sys; from shared.storage.migrate import upgrade; upgrade(sys.argv[1])"
+    return Program(
+        name="migrations",
+        role="migrations",
+        once=True,
+        command=(sys.executable, "-c", code, database_url),
+        after=("postgres",),
+    )
+
+
+def api(port: int, ports: Ports) -> Program:
+    """Return the gateway: one process, listening on loopback."""
+    url = f"http://{LOOPBACK}:{port}"
+    command = (
+        sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory",
+        "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "api.edge.http_connection:HttpProtocol",
+        "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
+    )  # fmt: skip
+    gateway = Program(
+        name="api",
+        role="api",
+        url=url,
+        command=command,
+        after=("redis", "migrations"),
+        probe=lambda _: probes.answers(f"{url}/health/ready"),
+        stop_rank=1,
+    )
+    return _exporting(gateway, ports)
+
+
+def predict_workers(
+    models: Sequence[str], *, redis_url: str, login: Mapping[str, str], ports: Ports, after: tuple[str, ...]
+) -> list[Program]:
+    """Return one process a GPU with two threads each, else one process a core; `login` lets them into the registry.
+
+    On a CPU two threads that decode and predict fight for the cores: 200 images/s against 286 with a
+    process each (mobilenet_v3_small, two cores). On a GPU one batch decodes while the other computes.
+
+    On a CPU they stand back for what answers people: ids come in milliseconds however much waits, and batches that
+    gather meanwhile are larger, so cheaper (a sixth more images/s, two cores).
+    """
+    gpus = devices.gpus()
+    pool = ("threads", "--concurrency", "2") if gpus else ("solo",)
+    queues = ",".join(keys.predict_queue(ModelName(model)) for model in models)
+    workers = [
+        Program(
+            name=f"predict{number}",
+            role="predict",
+            command=_worker(f"predict{number}", queues=queues, pool=pool),
+            environment={**login, **({"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {})},
+            niceness=0 if gpus else BACKGROUND,
+            after=after,
+            probe=partial(probes.models_serve, models=models, redis_url=redis_url),
+            # First of all: the batch in hand finishes while everything it needs is there.
+            stop_rank=0,
+            stop_patience=timedelta(seconds=20),
+        )
+        for number in range(1, (len(gpus) or devices.cores()) + 1)
+    ]
+    return [_exporting(worker, ports) for worker in workers]
+
+
+def record_worker(redis_url: str, *, predictions: str, ports: Ports) -> Program:
+    """Return the process that writes results to Postgres and sweeps; and a line a prediction to `predictions`."""
+    worker = Program(
+        name="record",
+        role="record",
+        command=_worker("record1", queues="record,upkeep", pool=("threads", "--concurrency", "2")),
+        environment={"DARKROOM_LOG_PREDICTIONS": predictions},
+        niceness=BACKGROUND,  # people are answered from Redis meanwhile
+        after=("redis", "migrations"),
+        probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
+        stop_rank=1,
+    )
+    return _exporting(worker, ports)
+
+
+def webhook_worker(redis_url: str, *, networks: Sequence[str], ports: Ports) -> Program:
+    """Return the process that calls people's servers: apart from the record, which must not wait for slow ones.
+
+    It may call `networks` though they are not public.
+    """
+    worker = Program(
+        name="webhooks",
+        role="webhooks",
+        command=_worker("webhooks1", queues="webhooks", pool=("solo",)),
+        environment={"DARKROOM_WEBHOOKS_ALLOWED_NETWORKS": json.dumps(networks)},
+        niceness=BACKGROUND,
+        after=("redis", "migrations"),
+        probe=lambda _: probes.worker_answers(redis_url, _node("webhooks1")),
+        stop_rank=1,
+        # An attempt under way takes 15 s at most: one that is cut off is made once more.
+        stop_patience=timedelta(seconds=20),
+    )
+    return _exporting(worker, ports)
+
+
+def beat(schedule: str) -> Program:
+    """Return the process that rings sweeps; `schedule` is the file it keeps."""
+    return Program(
+        name="beat",
+        role="beat",
+        command=(*_celery(), "beat", "--schedule", schedule, "--pidfile", ""),
+        # It would write a line with each ring, 6 MB a day.
+        environment={"DARKROOM_LOG_LEVEL": os.environ.get("DARKROOM_LOG_LEVEL", "WARNING")},
+        after=("redis",),
+        probe=partial(probes.has_lived, seconds=1.0),
+    )
+
+
+def flower(port: int, *, after: tuple[str, ...]) -> Program:
+    """Return Celery's dashboard, on loopback without a login; it keeps nothing on disk.
+
+    Its pages are open there; its HTTP API, which can stop workers, answers 401 unless the person sets
+    FLOWER_UNAUTHENTICATED_API=true, or a login (https://flower.readthedocs.io/en/latest/auth.html).
+    """
+    url = f"http://{LOOPBACK}:{port}"
+    return Program(
+        name="flower",
+        role="flower",
+        url=url,
+        command=(
+            *(sys.executable, "-m", "worker.flower"),
+            *(f"--address={LOOPBACK}", f"--port={port}", "--logging=error"),
+        ),
+        environment={
+            name: os.environ.get(name, usual)
+            for name, usual in (
+                ("FLOWER_MAX_TASKS", str(REMEMBERED_TASKS)),
+                # Its own columns, and what each task did: model, images, batch size, milliseconds; or rows.
+                ("FLOWER_TASKS_COLUMNS", "name,uuid,state,result,runtime,worker,received"),
+            )
+        },
+        niceness=BACKGROUND,
+        # It asks the workers for their queues once, when it starts: those who come later are missing on some pages.
+        after=after,
+        probe=lambda _: probes.answers(f"{url}/healthcheck"),
+        stop_rank=1,
+    )
+
+
+def _exporting(program: Program, ports: Ports) -> Program:
+    """Return a program that serves its metrics on a port of its own, where no key is asked for."""
+    port = ports.port(f"{program.name}-metrics")
+    where = {"DARKROOM_METRICS_HOST": LOOPBACK, "DARKROOM_METRICS_PORT": str(port)}
+    return replace(program, metrics_url=f"http://{LOOPBACK}:{port}/metrics", environment=program.environment | where)
+
+
+def _celery() -> tuple[str, ...]:
+    return (sys.executable, "-m", "celery", "--app", "worker.main", "--quiet")
+
+
+def _worker(name: str, *, queues: str, pool: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        *_celery(), "worker", "--hostname", _node(name), "--queues", queues, "--pool", *pool, "--task-events",
+        # Nothing here asks other workers for anything: --without-mingle alone saves a second at each start.
+        "--without-mingle", "--without-gossip", "--loglevel", "INFO",
+    )  # fmt: skip
+
+
+def _node(name: str) -> str:
+    """Return a worker's name as Celery knows it."""
+    return f"{name}@{socket.gethostname()}"

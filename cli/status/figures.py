@@ -1,0 +1,226 @@
+"""From a few looks, one after the other, to what is shown: nothing but arithmetic."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cli.stack.state import ROLES, Phase, ProgramState
+from cli.status import scraping
+from cli.status.duties import Duty
+from cli.status.errors import Trouble
+from cli.status.looking import Look
+from cli.status.processes import Family
+from cli.status.rates import rates
+from cli.status.scraping import Scrape, Series
+from shared.observability.metrics import BULK, INTERACTIVE
+
+OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")
+"""How a submission is answered, in the order they are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFigures:
+    """One role with all its processes. None is not known."""
+
+    role: str
+    phase: Phase
+    duty: str
+    """Empty where its processes are not ready or do their work; else `late` or `missing`: they run, no more."""
+    pids: tuple[int, ...]
+    cores: float | None
+    """How many it keeps busy."""
+    memory: int | None
+    """Bytes."""
+    where: str
+    why: str
+    """Why it is not ready, or does not tell how it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneFigures:
+    """Images that wait or are being computed; `oldest` in seconds."""
+
+    entries: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFigures:
+    """One model. None is not known."""
+
+    model: str
+    workers: int | None
+    images: float | None
+    """Computed a second."""
+    batch_size: float | None
+    """The mean; None also where none was computed."""
+    people: LaneFigures | None
+    bulk: LaneFigures | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFigures:
+    """Submissions a second by how they were answered, and the share that the cache answered, None of none."""
+
+    rates: dict[str, float]
+    cached: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFigures:
+    """What Redis holds; times in seconds, memory in bytes, without a limit zero."""
+
+    lag: float
+    unrecorded: int
+    oldest: float
+    memory: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Everything that is shown. None is not known."""
+
+    roles: list[RoleFigures]
+    models: list[ModelFigures]
+    answers: AnswerFigures | None
+    queue: QueueFigures | None
+    troubles: Sequence[Trouble]
+
+
+def figures(looks: Sequence[Look]) -> Figures:
+    """Return what to show after these looks, the newest last; rates and shares of processors are over all of them."""
+    now = looks[-1]
+    return Figures(
+        roles=[_role(role, looks) for role in ROLES] if now.state else [],
+        models=_models(looks),
+        answers=_answers(looks),
+        queue=_queue(now.scrapes.values()),
+        troubles=now.troubles,
+    )
+
+
+def _role(role: str, looks: Sequence[Look]) -> RoleFigures:
+    now = looks[-1]
+    programs = now.state.of_role(role) if now.state else []
+    pids = tuple(program.process.pid for program in programs if program.process)
+    used = [usage for pid in pids for usage in now.families.get(pid, {}).values()]
+    busy = [cores for pid in pids if (cores := _cores(pid, looks)) is not None]
+    duty = _duty(role, now)
+    worst = next((program for program in programs if program.phase is not Phase.READY), None)
+    return RoleFigures(
+        role=role,
+        phase=worst.phase if worst else Phase.READY,
+        duty="" if worst else duty.state,
+        pids=pids,
+        cores=sum(busy) if busy else None,
+        memory=sum(usage.memory for usage in used) if used else None,
+        where=next(map(_where, (program for program in programs if program.url)), ""),
+        why=worst.detail if worst else duty.detail or _silent(programs, now.scrapes),
+    )
+
+
+def _where(program: ProgramState) -> str:
+    """Return a program's address, and where its login is kept."""
+    return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
+
+
+def _duty(role: str, now: Look) -> Duty:
+    """Say whether a role's work is done; predict workers tell it of themselves, a model at a time."""
+    if role == "predict":
+        alone = sorted(_model(series) for series, count in _values(now, scraping.WORKERS).items() if not count)
+        return Duty("missing", f"no worker serves {', '.join(alone)}") if alone else Duty("", "")
+    return now.duties.get(role, Duty("", ""))
+
+
+def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> str:
+    """Say which program does not tell how it is."""
+    told = ((program.name, scrapes.get(program.name, Scrape()).trouble) for program in programs)
+    return next((f"metrics of {name}: {trouble}" for name, trouble in told if trouble), "")
+
+
+def _cores(pid: int, looks: Sequence[Look]) -> float | None:
+    """Return how many cores a process and its children kept busy; None where it was seen only once."""
+    seen: list[tuple[float, Family]] = [(look.at, look.families[pid]) for look in looks if pid in look.families]
+    if len(seen) <= 1:
+        return None
+    (began, before), (ended, after) = seen[0], seen[-1]
+    spent = (usage.seconds - (before[member].seconds if member in before else 0.0) for member, usage in after.items())
+    return sum(spent) / (ended - began)
+
+
+def _models(looks: Sequence[Look]) -> list[ModelFigures]:
+    """Return every model that is served, or that images wait for."""
+    now = looks[-1]
+    workers = {_model(series): int(count) for series, count in _values(now, scraping.WORKERS).items()}
+    entries, ages = _values(now, scraping.LANE_ENTRIES), _values(now, scraping.LANE_AGE)
+    images, batches, sizes = (
+        rates(looks, role="predict", name=name, by=_model)
+        for name in (scraping.IMAGES, scraping.BATCH_COUNT, scraping.BATCH_SUM)
+    )
+    served = now.state.models if now.state else []
+    others = {*workers, *(_model(series) for series in entries), *(images or {})}
+    return [
+        ModelFigures(
+            model=model,
+            workers=workers.get(model),
+            images=None if images is None else images.get(model, 0.0),
+            batch_size=_mean((sizes or {}).get(model, 0.0), of=(batches or {}).get(model, 0.0)),
+            people=_lane(model, INTERACTIVE, entries, ages),
+            bulk=_lane(model, BULK, entries, ages),
+        )
+        for model in dict.fromkeys([*served, *sorted(others)])
+    ]
+
+
+def _lane(model: str, lane: str, entries: Mapping[Series, float], ages: Mapping[Series, float]) -> LaneFigures | None:
+    labels = (("lane", lane), ("model", model))
+    count = entries.get(Series(scraping.LANE_ENTRIES, labels))
+    if count is None:
+        return None
+    return LaneFigures(entries=int(count), oldest=ages.get(Series(scraping.LANE_AGE, labels), 0.0))
+
+
+def _outcome(series: Series) -> str:
+    """Return what became of submissions; those over a key's limit are refused ones."""
+    outcome = series.by["outcome"]
+    return "refused" if outcome == "limited" else outcome
+
+
+def _answers(looks: Sequence[Look]) -> AnswerFigures | None:
+    found = rates(looks, role="api", name=scraping.SUBMISSIONS, by=_outcome)
+    if found is None:
+        return None
+    by_outcome = {outcome: found.get(outcome, 0.0) for outcome in dict.fromkeys([*OUTCOMES, *found])}
+    answered = sum(rate for outcome, rate in by_outcome.items() if outcome != "refused")
+    return AnswerFigures(rates=by_outcome, cached=_mean(by_outcome["cached"], of=answered))
+
+
+def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
+    """Return what one worker saw of the queue; None where none could look at it."""
+    scrapes = [scrape for scrape in scrapes if scrape.values.get(Series(scraping.QUEUE_VISIBLE))]
+    if not scrapes:
+        return None
+    values = scrapes[0].values
+    return QueueFigures(
+        lag=values.get(Series(scraping.RECORDER_LAG), 0.0),
+        unrecorded=int(values.get(Series(scraping.UNRECORDED), 0)),
+        oldest=max((age for series, age in values.items() if series.name == scraping.LANE_AGE), default=0.0),
+        memory=int(values.get(Series(scraping.REDIS_USED), 0)),
+        limit=int(values.get(Series(scraping.REDIS_LIMIT), 0)),
+    )
+
+
+def _values(look: Look, name: str) -> dict[Series, float]:
+    """Return everything of one name, of the first process that tells it: replicas say the same."""
+    for scrape in look.scrapes.values():
+        if found := {series: value for series, value in scrape.values.items() if series.name == name}:
+            return found
+    return {}
+
+
+def _model(series: Series) -> str:
+    return series.by["model"]
+
+
+def _mean(total: float, *, of: float) -> float | None:
+    return total / of if of else None

@@ -1,0 +1,66 @@
+"""What the processes of a stack use: processor time and memory, their children's too."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psutil
+
+from cli.stack.identity import ProcessIdentity
+
+Family = dict[ProcessIdentity, "Usage"]
+"""A process with its children and theirs."""
+
+
+class Usage(NamedTuple):
+    """One process: processor time since it began, and its own memory in bytes."""
+
+    seconds: float
+    memory: int
+
+
+def families(pids: Collection[int]) -> dict[int, Family]:
+    """Return what each of these processes and its children use; those that are gone are left out."""
+    children = _children()
+    return {pid: _family(pid, children) for pid in pids if psutil.pid_exists(pid)}
+
+
+def began(pid: int) -> datetime | None:
+    """Return when a process was started; None where it is gone."""
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _children() -> dict[int, list[int]]:
+    """Return every process' children, in one pass over all there are."""
+    children = defaultdict(list)
+    for process in psutil.process_iter(["ppid"]):
+        children[process.info["ppid"]].append(process.pid)
+    return children
+
+
+def _family(pid: int, children: dict[int, list[int]]) -> Family:
+    family: Family = {}
+    waiting = [pid]
+    while waiting:
+        member = waiting.pop()
+        waiting += children[member]
+        identity, used = ProcessIdentity.of(member), _usage(member, is_child=member != pid)
+        if identity is not None and used is not None:
+            family[identity] = used
+    return family
+
+
+def _usage(pid: int, *, is_child: bool) -> Usage | None:
+    """Return what a process uses; of a child's memory what it does not share: Postgres' buffers count once."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, memory = process.cpu_times(), process.memory_info()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    shared = getattr(memory, "shared", 0) if is_child else 0
+    return Usage(times.user + times.system, max(0, memory.rss - shared))

@@ -1,0 +1,62 @@
+"""How fast counters grow, from what processes exported at several moments."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cli.stack.identity import ProcessIdentity
+from cli.status.looking import Look
+from cli.status.scraping import Series
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one program exported at one moment."""
+
+    at: float
+    process: ProcessIdentity | None
+    values: Mapping[Series, float]
+
+
+def rates(looks: Sequence[Look], *, role: str, name: str, by: Callable[[Series], str]) -> dict[str, float] | None:
+    """Return how much a role's counters of one name grew a second, added up by what `by` makes of their labels.
+
+    None where no program of that role told its counters twice.
+    """
+    told = [answers for program in _programs(looks, role) if len(answers := _answers(looks, program)) > 1]
+    if not told:
+        return None
+    grown: dict[str, float] = defaultdict(float)
+    for answers in told:
+        seconds = answers[-1].at - answers[0].at
+        for series, increase in _increases(answers):
+            if series.name == name:
+                grown[by(series)] += increase / seconds
+    return dict(grown)
+
+
+def _programs(looks: Sequence[Look], role: str) -> list[str]:
+    state = looks[-1].state
+    return [program.name for program in state.of_role(role)] if state else []
+
+
+def _answers(looks: Sequence[Look], name: str) -> list[_Answer]:
+    """Return what a program exported, whenever it answered."""
+    return [
+        _Answer(
+            look.at,
+            next((program.process for program in look.state.programs if program.name == name), None),
+            scrape.values,
+        )
+        for look in looks
+        if look.state and (scrape := look.scrapes.get(name)) and not scrape.trouble
+    ]
+
+
+def _increases(answers: Sequence[_Answer]) -> Iterator[tuple[Series, float]]:
+    """Give by how much each counter grew from one answer to the next; one that was started again began from zero."""
+    for before, after in pairwise(answers):
+        for series, value in after.values.items():
+            earlier = before.values.get(series, 0.0) if before.process == after.process else 0.0
+            yield series, value - earlier if value >= earlier else value

@@ -1,0 +1,85 @@
+"""`darkroom webhooks listen`: a receiver for trying things out, a line a delivery."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+from cli.client import Client, Declined
+from cli.find_stack import api_key, gateway_url, say
+from cli.stack.commands import terminated_as_interrupted
+from cli.stack.startup import Refused
+from cli.webhooks.delivery import Delivery
+from cli.webhooks.receiver import Receiver
+
+
+def listen(home: Path, port: int, *, secret: str | None) -> None:
+    """Take webhooks until Ctrl-C, verified with the secret, or else with the gateway's. Raises Refused."""
+    webhook = _verifier(secret or _gateways_secret(home))
+    heard = Heard(Console())
+    try:
+        receiver = Receiver(port, webhook, heard.tell)
+    except OSError as error:
+        raise Refused(f"Port {port} can't be listened on: {error.strerror}") from None
+    with terminated_as_interrupted(), receiver:
+        try:
+            say(f"Listening: submit with webhook={receiver.url}")
+            receiver.serve_forever()
+        except KeyboardInterrupt:
+            say(f"\n{heard.summary()}")
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came, shown and counted; told from several threads."""
+
+    console: Console
+    came: int = 0
+    verified: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tell(self, what: Delivery | str) -> None:
+        """Show a delivery, or what was refused, in a line."""
+        with self._lock:
+            if isinstance(what, Delivery):
+                self.came += 1
+                self.verified += not what.doubt
+            time = datetime.now().astimezone().strftime("%H:%M:%S")
+            # No wrapping, and no colour that means nothing: a line may be read by a program.
+            self.console.print(line(what, time=time), soft_wrap=True, highlight=False)
+
+    def summary(self) -> str:
+        """Return how many came."""
+        if not self.came:
+            return "Nothing came."
+        return f"{self.came:,} came, {self.verified:,} of them verified."
+
+
+def line(what: Delivery | str, *, time: str) -> Text:
+    """Return a line that tells of a delivery, or of what was refused."""
+    if isinstance(what, str):
+        return Text.assemble((time, "dim"), "  ", (what, "yellow"))
+    judged = (f"not verified: {what.doubt}", "red") if what.doubt else ("verified", "green")
+    return Text.assemble((time, "dim"), f"  {what.event}  {what.said}  ", judged)
+
+
+def _verifier(secret: str) -> Webhook:
+    """Return what verifies; raises Refused for a secret that is none."""
+    try:
+        return Webhook(secret)
+    except (ValueError, EmptyWebhookSecretError):
+        raise Refused("That is no secret: one is whsec_ and base64, as the gateway gives it.") from None
+
+
+def _gateways_secret(home: Path) -> str:
+    """Ask the gateway for the secret that signs; raises Refused."""
+    try:
+        with Client(gateway_url(home), api_key=api_key()) as client:
+            return str(client.ask("GET", "/v1/webhooks/default/secret").json()["key"])
+    except Declined as error:
+        raise Refused(str(error)) from None

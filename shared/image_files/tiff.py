@@ -1,0 +1,255 @@
+"""TIFF 6.0 and BigTIFF: which page is the image, where its data lies, and what its tags make of the samples."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import add
+from typing import Final
+
+from shared.image_files.broken import BrokenImageError, OtherKindError
+
+Number = int | float
+Tags = dict[int, tuple[Number, ...]]
+
+MAX_STRIPS: Final = 100_000
+MAX_ENTRIES: Final = 4_096
+"""Of one directory; real ones have under a hundred."""
+MAX_PAGES: Final = 64
+"""That are looked at, for the first that is no preview."""
+
+_WHOLE: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_NUMBERS: Final = {**_WHOLE, 6: "b", 8: "h", 9: "i", 11: "f", 12: "d"}
+"""Numbers' types, by TIFF's numbers for them and `struct`'s letters."""
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
+SAMPLES, ROWS_PER_STRIP, PLANAR, SUB_DIRECTORIES, INK_SET, SAMPLE_FORMAT = 277, 278, 284, 330, 332, 339
+MAX_SAMPLE, S_MIN_SAMPLE, S_MAX_SAMPLE, INDEXED, SUBSAMPLING = 281, 340, 341, 346, 530
+_RANGE: Final = frozenset({S_MIN_SAMPLE, S_MAX_SAMPLE})
+_DNG_VERSION: Final = 50706
+_PLACES: Final = ((273, 279), (324, 325))
+"""Offsets and lengths of the strips, or of the tiles."""
+_WANTED: Final = frozenset(
+    {NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, ROWS_PER_STRIP, PLANAR}
+    | {SUB_DIRECTORIES, INK_SET, SAMPLE_FORMAT, MAX_SAMPLE, S_MIN_SAMPLE, S_MAX_SAMPLE, INDEXED, SUBSAMPLING}
+    | {_DNG_VERSION}
+    | {tag for pair in _PLACES for tag in pair}
+)
+_MAKES_THE_IMAGE: Final = (_WANTED - {SUB_DIRECTORIES}) | {
+    *(266, 274, 292, 293, 317, 320, 322, 323, 338, 347),
+    *range(512, 522),
+    *(529, 532),
+}
+"""Beside what is read here: order of bits, orientation, options of fax, predictor, colour map, size of tiles, extra
+samples, and what JPEG and YCbCr take."""
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_YCBCR, _CMYK, _PALETTE = 6, 5, 3
+_COLOURS: Final = frozenset({0, 1, 2, _PALETTE, _CMYK, _YCBCR, 8})
+_CAMERA_RAW: Final = frozenset({32803, 34892})
+UNCOMPRESSED: Final = 1
+CCITT: Final = frozenset({2, 3, 4})
+_NANOSECONDS: Final = {UNCOMPRESSED: 10, 2: 25, 3: 25, 4: 25, 5: 15, 6: 40, 7: 40, 8: 25, 32773: 15, 32946: 25}
+_SLOW: Final = 90
+"""What a pixel of the other compressions may cost: LZMA, Zstandard, WebP."""
+_COMPRESSIONS: Final = frozenset({*_NANOSECONDS, 34925, 50000, 50001})
+UNSIGNED, SIGNED, FLOATING = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One directory: where it stands in the file, and what it says."""
+
+    offset: int
+    tags: Tags
+
+    def number(self, tag: int, default: int) -> int:
+        """Return the first number of a tag."""
+        values = self.tags.get(tag)
+        return int(values[0]) if values else default
+
+
+def read_tiff(data: bytes) -> tuple[int, int, float]:
+    """Of the page that is the image: its strips or tiles must lie inside the file, and its tags must be understood."""
+    page = full_page(data)
+    try:
+        width, height = int(page.tags[WIDTH][0]), int(page.tags[HEIGHT][0])
+    except (KeyError, IndexError):
+        raise BrokenImageError("its directory has no width and height") from None
+    pieces = _pieces(page, len(data), width, height)
+    _refuse_what_is_not_read(page)
+    compression = page.number(COMPRESSION, UNCOMPRESSED)
+    nanoseconds = _NANOSECONDS.get(compression, _SLOW) * max(1, page.number(SAMPLES, 1)) / 2
+    return width, height, width * height * nanoseconds * 1e-6 + pieces * 0.02 + len(page.tags) * 0.01
+
+
+def full_page(data: bytes) -> Page:
+    """Return the first page that is neither a reduced preview of another one nor a mask; the first, if all are.
+
+    Raises OtherKindError for a camera's raw file, BrokenImageError for what can't be read.
+    """
+    if data[8:10] == b"CR":
+        raise OtherKindError("a camera's raw file (CR2)")
+    first = None
+    for page in _pages(data):
+        if _DNG_VERSION in page.tags:
+            raise OtherKindError("a camera's raw file (DNG)")
+        if page.number(PHOTOMETRIC, 0) in _CAMERA_RAW:
+            raise OtherKindError("a camera's raw file")
+        first = first or page
+        if not page.number(NEW_SUBFILE_TYPE, 0) & (_REDUCED | _MASK) and page.number(SUBFILE_TYPE, 1) != 2:  # noqa: PLR2004  reduced, of old
+            return page
+    if first is None:
+        raise BrokenImageError("it has no directory")
+    return first
+
+
+def at_page(data: bytes, page: Page) -> bytes:
+    """Return the file with that page as its first.
+
+    Raises BrokenImageError where the page's numbers lie in the file's header, which that changes.
+    """
+    order, big = _layout(data)
+    start, word = (8, "Q") if big else (4, "I")
+    if struct.unpack_from(order + word, data, start)[0] == page.offset:
+        return data
+    offset = struct.pack(order + word, page.offset)
+    made = data[:start] + offset + data[start + len(offset) :]
+    again, _ = _directory(made, page.offset, order, big=big)
+    if any(numbers != page.tags.get(tag) for tag, numbers in again.tags.items()):
+        raise BrokenImageError("a directory's numbers lie in the file's header")
+    return made
+
+
+def _layout(data: bytes) -> tuple[str, bool]:
+    """Return the order of bytes, and whether it is a BigTIFF."""
+    return "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
+
+
+def _pages(data: bytes) -> Iterator[Page]:
+    """Yield the directories in order, then those below the first; each once."""
+    order, big = _layout(data)
+    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    seen: set[int] = set()
+    below: list[int] = []
+    while offset and offset not in seen and len(seen) < MAX_PAGES:
+        page, following = _directory(data, offset, order, big=big)
+        if not seen:
+            below = [int(place) for place in page.tags.get(SUB_DIRECTORIES, ())]
+        seen.add(offset)
+        yield page
+        offset = following
+    for place in below[:MAX_PAGES]:
+        if place not in seen:
+            seen.add(place)
+            yield _directory(data, place, order, big=big)[0]
+
+
+def _directory(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Page, int]:
+    """Return one directory and where the next one is, 0 after the last."""
+    word, count, entry, width = ("Q", "Q", "HHQ", 20) if big else ("I", "H", "HHI", 12)
+    inline = struct.calcsize(f"{order}{word}")
+    (entries,) = struct.unpack_from(order + count, data, offset)
+    if entries > MAX_ENTRIES:
+        raise BrokenImageError(f"a directory has more than {MAX_ENTRIES:,} entries")
+    start = offset + struct.calcsize(order + count)
+    end = start + entries * width
+    tags: Tags = {}
+    for place in range(start, end, width):
+        tag, kind, amount = struct.unpack_from(order + entry, data, place)
+        # Of a tag that comes twice the first counts, as for Pillow: a second width must not pass for the image's.
+        if tag not in _WANTED or tag in tags or kind not in (_NUMBERS if tag in _RANGE else _WHOLE):
+            continue
+        number = _NUMBERS[kind]
+        value, size = place + width - inline, amount * struct.calcsize(order + number)
+        if size > inline:
+            (value,) = struct.unpack_from(order + word, data, value)
+            if value + size > len(data):
+                continue  # as if it were not there: Pillow does so
+        if amount > MAX_STRIPS:
+            raise BrokenImageError(f"a directory lists more than {MAX_STRIPS:,} numbers")
+        layout = f"{order}{amount}{number}"
+        tags[tag] = struct.unpack_from(layout, data, value)
+    # What comes after the last directory is sometimes cut off.
+    following = struct.unpack_from(order + word, data, end)[0] if end + inline <= len(data) else 0
+    return Page(offset, tags), following
+
+
+def _pieces(page: Page, size: int, width: int, height: int) -> int:
+    """Return how many strips or tiles there are; raises BrokenImageError where one lies beyond the file's end."""
+    for offsets, lengths in _PLACES:
+        places = page.tags.get(offsets)
+        if not places:
+            continue
+        if page.number(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED:
+            # Its length follows from the pixels, whatever the tag says.
+            last, striped = max(places), offsets == _PLACES[0][0]
+            end = last + (_strip_length(page, places.index(last), width, height) if striped else 1)
+        else:
+            # Lengths are sometimes left out; each strip then has a byte at least.
+            end = max(map(add, places, page.tags.get(lengths) or (1,) * len(places)), default=0)
+        if end > size:
+            raise BrokenImageError("image data lies beyond its end")
+        return len(places)
+    raise BrokenImageError("its directory has no image data")
+
+
+def _strip_length(page: Page, number: int, width: int, height: int) -> int:
+    """Return how many bytes one strip of uncompressed samples has, or 1 where the colours lie apart."""
+    if page.number(PLANAR, 1) != 1:
+        return 1
+    rows = max(1, page.number(ROWS_PER_STRIP, height))
+    bits = page.number(BITS, 1) * page.number(SAMPLES, 1)
+    return max(1, (width * bits + 7) // 8 * min(rows, height - number * rows))
+
+
+def _refuse_what_is_not_read(page: Page) -> None:
+    """Raise BrokenImageError for what Pillow would misread, or would refuse in its own words."""
+    colours, compression = page.number(PHOTOMETRIC, 1), page.number(COMPRESSION, UNCOMPRESSED)
+    if colours not in _COLOURS:
+        raise BrokenImageError(f"its colours (PhotometricInterpretation {colours}) are not read")
+    if compression not in _COMPRESSIONS:
+        raise BrokenImageError(f"its compression (Compression {compression}) is not read")
+    if colours == _CMYK and page.number(INK_SET, 1) != 1:
+        raise BrokenImageError("its inks are not cyan, magenta, yellow and black (InkSet)")
+    if page.number(INDEXED, 0) and colours != _PALETTE:
+        raise BrokenImageError("its samples are numbers of colours without a colour map (Indexed)")
+    # 2 and 2 where the tag is missing.
+    subsampled = colours == _YCBCR and page.number(SAMPLES, 1) > 1 and page.tags.get(SUBSAMPLING, (2, 2)) != (1, 1)
+    if subsampled and compression == UNCOMPRESSED:
+        raise BrokenImageError("its colours are subsampled (YCbCr) without compression, which is not read")
+    _refuse_samples_without_range(page)
+
+
+def _refuse_samples_without_range(page: Page) -> None:
+    """Raise BrokenImageError for signed, floating-point or 32-bit samples, unless the file names their range."""
+    formats = set(page.tags.get(SAMPLE_FORMAT, (UNSIGNED,)))
+    bits = {int(bits) for bits in page.tags.get(BITS, (1,))}
+    if not formats <= {UNSIGNED, SIGNED, FLOATING}:
+        raise BrokenImageError("its samples are neither whole nor floating-point numbers (SampleFormat)")
+    if formats == {UNSIGNED} and max(bits, default=1) <= 16:  # noqa: PLR2004
+        return
+    if bits == {8} or page.number(SAMPLES, 1) != 1:
+        raise BrokenImageError("its samples are signed or floating-point, which is read of 16 and 32 bits, one a pixel")
+    low, high = page.tags.get(S_MIN_SAMPLE), page.tags.get(S_MAX_SAMPLE)
+    if not low or not high or not low[0] < high[0]:
+        raise BrokenImageError(
+            "its samples are signed, floating-point or of 32 bits, and it does not say from where to where they go "
+            "(SMinSampleValue, SMaxSampleValue)"
+        )
+
+
+def only_image_tags(data: bytes) -> bytes:
+    """Return the file with a new first directory at its end: that of the image's page, without texts and profiles."""
+    page = full_page(data)
+    order, big = _layout(data)
+    count, word, width = ("Q", "Q", 20) if big else ("H", "I", 12)
+    (entries,) = struct.unpack_from(order + count, data, page.offset)
+    start = page.offset + struct.calcsize(order + count)
+    kept = []
+    for place in range(start, start + entries * width, width):
+        (tag,) = struct.unpack_from(order + "H", data, place)
+        if tag in _MAKES_THE_IMAGE:
+            kept.append(data[place : place + width])
+    directory = struct.pack(order + count, len(kept)) + b"".join(kept) + bytes(struct.calcsize(order + word))
+    # A directory begins at an even place.
+    offset = len(data) + len(data) % 2
+    return at_page(data + bytes(len(data) % 2) + directory, Page(offset, page.tags))

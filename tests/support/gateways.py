@@ -1,0 +1,58 @@
+"""A gateway process of one's own on a test's Redis and Postgres, without workers: what was accepted waits."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from cli.stack.addresses import free_port
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.route import Route, Version
+from tests.acceptance.faults import until
+
+DIGITS = Route(
+    model=ModelName("digits"),
+    description="",
+    aliases={"champion": VersionNumber("1")},
+    versions={VersionNumber("1"): Version(number=VersionNumber("1"), key=VersionKey("1-m-1"), created_at="")},
+)
+Start = Callable[[bool], "Gateway"]
+"""Starts one that asks for keys, or does not."""
+
+
+class Gateway:
+    """A gateway process; what it logs is in a file."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        port = free_port()
+        self.url, self._log = f"http://127.0.0.1:{port}", folder / "log"
+        command = (
+            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
+            "--http", "api.edge.http_connection:HttpProtocol", "--log-level", "warning",
+        )  # fmt: skip
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, env=os.environ | environment, stderr=log, stdout=log)
+        until(self._is_alive, seconds=30, what="it serves")
+
+    def _is_alive(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/live", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def client(self, key: str = "") -> httpx.Client:
+        """Return a client with a key, or none."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+
+    def log(self) -> str:
+        """Return what it logged."""
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,34 @@
+"""What processes observe with, where a test looks at something else."""
+
+from prometheus_client import CollectorRegistry
+
+from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, UpkeepMetrics, WebhookMetrics
+from shared.queue.lanes import Lanes
+from worker.predict.observations import Observer
+from worker.record.ledger import Ledger
+from worker.record.prediction_log import PredictionLog
+
+
+def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> Observer:
+    """Observe a model named `m`."""
+    return Observer(lanes, ModelMetrics(PredictMetrics(registry or CollectorRegistry()), "m"))
+
+
+def predict_metrics() -> PredictMetrics:
+    """Count what nobody reads."""
+    return PredictMetrics(CollectorRegistry())
+
+
+def ledger(log: PredictionLog | None = None) -> Ledger:
+    """Count what nobody reads."""
+    return Ledger(RecordMetrics(CollectorRegistry()), log)
+
+
+def upkeep_metrics() -> UpkeepMetrics:
+    """Show what nobody reads."""
+    return UpkeepMetrics(CollectorRegistry())
+
+
+def webhook_metrics() -> WebhookMetrics:
+    """Count what nobody reads."""
+    return WebhookMetrics(CollectorRegistry())

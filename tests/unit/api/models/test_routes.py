@@ -1,0 +1,142 @@
+"""What serves, as people, the console and Replicate's client read it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from api.models.objects import traffic
+from api.schemas import Model, ModelList, Version, VersionList
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.route import Route
+from shared.domain.route import Version as ServedVersion
+from shared.queue import keys
+from shared.queue.files import now_us
+
+Serve = Callable[..., Any]
+DIGITS = ModelName("digits")
+
+
+def version(number: str) -> ServedVersion:
+    return ServedVersion(
+        number=VersionNumber(number),
+        key=VersionKey(f"{number}-m-1"),
+        created_at="2026-01-31T12:00:00Z",
+        labels=("0", "1", "2"),
+        image={"resize_size": [32, 32], "mode": "RGB"},
+        parameters={"epochs": "9"},
+        metrics={"accuracy": 0.985},
+    )
+
+
+def route(**changes: Any) -> Route:
+    given: dict[str, Any] = {
+        "model": DIGITS,
+        "description": "Scanned digits",
+        "aliases": {"champion": "9", "challenger": "10"},
+        "versions": {number: version(number) for number in ("9", "10")},
+        "challenger_percent": 20,
+        "failed": {"11": "no labels"},
+    }
+    return Route(**(given | changes))
+
+
+def get(serve: Serve, path: str, **rest: Any) -> httpx.Response:
+    async def claim(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get(path)
+
+    response: httpx.Response = serve(claim, **({"routes": [route()]} | rest))
+    return response
+
+
+@pytest.mark.parametrize("path", ["/v1/models/digits", "/v1/models/darkroom/digits", "/v1/models/anybody/digits"])
+def test_a_model_says_what_serves(serve: Serve, engine: Engine, path: str) -> None:
+    body = get(serve, path, engine=engine).json()
+    Model.model_validate(body)
+    assert (body["owner"], body["name"]) == ("darkroom", "digits")
+    assert body["url"] == "http://darkroom.test/v1/models/darkroom/digits"
+    assert body["aliases"] == {"champion": "9", "challenger": "10"}
+    assert body["traffic"] == {"champion": 80, "challenger": 20}
+    assert body["latest_version"]["id"] == "9"
+    assert [(v["version"], v["aliases"]) for v in body["versions"]] == [("10", ["challenger"]), ("9", ["champion"])]
+    assert body["versions"][0]["classes"] == ["0", "1", "2"]
+    assert body["versions"][0]["num_classes"] == 3
+    assert body["failed_versions"] == [{"version": "11", "error": "no labels"}]
+
+
+def test_a_list_holds_every_model_on_one_page(serve: Serve, engine: Engine) -> None:
+    body = get(serve, "/v1/models", engine=engine, routes=[route(), route(model="letters")]).json()
+    ModelList.model_validate(body)
+    assert [model["name"] for model in body["results"]] == ["digits", "letters"]
+    assert (body["next"], body["previous"]) == (None, None)
+
+
+def test_load_is_live_workers_and_what_waits(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+    redis_client.zadd(keys.workers(DIGITS), {"here": now_us() - 2_000_000, "gone": now_us() - 11_000_000})
+    for _ in range(3):
+        redis_client.xadd(keys.lane(DIGITS, keys.INTERACTIVE), {"image": b"x"})
+    body = get(serve, "/v1/models/digits", engine=engine).json()
+    assert (body["workers"], body["lane_depth"], body["run_count"]) == (1, 3, 0)
+
+
+def test_a_model_is_shown_while_postgres_is_down(serve: Serve, nowhere: Engine) -> None:
+    response = get(serve, "/v1/models/digits", engine=nowhere)
+    assert (response.status_code, response.json()["run_count"]) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/cats",
+        "/v1/models/darkroom/cats",
+        "/v1/models/darkroom/cats/versions",
+        "/v1/models/darkroom/digits/versions/12",
+        "/v1/models/darkroom/digits/versions/11",
+        "/v1/models/darkroom/digits/versions/digits@nobody",
+    ],
+)
+def test_what_does_not_serve_is_unknown(serve: Serve, path: str) -> None:
+    response = get(serve, path)
+    assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-model")
+
+
+def test_versions_are_listed_newest_first(serve: Serve) -> None:
+    body = get(serve, "/v1/models/darkroom/digits/versions").json()
+    VersionList.model_validate(body)
+    assert [v["id"] for v in body["results"]] == ["10", "9"]
+
+
+@pytest.mark.parametrize("id", ["9", "digits:9", "digits@champion", "champion"])
+def test_a_version_is_found_by_each_of_its_names(serve: Serve, id: str) -> None:
+    body = get(serve, f"/v1/models/darkroom/digits/versions/{id}").json()
+    Version.model_validate(body)
+    assert body["id"] == "9"
+    schemas = body["openapi_schema"]["components"]["schemas"]
+    assert schemas["Input"]["required"] == ["image"]
+    assert schemas["Output"]["type"] == "object"
+
+
+def test_replicates_client_reads_models_and_versions(serve: Serve, engine: Engine) -> None:
+    from replicate.model import Model as TheirModel  # noqa: PLC0415  it takes a second to import
+    from replicate.version import Version as TheirVersion  # noqa: PLC0415
+
+    theirs = TheirModel(**get(serve, "/v1/models/darkroom/digits", engine=engine).json())
+    assert theirs.id == "darkroom/digits"
+    assert theirs.latest_version is not None
+    assert theirs.latest_version.id == "9"
+    assert TheirVersion(**get(serve, "/v1/models/darkroom/digits/versions/10").json()).cog_version == "darkroom"
+
+
+def test_traffic_goes_where_aliases_point() -> None:
+    assert traffic(route(aliases={"champion": "9"})) == {"champion": 100}
+    assert traffic(route(aliases={"shadow": "9"})) == {}
+
+
+def test_without_a_champion_the_newest_version_is_the_latest(serve: Serve, engine: Engine) -> None:
+    body = get(serve, "/v1/models/digits", engine=engine, routes=[route(aliases={})]).json()
+    assert body["latest_version"]["id"] == "10"
+    bare = get(serve, "/v1/models/digits", engine=engine, routes=[route(aliases={}, versions={})]).json()
+    assert bare["latest_version"] is None

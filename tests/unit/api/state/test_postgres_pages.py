@@ -1,0 +1,163 @@
+"""A page costs what it returns, and whoever reads, every page is whole: what waits, what ended, what is recorded."""
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from fastapi import FastAPI
+from PIL import Image
+from sqlalchemy import Engine
+
+from api.batches import routes as batches
+from api.predictions import routes as predictions
+from api.state.postgres_pages import PIECE
+from api.state.reading_turns import AT_ONCE, Turns
+from shared.domain.identifiers import Owner
+from shared.domain.route import Route
+from shared.queue import keys
+from shared.storage.record import record
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def app(app: FastAPI) -> FastAPI:
+    app.router.routes.extend(predictions.direct.routes)
+    app.include_router(predictions.router)
+    app.include_router(batches.router)
+    return app
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2), (number & 255, number >> 8 & 255, 7)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def upload(client: httpx.AsyncClient, images: int, *, first: int = 0) -> str:
+    files = [("images", (f"{n}.png", png(n))) for n in range(first, first + images)]
+    answer = await client.post("/v1/batches", files=files)
+    assert answer.status_code == 202, answer.text
+    id: str = answer.json()["id"]
+    return id
+
+
+async def walk(client: httpx.AsyncClient, path: str, limit: int) -> list[str]:
+    """Return the ids of all pages."""
+    found: list[str] = []
+    following: str | None = f"{path}{'&' if '?' in path else '?'}limit={limit}"
+    while following:
+        answer = await client.get(following)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert len(page["results"]) <= limit
+        found += [one["id"] for one in page["results"]]
+        following = page["next"] and page["next"].replace("http://darkroom.test", "")
+    return found
+
+
+@pytest.fixture
+def recorded(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]) -> list[str]:
+    """Rows of two pieces and a few."""
+    records = [finished_record() for _ in range(2 * PIECE + 7)]
+    with engine.connect() as connection:
+        record(connection, records)
+    return [one[b"id"].decode() for one in records]
+
+
+@pytest.mark.parametrize("limit", [1000, PIECE + 1, PIECE, 37])
+def test_pages_have_every_prediction_once_newest_first(
+    serve: Serve, engine: Engine, digits: Route, recorded: list[str], redis_client: redis.Redis, limit: int
+) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        await upload(client, PIECE + 30)
+        waiting = [id.decode() for id in redis_client.zrange(keys.inflight(Owner("default")), 0, -1)]  # type: ignore[union-attr]
+        # Some have ended and wait for their row.
+        for id in waiting[::3]:
+            assert (await client.post(f"/v1/predictions/{id}/cancel")).status_code == 200
+        found = await walk(client, "/v1/predictions", limit)
+        assert found == sorted({*waiting, *recorded}, reverse=True)
+        canceled = await walk(client, "/v1/predictions?status=canceled", limit)
+        assert canceled == sorted(waiting[::3], reverse=True)
+
+    serve(claim, routes=[digits], engine=engine)
+
+
+def hashes_read(client: redis.Redis) -> int:
+    return int(client.info("commandstats").get("cmdstat_hmget", {}).get("calls", 0))
+
+
+def test_a_page_of_one_beside_many_that_wait_reads_one_piece(
+    serve: Serve, engine: Engine, digits: Route, redis_client: redis.Redis
+) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        await upload(client, 5 * PIECE)
+        before = hashes_read(redis_client)
+        answer = await client.get("/v1/predictions?limit=1")
+        newest = redis_client.zrange(keys.inflight(Owner("default")), -1, -1)[0]  # type: ignore[index]
+        assert [one["id"] for one in answer.json()["results"]] == [newest.decode()]
+        assert hashes_read(redis_client) - before <= PIECE
+
+    serve(claim, routes=[digits], engine=engine)
+
+
+def test_batches_that_are_being_read_or_computed_are_listed_a_page_at_a_time(
+    serve: Serve, engine: Engine, digits: Route, redis_client: redis.Redis
+) -> None:
+    async def claim(client: httpx.AsyncClient) -> None:
+        made = [await upload(client, 1, first=number) for number in range(12)]
+        for limit in (1000, 12, 5, 1):
+            assert await walk(client, "/v1/batches", limit) == sorted(made, reverse=True)
+        before = hashes_read(redis_client)
+        await client.get("/v1/batches?limit=1")
+        assert hashes_read(redis_client) - before <= PIECE
+
+    serve(claim, routes=[digits], engine=engine)
+
+
+def test_results_of_more_than_a_piece_are_whole_and_in_order(
+    serve: Serve, engine: Engine, digits: Route, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    for images in (PIECE, PIECE + 1):
+
+        async def claim(client: httpx.AsyncClient, images: int = images) -> None:
+            batch = await upload(client, 1)
+            records = [finished_record(batch=batch, request={"custom_id": str(n)}) for n in range(images)]
+            with engine.connect() as connection:
+                record(connection, records)
+            answer = await client.get(f"/v1/batches/{batch}/results?format=csv")
+            order = sorted(range(images), key=lambda n: records[n][b"id"])
+            assert [line.split(",")[0] for line in answer.text.splitlines()[1:]] == [str(n) for n in order]
+            answer = await client.get(f"/v1/batches/{batch}/results")
+            assert len(answer.text.splitlines()) == images
+
+        serve(claim, routes=[digits], engine=engine)
+
+
+def test_owners_take_turns_and_one_has_one_at_a_time() -> None:
+    async def claim() -> list[str]:
+        turns, order, now, most = Turns(), [], 0, 0
+
+        async def read(owner: str, pieces: int) -> None:
+            nonlocal now, most
+            for _ in range(pieces):
+                async with turns.of(Owner(owner)):
+                    now += 1
+                    most = max(most, now)
+                    order.append(owner)
+                    await asyncio.sleep(0)
+                    now -= 1
+
+        greedy = [asyncio.create_task(read("greedy", 5)) for _ in range(16)]
+        await asyncio.sleep(0)
+        await read("other", 3)
+        assert order.count("greedy") <= 10, "it waits for few of the others' pieces"
+        await asyncio.gather(*greedy)
+        assert most <= AT_ONCE
+        return order
+
+    assert len(asyncio.run(claim())) == 16 * 5 + 3

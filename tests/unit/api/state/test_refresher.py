@@ -1,0 +1,104 @@
+"""A copy that is read again: often enough for who misses something, seldom enough for the store."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from api.state.refresher import Refresher
+
+NEVER = timedelta(hours=1)
+
+
+class Store:
+    """Something that is read slowly; `copies` are what each read found when it began."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.copies: list[int] = []
+        self.in_progress = 0
+        self.broken = False
+        self.has_been_read = asyncio.Event()
+
+    async def read(self) -> None:
+        assert not self.in_progress
+        self.in_progress += 1
+        found = self.value
+        await asyncio.sleep(0.02)
+        self.in_progress -= 1
+        if self.broken:
+            raise ValueError("unreadable")
+        self.copies.append(found)
+        self.has_been_read.set()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def with_refresher(store: Store, claim: Callable[[Refresher], Awaitable[None]], *, pause: timedelta = NEVER) -> None:
+    async def within() -> None:
+        refresher = Refresher(store.read, pause=pause, stale="refresh_failed")
+        try:
+            async with asyncio.timeout(10):
+                await claim(refresher)
+        finally:
+            await refresher.close()
+
+    asyncio.run(within())
+
+
+def test_whoever_asks_sees_what_was_there_when_they_asked(store: Store) -> None:
+    async def ask(refresher: Refresher) -> None:
+        store.value += 1
+        asked = store.value
+        await refresher.once_more()
+        assert store.copies[-1] >= asked
+
+    async def claim(refresher: Refresher) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(ask(refresher))
+                await asyncio.sleep(0.005)
+
+    with_refresher(store, claim)
+
+
+def test_a_flood_of_questions_is_no_flood_of_reads(store: Store) -> None:
+    async def claim(refresher: Refresher) -> None:
+        await asyncio.gather(*(refresher.once_more() for _ in range(500)))
+
+    with_refresher(store, claim)
+    assert 0 < len(store.copies) <= 3
+
+
+def test_one_who_leaves_takes_nobody_elses_read_along(store: Store) -> None:
+    async def claim(refresher: Refresher) -> None:
+        first, second = (asyncio.create_task(refresher.once_more()) for _ in range(2))
+        await store.has_been_read.wait()  # by itself; now the first waits for its turn
+        store.value += 1
+        first.cancel()
+        await second
+        assert store.copies == [0, 1]
+
+    with_refresher(store, claim)
+
+
+def test_a_read_that_fails_is_told_to_all_who_asked_and_tried_again(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.broken = True
+
+    async def claim(refresher: Refresher) -> None:
+        await asyncio.sleep(0)  # it begins by itself
+        answers = await asyncio.gather(*(refresher.once_more() for _ in range(3)), return_exceptions=True)
+        assert {repr(answer) for answer in answers} == {"ValueError('unreadable')"}
+        store.broken = False
+        await store.has_been_read.wait()
+
+    with caplog.at_level(logging.WARNING):
+        with_refresher(store, claim, pause=timedelta(milliseconds=200))
+    assert [record.message for record in caplog.records] == ["refresh_failed"]

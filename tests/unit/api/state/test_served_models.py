@@ -1,0 +1,164 @@
+"""Which model a request means, by what the workers published."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from api.state.served_models import RouteBook
+from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
+from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.route import Reference, Route, Version
+from shared.queue.connection import connect_async
+from shared.queue.lanes import Lanes
+from shared.queue.pipeline import Pipeline
+from shared.queue.routes import publish, retire
+from shared.settings import Queue, Redis
+
+BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
+Find = Callable[[Reference], str]
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[RouteBook]:
+    """Yield a book on this Redis."""
+    connection = connect_async(Redis(url=url))
+    pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
+    book = RouteBook(pipeline)
+    try:
+        yield book
+    finally:
+        await book.close()
+        await pipeline.close()
+        await connection.aclose()
+
+
+@pytest.fixture
+def find(redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Find]:
+    """Publish models, then find the one that a reference means."""
+
+    def serving(*models: str) -> Find:
+        for name in models:
+            publish(redis_client, Route(model=ModelName(name), description="", aliases={}, versions={}))
+
+        async def within(reference: Reference) -> str:
+            async with opened(redis_server.url) as book:
+                return (await book.for_reference(reference)).model
+
+        return lambda reference: asyncio.run(within(reference))
+
+    return serving
+
+
+def test_where_one_model_serves_its_name_may_be_left_out(find: Callable[..., Find]) -> None:
+    digits = find("digits")
+    assert digits(Reference(name=None)) == digits(BARE_VERSION) == "digits"
+
+
+def test_a_bare_version_of_one_of_several_models_is_told_the_right_form(find: Callable[..., Find]) -> None:
+    with pytest.raises(InvalidParameter, match=r"owner/name:name:3") as error:
+        find("digits", "letters")(BARE_VERSION)
+    assert error.value.pointer == "/version"
+    assert "digits, letters" in error.value.detail
+
+
+def test_no_name_among_several_models_is_told_their_names(find: Callable[..., Find]) -> None:
+    with pytest.raises(UnknownModel) as error:
+        find("digits", "letters")(Reference(name=None))
+    assert error.value.served == ("digits", "letters")
+
+
+def test_where_nothing_serves_every_model_is_unknown(find: Callable[..., Find]) -> None:
+    for reference in (BARE_VERSION, Reference(name=None), Reference(name=ModelName("digits"))):
+        with pytest.raises(UnknownModel):
+            find()(reference)
+
+
+VERSION = Version(number=VersionNumber("1"), key=VersionKey("1-a"), created_at="")
+NEVER_LOADED = Route(
+    model=ModelName("bad"),
+    description="",
+    aliases={},
+    versions={VersionNumber("1"): VERSION},
+    failed={VersionNumber("1"): "OSError: no files"},
+)
+
+
+def live(client: "redis.Redis", name: str) -> None:
+    Lanes(client, model=ModelName(name), consumer="w", settings=Queue()).sign_of_life()
+
+
+def test_a_name_that_never_loaded_is_no_choice_and_says_why_where_it_is_named(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    digits = find("digits")
+    publish(redis_client, NEVER_LOADED)
+    assert digits(Reference(name=None)) == digits(BARE_VERSION) == "digits"
+    with pytest.raises(UnknownModel) as error:
+        digits(Reference(name=ModelName("nowhere")))
+    assert error.value.served == ("digits",)
+    assert digits(Reference(name=ModelName("bad"))) == "bad"
+    for reference in (Reference(name=ModelName("bad")), Reference(name=ModelName("bad"), version=VersionNumber("1"))):
+        with pytest.raises(UnknownModel) as error:
+            NEVER_LOADED.choose(reference, digest=Digest("0" * 64))
+        assert error.value.reason == "version 1 can't be loaded: OSError: no files"
+
+
+def test_where_nothing_but_a_broken_model_is_there_it_is_said_why(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    publish(redis_client, NEVER_LOADED)
+    with pytest.raises(UnknownModel) as error:
+        find()(Reference(name=None))
+    assert (error.value.served, error.value.reason) == ((), "version 1 of bad can't be loaded: OSError: no files")
+
+
+def test_the_one_model_that_workers_serve_is_meant_where_others_have_no_worker(
+    find: Callable[..., Find], redis_client: "redis.Redis"
+) -> None:
+    choose = find("digits", "letters")
+    live(redis_client, "letters")
+    assert choose(Reference(name=None)) == "letters"
+    assert choose(Reference(name=ModelName("digits"))) == "digits"  # its workers may be starting again
+    live(redis_client, "digits")
+    with pytest.raises(UnknownModel):
+        choose(Reference(name=None))
+
+
+def test_a_retired_model_is_unknown_and_it_is_said_why(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
+    choose = find("digits", "letters")
+    retire(redis_client, ModelName("letters"))
+    assert choose(Reference(name=None)) == "digits"
+    with pytest.raises(UnknownModel) as error:
+        choose(Reference(name=ModelName("letters")))
+    assert (error.value.served, error.value.reason) == (("digits",), "it is retired")
+
+
+def test_what_is_published_before_they_ask_is_there_for_all_who_ask_at_once(
+    redis_server: Any, redis_client: "redis.Redis"
+) -> None:
+    async def within() -> list[Route]:
+        async with opened(redis_server.url) as book:
+            with pytest.raises(UnknownModel):
+                await book.get(ModelName("digits"))
+            publish(redis_client, Route(model=ModelName("digits"), description="", aliases={}, versions={}))
+            return await asyncio.gather(*(book.get(ModelName("digits")) for _ in range(8)))
+
+    assert {route.model for route in asyncio.run(within())} == {"digits"}
+
+
+def test_while_redis_is_away_a_name_is_not_called_unknown(start_redis: Callable[..., Any]) -> None:
+    server = start_redis()
+    server.kill()
+
+    async def within() -> None:
+        async with opened(server.url) as book:
+            asked = [book.get(ModelName("digits")) for _ in range(8)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {StorageUnavailable}
+
+    asyncio.run(within())

@@ -1,0 +1,63 @@
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.load.connection import Connection, WrongAnswer
+
+ANSWER = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n"
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection and the server's end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(listener.getsockname()[1])
+        server, _ = listener.accept()
+        yield connection, server
+        connection.close()
+        server.close()
+
+
+def arrived(connection: Connection, server: socket.socket, piece: bytes) -> tuple[int, bytes] | None:
+    server.sendall(piece)
+    time.sleep(0.02)
+    return connection.receive()
+
+
+def test_an_answer_in_pieces_is_taken_when_it_is_whole(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    assert connection.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert arrived(connection, server, ANSWER[:30]) is None
+    assert arrived(connection, server, ANSWER[30:] + b'{"a"') is None
+    assert arrived(connection, server, b":1}") == (202, b'{"a":1}')
+    assert arrived(connection, server, ANSWER + b"7 bytes") == (202, b"7 bytes")
+
+
+@pytest.mark.parametrize(
+    "piece", [ANSWER + b'{"a":1}more', b"HTTP/1.1 200 OK\r\n\r\n"], ids=["two answers", "no length"]
+)
+def test_what_no_server_should_send_is_a_wrong_answer(pair: tuple[Connection, socket.socket], piece: bytes) -> None:
+    connection, server = pair
+    with pytest.raises(WrongAnswer):
+        arrived(connection, server, piece)
+
+
+def test_a_server_that_hangs_up_is_a_wrong_answer(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    server.close()
+    time.sleep(0.02)
+    with pytest.raises(WrongAnswer, match="closed"):
+        connection.receive()
+
+
+def test_a_request_larger_than_the_socket_takes_leaves_in_parts(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    request = b"x" * 20_000_000
+    whole, received = connection.send(request), 0
+    assert not whole
+    while received < len(request):
+        received += len(server.recv(1 << 20))
+        whole = whole or connection.send_rest()
+    assert whole

@@ -1,0 +1,153 @@
+import pytest
+
+from cli.stack.identity import ProcessIdentity
+from cli.stack.state import ROLES, Phase
+from cli.status.figures import Figures, LaneFigures, figures
+from cli.status.looking import Look
+from cli.status.processes import Usage
+from cli.status.scraping import Scrape
+from tests.unit.cli.status.looks import CLOCK, SILENT, look, program, told
+
+
+def record(*, entries: float = 0, oldest: float = 0.0, model: str = "digits") -> Scrape:
+    return told(
+        {
+            ("darkroom_lane_entries", f"model={model},lane=interactive"): entries,
+            ("darkroom_lane_entries", f"model={model},lane=bulk"): 40.0,
+            ("darkroom_lane_oldest_age_seconds", f"model={model},lane=interactive"): oldest,
+            ("darkroom_lane_oldest_age_seconds", f"model={model},lane=bulk"): 3.5,
+            ("darkroom_workers", f"model={model}"): 2.0,
+        },
+        darkroom_queue_visible=1.0,
+        darkroom_finished_entries=12.0,
+        darkroom_recorder_lag_seconds=0.25,
+        darkroom_redis_memory_used_bytes=5e6,
+        darkroom_redis_memory_limit_bytes=2e9,
+    )
+
+
+def batches(images: float, count: float) -> Scrape:
+    return told(
+        {
+            ("darkroom_images_total", "model=digits,outcome=succeeded"): images,
+            ("darkroom_batch_size_sum", "model=digits"): images,
+            ("darkroom_batch_size_count", "model=digits"): count,
+        }
+    )
+
+
+def submitted(**outcomes: float) -> Scrape:
+    return told(
+        {
+            ("darkroom_submissions_total", f"model={model},outcome={outcome}"): number
+            for model in ("a", "b")
+            for outcome, number in outcomes.items()
+        }
+    )
+
+
+def watched(*scrapes: dict[str, Scrape]) -> Figures:
+    """Figures after looks two seconds apart."""
+    programs = [program(name, pid=pid) for pid, name in enumerate(("api", "predict1", "predict2", "record"), start=10)]
+    return figures([look(2.0 * number, *programs, scrapes=found) for number, found in enumerate(scrapes)])
+
+
+def test_a_model_has_its_lanes_workers_rate_and_mean_batch() -> None:
+    shown = watched(
+        {"predict1": batches(0, 0), "predict2": batches(100, 10), "record": record()},
+        {"predict1": batches(60, 4), "predict2": batches(160, 20), "record": record(entries=7, oldest=0.5)},
+    )
+    (digits,) = shown.models
+    assert (digits.model, digits.workers) == ("digits", 2)
+    assert digits.images == 60.0
+    assert digits.batch_size == pytest.approx(120 / 14)
+    assert digits.people == LaneFigures(entries=7, oldest=0.5)
+    assert digits.bulk == LaneFigures(entries=40, oldest=3.5)
+
+
+def test_the_queue_is_as_one_recorder_saw_it() -> None:
+    queue = watched({"record": record(entries=1, oldest=9.0)}).queue
+    assert queue is not None
+    assert (queue.lag, queue.unrecorded, queue.oldest) == (0.25, 12, 9.0)
+    assert (queue.memory, queue.limit) == (5_000_000, 2_000_000_000)
+
+
+def test_a_queue_that_could_not_be_looked_at_is_not_known() -> None:
+    assert watched({"record": told(darkroom_queue_visible=0.0)}).queue is None
+    assert watched({"record": SILENT}).queue is None
+
+
+def test_a_model_that_nothing_is_known_of_is_there_all_the_same() -> None:
+    (digits,) = watched({}).models
+    assert digits.model == "digits"
+    assert {digits.workers, digits.images, digits.batch_size, digits.people, digits.bulk} == {None}
+
+
+def test_a_model_that_is_no_more_served_is_shown_while_images_wait_for_it() -> None:
+    assert [model.model for model in watched({"record": record(model="cats")}).models] == ["digits", "cats"]
+
+
+def test_no_image_is_a_rate_of_zero_and_no_mean() -> None:
+    (digits,) = watched({"predict1": batches(9, 3)}, {"predict1": batches(9, 3)}).models
+    assert digits.images == 0.0
+    assert digits.batch_size is None
+
+
+def test_answers_are_counted_over_all_models_and_the_cache_has_its_share_of_what_was_answered() -> None:
+    shown = watched(
+        {"api": submitted(queued=100, cached=0, refused=0)},
+        {"api": submitted(queued=130, cached=10, refused=30, limited=20)},
+    )
+    assert shown.answers is not None
+    assert shown.answers.rates == {"queued": 30.0, "joined": 0.0, "cached": 10.0, "repeated": 0.0, "refused": 50.0}
+    assert shown.answers.cached == 0.25
+
+
+def test_without_submissions_the_cache_has_no_share_and_without_the_gateway_nothing_is_known() -> None:
+    idle = watched({"api": submitted(queued=1)}, {"api": submitted(queued=1)}).answers
+    assert idle is not None
+    assert idle.cached is None
+    assert watched({"api": SILENT}, {"api": SILENT}).answers is None
+
+
+def family(seconds: float, **children: float) -> dict[ProcessIdentity, Usage]:
+    """A process of 100 bytes with children of 10 each, and the seconds that each has computed."""
+    born = {ProcessIdentity(20 + number, 1): Usage(spent, 10) for number, spent in enumerate(children.values())}
+    return {ProcessIdentity(7, 1): Usage(seconds, 100)} | born
+
+
+def test_a_role_uses_what_its_processes_and_their_children_use() -> None:
+    looks = [
+        look(0.0, program("postgres"), families={7: family(50.0, a=1.0)}),
+        look(2.0, program("postgres"), families={7: family(50.5, a=1.5, b=1.0)}),
+    ]
+    postgres = next(role for role in figures(looks).roles if role.role == "postgres")
+    assert postgres.cores == 1.0
+    assert postgres.memory == 120
+    assert postgres.pids == (7,)
+
+
+def test_a_process_seen_once_has_memory_and_no_share_of_a_processor() -> None:
+    looks = [look(0.0, program("redis")), look(1.0, program("redis"), families={7: family(99.0)})]
+    redis = next(role for role in figures(looks).roles if role.role == "redis")
+    assert redis.cores is None
+    assert redis.memory == 100
+
+
+def test_roles_come_in_their_order_and_say_what_is_wrong_with_one_of_their_programs() -> None:
+    programs = [
+        program("predict1"),
+        program("predict2", pid=8, phase=Phase.CRASHED, detail="killed by SIGKILL"),
+        program("record", pid=9),
+    ]
+    shown = figures([look(0.0, *programs, scrapes={"record": SILENT})])
+    roles = {role.role: role for role in shown.roles}
+    assert tuple(roles) == ROLES
+    assert (roles["predict"].phase, roles["predict"].why) == (Phase.CRASHED, "killed by SIGKILL")
+    assert (roles["record"].phase, roles["record"].why) == (Phase.READY, "metrics of record: no answer within 1 s")
+
+
+def test_where_nothing_runs_there_is_nothing_but_the_last_troubles() -> None:
+    nothing = Look(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
+    shown = figures([look(0.0, program("api")), nothing])
+    assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=())

@@ -1,0 +1,112 @@
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.terminals import Seat, seated
+
+ENTERED, LEFT, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
+# What is drawn is how often was looked, in how wide a terminal.
+PROGRAM = """
+import itertools, sys, time
+from datetime import timedelta
+from rich.console import Console
+from cli.status.live import Pauses, live
+from tests.unit.cli.status.looks import look
+console, numbers = Console(), itertools.count(1)
+def take():
+    {}
+    return look(float(next(numbers)))
+def draw(looks):
+    return f"look {{looks[-1].at:g}} width {{console.width}}"
+live(take, draw, console, pauses=Pauses(timedelta(seconds={}), timedelta(seconds={})))
+"""
+
+
+def program(take: str = "pass", *, pauses: tuple[float, float] = (0.3, 0.3)) -> list[str]:
+    """A program that runs `take` at each look."""
+    return [sys.executable, "-c", PROGRAM.format(take, *pauses)]
+
+
+@pytest.fixture
+def seat() -> Iterator[Seat]:
+    with seated(program()) as seat:
+        yield seat
+
+
+def assert_left_well(seat: Seat) -> None:
+    assert seat.process.wait(timeout=10) == 0
+    assert seat.modes() == seat.modes_before
+    raw = seat.read_rest()
+    assert raw.count(ENTERED) == raw.count(LEFT) > 0
+    assert raw.rindex(LEFT) > raw.rindex(ENTERED)
+    assert raw.rindex(CURSOR) > raw.rindex(ENTERED)
+    assert b"Traceback" not in raw
+
+
+def test_it_looks_again_and_again_and_draws_over_what_was_there(seat: Seat) -> None:
+    seat.read_until("look 2")
+    assert seat.modes() != seat.modes_before
+    seat.press(b"x\x1b[A")
+    seat.read_until("look 3")
+    # Cleared, it would flicker.
+    assert b"\x1b[2J" not in seat.raw[seat.raw.index(b"look") :]
+    seat.press(b"q")
+    assert_left_well(seat)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_as_well(seat: Seat, number: signal.Signals) -> None:
+    seat.read_until("look 1")
+    seat.process.send_signal(number)
+    assert_left_well(seat)
+
+
+def test_it_ends_with_its_terminal(seat: Seat) -> None:
+    seat.read_until("look 1")
+    seat.hang_up()
+    seat.process.wait(timeout=10)
+
+
+def test_another_width_is_drawn_at_once() -> None:
+    with seated(program(pauses=(60, 60))) as seat:
+        seat.read_until("look 1 width 100")
+        seat.resize(columns=60, rows=20)
+        seat.process.send_signal(signal.SIGWINCH)
+        seat.read_until("look 1 width 60")
+
+
+def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Seat) -> None:
+    seat.read_until("look 1")
+    seat.process.send_signal(signal.SIGTSTP)
+    _, status = os.waitpid(seat.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    assert seat.modes() == seat.modes_before
+    assert LEFT in seat.read_rest()
+    seat.process.send_signal(signal.SIGCONT)
+    seat.read_until("look 2")
+    assert seat.modes() != seat.modes_before
+    seat.press(b"Q")
+    assert_left_well(seat)
+
+
+def test_a_look_that_takes_long_holds_up_no_key() -> None:
+    with seated(program("time.sleep(1.2 if next(numbers) > 1 else 0)")) as seat:
+        seat.read_until("look 2")
+        time.sleep(0.4)
+        began = time.monotonic()
+        seat.press(b"q")
+        while LEFT not in seat.read_rest():
+            assert time.monotonic() - began < 0.6
+            time.sleep(0.01)
+        assert_left_well(seat)
+
+
+def test_a_look_that_fails_is_told_with_the_terminal_as_it_was() -> None:
+    with seated(program("raise ValueError('no such figure')")) as seat:
+        assert seat.process.wait(timeout=10) == 1
+        assert seat.modes() == seat.modes_before
+        assert b"ValueError: no such figure" in seat.read_rest().split(LEFT)[-1]

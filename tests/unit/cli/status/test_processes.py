@@ -1,0 +1,34 @@
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+from cli.stack.identity import ProcessIdentity
+from cli.status.processes import began, families
+
+# Both hold 50 MB each; the parent says when they do.
+HOLD = "held = b'x' * 50_000_000; "
+CHILD = HOLD + "print(flush=True); input()"
+PARENT = HOLD + (
+    "import subprocess, sys\n"
+    f"with subprocess.Popen([sys.executable, '-c', {CHILD!r}], stdin=-1, stdout=-1) as child:\n"
+    "    child.stdout.readline(); print(child.pid, flush=True); input()"
+)
+
+
+def test_a_family_is_a_process_with_its_children_and_what_each_uses() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        family = families([parent.pid, os.getpid()])[parent.pid]
+        assert set(family) == {ProcessIdentity.of(parent.pid), ProcessIdentity.of(child)}
+        assert all(used.memory > 50_000_000 for used in family.values())
+        assert all(used.seconds > 0 for used in family.values())
+    assert families([parent.pid]) == {}
+
+
+def test_a_process_has_begun_a_while_ago_and_one_that_is_gone_never() -> None:
+    mine = began(os.getpid())
+    assert mine is not None
+    assert timedelta(0) < datetime.now(UTC) - mine < timedelta(hours=3)
+    assert began(1 << 30) is None

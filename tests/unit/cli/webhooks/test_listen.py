@@ -1,0 +1,157 @@
+"""`darkroom webhooks listen` as a process, with a stand-in for the gateway."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from standardwebhooks import Webhook
+
+from cli.stack.addresses import free_port
+from cli.webhooks.delivery import Delivery
+from cli.webhooks.listen import Heard, line
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+SECRET, ANOTHER = ("whsec_" + letter * 43 + "=" for letter in "AE")
+
+
+@contextmanager
+def listening(port: int, *arguments: str, home: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "cli.main", "webhooks", "listen", str(port), *arguments]
+    process = subprocess.Popen(
+        command,
+        env=ENVIRONMENT | {"DARKROOM_HOME": str(home)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def post(port: int, *, secret: str) -> int:
+    body, now = (
+        json.dumps({"id": "0198-p", "status": "succeeded", "output": {"predicted_class": "7"}}),
+        datetime.now(UTC),
+    )
+    headers = {
+        "webhook-id": "0198-e",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign("0198-e", now, body),
+    }
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("POST", "/any/path", body, headers)
+        return connection.getresponse().status
+
+
+class Gateway(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        is_right = self.path == "/v1/webhooks/default/secret" and self.headers["Authorization"] == "Bearer k"
+        content = json.dumps({"key": SECRET} if is_right else {"title": "No", "detail": "nothing for you"}).encode()
+        self.send_response(200 if is_right else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway_url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
+def test_it_asks_the_gateway_shows_a_line_each_and_ends_with_how_many_came(
+    gateway_url: str, tmp_path: Path, how: signal.Signals
+) -> None:
+    port = free_port()
+    with listening(port, home=tmp_path, DARKROOM_URL=gateway_url, DARKROOM_API_KEY="k") as process:
+        assert read_line(process) == f"Listening: submit with webhook=http://127.0.0.1:{port}/\n"
+        assert post(port, secret=SECRET) == 204
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  0198-e  prediction  0198-p  succeeded  7  verified\n", read_line(process))
+        assert post(port, secret=ANOTHER) == 401
+        assert read_line(process).endswith("  7  not verified: no matching signature found\n")
+        process.send_signal(how)
+        said, wrong = process.communicate(timeout=30)
+    assert (said, wrong, process.returncode) == ("\n2 came, 1 of them verified.\n", "", 0)
+
+
+def test_a_secret_that_is_given_needs_no_gateway(tmp_path: Path) -> None:
+    port = free_port()
+    with listening(port, "--secret", SECRET, home=tmp_path) as process:
+        read_line(process)
+        assert post(port, secret=SECRET) == 204
+        read_line(process)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[0] == "\n1 came, 1 of them verified.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--secret", "whsec_A"], "That is no secret"),
+        (["--secret", "whsec_"], "That is no secret"),
+        ([], "nothing for you"),
+    ],
+)
+def test_without_a_secret_that_is_one_it_does_not_begin_and_says_why(
+    gateway_url: str, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    with listening(free_port(), *arguments, home=tmp_path, DARKROOM_URL=gateway_url) as process:
+        said, wrong = process.communicate(timeout=30)
+    assert (said, process.returncode, wrong.count("\n")) == ("", 1, 1)
+    assert says in wrong
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(gateway_url: str, tmp_path: Path) -> None:
+    port = gateway_url.rpartition(":")[2]
+    with listening(int(port), "--secret", SECRET, home=tmp_path) as process:
+        said, wrong = process.communicate(timeout=30)
+    assert (said, process.returncode) == ("", 1)
+    assert wrong == f"Port {port} can't be listened on: Address already in use\n"
+
+
+def test_what_came_is_shown_as_it_is_in_one_line_however_long() -> None:
+    console = Console(width=40, record=True)
+    heard = Heard(console)
+    assert heard.summary() == "Nothing came."
+    heard.tell(Delivery("[red]e[/]", "prediction  " + "x" * 200, ""))
+    heard.tell("refused with 413: Request Entity Too Large")
+    first, second = console.export_text().splitlines()
+    assert first.endswith(f"  [red]e[/]  prediction  {'x' * 200}  verified")
+    assert second.endswith("  refused with 413: Request Entity Too Large")
+    assert heard.summary() == "1 came, 1 of them verified."
+
+
+def test_colours_tell_the_verified_from_the_rest() -> None:
+    styles = [
+        {str(span.style) for span in line(what, time="12:00:00").spans}
+        for what in (Delivery("e", "s", ""), Delivery("e", "s", "malformed"), "refused")
+    ]
+    assert styles == [{"dim", "green"}, {"dim", "red"}, {"dim", "yellow"}]

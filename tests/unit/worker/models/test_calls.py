@@ -1,0 +1,167 @@
+"""Whom a predictor answers and calls, and how it takes over what a dead worker had."""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from shared.queue import keys
+from shared.queue.lanes import Lanes
+from shared.settings import Queue
+from tests.unit.worker.predict.predicting import (
+    LANE,
+    LEASE,
+    MODEL,
+    Make,
+    Pictures,
+    Submit,
+    Watched,
+    job,
+    said,
+)
+from worker.predict.inference import RECLAIM_PAUSE
+from worker.predict.leases import InHand, Turns
+
+# Bells
+
+
+def test_another_bell_is_left_to_whom_it_calls(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+    submit(10)
+    assert predictor(Watched()).run("an older token")["images"] == 0
+    token = redis_client.get(keys.bell(MODEL)).decode()
+    assert predictor(Watched()).run(token)["images"] == 1
+
+
+def test_it_rings_for_another_worker_before_it_computes_unless_nothing_is_left(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    rung: list[int] = []
+
+    class Listening(Pictures):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            rung.append(redis_client.exists(keys.bell(MODEL)))
+            return super().predict(images)
+
+    for number in range(10, 15):
+        submit(number)
+    one = predictor(Listening(), max_batch_size=4)
+    assert [one.run("")["images"] for _ in range(2)] == [4, 1]
+    assert rung == [1, 0]
+
+
+def test_a_turn_goes_on_until_the_lanes_are_empty(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+    for number in range(10, 19):
+        submit(number)
+    model = Watched()
+    token = redis_client.get(keys.bell(MODEL)).decode()
+    report = predictor(model, max_batch_size=4, turn=timedelta(hours=1)).run(token)
+    assert (report["batches"], report["images"], model.sizes) == (3, 9, [4, 4, 1])
+
+
+def test_what_comes_during_a_turn_rings_for_another_worker_and_is_computed_by_whoever_is_first(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    class Followed(Watched):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            if not self.sizes:
+                submit(11)
+            return super().predict(images)
+
+    submit(10)
+    redis_client.delete(keys.predict_queue(MODEL))
+    model = Followed()
+    assert predictor(model, turn=timedelta(hours=1)).run("")["batches"] == 2
+    assert redis_client.llen(keys.predict_queue(MODEL)) == 1
+    assert redis_client.exists(keys.bell(MODEL)) == 1
+
+
+def test_a_turn_that_is_over_leaves_the_rest_to_the_bell(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    now = [100.0]
+
+    class Slow(Watched):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            now[0] += 0.03
+            return super().predict(images)
+
+    for number in range(10, 26):
+        submit(number)
+    redis_client.delete(keys.predict_queue(MODEL))
+    one = predictor(Slow(), max_batch_size=4, turn=timedelta(seconds=0.05), monotonic=lambda: now[0])
+    assert one.run("")["batches"] == 2
+    assert redis_client.llen(keys.predict_queue(MODEL)) == 1
+
+
+def test_a_batch_that_is_not_full_waits_for_more_and_holds_it_too(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    in_hand = InHand()
+    held: list[int] = []
+
+    class Holding(Pictures):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            held.append(len(in_hand.entries()))
+            return super().predict(images)
+
+    first, later = submit(10), threading.Timer(0.05, submit, (11,))
+    later.start()
+    report = predictor(Holding(), in_hand=in_hand, max_wait=timedelta(seconds=0.3)).run("")
+    later.join()
+    assert (report["images"], held) == (2, [2])
+    assert job(redis_client, first) == said(10)
+    assert in_hand.entries() == []
+
+
+# Suspects
+
+
+def test_what_a_dead_worker_had_runs_alone_and_another_worker_is_called(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    jobs = [submit(number) for number in (10, 11)]
+    Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
+    jobs.append(submit(12))
+    redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
+    time.sleep(LEASE.total_seconds() * 1.2)
+    model = Watched()
+    one = predictor(model)
+    assert one.run("")["batches"] == 2  # what is new, then one of them
+    assert redis_client.llen(keys.predict_queue(MODEL)) == 1
+    assert [one.run("")["images"] for _ in range(2)] == [1, 0]
+    assert model.sizes == [1, 1, 1]
+    assert [job(redis_client, id) for id in jobs] == [said(10), said(11), said(12)]
+    assert [job(redis_client, id, "attempts") for id in jobs] == [("2",), ("2",), ("1",)]
+
+
+def test_it_looks_for_suspects_now_and_then(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+    now = [100.0]
+    one = predictor(Watched(), monotonic=lambda: now[0])
+    assert one.run("")["images"] == 0
+    submit(10)
+    Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
+    time.sleep(LEASE.total_seconds() * 1.2)
+    assert one.run("")["images"] == 0
+    now[0] += RECLAIM_PAUSE.total_seconds()
+    assert one.run("")["images"] == 1
+
+
+def test_a_suspect_is_claimed_only_when_nothing_else_runs_in_the_process(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    id, turns = submit(10), Turns(2)
+    Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
+    time.sleep(LEASE.total_seconds() * 1.2)
+    redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
+    one = threading.Thread(target=predictor(Watched(), turns=turns).run, args=("",))
+    with turns.shared():
+        one.start()
+        time.sleep(0.05)
+        (pending,) = redis_client.xpending_range(LANE, keys.WORKERS, "-", "+", 9)
+        assert (pending["consumer"], pending["times_delivered"]) == (b"dead", 1)
+        assert redis_client.llen(keys.predict_queue(MODEL)) == 1  # another may take it meanwhile
+    one.join()
+    assert job(redis_client, id) == said(10)

@@ -1,0 +1,65 @@
+"""A predictor on a real Redis, with a model that reads each picture's number back."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from shared.domain.identifiers import ModelName, VersionKey
+from shared.queue import keys
+from tests.simulation.pictures import PictureModel, output
+from worker.predict.inference import ModelUnavailable, OutOfMemory, Predictor
+
+MODEL = ModelName("m")
+LANE = keys.lane(MODEL, keys.INTERACTIVE)
+VERSION = "3-a"
+LEASE = timedelta(milliseconds=30)
+
+
+class Pictures(PictureModel):
+    """One version."""
+
+    def __init__(self, version: str = VERSION) -> None:
+        super().__init__(version, pauses=0)
+
+
+class Watched(Pictures):
+    """A picture model with room for so many images that tells what it was given."""
+
+    def __init__(self, version: str = VERSION, *, room: int = 1000) -> None:
+        super().__init__(version)
+        self.sizes: list[int] = []
+        self._room = room
+
+    def predict(self, images: Sequence[Any]) -> list[bytes]:
+        self.sizes.append(len(images))
+        if len(images) > self._room:
+            raise OutOfMemory(f"{len(images)} images")
+        return super().predict(images)
+
+
+class Versions:
+    """The versions that load."""
+
+    def __init__(self, *models: Pictures) -> None:
+        self._models = {model._version: model for model in models}
+
+    def loaded(self, key: VersionKey) -> Pictures:
+        if key not in self._models:
+            raise ModelUnavailable(f"no version {key}\nand more")
+        return self._models[key]
+
+
+Submit = Callable[..., str]
+Make = Callable[..., Predictor]
+
+
+def job(client: redis.Redis, id: str, *fields: str) -> tuple[str, ...]:
+    values = client.hmget(f"job:{id}", *(fields or ("state", "output", "code")))
+    return tuple((value or b"").decode() for value in values)
+
+
+def said(number: int, version: str = VERSION) -> tuple[str, str, str]:
+    """What becomes of a picture that can be predicted."""
+    return ("succeeded", output(version, number).decode(), "")

@@ -1,0 +1,169 @@
+"""The prediction log: lines that loaders take as they are."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from shared.observability.metrics import RecordMetrics
+from shared.settings import Logging, SettingsError
+from worker.record.ledger import Ledger
+from worker.record.prediction_log import PredictionLog, line
+
+Make = Callable[..., dict[bytes, bytes]]
+Open = Callable[..., PredictionLog]
+
+
+@pytest.fixture
+def open_log() -> Iterator[Callable[..., PredictionLog]]:
+    """Open logs that are closed after the test; keywords are settings."""
+    with ExitStack() as stack:
+
+        def make(path: Path, **changes: int) -> PredictionLog:
+            made = PredictionLog(Logging(predictions=str(path), **changes))
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(text) for text in path.read_bytes().splitlines()]
+
+
+def test_a_line_says_who_what_when_and_how_long(finished_record: Make) -> None:
+    record = finished_record(
+        id="01a1fcbb-4b36-71de-a741-01ba9b5eeb24", batch="01a1fcbb-4b36-71de-a741-000000000000", owner="anna",
+        created=1_790_000_000_000_000, started=1_790_000_000_002_100, completed=1_790_000_000_010_100,
+    )  # fmt: skip
+    said = orjson.loads(line(record, orjson.loads(record[b"request"]) | {"request_id": "r-1"}))
+    assert said == {
+        "time": "2026-09-21T14:13:20.010100Z",
+        "event": "prediction",
+        "prediction_id": "01a1fcbb-4b36-71de-a741-01ba9b5eeb24",
+        "request_id": "r-1",
+        "batch_id": "01a1fcbb-4b36-71de-a741-000000000000",
+        "owner": "anna",
+        "model": "digits",
+        "version": "3",
+        "variant": "champion",
+        "status": "succeeded",
+        "source": "model",
+        "image_sha256": "ab" * 32,
+        "output": {
+            "predicted_class": "7",
+            "predicted_index": 7,
+            "confidence": 0.998,
+            "probabilities": [{"class": "7", "probability": 0.998}, {"class": "1", "probability": 0.001}],
+        },
+        "error_code": None,
+        "error": None,
+        "attempts": 1,
+        "queue_ms": 2.1,
+        "latency_ms": 10.1,
+    }
+
+
+def test_a_failure_and_a_cache_hit_have_the_same_members(finished_record: Make) -> None:
+    failed = finished_record(state="failed", started="", batch="", error="no image", code="undecodable_image")
+    failed[b"output"] = b""
+    said = orjson.loads(line(failed, {}))
+    assert said.keys() == orjson.loads(line(finished_record(), {})).keys()
+    assert (said["output"], said["queue_ms"], said["batch_id"]) == (None, None, None)
+    assert (said["error_code"], said["error"]) == ("undecodable_image", "no image")
+
+
+def test_no_line_holds_a_webhook_metadata_or_a_file_name(finished_record: Make) -> None:
+    request = {"webhook": {"url": "https://host/SECRET"}, "metadata": {"k": "SECRET"}, "base_url": "http://SECRET"}
+    record = finished_record(request=request)
+    assert b"SECRET" in record[b"request"]
+    assert b"SECRET" not in line(record, orjson.loads(record[b"request"]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{b"request": b"{"}, {b"request": b"[]"}, {b"output": b"\xff"}, {b"output": b"[1]"}, {b"error": b"\xff\x00"}],
+    ids=str,
+)
+def test_a_record_that_postgres_took_without_its_text_is_no_obstacle(
+    finished_record: Make, damage: dict[bytes, bytes], open_log: Open, tmp_path: Path
+) -> None:
+    Ledger(RecordMetrics(CollectorRegistry()), open_log(tmp_path / "log")).committed(
+        [finished_record() | damage], seconds=0.1
+    )
+    assert len(read(tmp_path / "log")) == 1
+
+
+def test_a_file_is_put_aside_when_it_has_grown(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log", predictions_max_bytes=2000)
+    for _ in range(10):
+        log.write([line(finished_record(), {})])
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "log.1"}
+    assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
+    assert read(tmp_path / "log.1")
+
+
+def test_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
+    log, lines = open_log(tmp_path / "log"), [line(finished_record(), {})] * 50
+    threads = [threading.Thread(target=lambda: [log.write(lines) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read(tmp_path / "log")) == 4 * 20 * 50
+
+
+def test_a_dash_is_standard_output_and_nothing_else_comes_there() -> None:
+    program = (
+        "from shared.settings import Logging; from worker.record.prediction_log import PredictionLog;"
+        "PredictionLog(Logging(predictions='-')).write([b'{\"a\": 1}', b'{\"a\": 2}'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b'{"a": 1}\n{"a": 2}\n'
+
+
+def test_a_disk_that_is_full_costs_lines_and_no_predictions() -> None:
+    program = """
+from shared.settings import Logging
+from worker.record.prediction_log import PredictionLog
+log = PredictionLog(Logging(predictions="/dev/full"))
+for _ in range(2):
+    log.write([b"{}"] * 1000)
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "went on\n"
+    assert "predictions_not_logged" in done.stderr
+    assert len(done.stderr) < 1000
+
+
+def test_a_file_that_cannot_be_written_stops_the_boot_with_a_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_LOG_PREDICTIONS: No such file or directory"):
+        PredictionLog(Logging(predictions=str(tmp_path / "nowhere" / "log")))
+
+
+def test_what_ended_is_counted_by_model_version_status_source_and_code(finished_record: Make) -> None:
+    registry = CollectorRegistry()
+    ledger = Ledger(RecordMetrics(registry), None)
+    hit, failed = finished_record(source="cache"), finished_record(state="failed", code="model_error")
+    ledger.committed([finished_record(), finished_record(), hit, failed], seconds=0.25)
+    ledger.failed()
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"model": "digits"} | labels)
+
+    counted = [("succeeded", "model", 2), ("succeeded", "cache", 1), ("failed", "model", 1)]
+    for status, source, count in counted:
+        assert value("darkroom_predictions_total", version="3", status=status, source=source) == count
+    assert value("darkroom_predictions_failed_total", code="model_error") == 1
+    assert value("darkroom_prediction_duration_seconds_count") == 4
+    assert value("darkroom_prediction_duration_seconds_sum") == pytest.approx(4 * 0.0101)
+    assert registry.get_sample_value("darkroom_record_seconds_sum") == 0.25
+    assert registry.get_sample_value("darkroom_record_failures_total") == 1

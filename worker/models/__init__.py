@@ -1,0 +1,1 @@
+"""The models a worker serves: followed in the registry, loaded, kept, called."""

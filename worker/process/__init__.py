@@ -1,0 +1,1 @@
+"""How a worker process lives: it starts, consumes, keeps its threads, stops."""

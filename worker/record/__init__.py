@@ -1,0 +1,1 @@
+"""From the finished stream to Postgres and the prediction log."""

@@ -1,0 +1,61 @@
+"""What a recorder tells of the predictions it committed: counted for Prometheus, a line each for the prediction log."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from shared.observability.metrics import RecordMetrics
+from worker.record.prediction_log import PredictionLog, line
+
+Record = Mapping[bytes, bytes]
+
+
+class Ledger:
+    """Counts and logs; threads may share it. Nothing it meets may keep a committed record from being settled."""
+
+    def __init__(self, metrics: RecordMetrics, predictions: PredictionLog | None) -> None:
+        self._metrics = metrics
+        self._predictions = predictions
+
+    def failed(self) -> None:
+        """Count a commit that Postgres did not take."""
+        self._metrics.failures.inc()
+
+    def committed(self, records: Sequence[Record], *, seconds: float) -> None:
+        """Count predictions that have their rows, and write their lines."""
+        self._metrics.record.observe(seconds)
+        ended: Counter[tuple[str, str, str, str]] = Counter()
+        codes: Counter[tuple[str, str]] = Counter()
+        lines = []
+        for record in records:
+            request = _request(record)
+            model = str(request.get("model", ""))
+            words = (model, str(request.get("version", "")), _word(record, b"state"), _word(record, b"source"))
+            ended[words] += 1
+            if code := _word(record, b"code"):
+                codes[model, code] += 1
+            took = int(record.get(b"completed") or 0) - int(record.get(b"created") or 0)
+            self._metrics.duration.labels(model).observe(max(0, took) / 1_000_000)
+            if self._predictions is not None:
+                lines.append(line(record, request))
+        for labels, count in ended.items():
+            self._metrics.predictions.labels(*labels).inc(count)
+        for pair, count in codes.items():
+            self._metrics.failed.labels(*pair).inc(count)
+        if self._predictions is not None:
+            self._predictions.write(lines)
+
+
+def _request(record: Record) -> dict[str, Any]:
+    """Return what was submitted; nothing where it can't be read, as of a record that was stored without its text."""
+    try:
+        request = orjson.loads(record.get(b"request", b""))
+    except orjson.JSONDecodeError:
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def _word(record: Record, name: bytes) -> str:
+    return record.get(name, b"").decode(errors="replace")

@@ -1,0 +1,133 @@
+"""From the finished stream to Postgres: many records, one commit."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import orjson
+import psycopg2
+import redis
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.domain.identifiers import PredictionId
+from shared.queue.finished import Finished, FinishedStream
+from shared.settings import Recording
+from shared.storage.batches import is_batch
+from shared.storage.inspection import Row, rows_of
+from shared.storage.record import record
+from worker.record.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it.
+
+    `ring_courier` says that webhooks may be due. Lost, the courier looks by itself within a second. `ledger` is told
+    of what is committed.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        engine: Engine,
+        settings: Recording,
+        *,
+        consumer: str,
+        recorded_ttl: timedelta,
+        ring_again: Callable[[], None],
+        ring_courier: Callable[[], None],
+        ledger: Ledger,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stream = FinishedStream(client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl)
+        self._engine = engine
+        self._settings = settings
+        self._ring_again = ring_again
+        self._ring_courier = ring_courier
+        self._ledger = ledger
+        self._sleep = sleep
+
+    def run_once(self, token: str | None = None) -> int:
+        """Record what waits, up to `max_rows` of it; return how many entries were settled.
+
+        `token` is the bell's that called, None where none did. Safe at any instant of being killed: what is not
+        settled is taken over by another recorder and changes nothing where it has its row. While Postgres is away
+        it logs so and returns 0.
+        """
+        if not self._stream.is_called(token):
+            return 0
+        if self._stream.length() < self._settings.max_rows:
+            self._sleep(self._settings.linger.total_seconds())
+        try:
+            # Connected before anything is leased: while Postgres is away entries stay unread, and the bell, not
+            # silenced, keeps the next attempt some seconds away.
+            with self._engine.connect() as connection:
+                return self._record(connection)
+        except (SQLAlchemyError, psycopg2.Error) as error:
+            self._ledger.failed()
+            cause = str(error).partition("\n")[0]
+            log.warning("recording_failed", extra={"error": type(error).__name__, "cause": cause})
+            return 0
+
+    def _record(self, connection: Connection) -> int:
+        """Read, commit, settle."""
+        finished = self._read()
+        if not finished:
+            return 0
+        started = time.monotonic()
+        outcome = record(connection, [one.record for one in finished])
+        committed = time.monotonic()
+        if outcome.announced:
+            self._ring_courier()
+        kept = [finished[index] for index in outcome.kept]
+        predictions = [one for one in kept if not is_batch(one.record)]
+        if outcome.inserted < len(predictions):
+            self._follow_rows(connection, predictions)
+        self._ledger.committed([one.record for one in predictions], seconds=committed - started)
+        # Before the entries go: whoever repeats this after a crash finds the same batches complete.
+        self._stream.settle_batches(sorted(outcome.complete))
+        self._stream.settle(kept)
+        facts = {
+            "settled": len(outcome.kept), "inserted": outcome.inserted, "stripped": len(outcome.stripped),
+            "refused": len(outcome.refused), "commit_ms": round((committed - started) * 1000, 1),
+        }  # fmt: skip
+        log.debug("recorded", extra=facts)
+        return len(outcome.kept)
+
+    def _follow_rows(self, connection: Connection, kept: list[Finished]) -> None:
+        """Make Redis forget jobs whose row tells another end: the first record is for ever, and polls then read it.
+
+        A Redis that lost its last second brings such jobs back; this is for those that ended again before a sweep.
+        """
+        rows = rows_of(connection, [_id(one) for one in kept])
+        other = [_id(one) for one in kept if _ended_otherwise(one.record, rows.get(_id(one)))]
+        if other:
+            log.warning("recorded_jobs_ended_again", extra={"jobs": len(other)})
+            self._stream.forget(other)
+
+    def _read(self) -> list[Finished]:
+        """Lease what dead recorders left and what is new; where that is a full commit, call another for the rest."""
+        limit = self._settings.max_rows
+        self._stream.silence_bell()
+        finished = self._stream.take_over(limit)
+        if len(finished) < limit:
+            finished += self._stream.read_new(limit - len(finished))
+        if len(finished) == limit:
+            self._ring_again()
+        return finished
+
+
+def _id(finished: Finished) -> PredictionId:
+    """Return whose record it is."""
+    return PredictionId(finished.record[b"id"].decode())
+
+
+def _ended_otherwise(record: dict[bytes, bytes], row: Row | None) -> bool:
+    """Whether the row is of another end than the record; outputs may differ by a batch's rounding."""
+    if row is None or row.stripped:
+        return False
+    output = orjson.loads(record[b"output"]) if record.get(b"output") else None
+    return record[b"state"].decode() != row.status or output != row.output

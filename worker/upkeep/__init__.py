@@ -1,0 +1,1 @@
+"""What is swept up regularly: deadlines, rows past their time, models nobody serves."""

@@ -1,0 +1,159 @@
+"""The sweep: deadlines, uploads nobody reads any more, what is past its time, bells for what waits.
+
+Every part may run twice, and by two at once.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import redis
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.domain.identifiers import ModelName, PredictionId
+from shared.observability.metrics import UpkeepMetrics
+from shared.queue import bells, duties, keys, routes
+from shared.queue.batches import SilentUploads
+from shared.queue.files import purge_expired
+from shared.queue.lanes import streams
+from shared.queue.lua import Script, Scripts
+from shared.settings import Bulk, Queue
+from shared.storage import history
+from worker.upkeep.unserved import Unserved
+
+log = logging.getLogger(__name__)
+
+# A sweep comes every 2 s; what it leaves is the next one's.
+CHUNK = 1000
+CONSUMER_IDLE = timedelta(hours=1)
+WORKER_GONE = timedelta(minutes=1)
+
+
+class Upkeep:
+    """Keeps house in Redis."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        engine: Engine,
+        *,
+        settings: Queue,
+        bulk: Bulk,
+        metrics: UpkeepMetrics,
+        chores: Mapping[str, Callable[[], int]] | None = None,
+        consumer_idle: timedelta = CONSUMER_IDLE,
+        sign: Callable[[], object] | None = None,
+    ) -> None:
+        """`chores` are done with each sweep: a little at a time, and each returns how much there was.
+
+        `sign` is called when a sweep is done: it tells others that somebody keeps house.
+        """
+        self._client = client
+        self._scripts = Scripts(client)
+        self._unserved = Unserved(client, patience=settings.model_patience)
+        self._silent_uploads = SilentUploads(client, lease=bulk.lease)
+        self._engine = engine
+        self._metrics = metrics
+        self._chores = chores or {}
+        self._sign = sign
+        self._settings = settings
+        self._consumer_idle = consumer_idle
+        self._record_task = bells.record_message()
+        self._seen_run = ""
+
+    def sweep(self) -> dict[str, int]:
+        """Do everything once; return how much of each there was."""
+        seconds, micros = self._client.time()
+        now = seconds * 1_000_000 + micros
+        swept = {
+            "canceled": self._cancel_late(now),
+            "uploads": self._silent_uploads.cancel(now, most=CHUNK),
+            "forgotten": self._forget_recorded(),
+            "idempotency_keys": self._purge_idempotency(now),
+            "files": purge_expired(self._client, now, CHUNK),
+            "unavailable": self._unserved.sweep(),
+            "bells": self._ring(now),
+        }
+        swept |= {name: chore() for name, chore in self._chores.items()}
+        self._metrics.swept.set_to_current_time()
+        if self._sign is not None:
+            self._sign()
+        return swept
+
+    def _cancel_late(self, now: int) -> int:
+        """Cancel jobs past their deadline that no pull has seen: they joined a wait list, or no worker is up."""
+        late = self._client.zrange(keys.DEADLINES, 0, now, byscore=True, offset=0, num=CHUNK)
+        said = [self._scripts.run(Script.CANCEL, (), self._record_task, id, "deadline", "") for id in late]
+        return said.count(b"canceled")
+
+    def _purge_idempotency(self, now: int) -> int:
+        old = now - self._settings.idempotency_ttl // timedelta(microseconds=1)
+        expired = self._client.zrange(keys.IDEMPOTENCY_KEYS, 0, old, byscore=True, offset=0, num=CHUNK)
+        if expired:
+            with self._client.pipeline(transaction=True) as both:
+                both.delete(*expired)
+                both.zrem(keys.IDEMPOTENCY_KEYS, *expired)
+                both.execute()
+        return len(expired)
+
+    def _forget_recorded(self) -> int:
+        """After a restart of Redis that lost its last writes: drop jobs that came back but have their row."""
+        run = str(self._client.info("server")["run_id"])
+        if run == self._seen_run:
+            return 0
+        forgotten = 0
+        try:
+            for ids in self._unfinished():
+                with self._engine.connect() as connection:
+                    recorded = history.recorded(connection, ids)
+                if recorded:
+                    forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
+        except SQLAlchemyError as error:
+            # The rest of the sweep needs no Postgres; the next one tries this again.
+            log.warning("recorded_jobs_unknown", extra={"error": type(error).__name__})
+        else:
+            self._seen_run = run
+        if forgotten:
+            log.warning("recorded_jobs_came_back", extra={"jobs": forgotten})
+        return forgotten
+
+    def _unfinished(self) -> Iterator[list[PredictionId]]:
+        for inflight in self._client.scan_iter(match=f"{keys.inflight_prefix()}*", count=CHUNK):
+            members: list[Any] = self._client.zrange(inflight, 0, -1)
+            ids = [PredictionId(member.decode()) for member in members]
+            for start in range(0, len(ids), CHUNK):
+                yield ids[start : start + CHUNK]
+
+    def _ring(self, now: int) -> int:
+        """Ring for every model and for the finished stream where something waits; clear away who is gone."""
+        models = {*routes.names(self._client), *routes.leaving(self._client)}
+        rung = sum(self._ring_model(model, now) for model in sorted(models))
+        for role in duties.ROLES:
+            self._client.zremrangebyscore(keys.signs(role), 0, now - duties.SIGNER_GONE // timedelta(microseconds=1))
+        self._expel(keys.FINISHED, keys.RECORDERS)
+        if self._client.xlen(keys.FINISHED):
+            self._scripts.run(Script.RING, (keys.RECORD_BELL,), keys.RECORD_QUEUE, self._record_task)
+            rung += 1
+        return rung
+
+    def _ring_model(self, model: ModelName, now: int) -> bool:
+        gone = now - WORKER_GONE // timedelta(microseconds=1)
+        self._client.zremrangebyscore(keys.workers(model), 0, gone)
+        lanes = streams(self._client, model)
+        for lane in lanes:
+            self._expel(lane, keys.WORKERS)
+        waits = any(self._client.xlen(lane) for lane in lanes)
+        if waits:
+            message = bells.predict_message(model)
+            self._scripts.run(Script.RING, (keys.bell(model),), keys.predict_queue(model), message)
+        return waits
+
+    def _expel(self, stream: str, group: str) -> None:
+        idle = self._consumer_idle // timedelta(milliseconds=1)
+        try:
+            self._scripts.run(Script.EXPEL, (stream,), group, idle)
+        except redis.exceptions.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise

@@ -36,10 +36,10 @@ from api.state.threads import Threads, connections
 from api.webhooks import routes as webhooks
 from shared import settings
 from shared.domain.errors import StorageUnavailable
-from shared.domain.tokens import StreamTokens
-from shared.observability.exposing import expose
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
+from shared.observability.metrics_server import expose
+from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import keys, secret
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline

@@ -20,9 +20,16 @@ from shared.queue.connection import connect
 from shared.queue.duties import LATE_AFTER, MOST_BELLS, State
 from shared.queue.inspection import Inspection, JobLook, LaneLook, is_bulk, model_of
 from shared.settings import Database, Predict, Queue, Redis, read
+from shared.storage.audit_queries import (
+    Row,
+    contradictions,
+    described_batches,
+    rows_of,
+    untold_ends,
+    wrong_batches,
+)
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
-from shared.storage.inspection import Row, contradictions, described_batches, rows_of, untold_ends, wrong_batches
 
 T = TypeVar("T", bound=str)
 

@@ -10,7 +10,7 @@ import redis
 from cli.find_stack import command, first_line, say, store_url
 from cli.stack.startup import Refused
 from shared.domain.identifiers import ModelName
-from shared.domain.route import CHAMPION, Route
+from shared.domain.model_route import CHAMPION, Route
 from shared.queue import routes
 from shared.queue.connection import connect
 from shared.queue.gauges import Gauges

@@ -12,7 +12,7 @@ from typing import Final
 from cli.client import Client, Declined, Prediction
 from cli.find_stack import api_key, gateway_url, say
 from cli.names import sent, shown
-from shared.domain.names import showable
+from shared.domain.file_names import showable
 
 AT_ONCE: Final = 8
 

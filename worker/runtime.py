@@ -13,8 +13,6 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from shared import settings
 from shared.domain.identifiers import ModelName
-from shared.domain.tokens import StreamTokens
-from shared.observability.exposing import expose
 from shared.observability.metrics import (
     OverdueMetrics,
     QueueMetrics,
@@ -24,6 +22,8 @@ from shared.observability.metrics import (
     WorkerMetrics,
     new_registry,
 )
+from shared.observability.metrics_server import expose
+from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import bells, keys
 from shared.queue.connection import connect, connect_briefly
 from shared.queue.duties import Sign

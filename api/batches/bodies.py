@@ -35,7 +35,6 @@ from api.uploads.image_texts import (
 from api.uploads.json_bodies import BESIDE_THE_IMAGE, JsonBodyError, parse
 from api.uploads.multipart import MOST_PARTS, plain_name
 from api.uploads.parameters import Fields, collect
-from shared.domain.clutter import is_clutter
 from shared.domain.errors import (
     BadRequest,
     InvalidParameter,
@@ -43,6 +42,7 @@ from shared.domain.errors import (
     UnsupportedImage,
     UploadTooLarge,
 )
+from shared.domain.file_names import is_clutter
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from shared.domain.identifiers import BatchId, PredictionId
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow
-from shared.storage.history import in_order
+from shared.storage.predictions import in_order
 
 COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
 

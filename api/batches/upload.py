@@ -19,7 +19,7 @@ from api.state.gateway import base_url, gateway
 from api.uploads.parameters import Fields
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
-from shared.domain.route import Reference, Route
+from shared.domain.model_route import Reference, Route
 from shared.observability.logs import bind
 from shared.queue import batches
 from shared.queue.batches import Opening

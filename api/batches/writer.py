@@ -30,8 +30,8 @@ from shared.domain.errors import (
     UploadTooLarge,
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
-from shared.domain.limits import UNLIMITED, Limits
-from shared.domain.route import Reference, Route
+from shared.domain.key_limits import UNLIMITED, Limits
+from shared.domain.model_route import Reference, Route
 from shared.queue import batches, keys
 from shared.queue.batches import Opening
 from shared.queue.lua import Script

@@ -26,8 +26,8 @@ from api.state.open_requests import Visit, Visits
 from shared import settings
 from shared.domain.api_keys import ANYBODY, PREFIX, Caller
 from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthorized
+from shared.domain.hosts import host_name, is_loopback
 from shared.domain.identifiers import Owner
-from shared.domain.loopback import host_name, is_loopback
 from shared.observability.logs import bind
 
 _KEY: Final = "darkroom.caller"

@@ -20,7 +20,7 @@ from api.state.large_work import off_the_loop
 from api.uploads.bodies import FileUpload, read_file
 from api.uploads.json_bodies import BESIDE_THE_IMAGE
 from shared.domain.identifiers import Digest, Owner
-from shared.image_files.reading import MEDIA_TYPES, identify
+from shared.image_files.formats import MEDIA_TYPES, identify
 from shared.presentation.objects import moment
 from shared.queue import files
 from shared.queue.file_quota import quota

@@ -24,7 +24,7 @@ from api.openapi import responses
 from api.state.gateway import Gateway, gateway
 from api.state.threads import in_thread
 from shared.domain.errors import StorageUnavailable
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.queue import keys
 from shared.queue.duties import KEYS, Duty, State, read
 from shared.queue.lua import Script

@@ -9,7 +9,7 @@ from api.state.gateway import Gateway
 from api.state.large_work import LARGE
 from shared.domain.api_keys import Caller
 from shared.domain.errors import RateLimited
-from shared.domain.limits import Left, Limits
+from shared.domain.key_limits import Left, Limits
 from shared.queue import keys
 from shared.queue.lua import Script
 from shared.queue.submission import rate_arguments, read_left

@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from shared.domain.identifiers import VersionNumber
-from shared.domain.route import CHALLENGER, CHAMPION, Route, Version
+from shared.domain.model_route import CHALLENGER, CHAMPION, Route, Version
 
 COG_VERSION: Final = "darkroom"
 

@@ -19,7 +19,7 @@ from api.state.gateway import Gateway, base_url, gateway
 from api.state.threads import in_thread
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import ModelName, Owner, VersionNumber
-from shared.domain.route import Reference, Route
+from shared.domain.model_route import Reference, Route
 from shared.queue import keys
 from shared.queue.files import now_us
 from shared.queue.gauges import WORKER_SEEN

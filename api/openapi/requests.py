@@ -5,10 +5,10 @@ from typing import Final
 from pydantic.json_schema import models_json_schema
 
 from api import schemas
+from api.http.duration_headers import CANCEL_AFTER
 from api.openapi.schema import REFERENCE, Json, reference
 from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.durations import CANCEL_AFTER
-from shared.domain.route import MODEL
+from shared.domain.model_route import MODEL
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 
 

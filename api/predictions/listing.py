@@ -16,7 +16,7 @@ from shared.domain.prediction import Status
 from shared.queue import keys
 from shared.queue.finished import AT_ONCE
 from shared.queue.jobs import read_jobs
-from shared.storage import history
+from shared.storage import predictions
 
 # Looked through at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
@@ -109,7 +109,7 @@ async def _unrecorded(gate: Gateway, owner: Owner) -> set[str]:
 def _recorded(
     connection: Connection, *, owner: Owner, wanted: Filter, before: PredictionId | None, limit: int, write: Write
 ) -> list[Listed]:
-    rows = history.page(
+    rows = predictions.page(
         connection,
         owner,
         before=before,

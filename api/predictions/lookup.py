@@ -6,7 +6,7 @@ from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
 from shared.queue.jobs import parse, read_command
-from shared.storage import history
+from shared.storage import predictions
 
 
 async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
@@ -17,7 +17,7 @@ async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
     job = parse(id, await gate.redis.call(*read_command(id)))
     if job is None:
         # Missing in Redis and no Postgres: 404 would be a guess.
-        row = await ask_postgres(gate, lambda connection: history.fetch(connection, id, owner))
+        row = await ask_postgres(gate, lambda connection: predictions.fetch(connection, id, owner))
         job = None if row is None else row.job()
     if job is None or owner not in (None, job.owner):
         raise UnknownPrediction(id=id)

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from api.edge.auth import caller
 from api.edge.middleware import request_id
+from api.http.duration_headers import parse_cancel_after, parse_prefer_wait
 from api.http.json import JSONResponse
 from api.http.ratelimit import headers as headers_of
 from api.http.ratelimit import refuse_early
@@ -22,7 +23,6 @@ from api.state.large_work import off_the_loop
 from api.state.submission_counter import outcome_of
 from api.uploads.bodies import Upload, read_prediction
 from api.uploads.image_check import check
-from shared.domain.durations import parse_cancel_after, parse_prefer_wait
 from shared.domain.errors import (
     InvalidParameter,
     QueueFull,
@@ -33,9 +33,9 @@ from shared.domain.errors import (
 )
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.job import Job
-from shared.domain.limits import Limits
+from shared.domain.key_limits import Limits
+from shared.domain.model_route import Reference
 from shared.domain.prediction import Source, Status
-from shared.domain.route import Reference
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
 from shared.queue import keys

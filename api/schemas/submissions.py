@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.route import MODEL
+from shared.domain.model_route import MODEL
 from shared.domain.webhooks import LONGEST_URL
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="

@@ -18,8 +18,8 @@ from api.state.served_models import RouteBook
 from api.state.submission_counter import Submissions
 from api.state.threads import Threads
 from shared import settings as configuration
-from shared.domain.tokens import StreamTokens
 from shared.observability.metrics import GatewayMetrics
+from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.pipeline import Pipeline
 
 

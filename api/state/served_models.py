@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.state.refresher import Refresher
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
-from shared.domain.route import Reference, Route
+from shared.domain.model_route import Reference, Route
 from shared.queue import keys, routes
 from shared.queue.gauges import WORKER_SEEN
 from shared.queue.pipeline import Pipeline

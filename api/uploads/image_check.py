@@ -5,11 +5,11 @@ from typing import Final
 
 from api.uploads.unsupported_files import describe
 from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
+from shared.domain.file_names import showable
 from shared.domain.identifiers import Digest
 from shared.domain.image import ImageFacts
-from shared.domain.names import showable
-from shared.image_files.broken import BrokenImageError, OtherKindError
-from shared.image_files.reading import HEAVY, SUPPORTED, identify, read_header
+from shared.image_files.formats import HEAVY, SUPPORTED, identify, read_header
+from shared.image_files.header import BrokenImageError, OtherKindError
 from shared.settings import Intake
 
 LONGEST_FILENAME: Final = 255

@@ -22,6 +22,7 @@ from api.state.postgres_pages import read_rows
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
+from shared.domain.timestamps import microseconds
 from shared.domain.webhooks import DeliveryStatus
 from shared.observability.logs import bind
 from shared.presentation.objects import moment
@@ -29,7 +30,6 @@ from shared.queue import bells, keys
 from shared.queue.lua import Script
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Delivery, Logged
-from shared.storage.instants import microseconds
 
 Found = tuple[Delivery, list[Logged]]
 

@@ -5,7 +5,7 @@ import tarfile
 import zipfile
 import zlib
 
-from shared.domain.archives import archive_format, has_archive_name
+from shared.domain.archive_formats import archive_format, has_archive_name
 
 
 def is_sendable(path: str) -> bool:

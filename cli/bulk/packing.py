@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, NamedTuple, cast
 
 from cli.bulk import archives
 from cli.bulk.parts import NOT_READ, Failure, File, Mark, Part, reason
-from shared.domain.archives import FIRST_BYTES
+from shared.domain.archive_formats import FIRST_BYTES
 
 CHUNK: Final = 1024**2
 _CHANGED: Final = "it changed meanwhile"

@@ -9,8 +9,7 @@ from typing import Final, NamedTuple
 
 from cli.bulk import archives
 from cli.names import sent, shown
-from shared.domain.clutter import is_clutter
-from shared.domain.names import showable
+from shared.domain.file_names import is_clutter, showable
 
 MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 256 * 1024**2

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.route import CHAMPION
+from shared.domain.model_route import CHAMPION
 from shared.settings import Registry
 
 if TYPE_CHECKING:

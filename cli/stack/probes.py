@@ -123,7 +123,7 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
 
 def _no_champion(published: bytes | None, model: str) -> str:
     """Tell what is missing in a model's route; the loader's words where a version failed."""
-    from shared.domain.route import CHAMPION  # noqa: PLC0415
+    from shared.domain.model_route import CHAMPION  # noqa: PLC0415
     from shared.queue import routes  # noqa: PLC0415
 
     route = routes.parse(published) if published else None

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.domain.identifiers import ANYONE, KeyId, Owner
-from shared.domain.limits import UNLIMITED, Limits
+from shared.domain.key_limits import UNLIMITED, Limits
 
 PREFIX: Final = "dk_"
 _BYTES: Final = 32

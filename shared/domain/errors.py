@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from shared.domain.limits import Left, Limits
+from shared.domain.key_limits import Left, Limits
 
 
 class DarkroomError(Exception):

@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 
 # The headers of OS/2's editions, by their length; Windows' are longer.
 _CORE: Final = 12

@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 
 MAX_BLOCKS: Final = 200_000
 """Of one chain: 20 MB in blocks as long as they may be are 82,000."""

@@ -4,7 +4,7 @@ import re
 import struct
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError, OtherKindError
+from shared.image_files.header import BrokenImageError, OtherKindError
 
 # Real files have tens of each; crafted ones have millions.
 MAX_SEGMENTS: Final = 2_000

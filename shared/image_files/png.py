@@ -4,7 +4,7 @@ import struct
 import zlib
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 
 # Encoders write data chunks of 8 KB and more: 20 MB are 2,560 of them. Pillow takes 5 µs for each, however empty.
 MAX_CHUNKS: Final = 20_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError, OtherKindError
+from shared.image_files.header import BrokenImageError, OtherKindError
 
 Number = int | float
 Tags = dict[int, tuple[Number, ...]]

@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 
 MAX_CHUNKS: Final = 1_000
 """Before the image's own; real files have a profile and colours of an animation there."""

@@ -7,7 +7,7 @@ from typing import Any
 from shared.domain.batch import Batch
 from shared.domain.job import Job
 from shared.domain.prediction import Status
-from shared.domain.tokens import StreamTokens
+from shared.presentation.stream_tokens import StreamTokens
 
 
 def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.queue import keys
 from shared.queue.lua import Script, source
 

@@ -9,8 +9,8 @@ import orjson
 from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
 from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
-from shared.domain.limits import UNLIMITED, Left, Limits
-from shared.domain.route import Choice, Reference
+from shared.domain.key_limits import UNLIMITED, Left, Limits
+from shared.domain.model_route import Choice, Reference
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
 from shared.queue.lua import Script, sha

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, text
 
 from shared.domain.api_keys import ApiKey, Caller, Role, digest, new_key, shown_part
 from shared.domain.identifiers import KeyId, Owner
-from shared.domain.limits import Limits
+from shared.domain.key_limits import Limits
 
 _COLUMNS = "id::text, owner, hash, shown, role, rate, max_inflight, created_at, revoked_at"
 

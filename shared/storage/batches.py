@@ -13,7 +13,7 @@ from sqlalchemy import Connection, or_, select, text
 
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
-from shared.storage.instants import microseconds
+from shared.domain.timestamps import microseconds
 from shared.storage.tables import batches, predictions
 
 _TAKE = text("""

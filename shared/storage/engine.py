@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 
 from shared.settings import Database, SettingsError
-from shared.storage.connections import LimitedConnection
+from shared.storage.limited_connection import LimitedConnection
 
 # Of the time that a statement has: a server that can still speak says first that it took too long.
 _MARGIN: Final = timedelta(seconds=1)

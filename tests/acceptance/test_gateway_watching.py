@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cli.stack.addresses import free_port
 from shared.domain.identifiers import VersionKey, VersionNumber, is_uuid, new_uuid7
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.queue import keys
 from shared.queue.routes import publish
 from tests.acceptance.bulk import ended, lines, send_lines, zipped

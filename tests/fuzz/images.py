@@ -12,7 +12,7 @@ from PIL import Image
 from api.uploads.image_check import check
 from shared.domain.errors import DarkroomError
 from shared.image_files import jpeg, tiff
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 from shared.settings import Intake
 
 LIMITS = Intake()

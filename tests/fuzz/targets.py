@@ -24,8 +24,8 @@ from api.state.threads import Threads
 from api.uploads.bodies import read_file, read_prediction
 from api.uploads.multipart import take_apart
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
+from shared.domain.file_names import showable
 from shared.domain.identifiers import ANYONE
-from shared.domain.names import showable
 from shared.settings import Bulk, Gateway, Intake
 from tests.fuzz.images import image
 

@@ -15,7 +15,7 @@ from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.queue import keys
 from shared.queue.duties import Sign
 from shared.queue.lanes import Result
-from shared.storage.record import record
+from shared.storage.recording import record
 from tests.support.system import LANE, MODEL, OUTPUT, System
 
 Make = Callable[..., dict[bytes, bytes]]

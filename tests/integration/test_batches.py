@@ -11,7 +11,7 @@ import pytest
 from shared.domain.errors import IdempotencyMismatch, UploadInProgress
 from shared.domain.identifiers import ANYONE, BatchId, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.image import ImageFacts
-from shared.domain.route import Choice
+from shared.domain.model_route import Choice
 from shared.queue import batches, keys
 from shared.queue.batches import Opening, SilentUploads
 from shared.queue.pipeline import Pipeline

@@ -20,14 +20,14 @@ from sqlalchemy import Connection, Engine, select
 from standardwebhooks import WebhookVerificationError
 
 from shared.domain.identifiers import ANYONE, new_uuid7
-from shared.domain.tokens import StreamTokens
 from shared.observability.metrics import WebhookMetrics
+from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Database, Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Terms, claim_of_others
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from shared.storage.record import record
+from shared.storage.recording import record
 from shared.storage.tables import webhook_attempts
 from tests.support.observations import webhook_metrics
 from tests.support.receivers import Came, ok, receiving

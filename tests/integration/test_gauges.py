@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.observability.metrics import LaneState, QueueState
 from shared.queue import connection, keys, routes
 from shared.queue.gauges import LANES_AT_ONCE, Gauges

@@ -23,8 +23,8 @@ from shared.domain.identifiers import (
     new_uuid7,
 )
 from shared.domain.image import ImageFacts
-from shared.domain.limits import UNLIMITED, Left, Limits
-from shared.domain.route import Choice
+from shared.domain.key_limits import UNLIMITED, Left, Limits
+from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.submission import (

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.queue import keys, routes
 from shared.queue.lanes import Lanes
 from shared.settings import Queue

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from shared.storage.record import record
+from shared.storage.recording import record
 from tests.support.bouncer import PgBouncer, bouncer, database_url, needs_pgbouncer, once_more
 from tests.support.servers import PostgresServer
 
@@ -24,8 +24,8 @@ __all__ = ["bouncer", "database_url"]  # fixtures, used by name
 
 AGAIN = (
     "tests.unit.api.state.test_api_keys",
-    "tests.unit.shared.storage.test_history",
-    "tests.unit.shared.storage.test_record",
+    "tests.unit.shared.storage.test_predictions",
+    "tests.unit.shared.storage.test_recording",
     "tests.unit.shared.storage.test_retention",
     "tests.unit.shared.storage.test_webhook_secrets",
     "tests.integration.test_audit",

@@ -15,7 +15,7 @@ import redis
 import torch
 
 from shared.domain.identifiers import VersionKey, VersionNumber
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry

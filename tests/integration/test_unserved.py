@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from shared.domain.identifiers import VersionKey, VersionNumber
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.queue import keys, routes
 from shared.queue.lanes import Result
 from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit

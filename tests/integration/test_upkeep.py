@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import ANYONE
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.observability.metrics import UpkeepMetrics
 from shared.queue import files, keys, routes
 from shared.settings import Bulk, Database, Queue

@@ -17,7 +17,7 @@ from shared.queue.lua import Script, Scripts
 from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from shared.storage.record import record
+from shared.storage.recording import record
 from shared.storage.tables import predictions
 from tests.support.receivers import ok, receiving
 from tests.support.refusing import RefusingDoor

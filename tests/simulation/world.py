@@ -30,10 +30,10 @@ from shared.domain.identifiers import (
     new_uuid7,
 )
 from shared.domain.image import ImageFacts
-from shared.domain.limits import UNLIMITED
-from shared.domain.limits import Limits as KeyLimits
+from shared.domain.key_limits import UNLIMITED
+from shared.domain.key_limits import Limits as KeyLimits
+from shared.domain.model_route import Choice
 from shared.domain.prediction import MOVES, Status
-from shared.domain.route import Choice
 from shared.queue import bells, keys
 from shared.queue.finished import FinishedStream
 from shared.queue.jobs import parse, read_command

@@ -10,7 +10,7 @@ import httpx
 
 from cli.stack.addresses import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from tests.acceptance.faults import until
 
 DIGITS = Route(

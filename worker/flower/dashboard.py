@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shared.domain.loopback import host_name, is_loopback
+from shared.domain.hosts import host_name, is_loopback
 
 COMMAND: Final = "flower.command"
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import FOLLOWED
+from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
 
 log = logging.getLogger(__name__)

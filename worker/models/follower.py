@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import routes

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from shared.domain.image import ImageSpec, Mode
-from shared.image_files.broken import BrokenImageError
-from shared.image_files.reading import identify, read_header
+from shared.image_files.formats import identify, read_header
+from shared.image_files.header import BrokenImageError
 from worker.predict.opening import Undecodable, check_pixels, opened, words
 
 if TYPE_CHECKING:

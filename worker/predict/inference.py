@@ -16,7 +16,7 @@ import orjson
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
-from shared.image_files.reading import HEAVY
+from shared.image_files.formats import HEAVY
 from shared.observability.logs import bound
 from shared.queue.lanes import Call, Entry, Heavy, Lanes, Result
 from shared.settings import Batching

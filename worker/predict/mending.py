@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from shared.image_files.broken import BrokenImageError
+from shared.image_files.header import BrokenImageError
 from shared.image_files.jpeg import end_of_header
 from shared.image_files.tiff import only_image_tags
 

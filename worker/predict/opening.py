@@ -17,8 +17,8 @@ from PIL import (
 )
 
 from shared.image_files import jpeg, tiff
-from shared.image_files.broken import BrokenImageError
-from shared.image_files.reading import identify, read_header
+from shared.image_files.formats import identify, read_header
+from shared.image_files.header import BrokenImageError
 from worker.predict import samples
 from worker.predict.mending import mended
 

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.domain.identifiers import PredictionId
 from shared.queue.finished import Finished, FinishedStream
 from shared.settings import Recording
+from shared.storage.audit_queries import Row, rows_of
 from shared.storage.batches import is_batch
-from shared.storage.inspection import Row, rows_of
-from shared.storage.record import record
+from shared.storage.recording import record
 from worker.record.ledger import Ledger
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from shared.queue.files import purge_expired
 from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
 from shared.settings import Bulk, Queue
-from shared.storage import history
+from shared.storage import predictions
 from worker.upkeep.unserved import Unserved
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Upkeep:
         try:
             for ids in self._unfinished():
                 with self._engine.connect() as connection:
-                    recorded = history.recorded(connection, ids)
+                    recorded = predictions.recorded(connection, ids)
                 if recorded:
                     forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
         except SQLAlchemyError as error:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from shared.domain.addresses import Network
+from shared.domain.public_addresses import Network
 from worker.webhooks import connecting
 from worker.webhooks.connecting import (
     AddressRefused,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpcore
 
-from shared.domain.addresses import Network, refusal
+from shared.domain.public_addresses import Network, refusal
 
 Resolve = Callable[[str], Sequence[str]]
 
@@ -78,7 +78,7 @@ def resolve(host: str) -> Sequence[str]:
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Where httpcore gets its connections: each to an address that `shared.domain.addresses` lets through.
+    """Where httpcore gets its connections: each to an address that `shared.domain.public_addresses` lets through.
 
     The name is looked up once and the connection made to what was found, so that a name which changes its mind in
     between (DNS rebinding) gains nothing. TLS is none of this class's business: httpcore verifies the URL's host.

@@ -17,9 +17,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import DeliveryId
-from shared.domain.tokens import StreamTokens
 from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.observability.metrics import WebhookMetrics
+from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms

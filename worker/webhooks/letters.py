@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from standardwebhooks import Webhook
 
 from shared.domain.identifiers import BatchId, DeliveryId, PredictionId
-from shared.domain.tokens import StreamTokens
 from shared.presentation.objects import batch_object, prediction_object
-from shared.storage import batches, history
+from shared.presentation.stream_tokens import StreamTokens
+from shared.storage import batches, predictions
 from shared.storage.deliveries import Claimed
 
 
@@ -40,7 +40,7 @@ def bodies(connection: Connection, claimed: Sequence[Claimed], *, tokens: Stream
     """Return what each delivery says, and nothing of one whose subject is gone."""
     found: dict[str, bytes] = {}
     recorded = [PredictionId(one.subject) for one in claimed if one.kind == "prediction" and one.body is None]
-    for row in history.fetch_all(connection, recorded):
+    for row in predictions.fetch_all(connection, recorded):
         found[row.id] = orjson.dumps(prediction_object(row.job(), base_url=row.base_url, tokens=tokens))
     for one in claimed:
         if one.kind == "batch" and (batch := batches.fetch(connection, BatchId(one.subject), one.owner)):

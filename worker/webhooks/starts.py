@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
 from shared.domain.prediction import Status
-from shared.domain.tokens import StreamTokens
 from shared.presentation.objects import prediction_object
+from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import keys
 from shared.storage import deliveries
 

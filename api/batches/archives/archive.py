@@ -8,7 +8,7 @@ from api.batches.archives.items import Item
 from api.batches.archives.skipped import Skipped
 from api.batches.archives.tars import TarArchive
 from api.batches.archives.zips import ZipArchive
-from shared.domain.archives import archive_format
+from shared.domain.archive_formats import archive_format
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from api.batches.archives.items import clean_name
 from api.uploads.unsupported_files import is_text
-from shared.domain.archives import archive_format, has_archive_name
-from shared.domain.clutter import has_suffix, is_clutter, is_document, is_office_document
+from shared.domain.archive_formats import archive_format, has_archive_name
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
-from shared.image_files.reading import identify
+from shared.domain.file_names import has_suffix, is_clutter, is_document, is_office_document
+from shared.image_files.formats import identify
 from shared.settings import Bulk
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")

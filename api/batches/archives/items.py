@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.domain.names import showable
+from shared.domain.file_names import showable
 
 LONGEST_NAME: Final = 1024
 

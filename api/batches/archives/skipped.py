@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.domain.clutter import is_clutter
-from shared.domain.names import showable
+from shared.domain.file_names import is_clutter, showable
 
 MOST_NAMES: Final = 100
 LONGEST_NAME: Final = 255

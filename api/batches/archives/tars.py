@@ -13,7 +13,7 @@ from api.batches.archives.entries import Tally, is_folder, is_left_out, refusal,
 from api.batches.archives.items import Item, clean_name
 from api.batches.archives.skipped import Skipped
 from api.batches.archives.unpacking import PIECE, Unpacking, gunzip, plain
-from shared.domain.archives import FIRST_BYTES
+from shared.domain.archive_formats import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 

@@ -20,7 +20,7 @@ from api.batches.archives.entries import (
 from api.batches.archives.items import Item, clean_name
 from api.batches.archives.skipped import Skipped
 from api.batches.archives.zip_directory import ZipDirectory, ZipEntry, find_directory
-from shared.domain.archives import FIRST_BYTES
+from shared.domain.archive_formats import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
 

@@ -32,9 +32,9 @@ from api.state.submission_counter import Submissions
 from api.state.threads import Threads
 from api.webhooks import routes as webhooks
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import Route, Version
-from shared.domain.tokens import StreamTokens
+from shared.domain.model_route import Route, Version
 from shared.observability.metrics import GatewayMetrics, new_registry
+from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.connection import connect_async
 from shared.queue.pipeline import Pipeline
 from shared.queue.routes import publish

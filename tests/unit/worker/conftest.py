@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.image import ImageFacts
-from shared.domain.route import Choice
+from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, source

@@ -7,7 +7,7 @@ import pytest
 from api.edge.address import listening_host
 from api.edge.auth import KeysNeeded, keys_required
 from shared.domain.api_keys import Role, check_owner
-from shared.domain.loopback import is_loopback
+from shared.domain.hosts import is_loopback
 from shared.settings import Auth
 
 

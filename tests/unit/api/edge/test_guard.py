@@ -18,7 +18,7 @@ from api.main import create_app
 from api.state.open_requests import Visits
 from shared.domain.api_keys import Caller, Role
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
-from shared.domain.tokens import StreamTokens
+from shared.presentation.stream_tokens import StreamTokens
 
 ID = new_uuid7()
 KEYS: dict[str, Caller] = {f"dk_{role}": Caller(owner=Owner("ann"), role=role) for role in Role}

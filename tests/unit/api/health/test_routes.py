@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from api.schemas import Alive, Readiness
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.queue import keys
 from shared.queue.duties import ROLES, Sign
 from shared.queue.files import now_us

@@ -18,7 +18,7 @@ from api.schemas import Problem
 from shared.domain import errors
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import KeyId
-from shared.domain.limits import Left, Limits
+from shared.domain.key_limits import Left, Limits
 
 SAMPLES: dict[type[DarkroomError], DarkroomError] = {
     type(error): error

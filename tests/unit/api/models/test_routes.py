@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from api.models.objects import traffic
 from api.schemas import Model, ModelList, Version, VersionList
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.route import Route
-from shared.domain.route import Version as ServedVersion
+from shared.domain.model_route import Route
+from shared.domain.model_route import Version as ServedVersion
 from shared.queue import keys
 from shared.queue.files import now_us
 

@@ -19,7 +19,7 @@ from api.schemas import Prediction
 from api.uploads.image_check import check
 from api.uploads.parameters import MOST_EVENTS
 from shared.domain.identifiers import is_uuid
-from shared.domain.route import MODEL
+from shared.domain.model_route import MODEL
 from shared.domain.webhooks import LONGEST_URL
 from shared.settings import Intake
 

@@ -9,8 +9,8 @@ from api.schemas import Prediction
 from shared.domain.identifiers import ANYONE, PredictionId
 from shared.domain.job import Job
 from shared.domain.prediction import ErrorCode, Source, Status
-from shared.domain.tokens import StreamTokens
 from shared.presentation.objects import prediction_object
+from shared.presentation.stream_tokens import StreamTokens
 
 REQUEST = {
     "model": "digits",

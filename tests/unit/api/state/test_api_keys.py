@@ -13,7 +13,7 @@ from api.state.open_requests import Visits
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Owner
-from shared.domain.limits import Limits
+from shared.domain.key_limits import Limits
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine

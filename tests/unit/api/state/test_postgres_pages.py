@@ -17,9 +17,9 @@ from api.predictions import routes as predictions
 from api.state.postgres_pages import PIECE
 from api.state.reading_turns import AT_ONCE, Turns
 from shared.domain.identifiers import Owner
-from shared.domain.route import Route
+from shared.domain.model_route import Route
 from shared.queue import keys
-from shared.storage.record import record
+from shared.storage.recording import record
 
 Serve = Callable[..., Any]
 

@@ -12,7 +12,7 @@ import redis
 from api.state.served_models import RouteBook
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.route import Reference, Route, Version
+from shared.domain.model_route import Reference, Route, Version
 from shared.queue.connection import connect_async
 from shared.queue.lanes import Lanes
 from shared.queue.pipeline import Pipeline

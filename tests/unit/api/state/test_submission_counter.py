@@ -19,7 +19,7 @@ from api.predictions import routes as predictions
 from api.state.submission_counter import outcome_of
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey
 from shared.domain.image import ImageFacts
-from shared.domain.route import Reference, Route
+from shared.domain.model_route import Reference, Route
 from shared.queue import keys
 from shared.queue.submission import Hit, Known, Queued, Submission
 

@@ -15,12 +15,12 @@ from api.batches import routes as batches
 from api.predictions import routes as predictions
 from api.schemas import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 from shared.domain.identifiers import ANYONE, DeliveryId, ModelName, Owner, VersionKey, VersionNumber, new_uuid7
-from shared.domain.route import Route, Version
+from shared.domain.model_route import Route, Version
 from shared.domain.webhooks import DeliveryStatus
 from shared.queue import keys
 from shared.storage import deliveries
 from shared.storage.deliveries import Attempt
-from shared.storage.record import record
+from shared.storage.recording import record
 
 Serve = Callable[..., Any]
 Make = Callable[..., dict[bytes, bytes]]

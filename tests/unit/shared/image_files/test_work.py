@@ -10,8 +10,8 @@ from PIL import Image
 
 from benchmarks.load.slow_shapes import SHAPES
 from shared.image_files import gif, jpeg, png, tiff, webp
-from shared.image_files.broken import BrokenImageError
-from shared.image_files.reading import HEAVY, identify, read_header
+from shared.image_files.formats import HEAVY, identify, read_header
+from shared.image_files.header import BrokenImageError
 from tests.unit.worker.predict.heavy_images import many_scans
 from tests.unit.worker.predict.tiffs import LONG, SHORT, page
 from tests.unit.worker.predict.tiffs import tiff as written

@@ -12,7 +12,7 @@ from shared.domain.identifiers import ANYONE, DeliveryId, Owner, new_uuid7
 from shared.domain.webhooks import DeliveryStatus
 from shared.storage import deliveries
 from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
-from shared.storage.record import record
+from shared.storage.recording import record
 
 LEASE = timedelta(seconds=60)
 Make = Callable[..., dict[bytes, bytes]]

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from shared.settings import Database, SettingsError
-from shared.storage.connections import LOST
 from shared.storage.engine import connection_parameters, make_engine
+from shared.storage.limited_connection import LOST
 from tests.support.servers import PostgresServer
 
 WRITE = text("CREATE TEMPORARY TABLE written (id integer) ON COMMIT DROP")

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Engine, text
 from shared.domain.identifiers import BatchId, Owner, first_uuid7, new_uuid7
 from shared.settings import Database, Retention
 from shared.storage import retention, webhook_secrets
+from shared.storage.audit_queries import untold_ends, wrong_batches
 from shared.storage.engine import make_engine
-from shared.storage.inspection import untold_ends, wrong_batches
 from shared.storage.migrate import upgrade
-from shared.storage.record import record
+from shared.storage.recording import record
 from tests.support.servers import PostgresServer
 from worker.upkeep import retention as housekeeping
 

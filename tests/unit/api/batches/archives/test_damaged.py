@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from api.batches.archives.entries import is_folder, tidy_path
 from api.batches.archives.items import Item, clean_name
-from shared.domain.clutter import is_clutter
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
+from shared.domain.file_names import is_clutter
 from tests.support.mutations import damaged
 from tests.unit.api.batches.archives.building import a_tar, a_zip, an_archive, read
 from tests.unit.api.batches.archives.test_archive import PICTURES, with_checksums

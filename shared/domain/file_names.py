@@ -1,5 +1,6 @@
-"""What file systems and archivers leave beside people's images, and what people keep beside them on purpose."""
+"""What a file's name tells: system clutter, a document, an image; and the name as it may be stored and shown."""
 
+import re
 from typing import Final
 
 _FOLDERS: Final = frozenset(
@@ -59,6 +60,12 @@ _DOCUMENTS: Final = frozenset(
 _WITHOUT_SUFFIX: Final = frozenset(
     ("readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile", "dockerfile", "version")
 )
+# JSON, Postgres or a terminal would choke on a control character or half a surrogate pair. A mark that turns the
+# direction of writing shows another name than is there (`gnp.exe` as `exe.png`), and so does one that ends a line.
+# What joins the parts of an emoji (U+200D) stays.
+_UNSHOWABLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
 
 
 def is_clutter(name: str) -> bool:
@@ -89,3 +96,8 @@ def _suffix(name: str) -> str:
     """Return what follows the last dot of a path's last part, in lower case."""
     stem, _, suffix = name.rpartition("/")[2].rpartition(".")
     return suffix.lower() if stem else ""
+
+
+def showable(name: str) -> str:
+    """Return a name without what can't be kept, breaks a line, or shows as another name."""
+    return name if name.isprintable() else _UNSHOWABLE.sub("", name)

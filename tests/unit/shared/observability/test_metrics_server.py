@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.observability.exposing import expose
 from shared.observability.metrics import WorkerMetrics, new_registry
+from shared.observability.metrics_server import expose
 from shared.settings import Metrics
 from worker.health import why_not
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.addresses import Network, refusal
+from shared.domain.public_addresses import Network, refusal
 
 REFUSED = [
     ("0.0.0.0/8", "this network"),

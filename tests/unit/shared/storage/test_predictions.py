@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 
 from shared.domain.identifiers import ANYONE, BatchId, ModelName, Owner, PredictionId, new_uuid7
 from shared.domain.prediction import Status
-from shared.storage.history import fetch, page
-from shared.storage.record import record
+from shared.storage.predictions import fetch, page
+from shared.storage.recording import record
 
 Make = Callable[..., dict[bytes, bytes]]
 

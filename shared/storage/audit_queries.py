@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import BatchId, PredictionId, is_uuid
-from shared.storage.record import UNSTORABLE
+from shared.storage.recording import UNSTORABLE
 
 _ROWS = text("""
     SELECT id::text, status, output, error IS NOT DISTINCT FROM :unstorable AS stripped

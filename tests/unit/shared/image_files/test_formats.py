@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.domain.errors import ImageTooLarge, UndecodableImage
-from shared.image_files.reading import SUPPORTED
+from shared.image_files.formats import SUPPORTED
 from tests.support.mutations import damaged, with_png_checksums
 from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, select
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Source, Status
-from shared.storage.instants import microseconds
+from shared.domain.timestamps import microseconds
 from shared.storage.tables import predictions
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.image_files.bmp import read_bmp
-from shared.image_files.broken import BrokenImageError
 from shared.image_files.gif import read_gif
+from shared.image_files.header import BrokenImageError
 from shared.image_files.jpeg import read_jpeg
 from shared.image_files.png import read_png
 from shared.image_files.tiff import read_tiff

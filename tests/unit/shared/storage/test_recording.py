@@ -12,8 +12,8 @@ from shared.domain.identifiers import ANYONE, BatchId, Owner, new_uuid7
 from shared.settings import Database
 from shared.storage import batches
 from shared.storage.engine import make_engine
-from shared.storage.history import fetch
-from shared.storage.record import UNSTORABLE, record
+from shared.storage.predictions import fetch
+from shared.storage.recording import UNSTORABLE, record
 
 Make = Callable[..., dict[bytes, bytes]]
 Record = dict[bytes, bytes]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.route import MODEL, Reference, Route, Version
+from shared.domain.model_route import MODEL, Reference, Route, Version
 
 
 def route(**changes: object) -> Route:

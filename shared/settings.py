@@ -60,7 +60,7 @@ class Database(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_DATABASE_", frozen=True)
 
     url: str = "postgresql://127.0.0.1:5432/darkroom"
-    """Whatever libpq takes: several hosts, `target_session_attrs`, `options`. `docs/postgres.md` has examples."""
+    """Whatever libpq takes; docs/guides/operate/postgres.md has examples: several hosts, `options`, TLS."""
     pool_size: PositiveInt = 4
     """Connections of a process; of a gateway, asks at a time: it has half as many more for results, and two of its own.
     """

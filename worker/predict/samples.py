@@ -1,6 +1,6 @@
 """What a file's samples mean: from Pillow's image and the file's own words to 8 bits a channel, dark is 0.
 
-`docs/image-formats.md` says tag by tag and chunk by chunk what is honoured.
+`docs/reference/image-formats.md` says tag by tag and chunk by chunk what is honoured.
 """
 
 import struct

@@ -1,0 +1,52 @@
+"""Settings of the queue in Redis, and of how micro-batches are formed from it."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.settings.value_types import Duration, PositiveInt
+
+
+class Queue(BaseSettings):
+    """The queue in Redis: how much may wait, when a worker counts as lost, how long finished things are kept there."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_QUEUE_", frozen=True)
+
+    max_lane_depth: PositiveInt = 250_000
+    """Images that may wait in one lane; more are refused with 503."""
+    max_lane_bytes: PositiveInt = 2 * 1024**3
+    """Bytes that may wait in one lane, as Redis stores them; more are refused with 503."""
+    max_waiters: Annotated[int, Field(gt=0, le=5000)] = 500
+    """Predictions of the same image that share one computation; the next one starts another. It bounds how long the
+    script that finishes a computation takes."""
+    lease: Duration = timedelta(seconds=10)
+    """An image whose worker did not renew its lease for this long is taken over by another worker."""
+    max_attempts: PositiveInt = 3
+    """How often an image is computed when its workers die over it; then it fails with `worker_lost`."""
+    cache_ttl: Duration = timedelta(hours=24)
+    """How long an output is kept in Redis, so that the same image to the same version is answered without computing.
+    """
+    recorded_ttl: Duration = timedelta(hours=1)
+    """How long a prediction that is in Postgres is still answered from Redis."""
+    idempotency_ttl: Duration = timedelta(hours=24)
+    """How long an `Idempotency-Key` is remembered: a request repeated within this time is not accepted twice."""
+    model_patience: Duration = timedelta(minutes=10)
+    """How long a model may be without any worker. Images that have waited for it as long then fail with
+    `model_unavailable`, and new ones to its name are refused. Longer than a restart and a model's load take."""
+
+
+class Batching(BaseSettings):
+    """How a predict worker forms micro-batches: what one forward pass takes."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_BATCHING_", frozen=True)
+
+    max_batch_size: PositiveInt = 64
+    """Images of one micro-batch. Raise it for a fast GPU; lower it where memory or the time of a pass is short."""
+    max_wait: Duration = timedelta(0)
+    """How long a worker waits for a micro-batch to fill up. 0: none, since under load the next micro-batch fills while
+    this one computes."""
+    beside_people: Duration = timedelta(milliseconds=2)
+    """How long images of bulk uploads may take that are computed beside a single image, or between two of them: what a
+    bulk upload may add to the latency of people who wait."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cli.names import sent
+from cli.terminal.names import sent
 
 Prediction = dict[str, Any]
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli.names import shown
-from cli.stack import state
-from cli.stack.startup import Refused
+from cli.stack.lifecycle import Refused
+from cli.stack.supervisor import state
+from cli.terminal.names import shown
 from shared import settings
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.plain_output import prepared
+from cli.terminal.plain_output import prepared
 from shared.domain.api_keys import Role
 
 commands = typer.Typer(
@@ -54,7 +54,7 @@ def _owner(name: str) -> str:
 
 
 def _rate(text: str) -> float:
-    from cli.keys import read_rate  # noqa: PLC0415
+    from cli.keys.run import read_rate  # noqa: PLC0415
 
     try:
         return read_rate(text)
@@ -73,7 +73,7 @@ def up(
 ) -> None:
     """Start everything on this machine: Redis, Postgres, MLflow, the API, the workers and Flower."""
     from cli.find_stack import find_home  # noqa: PLC0415
-    from cli.stack import commands  # noqa: PLC0415
+    from cli.up import run as commands  # noqa: PLC0415
 
     commands.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))
 
@@ -82,7 +82,7 @@ def up(
 def down(home: Home = None) -> None:
     """Stop what `up` started; what is being computed finishes first."""
     from cli.find_stack import find_home  # noqa: PLC0415
-    from cli.stack import commands  # noqa: PLC0415
+    from cli.up import run as commands  # noqa: PLC0415
 
     commands.down(find_home(home))
 
@@ -95,7 +95,7 @@ def status(
 ) -> None:
     """Show what runs and what it does, live: processes, lanes, rates, the last errors; q ends it."""
     from cli.find_stack import find_home  # noqa: PLC0415
-    from cli.stack import commands  # noqa: PLC0415
+    from cli.up import run as commands  # noqa: PLC0415
 
     commands.status(find_home(home), as_json=as_json, once=once)
 
@@ -114,10 +114,10 @@ def submit(
     ] = None,
 ) -> None:
     """Submit images, a line each: id and status, with --wait the class and how sure the model is."""
-    from cli import submit  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.submit import run  # noqa: PLC0415
 
-    submit.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
+    run.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
 
 
 @commands.command()
@@ -181,8 +181,8 @@ def create(
     ] = None,
 ) -> None:
     """Make an API key and show it, this once."""
-    from cli import keys as making  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.keys import run as making  # noqa: PLC0415
 
     making.create(find_home(home), name, role=role, rate=rate, max_inflight=max_inflight)
 
@@ -190,8 +190,8 @@ def create(
 @keys.command("list")
 def list_keys(home: Home = None) -> None:
     """List the keys: how each begins, whose it is, what it may."""
-    from cli import keys as making  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.keys import run as making  # noqa: PLC0415
 
     making.show(find_home(home))
 
@@ -201,8 +201,8 @@ def revoke(
     key: Annotated[str, typer.Argument(help="The key, or how it begins as the list shows it.")], home: Home = None
 ) -> None:
     """Revoke a key: it stops within 5 s."""
-    from cli import keys as making  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.keys import run as making  # noqa: PLC0415
 
     making.revoke(find_home(home), key)
 
@@ -210,8 +210,8 @@ def revoke(
 @models.command("list")
 def list_models(home: Home = None) -> None:
     """List the models: champion, workers, images that wait, and why one does not serve."""
-    from cli import models as serving  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.models import run as serving  # noqa: PLC0415
 
     serving.show(find_home(home))
 
@@ -222,8 +222,8 @@ Name = Annotated[str, typer.Argument(help="As the list shows it.", metavar="NAME
 @models.command()
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused, what waits is still computed where it is loaded."""
-    from cli import models as serving  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.models import run as serving  # noqa: PLC0415
 
     serving.retire(find_home(home), name)
 
@@ -231,8 +231,8 @@ def retire(name: Name, home: Home = None) -> None:
 @models.command()
 def restore(name: Name, home: Home = None) -> None:
     """Let a retired model be served again."""
-    from cli import models as serving  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.models import run as serving  # noqa: PLC0415
 
     serving.restore(find_home(home), name)
 
@@ -262,8 +262,8 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
 ) -> None:
     """Delete all that is one owner's: unfinished work is canceled, rows, files and keys go for good."""
-    from cli import purge as purging  # noqa: PLC0415
     from cli.find_stack import find_home  # noqa: PLC0415
+    from cli.purge import run as purging  # noqa: PLC0415
 
     if not yes:
         typer.confirm(f"Delete every prediction, batch, file, delivery and key of {owner}?", abort=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.audit import audit as find_broken
+from cli.audit.invariants import audit as find_broken
 from cli.find_stack import first_line, say, store_url
-from cli.stack.startup import Refused
+from cli.stack.lifecycle import Refused
 from shared.storage.migrate import upgrade
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from cli.stack.redis_server import redis_executable
+from cli.stack.servers.redis import redis_executable
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "fastapi", "uvicorn", "celery", "redis", "mlflow")
 

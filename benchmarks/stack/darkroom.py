@@ -17,7 +17,7 @@ import redis
 
 from benchmarks.stack import processors, servers
 from benchmarks.workbench import Workbench
-from cli.stack.registry_login import Login
+from cli.stack.servers.mlflow_login import Login
 from shared.domain.identifiers import ANYONE, ModelName
 from shared.queue import keys
 

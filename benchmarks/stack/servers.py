@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 
-from cli.stack.redis_server import redis_executable
+from cli.stack.servers.redis import redis_executable
 
 
 class NotReady(Exception):

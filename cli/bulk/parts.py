@@ -8,7 +8,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Final, NamedTuple
 
 from cli.bulk import archives
-from cli.names import sent, shown
+from cli.terminal.names import sent, shown
 from shared.domain.file_names import is_clutter, showable
 
 MOST_FILES: Final = 5_000

@@ -12,7 +12,7 @@ from cli.bulk.batches import Result
 from cli.bulk.parts import NOT_READ, Failure, Unusable
 from cli.bulk.resuming import Taken
 from cli.client import Client
-from cli.names import shown
+from cli.terminal.names import shown
 from shared.presentation.spreadsheets import safe_cell
 
 MOST_SHOWN: Final = 10

@@ -21,8 +21,8 @@ from cli.bulk.resuming import look_up, still_to_send
 from cli.bulk.sending import Sending
 from cli.client import Client, Declined
 from cli.find_stack import api_key, command, gateway_url, say
-from cli.names import shown
-from cli.stack.startup import Refused
+from cli.stack.lifecycle import Refused
+from cli.terminal.names import shown
 
 ALL_SUCCEEDED: Final = 0
 SOME_DID_NOT: Final = 1

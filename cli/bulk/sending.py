@@ -12,7 +12,7 @@ from cli.bulk.parts import Failure, Part
 from cli.bulk.resuming import Taken
 from cli.client import Client, Declined
 from cli.find_stack import say
-from cli.names import shown
+from cli.terminal.names import shown
 
 
 @dataclass(slots=True, kw_only=True)

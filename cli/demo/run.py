@@ -12,9 +12,11 @@ from cli.client import Client, Declined
 from cli.demo import trial
 from cli.demo.trial import Figures
 from cli.find_stack import api_key, command, gateway_url, say
-from cli.stack import addresses, commands, state
-from cli.stack.local import DEMO_MODEL, Options, held_out_folder
-from cli.stack.startup import Refused
+from cli.stack import ports
+from cli.stack.lifecycle import Refused
+from cli.stack.plan import DEMO_MODEL, Options, held_out_folder
+from cli.stack.supervisor import state
+from cli.up import run as commands
 from shared import settings
 
 USUAL_PORT = 8000
@@ -27,7 +29,7 @@ def demo(home: Path) -> None:
     if settings.read(settings.Local).url or found is not None:
         send_images(gateway_url(home), home, console)
         return
-    port = USUAL_PORT if addresses.is_free(USUAL_PORT) else addresses.free_port()
+    port = USUAL_PORT if ports.is_free(USUAL_PORT) else ports.free_port()
     options = Options(home=home, port=port, models=(DEMO_MODEL,))
     with commands.terminated_as_interrupted():
         started, ready = commands.start(options, console, attached=True)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from cli.stack import probes
-from cli.stack.local import DEMO_MODEL
-from cli.stack.registry_login import Login
+from cli.stack.plan import DEMO_MODEL
+from cli.stack.servers.mlflow_login import Login
 
 
 def main(registry: str, folder: Path) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.stack.identity import ProcessIdentity
-from cli.stack.registry_login import Login
+from cli.stack.servers.mlflow_login import Login
+from cli.stack.supervisor.identity import ProcessIdentity
 
 SECONDS = 1.0
 

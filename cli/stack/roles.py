@@ -10,8 +10,8 @@ from datetime import timedelta
 from functools import partial
 
 from cli.stack import devices, probes
-from cli.stack.addresses import LOOPBACK, Ports
-from cli.stack.programs import Program
+from cli.stack.ports import LOOPBACK, Ports
+from cli.stack.supervisor.programs import Program
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 

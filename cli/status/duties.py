@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cli.stack import probes
-from cli.stack.state import StackState
+from cli.stack.supervisor.state import StackState
 
 READY = "ready"
 # As the gateway names them, and the row that shows them: sweeps are what beat is there for.

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cli.stack.state import ROLES, Phase, ProgramState
+from cli.stack.supervisor.state import ROLES, Phase, ProgramState
 from cli.status import scraping
 from cli.status.duties import Duty
 from cli.status.errors import Trouble
-from cli.status.looking import Look
 from cli.status.processes import Family
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
+from cli.status.snapshots import Look
 from shared.observability.metrics import BULK, INTERACTIVE
 
 OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")

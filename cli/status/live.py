@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from cli.status.looking import PAUSE, Look
+from cli.status.snapshots import PAUSE, Look
 from cli.status.terminal import Event, Terminal
 
 REMEMBERED: Final = 6

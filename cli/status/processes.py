@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psutil
 
-from cli.stack.identity import ProcessIdentity
+from cli.stack.supervisor.identity import ProcessIdentity
 
 Family = dict[ProcessIdentity, "Usage"]
 """A process with its children and theirs."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cli.stack.identity import ProcessIdentity
-from cli.status.looking import Look
+from cli.stack.supervisor.identity import ProcessIdentity
 from cli.status.scraping import Series
+from cli.status.snapshots import Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.stack.state import Phase
+from cli.stack.supervisor.state import Phase
 from cli.status.errors import Trouble
 from cli.status.figures import (
     OUTCOMES,

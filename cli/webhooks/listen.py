@@ -12,8 +12,8 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from cli.client import Client, Declined
 from cli.find_stack import api_key, gateway_url, say
-from cli.stack.commands import terminated_as_interrupted
-from cli.stack.startup import Refused
+from cli.stack.lifecycle import Refused
+from cli.up.run import terminated_as_interrupted
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.receiver import Receiver
 

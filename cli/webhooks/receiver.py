@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
-from cli.stack.addresses import LOOPBACK
+from cli.stack.ports import LOOPBACK
 from cli.webhooks.delivery import Delivery, read
 
 MOST_BYTES: Final = 1_000_000

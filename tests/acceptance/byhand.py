@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import redis
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from shared.queue.lanes import Entry, Lanes, Result
 from shared.settings import Queue
 from tests.acceptance.door import MODEL

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cli.stack.addresses import free_port
-from cli.stack.local import held_out_folder
-from cli.stack.registry_login import Login
+from cli.stack.plan import held_out_folder
+from cli.stack.ports import free_port
+from cli.stack.servers.mlflow_login import Login
 from tests.acceptance import faulty_model
 from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.door import Door

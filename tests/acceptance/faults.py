@@ -15,8 +15,8 @@ import httpx
 import psutil
 import psycopg2
 
-from cli.stack import state
-from cli.stack.state import Phase
+from cli.stack.supervisor import state
+from cli.stack.supervisor.state import Phase
 from shared.queue import keys
 from tests.support.servers import append_only_file
 

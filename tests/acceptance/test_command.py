@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from cli.stack.identity import ProcessIdentity
-from cli.stack.local import held_out_folder
+from cli.stack.plan import held_out_folder
+from cli.stack.supervisor.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from conftest import Stack

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from cli.stack.local import held_out_folder
+from cli.stack.plan import held_out_folder
 from tests.acceptance.pictures import renewed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from shared.domain.identifiers import VersionKey, VersionNumber, is_uuid, new_uuid7
 from shared.domain.model_route import Route, Version
 from shared.queue import keys

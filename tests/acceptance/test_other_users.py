@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from cli.stack.registry_login import Login
+from cli.stack.servers.mlflow_login import Login
 
 if TYPE_CHECKING:
     from conftest import Stack

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from tests.acceptance.pictures import renewed
 
 if TYPE_CHECKING:

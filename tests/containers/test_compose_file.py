@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.stack import roles
-from cli.stack.redis_server import redis_program
+from cli.stack.servers.redis import redis_program
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.queue import keys

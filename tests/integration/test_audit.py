@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from cli.audit import MOST_OF_A_KIND
+from cli.audit.invariants import MOST_OF_A_KIND
 from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.queue import keys
 from shared.queue.duties import Sign
@@ -125,7 +125,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was pending, or unread, for 100 ms counts as overdue."""
     monkeypatch.setenv("DARKROOM_QUEUE_LEASE", "PT0.02S")
     monkeypatch.setenv("DARKROOM_PREDICT_TIMEOUT", "PT0.02S")
-    monkeypatch.setattr("cli.audit.LANE_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr("cli.audit.invariants.LANE_PAUSE", timedelta(milliseconds=50))
 
 
 @pytest.mark.usefixtures("no_patience")

@@ -131,8 +131,8 @@ BREAKAGES = [
 def test_a_broken_invariant_is_found_and_named(
     system: System, monkeypatch: pytest.MonkeyPatch, breakage: Callable[[System, str], str]
 ) -> None:
-    monkeypatch.setattr("cli.audit.PAUSE", timedelta(milliseconds=10))
-    monkeypatch.setattr("cli.audit.LANE_PAUSE", timedelta(milliseconds=10))
+    monkeypatch.setattr("cli.audit.invariants.PAUSE", timedelta(milliseconds=10))
+    monkeypatch.setattr("cli.audit.invariants.LANE_PAUSE", timedelta(milliseconds=10))
     broken, healthy = system.submit(b"broken"), system.submit(b"healthy")
     assert system.audit() == []
     expected = breakage(system, broken)

@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from cli.stack.redis_server import redis_executable, redis_program
+from cli.stack.servers.redis import redis_executable, redis_program
 from shared.queue.lanes import Lanes, Result
 from shared.settings import Queue
 from tests.support.servers import RedisServer

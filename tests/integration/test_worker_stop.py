@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from tests.support.registries import Shop
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 from sqlalchemy import Engine, text
 
-from cli.stack.postgres_server import SYSTEM_USER
+from cli.stack.servers.postgres import SYSTEM_USER
 from shared.storage.engine import connection_parameters
 from shared.storage.tables import metadata
 from tests.support.servers import PostgresServer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from tests.acceptance.faults import until

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import redis
 
-from cli.stack.postgres_server import account_for_root
-from cli.stack.redis_server import redis_executable
+from cli.stack.servers.postgres import account_for_root
+from cli.stack.servers.redis import redis_executable
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set

@@ -6,7 +6,7 @@ import orjson
 import redis
 from sqlalchemy import Engine
 
-from cli.audit import audit
+from cli.audit.invariants import audit
 from shared.domain.identifiers import ANYONE, Digest, ModelName, PredictionId, VersionKey, new_uuid7
 from shared.queue import bells, keys
 from shared.queue.lanes import Entry, Lanes, Result

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
 """Of these queues; all others are worked off by a solo one."""

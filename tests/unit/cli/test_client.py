@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.client import Client, Declined
-from cli.submit import Line, submit_files
+from cli.submit.run import Line, submit_files
 
 STARTING = {"id": "1", "status": "starting", "output": None, "error": None}
 DONE = STARTING | {"status": "succeeded", "output": {"predicted_class": "7", "confidence": 0.998}}

@@ -21,7 +21,7 @@ from cli.bulk.batches import Batch
 from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
-from cli.stack.startup import Refused
+from cli.stack.lifecycle import Refused
 from tests.unit.cli.bulk.stub import (
     ANSWER_LOST,
     BROKEN,

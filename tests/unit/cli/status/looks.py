@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from cli.stack.identity import ProcessIdentity
-from cli.stack.state import Phase, ProgramState, StackState
-from cli.status.looking import Look
+from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.state import Phase, ProgramState, StackState
 from cli.status.processes import Usage
 from cli.status.scraping import Scrape, Series
+from cli.status.snapshots import Look
 
 CLOCK = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ME = ProcessIdentity(1, 1)

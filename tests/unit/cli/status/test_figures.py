@@ -1,11 +1,11 @@
 import pytest
 
-from cli.stack.identity import ProcessIdentity
-from cli.stack.state import ROLES, Phase
+from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.state import ROLES, Phase
 from cli.status.figures import Figures, LaneFigures, figures
-from cli.status.looking import Look
 from cli.status.processes import Usage
 from cli.status.scraping import Scrape
+from cli.status.snapshots import Look
 from tests.unit.cli.status.looks import CLOCK, SILENT, look, program, told
 
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-from cli.stack.identity import ProcessIdentity
+from cli.stack.supervisor.identity import ProcessIdentity
 from cli.status.processes import began, families
 
 # Both hold 50 MB each; the parent says when they do.

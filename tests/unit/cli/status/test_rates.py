@@ -1,8 +1,8 @@
 import pytest
 
-from cli.status.looking import Look
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
+from cli.status.snapshots import Look
 from tests.unit.cli.status.looks import SILENT, look, program, told
 
 IMAGES = "darkroom_images_total"

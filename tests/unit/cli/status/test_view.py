@@ -5,7 +5,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from cli.stack.state import ROLES, Phase
+from cli.stack.supervisor.state import ROLES, Phase
 from cli.status.errors import Trouble
 from cli.status.figures import (
     OUTCOMES,

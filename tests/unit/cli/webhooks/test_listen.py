@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from standardwebhooks import Webhook
 
-from cli.stack.addresses import free_port
+from cli.stack.ports import free_port
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.listen import Heard, line
 

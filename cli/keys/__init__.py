@@ -1,0 +1,1 @@
+"""`darkroom keys`: who may call the API."""

@@ -1,0 +1,93 @@
+"""`darkroom keys`: who may call the API, kept in Postgres; a gateway notices within seconds."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.find_stack import first_line, say, store_url
+from cli.stack.lifecycle import Refused
+from shared.domain.api_keys import ApiKey, Role, check_owner
+from shared.settings import Database
+from shared.storage import api_keys
+from shared.storage.engine import make_engine
+
+T = TypeVar("T")
+
+FASTEST: Final = 100_000.0
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
+
+
+def create(home: Path, name: str, *, role: Role, rate: float | None, max_inflight: int | None) -> None:
+    """Make a key and show it, this once."""
+    owner = check_owner(name)
+    known, key = _ask(
+        home, lambda connection: api_keys.create(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
+    )
+    say(f"{key}\n\nIt is shown this once: {known.owner} {known.role}, {_limits(known)}.")
+    say("Use it as `Authorization: Bearer dk_…`, or let the darkroom command have it: export DARKROOM_API_KEY=dk_…")
+
+
+def show(home: Path) -> None:
+    """List the keys there ever were."""
+    every = _ask(home, api_keys.every)
+    if not every:
+        say("There are no keys. Make one: darkroom keys create NAME")
+        return
+    rows = [("key", "name", "role", "limits", "created", "")]
+    rows += [
+        (
+            f"{key.shown}…",
+            str(key.owner),
+            str(key.role),
+            _limits(key),
+            f"{key.created_at:%Y-%m-%d}",
+            f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
+        )
+        for key in every
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def revoke(home: Path, named: str) -> None:
+    """Revoke a key, by itself, its beginning as `list` shows it, or its id. Safe to repeat: the first time counts."""
+    revoked = _ask(home, lambda connection: api_keys.revoke(connection, named))
+    if not revoked:
+        raise Refused(f"No key begins with {named}. See: darkroom keys list")
+    for key in revoked:
+        say(f"Revoked {key.shown}… of {key.owner}: it stops within 5 s.")
+
+
+def read_rate(text: str) -> float:
+    """Read `20/s` or `20`; raises ValueError."""
+    found = _RATE.fullmatch(text.strip())
+    rate = float(found[1]) if found else 0.0
+    if not 0 < rate <= FASTEST:
+        raise ValueError(f"a rate is images a second, such as 20/s or 0.5/s, {FASTEST:,.0f}/s at most")
+    return rate
+
+
+def _limits(key: ApiKey) -> str:
+    limits = key.limits
+    words = []
+    if limits.rate:
+        words.append(f"{limits.rate:g} images/s")
+    if limits.max_inflight:
+        words.append(f"{limits.max_inflight:,} unfinished")
+    return ", ".join(words) or "no limits"
+
+
+def _ask(home: Path, ask: Callable[[Connection], T]) -> T:
+    engine = make_engine(Database(url=store_url(home, "DARKROOM_DATABASE_URL")))
+    try:
+        with engine.connect() as connection:
+            return ask(connection)
+    except SQLAlchemyError as error:
+        raise Refused(f"The keys can't be reached: {first_line(error)}") from None
+    finally:
+        engine.dispose()

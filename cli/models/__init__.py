@@ -1,0 +1,1 @@
+"""`darkroom models`: which models serve."""

@@ -1,0 +1,106 @@
+"""`darkroom models`: what serves under which name, and which names are out of service."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import redis
+
+from cli.find_stack import command, first_line, say, store_url
+from cli.stack.lifecycle import Refused
+from shared.domain.identifiers import ModelName
+from shared.domain.model_route import CHAMPION, Route
+from shared.queue import routes
+from shared.queue.connection import connect
+from shared.queue.gauges import Gauges
+from shared.queue.lanes import streams
+from shared.settings import Redis
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One name. `waiting` counts the images that wait for it or are being computed."""
+
+    name: ModelName
+    state: str
+    champion: str
+    workers: int
+    waiting: int
+
+
+def show(home: Path) -> None:
+    """List every name that serves, that images wait for, or that is retired."""
+    listed = _ask(home, _list)
+    if not listed:
+        say("No model is served. Register one in MLflow and point its alias champion at a version.")
+        return
+    rows = [("model", "champion", "workers", "waiting", "state")]
+    rows += [(one.name, one.champion, str(one.workers), f"{one.waiting:,}", one.state) for one in listed]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def retire(home: Path, name: str) -> None:
+    """Take a name out of service. Safe to repeat."""
+    model = ModelName(name)
+    known = _ask(home, _list)
+    if model not in {one.name for one in known}:
+        names = ", ".join(one.name for one in known) or "none"
+        raise Refused(f"There is no model {name!r}. There is: {names}.")
+    _ask(home, lambda client: routes.retire(client, model))
+    [waiting] = [one.waiting for one in known if one.name == model]
+    say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
+    if waiting:
+        say(f"{waiting:,} that wait are computed by workers that have it loaded; without any they fail.")
+    say(f"Undo it: {command(f'models restore {name}', home)}")
+
+
+def restore(home: Path, name: str) -> None:
+    """Let a retired name be served again. Safe to repeat."""
+    if not _ask(home, lambda client: routes.restore(client, ModelName(name))):
+        raise Refused(f"{name!r} is not retired. See: {command('models list', home)}")
+    say(f"Restored {name}: its workers serve it again at their next look at the registry.")
+
+
+def _list(client: redis.Redis) -> list[Listed]:
+    published, retired = set(routes.names(client)), set(routes.retired(client))
+    gauges = Gauges(client)
+    return [
+        _listed(
+            model,
+            routes.read(client, model),
+            is_published=model in published,
+            is_retired=model in retired,
+            workers=gauges.workers(model),
+            waiting=sum(client.xlen(lane) for lane in streams(client, model)),
+        )
+        for model in sorted(published | retired | set(routes.leaving(client)))
+    ]
+
+
+def _listed(
+    name: ModelName, route: Route | None, *, is_published: bool, is_retired: bool, workers: int, waiting: int
+) -> Listed:
+    champion = route.aliases.get(CHAMPION, "") if route else ""
+    if is_retired:
+        state = "retired"
+    elif not is_published or route is None:
+        state = "withdrawn: no worker serves it, or it is no longer registered"
+    elif route.never_loaded:
+        number, error = next(iter(route.failed.items()))
+        state = f"version {number} can't be loaded: {error}"
+    else:
+        state = "serves" if workers else "no worker: its images wait"
+    return Listed(name=name, state=state, champion=champion or "–", workers=workers, waiting=waiting)
+
+
+def _ask(home: Path, ask: Callable[[redis.Redis], T]) -> T:
+    try:
+        with connect(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
+            return ask(client)
+    except (redis.RedisError, OSError) as error:
+        raise Refused(f"The models can't be reached: {first_line(error)}") from None

@@ -1,0 +1,1 @@
+"""`darkroom purge`: delete everything of one owner."""

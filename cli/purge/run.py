@@ -1,0 +1,120 @@
+"""`darkroom purge --owner`: everything of one owner is canceled and deleted.
+
+Safe to repeat and to kill anywhere: keys are revoked first, so nothing new comes; what has not ended is canceled and
+recorded before its rows are deleted; and every step only takes away what is still there. Meanwhile a mark keeps
+gateways from taking anything of this owner's, and ends what is open; it goes by itself where its purge was killed.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from redis import Redis, RedisError
+from rich.console import Console
+from rich.status import Status
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.find_stack import first_line, say, store_url
+from cli.stack.lifecycle import Refused
+from shared.domain.api_keys import check_owner
+from shared.domain.identifiers import Owner
+from shared.queue import purging
+from shared.queue.connection import connect
+from shared.queue.owned import Owned
+from shared.queue.purging import MARKED
+from shared.settings import Database
+from shared.settings import Redis as RedisSettings
+from shared.storage import api_keys, retention
+from shared.storage.engine import make_engine
+
+CHUNK: Final = 2000
+FORGETTING: Final = timedelta(seconds=5)
+"""Until every gateway knows that the keys are revoked and the owner is being purged."""
+RENEWED: Final = MARKED / 4
+RECORDING: Final = timedelta(seconds=60)
+LOOK: Final = timedelta(milliseconds=200)
+
+
+def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Delete an owner's everything and say what that was; return the exit code: 1 where something is left."""
+    owner = check_owner(name)
+    redis_url, database_url = store_url(home, "DARKROOM_REDIS_URL"), store_url(home, "DARKROOM_DATABASE_URL")
+    engine = make_engine(Database(url=database_url))
+    try:
+        with connect(RedisSettings(url=redis_url)) as client, engine.connect() as connection:
+            try:
+                with Console().status("") as status:
+                    return Purge(client, connection, owner, status, sleep).run()
+            finally:
+                purging.unmark(client, owner)
+    except (RedisError, SQLAlchemyError, OSError) as error:
+        raise Refused(f"Not all is deleted, do it again: {first_line(error)}") from None
+    finally:
+        engine.dispose()
+
+
+class Purge:
+    """One owner's end."""
+
+    def __init__(
+        self, client: Redis, connection: Connection, owner: Owner, status: Status, sleep: Callable[[float], None]
+    ) -> None:
+        self._client = client
+        self._owned = Owned(client, owner)
+        self._connection = connection
+        self._owner = owner
+        self._status = status
+        self._sleep = sleep
+
+    def run(self) -> int:
+        """Do everything in order; return the exit code."""
+        api_keys.revoke_owner(self._connection, self._owner)
+        self._mark()
+        self._status.update("waiting until no gateway takes anything of this owner's")
+        self._sleep(FORGETTING.total_seconds())
+        self._count("unfinished, canceled", self._owned.cancel_all())
+        if not self._wait_until_recorded():
+            say("What was canceled has no rows yet: the record worker is down or behind. Do it again then.")
+            return 1
+        self._count("in Redis: files, jobs, cached outputs, keys", self._owned.delete_all())
+        for what in retention.OWNED:
+            self._count(what, self._rows(what))
+        left = sum(self._owned.cancel_all())
+        if left:
+            say(f"{left:,} came meanwhile and were canceled. Do it again when nothing more comes.")
+        return 1 if left else 0
+
+    def _count(self, what: str, chunks: Iterator[int]) -> None:
+        """Go through the chunks, and show how far they are."""
+        total = 0
+        for rows in chunks:
+            total += rows
+            self._renew()
+            self._status.update(f"{what}: {total:,}")
+        say(f"{total:>12,}  {what}")
+
+    def _renew(self) -> None:
+        """Keep the mark, once in a while."""
+        if time.monotonic() - self._marked > RENEWED.total_seconds():
+            self._mark()
+
+    def _mark(self) -> None:
+        purging.mark(self._client, self._owner)
+        self._marked = time.monotonic()
+
+    def _rows(self, what: str) -> Iterator[int]:
+        while rows := retention.delete_of_owner(self._connection, self._owner, what, limit=CHUNK):
+            yield rows
+
+    def _wait_until_recorded(self) -> bool:
+        give_up = time.monotonic() + RECORDING.total_seconds()
+        while unrecorded := self._owned.unrecorded():
+            if time.monotonic() > give_up:
+                return False
+            self._renew()
+            self._status.update(f"waiting for the rows of {unrecorded:,}")
+            self._sleep(LOOK.total_seconds())
+        return True

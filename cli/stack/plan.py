@@ -1,0 +1,167 @@
+"""Everything on one machine: which programs a home runs, and the settings that join them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from cli.stack import probes, roles
+from cli.stack.ports import LOOPBACK, Ports
+from cli.stack.servers.mlflow import mlflow_program, mlflow_url
+from cli.stack.servers.mlflow_login import keep_login, login_file
+from cli.stack.servers.postgres import postgres_program
+from cli.stack.servers.redis import redis_program
+from cli.stack.supervisor.programs import Program, log_path
+from shared.settings import Webhooks
+
+DEMO_MODEL: Final = "digits"
+THIS_MACHINE: Final = "127.0.0.0/8"
+_REDIS, _DATABASE, _REGISTRY = "DARKROOM_REDIS_URL", "DARKROOM_DATABASE_URL", "DARKROOM_REGISTRY_URL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `up` was asked for."""
+
+    home: Path
+    port: int
+    models: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Where the gateway will be."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def to_json(self) -> str:
+        """Write them for the supervisor's command line."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        value = json.loads(text)
+        return cls(home=Path(value["home"]), port=value["port"], models=tuple(value["models"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What runs; `stores` are the settings that lead to Redis, Postgres and the registry."""
+
+    programs: list[Program]
+    stores: dict[str, str]
+    environment: dict[str, str]
+
+
+def held_out_folder(home: Path) -> Path:
+    """Return where the demo model's held-out images lie."""
+    return home / "held-out"
+
+
+def scratch_folder(home: Path) -> Path:
+    """Return where programs keep temporary files; emptied at each start."""
+    return home / "scratch"
+
+
+def called_networks(webhooks: Webhooks) -> list[str]:
+    """Return what webhooks may call though it is not public: what the person has set, else this machine."""
+    is_set = "allowed_networks" in webhooks.model_fields_set
+    return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
+
+
+def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
+    """Return what to run. A store whose address the person has set is theirs: it is asked for, never started.
+
+    Webhooks may call `networks` though they are not public.
+    """
+    home = options.home
+    mlflow, login = _mlflow(home, ports)
+    servers = [
+        _theirs("redis", _REDIS, probes.redis_answers)
+        or redis_program(folder=home / "redis", sockets=sockets, appendfsync=appendfsync),
+        _theirs("postgres", _DATABASE, probes.postgres_answers)
+        or postgres_program(folder=home / "postgres", sockets=sockets),
+        mlflow,
+    ]
+    redis, database, registry = (server.url or "" for server in servers)
+    # Workers ask the registry until it answers: they import for 3 s while MLflow does.
+    before_predict = ["redis"]
+    if DEMO_MODEL in options.models:
+        servers.append(_demo_model(home, registry, login))
+        # But they would only take the cores from a first training.
+        before_predict += [] if held_out_folder(home).exists() else ["model"]
+    workers = [
+        *roles.predict_workers(options.models, redis_url=redis, login=login, ports=ports, after=tuple(before_predict)),
+        roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
+        roles.webhook_worker(redis, networks=networks, ports=ports),
+    ]
+    own = [
+        roles.migrations(database),
+        roles.api(options.port, ports),
+        *workers,
+        roles.beat(str(home / "beat-schedule")),
+        roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers)),
+    ]
+    stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
+    return Plan(programs=servers + own, stores=stores, environment=_environment(stores, home))
+
+
+def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
+    """Return the registry and what its clients need in their environment to be let in.
+
+    To one of the person's own, it is what the person has there.
+    """
+    if (theirs := _theirs("mlflow", _REGISTRY, _registry_answers)) is not None:
+        return theirs, {}
+    port = ports.port("mlflow")
+    login = keep_login(home, url=mlflow_url(port))
+    ours = mlflow_program(folder=home / "mlflow", port=port, login=login, login_file=login_file(home))
+    return ours, login.environment()
+
+
+def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
+    """Return the person's own server; None where they named none."""
+    url = os.environ.get(setting)
+    return Program(name=role, role=role, url=url, probe=lambda _: ask(url)) if url else None
+
+
+def _registry_answers(url: str) -> str:
+    """Tell whether a registry answers; one that is a file or a service with a login of its own is taken at its word."""
+    return probes.answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
+
+
+def _prediction_log(home: Path) -> str:
+    """Return where each prediction has its line: where the person has said, even nowhere, else beside the logs."""
+    return os.environ.get("DARKROOM_LOG_PREDICTIONS", str(log_path(home, "record").with_name("predictions.ndjson")))
+
+
+def _demo_model(home: Path, registry: str, login: dict[str, str]) -> Program:
+    """Return the step that trains and registers the demo model where it is missing, for a fresh machine to try."""
+    return Program(
+        name="model",
+        role="model",
+        once=True,
+        command=(sys.executable, "-W", "ignore", "-m", "cli.demo.training", registry, str(held_out_folder(home))),
+        environment=login,
+        after=("mlflow",),
+    )
+
+
+def _environment(stores: dict[str, str], home: Path) -> dict[str, str]:
+    """Return every program's environment: the person's own, with the stores."""
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
+    return (
+        os.environ
+        | stores
+        | {
+            # Nothing here asks a proxy for this machine.
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+            "PYTHONUNBUFFERED": "1",
+            # A killed worker leaves its copy of the model there; the next start clears it away.
+            "TMPDIR": str(scratch_folder(home)),
+        }
+    )

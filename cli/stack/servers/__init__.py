@@ -1,0 +1,1 @@
+"""The embedded servers: Redis, Postgres, and MLflow behind a login."""

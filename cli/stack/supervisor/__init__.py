@@ -1,0 +1,1 @@
+"""The supervisor: keeps a stack's programs running, and its state on file."""

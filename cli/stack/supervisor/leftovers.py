@@ -1,0 +1,24 @@
+"""What a supervisor that was killed leaves behind: a state file, sockets, and without prctl (macOS) its programs."""
+
+import logging
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from cli.stack.supervisor import state
+
+log = logging.getLogger(__name__)
+
+
+def clear(home: Path) -> None:
+    """End the programs that a dead supervisor recorded, and remove its sockets and its state. Safe to repeat."""
+    left = state.read(home)
+    if left is None:
+        return
+    for process in left.processes():
+        # Only if it is the very process that was started: its pid may be anybody's by now.
+        if process.is_alive:
+            log.warning("left_over_ended", extra={"pid": process.pid})
+            process.end(patience=timedelta(seconds=10))
+    shutil.rmtree(left.sockets, ignore_errors=True)
+    state.forget(home)

@@ -1,0 +1,239 @@
+"""Keeps programs running: starts them in order, starts again what dies, stops them gracefully."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from itertools import groupby
+from pathlib import Path
+
+from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.programs import Program, log_tail, open_log, spawn_command
+from cli.stack.supervisor.state import Phase, ProgramState
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = timedelta(milliseconds=500)
+# A program that was ready for this long was well: its next end starts the pauses from the first again. One that is
+# ready and ends at once, over and over, is not.
+WELL_AFTER = timedelta(seconds=2)
+PROBE_PAUSE = timedelta(milliseconds=100)
+
+
+class Supervisor:
+    """Runs `programs` until `stop`; tells every change of their states through `changed`.
+
+    `environment` is every program's. The pauses between starts double from FIRST_PAUSE to the program's longest, and
+    begin anew with one that was well, and at `hurry`. `changed` must not raise.
+    """
+
+    def __init__(
+        self,
+        programs: Iterable[Program],
+        *,
+        home: Path,
+        environment: dict[str, str],
+        changed: Callable[[list[ProgramState], bool], None],
+    ) -> None:
+        self._home = home
+        self._environment = environment
+        self._changed = changed
+        self._kept = {program.name: _Kept(program) for program in programs}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Return when everything has stopped after `stop`."""
+        self._tell()
+        keeping = [asyncio.create_task(self._keep(kept)) for kept in self._kept.values()]
+        for task in keeping:
+            task.add_done_callback(self._stop_at_fault)
+        await self._stopping.wait()
+        await self._stop_in_order()
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Begin to stop. Safe to repeat."""
+        self._stopping.set()
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Start at once what waits to be started again: what kept it from running is over. Safe to repeat."""
+        for kept in self._kept.values():
+            kept.hurried.set()
+
+    def _stop_at_fault(self, task: "asyncio.Task[None]") -> None:
+        """Stop everything when keeping one program failed: half a stack must not look like a whole one."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("fault", exc_info=error)
+            self.stop()
+
+    async def _keep(self, kept: "_Kept") -> None:
+        """Start a program, again each time it dies; a step until it ends well."""
+        for name in kept.program.after:
+            await self._kept[name].was_ready.wait()
+        if not kept.program.command:
+            await self._become_ready(kept, pid=0)
+            return
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            kept.ready_since, kept.ended_at = None, None
+            how = await self._live_once(kept)
+            if self._stopping.is_set() or kept.state.phase is Phase.READY:
+                return
+            if kept.was_well():
+                pause = FIRST_PAUSE
+            log.warning("ended", extra={"program": kept.program.name, "how": how, "pause_s": pause.total_seconds()})
+            pause = FIRST_PAUSE if await kept.hurried_within(pause) else min(pause * 2, kept.program.longest_pause)
+
+    async def _live_once(self, kept: "_Kept") -> str:
+        """Start the program and wait for its end; return how that came. A step that ended well stays READY."""
+        program, state = kept.program, kept.state
+        async with kept.starting:
+            try:
+                if program.prepare is not None:
+                    await asyncio.to_thread(program.prepare)
+                if self._stopping.is_set():
+                    return "not started"
+                process = kept.process = await self._spawn(program)
+            except (OSError, RuntimeError) as error:
+                return self._crashed(kept, str(error))
+        state.process = _identify(process.pid)
+        self._move(kept, Phase.STARTING)
+        readiness = None if program.once else asyncio.create_task(self._become_ready(kept, pid=process.pid))
+        code = await process.wait()
+        kept.ended_at = time.monotonic()
+        if readiness is not None:
+            readiness.cancel()
+        kept.process, state.process = None, None
+        if program.once and code == 0:
+            self._ready(kept)
+            return "done"
+        return self._crashed(kept, _words(code))
+
+    async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
+        """Start the process from this thread: the kernel ends it when the thread that started it dies."""
+        with open_log(self._home, program.role) as output:
+            return await asyncio.create_subprocess_exec(
+                *spawn_command(program, parent=os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # No program of the person's that happens to be where they stand shadows ours.
+                cwd=self._home,
+                env=self._environment | program.environment,
+            )
+
+    async def _become_ready(self, kept: "_Kept", *, pid: int) -> None:
+        """Ask until the program is ready; the reason why not is shown meanwhile."""
+        self._move(kept, Phase.STARTING)
+        while kept.program.probe is not None:
+            try:
+                why_not = await asyncio.to_thread(kept.program.probe, pid)
+            except Exception as error:  # noqa: BLE001  whatever a client raises, its server is not ready
+                why_not = f"{type(error).__name__}: {error}"
+            if not why_not:
+                break
+            self._move(kept, Phase.STARTING, why_not)
+            await asyncio.sleep(PROBE_PAUSE.total_seconds())
+        self._ready(kept)
+
+    async def _stop_in_order(self) -> None:
+        """Rank after rank: what takes work first, what it stands on last."""
+        self._tell()
+        running = sorted(self._kept.values(), key=lambda kept: kept.program.stop_rank)
+        for _, rank in groupby(running, key=lambda kept: kept.program.stop_rank):
+            await asyncio.gather(*(self._end(kept) for kept in rank))
+
+    async def _end(self, kept: "_Kept") -> None:
+        """Ask one program to stop; past its patience, make it."""
+        # One that is just being started is waited for: afterwards it runs, or never will.
+        async with kept.starting:
+            process = kept.process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(kept.program.stop_signal)
+        try:
+            await asyncio.wait_for(process.wait(), kept.program.stop_patience.total_seconds())
+        except TimeoutError:
+            log.warning("killed", extra={"program": kept.program.name})
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+        self._move(kept, Phase.STOPPED)
+
+    def _ready(self, kept: "_Kept") -> None:
+        kept.state.crashes = 0
+        kept.was_ready.set()
+        kept.ready_since = time.monotonic()
+        log.info("ready", extra={"program": kept.program.name})
+        self._move(kept, Phase.READY)
+
+    def _crashed(self, kept: "_Kept", how: str) -> str:
+        if not self._stopping.is_set():
+            kept.state.crashes += 1
+            last = log_tail(self._home, kept.program.role, lines=1)
+            kept.state.phase = Phase.CRASHED
+            kept.state.detail = f"{how}; it said last: {last[0]}" if last else how
+            self._tell()  # also where all but the count is as before
+        return how
+
+    def _move(self, kept: "_Kept", phase: Phase, detail: str = "") -> None:
+        if (kept.state.phase, kept.state.detail) != (phase, detail):
+            kept.state.phase, kept.state.detail = phase, detail
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed([kept.state for kept in self._kept.values()], self._stopping.is_set())
+
+
+class _Kept:
+    """One program with what is known of it now."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.state = ProgramState(
+            name=program.name,
+            role=program.role,
+            url=program.url,
+            metrics_url=program.metrics_url,
+            login_file=program.login_file,
+        )
+        self.was_ready = asyncio.Event()
+        self.starting = asyncio.Lock()
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready_since: float | None = None
+        self.ended_at: float | None = None
+        self.hurried = asyncio.Event()
+
+    def was_well(self) -> bool:
+        """Whether the process that ended last was ready for long enough."""
+        if self.ready_since is None or self.ended_at is None:
+            return False
+        return self.ended_at - self.ready_since > WELL_AFTER.total_seconds()
+
+    async def hurried_within(self, pause: timedelta) -> bool:
+        """Wait for the pause; tell whether it was broken off."""
+        self.hurried.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.hurried.wait(), pause.total_seconds())
+        return self.hurried.is_set()
+
+
+def _identify(pid: int) -> ProcessIdentity:
+    """Return a child's identity; a beginning that can't be read now, as where no file can be opened, is left open."""
+    try:
+        return ProcessIdentity.of(pid) or ProcessIdentity(pid, 0)
+    except OSError:
+        return ProcessIdentity(pid, 0)
+
+
+def _words(code: int) -> str:
+    """Say how a process ended, from its return code as subprocess gives it."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -1,0 +1,39 @@
+"""Show what runs: live where somebody sits in front of a terminal, else once."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console, RenderableType
+
+from cli.find_stack import command, say
+from cli.status.figures import figures
+from cli.status.live import live
+from cli.status.snapshots import Look, Looker, look_twice
+from cli.status.view import page
+
+PIPE_WIDTH: Final = 400
+"""A file or a program gets whole lines."""
+
+
+def show(home: Path, *, once: bool) -> None:
+    """Show the stack on a home; with `once`, or without a terminal, what two looks see."""
+    looker = Looker(home)
+    is_terminal = sys.stdout.isatty()
+    console = Console() if is_terminal else Console(width=PIPE_WIDTH)
+    if is_terminal and sys.stdin.isatty() and not once:
+        live(looker.look, lambda looks: draw(looks, home, height=console.height, hint="q ends"), console)
+    else:
+        with console.capture() as drawn:
+            console.print(draw(look_twice(looker), home))
+        say("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def draw(looks: Sequence[Look], home: Path, *, height: int | None = None, hint: str = "") -> RenderableType:
+    """Return the page after these looks; without `height`, all of it."""
+    now = looks[-1]
+    title = f"Nothing runs on {home}. Start it: {command('up', home)}"
+    if now.state is not None:
+        title = f"Darkroom  {now.state.url}{'  is stopping' if now.state.stopping else ''}"
+    return page(figures(looks), title=title, clock=now.clock, began=now.began, height=height, hint=hint)

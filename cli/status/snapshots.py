@@ -1,0 +1,72 @@
+"""One look at everything that runs on a home."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cli.stack.supervisor import state
+from cli.stack.supervisor.programs import log_path
+from cli.stack.supervisor.state import StackState
+from cli.status import duties, processes, scraping
+from cli.status.duties import Duty
+from cli.status.errors import Logs, Trouble
+from cli.status.processes import Family
+from cli.status.scraping import Scrape
+
+PAUSE: Final = timedelta(seconds=1)
+"""Between two looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen at one moment."""
+
+    at: float
+    """On the monotonic clock."""
+    clock: datetime
+    state: StackState | None
+    """None where nothing runs."""
+    began: datetime | None
+    """When the stack was started."""
+    scrapes: dict[str, Scrape]
+    """By the program's name."""
+    families: dict[int, Family]
+    """By the pid of the program's own process."""
+    troubles: Sequence[Trouble]
+    duties: Mapping[str, Duty] = field(default_factory=dict)
+    """What is wrong with the work of roles whose processes run, by role."""
+
+
+class Looker:
+    """Looks at one home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._logs = Logs(log_path(home, "supervisor").parent)
+
+    def look(self) -> Look:
+        """Take a look; takes as long as a process that does not answer, a second."""
+        found = state.running(self._home)
+        programs = found.programs if found else []
+        at, clock = time.monotonic(), datetime.now().astimezone()
+        urls = {program.name: program.metrics_url for program in programs if program.metrics_url and program.process}
+        return Look(
+            at=at,
+            clock=clock,
+            state=found,
+            began=processes.began(found.supervisor.pid) if found else None,
+            scrapes=scraping.scrape_all(urls),
+            families=processes.families([program.process.pid for program in programs if program.process]),
+            troubles=self._logs.newest(),
+            duties=duties.ask(found) if found else {},
+        )
+
+
+def look_twice(looker: Looker) -> list[Look]:
+    """Return two looks: one alone shows no rate."""
+    first = looker.look()
+    time.sleep(PAUSE.total_seconds())
+    return [first, looker.look()]

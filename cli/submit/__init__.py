@@ -1,0 +1,1 @@
+"""`darkroom submit`: images to predictions, a line each."""

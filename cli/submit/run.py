@@ -1,0 +1,77 @@
+"""`darkroom submit`: files to predictions, a line each."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from cli.client import Client, Declined, Prediction
+from cli.find_stack import api_key, gateway_url, say
+from cli.terminal.names import sent, shown
+from shared.domain.file_names import showable
+
+AT_ONCE: Final = 8
+
+
+def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, webhook: str | None) -> None:
+    """Submit files to the gateway that is set or runs on this home; exit 1 where one failed."""
+    with Client(gateway_url(home), api_key=api_key()) as client:
+        all_well = submit_files(
+            client, files, model=model, wait=wait, webhook=webhook, say_line=lambda line: say(line.text)
+        )
+    if not all_well:
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What came of one file."""
+
+    text: str
+    failed: bool
+
+
+def submit_files(
+    client: Client,
+    files: Sequence[Path],
+    *,
+    model: str | None,
+    wait: bool,
+    webhook: str | None,
+    say_line: Callable[[Line], None],
+) -> bool:
+    """Submit each file and say what came of it, in the order given; tell whether all went well."""
+    width = max(len(shown(file)) for file in files)
+    one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, width=width)
+    all_well = True
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for line in pool.map(one, files):
+            say_line(line)
+            all_well = all_well and not line.failed
+    return all_well
+
+
+def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, webhook: str | None, width: int) -> Line:
+    name = f"{shown(file):<{width}}"
+    try:
+        content = file.read_bytes()
+        prediction = client.submit(content, filename=showable(sent(file.name)), model=model, wait=wait, webhook=webhook)
+    except OSError as error:
+        return Line(f"{name}  not sent    {error.strerror or error}", failed=True)
+    except Declined as error:
+        return Line(f"{name}  not taken   {error}", failed=True)
+    return Line(f"{name}  {prediction['id']}  {_outcome(prediction)}", prediction["status"] in ("failed", "canceled"))
+
+
+def _outcome(prediction: Prediction) -> str:
+    """Return the status with what there is to say of it: class and confidence, a model's other output, or the error."""
+    status, output = prediction["status"], prediction["output"]
+    if status != "succeeded":
+        return f"{status}  {prediction['error']}" if prediction["error"] else str(status)
+    if isinstance(output, dict) and "predicted_class" in output:
+        return f"{status}  {output['predicted_class']}  {output['confidence']:.3f}"
+    return f"{status}  {json.dumps(output)}"

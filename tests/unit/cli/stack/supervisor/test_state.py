@@ -1,0 +1,116 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from cli.stack.supervisor import leftovers, state
+from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.state import ROLES, Phase, ProgramState, StackState
+from cli.status.duties import Duty
+from cli.up.display import status_facts
+
+
+def stack(supervisor: ProcessIdentity) -> StackState:
+    api = ProgramState("api", "api", url="http://127.0.0.1:1", phase=Phase.READY, process=ProcessIdentity(7, 8))
+    predict = [
+        ProgramState(f"predict{n}", "predict", metrics_url=f"http://{n}/metrics", process=ProcessIdentity(n, n))
+        for n in (1, 2)
+    ]
+    return StackState(
+        supervisor, "http://127.0.0.1:1", ["digits"], {"A": "b"}, "/tmp/s",  # noqa: S108
+        networks=["127.0.0.0/8"], programs=[api, *predict],
+    )  # fmt: skip
+
+
+def me() -> ProcessIdentity:
+    identity = ProcessIdentity.of(os.getpid())
+    assert identity is not None
+    return identity
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    written = stack(me())
+    state.write(tmp_path, written)
+    assert state.read(tmp_path) == written
+    assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_dead_supervisors_stack_does_not_run(tmp_path: Path) -> None:
+    state.write(tmp_path, stack(me()))
+    assert state.running(tmp_path) is not None
+    # The same pid, begun at another time: somebody else.
+    state.write(tmp_path, stack(replace(me(), began=1)))
+    assert state.running(tmp_path) is None
+
+
+def test_a_file_of_another_release_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"programs": [], "colour": "red"}')
+    assert state.read(tmp_path) is None
+
+
+def test_a_process_that_ended_is_not_alive_even_before_anyone_waits_for_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        identity = ProcessIdentity.of(process.pid)
+        assert identity is not None
+        assert identity.is_alive
+        assert not identity.wait(timedelta(0))
+        assert process.stdin is not None
+        process.stdin.close()
+        assert identity.wait(timedelta(seconds=5))
+        assert ProcessIdentity.of(process.pid) is None
+
+
+def test_end_is_sure_and_may_be_repeated() -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        identity = ProcessIdentity.of(process.pid)
+        assert identity is not None
+        identity.end(patience=timedelta(milliseconds=100))
+        identity.end(patience=timedelta(milliseconds=100))
+        assert not identity.is_alive
+
+
+def test_what_a_dead_supervisor_left_is_cleared_and_nobody_elses(tmp_path: Path) -> None:
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        ours = ProcessIdentity.of(process.pid)
+        assert ours is not None
+        left = replace(stack(ProcessIdentity(1 << 30, 0)), sockets=str(sockets))
+        # The second has our own pid with another beginning: it was recorded before the pid came to us.
+        for program, identity in zip(left.programs, (ours, replace(me(), began=1)), strict=False):
+            program.process = identity
+        state.write(tmp_path, left)
+        leftovers.clear(tmp_path)
+        leftovers.clear(tmp_path)
+        assert not ours.is_alive
+    assert not sockets.exists()
+    assert state.read(tmp_path) is None
+
+
+def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
+    running = status_facts(stack(me()), {})
+    assert tuple(running) == tuple(status_facts(None, {})) == ROLES
+    assert running["api"] == {"url": "http://127.0.0.1:1", "pids": [7], "state": "ready", "metrics_urls": []}
+    assert running["predict"] == {
+        "url": None,
+        "pids": [1, 2],
+        "state": "waiting",
+        "metrics_urls": ["http://1/metrics", "http://2/metrics"],
+    }
+    assert running["redis"]["pids"] == status_facts(None, {})["api"]["pids"] == []
+
+
+def test_a_role_that_runs_and_does_nothing_is_not_ready() -> None:
+    running = stack(me())
+    for program in running.programs:
+        program.phase = Phase.READY
+    facts = status_facts(running, {program.role: Duty("missing", "nobody has looked") for program in running.programs})
+    assert {facts[program.role]["state"] for program in running.programs} == {"missing"}
+    running.programs[0].phase = Phase.CRASHED
+    again = status_facts(running, {running.programs[0].role: Duty("missing", "")})
+    assert again[running.programs[0].role]["state"] == "crashed"

@@ -1,0 +1,295 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.stack.supervisor import supervisor as module
+from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.programs import Program, log_tail, spawn_command
+from cli.stack.supervisor.state import Phase, ProgramState
+from cli.stack.supervisor.supervisor import Supervisor
+
+SLEEP = "import time; time.sleep(60)"
+
+
+class Watched:
+    """A supervisor run in this process until a condition on its programs' states holds."""
+
+    def __init__(self, home: Path, *programs: Program) -> None:
+        self.states: dict[str, ProgramState] = {}
+        self._home = home
+        self._programs = programs
+        self._changed = asyncio.Event()
+
+    def until(self, reached: Callable[[dict[str, ProgramState]], bool]) -> None:
+        asyncio.run(self._run(reached))
+
+    async def _run(self, reached: Callable[[dict[str, ProgramState]], bool]) -> None:
+        supervisor = Supervisor(
+            self._programs, home=self._home, environment=dict(os.environ), changed=lambda now, _: self._note(now)
+        )
+        running = asyncio.create_task(supervisor.run())
+        async with asyncio.timeout(20):
+            while not reached(self.states):
+                await self._changed.wait()
+                self._changed.clear()
+        supervisor.stop()
+        await running
+
+    def _note(self, now: list[ProgramState]) -> None:
+        self.states = {state.name: state for state in now}
+        self._changed.set()
+
+
+def python(name: str, code: str, **rest: object) -> Program:
+    return Program(name=name, role=name, command=(sys.executable, "-c", code), **rest)  # type: ignore[arg-type]
+
+
+def pid_of(state: ProgramState) -> int | None:
+    return state.process.pid if state.process else None
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(milliseconds=50))
+
+
+def test_a_program_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, python("sleeper", SLEEP))
+    seen: list[int] = []
+
+    def killed_twice(states: dict[str, ProgramState]) -> bool:
+        pid = pid_of(states["sleeper"]) if states and states["sleeper"].phase is Phase.READY else None
+        if pid is not None and pid not in seen:
+            seen.append(pid)
+            os.kill(pid, signal.SIGKILL)
+        return len(seen) == 3
+
+    watched.until(killed_twice)
+    assert len(set(seen)) == 3
+
+
+def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:
+    return [record.__dict__["pause_s"] for record in caplog.records if record.message == "ended"]
+
+
+def test_the_pauses_between_starts_grow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Ready never comes: the program always ends before it is asked.
+    watched = Watched(tmp_path, python("crasher", "raise SystemExit(3)", probe=lambda _: "not yet"))
+    watched.until(lambda _: len(pauses_of(caplog)) == 4)
+    assert pauses_of(caplog) == [0.05, 0.1, 0.2, 0.4]
+    assert "ended with code 3" in watched.states["crasher"].detail
+
+
+def test_a_program_that_ends_as_soon_as_it_is_ready_backs_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WELL_AFTER", timedelta(seconds=60))
+    # Without a probe it is ready when it runs.
+    watched = Watched(tmp_path, python("crasher", "raise SystemExit(3)", longest_pause=timedelta(milliseconds=150)))
+    watched.until(lambda _: len(pauses_of(caplog)) == 5)
+    assert pauses_of(caplog) == [0.05, 0.1, 0.15, 0.15, 0.15]
+
+
+def test_a_program_that_was_well_comes_back_at_once_however_often_it_is_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=20))
+    # It is well when it ends: it was ready before it began to live on for twice as long.
+    watched = Watched(tmp_path, python("sleeper", "import time; time.sleep(0.3); raise SystemExit(3)"))
+    watched.until(lambda _: len(pauses_of(caplog)) == 5)
+    assert pauses_of(caplog) == [0.05] * 5
+
+
+def test_what_waits_to_be_started_again_starts_at_once_when_hurried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(hours=1))
+    marker = tmp_path / "room"
+    needs_room = f"import os; assert os.path.exists({str(marker)!r}); {SLEEP}"
+    probe_path = tmp_path / "alive"
+    program = python("store", f"{needs_room}", probe=lambda _: "" if probe_path.exists() else "no room")
+
+    async def run() -> None:
+        changed = asyncio.Event()
+        states: dict[str, ProgramState] = {}
+
+        def note(now: list[ProgramState]) -> None:
+            states.update({state.name: state for state in now})
+            changed.set()
+
+        supervisor = Supervisor(
+            [program], home=tmp_path, environment=dict(os.environ), changed=lambda now, _: note(now)
+        )
+        running = asyncio.create_task(supervisor.run())
+        async with asyncio.timeout(20):
+            for phase in (Phase.CRASHED, Phase.READY):
+                while not states or states["store"].phase is not phase:
+                    changed.clear()
+                    await changed.wait()
+                marker.touch()
+                probe_path.touch()
+                supervisor.hurry()
+        supervisor.stop()
+        await running
+
+    asyncio.run(run())
+
+
+def test_a_log_that_cannot_be_read_keeps_nothing_from_starting_again(tmp_path: Path) -> None:
+    loop = tmp_path / "logs" / "crasher.log"
+    crash = f"import os; os.remove({str(loop)!r}); os.mkdir({str(loop)!r}); raise SystemExit(3)"
+    watched = Watched(tmp_path, python("crasher", crash, probe=lambda _: "not yet"), python("sleeper", SLEEP))
+    watched.until(lambda states: bool(states) and states["crasher"].crashes >= 3)
+    assert "Is a directory" in watched.states["crasher"].detail
+
+
+def test_a_crash_says_what_the_program_said_last(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, python("crasher", "raise SystemExit('no such thing')", probe=lambda _: "not yet"))
+    watched.until(lambda states: bool(states) and states["crasher"].crashes == 1)
+    assert watched.states["crasher"].detail.endswith("it said last: no such thing")
+    assert log_tail(tmp_path, "crasher", lines=1) == ["no such thing"]
+
+
+def test_a_program_starts_after_what_it_needs_is_ready(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    first = python("first", f"import time; time.sleep(0.2); open({str(marker)!r}, 'w').close()", once=True)
+    needs = f"import os; assert os.path.exists({str(marker)!r}); {SLEEP}"
+    watched = Watched(tmp_path, python("second", needs, after=("first",)), first)
+    watched.until(lambda states: bool(states) and states["second"].phase is Phase.READY)
+    assert watched.states["second"].crashes == 0
+
+
+def test_a_step_that_fails_is_tried_again_until_it_ends_well(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    second_time = (
+        f"import os; p = {str(marker)!r}; there = os.path.exists(p); open(p, 'w').close(); raise SystemExit(not there)"
+    )
+    watched = Watched(tmp_path, python("step", second_time, once=True))
+    watched.until(lambda states: bool(states) and states["step"].phase is Phase.READY)
+    assert watched.states["step"].process is None
+
+
+def test_a_program_is_ready_when_its_probe_says_so(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def third_time(pid: int) -> str:
+        asked.append(pid)
+        return "" if len(asked) == 3 else "loading"
+
+    watched = Watched(tmp_path, python("sleeper", SLEEP, probe=third_time))
+    watched.until(lambda states: bool(states) and states["sleeper"].phase is Phase.READY)
+    assert len(asked) == 3
+    assert len(set(asked)) == 1
+
+
+def test_a_probe_that_raises_is_a_reason_and_asked_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def broken_once(_: int) -> str:
+        asked.append(watched.states["sleeper"].detail)
+        if len(asked) == 1:
+            raise ValueError("no such scheme")
+        return ""
+
+    watched = Watched(tmp_path, python("sleeper", SLEEP, probe=broken_once))
+    watched.until(lambda states: bool(states) and states["sleeper"].phase is Phase.READY)
+    assert asked == ["", "ValueError: no such scheme"]
+
+
+def test_somebody_elses_server_is_asked_and_never_started(tmp_path: Path) -> None:
+    server = Program(name="redis", role="redis", url="redis://far", probe=lambda _: "")
+    watched = Watched(tmp_path, server)
+    watched.until(lambda states: bool(states) and states["redis"].phase is Phase.READY)
+    assert watched.states["redis"].process is None
+
+
+def test_programs_stop_rank_after_rank(tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+
+    def slow(name: str) -> str:
+        """It takes 0.2 s to stop, then notes that it has."""
+        return (
+            "import signal, time\n"
+            f"def stop(*_): time.sleep(0.2); open({str(ends)!r}, 'a').write('{name} '); raise SystemExit\n"
+            "signal.signal(signal.SIGTERM, stop)\nprint('set', flush=True)\ntime.sleep(60)"
+        )
+
+    def has_set(name: str) -> Callable[[int], str]:
+        return lambda _: "" if log_tail(tmp_path, name, lines=1) else "not yet"
+
+    ranks = {"store": 2, "worker": 0, "door": 1}
+    programs = [python(name, slow(name), probe=has_set(name), stop_rank=rank) for name, rank in ranks.items()]
+    watched = Watched(tmp_path, *programs)
+    watched.until(lambda states: bool(states) and all(state.phase is Phase.READY for state in states.values()))
+    assert ends.read_text().split() == ["worker", "door", "store"]
+    assert {state.phase for state in watched.states.values()} == {Phase.STOPPED}
+
+
+def test_a_program_that_does_not_stop_is_killed_when_its_patience_is_over(tmp_path: Path) -> None:
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    program = python(
+        "deaf",
+        deaf,
+        probe=lambda _: "" if log_tail(tmp_path, "deaf", lines=1) else "not yet",
+        stop_patience=timedelta(milliseconds=200),
+    )
+    watched = Watched(tmp_path, program)
+    began = time.monotonic()
+    watched.until(lambda states: bool(states) and states["deaf"].phase is Phase.READY)
+    assert 0.2 < time.monotonic() - began < 10
+
+
+def test_a_program_that_is_being_prepared_when_the_stop_comes_is_never_started(tmp_path: Path) -> None:
+    preparing = threading.Event()
+
+    def prepare() -> None:
+        preparing.set()
+        time.sleep(0.3)
+
+    marker = tmp_path / "marker"
+    late = python("late", f"open({str(marker)!r}, 'w').close(); {SLEEP}", prepare=prepare)
+    watched = Watched(tmp_path, late, python("sleeper", SLEEP))
+    watched.until(lambda states: preparing.is_set() and states["sleeper"].phase is Phase.READY)
+    assert not marker.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next `up` ends what is left over")
+def test_a_killed_supervisor_leaves_no_program_behind() -> None:
+    parent_code = (
+        "import os, subprocess, sys; from cli.stack.supervisor.programs import Program, spawn_command\n"
+        f"program = Program(name='s', role='s', command=(sys.executable, '-c', {SLEEP!r}))\n"
+        "child = subprocess.Popen(spawn_command(program, parent=os.getpid()))\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = ProcessIdentity.of(int(parent.stdout.readline()))
+        assert child is not None
+        # Until it has become the program, its parent's end is what it looks for itself.
+        assert child.is_alive
+        parent.kill()
+    assert child.wait(timedelta(seconds=5))
+
+
+def test_a_program_stands_back_as_it_is_told_to() -> None:
+    program = Program(name="s", role="s", command=(sys.executable, "-c", "import os; print(os.nice(0))"), niceness=3)
+    done = subprocess.run(spawn_command(program, parent=os.getpid()), capture_output=True, check=True)
+    assert int(done.stdout) == os.nice(0) + 3
+
+
+def test_a_leash_whose_holder_is_gone_starts_nothing() -> None:
+    program = Program(name="s", role="s", command=(sys.executable, "-c", "print('ran')"))
+    done = subprocess.run(spawn_command(program, parent=1 << 30), capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == b""

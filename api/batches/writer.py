@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
 
-import orjson
 from redis.exceptions import OutOfMemoryError
 
 from api.batches.archives.items import Item
@@ -35,7 +34,7 @@ from shared.domain.model_route import Reference, Route
 from shared.queue import batches, keys
 from shared.queue.batches import Opening
 from shared.queue.lua import Script
-from shared.queue.submission import Prepared, Submission, Unreadable, read_item, submit_command
+from shared.queue.submission import Prepared, Submission, Unreadable, prepared, read_item, submit_command
 
 T = TypeVar("T")
 
@@ -196,7 +195,7 @@ class BatchWriter:
         )
 
     def _put(self, job: Submission | Unreadable) -> None:
-        self._jobs.append((job, orjson.dumps(job.request())))
+        self._jobs.append(prepared(job))
 
     async def _send(self, jobs: list[Prepared]) -> None:
         """Send until all are accepted; those that a full lane or the key's limits refused wait."""

@@ -41,7 +41,7 @@ class Filter:
         """Tell whether a job belongs on the list."""
         return (
             (self.before is None or job.id < self.before)
-            and (self.model is None or job.request["model"] == self.model)
+            and (self.model is None or job.request.model == self.model)
             and (self.status is None or job.status == self.status)
             and (self.batch_id is None or job.batch == self.batch_id)
         )

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import orjson
 from fastapi import Request, Response
@@ -33,6 +32,7 @@ from shared.domain.errors import (
 )
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.job import Job
+from shared.domain.job_request import JobRequest
 from shared.domain.key_limits import Limits
 from shared.domain.model_route import Reference
 from shared.domain.prediction import Source, Status
@@ -40,6 +40,7 @@ from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
 from shared.queue import keys
 from shared.queue.files import fetch_content
+from shared.queue.jobs import write_request
 from shared.queue.submission import (
     Answer,
     Hit,
@@ -185,7 +186,7 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
     Raises SubmitUncertain where Redis gave no answer.
     """
     request, model = submission.request(), submission.choice.model
-    job = (submission, orjson.dumps(request))
+    job = (submission, write_request(request))
     command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high, limits=limits)
     try:
         reply, rest = await gate.redis.call(*command)
@@ -207,7 +208,7 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
     return await _job(gate, submission, request, answer), headers_of(limits, left)
 
 
-async def _job(gate: Gateway, submission: Submission, request: dict[str, Any], answer: Answer) -> Job:
+async def _job(gate: Gateway, submission: Submission, request: JobRequest, answer: Answer) -> Job:
     """Return the job behind an answer; a new one needs no second look at Redis."""
     match answer:
         case Queued(created):

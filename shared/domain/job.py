@@ -1,21 +1,36 @@
-"""A prediction's whole state, wherever it was read from."""
+"""A prediction's whole state, wherever it was read from, and the one list of its record's fields."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.job_request import JobRequest
 from shared.domain.prediction import Source, Status
+
+RECORD_FIELDS: Final = (
+    "id", "state", "owner", "batch", "request", "created", "started",
+    "completed", "source", "output", "error", "code", "attempts", "run",
+)  # fmt: skip
+"""The fields of a job's record, in order.
+
+They are the hash `job:<id>` (without `id`, which its key says), an entry of the stream `finished`, and the columns of
+the recorder's table `intake`. The Lua scripts and the SQL have the same words, which tests compare with these. Times
+are microseconds since 1970; `request` is a JobRequest as JSON, `run` an object with RUN_MEMBERS.
+"""
+RUN_MEMBERS: Final = ("batch_size", "predict_ms", "worker")
+"""How a job was computed: images in its forward pass, how long that took, and the worker's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One prediction. Times are microseconds since 1970; `request` is what was given at submission, as JSON."""
+    """One prediction. Times are microseconds since 1970; `output` is JSON's value, or a fragment of JSON."""
 
     id: PredictionId
     owner: Owner
     batch: str
+    """The batch's id; empty where the prediction is no item of a batch."""
     status: Status
-    request: dict[str, Any]
+    request: JobRequest
     created: int
     started: int | None = None
     completed: int | None = None

@@ -1,11 +1,11 @@
 """Webhooks' rules: which URLs, which events, when to try again (Standard Webhooks 1.0, Replicate's names)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 LONGEST_URL: Final = 2048
@@ -62,6 +62,12 @@ class Webhook:
     def as_json(self) -> dict[str, object]:
         """Return what is kept with the job."""
         return {"url": self.url, "events": sorted(self.events)}
+
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Return the webhook that `as_json` gave; without `events` it is told of everything."""
+        events = members.get("events")
+        return cls(url=members["url"], events=frozenset(Event) if events is None else frozenset(map(Event, events)))
 
 
 def read_events(words: Iterable[str]) -> frozenset[Event]:

@@ -1,20 +1,32 @@
 """One job as it is now, read from its hash."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import orjson
 
 from shared.domain.identifiers import Owner, PredictionId
-from shared.domain.job import Job
+from shared.domain.job import RECORD_FIELDS, Job
+from shared.domain.job_request import JobRequest
 from shared.domain.prediction import Source, Status
 from shared.queue import keys
 from shared.queue.lua import Script
 from shared.queue.pipeline import Pipeline
 
-FIELDS = (
-    "state", "owner", "batch", "request", "created", "started",
-    "completed", "source", "output", "error", "code", "attempts", "run",
-)  # fmt: skip
+FIELDS: Final = RECORD_FIELDS[1:]
+"""What a job's hash has of its record: the id is in its key."""
+OWN_FIELDS: Final = ("lane", "waiting", "entry", "deadline", "tell_start")
+"""What it has besides, for the scripts alone: where it waits, until when, and whether its webhook wants the start."""
+
+
+def write_request(request: JobRequest) -> bytes:
+    """Return a request as it is kept with its job, as JSON."""
+    return orjson.dumps(request.members())
+
+
+def parse_request(data: bytes) -> JobRequest:
+    """Return the request that `write_request` wrote."""
+    return JobRequest.read(orjson.loads(data))
 
 
 def read_command(id: PredictionId) -> tuple[str, ...]:
@@ -31,21 +43,7 @@ async def read_jobs(redis: Pipeline, ids: Sequence[PredictionId]) -> list[Job]:
 
 def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
     """Return the job, or None where the hash is missing."""
-    (
-        state,
-        owner,
-        batch,
-        request,
-        created,
-        started,
-        completed,
-        source,
-        output,
-        error,
-        code,
-        attempts,
-        run,
-    ) = reply
+    state, owner, batch, request, created, started, completed, source, output, error, code, attempts, run = reply
     if state is None or owner is None or request is None or created is None:
         return None
     facts = orjson.loads(run) if run else {}
@@ -54,7 +52,7 @@ def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
         owner=Owner(owner.decode()),
         batch=(batch or b"").decode(),
         status=Status(state.decode()),
-        request=orjson.loads(request),
+        request=parse_request(request),
         created=int(created),
         started=int(started) if started else None,
         completed=int(completed) if completed else None,

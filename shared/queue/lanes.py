@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -18,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey
 from shared.queue import bells, keys
+from shared.queue.jobs import parse_request
 from shared.queue.lua import Script, Scripts, sha
 from shared.settings import Queue
 
@@ -326,7 +326,7 @@ def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 
 
 def _request_id(request: bytes | None) -> str:
     """Return the id of the HTTP request that brought a job, from what is kept with the job."""
-    return str(orjson.loads(request).get("request_id") or "") if request else ""
+    return parse_request(request).request_id or "" if request else ""
 
 
 def streams(client: redis.Redis, model: ModelName) -> list[str]:

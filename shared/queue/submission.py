@@ -9,10 +9,12 @@ import orjson
 from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
 from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
+from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.key_limits import UNLIMITED, Left, Limits
 from shared.domain.model_route import Choice, Reference
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
+from shared.queue.jobs import write_request
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
 
@@ -41,28 +43,21 @@ class Submission:
     request_id: str | None = None
     """Of the HTTP request that brought it: says in logs where a job came from."""
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> JobRequest:
         """Return what is kept with the job for good: everything but the image's bytes."""
-        facts = self.facts
-        return {
-            "model": self.choice.model,
-            "version": self.choice.version,
-            "version_key": self.choice.key,
-            "variant": self.choice.variant,
-            "image": {
-                "sha256": facts.sha256,
-                "format": facts.format,
-                "width": facts.width,
-                "height": facts.height,
-                "bytes": facts.bytes,
-                "filename": facts.filename,
-            },
-            "metadata": self.metadata,
-            "base_url": self.base_url,
-            "webhook": None if self.webhook is None else self.webhook.as_json(),
-            "custom_id": self.custom_id,
-            "request_id": self.request_id,
-        }
+        choice, facts = self.choice, self.facts
+        return JobRequest(
+            model=choice.model,
+            version=choice.version,
+            version_key=choice.key,
+            variant=choice.variant,
+            image=RequestImage(facts.sha256, facts.format, facts.width, facts.height, facts.bytes, facts.filename),
+            metadata=self.metadata,
+            base_url=self.base_url,
+            webhook=self.webhook,
+            custom_id=self.custom_id,
+            request_id=self.request_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +76,28 @@ class Unreadable:
     error: str
     request_id: str | None = None
 
-    def request(self) -> dict[str, Any]:
+    def request(self) -> JobRequest:
         """Return what is kept with the job for good, as of a submission."""
-        image: dict[str, Any] = {"sha256": self.sha256, "format": None, "width": None, "height": None}
-        return {
-            "model": self.choice.model,
-            "version": self.choice.version,
-            "version_key": self.choice.key,
-            "variant": self.choice.variant,
-            "image": image | {"bytes": self.size, "filename": self.filename},
-            "metadata": {},
-            "base_url": "",
-            "webhook": None,
-            "custom_id": self.custom_id,
-            "request_id": self.request_id,
-        }
+        choice = self.choice
+        return JobRequest(
+            model=choice.model,
+            version=choice.version,
+            version_key=choice.key,
+            variant=choice.variant,
+            image=RequestImage(sha256=self.sha256, bytes=self.size, filename=self.filename),
+            metadata={},
+            custom_id=self.custom_id,
+            request_id=self.request_id,
+        )
 
 
 Prepared = tuple[Submission | Unreadable, bytes]
 """A submission, or what came in its place, and its `request()` as JSON."""
+
+
+def prepared(item: Submission | Unreadable) -> Prepared:
+    """Return an item with its request written as JSON."""
+    return item, write_request(item.request())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
+from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
+from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.prediction import Source, Status
 from shared.domain.timestamps import microseconds
+from shared.domain.webhooks import Webhook
 from shared.storage.tables import predictions
 
 
@@ -52,13 +54,17 @@ class Prediction:
             owner=self.owner,
             batch=self.batch_id or "",
             status=Status(self.status),
-            request={
-                "model": self.model,
-                "version": self.version,
-                "variant": self.variant,
-                "image": {"sha256": self.image_sha256 or None, **self.image},
-                "metadata": self.metadata,
-            },
+            request=JobRequest(
+                model=self.model,
+                version=VersionNumber(self.version),
+                version_key=VersionKey(self.version_key),
+                variant=self.variant,
+                image=RequestImage.read({**self.image, "sha256": self.image_sha256 or None}),
+                metadata=self.metadata,
+                base_url=self.base_url,
+                webhook=None if self.webhook is None else Webhook.from_json(self.webhook),
+                custom_id=self.custom_id,
+            ),
             created=microseconds(self.created_at),
             started=microseconds(self.started_at) if self.started_at else None,
             completed=microseconds(self.completed_at),

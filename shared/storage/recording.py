@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.domain.identifiers import BatchId, Owner
+from shared.domain.job import RECORD_FIELDS
 from shared.storage import batches
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,8 @@ Record = Mapping[bytes, bytes]
 
 UNSTORABLE = "the text of this prediction could not be stored and was left out"
 
-_FIELDS = (
-    b"id", b"state", b"owner", b"batch", b"request", b"created", b"started",
-    b"completed", b"source", b"output", b"error", b"code", b"attempts", b"run",
-)  # fmt: skip
+_FIELDS = tuple(name.encode() for name in RECORD_FIELDS)
+"""In the order of the columns of `intake`."""
 
 # No valid UTF-8 holds these bytes, so no field can be mistaken for two.
 _BETWEEN_FIELDS, _AFTER_RECORD = b"\xff", b"\xfe"

@@ -22,6 +22,7 @@ from shared.queue.submission import (
     Queued,
     Submission,
     Unreadable,
+    prepared,
     read_answer,
     read_item,
     submit_command,
@@ -63,7 +64,7 @@ async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = 
         id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, image=image, facts=facts, metadata={},
         base_url="", lane=keys.bulk_lane(opening.id), batch=opening.id, custom_id=image.decode(),
     )  # fmt: skip
-    job = (submission, orjson.dumps(submission.request()))
+    job = prepared(submission)
     reply, _ = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
     return read_answer(reply, submission)
 
@@ -74,7 +75,7 @@ async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> 
         id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, lane=keys.bulk_lane(opening.id),
         batch=opening.id, custom_id="notes.txt", filename="notes.txt", size=4, sha256=None, error="this is text",
     )  # fmt: skip
-    job = (item, orjson.dumps(item.request()))
+    job = prepared(item)
     reply, _ = await pipeline.call(*submit_command(job, settings=Queue(), memory_is_high=False))
     read_item(reply, item)
 

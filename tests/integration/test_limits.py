@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 import redis
 
@@ -35,6 +34,7 @@ from shared.queue.submission import (
     Queued,
     Submission,
     Unreadable,
+    prepared,
     rate_arguments,
     read_answer,
     read_item,
@@ -67,7 +67,7 @@ class Client:
     ) -> tuple[list[Answer | DarkroomError], Left]:
         """Return what became of each, and what is left."""
         upload = [submission(image, **more) for image in images]
-        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        jobs = [prepared(one) for one in upload]
         command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
         *replies, rest = self.redis.execute_command(*command)
         left = read_left(rest)
@@ -121,7 +121,7 @@ class Uploader:
         self, items: int, *, limits: Limits = UNLIMITED, settings: Queue | None = None, memory_is_high: bool = False
     ) -> list[type]:
         upload = [no_image(number, batch=self.batch) for number in range(items)]
-        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        jobs = [prepared(one) for one in upload]
         command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
         *replies, _ = self.redis.execute_command(*command)
         found: list[type] = []
@@ -275,9 +275,7 @@ def test_what_is_no_image_is_refused_where_the_lane_or_the_memory_is_full(client
     assert uploader.send(2, memory_is_high=True) == [QueueFull] * 2
     upload = submission(b"1")
     upload = replace(upload, lane=keys.bulk_lane(uploader.batch), batch=uploader.batch)
-    client.redis.execute_command(
-        *submit_command((upload, orjson.dumps(upload.request())), settings=Queue(), memory_is_high=False)
-    )
+    client.redis.execute_command(*submit_command(prepared(upload), settings=Queue(), memory_is_high=False))
     assert uploader.send(2, settings=Queue(max_lane_depth=1)) == [QueueFull] * 2
     assert uploader.send(2, settings=Queue(max_lane_bytes=1)) == [QueueFull] * 2
     assert client.redis.xlen(keys.FINISHED) == 0

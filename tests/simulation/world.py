@@ -47,6 +47,7 @@ from shared.queue.submission import (
     Queued,
     Submission,
     Unreadable,
+    prepared,
     read_item,
     submit_command,
 )
@@ -176,7 +177,7 @@ class World:
         ]
         if first.batch and chance.random() < 0.3:
             upload.insert(chance.randint(0, len(upload)), _no_image(first))
-        jobs = [(one, orjson.dumps(one.request())) for one in upload]
+        jobs = [prepared(one) for one in upload]
         limits = LIMITS if chance.random() < 0.3 else UNLIMITED
         command = submit_command(*jobs, settings=self.queue, memory_is_high=False, limits=limits)
         for _ in range(3):
@@ -221,7 +222,7 @@ class World:
         late = replace(waiting, id=PredictionId(new_uuid7()), cancel_after=timedelta(microseconds=1))
         alike = {"idempotency_key": "", "lane": keys.INTERACTIVE, "batch": ""}
         for one in (replace(waiting, cancel_after=None, **alike), replace(late, **alike)):
-            job = (one, orjson.dumps(one.request()))
+            job = prepared(one)
             self.plain.execute_command(*submit_command(job, settings=self.queue, memory_is_high=False))
             self.accepted[one.id] = Accepted(5, one.choice.key, "")
         time.sleep(0.001)

@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import orjson
-
+from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
+from shared.queue.jobs import parse_request
 from worker.record.prediction_log import PredictionLog, line
 
 Record = Mapping[bytes, bytes]
@@ -31,8 +30,8 @@ class Ledger:
         lines = []
         for record in records:
             request = _request(record)
-            model = str(request.get("model", ""))
-            words = (model, str(request.get("version", "")), _word(record, b"state"), _word(record, b"source"))
+            model = str(request.model)
+            words = (model, str(request.version), _word(record, b"state"), _word(record, b"source"))
             ended[words] += 1
             if code := _word(record, b"code"):
                 codes[model, code] += 1
@@ -48,13 +47,12 @@ class Ledger:
             self._predictions.write(lines)
 
 
-def _request(record: Record) -> dict[str, Any]:
-    """Return what was submitted; nothing where it can't be read, as of a record that was stored without its text."""
+def _request(record: Record) -> JobRequest:
+    """Return what was submitted; an empty request where it can't be read, as of a record stored without its text."""
     try:
-        request = orjson.loads(record.get(b"request", b""))
-    except orjson.JSONDecodeError:
-        return {}
-    return request if isinstance(request, dict) else {}
+        return parse_request(record.get(b"request", b""))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return JobRequest.read({})
 
 
 def _word(record: Record, name: bytes) -> str:

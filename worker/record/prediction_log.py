@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO
 
 import orjson
 
+from shared.domain.job_request import JobRequest
 from shared.settings import Logging, SettingsError
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def _handler(settings: Logging) -> logging.Handler:
         raise SettingsError(f"DARKROOM_LOG_PREDICTIONS: {error.strerror} ({settings.predictions!r})") from None
 
 
-def line(record: Mapping[bytes, bytes], request: Mapping[str, Any]) -> bytes:
+def line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes:
     """Return the line of one record of the finished stream; `request` is what the record has under that name."""
     created, started, completed = (int(record.get(name) or 0) for name in (b"created", b"started", b"completed"))
     return orjson.dumps(
@@ -73,15 +74,15 @@ def line(record: Mapping[bytes, bytes], request: Mapping[str, Any]) -> bytes:
             "time": datetime.fromtimestamp(completed / 1_000_000, UTC),
             "event": "prediction",
             "prediction_id": _text(record, b"id"),
-            "request_id": request.get("request_id"),
+            "request_id": request.request_id,
             "batch_id": _text(record, b"batch"),
             "owner": _text(record, b"owner"),
-            "model": request.get("model"),
-            "version": request.get("version"),
-            "variant": request.get("variant"),
+            "model": request.model or None,
+            "version": request.version or None,
+            "variant": request.variant or None,
             "status": _text(record, b"state"),
             "source": _text(record, b"source"),
-            "image_sha256": (request.get("image") or {}).get("sha256"),
+            "image_sha256": request.image.sha256,
             "output": _output(record.get(b"output")),
             "error_code": _text(record, b"code"),
             "error": _text(record, b"error"),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 import redis
 from prometheus_client import CollectorRegistry
@@ -17,7 +16,7 @@ from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lanes import Lanes
 from shared.queue.lua import Script, source
-from shared.queue.submission import Submission, submit_command
+from shared.queue.submission import Submission, prepared, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
@@ -47,7 +46,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
             base_url="",
             lane=lane,
         )
-        job = (submission, orjson.dumps(submission.request()))
+        job = prepared(submission)
         redis_client.execute_command(*submit_command(job, settings=Queue(), memory_is_high=False))
         return submission.id
 

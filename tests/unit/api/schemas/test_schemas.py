@@ -8,6 +8,7 @@ import pytest
 from api.schemas import Prediction
 from shared.domain.identifiers import ANYONE, PredictionId
 from shared.domain.job import Job
+from shared.domain.job_request import JobRequest
 from shared.domain.prediction import ErrorCode, Source, Status
 from shared.presentation.objects import prediction_object
 from shared.presentation.stream_tokens import StreamTokens
@@ -25,7 +26,7 @@ JOB = Job(
     owner=ANYONE,
     batch="",
     status=Status.STARTING,
-    request=REQUEST,
+    request=JobRequest.read(REQUEST),
     created=1_790_000_000_000_000,
 )
 ENDED = {"created": JOB.created, "started": JOB.created + 2, "completed": JOB.created + 9, "attempts": 1}

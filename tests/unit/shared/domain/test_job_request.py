@@ -1,0 +1,37 @@
+import orjson
+
+from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.job_request import JobRequest, RequestImage
+from shared.domain.webhooks import Event, Webhook
+
+WHOLE = JobRequest(
+    model=ModelName("digits"),
+    version=VersionNumber("3"),
+    version_key=VersionKey("run-1"),
+    variant="champion",
+    image=RequestImage(Digest("ab" * 32), "PNG", 8, 8, 70, "7.png"),
+    metadata={"ward": 3},
+    base_url="http://host",
+    webhook=Webhook(url="https://host/hook", events=frozenset({Event.COMPLETED})),
+    custom_id="one",
+    request_id="r-1",
+)
+
+
+def test_a_request_is_read_as_it_was_written() -> None:
+    assert JobRequest.read(orjson.loads(orjson.dumps(WHOLE.members()))) == WHOLE
+
+
+def test_the_members_stand_in_the_order_that_is_stored() -> None:
+    assert tuple(WHOLE.members()) == JobRequest._fields
+    assert tuple(WHOLE.image.members()) == RequestImage._fields
+
+
+def test_missing_members_and_unknown_ones_are_no_obstacle() -> None:
+    read = JobRequest.read({"model": "digits", "image": {"sha256": None}, "colour": "red"})
+    assert (read.model, read.version, read.metadata, read.webhook, read.request_id) == ("digits", "", {}, None, None)
+    assert read.image == RequestImage()
+
+
+def test_a_webhook_kept_without_its_events_is_told_of_all() -> None:
+    assert JobRequest.read({"webhook": {"url": "https://host"}}).webhook == Webhook("https://host", frozenset(Event))

@@ -22,9 +22,9 @@ from shared.domain.errors import DarkroomError
 from shared.domain.image import ImageSpec
 from shared.settings import Intake
 from tests.simulation.pictures import picture
-from worker.predict.decode import estimated_work
-from worker.predict.decoder import Decoder
-from worker.predict.opening import Undecodable
+from worker.decode.decoder_process import DecoderProcess
+from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import estimated_work
 
 SPEC = ImageSpec((256,), (224,))
 AT_ONCE = 8
@@ -37,7 +37,7 @@ def main() -> None:
     """Measure and print a row a shape."""
     options = _options()
     table = Table("shape", "MB", "gateway", "ms", "estimate ms", "decoded in s", "then", "beside it p50, p99 ms")
-    decoder = Decoder(longest=timedelta(seconds=2), max_pixels=Intake().max_image_pixels)
+    decoder = DecoderProcess(longest=timedelta(seconds=2), max_pixels=Intake().max_image_pixels)
     for name, make in SHAPES.items():
         if options.only and options.only not in name:
             continue

@@ -23,10 +23,10 @@ from shared.queue import bells, keys
 from shared.queue.connection import broker_url
 from worker import runtime
 from worker.flower import dashboard
-from worker.process import broker
-from worker.process.consuming import Consuming
-from worker.process.starting import ending_where_it_fails
-from worker.process.stopping import Ending
+from worker.process import broker_transport
+from worker.process.consumed_queues import ConsumedQueues
+from worker.process.shutdown import ShutdownDeadline
+from worker.process.startup import exit_on_failure
 
 SWEEP_TASK = "worker.tasks.sweep"
 # Deadlines are met to within this, and lost bells made up for.
@@ -62,7 +62,7 @@ def configuration() -> dict[str, Any]:
     }
 
 
-broker.install()
+broker_transport.install()
 app = Celery("darkroom", include=["worker.tasks"])
 app.add_defaults(configuration)
 dashboard.guard()
@@ -80,7 +80,7 @@ def _log_our_way(**_: Any) -> None:
 def _start(sender: Any, **_: Any) -> None:
     """Load what the worker's queues need before it takes its first task."""
     _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
-    with ending_where_it_fails():
+    with exit_on_failure():
         _start_runtime(sender)
 
 
@@ -97,7 +97,7 @@ def _start_runtime(sender: Any) -> None:
         return any(note not in (None, False) for note in (state.should_stop, state.should_terminate))
 
     held_back = [queue for queue in queues if keys.model_of_queue(queue) is not None]
-    consuming = Consuming(sender, held_back=held_back, stopping=stopping)
+    consuming = ConsumedQueues(sender, held_back=held_back, stopping=stopping)
     runtime.start(
         queues=list(queues),
         pool=pool,
@@ -120,7 +120,7 @@ def _beat(**_: Any) -> None:
     runtime.note_heartbeat()
 
 
-_ending = Ending(is_busy=runtime.is_busy, close=runtime.stop)
+_ending = ShutdownDeadline(is_busy=runtime.is_busy, close=runtime.stop)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -32,11 +32,11 @@ from shared.queue.lua import Script, Scripts
 from shared.queue.secret import secret_of_worker
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
-from worker.predict.inference import Predictor
-from worker.process.starting import once_redis_lets
-from worker.process.ticking import Ticker
-from worker.record.ledger import Ledger
+from worker.predict.predictor import Predictor
+from worker.process.startup import wait_for_redis
+from worker.process.ticking import PeriodicThread
 from worker.record.prediction_log import PredictionLog
+from worker.record.record_observer import RecordObserver
 from worker.record.recorder import Recorder
 from worker.upkeep.eviction import Eviction
 from worker.upkeep.retention import Retention
@@ -117,12 +117,12 @@ def start(
     # First, so that whoever looks sees it load its models; closed last.
     runtime.closers.append(expose(runtime.registry, settings.read(settings.Metrics)))
     client = connect(settings.read(settings.Redis))
-    once_redis_lets(client.ping, stopping=stopping)
+    wait_for_redis(client.ping, stopping=stopping)
     name = f"{socket.gethostname()}-{os.getpid()}"
     models = [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]
     if models:
         # Only predict workers pay for importing the registry's client and, behind it, torch.
-        from worker.predict.loop import Predicting  # noqa: PLC0415
+        from worker.roles.predict import Predicting  # noqa: PLC0415
 
         serving = Predicting(runtime.registry, client, name=name, slots=slots, stopping=stopping)
         runtime.predictors = serving.predictors
@@ -158,7 +158,7 @@ def stop() -> None:
 def _sign(runtime: Runtime, client: redis.Redis, role: str, *, name: str, stopping: Callable[[], bool]) -> Sign:
     """Say that this worker does a role's work, and return what says so from now on."""
     sign = Sign(client, role, name=name)
-    once_redis_lets(sign.give, stopping=stopping)
+    wait_for_redis(sign.give, stopping=stopping)
     runtime.closers.append(sign.leave)
     return sign
 
@@ -169,7 +169,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str, stopping:
     message, due = bells.record_message(), bells.webhook_message()
     logging_settings = settings.read(settings.Logging)
     predictions = PredictionLog(logging_settings) if logging_settings.predictions else None
-    ledger = Ledger(RecordMetrics(runtime.registry), predictions)
+    ledger = RecordObserver(RecordMetrics(runtime.registry), predictions)
     if predictions:
         runtime.closers.append(predictions.close)
 
@@ -192,7 +192,7 @@ def _add_recorder(runtime: Runtime, client: redis.Redis, *, name: str, stopping:
         sign.give()
         runtime.recorder.run_once()
 
-    looking = Ticker(look, pause=timedelta(seconds=2), name="record")
+    looking = PeriodicThread(look, pause=timedelta(seconds=2), name="record")
     looking.start()
     runtime.closers += [engine.dispose, looking.stop]
 
@@ -223,13 +223,13 @@ def _add_upkeep(runtime: Runtime, client: redis.Redis, *, name: str, stopping: C
 
 def _add_courier(runtime: Runtime, client: redis.Redis, *, name: str, stopping: Callable[[], bool]) -> None:
     # Only who delivers pays for importing the HTTP client.
-    from worker.webhooks.attempt import Sender  # noqa: PLC0415
     from worker.webhooks.courier import Courier  # noqa: PLC0415
-    from worker.webhooks.starts import Starts  # noqa: PLC0415
+    from worker.webhooks.sender import Sender  # noqa: PLC0415
+    from worker.webhooks.start_events import StartEvents  # noqa: PLC0415
 
     webhooks = settings.read(settings.Webhooks)
     engine = make_engine(settings.read(settings.Database))
-    tokens = StreamTokens(once_redis_lets(lambda: secret_of_worker(client), stopping=stopping))
+    tokens = StreamTokens(wait_for_redis(lambda: secret_of_worker(client), stopping=stopping))
     courier = Courier(
         engine,
         settings=webhooks,
@@ -240,7 +240,7 @@ def _add_courier(runtime: Runtime, client: redis.Redis, *, name: str, stopping: 
             max_response_bytes=webhooks.max_response_bytes,
             max_connections=webhooks.at_once,
         ),
-        collect=Starts(client, engine, tokens=tokens).collect,
+        collect=StartEvents(client, engine, tokens=tokens).collect,
         metrics=WebhookMetrics(runtime.registry),
         sign=_sign(runtime, client, keys.WEBHOOK_QUEUE, name=name, stopping=stopping).give,
     )

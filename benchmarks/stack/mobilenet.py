@@ -16,7 +16,7 @@ from benchmarks.load.images import photographs
 from benchmarks.stack.model import MAX_PIXELS
 from benchmarks.workbench import MOBILENET
 from shared.domain.image import ImageSpec
-from worker.predict.decode import decode
+from worker.decode.preprocessing import decode
 
 CLASSES = 1000
 _IMAGE = {

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Self
 
 from shared.settings import Registry
-from worker.models.loaded import LoadedModel, load
-from worker.predict.decode import decode
+from worker.decode.preprocessing import decode
+from worker.models.loaded_model import LoadedModel, load
 
 MAX_PIXELS = 50_000_000
 

@@ -27,7 +27,7 @@ EXPECTED = {
     ),
     "registry": (("mlflow.server", "boto3", "psycopg2"), ("torch", "api", "worker", "shared", "cli")),
     "predict": (
-        ("worker.tasks", "worker.models.follower", "worker.health", "torchvision", "cli.demo.digits"),
+        ("worker.tasks", "worker.models.registry_follower", "worker.health", "torchvision", "cli.demo.digits"),
         ("api", "flower"),
     ),
 }

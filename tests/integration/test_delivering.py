@@ -32,9 +32,9 @@ from shared.storage.tables import webhook_attempts
 from tests.support.observations import webhook_metrics
 from tests.support.receivers import Came, ok, receiving
 from tests.support.servers import PostgresServer
-from worker.webhooks.attempt import Sender
 from worker.webhooks.courier import Courier
-from worker.webhooks.starts import Starts
+from worker.webhooks.sender import Sender
+from worker.webhooks.start_events import StartEvents
 
 Make = Callable[..., dict[bytes, bytes]]
 TOKENS = StreamTokens(b"secret")
@@ -58,7 +58,7 @@ def courier(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...,
                     timeout=settings.timeout,
                     max_connections=settings.at_once,
                 ),
-                collect=Starts(redis_client, engine, tokens=TOKENS).collect,
+                collect=StartEvents(redis_client, engine, tokens=TOKENS).collect,
                 metrics=metrics or webhook_metrics(),
             )
             made.start()
@@ -257,7 +257,7 @@ from datetime import timedelta
 from shared.settings import Database, Webhooks
 from shared.storage.engine import make_engine
 from tests.support.observations import webhook_metrics
-from worker.webhooks.attempt import Sender
+from worker.webhooks.sender import Sender
 from worker.webhooks.courier import Courier
 settings = Webhooks(allowed_networks=LOOPBACK, timeout=timedelta(seconds=1), lease=timedelta(seconds=2))
 Courier(make_engine(Database(url={database_url!r})), settings=settings, tokens=TOKENS,

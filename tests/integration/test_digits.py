@@ -13,14 +13,14 @@ from shared.domain.identifiers import ModelName
 from shared.queue import keys, routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
-from worker.models.catalogue import quieten_client
-from worker.models.follower import Follower
-from worker.predict.decode import decode
+from worker.decode.preprocessing import decode
+from worker.models.registry_follower import RegistryFollower
+from worker.models.registry_reader import configure_mlflow_client
 
 
 @pytest.mark.timeout(300)
 def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_client: "redis.Redis") -> None:
-    quieten_client(Registry())
+    configure_mlflow_client(Registry())
     url, folder = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "digits"
     said: list[str] = []
     trained = digits.ensure_registered(registry_url=url, folder=folder, progress=said.append)
@@ -30,7 +30,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
 
     files = sorted(folder.iterdir())
     assert len(files) == digits.HELD_OUT
-    follower = Follower(
+    follower = RegistryFollower(
         ModelName("digits"),
         client=redis_client,
         registry=Registry(url=url),

@@ -20,7 +20,7 @@ from shared.queue.lanes import Lanes
 from shared.settings import Predict, Queue, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import Shop
-from worker.models.follower import Follower
+from worker.models.registry_follower import RegistryFollower
 
 NAMES = (
     "it's", 'say "x"', "a'b\"c", "'", "a b", " lead", "a,b", "ünï", "日本", "100%", "%27", "%2C", "a#b", "a?b", "a&b=c",
@@ -59,7 +59,7 @@ def test_a_model_is_followed_loaded_and_shown(name: str, shop: Shop, redis_clien
     model = ModelName(name)
     key = shop.register("champion", model=model)
     shop.register("champion", model=ModelName("another"))
-    follower = Follower(
+    follower = RegistryFollower(
         model,
         client=redis_client,
         registry=Registry(url=shop.url, poll=timedelta(seconds=5)),

@@ -21,9 +21,9 @@ from shared.queue import keys, routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, Shop
-from worker.models.catalogue import NotRegistered, quieten_client
-from worker.models.follower import Follower
-from worker.predict.inference import ModelUnavailable
+from worker.models.registry_follower import RegistryFollower
+from worker.models.registry_reader import NotRegistered, configure_mlflow_client
+from worker.predict.predictor import ModelUnavailable
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 
@@ -40,7 +40,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
-    quieten_client(Registry())
+    configure_mlflow_client(Registry())
 
 
 @pytest.fixture
@@ -49,15 +49,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Callable[..., Follower]]:
+def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Callable[..., RegistryFollower]]:
     """Make followers, as worker processes would; they are stopped after the test."""
-    made: list[Follower] = []
+    made: list[RegistryFollower] = []
 
     def make(
         *, url: str = shop.url, poll: float = 0.05, loaded_versions: int = 4, metrics: PredictMetrics | None = None
-    ) -> Follower:
+    ) -> RegistryFollower:
         made.append(
-            Follower(
+            RegistryFollower(
                 MODEL,
                 client=redis_client,
                 registry=Registry(url=url, poll=timedelta(seconds=poll)),
@@ -95,7 +95,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def test_the_champion_is_loaded_and_then_its_route_published(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key = shop.register("champion")
@@ -114,7 +114,7 @@ def test_the_champion_is_loaded_and_then_its_route_published(
 
 
 def test_a_route_carries_every_ready_version_and_the_challenger_share(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion")
     shop.register("challenger")
@@ -131,7 +131,7 @@ def test_a_route_carries_every_ready_version_and_the_challenger_share(
 def test_a_share_that_is_no_percentage_sends_the_challenger_nothing(
     shop: Shop,
     redis_client: "redis.Redis",
-    follow: Callable[..., Follower],
+    follow: Callable[..., RegistryFollower],
     share: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -145,7 +145,7 @@ def test_a_share_that_is_no_percentage_sends_the_challenger_nothing(
 
 
 def test_promoting_flips_the_route_and_the_old_version_still_serves_its_entries(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     old = shop.register("champion")
     follower = follow()
@@ -158,7 +158,7 @@ def test_promoting_flips_the_route_and_the_old_version_still_serves_its_entries(
 
 @pytest.mark.parametrize("breakage", ["no metadata", "wrong labels", "no files"])
 def test_a_version_that_fails_to_load_never_serves_and_the_route_says_why(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], breakage: str
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], breakage: str
 ) -> None:
     key = shop.register("champion")
     follower = follow()
@@ -179,7 +179,7 @@ def test_a_version_that_fails_to_load_never_serves_and_the_route_says_why(
 
 
 def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion", metadata={})
     shop.register("challenger")
@@ -189,7 +189,7 @@ def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
 
 
 def test_a_worker_that_starts_with_a_broken_champion_goes_on_with_the_one_before(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     key = shop.register("champion")
     follow().refresh()
@@ -202,7 +202,7 @@ def test_a_worker_that_starts_with_a_broken_champion_goes_on_with_the_one_before
 
 
 def test_a_broken_version_is_tried_again_after_pauses_that_double(
-    shop: Shop, follow: Callable[..., Follower], clock: Clock
+    shop: Shop, follow: Callable[..., RegistryFollower], clock: Clock
 ) -> None:
     key = shop.register()
     files, aside = shop.files(1), shop.directory / "aside"
@@ -228,7 +228,7 @@ def test_a_broken_version_is_tried_again_after_pauses_that_double(
 
 
 def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion")
     other = shop.register()
@@ -240,7 +240,7 @@ def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
     assert route_in(redis_client).versions[TWO].labels == ("dark", "light")
 
 
-def test_a_recreated_model_is_not_taken_for_the_one_before(shop: Shop, follow: Callable[..., Follower]) -> None:
+def test_a_recreated_model_is_not_taken_for_the_one_before(shop: Shop, follow: Callable[..., RegistryFollower]) -> None:
     old = shop.register("champion")
     shop.client.delete_registered_model(MODEL)
     new = shop.register("champion")
@@ -254,7 +254,7 @@ def test_a_recreated_model_is_not_taken_for_the_one_before(shop: Shop, follow: C
 
 @pytest.mark.parametrize("key", ["99-0123456789ab", "nonsense", ""])
 def test_a_version_that_was_never_registered_is_unavailable(
-    shop: Shop, follow: Callable[..., Follower], key: str
+    shop: Shop, follow: Callable[..., RegistryFollower], key: str
 ) -> None:
     shop.register("champion")
     with pytest.raises(ModelUnavailable):
@@ -262,7 +262,7 @@ def test_a_version_that_was_never_registered_is_unavailable(
 
 
 def test_the_least_recently_used_version_leaves_first_and_never_one_that_serves(
-    shop: Shop, follow: Callable[..., Follower]
+    shop: Shop, follow: Callable[..., RegistryFollower]
 ) -> None:
     champion, second, third = shop.register("champion"), shop.register(), shop.register()
     follower = follow(loaded_versions=2)
@@ -273,7 +273,7 @@ def test_the_least_recently_used_version_leaves_first_and_never_one_that_serves(
 
 
 def test_many_threads_that_need_a_version_load_it_once(
-    shop: Shop, follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    shop: Shop, follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key = shop.register("champion")
@@ -291,7 +291,7 @@ def test_many_threads_that_need_a_version_load_it_once(
 
 
 def test_a_registry_that_is_down_changes_nothing_and_is_mentioned_once(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key = shop.register("champion")
@@ -310,7 +310,7 @@ def test_a_registry_that_is_down_changes_nothing_and_is_mentioned_once(
 
 
 def test_a_registry_that_is_down_at_the_start_is_waited_for(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion")
     shop.break_down()
@@ -322,7 +322,7 @@ def test_a_registry_that_is_down_at_the_start_is_waited_for(
 
 
 def test_a_registry_nobody_listens_at_holds_a_worker_for_seconds_only(
-    follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     started = time.monotonic()
     follow(url="http://127.0.0.1:9").start()
@@ -331,7 +331,7 @@ def test_a_registry_nobody_listens_at_holds_a_worker_for_seconds_only(
 
 
 def test_a_model_registered_after_the_worker_started_is_served(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     follow().start()
     assert events(caplog) == ["model_not_registered"]
@@ -341,7 +341,7 @@ def test_a_model_registered_after_the_worker_started_is_served(
 
 
 def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_alone(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion")
     follower = follow()
@@ -361,7 +361,11 @@ def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_al
 
 @pytest.mark.parametrize("how", ["deleted", "renamed"])
 def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serves_on(
-    how: str, shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    how: str,
+    shop: Shop,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     key, other = shop.register("champion"), shop.register()
     follower = follow()
@@ -385,7 +389,7 @@ def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serve
 
 
 def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
-    redis_client: "redis.Redis", follow: Callable[..., Follower]
+    redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
     with pytest.raises(NotRegistered):
@@ -394,7 +398,7 @@ def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
 
 
 def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_restored(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower], caplog: pytest.LogCaptureFixture
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key = shop.register("champion")
@@ -414,7 +418,7 @@ def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_resto
 
 
 def test_a_training_run_is_shown_with_its_version(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., Follower]
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     experiment = shop.client.create_experiment("training", artifact_location=(shop.directory / "runs").as_uri())
     run = shop.client.create_run(experiment).info.run_id
@@ -441,7 +445,7 @@ def test_a_route_of_a_newer_release_is_read_without_what_is_new() -> None:
     assert route.challenger_percent == 0
 
 
-def test_stopping_ends_the_thread(shop: Shop, follow: Callable[..., Follower]) -> None:
+def test_stopping_ends_the_thread(shop: Shop, follow: Callable[..., RegistryFollower]) -> None:
     shop.register("champion")
     follower = follow()
     follower.start()

@@ -11,7 +11,7 @@ from shared.domain.model_route import Route, Version
 from shared.queue import keys, routes
 from shared.queue.lanes import Result
 from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
-from worker.upkeep.unserved import LEFT_AFTER, REMEMBERED, Unserved
+from worker.upkeep.unserved_models import LEFT_AFTER, REMEMBERED, UnservedModels
 
 PATIENCE = timedelta(milliseconds=60)
 VERSION = Version(number=VersionNumber("3"), key=VersionKey("3-m-1"), created_at="")
@@ -20,9 +20,9 @@ GIVEN_UP = ("failed", "model_unavailable", "no worker has served this model for 
 
 
 @pytest.fixture
-def unserved(system: System) -> Unserved:
+def unserved(system: System) -> UnservedModels:
     routes.publish(system.client, ROUTE)
-    return Unserved(system.client, patience=PATIENCE)
+    return UnservedModels(system.client, patience=PATIENCE)
 
 
 def silence(client: redis.Redis) -> None:
@@ -31,7 +31,7 @@ def silence(client: redis.Redis) -> None:
         client.zadd(keys.workers(MODEL), {member: 1})
 
 
-def give_up(unserved: Unserved) -> int:
+def give_up(unserved: UnservedModels) -> int:
     """Sweep as often as it takes to lose patience, and return how many jobs ended."""
     unserved.sweep()
     time.sleep(PATIENCE.total_seconds())
@@ -42,7 +42,9 @@ def ends(system: System, ids: list[str]) -> list[tuple[str, ...]]:
     return jobs(system.client, ids, "state", "code", "error")
 
 
-def test_what_waits_for_a_model_that_nobody_serves_fails_after_a_while(system: System, unserved: Unserved) -> None:
+def test_what_waits_for_a_model_that_nobody_serves_fails_after_a_while(
+    system: System, unserved: UnservedModels
+) -> None:
     waiting = [*submit(system, 3), system.submit(b"interactive 0"), *submit(system, 2, lane=BULK[0])]
     assert unserved.sweep() == 0
     assert {state for (state,) in jobs(system.client, waiting, "state")} == {"starting"}
@@ -54,7 +56,7 @@ def test_what_waits_for_a_model_that_nobody_serves_fails_after_a_while(system: S
     assert system.audit() == []
 
 
-def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: System, unserved: Unserved) -> None:
+def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: System, unserved: UnservedModels) -> None:
     [id] = submit(system, 1)
     unserved.sweep()
     system.lanes.sign_of_life()
@@ -63,7 +65,7 @@ def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: Sy
     assert routes.names(system.client) == [MODEL]
 
 
-def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved: Unserved) -> None:
+def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved: UnservedModels) -> None:
     submit(system, 1)
     unserved.sweep()
     time.sleep(PATIENCE.total_seconds())
@@ -74,13 +76,15 @@ def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved
     assert give_up(unserved) == 1
 
 
-def test_an_image_waits_its_own_while_even_for_a_model_that_is_long_gone(system: System, unserved: Unserved) -> None:
+def test_an_image_waits_its_own_while_even_for_a_model_that_is_long_gone(
+    system: System, unserved: UnservedModels
+) -> None:
     give_up(unserved)
     submit(system, 1)  # a gateway's copy of the routes is a second old
     assert (unserved.sweep(), give_up(unserved)) == (0, 1)
 
 
-def test_where_no_sweep_comes_nobody_knows_and_the_count_begins_anew(system: System, unserved: Unserved) -> None:
+def test_where_no_sweep_comes_nobody_knows_and_the_count_begins_anew(system: System, unserved: UnservedModels) -> None:
     """A stack that was stopped overnight must not fail in the morning what its workers are about to compute."""
     submit(system, 1)
     unserved.sweep()
@@ -92,7 +96,7 @@ def test_where_no_sweep_comes_nobody_knows_and_the_count_begins_anew(system: Sys
 
 
 def test_a_worker_that_had_pulled_and_comes_back_computes_nothing_that_has_failed(
-    system: System, unserved: Unserved
+    system: System, unserved: UnservedModels
 ) -> None:
     pulled, begun = submit(system, 2)
     entries = system.lanes.pull(8).entries
@@ -105,14 +109,14 @@ def test_a_worker_that_had_pulled_and_comes_back_computes_nothing_that_has_faile
     assert system.client.xpending(LANE, keys.WORKERS)["pending"] == 0
 
 
-def test_two_sweeps_at_once_end_each_job_once(system: System, unserved: Unserved) -> None:
+def test_two_sweeps_at_once_end_each_job_once(system: System, unserved: UnservedModels) -> None:
     submit(system, 3)
-    other = Unserved(system.client, patience=PATIENCE)
+    other = UnservedModels(system.client, patience=PATIENCE)
     assert give_up(unserved) + other.sweep() == 3
     assert system.client.xlen(keys.FINISHED) == 3
 
 
-def test_its_route_goes_and_a_worker_brings_it_back(system: System, unserved: Unserved) -> None:
+def test_its_route_goes_and_a_worker_brings_it_back(system: System, unserved: UnservedModels) -> None:
     give_up(unserved)
     assert (routes.names(system.client), routes.is_published(system.client, MODEL)) == ([], False)
     routes.publish(system.client, ROUTE)
@@ -120,7 +124,7 @@ def test_its_route_goes_and_a_worker_brings_it_back(system: System, unserved: Un
 
 
 def test_a_withdrawn_name_is_looked_after_until_nothing_waits_for_it_and_then_forgotten(
-    system: System, unserved: Unserved
+    system: System, unserved: UnservedModels
 ) -> None:
     submit(system, 1)
     routes.withdraw(system.client, MODEL)
@@ -143,7 +147,7 @@ def test_a_retired_name_gets_no_route_until_it_is_restored(system: System) -> No
 
 
 def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
-    system: System, unserved: Unserved
+    system: System, unserved: UnservedModels
 ) -> None:
     [id] = submit(system, 1)
     routes.retire(system.client, MODEL)
@@ -152,9 +156,9 @@ def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
     assert (system.compute(), jobs(system.client, [id], "state")) == (1, [("succeeded",)])
 
 
-def test_deep_lanes_end_in_steps(system: System, unserved: Unserved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.upkeep.unserved.ENTRIES_AT_ONCE", 2)
-    monkeypatch.setattr("worker.upkeep.unserved.CALLS_A_SWEEP", 3)
+def test_deep_lanes_end_in_steps(system: System, unserved: UnservedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.upkeep.unserved_models.ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr("worker.upkeep.unserved_models.CALLS_A_SWEEP", 3)
     submit(system, 5)
     submit(system, 4, lane=BULK[0])
     ended = [give_up(unserved), unserved.sweep(), unserved.sweep(), unserved.sweep()]

@@ -55,11 +55,11 @@ from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.support.observations import observer, upkeep_metrics
-from worker.predict.heavy import Decoders
-from worker.predict.inference import Limits, Predictor
-from worker.predict.leases import InHand, Turns
+from worker.predict.heavy_images import DecoderPool
+from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.predict.predictor import Limits, Predictor
 from worker.upkeep.sweep import Upkeep
-from worker.upkeep.unserved import Unserved
+from worker.upkeep.unserved_models import UnservedModels
 
 MODEL = ModelName("m")
 LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")
@@ -152,12 +152,12 @@ class World:
         self.seen: dict[PredictionId, Status] = {}
         self.postgres_up = True
         self.consumers: dict[str, Actor] = {}
-        self.in_hand: list[tuple[Lanes, InHand]] = []
+        self.in_hand: list[tuple[Lanes, LeasedEntries]] = []
         self.names = itertools.count()
         self.working: set[str] = set()
         """Consumers that are alive: a pull of several reads has entries that are not in hand yet."""
         # None of these pictures takes long, so that no process is started.
-        self.decoders = Decoders(1, longest=timedelta(seconds=2), max_pixels=100)
+        self.decoders = DecoderPool(1, longest=timedelta(seconds=2), max_pixels=100)
         client.sadd(keys.MODELS, MODEL)
         self._open_batches()
         for script in Script:
@@ -302,7 +302,7 @@ class World:
         """A worker process that answers one bell, or with an empty token its own tick."""
         name = f"w{next(self.names)}"
         lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
-        in_hand = InHand()
+        in_hand = LeasedEntries()
         self.in_hand.append((lanes, in_hand))
         predictor = Predictor(
             model=MODEL,
@@ -310,7 +310,7 @@ class World:
             lanes=lanes,
             models=pictures.PictureModels(pauses=self.random.randint(0, self.weather.slowness)),
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
-            turns=Turns(1),
+            turns=BatchSlots(1),
             in_hand=in_hand,
             observer=observer(lanes),
             decoders=self.decoders,
@@ -364,7 +364,7 @@ class World:
 
     def give_up(self) -> None:
         """A sweep that takes the model for one that nobody serves, unless somebody is seen; its route comes back."""
-        Unserved(self.stepped, patience=timedelta(0)).sweep()
+        UnservedModels(self.stepped, patience=timedelta(0)).sweep()
         self.plain.sadd(keys.MODELS, MODEL)
 
     def expel(self) -> None:

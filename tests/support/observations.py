@@ -4,14 +4,14 @@ from prometheus_client import CollectorRegistry
 
 from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, UpkeepMetrics, WebhookMetrics
 from shared.queue.lanes import Lanes
-from worker.predict.observations import Observer
-from worker.record.ledger import Ledger
+from worker.predict.batch_observer import BatchObserver
 from worker.record.prediction_log import PredictionLog
+from worker.record.record_observer import RecordObserver
 
 
-def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> Observer:
+def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> BatchObserver:
     """Observe a model named `m`."""
-    return Observer(lanes, ModelMetrics(PredictMetrics(registry or CollectorRegistry()), "m"))
+    return BatchObserver(lanes, ModelMetrics(PredictMetrics(registry or CollectorRegistry()), "m"))
 
 
 def predict_metrics() -> PredictMetrics:
@@ -19,9 +19,9 @@ def predict_metrics() -> PredictMetrics:
     return PredictMetrics(CollectorRegistry())
 
 
-def ledger(log: PredictionLog | None = None) -> Ledger:
+def ledger(log: PredictionLog | None = None) -> RecordObserver:
     """Count what nobody reads."""
-    return Ledger(RecordMetrics(CollectorRegistry()), log)
+    return RecordObserver(RecordMetrics(CollectorRegistry()), log)
 
 
 def upkeep_metrics() -> UpkeepMetrics:

@@ -12,7 +12,7 @@ from torch import nn
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.settings import Registry
-from worker.models.catalogue import quieten_client
+from worker.models.registry_reader import configure_mlflow_client
 
 with warnings.catch_warnings():
     # MLflow warns of its own type hints while it is imported.
@@ -79,7 +79,7 @@ class Shop:
 
 def empty_registry(directory: Path) -> Path:
     """Make an empty MLflow database in a folder, which takes a second and a half: copies of it are quick."""
-    quieten_client(Registry())
+    configure_mlflow_client(Registry())
     path = directory / "empty.db"
     url = f"sqlite:///{path}"
     MlflowClient(url, url).search_registered_models()

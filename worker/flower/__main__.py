@@ -10,7 +10,7 @@ from typing import Final
 
 from worker.flower import dashboard
 from worker.main import app
-from worker.process.stopping import end_after
+from worker.process.shutdown import end_after
 
 PATIENCE: Final = timedelta(seconds=3)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.queue.lanes import Entry
 
 
-class Turns:
+class BatchSlots:
     """Up to `slots` batches at once in this process, or one suspect with the process to itself.
 
     Beside the batches images may be decoded elsewhere; a suspect waits for those too.
@@ -76,7 +76,7 @@ class Turns:
             self._condition.notify_all()
 
 
-class InHand:
+class LeasedEntries:
     """The batches this process works on, for the thread that renews their leases."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from worker.process.threads import vital_thread
+from worker.process.background_threads import vital_thread
 
 log = logging.getLogger(__name__)
 
 
-class Ticker:
+class PeriodicThread:
     """Calls `work` every `pause` until stopped; an error is logged and the next tick tries again."""
 
     def __init__(self, work: Callable[[], object], *, pause: timedelta, name: str) -> None:

@@ -17,7 +17,7 @@ from shared.settings import Recording
 from shared.storage.audit_queries import Row, rows_of
 from shared.storage.batches import is_batch
 from shared.storage.recording import record
-from worker.record.ledger import Ledger
+from worker.record.record_observer import RecordObserver
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Recorder:
         recorded_ttl: timedelta,
         ring_again: Callable[[], None],
         ring_courier: Callable[[], None],
-        ledger: Ledger,
+        ledger: RecordObserver,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._stream = FinishedStream(client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl)

@@ -21,7 +21,7 @@ from shared.queue.lanes import streams
 from shared.queue.lua import Script, Scripts
 from shared.settings import Bulk, Queue
 from shared.storage import predictions
-from worker.upkeep.unserved import Unserved
+from worker.upkeep.unserved_models import UnservedModels
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Upkeep:
         """
         self._client = client
         self._scripts = Scripts(client)
-        self._unserved = Unserved(client, patience=settings.model_patience)
+        self._unserved = UnservedModels(client, patience=settings.model_patience)
         self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
         self._metrics = metrics

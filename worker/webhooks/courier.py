@@ -23,11 +23,11 @@ from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Webhooks
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
-from worker.process.threads import vital_thread
-from worker.webhooks.attempt import Answer, Sender
-from worker.webhooks.breakers import Breakers
-from worker.webhooks.letters import Letter, bodies
-from worker.webhooks.shares import Shares
+from worker.process.background_threads import vital_thread
+from worker.webhooks.circuit_breakers import CircuitBreakers
+from worker.webhooks.delivery_slots import DeliverySlots
+from worker.webhooks.messages import WebhookMessage, bodies
+from worker.webhooks.sender import Answer, Sender
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Courier:
         self._collect = collect
         self._sign = sign
         self._metrics = metrics
-        self._breakers = Breakers(settings)
+        self._breakers = CircuitBreakers(settings)
         self._in_hand: Counter[Receiver] = Counter()
         self._turns: dict[Receiver, asyncio.Semaphore] = {}
         self._given_up: list[DeliveryId] = []
@@ -144,7 +144,7 @@ class Courier:
             await asyncio.sleep(GATHER.total_seconds())
         self._stir.clear()
 
-    async def _look(self, under_way: int) -> list[Letter]:
+    async def _look(self, under_way: int) -> list[WebhookMessage]:
         """Log what has ended, and return what to deliver now."""
         try:
             return await asyncio.to_thread(self._log_and_claim, self._share_out(under_way))
@@ -153,7 +153,7 @@ class Courier:
             await asyncio.sleep(PAUSE_WHEN_FAILING.total_seconds())
             return []
 
-    def _share_out(self, under_way: int) -> Shares:
+    def _share_out(self, under_way: int) -> DeliverySlots:
         """Say who may get how much, by what is known now."""
         each, answering = self._settings.at_once_each, self._breakers.answering()
         lease = self._settings.lease
@@ -162,7 +162,7 @@ class Courier:
         tried = {one: each - share + self._in_hand[one] for one, share in let_through.items()}
         in_hand = self._in_hand | Counter(tried)
         on_trial = under_way - sum(self._in_hand[one] for one in answering)
-        return Shares(
+        return DeliverySlots(
             room=self._settings.at_once - under_way,
             answering=answering,
             resting=self._breakers.resting(),
@@ -171,7 +171,7 @@ class Courier:
             terms_on_trial=Terms(each=each, in_hand=in_hand, lease=lease),
         )
 
-    def _log_and_claim(self, shares: Shares) -> list[Letter]:
+    def _log_and_claim(self, shares: DeliverySlots) -> list[WebhookMessage]:
         if self._sign is not None:
             self._sign()
         self._log()
@@ -185,7 +185,7 @@ class Courier:
                 for owner in {one.owner for one in claimed}
             }
         self._ended += [_undeliverable(one) for one in claimed if one.id not in said]
-        return [Letter(one, said[one.id], secrets[one.owner]) for one in claimed if one.id in said]
+        return [WebhookMessage(one, said[one.id], secrets[one.owner]) for one in claimed if one.id in said]
 
     def _log(self) -> None:
         """Commit the attempts that ended and were given up. Raises what SQLAlchemy does; then the next time does."""
@@ -198,7 +198,7 @@ class Courier:
                 deliveries.give_back(connection, ids)
             del self._given_up[: len(ids)]
 
-    async def _deliver(self, letter: Letter) -> None:
+    async def _deliver(self, letter: WebhookMessage) -> None:
         """Make one attempt, and note what follows."""
         receiver = letter.delivery.receiver
         turns = self._turns.setdefault(receiver, asyncio.Semaphore(self._settings.at_once_each))
@@ -214,7 +214,7 @@ class Courier:
                 del self._turns[receiver]
             self._stir.set()
 
-    async def _attempt(self, letter: Letter) -> Attempt:
+    async def _attempt(self, letter: WebhookMessage) -> Attempt:
         delivery, started = letter.delivery, datetime.now(UTC)
         answer = await self._sender.send(delivery.url, body=letter.body, headers=letter.headers(started))
         self._note(delivery.receiver, answer)

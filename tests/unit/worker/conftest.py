@@ -21,9 +21,9 @@ from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
 from tests.unit.worker.predict.predicting import LEASE, MODEL, VERSION, Pictures, Versions
-from worker.predict.heavy import Decoders
-from worker.predict.inference import Limits, Predictor
-from worker.predict.leases import InHand, Turns
+from worker.predict.heavy_images import DecoderPool
+from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.predict.predictor import Limits, Predictor
 
 MAX_PIXELS = 10_000_000
 
@@ -54,22 +54,22 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
+def decoders() -> Iterator[DecoderPool]:
     """Two processes for images that take long to decode, ended after the test."""
-    decoders = Decoders(2, longest=timedelta(seconds=2), max_pixels=MAX_PIXELS)
+    decoders = DecoderPool(2, longest=timedelta(seconds=2), max_pixels=MAX_PIXELS)
     yield decoders
     decoders.stop()
 
 
 @pytest.fixture
-def predictor(redis_client: redis.Redis, decoders: Decoders) -> Callable[..., Predictor]:
+def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[..., Predictor]:
     """Make a worker's predictor of the versions given, a batch a turn; keywords are settings of batching."""
 
     def make(
         *models: Pictures,
         worker: str = "w",
-        in_hand: InHand | None = None,
-        turns: Turns | None = None,
+        in_hand: LeasedEntries | None = None,
+        turns: BatchSlots | None = None,
         turn: timedelta = timedelta(0),
         registry: CollectorRegistry | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -79,7 +79,7 @@ def predictor(redis_client: redis.Redis, decoders: Decoders) -> Callable[..., Pr
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
-            turns=turns or Turns(1), in_hand=in_hand or InHand(), monotonic=monotonic,
+            turns=turns or BatchSlots(1), in_hand=in_hand or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
 from worker import main, runtime
-from worker.process.consuming import Consuming
+from worker.process.consumed_queues import ConsumedQueues
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_models_queue_is_consumed_from_when_it_is_served() -> None:
     sender = SimpleNamespace(app=app, pool_cls=solo.TaskPool, concurrency=1)
     main._start(sender)
     assert list(app.amqp.queues.consume_from) == ["record"]
-    consuming = Consuming(sender, held_back=[], stopping=lambda: False)
+    consuming = ConsumedQueues(sender, held_back=[], stopping=lambda: False)
     consuming.begin("predict.a")
     consuming.started()
     assert list(app.amqp.queues.consume_from) == ["record", "predict.a"]

@@ -13,7 +13,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from shared.queue.connection import connect, connect_briefly
 from shared.queue.refusals import REFUSALS, Naming, RedisRefuses, code_of, describe, named
 from shared.settings import Redis
-from worker.process import broker
+from worker.process import broker_transport
 
 REPLIES = {
     "READONLY You can't write against a read only replica.": "READONLY",
@@ -119,11 +119,11 @@ def test_every_blocking_client_names_them(url: str, make: Any) -> None:
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_celerys_connections_name_them(url: str, asynchronous: bool) -> None:  # noqa: FBT001
     """The members that are reached into are there, and the class that kombu chooses is kept."""
-    broker.install()
+    broker_transport.install()
     kombu.transport._transport_cache.clear()  # another test of this process may have asked for `redis` before
     with kombu.Connection(url) as connection:
         transport = connection.transport
-        assert isinstance(transport, broker.NamingTransport)
+        assert isinstance(transport, broker_transport.RefusalTransport)
         channel = object.__new__(transport.Channel)
         assert isinstance(channel, Channel)
         channel.connection = transport

@@ -22,8 +22,8 @@ from tests.unit.worker.predict.predicting import (
     job,
     said,
 )
-from worker.predict.inference import RECLAIM_PAUSE
-from worker.predict.leases import InHand, Turns
+from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.predict.predictor import RECLAIM_PAUSE
 
 # Bells
 
@@ -99,7 +99,7 @@ def test_a_turn_that_is_over_leaves_the_rest_to_the_bell(
 def test_a_batch_that_is_not_full_waits_for_more_and_holds_it_too(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
-    in_hand = InHand()
+    in_hand = LeasedEntries()
     held: list[int] = []
 
     class Holding(Pictures):
@@ -152,7 +152,7 @@ def test_it_looks_for_suspects_now_and_then(submit: Submit, predictor: Make, red
 def test_a_suspect_is_claimed_only_when_nothing_else_runs_in_the_process(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
-    id, turns = submit(10), Turns(2)
+    id, turns = submit(10), BatchSlots(2)
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
     time.sleep(LEASE.total_seconds() * 1.2)
     redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.identifiers import VersionKey
 from shared.queue.lanes import Entry
-from worker.predict.leases import InHand, Turns
+from worker.predict.leases import BatchSlots, LeasedEntries
 
 
 def entry(id: str) -> Entry:
@@ -72,7 +72,7 @@ Begin = Callable[..., Turn]
 
 
 def test_as_many_batches_run_at_once_as_there_are_slots(begin: Begin) -> None:
-    turns = Turns(2)
+    turns = BatchSlots(2)
     running = [begin(turns.shared) for _ in range(2)]
     until(lambda: all(turn.running for turn in running))
     third = begin(turns.shared)
@@ -84,7 +84,7 @@ def test_as_many_batches_run_at_once_as_there_are_slots(begin: Begin) -> None:
 
 
 def test_a_suspect_has_the_process_to_itself(begin: Begin) -> None:
-    turns = Turns(2)
+    turns = BatchSlots(2)
     batch = begin(turns.shared)
     until(lambda: batch.running)
     suspect = begin(turns.alone)
@@ -102,7 +102,7 @@ def test_a_suspect_has_the_process_to_itself(begin: Begin) -> None:
 
 
 def test_two_suspects_take_turns(begin: Begin) -> None:
-    turns = Turns(2)
+    turns = BatchSlots(2)
     suspects = [begin(turns.alone) for _ in range(2)]
     until(lambda: any(turn.running for turn in suspects))
     time.sleep(0.02)
@@ -114,7 +114,7 @@ def test_two_suspects_take_turns(begin: Begin) -> None:
 
 @pytest.mark.parametrize("kind", ["shared", "alone"])
 def test_a_turn_that_raises_is_given_back(kind: str) -> None:
-    turns = Turns(1)
+    turns = BatchSlots(1)
 
     def break_off() -> None:
         with getattr(turns, kind)():
@@ -129,7 +129,7 @@ def test_a_turn_that_raises_is_given_back(kind: str) -> None:
 
 
 def test_what_is_in_hand_is_known_for_as_long_as_it_is() -> None:
-    in_hand, one, two = InHand(), [entry("1-0"), entry("2-0")], [entry("3-0")]
+    in_hand, one, two = LeasedEntries(), [entry("1-0"), entry("2-0")], [entry("3-0")]
     with in_hand.hold(one):
         with in_hand.hold(two):
             assert in_hand.entries() == one + two
@@ -140,7 +140,7 @@ def test_what_is_in_hand_is_known_for_as_long_as_it_is() -> None:
 
 
 def test_a_batch_that_raises_is_no_longer_in_hand() -> None:
-    in_hand = InHand()
+    in_hand = LeasedEntries()
     with pytest.raises(ValueError, match="broken"), in_hand.hold([entry("1-0")]):
         raise ValueError("broken")
     assert in_hand.entries() == []
@@ -148,7 +148,7 @@ def test_a_batch_that_raises_is_no_longer_in_hand() -> None:
 
 def test_the_longest_in_hand_is_the_oldest_batch_there_still_is() -> None:
     clock = Clock()
-    in_hand = InHand(clock)
+    in_hand = LeasedEntries(clock)
     assert in_hand.longest() == timedelta(0)
     with in_hand.hold([entry("2-0")]):
         clock.now += 2

@@ -16,8 +16,8 @@ from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
 from shared.queue.jobs import parse_request
 from shared.settings import Logging, SettingsError
-from worker.record.ledger import Ledger
 from worker.record.prediction_log import PredictionLog, line
+from worker.record.record_observer import RecordObserver
 
 Make = Callable[..., dict[bytes, bytes]]
 Open = Callable[..., PredictionLog]
@@ -97,7 +97,7 @@ def test_no_line_holds_a_webhook_metadata_or_a_file_name(finished_record: Make) 
 def test_a_record_that_postgres_took_without_its_text_is_no_obstacle(
     finished_record: Make, damage: dict[bytes, bytes], open_log: Open, tmp_path: Path
 ) -> None:
-    Ledger(RecordMetrics(CollectorRegistry()), open_log(tmp_path / "log")).committed(
+    RecordObserver(RecordMetrics(CollectorRegistry()), open_log(tmp_path / "log")).committed(
         [finished_record() | damage], seconds=0.1
     )
     assert len(read(tmp_path / "log")) == 1
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_written_stops_the_boot_with_a_line(tmp_path: Path
 
 def test_what_ended_is_counted_by_model_version_status_source_and_code(finished_record: Make) -> None:
     registry = CollectorRegistry()
-    ledger = Ledger(RecordMetrics(registry), None)
+    ledger = RecordObserver(RecordMetrics(registry), None)
     hit, failed = finished_record(source="cache"), finished_record(state="failed", code="model_error")
     ledger.committed([finished_record(), finished_record(), hit, failed], seconds=0.25)
     ledger.failed()

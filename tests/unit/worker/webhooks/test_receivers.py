@@ -18,7 +18,7 @@ from shared.domain.identifiers import ANYONE, Owner
 from shared.domain.webhooks import pause_after
 from shared.settings import Webhooks
 from shared.storage.deliveries import Receiver
-from worker.webhooks.breakers import Breakers
+from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.courier import GONE, ON_TRIAL_AT_A_LOOK, SHARE_ON_TRIAL
 
 QUICK: Final = 0.02
@@ -68,7 +68,7 @@ class World:
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
-        self._breakers = Breakers(SETTINGS, monotonic=lambda: self.now)
+        self._breakers = CircuitBreakers(SETTINGS, monotonic=lambda: self.now)
         self._under_way: list[tuple[float, int, Delivery, int]] = []
         self._in_hand: Counter[Receiver] = Counter()
 

@@ -1,0 +1,147 @@
+"""A process decodes what takes long: the same pixels, an end to what takes too long, and nothing left behind."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.domain.image import ImageSpec
+from tests.unit.worker.decode.test_preprocessing import encoded, picture
+from tests.unit.worker.predict.heavy_images import large_picture, many_scans
+from worker.decode.decoder_process import DecoderProcess
+from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import decode
+
+MAX_PIXELS = 50_000_000
+SPEC = ImageSpec((256,), (224,))
+PARENT = """
+import time
+from datetime import timedelta
+from shared.domain.image import ImageSpec
+from tests.unit.worker.predict.heavy_images import large_picture
+from worker.decode.decoder_process import DecoderProcess
+decoder = DecoderProcess(longest=timedelta(seconds=5), max_pixels=50_000_000)
+decoder.decode(large_picture(7), ImageSpec((256,), (224,)))
+print(decoder._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def decoder() -> Iterator[Callable[..., DecoderProcess]]:
+    made: list[DecoderProcess] = []
+
+    def make(seconds: float = 60) -> DecoderProcess:
+        made.append(DecoderProcess(longest=timedelta(seconds=seconds), max_pixels=MAX_PIXELS))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def child(decoder: DecoderProcess) -> int:
+    """Return the id of its process."""
+    assert decoder._process
+    return decoder._process.pid
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_the_pixels_are_those_that_decoding_here_gives(decoder: Callable[..., DecoderProcess], format: str) -> None:
+    data = encoded(picture(640, 427), format)
+    one = decoder()
+    for spec in (SPEC, ImageSpec(None, (40, 30))):
+        assert np.array_equal(one.decode(data, spec), decode(data, spec, max_pixels=MAX_PIXELS))
+
+
+def test_the_words_are_those_that_decoding_here_gives(decoder: Callable[..., DecoderProcess]) -> None:
+    data = encoded(picture(640, 427), "JPEG")[:2000]
+    with pytest.raises(Undecodable) as here:
+        decode(data, SPEC, max_pixels=MAX_PIXELS)
+    with pytest.raises(Undecodable) as there:
+        decoder().decode(data, SPEC)
+    assert str(there.value) == str(here.value)
+
+
+def test_what_takes_too_long_is_given_up_and_the_next_image_is_decoded(decoder: Callable[..., DecoderProcess]) -> None:
+    one = decoder(0.2)
+    with pytest.raises(Undecodable, match=r"longer than 0\.2 s"):
+        one.decode(many_scans(7000, 7000, 90), SPEC)
+    assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
+
+
+def test_the_bound_is_each_images_own(decoder: Callable[..., DecoderProcess]) -> None:
+    one, data = decoder(1.0), encoded(picture(1500, 1500))
+    one.decode(data, SPEC)
+    process = child(one)
+    ticks = os.sysconf("SC_CLK_TCK")
+    while sum(map(int, Path(f"/proc/{process}/stat").read_text().rsplit(")")[1].split()[11:13])) < 1.5 * ticks:
+        one.decode(data, SPEC)
+    assert child(one) == process
+
+
+def test_a_process_that_is_killed_costs_one_image_at_most(decoder: Callable[..., DecoderProcess]) -> None:
+    one = decoder()
+    one.decode(encoded(picture()), SPEC)
+    os.kill(child(one), 9)
+    for _ in range(2):
+        try:
+            assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
+        except Undecodable:
+            continue
+    assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
+
+
+def test_a_process_that_ended_between_two_images_costs_none_and_leaves_no_pipe_open(
+    decoder: Callable[..., DecoderProcess],
+) -> None:
+    one = decoder()
+    one.decode(encoded(picture()), SPEC)
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        assert one._process
+        one._process.kill()
+        one._process.wait()
+        assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
+        assert len(list(Path("/proc/self/fd").iterdir())) == files
+
+
+def test_it_has_no_secret_and_bounded_memory(
+    decoder: Callable[..., DecoderProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgresql://ann:secret@db/x")
+    one = decoder()
+    one.decode(encoded(picture()), SPEC)
+    folder = Path(f"/proc/{child(one)}")
+    names = {line.partition(b"=")[0] for line in (folder / "environ").read_bytes().split(b"\0") if line}
+    assert names == {b"PYTHONPATH", b"PATH"}
+    (limit,) = [line for line in (folder / "limits").read_text().splitlines() if line.startswith("Max address space")]
+    assert limit.split()[3] != "unlimited"
+    assert len(list((folder / "fd").iterdir())) <= 4
+
+
+@pytest.mark.timeout(60)
+def test_it_ends_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        process = Path(f"/proc/{int(parent.stdout.readline())}")
+        assert process.exists()
+        parent.kill()
+    while process.exists() and ") Z " not in (process / "stat").read_text():
+        time.sleep(0.01)
+
+
+def test_a_large_image_needs_no_more_memory_than_it_may_have(decoder: Callable[..., DecoderProcess]) -> None:
+    data = encoded(picture(10, 10).resize((7000, 7000)).convert("RGBA"), "PNG", compress_level=1)
+    assert decoder().decode(data, SPEC).shape == (224, 224, 3)
+
+
+def test_a_picture_is_the_number_it_was_made_of(decoder: Callable[..., DecoderProcess]) -> None:
+    pixels = decoder().decode(large_picture(0x010203), ImageSpec(None, (1, 1)))
+    assert pixels.tolist() == [[[1, 2, 3]]]

@@ -1,0 +1,279 @@
+"""A version is loaded as MLflow saved it and answers each image with its own output."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torchvision.transforms.functional import convert_image_dtype, normalize
+
+from shared.domain.image import ImageSpec
+from shared.settings import Registry, SettingsError
+from worker.models.loaded_model import LoadedModel, choose_device, load, load_exported
+from worker.models.output_json import ModelError, ModelMetadata
+from worker.models.registry_reader import configure_mlflow_client
+from worker.predict.predictor import OutOfMemory
+
+with warnings.catch_warnings():
+    # MLflow warns of its own type hints while it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc
+    import mlflow.pytorch
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+SIDE = 8
+LABELS = [f"pixel {index}" for index in range(4)]
+METADATA: dict[str, Any] = {
+    "image": {"crop_size": SIDE, "mean": [0.2, 0.3, 0.4], "std": [0.5, 0.6, 0.7]},
+    "labels": LABELS,
+}
+
+
+class FirstPixels(nn.Module):
+    """Scores are the first four red pixels: what comes out says which image went in."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0, 0, :4] * 10
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    configure_mlflow_client(Registry())
+
+
+def pointing_at(index: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[0, index, 0] = 255
+    return image
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, len(LABELS))).eval()
+
+
+def saved(module: nn.Module, path: Path, *, batch: int = 2, free: bool = True, **options: Any) -> str:
+    """Save as MLflow would log it; a signature with a fixed first dimension makes a fixed batch size."""
+    example = np.zeros((batch, 3, SIDE, SIDE), np.float32)
+    signature = infer_signature(example, module(torch.from_numpy(example)).detach().numpy())
+    if not free:
+        for schema in (signature.inputs, signature.outputs):
+            spec = schema.inputs[0]
+            spec._shape = (batch, *spec.shape[1:])
+    options = {"serialization_format": "pt2", "metadata": METADATA, "pip_requirements": ["torch"]} | options
+    mlflow.pytorch.save_model(module, str(path), input_example=example, signature=signature, **options)
+    return str(path)
+
+
+def loaded(uri: str) -> LoadedModel:
+    return load(uri, registry=Registry(url="sqlite://"), device="cpu", threads=1)
+
+
+def made(forward: Any, **metadata: Any) -> LoadedModel:
+    return LoadedModel(forward, contract=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
+
+
+def classes(outputs: list[bytes]) -> list[str]:
+    return [json.loads(output)["predicted_class"] for output in outputs]
+
+
+def test_an_exported_version_answers_each_image_with_its_own_output(tmp_path: Path) -> None:
+    model = loaded(saved(FirstPixels(), tmp_path / "model"))
+    model.warm_up(8)
+    order = [3, 0, 0, 2, 1, 3, 2]
+    assert classes(model.predict([pointing_at(index) for index in order])) == [f"pixel {index}" for index in order]
+    assert classes(model.predict([pointing_at(2)])) == ["pixel 2"]
+    assert model.spec == ImageSpec.from_metadata(METADATA["image"])
+    assert (model.labels, model.top_k, model.device) == (tuple(LABELS), 4, "cpu")
+
+
+def test_a_pickled_version_answers_as_the_exported_one(tmp_path: Path) -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8))
+    exported = loaded(saved(network(), tmp_path / "exported"))
+    pickled = loaded(saved(network(), tmp_path / "pickled", serialization_format="pickle"))
+    assert pickled.predict(images) == exported.predict(images)
+
+
+def test_the_network_sees_what_torchvision_would_show_it() -> None:
+    seen: list[torch.Tensor] = []
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(batch)
+        return torch.zeros(len(batch), len(LABELS))
+
+    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    made(forward).predict(list(images))
+    tensors = convert_image_dtype(torch.from_numpy(images).permute(0, 3, 1, 2), torch.float)
+    expected = normalize(tensors, METADATA["image"]["mean"], METADATA["image"]["std"])
+    assert len(seen) == 1
+    assert seen[0].is_contiguous()
+    torch.testing.assert_close(seen[0], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("images", [1, 2, 3, 7])
+def test_a_fixed_batch_size_is_served_in_portions(tmp_path: Path, size: int, images: int) -> None:
+    model = loaded(saved(FirstPixels(), tmp_path / "model", batch=size, free=False))
+    model.warm_up(4)
+    order = [index % 4 for index in range(images)]
+    assert classes(model.predict([pointing_at(index) for index in order])) == [f"pixel {index}" for index in order]
+
+
+def test_logits_become_probabilities_unless_the_metadata_says_they_are() -> None:
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([[0.1, 0.2, 0.3, 0.4]]).expand(len(batch), -1)
+
+    [softmax] = made(forward).predict([pointing_at(0)])
+    [none] = made(forward, activation="none").predict([pointing_at(0)])
+    assert json.loads(none)["confidence"] == 0.4
+    assert sum(json.loads(softmax)["probabilities"].values()) == pytest.approx(1, abs=3e-6)
+    assert json.loads(softmax)["confidence"] == pytest.approx(0.289, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda batch: (torch.eye(4)[: len(batch)], torch.zeros(1)),
+        lambda batch: {"extra": torch.zeros(1), "logits": torch.eye(4)[: len(batch)]},
+        lambda batch: np.eye(4)[: len(batch)],
+    ],
+)
+def test_scores_are_found_in_what_a_forward_pass_returns(forward: Any) -> None:
+    assert classes(made(forward).predict([pointing_at(0)] * 3)) == LABELS[:3]
+
+
+@pytest.mark.parametrize(
+    ("forward", "words"),
+    [
+        (lambda batch: torch.zeros(len(batch), 3), "4 labels"),
+        (lambda batch: torch.zeros(len(batch) - 1, 4), "answers 2 images"),
+        (lambda batch: torch.zeros(len(batch) + 1, 4), "answers 2 images"),
+        (lambda batch: torch.tensor(1.0), "answers 2 images"),  # noqa: ARG005
+        (lambda batch: torch.zeros(len(batch), 4, 2, 2), "4 labels"),
+        (lambda batch: torch.full((len(batch), 4), torch.nan), "not finite"),
+        (lambda batch: torch.full((len(batch), 4), torch.inf), "not finite"),
+        (lambda batch: ["cat"] * len(batch), "not with numbers"),
+    ],
+)
+def test_a_forward_pass_with_another_result_is_a_model_error(forward: Any, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        made(forward).predict([pointing_at(0), pointing_at(1)])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError()])
+def test_a_full_device_is_told_from_other_errors(error: Exception) -> None:
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 1:
+            raise error
+        return torch.zeros(1, 4)
+
+    model = made(forward)
+    with pytest.raises(OutOfMemory):
+        model.predict([pointing_at(0)] * 2)
+    # A batch limit above what fits is the predictor's to lower, and no reason to refuse the version.
+    model.warm_up(64)
+
+
+def test_the_cpu_allocator_failing_counts_as_a_full_device() -> None:
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        return torch.empty(len(batch), 1 << 60, dtype=torch.uint8)
+
+    with pytest.raises(OutOfMemory, match="allocate"):
+        made(forward).predict([pointing_at(0)])
+
+
+def test_another_error_of_the_forward_pass_passes_through() -> None:
+    with pytest.raises(RuntimeError, match="must match"):
+        made(lambda batch: batch + torch.zeros(1, 1, 1, 7)).predict([pointing_at(0)])
+
+
+def test_warming_up_finds_labels_that_do_not_fit(tmp_path: Path) -> None:
+    model = loaded(saved(network(), tmp_path / "model", metadata=METADATA | {"labels": ["a", "b"]}))
+    with pytest.raises(ModelError, match="2 labels"):
+        model.warm_up(4)
+
+
+def test_a_version_without_metadata_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no image and no labels"):
+        loaded(saved(network(), tmp_path / "model", metadata=None))
+
+
+def test_an_exported_graph_moves_to_a_device_with_the_devices_written_in_it(tmp_path: Path) -> None:
+    class WithConstant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.linear(images[:, 0, 0, :4]) + torch.arange(4, device="cpu")
+            return scores
+
+    path = saved(WithConstant().eval(), tmp_path / "model")
+    module = load_exported(Path(path) / "data" / "model.pt2", device="meta")
+    assert {parameter.device.type for parameter in module.parameters()} == {"meta"}
+    assert module(torch.zeros(3, 3, SIDE, SIDE, device="meta")).device.type == "meta"
+
+
+def test_any_other_flavour_is_served_through_pyfunc(tmp_path: Path) -> None:
+    images = [pointing_at(index % 4) for index in range(40)]
+    pixels = np.stack(images).transpose(0, 3, 1, 2).reshape(40, -1).astype(np.float32) / 255
+    classifier = LogisticRegression().fit(pixels, [index % 4 for index in range(40)])
+    mlflow.sklearn.save_model(
+        classifier,
+        str(tmp_path / "model"),
+        pyfunc_predict_fn="predict_proba",
+        signature=infer_signature(pixels, classifier.predict_proba(pixels)),
+        metadata={"image": {"crop_size": SIDE}, "labels": LABELS, "activation": "none"},
+        pip_requirements=["scikit-learn"],
+        serialization_format="cloudpickle",
+    )
+    model = loaded(str(tmp_path / "model"))
+    model.warm_up(4)
+    assert classes(model.predict(images[:6])) == [f"pixel {index % 4}" for index in range(6)]
+
+
+def test_a_signature_with_channels_last_gets_them_last(tmp_path: Path) -> None:
+    class FirstPixelsOfTheFirstRow(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG002  MLflow reads hints as a schema
+            return model_input[:, 0, :4, 0]
+
+    example = np.zeros((2, SIDE, SIDE, 3), np.float32)
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "model"),
+        python_model=FirstPixelsOfTheFirstRow(),
+        input_example=example,
+        signature=infer_signature(example, np.zeros((2, 4), np.float32)),
+        metadata=METADATA,
+        pip_requirements=["numpy"],
+    )
+    model = loaded(str(tmp_path / "model"))
+    assert classes(model.predict([pointing_at(3), pointing_at(1)])) == ["pixel 3", "pixel 1"]
+
+
+def test_downloaded_files_go_when_nothing_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    loaded(saved(network(), tmp_path / "graph"))
+    assert list(scratch.iterdir()) == []
+    model = loaded(saved(network(), tmp_path / "pickled", serialization_format="pickle"))
+    assert len(list(scratch.iterdir())) == 1
+    del model
+    assert list(scratch.iterdir()) == []
+
+
+def test_auto_takes_a_gpu_if_there_is_one() -> None:
+    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_broken_setting(device: str) -> None:
+    with pytest.raises(SettingsError, match="DARKROOM_PREDICT_DEVICE"):
+        choose_device(device)

@@ -1,0 +1,119 @@
+"""Scores become the JSON people get; metadata becomes a contract or a clear refusal."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.models.output_json import ModelError, ModelMetadata, scores_to_json, unique_labels
+
+LABELS = ("cat", "dog", "owl")
+IMAGE = {"crop_size": 32}
+
+
+def scores(*rows: list[float]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.array(rows, dtype=np.float32)
+
+
+def test_the_best_come_first_and_the_best_of_all_is_the_prediction() -> None:
+    [output] = scores_to_json(scores([0.25, 0.7, 0.05]), labels=LABELS, top_k=3)
+    assert json.loads(output) == {
+        "predicted_class": "dog",
+        "predicted_index": 1,
+        "confidence": 0.7,
+        "probabilities": {"dog": 0.7, "cat": 0.25, "owl": 0.05},
+    }
+    assert list(json.loads(output)["probabilities"]) == ["dog", "cat", "owl"]
+
+
+def test_numbers_are_rounded_to_a_millionth() -> None:
+    [output] = scores_to_json(scores([1 / 3, 2 / 3, 1e-9]), labels=LABELS, top_k=3)
+    assert json.loads(output)["probabilities"] == {"dog": 0.666667, "cat": 0.333333, "owl": 0.0}
+
+
+@pytest.mark.parametrize("classes", [2, 5, 10, 100, 1000])
+@pytest.mark.parametrize("top_k", [1, 2, 5])
+def test_the_best_few_are_the_first_of_all_sorted(classes: int, top_k: int) -> None:
+    random = np.random.default_rng(classes)
+    table = np.stack([random.permutation(classes) for _ in range(7)]).astype(np.float32)
+    labels = tuple(f"label {index}" for index in range(classes))
+    top_k = min(top_k, classes)
+    whole = [json.loads(output) for output in scores_to_json(table, labels=labels, top_k=classes)]
+    best = [json.loads(output) for output in scores_to_json(table, labels=labels, top_k=top_k)]
+    for all_of_them, few in zip(whole, best, strict=True):
+        assert list(few["probabilities"].items()) == list(all_of_them["probabilities"].items())[:top_k]
+        assert (few["predicted_class"], few["confidence"]) == next(iter(few["probabilities"].items()))
+        assert labels[few["predicted_index"]] == few["predicted_class"]
+
+
+def test_each_row_has_its_own_output() -> None:
+    outputs = scores_to_json(np.eye(3, dtype=np.float32)[[2, 0, 1, 0]], labels=LABELS, top_k=1)
+    assert [json.loads(output)["predicted_class"] for output in outputs] == ["owl", "cat", "dog", "cat"]
+
+
+def test_two_classes_with_the_same_word_are_told_apart_by_their_index() -> None:
+    labels = ("crane", "dog", "crane")
+    [output] = scores_to_json(scores([0.25, 0.05, 0.7]), labels=labels, top_k=3, names=unique_labels(labels))
+    assert json.loads(output) == {
+        "predicted_class": "crane",
+        "predicted_index": 2,
+        "confidence": 0.7,
+        "probabilities": {"crane (2)": 0.7, "crane (0)": 0.25, "dog": 0.05},
+    }
+
+
+@given(st.lists(st.sampled_from(["a", "b", "a (0)", "a (0) (0)", "a (1)", "b (2)", ""]), max_size=9).map(tuple))
+def test_names_are_all_different_and_words_that_stand_once_are_kept(labels: tuple[str, ...]) -> None:
+    names = unique_labels(labels)
+    assert len(set(names)) == len(labels)
+    for name, label in zip(names, labels, strict=True):
+        assert name == label if labels.count(label) == 1 else name.startswith(f"{label} (")
+
+
+def test_labels_may_repeat() -> None:
+    contract = ModelMetadata.from_metadata({"image": IMAGE, "labels": ["a", "a", "b"]})
+    assert contract.labels == ("a", "a", "b")
+    assert contract.top_k == 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
+    with pytest.raises(ModelError, match="not finite"):
+        scores_to_json(scores([0.1, 0.2, 0.7], [0.1, bad, 0.7]), labels=LABELS, top_k=3)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 4), (2,), (2, 3, 1)])
+def test_scores_that_do_not_fit_the_labels_are_an_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="3 labels"):
+        scores_to_json(np.zeros(shape, np.float32), labels=LABELS, top_k=3)
+
+
+@pytest.mark.parametrize(
+    ("classes", "asked", "top_k"), [(3, None, 3), (100, None, 100), (101, None, 5), (3, 2, 2), (3, 50, 3), (1000, 7, 7)]
+)
+def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: int | None, top_k: int) -> None:
+    metadata = {"image": IMAGE, "labels": [str(n) for n in range(classes)], "top_k": asked}
+    assert ModelMetadata.from_metadata(metadata).top_k == top_k
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (None, "no image and no labels"),
+        ({"labels": ["a"]}, "no image"),
+        ({"image": IMAGE}, "no labels"),
+        ({"image": IMAGE, "labels": ["a", "b"], "top_k": -1}, "top_k"),
+        ({"image": IMAGE, "labels": ["a", "b"], "top_k": "many"}, "top_k"),
+        ({"image": IMAGE, "labels": ["a", "b"], "activation": "sigmoid"}, "activation"),
+        ({"image": {"crop_size": 0}, "labels": ["a", "b"]}, "the metadata's image: crop_size"),
+        ({"image": "large", "labels": ["a", "b"]}, "the metadata's image"),
+        ({"image": IMAGE, "labels": 10}, "labels"),
+        ({"image": IMAGE, "labels": "cat"}, "labels"),
+    ],
+)
+def test_metadata_that_is_no_contract_is_refused_with_what_is_wrong(metadata: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        ModelMetadata.from_metadata(metadata)

@@ -1,0 +1,52 @@
+"""A worker whose thread ends by an error ends with it, and says so."""
+
+import subprocess
+import sys
+
+import pytest
+
+from worker.process.background_threads import THREAD_DIED
+
+PROGRAM = """
+import logging, time
+logging.basicConfig(format="%(levelname)s %(message)s %(of)s")
+{begin}
+time.sleep(60)
+"""
+
+
+def run(begin: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", PROGRAM.format(begin=begin)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('no')", "raise SystemExit(0)", "raise KeyboardInterrupt", "exit()"])
+def test_a_vital_thread_that_ends_by_an_error_ends_its_process(end: str) -> None:
+    ended = run(
+        f"from worker.process.background_threads import vital_thread\n"
+        f"def work():\n {end}\nvital_thread(work, name='leases').start()"
+    )
+    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert ended.stderr.startswith("CRITICAL thread_died leases\n")
+
+
+def test_a_ticker_outlives_errors_and_exits_but_nothing_worse() -> None:
+    ended = run(
+        "from datetime import timedelta\nfrom worker.process.ticking import PeriodicThread\nimport time\n"
+        "ends = [ValueError, SystemExit, GeneratorExit]\n"
+        "def work():\n raise ends.pop(0)\n"
+        "logging.getLogger('worker.process.ticking').disabled = True\n"
+        "Ticker(work, pause=timedelta(milliseconds=1), name='renew').start()"
+    )
+    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert "GeneratorExit" in ended.stderr
+
+
+def test_a_courier_that_cannot_begin_ends_its_process_and_keeps_nobody_waiting() -> None:
+    ended = run(
+        "from shared.settings import Webhooks\nfrom worker.webhooks.courier import Courier\n"
+        "def sender():\n raise OSError('no sockets left')\n"
+        "Courier(None, settings=Webhooks(), tokens=None, sender=sender, collect=None, metrics=None).start()"
+    )
+    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert "no sockets left" in ended.stderr

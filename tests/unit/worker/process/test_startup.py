@@ -1,0 +1,101 @@
+"""What a start that fails, or that has to wait, comes to."""
+
+import logging
+
+import pytest
+import redis
+
+from shared.settings import SettingsError
+from worker.models.version_cache import Shelf
+from worker.predict.predictor import ModelUnavailable
+from worker.process.startup import NOT_STARTED, Stopped, exit_on_failure, wait_for_redis
+from worker.runtime import Runtime, stop
+from worker.runtime import _current as current
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("no such thing"), "ValueError: no such thing"),
+        (MemoryError(), "MemoryError: "),
+        (SettingsError("DARKROOM_X: is wrong"), "DARKROOM_X: is wrong"),
+        (SystemExit(0), "0"),
+        (GeneratorExit("odd"), "GeneratorExit: odd"),
+    ],
+)
+def test_whatever_fails_ends_the_process_with_one_line(
+    error: BaseException, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended, exit_on_failure():
+        raise error
+    assert ended.value.code == NOT_STARTED
+    [line] = caplog.records
+    assert (line.message, line.levelno, vars(line)["reason"]) == ("worker_not_started", logging.CRITICAL, reason)
+
+
+def test_a_worker_told_to_stop_while_it_starts_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended, exit_on_failure():
+        raise Stopped
+    assert ended.value.code == 0
+    assert caplog.records == []
+
+
+def test_waiting_says_why_once_and_again_where_the_reason_changes(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.process.startup.time.sleep", lambda _: None)
+    caplog.set_level(logging.INFO)
+    away, loading = redis.ConnectionError("refused"), redis.exceptions.BusyLoadingError("LOADING")
+    answers = [away, away, loading, loading, OSError("no route"), b"PONG"]
+
+    def ask() -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert wait_for_redis(ask, stopping=lambda: False) == b"PONG"
+    said = [(line.message, vars(line).get("reason", "")) for line in caplog.records]
+    assert said == [
+        ("waiting_for_redis", "ConnectionError: refused"),
+        ("waiting_for_redis", "BusyLoadingError: LOADING"),
+        ("waiting_for_redis", "OSError: no route"),
+        ("redis_is_there", ""),
+    ]
+
+
+def test_who_waits_heeds_being_told_to_stop() -> None:
+    def ask() -> object:
+        raise redis.ConnectionError
+
+    with pytest.raises(Stopped):
+        wait_for_redis(ask, stopping=lambda: True)
+
+
+def test_what_is_no_refusal_of_redis_is_not_waited_for() -> None:
+    def ask() -> object:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        wait_for_redis(ask, stopping=lambda: False)
+
+
+def test_one_part_that_cannot_be_closed_leaves_none_of_the_others_open(caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[str] = []
+
+    def fail() -> None:
+        raise redis.ConnectionError("gone")
+
+    current[:] = [Runtime(closers=[lambda: closed.append("first"), fail, lambda: closed.append("last")])]
+    stop()
+    assert closed == ["last", "first"]
+    assert [line.message for line in caplog.records] == ["not_closed"]
+    assert current == []
+
+
+def test_a_version_whose_code_exits_is_one_that_does_not_load() -> None:
+    def load(_: object) -> object:
+        raise SystemExit(3)
+
+    with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
+        Shelf(load, room=1).get("1-a")  # type: ignore[arg-type]

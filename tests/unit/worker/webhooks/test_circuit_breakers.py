@@ -1,0 +1,170 @@
+"""When a receiver rests, for how long, how much is let through after it, and who answers."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.identifiers import ANYONE, Owner
+from shared.settings import Webhooks
+from shared.storage.deliveries import Receiver
+from worker.webhooks import circuit_breakers
+from worker.webhooks.circuit_breakers import FORGET_AFTER, LATEST, LONGEST_REST, CircuitBreakers
+
+SECOND = timedelta(seconds=1)
+AT_ONCE = timedelta(milliseconds=2)
+A = Receiver(ANYONE, "https://a.example")
+B = Receiver(ANYONE, "https://b.example")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def made(clock: Clock) -> CircuitBreakers:
+    settings = Webhooks(breaker_attempts=4, breaker_failing=0.75, breaker_rest=SECOND, at_once_each=16)
+    return CircuitBreakers(settings, monotonic=clock)
+
+
+def fail(made: CircuitBreakers, times: int = 1, receiver: Receiver = A, *, took: timedelta = AT_ONCE) -> None:
+    for _ in range(times):
+        made.failed(receiver, took=took)
+
+
+def test_nothing_is_judged_by_few_attempts(made: CircuitBreakers) -> None:
+    fail(made, 3)
+    assert made.resting() == []
+    fail(made)
+    assert made.resting() == [A]
+
+
+def test_it_is_the_rate_that_opens_and_not_a_row(made: CircuitBreakers) -> None:
+    for _ in range(20):
+        made.succeeded(A)
+        made.succeeded(A)
+        fail(made, 5)
+    assert made.resting() == [], "five in a row, and 71% in all"
+    fail(made, 5)
+    assert made.resting() == [A]
+
+
+def test_attempts_longer_ago_count_for_nothing(made: CircuitBreakers) -> None:
+    for _ in range(1000):
+        made.succeeded(A)
+    fail(made, LATEST - 6)
+    assert made.resting() == []
+    fail(made)
+    assert made.resting() == [A]
+
+
+def test_a_receiver_is_one_owners(made: CircuitBreakers) -> None:
+    other = Receiver(Owner("somebody else"), A.destination)
+    fail(made, 50)
+    made.failed(B, took=AT_ONCE)
+    made.succeeded(other)
+    assert (made.resting(), made.answering()) == ([A], [other])
+    assert (made.rests(A), made.rests(other)) == (True, False)
+
+
+def test_after_its_rest_a_share_is_let_through_and_it_rests_half_as_long_again(
+    made: CircuitBreakers, clock: Clock
+) -> None:
+    fail(made, 4)
+    assert made.let_through() == {}
+    clock.now += 1
+    assert (made.resting(), made.let_through()) == ([], {A: 4})
+    fail(made)
+    clock.now += 1
+    assert made.resting() == [A]
+    clock.now += 0.5
+    assert made.let_through() == {A: 4}
+
+
+def test_the_first_success_closes_it_and_it_is_judged_anew(made: CircuitBreakers, clock: Clock) -> None:
+    fail(made, 4)
+    clock.now += 1
+    fail(made)
+    clock.now += 2
+    made.succeeded(A)
+    assert (made.resting(), made.let_through(), made.answering()) == ([], {}, [A])
+    fail(made, 2)
+    assert made.resting() == []
+    fail(made)
+    assert made.resting() == [A], "three of four"
+    clock.now += 1
+    assert made.let_through() == {A: 4}, "its rests begin anew"
+
+
+def test_attempts_that_were_under_way_when_it_opened_count_for_nothing(made: CircuitBreakers, clock: Clock) -> None:
+    fail(made, 20)
+    clock.now += 1
+    assert made.let_through() == {A: 4}
+
+
+def test_who_fails_slowly_is_waited_for_a_third_of_the_time_one_attempt_after_the_other(
+    made: CircuitBreakers, clock: Clock
+) -> None:
+    fail(made, 4, took=timedelta(seconds=15))
+    clock.now += 29
+    assert made.resting() == [A]
+    clock.now += 1
+    assert made.let_through() == {A: 1}
+
+
+def test_a_rest_has_a_longest(made: CircuitBreakers, clock: Clock) -> None:
+    fail(made, 4)
+    for _ in range(40):
+        clock.now += LONGEST_REST.total_seconds()
+        fail(made)
+    clock.now += LONGEST_REST.total_seconds() - 1
+    assert made.resting() == [A]
+    clock.now += 1
+    assert made.resting() == []
+
+
+def test_who_asks_to_be_left_alone_is_for_so_long_and_then_no_less_than_before(
+    made: CircuitBreakers, clock: Clock
+) -> None:
+    made.succeeded(A)
+    made.failed(A, took=AT_ONCE, retry_after=timedelta(seconds=90))
+    clock.now += 89
+    assert (made.resting(), made.answering()) == ([A], [])
+    clock.now += 1
+    assert (made.resting(), made.answering(), made.let_through()) == ([], [A], {})
+    made.failed(A, took=AT_ONCE, retry_after=timedelta(days=1))
+    clock.now += LONGEST_REST.total_seconds()
+    assert made.resting() == []
+
+
+def test_what_is_long_quiet_is_forgotten(made: CircuitBreakers, clock: Clock) -> None:
+    fail(made, 4)
+    made.succeeded(B)
+    clock.now += FORGET_AFTER.total_seconds() + LONGEST_REST.total_seconds()
+    assert made.resting() == []
+    assert made.let_through() == {}
+    assert made.answering() == [B]
+
+
+def test_who_answers_at_least_half_the_time_is_known_and_only_the_latest(
+    made: CircuitBreakers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breakers, "MOST_ANSWERING", 3)
+    a, b, c, d = (Receiver(ANYONE, name) for name in "abcd")
+    for one in (a, b, c, d, a):
+        made.succeeded(one)
+    assert made.answering() == [c, d, a]
+    fail(made, 1, a)
+    assert made.answering() == [c, d, a], "one of two"
+    fail(made, 1, a)
+    assert made.answering() == [c, d]
+    made.succeeded(a)
+    assert made.answering() == [c, d, a]

@@ -1,0 +1,111 @@
+"""The versions a process holds in memory, and what it knows of those that would not load."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.identifiers import VersionKey
+from worker.models.loaded_model import LoadedModel
+from worker.predict.predictor import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY = timedelta(seconds=5)
+LAST_RETRY = timedelta(minutes=5)
+"""A broken version is tried again after pauses that double in between, not once an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    pause: timedelta
+    retry_at: float
+
+
+class VersionCache:
+    """Loads versions when asked and keeps the last `room` used, and those that serve in any case."""
+
+    def __init__(
+        self,
+        load: Callable[[VersionKey], LoadedModel],
+        *,
+        room: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._room = room
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        # Loading takes seconds: whoever asks for a version that is there must not wait for it.
+        self._loading = threading.Lock()
+        self._loaded: OrderedDict[VersionKey, LoadedModel] = OrderedDict()
+        self._kept: frozenset[VersionKey] = frozenset()
+        self._failures: dict[VersionKey, _Failure] = {}
+
+    def get(self, key: VersionKey) -> LoadedModel:
+        """Return the version, loading it if need be; raises ModelUnavailable saying why not."""
+        model = self._find(key)
+        if model is not None:
+            return model
+        with self._loading:
+            # Another thread may have loaded it, or failed to, meanwhile.
+            model = self._find(key)
+            if model is not None:
+                return model
+            failure = self._failures.get(key)
+            if failure is not None and self._monotonic() < failure.retry_at:
+                raise ModelUnavailable(failure.reason)
+            return self._fetch(key, failure)
+
+    def keep(self, serving: Iterable[VersionKey]) -> None:
+        """Never drop these, whatever else is used; drop what is one too many now."""
+        with self._lock:
+            self._kept = frozenset(serving)
+            self._make_room()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._loaded.clear()
+
+    def _find(self, key: VersionKey) -> LoadedModel | None:
+        with self._lock:
+            model = self._loaded.get(key)
+            if model is not None:
+                self._loaded.move_to_end(key)
+            return model
+
+    def _fetch(self, key: VersionKey, failure: _Failure | None) -> LoadedModel:
+        try:
+            model = self._load(key)
+        except (Exception, SystemExit) as error:  # a model is code, and its end must not be the worker's
+            pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
+            reason = _reason(error)
+            retry_at = self._monotonic() + pause.total_seconds()
+            self._failures[key] = _Failure(reason, pause, retry_at)
+            facts = {"version": key, "reason": reason, "retry_in_s": pause.total_seconds()}
+            log.warning("version_failed", extra=facts)
+            raise ModelUnavailable(reason) from error
+        with self._lock:
+            self._failures.pop(key, None)
+            self._loaded[key] = model
+            self._make_room()
+        return model
+
+    def _make_room(self) -> None:
+        """Drop the least recently used versions over the limit; the newest and the kept ones stay."""
+        for key in list(self._loaded)[:-1]:
+            if len(self._loaded) <= self._room:
+                return
+            if key not in self._kept:
+                del self._loaded[key]
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, in one line of at most 300 characters."""
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    return (lines[0] if isinstance(error, ModelUnavailable) else f"{type(error).__name__}: {lines[0]}")[:300]

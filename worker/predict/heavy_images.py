@@ -1,0 +1,153 @@
+"""Images that take long to decode: beside the batches of the others, in processes of their own.
+
+A flood of them delays nobody else's: a worker decodes as many at once as it runs batches at once, each within a bound
+of time, and pulls no more of them than it has room for. The rest wait in their lanes, which take turns.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from shared.domain.image import ImageSpec
+from shared.queue.lanes import Entry
+from worker.decode.decoder_process import DecoderProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+log = logging.getLogger(__name__)
+
+MOST_LANES_KNOWN: Final = 64
+"""Lanes that are remembered for the heavy images they gave last."""
+
+
+class DecoderPool:
+    """The processes that decode for this worker, handed out one at a time; `stop` ends them."""
+
+    def __init__(self, count: int, *, longest: timedelta, max_pixels: int) -> None:
+        self.count = count
+        self._all = [DecoderProcess(longest=longest, max_pixels=max_pixels) for _ in range(count)]
+        # The one that was used last comes first: the others need not be started before they are needed.
+        self._free: queue.LifoQueue[DecoderProcess] = queue.LifoQueue()
+        for decoder in reversed(self._all):
+            self._free.put(decoder)
+
+    def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
+        """Decode in the next free process; raises Undecodable."""
+        with self._one() as decoder:
+            return decoder.decode(data, spec)
+
+    @contextmanager
+    def _one(self) -> "Iterator[DecoderProcess]":
+        decoder = self._free.get()
+        try:
+            yield decoder
+        finally:
+            self._free.put(decoder)
+
+    def stop(self) -> None:
+        """End the processes."""
+        for decoder in self._all:
+            decoder.stop()
+
+
+class Computes(Protocol):
+    """What becomes of one heavy entry: the predictor's, or a test's."""
+
+    def __call__(self, entry: Entry) -> object:
+        """Begin, decode, predict and finish it; called in a thread of the room's."""
+
+
+class HeavyImages:
+    """Heavy entries in this process: handed in by the thread that pulls, computed by threads of this room.
+
+    Killed at any line: they stay pending under this consumer until their lease ends, as all others do.
+    """
+
+    def __init__(self, threads: int, *, compute: Computes, on_room: Callable[[], object]) -> None:
+        """`on_room` is called each time there is room again."""
+        self._compute = compute
+        self._on_room = on_room
+        self._threads = threads
+        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_hand: dict[tuple[str, str], Entry] = {}
+        self._lanes: dict[str, None] = {}
+        self._started: list[threading.Thread] = []
+
+    def room(self) -> int:
+        """Return how many more heavy images could be decoded at once now."""
+        return max(0, self._threads - len(self._in_hand))
+
+    def in_hand(self) -> int:
+        """Return how many there are here, waiting or being computed."""
+        return len(self._in_hand)
+
+    def lanes(self) -> list[str]:
+        """Return the lanes that gave heavy images last."""
+        if not self._lanes:
+            return []
+        with self._lock:
+            return list(self._lanes)
+
+    def entries(self) -> list[Entry]:
+        """Return what is in hand here, for the thread that renews leases."""
+        with self._lock:
+            return list(self._in_hand.values())
+
+    def learn(self, pulled: Sequence[Entry], heavy: Sequence[Entry]) -> None:
+        """Remember which bulk lanes give heavy images: no more of them are pulled than there is room for."""
+        if not heavy and not self._lanes:
+            return
+        with self._lock:
+            gave = {entry.lane for entry in heavy if entry.is_bulk}
+            for lane in {entry.lane for entry in pulled} - gave:
+                self._lanes.pop(lane, None)
+            for lane in gave:
+                self._lanes.pop(lane, None)
+                self._lanes[lane] = None
+            while len(self._lanes) > MOST_LANES_KNOWN:
+                del self._lanes[next(iter(self._lanes))]
+
+    def take(self, heavy: Sequence[Entry]) -> None:
+        """Compute these as threads are free, in order."""
+        with self._lock:
+            self._in_hand.update({(entry.lane, entry.id): entry for entry in heavy})
+            while len(self._started) < min(self._threads, len(self._in_hand)):
+                thread = threading.Thread(target=self._run, name=f"heavy-{len(self._started)}", daemon=True)
+                self._started.append(thread)
+                thread.start()
+        for entry in heavy:
+            self._waiting.put(entry)
+
+    def stop(self) -> None:
+        """Finish what is in hand; up to half a minute, then the rest is left to its lease."""
+        for _ in self._started:
+            self._waiting.put(None)
+        for thread in self._started:
+            thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while (entry := self._waiting.get()) is not None:
+            try:
+                self._compute(entry)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was, its lease ends and it runs alone
+                log.warning("heavy_image_left", extra={"lane": entry.lane, "entry": entry.id, "error": repr(error)})
+            with self._lock:
+                del self._in_hand[entry.lane, entry.id]
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._on_room()
+        except Exception as error:  # noqa: BLE001  the tick looks as well
+            log.warning("heavy_room_not_told", extra={"error": repr(error)})

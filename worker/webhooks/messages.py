@@ -1,0 +1,53 @@
+"""What a delivery says: the prediction or batch as the HTTP contract has it, signed (Standard Webhooks 1.0)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from sqlalchemy import Connection
+from standardwebhooks import Webhook
+
+from shared.domain.identifiers import BatchId, DeliveryId, PredictionId
+from shared.presentation.objects import batch_object, prediction_object
+from shared.presentation.stream_tokens import StreamTokens
+from shared.storage import batches, predictions
+from shared.storage.deliveries import Claimed
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookMessage:
+    """A delivery with what is sent and the secrets that sign it, the newest first."""
+
+    delivery: Claimed
+    body: bytes
+    secrets: Sequence[str]
+
+    def headers(self, now: datetime) -> dict[str, str]:
+        """Return the three headers, signed for an attempt at this instant; `webhook-id` is the same in every one."""
+        id, text = self.delivery.id, self.body.decode()
+        return {
+            "webhook-id": id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(
+                Webhook(secret).sign(id, datetime.fromtimestamp(int(now.timestamp()), UTC), text)
+                for secret in self.secrets
+            ),
+        }
+
+
+def bodies(connection: Connection, claimed: Sequence[Claimed], *, tokens: StreamTokens) -> Mapping[DeliveryId, bytes]:
+    """Return what each delivery says, and nothing of one whose subject is gone."""
+    found: dict[str, bytes] = {}
+    recorded = [PredictionId(one.subject) for one in claimed if one.kind == "prediction" and one.body is None]
+    for row in predictions.fetch_all(connection, recorded):
+        found[row.id] = orjson.dumps(prediction_object(row.job(), base_url=row.base_url, tokens=tokens))
+    for one in claimed:
+        if one.kind == "batch" and (batch := batches.fetch(connection, BatchId(one.subject), one.owner)):
+            found[one.subject] = orjson.dumps(batch_object(batch.batch(), base_url=batch.base_url, tokens=tokens))
+    said = {}
+    for one in claimed:
+        body = found.get(one.subject) if one.body is None else orjson.dumps(one.body)
+        if body is not None:
+            said[one.id] = body
+    return said

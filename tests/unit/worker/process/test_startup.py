@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from shared.settings import SettingsError
-from worker.models.version_cache import Shelf
+from worker.models.version_cache import VersionCache
 from worker.predict.predictor import ModelUnavailable
 from worker.process.startup import NOT_STARTED, Stopped, exit_on_failure, wait_for_redis
 from worker.runtime import Runtime, stop
@@ -98,4 +98,4 @@ def test_a_version_whose_code_exits_is_one_that_does_not_load() -> None:
         raise SystemExit(3)
 
     with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
-        Shelf(load, room=1).get("1-a")  # type: ignore[arg-type]
+        VersionCache(load, room=1).get("1-a")  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def test_a_ticker_outlives_errors_and_exits_but_nothing_worse() -> None:
         "ends = [ValueError, SystemExit, GeneratorExit]\n"
         "def work():\n raise ends.pop(0)\n"
         "logging.getLogger('worker.process.ticking').disabled = True\n"
-        "Ticker(work, pause=timedelta(milliseconds=1), name='renew').start()"
+        "PeriodicThread(work, pause=timedelta(milliseconds=1), name='renew').start()"
     )
     assert ended.returncode == THREAD_DIED, ended.stderr
     assert "GeneratorExit" in ended.stderr

@@ -40,9 +40,9 @@ from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.observability.metrics_server import expose
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue import keys, secret
-from shared.queue.connection import connect_async
-from shared.queue.pipeline import Pipeline
+from shared.queue import keys, stream_secret
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
 from shared.storage.engine import make_engine
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             in_hand=InHand(intake),
             turns=Turns(),
             file_turn=asyncio.Lock(),
-            tokens=StreamTokens(await secret.shared_secret(redis)),
+            tokens=StreamTokens(await stream_secret.shared_secret(redis)),
             draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=Submissions(app.state.metrics.submissions),

@@ -20,7 +20,7 @@ from celery.worker import state
 from shared import settings
 from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
-from shared.queue.connection import broker_url
+from shared.queue.connection.clients import broker_url
 from worker import runtime
 from worker.flower import dashboard
 from worker.process import broker_transport

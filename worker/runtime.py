@@ -25,11 +25,11 @@ from shared.observability.metrics import (
 from shared.observability.metrics_server import expose
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import bells, keys
-from shared.queue.connection import connect, connect_briefly
-from shared.queue.duties import Sign
-from shared.queue.gauges import Gauges
+from shared.queue.connection.clients import connect, connect_briefly
+from shared.queue.inspection.duties import Sign
+from shared.queue.inspection.gauges import Gauges
 from shared.queue.lua import Script, Scripts
-from shared.queue.secret import secret_of_worker
+from shared.queue.stream_secret import secret_of_worker
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.predict.predictor import Predictor

@@ -14,9 +14,9 @@ from api.state.postgres_pages import PIECE, read_rows
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, Owner
-from shared.queue import batches as queue
 from shared.queue import keys
-from shared.queue.batches import Look
+from shared.queue.producer import batches as queue
+from shared.queue.producer.batches import Look
 from shared.storage import batches as storage
 from shared.storage.batches import BatchRow
 

@@ -25,8 +25,8 @@ from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.observability.logs import bind
 from shared.presentation.objects import batch_object, listed_batch_object
-from shared.queue import batches as queue
 from shared.queue import keys
+from shared.queue.producer import batches as queue
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=GuardedRoute)
 

@@ -21,9 +21,9 @@ from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.model_route import Reference, Route
 from shared.observability.logs import bind
-from shared.queue import batches
-from shared.queue.batches import Opening
-from shared.queue.submission import BatchClosed
+from shared.queue.producer import batches
+from shared.queue.producer.batches import Opening
+from shared.queue.producer.submission import BatchClosed
 
 LONGEST_DRAIN: Final = timedelta(seconds=30)
 

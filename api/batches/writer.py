@@ -31,10 +31,18 @@ from shared.domain.errors import (
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
 from shared.domain.key_limits import UNLIMITED, Limits
 from shared.domain.model_route import Reference, Route
-from shared.queue import batches, keys
-from shared.queue.batches import Opening
+from shared.queue import keys
 from shared.queue.lua import Script
-from shared.queue.submission import Prepared, Submission, Unreadable, prepared, read_item, submit_command
+from shared.queue.producer import batches
+from shared.queue.producer.batches import Opening
+from shared.queue.producer.submission import (
+    Prepared,
+    Submission,
+    Unreadable,
+    prepared,
+    read_item,
+    submit_command,
+)
 
 T = TypeVar("T")
 

@@ -22,9 +22,9 @@ from api.uploads.json_bodies import BESIDE_THE_IMAGE
 from shared.domain.identifiers import Digest, Owner
 from shared.image_files.formats import MEDIA_TYPES, identify
 from shared.presentation.objects import moment
-from shared.queue import files
-from shared.queue.file_quota import quota
-from shared.queue.files import StoredFile, new_file_id
+from shared.queue.producer import files
+from shared.queue.producer.file_quota import quota
+from shared.queue.producer.files import StoredFile, new_file_id
 
 router = APIRouter(prefix="/v1", tags=["files"], route_class=GuardedRoute)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from api.state.gateway import Gateway
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
-from shared.queue.file_quota import quota
+from shared.queue.producer.file_quota import quota
 
 # Uploads take turns, so those that are being read are among the first: enough to see that lanes fill.
 _MOST_LANES: Final = 20

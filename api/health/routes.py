@@ -26,7 +26,7 @@ from api.state.threads import in_thread
 from shared.domain.errors import StorageUnavailable
 from shared.domain.model_route import Route
 from shared.queue import keys
-from shared.queue.duties import KEYS, Duty, State, read
+from shared.queue.inspection.duties import KEYS, Duty, State, read
 from shared.queue.lua import Script
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)

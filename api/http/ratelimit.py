@@ -12,7 +12,7 @@ from shared.domain.errors import RateLimited
 from shared.domain.key_limits import Left, Limits
 from shared.queue import keys
 from shared.queue.lua import Script
-from shared.queue.submission import rate_arguments, read_left
+from shared.queue.producer.submission import rate_arguments, read_left
 
 
 def headers(limits: Limits, left: Left) -> dict[str, str]:

@@ -21,8 +21,8 @@ from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import ModelName, Owner, VersionNumber
 from shared.domain.model_route import Reference, Route
 from shared.queue import keys
-from shared.queue.files import now_us
-from shared.queue.gauges import WORKER_SEEN
+from shared.queue.inspection.gauges import WORKER_SEEN
+from shared.queue.producer.files import now_us
 from shared.storage.tables import predictions
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)

@@ -14,8 +14,8 @@ from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, i
 from shared.domain.job import Job
 from shared.domain.prediction import Status
 from shared.queue import keys
-from shared.queue.finished import AT_ONCE
-from shared.queue.jobs import read_jobs
+from shared.queue.consumer.finished_stream import AT_ONCE
+from shared.queue.job_records import read_jobs
 from shared.storage import predictions
 
 # Looked through at most for one page: an owner with a million unfinished jobs must not hold up the gateway.

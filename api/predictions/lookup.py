@@ -5,7 +5,7 @@ from api.state.postgres import ask_postgres
 from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
-from shared.queue.jobs import parse, read_command
+from shared.queue.job_records import parse, read_command
 from shared.storage import predictions
 
 

@@ -39,9 +39,9 @@ from shared.domain.prediction import Source, Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
 from shared.queue import keys
-from shared.queue.files import fetch_content
-from shared.queue.jobs import write_request
-from shared.queue.submission import (
+from shared.queue.job_records import write_request
+from shared.queue.producer.files import fetch_content
+from shared.queue.producer.submission import (
     Answer,
     Hit,
     Known,

@@ -20,7 +20,7 @@ from api.state.threads import Threads
 from shared import settings as configuration
 from shared.observability.metrics import GatewayMetrics
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue.pipeline import Pipeline
+from shared.queue.connection.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

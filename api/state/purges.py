@@ -6,9 +6,9 @@ from api.state.open_requests import Visits
 from api.state.refresher import Refresher
 from shared.domain.errors import BeingPurged
 from shared.domain.identifiers import Owner
-from shared.queue import purging
-from shared.queue.pipeline import Pipeline
-from shared.queue.purging import MARKED
+from shared.queue import purge_marks
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.purge_marks import MARKED
 
 
 class Purges:
@@ -34,7 +34,7 @@ class Purges:
         await self._refresher.close()
 
     async def _refresh(self) -> None:
-        self._owners = owners = purging.parse(await self._redis.call(*purging.read_command()))
+        self._owners = owners = purge_marks.parse(await self._redis.call(*purge_marks.read_command()))
         if owners:
             self._visits.cut(where=lambda visit: visit.owner in owners, why=_being_purged)
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from api.state.refresher import Refresher
-from shared.queue.pipeline import Pipeline
+from shared.queue.connection.pipeline import Pipeline
 
 PAUSE: Final = timedelta(seconds=1)
 

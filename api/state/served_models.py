@@ -8,9 +8,9 @@ from api.state.refresher import Refresher
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import Reference, Route
-from shared.queue import keys, routes
-from shared.queue.gauges import WORKER_SEEN
-from shared.queue.pipeline import Pipeline
+from shared.queue import keys, model_routes
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.inspection.gauges import WORKER_SEEN
 
 PAUSE: Final = timedelta(seconds=1)
 RETIRED: Final = "it is retired"
@@ -101,7 +101,7 @@ class RouteBook:
             since = int(clock[0]) * 1_000_000 - WORKER_SEEN // timedelta(microseconds=1)
             alive = {model for model, sign in zip(models, signs, strict=True) if sign and float(sign[1]) >= since}
         if raw != self._raw:
-            parsed = [routes.parse(value) for value in raw.values()]
+            parsed = [model_routes.parse(value) for value in raw.values()]
             self._routes = {route.model: route for route in parsed}
             self._raw = raw
         self._retired = frozenset(ModelName(name.decode()) for name in retired)

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 from prometheus_client import Counter
 
 from shared.domain.identifiers import ModelName
-from shared.queue.submission import Answer, Failed, Hit, Known, Queued, Submission, Unreadable
+from shared.queue.producer.submission import Answer, Failed, Hit, Known, Queued, Submission, Unreadable
 
 Outcome = Literal["queued", "joined", "cached", "unreadable", "repeated", "limited", "refused"]
 

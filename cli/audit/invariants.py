@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 from shared.domain.identifiers import BatchId, Owner, PredictionId
 from shared.domain.prediction import Status
 from shared.queue import keys
-from shared.queue.connection import connect
-from shared.queue.duties import LATE_AFTER, MOST_BELLS, State
-from shared.queue.inspection import Inspection, JobLook, LaneLook, is_bulk, model_of
+from shared.queue.connection.clients import connect
+from shared.queue.inspection.audit import Inspection, JobLook, LaneLook, is_bulk, model_of
+from shared.queue.inspection.duties import LATE_AFTER, MOST_BELLS, State
 from shared.settings import Database, Predict, Queue, Redis, read
 from shared.storage.audit_queries import (
     Row,

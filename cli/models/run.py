@@ -11,10 +11,10 @@ from cli.find_stack import command, first_line, say, store_url
 from cli.stack.lifecycle import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION, Route
-from shared.queue import routes
-from shared.queue.connection import connect
-from shared.queue.gauges import Gauges
-from shared.queue.lanes import streams
+from shared.queue import model_routes
+from shared.queue.connection.clients import connect
+from shared.queue.consumer.lanes import streams
+from shared.queue.inspection.gauges import Gauges
 from shared.settings import Redis
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def retire(home: Path, name: str) -> None:
     if model not in {one.name for one in known}:
         names = ", ".join(one.name for one in known) or "none"
         raise Refused(f"There is no model {name!r}. There is: {names}.")
-    _ask(home, lambda client: routes.retire(client, model))
+    _ask(home, lambda client: model_routes.retire(client, model))
     [waiting] = [one.waiting for one in known if one.name == model]
     say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
     if waiting:
@@ -61,24 +61,24 @@ def retire(home: Path, name: str) -> None:
 
 def restore(home: Path, name: str) -> None:
     """Let a retired name be served again. Safe to repeat."""
-    if not _ask(home, lambda client: routes.restore(client, ModelName(name))):
+    if not _ask(home, lambda client: model_routes.restore(client, ModelName(name))):
         raise Refused(f"{name!r} is not retired. See: {command('models list', home)}")
     say(f"Restored {name}: its workers serve it again at their next look at the registry.")
 
 
 def _list(client: redis.Redis) -> list[Listed]:
-    published, retired = set(routes.names(client)), set(routes.retired(client))
+    published, retired = set(model_routes.names(client)), set(model_routes.retired(client))
     gauges = Gauges(client)
     return [
         _listed(
             model,
-            routes.read(client, model),
+            model_routes.read(client, model),
             is_published=model in published,
             is_retired=model in retired,
             workers=gauges.workers(model),
             waiting=sum(client.xlen(lane) for lane in streams(client, model)),
         )
-        for model in sorted(published | retired | set(routes.leaving(client)))
+        for model in sorted(published | retired | set(model_routes.leaving(client)))
     ]
 
 

@@ -21,10 +21,10 @@ from cli.find_stack import first_line, say, store_url
 from cli.stack.lifecycle import Refused
 from shared.domain.api_keys import check_owner
 from shared.domain.identifiers import Owner
-from shared.queue import purging
-from shared.queue.connection import connect
-from shared.queue.owned import Owned
-from shared.queue.purging import MARKED
+from shared.queue import purge_marks
+from shared.queue.connection.clients import connect
+from shared.queue.purge_marks import MARKED
+from shared.queue.upkeep.owned import Owned
 from shared.settings import Database
 from shared.settings import Redis as RedisSettings
 from shared.storage import api_keys, retention
@@ -49,7 +49,7 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
                 with Console().status("") as status:
                     return Purge(client, connection, owner, status, sleep).run()
             finally:
-                purging.unmark(client, owner)
+                purge_marks.unmark(client, owner)
     except (RedisError, SQLAlchemyError, OSError) as error:
         raise Refused(f"Not all is deleted, do it again: {first_line(error)}") from None
     finally:
@@ -102,7 +102,7 @@ class Purge:
             self._mark()
 
     def _mark(self) -> None:
-        purging.mark(self._client, self._owner)
+        purge_marks.mark(self._client, self._owner)
         self._marked = time.monotonic()
 
     def _rows(self, what: str) -> Iterator[int]:

@@ -81,7 +81,7 @@ def worker_answers(redis_url: str, node: str) -> str:
     """Tell whether a Celery worker consumes: it answers a ping over the broker."""
     from celery import Celery  # noqa: PLC0415
 
-    from shared.queue.connection import broker_url  # noqa: PLC0415
+    from shared.queue.connection.clients import broker_url  # noqa: PLC0415
     from shared.settings import Redis  # noqa: PLC0415
 
     try:
@@ -124,9 +124,9 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
 def _no_champion(published: bytes | None, model: str) -> str:
     """Tell what is missing in a model's route; the loader's words where a version failed."""
     from shared.domain.model_route import CHAMPION  # noqa: PLC0415
-    from shared.queue import routes  # noqa: PLC0415
+    from shared.queue import model_routes  # noqa: PLC0415
 
-    route = routes.parse(published) if published else None
+    route = model_routes.parse(published) if published else None
     if route is not None and CHAMPION in route.aliases:
         return ""
     failed = next(iter(route.failed.items()), None) if route else None

@@ -10,7 +10,7 @@ import httpx
 import redis
 
 from cli.stack.ports import free_port
-from shared.queue.lanes import Entry, Lanes, Result
+from shared.queue.consumer.lanes import Entry, Lanes, Result
 from shared.settings import Queue
 from tests.acceptance.door import MODEL
 from tests.acceptance.faults import until

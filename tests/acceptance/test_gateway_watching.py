@@ -18,7 +18,7 @@ from cli.stack.ports import free_port
 from shared.domain.identifiers import VersionKey, VersionNumber, is_uuid, new_uuid7
 from shared.domain.model_route import Route, Version
 from shared.queue import keys
-from shared.queue.routes import publish
+from shared.queue.model_routes import publish
 from tests.acceptance.bulk import ended, lines, send_lines, zipped
 from tests.acceptance.conftest import ENVIRONMENT, Stack
 from tests.acceptance.door import MODEL, Door, Json

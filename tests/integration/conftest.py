@@ -13,10 +13,10 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from shared.queue import keys
-from shared.queue.connection import connect_async
-from shared.queue.lanes import Lanes
-from shared.queue.pipeline import Pipeline
-from shared.queue.routes import publish
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.consumer.lanes import Lanes
+from shared.queue.model_routes import publish
 from shared.settings import Queue, Redis
 from tests.support.gateways import DIGITS, Gateway, Start
 from tests.support.servers import RedisServer

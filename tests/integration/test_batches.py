@@ -12,10 +12,11 @@ from shared.domain.errors import IdempotencyMismatch, UploadInProgress
 from shared.domain.identifiers import ANYONE, BatchId, Digest, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.image import ImageFacts
 from shared.domain.model_route import Choice
-from shared.queue import batches, keys
-from shared.queue.batches import Opening, SilentUploads
-from shared.queue.pipeline import Pipeline
-from shared.queue.submission import (
+from shared.queue import keys
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.producer import batches
+from shared.queue.producer.batches import Opening, SilentUploads
+from shared.queue.producer.submission import (
     Answer,
     BatchClosed,
     Known,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cli.demo import digits
 from shared.domain.identifiers import ModelName
-from shared.queue import keys, routes
+from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from worker.decode.preprocessing import decode
@@ -41,7 +41,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
     follower.refresh()
     data = redis_client.get(keys.route(ModelName("digits")))
     assert isinstance(data, bytes)
-    version = routes.parse(data).versions[routes.parse(data).aliases["champion"]]
+    version = model_routes.parse(data).versions[model_routes.parse(data).aliases["champion"]]
     assert version.number == trained.version
     assert version.metrics["accuracy"] == pytest.approx(trained.accuracy)
     assert len(version.parameters["data_sha256"]) == 64

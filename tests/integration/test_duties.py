@@ -6,8 +6,18 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from shared.queue import duties, keys
-from shared.queue.duties import LATE_AFTER, MOST_BELLS, ROLES, SIGNER_GONE, SILENT_AFTER, Duty, Sign, State
+from shared.queue import keys
+from shared.queue.inspection import duties
+from shared.queue.inspection.duties import (
+    LATE_AFTER,
+    MOST_BELLS,
+    ROLES,
+    SIGNER_GONE,
+    SILENT_AFTER,
+    Duty,
+    Sign,
+    State,
+)
 from shared.settings import Bulk, Queue
 from shared.storage.deliveries import overdue
 from tests.support.observations import upkeep_metrics

@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 
 from api.state.redis_memory import MemoryWatch
 from shared.queue import keys
-from shared.queue.connection import connect_async
-from shared.queue.pipeline import Pipeline
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
 from shared.settings import Queue, Redis
 from tests.support.observations import upkeep_metrics
 from tests.support.servers import RedisServer

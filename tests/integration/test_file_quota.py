@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import FileQuota, StorageUnavailable, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner
-from shared.queue import files, keys
-from shared.queue.connection import connect_async
-from shared.queue.file_quota import Quota, quota
-from shared.queue.files import (
+from shared.queue import keys
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.lua import Scripts
+from shared.queue.producer import files
+from shared.queue.producer.file_quota import Quota, quota
+from shared.queue.producer.files import (
     StoredFile,
     check_quota,
     delete,
@@ -25,9 +28,7 @@ from shared.queue.files import (
     purge_expired,
     remove,
 )
-from shared.queue.lua import Scripts
-from shared.queue.owned import Owned
-from shared.queue.pipeline import Pipeline
+from shared.queue.upkeep.owned import Owned
 from shared.settings import Files, Redis
 from tests.support.servers import RedisServer
 

@@ -9,8 +9,9 @@ import redis
 
 from shared.domain.model_route import Route
 from shared.observability.metrics import LaneState, QueueState
-from shared.queue import connection, keys, routes
-from shared.queue.gauges import LANES_AT_ONCE, Gauges
+from shared.queue import keys, model_routes
+from shared.queue.connection import clients
+from shared.queue.inspection.gauges import LANES_AT_ONCE, Gauges
 from shared.settings import Redis
 from tests.support.system import MODEL, System
 
@@ -19,7 +20,7 @@ IMAGE_BYTES = 10_000
 
 @pytest.fixture
 def served(redis_client: redis.Redis) -> None:
-    routes.publish(redis_client, Route(model=MODEL, description="", aliases={}, versions={}))
+    model_routes.publish(redis_client, Route(model=MODEL, description="", aliases={}, versions={}))
 
 
 def lanes(state: QueueState) -> dict[str, LaneState]:
@@ -73,9 +74,9 @@ def test_the_recorders_lag_is_the_age_of_what_has_no_row(redis_client: redis.Red
 
 
 def test_a_redis_that_hangs_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BRIEFLY", timedelta(milliseconds=100))
+    monkeypatch.setattr(clients, "BRIEFLY", timedelta(milliseconds=100))
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = connection.connect_briefly(Redis(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+        client = clients.connect_briefly(Redis(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
         started = time.monotonic()
         with client, pytest.raises(redis.TimeoutError):
             Gauges(client).look()

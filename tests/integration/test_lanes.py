@@ -4,7 +4,7 @@ import orjson
 import redis
 
 from shared.queue import keys
-from shared.queue.lanes import MOST_BULK_LANES_A_PULL, PEOPLE_STAY, Lanes
+from shared.queue.consumer.lanes import MOST_BULK_LANES_A_PULL, PEOPLE_STAY, Lanes
 from shared.settings import Queue
 from tests.support.system import BULK, MODEL, System, images, jobs, submit
 

@@ -26,7 +26,7 @@ from shared.domain.key_limits import UNLIMITED, Left, Limits
 from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts, source
-from shared.queue.submission import (
+from shared.queue.producer.submission import (
     Answer,
     Failed,
     Hit,

@@ -10,8 +10,8 @@ import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
-from shared.queue import keys, routes
-from shared.queue.lanes import Lanes
+from shared.queue import keys, model_routes
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.servers import RedisServer
 
@@ -35,7 +35,7 @@ def run(redis_server: RedisServer, tmp_path: Path) -> Run:
 
 def publish(client: redis.Redis, name: str, **facts: object) -> None:
     members = {"aliases": {"champion": ONE}, "versions": {ONE: VERSION}} | facts
-    routes.publish(client, Route(model=ModelName(name), description="", **members))  # type: ignore[arg-type]
+    model_routes.publish(client, Route(model=ModelName(name), description="", **members))  # type: ignore[arg-type]
 
 
 def rows(listed: str) -> dict[str, list[str]]:
@@ -51,8 +51,8 @@ def test_the_list_says_what_serves_and_why_the_others_do_not(run: Run, redis_cli
     publish(redis_client, "bad", aliases={}, failed={ONE: "OSError: no files"})
     Lanes(redis_client, model=ModelName("digits"), consumer="w", settings=Queue()).sign_of_life()
     redis_client.xadd(keys.lane(ModelName("away"), keys.INTERACTIVE), {"image": "x"})
-    routes.retire(redis_client, ModelName("old"))
-    routes.withdraw(redis_client, ModelName("gone"))
+    model_routes.retire(redis_client, ModelName("old"))
+    model_routes.withdraw(redis_client, ModelName("gone"))
     assert rows(run("list").stdout) == {
         "away": ["1", "0", "1", "no worker: its images wait"],
         "bad": ["–", "0", "0", "version 1 can't be loaded: OSError: no files"],
@@ -70,7 +70,7 @@ def test_a_model_is_retired_and_restored(run: Run, redis_client: redis.Redis) ->
             0,
             "Retired it's: new images for it are refused from now on (404), whatever is promoted.",
         )
-    assert routes.names(redis_client) == []
+    assert model_routes.names(redis_client) == []
     assert run("restore", "it's").returncode == 0
     again = run("restore", "it's")
     assert (again.returncode, "is not retired" in again.stderr + again.stdout) == (1, True)

@@ -14,9 +14,9 @@ from api.models.objects import Load, model_object
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import Reference
 from shared.observability.metrics import ModelMetrics, PredictMetrics, new_registry
-from shared.queue import bells, keys, routes
-from shared.queue.inspection import model_of
-from shared.queue.lanes import Lanes
+from shared.queue import bells, keys, model_routes
+from shared.queue.consumer.lanes import Lanes
+from shared.queue.inspection.audit import model_of
 from shared.settings import Predict, Queue, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import Shop
@@ -69,7 +69,7 @@ def test_a_model_is_followed_loaded_and_shown(name: str, shop: Shop, redis_clien
     )
     follower.refresh()
     assert len(follower.loaded(key).predict([np.zeros((4, 4, 3), np.uint8)])) == 1
-    route = routes.read(redis_client, model)
+    route = model_routes.read(redis_client, model)
     assert route is not None
     assert (route.model, route.failed, list(route.versions)) == (name, {}, ["1"])
     shown = model_object(route, Load(workers=1, lane_depth=0, run_count=0), owner="darkroom", base="http://h")

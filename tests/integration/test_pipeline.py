@@ -12,9 +12,9 @@ from redis.exceptions import ResponseError
 
 from shared.domain.errors import StorageUnavailable
 from shared.queue import keys
-from shared.queue.connection import connect_async
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import LARGE, Pipeline
 from shared.queue.lua import Script
-from shared.queue.pipeline import LARGE, Pipeline
 from shared.settings import Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer

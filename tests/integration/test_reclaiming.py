@@ -5,7 +5,7 @@ import time
 import redis
 
 from shared.queue import keys
-from shared.queue.lanes import Lanes, Result
+from shared.queue.consumer.lanes import Lanes, Result
 from shared.settings import Queue
 from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import new_uuid7
 from shared.queue import keys
-from shared.queue.finished import FinishedStream
+from shared.queue.consumer.finished_stream import FinishedStream
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
@@ -208,7 +208,8 @@ import os, signal, sys
 from datetime import timedelta
 import redis
 import worker.record.recorder
-from shared.queue import finished, keys
+from shared.queue import keys
+from shared.queue.consumer import finished_stream
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from tests.support import observations

@@ -11,7 +11,7 @@ import redis
 from sqlalchemy import Engine
 
 from cli.stack.servers.redis import redis_executable, redis_program
-from shared.queue.lanes import Lanes, Result
+from shared.queue.consumer.lanes import Lanes, Result
 from shared.settings import Queue
 from tests.support.servers import RedisServer
 from tests.support.system import LANE, LEASE, MODEL, OUTPUT, System, jobs

@@ -17,10 +17,10 @@ from api.state.job_waiters import Waiting
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import PredictionId
 from shared.queue import keys
-from shared.queue.connection import connect, connect_async, connect_briefly
+from shared.queue.connection.clients import connect, connect_async, connect_briefly
+from shared.queue.connection.pipeline import LARGE, Pipeline
+from shared.queue.connection.refusals import RedisRefuses
 from shared.queue.lua import Script, Scripts
-from shared.queue.pipeline import LARGE, Pipeline
-from shared.queue.refusals import RedisRefuses
 from shared.settings import Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer

@@ -17,7 +17,7 @@ import torch
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.observability.metrics import PredictMetrics
-from shared.queue import keys, routes
+from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, Shop
@@ -77,7 +77,7 @@ def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Ca
 def route_in(client: "redis.Redis") -> Route:
     data = client.get(keys.route(MODEL))
     assert isinstance(data, bytes)
-    return routes.parse(data)
+    return model_routes.parse(data)
 
 
 def eventually(condition: Callable[[], bool], *, seconds: float = 15) -> None:
@@ -347,16 +347,16 @@ def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_al
     follower = follow()
     follower.refresh()
     ahead = Route(model=MODEL, description="by a worker that is ahead", aliases={}, versions={})
-    routes.publish(redis_client, ahead)
+    model_routes.publish(redis_client, ahead)
     follower.refresh()
     assert route_in(redis_client) == ahead
     redis_client.flushall()
     follower.refresh()
     assert route_in(redis_client).aliases == {"champion": ONE}
-    routes.withdraw(redis_client, MODEL)
-    assert routes.names(redis_client) == []
+    model_routes.withdraw(redis_client, MODEL)
+    assert model_routes.names(redis_client) == []
     follower.refresh()
-    assert routes.names(redis_client) == [MODEL]
+    assert model_routes.names(redis_client) == [MODEL]
 
 
 @pytest.mark.parametrize("how", ["deleted", "renamed"])
@@ -378,23 +378,23 @@ def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serve
         with pytest.raises(NotRegistered):
             follower.refresh()
     assert events(caplog).count("route_withdrawn") == 1
-    assert routes.names(redis_client) == []
+    assert model_routes.names(redis_client) == []
     assert len(follower.loaded(key).predict([IMAGE])) == 1
     with pytest.raises(ModelUnavailable):
         follower.loaded(other)
     if how == "renamed":
         shop.client.rename_registered_model("tints", MODEL)
         follower.refresh()
-        assert routes.names(redis_client) == [MODEL]
+        assert model_routes.names(redis_client) == [MODEL]
 
 
 def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
     redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
+    model_routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
     with pytest.raises(NotRegistered):
         follow().refresh()
-    assert routes.names(redis_client) == [MODEL]
+    assert model_routes.names(redis_client) == [MODEL]
 
 
 def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_restored(
@@ -404,17 +404,17 @@ def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_resto
     key = shop.register("champion")
     follower = follow()
     follower.refresh()
-    routes.retire(redis_client, MODEL)
+    model_routes.retire(redis_client, MODEL)
     shop.register("champion")
     for _ in range(2):
         follower.refresh()
-    assert routes.names(redis_client) == []
+    assert model_routes.names(redis_client) == []
     assert events(caplog).count("model_retired") == 1
     assert len(follower.loaded(key).predict([IMAGE])) == 1
-    routes.restore(redis_client, MODEL)
+    model_routes.restore(redis_client, MODEL)
     follower.refresh()
     assert route_in(redis_client).aliases == {"champion": TWO}
-    assert routes.names(redis_client) == [MODEL]
+    assert model_routes.names(redis_client) == [MODEL]
 
 
 def test_a_training_run_is_shown_with_its_version(
@@ -440,7 +440,7 @@ def test_a_route_of_a_newer_release_is_read_without_what_is_new() -> None:
         b'{"model":"m","description":"","aliases":{"champion":"1"},"news":1,"versions":'
         b'{"1":{"number":"1","key":"1-a","created_at":"","labels":["x"],"more":[]}}}'
     )
-    route = routes.parse(data)
+    route = model_routes.parse(data)
     assert route.versions[ONE].labels == ("x",)
     assert route.challenger_percent == 0
 

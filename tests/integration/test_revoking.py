@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from shared.domain.api_keys import Role
 from shared.domain.identifiers import Owner, new_uuid7
-from shared.queue import keys, purging
+from shared.queue import keys, purge_marks
 from shared.storage import api_keys
 from tests.acceptance.faults import until
 from tests.acceptance.openrequests import UPLOADS, WAITS, finishing, following
@@ -63,7 +63,7 @@ def test_an_owner_that_is_purged_is_refused_until_the_purge_has_ended(
     with gateway.client() as client:
         opened = [begin(gateway.url, "", scan, new_uuid7()) for begin in UPLOADS]
         with finishing(opened) as said:
-            purging.mark(redis_client, Owner("default"))
+            purge_marks.mark(redis_client, Owner("default"))
         for begin, answer in zip(UPLOADS, said, strict=True):
             assert answer.startswith(b"HTTP/1.1 503 "), (begin, answer)
             assert b"/problems/being-purged" in answer
@@ -72,7 +72,7 @@ def test_an_owner_that_is_purged_is_refused_until_the_purge_has_ended(
             assert (refused.status_code, refused.json()["type"]) == (503, "/problems/being-purged")
             assert int(refused.headers["Retry-After"]) > 0
         assert client.get("/health/live").status_code == 200
-        purging.unmark(redis_client, Owner("default"))
+        purge_marks.unmark(redis_client, Owner("default"))
         until(lambda: client.get("/v1/predictions").status_code == 200, seconds=10, what="it is welcome again")
         sent(client, scan)
     assert "Traceback" not in gateway.log()
@@ -82,10 +82,10 @@ def test_the_mark_of_a_purge_that_was_killed_goes_by_itself(
     monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis
 ) -> None:
     owner = Owner("ann")
-    purging.mark(redis_client, owner)
-    assert purging.parse(redis_client.execute_command(*purging.read_command())) == {owner}
-    later = purging.now_us() + 61_000_000
-    monkeypatch.setattr(purging, "now_us", lambda: later)
-    assert purging.parse(redis_client.execute_command(*purging.read_command())) == set()
-    purging.mark(redis_client, Owner("bob"))
+    purge_marks.mark(redis_client, owner)
+    assert purge_marks.parse(redis_client.execute_command(*purge_marks.read_command())) == {owner}
+    later = purge_marks.now_us() + 61_000_000
+    monkeypatch.setattr(purge_marks, "now_us", lambda: later)
+    assert purge_marks.parse(redis_client.execute_command(*purge_marks.read_command())) == set()
+    purge_marks.mark(redis_client, Owner("bob"))
     assert redis_client.zcard(keys.PURGING) == 1

@@ -8,8 +8,8 @@ import redis
 
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
-from shared.queue import keys, routes
-from shared.queue.lanes import Result
+from shared.queue import keys, model_routes
+from shared.queue.consumer.lanes import Result
 from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
 from worker.upkeep.unserved_models import LEFT_AFTER, REMEMBERED, UnservedModels
 
@@ -21,7 +21,7 @@ GIVEN_UP = ("failed", "model_unavailable", "no worker has served this model for 
 
 @pytest.fixture
 def unserved(system: System) -> UnservedModels:
-    routes.publish(system.client, ROUTE)
+    model_routes.publish(system.client, ROUTE)
     return UnservedModels(system.client, patience=PATIENCE)
 
 
@@ -62,7 +62,7 @@ def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: Sy
     system.lanes.sign_of_life()
     assert give_up(unserved) == give_up(unserved) == 0
     assert (system.compute(), jobs(system.client, [id], "state")) == (1, [("succeeded",)])
-    assert routes.names(system.client) == [MODEL]
+    assert model_routes.names(system.client) == [MODEL]
 
 
 def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved: UnservedModels) -> None:
@@ -118,39 +118,39 @@ def test_two_sweeps_at_once_end_each_job_once(system: System, unserved: Unserved
 
 def test_its_route_goes_and_a_worker_brings_it_back(system: System, unserved: UnservedModels) -> None:
     give_up(unserved)
-    assert (routes.names(system.client), routes.is_published(system.client, MODEL)) == ([], False)
-    routes.publish(system.client, ROUTE)
-    assert (routes.names(system.client), routes.leaving(system.client)) == ([MODEL], {})
+    assert (model_routes.names(system.client), model_routes.is_published(system.client, MODEL)) == ([], False)
+    model_routes.publish(system.client, ROUTE)
+    assert (model_routes.names(system.client), model_routes.leaving(system.client)) == ([MODEL], {})
 
 
 def test_a_withdrawn_name_is_looked_after_until_nothing_waits_for_it_and_then_forgotten(
     system: System, unserved: UnservedModels
 ) -> None:
     submit(system, 1)
-    routes.withdraw(system.client, MODEL)
-    long_ago = routes.leaving(system.client)[MODEL] - 2 * LEFT_AFTER // timedelta(microseconds=1)
+    model_routes.withdraw(system.client, MODEL)
+    long_ago = model_routes.leaving(system.client)[MODEL] - 2 * LEFT_AFTER // timedelta(microseconds=1)
     system.client.zadd(keys.LEAVING, {MODEL: long_ago})
     unserved.sweep()
-    assert MODEL in routes.leaving(system.client)
+    assert MODEL in model_routes.leaving(system.client)
     assert give_up(unserved) == 1
-    assert routes.leaving(system.client) == {}
+    assert model_routes.leaving(system.client) == {}
 
 
 def test_a_retired_name_gets_no_route_until_it_is_restored(system: System) -> None:
-    routes.publish(system.client, ROUTE)
+    model_routes.publish(system.client, ROUTE)
     for _ in range(2):
-        routes.retire(system.client, MODEL)
-    assert (routes.publish(system.client, ROUTE), routes.names(system.client)) == (False, [])
-    assert routes.retired(system.client) == [MODEL]
-    assert (routes.restore(system.client, MODEL), routes.restore(system.client, MODEL)) == (True, False)
-    assert (routes.publish(system.client, ROUTE), routes.names(system.client)) == (True, [MODEL])
+        model_routes.retire(system.client, MODEL)
+    assert (model_routes.publish(system.client, ROUTE), model_routes.names(system.client)) == (False, [])
+    assert model_routes.retired(system.client) == [MODEL]
+    assert (model_routes.restore(system.client, MODEL), model_routes.restore(system.client, MODEL)) == (True, False)
+    assert (model_routes.publish(system.client, ROUTE), model_routes.names(system.client)) == (True, [MODEL])
 
 
 def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
     system: System, unserved: UnservedModels
 ) -> None:
     [id] = submit(system, 1)
-    routes.retire(system.client, MODEL)
+    model_routes.retire(system.client, MODEL)
     system.lanes.sign_of_life()
     assert give_up(unserved) == 0
     assert (system.compute(), jobs(system.client, [id], "state")) == (1, [("succeeded",)])

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from shared.domain.identifiers import ANYONE
 from shared.domain.model_route import Route
 from shared.observability.metrics import UpkeepMetrics
-from shared.queue import files, keys, routes
+from shared.queue import keys, model_routes
+from shared.queue.producer import files
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from tests.support.observations import upkeep_metrics
@@ -39,7 +40,7 @@ def upkeep(redis_client: redis.Redis, engine: Engine) -> Upkeep:
 
 
 def serve(client: redis.Redis) -> None:
-    routes.publish(client, Route(model=MODEL, description="", aliases={}, versions={}))
+    model_routes.publish(client, Route(model=MODEL, description="", aliases={}, versions={}))
 
 
 def state(client: redis.Redis, id: str) -> str:

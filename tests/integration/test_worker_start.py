@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import Engine, func, select
 
 from shared.domain.identifiers import ModelName
-from shared.queue import bells, keys, routes
+from shared.queue import bells, keys, model_routes
 from shared.queue.lua import Script, Scripts
 from shared.settings import Database
 from shared.storage.engine import make_engine
@@ -145,7 +145,7 @@ def test_one_models_trouble_keeps_no_other_waiting(
     shop.register("champion", model=odd)
     until(lambda: redis_client.zcard(keys.workers(odd)), worker)
     until(lambda: answered(redis_client, odd), worker)
-    assert sorted(routes.names(redis_client)) == sorted(("broken", odd, MODEL))
+    assert sorted(model_routes.names(redis_client)) == sorted(("broken", odd, MODEL))
     assert worker.lives
 
 

@@ -35,11 +35,11 @@ from shared.domain.key_limits import Limits as KeyLimits
 from shared.domain.model_route import Choice
 from shared.domain.prediction import MOVES, Status
 from shared.queue import bells, keys
-from shared.queue.finished import FinishedStream
-from shared.queue.jobs import parse, read_command
-from shared.queue.lanes import Lanes, Result
+from shared.queue.consumer.finished_stream import FinishedStream
+from shared.queue.consumer.lanes import Lanes, Result
+from shared.queue.job_records import parse, read_command
 from shared.queue.lua import Script, Scripts, source
-from shared.queue.submission import (
+from shared.queue.producer.submission import (
     BatchClosed,
     Failed,
     Hit,

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, UpkeepMetrics, WebhookMetrics
-from shared.queue.lanes import Lanes
+from shared.queue.consumer.lanes import Lanes
 from worker.predict.batch_observer import BatchObserver
 from worker.record.prediction_log import PredictionLog
 from worker.record.record_observer import RecordObserver

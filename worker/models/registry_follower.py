@@ -18,7 +18,7 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
-from shared.queue import routes
+from shared.queue import model_routes
 from shared.settings import Predict, Registry
 from worker.models.loaded_model import LoadedModel, choose_device, load
 from worker.models.registry_reader import NotRegistered, ReadyVersion, RegistryReader, RegistrySnapshot
@@ -123,7 +123,7 @@ class RegistryFollower:
 
         A worker that starts while the registry's champion is broken goes on with the one before.
         """
-        route = routes.read(self._client, self._model)
+        route = model_routes.read(self._client, self._model)
         if route is None:
             return {}
         self._versions = {version.key: version for version in route.versions.values()}
@@ -200,9 +200,9 @@ class RegistryFollower:
         An unchanged one is left alone: a worker that is behind would turn back the ones ahead. That of a retired model
         waits until it is restored.
         """
-        if route == self._published and routes.is_published(self._client, self._model):
+        if route == self._published and model_routes.is_published(self._client, self._model):
             return
-        is_retired = not routes.publish(self._client, route)
+        is_retired = not model_routes.publish(self._client, route)
         if is_retired:
             self._published = None
             if not self._retired:
@@ -269,7 +269,7 @@ class RegistryFollower:
         A registry that never knew the model may be a new one, that others have yet to fill.
         """
         if self._published is not None:
-            routes.withdraw(self._client, self._model)
+            model_routes.withdraw(self._client, self._model)
             self._published = None
             log.warning("route_withdrawn")
 

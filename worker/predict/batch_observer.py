@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.prediction import Status
 from shared.observability.metrics import BULK, INTERACTIVE, ModelMetrics, PredictMetrics
-from shared.queue.lanes import Entry, Lanes, Result
+from shared.queue.consumer.lanes import Entry, Lanes, Result
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.domain.image import ImageSpec
-from shared.queue.lanes import Entry
+from shared.queue.consumer.lanes import Entry
 from worker.decode.decoder_process import DecoderProcess
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from shared.queue.lanes import Entry
+from shared.queue.consumer.lanes import Entry
 
 
 class BatchSlots:

@@ -18,7 +18,7 @@ from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
 from shared.image_files.formats import HEAVY
 from shared.observability.logs import bound
-from shared.queue.lanes import Call, Entry, Heavy, Lanes, Result
+from shared.queue.consumer.lanes import Call, Entry, Heavy, Lanes, Result
 from shared.settings import Batching
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode, estimated_work

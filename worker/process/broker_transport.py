@@ -9,7 +9,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, Transport
 
-from shared.queue.refusals import naming
+from shared.queue.connection.refusals import naming
 
 
 class RefusalChannel(Channel):

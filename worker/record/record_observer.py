@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
-from shared.queue.jobs import parse_request
+from shared.queue.job_records import parse_request
 from worker.record.prediction_log import PredictionLog, line
 
 Record = Mapping[bytes, bytes]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import PredictionId
-from shared.queue.finished import Finished, FinishedStream
+from shared.queue.consumer.finished_stream import Finished, FinishedStream
 from shared.settings import Recording
 from shared.storage.audit_queries import Row, rows_of
 from shared.storage.batches import is_batch

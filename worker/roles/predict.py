@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
-from shared.queue.lanes import Lanes
+from shared.queue.consumer.lanes import Lanes
 from worker.models.loaded_model import choose_device, device_memory
 from worker.models.registry_follower import RegistryFollower
 from worker.predict.batch_observer import BatchObserver

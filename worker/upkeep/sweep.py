@@ -14,11 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.observability.metrics import UpkeepMetrics
-from shared.queue import bells, duties, keys, routes
-from shared.queue.batches import SilentUploads
-from shared.queue.files import purge_expired
-from shared.queue.lanes import streams
+from shared.queue import bells, keys, model_routes
+from shared.queue.consumer.lanes import streams
+from shared.queue.inspection import duties
 from shared.queue.lua import Script, Scripts
+from shared.queue.producer.batches import SilentUploads
+from shared.queue.producer.files import purge_expired
 from shared.settings import Bulk, Queue
 from shared.storage import predictions
 from worker.upkeep.unserved_models import UnservedModels
@@ -128,7 +129,7 @@ class Upkeep:
 
     def _ring(self, now: int) -> int:
         """Ring for every model and for the finished stream where something waits; clear away who is gone."""
-        models = {*routes.names(self._client), *routes.leaving(self._client)}
+        models = {*model_routes.names(self._client), *model_routes.leaving(self._client)}
         rung = sum(self._ring_model(model, now) for model in sorted(models))
         for role in duties.ROLES:
             self._client.zremrangebyscore(keys.signs(role), 0, now - duties.SIGNER_GONE // timedelta(microseconds=1))

@@ -7,9 +7,9 @@ from typing import Any, Final
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.queue import bells, keys, routes
-from shared.queue.gauges import WORKER_SEEN
-from shared.queue.lanes import streams
+from shared.queue import bells, keys, model_routes
+from shared.queue.consumer.lanes import streams
+from shared.queue.inspection.gauges import WORKER_SEEN
 from shared.queue.lua import Script, Scripts
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class UnservedModels:
 
     def sweep(self) -> int:
         """End what has waited too long, and withdraw the routes of models that nobody serves; return how many ended."""
-        leaving = routes.leaving(self._client)
-        ended = sum(self._look_after(model) for model in routes.names(self._client))
+        leaving = model_routes.leaving(self._client)
+        ended = sum(self._look_after(model) for model in model_routes.names(self._client))
         for model, withdrawn in leaving.items():
             ended += self._give_up(model)[1]
             self._forget(model, withdrawn)
@@ -50,7 +50,7 @@ class UnservedModels:
         unserved, ended = self._give_up(model)
         if unserved >= self._patience:
             # A worker that comes back at this moment sees at its next look that its route is gone, and publishes it.
-            routes.withdraw(self._client, model)
+            model_routes.withdraw(self._client, model)
             log.warning("model_unserved", extra={"model": model, "seconds": round(unserved.total_seconds())})
         return ended
 

@@ -11,7 +11,7 @@ from shared.domain.prediction import Status
 from shared.presentation.objects import prediction_object
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import keys
-from shared.queue.jobs import parse_request
+from shared.queue.job_records import parse_request
 from shared.storage import deliveries
 
 AT_ONCE = 500

@@ -35,9 +35,9 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue.connection import connect_async
-from shared.queue.pipeline import Pipeline
-from shared.queue.routes import publish
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.model_routes import publish
 from shared.settings import Bulk, Database, Files, Gateway, Intake, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 

@@ -14,9 +14,9 @@ from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey, 
 from shared.domain.image import ImageFacts
 from shared.domain.model_route import Choice
 from shared.queue import keys
-from shared.queue.lanes import Lanes
+from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, source
-from shared.queue.submission import Submission, prepared, submit_command
+from shared.queue.producer.submission import Submission, prepared, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer

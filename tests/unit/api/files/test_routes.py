@@ -15,7 +15,7 @@ from api.health.limits import limits as api_limits
 from api.schemas import File, FileList
 from shared.domain.identifiers import FileId, Owner, new_uuid7
 from shared.queue import keys
-from shared.queue.files import fetch_content, now_us, purge_expired
+from shared.queue.producer.files import fetch_content, now_us, purge_expired
 
 Serve = Callable[..., Any]
 NOBODYS = "018f0000-0000-7000-8000-000000000000"

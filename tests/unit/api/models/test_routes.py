@@ -14,7 +14,7 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.domain.model_route import Version as ServedVersion
 from shared.queue import keys
-from shared.queue.files import now_us
+from shared.queue.producer.files import now_us
 
 Serve = Callable[..., Any]
 DIGITS = ModelName("digits")

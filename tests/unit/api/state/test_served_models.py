@@ -13,10 +13,10 @@ from api.state.served_models import RouteBook
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Reference, Route, Version
-from shared.queue.connection import connect_async
-from shared.queue.lanes import Lanes
-from shared.queue.pipeline import Pipeline
-from shared.queue.routes import publish, retire
+from shared.queue.connection.clients import connect_async
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.consumer.lanes import Lanes
+from shared.queue.model_routes import publish, retire
 from shared.settings import Queue, Redis
 
 BARE_VERSION = Reference(name=None, version=VersionNumber("3"))

@@ -21,7 +21,7 @@ from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey
 from shared.domain.image import ImageFacts
 from shared.domain.model_route import Reference, Route
 from shared.queue import keys
-from shared.queue.submission import Hit, Known, Queued, Submission
+from shared.queue.producer.submission import Hit, Known, Queued, Submission
 
 Serve = Callable[..., Any]
 PNG = {"Content-Type": "image/png"}

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from shared.domain.job import RECORD_FIELDS, RUN_MEMBERS, Job
 from shared.domain.job_request import JobRequest, RequestImage
-from shared.queue.jobs import FIELDS, OWN_FIELDS
+from shared.queue.job_records import FIELDS, OWN_FIELDS
 from shared.queue.lua import Script, source
 from shared.storage import recording
 

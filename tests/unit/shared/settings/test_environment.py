@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from shared import settings
-from shared.queue.connection import connect, connect_async, connect_briefly
+from shared.queue.connection.clients import connect, connect_async, connect_briefly
 
 
 @pytest.mark.parametrize("text", ["30", "30s", "30.0", "PT30S", "00:00:30"])

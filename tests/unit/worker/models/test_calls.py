@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from shared.queue import keys
-from shared.queue.lanes import Lanes
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.unit.worker.predict.predicting import (
     LANE,

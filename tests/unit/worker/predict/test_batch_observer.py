@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.observability.metrics import PredictMetrics
-from shared.queue.lanes import Entry, Lanes, Result, Wanted
+from shared.queue.consumer.lanes import Entry, Lanes, Result, Wanted
 from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
 from tests.support.observations import observer

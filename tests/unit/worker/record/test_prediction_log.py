@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
-from shared.queue.jobs import parse_request
+from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
 from worker.record.prediction_log import PredictionLog, line
 from worker.record.record_observer import RecordObserver

@@ -14,7 +14,7 @@ from shared.domain.key_limits import UNLIMITED, Left, Limits
 from shared.domain.model_route import Choice, Reference
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
-from shared.queue.jobs import write_request
+from shared.queue.job_records import write_request
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
 

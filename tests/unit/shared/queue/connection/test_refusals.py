@@ -10,8 +10,8 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from shared.queue.connection import connect, connect_briefly
-from shared.queue.refusals import REFUSALS, Naming, RedisRefuses, code_of, describe, named
+from shared.queue.connection.clients import connect, connect_briefly
+from shared.queue.connection.refusals import REFUSALS, Naming, RedisRefuses, code_of, describe, named
 from shared.settings import Redis
 from worker.process import broker_transport
 

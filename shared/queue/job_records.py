@@ -10,8 +10,8 @@ from shared.domain.job import RECORD_FIELDS, Job
 from shared.domain.job_request import JobRequest
 from shared.domain.prediction import Source, Status
 from shared.queue import keys
+from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
-from shared.queue.pipeline import Pipeline
 
 FIELDS: Final = RECORD_FIELDS[1:]
 """What a job's hash has of its record: the id is in its key."""

@@ -11,8 +11,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
+from shared.queue.connection.refusals import RedisRefuses, code_of, named
 from shared.queue.lua import Script, source
-from shared.queue.refusals import RedisRefuses, code_of, named
 
 # One write holds up every answer behind it: 256 KB is 0.1 ms of copying, 20 MB would be felt by all.
 LARGE: Final = 256 * 1024

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from shared.queue.refusals import naming
+from shared.queue.connection.refusals import naming
 from shared.settings import Redis, SettingsError
 
 Client = TypeVar("Client")

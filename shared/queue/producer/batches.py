@@ -16,9 +16,9 @@ from shared.domain.errors import IdempotencyMismatch, UploadInProgress
 from shared.domain.identifiers import BatchId, ModelName, Owner
 from shared.domain.webhooks import Webhook
 from shared.queue import bells, keys
-from shared.queue.exchange import Command
+from shared.queue.connection.exchange import Command
+from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script, Scripts
-from shared.queue.pipeline import Pipeline
 
 # One call of cancel_lane holds Redis for about a millisecond.
 CANCEL_ENTRIES: Final = 200

@@ -4,7 +4,7 @@ import secrets
 
 import redis
 
-from shared.queue.pipeline import Pipeline
+from shared.queue.connection.pipeline import Pipeline
 
 KEY = "secret:stream"
 SECRET_BYTES = 32

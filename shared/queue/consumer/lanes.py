@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey
 from shared.queue import bells, keys
-from shared.queue.jobs import parse_request
+from shared.queue.job_records import parse_request
 from shared.queue.lua import Script, Scripts, sha
 from shared.settings import Queue
 

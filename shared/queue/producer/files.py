@@ -18,9 +18,9 @@ from redis.exceptions import OutOfMemoryError
 from shared.domain.errors import FileQuota, StorageUnavailable, UnknownFile, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner, is_uuid, new_uuid7
 from shared.queue import keys
-from shared.queue.file_quota import AHEAD, Quota
+from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script, Scripts
-from shared.queue.pipeline import Pipeline
+from shared.queue.producer.file_quota import AHEAD, Quota
 
 _FACTS: Final = (
     "owner",

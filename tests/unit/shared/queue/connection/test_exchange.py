@@ -4,7 +4,7 @@ from hiredis import pack_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.queue.exchange import LARGE, _pieces
+from shared.queue.connection.exchange import LARGE, _pieces
 
 SIZES = st.integers(0, 9) | st.sampled_from([LARGE + 1, 3 * LARGE])
 PARTS = st.text(max_size=9) | st.integers(-9, 2**63)

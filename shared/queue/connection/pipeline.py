@@ -21,9 +21,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
-from shared.queue.exchange import LARGE, Pending, exchange, fail
+from shared.queue.connection.exchange import LARGE, Pending, exchange, fail
+from shared.queue.connection.refusals import REFUSALS, RedisRefuses, code_of, describe
 from shared.queue.lua import Script, sha
-from shared.queue.refusals import REFUSALS, RedisRefuses, code_of, describe
 
 log = logging.getLogger(__name__)
 

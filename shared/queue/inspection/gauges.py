@@ -8,8 +8,9 @@ import redis
 
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import BULK, INTERACTIVE, LaneState, QueueState
-from shared.queue import duties, keys, routes
-from shared.queue.lanes import streams
+from shared.queue import keys, model_routes
+from shared.queue.consumer.lanes import streams
+from shared.queue.inspection import duties
 from shared.queue.lua import Script, Scripts
 
 WORKER_SEEN: Final = timedelta(seconds=10)
@@ -27,7 +28,7 @@ class Gauges:
 
     def look(self) -> QueueState:
         """Return what there is now."""
-        models = routes.names(self._client)
+        models = model_routes.names(self._client)
         memory = self._client.info("memory")
         roles = duties.look(self._client)
         predict = {keys.predict_queue(model): int(self._client.llen(keys.predict_queue(model))) for model in models}

@@ -9,9 +9,10 @@ from typing import Any, Final
 import redis
 
 from shared.domain.identifiers import BatchId, FileId, Owner
-from shared.queue import bells, files, keys
-from shared.queue.batches import cancel_and_wait
+from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
+from shared.queue.producer import files
+from shared.queue.producer.batches import cancel_and_wait
 
 CHUNK: Final = 1000
 _HASHES: Final = (keys.job_prefix().encode(), keys.batch_prefix().encode())

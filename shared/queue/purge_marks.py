@@ -7,7 +7,7 @@ import redis
 
 from shared.domain.identifiers import Owner
 from shared.queue import keys
-from shared.queue.files import now_us
+from shared.queue.producer.files import now_us
 
 MARKED: Final = timedelta(seconds=60)
 """How long a mark holds; a purge renews it with every chunk."""

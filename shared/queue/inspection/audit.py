@@ -9,8 +9,9 @@ from typing import Any, cast
 import redis
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
-from shared.queue import duties, keys
-from shared.queue.duties import Duty
+from shared.queue import keys
+from shared.queue.inspection import duties
+from shared.queue.inspection.duties import Duty
 from shared.queue.lua import Script, Scripts
 
 # Each look holds Redis for about a millisecond: 100 jobs, or 4 MB of images passed by (Redis has no way to ask for an

@@ -1,0 +1,1 @@
+"""Clients of Redis: made from settings, told what a refusal is; and the gateway's shared pipelined write."""

@@ -1,0 +1,1 @@
+"""The workers' side of the queue: the lanes that predict workers empty, and the finished stream that recorders do."""

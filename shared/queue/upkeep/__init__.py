@@ -1,0 +1,1 @@
+"""What sweeps and purges do to the queue."""

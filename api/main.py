@@ -38,7 +38,7 @@ from shared import settings
 from shared.domain.errors import StorageUnavailable
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
-from shared.observability.metrics_server import expose
+from shared.observability.metrics_server import serve_metrics
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import keys, stream_secret
 from shared.queue.connection.clients import connect_async
@@ -53,7 +53,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect the stores, refuse an unsafe Redis, and take everything down in reverse order."""
     redis_settings = settings.read(settings.Redis)
     async with AsyncExitStack() as stack:
-        stack.callback(expose(app.state.metrics.registry, settings.read(settings.Metrics)))
+        stack.callback(serve_metrics(app.state.metrics.registry, settings.read(settings.Metrics)))
         client = connect_async(redis_settings)
         stack.push_async_callback(client.aclose)
         redis = Pipeline(client, timeout=redis_settings.timeout)

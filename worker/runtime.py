@@ -22,7 +22,7 @@ from shared.observability.metrics import (
     WorkerMetrics,
     new_registry,
 )
-from shared.observability.metrics_server import expose
+from shared.observability.metrics_server import serve_metrics
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import bells, keys
 from shared.queue.connection.clients import connect, connect_briefly
@@ -115,7 +115,7 @@ def start(
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     runtime = Runtime()
     # First, so that whoever looks sees it load its models; closed last.
-    runtime.closers.append(expose(runtime.registry, settings.read(settings.Metrics)))
+    runtime.closers.append(serve_metrics(runtime.registry, settings.read(settings.Metrics)))
     client = connect(settings.read(settings.Redis))
     wait_for_redis(client.ping, stopping=stopping)
     name = f"{socket.gethostname()}-{os.getpid()}"

@@ -1,1 +1,1 @@
-"""What Darkroom lets people see of itself: log lines and metrics."""
+"""What Darkroom reports about itself: log lines and metrics."""

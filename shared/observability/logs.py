@@ -1,6 +1,6 @@
-"""How log lines look: JSON in production, readable in a terminal. Events, not sentences.
+"""Log lines: JSON in production, readable text in a terminal. A message is an event's name; facts are its `extra`.
 
-What a line is about (a request, a model, a batch) is bound once where it is known, and every line until then says it.
+Facts that many lines share (a request, a model, a batch) are bound once, where they become known.
 """
 
 import logging
@@ -17,34 +17,34 @@ import orjson
 
 from shared.settings import Logging
 
-# `redis://name:password@host`, wherever a library says where it could not connect to.
+# `redis://name:password@host`, which libraries write into their errors.
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/@\"']+@")
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",
     "asctime",
     "taskName",
-    "color_message",  # uvicorn's own message once more, in colours
+    "color_message",  # uvicorn repeats its message in colours
 }
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=_NOTHING)
 
 
 def bind(**facts: object) -> None:
-    """Add facts to every line that this thread or asyncio task, and what it starts from now on, writes.
+    """Add facts to every line that this thread or asyncio task writes from now on, and the tasks that it starts.
 
-    For what has a context of its own, as each request of a server does; `bound` is for everything else.
+    For code with a context of its own, such as a server's request; use `bound` everywhere else.
     """
     _bound.set({**_bound.get(), **facts})
 
 
 def bind_only(**facts: object) -> None:
-    """Bind these facts and forget all others: for a request, whose context may begin as a copy of another's."""
+    """Bind these facts in place of all others: a request's context may begin as a copy of another request's."""
     _bound.set(facts)
 
 
 @contextmanager
 def bound(**facts: object) -> Iterator[None]:
-    """Add facts to every line written within the block; afterwards all is as it was, whatever was bound inside."""
+    """Add facts to every line written within the block; after it, what was bound before is bound again."""
     token = _bound.set({**_bound.get(), **facts})
     try:
         yield
@@ -53,18 +53,18 @@ def bound(**facts: object) -> Iterator[None]:
 
 
 def bound_facts() -> Mapping[str, object]:
-    """Return what is bound now."""
+    """Return the facts that are bound at this moment."""
     return _bound.get()
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:
-    """Return what is bound and what was passed as `extra`, which wins."""
+    """Return the bound facts and those passed as `extra`, which win."""
     extra = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
     return {**_bound.get(), **extra}
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, logger, then the facts."""
+    """Formats a record as one JSON object: time, level, event, logger, then the facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -81,7 +81,7 @@ class JsonLines(logging.Formatter):
 
 
 class Readable(logging.Formatter):
-    """`12:00:01 INFO batch_predicted model=digits size=16`, for a terminal."""
+    """Formats a record for a terminal: `12:00:01 INFO batch_predicted model=digits size=16`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -96,16 +96,16 @@ def _without_credentials(line: str) -> str:
 
 
 def configure_logging(settings: Logging) -> None:
-    """Send every logger's lines to standard error, in the chosen form. Safe to call twice."""
+    """Send the lines of all loggers to standard error in the chosen form. Safe to call twice."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.format == "json" else Readable())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
-    # Uvicorn gives its own loggers handlers of their own, whose lines would look otherwise.
+    # Uvicorn's loggers have handlers of their own, whose lines have another form.
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(server)
         logger.handlers.clear()
         logger.propagate = True
-    # It writes query strings, which hold tokens. Without anywhere to write it does not even make its lines.
+    # Its lines hold query strings, and with them tokens. Without a handler uvicorn does not even format them.
     logging.getLogger("uvicorn.access").propagate = False

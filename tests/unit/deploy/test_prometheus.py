@@ -33,8 +33,8 @@ QUEUE = metrics.QueueState(
     silence={"record": timedelta(seconds=1), "webhooks": timedelta.max},
     bells={"record": 1},
 )
-# What metrics that look when asked are shown, by class.
-LOOKS: dict[str, Any] = {
+# What metrics that are read at each scrape are given, by class.
+READINGS: dict[str, Any] = {
     "QueueMetrics": lambda: QUEUE,
     "DeviceMetrics": lambda: {"allocated": 1},
     "OverdueMetrics": lambda: timedelta(0),
@@ -70,14 +70,18 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 def classes() -> list[type]:
     """Every class that a process makes with its registry."""
-    found = [kind for _, kind in inspect.getmembers(metrics, inspect.isclass) if kind.__module__ == metrics.__name__]
+    found = [
+        kind
+        for _, kind in inspect.getmembers(metrics, inspect.isclass)
+        if kind.__module__.startswith(f"{metrics.__name__}.")
+    ]
     return [kind for kind in found if "registry" in inspect.signature(kind).parameters]
 
 
 def filled(kind: type) -> CollectorRegistry:
     """A registry with this class's metrics, each of them with one sample."""
     registry = CollectorRegistry()
-    known = {"registry": registry, "device": "cuda:0", "look": LOOKS.get(kind.__name__)}
+    known = {"registry": registry, "device": "cuda:0", "read": READINGS.get(kind.__name__)}
     made = kind(**{name: known[name] for name in inspect.signature(kind).parameters})
     for metric in vars(made).values():
         if isinstance(metric, Counter | Gauge | Histogram):

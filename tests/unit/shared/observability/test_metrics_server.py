@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from shared.observability.metrics import WorkerMetrics, new_registry
-from shared.observability.metrics_server import expose
+from shared.observability.metrics_server import serve_metrics
 from shared.settings import Metrics
 from worker.health import why_not
 
@@ -28,7 +28,7 @@ def well(port: int, *, longest: float = 30, now: float | None = None) -> str:
 
 def test_a_registry_is_served_until_it_is_closed() -> None:
     port, registry = free_port(), new_registry()
-    close = expose(registry, Metrics(port=port))
+    close = serve_metrics(registry, Metrics(port=port))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert 'darkroom_build_info{version="' in text
@@ -40,7 +40,7 @@ def test_a_registry_is_served_until_it_is_closed() -> None:
 
 
 def test_without_a_port_nothing_is_served() -> None:
-    expose(new_registry(), Metrics())()
+    serve_metrics(new_registry(), Metrics())()
 
 
 def test_a_port_that_is_taken_is_said_and_costs_no_worker(caplog: pytest.LogCaptureFixture) -> None:
@@ -49,14 +49,14 @@ def test_a_port_that_is_taken_is_said_and_costs_no_worker(caplog: pytest.LogCapt
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        expose(new_registry(), Metrics(port=port))()
+        serve_metrics(new_registry(), Metrics(port=port))()
     assert [(record.getMessage(), record.port) for record in caplog.records] == [("metrics_not_served", port)]
 
 
 def test_a_worker_is_well_while_its_heartbeat_is_recent() -> None:
     port, registry = free_port(), new_registry()
     heartbeat = WorkerMetrics(registry).heartbeat
-    close = expose(registry, Metrics(port=port))
+    close = serve_metrics(registry, Metrics(port=port))
     assert well(port) == "it does not consume yet"
     heartbeat.set(1_000_000)
     assert well(port, now=1_000_029) == ""
@@ -68,7 +68,7 @@ def test_a_worker_is_well_while_its_heartbeat_is_recent() -> None:
 def test_the_check_is_a_command() -> None:
     port, registry = free_port(), new_registry()
     WorkerMetrics(registry).heartbeat.set_to_current_time()
-    close = expose(registry, Metrics(port=port))
+    close = serve_metrics(registry, Metrics(port=port))
 
     def check(environment: dict[str, str]) -> tuple[int, str]:
         command = [sys.executable, "-m", "worker.health"]

@@ -1,0 +1,107 @@
+"""Metrics of predict workers."""
+
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from shared.observability.metrics.lanes import BULK, INTERACTIVE
+from shared.observability.metrics.registry import FAST, SIZES, SLOW, gauge
+
+
+class PredictMetrics:
+    """What a predict worker counts: micro-batches and where their time goes, images, versions of models."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def seconds(name: str, help_text: str, *, buckets: Sequence[float] = FAST) -> Histogram:
+            return Histogram(f"darkroom_{name}_seconds", help_text, ["model"], buckets=buckets, registry=registry)
+
+        self.batch_size = Histogram(
+            "darkroom_batch_size", "Images in a micro-batch", ["model"], buckets=SIZES, registry=registry
+        )
+        self.queue = Histogram(
+            "darkroom_queue_seconds",
+            "Seconds from an image's submission to its pull by a worker, by kind of lane",
+            ["model", "lane"],
+            buckets=SLOW,
+            registry=registry,
+        )
+        self.decode = seconds("decode", "Seconds to decode and resize the images of a micro-batch")
+        self.forward = seconds("forward", "Seconds of a micro-batch's forward passes")
+        self.finish = seconds("finish", "Seconds to write a micro-batch's results to Redis")
+        self.images = Counter(
+            "darkroom_images_total",
+            "Images computed, by outcome: succeeded, or the error code they failed with",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "darkroom_attempts_total", "Computations begun, repeated ones included", ["model"], registry=registry
+        )
+        self.reclaimed = Counter(
+            "darkroom_reclaimed_total", "Images taken over from a worker that was lost", ["model"], registry=registry
+        )
+        self.loads = Counter(
+            "darkroom_model_loads_total",
+            "Attempts to load a model's version, by outcome",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.load_seconds = seconds("model_load", "Seconds to load and warm up a model's version", buckets=SLOW)
+        self.serving = Gauge(
+            "darkroom_model_version_serving",
+            "1 where this worker has the version loaded that the alias names",
+            ["model", "alias", "version"],
+            registry=registry,
+        )
+        self.failing = Gauge(
+            "darkroom_model_version_failing",
+            "1 where an alias names a version that this worker failed to load",
+            ["model", "version"],
+            registry=registry,
+        )
+
+
+class ModelMetrics:
+    """The metrics of one model, looked up once: a lookup by label costs as much as a count."""
+
+    def __init__(self, metrics: PredictMetrics, model: str) -> None:
+        self.batch_size = metrics.batch_size.labels(model)
+        self.queue = {lane: metrics.queue.labels(model, lane) for lane in (INTERACTIVE, BULK)}
+        self.decode = metrics.decode.labels(model)
+        self.forward = metrics.forward.labels(model)
+        self.finish = metrics.finish.labels(model)
+        self.attempts = metrics.attempts.labels(model)
+        self.reclaimed = metrics.reclaimed.labels(model)
+        self._images = partial(metrics.images.labels, model)
+
+    def count(self, outcomes: Iterable[str]) -> None:
+        """Count computed images by outcome."""
+        for outcome, images in Counted(outcomes).items():
+            self._images(outcome).inc(images)
+
+
+class DeviceMetrics(Collector):
+    """Memory of a predict worker's GPU, read at each scrape; no samples on a CPU."""
+
+    def __init__(self, registry: CollectorRegistry, device: str, read: Callable[[], dict[str, int]]) -> None:
+        """`read` returns bytes by kind: `allocated` to tensors, `reserved` by torch, the device's `total`."""
+        self._device = device
+        self._read = read
+        registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the device is read at scrapes alone, not when this is registered."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the device and yield its gauge."""
+        samples = [({"device": self._device, "kind": kind}, amount) for kind, amount in self._read().items()]
+        yield gauge(
+            "darkroom_device_memory_bytes",
+            "Bytes of the GPU's memory: allocated to tensors, reserved by torch, total",
+            samples,
+        )

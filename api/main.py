@@ -1,4 +1,4 @@
-"""The gateway: wiring. `uvicorn api.main:create_app --factory --http api.edge.http_connection:HttpProtocol`."""
+"""The gateway's app: what it is made of. `python -m api.server` serves it."""
 
 import asyncio
 import gc
@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from api.batches import routes as batches
 from api.edge import guard
-from api.edge.address import listening_host
 from api.edge.auth import Authentication, keys_required
 from api.edge.middleware import Observing
 from api.edge.origins import CrossOrigin
@@ -104,8 +103,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             webhooks=settings.read(settings.Webhooks),
             wire=settings.read(settings.Wire),
         )
-        drain = app.state.gateway.settings.drain
-        stack.callback(app.state.draining.install(time=drain, wake=waiting.wake_all))
+        app.state.draining.when_over(waiting.wake_all)
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
         gc.freeze()
@@ -124,8 +122,18 @@ async def wait_for_redis(redis: Pipeline) -> None:
             return
 
 
-def create_app() -> FastAPI:
-    """Return the gateway's app; it connects when it starts serving."""
+class WrongServer(SystemExit):
+    """The app was given to another server than its own; the message is the one line people see."""
+
+
+def create_app(draining: Draining | None = None) -> FastAPI:
+    """Return the gateway's app; it connects when it starts serving.
+
+    `draining` is the server's (`api/server.py`). Without it, as where `uvicorn --factory` calls, raises WrongServer:
+    nothing would bound what clients send, nor drain.
+    """
+    if draining is None:
+        raise WrongServer("start the gateway with `python -m api.server`; DARKROOM_SERVER_HOST and …_PORT say where")
     logging_settings = settings.read(settings.Logging)
     configure_logging(logging_settings)
     app = FastAPI(
@@ -139,8 +147,9 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     app.state.metrics = shown = GatewayMetrics(new_registry())
-    app.state.draining = draining = Draining()
-    required = keys_required(settings.read(settings.Auth), host=listening_host())
+    app.state.draining = draining
+    listening = settings.read(settings.Server)
+    required = keys_required(settings.read(settings.Auth), host="" if listening.socket else listening.host)
     gateway_settings = settings.read(settings.Gateway)
     origins = gateway_settings.allowed_origins
     app.add_middleware(

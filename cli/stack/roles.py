@@ -36,16 +36,16 @@ def migrations(database_url: str) -> Program:
 def api(port: int, ports: Ports) -> Program:
     """Return the gateway: one process, listening on loopback."""
     url = f"http://{LOOPBACK}:{port}"
-    command = (
-        sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory",
-        "--host", LOOPBACK, "--port", str(port), "--loop", "uvloop", "--http", "api.edge.http_connection:HttpProtocol",
-        "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5",
-    )  # fmt: skip
     gateway = Program(
         name="api",
         role="api",
         url=url,
-        command=command,
+        command=(sys.executable, "-m", "api.server"),
+        environment={
+            "DARKROOM_SERVER_HOST": LOOPBACK,
+            "DARKROOM_SERVER_PORT": str(port),
+            "DARKROOM_SERVER_STOP_TIMEOUT": "5",
+        },
         after=("redis", "migrations"),
         probe=lambda _: probes.answers(f"{url}/health/ready"),
         stop_rank=1,

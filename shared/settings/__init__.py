@@ -5,7 +5,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 """
 
 from shared.settings.environment import SettingsError, read
-from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Wire
+from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Server, Wire
 from shared.settings.operation import Local, Logging, Metrics
 from shared.settings.queue import Batching, Queue
 from shared.settings.stores import Database, Redis
@@ -31,6 +31,7 @@ __all__ = [
     "Registry",
     "RegistryLogin",
     "Retention",
+    "Server",
     "SettingsError",
     "Webhooks",
     "Wire",

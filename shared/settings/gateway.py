@@ -39,6 +39,20 @@ class Gateway(BaseSettings):
         return tuple(re.sub(r"^(http:.*):80$|^(https:.*):443$", r"\1\2", origin.lower()) for origin in origins)
 
 
+class Server(BaseSettings):
+    """Where the gateway's process listens, and how it stops."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_SERVER_", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on. On any but loopback the API asks for keys."""
+    port: Annotated[int, Field(gt=0, le=65535)] = 8000
+    socket: Path | None = None
+    """Unix socket to listen on, in place of host and port. The API asks for keys there."""
+    stop_timeout: Duration = timedelta(seconds=25)
+    """How long requests under way may take when the gateway stops, after `DARKROOM_DRAIN`; whole seconds."""
+
+
 class Auth(BaseSettings):
     """API keys: whether callers need one."""
 

@@ -52,16 +52,14 @@ class WorkerByHand:
 
 
 class GatewayByHand:
-    """One more gateway on a stack's stores; `options` are uvicorn's. Not started yet."""
+    """One more gateway on a stack's stores, with settings of its own. Not started yet."""
 
-    def __init__(self, stack: "Stack", *options: str, **environment: str) -> None:
+    def __init__(self, stack: "Stack", **environment: str) -> None:
         status, port = stack.status(), free_port()
         stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
-        self._environment = stack.environment | stores | environment
-        self._command = (
-            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
-            "--timeout-graceful-shutdown", "5", "--log-level", "warning", *options,
-        )  # fmt: skip
+        server = {"DARKROOM_SERVER_PORT": str(port), "DARKROOM_SERVER_STOP_TIMEOUT": "5"}
+        self._environment = stack.environment | stores | server | environment
+        self._command = (sys.executable, "-m", "api.server")
         self.url = f"http://127.0.0.1:{port}"
 
     def run(self) -> "subprocess.CompletedProcess[str]":
@@ -96,7 +94,7 @@ class ClosedGateway(GatewayByHand):
     """One that asks for keys: it is for all the world, and there it does so without being told to."""
 
     def __init__(self, stack: "Stack") -> None:
-        super().__init__(stack, "--host", "0.0.0.0")  # noqa: S104
+        super().__init__(stack, DARKROOM_SERVER_HOST="0.0.0.0")  # noqa: S104
         self.stack = stack
 
     def key(self, name: str, *options: str) -> str:

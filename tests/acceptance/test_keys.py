@@ -294,7 +294,7 @@ def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
 
 
 def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "Stack") -> None:
-    done = GatewayByHand(stack, "--host", "0.0.0.0", DARKROOM_AUTH_REQUIRED="false").run()  # noqa: S104
+    done = GatewayByHand(stack, DARKROOM_SERVER_HOST="0.0.0.0", DARKROOM_AUTH_REQUIRED="false").run()  # noqa: S104
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "DARKROOM_AUTH_REQUIRED is false and the API is to listen on 0.0.0.0" in said

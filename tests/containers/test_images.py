@@ -81,7 +81,11 @@ print([name for name in {absent} if importlib.util.find_spec(name)])
 
 
 def test_the_gateway_can_be_made(images: "Images", tmp_path: Path) -> None:
-    code = "from api.main import create_app; print(create_app().title)"
+    code = """
+from api.main import create_app
+from api.state.draining import Draining
+print(create_app(Draining()).title)
+"""
     assert python(images.get("Dockerfile.api"), code, tmp_path) == ["Darkroom"]
 
 

@@ -29,12 +29,10 @@ class Gateway:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         port = free_port()
         self.url, self._log = f"http://127.0.0.1:{port}", folder / "log"
-        command = (
-            sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port),
-            "--http", "api.edge.http_connection:HttpProtocol", "--log-level", "warning",
-        )  # fmt: skip
+        command = (sys.executable, "-m", "api.server")
+        environment = os.environ | environment | {"DARKROOM_SERVER_PORT": str(port)}
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=os.environ | environment, stderr=log, stdout=log)
+            self._process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         until(self._is_alive, seconds=30, what="it serves")
 
     def _is_alive(self) -> bool:

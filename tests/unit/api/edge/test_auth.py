@@ -1,10 +1,7 @@
 """Where keys are asked for; what each route asks is in test_guard.py, requests in tests/acceptance/test_keys.py."""
 
-import sys
-
 import pytest
 
-from api.edge.address import listening_host
 from api.edge.auth import KeysNeeded, keys_required
 from shared.domain.api_keys import Role, check_owner
 from shared.domain.hosts import is_loopback
@@ -33,22 +30,6 @@ def test_keys_are_asked_for_everywhere_but_on_loopback(*, setting: bool | None, 
 def test_without_keys_it_listens_nowhere_else(host: str) -> None:
     with pytest.raises(KeysNeeded, match=f"listen on {host}"):
         keys_required(Auth(required=False), host=host)
-
-
-@pytest.mark.parametrize(
-    ("words", "host"),
-    [
-        ("api.main:create_app --factory --host 0.0.0.0 --port 8000", "0.0.0.0"), ("--host=:: x:y", "::"),  # noqa: S104
-        ("x:y", "127.0.0.1"), ("--uds /tmp/x x:y", ""), ("--fd 3 x:y", ""), ("--what is this", "127.0.0.1"),
-        ("-m tests --host", "127.0.0.1"),
-    ],
-)  # fmt: skip
-def test_the_host_is_the_one_that_uvicorn_is_told(monkeypatch: pytest.MonkeyPatch, words: str, host: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["uvicorn", *words.split()])
-    assert listening_host() == host
-    if host == "127.0.0.1":
-        monkeypatch.setenv("UVICORN_HOST", "10.0.0.1")
-        assert listening_host() == "10.0.0.1"
 
 
 def test_loopback_is_more_than_one_address() -> None:

@@ -15,6 +15,7 @@ from api.edge import guard
 from api.edge.auth import Authentication
 from api.edge.guard import GuardedRoute
 from api.main import create_app
+from api.state.draining import Draining
 from api.state.open_requests import Visits
 from shared.domain.api_keys import Caller, Role
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
@@ -86,7 +87,7 @@ def runner() -> Iterator[asyncio.Runner]:
 def app(monkeypatch: pytest.MonkeyPatch, runner: asyncio.Runner) -> FastAPI:
     """The whole app, asking for keys, with nothing behind it but the keys: what is admitted fails."""
     monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
-    app = create_app()
+    app = create_app(Draining())
     app.state.gateway = SimpleNamespace(
         keyring=Keyring(), visits=Visits(), purges=NOBODY, tokens=StreamTokens(b"secret")
     )

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.main import create_app
+from api.state.draining import Draining
 from api.state.open_requests import Visits
 from shared import settings
 from shared.domain.api_keys import Caller, Role
@@ -75,7 +76,7 @@ def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 
 
 def _made() -> FastAPI:
-    app = create_app()
+    app = create_app(Draining())
     app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
     return app
 

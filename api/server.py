@@ -1,0 +1,88 @@
+"""The gateway's process: `python -m api.server`. It listens where the settings say and drains on SIGTERM.
+
+Every gateway starts here. uvicorn's own command would choose another HTTP protocol class, which bounds neither heads
+nor slow clients, and would cut connections at the first signal: `create_app` refuses it.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.edge.http_connection import HttpProtocol
+from api.main import create_app
+from api.state.draining import Draining
+from shared import settings
+
+START_FAILED: Final = 3
+"""The exit status where the app did not start or the address is taken; uvicorn's own."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which drains at the first SIGTERM and stops at the end of that, or at the second."""
+
+    def __init__(self, config: uvicorn.Config, *, draining: Draining, drain: settings.Duration) -> None:
+        super().__init__(config)
+        self._draining = draining
+        self._drain = drain
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, listen, and serve until a signal stops it."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle SIGTERM and SIGINT."""
+        stop = partial(super().handle_exit, sig, frame)
+        if sig != signal.SIGTERM or not self.started or self._loop is None:
+            stop()
+            return
+        # In a signal's handler only this is safe: log lines and timers are the loop's.
+        self._loop.call_soon_threadsafe(self._draining.begin, self._drain, stop)
+
+
+def make_config(app: ASGIApp, listening: settings.Server) -> uvicorn.Config:
+    """Return uvicorn's configuration for the gateway."""
+    return uvicorn.Config(
+        app,
+        host=listening.host,
+        port=listening.port,
+        uds=str(listening.socket) if listening.socket else None,
+        loop="uvloop",
+        http=HttpProtocol,
+        # `create_app` configures logging; of uvicorn's own lines only what went wrong.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=round(listening.stop_timeout.total_seconds()),
+    )
+
+
+def main() -> None:
+    """Serve until a signal stops it; raises SystemExit where it can't start."""
+    listening = settings.read(settings.Server)
+    draining = Draining()
+    app = create_app(draining)
+    drain = settings.read(settings.Gateway).drain
+    server = Server(make_config(app, listening), draining=draining, drain=drain)
+    try:
+        # uvicorn sends itself the signal that stopped it once more, when everything is closed.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
+    finally:
+        if listening.socket:
+            listening.socket.unlink(missing_ok=True)
+    if not server.started:
+        sys.exit(START_FAILED)
+
+
+if __name__ == "__main__":
+    main()

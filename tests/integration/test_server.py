@@ -1,0 +1,58 @@
+"""The gateway's process: on a Unix socket, on an address that is taken, and started with another server's command."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from api.server import START_FAILED
+from tests.acceptance.faults import until
+from tests.support.servers import RedisServer
+
+COMMAND = (sys.executable, "-m", "api.server")
+
+
+def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_it_listens_on_a_socket_where_everybody_needs_a_key(
+    redis_server: RedisServer, short_directory: Callable[[], Path]
+) -> None:
+    path = short_directory() / "api.sock"
+    environment = {"DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_SERVER_SOCKET": str(path)}
+    with (
+        subprocess.Popen(COMMAND, env=os.environ | environment) as process,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as client,
+    ):
+        try:
+            until(path.exists, seconds=30, what="it listens")
+            assert client.get("/health/live").status_code == 200
+            assert client.get("/v1/models").status_code == 401
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=10) == -signal.SIGTERM
+            assert not path.exists()
+        finally:
+            process.kill()
+
+
+def test_where_the_address_is_taken_it_says_so_and_ends(redis_server: RedisServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run(*COMMAND, DARKROOM_REDIS_URL=redis_server.url, DARKROOM_SERVER_PORT=port)
+    assert done.returncode == START_FAILED
+    assert "address already in use" in done.stderr
+
+
+def test_uvicorns_own_command_is_refused_with_one_line() -> None:
+    done = run(sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory")
+    assert done.returncode == 1
+    assert done.stderr.startswith("start the gateway with `python -m api.server`")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,131 @@
+"""The gateway's server: what it is configured with, how it drains, and what it needs of uvicorn's own members."""
+
+import ast
+import asyncio
+import logging
+import signal
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from api.edge import http_connection
+from api.edge.http_connection import HttpProtocol
+from api.main import WrongServer, create_app
+from api.server import Server, make_config
+from api.state.draining import Draining
+from shared import settings
+
+USED_OF_A_CONNECTION = {
+    "_unset_keepalive_if_required", "cycle", "flow", "headers", "loop", "pipeline", "scope", "server_state",
+    "timeout_keep_alive_task", "transport", "url",
+}  # fmt: skip
+USED_OF_A_CYCLE = {
+    "chunked_encoding", "disconnected", "keep_alive", "message_event", "response_complete", "response_started", "scope",
+    "waiting_for_100_continue",
+}  # fmt: skip
+OVERRIDDEN_IN_A_CONNECTION = {
+    "__init__", "data_received", "eof_received", "on_body", "on_headers_complete", "on_message_complete",
+    "send_400_response",
+}  # fmt: skip
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing."""
+
+
+def test_no_other_server_may_run_the_app() -> None:
+    # As `uvicorn api.main:create_app --factory` calls it.
+    with pytest.raises(WrongServer, match=r"python -m api\.server"):
+        create_app()
+
+
+def test_it_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(app, settings.read(settings.Server))
+    assert (config.host, config.port, config.uds, config.timeout_graceful_shutdown) == ("127.0.0.1", 8000, None, 25)
+    for name, value in {"HOST": "::1", "PORT": "9", "SOCKET": "/run/api", "STOP_TIMEOUT": "5"}.items():
+        monkeypatch.setenv(f"DARKROOM_SERVER_{name}", value)
+    config = make_config(app, settings.read(settings.Server))
+    assert (config.host, config.port, config.uds, config.timeout_graceful_shutdown) == ("::1", 9, "/run/api", 5)
+
+
+def test_connections_are_bounded_and_no_line_is_written_about_each_request() -> None:
+    config = make_config(app, settings.Server())
+    config.load()
+    assert config.http_protocol_class is HttpProtocol
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+def test_it_drains_before_it_stops_and_the_second_signal_ends_that() -> None:
+    draining, woken = Draining(), list[bool]()
+    draining.when_over(lambda: woken.append(draining.is_over))
+
+    async def serve() -> None:
+        server = Server(make_config(app, settings.Server()), draining=draining, drain=timedelta(hours=1))
+        server._loop = asyncio.get_running_loop()
+        server.started = True
+        server.handle_exit(signal.SIGTERM, None)
+        await asyncio.sleep(0.01)
+        assert (draining.has_begun, draining.is_over, server.should_exit, woken) == (True, False, False, [])
+        server.handle_exit(signal.SIGTERM, None)
+        await asyncio.sleep(0.01)
+        assert (draining.is_over, server.should_exit, woken) == (True, True, [True])
+
+    asyncio.run(serve())
+
+
+@pytest.mark.parametrize(("started", "sent"), [(False, signal.SIGTERM), (True, signal.SIGINT)])
+def test_it_stops_at_once_where_nobody_is_served_yet_or_somebody_presses_control_c(
+    *, started: bool, sent: signal.Signals
+) -> None:
+    async def serve() -> None:
+        server = Server(make_config(app, settings.Server()), draining=Draining(), drain=timedelta(hours=1))
+        server._loop = asyncio.get_running_loop()
+        server.started = started
+        server.handle_exit(sent, None)
+        assert server.should_exit
+
+    asyncio.run(serve())
+
+
+def _attributes_of(name: str, within: ast.AST) -> set[str]:
+    found = [node for node in ast.walk(within) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == name}
+
+
+def test_every_member_of_uvicorns_that_is_used_is_named_here_and_is_there() -> None:
+    tree = ast.parse(Path(http_connection.__file__).read_text())
+    [connection] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "HttpProtocol"]
+    own = {node.name for node in connection.body if isinstance(node, ast.FunctionDef)}
+    [begin] = [node for node in connection.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    assigned = {
+        node.attr for node in ast.walk(begin) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    assert _attributes_of("self", connection) - own - assigned == USED_OF_A_CONNECTION
+    assert _attributes_of("cycle", tree) == USED_OF_A_CYCLE
+    assert own & set(vars(HttpToolsProtocol)) == OVERRIDDEN_IN_A_CONNECTION
+
+    async def check() -> None:
+        config, state = make_config(app, settings.Server()), ServerState()
+        made = HttpToolsProtocol(config, state, {})
+        transport = SimpleNamespace(is_closing=lambda: False)
+        flow = FlowControl(transport)  # type: ignore[arg-type]
+        cycle = RequestResponseCycle(
+            {}, transport, flow, made.logger, made.access_logger, False, [], asyncio.Event(), False, True, print  # type: ignore[typeddict-item, arg-type]  # noqa: FBT003
+        )  # fmt: skip
+        made.on_message_begin()  # it makes the members `url`, `scope` and `headers` of a request
+        missing = partial(filter, lambda pair: not hasattr(*pair))
+        assert list(missing((made, name) for name in USED_OF_A_CONNECTION)) == []
+        assert list(missing((cycle, name) for name in USED_OF_A_CYCLE)) == []
+        assert list(missing((flow, name) for name in ("read_paused", "resume_reading"))) == []
+        assert list(missing((state, name) for name in ("connections", "tasks", "default_headers"))) == []
+        assert list(missing((uvicorn.Server, name) for name in ("handle_exit", "run", "serve"))) == []
+
+    asyncio.run(check())

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -38,6 +39,12 @@ class Server(uvicorn.Server):
         """Start the app, listen, and serve until a signal stops it."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every connection and stop the app; a Unix socket's file goes too."""
+        await super().shutdown(sockets)
+        if self.config.uds:
+            Path(self.config.uds).unlink(missing_ok=True)  # noqa: ASYNC240  nobody is served any more
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM and SIGINT."""
@@ -73,13 +80,9 @@ def main() -> None:
     app = create_app(draining)
     drain = settings.read(settings.Gateway).drain
     server = Server(make_config(app, listening), draining=draining, drain=drain)
-    try:
-        # uvicorn sends itself the signal that stopped it once more, when everything is closed.
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run()
-    finally:
-        if listening.socket:
-            listening.socket.unlink(missing_ok=True)
+    # When everything is closed, uvicorn sends itself the signal that stopped it once more.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
     if not server.started:
         sys.exit(START_FAILED)
 

@@ -126,6 +126,6 @@ def test_every_member_of_uvicorns_that_is_used_is_named_here_and_is_there() -> N
         assert list(missing((cycle, name) for name in USED_OF_A_CYCLE)) == []
         assert list(missing((flow, name) for name in ("read_paused", "resume_reading"))) == []
         assert list(missing((state, name) for name in ("connections", "tasks", "default_headers"))) == []
-        assert list(missing((uvicorn.Server, name) for name in ("handle_exit", "run", "serve"))) == []
+        assert list(missing((uvicorn.Server, name) for name in ("handle_exit", "run", "serve", "shutdown"))) == []
 
     asyncio.run(check())

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -29,7 +30,7 @@ START_FAILED: Final = 3
 class Server(uvicorn.Server):
     """uvicorn's server, which drains at the first SIGTERM and stops at the end of that, or at the second."""
 
-    def __init__(self, config: uvicorn.Config, *, draining: Draining, drain: settings.Duration) -> None:
+    def __init__(self, config: uvicorn.Config, *, draining: Draining, drain: timedelta) -> None:
         super().__init__(config)
         self._draining = draining
         self._drain = drain

@@ -3,8 +3,9 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings.value_types import Duration, PositiveInt, Share

@@ -48,6 +48,7 @@ class Server(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on. On any but loopback the API asks for keys."""
     port: Annotated[int, Field(gt=0, le=65535)] = 8000
+    """TCP port to listen on."""
     socket: Path | None = None
     """Unix socket to listen on, in place of host and port. The API asks for keys there."""
     stop_timeout: Duration = timedelta(seconds=25)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What an image can't do without, and what it must not carry.
 EXPECTED = {
-    "api": (("api.main", "shared.storage.migrate"), ("torch", "mlflow", "numpy", "worker", "cli")),
+    "api": (("api.main", "shared.storage.migrate"), ("torch", "mlflow", "numpy", "PIL", "worker", "cli")),
     "services": (
         ("worker.tasks", "worker.webhooks.courier", "worker.health", "flower"),
         ("torch", "mlflow", "api", "cli"),

@@ -14,11 +14,11 @@ import pytest
 from cli.stack.plan import held_out_folder
 from cli.stack.ports import free_port
 from cli.stack.servers.mlflow_login import Login
-from tests.acceptance import faulty_model
-from tests.acceptance.byhand import ClosedGateway
-from tests.acceptance.door import Door
-from tests.acceptance.faults import LANE_DEPTH, LEASE_SECONDS, Breakable
-from tests.acceptance.pictures import renewed
+from tests.support import faulty_model
+from tests.support.api_client import Door
+from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
+from tests.support.extra_processes import ClosedGateway
+from tests.support.pictures import renewed
 from tests.support.servers import PostgresServer, RedisServer
 
 # Nothing that the developer has set points a test elsewhere.

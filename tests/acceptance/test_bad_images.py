@@ -1,7 +1,7 @@
 """An image that nobody can predict fails alone, with its error code, and whoever shares its batch gets its answer."""
 
-from tests.acceptance.faults import Breakable, colour, picture, undecodable
-from tests.acceptance.faulty_model import CLASSES, KILLS, RAISES
+from tests.support.breakable_stack import Breakable, colour, picture, undecodable
+from tests.support.faulty_model import CLASSES, KILLS, RAISES
 
 
 def submit_as_one_batch(system: Breakable, images: list[bytes]) -> list[str]:

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import black, data_url, encoded, opened, renewed
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.pictures import black, data_url, encoded, opened, renewed
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MEGABYTE = 1024 * 1024

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.domain.identifiers import new_uuid7
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import data_url
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.pictures import data_url
 
 UNKNOWN_ID = "018f0000-0000-7000-8000-000000000000"
 CANCEL_AFTER = ("abc", "0", "0s", "-5", "1.5h", "5 m", "30s1h", "8d", "169h", "99999999999", "٣")

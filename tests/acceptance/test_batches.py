@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from shared.queue import keys
-from tests.acceptance.bulk import (
+from tests.acceptance.conftest import Stack
+from tests.support.api_client import Door, expect_problem
+from tests.support.batches import (
     PATH,
     Json,
     Named,
@@ -30,9 +32,7 @@ from tests.acceptance.bulk import (
     tarred,
     zipped,
 )
-from tests.acceptance.conftest import Stack
-from tests.acceptance.door import Door, expect_problem
-from tests.acceptance.pictures import renewed
+from tests.support.pictures import renewed
 
 Send = Callable[[httpx.Client, Named], httpx.Response]
 BODIES: dict[str, Send] = {

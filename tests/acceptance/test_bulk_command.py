@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.bulk.journal import place
-from tests.acceptance.bulk import tarred, zipped
-from tests.acceptance.door import Door
-from tests.acceptance.faults import LANE_DEPTH, Breakable, picture, until
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door
+from tests.support.batches import tarred, zipped
+from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, until
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

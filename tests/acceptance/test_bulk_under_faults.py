@@ -13,9 +13,19 @@ import httpx
 import psycopg2
 import pytest
 
-from tests.acceptance.bulk import PATH, Json, accepted, batch, ended, lines, results, send_archive, zipped
-from tests.acceptance.faults import LANE_DEPTH, Breakable, picture, undecodable, until
-from tests.acceptance.faulty_model import CLASSES
+from tests.support.batches import (
+    PATH,
+    Json,
+    accepted,
+    batch,
+    ended,
+    lines,
+    results,
+    send_archive,
+    zipped,
+)
+from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, undecodable, until
+from tests.support.faulty_model import CLASSES
 
 
 def pictures(numbers: Sequence[int]) -> list[tuple[str, bytes]]:

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from shared.domain.identifiers import is_uuid
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.pictures import renewed
 
 
 def uploaded(door: Door, image: bytes, name: str = "7.png", media_type: str = "image/png") -> Json:

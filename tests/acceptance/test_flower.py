@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 import pytest
 
-from tests.acceptance.door import Door
-from tests.acceptance.faults import until
+from tests.support.api_client import Door
+from tests.support.breakable_stack import until
 from tests.support.receivers import receiving
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from cli.stack.plan import held_out_folder
-from tests.acceptance.pictures import renewed
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from conftest import Stack

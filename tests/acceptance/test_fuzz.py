@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from shared.domain.identifiers import Owner
-from tests.acceptance.byhand import ClosedGateway
 from tests.acceptance.conftest import ENVIRONMENT
-from tests.acceptance.door import Door, Json
+from tests.support.api_client import Door, Json
+from tests.support.extra_processes import ClosedGateway
 from tests.support.receivers import receiving
 
-CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 NAME = Owner("schemathesis")
 # Far more than is asked for: every answer tells what is left, and none is refused.
 LIMITS = ("--rate", "100000/s", "--max-inflight", "100000")

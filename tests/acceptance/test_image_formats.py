@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.acceptance.door import Door
-from tests.acceptance.pictures import black, encoded, opened, renewed
+from tests.support.api_client import Door
+from tests.support.pictures import black, encoded, opened, renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

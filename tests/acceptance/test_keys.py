@@ -13,11 +13,11 @@ from sqlalchemy import text
 from shared.domain.identifiers import new_uuid7
 from shared.settings import Database
 from shared.storage.engine import make_engine
-from tests.acceptance.bulk import accepted, ended, results, send_images
-from tests.acceptance.byhand import ClosedGateway, GatewayByHand
-from tests.acceptance.door import Json, expect_problem
-from tests.acceptance.faults import until
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Json, expect_problem
+from tests.support.batches import accepted, ended, results, send_images
+from tests.support.breakable_stack import until
+from tests.support.extra_processes import ClosedGateway, GatewayByHand
+from tests.support.pictures import data_url, renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from shared.domain.identifiers import new_uuid7
-from tests.acceptance.faults import Breakable, picture
-from tests.acceptance.load import Load, agree, reckon, settle
+from tests.support.breakable_stack import Breakable, picture
+from tests.support.load import Load, agree, reckon, settle
 
 
 def test_redis_killed_and_started_again_loses_and_doubles_nothing(breakable: Breakable) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.acceptance.pictures import renewed
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from conftest import COMMAND, Stack

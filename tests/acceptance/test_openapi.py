@@ -14,10 +14,10 @@ from fastapi.routing import APIRoute
 
 import api
 from shared.domain.identifiers import new_uuid7
-from tests.acceptance.bulk import ended, lines
-from tests.acceptance.door import Door, Json
-from tests.acceptance.judging import Judge
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Door, Json
+from tests.support.batches import ended, lines
+from tests.support.json_schema import Judge
+from tests.support.pictures import data_url, renewed
 
 PROBLEM = "application/problem+json"
 PNG = {"Content-Type": "image/png"}

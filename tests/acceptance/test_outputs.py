@@ -16,8 +16,8 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from shared.settings import Intake, Registry
-from tests.acceptance.door import Door, Json
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Door, Json
+from tests.support.pictures import data_url, renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

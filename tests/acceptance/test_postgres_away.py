@@ -9,8 +9,17 @@ import httpx
 import pytest
 
 from shared.domain.identifiers import new_uuid7
-from tests.acceptance.bulk import PATH, accepted, ended, lines, send_archive, send_images, send_lines, zipped
-from tests.acceptance.faults import Breakable, picture
+from tests.support.batches import (
+    PATH,
+    accepted,
+    ended,
+    lines,
+    send_archive,
+    send_images,
+    send_lines,
+    zipped,
+)
+from tests.support.breakable_stack import Breakable, picture
 
 AWAY = "postgres is away"
 LOOKERS = 12

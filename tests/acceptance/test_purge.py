@@ -14,9 +14,9 @@ from sqlalchemy import text
 from shared.queue import keys
 from shared.settings import Database
 from shared.storage.engine import make_engine
-from tests.acceptance.bulk import accepted, ended, send_images
-from tests.acceptance.door import Door
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door
+from tests.support.batches import accepted, ended, send_images
+from tests.support.pictures import renewed
 
 COMMAND = Path(sys.executable).with_name("darkroom")
 

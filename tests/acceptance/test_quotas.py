@@ -10,11 +10,22 @@ import httpx
 import pytest
 import redis
 
-from tests.acceptance.bulk import PATH, accepted, batch, ended, lines, results, send_images, send_lines, tarred, zipped
-from tests.acceptance.byhand import ClosedGateway, GatewayByHand
-from tests.acceptance.door import Door, expect_problem
-from tests.acceptance.faults import until
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door, expect_problem
+from tests.support.batches import (
+    PATH,
+    accepted,
+    batch,
+    ended,
+    lines,
+    results,
+    send_images,
+    send_lines,
+    tarred,
+    zipped,
+)
+from tests.support.breakable_stack import until
+from tests.support.extra_processes import ClosedGateway, GatewayByHand
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

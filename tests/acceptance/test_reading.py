@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.acceptance.byhand import OUTPUT, WorkerByHand
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.extra_processes import OUTPUT, WorkerByHand
+from tests.support.pictures import renewed
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.acceptance.faults import Breakable, picture, until
+from tests.support.breakable_stack import Breakable, picture, until
 
 ROLES = ("api", "predict", "record", "webhooks", "beat")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.byhand import WorkerByHand
-from tests.acceptance.door import Door
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Door
+from tests.support.extra_processes import WorkerByHand
+from tests.support.pictures import data_url, renewed
 
 with warnings.catch_warnings():
     # It uses pydantic's old interface, which says so on newer Pythons.

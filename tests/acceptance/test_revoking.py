@@ -8,11 +8,11 @@ import httpx
 
 from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys
-from tests.acceptance.byhand import ClosedGateway
-from tests.acceptance.door import Door
-from tests.acceptance.faults import until
-from tests.acceptance.openrequests import UPLOADS, finishing
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door
+from tests.support.breakable_stack import until
+from tests.support.extra_processes import ClosedGateway
+from tests.support.open_requests import UPLOADS, finishing
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from tests.acceptance.conftest import COMMAND
-from tests.acceptance.door import Door
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door
+from tests.support.pictures import renewed
 from tests.support.terminals import seated
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from shared.queue import keys
-from tests.acceptance.bulk import accepted, ended, send_images
-from tests.acceptance.byhand import GatewayByHand
-from tests.acceptance.door import MODEL, Door
-from tests.acceptance.faults import until
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import MODEL, Door
+from tests.support.batches import accepted, ended, send_images
+from tests.support.breakable_stack import until
+from tests.support.extra_processes import GatewayByHand
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

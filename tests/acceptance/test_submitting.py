@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shared.domain.identifiers import is_uuid
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.pictures import data_url, renewed
 
 MEMBERS = {
     "id", "model", "version", "variant", "status", "input", "output", "error", "error_code", "logs", "source",

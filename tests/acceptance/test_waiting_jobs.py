@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.acceptance.byhand import WorkerByHand
-from tests.acceptance.door import Door, Json
-from tests.acceptance.pictures import renewed
+from tests.support.api_client import Door, Json
+from tests.support.extra_processes import WorkerByHand
+from tests.support.pictures import renewed
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.stack.ports import free_port
-from tests.acceptance.pictures import renewed
+from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

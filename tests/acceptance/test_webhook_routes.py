@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.bulk import accepted, ended, results, send_images
-from tests.acceptance.door import Door, Json, expect_problem
-from tests.acceptance.pictures import data_url, renewed
+from tests.support.api_client import Door, Json, expect_problem
+from tests.support.batches import accepted, ended, results, send_images
+from tests.support.pictures import data_url, renewed
 
 # Nobody listens there; no address of one's own is called anyway unless a setting allows it.
 HOOK = "http://127.0.0.1:9/hook?of=the%20gateway"

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.bulk import accepted, ended, lines
-from tests.acceptance.faults import Breakable, Json, picture, until
+from tests.support.batches import accepted, ended, lines
+from tests.support.breakable_stack import Breakable, Json, picture, until
 from tests.support.receivers import Came, Receiver, ok, receiving
 
 PATH = "/v1/webhook-deliveries"

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.acceptance.pictures import renewed
 from tests.containers.composition import FILE, GPU_FILE, filled_in, services
 from tests.containers.running import Composition, Container
+from tests.support.pictures import renewed
 
 STOPPED = (0, 143)
 """What `docker stop` leaves: a program's own end, or SIGTERM's."""

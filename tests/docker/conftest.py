@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.pictures import renewed
 from tests.containers.composition import FILE, filled_in, services
 from tests.docker import engine as engines
 from tests.docker import foreign
 from tests.docker.engine import Engine
 from tests.docker.host import Host
 from tests.docker.project import Project
+from tests.support.pictures import renewed
 
 PYTHON = "python:3.11.15-slim-bookworm"
 

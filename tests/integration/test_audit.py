@@ -16,7 +16,7 @@ from shared.queue import keys
 from shared.queue.consumer.lanes import Result
 from shared.queue.inspection.duties import Sign
 from shared.storage.recording import record
-from tests.support.system import LANE, MODEL, OUTPUT, System
+from tests.support.queue_system import LANE, MODEL, OUTPUT, System
 
 Make = Callable[..., dict[bytes, bytes]]
 

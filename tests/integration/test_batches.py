@@ -29,7 +29,7 @@ from shared.queue.producer.submission import (
     submit_command,
 )
 from shared.settings import Queue
-from tests.support.system import MODEL, System
+from tests.support.queue_system import MODEL, System
 
 T = TypeVar("T")
 CHOICE = Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey("3-m-1"), variant="champion")

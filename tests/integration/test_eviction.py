@@ -16,8 +16,8 @@ from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.settings import Queue, Redis
 from tests.support.observations import upkeep_metrics
+from tests.support.queue_system import LANE, System
 from tests.support.servers import RedisServer
-from tests.support.system import LANE, System
 from worker.upkeep import eviction
 from worker.upkeep.eviction import Eviction
 

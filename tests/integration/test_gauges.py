@@ -13,7 +13,7 @@ from shared.queue import keys, model_routes
 from shared.queue.connection import clients
 from shared.queue.inspection.gauges import LANES_AT_ONCE, Gauges
 from shared.settings import Redis
-from tests.support.system import MODEL, System
+from tests.support.queue_system import MODEL, System
 
 IMAGE_BYTES = 10_000
 

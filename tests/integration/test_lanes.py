@@ -6,7 +6,7 @@ import redis
 from shared.queue import keys
 from shared.queue.consumer.lanes import MOST_BULK_LANES_A_PULL, PEOPLE_STAY, Lanes
 from shared.settings import Queue
-from tests.support.system import BULK, MODEL, System, images, jobs, submit
+from tests.support.queue_system import BULK, MODEL, System, images, jobs, submit
 
 # Pulling
 

@@ -42,8 +42,8 @@ from shared.queue.producer.submission import (
     submit_command,
 )
 from shared.settings import Queue
+from tests.support.queue_system import MODEL, System
 from tests.support.servers import RedisServer
-from tests.support.system import MODEL, System
 
 KEY = KeyId("k")
 SLOW = Limits(key=KEY, rate=0.001)

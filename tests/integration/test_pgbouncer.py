@@ -16,18 +16,18 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.recording import record
-from tests.support.bouncer import PgBouncer, bouncer, database_url, needs_pgbouncer, once_more
+from tests.support.pgbouncer import PgBouncer, bouncer, database_url, needs_pgbouncer, once_more
 from tests.support.servers import PostgresServer
 
 pytestmark = needs_pgbouncer
 __all__ = ["bouncer", "database_url"]  # fixtures, used by name
 
 AGAIN = (
-    "tests.unit.api.state.test_api_keys",
-    "tests.unit.shared.storage.test_predictions",
-    "tests.unit.shared.storage.test_recording",
-    "tests.unit.shared.storage.test_retention",
-    "tests.unit.shared.storage.test_webhook_secrets",
+    "tests.component.api.state.test_api_keys",
+    "tests.component.shared.storage.test_predictions",
+    "tests.component.shared.storage.test_recording",
+    "tests.component.shared.storage.test_retention",
+    "tests.component.shared.storage.test_webhook_secrets",
     "tests.integration.test_audit",
 )
 

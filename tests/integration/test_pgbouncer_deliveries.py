@@ -1,8 +1,8 @@
 """The outbox behind a PgBouncer in transaction mode: apart, since its tests' fixtures have the names of others'."""
 
-from tests.support.bouncer import bouncer, database_url, needs_pgbouncer, once_more
+from tests.support.pgbouncer import bouncer, database_url, needs_pgbouncer, once_more
 
 pytestmark = needs_pgbouncer
 __all__ = ["bouncer", "database_url"]  # fixtures, used by name
 
-globals().update(once_more("tests.unit.shared.storage.test_deliveries"))
+globals().update(once_more("tests.component.shared.storage.test_deliveries"))

@@ -7,7 +7,7 @@ import redis
 from shared.queue import keys
 from shared.queue.consumer.lanes import Lanes, Result
 from shared.settings import Queue
-from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
+from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 
 # What the dead leave behind
 

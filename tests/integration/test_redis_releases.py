@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from cli.stack.servers.redis import redis_executable, redis_program
 from shared.queue.consumer.lanes import Lanes, Result
 from shared.settings import Queue
+from tests.support.queue_system import LANE, LEASE, MODEL, OUTPUT, System, jobs
 from tests.support.servers import RedisServer
-from tests.support.system import LANE, LEASE, MODEL, OUTPUT, System, jobs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about directories in its own code

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from api.server import START_FAILED
-from tests.acceptance.faults import until
+from tests.support.breakable_stack import until
 from tests.support.servers import RedisServer
 
 COMMAND = (sys.executable, "-m", "api.server")

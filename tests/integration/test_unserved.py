@@ -10,7 +10,7 @@ from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.consumer.lanes import Result
-from tests.support.system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
+from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
 from worker.upkeep.unserved_models import LEFT_AFTER, REMEMBERED, UnservedModels
 
 PATIENCE = timedelta(milliseconds=60)

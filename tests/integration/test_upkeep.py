@@ -19,8 +19,8 @@ from shared.queue.producer import files
 from shared.settings import Bulk, Database, Queue
 from shared.storage.engine import make_engine
 from tests.support.observations import upkeep_metrics
+from tests.support.queue_system import LANE, MODEL, System
 from tests.support.servers import RedisServer
-from tests.support.system import LANE, MODEL, System
 from worker.upkeep.sweep import Upkeep
 
 SOON = timedelta(milliseconds=20)

@@ -13,9 +13,9 @@ from shared.domain.api_keys import Role
 from shared.domain.identifiers import Owner
 from shared.queue import keys
 from shared.storage import api_keys
-from tests.acceptance.openrequests import chunk, line
-from tests.acceptance.pictures import renewed
 from tests.support.gateways import Gateway, Start
+from tests.support.open_requests import chunk, line
+from tests.support.pictures import renewed
 
 # What each answer has of its own, or says how its body comes.
 OWN = {"x-request-id", "date", "transfer-encoding", "connection", "content-length"}

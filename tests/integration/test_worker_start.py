@@ -20,7 +20,7 @@ from shared.storage.migrate import upgrade
 from shared.storage.recording import record
 from shared.storage.tables import predictions
 from tests.support.receivers import ok, receiving
-from tests.support.refusing import RefusingDoor
+from tests.support.refusing_redis import RefusingDoor
 from tests.support.registries import MODEL, Shop
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.workers import Worker

@@ -31,7 +31,7 @@ from shared.domain import errors
 from shared.domain.identifiers import ANYONE
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Bulk, Gateway, Intake
-from tests.support.mutations import damaged
+from tests.support.damaged_files import damaged
 
 FORM, LINES = "multipart/form-data; boundary=x-x", "application/x-ndjson"
 IMAGE, MOST = b"\x89PNG\r\n\x1a\n and then some\r\n--x", 1000

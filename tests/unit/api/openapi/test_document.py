@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,10 +22,12 @@ from shared.domain.identifiers import is_uuid
 from shared.domain.model_route import MODEL
 from shared.domain.webhooks import LONGEST_URL
 from shared.settings import Intake
+from tests.support.gateway_app import make_app
 
 
 @pytest.fixture
-def document(app: FastAPI) -> dict[str, Any]:
+def document() -> dict[str, Any]:
+    app = make_app()
     router = APIRouter(route_class=GuardedRoute)
 
     @router.post(

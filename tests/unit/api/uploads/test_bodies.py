@@ -22,7 +22,7 @@ from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, Inval
 from shared.domain.identifiers import ANYONE
 from shared.domain.webhooks import Event, Webhook
 from shared.settings import Intake
-from tests.support.mutations import damaged
+from tests.support.damaged_files import damaged
 
 T = TypeVar("T")
 FUZZING = settings(deadline=None, derandomize=True, max_examples=150)

@@ -6,7 +6,7 @@ from cli.status.figures import Figures, LaneFigures, figures
 from cli.status.processes import Usage
 from cli.status.scraping import Scrape
 from cli.status.snapshots import Look
-from tests.unit.cli.status.looks import CLOCK, SILENT, look, program, told
+from tests.support.status_snapshots import CLOCK, SILENT, look, program, told
 
 
 def record(*, entries: float = 0, oldest: float = 0.0, model: str = "digits") -> Scrape:

@@ -3,7 +3,7 @@ import pytest
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
 from cli.status.snapshots import Look
-from tests.unit.cli.status.looks import SILENT, look, program, told
+from tests.support.status_snapshots import SILENT, look, program, told
 
 IMAGES = "darkroom_images_total"
 

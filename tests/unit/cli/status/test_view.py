@@ -17,7 +17,7 @@ from cli.status.figures import (
     RoleFigures,
 )
 from cli.status.view import page
-from tests.unit.cli.status.looks import CLOCK
+from tests.support.status_snapshots import CLOCK
 
 NASTY = "[bold]no markup[/bold] [/] \x1b[31m red \x07 bell \r\n two 字" * 5
 

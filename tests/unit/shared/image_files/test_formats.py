@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.domain.errors import ImageTooLarge, UndecodableImage
 from shared.image_files.formats import SUPPORTED
-from tests.support.mutations import damaged, with_png_checksums
+from tests.support.damaged_files import damaged, with_png_checksums
 from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
 
 FUZZING = settings(deadline=None, derandomize=True, max_examples=600)

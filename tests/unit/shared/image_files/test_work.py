@@ -12,9 +12,9 @@ from benchmarks.load.slow_shapes import SHAPES
 from shared.image_files import gif, jpeg, png, tiff, webp
 from shared.image_files.formats import HEAVY, identify, read_header
 from shared.image_files.header import BrokenImageError
-from tests.unit.worker.predict.heavy_images import many_scans
-from tests.unit.worker.predict.tiffs import LONG, SHORT, page
-from tests.unit.worker.predict.tiffs import tiff as written
+from tests.support.heavy_images import many_scans
+from tests.support.tiffs import LONG, SHORT, page
+from tests.support.tiffs import tiff as written
 
 REFUSED = {
     "JPEG, 3,500 scans": "more than 100 scans",

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.core import Metric
 
 from shared.observability.metrics import new_registry
-from tests.unit.deploy.test_prometheus import classes, filled
+from tests.component.deploy.test_prometheus import classes, filled
 
 
 def families() -> Iterator[Metric]:

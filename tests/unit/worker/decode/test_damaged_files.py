@@ -14,7 +14,7 @@ from PIL import Image
 from shared.domain.errors import UndecodableImage
 from shared.domain.image import ImageSpec
 from shared.image_files.formats import SUPPORTED
-from tests.support.mutations import damaged, with_png_checksums
+from tests.support.damaged_files import damaged, with_png_checksums
 from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode

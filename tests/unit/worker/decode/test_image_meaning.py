@@ -11,8 +11,8 @@ from PIL import Image
 
 from shared.domain.errors import UndecodableImage
 from shared.domain.image import ImageSpec, Mode
+from tests.support.tiffs import FLOAT, LONG, SHORT, SIGNED, page, tiff
 from tests.unit.api.uploads.test_image_check import facts
-from tests.unit.worker.predict.tiffs import FLOAT, LONG, SHORT, SIGNED, page, tiff
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
 

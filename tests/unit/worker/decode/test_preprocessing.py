@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification
 
 from shared.domain.image import ImageSpec, Interpolation, Mode
-from tests.support.mutations import damaged, with_png_checksums
+from tests.support.damaged_files import damaged, with_png_checksums
 from worker.decode.preprocessing import Undecodable, decode
 
 LIMIT = 1_000_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.batches.archives.items import Item
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
 from tests.fuzz.seeds import PNG
-from tests.unit.api.batches.archives.building import (
+from tests.support.archives import (
     KINDS,
     a_tar,
     a_zip,

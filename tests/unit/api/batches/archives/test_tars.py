@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.batches.archives.items import Item
-from tests.unit.api.batches.archives.building import a_member, a_tar, blocks, opened, read, refused, too_large
+from tests.support.archives import a_member, a_tar, blocks, opened, read, refused, too_large
 
 END = bytes(1024)
 ONE = blocks(a_member("1.png", size=3), b"one")

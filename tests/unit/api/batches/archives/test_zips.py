@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.batches.archives.items import Item
-from tests.unit.api.batches.archives.building import (
+from tests.support.archives import (
     ATTRIBUTES,
     CRC,
     END,

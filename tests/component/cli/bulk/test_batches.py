@@ -7,7 +7,15 @@ import pytest
 
 from cli.bulk import batches
 from cli.client import Client, Declined
-from tests.unit.cli.bulk.stub import ANSWER_LOST, BROKEN, BulkGateway, Fault, Uploaded, bulk_gateway, refused
+from tests.component.cli.bulk.stub_gateway import (
+    ANSWER_LOST,
+    BROKEN,
+    BulkGateway,
+    Fault,
+    Uploaded,
+    bulk_gateway,
+    refused,
+)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import redis
 from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
 from tests.simulation.pictures import RAISES, UNREADABLE, output, picture
-from tests.unit.worker.predict.predicting import LANE, VERSION, Make, Pictures, Submit, Watched, job, said
+from tests.support.predictors import LANE, VERSION, Make, Pictures, Submit, Watched, job, said
 from worker.predict.predictor import LOWERED_FOR, OutOfMemory
 
 

@@ -12,8 +12,8 @@ import redis
 from cli.stack.ports import free_port
 from shared.queue.consumer.lanes import Entry, Lanes, Result
 from shared.settings import Queue
-from tests.acceptance.door import MODEL
-from tests.acceptance.faults import until
+from tests.support.api_client import MODEL
+from tests.support.breakable_stack import until
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Stack

@@ -6,7 +6,7 @@ from cli.bulk.journal import Entry
 from cli.bulk.parts import File, Mark, Part
 from cli.bulk.resuming import look_up, still_to_send
 from cli.client import Client
-from tests.unit.cli.bulk.stub import BulkGateway, Uploaded, bulk_gateway
+from tests.component.cli.bulk.stub_gateway import BulkGateway, Uploaded, bulk_gateway
 
 A, B, C = (Mark(name, 1, 1) for name in ("a.png", "b.png", "c.txt"))
 CHANGED_A = Mark("a.png", 2, 2)

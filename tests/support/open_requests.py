@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.acceptance.pictures import renewed
+from tests.support.pictures import renewed
 
 FORM = "multipart/form-data; boundary=b"
 

@@ -12,8 +12,8 @@ import redis
 from shared.domain.identifiers import ANYONE
 from shared.queue import keys
 from tests.simulation.pictures import picture
-from tests.unit.worker.predict.heavy_images import large_picture
-from tests.unit.worker.predict.predicting import MODEL, Make, Submit, Watched, job, said
+from tests.support.heavy_images import large_picture
+from tests.support.predictors import MODEL, Make, Submit, Watched, job, said
 from worker.predict.heavy_images import DecoderPool
 from worker.predict.leases import BatchSlots
 from worker.predict.predictor import Predictor

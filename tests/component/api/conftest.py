@@ -14,48 +14,24 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.edge import guard
-from api.edge.auth import Authentication
-from api.edge.middleware import Observing
-from api.files import routes as files
-from api.health import metrics
-from api.health import routes as health
-from api.http import problems
-from api.models import routes as models
-from api.openapi import docs_page, document
 from api.state.body_memory import InHand
-from api.state.draining import Draining
 from api.state.open_requests import Visits
 from api.state.reading_turns import Turns
 from api.state.served_models import RouteBook
 from api.state.submission_counter import Submissions
 from api.state.threads import Threads
-from api.webhooks import routes as webhooks
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
-from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.model_routes import publish
 from shared.settings import Bulk, Database, Files, Gateway, Intake, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
+from tests.support.gateway_app import make_app
 
 T = TypeVar("T")
 Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
-
-
-def make_app() -> FastAPI:
-    app = FastAPI(title="Darkroom", version="1", openapi_url=None, docs_url=None)
-    app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
-    app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
-    app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
-    problems.install(app)
-    for module in (files, models, webhooks, health, metrics, docs_page):
-        app.include_router(module.router)
-    guard.install(app)
-    document.install(app)
-    return app
 
 
 @pytest.fixture

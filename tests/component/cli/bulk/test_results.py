@@ -7,7 +7,7 @@ from cli.bulk.journal import Entry
 from cli.bulk.parts import Mark
 from cli.bulk.resuming import Taken
 from cli.client import Client, Declined
-from tests.unit.cli.bulk.stub import Uploaded, bulk_gateway
+from tests.component.cli.bulk.stub_gateway import Uploaded, bulk_gateway
 
 
 def taken(id: str, *names: str, is_archive: bool = False) -> Taken:

@@ -11,7 +11,7 @@ import redis
 from shared.queue import keys
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
-from tests.unit.worker.predict.predicting import (
+from tests.support.predictors import (
     LANE,
     LEASE,
     MODEL,

@@ -15,7 +15,7 @@ import itertools, sys, time
 from datetime import timedelta
 from rich.console import Console
 from cli.status.live import Pauses, live
-from tests.unit.cli.status.looks import look
+from tests.support.status_snapshots import look
 console, numbers = Console(), itertools.count(1)
 def take():
     {}

@@ -13,7 +13,7 @@ from benchmarks.load import image_files
 from benchmarks.load.connection import WrongAnswer
 from benchmarks.load.flooder import Flood, Flooder, Washed
 from benchmarks.load.plan import Plan
-from tests.acceptance.pictures import encoded
+from tests.support.pictures import encoded
 
 
 class Gateway(ThreadingHTTPServer):

@@ -20,7 +20,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from shared.domain.webhooks import check_url
-from tests.acceptance.pictures import data_url, encoded
+from tests.support.pictures import data_url, encoded
 
 HOOK: Final = os.environ["FUZZING_HOOK"]
 """Where all webhooks go: nobody out there is told of what is tried here."""

@@ -11,8 +11,8 @@ from typing import Self
 
 import httpx
 
-from tests.acceptance.faults import ENDED, Breakable, picture, until
-from tests.acceptance.faulty_model import CLASSES
+from tests.support.breakable_stack import ENDED, Breakable, picture, until
+from tests.support.faulty_model import CLASSES
 
 
 class Load:

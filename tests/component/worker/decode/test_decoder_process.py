@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from shared.domain.image import ImageSpec
+from tests.support.heavy_images import large_picture, many_scans
 from tests.unit.worker.decode.test_preprocessing import encoded, picture
-from tests.unit.worker.predict.heavy_images import large_picture, many_scans
 from worker.decode.decoder_process import DecoderProcess
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
@@ -24,7 +24,7 @@ PARENT = """
 import time
 from datetime import timedelta
 from shared.domain.image import ImageSpec
-from tests.unit.worker.predict.heavy_images import large_picture
+from tests.support.heavy_images import large_picture
 from worker.decode.decoder_process import DecoderProcess
 decoder = DecoderProcess(longest=timedelta(seconds=5), max_pixels=50_000_000)
 decoder.decode(large_picture(7), ImageSpec((256,), (224,)))

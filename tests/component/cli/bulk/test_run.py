@@ -22,7 +22,7 @@ from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
 from cli.stack.lifecycle import Refused
-from tests.unit.cli.bulk.stub import (
+from tests.component.cli.bulk.stub_gateway import (
     ANSWER_LOST,
     BROKEN,
     BUSY,

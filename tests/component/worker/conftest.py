@@ -20,7 +20,7 @@ from shared.queue.producer.submission import Submission, prepared, submit_comman
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
-from tests.unit.worker.predict.predicting import LEASE, MODEL, VERSION, Pictures, Versions
+from tests.support.predictors import LEASE, MODEL, VERSION, Pictures, Versions
 from worker.predict.heavy_images import DecoderPool
 from worker.predict.leases import BatchSlots, LeasedEntries
 from worker.predict.predictor import Limits, Predictor

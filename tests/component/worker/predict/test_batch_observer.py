@@ -13,7 +13,7 @@ from shared.queue.consumer.lanes import Entry, Lanes, Result, Wanted
 from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
 from tests.support.observations import observer
-from tests.unit.worker.predict.predicting import LEASE, MODEL, Make, Submit, Watched
+from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched
 from worker.predict.batch_observer import VersionObserver
 
 

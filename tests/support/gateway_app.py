@@ -1,0 +1,29 @@
+"""The gateway's app as a whole, without the stores that its lifespan opens."""
+
+from fastapi import FastAPI
+
+from api.edge import guard
+from api.edge.auth import Authentication
+from api.edge.middleware import Observing
+from api.files import routes as files
+from api.health import metrics
+from api.health import routes as health
+from api.http import problems
+from api.models import routes as models
+from api.openapi import docs_page, document
+from api.state.draining import Draining
+from api.webhooks import routes as webhooks
+from shared.observability.metrics import GatewayMetrics, new_registry
+
+
+def make_app() -> FastAPI:
+    app = FastAPI(title="Darkroom", version="1", openapi_url=None, docs_url=None)
+    app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
+    app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
+    app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
+    problems.install(app)
+    for module in (files, models, webhooks, health, metrics, docs_page):
+        app.include_router(module.router)
+    guard.install(app)
+    document.install(app)
+    return app

@@ -38,7 +38,7 @@ async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
     known = mine if mine and mine.state in _STATES else None
     try:
         row = await ask_postgres(
-            gate, lambda connection: storage.fetch(connection, id, owner), longest=BRIEFLY if known else None
+            gate, lambda connection: storage.find_batch(connection, id, owner), longest=BRIEFLY if known else None
         )
     except StorageUnavailable:
         if known is None:
@@ -57,7 +57,7 @@ async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: in
     """
     looks = await _unended(gate, owner, before=before, limit=limit)
     known = {id: look for id, look in looks.items() if look.state in _STATES}
-    ask = partial(storage.page, owner=owner, unended=list(looks))
+    ask = partial(storage.list_batches, owner=owner, unended=list(looks))
     try:
         longest = BRIEFLY if known else None
         rows = await read_rows(gate, owner, ask, before=before, limit=limit, longest=longest)

@@ -44,7 +44,7 @@ def _piece(
     connection: Connection, *, batch: BatchId, after: PredictionId | None, write: Format
 ) -> tuple[bytes, PredictionId | None]:
     """Return some results as they are sent, and after which to go on; None: there are no more."""
-    rows = storage.results(connection, batch=batch, after=after, limit=PIECE)
+    rows = storage.list_items(connection, batch=batch, after=after, limit=PIECE)
     return write(rows), rows[-1].id if len(rows) == PIECE else None
 
 

@@ -109,7 +109,7 @@ async def _unrecorded(gate: Gateway, owner: Owner) -> set[str]:
 def _recorded(
     connection: Connection, *, owner: Owner, wanted: Filter, before: PredictionId | None, limit: int, write: Write
 ) -> list[Listed]:
-    rows = predictions.page(
+    rows = predictions.list_predictions(
         connection,
         owner,
         before=before,

@@ -17,7 +17,7 @@ async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
     job = parse(id, await gate.redis.call(*read_command(id)))
     if job is None:
         # Missing in Redis and no Postgres: 404 would be a guess.
-        row = await ask_postgres(gate, lambda connection: predictions.fetch(connection, id, owner))
+        row = await ask_postgres(gate, lambda connection: predictions.find_prediction(connection, id, owner))
         job = None if row is None else row.job()
     if job is None or owner not in (None, job.owner):
         raise UnknownPrediction(id=id)

@@ -64,10 +64,10 @@ class Keyring:
         """Read what is good, in a thread; all of it only where anything has changed."""
         with self._engine.connect() as connection:
             # The edition first: a change between the two is read again the next time.
-            edition = api_keys.edition(connection)
+            edition = api_keys.keys_version(connection)
             if edition == self._edition:
                 return edition, self._callers
-            return edition, api_keys.good(connection)
+            return edition, api_keys.callers_by_digest(connection)
 
 
 def _revoked() -> Unauthorized:

@@ -46,7 +46,9 @@ async def secret(request: Request) -> Response:
     """Return what signs the caller's webhooks; after a rotation the new one."""
     gate, owner = gateway(request), caller(request).owner
     overlap = gate.webhooks.secret_overlap
-    found = await ask_postgres(gate, lambda connection: webhook_secrets.read(connection, owner, overlap=overlap))
+    found = await ask_postgres(
+        gate, lambda connection: webhook_secrets.signing_secrets(connection, owner, overlap=overlap)
+    )
     return _secret(found[0])
 
 
@@ -57,7 +59,7 @@ async def rotate(request: Request) -> Response:
     gate, owner = gateway(request), caller(request).owner
     overlap = gate.webhooks.secret_overlap
     return _secret(
-        await ask_postgres(gate, lambda connection: webhook_secrets.rotate(connection, owner, overlap=overlap))
+        await ask_postgres(gate, lambda connection: webhook_secrets.rotate_secret(connection, owner, overlap=overlap))
     )
 
 
@@ -78,7 +80,7 @@ async def index(
     """Return the caller's deliveries, newest first: an event appears when it is recorded."""
     check_cursor(cursor)
     base, owner = base_url(request), caller(request).owner
-    gate, ask = gateway(request), partial(deliveries.page, owner=owner, status=status, subject=subject)
+    gate, ask = gateway(request), partial(deliveries.list_deliveries, owner=owner, status=status, subject=subject)
     nothing = subject is not None and not is_uuid(subject)
     found = [] if nothing else await read_rows(gate, owner, ask, before=cursor, limit=limit + 1)
     return page_answer(
@@ -99,7 +101,7 @@ async def index(
 )
 async def read(request: Request, id: str) -> Response:
     """Return a delivery and every attempt that was made."""
-    found = await _find(request, id, deliveries.fetch)
+    found = await _find(request, id, deliveries.find_delivery)
     return JSONResponse(_detail(*found, base=base_url(request)))
 
 
@@ -111,7 +113,7 @@ async def read(request: Request, id: str) -> Response:
 )
 async def redeliver(request: Request, id: str) -> Response:
     """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
-    found = await _find(request, id, deliveries.ask_again)
+    found = await _find(request, id, deliveries.retry_delivery)
     # It is committed, and due; without a bell the courier looks within a second.
     with contextlib.suppress(StorageUnavailable):
         await gateway(request).redis.evaluate(

@@ -25,7 +25,7 @@ def create(home: Path, name: str, *, role: Role, rate: float | None, max_infligh
     """Make a key and show it, this once."""
     owner = check_owner(name)
     known, key = _ask(
-        home, lambda connection: api_keys.create(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
+        home, lambda connection: api_keys.create_key(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
     )
     say(f"{key}\n\nIt is shown this once: {known.owner} {known.role}, {_limits(known)}.")
     say("Use it as `Authorization: Bearer dk_…`, or let the darkroom command have it: export DARKROOM_API_KEY=dk_…")
@@ -33,7 +33,7 @@ def create(home: Path, name: str, *, role: Role, rate: float | None, max_infligh
 
 def show(home: Path) -> None:
     """List the keys there ever were."""
-    every = _ask(home, api_keys.every)
+    every = _ask(home, api_keys.list_keys)
     if not every:
         say("There are no keys. Make one: darkroom keys create NAME")
         return
@@ -56,7 +56,7 @@ def show(home: Path) -> None:
 
 def revoke(home: Path, named: str) -> None:
     """Revoke a key, by itself, its beginning as `list` shows it, or its id. Safe to repeat: the first time counts."""
-    revoked = _ask(home, lambda connection: api_keys.revoke(connection, named))
+    revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, named))
     if not revoked:
         raise Refused(f"No key begins with {named}. See: darkroom keys list")
     for key in revoked:

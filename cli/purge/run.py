@@ -71,7 +71,7 @@ class Purge:
 
     def run(self) -> int:
         """Do everything in order; return the exit code."""
-        api_keys.revoke_owner(self._connection, self._owner)
+        api_keys.revoke_keys_of(self._connection, self._owner)
         self._mark()
         self._status.update("waiting until no gateway takes anything of this owner's")
         self._sleep(FORGETTING.total_seconds())

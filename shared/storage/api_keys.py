@@ -36,7 +36,7 @@ _REVOKE_OWNER = text("""
 """)
 
 
-def create(
+def create_key(
     connection: Connection, owner: Owner, *, role: Role, rate: float | None = None, max_inflight: int | None = None
 ) -> tuple[ApiKey, str]:
     """Make a key; return what is known of it, and the key, which nobody can say again."""
@@ -47,19 +47,19 @@ def create(
     return _key(row), key
 
 
-def every(connection: Connection) -> list[ApiKey]:
+def list_keys(connection: Connection) -> list[ApiKey]:
     """Return all keys there ever were, the oldest first."""
     with connection.begin():
         return [_key(row) for row in connection.execute(_ALL)]
 
 
-def edition(connection: Connection) -> tuple[object, ...]:
+def keys_version(connection: Connection) -> tuple[object, ...]:
     """Return what is another whenever a key was made, revoked or deleted."""
     with connection.begin():
         return tuple(connection.execute(_EDITION).one())
 
 
-def good(connection: Connection) -> dict[str, Caller]:
+def callers_by_digest(connection: Connection) -> dict[str, Caller]:
     """Return who the keys that are not revoked stand for, by the keys' digests."""
     with connection.begin():
         rows = connection.execute(_GOOD).all()
@@ -73,14 +73,14 @@ def good(connection: Connection) -> dict[str, Caller]:
     }
 
 
-def revoke(connection: Connection, named: str) -> list[ApiKey]:
+def revoke_keys(connection: Connection, named: str) -> list[ApiKey]:
     """Revoke a key by itself or its id, or those that are shown so; return them. Twice, the first time counts."""
     which = {"named": named.rstrip("…"), "hash": digest(named)}
     with connection.begin():
         return [_key(row) for row in connection.execute(_REVOKE, which)]
 
 
-def revoke_owner(connection: Connection, owner: Owner) -> int:
+def revoke_keys_of(connection: Connection, owner: Owner) -> int:
     """Revoke all of an owner's keys; return how many were good until now."""
     with connection.begin():
         return connection.execute(_REVOKE_OWNER, {"owner": owner}).rowcount

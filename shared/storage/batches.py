@@ -134,14 +134,14 @@ def is_batch(record: Mapping[bytes, bytes]) -> bool:
     return b"total" in record
 
 
-def take(connection: Connection, owners: Mapping[BatchId, Owner]) -> None:
+def lock_batches(connection: Connection, owners: Mapping[BatchId, Owner]) -> None:
     """Lock the batches until the commit, making those that are not there. To come before any other write to them."""
     ids = sorted(owners)
     connection.execute(_TAKE, {"ids": ids, "owners": [owners[id] for id in ids]})
     connection.execute(_LOCK, {"ids": ids})
 
 
-def describe(connection: Connection, record: Mapping[bytes, bytes]) -> None:
+def describe_batch(connection: Connection, record: Mapping[bytes, bytes]) -> None:
     """Write what the record of a batch says. Safe twice, and in any order."""
     request = orjson.loads(record[b"request"])
     facts = {
@@ -161,7 +161,7 @@ def describe(connection: Connection, record: Mapping[bytes, bytes]) -> None:
     connection.execute(_DESCRIBE, facts)
 
 
-def complete(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
+def complete_batches(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
     """Complete those of the batches whose items are all in, webhooks included; return all that are complete.
 
     To be called wherever a batch may have become complete: with its items and with its total. Safe twice.
@@ -169,7 +169,7 @@ def complete(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
     return {BatchId(id) for id in connection.execute(_COMPLETE, {"ids": list(ids)}).scalars()}
 
 
-def fetch(connection: Connection, id: BatchId, owner: Owner | None) -> BatchRow | None:
+def find_batch(connection: Connection, id: BatchId, owner: Owner | None) -> BatchRow | None:
     """Return an owner's batch, with none anybody's; None where there is none."""
     query = select(*_COLUMNS).where(batches.c.id == id)
     if owner is not None:
@@ -178,7 +178,7 @@ def fetch(connection: Connection, id: BatchId, owner: Owner | None) -> BatchRow 
     return None if row is None else BatchRow(**row)
 
 
-def page(
+def list_batches(
     connection: Connection, owner: Owner, *, before: BatchId | None, limit: int, unended: Sequence[BatchId]
 ) -> list[BatchRow]:
     """Return up to `limit` of the owner's batches, newest first, made before `before` if that is given.
@@ -192,7 +192,7 @@ def page(
     return [BatchRow(**row) for row in connection.execute(query.order_by(batches.c.id.desc()).limit(limit)).mappings()]
 
 
-def results(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:
+def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:
     """Return up to `limit` of a batch's recorded items in upload order, from behind `after`."""
     query = select(*_ITEM_COLUMNS).where(predictions.c.batch_id == batch)
     if after is not None:

@@ -1,95 +1,19 @@
-"""The webhooks' outbox in Postgres: claim what is due, log attempts, look and ask again.
+"""The webhooks' outbox as owners and operators see it: deliveries with their attempts, retries, what is overdue.
 
-Rows of recorded events are written by `record` and `batches`, in the commits that make them true.
+Deliveries of `completed` events are inserted by `recording` and `batches`, in the commits that make the events true.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, TextClause, func, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from shared.domain.identifiers import DeliveryId, Owner, is_uuid
 from shared.domain.webhooks import DeliveryStatus
 from shared.storage.tables import webhook_attempts, webhook_deliveries
-
-_CLAIM = """
-    WITH RECURSIVE known AS ({known}), in_hand AS (
-        SELECT * FROM unnest(
-            CAST(:holding_owners AS text[]), CAST(:holding_destinations AS text[]), CAST(:holding AS integer[])
-        ) AS held (owner, destination, count)
-    ), due AS (
-        SELECT found.id
-        FROM known LEFT JOIN in_hand USING (owner, destination) CROSS JOIN LATERAL (
-            SELECT one.id, one.next_attempt_at FROM webhook_deliveries AS one
-            WHERE one.owner = known.owner AND one.destination = known.destination AND one.status = 'pending'
-              AND one.next_attempt_at <= clock_timestamp()
-            ORDER BY one.next_attempt_at
-            LIMIT greatest(0, :each - coalesce(in_hand.count, 0))
-            FOR UPDATE SKIP LOCKED
-        ) AS found
-        ORDER BY found.next_attempt_at
-        LIMIT :limit
-    )
-    UPDATE webhook_deliveries AS claimed SET next_attempt_at = clock_timestamp() + CAST(:lease AS interval)
-    FROM due WHERE claimed.id = due.id
-    RETURNING claimed.id::text, claimed.owner, claimed.subject::text, claimed.kind, claimed.event, claimed.url,
-              claimed.destination, claimed.attempts, claimed.body
-"""
-"""The oldest that are due of each receiver: a hundred thousand that wait for one hide nobody else's."""
-
-_GIVEN = "unnest(CAST(:owners AS text[]), CAST(:destinations AS text[])) AS given (owner, destination)"
-
-_CLAIM_OF = text(_CLAIM.format(known=f"SELECT owner, destination FROM {_GIVEN}"))  # noqa: S608  our own words
-
-_CLAIM_OF_OTHERS = text(
-    _CLAIM.format(
-        known=f"""
-            SELECT owner, destination FROM every WHERE owner IS NOT NULL AND NOT EXISTS (
-                SELECT FROM {_GIVEN} WHERE given.owner = every.owner AND given.destination = every.destination
-            )
-        ), every AS (
-            (
-                SELECT owner, destination FROM webhook_deliveries
-                WHERE status = 'pending' ORDER BY owner, destination LIMIT 1
-            )
-            UNION ALL
-            SELECT following.owner, following.destination FROM every CROSS JOIN LATERAL (
-                SELECT later.owner, later.destination FROM webhook_deliveries AS later
-                WHERE later.status = 'pending' AND (later.owner, later.destination) > (every.owner, every.destination)
-                ORDER BY later.owner, later.destination LIMIT 1
-            ) AS following
-        """  # noqa: S608  our own words
-    )
-)
-"""Walks the index from one receiver to the next, past those left out, however much waits for them."""
-
-_LOG = text("""
-    WITH made AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:attempts AS jsonb)) AS made (
-            id uuid, started_at timestamptz, duration_ms double precision, status integer, error text, response text,
-            outcome text, pause double precision
-        )
-    ), logged AS (
-        INSERT INTO webhook_attempts (delivery_id, started_at, duration_ms, status, error, response)
-        SELECT made.id, made.started_at, made.duration_ms, made.status, made.error, made.response
-        FROM made JOIN webhook_deliveries AS known ON known.id = made.id
-        ON CONFLICT DO NOTHING
-    )
-    UPDATE webhook_deliveries AS known SET
-        attempts = known.attempts + 1, status = made.outcome,
-        next_attempt_at = clock_timestamp() + made.pause * interval '1 second',
-        delivered_at = CASE WHEN made.outcome = 'delivered' THEN clock_timestamp() END
-    FROM made WHERE known.id = made.id AND known.status = 'pending'
-""")
-"""Attempts and what they mean for their deliveries; one that has ended meanwhile stays as it is."""
-
-_GIVE_BACK = text("""
-    UPDATE webhook_deliveries SET next_attempt_at = clock_timestamp()
-    WHERE id = ANY (CAST(:ids AS uuid[])) AND status = 'pending'
-""")
 
 _ADD_STARTS = text("""
     INSERT INTO webhook_deliveries (owner, subject, event, url, body)
@@ -97,14 +21,7 @@ _ADD_STARTS = text("""
     FROM jsonb_to_recordset(CAST(:starts AS jsonb)) AS begun (owner text, subject uuid, url text, body jsonb)
     ON CONFLICT (subject, event) DO NOTHING
 """)
-
-
-class Receiver(NamedTuple):
-    """Who is told where: deliveries of one owner to one scheme, host and port."""
-
-    owner: Owner
-    destination: str
-
+"""Inserts deliveries of `start` events; a repeated one changes nothing."""
 
 _OVERDUE = text("""
     SELECT count(*) AS late, clock_timestamp() - min(next_attempt_at) AS oldest FROM (
@@ -113,47 +30,15 @@ _OVERDUE = text("""
         LIMIT :most
     ) AS late
 """)
+"""Counts deliveries that have been due for longer than `by`, and returns the age of the oldest."""
+
 MOST_OVERDUE: Final = 1000
-"""Counted; people read it as "many"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery in hand. `attempts` were made before; `body` is None where it is the subject's row."""
-
-    id: DeliveryId
-    owner: Owner
-    subject: str
-    kind: str
-    event: str
-    url: str
-    destination: str
-    attempts: int
-    body: Any
-
-    @property
-    def receiver(self) -> Receiver:
-        """Return who is told where."""
-        return Receiver(self.owner, self.destination)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One attempt and what follows; `pause` until the next, where there is one."""
-
-    id: DeliveryId
-    started_at: datetime
-    duration_ms: float
-    status: int | None
-    error: str | None
-    response: str
-    outcome: DeliveryStatus
-    pause: timedelta
+"""Overdue deliveries are counted up to this number; people read it as "many"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """One attempt as it was logged."""
+    """One logged attempt."""
 
     started_at: datetime
     duration_ms: float
@@ -164,7 +49,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One row of the outbox, as its owner sees it; instants are aware."""
+    """One delivery as its owner sees it; instants have their time zone."""
 
     id: DeliveryId
     owner: Owner
@@ -180,99 +65,34 @@ class Delivery:
 
 
 MOST_LOGGED: Final = 50
-"""Attempts that are shown of one delivery; each may have 64 KB of a response."""
+"""Attempts that are returned of one delivery at most; each may have 64 KB of a response."""
 
 _COLUMNS = [webhook_deliveries.c[column.name] for column in fields(Delivery)]
-_LOGGED = [webhook_attempts.c[column.name] for column in fields(Logged)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How much may be claimed: `each` is the most of one receiver, those `in_hand` included."""
-
-    each: int
-    in_hand: Mapping[Receiver, int]
-    lease: timedelta
-
-
-def claim_of(connection: Connection, receivers: Sequence[Receiver], *, limit: int, terms: Terms) -> list[Claimed]:
-    """Commit a lease on up to `limit` deliveries to these receivers that are due, oldest first.
-
-    Killed afterwards: they are due again when the lease ends. Two workers never claim the same.
-    """
-    return _claim(connection, _CLAIM_OF, receivers, limit=limit, terms=terms)
-
-
-def claim_of_others(connection: Connection, besides: Sequence[Receiver], *, limit: int, terms: Terms) -> list[Claimed]:
-    """Do the same for every receiver but these."""
-    return _claim(connection, _CLAIM_OF_OTHERS, besides, limit=limit, terms=terms)
-
-
-def _claim(
-    connection: Connection, statement: TextClause, receivers: Sequence[Receiver], *, limit: int, terms: Terms
-) -> list[Claimed]:
-    arguments = {
-        "owners": [one.owner for one in receivers],
-        "destinations": [one.destination for one in receivers],
-        "holding_owners": [one.owner for one in terms.in_hand],
-        "holding_destinations": [one.destination for one in terms.in_hand],
-        "holding": list(terms.in_hand.values()),
-        "each": terms.each,
-        "limit": limit,
-        "lease": terms.lease,
-    }
-    with connection.begin():
-        rows = connection.execute(statement, arguments).mappings().all()
-    return [Claimed(**row) for row in rows]
-
-
-def log_attempts(connection: Connection, attempts: Sequence[Attempt]) -> None:
-    """Commit attempts that were made, and what follows from them; safe twice but for the count of attempts."""
-    made = [
-        {
-            "id": one.id,
-            "started_at": one.started_at,
-            "duration_ms": one.duration_ms,
-            "status": one.status,
-            "error": one.error,
-            "response": one.response or None,
-            "outcome": one.outcome,
-            "pause": one.pause.total_seconds(),
-        }
-        for one in attempts
-    ]
-    with connection.begin():
-        connection.execute(_LOG, {"attempts": orjson.dumps(made).decode()})
+_LOGGED_COLUMNS = [webhook_attempts.c[column.name] for column in fields(Logged)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """Deliveries that nobody has tried though they were due: how many (MOST_OVERDUE at most) and since when."""
+    """Deliveries that are due and that no worker has claimed: how many, up to MOST_OVERDUE, and the oldest's age."""
 
     count: int
     oldest: timedelta
 
 
 def overdue(connection: Connection, *, by: timedelta) -> Overdue:
-    """Return the deliveries that have been due for so long and that no worker has in hand."""
+    """Return how many deliveries have been due for longer than `by` and are claimed by no worker."""
     row = connection.execute(_OVERDUE, {"by": by, "most": MOST_OVERDUE}).one()
     return Overdue(count=row.late, oldest=row.oldest or timedelta(0))
 
 
-def give_back(connection: Connection, ids: Sequence[DeliveryId]) -> None:
-    """Let go of deliveries that were claimed and not attempted; they are due at once."""
-    with connection.begin():
-        connection.execute(_GIVE_BACK, {"ids": list(ids)})
-
-
 def add_starts(connection: Connection, starts: Sequence[Mapping[str, Any]]) -> None:
-    """Commit `start` deliveries, each with owner, subject, url and body; safe twice."""
+    """Commit deliveries of `start` events, each with owner, subject, url and body. Safe twice."""
     with connection.begin():
         connection.execute(_ADD_STARTS, {"starts": orjson.dumps(list(starts)).decode()})
 
 
-def fetch(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
-    """Return an owner's delivery and its latest attempts, oldest first; None where there is none of that id."""
+def find_delivery(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
+    """Return an owner's delivery and its latest attempts, the oldest first; None where they have none of that id."""
     if not is_uuid(id):
         return None
     query = select(*_COLUMNS).where(webhook_deliveries.c.id == id, webhook_deliveries.c.owner == owner)
@@ -284,11 +104,11 @@ def fetch(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list
 
 def _logged(connection: Connection, id: str) -> list[Logged]:
     newest = webhook_attempts.c.started_at.desc()
-    query = select(*_LOGGED).where(webhook_attempts.c.delivery_id == id).order_by(newest).limit(MOST_LOGGED)
+    query = select(*_LOGGED_COLUMNS).where(webhook_attempts.c.delivery_id == id).order_by(newest).limit(MOST_LOGGED)
     return [Logged(**one) for one in connection.execute(query).mappings()][::-1]
 
 
-def page(
+def list_deliveries(
     connection: Connection,
     owner: Owner,
     *,
@@ -297,7 +117,7 @@ def page(
     status: DeliveryStatus | None = None,
     subject: str | None = None,
 ) -> list[Delivery]:
-    """Return an owner's deliveries, newest first: at most `limit`, all made before `before` if that is given."""
+    """Return up to `limit` of an owner's deliveries, the newest first; with `before`, those older than that id."""
     query = select(*_COLUMNS).where(webhook_deliveries.c.owner == owner)
     if before is not None:
         query = query.where(webhook_deliveries.c.id < before)
@@ -309,8 +129,8 @@ def page(
     return [Delivery(**row) for row in rows]
 
 
-def ask_again(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
-    """Commit that a delivery is due now, with all its attempts before it again, and return it as `fetch` does."""
+def retry_delivery(connection: Connection, id: str, owner: Owner) -> tuple[Delivery, list[Logged]] | None:
+    """Commit that a delivery is due now with all its attempts left again; return it as `find_delivery` does."""
     if not is_uuid(id):
         return None
     due = {

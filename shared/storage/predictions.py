@@ -82,7 +82,7 @@ class Prediction:
 _COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
 
 
-def fetch(connection: Connection, id: PredictionId, owner: Owner | None) -> Prediction | None:
+def find_prediction(connection: Connection, id: PredictionId, owner: Owner | None) -> Prediction | None:
     """Return an owner's prediction, with none anybody's; None where there is none, or it is unfinished."""
     if not is_uuid(id):
         return None
@@ -93,19 +93,19 @@ def fetch(connection: Connection, id: PredictionId, owner: Owner | None) -> Pred
     return None if row is None else _prediction(row)
 
 
-def fetch_all(connection: Connection, ids: Sequence[PredictionId]) -> list[Prediction]:
+def find_predictions(connection: Connection, ids: Sequence[PredictionId]) -> list[Prediction]:
     """Return those of the predictions that are recorded, whoever owns them, in no order."""
     query = select(*_COLUMNS).where(predictions.c.id.in_(ids))
     return [_prediction(row) for row in connection.execute(query).mappings()]
 
 
-def recorded(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
+def recorded_ids(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
     """Return those of the ids that have their row."""
     query = select(predictions.c.id).where(predictions.c.id.in_(ids))
     return [PredictionId(str(id)) for id in connection.execute(query).scalars()]
 
 
-def page(
+def list_predictions(
     connection: Connection,
     owner: Owner,
     *,

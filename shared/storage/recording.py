@@ -169,12 +169,12 @@ def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome)
         cursor = cast("Any", connection.connection.cursor())  # psycopg2's, which alone can COPY
         cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(ended)))
         if owners:
-            batches.take(connection, owners)
+            batches.lock_batches(connection, owners)
         inserted, announced = connection.execute(_INSERT).one()
         for record in described:
-            batches.describe(connection, record)
+            batches.describe_batch(connection, record)
         if owners:
-            complete = batches.complete(connection, list(owners))
+            complete = batches.complete_batches(connection, list(owners))
     outcome.inserted += inserted
     # Of batches it is not told; who looks without need finds nothing.
     outcome.announced |= announced > 0 or bool(complete)

@@ -44,7 +44,7 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(BYTES)).decode()
 
 
-def read(connection: Connection, owner: Owner, *, overlap: timedelta) -> list[str]:
+def signing_secrets(connection: Connection, owner: Owner, *, overlap: timedelta) -> list[str]:
     """Return the owner's secrets, the newest first: more than one for `overlap` after a rotation.
 
     The first is made now.
@@ -55,7 +55,7 @@ def read(connection: Connection, owner: Owner, *, overlap: timedelta) -> list[st
         return [str(key) for key in found.scalars()]
 
 
-def rotate(connection: Connection, owner: Owner, *, overlap: timedelta) -> str:
+def rotate_secret(connection: Connection, owner: Owner, *, overlap: timedelta) -> str:
     """Give the owner a new secret and return it; those before sign too for `overlap`.
 
     Done twice, by who saw no answer: the one that receivers know signs on.

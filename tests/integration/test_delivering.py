@@ -24,7 +24,7 @@ from shared.observability.metrics import WebhookMetrics
 from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Database, Webhooks
 from shared.storage import deliveries, webhook_secrets
-from shared.storage.deliveries import Terms, claim_of_others
+from shared.storage.delivery_claims import Terms, claim_for_others
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.recording import record
@@ -84,12 +84,12 @@ def announce(engine: Engine, finished_record: Make) -> Callable[..., list[str]]:
 @pytest.fixture
 def secret(engine: Engine) -> str:
     with engine.connect() as connection:
-        return webhook_secrets.read(connection, ANYONE, overlap=timedelta(days=1))[0]
+        return webhook_secrets.signing_secrets(connection, ANYONE, overlap=timedelta(days=1))[0]
 
 
 def every(engine: Engine) -> list[deliveries.Delivery]:
     with engine.connect() as connection:
-        return deliveries.page(connection, ANYONE, before=None, limit=20_000)
+        return deliveries.list_deliveries(connection, ANYONE, before=None, limit=20_000)
 
 
 def wait_until(holds: Callable[[], bool], *, limit: float = 20) -> None:
@@ -106,7 +106,7 @@ def has_status(engine: Engine, status: str) -> Callable[[], bool]:
 def attempts(engine: Engine) -> list[deliveries.Logged]:
     [one] = every(engine)
     with engine.connect() as connection:
-        found = deliveries.fetch(connection, one.id, ANYONE)
+        found = deliveries.find_delivery(connection, one.id, ANYONE)
     assert found is not None
     return found[1]
 
@@ -135,7 +135,7 @@ def test_while_a_secret_changes_both_sign(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
 ) -> None:
     with engine.connect() as connection:
-        newer = webhook_secrets.rotate(connection, ANYONE, overlap=timedelta(days=1))
+        newer = webhook_secrets.rotate_secret(connection, ANYONE, overlap=timedelta(days=1))
     courier()
     with receiving() as receiver:
         announce(receiver.url)
@@ -195,7 +195,7 @@ def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
         [delivery] = every(engine)
         assert [one.error for one in attempts(engine)] == ["answered 301; redirects are not followed"] * 3
         with engine.connect() as connection:
-            assert deliveries.ask_again(connection, delivery.id, ANYONE)
+            assert deliveries.retry_delivery(connection, delivery.id, ANYONE)
         made.wake()
         assert {came.id for came in receiver.wait_for(4)} == {delivery.id}
         wait_until(has_status(engine, "delivered"))
@@ -394,7 +394,7 @@ def test_a_thousand_receivers_that_hang_delay_nobody_who_answers(
         made.stop()
         with engine.connect() as connection:
             now = Terms(each=1000, in_hand={}, lease=timedelta(seconds=9))
-            assert len(claim_of_others(connection, [], limit=2000, terms=now)) == 1000, "they are left to the next one"
+            assert len(claim_for_others(connection, [], limit=2000, terms=now)) == 1000, "they are left to the next one"
 
 
 def logged(connection: Connection) -> set[int | None]:

@@ -21,7 +21,7 @@ PNG = {"Content-Type": "image/png"}
 
 def made(engine: Engine, name: str) -> str:
     with engine.connect() as connection:
-        return api_keys.create(connection, Owner(name), role=Role.SUBMIT)[1]
+        return api_keys.create_key(connection, Owner(name), role=Role.SUBMIT)[1]
 
 
 def sent(client: httpx.Client, scan: bytes) -> str:
@@ -41,7 +41,7 @@ def test_a_revoked_key_ends_every_request_that_is_open(
         stream, kept = (following(gateway.url, one, scan, id) for one in (key, other))
         until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) > 40, seconds=20, what="some are enqueued")
         with finishing([*opened, stream]) as said, engine.connect() as connection:
-            api_keys.revoke(connection, key)
+            api_keys.revoke_keys(connection, key)
         for begin, answer in zip((*UPLOADS, *WAITS), said, strict=False):
             assert answer.startswith(b"HTTP/1.1 401 "), (begin, answer)
             assert b"was revoked while the request was open" in answer, begin

@@ -119,7 +119,7 @@ def test_who_half_closes_within_its_body_enqueues_nothing(
 def test_a_trailer_is_no_head(start: Start, engine: Engine) -> None:
     gateway = start(True)  # noqa: FBT003
     with engine.connect() as connection:
-        key = api_keys.create(connection, Owner("ann"), role=Role.ADMIN)[1]
+        key = api_keys.create_key(connection, Owner("ann"), role=Role.ADMIN)[1]
     chunked = (
         b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Type: image/png\r\n\r\n"
     )

@@ -108,7 +108,7 @@ class Upkeep:
         try:
             for ids in self._unfinished():
                 with self._engine.connect() as connection:
-                    recorded = predictions.recorded(connection, ids)
+                    recorded = predictions.recorded_ids(connection, ids)
                 if recorded:
                     forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
         except SQLAlchemyError as error:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.settings import Webhooks
-from shared.storage.deliveries import Receiver
+from shared.storage.delivery_claims import Receiver
 
 LATEST: Final = 20
 """Attempts that a receiver is judged by. One that fails 38% of the time fails 18 of 20 once in four million."""

@@ -21,8 +21,8 @@ from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.observability.metrics import WebhookMetrics
 from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Webhooks
-from shared.storage import deliveries, webhook_secrets
-from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
+from shared.storage import delivery_claims, webhook_secrets
+from shared.storage.delivery_claims import Attempt, Claimed, Receiver, Terms
 from worker.process.background_threads import vital_thread
 from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.delivery_slots import DeliverySlots
@@ -181,7 +181,7 @@ class Courier:
             with connection.begin():
                 said = bodies(connection, claimed, tokens=self._tokens)
             secrets = {
-                owner: webhook_secrets.read(connection, owner, overlap=self._settings.secret_overlap)
+                owner: webhook_secrets.signing_secrets(connection, owner, overlap=self._settings.secret_overlap)
                 for owner in {one.owner for one in claimed}
             }
         self._ended += [_undeliverable(one) for one in claimed if one.id not in said]
@@ -191,11 +191,11 @@ class Courier:
         """Commit the attempts that ended and were given up. Raises what SQLAlchemy does; then the next time does."""
         while part := self._ended[:AT_ONE_COMMIT]:
             with self._engine.connect() as connection:
-                deliveries.log_attempts(connection, part)
+                delivery_claims.log_attempts(connection, part)
             del self._ended[: len(part)]
         if ids := self._given_up[:]:
             with self._engine.connect() as connection:
-                deliveries.give_back(connection, ids)
+                delivery_claims.give_back(connection, ids)
             del self._given_up[: len(ids)]
 
     async def _deliver(self, letter: WebhookMessage) -> None:

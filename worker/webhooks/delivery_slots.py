@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from shared.storage.deliveries import Claimed, Receiver, Terms, claim_of, claim_of_others
+from shared.storage.delivery_claims import Claimed, Receiver, Terms, claim_for, claim_for_others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,9 @@ class DeliverySlots:
         """Take what is due."""
         claimed = []
         if self.answering and self.room > 0:
-            claimed = claim_of(connection, self.answering, limit=self.room, terms=self.terms)
+            claimed = claim_for(connection, self.answering, limit=self.room, terms=self.terms)
         left = min(self.room - len(claimed), self.room_on_trial)
         if left > 0:
             besides = [*self.answering, *self.resting]
-            claimed += claim_of_others(connection, besides, limit=left, terms=self.terms_on_trial)
+            claimed += claim_for_others(connection, besides, limit=left, terms=self.terms_on_trial)
         return claimed

@@ -12,7 +12,7 @@ from shared.domain.identifiers import BatchId, DeliveryId, PredictionId
 from shared.presentation.objects import batch_object, prediction_object
 from shared.presentation.stream_tokens import StreamTokens
 from shared.storage import batches, predictions
-from shared.storage.deliveries import Claimed
+from shared.storage.delivery_claims import Claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ def bodies(connection: Connection, claimed: Sequence[Claimed], *, tokens: Stream
     """Return what each delivery says, and nothing of one whose subject is gone."""
     found: dict[str, bytes] = {}
     recorded = [PredictionId(one.subject) for one in claimed if one.kind == "prediction" and one.body is None]
-    for row in predictions.fetch_all(connection, recorded):
+    for row in predictions.find_predictions(connection, recorded):
         found[row.id] = orjson.dumps(prediction_object(row.job(), base_url=row.base_url, tokens=tokens))
     for one in claimed:
-        if one.kind == "batch" and (batch := batches.fetch(connection, BatchId(one.subject), one.owner)):
+        if one.kind == "batch" and (batch := batches.find_batch(connection, BatchId(one.subject), one.owner)):
             found[one.subject] = orjson.dumps(batch_object(batch.batch(), base_url=batch.base_url, tokens=tokens))
     said = {}
     for one in claimed:

@@ -26,7 +26,7 @@ NEVER = timedelta(hours=1)
 
 def made(engine: Engine, name: str = "ann", **options: object) -> str:
     with engine.connect() as connection:
-        return api_keys.create(connection, Owner(name), **{"role": Role.SUBMIT} | options)[1]  # type: ignore[arg-type]
+        return api_keys.create_key(connection, Owner(name), **{"role": Role.SUBMIT} | options)[1]  # type: ignore[arg-type]
 
 
 async def until(look: Callable[[], bool]) -> None:
@@ -49,7 +49,7 @@ def with_keyring(engine: Engine, claim: Callable[[Keyring], Awaitable[T]], *, pa
 def test_a_key_stands_for_its_owner_its_role_and_its_limits(engine: Engine) -> None:
     key = made(engine, role=Role.READ, rate=2.5, max_inflight=7)
     with engine.connect() as connection:
-        [known] = api_keys.every(connection)
+        [known] = api_keys.list_keys(connection)
 
     async def claim(keyring: Keyring) -> None:
         caller = await keyring.find(key)
@@ -67,7 +67,7 @@ def test_a_new_key_is_found_at_once_and_a_revoked_one_at_the_next_look(engine: E
         key = made(engine)
         assert await keyring.find(key)
         with engine.connect() as connection:
-            assert [revoked.owner for revoked in api_keys.revoke(connection, key)] == ["ann"]
+            assert [revoked.owner for revoked in api_keys.revoke_keys(connection, key)] == ["ann"]
         await until(lambda: keyring.known(key) is None)
         assert await keyring.find(key) is None
 

@@ -18,8 +18,8 @@ from shared.domain.identifiers import ANYONE, DeliveryId, ModelName, Owner, Vers
 from shared.domain.model_route import Route, Version
 from shared.domain.webhooks import DeliveryStatus
 from shared.queue import keys
-from shared.storage import deliveries
-from shared.storage.deliveries import Attempt
+from shared.storage import deliveries, delivery_claims
+from shared.storage.delivery_claims import Attempt
 from shared.storage.recording import record
 
 Serve = Callable[..., Any]
@@ -59,7 +59,7 @@ def add(engine: Engine, finished_record: Make, batch_record: Make) -> Add:
         with engine.connect() as connection:
             for one in records:
                 record(connection, [one])
-            found = deliveries.page(connection, owner, before=None, limit=len(records))
+            found = deliveries.list_deliveries(connection, owner, before=None, limit=len(records))
         return [delivery.id for delivery in found]
 
     return add
@@ -75,7 +75,7 @@ def log(engine: Engine) -> Callable[..., None]:
             response="oh no" if error else "", outcome=outcome, pause=timedelta(hours=1),
         )  # fmt: skip
         with engine.connect() as connection:
-            deliveries.log_attempts(connection, [attempt])
+            delivery_claims.log_attempts(connection, [attempt])
 
     return log
 
@@ -315,7 +315,7 @@ def test_somebody_elses_delivery_is_unknown_and_not_touched(
 
     serve(claim, engine=engine, routes=[DIGITS])
     with engine.connect() as connection:
-        found = deliveries.fetch(connection, theirs, SOMEBODY)
+        found = deliveries.find_delivery(connection, theirs, SOMEBODY)
     assert found is not None
     assert found[0].status == "exhausted"
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine, text
 
 from shared.domain.identifiers import ANYONE, DeliveryId, Owner, new_uuid7
 from shared.domain.webhooks import DeliveryStatus
-from shared.storage import deliveries
-from shared.storage.deliveries import Attempt, Claimed, Receiver, Terms
+from shared.storage import deliveries, delivery_claims
+from shared.storage.delivery_claims import Attempt, Claimed, Receiver, Terms
 from shared.storage.recording import record
 
 LEASE = timedelta(seconds=60)
@@ -35,7 +35,7 @@ def add(engine: Engine, finished_record: Make) -> Callable[..., list[str]]:
 def claim(connection: Connection, **changes: Any) -> list[Claimed]:
     options: dict[str, Any] = {"limit": 100, "each": 100, "in_hand": {}, "besides": [], "lease": LEASE} | changes
     terms = Terms(each=options["each"], in_hand=options["in_hand"], lease=options["lease"])
-    return deliveries.claim_of_others(connection, options["besides"], limit=options["limit"], terms=terms)
+    return delivery_claims.claim_for_others(connection, options["besides"], limit=options["limit"], terms=terms)
 
 
 def attempt(id: DeliveryId, outcome: DeliveryStatus = DeliveryStatus.PENDING, **changes: Any) -> Attempt:
@@ -75,8 +75,8 @@ def test_the_oldest_come_first_and_every_destination_gets_its_share(engine: Engi
         assert claim(connection, besides=[dead]) == []
         terms = Terms(each=1, in_hand={}, lease=LEASE)
         live = Receiver(ANYONE, "http://live.example:8080")
-        assert deliveries.claim_of(connection, [live], limit=9, terms=terms) == []
-        [one] = deliveries.claim_of(connection, [dead, no], limit=9, terms=terms)
+        assert delivery_claims.claim_for(connection, [live], limit=9, terms=terms) == []
+        [one] = delivery_claims.claim_for(connection, [dead, no], limit=9, terms=terms)
         assert one.subject == many[5]
         assert [one.subject for one in claim(connection, limit=2)] == many[6:8]
 
@@ -91,7 +91,7 @@ def test_owners_have_a_share_each_at_the_same_destination(engine: Engine, add: C
         assert sorted(one.receiver for one in found) == [bob, cleo, cleo]
         terms = Terms(each=2, in_hand={ann: 1}, lease=LEASE)
         of = [Receiver(owners[0], "https://other.example"), ann, Receiver(ANYONE, ann.destination)]
-        assert [one.receiver for one in deliveries.claim_of(connection, of, limit=9, terms=terms)] == [ann]
+        assert [one.receiver for one in delivery_claims.claim_for(connection, of, limit=9, terms=terms)] == [ann]
 
 
 def test_a_look_finds_the_one_receiver_that_is_not_left_out(engine: Engine) -> None:
@@ -128,9 +128,9 @@ def test_a_failed_attempt_puts_its_delivery_off_and_is_logged(engine: Engine, ad
     add("https://a.example")
     with engine.connect() as connection:
         [one] = claim(connection)
-        deliveries.log_attempts(connection, [attempt(one.id, pause=timedelta(hours=1))])
+        delivery_claims.log_attempts(connection, [attempt(one.id, pause=timedelta(hours=1))])
         assert claim(connection) == []
-        found = deliveries.fetch(connection, one.id, ANYONE)
+        found = deliveries.find_delivery(connection, one.id, ANYONE)
     assert found is not None
     delivery, [logged] = found
     assert (delivery.status, delivery.attempts, delivery.delivered_at) == ("pending", 1, None)
@@ -145,17 +145,17 @@ def test_an_end_is_for_good_until_somebody_asks(
     add("https://a.example")
     with engine.connect() as connection:
         [one] = claim(connection, lease=timedelta(0))
-        deliveries.log_attempts(connection, [attempt(one.id, outcome, status=200, error=None, response="")])
+        delivery_claims.log_attempts(connection, [attempt(one.id, outcome, status=200, error=None, response="")])
         # A second worker, whose lease had run out, is late with its failure.
-        deliveries.log_attempts(connection, [attempt(one.id)])
+        delivery_claims.log_attempts(connection, [attempt(one.id)])
         assert claim(connection) == []
-        assert [row.status for row in deliveries.page(connection, ANYONE, before=None, limit=9)] == [outcome]
+        assert [row.status for row in deliveries.list_deliveries(connection, ANYONE, before=None, limit=9)] == [outcome]
         connection.rollback()
-        assert not deliveries.ask_again(connection, one.id, Owner("somebody else"))
-        assert deliveries.ask_again(connection, one.id, ANYONE)
+        assert not deliveries.retry_delivery(connection, one.id, Owner("somebody else"))
+        assert deliveries.retry_delivery(connection, one.id, ANYONE)
         [again] = claim(connection)
         assert (again.id, again.attempts) == (one.id, 0)
-        found = deliveries.fetch(connection, one.id, ANYONE)
+        found = deliveries.find_delivery(connection, one.id, ANYONE)
     assert found is not None
     assert [logged.status for logged in found[1]] == [200, 500]
 
@@ -164,7 +164,7 @@ def test_what_was_claimed_and_not_attempted_is_due_again(engine: Engine, add: Ca
     add("https://a.example", count=2)
     with engine.connect() as connection:
         ids = [one.id for one in claim(connection)]
-        deliveries.give_back(connection, ids[:1])
+        delivery_claims.give_back(connection, ids[:1])
         assert [one.id for one in claim(connection)] == ids[:1]
 
 
@@ -181,11 +181,13 @@ def test_lists_are_the_owners_newest_first_by_status_and_subject(engine: Engine,
     subjects = add("https://a.example", count=5)
     add("https://a.example", owner="b")
     with engine.connect() as connection:
-        every = deliveries.page(connection, ANYONE, before=None, limit=9)
+        every = deliveries.list_deliveries(connection, ANYONE, before=None, limit=9)
         assert [one.subject for one in every] == subjects[::-1]
-        assert deliveries.page(connection, ANYONE, before=every[1].id, limit=2) == every[2:4]
-        assert deliveries.page(connection, ANYONE, before=None, limit=9, subject=subjects[3]) == [every[1]]
-        assert deliveries.page(connection, ANYONE, before=None, limit=9, status=DeliveryStatus.EXHAUSTED) == []
-        assert deliveries.fetch(connection, every[0].id, Owner("b")) is None
-        assert deliveries.fetch(connection, "no id\0", ANYONE) is None
-        assert not deliveries.ask_again(connection, "no id\0", ANYONE)
+        assert deliveries.list_deliveries(connection, ANYONE, before=every[1].id, limit=2) == every[2:4]
+        assert deliveries.list_deliveries(connection, ANYONE, before=None, limit=9, subject=subjects[3]) == [every[1]]
+        assert (
+            deliveries.list_deliveries(connection, ANYONE, before=None, limit=9, status=DeliveryStatus.EXHAUSTED) == []
+        )
+        assert deliveries.find_delivery(connection, every[0].id, Owner("b")) is None
+        assert deliveries.find_delivery(connection, "no id\0", ANYONE) is None
+        assert not deliveries.retry_delivery(connection, "no id\0", ANYONE)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from shared.domain.identifiers import ANYONE, BatchId, ModelName, Owner, PredictionId, new_uuid7
 from shared.domain.prediction import Status
-from shared.storage.predictions import fetch, page
+from shared.storage.predictions import find_prediction, list_predictions
 from shared.storage.recording import record
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -26,12 +26,12 @@ def recorded(engine: Engine, finished_record: Make) -> list[PredictionId]:
 
 def test_a_prediction_is_its_owners_alone(engine: Engine, recorded: list[PredictionId]) -> None:
     with engine.connect() as connection:
-        mine = fetch(connection, recorded[0], ANYONE)
+        mine = find_prediction(connection, recorded[0], ANYONE)
         assert mine is not None
         assert mine.id == recorded[0]
-        assert fetch(connection, recorded[0], Owner("b")) is None
-        assert fetch(connection, PredictionId(new_uuid7()), ANYONE) is None
-        assert fetch(connection, PredictionId("no id\0"), ANYONE) is None
+        assert find_prediction(connection, recorded[0], Owner("b")) is None
+        assert find_prediction(connection, PredictionId(new_uuid7()), ANYONE) is None
+        assert find_prediction(connection, PredictionId("no id\0"), ANYONE) is None
 
 
 def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
@@ -39,7 +39,7 @@ def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
 ) -> None:
     seen: list[PredictionId] = []
     with engine.connect() as connection:
-        while rows := page(connection, ANYONE, before=seen[-1] if seen else None, limit=3):
+        while rows := list_predictions(connection, ANYONE, before=seen[-1] if seen else None, limit=3):
             seen += [row.id for row in rows]
     assert seen == [id for id in reversed(recorded) if id != recorded[4]]
 
@@ -48,9 +48,9 @@ def test_a_page_can_be_of_one_model_one_status_or_one_batch(engine: Engine, reco
     with engine.connect() as connection:
 
         def ids(**filters: object) -> list[PredictionId]:
-            return [row.id for row in page(connection, ANYONE, before=None, limit=100, **filters)]
+            return [row.id for row in list_predictions(connection, ANYONE, before=None, limit=100, **filters)]
 
-        batch = page(connection, ANYONE, before=recorded[4], limit=1)[0].batch_id
+        batch = list_predictions(connection, ANYONE, before=recorded[4], limit=1)[0].batch_id
         assert ids(model=ModelName("faces")) == [recorded[2]]
         assert ids(status=Status.FAILED) == [recorded[1]]
         assert ids(status=Status.FAILED, model=ModelName("faces")) == []

@@ -12,7 +12,7 @@ from shared.domain.identifiers import ANYONE, BatchId, Owner, new_uuid7
 from shared.settings import Database
 from shared.storage import batches
 from shared.storage.engine import make_engine
-from shared.storage.predictions import fetch
+from shared.storage.predictions import find_prediction
 from shared.storage.recording import UNSTORABLE, record
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -38,7 +38,7 @@ def test_a_row_holds_every_field_of_its_record(engine: Engine, finished_record: 
     one = finished_record(request={"metadata": {"a": [1, "é\t\\\n\"'"]}, "custom_id": "line 1"}, batch=new_uuid7())
     store(engine, one)
     with engine.connect() as connection:
-        row = fetch(connection, one[b"id"].decode(), ANYONE)
+        row = find_prediction(connection, one[b"id"].decode(), ANYONE)
     assert row is not None
     assert (row.status, row.source, row.error, row.error_code, row.attempts) == ("succeeded", "model", None, None, 1)
     assert (row.model, row.version, row.version_key, row.variant) == ("digits", "3", "3-m-1", "champion")
@@ -148,8 +148,8 @@ def test_a_record_of_the_version_before_names_no_skipped_files(engine: Engine, b
     store(engine, batch_record(before, total=1, request={"skipped": 3}))
     store(engine, batch_record(now, total=1, request={"skipped": 3, "skipped_files": ["labels.csv"]}))
     with engine.connect() as connection:
-        found = [batches.fetch(connection, id, None) for id in (before, now)]
-        listed = batches.page(connection, Owner("default"), before=None, limit=9, unended=[])
+        found = [batches.find_batch(connection, id, None) for id in (before, now)]
+        listed = batches.list_batches(connection, Owner("default"), before=None, limit=9, unended=[])
     assert [(row.skipped, row.skipped_files) for row in found if row] == [(3, []), (3, ["labels.csv"])]
     assert [(row.skipped, row.skipped_files) for row in listed] == [(3, ()), (3, ())]
 

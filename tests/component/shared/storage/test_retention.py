@@ -200,14 +200,16 @@ def test_young_batches_are_not_looked_through(engine: Engine) -> None:
 def test_secrets_that_sign_no_more_go_though_nobody_rotates_again(engine: Engine) -> None:
     with engine.connect() as connection:
         for owner in (Owner("ann"), Owner("bob")):
-            webhook_secrets.read(connection, owner, overlap=DAY)
-            webhook_secrets.rotate(connection, owner, overlap=DAY)
+            webhook_secrets.signing_secrets(connection, owner, overlap=DAY)
+            webhook_secrets.rotate_secret(connection, owner, overlap=DAY)
         with connection.begin():
             connection.execute(
                 text("UPDATE webhook_secrets SET retired_at = now() - interval '25 hours' "
                      "WHERE owner = 'ann' AND retired_at IS NOT NULL")
             )  # fmt: skip
-        signing = {owner: webhook_secrets.read(connection, Owner(owner), overlap=DAY) for owner in ("ann", "bob")}
+        signing = {
+            owner: webhook_secrets.signing_secrets(connection, Owner(owner), overlap=DAY) for owner in ("ann", "bob")
+        }
     assert sweep(engine, Retention()) == 1
     with engine.connect() as connection:
         left = connection.execute(text("SELECT owner, key FROM webhook_secrets")).all()

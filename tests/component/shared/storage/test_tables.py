@@ -53,7 +53,7 @@ def test_a_batch_of_before_names_no_skipped_files_and_the_step_can_be_taken_back
         )
         for _ in range(2):
             command.upgrade(configuration, "head")
-            row = batches.fetch(connection, id, None)
+            row = batches.find_batch(connection, id, None)
             assert row is not None
             assert (row.skipped, row.batch().skipped_files) == (3, [])
             command.downgrade(configuration, "0005")

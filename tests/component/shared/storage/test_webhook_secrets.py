@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from shared.domain.identifiers import ANYONE, Owner
-from shared.storage.webhook_secrets import MOST, read, rotate
+from shared.storage.webhook_secrets import MOST, rotate_secret, signing_secrets
 
 DAY = timedelta(days=1)
 
@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 def test_whoever_comes_first_makes_the_secret_and_all_get_the_same(engine: Engine) -> None:
     def ask(_: int) -> list[str]:
         with engine.connect() as connection:
-            return read(connection, ANYONE, overlap=DAY)
+            return signing_secrets(connection, ANYONE, overlap=DAY)
 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(ask, range(8)))
@@ -27,28 +27,30 @@ def test_whoever_comes_first_makes_the_secret_and_all_get_the_same(engine: Engin
 
 def test_a_rotation_leaves_the_old_ones_for_a_while(engine: Engine) -> None:
     with engine.connect() as connection:
-        [first] = read(connection, ANYONE, overlap=DAY)
-        second = rotate(connection, ANYONE, overlap=DAY)
+        [first] = signing_secrets(connection, ANYONE, overlap=DAY)
+        second = rotate_secret(connection, ANYONE, overlap=DAY)
         assert second != first
-        assert read(connection, ANYONE, overlap=DAY) == [second, first]
-        assert read(connection, ANYONE, overlap=timedelta(0)) == [second]
-        assert first not in read(connection, Owner("b"), overlap=DAY)
-        third = rotate(connection, ANYONE, overlap=DAY)
-        assert read(connection, ANYONE, overlap=DAY) == [third, second, first], "who rotates twice loses nobody"
+        assert signing_secrets(connection, ANYONE, overlap=DAY) == [second, first]
+        assert signing_secrets(connection, ANYONE, overlap=timedelta(0)) == [second]
+        assert first not in signing_secrets(connection, Owner("b"), overlap=DAY)
+        third = rotate_secret(connection, ANYONE, overlap=DAY)
+        assert signing_secrets(connection, ANYONE, overlap=DAY) == [third, second, first], (
+            "who rotates twice loses nobody"
+        )
         for _ in range(9):
-            rotate(connection, ANYONE, overlap=DAY)
-        assert len(read(connection, ANYONE, overlap=DAY)) == MOST
-        last = rotate(connection, ANYONE, overlap=timedelta(0))
-        assert read(connection, ANYONE, overlap=DAY)[0] == last
-        assert len(read(connection, ANYONE, overlap=DAY)) == 2, "those whose time is over are forgotten"
+            rotate_secret(connection, ANYONE, overlap=DAY)
+        assert len(signing_secrets(connection, ANYONE, overlap=DAY)) == MOST
+        last = rotate_secret(connection, ANYONE, overlap=timedelta(0))
+        assert signing_secrets(connection, ANYONE, overlap=DAY)[0] == last
+        assert len(signing_secrets(connection, ANYONE, overlap=DAY)) == 2, "those whose time is over are forgotten"
 
 
 def test_rotations_at_once_all_succeed_and_one_is_the_last(engine: Engine) -> None:
     def work(_: int) -> str:
         with engine.connect() as connection:
-            return rotate(connection, ANYONE, overlap=DAY)
+            return rotate_secret(connection, ANYONE, overlap=DAY)
 
     with ThreadPoolExecutor(4) as pool:
         keys = set(pool.map(work, range(4)))
     with engine.connect() as connection:
-        assert set(read(connection, ANYONE, overlap=DAY)) == keys
+        assert set(signing_secrets(connection, ANYONE, overlap=DAY)) == keys

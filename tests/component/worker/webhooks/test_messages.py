@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.domain.identifiers import ANYONE, DeliveryId, new_uuid7
-from shared.storage.deliveries import Claimed
+from shared.storage.delivery_claims import Claimed
 from shared.storage.webhook_secrets import new_secret
 from worker.webhooks.messages import WebhookMessage
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.identifiers import ANYONE, Owner
 from shared.settings import Webhooks
-from shared.storage.deliveries import Receiver
+from shared.storage.delivery_claims import Receiver
 from worker.webhooks import circuit_breakers
 from worker.webhooks.circuit_breakers import FORGET_AFTER, LATEST, LONGEST_REST, CircuitBreakers
 

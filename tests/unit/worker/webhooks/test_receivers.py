@@ -17,7 +17,7 @@ import pytest
 from shared.domain.identifiers import ANYONE, Owner
 from shared.domain.webhooks import pause_after
 from shared.settings import Webhooks
-from shared.storage.deliveries import Receiver
+from shared.storage.delivery_claims import Receiver
 from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.courier import GONE, ON_TRIAL_AT_A_LOOK, SHARE_ON_TRIAL
 

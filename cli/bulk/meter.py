@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.find_stack import say
+from cli.terminal.lines import say
 
 BETWEEN_LINES: Final = timedelta(seconds=5)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from cli.addresses import api_key, gateway_url
 from cli.bulk import batches, journal, results
 from cli.bulk.following import watch
 from cli.bulk.journal import Journal
@@ -20,9 +21,10 @@ from cli.bulk.results import Tally
 from cli.bulk.resuming import look_up, still_to_send
 from cli.bulk.sending import Sending
 from cli.client import Client, Declined
-from cli.find_stack import api_key, command, gateway_url, say
-from cli.stack.lifecycle import Refused
+from cli.home import command_line
+from cli.terminal.lines import say
 from cli.terminal.names import shown
+from cli.terminal.refused import Refused
 
 ALL_SUCCEEDED: Final = 0
 SOME_DID_NOT: Final = 1
@@ -53,7 +55,7 @@ def bulk(
         sys.stderr.write(f"{error}\n")
         return NOTHING_TO_SEND
     url = gateway_url(home)
-    go_on = f"Go on with: {command(_words(paths, model=model, webhook=webhook, out=out), home)}"
+    go_on = f"Go on with: {command_line(_words(paths, model=model, webhook=webhook, out=out), home)}"
     place = journal.place(home, url=url, model=model, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:

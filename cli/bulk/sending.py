@@ -11,7 +11,7 @@ from cli.bulk.packing import Packed, packed
 from cli.bulk.parts import Failure, Part
 from cli.bulk.resuming import Taken
 from cli.client import Client, Declined
-from cli.find_stack import say
+from cli.terminal.lines import say
 from cli.terminal.names import shown
 
 

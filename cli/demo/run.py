@@ -8,15 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined
 from cli.demo import trial
 from cli.demo.trial import Figures
-from cli.find_stack import api_key, command, gateway_url, say
+from cli.home import command_line
 from cli.stack import ports
-from cli.stack.lifecycle import Refused
 from cli.stack.plan import DEMO_MODEL, Options, held_out_folder
 from cli.stack.supervisor import state
-from cli.up import run as commands
+from cli.terminal.interrupts import terminated_as_interrupted
+from cli.terminal.lines import say
+from cli.terminal.refused import Refused
+from cli.up import attended
 from shared import settings
 
 USUAL_PORT = 8000
@@ -31,13 +34,13 @@ def demo(home: Path) -> None:
         return
     port = USUAL_PORT if ports.is_free(USUAL_PORT) else ports.free_port()
     options = Options(home=home, port=port, models=(DEMO_MODEL,))
-    with commands.terminated_as_interrupted():
-        started, ready = commands.start(options, console, attached=True)
+    with terminated_as_interrupted():
+        started, ready = attended.start(options, console, attached=True)
         try:
             send_images(ready.url, home, console)
         finally:
-            commands.stop(started, console)
-    say(f"\nKeep it running: {command('up', home)}")
+            attended.stop(started, console)
+    say(f"\nKeep it running: {command_line('up', home)}")
 
 
 def send_images(url: str, home: Path, console: Console) -> None:

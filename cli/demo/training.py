@@ -23,10 +23,11 @@ def is_registered(registry: str) -> bool:
     """Ask a registry server for the model's champion; False where it has none or only MLflow's own client can ask."""
     if not registry.startswith("http://"):
         return False
+    login = Login.of_environment()
     try:
         answer = probes.get(
             f"{registry}/api/2.0/mlflow/registered-models/alias?name={DEMO_MODEL}&alias=champion",
-            login=Login.of_environment(),
+            authorization=login.header() if login else "",
             seconds=10,
         )
     except (OSError, http.client.HTTPException):

@@ -1,24 +1,21 @@
 """`darkroom keys`: who may call the API, kept in Postgres; a gateway notices within seconds."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.find_stack import first_line, say, store_url
-from cli.stack.lifecycle import Refused
+from cli.addresses import store_url
+from cli.terminal.lines import first_line, say, say_table
+from cli.terminal.refused import Refused
 from shared.domain.api_keys import ApiKey, Role, check_owner
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine
 
 T = TypeVar("T")
-
-FASTEST: Final = 100_000.0
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
 
 
 def create(home: Path, name: str, *, role: Role, rate: float | None, max_inflight: int | None) -> None:
@@ -31,7 +28,7 @@ def create(home: Path, name: str, *, role: Role, rate: float | None, max_infligh
     say("Use it as `Authorization: Bearer dk_…`, or let the darkroom command have it: export DARKROOM_API_KEY=dk_…")
 
 
-def show(home: Path) -> None:
+def list_keys(home: Path) -> None:
     """List the keys there ever were."""
     every = _ask(home, api_keys.list_keys)
     if not every:
@@ -49,9 +46,7 @@ def show(home: Path) -> None:
         )
         for key in every
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    say_table(rows)
 
 
 def revoke(home: Path, named: str) -> None:
@@ -61,15 +56,6 @@ def revoke(home: Path, named: str) -> None:
         raise Refused(f"No key begins with {named}. See: darkroom keys list")
     for key in revoked:
         say(f"Revoked {key.shown}… of {key.owner}: it stops within 5 s.")
-
-
-def read_rate(text: str) -> float:
-    """Read `20/s` or `20`; raises ValueError."""
-    found = _RATE.fullmatch(text.strip())
-    rate = float(found[1]) if found else 0.0
-    if not 0 < rate <= FASTEST:
-        raise ValueError(f"a rate is images a second, such as 20/s or 0.5/s, {FASTEST:,.0f}/s at most")
-    return rate
 
 
 def _limits(key: ApiKey) -> str:

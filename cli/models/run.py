@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import redis
 
-from cli.find_stack import command, first_line, say, store_url
-from cli.stack.lifecycle import Refused
+from cli.addresses import store_url
+from cli.home import command_line
+from cli.terminal.lines import first_line, say, say_table
+from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION, Route
 from shared.queue import model_routes
@@ -31,7 +33,7 @@ class Listed:
     waiting: int
 
 
-def show(home: Path) -> None:
+def list_models(home: Path) -> None:
     """List every name that serves, that images wait for, or that is retired."""
     listed = _ask(home, _list)
     if not listed:
@@ -39,9 +41,7 @@ def show(home: Path) -> None:
         return
     rows = [("model", "champion", "workers", "waiting", "state")]
     rows += [(one.name, one.champion, str(one.workers), f"{one.waiting:,}", one.state) for one in listed]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    say_table(rows)
 
 
 def retire(home: Path, name: str) -> None:
@@ -56,13 +56,13 @@ def retire(home: Path, name: str) -> None:
     say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
     if waiting:
         say(f"{waiting:,} that wait are computed by workers that have it loaded; without any they fail.")
-    say(f"Undo it: {command(f'models restore {name}', home)}")
+    say(f"Undo it: {command_line(f'models restore {name}', home)}")
 
 
 def restore(home: Path, name: str) -> None:
     """Let a retired name be served again. Safe to repeat."""
     if not _ask(home, lambda client: model_routes.restore(client, ModelName(name))):
-        raise Refused(f"{name!r} is not retired. See: {command('models list', home)}")
+        raise Refused(f"{name!r} is not retired. See: {command_line('models list', home)}")
     say(f"Restored {name}: its workers serve it again at their next look at the registry.")
 
 

@@ -17,8 +17,9 @@ from rich.status import Status
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli.find_stack import first_line, say, store_url
-from cli.stack.lifecycle import Refused
+from cli.addresses import store_url
+from cli.terminal.lines import first_line, say
+from cli.terminal.refused import Refused
 from shared.domain.api_keys import check_owner
 from shared.domain.identifiers import Owner
 from shared.queue import purge_marks

@@ -16,6 +16,7 @@ from cli.stack.plan import Options
 from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.programs import log_path, log_tail, open_log
 from cli.stack.supervisor.state import Phase, ProgramState, StackState
+from cli.terminal.refused import Refused
 
 HOPELESS_AFTER: Final = 4
 """Crashes in a row, about 4 s, after which waiting for a program to become ready is given up."""
@@ -23,10 +24,6 @@ STOPPING_TIME: Final = timedelta(seconds=90)
 _LOOK_PAUSE: Final = 0.1
 
 Watch = Callable[[StackState], None]
-
-
-class Refused(SystemExit):
-    """What was asked for can't be done, for a reason that is nobody's mistake in the code: one line, exit 1."""
 
 
 class NotReady(SystemExit):
@@ -65,7 +62,13 @@ def start(options: Options, *, attached: bool) -> Started:
         raise Refused(str(error)) from None
     with open_log(options.home, "supervisor") as output:
         supervisor = subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "cli.stack.supervisor", options.to_json(), *(["attached"] if attached else [])],
+            [
+                sys.executable,
+                "-m",
+                "cli.stack.supervisor_process",
+                options.to_json(),
+                *(["attached"] if attached else []),
+            ],
             # Attached, our end of this pipe closes with us. A Ctrl-C in the terminal reaches us alone: we pass it on.
             stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=output,
@@ -113,6 +116,11 @@ def stop(home: Path, watch: Watch) -> bool:
     supervisor.end(patience=timedelta(0))
     leftovers.clear(home)
     return was_running
+
+
+def stopping_line(now: StackState) -> str:
+    """Return a line that names the programs of a stopping stack that still run."""
+    return f"stopping {', '.join(program.name for program in now.programs if program.process is not None)}"
 
 
 def _reap(pid: int) -> None:

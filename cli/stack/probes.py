@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.stack.servers.mlflow_login import Login
 from cli.stack.supervisor.identity import ProcessIdentity
 
 SECONDS = 1.0
@@ -23,13 +22,13 @@ class Answer:
     body: Any
 
 
-def get(url: str, *, login: Login | None = None, seconds: float = SECONDS) -> Answer:
+def get(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Answer:
     """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        connection.request("GET", target, headers={"Authorization": login.header()} if login else {})
+        connection.request("GET", target, headers={"Authorization": authorization} if authorization else {})
         response = connection.getresponse()
         text = response.read()
     finally:
@@ -40,10 +39,10 @@ def get(url: str, *, login: Login | None = None, seconds: float = SECONDS) -> An
         return Answer(response.status, None)
 
 
-def answers(url: str, *, login: Login | None = None) -> str:
+def answers(url: str, *, authorization: str = "") -> str:
     """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
     try:
-        answer = get(url, login=login)
+        answer = get(url, authorization=authorization)
     except (OSError, http.client.HTTPException) as error:
         return f"{url} does not answer ({type(error).__name__})"
     if answer.status == http.client.OK:

@@ -1,5 +1,6 @@
-"""Show what runs: live where somebody sits in front of a terminal, else once."""
+"""Show what runs on a home and what it does: live in a terminal, else once; or as JSON."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +8,30 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 
-from cli.find_stack import command, say
+from cli.home import command_line
+from cli.stack.supervisor import state
+from cli.status import duties
+from cli.status.facts import status_facts
 from cli.status.figures import figures
 from cli.status.live import live
 from cli.status.snapshots import Look, Looker, look_twice
 from cli.status.view import page
+from cli.terminal.lines import say
 
 PIPE_WIDTH: Final = 400
 """A file or a program gets whole lines."""
+
+
+def status(home: Path, *, as_json: bool, once: bool) -> None:
+    """Show what runs and what it does: in a terminal live, else once; for programs, every role even where none runs."""
+    found = state.running(home)
+    if as_json:
+        wrong = duties.ask(found) if found else {}
+        say(json.dumps(status_facts(found, wrong), indent=2))
+    elif found is None:
+        say(f"Nothing runs on {home}. Start it: {command_line('up', home)}")
+    else:
+        show(home, once=once)
 
 
 def show(home: Path, *, once: bool) -> None:
@@ -33,7 +50,7 @@ def show(home: Path, *, once: bool) -> None:
 def draw(looks: Sequence[Look], home: Path, *, height: int | None = None, hint: str = "") -> RenderableType:
     """Return the page after these looks; without `height`, all of it."""
     now = looks[-1]
-    title = f"Nothing runs on {home}. Start it: {command('up', home)}"
+    title = f"Nothing runs on {home}. Start it: {command_line('up', home)}"
     if now.state is not None:
         title = f"Darkroom  {now.state.url}{'  is stopping' if now.state.stopping else ''}"
     return page(figures(looks), title=title, clock=now.clock, began=now.began, height=height, hint=hint)

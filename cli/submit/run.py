@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined, Prediction
-from cli.find_stack import api_key, gateway_url, say
+from cli.terminal.lines import say
 from cli.terminal.names import sent, shown
 from shared.domain.file_names import showable
 

@@ -10,10 +10,11 @@ from rich.text import Text
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
+from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined
-from cli.find_stack import api_key, gateway_url, say
-from cli.stack.lifecycle import Refused
-from cli.up.run import terminated_as_interrupted
+from cli.terminal.interrupts import terminated_as_interrupted
+from cli.terminal.lines import say
+from cli.terminal.refused import Refused
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.receiver import Receiver
 

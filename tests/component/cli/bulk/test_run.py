@@ -21,7 +21,7 @@ from cli.bulk.batches import Batch
 from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
-from cli.stack.lifecycle import Refused
+from cli.terminal.refused import Refused
 from tests.component.cli.bulk.stub_gateway import (
     ANSWER_LOST,
     BROKEN,

@@ -6,7 +6,7 @@ from PIL import Image
 
 from cli.demo import trial
 from cli.demo.trial import Outcome
-from cli.up.display import curl
+from cli.up.guide import curl
 
 
 def outcome(*, label: str, predicted: str | None, source: str = "model", repeated: bool = False) -> Outcome:

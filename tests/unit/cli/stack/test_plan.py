@@ -11,7 +11,8 @@ from cli.stack.servers.postgres import _remove_stale_lock
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.programs import Program
 from cli.stack.supervisor.state import StackState
-from cli.up.display import guide
+from cli.terminal.refused import Refused
+from cli.up.guide import guide
 from shared import settings
 
 
@@ -187,7 +188,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
         somebody.bind(("127.0.0.1", 0))
         somebody.listen()
         port = somebody.getsockname()[1]
-        with pytest.raises(lifecycle.Refused, match=f"Port {port} is in use") as refused:
+        with pytest.raises(Refused, match=f"Port {port} is in use") as refused:
             lifecycle.start(Options(home=tmp_path / "home", port=port, models=()), attached=False)
     assert "--port" in str(refused.value)
     assert not (tmp_path / "home").exists()

@@ -9,7 +9,7 @@ from cli.stack.supervisor import leftovers, state
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ROLES, Phase, ProgramState, StackState
 from cli.status.duties import Duty
-from cli.up.display import status_facts
+from cli.status.facts import status_facts
 
 
 def stack(supervisor: ProcessIdentity) -> StackState:

@@ -1,4 +1,4 @@
-"""The supervisor's own process: `python -m cli.stack.supervisor OPTIONS [attached]`, started by `darkroom up`."""
+"""The process that runs a stack, begun by `up`: `python -m cli.stack.supervisor_process OPTIONS [attached]`."""
 
 import asyncio
 import fcntl

@@ -1,0 +1,59 @@
+"""Addresses a command talks to: those set in the environment, else those of the stack that runs on its home."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cli.home import command_line
+from cli.stack.supervisor import state
+from cli.terminal.names import shown
+from cli.terminal.refused import Refused
+from shared import settings
+
+
+def gateway_url(home: Path) -> str:
+    """Return the gateway to talk to; raises Refused where there is none."""
+    if url := settings.read(settings.Local).url:
+        return _checked(url)
+    found = state.running(home)
+    if found is None:
+        raise Refused(
+            f"Nothing runs on {home}. Start it: {command_line('up', home)}; or say where it does: "
+            "export DARKROOM_URL=http://127.0.0.1:8000 for docker compose."
+        )
+    return found.url
+
+
+def api_key() -> str:
+    """Return the key to send, empty for none; raises Refused for what can't be one, and does not repeat it."""
+    key = settings.read(settings.Local).api_key
+    if not (key.isascii() and key.isprintable()):
+        raise Refused("DARKROOM_API_KEY is no key: it holds other characters than a key has. It begins with dk_.")
+    return key
+
+
+def store_url(home: Path, setting: str) -> str:
+    """Return the address of the store that `setting` names.
+
+    Raises Refused where there is none, SettingsError where it is no address of such a store.
+    """
+    if url := os.environ.get(setting):
+        if setting == "DARKROOM_REDIS_URL":
+            settings.read(settings.Redis)
+        return url
+    found = state.running(home)
+    if found is None:
+        raise Refused(f"Nothing runs on {home}. Start it: {command_line('up', home)}; or set {setting}.")
+    return found.stores[setting]
+
+
+def _checked(url: str) -> str:
+    """Return the address that the person has set, without the slash at its end; raises Refused where it is none."""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise Refused(f"DARKROOM_URL is no address such as http://127.0.0.1:8000: {shown(url)}")
+    return url.rstrip("/")

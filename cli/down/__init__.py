@@ -1,0 +1,1 @@
+"""`darkroom down`: stop the stack that runs on a home."""

@@ -1,0 +1,68 @@
+"""`darkroom keys`, as typer reads it."""
+
+import re
+from typing import Annotated, Final
+
+import typer
+
+from cli.options import Home, check_owner_name
+from shared.domain.api_keys import Role
+
+FASTEST: Final = 100_000.0
+"""The largest --rate, in images a second."""
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
+
+keys = typer.Typer(help="Say who may call the API.", no_args_is_help=True)
+
+
+def parse_rate(text: str) -> float:
+    """Return images a second of `20/s` or `20`; raises typer.BadParameter."""
+    found = _RATE.fullmatch(text.strip())
+    rate = float(found[1]) if found else 0.0
+    if not 0 < rate <= FASTEST:
+        raise typer.BadParameter(f"a rate is images a second, such as 20/s or 0.5/s, {FASTEST:,.0f}/s at most")
+    return rate
+
+
+@keys.command()
+def create(
+    name: Annotated[
+        str, typer.Argument(help="Whose it is; keys of one name see the same things.", callback=check_owner_name)
+    ],
+    home: Home = None,
+    role: Annotated[
+        Role,
+        typer.Option(help="read: look. submit: predict, cancel, upload too. admin: metrics, new secrets too."),
+    ] = Role.SUBMIT,
+    rate: Annotated[
+        float | None, typer.Option(help="Images a second.", metavar="N/s", parser=parse_rate, show_default="no limit")
+    ] = None,
+    max_inflight: Annotated[
+        int | None, typer.Option(help="Unfinished images at a time.", min=1, metavar="N", show_default="no limit")
+    ] = None,
+) -> None:
+    """Make an API key and show it, this once."""
+    from cli.home import find_home
+    from cli.keys import run
+
+    run.create(find_home(home), name, role=role, rate=rate, max_inflight=max_inflight)
+
+
+@keys.command("list")
+def list_keys(home: Home = None) -> None:
+    """List the keys: how each begins, whose it is, what it may."""
+    from cli.home import find_home
+    from cli.keys import run
+
+    run.list_keys(find_home(home))
+
+
+@keys.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key, or how it begins as the list shows it.")], home: Home = None
+) -> None:
+    """Revoke a key: it stops within 5 s."""
+    from cli.home import find_home
+    from cli.keys import run
+
+    run.revoke(find_home(home), key)

@@ -1,0 +1,1 @@
+"""`darkroom migrate`: bring the database to the newest schema."""

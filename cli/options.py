@@ -1,0 +1,39 @@
+"""Command-line options that several commands take, and the checks of what is given."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that everything of this stack is kept in.", envvar="DARKROOM_HOME", show_default=".darkroom"
+    ),
+]
+
+Model = Annotated[
+    str | None, typer.Option(help="name, name@alias or name:version; may be left out where one model serves.")
+]
+
+
+def check_webhook(url: str | None) -> str | None:
+    """Return a webhook's URL as it was given; raises typer.BadParameter where it can't be called."""
+    from shared.domain.webhooks import check_url  # noqa: PLC0415  `--help` answers without it
+
+    try:
+        if url is not None:
+            check_url(url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return url
+
+
+def check_owner_name(name: str) -> str:
+    """Return an owner's name as it was given; raises typer.BadParameter where it is none."""
+    from shared.domain.api_keys import check_owner  # noqa: PLC0415  `--help` answers without it
+
+    try:
+        return check_owner(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

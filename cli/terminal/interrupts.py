@@ -1,0 +1,20 @@
+"""SIGTERM, taken as Ctrl-C."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM while the block runs: both stop what the command started."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signal module's form
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,44 @@
+"""Start a stack and stop it with somebody watching: what happens is shown as it happens."""
+
+import sys
+from typing import Final
+
+from rich.console import Console
+
+from cli.home import command_line
+from cli.stack import lifecycle
+from cli.stack.lifecycle import Started
+from cli.stack.plan import Options
+from cli.stack.supervisor.state import StackState
+from cli.terminal.lines import say
+from cli.up.start_display import StartDisplay
+from shared import settings
+
+EXIT_INTERRUPTED: Final = 130
+
+
+def start(options: Options, console: Console, *, attached: bool) -> tuple[Started, StackState]:
+    """Start a stack and show how it comes up; interrupted, it is stopped again, and so is one that fails attached."""
+    patience = settings.read(settings.Local).local_start_timeout
+    started = lifecycle.start(options, attached=attached)
+    try:
+        with StartDisplay(console, options.home) as display:
+            return started, lifecycle.wait_until_ready(started, patience=patience, watch=display.show)
+    except KeyboardInterrupt:
+        stop(started, console)
+        sys.exit(EXIT_INTERRUPTED)
+    except lifecycle.NotReady as error:
+        if attached:
+            stop(started, console)
+            raise
+        if started.supervisor.poll() is not None:
+            raise
+        note = f"It keeps trying. Stop it: {command_line('down', options.home)}"
+        raise lifecycle.NotReady(f"{error}\n\n{note}") from None
+
+
+def stop(started: Started, console: Console) -> None:
+    """Stop a stack that this process started, and show that."""
+    with console.status("stopping") as spinner:
+        started.stop(lambda state: spinner.update(lifecycle.stopping_line(state)))
+    say("Stopped.")

@@ -1,0 +1,22 @@
+"""`darkroom up`, as typer reads it."""
+
+from typing import Annotated
+
+import typer
+
+from cli.options import Home
+
+
+def up(
+    home: Home = None,
+    port: Annotated[int, typer.Option(help="Port of the API, on this machine only.", min=1, max=65535)] = 8000,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready; it runs on.")] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to serve; may be given again.", show_default="digits")
+    ] = None,
+) -> None:
+    """Start everything on this machine: Redis, Postgres, MLflow, the API, the workers and Flower."""
+    from cli.home import find_home
+    from cli.up import run
+
+    run.up(find_home(home), port=port, detach=detach, models=tuple(model or ()))

@@ -1,0 +1,62 @@
+"""What a person reads once a stack runs: where each page is, who may call, and a command to try."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.stack.plan import THIS_MACHINE, held_out_folder
+from cli.stack.servers.mlflow_login import Login, login_file
+from cli.stack.supervisor.state import StackState
+
+
+def guide(state: StackState, home: Path) -> str:
+    """Return where each page is, and a line to paste that predicts an image."""
+    pages = [
+        ("API", state.url),
+        ("API pages", f"{state.url}/docs"),
+        ("MLflow", state.url_of("mlflow") or ""),
+        *_login(home, state),
+        ("Flower", state.url_of("flower") or ""),
+        ("Postgres", state.url_of("postgres") or ""),
+        ("Redis", state.url_of("redis") or ""),
+        ("logs", str(home / "logs")),
+    ]
+    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _keys(state.keys_required)]
+    lines.append(_webhooks(state.networks))
+    image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
+    if image is not None and state.models:
+        command = curl(state.url, model=state.models[0], image=image, with_key=state.keys_required)
+        lines += ["", "Try it:", f"  {command}"]
+    return "\n".join(lines)
+
+
+def _login(home: Path, state: StackState) -> list[tuple[str, str]]:
+    """Return what a browser is asked for by the embedded MLflow, and how programs get it; nothing of another one."""
+    if not any(program.login_file for program in state.of_role("mlflow")):
+        return []
+    login = Login.read(home)
+    return (
+        [("", f"user {login.username}, password {login.password}; for programs: {login_file(home)}")] if login else []
+    )
+
+
+def _keys(required: bool) -> str:  # noqa: FBT001  one of two sentences
+    """Say who may call."""
+    if required:
+        return "The API asks for a key. Make one: darkroom keys create NAME; then export DARKROOM_API_KEY=dk_…"
+    return "The API asks for no key: it is for this machine alone. DARKROOM_AUTH_REQUIRED=true makes it ask."
+
+
+def _webhooks(networks: Sequence[str]) -> str:
+    """Say which addresses webhooks may call."""
+    if not networks:
+        return "Webhooks may call public addresses only."
+    named = ", ".join(f"this machine ({name})" if name == THIS_MACHINE else name for name in networks)
+    return f"Webhooks may call {named}; elsewhere only public addresses are called."
+
+
+def curl(url: str, *, model: str, image: Path, with_key: bool = False) -> str:
+    """Return a command that predicts `image` in any shell, with the key that the shell has where one is needed."""
+    key = '-H "Authorization: Bearer $DARKROOM_API_KEY" ' if with_key else ""
+    fields = " ".join(f"-F {shlex.quote(field)}" for field in (f"model={model}", f"image=@{image}"))
+    return f"curl -s {key}-H 'Prefer: wait' {fields} {url}/v1/predictions"

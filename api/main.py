@@ -39,9 +39,8 @@ from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue import keys, stream_secret
-from shared.queue.connection.clients import connect_async
-from shared.queue.connection.pipeline import Pipeline
+from shared.queue.producer.producer import connect_producer
+from shared.queue.producer.server import Server
 from shared.storage.engine import make_engine
 
 log = logging.getLogger(__name__)
@@ -53,12 +52,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     redis_settings = settings.read(settings.Redis)
     async with AsyncExitStack() as stack:
         stack.callback(serve_metrics(app.state.metrics.registry, settings.read(settings.Metrics)))
-        client = connect_async(redis_settings)
-        stack.push_async_callback(client.aclose)
-        redis = Pipeline(client, timeout=redis_settings.timeout)
-        stack.push_async_callback(redis.close)
-        await wait_for_redis(redis)
-        await refuse_unsafe_eviction(redis)
+        producer = await stack.enter_async_context(connect_producer(redis_settings))
+        await wait_for_redis(producer.server)
+        await refuse_unsafe_eviction(producer.server)
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout, connections=connections(database.pool_size))
         stack.callback(engine.dispose)
@@ -67,18 +63,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.callback(threads.close)
         keyring = Keyring(engine, pause=pause, visits=visits, longest=database.timeout)
         stack.push_async_callback(keyring.close)
-        purges = Purges(redis, pause=pause, visits=visits)
+        purges = Purges(producer.server, pause=pause, visits=visits)
         stack.push_async_callback(purges.close)
-        routes = RouteBook(redis)
+        routes = RouteBook(producer.models)
         stack.push_async_callback(routes.close)
-        waiting = Waiting(client)
+        waiting = Waiting(producer.done)
         stack.push_async_callback(waiting.close)
-        redis.when_moved(waiting.listen_anew)
-        memory = MemoryWatch(redis, share=redis_settings.memory_share)
+        producer.when_moved(waiting.listen_anew)
+        memory = MemoryWatch(producer.server, share=redis_settings.memory_share)
         stack.push_async_callback(memory.close)
         intake = settings.read(settings.Intake)
         app.state.gateway = Gateway(
-            redis=redis,
+            producer=producer,
             engine=engine,
             threads=threads,
             keyring=keyring,
@@ -90,7 +86,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             in_hand=InHand(intake),
             turns=Turns(),
             file_turn=asyncio.Lock(),
-            tokens=StreamTokens(await stream_secret.shared_secret(redis)),
+            tokens=StreamTokens(await producer.server.stream_secret()),
             draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=Submissions(app.state.metrics.submissions),
@@ -111,11 +107,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def wait_for_redis(redis: Pipeline) -> None:
+async def wait_for_redis(server: Server) -> None:
     """Return when Redis takes writes; a gateway that starts before its Redis is no failure. Each try takes seconds."""
     while True:
         try:
-            await redis.call("DEL", keys.NOTHING)
+            await server.wait_for_writes()
         except StorageUnavailable as error:
             log.warning("waiting_for_redis", extra={"reason": error.reason})
         else:

@@ -14,14 +14,10 @@ from api.state.postgres_pages import PIECE, read_rows
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, Owner
-from shared.queue import keys
-from shared.queue.producer import batches as queue
-from shared.queue.producer.batches import Look
+from shared.queue.producer.batches import BatchRecord
 from shared.storage import batches as storage
 from shared.storage.batches import BatchRow
 
-# Looked through at most for one page.
-MOST_UNENDED: Final = 1000
 # What Redis says of a batch that has not ended there; the rest is the row's to say.
 _STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
 
@@ -32,7 +28,7 @@ async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
     Raises UnknownBatch, or StorageUnavailable where nobody could say.
     """
     # Redis first: what is recorded in between is then seen twice, not missed.
-    look = queue.parse(id, await gate.redis.call(*queue.read_command(id)))
+    look = await gate.producer.batches.find(id)
     mine = look if look and owner in (None, look.owner) else None
     # Of one that has ended Redis knows only that.
     known = mine if mine and mine.state in _STATES else None
@@ -71,28 +67,26 @@ async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: in
     return [batch for batch in every if batch is not None], True
 
 
-def _of_redis(look: Look) -> Batch:
+def _of_redis(look: BatchRecord) -> Batch:
     """Return what Redis alone knows of a batch that has not ended there."""
     batch = _batch(look, None)
     assert batch is not None  # noqa: S101  it has a look
     return replace(batch, counted=False)
 
 
-async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit: int) -> dict[BatchId, Look]:
+async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit: int) -> dict[BatchId, BatchRecord]:
     """Return the newest `limit` of an owner's batches that have not ended, before `before` if that is given."""
-    found = await gate.redis.call("ZREVRANGE", keys.batches(owner), 0, MOST_UNENDED - 1)
-    ids = sorted((BatchId(id.decode()) for id in found), reverse=True)
-    ids = [id for id in ids if before is None or id < before]
-    looks: dict[BatchId, Look] = {}
+    ids = [id for id in await gate.producer.batches.unended(owner) if before is None or id < before]
+    looks: dict[BatchId, BatchRecord] = {}
     for first in range(0, len(ids), PIECE):
         some = ids[first : first + PIECE]
-        looks |= {look.id: look for look in await queue.read_batches(gate.redis, some)}
+        looks |= {look.id: look for look in await gate.producer.batches.find_all(some)}
         if len(looks) >= limit:
             break
     return looks
 
 
-def _batch(look: Look | None, row: BatchRow | None) -> Batch | None:
+def _batch(look: BatchRecord | None, row: BatchRow | None) -> Batch | None:
     """Put together what Redis and Postgres know; None where neither knows what it is.
 
     While Redis has a word of its own, that is the batch's state: it is what a cancellation decides by.

@@ -25,8 +25,6 @@ from shared.domain.errors import StorageUnavailable, UnknownBatch
 from shared.domain.identifiers import BatchId, is_uuid
 from shared.observability.logs import bind
 from shared.presentation.objects import batch_object, listed_batch_object
-from shared.queue import keys
-from shared.queue.producer import batches as queue
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=GuardedRoute)
 
@@ -132,8 +130,7 @@ async def cancel(request: Request, id: str) -> Response:
     gate, owner = gateway(request), caller(request).owner
     batch = await find(gate, _asked(id), owner=owner)
     if not batch.has_ended:
-        lane = keys.lane(batch.model, keys.bulk_lane(batch.id))
-        await queue.cancel(gate.redis, batch.id, lane=lane, mode="user")
+        await gate.producer.batches.cancel(batch.id, model=batch.model, mode="user")
         batch = await find(gate, batch.id, owner=owner)
     return _answer(request, batch)
 

@@ -21,7 +21,6 @@ from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.model_route import Reference, Route
 from shared.observability.logs import bind
-from shared.queue.producer import batches
 from shared.queue.producer.batches import Opening
 from shared.queue.producer.submission import BatchClosed
 
@@ -75,7 +74,7 @@ async def _batch(request: Request, fields: Fields, hold: Hold) -> AsyncIterator[
     bind(model=route.model)
     route.choose(reference, digest=NO_DIGEST)  # an alias or version that is not served is refused before anything
     opening = _opening(request, fields, route, reference)
-    id = await batches.open_batch(gate.redis, opening)
+    id = await gate.producer.batches.open(opening)
     bind(batch_id=id)
     if id != opening.id:
         raise _Known(id)

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
 
-from redis.exceptions import OutOfMemoryError
-
 from api.batches.archives.items import Item
 from api.batches.archives.skipped import Skipped
 from api.http.problems import words
@@ -31,17 +29,14 @@ from shared.domain.errors import (
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
 from shared.domain.key_limits import UNLIMITED, Limits
 from shared.domain.model_route import Reference, Route
-from shared.queue import keys
-from shared.queue.lua import Script
-from shared.queue.producer import batches
-from shared.queue.producer.batches import Opening
+from shared.queue.producer.batches import Opening, RedisFull
 from shared.queue.producer.submission import (
     Prepared,
     Submission,
     Unreadable,
+    bulk_lane,
     prepared,
     read_item,
-    submit_command,
 )
 
 T = TypeVar("T")
@@ -82,6 +77,7 @@ class BatchWriter:
         """`limits` are the key's: what is over them waits; `hold` is what the upload has in hand."""
         self._hold = hold
         self._gate = gate
+        self._batches = gate.producer.batches
         self._limits = limits
         self._opening = opening
         self._route = route
@@ -90,7 +86,7 @@ class BatchWriter:
             update={"max_lane_depth": gate.bulk.max_lane_depth, "max_lane_bytes": gate.bulk.max_lane_bytes}
         )
         self._ids = OrderedIds()
-        self._lane = keys.bulk_lane(opening.id)
+        self._lane = bulk_lane(opening.id)
         self._jobs: list[Prepared] = []
         self._chunk_bytes = 0
         self._sent = 0
@@ -145,8 +141,8 @@ class BatchWriter:
         self._closed = True
 
     async def _close_once(self, skipped: Skipped) -> bool:
-        return await batches.close(
-            self._gate.redis, self._opening, sent=self._sent, skipped=skipped.count, skipped_files=skipped.names
+        return await self._batches.close(
+            self._opening, sent=self._sent, skipped=skipped.count, skipped_files=skipped.names
         )
 
     def _chunk_is_full(self) -> bool:
@@ -220,9 +216,10 @@ class BatchWriter:
 
     async def _send_once(self, jobs: list[Prepared]) -> tuple[list[Prepared], timedelta]:
         """Return the jobs that were refused, and how long the key's limits ask to wait; zero: there was no room."""
-        command = submit_command(*jobs, settings=self._queue, memory_is_high=self._memory_is_short, limits=self._limits)
         refused, outcomes, pause = [], [], timedelta(0)
-        *replies, _ = await self._gate.redis.call(*command)
+        replies = await self._batches.submit(
+            jobs, settings=self._queue, memory_is_high=self._memory_is_short, limits=self._limits
+        )
         for job, reply in zip(jobs, replies, strict=True):
             try:
                 outcomes.append(outcome_of(job[0], read_item(reply, job[0])))
@@ -242,7 +239,7 @@ class BatchWriter:
         while True:
             try:
                 return await call(*arguments)
-            except OutOfMemoryError:
+            except RedisFull:
                 give_up = None
                 await self._wait_for_room()
             except StorageUnavailable:
@@ -259,8 +256,7 @@ class BatchWriter:
         async with self._asking:
             room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)
             while True:
-                looks = await self._gate.redis.evaluate(Script.LOOK_AT_LANES, (self._opening.lane, keys.FINISHED))
-                fits = all(entries <= room and size < self._queue.max_lane_bytes for entries, size, _ in looks)
+                fits = await self._batches.has_room(self._opening, entries=room, size=self._queue.max_lane_bytes)
                 if fits and not self._memory_is_short:
                     return
                 await asyncio.sleep(PAUSE.total_seconds())
@@ -272,7 +268,7 @@ class BatchWriter:
     async def _tend_forever(self) -> None:
         while True:
             try:
-                await batches.tend(self._gate.redis, self._opening.id)
+                await self._batches.tend(self._opening.id)
             except StorageUnavailable:
                 log.warning("batch_untended")
             await asyncio.sleep(SIGN_OF_LIFE.total_seconds())
@@ -280,6 +276,6 @@ class BatchWriter:
     async def _cancel(self) -> None:
         opening = self._opening
         try:
-            await batches.cancel(self._gate.redis, opening.id, lane=opening.lane, mode="broken")
+            await self._batches.cancel(opening.id, model=opening.model, mode="broken")
         except StorageUnavailable:
             log.warning("batch_left_to_the_sweep")

@@ -20,11 +20,11 @@ from api.state.large_work import off_the_loop
 from api.uploads.bodies import FileUpload, read_file
 from api.uploads.json_bodies import BESIDE_THE_IMAGE
 from shared.domain.identifiers import Digest, Owner
+from shared.domain.timestamps import now_us
 from shared.image_files.formats import MEDIA_TYPES, identify
 from shared.presentation.objects import moment
-from shared.queue.producer import files
 from shared.queue.producer.file_quota import quota
-from shared.queue.producer.files import StoredFile, new_file_id
+from shared.queue.producer.files import StoredFile, new_file_id, no_room
 
 router = APIRouter(prefix="/v1", tags=["files"], route_class=GuardedRoute)
 
@@ -55,10 +55,10 @@ async def create(request: Request) -> Response:
     """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
     gate, who = gateway(request), caller(request)
     if gate.memory.over(gate.files.refused_from):
-        raise files.no_room()
+        raise no_room()
     allowed = quota(gate.files, memory=gate.memory.limit_bytes)
     # Before the body is read: who may keep nothing more need not send it.
-    await files.check_quota(gate.redis, who.owner, _least_size(request), allowed)
+    await gate.producer.files.check_quota(who.owner, _least_size(request), allowed)
     with gate.in_hand.hold(who.owner) as hold:
         upload = await read_file(request, limits=gate.intake, hold=hold)
         left = await take_one(gate, who)
@@ -67,10 +67,10 @@ async def create(request: Request) -> Response:
             stored_file,
             upload,
             owner=who.owner,
-            now=files.now_us(),
+            now=now_us(),
             ttl=gate.intake.file_ttl,
         )
-        await files.keep(gate.redis, file, allowed, turn=gate.file_turn)
+        await gate.producer.files.keep(file, allowed, turn=gate.file_turn)
     answer = file_object(file, base=base_url(request))
     return JSONResponse(answer, status_code=201, headers={"Location": answer["urls"]["get"], **left})
 
@@ -89,7 +89,7 @@ async def index(
     check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     # One more than asked for tells whether there is a next page.
-    found = await files.list_facts(gate.redis, caller(request).owner, before=cursor, limit=limit + 1)
+    found = await gate.producer.files.list_newest(caller(request).owner, before=cursor, limit=limit + 1)
     shown = found[:limit]
     following = None
     if len(found) > limit:
@@ -105,7 +105,7 @@ async def index(
 )
 async def show(request: Request, id: str) -> Response:
     """Return what is known of a file; not its content."""
-    file = await files.fetch_facts(gateway(request).redis, caller(request).owner, id)
+    file = await gateway(request).producer.files.facts(caller(request).owner, id)
     return JSONResponse(file_object(file, base=base_url(request)))
 
 
@@ -117,7 +117,7 @@ async def show(request: Request, id: str) -> Response:
 )
 async def remove(request: Request, id: str) -> Response:
     """Delete a file; predictions made from it are not touched."""
-    await files.delete(gateway(request).redis, caller(request).owner, id)
+    await gateway(request).producer.files.delete(caller(request).owner, id)
     return Response(status_code=204)
 
 

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any, Final
 
 from api.state.gateway import Gateway
-from shared.domain.identifiers import ModelName
-from shared.queue import keys
 from shared.queue.producer.file_quota import quota
 
 # Uploads take turns, so those that are being read are among the first: enough to see that lanes fill.
@@ -50,18 +48,12 @@ def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
 async def used(gate: Gateway) -> dict[str, Any]:
     """Return how much is in use of what fills up; raises StorageUnavailable."""
     models = [route.model for route in await gate.routes.all()]
-    depths = await asyncio.gather(*(_deepest(gate, model) for model in models))
+    depths = await asyncio.gather(
+        *(gate.producer.models.deepest_lane(model, most_bulk_lanes=_MOST_LANES) for model in models)
+    )
     return {
         "bytes_in_hand": gate.in_hand.bytes,
         "memory_bytes": gate.memory.used_bytes,
         "memory_limit_bytes": gate.memory.limit_bytes or None,
         "lane_depths": dict(zip(models, depths, strict=True)),
     }
-
-
-async def _deepest(gate: Gateway, model: ModelName) -> int:
-    """Return the entries of a model's deepest lane: people's, or of the first uploads."""
-    bulk: list[bytes] = await gate.redis.call("LRANGE", keys.rotation(model), 0, _MOST_LANES - 1)
-    lanes: list[str | bytes] = [keys.lane(model, keys.INTERACTIVE), *bulk]
-    depths: list[int] = await asyncio.gather(*(gate.redis.call("XLEN", lane) for lane in lanes))
-    return max(depths)

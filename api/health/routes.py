@@ -19,15 +19,12 @@ from api.edge import http_connection as protocol
 from api.edge.guard import GuardedRoute, open_to_all
 from api.health.limits import limits, used
 from api.http.json import JSONResponse
-from api.models.routes import live_workers
 from api.openapi import responses
 from api.state.gateway import Gateway, gateway
 from api.state.threads import in_thread
 from shared.domain.errors import StorageUnavailable
 from shared.domain.model_route import Route
-from shared.queue import keys
-from shared.queue.inspection.duties import KEYS, Duty, State, read
-from shared.queue.lua import Script
+from shared.queue.producer.server import Duty, State
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
 
@@ -83,7 +80,7 @@ async def _duties(gate: Gateway) -> list[Duty]:
     """Return how the roles beside predicting are; none where Redis can't say."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            return read(await gate.redis.evaluate(Script.LOOK_AT_DUTIES, KEYS))
+            return await gate.producer.server.duties()
     except (StorageUnavailable, TimeoutError):
         return []
 
@@ -92,7 +89,7 @@ async def _redis_down(gate: Gateway) -> str:
     """Return `redis`, and why where it refuses; '' where it takes writes: this one changes nothing."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            await gate.redis.try_once("DEL", keys.NOTHING)
+            await gate.producer.server.check_writes()
     except StorageUnavailable as error:
         return f"redis: it {error.reason}" if error.reason else "redis"
     except TimeoutError:
@@ -120,7 +117,7 @@ async def _models(gate: Gateway) -> list[str]:
     broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.routes.never_loaded()]
     if not routes:
         return ["models: none is served", *broken]
-    counts = await asyncio.gather(*(live_workers(gate, route.model) for route in routes))
+    counts = await asyncio.gather(*(gate.producer.models.live_workers(route.model) for route in routes))
     away = [
         f"workers: none for {route.model}, its images wait"
         for route, count in zip(routes, counts, strict=True)

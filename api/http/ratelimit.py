@@ -8,11 +8,7 @@ from fastapi import Request
 from api.state.gateway import Gateway
 from api.state.large_work import LARGE
 from shared.domain.api_keys import Caller
-from shared.domain.errors import RateLimited
 from shared.domain.key_limits import Left, Limits
-from shared.queue import keys
-from shared.queue.lua import Script
-from shared.queue.producer.submission import rate_arguments, read_left
 
 
 def headers(limits: Limits, left: Left) -> dict[str, str]:
@@ -33,13 +29,7 @@ def headers(limits: Limits, left: Left) -> dict[str, str]:
 async def take_one(gate: Gateway, caller: Caller) -> dict[str, str]:
     """Take one of the caller's rate for what is no job, and return the headers; raises RateLimited."""
     limits = caller.limits
-    if limits.rate is None or limits.key is None:
-        return {}
-    wait, *rest = await gate.redis.evaluate(Script.TAKE, (keys.rate(limits.key),), *rate_arguments(limits))
-    left = read_left([*rest, -1])
-    if wait:
-        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
-    return headers(limits, left)
+    return headers(limits, await gate.producer.key_limits.take_one(limits))
 
 
 async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:
@@ -54,14 +44,7 @@ async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:
     declared = headers.get("content-length", "")
     if (declared.isdecimal() and int(declared) < LARGE) or "idempotency-key" in headers:
         return
-    names = (keys.rate(limits.key) if limits.rate and limits.key else "", keys.inflight(caller.owner))
-    cap = limits.max_inflight or ""
-    wait, *rest = await gate.redis.evaluate(Script.LOOK_AT_LIMITS, names, *rate_arguments(limits), cap)
-    left = read_left(rest)
-    if wait:
-        raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))
-    if left.unfinished == 0:
-        raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
+    await gate.producer.key_limits.check_limits(limits, caller.owner)
 
 
 def _seconds(time: timedelta) -> int:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas
@@ -20,10 +20,7 @@ from api.state.threads import in_thread
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import ModelName, Owner, VersionNumber
 from shared.domain.model_route import Reference, Route
-from shared.queue import keys
-from shared.queue.inspection.gauges import WORKER_SEEN
-from shared.queue.producer.files import now_us
-from shared.storage.tables import predictions
+from shared.storage import predictions
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
 
@@ -97,18 +94,11 @@ async def _card(request: Request, route: Route) -> dict[str, object]:
 async def _load(gate: Gateway, model: ModelName, *, caller: Owner) -> Load:
     """Ask Redis how busy a model is, and Postgres how many predictions it has made."""
     workers, depth, runs = await asyncio.gather(
-        live_workers(gate, model),
-        gate.redis.call("XLEN", keys.lane(model, keys.INTERACTIVE)),
+        gate.producer.models.live_workers(model),
+        gate.producer.models.interactive_depth(model),
         _run_count(gate, model, caller),
     )
     return Load(workers=workers, lane_depth=depth, run_count=runs)
-
-
-async def live_workers(gate: Gateway, model: ModelName) -> int:
-    """Return how many predict workers gave a sign of life lately."""
-    since = now_us() - WORKER_SEEN // timedelta(microseconds=1)
-    count: int = await gate.redis.call("ZCOUNT", keys.workers(model), since, "+inf")
-    return count
 
 
 async def _run_count(gate: Gateway, model: ModelName, owner: Owner) -> int:
@@ -121,10 +111,5 @@ async def _run_count(gate: Gateway, model: ModelName, owner: Owner) -> int:
 
 
 def _count(engine: Engine, model: ModelName, owner: Owner) -> int:
-    rows = (
-        select(predictions.c.id)
-        .where(predictions.c.owner == owner, predictions.c.model == model)
-        .limit(MOST_RUNS_COUNTED)
-    )
     with engine.connect() as connection:
-        return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
+        return predictions.count_predictions(connection, owner, model, most=MOST_RUNS_COUNTED)

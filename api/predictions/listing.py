@@ -13,9 +13,6 @@ from api.state.postgres_pages import PIECE, read_rows
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.prediction import Status
-from shared.queue import keys
-from shared.queue.consumer.finished_stream import AT_ONCE
-from shared.queue.job_records import read_jobs
 from shared.storage import predictions
 
 # Looked through at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
@@ -75,35 +72,21 @@ async def page(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int, write
 
 async def _in_redis(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
     """Return the newest `limit` jobs whose rows may not exist yet and that belong on the list."""
-    upper = "+inf"
+    until = None
     if wanted.before:
         # The first 48 bits of a UUIDv7 are its milliseconds; a second more for clocks that differ.
-        upper = str((int(wanted.before.replace("-", "")[:12], 16) + 1000) * 1000)
-    unfinished = await gate.redis.call(
-        "ZRANGE", keys.inflight(owner), upper, "-inf", "BYSCORE", "REV", "LIMIT", 0, MOST_UNFINISHED
-    )
-    ids = {id.decode() for id in unfinished} | await _unrecorded(gate, owner)
+        until = (int(wanted.before.replace("-", "")[:12], 16) + 1000) * 1000
+    jobs = gate.producer.jobs
+    ids = await jobs.unfinished(owner, until=until, most=MOST_UNFINISHED)
+    ids |= await jobs.unrecorded(owner, most=MOST_UNRECORDED)
     newest = sorted((id for id in ids if wanted.before is None or id < wanted.before), reverse=True)
     found: list[Job] = []
     for first in range(0, len(newest), PIECE):
         some = [PredictionId(id) for id in newest[first : first + PIECE]]
-        found += [job for job in await read_jobs(gate.redis, some) if job.owner == owner and wanted.admits(job)]
+        found += [job for job in await jobs.find_all(some) if job.owner == owner and wanted.admits(job)]
         if len(found) >= limit:
             break
     return found[:limit]
-
-
-async def _unrecorded(gate: Gateway, owner: Owner) -> set[str]:
-    """Return the ids of an owner's jobs that have ended and wait for their row, among the latest of all owners'."""
-    mine, found, upper = owner.encode(), set(), "+"
-    for _ in range(0, MOST_UNRECORDED, AT_ONCE):
-        entries = await gate.redis.call("XREVRANGE", keys.FINISHED, upper, "-", "COUNT", AT_ONCE)
-        # As the scripts write a job's record: its id is the first field, its owner the third.
-        found |= {fields[1].decode() for _, fields in entries if fields[4] == b"owner" and fields[5] == mine}
-        if len(entries) < AT_ONCE:
-            break
-        upper = f"({entries[-1][0].decode()}"
-    return found
 
 
 def _recorded(

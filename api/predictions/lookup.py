@@ -5,7 +5,6 @@ from api.state.postgres import ask_postgres
 from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
-from shared.queue.job_records import parse, read_command
 from shared.storage import predictions
 
 
@@ -14,7 +13,7 @@ async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
 
     Raises UnknownPrediction, or StorageUnavailable where nobody could say.
     """
-    job = parse(id, await gate.redis.call(*read_command(id)))
+    job = await gate.producer.jobs.find(id)
     if job is None:
         # Missing in Redis and no Postgres: 404 would be a guess.
         row = await ask_postgres(gate, lambda connection: predictions.find_prediction(connection, id, owner))

@@ -27,8 +27,6 @@ from shared.domain.model_route import Reference
 from shared.domain.prediction import Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
-from shared.queue import bells
-from shared.queue.lua import Script
 
 
 class DirectRoute(GuardedRoute):
@@ -158,7 +156,7 @@ async def stream(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""
     gate, id, owner = gateway(request), _asked(request), caller(request).owner
-    await gate.redis.evaluate(Script.CANCEL, (), bells.record_message(), id, "user", owner)
+    await gate.producer.jobs.cancel(id, owner)
     return _answer(request, await find(gate, id, owner=owner))
 
 

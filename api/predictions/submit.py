@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import orjson
 from fastapi import Request, Response
-from redis.exceptions import OutOfMemoryError
 
 from api.edge.auth import caller
 from api.edge.middleware import request_id
@@ -38,20 +37,16 @@ from shared.domain.model_route import Reference
 from shared.domain.prediction import Source, Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
-from shared.queue import keys
-from shared.queue.job_records import write_request
-from shared.queue.producer.files import fetch_content
 from shared.queue.producer.submission import (
+    INTERACTIVE,
     Answer,
     Hit,
     Known,
     Queued,
     Submission,
+    bulk_lane,
     fingerprint,
-    queue_full,
-    read_answer,
-    read_left,
-    submit_command,
+    heavy_lane,
 )
 
 LONGEST_IDEMPOTENCY_KEY = 255
@@ -113,7 +108,7 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     bind(model=route.model)
     image, filename, content_type = upload.image, upload.filename, upload.content_type
     if fields.file_reference is not None:
-        stored = await fetch_content(gate.redis, owner, fields.file_reference)
+        stored = await gate.producer.files.content(owner, fields.file_reference)
         image, filename, content_type = stored.content, stored.name, stored.content_type
     facts = await off_the_loop(
         len(image), check, image, filename=filename, content_type=content_type, limits=gate.intake
@@ -143,8 +138,8 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
 def _lane(owner: Owner, priority: str, *, heavy: bool) -> str:
     """Return the lane for one image: those that take long to decode never stand before others' images."""
     if heavy:
-        return keys.heavy_lane(owner)
-    return keys.INTERACTIVE if priority == "interactive" else keys.bulk_lane(owner)
+        return heavy_lane(owner)
+    return INTERACTIVE if priority == "interactive" else bulk_lane(owner)
 
 
 def asked_model(model: str | None, version: str | None) -> Reference:
@@ -186,20 +181,18 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
     Raises SubmitUncertain where Redis gave no answer.
     """
     request, model = submission.request(), submission.choice.model
-    job = (submission, write_request(request))
-    command = submit_command(job, settings=gate.queue, memory_is_high=gate.memory.high, limits=limits)
     try:
-        reply, rest = await gate.redis.call(*command)
-        left = read_left(rest)
-        answer = read_answer(reply, submission, limits=limits, left=left)
+        answer, left = await gate.producer.jobs.submit(
+            submission, request, settings=gate.queue, memory_is_high=gate.memory.high, limits=limits
+        )
     except StorageUnavailable as error:
         bind(prediction_id=submission.id)
         if error.certain:
             raise
         raise SubmitUncertain(id=submission.id, retry_after=error.retry_after, reason=error.reason) from None
-    except (OutOfMemoryError, QueueFull):
+    except QueueFull:
         gate.submissions.count(model, "refused")
-        raise queue_full(model) from None
+        raise
     except RateLimited:
         gate.submissions.count(model, "limited")
         raise

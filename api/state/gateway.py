@@ -20,14 +20,14 @@ from api.state.threads import Threads
 from shared import settings as configuration
 from shared.observability.metrics import GatewayMetrics
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue.connection.pipeline import Pipeline
+from shared.queue.producer.producer import Producer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """The stores and the settings of the HTTP door."""
 
-    redis: Pipeline
+    producer: Producer
     engine: Engine
     threads: Threads
     keyring: Keyring

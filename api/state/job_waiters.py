@@ -1,16 +1,14 @@
 """Who waits for which job: one subscription tells every waiting request of this process."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from shared.domain.identifiers import PredictionId
-from shared.queue import keys
+from shared.queue.producer.done_channel import ChannelLost, DoneChannel
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +19,8 @@ FALLBACK = timedelta(seconds=1)
 class Waiting:
     """Events by prediction, set when the `done` channel says that it ended."""
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    def __init__(self, channel: DoneChannel) -> None:
+        self._channel = channel
         self._events: dict[bytes, list[asyncio.Event]] = {}
         self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
 
@@ -56,22 +54,19 @@ class Waiting:
         while True:
             try:
                 await self._listen()
-            except (RedisError, OSError) as error:
+            except ChannelLost as error:
                 log.warning("done_channel_lost", extra={"error": str(error)})
             self.wake_all()
             await asyncio.sleep(0.2)
 
     async def _listen(self) -> None:
-        async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(keys.DONE)
-            self.wake_all()  # what ended while nobody listened
-            while True:
-                # Without a timeout a silent channel would end as a lost one.
-                message = await channel.get_message(timeout=None)
-                if message is not None:
-                    for id in message["data"].split():
-                        for event in self._events.get(id, ()):
-                            event.set()
+        async with contextlib.aclosing(self._channel.messages()) as messages:
+            async for ids in messages:
+                if not ids:
+                    self.wake_all()  # what ended while nobody listened
+                for id in ids:
+                    for event in self._events.get(id, ()):
+                        event.set()
 
     def wake_all(self) -> None:
         """Let everybody look again."""

@@ -6,9 +6,7 @@ from api.state.open_requests import Visits
 from api.state.refresher import Refresher
 from shared.domain.errors import BeingPurged
 from shared.domain.identifiers import Owner
-from shared.queue import purge_marks
-from shared.queue.connection.pipeline import Pipeline
-from shared.queue.purge_marks import MARKED
+from shared.queue.producer.server import MARKED, Server
 
 
 class Purges:
@@ -18,8 +16,8 @@ class Purges:
     no key that could be made for them.
     """
 
-    def __init__(self, redis: Pipeline, *, pause: timedelta, visits: Visits) -> None:
-        self._redis = redis
+    def __init__(self, server: Server, *, pause: timedelta, visits: Visits) -> None:
+        self._server = server
         self._visits = visits
         self._owners: frozenset[Owner] = frozenset()
         self._refresher = Refresher(self._refresh, pause=pause, stale="purges_stale")
@@ -34,7 +32,7 @@ class Purges:
         await self._refresher.close()
 
     async def _refresh(self) -> None:
-        self._owners = owners = purge_marks.parse(await self._redis.call(*purge_marks.read_command()))
+        self._owners = owners = await self._server.being_purged()
         if owners:
             self._visits.cut(where=lambda visit: visit.owner in owners, why=_being_purged)
 

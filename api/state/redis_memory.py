@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from api.state.refresher import Refresher
-from shared.queue.connection.pipeline import Pipeline
+from shared.queue.producer.server import Server
 
 PAUSE: Final = timedelta(seconds=1)
 
@@ -13,15 +13,9 @@ class UnsafeEviction(SystemExit):
     """Redis may evict unfinished work; the message is the one line people see."""
 
 
-def read_info(reply: bytes) -> dict[str, str]:
-    """Take INFO's answer apart."""
-    lines = (line for line in reply.decode().splitlines() if ":" in line)
-    return dict(line.split(":", 1) for line in lines)
-
-
-async def refuse_unsafe_eviction(redis: Pipeline) -> None:
+async def refuse_unsafe_eviction(server: Server) -> None:
     """Raise UnsafeEviction where Redis may drop keys that have no TTL: those are people's images."""
-    policy = read_info(await redis.call("INFO", "memory")).get("maxmemory_policy", "noeviction")
+    policy = (await server.memory()).policy
     if policy.startswith("allkeys"):
         raise UnsafeEviction(
             f"Redis runs with maxmemory-policy {policy}, which drops accepted work when memory is short. "
@@ -32,8 +26,8 @@ async def refuse_unsafe_eviction(redis: Pipeline) -> None:
 class MemoryWatch:
     """Whether Redis is over the share of `maxmemory` at which new work is refused; looked at every second."""
 
-    def __init__(self, redis: Pipeline, *, share: float) -> None:
-        self._redis = redis
+    def __init__(self, server: Server, *, share: float) -> None:
+        self._server = server
         self.share = share
         self.used_bytes = 0
         self.limit_bytes = 0
@@ -53,6 +47,5 @@ class MemoryWatch:
         await self._refresher.close()
 
     async def _refresh(self) -> None:
-        info = read_info(await self._redis.call("INFO", "memory"))
-        self.used_bytes = int(info["used_memory"])
-        self.limit_bytes = int(info.get("maxmemory", "0"))
+        memory = await self._server.memory()
+        self.used_bytes, self.limit_bytes = memory.used, memory.limit

@@ -1,16 +1,13 @@
 """What serves, as the workers published it: a copy in memory, a second old at most."""
 
-import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from api.state.refresher import Refresher
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import Reference, Route
-from shared.queue import keys, model_routes
-from shared.queue.connection.pipeline import Pipeline
-from shared.queue.inspection.gauges import WORKER_SEEN
+from shared.queue.producer.models import Models, parse_route
 
 PAUSE: Final = timedelta(seconds=1)
 RETIRED: Final = "it is retired"
@@ -23,10 +20,10 @@ class RouteBook:
     that workers serve now is meant; where none is served now, one whose workers are away.
     """
 
-    def __init__(self, redis: Pipeline) -> None:
-        self._redis = redis
+    def __init__(self, models: Models) -> None:
+        self._models = models
         self._routes: dict[ModelName, Route] = {}
-        self._raw: dict[bytes, bytes] = {}
+        self._raw: dict[ModelName, bytes] = {}
         self._retired: frozenset[ModelName] = frozenset()
         self._meant: list[Route] = []
         self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
@@ -87,26 +84,10 @@ class RouteBook:
 
     async def _refresh(self) -> None:
         """Read all routes; what did not change is not parsed again."""
-        names, retired = await asyncio.gather(*(self._call("SMEMBERS", one) for one in (keys.MODELS, keys.RETIRED)))
-        models = [ModelName(name.decode()) for name in names]
-        raw: dict[bytes, bytes] = {}
-        alive: set[ModelName] = set()
-        if models:
-            values, clock, *signs = await asyncio.gather(
-                self._call("MGET", *map(keys.route, models)),
-                self._call("TIME"),
-                *(self._call("ZREVRANGE", keys.workers(model), 0, 0, "WITHSCORES") for model in models),
-            )
-            raw = {name: value for name, value in zip(names, values, strict=True) if value}
-            since = int(clock[0]) * 1_000_000 - WORKER_SEEN // timedelta(microseconds=1)
-            alive = {model for model, sign in zip(models, signs, strict=True) if sign and float(sign[1]) >= since}
-        if raw != self._raw:
-            parsed = [model_routes.parse(value) for value in raw.values()]
-            self._routes = {route.model: route for route in parsed}
-            self._raw = raw
-        self._retired = frozenset(ModelName(name.decode()) for name in retired)
+        published = await self._models.published()
+        if published.routes != self._raw:
+            self._routes = {model: parse_route(value) for model, value in published.routes.items()}
+            self._raw = published.routes
+        self._retired = published.retired
         serving = [route for route in self._by_name() if not route.never_loaded]
-        self._meant = [route for route in serving if route.model in alive] or serving
-
-    async def _call(self, *command: bytes | str | int) -> Any:
-        return await self._redis.call(*command)
+        self._meant = [route for route in serving if route.model in published.alive] or serving

@@ -26,8 +26,6 @@ from shared.domain.timestamps import microseconds
 from shared.domain.webhooks import DeliveryStatus
 from shared.observability.logs import bind
 from shared.presentation.objects import moment
-from shared.queue import bells, keys
-from shared.queue.lua import Script
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Delivery, Logged
 
@@ -116,9 +114,7 @@ async def redeliver(request: Request, id: str) -> Response:
     found = await _find(request, id, deliveries.retry_delivery)
     # It is committed, and due; without a bell the courier looks within a second.
     with contextlib.suppress(StorageUnavailable):
-        await gateway(request).redis.evaluate(
-            Script.RING, (keys.WEBHOOK_BELL,), keys.WEBHOOK_QUEUE, bells.webhook_message()
-        )
+        await gateway(request).producer.server.ring_courier()
     return JSONResponse(_detail(*found, base=base_url(request)), status_code=202)
 
 

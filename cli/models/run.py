@@ -15,8 +15,8 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION, Route
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect
-from shared.queue.consumer.lanes import streams
 from shared.queue.inspection.gauges import Gauges
+from shared.queue.lane_streams import streams
 from shared.settings import Redis
 
 T = TypeVar("T")

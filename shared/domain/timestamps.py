@@ -1,9 +1,15 @@
 """Instants of rows as the domain has them."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+def now_us() -> int:
+    """Return microseconds since 1970."""
+    return time.time_ns() // 1000
 
 
 def microseconds(instant: datetime) -> int:

@@ -6,8 +6,8 @@ from typing import Any, Final
 import redis
 
 from shared.domain.identifiers import Owner
+from shared.domain.timestamps import now_us
 from shared.queue import keys
-from shared.queue.producer.files import now_us
 
 MARKED: Final = timedelta(seconds=60)
 """How long a mark holds; a purge renews it with every chunk."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
@@ -141,3 +141,9 @@ def in_order(output: Any) -> Any:
 
 def _prediction(row: RowMapping) -> Prediction:
     return Prediction(**row)
+
+
+def count_predictions(connection: Connection, owner: Owner, model: ModelName, *, most: int) -> int:
+    """Count an owner's recorded predictions of a model, up to `most`: counting on costs Postgres 0.1 µs a row."""
+    rows = select(predictions.c.id).where(predictions.c.owner == owner, predictions.c.model == model).limit(most)
+    return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0

@@ -13,9 +13,9 @@ from shared.domain.identifiers import ANYONE, BatchId, Digest, PredictionId, Ver
 from shared.domain.image import ImageFacts
 from shared.domain.model_route import Choice
 from shared.queue import keys
+from shared.queue.batch_records import CANCEL_ENTRIES
 from shared.queue.connection.pipeline import Pipeline
-from shared.queue.producer import batches
-from shared.queue.producer.batches import Opening, SilentUploads
+from shared.queue.producer.batches import Batches, Opening
 from shared.queue.producer.submission import (
     Answer,
     BatchClosed,
@@ -28,6 +28,7 @@ from shared.queue.producer.submission import (
     read_item,
     submit_command,
 )
+from shared.queue.upkeep.silent_uploads import SilentUploads
 from shared.settings import Queue
 from tests.support.queue_system import MODEL, System
 
@@ -96,19 +97,19 @@ def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: 
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         id, broken = new_uuid7(), new_uuid7()
         assert isinstance(await send(pipeline, opening, b"a", id=id), Queued)
         assert await send(pipeline, opening, b"a", id=id) == Known(PredictionId(id))
         await send_broken(pipeline, opening, id=broken)
         await send_broken(pipeline, opening, id=broken)
-        look = batches.parse(opening.id, await pipeline.call(*batches.read_command(opening.id)))
+        look = await Batches(pipeline).find(opening.id)
         assert look is not None
         assert (look.state, look.total, look.model, look.metadata) == ("validating", 2, MODEL, {"who": "tests"})
         assert look.skipped_files == []
-        assert await batches.close(pipeline, opening, sent=2, skipped=7, skipped_files=["labels.csv"])
-        assert await batches.close(pipeline, opening, sent=2, skipped=7, skipped_files=["labels.csv"])
-        look = batches.parse(opening.id, await pipeline.call(*batches.read_command(opening.id)))
+        assert await Batches(pipeline).close(opening, sent=2, skipped=7, skipped_files=["labels.csv"])
+        assert await Batches(pipeline).close(opening, sent=2, skipped=7, skipped_files=["labels.csv"])
+        look = await Batches(pipeline).find(opening.id)
         assert look is not None
         assert (look.skipped, look.skipped_files) == (7, ["labels.csv"])
 
@@ -124,7 +125,7 @@ def test_what_is_no_image_is_a_failed_prediction_under_its_name(redis_client: An
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send_broken(pipeline, opening)
 
     piped(claim)
@@ -138,14 +139,14 @@ def test_a_closed_batch_takes_nothing_more(redis_client: Any, piped: Piped) -> N
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
-        await batches.close(pipeline, opening, sent=1, skipped=0)
+        await Batches(pipeline).close(opening, sent=1, skipped=0)
         with pytest.raises(BatchClosed):
             await send(pipeline, opening, b"b")
         with pytest.raises(BatchClosed):
             await send_broken(pipeline, opening)
-        assert not await batches.tend(pipeline, opening.id)
+        assert not await Batches(pipeline).tend(opening.id)
 
     piped(claim)
     assert states(redis_client) == ["starting"]
@@ -155,10 +156,10 @@ def test_a_redis_that_lost_items_is_noticed(redis_client: Any, piped: Piped) -> 
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
-        assert not await batches.close(pipeline, opening, sent=2, skipped=0)
-        assert await batches.tend(pipeline, opening.id)
+        assert not await Batches(pipeline).close(opening, sent=2, skipped=0)
+        assert await Batches(pipeline).tend(opening.id)
 
     piped(claim)
     assert records(redis_client, opening) == []
@@ -168,15 +169,15 @@ def test_a_key_means_one_upload(piped: Piped) -> None:
     first, again, other = an_opening(key="k"), an_opening(key="k"), an_opening(key="k", fingerprint="g")
 
     async def claim(pipeline: Pipeline) -> None:
-        assert await batches.open_batch(pipeline, first) == first.id
-        assert await batches.open_batch(pipeline, first) == first.id
+        assert await Batches(pipeline).open(first) == first.id
+        assert await Batches(pipeline).open(first) == first.id
         with pytest.raises(UploadInProgress):
-            await batches.open_batch(pipeline, again)
+            await Batches(pipeline).open(again)
         with pytest.raises(IdempotencyMismatch):
-            await batches.open_batch(pipeline, other)
+            await Batches(pipeline).open(other)
         await send(pipeline, first, b"a")
-        await batches.close(pipeline, first, sent=1, skipped=0)
-        assert await batches.open_batch(pipeline, again) == first.id
+        await Batches(pipeline).close(first, sent=1, skipped=0)
+        assert await Batches(pipeline).open(again) == first.id
 
     piped(claim)
 
@@ -185,14 +186,14 @@ def test_canceling_ends_all_that_waits_and_is_computed(system: System, redis_cli
     opening = an_opening()
 
     async def fill(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
-        for number in range(2 * batches.CANCEL_ENTRIES + 5):
+        await Batches(pipeline).open(opening)
+        for number in range(2 * CANCEL_ENTRIES + 5):
             await send(pipeline, opening, b"%d" % (number // 2))
-        await batches.close(pipeline, opening, sent=2 * batches.CANCEL_ENTRIES + 5, skipped=0)
+        await Batches(pipeline).close(opening, sent=2 * CANCEL_ENTRIES + 5, skipped=0)
 
     piped(fill)
     in_hand = system.lanes.begin(system.lanes.pull(8).entries)
-    piped(lambda pipeline: batches.cancel(pipeline, opening.id, lane=opening.lane, mode="user"))
+    piped(lambda pipeline: Batches(pipeline).cancel(opening.id, model=opening.model, mode="user"))
     assert set(states(redis_client)) == {"canceled"}
     assert [record[b"state"] for record in records(redis_client, opening)] == [b"in_progress", b"canceled"]
     assert redis_client.xlen(opening.lane) == 0
@@ -205,10 +206,10 @@ def test_a_broken_upload_without_items_leaves_nothing_but_a_free_key(redis_clien
     opening, next_try = an_opening(key="k"), an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
-        await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
+        await Batches(pipeline).open(opening)
+        await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
         assert list(redis_client.scan_iter()) == []
-        assert await batches.open_batch(pipeline, next_try) == next_try.id
+        assert await Batches(pipeline).open(next_try) == next_try.id
 
     piped(claim)
 
@@ -217,11 +218,11 @@ def test_a_broken_upload_is_canceled_and_its_key_is_free(redis_client: Any, pipe
     opening, next_try = an_opening(key="k"), an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
         for _ in range(2):
-            await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
-        assert await batches.open_batch(pipeline, next_try) == next_try.id
+            await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
+        assert await Batches(pipeline).open(next_try) == next_try.id
 
     piped(claim)
     assert states(redis_client) == ["canceled"]
@@ -232,10 +233,10 @@ def test_what_has_been_read_can_not_break_off(redis_client: Any, piped: Piped) -
     opening = an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
-        await batches.close(pipeline, opening, sent=1, skipped=0)
-        await batches.cancel(pipeline, opening.id, lane=opening.lane, mode="broken")
+        await Batches(pipeline).close(opening, sent=1, skipped=0)
+        await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
 
     piped(claim)
     assert states(redis_client) == ["starting"]
@@ -246,7 +247,7 @@ def test_the_sweep_cancels_uploads_whose_gateway_is_silent(redis_client: Any, pi
 
     async def fill(pipeline: Pipeline) -> None:
         for opening in (silent, tended):
-            await batches.open_batch(pipeline, opening)
+            await Batches(pipeline).open(opening)
             await send(pipeline, opening, opening.id.encode())
 
     piped(fill)
@@ -263,7 +264,7 @@ def test_the_sweep_finishes_a_cancellation_that_was_cut_short(redis_client: Any,
     opening = an_opening()
 
     async def fill(pipeline: Pipeline) -> None:
-        await batches.open_batch(pipeline, opening)
+        await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
 
     piped(fill)

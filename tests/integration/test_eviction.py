@@ -14,6 +14,7 @@ from api.state.redis_memory import MemoryWatch
 from shared.queue import keys
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
+from shared.queue.producer.server import Server
 from shared.settings import Queue, Redis
 from tests.support.observations import upkeep_metrics
 from tests.support.queue_system import LANE, System
@@ -68,7 +69,7 @@ def admits(url: str) -> bool:
     async def look() -> bool:
         client = connect_async(Redis(url=url))
         pipeline = Pipeline(client, timeout=timedelta(seconds=5))
-        watch = MemoryWatch(pipeline, share=Redis().memory_share)
+        watch = MemoryWatch(Server(pipeline), share=Redis().memory_share)
         try:
             async with asyncio.timeout(10):
                 while not watch.limit_bytes:  # noqa: ASYNC110  it looks by itself and tells nobody

@@ -12,22 +12,15 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import FileQuota, StorageUnavailable, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner
+from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Scripts
-from shared.queue.producer import files
 from shared.queue.producer.file_quota import Quota, quota
-from shared.queue.producer.files import (
-    StoredFile,
-    check_quota,
-    delete,
-    fetch_content,
-    new_file_id,
-    now_us,
-    purge_expired,
-    remove,
-)
+from shared.queue.producer.files import Files as FileStore
+from shared.queue.producer.files import StoredFile, new_file_id
+from shared.queue.upkeep.expired_files import purge_expired, remove_file
 from shared.queue.upkeep.owned import Owned
 from shared.settings import Files, Redis
 from tests.support.servers import RedisServer
@@ -44,7 +37,7 @@ def allowing(**limits: Any) -> Quota:
 
 
 async def keep(pipeline: Pipeline, file: StoredFile, allowed: Quota) -> None:
-    await files.keep(pipeline, file, allowed, turn=asyncio.Lock())
+    await FileStore(pipeline).keep(file, allowed, turn=asyncio.Lock())
 
 
 def a_file(size: int = 1000, *, owner: Owner = ANN, life: int = HOUR) -> StoredFile:
@@ -72,7 +65,7 @@ async def refusal(pipeline: Pipeline, file: StoredFile, allowed: Quota) -> FileQ
     with pytest.raises(FileQuota) as raised:
         await keep(pipeline, file, allowed)
     with pytest.raises(FileQuota) as early:
-        await check_quota(pipeline, file.owner, file.size, allowed)
+        await FileStore(pipeline).check_quota(file.owner, file.size, allowed)
     assert early.value.limit == raised.value.limit, "it is known before the body is read"
     return raised.value
 
@@ -86,7 +79,7 @@ def test_an_owner_keeps_so_many_files(piped: Run, redis_client: redis.Redis) -> 
         assert (error.limit, error.used, error.allowed) == ("files", 2, 2)
         assert timedelta(minutes=59) < error.retry_after <= timedelta(hours=1), "when the oldest goes by itself"
         await keep(pipeline, a_file(owner=BOB), allowed)
-        await delete(pipeline, ANN, first.id)
+        await FileStore(pipeline).delete(ANN, first.id)
         await keep(pipeline, a_file(), allowed)
 
     piped(claim)
@@ -139,7 +132,7 @@ def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(piped: 
         await keep(pipeline, a_file(5000, owner=BOB), allowed)
         # Deleting gives nothing of the rate back.
         for id in redis_client.zrange(keys.files_of(ANN), 0, -1):  # type: ignore[union-attr]
-            await delete(pipeline, ANN, id.decode())
+            await FileStore(pipeline).delete(ANN, id.decode())
         assert (await refusal(pipeline, a_file(1), allowed)).limit == "bytes_a_second"
 
     piped(claim)
@@ -150,7 +143,7 @@ def test_what_is_refused_or_only_asked_for_leaves_nothing(piped: Run, redis_clie
         for allowed in (allowing(max_files=0), allowing(max_bytes=10), allowing(max_bytes_of_all=10)):
             with pytest.raises((FileQuota, UploadTooLarge, StorageUnavailable)):
                 await keep(pipeline, a_file(), allowed)
-        await check_quota(pipeline, ANN, 1000, ROOMY)
+        await FileStore(pipeline).check_quota(ANN, 1000, ROOMY)
 
     piped(claim)
     assert redis_client.keys() == []
@@ -161,11 +154,11 @@ def test_a_file_is_counted_once_and_given_back_once(piped: Run, redis_client: re
         file, other = a_file(), a_file(life=-1)
         for one in (file, file, other, other):
             await keep(pipeline, one, ROOMY)
-        assert (await fetch_content(pipeline, ANN, file.id)).content == file.content
+        assert (await FileStore(pipeline).content(ANN, file.id)).content == file.content
         assert counted(redis_client)[""] == lying(redis_client, ANN)
         assert purge_expired(redis_client, now_us(), 10) == 1
         for _ in range(2):
-            remove(Scripts(redis_client), ANN, other.id)
+            remove_file(Scripts(redis_client), ANN, other.id)
         assert counted(redis_client) == {"": lying(redis_client, ANN), "ann": lying(redis_client, ANN)}
         assert sum(Owned(redis_client, ANN).delete_all()) >= 1
 
@@ -181,7 +174,7 @@ def test_a_file_from_before_files_were_counted_goes_without_a_trace(piped: Run, 
         redis_client.hdel(keys.file(file.id), "counted")
         redis_client.delete(keys.FILE_BYTES)
         await keep(pipeline, a_file(10), ROOMY)
-        await delete(pipeline, ANN, file.id)
+        await FileStore(pipeline).delete(ANN, file.id)
 
     piped(claim)
     assert counted(redis_client)[""] == lying(redis_client, ANN) > 0
@@ -207,7 +200,7 @@ def test_the_sums_are_those_of_the_files_whatever_is_done_in_whatever_order(
                 if what in ("keep", "again"):
                     await keep(pipeline, file, allowed)
                 elif what == "remove":
-                    remove(Scripts(redis_client), file.owner, file.id)
+                    remove_file(Scripts(redis_client), file.owner, file.id)
                 else:
                     purge_expired(redis_client, now_us(), number)
             except (FileQuota, StorageUnavailable):

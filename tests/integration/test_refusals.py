@@ -21,6 +21,8 @@ from shared.queue.connection.clients import connect, connect_async, connect_brie
 from shared.queue.connection.pipeline import LARGE, Pipeline
 from shared.queue.connection.refusals import RedisRefuses
 from shared.queue.lua import Script, Scripts
+from shared.queue.producer.done_channel import DoneChannel
+from shared.queue.producer.server import Server
 from shared.settings import Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer
@@ -215,7 +217,7 @@ def test_after_a_failover_everybody_is_at_the_new_primary(
         async with Relay(short_directory(), to=server.url) as name:
             settings = Redis(url=name.url, timeout=LONG)
             client = connect_async(settings)
-            pipeline, waiting = Pipeline(client, timeout=LONG), Waiting(client)
+            pipeline, waiting = Pipeline(client, timeout=LONG), Waiting(DoneChannel(client))
             pipeline.when_moved(waiting.listen_anew)
             id = PredictionId("01a1fcbb-4b36-71de-a741-01ba9b5eeb24")
             with server.client() as old, promoted.client() as new, connect(settings) as worker:
@@ -263,7 +265,7 @@ def test_a_gateway_that_starts_at_a_replica_waits_until_it_takes_writes(server: 
     async def claim(pipeline: Pipeline) -> None:
         with server.client() as operator:
             with as_replica(operator):
-                starting = asyncio.create_task(wait_for_redis(pipeline))
+                starting = asyncio.create_task(wait_for_redis(Server(pipeline)))
                 await asyncio.sleep(1)  # longer than a command is tried for
                 assert not starting.done()
             await asyncio.wait_for(starting, 10)

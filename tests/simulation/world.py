@@ -37,7 +37,7 @@ from shared.domain.prediction import MOVES, Status
 from shared.queue import bells, keys
 from shared.queue.consumer.finished_stream import FinishedStream
 from shared.queue.consumer.lanes import Lanes, Result
-from shared.queue.job_records import parse, read_command
+from shared.queue.job_records import FIELDS, parse
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.producer.submission import (
     BatchClosed,
@@ -286,7 +286,7 @@ class World:
         if not self.accepted:
             return
         id = self.random.choice(list(self.accepted))
-        job = parse(id, self.stepped.execute_command(*read_command(id)))
+        job = parse(id, self.stepped.execute_command("HMGET", keys.job(id), *FIELDS))
         status = job.status if job else self._row_status(id)
         before = self.seen.get(id)
         if before is not None and status is not before and status not in MOVES[before]:

@@ -15,11 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.observability.metrics import UpkeepMetrics
 from shared.queue import bells, keys, model_routes
-from shared.queue.consumer.lanes import streams
 from shared.queue.inspection import duties
+from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
-from shared.queue.producer.batches import SilentUploads
-from shared.queue.producer.files import purge_expired
+from shared.queue.upkeep.expired_files import purge_expired
+from shared.queue.upkeep.silent_uploads import SilentUploads
 from shared.settings import Bulk, Queue
 from shared.storage import predictions
 from worker.upkeep.unserved_models import UnservedModels

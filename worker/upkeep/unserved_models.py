@@ -8,8 +8,8 @@ import redis
 
 from shared.domain.identifiers import ModelName
 from shared.queue import bells, keys, model_routes
-from shared.queue.consumer.lanes import streams
 from shared.queue.inspection.gauges import WORKER_SEEN
+from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
 
 log = logging.getLogger(__name__)

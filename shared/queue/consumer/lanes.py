@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey
 from shared.queue import bells, keys
 from shared.queue.job_records import parse_request
+from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts, sha
 from shared.settings import Queue
 
@@ -327,9 +328,3 @@ def _entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 
 def _request_id(request: bytes | None) -> str:
     """Return the id of the HTTP request that brought a job, from what is kept with the job."""
     return parse_request(request).request_id or "" if request else ""
-
-
-def streams(client: redis.Redis, model: ModelName) -> list[str]:
-    """Return the lanes a model has now: interactive first, then bulk in the order of their turns."""
-    bulk: list[Any] = client.lrange(keys.rotation(model), 0, -1)
-    return [keys.lane(model, keys.INTERACTIVE), *(lane.decode() for lane in bulk)]

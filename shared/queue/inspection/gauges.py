@@ -9,8 +9,8 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import BULK, INTERACTIVE, LaneState, QueueState
 from shared.queue import keys, model_routes
-from shared.queue.consumer.lanes import streams
 from shared.queue.inspection import duties
+from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
 
 WORKER_SEEN: Final = timedelta(seconds=10)

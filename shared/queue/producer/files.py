@@ -6,20 +6,19 @@ scripts that keep and remove. A file whose time is over is unknown from that ins
 """
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
-from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
 from shared.domain.errors import FileQuota, StorageUnavailable, UnknownFile, UploadTooLarge
 from shared.domain.identifiers import Digest, FileId, Owner, is_uuid, new_uuid7
+from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.connection.pipeline import Pipeline
-from shared.queue.lua import Script, Scripts
+from shared.queue.lua import Script
 from shared.queue.producer.file_quota import AHEAD, Quota
 
 _FACTS: Final = (
@@ -63,40 +62,109 @@ def _score(id: FileId | str) -> int:
     return int(id.replace("-", "")[:12], 16) * 1000
 
 
-def now_us() -> int:
-    """Return microseconds since 1970."""
-    return time.time_ns() // 1000
+class Files:
+    """Uploaded files, through the gateway's pipeline. Every method is safe to repeat."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._redis = pipeline
+
+    async def keep(self, file: StoredFile, quota: Quota, *, turn: asyncio.Lock) -> None:
+        """Store a file. Raises what `check_quota` raises, and StorageUnavailable where Redis has no memory for it.
+
+        The same id is written and counted once. Two uploads of the same content are two files. `turn` lets one at a
+        time send its content: Redis holds what is being sent twice, also where it then refuses it.
+        """
+        facts: dict[str, bytes | str | int] = {name: getattr(file, name) for name in _FACTS}
+        facts |= {"metadata": orjson.dumps(file.metadata), _CONTENT: file.content}
+        fields = [part for pair in facts.items() for part in pair]
+        # Its name and metadata lie there too.
+        size = sum(len(part) for part in fields if isinstance(part, bytes | str))
+        names, *arguments = _arguments(file.owner, file.id, file.expires, size, quota)
+        async with turn:
+            _raise_refusal(await self._redis.evaluate(Script.KEEP_FILE, names, *arguments), size, quota)
+            try:
+                said = await self._redis.evaluate(Script.KEEP_FILE, names, *arguments, *fields)
+            except OutOfMemoryError:
+                raise no_room() from None
+        _raise_refusal(said, size, quota)
+
+    async def check_quota(self, owner: Owner, size: int, quota: Quota) -> None:
+        """Raise FileQuota, or StorageUnavailable, where a file of `size` bytes would be refused now; take nothing."""
+        id = new_file_id(created=now_us())
+        names, *arguments = _arguments(owner, id, 0, size, quota)
+        _raise_refusal(await self._redis.evaluate(Script.KEEP_FILE, names, *arguments), size, quota)
+
+    async def facts(self, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
+        """Return an owner's file without its content; raises UnknownFile."""
+        return await self._fetch(owner, id, _FACTS, now_us() if now is None else now)
+
+    async def content(self, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
+        """Return an owner's file with its content; raises UnknownFile."""
+        return await self._fetch(owner, id, (*_FACTS, _CONTENT), now_us() if now is None else now)
+
+    async def list_newest(
+        self, owner: Owner, *, before: str | None, limit: int, now: int | None = None
+    ) -> list[StoredFile]:
+        """Return up to `limit` of an owner's files that came before the id `before`, newest first."""
+        found: list[StoredFile] = []
+        upper: int | str = "+inf" if before is None else _score(before)
+        now = now_us() if now is None else now
+        skip = 0
+        while len(found) < limit:
+            members: list[bytes] = await self._redis.call(
+                "ZREVRANGEBYSCORE", keys.files_of(owner), upper, "-inf", "LIMIT", skip, limit
+            )
+            ids = [member.decode() for member in members]
+            files = await asyncio.gather(
+                *(
+                    self._read(owner, id, _FACTS, now)
+                    for id in ids
+                    if before is None or id < before  # others share the cursor's millisecond
+                )
+            )
+            found += [file for file in files if file is not None]
+            skip += len(members)
+            if len(members) < limit:
+                break
+        return found[:limit]
+
+    async def delete(self, owner: Owner, id: str, *, now: int | None = None) -> None:
+        """Delete an owner's file; raises UnknownFile. Safe to repeat: what is gone stays gone."""
+        file = await self.facts(owner, id, now=now)
+        await self._redis.evaluate(Script.REMOVE_FILE, (keys.file(file.id), keys.files_of(owner)), owner, file.id)
+
+    async def _fetch(self, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:
+        file = await self._read(owner, id, names, now)
+        if file is None:
+            raise UnknownFile(id=id)
+        return file
+
+    async def _read(self, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile | None:
+        """Read one hash; None for whatever is not this owner's, or not any more."""
+        if not is_uuid(id):
+            return None
+        values: list[bytes | None] = await self._redis.call("HMGET", keys.file(FileId(id)), *names)
+        stored = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        if len(stored) < len(names) or stored["owner"].decode() != owner or int(stored["expires"]) <= now:
+            return None
+        return StoredFile(
+            id=FileId(id),
+            owner=owner,
+            name=stored["name"].decode(),
+            content_type=stored["content_type"].decode(),
+            etag=stored["etag"].decode(),
+            sha256=Digest(stored["sha256"].decode()),
+            size=int(stored["size"]),
+            metadata=orjson.loads(stored["metadata"]),
+            created=int(stored["created"]),
+            expires=int(stored["expires"]),
+            content=stored.get(_CONTENT, b""),
+        )
 
 
-async def keep(redis: Pipeline, file: StoredFile, quota: Quota, *, turn: asyncio.Lock) -> None:
-    """Store a file. Raises what `check_quota` raises, StorageUnavailable also where Redis has no memory left for it.
-
-    Safe to repeat: the same id writes and counts once. Two uploads of the same content are two files. `turn` lets one
-    at a time send its content: Redis holds what is on its way twice, also of those that it then refuses.
-    """
-    facts: dict[str, bytes | str | int] = {name: getattr(file, name) for name in _FACTS}
-    facts |= {"metadata": orjson.dumps(file.metadata), _CONTENT: file.content}
-    fields = [part for pair in facts.items() for part in pair]
-    # Its name and metadata lie there too.
-    size = sum(len(part) for part in fields if isinstance(part, bytes | str))
-    names, *asked = _asked(file.owner, file.id, file.expires, size, quota)
-    async with turn:
-        _heed(await redis.evaluate(Script.KEEP_FILE, names, *asked), size, quota)
-        try:
-            said = await redis.evaluate(Script.KEEP_FILE, names, *asked, *fields)
-        except OutOfMemoryError:
-            raise no_room() from None
-    _heed(said, size, quota)
-
-
-async def check_quota(redis: Pipeline, owner: Owner, size: int, quota: Quota) -> None:
-    """Raise FileQuota, or StorageUnavailable, where a file of `size` bytes would be refused now; take nothing."""
-    id = new_file_id(created=now_us())
-    names, *asked = _asked(owner, id, 0, size, quota)
-    _heed(await redis.evaluate(Script.KEEP_FILE, names, *asked), size, quota)
-
-
-def _asked(owner: Owner, id: FileId, expires: int, size: int, quota: Quota) -> tuple[tuple[str, ...], *tuple[Any, ...]]:
+def _arguments(
+    owner: Owner, id: FileId, expires: int, size: int, quota: Quota
+) -> tuple[tuple[str, ...], *tuple[Any, ...]]:
     """Return the script's keys, and its arguments but for what is to be kept."""
     names = (keys.file(id), keys.files_of(owner), keys.upload_rate(owner))
     of_all = "" if quota.max_bytes_of_all is None else quota.max_bytes_of_all
@@ -105,7 +173,7 @@ def _asked(owner: Owner, id: FileId, expires: int, size: int, quota: Quota) -> t
     return (names, owner, id, _score(id), expires, size, quota.max_files, quota.max_bytes, of_all, pace, ahead)
 
 
-def _heed(said: list[bytes], size: int, quota: Quota) -> None:
+def _raise_refusal(said: list[bytes], size: int, quota: Quota) -> None:
     """Raise what the script refused with."""
     match said:
         case [b"kept" | b"again"]:
@@ -134,95 +202,4 @@ def no_room() -> StorageUnavailable:
     """Return the refusal where files take all that they may, or Redis' memory is short: they leave it seldom."""
     return StorageUnavailable(
         store="redis", reason="has no room for more files", retry_after=timedelta(seconds=30), certain=True
-    )
-
-
-async def fetch_facts(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
-    """Return an owner's file without its content; raises UnknownFile."""
-    return await _fetch(redis, owner, id, _FACTS, now_us() if now is None else now)
-
-
-async def fetch_content(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> StoredFile:
-    """Return an owner's file with its content; raises UnknownFile."""
-    return await _fetch(redis, owner, id, (*_FACTS, _CONTENT), now_us() if now is None else now)
-
-
-async def list_facts(
-    redis: Pipeline, owner: Owner, *, before: str | None, limit: int, now: int | None = None
-) -> list[StoredFile]:
-    """Return up to `limit` of an owner's files that came before the id `before`, newest first."""
-    found: list[StoredFile] = []
-    upper: int | str = "+inf" if before is None else _score(before)
-    now = now_us() if now is None else now
-    skip = 0
-    while len(found) < limit:
-        members: list[bytes] = await redis.call(
-            "ZREVRANGEBYSCORE", keys.files_of(owner), upper, "-inf", "LIMIT", skip, limit
-        )
-        ids = [member.decode() for member in members]
-        files = await asyncio.gather(
-            *(
-                _read(redis, owner, id, _FACTS, now)
-                for id in ids
-                if before is None or id < before  # others share the cursor's millisecond
-            )
-        )
-        found += [file for file in files if file is not None]
-        skip += len(members)
-        if len(members) < limit:
-            break
-    return found[:limit]
-
-
-async def delete(redis: Pipeline, owner: Owner, id: str, *, now: int | None = None) -> None:
-    """Delete an owner's file; raises UnknownFile. Safe to repeat: what is gone stays gone."""
-    file = await fetch_facts(redis, owner, id, now=now)
-    await redis.evaluate(Script.REMOVE_FILE, (keys.file(file.id), keys.files_of(owner)), owner, file.id)
-
-
-def purge_expired(client: Redis, now: int, limit: int) -> int:
-    """Delete up to `limit` files whose time is over at `now` (microseconds) and return how many.
-
-    Safe to repeat and to run in two places.
-    """
-    scripts = Scripts(client)
-    members = cast("list[bytes]", client.zrangebyscore(keys.FILES, "-inf", now, start=0, num=limit))
-    for member in members:
-        id, _, owner = member.decode().partition(" ")
-        remove(scripts, Owner(owner), FileId(id))
-    return len(members)
-
-
-def remove(scripts: Scripts, owner: Owner, id: FileId) -> None:
-    """Delete a file through a blocking client's scripts. Safe to repeat."""
-    scripts.run(Script.REMOVE_FILE, (keys.file(id), keys.files_of(owner)), owner, id)
-
-
-async def _fetch(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile:
-    file = await _read(redis, owner, id, names, now)
-    if file is None:
-        raise UnknownFile(id=id)
-    return file
-
-
-async def _read(redis: Pipeline, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile | None:
-    """Read one hash; None for whatever is not this owner's, or not any more."""
-    if not is_uuid(id):
-        return None
-    values: list[bytes | None] = await redis.call("HMGET", keys.file(FileId(id)), *names)
-    stored = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if len(stored) < len(names) or stored["owner"].decode() != owner or int(stored["expires"]) <= now:
-        return None
-    return StoredFile(
-        id=FileId(id),
-        owner=owner,
-        name=stored["name"].decode(),
-        content_type=stored["content_type"].decode(),
-        etag=stored["etag"].decode(),
-        sha256=Digest(stored["sha256"].decode()),
-        size=int(stored["size"]),
-        metadata=orjson.loads(stored["metadata"]),
-        created=int(stored["created"]),
-        expires=int(stored["expires"]),
-        content=stored.get(_CONTENT, b""),
     )

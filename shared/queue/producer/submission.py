@@ -15,8 +15,27 @@ from shared.domain.model_route import Choice, Reference
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
 from shared.queue.job_records import write_request
+from shared.queue.keys import INTERACTIVE, bulk_lane, heavy_lane
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
+
+__all__ = [
+    "INTERACTIVE",
+    "Answer",
+    "BatchClosed",
+    "Failed",
+    "Hit",
+    "Known",
+    "Prepared",
+    "Queued",
+    "Submission",
+    "Unreadable",
+    "bulk_lane",
+    "fingerprint",
+    "heavy_lane",
+    "prepared",
+    "read_item",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ import redis
 from shared.domain.identifiers import BatchId, FileId, Owner
 from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
-from shared.queue.producer import files
-from shared.queue.producer.batches import cancel_and_wait
+from shared.queue.upkeep import expired_files
+from shared.queue.upkeep.silent_uploads import cancel_and_wait
 
 CHUNK: Final = 1000
 _HASHES: Final = (keys.job_prefix().encode(), keys.batch_prefix().encode())
@@ -52,7 +52,7 @@ class Owned:
         What is not recorded stays: it has no TTL. One pass over all keys.
         """
         for id in self._members(keys.files_of(self._owner)):
-            files.remove(self._scripts, self._owner, FileId(id))
+            expired_files.remove_file(self._scripts, self._owner, FileId(id))
             yield 1
         cached = f"{keys.cache_prefix()}{self._owner}:".encode()
         named = keys.idempotency(self._owner, "").encode()

@@ -26,6 +26,7 @@ from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.model_routes import publish
+from shared.queue.producer.producer import Producer
 from shared.settings import Bulk, Database, Files, Gateway, Intake, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 from tests.support.gateway_app import make_app
@@ -84,10 +85,11 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             settings = Redis(url=redis_url, timeout=timedelta(seconds=1))
             connection = connect_async(settings)
             pipeline = Pipeline(connection, timeout=settings.timeout)
-            book = RouteBook(pipeline)
+            producer = Producer(connection, pipeline)
+            book = RouteBook(producer.models)
             threads = Threads(asks=2)
             app.state.gateway = SimpleNamespace(
-                redis=pipeline,
+                producer=producer,
                 visits=Visits(),
                 purges=SimpleNamespace(check=lambda _: None),
                 engine=engine,

@@ -14,8 +14,9 @@ from PIL import Image
 from api.health.limits import limits as api_limits
 from api.schemas import File, FileList
 from shared.domain.identifiers import FileId, Owner, new_uuid7
+from shared.domain.timestamps import now_us
 from shared.queue import keys
-from shared.queue.producer.files import fetch_content, now_us, purge_expired
+from shared.queue.upkeep.expired_files import purge_expired
 
 Serve = Callable[..., Any]
 NOBODYS = "018f0000-0000-7000-8000-000000000000"
@@ -171,7 +172,7 @@ def test_a_file_that_redis_has_no_room_for_is_503(serve: Serve, redis_client: "r
 def test_content_is_read_back_for_a_prediction(serve: Serve, app: Any, png: bytes) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         kept = await upload(client, "7.png", png, "image/png")
-        stored = await fetch_content(app.state.gateway.redis, Owner("default"), kept["id"])
+        stored = await app.state.gateway.producer.files.content(Owner("default"), kept["id"])
         assert (stored.content, stored.name, stored.content_type) == (png, "7.png", "image/png")
 
     serve(claim)

@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 from api.schemas import Alive, Readiness
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.model_route import Route
+from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.inspection.duties import ROLES, Sign
-from shared.queue.producer.files import now_us
 
 Serve = Callable[..., Any]
 DIGITS = Route(model=ModelName("digits"), description="", aliases={}, versions={})

@@ -13,8 +13,8 @@ from api.schemas import Model, ModelList, Version, VersionList
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.domain.model_route import Version as ServedVersion
+from shared.domain.timestamps import now_us
 from shared.queue import keys
-from shared.queue.producer.files import now_us
 
 Serve = Callable[..., Any]
 DIGITS = ModelName("digits")

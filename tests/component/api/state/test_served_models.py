@@ -17,6 +17,7 @@ from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.model_routes import publish, retire
+from shared.queue.producer.models import Models
 from shared.settings import Queue, Redis
 
 BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
@@ -28,7 +29,7 @@ async def opened(url: str) -> AsyncIterator[RouteBook]:
     """Yield a book on this Redis."""
     connection = connect_async(Redis(url=url))
     pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
-    book = RouteBook(pipeline)
+    book = RouteBook(Models(pipeline))
     try:
         yield book
     finally:

@@ -1,0 +1,87 @@
+"""Predictions in Redis as the gateway submits, finds, lists and cancels them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from redis.exceptions import OutOfMemoryError
+
+from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.job import RECORD_FIELDS, Job
+from shared.domain.job_request import JobRequest
+from shared.domain.key_limits import Left, Limits
+from shared.queue import bells, job_records, keys
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.lua import Script
+from shared.queue.producer.submission import Answer, Submission, queue_full, read_answer, read_left, submit_command
+from shared.settings import Queue
+
+RECORDS_AT_ONCE: Final = 128
+"""Entries of the finished stream that one read returns: they hold Redis for 0.4 ms."""
+# A record is read as a flat list of names and values, in the order of RECORD_FIELDS: thousands of dicts cost more.
+_ID: Final = 2 * RECORD_FIELDS.index("id")
+_OWNER: Final = 2 * RECORD_FIELDS.index("owner")
+
+
+class Jobs:
+    """The jobs of all owners, through the gateway's pipeline. Every method may be repeated after a lost answer."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._redis = pipeline
+
+    async def submit(
+        self,
+        submission: Submission,
+        request: JobRequest,
+        *,
+        settings: Queue,
+        memory_is_high: bool,
+        limits: Limits,
+    ) -> tuple[Answer, Left]:
+        """Put one job into the queue; return what became of it, and what is left of the key's limits.
+
+        `request` is `submission.request()`. Raises what `read_answer` raises, and StorageUnavailable: `certain` where
+        nothing was written.
+        """
+        job = (submission, job_records.write_request(request))
+        command = submit_command(job, settings=settings, memory_is_high=memory_is_high, limits=limits)
+        try:
+            reply, rest = await self._redis.call(*command)
+        except OutOfMemoryError:
+            raise queue_full(submission.choice.model) from None
+        left = read_left(rest)
+        return read_answer(reply, submission, limits=limits, left=left), left
+
+    async def cancel(self, id: PredictionId, owner: Owner) -> None:
+        """Cancel an owner's job; one that has ended, or is not there, stays as it is."""
+        await self._redis.evaluate(Script.CANCEL, (), bells.record_message(), id, "user", owner)
+
+    async def find(self, id: PredictionId) -> Job | None:
+        """Return a job, whoever owns it; None where Redis has it no more."""
+        return job_records.parse(id, await self._redis.call("HMGET", keys.job(id), *job_records.FIELDS))
+
+    async def find_all(self, ids: Sequence[PredictionId]) -> list[Job]:
+        """Return those of the jobs that are there, in order, with one call: a hundred hold Redis for some 0.3 ms."""
+        names = tuple(keys.job(id) for id in ids)
+        found = await self._redis.evaluate(Script.READ_HASHES, names, *job_records.FIELDS)
+        jobs = (job_records.parse(id, reply) for id, reply in zip(ids, found, strict=True))
+        return [job for job in jobs if job is not None]
+
+    async def unfinished(self, owner: Owner, *, until: int | None, most: int) -> set[str]:
+        """Return the ids of an owner's newest unfinished jobs, of those that came until `until` (microseconds)."""
+        upper = "+inf" if until is None else str(until)
+        found = await self._redis.call(
+            "ZRANGE", keys.inflight(owner), upper, "-inf", "BYSCORE", "REV", "LIMIT", 0, most
+        )
+        return {id.decode() for id in found}
+
+    async def unrecorded(self, owner: Owner, *, most: int) -> set[str]:
+        """Return the ids of an owner's jobs that have ended and wait for their row, among the last `most` of all."""
+        mine, found, upper = [b"owner", owner.encode()], set(), "+"
+        for _ in range(0, most, RECORDS_AT_ONCE):
+            entries = await self._redis.call("XREVRANGE", keys.FINISHED, upper, "-", "COUNT", RECORDS_AT_ONCE)
+            # A batch's record, which has another order, has its total in the owner's place.
+            found |= {flat[_ID + 1].decode() for _, flat in entries if flat[_OWNER : _OWNER + 2] == mine}
+            if len(entries) < RECORDS_AT_ONCE:
+                break
+            upper = f"({entries[-1][0].decode()}"
+        return found

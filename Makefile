@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check containers docker env bench fuzz soak simulation lock
+.PHONY: help install demo up down test check docs reference containers docker env bench fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,12 +62,21 @@ fuzz: install  ## Fuzz the readers of strangers' bytes for ten minutes each (FUZ
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement tests/fuzz/requirements.txt
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-check: install  ## Format, lint, types, import contracts, known vulnerabilities
+check: install  ## Format, lint, types, import contracts, documents, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python .ci/audit.py
+
+# The pages of docs/reference that are made from what the code says.
+reference: install  ## Write the generated pages of docs/reference anew
+	$(BIN)/python -m docs.generate
+
+docs: install  ## The documents as a site, in build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: install  ## Every benchmark; benchmarks/__main__.py says how to run one
 	$(BIN)/python -m benchmarks

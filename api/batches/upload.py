@@ -19,7 +19,8 @@ from api.state.gateway import base_url, gateway
 from api.uploads.parameters import Fields
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
-from shared.domain.model_route import Reference, Route
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route
 from shared.observability.logs import bind
 from shared.queue.producer.batches import Opening
 from shared.queue.producer.submission import BatchClosed

@@ -28,7 +28,8 @@ from shared.domain.errors import (
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
 from shared.domain.key_limits import UNLIMITED, Limits
-from shared.domain.model_route import Reference, Route
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route
 from shared.queue.producer.batches import Opening, RedisFull
 from shared.queue.producer.submission import (
     Prepared,

@@ -20,9 +20,8 @@ from api.state.large_work import off_the_loop
 from api.uploads.bodies import FileUpload, read_file
 from api.uploads.json_bodies import BESIDE_THE_IMAGE
 from shared.domain.identifiers import Digest, Owner
-from shared.domain.timestamps import now_us
+from shared.domain.timestamps import now_us, rfc3339
 from shared.image_files.formats import MEDIA_TYPES, identify
-from shared.presentation.objects import moment
 from shared.queue.producer.file_quota import quota
 from shared.queue.producer.files import StoredFile, new_file_id, no_room
 
@@ -161,7 +160,7 @@ def file_object(file: StoredFile, *, base: str) -> dict[str, Any]:
         "etag": file.etag,
         "checksums": {"sha256": file.sha256},
         "metadata": file.metadata,
-        "created_at": moment(file.created),
-        "expires_at": moment(file.expires),
+        "created_at": rfc3339(file.created),
+        "expires_at": rfc3339(file.expires),
         "urls": {"get": f"{base}/v1/files/{file.id}"},
     }

@@ -1,11 +1,11 @@
-"""Durations people write in headers."""
+"""Reads the durations in the headers `Cancel-After` and `Prefer: wait=…`."""
 
 import re
 from datetime import timedelta
 from typing import Final
 
 CANCEL_AFTER: Final = r"^(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s?)?$"
-"""What `parse_cancel_after` reads, for the document; it refuses zero and over 7 days of it."""
+"""What `parse_cancel_after` accepts, for the OpenAPI document; zero and durations over 7 days are refused too."""
 _CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?", re.ASCII)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
@@ -15,7 +15,7 @@ LONGEST_CANCEL_AFTER = timedelta(days=7)
 
 
 def parse_cancel_after(text: str) -> timedelta:
-    """Read `30`, `30s`, `5m` or `1h30m45s`; raises ValueError for anything else, zero, or over 7 days."""
+    """Return the duration `30`, `30s`, `5m` or `1h30m45s`; raises ValueError for other text, zero, or over 7 days."""
     match = _CANCEL_AFTER.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no duration; write 30, 30s, 5m or 1h30m45s")
@@ -29,9 +29,9 @@ def parse_cancel_after(text: str) -> timedelta:
 
 
 def parse_prefer_wait(header: str | None) -> timedelta | None:
-    """Read the first `wait` preference of a `Prefer` header (RFC 7240), clamped to 1..60 s.
+    """Return the first `wait` preference of a `Prefer` header (RFC 7240), clamped to 1..60 s; None where there is none.
 
-    None where there is none; `wait` without a number means the longest wait; what can't be read is ignored.
+    `wait` without a number means the longest wait. Preferences that can't be read are ignored.
     """
     if not header:
         return None

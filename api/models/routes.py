@@ -19,7 +19,8 @@ from api.state.gateway import Gateway, base_url, gateway
 from api.state.threads import in_thread
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import ModelName, Owner, VersionNumber
-from shared.domain.model_route import Reference, Route
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route
 from shared.storage import predictions
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)

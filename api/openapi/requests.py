@@ -8,7 +8,7 @@ from api import schemas
 from api.http.duration_headers import CANCEL_AFTER
 from api.openapi.schema import REFERENCE, Json, reference
 from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_route import MODEL
+from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 
 
@@ -55,7 +55,7 @@ SUBMISSION_HEADERS: Final = [
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
-_MODEL: Final[Json] = {"pattern": MODEL, "maxLength": LONGEST_TEXT}
+_MODEL: Final[Json] = {"pattern": REFERENCE_PATTERN, "maxLength": LONGEST_TEXT}
 _WEBHOOK: Final[Json] = {"format": "uri", "maxLength": LONGEST_URL}
 _EVENTS: Final[Json] = {
     "type": "array",

@@ -23,7 +23,7 @@ from api.state.gateway import base_url, gateway
 from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
-from shared.domain.model_route import Reference
+from shared.domain.model_reference import Reference
 from shared.domain.prediction import Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object

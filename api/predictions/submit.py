@@ -33,7 +33,7 @@ from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.job import Job
 from shared.domain.job_request import JobRequest
 from shared.domain.key_limits import Limits
-from shared.domain.model_route import Reference
+from shared.domain.model_reference import Reference
 from shared.domain.prediction import Source, Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_route import MODEL
+from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
@@ -28,13 +28,17 @@ class Submission(BaseModel):
 
     model: str | None = Field(
         default=None,
-        pattern=MODEL,
+        pattern=REFERENCE_PATTERN,
         max_length=LONGEST_TEXT,
         description="`[owner/]name`, `name@alias` or `name:version`; may be left out where one model serves",
         examples=["digits"],
     )
     version: str | None = Field(
-        default=None, pattern=MODEL, max_length=LONGEST_TEXT, description="As in `model`", examples=["digits:3"]
+        default=None,
+        pattern=REFERENCE_PATTERN,
+        max_length=LONGEST_TEXT,
+        description="As in `model`",
+        examples=["digits:3"],
     )
     priority: Literal["interactive", "bulk"] = "interactive"
     metadata: dict[str, Any] | None = Field(

@@ -6,7 +6,8 @@ from typing import Final
 from api.state.refresher import Refresher
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import Reference, Route
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route
 from shared.queue.producer.models import Models, parse_route
 
 PAUSE: Final = timedelta(seconds=1)

@@ -22,10 +22,9 @@ from api.state.postgres_pages import read_rows
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
-from shared.domain.timestamps import microseconds
+from shared.domain.timestamps import microseconds, rfc3339
 from shared.domain.webhooks import DeliveryStatus
 from shared.observability.logs import bind
-from shared.presentation.objects import moment
 from shared.storage import deliveries, webhook_secrets
 from shared.storage.deliveries import Delivery, Logged
 
@@ -164,7 +163,7 @@ def _detail(delivery: Delivery, attempts: list[Logged], *, base: str) -> dict[st
 
 
 def _instant(instant: datetime | None) -> str | None:
-    return None if instant is None else moment(microseconds(instant))
+    return None if instant is None else rfc3339(microseconds(instant))
 
 
 def _secret(key: str) -> Response:

@@ -1,1 +1,1 @@
-"""Pure rules: standard library only, no input or output."""
+"""Types and rules of Darkroom's domain: the standard library alone, no input or output."""

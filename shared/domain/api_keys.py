@@ -1,4 +1,4 @@
-"""API keys: what they look like, what is kept of them, what each role may do."""
+"""API keys: their form, their digest, which is all that is stored, and what each role may do."""
 
 import hashlib
 import re
@@ -18,14 +18,14 @@ _OWNER: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Role(StrEnum):
-    """What a key may do; each may what those before it may."""
+    """What a key may do. Each role may also do what the roles before it may."""
 
     READ = "read"
     SUBMIT = "submit"
     ADMIN = "admin"
 
     def may(self, needed: "Role") -> bool:
-        """Tell whether this role is enough where `needed` is."""
+        """Tell whether this role includes the `needed` one."""
         return _RANKS[self] >= _RANKS[needed]
 
 
@@ -34,7 +34,7 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sent a request: whose things it is about, what it may do, and how much."""
+    """Who sent a request: the owner whose data it is about, its role, and its limits."""
 
     owner: Owner
     role: Role
@@ -42,17 +42,17 @@ class Caller:
 
 
 ANYBODY: Final = Caller(owner=ANYONE, role=Role.ADMIN)
-"""Everybody, where no keys are asked for."""
+"""The caller of every request where no API keys are required."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of a key, which is everything but the key itself."""
+    """Everything that is known of a key, which is all but the key itself."""
 
     id: KeyId
     owner: Owner
     shown: str
-    """How the key begins, for people to tell theirs apart."""
+    """The key's first characters, by which people tell their keys apart."""
     role: Role
     limits: Limits
     created_at: datetime
@@ -60,25 +60,25 @@ class ApiKey:
 
 
 def new_key() -> str:
-    """Return `dk_` and 32 bytes by chance, base64url."""
+    """Return a new key: `dk_` and 32 random bytes in base64url."""
     return PREFIX + secrets.token_urlsafe(_BYTES)
 
 
 def shown_part(key: str) -> str:
-    """Return how a key begins: enough to tell it apart, far too little to guess it."""
+    """Return a key's first characters: enough to tell it apart, far too few to guess it."""
     return key[:_SHOWN]
 
 
 def digest(key: str) -> str:
-    """Return what is kept in a key's place: its SHA-256, in hexadecimal digits.
+    """Return a key's SHA-256 in hexadecimal digits, which is stored in place of the key.
 
-    A key is 256 bits by chance, so nothing slower is needed: there is no dictionary to try.
+    A slow password hash is not needed: a key is 256 random bits, which no dictionary holds.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def check_owner(name: str) -> Owner:
-    """Return a name as an owner; raises ValueError where it can't be one."""
+    """Return a name as an owner; raises ValueError, with the rule, where it can't be one."""
     if not _OWNER.fullmatch(name):
         raise ValueError("a name has 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit")
     return Owner(name)

@@ -1,10 +1,10 @@
-"""Which files are archives, by their names and by their first bytes."""
+"""Recognises archives by name and by first bytes."""
 
 import re
 from typing import Final
 
 FIRST_BYTES: Final = 262
-"""As many bytes of a file's start as `archive_format` looks at: tar's signature is the last of them."""
+"""How many bytes of a file's start `archive_format` needs: tar's signature ends there."""
 
 _SUFFIXES: Final = (
     *(".zip", ".jar", ".7z", ".rar", ".tar", ".gz", ".tgz"),
@@ -23,10 +23,10 @@ _SIGNATURES: Final = (
 
 
 def has_archive_name(path: str) -> bool:
-    """Tell whether a path ends like an archive's."""
+    """Tell whether a path ends in an archive's suffix."""
     return path.lower().endswith(_SUFFIXES)
 
 
 def archive_format(start: bytes) -> str | None:
-    """Return which kind of archive begins like this, or None."""
+    """Return the format (`zip`, `gzip`, `tar`, …) of an archive that begins with these bytes, or None."""
     return next((name for name, signature in _SIGNATURES if signature.match(start)), None)

@@ -1,4 +1,4 @@
-"""A bulk upload: its state in words, and what is counted."""
+"""A batch (a client's bulk upload): its status and its counters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from shared.domain.identifiers import BatchId, ModelName, Owner
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands: validating → in_progress → completed, or canceled."""
+    """Status of a batch: validating → in_progress → completed; canceled from either of the first two."""
 
     VALIDATING = "validating"
-    """Its upload is still being read."""
+    """The upload is still being read."""
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     CANCELED = "canceled"
@@ -20,7 +20,7 @@ class BatchStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One bulk upload. Times are microseconds since 1970; `total` grows while it is validating."""
+    """One batch. Times are microseconds since 1970; `total` grows while the batch is validating."""
 
     id: BatchId
     owner: Owner
@@ -32,14 +32,14 @@ class Batch:
     canceled: int
     skipped: int
     skipped_files: Sequence[str] = ()
-    """Names of what was skipped, not of all where it is much; none in a list."""
+    """Names of skipped files, cut where they are many; left out of lists of batches."""
     metadata: dict[str, Any]
     created: int
     completed: int | None = None
     counted: bool = True
-    """Whether it is known how many have ended, and how; else those are 0."""
+    """Whether `succeeded`, `failed` and `canceled` are known; else they are 0."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether every item has its result recorded, so that nothing will change any more."""
+        """Whether every item's result is recorded: nothing changes any more."""
         return self.completed is not None

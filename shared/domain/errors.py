@@ -1,4 +1,4 @@
-"""Errors carry facts; the doors choose the words (`api/http/problems.py` for HTTP)."""
+"""Errors that callers are told about. They carry facts; `api/http/problems.py` turns them into HTTP answers."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,23 +8,23 @@ from shared.domain.key_limits import Left, Limits
 
 
 class DarkroomError(Exception):
-    """Anything a caller can be told about."""
+    """Base class of every error that a caller is told about."""
 
     def __str__(self) -> str:
-        """Show the facts."""
+        """Return the class' name and its facts."""
         return repr(self)
 
 
 @dataclass(eq=False)
 class BadRequest(DarkroomError):
-    """The request makes no sense as a whole."""
+    """The request as a whole can't be understood."""
 
     detail: str
 
 
 @dataclass(eq=False)
 class InvalidParameter(DarkroomError):
-    """One member, field or header has a value that can't be used; `pointer` is where (RFC 6901, or a header's name)."""
+    """One member, field or header has an invalid value; `pointer` names it (a JSON pointer, RFC 6901, or a header)."""
 
     detail: str
     pointer: str
@@ -32,63 +32,63 @@ class InvalidParameter(DarkroomError):
 
 @dataclass(eq=False)
 class Unauthorized(DarkroomError):
-    """No key, or not one of ours."""
+    """The request has no API key, or one that is not valid."""
 
     detail: str
 
 
 @dataclass(eq=False)
 class Forbidden(DarkroomError):
-    """The caller may not do this, whoever's it is."""
+    """The caller's role does not allow this, whoever owns what it is about."""
 
     detail: str
 
 
 @dataclass(eq=False)
 class BeingPurged(DarkroomError):
-    """Everything of the caller's owner is being deleted."""
+    """All data of the caller's owner is being deleted; requests are refused until that is done."""
 
     retry_after: timedelta
 
 
 @dataclass(eq=False)
 class UnsupportedEncoding(DarkroomError):
-    """The body is compressed, or encoded otherwise: its Content-Encoding."""
+    """The body has a Content-Encoding, such as compression, that the gateway does not read."""
 
     encoding: str
 
 
 @dataclass(eq=False)
 class UnknownPrediction(DarkroomError):
-    """No such prediction of this owner's."""
+    """The owner has no prediction with this id."""
 
     id: str
 
 
 @dataclass(eq=False)
 class UnknownBatch(DarkroomError):
-    """No such batch of this owner's."""
+    """The owner has no batch with this id."""
 
     id: str
 
 
 @dataclass(eq=False)
 class UnknownFile(DarkroomError):
-    """No such file of this owner's, or its time is over."""
+    """The owner has no file with this id, or it has expired."""
 
     id: str
 
 
 @dataclass(eq=False)
 class UnknownDelivery(DarkroomError):
-    """No such delivery of a webhook of this owner's."""
+    """The owner has no webhook delivery with this id."""
 
     id: str
 
 
 @dataclass(eq=False)
 class UnknownModel(DarkroomError):
-    """No such model, alias or version is served; `reason` says why where that is known, or is empty."""
+    """No such model, alias or version is served. `served` are those that are; `reason` says why, or is empty."""
 
     reference: str
     served: tuple[str, ...] = field(default=())
@@ -97,7 +97,7 @@ class UnknownModel(DarkroomError):
 
 @dataclass(eq=False)
 class ImageTooLarge(DarkroomError):
-    """Over the limit, in `unit` (bytes or pixels)."""
+    """An image's size is over the limit; both in `unit`, bytes or pixels."""
 
     size: int
     limit: int
@@ -106,7 +106,7 @@ class ImageTooLarge(DarkroomError):
 
 @dataclass(eq=False)
 class UploadTooLarge(DarkroomError):
-    """An upload or one of its measures is over the limit, in `unit`: bytes, unpacked bytes, entries or images."""
+    """An upload is over a limit; both numbers in `unit`: bytes, unpacked bytes, entries or images."""
 
     size: int
     limit: int
@@ -115,7 +115,7 @@ class UploadTooLarge(DarkroomError):
 
 @dataclass(eq=False)
 class ArchiveRefused(DarkroomError):
-    """An archive holds what is never unpacked, or is broken; `entry` is where, if it is in one place."""
+    """An archive is broken or holds an entry that is never unpacked; `entry` is its name, if it is one entry."""
 
     reason: str
     entry: str | None = None
@@ -124,7 +124,7 @@ class ArchiveRefused(DarkroomError):
 
 @dataclass(eq=False)
 class UnsupportedImage(DarkroomError):
-    """The content is no image of a kind we read."""
+    """The content is not an image of a supported format; `found` says what it is."""
 
     found: str
     supported: tuple[str, ...]
@@ -132,7 +132,7 @@ class UnsupportedImage(DarkroomError):
 
 @dataclass(eq=False)
 class UndecodableImage(DarkroomError):
-    """Says it is an image of this format, but is broken."""
+    """The file begins as an image of this format does, but is broken; `reason` says how."""
 
     format: str
     reason: str
@@ -140,7 +140,7 @@ class UndecodableImage(DarkroomError):
 
 @dataclass(eq=False)
 class IdempotencyMismatch(DarkroomError):
-    """The key was used before, for another request."""
+    """The idempotency key was used before, for a different request, which made `first_id`."""
 
     key: str
     first_id: str
@@ -148,7 +148,7 @@ class IdempotencyMismatch(DarkroomError):
 
 @dataclass(eq=False)
 class UploadInProgress(DarkroomError):
-    """A bulk upload under this key is still being read."""
+    """A bulk upload under this idempotency key is still being read; it made `first_id`."""
 
     key: str
     first_id: str
@@ -156,7 +156,7 @@ class UploadInProgress(DarkroomError):
 
 @dataclass(eq=False)
 class RateLimited(DarkroomError):
-    """The caller's key allows no more now; nothing was enqueued. `limit` says which of its limits it is."""
+    """The caller's API key allows no more now; nothing was enqueued. `limit` says which of its limits is reached."""
 
     limit: Literal["rate", "unfinished"]
     limits: Limits
@@ -166,7 +166,7 @@ class RateLimited(DarkroomError):
 
 @dataclass(eq=False)
 class TooMuchInHand(DarkroomError):
-    """Bodies of this owner's that are being read have `in_hand` bytes; `size` more are not read now."""
+    """The owner's request bodies in this gateway's memory have `in_hand` bytes; `size` more would be over `allowed`."""
 
     size: int
     in_hand: int
@@ -177,7 +177,7 @@ class TooMuchInHand(DarkroomError):
 
 @dataclass(eq=False)
 class GatewayBusy(DarkroomError):
-    """All bodies that this gateway reads have `in_hand` bytes; `size` more are not read now."""
+    """All request bodies in this gateway's memory have `in_hand` bytes; `size` more would be over `allowed`."""
 
     size: int
     in_hand: int
@@ -187,10 +187,10 @@ class GatewayBusy(DarkroomError):
 
 @dataclass(eq=False)
 class FileQuota(DarkroomError):
-    """An owner may upload no file of `size` bytes now; nothing was kept.
+    """The owner may not upload a file of `size` bytes now; nothing was stored.
 
-    `limit` says why: it has `used` of the files or bytes that it may keep, `allowed`; or too many bytes came in a
-    second, of which `allowed` may.
+    `limit` says which limit is reached: the number of files, their bytes, or uploaded bytes a second; `used` is what
+    the owner has of it, `allowed` the limit itself.
     """
 
     limit: Literal["files", "bytes", "bytes_a_second"]
@@ -202,7 +202,7 @@ class FileQuota(DarkroomError):
 
 @dataclass(eq=False)
 class QueueFull(DarkroomError):
-    """The lane or Redis' memory is at its limit; nothing was enqueued."""
+    """The model's lane or Redis' memory is at its limit; nothing was enqueued."""
 
     model: str
     retry_after: timedelta
@@ -210,7 +210,7 @@ class QueueFull(DarkroomError):
 
 @dataclass(eq=False)
 class SubmitUncertain(DarkroomError):
-    """Redis did not answer in time; the job may have been accepted under this id. `reason` as in StorageUnavailable."""
+    """Redis did not answer in time: the job may have been accepted under this id. `reason` as in StorageUnavailable."""
 
     id: str
     retry_after: timedelta
@@ -219,9 +219,9 @@ class SubmitUncertain(DarkroomError):
 
 @dataclass(eq=False)
 class StorageUnavailable(DarkroomError):
-    """Redis or Postgres can't be reached, or is there and refuses: then `reason` has the words, to go behind its name.
+    """Redis or Postgres (`store`) can't be reached, or refuses: then `reason` says so, as text to follow its name.
 
-    `certain`: nothing of what was asked has happened.
+    `certain`: it is known that nothing of what was asked has happened.
     """
 
     store: str

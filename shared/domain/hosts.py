@@ -1,4 +1,7 @@
-"""Which hosts are this machine's own: what listens there and asks nobody who they are is for this machine alone."""
+"""Hosts as they stand in `Host` headers and settings, and which of them are this machine's loopback.
+
+A server without login listens on loopback alone, where only this machine reaches it.
+"""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -9,7 +12,7 @@ _NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 @lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, by address or name, is this machine's loopback."""
+    """Tell whether a host, an address or a name, is this machine's loopback."""
     if host.lower() in _NAMES:
         return True
     try:
@@ -21,5 +24,5 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """Return the name in a request's `Host`, without its port."""
+    """Return the host of a `Host` header without its port."""
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]

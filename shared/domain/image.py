@@ -1,4 +1,4 @@
-"""What is known of an image, and how a model wants it."""
+"""Facts of an image, and the specification of a model's input image."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from shared.domain.identifiers import Digest
 
 
 class Mode(StrEnum):
-    """Colour channels the model takes."""
+    """Colour mode of a model's input, by Pillow's names."""
 
     RGB = "RGB"
     GREYSCALE = "L"
@@ -32,7 +32,7 @@ class Interpolation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What the gateway learned of an accepted image."""
+    """What the gateway found out about an accepted image. Width and height are pixels as stored."""
 
     sha256: Digest
     format: str
@@ -41,15 +41,16 @@ class ImageFacts:
     bytes: int
     filename: str | None
     heavy: bool = False
-    """Whether decoding it takes so long that others should not wait for it."""
+    """Whether decoding it is estimated to take so long that it is decoded outside its micro-batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """How to turn an image into the model's input, in torchvision's preset names.
+    """How an image becomes the model's input, under the names of torchvision's presets.
 
-    `resize_size` is one number (the shorter side, in pixels) or (height, width); `crop_size` is the
-    centre crop, likewise; None leaves that step out. `mean` and `std` are per channel, on 0..1 values.
+    `resize_size` is one number (the shorter side, in pixels) or (height, width). `crop_size` is the centre crop: one
+    number (a square) or (height, width). None leaves the step out. `mean` and `std` are per channel, of values from
+    0 to 1.
     """
 
     resize_size: tuple[int, ...] | None
@@ -61,7 +62,7 @@ class ImageSpec:
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> Self:
-        """Read a model's `image` metadata; raises ValueError naming what is wrong."""
+        """Read the `image` metadata of an MLflow model; raises ValueError that says what is wrong."""
         unknown = metadata.keys() - {
             "resize_size",
             "crop_size",
@@ -91,7 +92,7 @@ class ImageSpec:
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(height, width) of the model's input in pixels; None where the spec leaves it open."""
+        """(height, width) of the model's input in pixels; None where the specification leaves it open."""
         size = self.crop_size if self.crop_size is not None else self.resize_size
         if size is None:
             return None
@@ -100,7 +101,7 @@ class ImageSpec:
         return (size[0], size[0]) if self.crop_size is not None else None
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return the spec as it stands in `MLmodel` and in the API's answers."""
+        """Return the specification as JSON: as it is in `MLmodel` and in the API's answers."""
         return {
             "resize_size": list(self.resize_size) if self.resize_size else None,
             "crop_size": list(self.crop_size) if self.crop_size else None,
@@ -112,7 +113,7 @@ class ImageSpec:
 
 
 def _size(name: str, value: object) -> tuple[int, ...] | None:
-    """One number or two, each a positive whole number of pixels."""
+    """Check one or two positive whole numbers of pixels; None stays None."""
     if value is None:
         return None
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -1,4 +1,4 @@
-"""A prediction's whole state, wherever it was read from, and the one list of its record's fields."""
+"""A prediction's whole state, whether read from Redis or from Postgres, and the one list of its record's fields."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""How much one API key may: images a second, and unfinished images at a time."""
+"""Limits of an API key: images a second, and unfinished images at a time."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.domain.identifiers import KeyId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`rate`: images a second; `max_inflight`: the owner's unfinished images at a time; None: no limit."""
+    """`rate` is images a second, `max_inflight` the owner's unfinished images at a time; None is no limit."""
 
     key: KeyId | None = None
     rate: float | None = None
@@ -18,17 +18,17 @@ class Limits:
 
     @property
     def burst(self) -> int:
-        """How many images may come at once: a second's worth, one at least."""
+        """How many images may come at once: those of one second, at least one; 0 without a rate."""
         return max(1, math.ceil(self.rate)) if self.rate else 0
 
     @property
     def interval(self) -> timedelta:
-        """How long one image uses up."""
+        """Time between two images at this rate; zero without one."""
         return timedelta(seconds=1 / self.rate) if self.rate else timedelta(0)
 
     @property
     def window(self) -> timedelta:
-        """How long a whole burst uses up."""
+        """Time in which a whole burst is replenished."""
         return self.burst * self.interval
 
 
@@ -37,9 +37,9 @@ UNLIMITED: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left of a key's limits; None where there is no such limit."""
+    """What a caller may still use of a key's limits; None where there is no such limit."""
 
     images: int | None = None
     until_all: timedelta = timedelta(0)
-    """When as many images are left again as may come at once."""
+    """Time until a whole burst of images may come again."""
     unfinished: int | None = None

@@ -1,11 +1,14 @@
-"""A prediction's states and the moves between them; Lua and SQL use the same words."""
+"""A prediction's statuses and the moves between them, its sources and error codes.
+
+The Lua scripts and the SQL use the same words, which tests compare.
+"""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Status(StrEnum):
-    """Where a prediction is."""
+    """Status of a prediction."""
 
     STARTING = "starting"
     PROCESSING = "processing"
@@ -15,13 +18,13 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Terminal is for ever."""
+        """Whether the prediction has ended: a terminal status never changes."""
         return not MOVES[self]
 
 
 MOVES: Final[dict[Status, frozenset[Status]]] = {
-    # A cache hit succeeds and a deadline cancels without ever processing; a job whose
-    # workers keep dying fails from either state.
+    # A cache hit succeeds and a deadline cancels before processing; a job whose workers keep dying fails from either
+    # status.
     Status.STARTING: frozenset({Status.PROCESSING, Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
     Status.PROCESSING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
     Status.SUCCEEDED: frozenset(),
@@ -31,7 +34,7 @@ MOVES: Final[dict[Status, frozenset[Status]]] = {
 
 
 class Source(StrEnum):
-    """Who produced the output."""
+    """Where the output came from: the model, the cache, or another prediction of the same image at the same time."""
 
     MODEL = "model"
     CACHE = "cache"

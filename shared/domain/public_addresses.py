@@ -1,4 +1,7 @@
-"""Which IP addresses may be called on somebody's word: public ones, and no others (RFC 6890, RFC 8190)."""
+"""Which IP addresses a webhook may call: public ones, and those of networks that the operator allows.
+
+Source: IANA's special-purpose registries (RFC 6890, RFC 8190).
+"""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -6,9 +9,9 @@ from typing import Final
 
 Network = IPv4Network | IPv6Network
 
-# IANA's special-purpose registries, written down here because `is_global` differs between versions of Python, and what
-# clouds have made of public addresses for their own machines alone.
-# The first that holds an address names it, so the narrower stand before the wider.
+# IANA's special-purpose registries, copied because `is_global` differs between versions of Python, and public addresses
+# that clouds reserve for their own machines. The first network that holds an address names the reason, so narrower
+# networks come before wider ones.
 _REFUSED_IPV4: Final = tuple(
     (IPv4Network(network), word)
     for network, word in (
@@ -39,7 +42,7 @@ _REFUSED_IPV6: Final = tuple(
         ("::/128", "unspecified"),  # RFC 4291
         ("::1/128", "loopback"),  # RFC 4291
         ("::/96", "IPv4-compatible"),  # RFC 4291, deprecated
-        ("64:ff9b:1::/48", "NAT64"),  # RFC 8215: translated to wherever this network likes
+        ("64:ff9b:1::/48", "NAT64"),  # RFC 8215: each network translates it as it likes
         ("100::/64", "discard"),  # RFC 6666
         ("2001::/32", "Teredo"),  # RFC 4380: an IPv4 address within
         ("2001::/23", "protocol assignment"),  # RFC 2928; ORCHID among them (RFC 7343)
@@ -55,18 +58,18 @@ _REFUSED_IPV6: Final = tuple(
 )
 _PUBLIC_IPV6: Final = IPv6Network("2000::/3")  # RFC 4291: all that IANA gives out; the rest is reserved
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
-"""How an interface identifier begins that holds an IPv4 address, within any network (RFC 5214, section 6.1)."""
+"""First 32 bits of an interface identifier that holds an IPv4 address, in any network (RFC 5214, section 6.1)."""
 _HOLDING_IPV4: Final = (
-    IPv6Network("::ffff:0:0/96"),  # RFC 4291, IPv4-mapped: the kernel calls the IPv4 address
-    IPv6Network("64:ff9b::/96"),  # RFC 6052, NAT64: a gateway does
+    IPv6Network("::ffff:0:0/96"),  # RFC 4291, IPv4-mapped: the kernel connects to the IPv4 address
+    IPv6Network("64:ff9b::/96"),  # RFC 6052, NAT64: a gateway connects to the IPv4 address
 )
 
 
 def refusal(address: str, *, allowed: Sequence[Network]) -> str | None:
-    """Return in a word or two why this address must not be called ("private", "loopback", …); None where it may.
+    """Return in a word or two why this address must not be called ("private", "loopback", …); None where it may be.
 
-    `allowed` networks win. What holds an IPv4 address (IPv4-mapped, NAT64) is judged by that one. Scoped addresses
-    (RFC 4007) and what is no address at all are refused, whatever is allowed. Raises nothing.
+    Addresses in `allowed` networks may always be called. An address that holds an IPv4 address (IPv4-mapped, NAT64) is
+    judged by that one. Scoped addresses (RFC 4007) and text that is no address are always refused. Raises nothing.
     """
     try:
         parsed = ip_address(address)

@@ -1,4 +1,4 @@
-"""Webhooks' rules: which URLs, which events, when to try again (Standard Webhooks 1.0, Replicate's names)."""
+"""Webhooks: allowed URLs, events, and pauses between attempts (Standard Webhooks 1.0; names from Replicate)."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,38 +13,38 @@ _UNWRITABLE: Final = re.compile(r"[\x00-\x20\x7f-\uffff\U00010000-\U0010ffff\\]"
 
 
 class Event(StrEnum):
-    """What is told of a prediction or a batch."""
+    """Events of a prediction or a batch that a webhook is sent for."""
 
     START = "start"
-    """A worker has begun; may be left out under load."""
+    """A worker has begun to compute; may be left out under load."""
     COMPLETED = "completed"
-    """Succeeded, failed or canceled, and recorded; never left out."""
+    """The prediction or batch has ended and is recorded; always sent."""
 
 
 NEVER_FIRE: Final = frozenset({"output", "logs"})
-"""Replicate's other events: taken in a filter, for its clients' sake."""
+"""Replicate's other events: accepted in a filter because its clients send them, but never sent."""
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is."""
+    """Status of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     EXHAUSTED = "exhausted"
-    """No more attempts, unless somebody asks for them."""
+    """The last attempt failed; there is no other unless the owner asks for a retry."""
 
 
 JITTER: Final = 0.2
-"""A pause is longer or shorter by up to this share of it, so that receivers which come back are not overrun."""
+"""Share by which a pause is randomly longer or shorter, so that a receiver that comes back is not overrun."""
 
 
 def pause_after(
     attempts: int, *, pauses: Sequence[timedelta], chance: float, retry_after: timedelta | None = None
 ) -> timedelta | None:
-    """Return how long to wait after so many failed attempts, None after the last.
+    """Return how long to wait after `attempts` failed attempts, None after the last one.
 
-    `pauses` are those after the first, the second, …; `chance` is a random number of 0 to 1. A receiver's
-    `Retry-After` is waited for where it is longer.
+    `pauses` are those after the first attempt, the second, …; `chance` is a random number from 0 to 1. A receiver's
+    `Retry-After` replaces a shorter pause.
     """
     if attempts > len(pauses):
         return None
@@ -54,24 +54,24 @@ def pause_after(
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to tell, and what of."""
+    """Where a webhook is sent, and for which events."""
 
     url: str
     events: frozenset[Event]
 
     def as_json(self) -> dict[str, object]:
-        """Return what is kept with the job."""
+        """Return the webhook as it is stored with the job."""
         return {"url": self.url, "events": sorted(self.events)}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Return the webhook that `as_json` gave; without `events` it is told of everything."""
+        """Return the webhook that `as_json` returned; without `events`, for all events."""
         events = members.get("events")
         return cls(url=members["url"], events=frozenset(Event) if events is None else frozenset(map(Event, events)))
 
 
 def read_events(words: Iterable[str]) -> frozenset[Event]:
-    """Return the events that a filter names; none named are all. Raises ValueError in words."""
+    """Return the events that a filter names, all where it names none; raises ValueError that lists the known ones."""
     named = list(words)
     if not named:
         return frozenset(Event)
@@ -88,9 +88,9 @@ def read_events(words: Iterable[str]) -> frozenset[Event]:
 
 
 def check_url(url: str) -> None:
-    """Raise ValueError, in words, for what is no absolute http or https URL or carries a user or password.
+    """Raise ValueError, with the reason, unless this is an absolute http or https URL without user and password.
 
-    Where it leads is looked at when it is called, on the address itself.
+    The address behind its host is checked when the URL is called.
     """
     if len(url) > LONGEST_URL:
         raise ValueError(f"the URL has {len(url)} characters, over {LONGEST_URL}")

@@ -1,1 +1,1 @@
-"""How predictions and batches look to people outside: the HTTP contract's objects, cells of a CSV."""
+"""How predictions and batches are shown outside: JSON objects of the HTTP API, tokens in their URLs, cells of a CSV."""

@@ -1,17 +1,16 @@
-"""The objects of the HTTP contract, a prediction and a batch, the same whoever tells of them."""
+"""The JSON objects of the HTTP API, a prediction and a batch, for the gateway's answers and for webhooks alike."""
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from shared.domain.batch import Batch
 from shared.domain.job import Job
 from shared.domain.prediction import Status
+from shared.domain.timestamps import rfc3339
 from shared.presentation.stream_tokens import StreamTokens
 
 
 def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
-    """Return the whole object of the HTTP contract."""
+    """Return a prediction as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end."""
     request, id = job.request, job.id
     url = f"{base_url}/v1/predictions/{id}"
     return {
@@ -31,9 +30,9 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
         "metadata": request.metadata,
         "data_removed": False,
         "metrics": _metrics(job),
-        "created_at": moment(job.created),
-        "started_at": moment(job.started),
-        "completed_at": moment(job.completed),
+        "created_at": rfc3339(job.created),
+        "started_at": rfc3339(job.started),
+        "completed_at": rfc3339(job.completed),
         "urls": {
             "get": url,
             "cancel": f"{url}/cancel",
@@ -44,7 +43,7 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
 
 
 def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
-    """Return the whole object of the HTTP contract."""
+    """Return a batch as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end."""
     url = f"{base_url}/v1/batches/{batch.id}"
     return {
         "id": batch.id,
@@ -53,8 +52,8 @@ def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[s
         "request_counts": counts(batch),
         "skipped": batch.skipped,
         "skipped_files": batch.skipped_files,
-        "created_at": moment(batch.created),
-        "completed_at": moment(batch.completed),
+        "created_at": rfc3339(batch.created),
+        "completed_at": rfc3339(batch.completed),
         "metadata": batch.metadata,
         "urls": {
             "get": url,
@@ -66,14 +65,14 @@ def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[s
 
 
 def listed_batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
-    """Return the object as a list has it: without the names of skipped files, which take up to 100 KB a batch."""
+    """Return a batch as lists show it: without the names of skipped files, which take up to 100 KB a batch."""
     listed = batch_object(batch, base_url=base_url, tokens=tokens)
     del listed["skipped_files"]
     return listed
 
 
 def counts(batch: Batch) -> dict[str, int]:
-    """Return how many of its images are where."""
+    """Return a batch's numbers of items by status."""
     return {
         "total": batch.total,
         "succeeded": batch.succeeded,
@@ -82,16 +81,8 @@ def counts(batch: Batch) -> dict[str, int]:
     }
 
 
-def moment(microseconds: int | None) -> str | None:
-    """Write an instant as RFC 3339 in UTC, `2026-01-31T12:00:00.123456Z`."""
-    if microseconds is None:
-        return None
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{_second(seconds)}.{rest:06d}Z"
-
-
 def _metrics(job: Job) -> dict[str, Any]:
-    """Return the durations in seconds; nothing is known before the end."""
+    """Return a prediction's durations in seconds; none before its end."""
     if not job.status.is_terminal or job.completed is None:
         return {}
     metrics: dict[str, Any] = {"total_time": (job.completed - job.created) / 1e6}
@@ -101,9 +92,3 @@ def _metrics(job: Job) -> dict[str, Any]:
         metrics["predict_time"] = job.predict_ms / 1000
         metrics["batch_size"] = job.batch_size
     return metrics
-
-
-@lru_cache(maxsize=1024)
-def _second(seconds: int) -> str:
-    """Write a second; thousands of answers share it, and strftime costs 5 µs."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

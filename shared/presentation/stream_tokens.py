@@ -1,4 +1,4 @@
-"""What stream URLs carry: a short-lived token of their own."""
+"""Short-lived tokens in the URLs of event streams: Replicate's clients send no API key there."""
 
 import re
 import time
@@ -11,24 +11,24 @@ from shared.domain.identifiers import BatchId, PredictionId
 
 STREAM_TOKEN_LIFE = timedelta(hours=1)
 _DIGEST_BYTES: Final = 18
-# Looked at before anything is made of it: a number of 5,000 digits is one that `int` refuses.
+# Checked before `int` reads the expiry, which raises for a number of 5,000 digits.
 _FORM: Final = re.compile(r"([0-9]{1,12})\.([0-9a-f]{36})")
 
 
 class StreamTokens:
-    """Tokens for `urls.stream`: `<expiry>.<MAC of id and expiry>`, since clients send no key there."""
+    """Makes and checks the tokens of `urls.stream`: `<expiry>.<MAC of id and expiry>`."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def sign(self, id: PredictionId | BatchId) -> str:
-        """Return a token for one stream; the same for a quarter of its life, so that answers repeat."""
+        """Return a token for one stream. It stays the same for 15 minutes, so that repeated answers are equal."""
         quarter = int(STREAM_TOKEN_LIFE.total_seconds()) // 4
         expiry = (int(time.time()) // quarter + 5) * quarter
         return f"{expiry}.{self._digest(id, expiry)}"
 
     def allows(self, id: PredictionId | BatchId, token: str) -> bool:
-        """Tell whether the token is ours, for this id, and still good."""
+        """Tell whether the token was made by `sign` for this id and has not expired."""
         found = _FORM.fullmatch(token)
         if found is None or int(found[1]) < time.time():
             return False

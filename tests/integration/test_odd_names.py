@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.models.objects import Load, model_object
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import Reference
+from shared.domain.model_reference import Reference
 from shared.observability.metrics import ModelMetrics, PredictMetrics, new_registry
 from shared.queue import bells, keys, model_routes
 from shared.queue.consumer.lanes import Lanes

@@ -11,7 +11,8 @@ from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
 from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.key_limits import UNLIMITED, Left, Limits
-from shared.domain.model_route import Choice, Reference
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Choice
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
 from shared.queue.job_records import write_request

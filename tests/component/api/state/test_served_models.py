@@ -12,7 +12,8 @@ import redis
 from api.state.served_models import RouteBook
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.model_route import Reference, Route, Version
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route, Version
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.consumer.lanes import Lanes

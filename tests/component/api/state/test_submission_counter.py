@@ -19,7 +19,8 @@ from api.predictions import routes as predictions
 from api.state.submission_counter import outcome_of
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey
 from shared.domain.image import ImageFacts
-from shared.domain.model_route import Reference, Route
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import Route
 from shared.queue import keys
 from shared.queue.producer.submission import Hit, Known, Queued, Submission
 

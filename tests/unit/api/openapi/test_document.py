@@ -19,7 +19,7 @@ from api.schemas import Prediction
 from api.uploads.image_check import check
 from api.uploads.parameters import MOST_EVENTS
 from shared.domain.identifiers import is_uuid
-from shared.domain.model_route import MODEL
+from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL
 from shared.settings import Intake
 from tests.support.gateway_app import make_app
@@ -117,7 +117,7 @@ def test_what_a_reference_and_a_webhook_may_be_is_said_wherever_one_is_taken(doc
     query = {p["name"]: p.get("schema") for p in submit["parameters"] if p["in"] == "query"}
     json = document["components"]["schemas"]["JsonSubmission"]["properties"]
     for taken in (form, query, {name: {**member, **member.get("anyOf", [{}])[0]} for name, member in json.items()}):
-        assert [taken[name]["pattern"] for name in ("model", "version")] == [MODEL, MODEL]
+        assert [taken[name]["pattern"] for name in ("model", "version")] == [REFERENCE_PATTERN, REFERENCE_PATTERN]
         assert (taken["webhook"]["format"], taken["webhook"]["maxLength"]) == ("uri", LONGEST_URL)
         assert taken["webhook_events_filter"]["maxItems"] == MOST_EVENTS
 

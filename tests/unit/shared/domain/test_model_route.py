@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.model_route import MODEL, Reference, Route, Version
+from shared.domain.model_reference import REFERENCE_PATTERN, Reference
+from shared.domain.model_route import Route, Version
 
 
 def route(**changes: object) -> Route:
@@ -75,7 +76,7 @@ def test_two_references_say_more_together_unless_they_contradict(model: str, ver
     assert (joined and str(joined)) == both
 
 
-@given(st.from_regex(MODEL, fullmatch=True))
+@given(st.from_regex(REFERENCE_PATTERN, fullmatch=True))
 @example("")
 def test_what_the_document_calls_a_reference_is_read(text: str) -> None:
     if text:

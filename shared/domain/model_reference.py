@@ -1,0 +1,61 @@
+"""References to a model as clients write them in `model` and `version`: parsing, and the form for the document."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from shared.domain.errors import InvalidParameter
+from shared.domain.identifiers import ModelName, VersionNumber
+
+REFERENCE_PATTERN: Final = r"^(([^\x00]*/)?[^\x00/@:]+(@[^\x00/@:]+|(:[^\x00/@:]+){1,2})?)?$"
+"""Form of a reference for the OpenAPI document; parsing accepts a little more, such as extra colons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A parsed reference: `[owner/]name`, `[owner/]name@alias`, `[owner/]name:version`, or a bare version."""
+
+    name: ModelName | None
+    alias: str | None = None
+    version: VersionNumber | None = None
+
+    def __str__(self) -> str:
+        """Return `name@alias`, `name:version` or `name`."""
+        suffix = f"@{self.alias}" if self.alias else f":{self.version}" if self.version else ""
+        return f"{self.name or ''}{suffix}"
+
+    @classmethod
+    def parse_model(cls, text: str) -> Self:
+        """Parse a `model` parameter; the owner part is ignored. Raises InvalidParameter."""
+        name, alias, version = text.rsplit("/", 1)[-1], None, None
+        if "@" in name:
+            name, alias = name.split("@", 1)
+        elif ":" in name:
+            name, version = name.split(":", 1)
+            version = version.rsplit(":", 1)[-1]  # Replicate's clients expand name:3 to name:name:3
+        if not name or alias == "" or version == "":
+            raise InvalidParameter(
+                detail=f"{text!r} is no model; write name, name@alias or name:version",
+                pointer="/model",
+            )
+        return cls(
+            name=ModelName(name),
+            alias=alias,
+            version=None if version is None else VersionNumber(version),
+        )
+
+    @classmethod
+    def parse_version(cls, text: str) -> Self:
+        """Parse a `version` parameter: a bare number, as Replicate's clients send it, or a whole reference."""
+        if any(mark in text for mark in "/:@") or not text.isdigit():
+            return cls.parse_model(text)
+        return cls(name=None, version=VersionNumber(text))
+
+    def joined(self, other: "Reference") -> "Reference | None":
+        """Return both references combined; None where they contradict each other."""
+        names, aliases = {self.name, other.name} - {None}, {self.alias, other.alias} - {None}
+        versions = {self.version, other.version} - {None}
+        if len(names) > 1 or len(aliases) + len(versions) > 1:
+            return None
+        return Reference(
+            name=self.name or other.name, alias=self.alias or other.alias, version=self.version or other.version
+        )

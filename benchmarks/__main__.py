@@ -20,13 +20,15 @@ import psycopg2
 import redis
 from rich.console import Console
 
-from benchmarks.cases.every import CASES, Found
-from benchmarks.figures import every as figures
+from benchmarks.amounts import FULL, QUICK
+from benchmarks.cases.found import Found
+from benchmarks.cases.table import CASES
 from benchmarks.figures import machine, report
+from benchmarks.figures.sections import sections
 from benchmarks.load.children import ChildFailed
 from benchmarks.stack import preparation
 from benchmarks.stack.servers import NotReady
-from benchmarks.workbench import DIGITS, FULL, MOBILENET, QUICK, Workbench, WrongResult
+from benchmarks.workbench import DIGITS, MOBILENET, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")
 _LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood")
@@ -58,7 +60,7 @@ def main() -> int:
         )
         _warn(console, description)
         found, problem = _measure(bench, options.only or _default(quick=options.quick))
-    parts = figures.sections(found)
+    parts = sections(found)
     for part in parts:
         report.show(console, part)
     settings = {"quick": options.quick, "torch_threads": 1, **asdict(bench.amounts)}

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from api.uploads.image_check import check
+from benchmarks.load.images import numbered_pixel
 from benchmarks.load.slow_shapes import SHAPES
 from shared.domain.errors import DarkroomError
 from shared.domain.image import ImageSpec
 from shared.settings import Intake
-from tests.simulation.pictures import picture
 from worker.decode.decoder_process import DecoderProcess
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import estimated_work
@@ -86,7 +86,7 @@ def _beside(options: argparse.Namespace, data: bytes) -> str:
         while len(times) < _SAMPLES and (len(times) < 2 or time.perf_counter() < until):
             number += 1
             started = time.perf_counter()
-            _submit(client, picture(number))
+            _submit(client, numbered_pixel(number))
             times.append((time.perf_counter() - started) * 1000)
             time.sleep(0.01)
     over.set()

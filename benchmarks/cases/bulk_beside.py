@@ -5,13 +5,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 
-from benchmarks.cases import batches
-from benchmarks.cases import darkroom as darkroom_case
 from benchmarks.load.plan import Outcome, Plan
 from benchmarks.load.upload import Uploaded
+from benchmarks.measuring import bulk_uploads
+from benchmarks.measuring.generator import finished, started
+from benchmarks.measuring.predictions import check_predictions, compare_classes, plan_predictions
+from benchmarks.order_statistics import middle, percentile
 from benchmarks.stack.darkroom import Stack
 from benchmarks.stack.servers import NotReady
-from benchmarks.workbench import Subject, Workbench, finished, middle, percentile, started
+from benchmarks.workbench import Subject, Workbench
 
 SMALL = 100
 _ALSO_WAITING = 0.3
@@ -85,12 +87,12 @@ def _hurried(bench: Workbench, stack: Stack, subject: Subject) -> Outcome:
     load = _requests(bench, stack, subject)
     with started(bench, load) as generator:
         outcome = finished(generator.wait_until_ready(), load)
-    darkroom_case.compare(bench, subject, outcome.classes)
+    compare_classes(bench, subject, outcome.classes)
     return outcome
 
 
 def _requests(bench: Workbench, stack: Stack, subject: Subject) -> Plan:
-    return darkroom_case.plan(bench, stack, subject, images=bench.amounts.hurried, connections=1, wait=True)
+    return plan_predictions(bench, stack, subject, images=bench.amounts.hurried, connections=1, wait=True)
 
 
 def _small_alone(bench: Workbench, stack: Stack, subject: Subject) -> list[float]:
@@ -104,13 +106,16 @@ def _small_alone(bench: Workbench, stack: Stack, subject: Subject) -> list[float
 
 def _beside(bench: Workbench, stack: Stack, subject: Subject) -> tuple[Outcome, list[float], int]:
     """Return requests, milliseconds of each small batch, and how much of the large batch still waited after them."""
-    load, large = _requests(bench, stack, subject), batches.upload(bench, stack, subject, images=_large(bench))
+    load, large = (
+        _requests(bench, stack, subject),
+        bulk_uploads.plan_upload(bench, stack, subject, images=_large(bench)),
+    )
     with ExitStack() as clients:
         # All of it is prepared first, or what waits would be computed meanwhile.
         small = _small_batches(bench, stack, subject, clients)
         generator = clients.enter_context(started(bench, load)).wait_until_ready()
         with stack.workers_stopped():
-            uploaded = batches.send(bench, large)
+            uploaded = bulk_uploads.send_upload(bench, large)
             stack.wait_until_rewritten(limit=120)
         for batch in small:
             batch.send()
@@ -125,12 +130,15 @@ def _beside(bench: Workbench, stack: Stack, subject: Subject) -> tuple[Outcome, 
 
 def _uploading(bench: Workbench, stack: Stack, subject: Subject) -> list[float]:
     """Return milliseconds of the requests answered while a large batch was uploaded, the workers at work on it."""
-    load, large = _requests(bench, stack, subject), batches.upload(bench, stack, subject, images=_large(bench))
-    with batches.prepared(bench, large) as client, started(bench, load) as generator:
+    load, large = (
+        _requests(bench, stack, subject),
+        bulk_uploads.plan_upload(bench, stack, subject, images=_large(bench)),
+    )
+    with bulk_uploads.prepared_client(bench, large) as client, started(bench, load) as generator:
         generator.wait_until_ready()
         client.wait_until_ready().begin()
         outcome = finished(generator, load)
-        uploaded = batches.result(client, large)
+        uploaded = bulk_uploads.upload_result(client, large)
     _check(bench, stack, subject, outcome, uploaded)
     answered = accumulate(outcome.milliseconds, initial=outcome.started * 1000)
     return [
@@ -143,9 +151,9 @@ def _uploading(bench: Workbench, stack: Stack, subject: Subject) -> list[float]:
 def _check(bench: Workbench, stack: Stack, subject: Subject, outcome: Outcome, large: Uploaded) -> None:
     """Wait until everything has its row, and raise WrongResult where one is not the bare loop's."""
     stack.wait_until_idle(limit=300)
-    batches.wait_until_completed(stack, large, limit=30)
-    darkroom_case.check(bench, stack, subject, outcome)
-    batches.check(bench, stack, subject, large, images=_large(bench))
+    bulk_uploads.wait_until_completed(stack, large, limit=30)
+    check_predictions(bench, stack, subject, outcome)
+    bulk_uploads.check_results(bench, stack, subject, large, images=_large(bench))
 
 
 def _small_batches(bench: Workbench, stack: Stack, subject: Subject, clients: ExitStack) -> list["SmallBatch"]:
@@ -157,16 +165,16 @@ class SmallBatch:
 
     def __init__(self, bench: Workbench, stack: Stack, subject: Subject, clients: ExitStack) -> None:
         self._bench, self._stack, self._subject = bench, stack, subject
-        self._upload = batches.upload(bench, stack, subject, images=SMALL)
-        self._client = clients.enter_context(batches.prepared(bench, self._upload)).wait_until_ready()
+        self._upload = bulk_uploads.plan_upload(bench, stack, subject, images=SMALL)
+        self._client = clients.enter_context(bulk_uploads.prepared_client(bench, self._upload)).wait_until_ready()
         self._ended = 0.0
 
     def send(self) -> None:
         """Send it, and return when its last row is there."""
-        self._ended = batches.completed_after(self._stack, self._client, limit=60)
+        self._ended = bulk_uploads.completed_after(self._stack, self._client, limit=60)
 
     def milliseconds(self) -> float:
         """Return how long that took from the first byte; raises WrongResult where a result is not the bare loop's."""
-        uploaded = batches.result(self._client, self._upload)
-        batches.check(self._bench, self._stack, self._subject, uploaded, images=SMALL)
+        uploaded = bulk_uploads.upload_result(self._client, self._upload)
+        bulk_uploads.check_results(self._bench, self._stack, self._subject, uploaded, images=SMALL)
         return (self._ended - uploaded.started) * 1000

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from benchmarks.cases import batches
 from benchmarks.load.upload import Kind
+from benchmarks.measuring import bulk_uploads
 from benchmarks.stack import processors
 from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench
@@ -34,13 +34,13 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, images: int) ->
     idle, found = processors.resident_megabytes(pids), []
     for kind in KINDS:
         bench.say(f"  {images:,} images as {kind}")
-        upload = batches.upload(bench, stack, subject, images=images, kind=kind)
+        upload = bulk_uploads.plan_upload(bench, stack, subject, images=images, kind=kind)
         processors.forget_peak(pids)
-        uploaded = batches.send(bench, upload)
+        uploaded = bulk_uploads.send_upload(bench, upload)
         peak = processors.peak_megabytes(pids)
         seconds = uploaded.accepted - uploaded.started
         found.append(Memory(kind=kind, images=images, idle=idle, peak=peak, seconds=seconds))
         stack.wait_until_idle(limit=upload.limit)
-        batches.wait_until_completed(stack, uploaded, limit=30)
-        batches.check(bench, stack, subject, uploaded, images=images)
+        bulk_uploads.wait_until_completed(stack, uploaded, limit=30)
+        bulk_uploads.check_results(bench, stack, subject, uploaded, images=images)
     return found

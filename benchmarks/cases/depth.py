@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.cases.darkroom import plan
+from benchmarks.measuring.generator import finished, generate, started
+from benchmarks.measuring.predictions import plan_predictions
 from benchmarks.stack import servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.stack.processors import milliseconds_each, resident_mebibytes
-from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, started
+from benchmarks.workbench import Subject, Workbench, WrongResult
 
 SHALLOW = 100
 
@@ -38,7 +39,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
     """Let `depth` jobs wait with the predict workers stopped, submit `jobs` more, then let as many be computed."""
     rows = stack.count_rows()
     with stack.workers_stopped():
-        generate(bench, plan(bench, stack, subject, images=depth))
+        generate(bench, plan_predictions(bench, stack, subject, images=depth))
         stack.wait_until_rewritten(limit=120)
         rewrites = stack.rewrites()
         submit = _submit(bench, stack, subject, jobs=jobs)
@@ -66,7 +67,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
 
 def _submit(bench: Workbench, stack: Stack, subject: Subject, *, jobs: int) -> float:
     """Return processor milliseconds a job of taking `jobs` more in."""
-    load = plan(bench, stack, subject, images=jobs)
+    load = plan_predictions(bench, stack, subject, images=jobs)
     with started(bench, load) as generator:
         generator.wait_until_ready()
         before = stack.spent()

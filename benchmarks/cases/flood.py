@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from benchmarks.cases import darkroom as darkroom_case
 from benchmarks.load.children import Child, ChildFailed
 from benchmarks.load.flooder import Flood, Washed
+from benchmarks.measuring.generator import generate
+from benchmarks.measuring.predictions import check_rows, plan_predictions
+from benchmarks.order_statistics import percentile
 from benchmarks.stack.darkroom import Stack
 from benchmarks.stack.processors import resident_mebibytes
-from benchmarks.workbench import Subject, Workbench, WrongResult, generate, percentile
+from benchmarks.workbench import Subject, Workbench, WrongResult
 
 TIMES: Final = 4
 BEARABLE: Final = timedelta(seconds=2)
@@ -74,7 +76,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
     normal = _requests(bench, stack, subject, count=amounts.hurried)
     bench.say(f"  {TIMES} times {sustained:.0f} images/s for {amounts.flood_seconds} s")
     flood = Flood(
-        plan=darkroom_case.plan(bench, stack, subject, images=CONNECTIONS, connections=CONNECTIONS),
+        plan=plan_predictions(bench, stack, subject, images=CONNECTIONS, connections=CONNECTIONS),
         rate=TIMES * sustained,
         seconds=amounts.flood_seconds,
     )
@@ -85,7 +87,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
             washed = Washed.from_file(flooder.result(limit=flood.seconds + 60))
         settled = _settled(bench, stack, subject, normal=percentile(normal, 0.99))
     stack.wait_until_idle(limit=60)
-    darkroom_case.check_rows(bench, stack, subject, washed.ids, numbers=washed.numbers)
+    check_rows(bench, stack, subject, washed.ids, numbers=washed.numbers)
     totals = stack.total_milliseconds(washed.ids)
     early, late = samples[: len(samples) // 4], samples[-(len(samples) // 4) :]
     return Flooded(
@@ -113,15 +115,13 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
 
 def _sustained(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> float:
     """Return images a second while 64 people wait, each for one image at a time."""
-    outcome = generate(bench, darkroom_case.plan(bench, stack, subject, images=images, connections=64, wait=True))
+    outcome = generate(bench, plan_predictions(bench, stack, subject, images=images, connections=64, wait=True))
     return images / (outcome.ended - outcome.started)
 
 
 def _requests(bench: Workbench, stack: Stack, subject: Subject, *, count: int) -> list[float]:
     """Return milliseconds of requests that wait for their result, one at a time."""
-    return generate(
-        bench, darkroom_case.plan(bench, stack, subject, images=count, connections=1, wait=True)
-    ).milliseconds
+    return generate(bench, plan_predictions(bench, stack, subject, images=count, connections=1, wait=True)).milliseconds
 
 
 def _settled(bench: Workbench, stack: Stack, subject: Subject, *, normal: float) -> float:

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.cases import darkroom as darkroom_case
 from benchmarks.load.committer import committing
+from benchmarks.measuring.predictions import measure_run
 from benchmarks.stack import servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult
@@ -54,14 +54,14 @@ def measure(bench: Workbench, stack: Stack, subject: Subject) -> Forgotten:
         cursor.execute(_FILL, {"model": stack.model, "rows": 1, "first": number, "age": "0 days"})
 
     with committing(stack, commit) as commits_alone:
-        alone = darkroom_case.run(bench, stack, subject, images=images).images_per_second
+        alone = measure_run(bench, stack, subject, images=images).images_per_second
     rows = bench.amounts.old_rows
     bench.say(f"  {rows:,} rows of two months ago")
     with stack.connected() as cursor:
         cursor.execute(_FILL, {"model": stack.model, "rows": rows, "first": 0, "age": "60 days"})
     began = time.monotonic()
     with committing(stack, commit) as commits_meanwhile:
-        meanwhile = darkroom_case.run(bench, stack, subject, images=images).images_per_second
+        meanwhile = measure_run(bench, stack, subject, images=images).images_per_second
         left = _old(stack)
         if not left:
             raise WrongResult("all old rows were gone before the run beside it was over")

@@ -12,8 +12,9 @@ from pathlib import Path
 import redis
 
 from benchmarks.load.plan import Outcome, Plan
+from benchmarks.measuring.generator import finished, generate, started
 from benchmarks.stack import processors, servers
-from benchmarks.workbench import Subject, Workbench, WrongResult, finished, generate, started
+from benchmarks.workbench import Subject, Workbench, WrongResult
 
 CONNECTIONS = (32, 16, 64)
 """Numbers of clients, one run each, and the best counts; 8, 128 and 256 did no better."""

@@ -4,20 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.cases import darkroom as darkroom_case
-from benchmarks.cases import deliveries
-from benchmarks.cases.darkroom import Run, Throughput
+from benchmarks.measuring import webhook_deliveries
+from benchmarks.measuring.generator import finished, generate, started
+from benchmarks.measuring.predictions import Run, Throughput, check_predictions, median_run
+from benchmarks.order_statistics import middle, percentile
 from benchmarks.stack import processors
 from benchmarks.stack.darkroom import Stack
-from benchmarks.workbench import (
-    Subject,
-    Workbench,
-    finished,
-    generate,
-    middle,
-    percentile,
-    started,
-)
+from benchmarks.workbench import Subject, Workbench
 
 COURIER = ("webhooks", "postgres")
 """The roles that deliver."""
@@ -64,7 +57,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, images: int) ->
         alone.append(_alone(bench, stack, subject, images=images))
     return Webhooks(
         deliveries=images,
-        steady=darkroom_case.median(steady),
+        steady=median_run(steady),
         p50=middle(fiftieths),
         p99=middle(ninetyninths),
         alone=_median(alone),
@@ -82,18 +75,18 @@ def _median(runs: Sequence[Alone]) -> Alone:
 
 def _steady(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> tuple[Run, list[float]]:
     """Submit all while the courier delivers; return the run, and milliseconds from each one's end to its arrival."""
-    with deliveries.receiving(bench) as receiver:
-        load = deliveries.plan(bench, stack, subject, url=receiver.url, images=images)
+    with webhook_deliveries.receiving(bench) as receiver:
+        load = webhook_deliveries.plan_notified(bench, stack, subject, url=receiver.url, images=images)
         with started(bench, load) as generator:
             generator.wait_until_ready()
             before = stack.spent()
             outcome = finished(generator, load)
             stack.wait_until_idle(limit=load.limit)
-            deliveries.wait_until_logged(stack, url=receiver.url, deliveries=images)
+            webhook_deliveries.wait_until_logged(stack, url=receiver.url, deliveries=images)
             after = stack.spent()
         received = receiver.received()
-    deliveries.check(received, outcome.ids)
-    darkroom_case.check(bench, stack, subject, outcome)
+    webhook_deliveries.check_received(received, outcome.ids)
+    check_predictions(bench, stack, subject, outcome)
     run = Run(
         images_per_second=images / (max(received.arrived) - outcome.started),
         milliseconds=processors.milliseconds_each(before, after, jobs=images),
@@ -105,18 +98,18 @@ def _steady(bench: Workbench, stack: Stack, subject: Subject, *, images: int) ->
 def _alone(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Alone:
     """Let all be recorded with the courier stopped, then let it go on with nothing else to do beside it."""
     roles = {role: stack.roles[role] for role in COURIER}
-    with deliveries.receiving(bench) as receiver:
-        load = deliveries.plan(bench, stack, subject, url=receiver.url, images=images)
+    with webhook_deliveries.receiving(bench) as receiver:
+        load = webhook_deliveries.plan_notified(bench, stack, subject, url=receiver.url, images=images)
         with stack.workers_stopped("webhooks"):
             outcome = generate(bench, load)
             stack.wait_until_idle(limit=load.limit)
-            deliveries.check_waiting(stack, url=receiver.url, deliveries=images)
+            webhook_deliveries.check_waiting(stack, url=receiver.url, deliveries=images)
             before, continued = processors.spent(roles), time.monotonic()
-        deliveries.wait_until_logged(stack, url=receiver.url, deliveries=images)
+        webhook_deliveries.wait_until_logged(stack, url=receiver.url, deliveries=images)
         after = processors.spent(roles)
         received = receiver.received()
-    deliveries.check(received, outcome.ids)
-    darkroom_case.check(bench, stack, subject, outcome)
+    webhook_deliveries.check_received(received, outcome.ids)
+    check_predictions(bench, stack, subject, outcome)
     return Alone(
         per_second=images / (max(received.arrived) - continued),
         milliseconds=processors.milliseconds_each(before, after, jobs=images),

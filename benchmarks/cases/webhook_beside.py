@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from benchmarks.cases import darkroom as darkroom_case
-from benchmarks.cases import deliveries
 from benchmarks.load.children import Child
 from benchmarks.load.plan import Outcome, Plan
+from benchmarks.measuring import webhook_deliveries
+from benchmarks.measuring.generator import finished, generate, started
+from benchmarks.measuring.predictions import check_predictions, plan_predictions
+from benchmarks.order_statistics import percentile
 from benchmarks.stack import servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.stack.servers import NotReady
-from benchmarks.workbench import Subject, Workbench, finished, generate, percentile, started
+from benchmarks.workbench import Subject, Workbench
 
 HANGING = 1000
 _AT_LEAST = HANGING // 2
@@ -36,8 +38,10 @@ class BesideHanging:
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: int) -> BesideHanging:
     """Tell the one that answers alone, then beside those that hang; everything is checked."""
-    with deliveries.receiving(bench) as receiver, _hanging() as urls:
-        load = deliveries.plan(bench, stack, subject, url=receiver.url, images=predictions, connections=1, wait=True)
+    with webhook_deliveries.receiving(bench) as receiver, _hanging() as urls:
+        load = webhook_deliveries.plan_notified(
+            bench, stack, subject, url=receiver.url, images=predictions, connections=1, wait=True
+        )
         bench.say("  one after the other, alone")
         with started(bench, load) as generator:
             alone = _told(stack, generator.wait_until_ready(), load, receiver.url, so_far=predictions)
@@ -49,15 +53,15 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: in
             others = generate(bench, _one_each(bench, stack, subject, urls))
             before = _wait_until_hanging(stack)
             beside = _told(stack, generator, load, receiver.url, so_far=2 * predictions)
-            after = deliveries.first_attempts(stack)
+            after = webhook_deliveries.first_attempts(stack)
         received = receiver.received()
         stack.wait_until_idle(limit=60)
-        deliveries.check_undelivered(stack, others.ids)
+        webhook_deliveries.check_undelivered(stack, others.ids)
     if after < _AT_LEAST:
         raise NotReady(f"{after} attempts hung still at the end, not {_AT_LEAST}")
-    deliveries.check(received, [*alone.ids, *beside.ids])
+    webhook_deliveries.check_received(received, [*alone.ids, *beside.ids])
     for outcome in (alone, others, beside):
-        darkroom_case.check(bench, stack, subject, outcome)
+        check_predictions(bench, stack, subject, outcome)
     took = dict(zip(received.predictions, received.milliseconds, strict=True))
     return BesideHanging(
         predictions=predictions,
@@ -81,20 +85,23 @@ def _hanging() -> Iterator[Sequence[str]]:
 
 def _one_each(bench: Workbench, stack: Stack, subject: Subject, urls: Sequence[str]) -> Plan:
     """Return a plan of one prediction for each URL."""
-    load = darkroom_case.plan(bench, stack, subject, images=len(urls))
-    return replace(load, paths=[deliveries.path(load, url=url) for url in urls])
+    load = plan_predictions(bench, stack, subject, images=len(urls))
+    return replace(load, paths=[webhook_deliveries.notifying_path(load, url=url) for url in urls])
 
 
 def _wait_until_hanging(stack: Stack) -> int:
     """Return how many attempts hang once they are enough."""
     servers.wait_until(
-        lambda: deliveries.first_attempts(stack) >= _AT_LEAST, limit=10, pause=0.05, what=f"{_AT_LEAST} that hang"
+        lambda: webhook_deliveries.first_attempts(stack) >= _AT_LEAST,
+        limit=10,
+        pause=0.05,
+        what=f"{_AT_LEAST} that hang",
     )
-    return deliveries.first_attempts(stack)
+    return webhook_deliveries.first_attempts(stack)
 
 
 def _told(stack: Stack, generator: Child, load: Plan, url: str, *, so_far: int) -> Outcome:
     """Let a prepared generator work until the receiver has been told of so many in all."""
     outcome = finished(generator, load)
-    deliveries.wait_until_logged(stack, url=url, deliveries=so_far)
+    webhook_deliveries.wait_until_logged(stack, url=url, deliveries=so_far)
     return outcome

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from benchmarks.cases.bulk import Bulk
 from benchmarks.cases.bulk_beside import SMALL, Beside
 from benchmarks.cases.bulk_memory import Memory
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.figures.report import Figure, Goal, Section, written
 from benchmarks.figures.throughput import beside_loops, cost_figure
 from benchmarks.workbench import DIGITS

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
-from benchmarks.cases.every import Found
 from benchmarks.cases.flood import TIMES, Flooded
+from benchmarks.cases.found import Found
 from benchmarks.figures.report import Figure, Goal, Section, written
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import asdict
 
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.cases.retention import Forgotten
 from benchmarks.figures.report import Figure, Goal, Section, written
-from benchmarks.workbench import percentile
+from benchmarks.order_statistics import percentile
 
 
 def sections(found: Found) -> list[Section]:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.figures.report import Figure, Goal, Section, written
 
 _TITLE = "the worst /health/live while one request of a shape is read"

@@ -1,8 +1,8 @@
 """What every throughput is shown with: what a job costs and where, and its share of the bare loop's."""
 
-from benchmarks.cases.darkroom import Throughput
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.figures.report import Figure, Goal, written
+from benchmarks.measuring.predictions import Throughput
 
 
 def cost_figure(

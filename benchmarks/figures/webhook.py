@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.cases.webhook import Webhooks
 from benchmarks.cases.webhook_beside import HANGING, BesideHanging
 from benchmarks.figures.report import Figure, Goal, Section, written

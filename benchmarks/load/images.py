@@ -34,6 +34,12 @@ def photographs(count: int, *, seed: int = 0) -> list[bytes]:
     return [_encode(_clouds(random), "JPEG", quality=_PHOTO_QUALITY) for _ in range(count)]
 
 
+def numbered_pixel(number: int) -> bytes:
+    """Return a 1x1 PNG whose colour is the number modulo 2**24: the smallest image, different for each."""
+    colour = [[[number >> 16 & 255, number >> 8 & 255, number & 255]]]
+    return _encode(np.array(colour, dtype=np.uint8), "PNG")
+
+
 def _enlarged_digit(scan: NDArray[np.float64]) -> NDArray[np.int16]:
     """8x8 in 0..16 → 32x32x3 in 0..255."""
     grey = Image.fromarray((scan * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR)

@@ -5,10 +5,10 @@ import orjson
 import pytest
 import uvloop
 
-from benchmarks.cases import deliveries
 from benchmarks.load.connection import WrongAnswer
 from benchmarks.load.received import Received
 from benchmarks.load.receiver import Line, Post, read
+from benchmarks.measuring import webhook_deliveries
 from benchmarks.workbench import WrongResult
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -65,8 +65,8 @@ def test_what_no_courier_should_send_is_a_wrong_answer(request_: bytes) -> None:
 )
 def test_each_is_to_come_exactly_once(ids: list[str], predictions: list[str]) -> None:
     with pytest.raises(WrongResult):
-        deliveries.check(received(ids, predictions), ["1", "2"])
-    deliveries.check(received(["a", "b"], ["2", "1"]), ["1", "2"])
+        webhook_deliveries.check_received(received(ids, predictions), ["1", "2"])
+    webhook_deliveries.check_received(received(["a", "b"], ["2", "1"]), ["1", "2"])
 
 
 def received(ids: list[str], predictions: list[str]) -> Received:

@@ -5,10 +5,10 @@ import pytest
 from benchmarks.cases.bulk import Bulk
 from benchmarks.cases.bulk_beside import Beside
 from benchmarks.cases.bulk_memory import KINDS, Memory
-from benchmarks.cases.darkroom import Run, Throughput, median
-from benchmarks.cases.every import Found
-from benchmarks.figures import every as figures
+from benchmarks.cases.found import Found
+from benchmarks.figures import sections as figures
 from benchmarks.figures.report import Figure
+from benchmarks.measuring.predictions import Run, Throughput, median_run
 
 BESIDE = Beside(
     large=130_000,
@@ -83,7 +83,7 @@ def test_repeated_runs_give_their_median_by_role() -> None:
         Run(images_per_second=speed, milliseconds={"api": cost, "redis": 1.0}, generator_milliseconds=cost)
         for speed, cost in ((10.0, 3.0), (30.0, 1.0), (20.0, 2.0))
     ]
-    found = median(runs)
+    found = median_run(runs)
     assert (found.images_per_second, found.runs) == (20.0, [10.0, 30.0, 20.0])
     assert found.milliseconds == {"api": 2.0, "redis": 1.0}
     assert (found.generator_milliseconds, found.total_milliseconds) == (2.0, 3.0)

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from benchmarks.figures.report import Figure, Goal, Section, as_json, written
-from benchmarks.workbench import percentile
+from benchmarks.order_statistics import percentile
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.cases.darkroom import Throughput
-from benchmarks.cases.every import Found
+from benchmarks.cases.found import Found
 from benchmarks.cases.webhook import Alone, Webhooks
 from benchmarks.cases.webhook_beside import BesideHanging
-from benchmarks.figures import every as figures
+from benchmarks.figures import sections as figures
 from benchmarks.figures.report import Figure
+from benchmarks.measuring.predictions import Throughput
 
 WEBHOOKS = Webhooks(
     deliveries=10_000,

@@ -1,13 +1,11 @@
-"""The cases of a run, and what each of them found."""
+"""The table of cases: what `--only` names, in the order they run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from benchmarks.cases import bare
+from benchmarks.cases import bare, single_images
 from benchmarks.cases import bulk as bulk_case
 from benchmarks.cases import bulk_beside as bulk_beside_case
 from benchmarks.cases import bulk_memory as bulk_memory_case
-from benchmarks.cases import darkroom as darkroom_case
 from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
 from benchmarks.cases import retention as retention_case
@@ -15,44 +13,11 @@ from benchmarks.cases import stall as stall_case
 from benchmarks.cases import tutorial as tutorial_case
 from benchmarks.cases import webhook as webhook_case
 from benchmarks.cases import webhook_beside as webhook_beside_case
-from benchmarks.cases.bare import Loop
-from benchmarks.cases.bulk import Bulk
-from benchmarks.cases.bulk_beside import Beside
-from benchmarks.cases.bulk_memory import Memory
-from benchmarks.cases.darkroom import Throughput, Waiting
-from benchmarks.cases.depth import SHALLOW, Cost
-from benchmarks.cases.flood import Flooded
-from benchmarks.cases.retention import Forgotten
-from benchmarks.cases.stall import Stall
-from benchmarks.cases.tutorial import Tutorial
-from benchmarks.cases.webhook import Webhooks
-from benchmarks.cases.webhook_beside import BesideHanging
+from benchmarks.cases.depth import SHALLOW
+from benchmarks.cases.found import Found
+from benchmarks.measuring.predictions import warm_up_predictions
 from benchmarks.stack import darkroom as stack
 from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
-
-
-@dataclass(kw_only=True)
-class Found:
-    """What a run has found so far; what was not asked for is not there."""
-
-    loops: dict[tuple[str, int], Loop] = field(default_factory=dict)
-    """By subject and number of processes."""
-    tutorials: dict[str, Tutorial] = field(default_factory=dict)
-    throughputs: dict[tuple[str, str], Throughput] = field(default_factory=dict)
-    """By subject and appendfsync."""
-    singles: dict[str, Waiting] = field(default_factory=dict)
-    crowds: dict[str, Waiting] = field(default_factory=dict)
-    """Requests that wait, one at a time and 64 at a time, by appendfsync."""
-    depths: list[Cost] = field(default_factory=list)
-    bulk: Bulk | None = None
-    memories: list[Memory] = field(default_factory=list)
-    beside: Beside | None = None
-    webhooks: Webhooks | None = None
-    beside_hanging: BesideHanging | None = None
-    flooded: Flooded | None = None
-    forgotten: Forgotten | None = None
-    stalls: list[Stall] = field(default_factory=list)
-
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
 
@@ -90,16 +55,16 @@ def _digits(bench: Workbench, subject: Subject, found: Found, *, appendfsync: st
     amounts = bench.amounts
     bench.say(f"Darkroom: {DIGITS}, appendfsync {appendfsync}")
     with stack.running(bench, DIGITS, appendfsync=appendfsync) as running:
-        darkroom_case.warm_up(bench, running, subject)
-        found.throughputs[DIGITS, appendfsync] = darkroom_case.throughput(
+        warm_up_predictions(bench, running, subject)
+        found.throughputs[DIGITS, appendfsync] = single_images.throughput(
             bench, running, subject, images=amounts.digits
         )
         bench.say("  Prefer: wait, one at a time")
-        found.singles[appendfsync] = darkroom_case.waiting(
+        found.singles[appendfsync] = single_images.waiting(
             bench, running, subject, requests=amounts.single, connections=1
         )
         bench.say("  Prefer: wait, 64 at a time")
-        found.crowds[appendfsync] = darkroom_case.waiting(
+        found.crowds[appendfsync] = single_images.waiting(
             bench, running, subject, requests=amounts.waiting, connections=64
         )
 
@@ -107,7 +72,7 @@ def _digits(bench: Workbench, subject: Subject, found: Found, *, appendfsync: st
 def depth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
     """Compare what a job costs with few and with many waiting."""
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         for waiting in (SHALLOW, bench.amounts.depth):
             bench.say(f"Darkroom: {waiting} jobs waiting")
             found.depths.append(
@@ -119,7 +84,7 @@ def bulk(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
     """One archive of all digits beside one request a digit."""
     bench.say(f"Darkroom: {bench.amounts.digits:,} digits in one archive")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         bulk_case.warm_up(bench, running, subjects[DIGITS])
         found.bulk = bulk_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.digits)
 
@@ -128,7 +93,7 @@ def bulk_memory(bench: Workbench, subjects: dict[str, Subject], found: Found) ->
     """Watch the gateway's memory during large uploads."""
     bench.say("Darkroom: the gateway's memory during an upload")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         bulk_case.warm_up(bench, running, subjects[DIGITS])
         found.memories = bulk_memory_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.large_upload)
 
@@ -138,7 +103,7 @@ def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) ->
     bench.say("Darkroom: beside a large batch")
     settings = bulk_beside_case.settings(bench)
     with stack.running(bench, DIGITS, appendfsync="everysec", settings=settings) as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         bulk_case.warm_up(bench, running, subjects[DIGITS])
         found.beside = bulk_beside_case.measure(bench, running, subjects[DIGITS])
 
@@ -147,7 +112,7 @@ def webhooks(bench: Workbench, subjects: dict[str, Subject], found: Found) -> No
     """Tell one fast receiver of everything, then beside a thousand that hang."""
     bench.say(f"Darkroom: {bench.amounts.deliveries:,} webhooks")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         webhook_case.warm_up(bench, running, subjects[DIGITS])
         found.webhooks = webhook_case.measure(bench, running, subjects[DIGITS], images=bench.amounts.deliveries)
         found.beside_hanging = webhook_beside_case.measure(
@@ -159,8 +124,8 @@ def mobilenet(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
     """Darkroom with a model that costs milliseconds an image."""
     bench.say(f"Darkroom: {MOBILENET}")
     with stack.running(bench, MOBILENET, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[MOBILENET])
-        found.throughputs[MOBILENET, "everysec"] = darkroom_case.throughput(
+        warm_up_predictions(bench, running, subjects[MOBILENET])
+        found.throughputs[MOBILENET, "everysec"] = single_images.throughput(
             bench, running, subjects[MOBILENET], images=bench.amounts.photograph_requests
         )
 
@@ -176,7 +141,7 @@ def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
     """Let old rows go while the recorder is at work."""
     bench.say("Darkroom: retention")
     with stack.running(bench, DIGITS, appendfsync="everysec", settings=retention_case.SETTINGS) as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         found.forgotten = retention_case.measure(bench, running, subjects[DIGITS])
 
 
@@ -184,7 +149,7 @@ def stall(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
     """Send the gateway what keeps it busy, and ask meanwhile whether it lives."""
     bench.say("Darkroom: one request of every shape")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
-        darkroom_case.warm_up(bench, running, subjects[DIGITS])
+        warm_up_predictions(bench, running, subjects[DIGITS])
         found.stalls = stall_case.measure(bench, running)
 
 

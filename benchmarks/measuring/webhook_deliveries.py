@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from benchmarks.cases import darkroom as darkroom_case
 from benchmarks.load.children import Child
 from benchmarks.load.plan import Plan
 from benchmarks.load.received import Received
+from benchmarks.measuring.predictions import plan_predictions
 from benchmarks.stack import servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult
@@ -51,12 +51,12 @@ def receiving(bench: Workbench) -> Iterator[Receiver]:
         yield Receiver(child, port=port).prepared()
 
 
-def path(plan: Plan, *, url: str) -> str:
+def notifying_path(plan: Plan, *, url: str) -> str:
     """Return where to submit so that only the end is told of, to `url`."""
     return f"{plan.path}?{urlencode({'webhook': url, 'webhook_events_filter': 'completed'})}"
 
 
-def plan(
+def plan_notified(
     bench: Workbench,
     stack: Stack,
     subject: Subject,
@@ -67,8 +67,8 @@ def plan(
     wait: bool = False,
 ) -> Plan:
     """Return a plan of raw bodies that no cache answers, each told to `url` when it has ended."""
-    load = darkroom_case.plan(bench, stack, subject, images=images, connections=connections, wait=wait)
-    return replace(load, path=path(load, url=url))
+    load = plan_predictions(bench, stack, subject, images=images, connections=connections, wait=wait)
+    return replace(load, path=notifying_path(load, url=url))
 
 
 def wait_until_logged(stack: Stack, *, url: str, deliveries: int) -> None:
@@ -104,7 +104,7 @@ def check_undelivered(stack: Stack, ids: Sequence[str]) -> None:
         raise WrongResult(f"{open_ones} of {len(ids)} deliveries to receivers that hang are open")
 
 
-def check(received: Received, ids: Sequence[str]) -> None:
+def check_received(received: Received, ids: Sequence[str]) -> None:
     """Raise WrongResult unless each of the predictions came exactly once, each delivery under an id of its own."""
     came = len(received.ids)
     if came != len(ids) or len(set(received.ids)) != came:

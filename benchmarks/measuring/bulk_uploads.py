@@ -6,16 +6,16 @@ from typing import Any
 
 import orjson
 
-from benchmarks.cases.darkroom import compare
 from benchmarks.load.bodies import name_of
 from benchmarks.load.children import Child
 from benchmarks.load.upload import Kind, Upload, Uploaded
+from benchmarks.measuring.predictions import compare_classes
 from benchmarks.stack import servers
 from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult
 
 
-def upload(bench: Workbench, stack: Stack, subject: Subject, *, images: int, kind: Kind = "zip") -> Upload:
+def plan_upload(bench: Workbench, stack: Stack, subject: Subject, *, images: int, kind: Kind = "zip") -> Upload:
     """Return an upload of images that no cache answers."""
     return Upload(
         port=stack.port,
@@ -27,26 +27,26 @@ def upload(bench: Workbench, stack: Stack, subject: Subject, *, images: int, kin
     )
 
 
-def prepared(bench: Workbench, upload: Upload) -> Child:
+def prepared_client(bench: Workbench, upload: Upload) -> Child:
     """Start a client; it makes what it can of its upload and waits."""
     return Child("benchmarks.load.uploader", task=upload.as_json(), output=bench.new_file("upload"))
 
 
-def finished(client: Child, upload: Upload) -> Uploaded:
+def send_prepared(client: Child, upload: Upload) -> Uploaded:
     """Let a prepared client send, and return what it was told."""
     client.begin()
-    return result(client, upload)
+    return upload_result(client, upload)
 
 
-def result(client: Child, upload: Upload) -> Uploaded:
+def upload_result(client: Child, upload: Upload) -> Uploaded:
     """Return what a client that sends already is told."""
     return Uploaded.from_file(client.result(limit=upload.limit + 30))
 
 
-def send(bench: Workbench, upload: Upload) -> Uploaded:
+def send_upload(bench: Workbench, upload: Upload) -> Uploaded:
     """Upload and return what the client was told."""
-    with prepared(bench, upload) as client:
-        return finished(client.wait_until_ready(), upload)
+    with prepared_client(bench, upload) as client:
+        return send_prepared(client.wait_until_ready(), upload)
 
 
 def wait_until_completed(stack: Stack, uploaded: Uploaded, *, limit: float) -> float:
@@ -79,7 +79,7 @@ def _first(cursor: Any, statement: str, arguments: tuple[str, ...] = ()) -> Any:
     return None if row is None else row[0]
 
 
-def check(bench: Workbench, stack: Stack, subject: Subject, uploaded: Uploaded, *, images: int) -> None:
+def check_results(bench: Workbench, stack: Stack, subject: Subject, uploaded: Uploaded, *, images: int) -> None:
     """Raise WrongResult unless the batch is complete and has its results in upload order, the bare loop's classes."""
     batch = orjson.loads(b"".join(_get(stack, f"/v1/batches/{uploaded.batch}")))
     counts = {"total": images, "succeeded": images, "failed": 0, "canceled": 0}
@@ -92,7 +92,7 @@ def check(bench: Workbench, stack: Stack, subject: Subject, uploaded: Uploaded, 
     answered = [result["source"] for result in results if result["source"] != "model"]
     if answered:
         raise WrongResult(f"{len(answered)} results are of no model, but of {answered[0]}")
-    compare(bench, subject, [result["output"]["predicted_class"] for result in results])
+    compare_classes(bench, subject, [result["output"]["predicted_class"] for result in results])
 
 
 def _get(stack: Stack, path: str) -> Iterator[bytes]:

@@ -1,24 +1,15 @@
-"""Darkroom's own figures: throughput with every row in Postgres, what a job costs and where, latency."""
+"""Single predictions: plan a load of them, run it until every image has its row, check every row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.load.plan import Outcome, Plan
+from benchmarks.measuring.generator import finished, generate, started
+from benchmarks.order_statistics import middle
 from benchmarks.stack import processors
 from benchmarks.stack.darkroom import Stack
-from benchmarks.workbench import (
-    Subject,
-    Workbench,
-    WrongResult,
-    finished,
-    generate,
-    middle,
-    percentile,
-    started,
-)
-
-GENERATOR = "load generator"
+from benchmarks.workbench import Subject, Workbench, WrongResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +39,7 @@ class Throughput:
         return sum(self.milliseconds.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """Requests that wait for their result: how many a second, and milliseconds from submit to result."""
-
-    requests_per_second: float
-    p50: float
-    p99: float
-    runs: list[float]
-
-
-def plan(
+def plan_predictions(
     bench: Workbench, stack: Stack, subject: Subject, *, images: int, connections: int = 64, wait: bool = False
 ) -> Plan:
     """Return a plan of raw bodies that no cache answers."""
@@ -74,20 +55,15 @@ def plan(
     )
 
 
-def warm_up(bench: Workbench, stack: Stack, subject: Subject) -> None:
+def warm_up_predictions(bench: Workbench, stack: Stack, subject: Subject) -> None:
     """Send a little of everything before anything counts."""
     images = max(200, bench.amounts.single // 4) if subject.distinct > 1000 else 100
-    generate(bench, plan(bench, stack, subject, images=images))
-    generate(bench, plan(bench, stack, subject, images=images, wait=True))
+    generate(bench, plan_predictions(bench, stack, subject, images=images))
+    generate(bench, plan_predictions(bench, stack, subject, images=images, wait=True))
     stack.wait_until_idle(limit=60)
 
 
-def throughput(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Throughput:
-    """Submit `images`, wait until each has its row, check each row; as often as the bench repeats."""
-    return median([run(bench, stack, subject, images=images) for _ in range(bench.amounts.repeats)])
-
-
-def median(runs: Sequence[Run]) -> Throughput:
+def median_run(runs: Sequence[Run]) -> Throughput:
     """Put repeated runs together."""
     costs = [run.milliseconds for run in runs]
     return Throughput(
@@ -98,16 +74,16 @@ def median(runs: Sequence[Run]) -> Throughput:
     )
 
 
-def run(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Run:
+def measure_run(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Run:
     """Submit `images` once, one request each, wait until each has its row, check each row."""
-    load = plan(bench, stack, subject, images=images)
+    load = plan_predictions(bench, stack, subject, images=images)
     with started(bench, load) as generator:
         generator.wait_until_ready()
         before = stack.spent()
         outcome = finished(generator, load)
         ended = stack.wait_until_idle(limit=load.limit)
         after = stack.spent()
-    check(bench, stack, subject, outcome)
+    check_predictions(bench, stack, subject, outcome)
     return Run(
         images_per_second=images / (ended - outcome.started),
         milliseconds=processors.milliseconds_each(before, after, jobs=images),
@@ -115,48 +91,31 @@ def run(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Run
     )
 
 
-def waiting(bench: Workbench, stack: Stack, subject: Subject, *, requests: int, connections: int) -> Waiting:
-    """Send requests with `Prefer: wait`, check each answer and each row; as often as the bench repeats."""
-    speeds, fiftieths, ninetyninths = [], [], []
-    for _ in range(bench.amounts.repeats):
-        load = plan(bench, stack, subject, images=requests, connections=connections, wait=True)
-        outcome = generate(bench, load)
-        speeds.append(requests / (outcome.ended - outcome.started))
-        fiftieths.append(percentile(outcome.milliseconds, 0.50))
-        ninetyninths.append(percentile(outcome.milliseconds, 0.99))
-        stack.wait_until_idle(limit=60)
-        check(bench, stack, subject, outcome)
-    return Waiting(
-        requests_per_second=middle(speeds),
-        p50=middle(fiftieths),
-        p99=middle(ninetyninths),
-        runs=speeds,
-    )
-
-
-def check(bench: Workbench, stack: Stack, subject: Subject, outcome: Outcome) -> None:
+def check_predictions(bench: Workbench, stack: Stack, subject: Subject, outcome: Outcome) -> None:
     """Raise WrongResult unless each image has a row of its own that succeeded, with the bare loop's class.
 
     Sums in another order can tip an image whose two best classes are equal to six digits: one in a thousand may differ.
     """
     check_rows(bench, stack, subject, outcome.ids)
-    compare(bench, subject, outcome.classes)
+    compare_classes(bench, subject, outcome.classes)
 
 
 def check_rows(
     bench: Workbench, stack: Stack, subject: Subject, ids: Sequence[str], *, numbers: Sequence[int] | None = None
 ) -> None:
-    """Do so for the rows of these predictions; `numbers` of their images as in `compare`."""
+    """Do so for the rows of these predictions; `numbers` of their images as in `compare_classes`."""
     rows = stack.rows(ids)
     if len(rows) != len(ids):
         raise WrongResult(f"{len(ids)} predictions were accepted, {len(rows)} have a row")
     failed = [id for id, (status, _) in rows.items() if status != "succeeded"]
     if failed:
         raise WrongResult(f"{len(failed)} predictions did not succeed, {failed[0]} among them")
-    compare(bench, subject, [rows[id][1] for id in ids], numbers=numbers)
+    compare_classes(bench, subject, [rows[id][1] for id in ids], numbers=numbers)
 
 
-def compare(bench: Workbench, subject: Subject, found: list[Any], *, numbers: Sequence[int] | None = None) -> None:
+def compare_classes(
+    bench: Workbench, subject: Subject, found: list[Any], *, numbers: Sequence[int] | None = None
+) -> None:
     """Raise WrongResult unless the classes are the bare loop's of the images with these numbers; None: 0, 1, 2, …."""
     expected, numbers = bench.classes[subject.name], range(len(found)) if numbers is None else numbers
     wrong = sum(one != expected[number % len(expected)] for number, one in zip(numbers, found, strict=True))

@@ -1,16 +1,10 @@
-"""From what a run found to the figures that are shown, each beside what it is compared with."""
+"""The figures of single images, digits and photographs: throughput, latency, cost, beside the loop and the tutorial."""
 
-from dataclasses import asdict
-
-from benchmarks.cases.darkroom import Throughput, Waiting
-from benchmarks.cases.every import Found
-from benchmarks.figures import bulk as bulk_figures
-from benchmarks.figures import flood as flood_figures
-from benchmarks.figures import retention as retention_figures
-from benchmarks.figures import stall as stall_figures
-from benchmarks.figures import webhook as webhook_figures
+from benchmarks.cases.found import Found
+from benchmarks.cases.single_images import Waiting
 from benchmarks.figures.report import Figure, Goal, Section, written
 from benchmarks.figures.throughput import beside_loops, cost_figure
+from benchmarks.measuring.predictions import Throughput
 from benchmarks.workbench import DIGITS, MOBILENET
 
 _SPEED = {"everysec": 3000.0, "always": 2200.0}
@@ -21,18 +15,11 @@ _TITLES = {
 
 
 def sections(found: Found) -> list[Section]:
-    """Return everything that was found, subject by subject."""
-    parts = [
+    """Return what was found of both subjects, one image a request."""
+    return [
         Section(title=_TITLES[DIGITS], figures=[*_compared(found, DIGITS), *_digits(found)]),
         Section(title=_TITLES[MOBILENET], figures=[*_compared(found, MOBILENET), *_mobilenet(found)]),
-        Section(title="digits: few and many jobs waiting", figures=_depth(found)),
-        *bulk_figures.sections(found),
-        *webhook_figures.sections(found),
-        *flood_figures.sections(found),
-        *retention_figures.sections(found),
-        *stall_figures.sections(found),
     ]
-    return [part for part in parts if part.figures]
 
 
 def _compared(found: Found, subject: str) -> list[Figure]:
@@ -166,45 +153,4 @@ def _mobilenet(found: Found) -> list[Figure]:
             )
         )
     figures.append(cost_figure(found, throughput, MOBILENET, goal=None))
-    return figures
-
-
-def _depth(found: Found) -> list[Figure]:
-    if len(found.depths) != 2:
-        return []
-    few, many = found.depths
-    figures = [
-        Figure(
-            name=f"CPU a job, {cost.depth:,} waiting",
-            value=cost.total,
-            unit="ms",
-            beside=f"submit {written(cost.submit)}, compute and record {written(cost.drain)};"
-            f" Redis holds {written(cost.memory_mebibytes)} MiB",
-            detail=asdict(cost),
-        )
-        for cost in found.depths
-    ]
-    grown = many.memory_mebibytes - few.memory_mebibytes
-    figures += [
-        Figure(
-            name="  many to few",
-            value=many.total / few.total,
-            unit="x",
-            beside=f"submit {written(many.submit / few.submit)}x, the rest {written(many.drain / few.drain)}x;"
-            f" file rewrites meanwhile: {few.rewrites + many.rewrites}",
-            goal=Goal(at_least=0.9, at_most=1.1),
-        ),
-        Figure(
-            name="  Redis' memory a waiting job",
-            value=grown * 1024 / (many.depth - few.depth),
-            unit="KiB",
-            beside="image, entry, wait list and job together",
-        ),
-        Figure(
-            name="  api, predict and record resident, many to few",
-            value=sum(many.resident_mebibytes.values()) / sum(few.resident_mebibytes.values()),
-            unit="x",
-            beside=", ".join(f"{role} {written(size)} MiB" for role, size in many.resident_mebibytes.items()),
-        ),
-    ]
     return figures

@@ -1,0 +1,22 @@
+"""Runs the load generator over a plan, in a process of its own."""
+
+from benchmarks.load.children import Child
+from benchmarks.load.plan import Outcome, Plan
+from benchmarks.workbench import Workbench
+
+
+def generate(bench: Workbench, plan: Plan) -> Outcome:
+    """Run the generator over a plan and return what it saw."""
+    with started(bench, plan) as generator:
+        return finished(generator.wait_until_ready(), plan)
+
+
+def started(bench: Workbench, plan: Plan) -> Child:
+    """Start a generator; it renders its requests and waits."""
+    return Child("benchmarks.load.generator", task=plan.as_json(), output=bench.new_file("load"))
+
+
+def finished(generator: Child, plan: Plan) -> Outcome:
+    """Let a prepared generator work and return what it saw."""
+    generator.begin()
+    return Outcome.from_file(generator.result(limit=plan.limit + 30))

@@ -11,26 +11,26 @@ from fastapi import FastAPI
 from api.batches import routes as batches
 from api.edge import guard
 from api.edge.auth import Authentication, keys_required
-from api.edge.middleware import Observing
 from api.edge.origins import CrossOrigin
+from api.edge.request_observer import RequestObserver
 from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
 from api.http import problems
-from api.models import routes as models
+from api.models import routes as model_routes
 from api.openapi import docs_page, document
 from api.predictions import routes as predictions
-from api.state.api_keys import Keyring
-from api.state.body_memory import InHand
+from api.state.api_keys import ApiKeys
+from api.state.body_memory import BodyMemory
 from api.state.draining import Draining
 from api.state.gateway import Gateway
-from api.state.job_waiters import Waiting
-from api.state.open_requests import Visits
+from api.state.job_waiters import JobWaiters
+from api.state.open_requests import OpenRequests
 from api.state.purges import Purges
-from api.state.reading_turns import Turns
-from api.state.redis_memory import MemoryWatch, refuse_unsafe_eviction
-from api.state.served_models import RouteBook
-from api.state.submission_counter import Submissions
+from api.state.reading_turns import ReadingTurns
+from api.state.redis_memory import RedisMemory, refuse_unsafe_eviction
+from api.state.served_models import ServedModels
+from api.state.submission_counter import SubmissionCounter
 from api.state.threads import Threads, connections
 from api.webhooks import routes as webhooks
 from shared import settings
@@ -58,38 +58,38 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = settings.read(settings.Database)
         engine = make_engine(database, statement_timeout=database.timeout, connections=connections(database.pool_size))
         stack.callback(engine.dispose)
-        visits, pause = Visits(), settings.read(settings.Auth).refresh
+        open_requests, pause = OpenRequests(), settings.read(settings.Auth).refresh
         threads = Threads(asks=database.pool_size)
         stack.callback(threads.close)
-        keyring = Keyring(engine, pause=pause, visits=visits, longest=database.timeout)
-        stack.push_async_callback(keyring.close)
-        purges = Purges(producer.server, pause=pause, visits=visits)
+        api_keys = ApiKeys(engine, pause=pause, open_requests=open_requests, longest=database.timeout)
+        stack.push_async_callback(api_keys.close)
+        purges = Purges(producer.server, pause=pause, open_requests=open_requests)
         stack.push_async_callback(purges.close)
-        routes = RouteBook(producer.models)
-        stack.push_async_callback(routes.close)
-        waiting = Waiting(producer.done)
-        stack.push_async_callback(waiting.close)
-        producer.when_moved(waiting.listen_anew)
-        memory = MemoryWatch(producer.server, share=redis_settings.memory_share)
+        models = ServedModels(producer.models)
+        stack.push_async_callback(models.close)
+        waiters = JobWaiters(producer.done)
+        stack.push_async_callback(waiters.close)
+        producer.when_moved(waiters.listen_anew)
+        memory = RedisMemory(producer.server, share=redis_settings.memory_share)
         stack.push_async_callback(memory.close)
         intake = settings.read(settings.Intake)
         app.state.gateway = Gateway(
             producer=producer,
             engine=engine,
             threads=threads,
-            keyring=keyring,
-            visits=visits,
+            api_keys=api_keys,
+            open_requests=open_requests,
             purges=purges,
-            routes=routes,
-            waiting=waiting,
-            memory=memory,
-            in_hand=InHand(intake),
-            turns=Turns(),
+            models=models,
+            waiters=waiters,
+            redis_memory=memory,
+            body_memory=BodyMemory(intake),
+            reading_turns=ReadingTurns(),
             file_turn=asyncio.Lock(),
             tokens=StreamTokens(await producer.server.stream_secret()),
             draining=app.state.draining,
             metrics=app.state.metrics,
-            submissions=Submissions(app.state.metrics.submissions),
+            submissions=SubmissionCounter(app.state.metrics.submissions),
             settings=settings.read(settings.Gateway),
             database=database,
             intake=intake,
@@ -99,7 +99,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             webhooks=settings.read(settings.Webhooks),
             wire=settings.read(settings.Wire),
         )
-        app.state.draining.when_over(waiting.wake_all)
+        app.state.draining.when_over(waiters.wake_all)
         # What lives now lives for good: the collector need not look at it with every request.
         gc.collect()
         gc.freeze()
@@ -153,11 +153,11 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     )
     if origins:
         app.add_middleware(CrossOrigin, allowed=origins)
-    app.add_middleware(Observing, metrics=shown, draining=draining, lines=logging_settings.requests)
+    app.add_middleware(RequestObserver, metrics=shown, draining=draining, lines=logging_settings.requests)
     # First, and not included: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
-    for module in (predictions, batches, files, models, webhooks, health, metrics, docs_page):
+    for module in (predictions, batches, files, model_routes, webhooks, health, metrics, docs_page):
         app.include_router(module.router)
     guard.install(app)
     document.install(app, keys_required=required)

@@ -16,7 +16,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from api.uploads.image_check import check
+from api.uploads.image_check import check_image
 from benchmarks.load.images import numbered_pixel
 from benchmarks.load.slow_shapes import SHAPES
 from shared.domain.errors import DarkroomError
@@ -63,7 +63,7 @@ def _gateway(data: bytes) -> tuple[str, float]:
     """Return what the gateway says of an image, and how long it took for that."""
     started = time.perf_counter()
     try:
-        check(data, filename=None, content_type=None, limits=Intake())
+        check_image(data, filename=None, content_type=None, limits=Intake())
         answer = "accepted"
     except DarkroomError as error:
         answer = getattr(error, "reason", type(error).__name__)

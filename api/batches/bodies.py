@@ -20,21 +20,21 @@ from fastapi import Request
 from api.batches.archives.archive import open_archive
 from api.batches.archives.items import Item, clean_name
 from api.batches.archives.skipped import Skipped
-from api.batches.formstream import Event, FormStream, PartBegin, PartData, PartEnd
-from api.state.body_memory import Hold, largest_in_hand
+from api.batches.form_stream import Event, FormStream, PartBegin, PartData, PartEnd
+from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import gateway
 from api.state.large_work import off_the_loop
 from api.state.threads import in_thread
-from api.uploads.image_texts import (
+from api.uploads.encoded_images import (
     ImageTextError,
     Text,
     is_data_url,
     read_base64,
     read_data_url,
 )
-from api.uploads.json_bodies import BESIDE_THE_IMAGE, JsonBodyError, parse
+from api.uploads.json_bodies import BESIDE_THE_IMAGE, JsonBodyError, parse_json_object
 from api.uploads.multipart import MOST_PARTS, plain_name
-from api.uploads.parameters import Fields, collect
+from api.uploads.submission_fields import SubmissionFields, collect_fields
 from shared.domain.errors import (
     BadRequest,
     InvalidParameter,
@@ -64,14 +64,14 @@ class Body(Protocol):
 
     skipped: Skipped
 
-    async def fields(self) -> Fields:
+    async def fields(self) -> SubmissionFields:
         """Return what stands before the first image; raises the contract's errors."""
 
     def items(self) -> AsyncIterator[Item]:
         """Give every image in order; raises the contract's errors, ClientDisconnect where the client left."""
 
 
-def read_body(request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> Body:
+def read_batch_body(request: Request, chunks: AsyncIterator[bytes], hold: MemoryHold) -> Body:
     """Return the body that the Content-Type names; raises BadRequest, UnsupportedImage or UploadTooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     declared, limit = request.headers.get("content-length", ""), gateway(request).bulk.max_archive_bytes
@@ -91,7 +91,7 @@ def read_body(request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> Bod
 class FormBody:
     """A form: fields first, then any number of `images`, or one `archive`; clutter among the images is skipped."""
 
-    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: MemoryHold) -> None:
         self.skipped = Skipped()
         self._hold = hold
         self._most_in_hand = largest_in_hand(gateway(request).intake)
@@ -102,7 +102,7 @@ class FormBody:
         self._events = self._parse()
         self._first: PartBegin | None = None
 
-    async def fields(self) -> Fields:
+    async def fields(self) -> SubmissionFields:
         """Return the fields before the first file."""
         pairs: list[tuple[str, object]] = list(self._query)
         name, value = "", bytearray()
@@ -110,7 +110,7 @@ class FormBody:
             match event:
                 case PartBegin(name) if _file_field(name):
                     self._first = event
-                    return collect(pairs, limits=self._gate.intake)
+                    return collect_fields(pairs, limits=self._gate.intake)
                 case PartBegin(name):
                     value = bytearray()
                 case PartData(data):
@@ -192,7 +192,7 @@ class FormBody:
 class LinesBody:
     """NDJSON: a line an image, `{"custom_id": …, "image": "<base64>"}`; the fields are the query's."""
 
-    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: Hold) -> None:
+    def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: MemoryHold) -> None:
         self.skipped = Skipped()
         self._hold = hold
         self._most_in_hand = largest_in_hand(gateway(request).intake)
@@ -200,9 +200,9 @@ class LinesBody:
         self._query = request.query_params.multi_items()
         self._chunks = chunks
 
-    async def fields(self) -> Fields:
+    async def fields(self) -> SubmissionFields:
         """Return the query's fields."""
-        return collect(self._query, limits=self._intake)
+        return collect_fields(self._query, limits=self._intake)
 
     async def items(self) -> AsyncIterator[Item]:
         """Give an item a line; a line that can't be used is one too, empty lines are none."""
@@ -249,7 +249,7 @@ def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
     if size > most:
         return Item(name, b"", f"the line has {size:,} bytes, over the limit of {most:,}")
     try:
-        members, long_texts = parse(line)
+        members, long_texts = parse_json_object(line)
     except orjson.JSONDecodeError as error:
         return Item(name, b"", f"the line is no JSON: {error}")
     except JsonBodyError as error:

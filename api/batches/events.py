@@ -7,7 +7,7 @@ from datetime import timedelta
 import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from api.batches.lookup import find
+from api.batches.lookup import find_batch
 from api.predictions.events import KEEPALIVE, LOOK
 from api.state.gateway import Gateway
 from shared.domain.batch import Batch, BatchStatus
@@ -20,7 +20,7 @@ def told_everything(batch: Batch, *, last_event: str) -> bool:
     return batch.has_ended and last_event == _mark(batch)
 
 
-async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
+async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
     """Give the counts whenever they change, the end, and a comment every 15 s; an event's id is what it says.
 
     Where the gateway ends first it breaks off, for the client to ask another one.
@@ -48,7 +48,7 @@ async def events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
 async def _refresh(gate: Gateway, batch: Batch) -> Batch:
     """Return the batch as it is now, or as it was while a store is away."""
     try:
-        found = await find(gate, batch.id, owner=batch.owner)
+        found = await find_batch(gate, batch.id, owner=batch.owner)
     except StorageUnavailable:
         return batch
     return found if found.counted else batch

@@ -22,7 +22,7 @@ from shared.storage.batches import BatchRow
 _STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
 
 
-async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
+async def find_batch(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
     """Return an owner's batch, with none anybody's; not `counted` while Postgres is away and Redis knows the rest.
 
     Raises UnknownBatch, or StorageUnavailable where nobody could say.
@@ -46,7 +46,7 @@ async def find(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
     return batch
 
 
-async def page(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> tuple[list[Batch], bool]:
+async def list_batches(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> tuple[list[Batch], bool]:
     """Return up to `limit` of an owner's batches, newest first, and whether those are all.
 
     While Postgres is away they are those that Redis knows, not counted; raises StorageUnavailable where it knows none.

@@ -26,7 +26,7 @@ COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", 
 Format = Callable[[Sequence[ItemRow]], bytes]
 
 
-async def lines(gate: Gateway, batch: Batch, write: Format, *, header: bytes = b"") -> AsyncIterator[bytes]:
+async def result_lines(gate: Gateway, batch: Batch, write: Format, *, header: bytes = b"") -> AsyncIterator[bytes]:
     """Give the results in pieces; raises StorageUnavailable."""
     if header:
         yield header

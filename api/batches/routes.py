@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import schemas
-from api.batches.events import events, told_everything
-from api.batches.lookup import find, page
-from api.batches.results import as_csv, as_ndjson, csv_header, lines
-from api.batches.upload import accept
+from api.batches.events import batch_events, told_everything
+from api.batches.lookup import find_batch, list_batches
+from api.batches.results import as_csv, as_ndjson, csv_header, result_lines
+from api.batches.upload import accept_upload
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
 from api.http import problem_kinds as kinds
@@ -55,8 +55,8 @@ _CSV: Final = "text/csv"
 )
 async def create(request: Request) -> Response:
     """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
-    id, base = await accept(request), base_url(request)
-    batch = await find(gateway(request), id, owner=caller(request).owner)
+    id, base = await accept_upload(request), base_url(request)
+    batch = await find_batch(gateway(request), id, owner=caller(request).owner)
     return _answer(request, batch, status_code=202, headers={"Location": f"{base}/v1/batches/{id}"})
 
 
@@ -74,7 +74,7 @@ async def index(
     check_cursor(cursor)
     gate, base = gateway(request), base_url(request)
     before = BatchId(cursor) if cursor else None
-    found, is_whole = await page(gate, owner=caller(request).owner, before=before, limit=limit + 1)
+    found, is_whole = await list_batches(gate, owner=caller(request).owner, before=before, limit=limit + 1)
     answer = page_answer(
         request, found, partial(listed_batch_object, base_url=base, tokens=gate.tokens), path="/v1/batches", limit=limit
     )
@@ -86,7 +86,7 @@ async def index(
 @router.get("/{id}", summary="Look at a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
 async def read(request: Request, id: str) -> Response:
     """Return a batch as it is: its state and how many of its images have ended, and how."""
-    return _answer(request, await find(gateway(request), _asked(id), owner=caller(request).owner))
+    return _answer(request, await find_batch(gateway(request), _asked(id), owner=caller(request).owner))
 
 
 @router.get(
@@ -100,11 +100,12 @@ async def results(
 ) -> Response:
     """Send a line an image that has ended, in upload order."""
     gate = gateway(request)
-    batch = await find(gate, _asked(id), owner=caller(request).owner)
+    batch = await find_batch(gate, _asked(id), owner=caller(request).owner)
     if not batch.counted:  # before the first byte of an answer that would break off
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
-    body = lines(gate, batch, as_csv, header=csv_header()) if format == "csv" else lines(gate, batch, as_ndjson)
-    return StreamingResponse(body, media_type=_CSV if format == "csv" else _NDJSON)
+    if format == "csv":
+        return StreamingResponse(result_lines(gate, batch, as_csv, header=csv_header()), media_type=_CSV)
+    return StreamingResponse(result_lines(gate, batch, as_ndjson), media_type=_NDJSON)
 
 
 @router.get(
@@ -118,20 +119,20 @@ async def results(
 async def stream(request: Request, id: str) -> Response:
     """Send server-sent events until the batch has ended: `progress` with its counts, then `done`."""
     gate, batch_id = gateway(request), _asked(id)
-    batch = await find(gate, batch_id, owner=follower(request))
+    batch = await find_batch(gate, batch_id, owner=follower(request))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
-    return stream_answer(request, events(gate, batch))
+    return stream_answer(request, batch_events(gate, batch))
 
 
 @router.post("/{id}/cancel", summary="Cancel a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
 async def cancel(request: Request, id: str) -> Response:
     """Cancel what has not ended, at once and for ever; a batch that has ended stays as it is."""
     gate, owner = gateway(request), caller(request).owner
-    batch = await find(gate, _asked(id), owner=owner)
+    batch = await find_batch(gate, _asked(id), owner=owner)
     if not batch.has_ended:
         await gate.producer.batches.cancel(batch.id, model=batch.model, mode="user")
-        batch = await find(gate, batch.id, owner=owner)
+        batch = await find_batch(gate, batch.id, owner=owner)
     return _answer(request, batch)
 
 

@@ -9,14 +9,14 @@ from typing import Final
 import orjson
 from fastapi import Request
 
-from api.batches.bodies import read_body
+from api.batches.bodies import read_batch_body
 from api.batches.writer import NO_DIGEST, BatchWriter
 from api.edge.auth import caller
-from api.edge.middleware import request_id
+from api.edge.request_observer import request_id
 from api.predictions.submit import asked_model, read_idempotency_key
-from api.state.body_memory import BULK_BASE, Hold
+from api.state.body_memory import BULK_BASE, MemoryHold
 from api.state.gateway import base_url, gateway
-from api.uploads.parameters import Fields
+from api.uploads.submission_fields import SubmissionFields
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.model_reference import Reference
@@ -28,16 +28,16 @@ from shared.queue.producer.submission import BatchClosed
 LONGEST_DRAIN: Final = timedelta(seconds=30)
 
 
-async def accept(request: Request) -> BatchId:
+async def accept_upload(request: Request) -> BatchId:
     """Read one bulk upload whole and return its batch, or the one that came before under the same key.
 
     Raises the contract's errors; then nothing stays enqueued.
     """
     chunks = request.stream()
     try:
-        with gateway(request).in_hand.hold(caller(request).owner) as hold:
+        with gateway(request).body_memory.hold(caller(request).owner) as hold:
             hold.take(BULK_BASE)
-            body = read_body(request, chunks, hold)
+            body = read_batch_body(request, chunks, hold)
             async with _batch(request, await body.fields(), hold) as writer:
                 async for item in body.items():
                     await writer.add(item)
@@ -67,11 +67,11 @@ class _Known(Exception):
 
 
 @contextlib.asynccontextmanager
-async def _batch(request: Request, fields: Fields, hold: Hold) -> AsyncIterator[BatchWriter]:
+async def _batch(request: Request, fields: SubmissionFields, hold: MemoryHold) -> AsyncIterator[BatchWriter]:
     """Open a batch; it is canceled where the body of this context fails. Raises _Known."""
     gate = gateway(request)
     reference = asked_model(fields.model, fields.version)
-    route = await gate.routes.for_reference(reference)
+    route = await gate.models.for_reference(reference)
     bind(model=route.model)
     route.choose(reference, digest=NO_DIGEST)  # an alias or version that is not served is refused before anything
     opening = _opening(request, fields, route, reference)
@@ -84,7 +84,7 @@ async def _batch(request: Request, fields: Fields, hold: Hold) -> AsyncIterator[
         yield writer
 
 
-def _opening(request: Request, fields: Fields, route: Route, reference: Reference) -> Opening:
+def _opening(request: Request, fields: SubmissionFields, route: Route, reference: Reference) -> Opening:
     """Return what the batch begins with. The same request again has the same parameters and length."""
     key = request.headers.get("idempotency-key")
     model = [route.model, reference.alias, reference.version]

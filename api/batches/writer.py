@@ -10,12 +10,12 @@ from typing import Any, Final, Self, TypeVar
 
 from api.batches.archives.items import Item
 from api.batches.archives.skipped import Skipped
-from api.http.problems import words
-from api.state.body_memory import Hold, largest_in_hand
+from api.http.problems import error_words
+from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import Gateway
 from api.state.large_work import off_the_loop
 from api.state.submission_counter import outcome_of
-from api.uploads.image_check import check, clean_filename
+from api.uploads.image_check import check_image, clean_filename
 from shared.domain.errors import (
     ImageTooLarge,
     InvalidParameter,
@@ -72,7 +72,7 @@ class BatchWriter:
         *,
         route: Route,
         reference: Reference,
-        hold: Hold,
+        hold: MemoryHold,
         limits: Limits = UNLIMITED,
     ) -> None:
         """`limits` are the key's: what is over them waits; `hold` is what the upload has in hand."""
@@ -162,9 +162,9 @@ class BatchWriter:
         problem, facts = item.problem, None
         if not problem:
             try:
-                facts = check(item.data, filename=item.name, content_type=None, limits=self._gate.intake)
+                facts = check_image(item.data, filename=item.name, content_type=None, limits=self._gate.intake)
             except (ImageTooLarge, UnsupportedImage, UndecodableImage) as error:
-                problem = words(error)
+                problem = error_words(error)
         if facts is None:
             sha256 = Digest(hashlib.sha256(item.data).hexdigest()) if item.data else None
             self._put(
@@ -264,7 +264,7 @@ class BatchWriter:
 
     @property
     def _memory_is_short(self) -> bool:
-        return self._gate.memory.over(self._gate.bulk.memory_share)
+        return self._gate.redis_memory.over(self._gate.bulk.memory_share)
 
     async def _tend_forever(self) -> None:
         while True:

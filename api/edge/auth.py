@@ -19,10 +19,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.edge.guard import DOOR, Policy
 from api.edge.host import check_host, read_host
 from api.edge.http_connection import break_off
-from api.edge.middleware import has_begun_to_answer
 from api.edge.origins import Origins
+from api.edge.request_observer import has_begun_to_answer
 from api.http import problems
-from api.state.open_requests import Visit, Visits
+from api.state.open_requests import OpenRequest, OpenRequests
 from shared import settings
 from shared.domain.api_keys import ANYBODY, PREFIX, Caller
 from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthorized
@@ -127,8 +127,8 @@ class Authentication:
         if visit is None or task is None:
             await handle(scope, receive, send)
             return
-        visits: Visits = scope["app"].state.gateway.visits
-        visits.begin(task, visit)
+        open_requests: OpenRequests = scope["app"].state.gateway.open_requests
+        open_requests.begin(task, visit)
         try:
             await handle(scope, receive, send)
         except asyncio.CancelledError:
@@ -140,9 +140,9 @@ class Authentication:
                 return
             raise visit.over from None
         finally:
-            visits.end(task)
+            open_requests.end(task)
 
-    async def admit(self, scope: Scope, policy: Policy) -> Visit | None:
+    async def admit(self, scope: Scope, policy: Policy) -> OpenRequest | None:
         """Say who calls; None: nobody has to.
 
         Raises Unauthorized, Forbidden, BeingPurged or, where nobody can say who it is, StorageUnavailable.
@@ -162,11 +162,11 @@ class Authentication:
                 )
             scope["app"].state.gateway.purges.check(ANYBODY.owner)
             scope[_KEY] = ANYBODY
-            return Visit(ANYBODY.owner, "")
+            return OpenRequest(ANYBODY.owner, "")
         if not key:
             raise Unauthorized(detail=_NO_KEY)
         gate = scope["app"].state.gateway
-        keyring = gate.keyring
+        keyring = gate.api_keys
         found: Caller | None = keyring.known(key) or await keyring.find(key)
         if found is None:
             raise Unauthorized(detail="this API key is none of ours, or was revoked")
@@ -175,7 +175,7 @@ class Authentication:
             raise Forbidden(detail=f"this needs a key of the role {policy.role}; this one's is {found.role}")
         gate.purges.check(found.owner)
         scope[_KEY] = found
-        return Visit(found.owner, key)
+        return OpenRequest(found.owner, key)
 
     def body_encoding(self, scope: Scope) -> str:
         """Return how a request's body is encoded; empty where it comes as it is."""

@@ -21,7 +21,7 @@ from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from api.edge.deadlines import PERIOD, Awaited, Patience
-from api.edge.middleware import REQUEST_ID, read_id
+from api.edge.request_observer import REQUEST_ID, client_request_id
 from api.edge.response_headers import complete
 from api.http import problem_kinds as kinds
 from api.http import problems
@@ -289,8 +289,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _written(self, kind: Kind, detail: str) -> bytes:
         """Return an answer as it goes over the wire."""
         path = self.scope.get("path") or self.url.partition(b"?")[0].decode("latin-1") if self.scope else ""
-        body = problems.document(kind, detail, path=path[:_LONGEST_PATH])
-        id = (read_id(list(self.scope["headers"])) if self.scope else None) or new_uuid7()
+        body = problems.problem_body(kind, detail, path=path[:_LONGEST_PATH])
+        id = (client_request_id(list(self.scope["headers"])) if self.scope else None) or new_uuid7()
         headers = [
             *self.server_state.default_headers,
             (b"content-type", problems.MEDIA_TYPE.encode()),

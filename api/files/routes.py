@@ -13,7 +13,7 @@ from api.edge.guard import GuardedRoute
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, check_cursor
-from api.http.ratelimit import take_one
+from api.http.ratelimit import take_from_rate
 from api.openapi import requests, responses
 from api.state.gateway import base_url, gateway
 from api.state.large_work import off_the_loop
@@ -53,14 +53,14 @@ _LONGEST_TYPE: Final = 100
 async def create(request: Request) -> Response:
     """Keep a file for a while; `input.image` of a submission takes its `urls.get`."""
     gate, who = gateway(request), caller(request)
-    if gate.memory.over(gate.files.refused_from):
+    if gate.redis_memory.over(gate.files.refused_from):
         raise no_room()
-    allowed = quota(gate.files, memory=gate.memory.limit_bytes)
+    allowed = quota(gate.files, memory=gate.redis_memory.limit_bytes)
     # Before the body is read: who may keep nothing more need not send it.
     await gate.producer.files.check_quota(who.owner, _least_size(request), allowed)
-    with gate.in_hand.hold(who.owner) as hold:
+    with gate.body_memory.hold(who.owner) as hold:
         upload = await read_file(request, limits=gate.intake, hold=hold)
-        left = await take_one(gate, who)
+        left = await take_from_rate(gate, who)
         file = await off_the_loop(
             len(upload.content),
             stored_file,

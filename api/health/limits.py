@@ -10,7 +10,7 @@ from shared.queue.producer.file_quota import quota
 _MOST_LANES: Final = 20
 
 
-def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
+def limits_in_force(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
     """Return what is refused beyond; what a server without `api.edge.http_connection` does not bound is None."""
     intake, bulk, queue, files, wire = gate.intake, gate.bulk, gate.queue, gate.files, gate.wire
     bounds = {
@@ -26,34 +26,34 @@ def limits(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
         "image_bytes": intake.max_image_bytes,
         "image_pixels": intake.max_image_pixels,
         "metadata_bytes": intake.max_metadata_bytes,
-        "bytes_in_hand": gate.in_hand.most,
-        "owner_bytes_in_hand": gate.in_hand.most_of_owner,
+        "bytes_in_hand": gate.body_memory.most,
+        "owner_bytes_in_hand": gate.body_memory.most_of_owner,
         "batch_items": bulk.max_items,
         "archive_bytes": bulk.max_archive_bytes,
         "archive_unpacked_bytes": bulk.max_unpacked_bytes,
         "archive_entries": bulk.max_entries,
         "archive_ratio": bulk.max_ratio,
         "files": files.max_files,
-        "file_bytes": quota(gate.files, memory=gate.memory.limit_bytes).max_bytes,
+        "file_bytes": quota(gate.files, memory=gate.redis_memory.limit_bytes).max_bytes,
         "file_bytes_a_second": files.max_bytes_a_second,
         "files_memory_share": files.memory_share,
         "lane_depth": queue.max_lane_depth,
         "lane_bytes": queue.max_lane_bytes,
         "model_patience_seconds": queue.model_patience.total_seconds(),
-        "memory_share": gate.memory.share,
+        "memory_share": gate.redis_memory.share,
         "wire": bounds if wire_holds else None,
     }
 
 
-async def used(gate: Gateway) -> dict[str, Any]:
+async def usage(gate: Gateway) -> dict[str, Any]:
     """Return how much is in use of what fills up; raises StorageUnavailable."""
-    models = [route.model for route in await gate.routes.all()]
+    models = [route.model for route in await gate.models.all()]
     depths = await asyncio.gather(
         *(gate.producer.models.deepest_lane(model, most_bulk_lanes=_MOST_LANES) for model in models)
     )
     return {
-        "bytes_in_hand": gate.in_hand.bytes,
-        "memory_bytes": gate.memory.used_bytes,
-        "memory_limit_bytes": gate.memory.limit_bytes or None,
+        "bytes_in_hand": gate.body_memory.bytes,
+        "memory_bytes": gate.redis_memory.used_bytes,
+        "memory_limit_bytes": gate.redis_memory.limit_bytes or None,
         "lane_depths": dict(zip(models, depths, strict=True)),
     }

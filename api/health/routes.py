@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import schemas
 from api.edge import http_connection as protocol
 from api.edge.guard import GuardedRoute, open_to_all
-from api.health.limits import limits, used
+from api.health.limits import limits_in_force, usage
 from api.http.json import JSONResponse
 from api.openapi import responses
 from api.state.gateway import Gateway, gateway
@@ -48,7 +48,7 @@ async def live() -> Response:
 async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
     gate = gateway(request)
-    holds = limits(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
+    holds = limits_in_force(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
     redis_down, postgres_down, in_use = await asyncio.gather(_redis_down(gate), _postgres_down(gate), _used(gate))
     degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
     down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
@@ -71,7 +71,7 @@ async def ready(request: Request) -> Response:
 async def _used(gate: Gateway) -> dict[str, Any] | None:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            return await used(gate)
+            return await usage(gate)
     except (StorageUnavailable, TimeoutError):
         return None
 
@@ -113,8 +113,8 @@ def _select_one(engine: Engine) -> None:
 
 async def _models(gate: Gateway) -> list[str]:
     """Say which models nobody works for."""
-    routes = await gate.routes.all()
-    broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.routes.never_loaded()]
+    routes = await gate.models.all()
+    broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.models.never_loaded()]
     if not routes:
         return ["models: none is served", *broken]
     counts = await asyncio.gather(*(gate.producer.models.live_workers(route.model) for route in routes))

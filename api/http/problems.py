@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from api.edge.guard import GuardedRoute, open_to_all
-from api.edge.middleware import REQUEST_ID, request_id
+from api.edge.request_observer import REQUEST_ID, request_id
 from api.http import problem_kinds as kinds
 from api.http import ratelimit
 from api.http.problem_kinds import Kind
@@ -136,12 +136,12 @@ KINDS: Final = {
 _PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key", "limits", "left", "reason", "certain"})
 
 
-def words(error: DarkroomError) -> str:
+def error_words(error: DarkroomError) -> str:
     """Return what is said of an error."""
     return TABLE[type(error)].detail(error)
 
 
-def document(kind: Kind, detail: str, *, path: str, facts: dict[str, Any] | None = None) -> bytes:
+def problem_body(kind: Kind, detail: str, *, path: str, facts: dict[str, Any] | None = None) -> bytes:
     """Return a problem's body; `facts` are further members."""
     body = {
         "type": f"/problems/{kind.slug}",
@@ -154,7 +154,7 @@ def document(kind: Kind, detail: str, *, path: str, facts: dict[str, Any] | None
     return orjson.dumps(body)
 
 
-def answer(
+def problem_response(
     kind: Kind,
     detail: str,
     request: Request,
@@ -163,7 +163,7 @@ def answer(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Return a problem as a response."""
-    body = document(kind, detail, path=request.scope["path"], facts=facts)
+    body = problem_body(kind, detail, path=request.scope["path"], facts=facts)
     return Response(
         body,
         status_code=kind.status,
@@ -185,8 +185,8 @@ async def on_darkroom_error(request: Request, error: Exception) -> Response:
     if "retry_after" in given:
         headers["Retry-After"] = str(max(1, math.ceil(given["retry_after"].total_seconds())))
     if isinstance(error, RateLimited):
-        headers |= ratelimit.headers(error.limits, error.left)
-    return answer(row.kind, detail, request, facts=facts, headers=headers)
+        headers |= ratelimit.rate_limit_headers(error.limits, error.left)
+    return problem_response(row.kind, detail, request, facts=facts, headers=headers)
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
@@ -198,7 +198,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
         for found in error.errors()
     ]
     detail = "; ".join(f"{found['pointer'].lstrip('/')}: {found['detail']}" for found in wrong)
-    return answer(kinds.INVALID_PARAMETER, detail, request, facts={"errors": wrong})
+    return problem_response(kinds.INVALID_PARAMETER, detail, request, facts={"errors": wrong})
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -212,7 +212,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     elif kind is kinds.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}"
-    return answer(kind, detail, request, headers=headers)
+    return problem_response(kind, detail, request, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
@@ -236,7 +236,7 @@ async def on_unexpected(request: Request, _: Exception) -> Response:
     # This answer alone is made outside the layer that gives all others their id.
     id = request_id(request)
     headers = {} if id is None else {REQUEST_ID: id}
-    return answer(kinds.INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
+    return problem_response(kinds.INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:

@@ -11,7 +11,7 @@ from shared.domain.api_keys import Caller
 from shared.domain.key_limits import Left, Limits
 
 
-def headers(limits: Limits, left: Left) -> dict[str, str]:
+def rate_limit_headers(limits: Limits, left: Left) -> dict[str, str]:
     """Return `RateLimit-Policy` and `RateLimit`; nothing for a key without limits.
 
     `images`: `q` at once, and as many in `w` seconds; `t` seconds until all are left again. `unfinished`: at a time.
@@ -26,10 +26,10 @@ def headers(limits: Limits, left: Left) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(rests)} if policies else {}
 
 
-async def take_one(gate: Gateway, caller: Caller) -> dict[str, str]:
+async def take_from_rate(gate: Gateway, caller: Caller) -> dict[str, str]:
     """Take one of the caller's rate for what is no job, and return the headers; raises RateLimited."""
     limits = caller.limits
-    return headers(limits, await gate.producer.key_limits.take_one(limits))
+    return rate_limit_headers(limits, await gate.producer.key_limits.take_one(limits))
 
 
 async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:

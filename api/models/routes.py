@@ -40,14 +40,14 @@ _ONE = responses.by_status({200: schemas.Model}, kinds.UNKNOWN_MODEL, kinds.STOR
 async def index(request: Request) -> Response:
     """Return every model that serves, by name; all on one page."""
     gate = gateway(request)
-    cards = [await _card(request, route) for route in await gate.routes.all()]
+    cards = [await _card(request, route) for route in await gate.models.all()]
     return JSONResponse({"results": cards, "next": None, "previous": None})
 
 
 @router.get("/models/{name}", summary="Look at a model", responses=_ONE)
 async def show(request: Request, name: str) -> Response:
     """Return what serves under a name."""
-    route = await gateway(request).routes.get(ModelName(name))
+    route = await gateway(request).models.get(ModelName(name))
     return JSONResponse(await _card(request, route))
 
 
@@ -64,7 +64,7 @@ async def show_owned(request: Request, owner: str, name: str) -> Response:  # no
 )
 async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return the versions that serve, newest first; all on one page."""
-    route = await gateway(request).routes.get(ModelName(name))
+    route = await gateway(request).models.get(ModelName(name))
     results = [version_object(route, version) for version in newest_first(route)]
     return JSONResponse({"results": results, "next": None, "previous": None})
 
@@ -76,7 +76,7 @@ async def versions(request: Request, owner: str, name: str) -> Response:  # noqa
 )
 async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does
     """Return one version that serves; `id` is its number, `name:number`, or `name@alias`."""
-    route = await gateway(request).routes.get(ModelName(name))
+    route = await gateway(request).models.get(ModelName(name))
     wanted = Reference.parse_version(id)
     number = wanted.version or route.aliases.get(wanted.alias or id, VersionNumber(""))
     found = route.versions.get(number)

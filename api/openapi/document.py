@@ -15,8 +15,8 @@ from api import schemas
 from api.edge.guard import READING, Policy, policy_of
 from api.http import problem_kinds as kinds
 from api.http.problem_kinds import Kind
+from api.openapi.references import REFERENCE, Json
 from api.openapi.responses import problems_by_status
-from api.openapi.schema import REFERENCE, Json
 
 _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.Prediction,

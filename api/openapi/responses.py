@@ -8,7 +8,7 @@ from api import schemas
 from api.http import problem_kinds as kinds
 from api.http import problems
 from api.http.problem_kinds import Kind
-from api.openapi.schema import Json, reference
+from api.openapi.references import Json, reference
 
 LOCATION: Final[Json] = {"Location": {"description": "Where it is", "schema": {"type": "string"}}}
 WAITED: Final[Json] = {

@@ -8,9 +8,9 @@ from fastapi import Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from api.edge.http_connection import NOTHING
-from api.predictions.lookup import refresh
+from api.predictions.lookup import refresh_prediction
 from api.state.gateway import Gateway
-from api.state.job_waiters import within
+from api.state.job_waiters import wait_for_event
 from shared.domain.job import Job
 from shared.domain.prediction import Status
 
@@ -22,10 +22,10 @@ LOOK = timedelta(milliseconds=500)
 STARTING, PROCESSING, RESULT, DONE = 1, 2, 3, 4
 
 
-def stream_answer(request: Request, events: AsyncIterator[bytes]) -> Response:
+def stream_answer(request: Request, prediction_events: AsyncIterator[bytes]) -> Response:
     """Return the answer that sends events as they come."""
     request.scope[NOTHING] = KEEPALIVE_COMMENT
-    return EventSourceResponse(events, headers={"Cache-Control": "no-store"})
+    return EventSourceResponse(prediction_events, headers={"Cache-Control": "no-store"})
 
 
 def told_everything(job: Job, *, after: int) -> bool:
@@ -33,9 +33,9 @@ def told_everything(job: Job, *, after: int) -> bool:
     return job.status.is_terminal and after >= DONE
 
 
-async def events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
+async def prediction_events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
     """Give the events after number `after` until the prediction or the gateway ends, and a comment every 15 s."""
-    with gate.waiting.listen(job.id) as ended:
+    with gate.waiters.listen(job.id) as ended:
         last, silent = after, timedelta(0)
         while True:
             for number, event in _happened(job):
@@ -44,12 +44,12 @@ async def events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]
                     yield event
             if job.status.is_terminal or gate.draining.is_over:
                 return
-            await within(ended, LOOK)
+            await wait_for_event(ended, LOOK)
             silent += LOOK
             if silent >= KEEPALIVE:
                 silent = timedelta(0)
                 yield KEEPALIVE_COMMENT
-            job = await refresh(gate, job)
+            job = await refresh_prediction(gate, job)
 
 
 def _happened(job: Job) -> list[tuple[int, bytes]]:

@@ -56,7 +56,7 @@ Write = Callable[[Job], Any]
 """Return a prediction's object."""
 
 
-async def page(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int, write: Write) -> list[Listed]:
+async def list_predictions(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int, write: Write) -> list[Listed]:
     """Return up to `limit` predictions, newest first; raises StorageUnavailable. It costs what it returns.
 
     Redis is read before Postgres: a job recorded in between is then seen twice, not missed.

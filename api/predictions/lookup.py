@@ -8,7 +8,7 @@ from shared.domain.job import Job
 from shared.storage import predictions
 
 
-async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
+async def find_prediction(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
     """Return an owner's prediction, with none anybody's.
 
     Raises UnknownPrediction, or StorageUnavailable where nobody could say.
@@ -23,8 +23,8 @@ async def find(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
     return job
 
 
-async def refresh(gate: Gateway, job: Job) -> Job:
+async def refresh_prediction(gate: Gateway, job: Job) -> Job:
     """Return the job as it is now."""
     if job.status.is_terminal:
         return job
-    return await find(gate, job.id, owner=job.owner)
+    return await find_prediction(gate, job.id, owner=job.owner)

@@ -15,9 +15,9 @@ from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
 from api.openapi import requests, responses
-from api.predictions.events import events, stream_answer, told_everything
-from api.predictions.listing import Filter, page
-from api.predictions.lookup import find
+from api.predictions.events import prediction_events, stream_answer, told_everything
+from api.predictions.listing import Filter, list_predictions
+from api.predictions.lookup import find_prediction
 from api.predictions.submit import ANSWER_MARGIN, preferred_wait, submit, wait_for
 from api.state.gateway import base_url, gateway
 from shared.domain.errors import UnknownPrediction
@@ -91,10 +91,10 @@ async def read(request: Request) -> Response:
     gate, id = gateway(request), _asked(request)
     wait = preferred_wait(request)
     if wait is None:
-        return _answer(request, await find(gate, id, owner=caller(request).owner))
+        return _answer(request, await find_prediction(gate, id, owner=caller(request).owner))
     give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
-    with gate.waiting.listen(id) as ended:
-        job = await find(gate, id, owner=caller(request).owner)
+    with gate.waiters.listen(id) as ended:
+        job = await find_prediction(gate, id, owner=caller(request).owner)
         job = await wait_for(gate, job, ended=ended, give_up=give_up)
     return _answer(request, job, headers={"Preference-Applied": f"wait={wait.seconds}"})
 
@@ -122,7 +122,7 @@ async def index(
     )
     gate, base = gateway(request), base_url(request)
     write = partial(prediction_object, base_url=base, tokens=gate.tokens)
-    found = await page(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1, write=write)
+    found = await list_predictions(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1, write=write)
     asked = {"model": model, "status": status, "batch_id": batch_id}
     return page_answer(request, found, lambda one: one.written, path="/v1/predictions", limit=limit, **asked)
 
@@ -140,12 +140,12 @@ async def index(
 async def stream(request: Request) -> Response:
     """Send server-sent events until the prediction ends: `logs`, `output` or `error`, `done`."""
     gate, id = gateway(request), _asked(request)
-    job = await find(gate, id, owner=follower(request))
+    job = await find_prediction(gate, id, owner=follower(request))
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):
         return Response(status_code=204)
-    return stream_answer(request, events(gate, job, after=after))
+    return stream_answer(request, prediction_events(gate, job, after=after))
 
 
 @direct.post(
@@ -157,7 +157,7 @@ async def cancel(request: Request) -> Response:
     """Cancel at once and for ever; one that has ended stays as it is."""
     gate, id, owner = gateway(request), _asked(request), caller(request).owner
     await gate.producer.jobs.cancel(id, owner)
-    return _answer(request, await find(gate, id, owner=owner))
+    return _answer(request, await find_prediction(gate, id, owner=owner))
 
 
 def _asked(request: Request) -> PredictionId:

@@ -9,18 +9,17 @@ import orjson
 from fastapi import Request, Response
 
 from api.edge.auth import caller
-from api.edge.middleware import request_id
-from api.http.duration_headers import parse_cancel_after, parse_prefer_wait
+from api.edge.request_observer import request_id
 from api.http.json import JSONResponse
-from api.http.ratelimit import headers as headers_of
-from api.http.ratelimit import refuse_early
-from api.predictions.lookup import find, refresh
+from api.http.ratelimit import rate_limit_headers, refuse_early
+from api.http.request_headers import parse_cancel_after, parse_prefer_wait
+from api.predictions.lookup import find_prediction, refresh_prediction
 from api.state.gateway import Gateway, base_url, gateway
-from api.state.job_waiters import FALLBACK, within
+from api.state.job_waiters import FALLBACK, wait_for_event
 from api.state.large_work import off_the_loop
 from api.state.submission_counter import outcome_of
 from api.uploads.bodies import Upload, read_prediction
-from api.uploads.image_check import check
+from api.uploads.image_check import check_image
 from shared.domain.errors import (
     InvalidParameter,
     QueueFull,
@@ -64,17 +63,17 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
     wait = preferred_wait(request)
     await refuse_early(request, gate, who)
     if wait is None:
-        with gate.in_hand.hold(who.owner) as hold:
+        with gate.body_memory.hold(who.owner) as hold:
             upload = await read_prediction(request, limits=gate.intake, hold=hold)
             submission = await _submission(request, gate, upload, model)
             job, left = await _enqueue(gate, submission, who.limits)
         return _answer(gate, job, submission.base_url, headers=left)
     with ExitStack() as until_answered:
-        with gate.in_hand.hold(who.owner) as hold:
+        with gate.body_memory.hold(who.owner) as hold:
             upload = await read_prediction(request, limits=gate.intake, hold=hold)
             give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
             submission = await _submission(request, gate, upload, model)
-            ended = until_answered.enter_context(gate.waiting.listen(submission.id))
+            ended = until_answered.enter_context(gate.waiters.listen(submission.id))
             job, left = await _enqueue(gate, submission, who.limits)
         # Their image would lie in memory for as long as somebody waits.
         submission, upload = replace(submission, image=b""), None  # type: ignore[assignment]
@@ -95,8 +94,8 @@ async def wait_for(gate: Gateway, job: Job, *, ended: asyncio.Event, give_up: fl
     """Return the job once it has ended, or as it is at `give_up` (the event loop's clock) or the gateway's end."""
     loop = asyncio.get_running_loop()
     while not job.status.is_terminal and (left := give_up - loop.time()) > 0 and not gate.draining.is_over:
-        await within(ended, min(FALLBACK, timedelta(seconds=left)))
-        job = await refresh(gate, job)
+        await wait_for_event(ended, min(FALLBACK, timedelta(seconds=left)))
+        job = await refresh_prediction(gate, job)
     return job
 
 
@@ -104,14 +103,14 @@ async def _submission(request: Request, gate: Gateway, upload: Upload, model: st
     """Check everything that can be refused."""
     owner, fields, headers = caller(request).owner, upload.fields, request.headers
     reference = asked_model(model or fields.model, fields.version)
-    route = await gate.routes.for_reference(reference)
+    route = await gate.models.for_reference(reference)
     bind(model=route.model)
     image, filename, content_type = upload.image, upload.filename, upload.content_type
     if fields.file_reference is not None:
         stored = await gate.producer.files.content(owner, fields.file_reference)
         image, filename, content_type = stored.content, stored.name, stored.content_type
     facts = await off_the_loop(
-        len(image), check, image, filename=filename, content_type=content_type, limits=gate.intake
+        len(image), check_image, image, filename=filename, content_type=content_type, limits=gate.intake
     )
     cancel_after = headers.get("cancel-after")
     submission = Submission(
@@ -183,7 +182,7 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
     request, model = submission.request(), submission.choice.model
     try:
         answer, left = await gate.producer.jobs.submit(
-            submission, request, settings=gate.queue, memory_is_high=gate.memory.high, limits=limits
+            submission, request, settings=gate.queue, memory_is_high=gate.redis_memory.high, limits=limits
         )
     except StorageUnavailable as error:
         bind(prediction_id=submission.id)
@@ -198,7 +197,7 @@ async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tup
         raise
     gate.submissions.count(model, outcome_of(submission, answer))
     bind(prediction_id=answer.id if isinstance(answer, Known) else submission.id)
-    return await _job(gate, submission, request, answer), headers_of(limits, left)
+    return await _job(gate, submission, request, answer), rate_limit_headers(limits, left)
 
 
 async def _job(gate: Gateway, submission: Submission, request: JobRequest, answer: Answer) -> Job:
@@ -226,7 +225,7 @@ async def _job(gate: Gateway, submission: Submission, request: JobRequest, answe
                 output=orjson.Fragment(output),
             )
         case Known(id):
-            return await find(gate, id, owner=submission.owner)
+            return await find_prediction(gate, id, owner=submission.owner)
 
 
 def _answer(gate: Gateway, job: Job, base: str, *, headers: dict[str, str]) -> Response:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.state.open_requests import Visits
+from api.state.open_requests import OpenRequests
 from api.state.refresher import Refresher
 from api.state.threads import in_thread
 from shared.domain.api_keys import Caller, digest
@@ -15,15 +15,20 @@ from shared.domain.errors import StorageUnavailable, Unauthorized
 from shared.storage import api_keys
 
 
-class Keyring:
+class ApiKeys:
     """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
 
     def __init__(
-        self, engine: Engine, *, pause: timedelta, visits: Visits, longest: timedelta = timedelta(seconds=5)
+        self,
+        engine: Engine,
+        *,
+        pause: timedelta,
+        open_requests: OpenRequests,
+        longest: timedelta = timedelta(seconds=5),
     ) -> None:
-        """Open requests of `visits` end when their key is good no more; Postgres is away where it takes `longest`."""
+        """Open requests end when their key is revoked; a read of Postgres fails after `longest`."""
         self._engine = engine
-        self._visits = visits
+        self._open_requests = open_requests
         self._longest = longest.total_seconds()
         self._thread = ThreadPoolExecutor(1, "keys")
         self._callers: dict[str, Caller] = {}
@@ -58,7 +63,7 @@ class Keyring:
         except (SQLAlchemyError, TimeoutError) as error:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
         if self._edition != before:
-            self._visits.cut(where=lambda visit: bool(visit.key) and self.known(visit.key) is None, why=_revoked)
+            self._open_requests.cut(where=lambda visit: bool(visit.key) and self.known(visit.key) is None, why=_revoked)
 
     def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
         """Read what is good, in a thread; all of it only where anything has changed."""

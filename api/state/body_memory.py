@@ -27,7 +27,7 @@ def largest_in_hand(limits: Intake) -> int:
     return limits.max_image_bytes * 3 // 2 + BULK_BASE
 
 
-class InHand:
+class BodyMemory:
     """How much one gateway has in hand, and how much of it is whose."""
 
     def __init__(self, limits: Intake) -> None:
@@ -39,9 +39,9 @@ class InHand:
         self._by_owner: dict[Owner, int] = {}
         self._large: Counter[Owner] = Counter()
 
-    def hold(self, owner: Owner) -> "Hold":
+    def hold(self, owner: Owner) -> "MemoryHold":
         """Return what one request of this owner's has in hand, nothing yet; as a context it gives it back."""
-        return Hold(self, owner)
+        return MemoryHold(self, owner)
 
     def take(self, owner: Owner, size: int) -> None:
         """Count bytes; raises TooMuchInHand where the owner has too many, GatewayBusy where all together have."""
@@ -84,12 +84,12 @@ class InHand:
             del self._by_owner[owner]
 
 
-class Hold:
+class MemoryHold:
     """The bytes of one request's body."""
 
     __slots__ = ("_all", "_large", "_owner", "size")
 
-    def __init__(self, all_in_hand: InHand, owner: Owner) -> None:
+    def __init__(self, all_in_hand: BodyMemory, owner: Owner) -> None:
         self._all = all_in_hand
         self._owner = owner
         self._large = 0

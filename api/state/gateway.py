@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy import Engine
 
-from api.state.api_keys import Keyring
-from api.state.body_memory import InHand
+from api.state.api_keys import ApiKeys
+from api.state.body_memory import BodyMemory
 from api.state.draining import Draining
-from api.state.job_waiters import Waiting
-from api.state.open_requests import Visits
+from api.state.job_waiters import JobWaiters
+from api.state.open_requests import OpenRequests
 from api.state.purges import Purges
-from api.state.reading_turns import Turns
-from api.state.redis_memory import MemoryWatch
-from api.state.served_models import RouteBook
-from api.state.submission_counter import Submissions
+from api.state.reading_turns import ReadingTurns
+from api.state.redis_memory import RedisMemory
+from api.state.served_models import ServedModels
+from api.state.submission_counter import SubmissionCounter
 from api.state.threads import Threads
 from shared import settings as configuration
 from shared.observability.metrics import GatewayMetrics
@@ -30,20 +30,20 @@ class Gateway:
     producer: Producer
     engine: Engine
     threads: Threads
-    keyring: Keyring
-    visits: Visits
+    api_keys: ApiKeys
+    open_requests: OpenRequests
     purges: Purges
-    routes: RouteBook
-    waiting: Waiting
+    models: ServedModels
+    waiters: JobWaiters
     draining: Draining
-    memory: MemoryWatch
-    in_hand: InHand
-    turns: Turns
+    redis_memory: RedisMemory
+    body_memory: BodyMemory
+    reading_turns: ReadingTurns
     file_turn: asyncio.Lock
     """Whose it is may send a file's content to Redis."""
     tokens: StreamTokens
     metrics: GatewayMetrics
-    submissions: Submissions
+    submissions: SubmissionCounter
     settings: configuration.Gateway
     database: configuration.Database
     intake: configuration.Intake

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 FALLBACK = timedelta(seconds=1)
 
 
-class Waiting:
+class JobWaiters:
     """Events by prediction, set when the `done` channel says that it ended."""
 
     def __init__(self, channel: DoneChannel) -> None:
@@ -75,7 +75,7 @@ class Waiting:
                 event.set()
 
 
-async def within(event: asyncio.Event, longest: timedelta) -> None:
+async def wait_for_event(event: asyncio.Event, longest: timedelta) -> None:
     """Wait for the event, no longer than that; clears it."""
     try:
         async with asyncio.timeout(longest.total_seconds()):

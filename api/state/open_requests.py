@@ -14,7 +14,7 @@ from shared.domain.identifiers import Owner
 
 
 @dataclass(slots=True, eq=False)
-class Visit:
+class OpenRequest:
     """One open request; `key` is what it came with, empty where it needed none."""
 
     owner: Owner
@@ -23,13 +23,13 @@ class Visit:
     """Why it was ended, where it was."""
 
 
-class Visits:
+class OpenRequests:
     """The open requests, each by the task that serves it."""
 
     def __init__(self) -> None:
-        self._open: dict[asyncio.Task[object], Visit] = {}
+        self._open: dict[asyncio.Task[object], OpenRequest] = {}
 
-    def begin(self, task: asyncio.Task[object], visit: Visit) -> None:
+    def begin(self, task: asyncio.Task[object], visit: OpenRequest) -> None:
         """Take note of a request; the same task ends it."""
         self._open[task] = visit
 
@@ -37,7 +37,7 @@ class Visits:
         """Forget a request."""
         self._open.pop(task, None)
 
-    def cut(self, *, where: Callable[[Visit], bool], why: Callable[[], DarkroomError]) -> int:
+    def cut(self, *, where: Callable[[OpenRequest], bool], why: Callable[[], DarkroomError]) -> int:
         """Cancel the open requests that are to end, and return how many."""
         ended = 0
         for task, visit in tuple(self._open.items()):

@@ -53,7 +53,7 @@ async def read_piece(
     """
     patience = longest or LONGEST_WAIT
     try:
-        async with asyncio.timeout(patience.total_seconds()), gate.turns.of(owner):
+        async with asyncio.timeout(patience.total_seconds()), gate.reading_turns.of(owner):
             return await ask_postgres(gate, ask, longest=longest, pool=pool)
     except TimeoutError:
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2), reason="gives no answer") from None

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from api.state.open_requests import Visits
+from api.state.open_requests import OpenRequests
 from api.state.refresher import Refresher
 from shared.domain.errors import BeingPurged
 from shared.domain.identifiers import Owner
@@ -16,9 +16,9 @@ class Purges:
     no key that could be made for them.
     """
 
-    def __init__(self, server: Server, *, pause: timedelta, visits: Visits) -> None:
+    def __init__(self, server: Server, *, pause: timedelta, open_requests: OpenRequests) -> None:
         self._server = server
-        self._visits = visits
+        self._open_requests = open_requests
         self._owners: frozenset[Owner] = frozenset()
         self._refresher = Refresher(self._refresh, pause=pause, stale="purges_stale")
 
@@ -34,7 +34,7 @@ class Purges:
     async def _refresh(self) -> None:
         self._owners = owners = await self._server.being_purged()
         if owners:
-            self._visits.cut(where=lambda visit: visit.owner in owners, why=_being_purged)
+            self._open_requests.cut(where=lambda visit: visit.owner in owners, why=_being_purged)
 
 
 def _being_purged() -> BeingPurged:

@@ -11,7 +11,7 @@ from shared.domain.identifiers import Owner
 AT_ONCE: Final = 2
 
 
-class Turns:
+class ReadingTurns:
     """Whose turn it is."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ async def refuse_unsafe_eviction(server: Server) -> None:
         )
 
 
-class MemoryWatch:
+class RedisMemory:
     """Whether Redis is over the share of `maxmemory` at which new work is refused; looked at every second."""
 
     def __init__(self, server: Server, *, share: float) -> None:

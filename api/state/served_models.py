@@ -14,7 +14,7 @@ PAUSE: Final = timedelta(seconds=1)
 RETIRED: Final = "it is retired"
 
 
-class RouteBook:
+class ServedModels:
     """Routes by model name; refreshed every second, and once more before a name is called unknown.
 
     A name that never loaded has a route, which says why, and serves nobody. Where a request names no model, the one

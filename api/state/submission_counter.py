@@ -10,7 +10,7 @@ from shared.queue.producer.submission import Answer, Failed, Hit, Known, Queued,
 Outcome = Literal["queued", "joined", "cached", "unreadable", "repeated", "limited", "refused"]
 
 
-class Submissions:
+class SubmissionCounter:
     """The counter by model and outcome; a label's child is looked up once, which costs three times a count."""
 
     def __init__(self, counter: Counter) -> None:

@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api.state.body_memory import Hold
+from api.state.body_memory import MemoryHold
 from api.state.large_work import off_the_loop
+from api.uploads.encoded_images import ImageTextError, Text, is_data_url, read_data_url
 from api.uploads.image_check import clean_filename
-from api.uploads.image_texts import ImageTextError, Text, is_data_url, read_data_url
 from api.uploads.json_bodies import BESIDE_THE_IMAGE
-from api.uploads.multipart import Part, plain_name, take_apart
-from api.uploads.parameters import (
+from api.uploads.multipart import Part, parse_form, plain_name
+from api.uploads.submission_fields import (
     NO_FIELDS,
-    Fields,
-    collect,
+    SubmissionFields,
+    collect_fields,
     is_field,
     read_json_object,
     read_metadata,
@@ -46,7 +46,7 @@ class Upload:
     image: bytes = field(repr=False)
     filename: str | None = None
     content_type: str | None = None
-    fields: Fields = NO_FIELDS
+    fields: SubmissionFields = NO_FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class FileUpload:
     metadata: dict[str, Any]
 
 
-async def read_prediction(request: Request, *, limits: Intake, hold: Hold) -> Upload:
+async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold) -> Upload:
     """Read a submission in any of its three bodies.
 
     Raises BadRequest, InvalidParameter, ImageTooLarge (before the body is read where its length is declared) or
@@ -74,7 +74,7 @@ async def read_prediction(request: Request, *, limits: Intake, hold: Hold) -> Up
         return Upload(
             image=image,
             content_type=kind,
-            fields=collect(query, limits=limits) if query else NO_FIELDS,
+            fields=collect_fields(query, limits=limits) if query else NO_FIELDS,
         )
     if kind == "multipart/form-data":
         most = limits.max_image_bytes + BESIDE_THE_IMAGE
@@ -88,7 +88,7 @@ async def read_prediction(request: Request, *, limits: Intake, hold: Hold) -> Up
     raise _wrong_body(request, kind, PREDICTION_BODIES)
 
 
-async def read_file(request: Request, *, limits: Intake, hold: Hold) -> FileUpload:
+async def read_file(request: Request, *, limits: Intake, hold: MemoryHold) -> FileUpload:
     """Read a file's upload: the field `content`, and `metadata` as a text field or a JSON file.
 
     Raises BadRequest, InvalidParameter, ImageTooLarge, UnsupportedImage (no form) or ClientDisconnect.
@@ -101,7 +101,7 @@ async def read_file(request: Request, *, limits: Intake, hold: Hold) -> FileUplo
     return await off_the_loop(len(body), _file_from_form, body, content_type, limits)
 
 
-async def read_body(request: Request, *, most: int, limits: Intake, hold: Hold) -> bytes:
+async def read_body(request: Request, *, most: int, limits: Intake, hold: MemoryHold) -> bytes:
     """Return the whole body, of at most `most` bytes; the hot path, a body in one piece, is not copied.
 
     A declared length is counted whole in `hold` before anything is read, any other as it comes. Raises ImageTooLarge
@@ -166,13 +166,13 @@ def _only(parts: list[Part], name: str) -> Part:
 
 
 def _from_form(body: bytes, content_type: str, query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
-    parts = take_apart(body, content_type=content_type)
+    parts = parse_form(body, content_type=content_type)
     image = _only(parts, "image")
     return Upload(
         image=image.data,
         filename=image.filename,
         content_type=image.content_type,
-        fields=collect([*_texts(parts, beside=image), *query], limits=limits),
+        fields=collect_fields([*_texts(parts, beside=image), *query], limits=limits),
     )
 
 
@@ -185,7 +185,7 @@ def _texts(parts: list[Part], *, beside: Part) -> list[tuple[str, str]]:
 
 
 def _file_from_form(body: bytes, content_type: str, limits: Intake) -> FileUpload:
-    parts = take_apart(body, content_type=content_type)
+    parts = parse_form(body, content_type=content_type)
     content = _only(parts, "content")
     if len(content.data) > limits.max_image_bytes:
         raise ImageTooLarge(size=len(content.data), limit=limits.max_image_bytes)
@@ -216,7 +216,7 @@ def _from_json(body: bytes, query: Iterable[tuple[str, object]], limits: Intake)
         content_type, image = _read_data_url(text, limits)
     else:
         reference = _file_id(text)
-    fields = collect([*members.items(), *query], limits=limits, file_reference=reference)
+    fields = collect_fields([*members.items(), *query], limits=limits, file_reference=reference)
     return Upload(image=image, content_type=content_type, fields=fields)
 
 

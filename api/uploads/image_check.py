@@ -3,7 +3,7 @@
 import hashlib
 from typing import Final
 
-from api.uploads.unsupported_files import describe
+from api.uploads.unsupported_files import describe_file
 from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.domain.file_names import showable
 from shared.domain.identifiers import Digest
@@ -15,7 +15,7 @@ from shared.settings import Intake
 LONGEST_FILENAME: Final = 255
 
 
-def check(data: bytes, *, filename: str | None, content_type: str | None, limits: Intake) -> ImageFacts:
+def check_image(data: bytes, *, filename: str | None, content_type: str | None, limits: Intake) -> ImageFacts:
     """Return what is known of an image without decoding it; the content decides, not the declared type.
 
     Raises ImageTooLarge (bytes or pixels), UnsupportedImage (no image of a kind we read) or UndecodableImage (an
@@ -26,7 +26,7 @@ def check(data: bytes, *, filename: str | None, content_type: str | None, limits
         raise ImageTooLarge(size=size, limit=limits.max_image_bytes)
     kind = identify(data)
     if kind is None:
-        raise UnsupportedImage(found=describe(data, content_type), supported=SUPPORTED)
+        raise UnsupportedImage(found=describe_file(data, content_type), supported=SUPPORTED)
     name, read = kind
     try:
         width, height, work = read_header(data, read)

@@ -41,7 +41,7 @@ class JsonObject(NamedTuple):
         return any(mark.encode() in written for mark in self.long_texts)
 
 
-def parse(body: bytes | bytearray) -> JsonObject:
+def parse_json_object(body: bytes | bytearray) -> JsonObject:
     """Parse a JSON object.
 
     Raises JsonBodyError, or orjson.JSONDecodeError with what is left of the body where that is no JSON.

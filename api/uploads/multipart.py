@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.uploads.header_parameters import decode, read_boundary, read_disposition
+from api.uploads.form_headers import decode, read_boundary, read_disposition
 from shared.domain.errors import BadRequest
 
 # An image and what the contract names are under ten; each part costs 1 µs and can be as short as 60 bytes.
@@ -35,7 +35,7 @@ class Part:
     data: bytes = field(repr=False)
 
 
-def take_apart(body: bytes, *, content_type: str) -> list[Part]:
+def parse_form(body: bytes, *, content_type: str) -> list[Part]:
     """Return the form's parts in order; raises BadRequest where the body is no such form, or not whole."""
     delimiter = b"\r\n--" + read_boundary(content_type)
     position = len(delimiter) - 2

@@ -87,7 +87,7 @@ _BRANDS: Final = (
 _MEDIA_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 
 
-def describe(data: bytes, content_type: str | None) -> str:
+def describe_file(data: bytes, content_type: str | None) -> str:
     """Say in words what came instead of an image."""
     if not data:
         return "nothing"

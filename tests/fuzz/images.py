@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from api.uploads.image_check import check
+from api.uploads.image_check import check_image
 from shared.domain.errors import DarkroomError
 from shared.image_files import jpeg, tiff
 from shared.image_files.header import BrokenImageError
@@ -21,7 +21,7 @@ LIMITS = Intake()
 def image(data: bytes) -> None:
     """Read a header, and write a TIFF or JPEG anew without its notes."""
     try:
-        facts = check(data, filename=None, content_type=None, limits=LIMITS)
+        facts = check_image(data, filename=None, content_type=None, limits=LIMITS)
     except DarkroomError:
         return
     assert facts.width > 0

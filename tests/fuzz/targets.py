@@ -18,11 +18,11 @@ from fastapi import Request
 from api.batches.archives.archive import open_archive
 from api.batches.archives.items import Item
 from api.batches.bodies import FormBody, LinesBody
-from api.batches.formstream import FormStream, PartBegin, PartData
-from api.state.body_memory import Hold, InHand
+from api.batches.form_stream import FormStream, PartBegin, PartData
+from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.threads import Threads
 from api.uploads.bodies import read_file, read_prediction
-from api.uploads.multipart import take_apart
+from api.uploads.multipart import parse_form
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
 from shared.domain.file_names import showable
 from shared.domain.identifiers import ANYONE
@@ -114,7 +114,7 @@ def run(name: str, data: bytes) -> None:
 
 def _form(data: bytes) -> list[tuple[str, str | None, bytes]] | None:
     try:
-        return [(part.name, part.filename, part.data) for part in take_apart(data, content_type=FORM)]
+        return [(part.name, part.filename, part.data) for part in parse_form(data, content_type=FORM)]
     except BadRequest:
         return None
 
@@ -157,8 +157,8 @@ async def _outcome(pieces: list[bytes], kind: str) -> list[Item] | str:
         return type(error).__name__
 
 
-def _hold() -> Hold:
-    return InHand(Intake()).hold(ANYONE)
+def _hold() -> MemoryHold:
+    return BodyMemory(Intake()).hold(ANYONE)
 
 
 def _awaited(work: Coroutine[Any, Any, T]) -> T:

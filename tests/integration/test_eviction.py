@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from api.state.redis_memory import MemoryWatch
+from api.state.redis_memory import RedisMemory
 from shared.queue import keys
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
@@ -69,7 +69,7 @@ def admits(url: str) -> bool:
     async def look() -> bool:
         client = connect_async(Redis(url=url))
         pipeline = Pipeline(client, timeout=timedelta(seconds=5))
-        watch = MemoryWatch(Server(pipeline), share=Redis().memory_share)
+        watch = RedisMemory(Server(pipeline), share=Redis().memory_share)
         try:
             async with asyncio.timeout(10):
                 while not watch.limit_bytes:  # noqa: ASYNC110  it looks by itself and tells nobody

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from api.edge import guard
 from api.edge.auth import Authentication
-from api.edge.middleware import Observing
+from api.edge.request_observer import RequestObserver
 from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
@@ -20,7 +20,7 @@ def make_app() -> FastAPI:
     app = FastAPI(title="Darkroom", version="1", openapi_url=None, docs_url=None)
     app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
-    app.add_middleware(Observing, metrics=app.state.metrics, draining=app.state.draining, lines="all")
+    app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
     for module in (files, models, webhooks, health, metrics, docs_page):
         app.include_router(module.router)

@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.state.body_memory import InHand
-from api.state.open_requests import Visits
-from api.state.reading_turns import Turns
-from api.state.served_models import RouteBook
-from api.state.submission_counter import Submissions
+from api.state.body_memory import BodyMemory
+from api.state.open_requests import OpenRequests
+from api.state.reading_turns import ReadingTurns
+from api.state.served_models import ServedModels
+from api.state.submission_counter import SubmissionCounter
 from api.state.threads import Threads
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
@@ -86,25 +86,25 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             connection = connect_async(settings)
             pipeline = Pipeline(connection, timeout=settings.timeout)
             producer = Producer(connection, pipeline)
-            book = RouteBook(producer.models)
+            book = ServedModels(producer.models)
             threads = Threads(asks=2)
             app.state.gateway = SimpleNamespace(
                 producer=producer,
-                visits=Visits(),
+                open_requests=OpenRequests(),
                 purges=SimpleNamespace(check=lambda _: None),
                 engine=engine,
-                routes=book,
-                memory=SimpleNamespace(high=False, over=lambda _: False, share=0.8, used_bytes=7, limit_bytes=0),
+                models=book,
+                redis_memory=SimpleNamespace(high=False, over=lambda _: False, share=0.8, used_bytes=7, limit_bytes=0),
                 draining=app.state.draining,
                 tokens=StreamTokens(b"secret"),
                 metrics=app.state.metrics,
-                submissions=Submissions(app.state.metrics.submissions),
+                submissions=SubmissionCounter(app.state.metrics.submissions),
                 threads=threads,
                 database=Database(timeout=timedelta(seconds=1)),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
-                in_hand=InHand(Intake(**intake)),
-                turns=Turns(),
+                body_memory=BodyMemory(Intake(**intake)),
+                reading_turns=ReadingTurns(),
                 files=Files(),
                 file_turn=asyncio.Lock(),
                 queue=Queue(),

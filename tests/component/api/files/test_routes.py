@@ -11,7 +11,7 @@ import redis
 from fastapi import FastAPI
 from PIL import Image
 
-from api.health.limits import limits as api_limits
+from api.health.limits import limits_in_force as api_limits
 from api.schemas import File, FileList
 from shared.domain.identifiers import FileId, Owner, new_uuid7
 from shared.domain.timestamps import now_us
@@ -197,8 +197,8 @@ def test_a_quota_says_which_it_is_and_what_is_left(serve: Serve, app: FastAPI) -
         assert f"{5000 - problem['used']:,} are left" in problem["detail"]
         answer = await client.post("/v1/files", files={"content": ("a.txt", b"w" * 5001)})
         assert (answer.status_code, answer.json()["limit"]) == (413, 5000)
-        limits = api_limits(gate, wire_holds=False)
-        assert (limits["files"], limits["file_bytes"]) == (2, 5000)
+        limits_in_force = api_limits(gate, wire_holds=False)
+        assert (limits_in_force["files"], limits_in_force["file_bytes"]) == (2, 5000)
 
     serve(claim)
 
@@ -206,7 +206,7 @@ def test_a_quota_says_which_it_is_and_what_is_left(serve: Serve, app: FastAPI) -
 def test_who_may_keep_nothing_more_is_told_before_the_body_is_read(serve: Serve, app: FastAPI) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         gate = app.state.gateway
-        gate.memory.limit_bytes = 800_000  # a quarter for all files, half of it for one owner
+        gate.redis_memory.limit_bytes = 800_000  # a quarter for all files, half of it for one owner
         read = 0
 
         async def body() -> AsyncIterator[bytes]:
@@ -225,7 +225,7 @@ def test_who_may_keep_nothing_more_is_told_before_the_body_is_read(serve: Serve,
 
 def test_uploads_end_before_submissions_do(serve: Serve, app: FastAPI) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
-        app.state.gateway.memory.over = lambda share: share <= 0.6
+        app.state.gateway.redis_memory.over = lambda share: share <= 0.6
         answer = await client.post("/v1/files", files={"content": ("a.txt", b"words")})
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
         assert answer.json()["detail"] == "redis has no room for more files"

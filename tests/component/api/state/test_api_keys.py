@@ -8,8 +8,8 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Engine, event
 
-from api.state.api_keys import Keyring
-from api.state.open_requests import Visits
+from api.state.api_keys import ApiKeys
+from api.state.open_requests import OpenRequests
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Owner
@@ -35,9 +35,9 @@ async def until(look: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def with_keyring(engine: Engine, claim: Callable[[Keyring], Awaitable[T]], *, pause: timedelta = NEVER) -> T:
+def with_keyring(engine: Engine, claim: Callable[[ApiKeys], Awaitable[T]], *, pause: timedelta = NEVER) -> T:
     async def within() -> T:
-        keyring = Keyring(engine, pause=pause, visits=Visits())
+        keyring = ApiKeys(engine, pause=pause, open_requests=OpenRequests())
         try:
             return await claim(keyring)
         finally:
@@ -51,7 +51,7 @@ def test_a_key_stands_for_its_owner_its_role_and_its_limits(engine: Engine) -> N
     with engine.connect() as connection:
         [known] = api_keys.list_keys(connection)
 
-    async def claim(keyring: Keyring) -> None:
+    async def claim(keyring: ApiKeys) -> None:
         caller = await keyring.find(key)
         assert caller is not None
         assert (caller.owner, caller.role) == ("ann", Role.READ)
@@ -62,7 +62,7 @@ def test_a_key_stands_for_its_owner_its_role_and_its_limits(engine: Engine) -> N
 
 
 def test_a_new_key_is_found_at_once_and_a_revoked_one_at_the_next_look(engine: Engine) -> None:
-    async def claim(keyring: Keyring) -> None:
+    async def claim(keyring: ApiKeys) -> None:
         assert await keyring.find("dk_none") is None
         key = made(engine)
         assert await keyring.find(key)
@@ -78,7 +78,7 @@ def test_a_flood_of_strangers_is_no_flood_of_reads(engine: Engine) -> None:
     reads: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *facts: reads.append(facts[2]))
 
-    async def claim(keyring: Keyring) -> None:
+    async def claim(keyring: ApiKeys) -> None:
         assert set(await asyncio.gather(*(keyring.find(f"dk_{number}") for number in range(500)))) == {None}
 
     with_keyring(engine, claim)
@@ -93,7 +93,7 @@ def test_all_keys_are_read_again_only_where_one_has_changed(engine: Engine) -> N
     def whole() -> int:
         return sum(read.startswith("SELECT") and "hash" in read for read in reads)
 
-    async def claim(_: Keyring) -> None:
+    async def claim(_: ApiKeys) -> None:
         await until(lambda: len(reads) > 8)
         assert whole() == 1
         made(engine, "bob")
@@ -110,7 +110,7 @@ def test_while_postgres_is_away_known_keys_go_on_and_nobody_can_tell_of_others(
     engine = make_engine(Database(url=server.url, timeout=timedelta(seconds=1)))
     key = made(engine)
 
-    async def claim(keyring: Keyring) -> None:
+    async def claim(keyring: ApiKeys) -> None:
         assert await keyring.find(key)
         await asyncio.to_thread(server.stop)
         await asyncio.sleep(0.3)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from api.batches import routes as batches
 from api.predictions import routes as predictions
 from api.state.postgres_pages import PIECE
-from api.state.reading_turns import AT_ONCE, Turns
+from api.state.reading_turns import AT_ONCE, ReadingTurns
 from shared.domain.identifiers import Owner
 from shared.domain.model_route import Route
 from shared.queue import keys
@@ -140,7 +140,7 @@ def test_results_of_more_than_a_piece_are_whole_and_in_order(
 
 def test_owners_take_turns_and_one_has_one_at_a_time() -> None:
     async def claim() -> list[str]:
-        turns, order, now, most = Turns(), [], 0, 0
+        turns, order, now, most = ReadingTurns(), [], 0, 0
 
         async def read(owner: str, pieces: int) -> None:
             nonlocal now, most

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from api.state.served_models import RouteBook
+from api.state.served_models import ServedModels
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.model_reference import Reference
@@ -26,11 +26,11 @@ Find = Callable[[Reference], str]
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[RouteBook]:
+async def opened(url: str) -> AsyncIterator[ServedModels]:
     """Yield a book on this Redis."""
     connection = connect_async(Redis(url=url))
     pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
-    book = RouteBook(Models(pipeline))
+    book = ServedModels(Models(pipeline))
     try:
         yield book
     finally:

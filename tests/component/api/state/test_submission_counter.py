@@ -85,7 +85,7 @@ def test_a_submission_is_counted_by_what_became_of_it(
         redis_client.set(keys.cache(ANYONE, digits.model, version=VersionKey("3-m-1"), digest=digest), b"{}")
         assert await post(client, first) == 200
         assert counts() == {"queued": 1, "joined": 2, "repeated": 1, "cached": 1}
-        app.state.gateway.memory.high = True
+        app.state.gateway.redis_memory.high = True
         assert await post(client, second) == 503
         assert counts() == {"queued": 1, "joined": 2, "repeated": 1, "cached": 1, "refused": 1}
 

@@ -22,9 +22,9 @@ from starlette.requests import ClientDisconnect
 
 from api.batches.archives.items import LONGEST_NAME, Item
 from api.batches.archives.skipped import Skipped
-from api.batches.bodies import BODIES, SPOOL_AT_ONCE, read_body
+from api.batches.bodies import BODIES, SPOOL_AT_ONCE, read_batch_body
 from api.http import problems
-from api.state.body_memory import Hold, InHand
+from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.threads import Threads
 from api.uploads.bodies import BESIDE_THE_IMAGE
 from shared.domain import errors
@@ -40,8 +40,8 @@ THREADS = Threads(asks=1)
 LONGEST_LINE = MOST * 4 // 3 + BESIDE_THE_IMAGE
 
 
-def a_hold() -> Hold:
-    return InHand(Intake()).hold(ANYONE)
+def a_hold() -> MemoryHold:
+    return BodyMemory(Intake()).hold(ANYONE)
 
 
 def a_request(
@@ -70,7 +70,7 @@ def read(body: bytes | Iterable[Any], *given: Any, **rest: Any) -> tuple[Any, li
     request = a_request([body] if isinstance(body, bytes) else body, *given, **rest)
 
     async def take() -> tuple[Any, list[Item], Skipped]:
-        found = read_body(request, request.stream(), a_hold())
+        found = read_batch_body(request, request.stream(), a_hold())
         return await found.fields(), [item async for item in found.items()], found.skipped
 
     return asyncio.run(take())
@@ -219,7 +219,7 @@ def left_in(folder: Path) -> tuple[int, list[int]]:
 def test_the_spooled_archive_has_no_name_and_is_gone_afterwards(end: str, tmp_path: Path) -> None:
     async def claim() -> None:
         request = a_request([form(part("archive", ARCHIVE, "a.zip"))], spool=tmp_path)
-        body = read_body(request, request.stream(), a_hold())
+        body = read_batch_body(request, request.stream(), a_hold())
         await body.fields()
         async with contextlib.aclosing(body.items()) as items:
             async for item in items:
@@ -310,7 +310,7 @@ def outcome(pieces: list[bytes], kind: str) -> Any:
     try:
         return read(pieces, kind)
     except errors.DarkroomError as error:
-        return type(error), problems.words(error)
+        return type(error), problems.error_words(error)
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)
@@ -369,7 +369,7 @@ FOUR_MEGABYTES = [(LINES, ONE_LINE, 2), (LINES, MANY_LINES, MANY), (FORM, ONE_FI
 @pytest.mark.parametrize(("content_type", "pieces", "expected"), FOUR_MEGABYTES)
 def test_memory_holds_no_more_than_an_image(content_type: str, pieces: list[bytes], expected: int) -> None:
     async def count() -> int:
-        body = read_body(request := a_request(pieces, content_type), request.stream(), a_hold())
+        body = read_batch_body(request := a_request(pieces, content_type), request.stream(), a_hold())
         await body.fields()
         return len([None async for _ in body.items()])
 

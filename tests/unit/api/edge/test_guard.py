@@ -16,7 +16,7 @@ from api.edge.auth import Authentication
 from api.edge.guard import GuardedRoute
 from api.main import create_app
 from api.state.draining import Draining
-from api.state.open_requests import Visits
+from api.state.open_requests import OpenRequests
 from shared.domain.api_keys import Caller, Role
 from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.presentation.stream_tokens import StreamTokens
@@ -66,7 +66,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 REFUSED = {307, 400, 401, 403, 404, 405}
 
 
-class Keyring:
+class ApiKeys:
     """Knows KEYS."""
 
     def known(self, key: str) -> Caller | None:
@@ -89,7 +89,7 @@ def app(monkeypatch: pytest.MonkeyPatch, runner: asyncio.Runner) -> FastAPI:
     monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
     app = create_app(Draining())
     app.state.gateway = SimpleNamespace(
-        keyring=Keyring(), visits=Visits(), purges=NOBODY, tokens=StreamTokens(b"secret")
+        api_keys=ApiKeys(), open_requests=OpenRequests(), purges=NOBODY, tokens=StreamTokens(b"secret")
     )
     app.state.runner = runner
     return app
@@ -255,7 +255,7 @@ def test_no_route_takes_a_compressed_body(app: FastAPI, encoding: str) -> None:
 def new_app(runner: asyncio.Runner) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(Authentication, required=True, public_url="")
-    app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
+    app.state.gateway = SimpleNamespace(api_keys=ApiKeys(), open_requests=OpenRequests(), purges=NOBODY)
     app.state.runner = runner
     return app
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api.main import create_app
 from api.state.draining import Draining
-from api.state.open_requests import Visits
+from api.state.open_requests import OpenRequests
 from shared import settings
 from shared.domain.api_keys import Caller, Role
 from shared.domain.identifiers import Owner
@@ -43,7 +43,7 @@ OURS: list[dict[str, str]] = [
 ]  # fmt: skip
 
 
-class Keyring:
+class ApiKeys:
     """Knows one key."""
 
     def known(self, key: str) -> Caller | None:
@@ -77,7 +77,7 @@ def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 
 def _made() -> FastAPI:
     app = create_app(Draining())
-    app.state.gateway = SimpleNamespace(keyring=Keyring(), visits=Visits(), purges=NOBODY)
+    app.state.gateway = SimpleNamespace(api_keys=ApiKeys(), open_requests=OpenRequests(), purges=NOBODY)
     return app
 
 

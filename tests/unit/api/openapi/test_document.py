@@ -16,8 +16,8 @@ from api.http import problem_kinds as kinds
 from api.http.paging import UUID
 from api.openapi import requests, responses
 from api.schemas import Prediction
-from api.uploads.image_check import check
-from api.uploads.parameters import MOST_EVENTS
+from api.uploads.image_check import check_image
+from api.uploads.submission_fields import MOST_EVENTS
 from shared.domain.identifiers import is_uuid
 from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL
@@ -143,5 +143,5 @@ def test_the_examples_of_images_can_be_sent_as_they_stand() -> None:
     image = content["data URL"]["value"]["input"]["image"].partition(",")[2]
     [line] = requests.bulk_upload()["requestBody"]["content"]["application/x-ndjson"]["example"].splitlines()
     for text in (image, orjson.loads(line)["image"]):
-        found = check(base64.b64decode(text, validate=True), filename=None, content_type=None, limits=Intake())
+        found = check_image(base64.b64decode(text, validate=True), filename=None, content_type=None, limits=Intake())
         assert (found.format, found.width, found.height) == ("PNG", 1, 1)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from api.state.body_memory import BULK_BASE, InHand, largest_in_hand
+from api.state.body_memory import BULK_BASE, BodyMemory, largest_in_hand
 from shared.domain.errors import GatewayBusy, TooMuchInHand
 from shared.domain.identifiers import Owner
 from shared.settings import Intake
@@ -18,7 +18,7 @@ TINY = Intake(max_image_bytes=MB, max_owner_bytes_in_hand=1, max_bytes_in_hand=1
 
 
 def test_an_owner_has_so_many_bytes_in_hand_and_all_together_so_many() -> None:
-    in_hand = InHand(NARROW)
+    in_hand = BodyMemory(NARROW)
     with in_hand.hold(ANN) as anns, in_hand.hold(BOB) as bobs:
         anns.take(6 * MB)
         with in_hand.hold(ANN) as more, pytest.raises(TooMuchInHand):
@@ -34,12 +34,12 @@ def test_an_owner_has_so_many_bytes_in_hand_and_all_together_so_many() -> None:
 
 def test_one_body_always_fits() -> None:
     limits = Intake(max_image_bytes=100 * MB, max_owner_bytes_in_hand=1, max_bytes_in_hand=1)
-    with InHand(limits).hold(ANN) as hold:
+    with BodyMemory(limits).hold(ANN) as hold:
         hold.take(limits.max_image_bytes * 4 // 3)
 
 
 def test_a_large_item_waits_until_there_is_room_and_small_ones_never_do() -> None:
-    in_hand = InHand(NARROW)
+    in_hand = BodyMemory(NARROW)
     most = largest_in_hand(NARROW)
 
     async def claim() -> None:
@@ -66,7 +66,7 @@ def test_a_large_item_waits_until_there_is_room_and_small_ones_never_do() -> Non
 
 @pytest.mark.parametrize("limits", [NARROW, TINY])
 def test_whatever_uploads_do_in_whatever_order_all_come_to_their_end_and_nothing_stays_in_hand(limits: Intake) -> None:
-    in_hand, chance = InHand(limits), random.Random(7)
+    in_hand, chance = BodyMemory(limits), random.Random(7)
     most = largest_in_hand(limits)
     seen = 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from api.state.body_memory import Hold, InHand
+from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.large_work import LARGE, _pool, off_the_loop
 from api.uploads.bodies import read_file, read_prediction
 from shared.domain.identifiers import ANYONE
@@ -18,8 +18,8 @@ from tests.unit.api.uploads.test_bodies import a_request, form
 LIMITS = Intake()
 
 
-def a_hold() -> Hold:
-    return InHand(LIMITS).hold(ANYONE)
+def a_hold() -> MemoryHold:
+    return BodyMemory(LIMITS).hold(ANYONE)
 
 
 def leaves_the_loop(work: Coroutine[Any, Any, Any]) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api.http import problems
-from api.state.body_memory import Hold, InHand
+from api.state.body_memory import BodyMemory, MemoryHold
 from api.uploads.bodies import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
 from shared.domain.identifiers import ANYONE
@@ -31,8 +31,8 @@ HOOK = "https://example.com/hook?token=1"
 LIMITS = Intake(max_image_bytes=1000)
 
 
-def a_hold() -> Hold:
-    return InHand(LIMITS).hold(ANYONE)
+def a_hold() -> MemoryHold:
+    return BodyMemory(LIMITS).hold(ANYONE)
 
 
 def a_request(
@@ -385,7 +385,7 @@ def outcome(reading: Coroutine[Any, Any, T]) -> T | tuple[str, str]:
     try:
         return asyncio.run(reading)
     except DarkroomError as error:
-        return type(error).__name__, problems.words(error)
+        return type(error).__name__, problems.error_words(error)
 
 
 @FUZZING

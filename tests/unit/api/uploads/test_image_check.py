@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from api.uploads.image_check import check, clean_filename
+from api.uploads.image_check import check_image, clean_filename
 from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
 from shared.domain.image import ImageFacts
 from shared.image_files.jpeg import MAX_SEGMENTS
@@ -22,7 +22,7 @@ REFUSALS = (ImageTooLarge, UndecodableImage, UnsupportedImage)
 
 
 def facts(data: bytes, *, content_type: str | None = None, filename: str | None = None) -> ImageFacts:
-    return check(data, filename=filename, content_type=content_type, limits=LIMITS)
+    return check_image(data, filename=filename, content_type=content_type, limits=LIMITS)
 
 
 def saved(mode: str, format: str, size: tuple[int, int] = (23, 11), **options: object) -> bytes:
@@ -157,7 +157,7 @@ def test_no_pixel_is_no_image() -> None:
 def test_too_many_bytes_are_refused_whatever_they_are() -> None:
     limits = Intake(max_image_bytes=10)
     with pytest.raises(ImageTooLarge) as refused:
-        check(b"eleven byte", filename=None, content_type=None, limits=limits)
+        check_image(b"eleven byte", filename=None, content_type=None, limits=limits)
     assert (refused.value.size, refused.value.limit, refused.value.unit) == (11, 10, "bytes")
 
 

@@ -5,31 +5,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.uploads.json_bodies import LONG_TEXT, MOST_PARSED, JsonBodyError, parse
+from api.uploads.json_bodies import LONG_TEXT, MOST_PARSED, JsonBodyError, parse_json_object
 
 LONG = "x" * MOST_PARSED
 IMAGE = b"A" * (2 * MOST_PARSED)
 
 
 def test_a_small_object_is_parsed_as_it_is() -> None:
-    assert parse(b'{"a": [1, "x"]}') == ({"a": [1, "x"]}, {})
+    assert parse_json_object(b'{"a": [1, "x"]}') == ({"a": [1, "x"]}, {})
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    assert parse(b"\xef\xbb\xbf{}").members == {}
-    assert parse(bytearray(b"\xef\xbb\xbf{}")).members == {}
+    assert parse_json_object(b"\xef\xbb\xbf{}").members == {}
+    assert parse_json_object(bytearray(b"\xef\xbb\xbf{}")).members == {}
 
 
 def test_long_texts_stand_aside_with_their_escapes() -> None:
     text = b'\\"' + IMAGE + b"\\\\"
-    members, long_texts = parse(b'{"short": "a\\"b", "input": {"image": "' + text + b'"}, "other": "' + IMAGE + b'"}')
+    members, long_texts = parse_json_object(
+        b'{"short": "a\\"b", "input": {"image": "' + text + b'"}, "other": "' + IMAGE + b'"}'
+    )
     assert members["short"] == 'a"b'
     assert bytes(long_texts[members["input"]["image"]]) == text
     assert bytes(long_texts[members["other"]]) == IMAGE
 
 
 def test_a_member_that_holds_a_long_text_is_known() -> None:
-    found = parse(b'{"metadata": {"a": ["' + IMAGE + b'"]}, "model": "a", "image": "' + IMAGE + b'"}')
+    found = parse_json_object(b'{"metadata": {"a": ["' + IMAGE + b'"]}, "model": "a", "image": "' + IMAGE + b'"}')
     assert [name for name in ("metadata", "model", "image", "none") if found.holds_long_text(name)] == [
         "metadata",
         "image",
@@ -44,26 +46,26 @@ def test_a_member_that_holds_a_long_text_is_known() -> None:
 def test_what_a_parser_would_work_long_on_is_refused_before_it(unit: bytes, around: tuple[bytes, bytes]) -> None:
     # The parser's own error would be another.
     with pytest.raises(JsonBodyError, match="bytes of JSON beside its image"):
-        parse(around[0] + unit * (2 * MOST_PARSED // len(unit)) + around[1])
+        parse_json_object(around[0] + unit * (2 * MOST_PARSED // len(unit)) + around[1])
 
 
 @pytest.mark.parametrize("body", [b'{"a":"' + IMAGE, b'{"a":"' + IMAGE + b'\\"', b'{"a":' + b'"' + IMAGE + b'" "b"}'])
 def test_a_text_without_an_end_is_refused(body: bytes) -> None:
     with pytest.raises((JsonBodyError, orjson.JSONDecodeError)):
-        parse(body)
+        parse_json_object(body)
 
 
 @pytest.mark.parametrize("unit", [b"\\" * 1000, b'\\"' * 100_000])
 def test_searching_for_a_texts_end_is_bounded_too(unit: bytes) -> None:
     with pytest.raises(JsonBodyError, match="over"):
-        parse(b'{"a":"' + IMAGE + unit + b'"}')
+        parse_json_object(b'{"a":"' + IMAGE + unit + b'"}')
 
 
 def test_many_long_texts_are_refused() -> None:
     text = b'"' + b"A" * (LONG_TEXT + 1) + b'",'
-    assert len(parse(b'{"a":[' + text * 16 + b"1]}").long_texts) == 16
+    assert len(parse_json_object(b'{"a":[' + text * 16 + b"1]}").long_texts) == 16
     with pytest.raises(JsonBodyError, match="texts of over"):
-        parse(b'{"a":[' + text * 17 + b"1]}")
+        parse_json_object(b'{"a":[' + text * 17 + b"1]}")
 
 
 VALUES = st.recursive(
@@ -76,7 +78,7 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
 def test_what_was_written_is_read_whatever_its_length(value: dict[str, object]) -> None:
-    members, long_texts = parse(orjson.dumps(value))
+    members, long_texts = parse_json_object(orjson.dumps(value))
     texts = {mark: orjson.loads(b'"' + bytes(text) + b'"') for mark, text in long_texts.items()}
 
     def whole(found: object) -> object:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.uploads.multipart import MOST_PARTS, take_apart
+from api.uploads.multipart import MOST_PARTS, parse_form
 from shared.domain.errors import BadRequest
 
 
@@ -22,17 +22,17 @@ from shared.domain.errors import BadRequest
 )
 def test_a_broken_form_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        take_apart(body, content_type="multipart/form-data; boundary=x")
+        parse_form(body, content_type="multipart/form-data; boundary=x")
 
 
 def test_a_form_without_a_boundary_is_a_bad_request() -> None:
     with pytest.raises(BadRequest):
-        take_apart(b"--x--", content_type="multipart/form-data")
+        parse_form(b"--x--", content_type="multipart/form-data")
 
 
 def test_a_form_may_have_a_preamble_padding_and_an_epilogue() -> None:
     body = b'hi\r\n--x \t\r\ncontent-disposition: form-data; name="image"; filename="a b.png"\r\n\r\n1\r\n2\r\n--x--bye'
-    (part,) = take_apart(body, content_type='multipart/form-data; boundary="x"')
+    (part,) = parse_form(body, content_type='multipart/form-data; boundary="x"')
     assert (part.name, part.data, part.filename) == ("image", b"1\r\n2", "a b.png")
 
 
@@ -40,7 +40,7 @@ def test_a_form_may_have_a_preamble_padding_and_an_epilogue() -> None:
 def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, bytes]]) -> None:
     request = httpx.Request("POST", "http://test", files=[(name, ("ü.bin", data)) for name, data in parts])
     body, content_type = request.read(), request.headers["content-type"]
-    assert [(part.name, part.data, part.filename) for part in take_apart(body, content_type=content_type)] == [
+    assert [(part.name, part.data, part.filename) for part in parse_form(body, content_type=content_type)] == [
         (name, data, "ü.bin") for name, data in parts
     ]
 
@@ -49,7 +49,7 @@ def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, by
 def test_no_form_raises_anything_else(body: bytes) -> None:
     for start in (b"", b"--x\r\n", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'):
         try:
-            take_apart(start + body + b"\r\n--x--", content_type="multipart/form-data; boundary=x")
+            parse_form(start + body + b"\r\n--x--", content_type="multipart/form-data; boundary=x")
         except BadRequest:
             continue
 
@@ -68,5 +68,5 @@ def test_no_form_raises_anything_else(body: bytes) -> None:
 )
 def test_names_are_read_however_they_are_written(disposition: bytes, name: str, filename: str | None) -> None:
     body = b"--x\r\nContent-Disposition: " + disposition + b"\r\n\r\n1\r\n--x--"
-    (part,) = take_apart(body, content_type="multipart/form-data; boundary=x")
+    (part,) = parse_form(body, content_type="multipart/form-data; boundary=x")
     assert (part.name, part.filename) == (name, filename)

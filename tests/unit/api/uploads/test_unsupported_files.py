@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from api.uploads.unsupported_files import describe
+from api.uploads.unsupported_files import describe_file
 from shared.domain.errors import UnsupportedImage
 from tests.unit.api.uploads.test_image_check import KINDS, facts
 
@@ -96,12 +96,12 @@ def test_it_is_named(kind: str) -> None:
 
 
 def test_nothing_and_declared_types_are_said() -> None:
-    assert describe(b"", None) == "nothing"
-    assert describe(b"\xd8\xfe\0\1", "image/x-odd; a=b") == "bytes that are no image, declared as image/x-odd"
-    assert describe(b"\xd8\xfe\0\1", "no type at all!") == "bytes that are no image"
+    assert describe_file(b"", None) == "nothing"
+    assert describe_file(b"\xd8\xfe\0\1", "image/x-odd; a=b") == "bytes that are no image, declared as image/x-odd"
+    assert describe_file(b"\xd8\xfe\0\1", "no type at all!") == "bytes that are no image"
 
 
 @pytest.mark.parametrize("length", range(40))
 def test_few_bytes_of_anything_are_described(length: int) -> None:
     for start in (b"", b"\0\0\0", b"ftyp", b"\xff", b"P5", b"RIFF"):
-        assert describe((start * 40)[:length], None)
+        assert describe_file((start * 40)[:length], None)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from api.batches.archives.zips import ZipArchive
-from api.batches.formstream import FormStream, PartBegin, PartData
+from api.batches.form_stream import FormStream, PartBegin, PartData
 from benchmarks.load import bodies, image_files
 from benchmarks.load.upload import Upload
 from shared.settings import Bulk

@@ -8,7 +8,7 @@ from typing import Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from api.uploads.header_parameters import read_boundary, read_disposition
+from api.uploads.form_headers import read_boundary, read_disposition
 from api.uploads.multipart import LONGEST_HEADERS, long_headers
 from shared.domain.errors import BadRequest
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.duration_headers import (
+from api.http.request_headers import (
     CANCEL_AFTER,
     LONGEST_CANCEL_AFTER,
     LONGEST_WAIT,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from api.batches.formstream import LONGEST_HEADERS, FormStream, PartBegin, PartData, PartEnd
-from api.uploads.multipart import take_apart
+from api.batches.form_stream import LONGEST_HEADERS, FormStream, PartBegin, PartData, PartEnd
+from api.uploads.multipart import parse_form
 from shared.domain.errors import BadRequest
 
 BOUNDARY = b"a-boundary"
@@ -45,7 +45,7 @@ def read(pieces: Iterable[bytes], *, content_type: str = CONTENT_TYPE) -> Found:
 
 
 def whole(body: bytes) -> Found:
-    return [(part.name, part.filename, part.data) for part in take_apart(body, content_type=CONTENT_TYPE)]
+    return [(part.name, part.filename, part.data) for part in parse_form(body, content_type=CONTENT_TYPE)]
 
 
 def cut(body: bytes, size: int) -> list[bytes]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
-from api.edge.middleware import Observing, read_id
+from api.edge.request_observer import RequestObserver, client_request_id
 from api.http import problems
 from api.http.problems import CLIENT_LEFT
 from api.state.draining import Draining
@@ -87,7 +87,7 @@ def metrics() -> GatewayMetrics:
 def make_app(metrics: GatewayMetrics, tmp_path: Any) -> Callable[..., FastAPI]:
     def make(*, lines: Any = "all") -> FastAPI:
         app = FastAPI()
-        app.add_middleware(Observing, metrics=metrics, draining=Draining(), lines=lines)
+        app.add_middleware(RequestObserver, metrics=metrics, draining=Draining(), lines=lines)
         problems.install(app)
         app.include_router(routes(metrics))
         app.mount("/pages", StaticFiles(directory=tmp_path))
@@ -151,7 +151,7 @@ def test_any_other_is_replaced(make_app: Callable[..., FastAPI], lines: Lines, i
 
 @given(st.binary(max_size=140) | st.text("aZ09._:@/+=-\n\r ", max_size=140).map(str.encode))
 def test_an_id_of_any_bytes_is_taken_whole_or_not_at_all(id: bytes) -> None:
-    found = read_id([(b"host", b"h"), (b"x-request-id", id)])
+    found = client_request_id([(b"host", b"h"), (b"x-request-id", id)])
     assert found is None or (found.encode() == id and found.isprintable() and len(found) <= 128)
 
 
@@ -273,7 +273,7 @@ def test_a_line_says_what_the_request_was_about_and_none_of_its_words(
     assert line == {
         "level": "info",
         "event": "request",
-        "logger": "api.edge.middleware",
+        "logger": "api.edge.request_observer",
         "request_id": "mine",
         "prediction_id": "1",
         "method": "GET",

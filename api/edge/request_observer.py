@@ -31,7 +31,7 @@ _SERVER_ERROR: Final = 500
 _LINES_FROM: Final = {"none": 1000, "errors": _SERVER_ERROR, "all": 0}
 
 
-class Observing:
+class RequestObserver:
     """A layer around the app, 5 µs a request. What a request binds is forgotten when the next one begins.
 
     The label children are kept: looking one up costs three times a count.
@@ -59,7 +59,7 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        id = read_id(scope["headers"]) or new_uuid7()
+        id = client_request_id(scope["headers"]) or new_uuid7()
         header = (_HEADER, id.encode())
         scope[_KEY] = id
         # A list, for those who go on with a copy of the scope.
@@ -119,7 +119,7 @@ def request_id(request: Request) -> str | None:
     return found
 
 
-def read_id(headers: list[tuple[bytes, bytes]]) -> str | None:
+def client_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:
     """Return the client's own id, if it is usable."""
     for name, value in headers:
         if name == _HEADER:

@@ -34,7 +34,7 @@ _CHARSETS: Final = frozenset(
 )
 
 
-def parameters(header: bytes) -> dict[bytes, bytes]:
+def header_parameters(header: bytes) -> dict[bytes, bytes]:
     """Return a header's parameters by their names in lower case, the first of each; raises BadRequest for too many."""
     found: dict[bytes, bytes] = {}
     at = header.find(b";")
@@ -66,7 +66,7 @@ def read_boundary(content_type: str) -> bytes:
         return usual[1].encode()
     if len(content_type) > LONGEST_CONTENT_TYPE:
         raise BadRequest(detail=f"Content-Type has over {LONGEST_CONTENT_TYPE:,} bytes")
-    boundary = parameters(content_type.encode("latin-1", "replace")).get(b"boundary")
+    boundary = header_parameters(content_type.encode("latin-1", "replace")).get(b"boundary")
     if not boundary:
         raise BadRequest(detail="Content-Type names no boundary")
     if len(boundary) > LONGEST_BOUNDARY:
@@ -76,7 +76,7 @@ def read_boundary(content_type: str) -> bytes:
 
 def read_disposition(header: bytes) -> tuple[str, str | None]:
     """Return the names of a form's field and of its file, None where that has none; raises BadRequest."""
-    found = parameters(header)
+    found = header_parameters(header)
     name = decode(found.get(b"name", b""))
     if (extended := _extended(found)) is not None:
         return name, extended

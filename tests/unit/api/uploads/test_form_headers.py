@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.uploads.header_parameters import decode_words, parameters, read_boundary, read_disposition
+from api.uploads.form_headers import decode_words, header_parameters, read_boundary, read_disposition
 from shared.domain.errors import BadRequest
 
 FORM = b"form-data; name=images; "
@@ -80,10 +80,10 @@ def test_a_boundary_that_is_none_or_long_is_refused(content_type: str) -> None:
 
 
 def test_parameters_are_bounded_and_semicolons_alone_are_none() -> None:
-    assert parameters(b"form-data" + b";" * 8000) == {}
-    assert len(parameters(b"form-data" + b"".join(b"; a%d=1" % number for number in range(32)))) == 32
+    assert header_parameters(b"form-data" + b";" * 8000) == {}
+    assert len(header_parameters(b"form-data" + b"".join(b"; a%d=1" % number for number in range(32)))) == 32
     with pytest.raises(BadRequest):
-        parameters(b"form-data" + b";a=1" * 33)
+        header_parameters(b"form-data" + b";a=1" * 33)
 
 
 @given(st.binary(max_size=200) | st.text("=?*;'\"\\utf-8QB% ", max_size=200).map(str.encode))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse
+from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse_json_object
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
 from shared.domain.webhooks import Webhook, check_url, read_events
@@ -23,7 +23,7 @@ _NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
+class SubmissionFields:
     """The parameters of a submission. `file_reference` is the uploaded file that stands for the image."""
 
     model: str | None = None
@@ -34,7 +34,7 @@ class Fields:
     webhook: Webhook | None = None
 
 
-NO_FIELDS: Final = Fields()
+NO_FIELDS: Final = SubmissionFields()
 
 
 def is_field(name: str) -> bool:
@@ -42,8 +42,10 @@ def is_field(name: str) -> bool:
     return name in _NAMES or name.startswith(_LISTED_EVENTS)
 
 
-def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None) -> Fields:
-    """Make Fields from the names and values of a body and of its query, whichever order; unknown names are ignored.
+def collect_fields(
+    pairs: Iterable[tuple[str, object]], *, limits: Intake, file_reference: FileId | None = None
+) -> SubmissionFields:
+    """Make SubmissionFields of the names and values of a body and of its query, in any order; ignore unknown names.
 
     `webhook_events_filter` may be a list, and repeated: its events add up.
     Raises BadRequest where two values of one name contradict, InvalidParameter where one can't be used.
@@ -65,7 +67,7 @@ def collect(pairs: Iterable[tuple[str, object]], *, limits: Intake, file_referen
         raise InvalidParameter(detail=f"{priority!r} is no priority; write interactive or bulk", pointer="/priority")
     metadata = given.get("metadata", {})
     assert isinstance(metadata, dict)  # noqa: S101  what read_metadata returns
-    return Fields(
+    return SubmissionFields(
         model=_text(given, "model"),
         version=_text(given, "version"),
         metadata=metadata,
@@ -148,7 +150,7 @@ def holds(value: object, character: str) -> bool:
 def read_json_object(body: bytes) -> JsonObject:
     """Return a request body's JSON object; raises BadRequest, or InvalidParameter for text that can't be stored."""
     try:
-        found = parse(body)
+        found = parse_json_object(body)
     except JsonBodyError as error:
         raise BadRequest(detail=f"the body {error}") from None
     except orjson.JSONDecodeError as error:

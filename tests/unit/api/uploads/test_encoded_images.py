@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.uploads.image_texts import (
+from api.uploads.encoded_images import (
     PIECE,
     ImageTextError,
     is_data_url,

@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from api.main import wait_for_redis
-from api.state.job_waiters import Waiting
+from api.state.job_waiters import JobWaiters
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import PredictionId
 from shared.queue import keys
@@ -217,7 +217,7 @@ def test_after_a_failover_everybody_is_at_the_new_primary(
         async with Relay(short_directory(), to=server.url) as name:
             settings = Redis(url=name.url, timeout=LONG)
             client = connect_async(settings)
-            pipeline, waiting = Pipeline(client, timeout=LONG), Waiting(DoneChannel(client))
+            pipeline, waiting = Pipeline(client, timeout=LONG), JobWaiters(DoneChannel(client))
             pipeline.when_moved(waiting.listen_anew)
             id = PredictionId("01a1fcbb-4b36-71de-a741-01ba9b5eeb24")
             with server.client() as old, promoted.client() as new, connect(settings) as worker:

@@ -5,17 +5,10 @@ from typing import Final
 from pydantic.json_schema import models_json_schema
 
 from api import schemas
-<<<<<<< HEAD
-from api.http.duration_headers import CANCEL_AFTER
-from api.openapi.schema import REFERENCE, Json, reference
-from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_reference import REFERENCE_PATTERN
-=======
 from api.http.request_headers import CANCEL_AFTER
 from api.openapi.references import REFERENCE, Json, reference
 from api.uploads.submission_fields import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_route import MODEL
->>>>>>> 44cf415 (api/: names that say what they are: ServedModels, ApiKeys, OpenRequests, BodyMemory, check_image, find_prediction; renames alone)
+from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 
 

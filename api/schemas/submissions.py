@@ -4,13 +4,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-<<<<<<< HEAD
-from api.uploads.parameters import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_reference import REFERENCE_PATTERN
-=======
 from api.uploads.submission_fields import LONGEST_TEXT, MOST_EVENTS
-from shared.domain.model_route import MODEL
->>>>>>> 44cf415 (api/: names that say what they are: ServedModels, ApiKeys, OpenRequests, BodyMemory, check_image, find_prediction; renames alone)
+from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="

@@ -19,7 +19,7 @@ from shared.domain.identifiers import BatchId, PredictionId
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage import batches as storage
 from shared.storage.batches import ItemRow
-from shared.storage.predictions import in_order
+from shared.storage.predictions import with_sorted_probabilities
 
 COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
 
@@ -90,7 +90,7 @@ def _members(row: ItemRow) -> dict[str, Any]:
         "status": row.status,
         "version": row.version,
         "source": row.source,
-        "output": in_order(row.output),
+        "output": with_sorted_probabilities(row.output),
         "error": row.error,
         "error_code": row.error_code,
     }

@@ -1,1 +1,1 @@
-"""The record: Postgres tables, statements and migrations."""
+"""Postgres, which holds finished work: connections, tables, statements, migrations."""

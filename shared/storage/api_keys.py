@@ -1,4 +1,4 @@
-"""The API keys: made, listed, revoked, and all that are good at once, for a gateway to keep in memory."""
+"""API keys in Postgres: create, list, revoke, and read all valid ones at once, which a gateway keeps in memory."""
 
 from datetime import datetime
 from typing import Any
@@ -11,58 +11,62 @@ from shared.domain.key_limits import Limits
 
 _COLUMNS = "id::text, owner, hash, shown, role, rate, max_inflight, created_at, revoked_at"
 
-_CREATE = text(f"""
+_CREATE_KEY = text(f"""
     INSERT INTO api_keys (owner, hash, shown, role, rate, max_inflight)
     VALUES (:owner, :hash, :shown, :role, :rate, :max_inflight)
     RETURNING {_COLUMNS}
 """)  # noqa: S608  the columns are our own
+"""Inserts a key."""
 
-_ALL = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")  # noqa: S608
+_LIST_KEYS = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")  # noqa: S608
+"""Reads all keys, revoked ones too, the oldest first."""
 
-_GOOD = text("SELECT id::text, owner, hash, role, rate, max_inflight FROM api_keys WHERE revoked_at IS NULL")
+_VALID_KEYS = text("SELECT id::text, owner, hash, role, rate, max_inflight FROM api_keys WHERE revoked_at IS NULL")
+"""Reads the keys that are not revoked."""
 
-# A tenth of a millisecond for a thousand keys; whatever changes them changes one of these.
-_EDITION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_keys")
+_KEYS_VERSION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_keys")
+"""Reads three values of which one changes whenever a key is created, revoked or deleted: 0.1 ms for 1,000 keys."""
 
-_REVOKE = text(f"""
+_REVOKE_KEYS = text(f"""
     UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
     WHERE id::text = :named OR shown = :named OR hash = :hash
     RETURNING {_COLUMNS}
 """)  # noqa: S608
+"""Revokes the keys with this id, these first characters or this digest; a key stays revoked since the first time."""
 
-
-_REVOKE_OWNER = text("""
+_REVOKE_KEYS_OF = text("""
     UPDATE api_keys SET revoked_at = clock_timestamp() WHERE owner = :owner AND revoked_at IS NULL
 """)
+"""Revokes all keys of an owner."""
 
 
 def create_key(
     connection: Connection, owner: Owner, *, role: Role, rate: float | None = None, max_inflight: int | None = None
 ) -> tuple[ApiKey, str]:
-    """Make a key; return what is known of it, and the key, which nobody can say again."""
+    """Create a key; return what is stored of it, and the key itself, which can't be read again."""
     key = new_key()
     values = {"owner": owner, "role": role, "rate": rate, "max_inflight": max_inflight}
     with connection.begin():
-        row = connection.execute(_CREATE, values | {"hash": digest(key), "shown": shown_part(key)}).one()
+        row = connection.execute(_CREATE_KEY, values | {"hash": digest(key), "shown": shown_part(key)}).one()
     return _key(row), key
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:
-    """Return all keys there ever were, the oldest first."""
+    """Return all keys, revoked ones too, the oldest first."""
     with connection.begin():
-        return [_key(row) for row in connection.execute(_ALL)]
+        return [_key(row) for row in connection.execute(_LIST_KEYS)]
 
 
 def keys_version(connection: Connection) -> tuple[object, ...]:
-    """Return what is another whenever a key was made, revoked or deleted."""
+    """Return a value that changes whenever a key is created, revoked or deleted."""
     with connection.begin():
-        return tuple(connection.execute(_EDITION).one())
+        return tuple(connection.execute(_KEYS_VERSION).one())
 
 
 def callers_by_digest(connection: Connection) -> dict[str, Caller]:
-    """Return who the keys that are not revoked stand for, by the keys' digests."""
+    """Return the caller of each key that is not revoked, by the key's digest."""
     with connection.begin():
-        rows = connection.execute(_GOOD).all()
+        rows = connection.execute(_VALID_KEYS).all()
     return {
         row.hash: Caller(
             owner=Owner(row.owner),
@@ -74,16 +78,19 @@ def callers_by_digest(connection: Connection) -> dict[str, Caller]:
 
 
 def revoke_keys(connection: Connection, named: str) -> list[ApiKey]:
-    """Revoke a key by itself or its id, or those that are shown so; return them. Twice, the first time counts."""
+    """Revoke the keys that `named` means: a key itself, its id, or its first characters as shown. Return them.
+
+    Safe twice: the first time of revocation stays.
+    """
     which = {"named": named.rstrip("…"), "hash": digest(named)}
     with connection.begin():
-        return [_key(row) for row in connection.execute(_REVOKE, which)]
+        return [_key(row) for row in connection.execute(_REVOKE_KEYS, which)]
 
 
 def revoke_keys_of(connection: Connection, owner: Owner) -> int:
-    """Revoke all of an owner's keys; return how many were good until now."""
+    """Revoke all keys of an owner; return how many were valid until now."""
     with connection.begin():
-        return connection.execute(_REVOKE_OWNER, {"owner": owner}).rowcount
+        return connection.execute(_REVOKE_KEYS_OF, {"owner": owner}).rowcount
 
 
 def _key(row: Row[Any]) -> ApiKey:

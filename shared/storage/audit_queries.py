@@ -1,4 +1,4 @@
-"""Looking at what is recorded for contradictions. What `audit` stands on."""
+"""Queries with which `darkroom audit` looks for contradictions in Postgres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ _ROWS = text("""
     SELECT id::text, status, output, error IS NOT DISTINCT FROM :unstorable AS stripped
     FROM predictions WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
-"""The rows that some jobs have."""
+"""Reads the rows of jobs, as far as there are any."""
 
 _DESCRIBED = text("SELECT id::text FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) AND total IS NOT NULL")
-"""Batches of which it is known how many items they have."""
+"""Reads those of the batches whose number of items is recorded."""
 
 _COUNTERS = text("""
     WITH recent AS (SELECT * FROM batches ORDER BY id DESC LIMIT :batches),
@@ -35,7 +35,8 @@ _COUNTERS = text("""
        OR (b.completed_at IS NOT NULL) IS DISTINCT FROM coalesce(b.total = b.succeeded + b.failed + b.canceled, false)
     ORDER BY b.id
 """)
-"""Batches whose counters are not their rows, or whose end is not their counters'; one snapshot sees both."""
+"""Finds batches whose counters differ from their rows, or whose completion differs from their counters. One statement,
+so both are of the same snapshot."""
 
 _UNTOLD = text("""
     WITH told AS (
@@ -52,7 +53,7 @@ _UNTOLD = text("""
     ORDER BY told.id
     LIMIT 100
 """)
-"""What has ended within a day, wants its end told, and has no delivery: older ones may be deleted by then."""
+"""Finds what ended within a day, has a webhook for that, and has no delivery. Older deliveries may be deleted."""
 
 _CONTRADICTIONS = text("""
     WITH recent AS (
@@ -68,13 +69,14 @@ _CONTRADICTIONS = text("""
     ORDER BY version_key, image_sha256
     LIMIT 100
 """)
-"""Images that one version of a model answered in two ways. Not equality: a batch of another size may change the last
-digits, and of two classes with the same share, which is at most a half, either may come first."""
+"""Finds images to which one version of a model gave different outputs. Confidences may differ by 0.001, since the size
+of a micro-batch changes the last digits; and where two classes share the highest confidence, at most a half, either may
+be predicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row says of its job's end; `stripped` where the output could not be stored."""
+    """A row's status and output; `stripped` where the output could not be stored."""
 
     status: str
     output: Any
@@ -82,19 +84,19 @@ class Row:
 
 
 def rows_of(connection: Connection, ids: Sequence[PredictionId]) -> dict[PredictionId, Row]:
-    """Return the rows there are for these jobs."""
+    """Return the rows of these jobs, as far as there are any."""
     parameters = {"ids": [id for id in ids if is_uuid(id)], "unstorable": UNSTORABLE}
     found = connection.execute(_ROWS, parameters)
     return {PredictionId(row.id): Row(row.status, row.output, row.stripped) for row in found}
 
 
 def described_batches(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
-    """Of these batches, return those whose total is recorded."""
+    """Return those of the batches whose number of items is recorded."""
     return {BatchId(id) for id in connection.execute(_DESCRIBED, {"ids": list(ids)}).scalars()}
 
 
 def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
-    """Say which of the latest batches have counters that are not their rows, or should (not) be complete."""
+    """Return a sentence for each of the latest batches whose counters or completion are wrong."""
     return [
         f"batch {row.id}: its counters (succeeded, failed, canceled) are {row.counters}, its rows {row.counted}"
         if row.counters != row.counted
@@ -104,7 +106,7 @@ def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
 
 
 def untold_ends(connection: Connection, *, rows: int = 200_000) -> list[str]:
-    """Say which of the latest predictions and batches ended without the delivery that their webhook asks for."""
+    """Return a sentence for each of the latest predictions and batches that ended without their webhook's delivery."""
     return [
         f"{row.kind} {row.id}: it has ended, wants its webhook called, and has no delivery"
         for row in connection.execute(_UNTOLD, {"rows": rows})
@@ -112,7 +114,7 @@ def untold_ends(connection: Connection, *, rows: int = 200_000) -> list[str]:
 
 
 def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
-    """Say which images among the latest rows one version of a model answered in two ways."""
+    """Return a sentence for each image among the latest rows to which one version gave different outputs."""
     return [
         f"image {row.image_sha256}: version {row.version_key} gave it different outputs"
         for row in connection.execute(_CONTRADICTIONS, {"rows": rows})

@@ -1,6 +1,6 @@
-"""Bulk uploads in Postgres: what is known of each, its counters, when it is complete; its results by key.
+"""Batches (bulk uploads) in Postgres: their description, counters and completion, and their items' results.
 
-A row is made by whoever comes first: items may be recorded before their batch is described.
+A batch's row is inserted by the first item or by the batch's own record, whichever is recorded first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
 from shared.domain.timestamps import microseconds
 from shared.storage.tables import batches, predictions
 
-_TAKE = text("""
+_INSERT_MISSING = text("""
     INSERT INTO batches (id, owner)
     SELECT id, owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS text[])) AS taken (id, owner) ORDER BY id
     ON CONFLICT (id) DO NOTHING
 """)
-"""A row for each batch, in the order of their ids."""
+"""Inserts a row for each batch that has none, in the order of their ids."""
 
 _LOCK = text("SELECT id FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
-"""In the order of their ids, the same for every recorder, so that two that overlap wait for each other, never both."""
+"""Locks the batches in the order of their ids: two recorders with the same batches can't deadlock."""
 
 _DESCRIBE = text("""
     UPDATE batches SET
@@ -36,7 +36,7 @@ _DESCRIBE = text("""
         canceled_at = coalesce(canceled_at, CASE WHEN :canceled THEN clock_timestamp() END)
     WHERE id = :id
 """)
-"""What is known once the upload has been read or canceled. The first total is for ever."""
+"""Writes what is known once the upload is read or canceled. `total` is never changed once it is set."""
 
 _COMPLETE = text("""
     WITH completed AS (
@@ -53,14 +53,15 @@ _COMPLETE = text("""
     UNION ALL
     SELECT id::text FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NOT NULL
 """)
-"""Batches whose last item is in, and their webhooks; each at most once. Then those that were complete before."""
+"""Completes batches whose last item is recorded and inserts their webhook deliveries, each at most once. Returns them
+and those that were complete before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
-    """One row of `batches`. `model` and `total` are None until its upload has been read; instants are aware.
+    """One row of `batches`. `model` and `total` are None until the upload is read; instants have their time zone.
 
-    A row of a page is without `skipped_files`: those of a thousand batches may take 100 MB.
+    Rows of lists are without `skipped_files`: those of 1,000 batches may take 100 MB.
     """
 
     id: BatchId
@@ -80,12 +81,12 @@ class BatchRow:
 
     @property
     def is_described(self) -> bool:
-        """Whether it is known what the batch is, not only what was counted of it."""
+        """Whether the batch's own record is in, not only its items."""
         return self.model is not None and self.total is not None
 
     def batch(self) -> Batch:
-        """Return the batch as it is recorded; only of a row that is described."""
-        assert self.model is not None  # noqa: S101  the caller has looked
+        """Return the row as a Batch; only for a row that is described."""
+        assert self.model is not None  # noqa: S101  the caller has checked is_described
         assert self.total is not None  # noqa: S101
         return Batch(
             id=self.id,
@@ -112,7 +113,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One result. `output` has its members in an order of Postgres' own."""
+    """One item's result. The members of `output` are in Postgres' order of jsonb, not in the model's."""
 
     id: PredictionId
     custom_id: str | None
@@ -130,26 +131,26 @@ _ITEM_COLUMNS = [predictions.c[column.name] for column in fields(ItemRow)]
 
 
 def is_batch(record: Mapping[bytes, bytes]) -> bool:
-    """Tell the record of a batch itself from that of a prediction."""
+    """Tell whether a record of the finished stream is a batch's own, not a prediction's."""
     return b"total" in record
 
 
 def lock_batches(connection: Connection, owners: Mapping[BatchId, Owner]) -> None:
-    """Lock the batches until the commit, making those that are not there. To come before any other write to them."""
+    """Lock the batches until the commit and insert missing ones. Must come before any other write to them."""
     ids = sorted(owners)
-    connection.execute(_TAKE, {"ids": ids, "owners": [owners[id] for id in ids]})
+    connection.execute(_INSERT_MISSING, {"ids": ids, "owners": [owners[id] for id in ids]})
     connection.execute(_LOCK, {"ids": ids})
 
 
 def describe_batch(connection: Connection, record: Mapping[bytes, bytes]) -> None:
-    """Write what the record of a batch says. Safe twice, and in any order."""
+    """Write a batch's own record. Safe twice, and before or after the batch's items."""
     request = orjson.loads(record[b"request"])
     facts = {
         "id": record[b"id"].decode(),
         "model": request["model"],
         "base_url": request["base_url"],
         "skipped": request["skipped"],
-        # Records queued by the version before have no names.
+        # Records that an older version of Darkroom queued have no names.
         "skipped_files": orjson.dumps(request.get("skipped_files", [])).decode(),
         "metadata": orjson.dumps(request["metadata"]).decode(),
         "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,
@@ -162,15 +163,15 @@ def describe_batch(connection: Connection, record: Mapping[bytes, bytes]) -> Non
 
 
 def complete_batches(connection: Connection, ids: Sequence[BatchId]) -> set[BatchId]:
-    """Complete those of the batches whose items are all in, webhooks included; return all that are complete.
+    """Complete those of the batches whose items are all recorded, with their webhooks; return all complete ones.
 
-    To be called wherever a batch may have become complete: with its items and with its total. Safe twice.
+    Must be called wherever a batch may become complete: after its items and after its total. Safe twice.
     """
     return {BatchId(id) for id in connection.execute(_COMPLETE, {"ids": list(ids)}).scalars()}
 
 
 def find_batch(connection: Connection, id: BatchId, owner: Owner | None) -> BatchRow | None:
-    """Return an owner's batch, with none anybody's; None where there is none."""
+    """Return the owner's batch with this id, without an owner anybody's; None where there is none."""
     query = select(*_COLUMNS).where(batches.c.id == id)
     if owner is not None:
         query = query.where(batches.c.owner == owner)
@@ -181,9 +182,9 @@ def find_batch(connection: Connection, id: BatchId, owner: Owner | None) -> Batc
 def list_batches(
     connection: Connection, owner: Owner, *, before: BatchId | None, limit: int, unended: Sequence[BatchId]
 ) -> list[BatchRow]:
-    """Return up to `limit` of the owner's batches, newest first, made before `before` if that is given.
+    """Return up to `limit` of the owner's batches, the newest first; with `before`, those older than that id.
 
-    Of those that are not described yet only the `unended`: who asks knows what they are.
+    Batches that are not described yet are returned only where their ids are in `unended`, the batches that Redis holds.
     """
     query = select(*_LISTED_COLUMNS).where(batches.c.owner == owner)
     query = query.where(or_(batches.c.model.is_not(None), batches.c.id.in_(unended)))
@@ -193,7 +194,7 @@ def list_batches(
 
 
 def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:
-    """Return up to `limit` of a batch's recorded items in upload order, from behind `after`."""
+    """Return up to `limit` of a batch's recorded items in upload order; with `after`, those that follow that id."""
     query = select(*_ITEM_COLUMNS).where(predictions.c.batch_id == batch)
     if after is not None:
         query = query.where(predictions.c.id > after)

@@ -1,8 +1,8 @@
-"""Connections that no Postgres holds up for ever, and that are closed where their server takes no writes any more.
+"""psycopg2 connections whose round trips have a time limit, and that close when their server accepts no more writes.
 
-libpq waits without end for a server that is there and silent: stopped, or behind a network that drops its packets.
-Each round trip has a limit here: one thread of the process looks at those under way and shuts the socket of a late
-one, Unix sockets too, which the waiting thread sees as a server that closed the connection.
+libpq waits for ever for a server that is silent: stopped, or behind a network that drops packets. Here one thread of
+the process watches all round trips and shuts the socket (TCP or Unix) of a late one; the waiting thread sees a closed
+connection.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 LOST: Final = frozenset(
     {
-        "25006",  # a write on a server that is read-only: no primary any more
-        "40001",  # on a replica: a conflict with what it replays; elsewhere nobody asks for what could raise it
+        "25006",  # a write on a server that is read-only: it is no longer the primary
+        "40001",  # on a replica: a conflict with what it replays; no statement of Darkroom raises it elsewhere
         "57P01",  # stopped by an administrator
         "57P02",  # another session crashed
         "57P03",  # starting or stopping
@@ -32,20 +32,20 @@ LOST: Final = frozenset(
         "25P03",  # idle in a transaction for too long
     }
 )
-"""SQLSTATEs after which only a new connection, for which the name is resolved again, can help; and all of class 08."""
+"""SQLSTATEs after which only a new connection helps, for which the name is resolved again; class 08 counts too."""
 
 PING_LIMIT: Final = timedelta(seconds=2)
-LOOK: Final = timedelta(milliseconds=250)
+WATCH_INTERVAL: Final = timedelta(milliseconds=250)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tell whether a connection is of no use after this error."""
+    """Tell whether a connection can't be used any more after this error."""
     state = getattr(error, "pgcode", None) or ""
     return state in LOST or state.startswith("08")
 
 
-class Watch:
-    """Shuts the sockets of connections whose round trip is late. Its thread begins with the first one."""
+class RoundTripWatch:
+    """Shuts the sockets of connections whose round trip is late. Its thread starts with the first round trip."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,9 +55,9 @@ class Watch:
 
     @contextlib.contextmanager
     def within(self, connection: "LimitedConnection", limit: float) -> Iterator[None]:
-        """Give the block `limit` seconds."""
+        """Watch the connection while the block runs, which may take `limit` seconds."""
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a fork takes no threads along
+            if self._thread is None or not self._thread.is_alive():  # a forked process has no threads of its parent
                 self._thread = threading.Thread(target=self._run, name="postgres-watch", daemon=True)
                 self._thread.start()
             self._deadlines[connection] = time.monotonic() + limit
@@ -71,7 +71,7 @@ class Watch:
     def _run(self) -> None:
         while True:
             self._some.wait()
-            time.sleep(LOOK.total_seconds())
+            time.sleep(WATCH_INTERVAL.total_seconds())
             with self._lock:
                 now = time.monotonic()
                 for late in [one for one, deadline in self._deadlines.items() if deadline <= now]:
@@ -82,33 +82,33 @@ class Watch:
 
 
 def _shut(late: "LimitedConnection") -> None:
-    """End what the connection waits for. Its user is still inside the round trip, so its descriptor is its own."""
+    """Shut the connection's socket. Its user is still inside the round trip, so the descriptor is not another's yet."""
     log.warning("postgres_hangs", extra={"limit_s": late.limit})
     with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(late.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
 
 
-_WATCH: Final = Watch()
+_WATCH: Final = RoundTripWatch()
 
 
 class LimitedCursor(cursor):  # type: ignore[misc]  # psycopg2 has no types
-    """A cursor whose statements are given up after its connection's limit."""
+    """A cursor whose statements end at its connection's limit."""
 
     connection: "LimitedConnection"
 
     def execute(self, *arguments: Any, **options: Any) -> None:
-        """Execute a statement."""
+        """Execute a statement within the limit."""
         with self.connection.limited():
             super().execute(*arguments, **options)
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
-        """COPY."""
+        """COPY within the limit."""
         with self.connection.limited():
             super().copy_expert(*arguments, **options)
 
 
 class LimitedConnection(connection):  # type: ignore[misc]
-    """A connection that closes itself when a round trip takes longer than `limit` seconds, or says that it is lost."""
+    """A connection that closes when a round trip takes longer than `limit`, or fails with an error of a lost one."""
 
     def __init__(self, dsn: str, *, limit: timedelta) -> None:
         super().__init__(dsn)
@@ -116,17 +116,17 @@ class LimitedConnection(connection):  # type: ignore[misc]
         self.cursor_factory = LimitedCursor
 
     def commit(self) -> None:
-        """Commit."""
+        """Commit within the limit."""
         with self.limited():
             super().commit()
 
     def rollback(self) -> None:
-        """Roll back."""
+        """Roll back within the limit."""
         with self.limited():
             super().rollback()
 
     def takes_writes(self) -> bool:
-        """Tell whether the server answers and is no replica, nor read-only by its settings since we connected."""
+        """Tell whether the server answers within PING_LIMIT and accepts writes: no replica, not set to read-only."""
         limit, self.limit = self.limit, PING_LIMIT.total_seconds()
         try:
             self.autocommit = True
@@ -142,7 +142,7 @@ class LimitedConnection(connection):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def limited(self) -> Iterator[None]:
-        """Give up the block at the limit; where it says that the connection is lost, close it, which pools notice."""
+        """End the block's round trip at the limit. An error of a lost connection closes it, which pools notice."""
         try:
             with _WATCH.within(self, self.limit):
                 yield

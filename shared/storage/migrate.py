@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema."""
+"""Brings a database to the newest schema."""
 
 from datetime import timedelta
 from importlib import resources
@@ -10,16 +10,16 @@ from sqlalchemy import text
 from shared.settings import Database
 from shared.storage.engine import make_engine
 
-# Any number will do that nobody else locks in this database: "darkroom" in ASCII.
+# An advisory lock's number, which nobody else uses in this database: "darkroom" in ASCII.
 _LOCK = int.from_bytes(b"darkroom", "big")
 
 
 def upgrade(database_url: str) -> None:
-    """Run the migrations that are missing, in one transaction; a second process waits and then has none to run.
+    """Run the missing migrations in one transaction; a second process waits for it and then has none to run.
 
     Raises sqlalchemy.exc.OperationalError where Postgres can't be reached.
     """
-    # Nothing is too long for it: an index on a large table takes its time.
+    # Without a limit: an index on a large table may take hours.
     engine = make_engine(Database(url=database_url), patience=timedelta.max)
     try:
         with (

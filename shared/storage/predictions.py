@@ -1,11 +1,11 @@
-"""Reading what is recorded; blocking, so the gateway calls from a thread."""
+"""Reads recorded predictions. Calls block, so the gateway makes them in a thread."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, func, select
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
@@ -18,7 +18,7 @@ from shared.storage.tables import predictions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One row of `predictions`. `image` holds format, width, height, bytes, filename; instants are aware."""
+    """One row of `predictions`. `image` has format, width, height, bytes, filename; instants have their time zone."""
 
     id: PredictionId
     owner: Owner
@@ -48,7 +48,7 @@ class Prediction:
     base_url: str
 
     def job(self) -> Job:
-        """Return the job behind the prediction."""
+        """Return the row as a Job, as it would be read from Redis."""
         return Job(
             id=self.id,
             owner=self.owner,
@@ -69,7 +69,7 @@ class Prediction:
             started=microseconds(self.started_at) if self.started_at else None,
             completed=microseconds(self.completed_at),
             source=Source(self.source),
-            output=in_order(self.output),
+            output=with_sorted_probabilities(self.output),
             error=self.error,
             code=self.error_code,
             attempts=self.attempts,
@@ -83,24 +83,24 @@ _COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
 
 
 def find_prediction(connection: Connection, id: PredictionId, owner: Owner | None) -> Prediction | None:
-    """Return an owner's prediction, with none anybody's; None where there is none, or it is unfinished."""
+    """Return the owner's prediction, without an owner anybody's; None where there is none or it is unfinished."""
     if not is_uuid(id):
         return None
     query = select(*_COLUMNS).where(predictions.c.id == id)
     if owner is not None:
         query = query.where(predictions.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _prediction(row)
+    return None if row is None else Prediction(**row)
 
 
 def find_predictions(connection: Connection, ids: Sequence[PredictionId]) -> list[Prediction]:
-    """Return those of the predictions that are recorded, whoever owns them, in no order."""
+    """Return those of the predictions that are recorded, of any owner, in no order."""
     query = select(*_COLUMNS).where(predictions.c.id.in_(ids))
-    return [_prediction(row) for row in connection.execute(query).mappings()]
+    return [Prediction(**row) for row in connection.execute(query).mappings()]
 
 
 def recorded_ids(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
-    """Return those of the ids that have their row."""
+    """Return those of the ids that have a row."""
     query = select(predictions.c.id).where(predictions.c.id.in_(ids))
     return [PredictionId(str(id)) for id in connection.execute(query).scalars()]
 
@@ -115,7 +115,7 @@ def list_predictions(
     status: Status | None = None,
     batch_id: BatchId | None = None,
 ) -> list[Prediction]:
-    """Return the owner's predictions, newest first: at most `limit`, all made before `before` if that is given."""
+    """Return up to `limit` of the owner's predictions, the newest first; with `before`, those older than that id."""
     query = select(*_COLUMNS).where(predictions.c.owner == owner)
     if before is not None:
         query = query.where(predictions.c.id < before)
@@ -126,24 +126,20 @@ def list_predictions(
     if batch_id is not None:
         query = query.where(predictions.c.batch_id == batch_id)
     rows = connection.execute(query.order_by(predictions.c.id.desc()).limit(limit)).mappings()
-    return [_prediction(row) for row in rows]
-
-
-def in_order(output: Any) -> Any:
-    """Return an output with its probabilities highest first: jsonb keeps members in an order of its own."""
-    if output is None:
-        return None
-    # A word of several classes has the class' index behind it.
-    first = (output["predicted_class"], f"{output['predicted_class']} ({output['predicted_index']})")
-    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] not in first))
-    return {**output, "probabilities": dict(ordered)}
-
-
-def _prediction(row: RowMapping) -> Prediction:
-    return Prediction(**row)
+    return [Prediction(**row) for row in rows]
 
 
 def count_predictions(connection: Connection, owner: Owner, model: ModelName, *, most: int) -> int:
     """Count an owner's recorded predictions of a model, up to `most`: counting on costs Postgres 0.1 µs a row."""
     rows = select(predictions.c.id).where(predictions.c.owner == owner, predictions.c.model == model).limit(most)
     return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
+
+
+def with_sorted_probabilities(output: Any) -> Any:
+    """Return an output with its probabilities sorted, the highest first: jsonb has its own order of members."""
+    if output is None:
+        return None
+    # Where several classes share a label, each label has its class' index behind it.
+    first = (output["predicted_class"], f"{output['predicted_class']} ({output['predicted_index']})")
+    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] not in first))
+    return {**output, "probabilities": dict(ordered)}

@@ -1,8 +1,8 @@
-"""The recorder's statements: what the finished stream holds becomes rows, each exactly once, many in one commit.
+"""Writes records of the finished stream to Postgres: each exactly once, many in one commit.
 
-The records are not parsed in Python. COPY takes their bytes into a temporary table and one INSERT … SELECT does the
-rest: 24 µs of CPU a row, Postgres and Python together, in commits of 500, with the indexes in place. The others took
-39 (jsonb_to_recordset over one spliced array), 47 (VALUES written by hand), 58 (parsed, unnest of arrays), 65
+The records are not parsed in Python: COPY takes their bytes into a temporary table and one INSERT … SELECT does the
+rest. That costs 24 µs of CPU a row, Postgres and Python together, in commits of 500, with the indexes in place. Other
+ways took 39 (jsonb_to_recordset over one spliced array), 47 (VALUES written by hand), 58 (parsed, unnest of arrays), 65
 (execute_values) and 70 (raw text, unnest of arrays).
 """
 
@@ -24,14 +24,14 @@ from shared.storage import batches
 log = logging.getLogger(__name__)
 
 Record = Mapping[bytes, bytes]
-"""One entry of the finished stream, as it was read."""
+"""One entry of the finished stream, its fields as Redis returned them."""
 
 UNSTORABLE = "the text of this prediction could not be stored and was left out"
 
 _FIELDS = tuple(name.encode() for name in RECORD_FIELDS)
 """In the order of the columns of `intake`."""
 
-# No valid UTF-8 holds these bytes, so no field can be mistaken for two.
+# Bytes that valid UTF-8 never holds, so a field's text can't be taken for a separator.
 _BETWEEN_FIELDS, _AFTER_RECORD = b"\xff", b"\xfe"
 _ESCAPES = (
     (b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"),
@@ -44,10 +44,10 @@ _INTAKE_TABLE = text("""
         completed bigint, source text, output jsonb, error text, code text, attempts integer, run jsonb
     ) ON COMMIT DELETE ROWS
 """)
-"""Where a commit's records arrive; it belongs to the connection and is empty again after each commit."""
+"""Makes the table that a commit's records are copied into. It is the connection's own and is emptied by each commit."""
 
 _FILL_INTAKE = "COPY intake FROM STDIN WITH (FORMAT text, NULL '')"
-"""The records as they are, an empty field being null."""
+"""Copies the records unchanged; an empty field becomes null."""
 
 _INSERT = text("""
     WITH arrived AS (
@@ -91,16 +91,17 @@ _INSERT = text("""
     )
     SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM announced)
 """)
-"""Rows that are new, the outbox and the batches' counters from exactly those; rows in the order of their ids, the same
-for every recorder, so that two that overlap wait for each other and never both."""
+"""Inserts the records that have no row yet and, for exactly those, webhook deliveries and the batches' counters. Rows
+are inserted in the order of their ids: two recorders with the same records can't deadlock."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some records: `kept` are in Postgres, `stripped` of them without text, `inserted` were new rows.
+    """Result of recording; numbers in lists are positions in the given records.
 
-    `announced`: there may be new deliveries of webhooks. `complete` are the batches among them, or with items among
-    them, that have every item recorded.
+    `kept` are in Postgres, `stripped` of them without their text; `refused` are not. `inserted` is the number of new
+    rows. `announced`: there may be new webhook deliveries. `complete` are batches, of these records or of their items,
+    of which every item is recorded.
     """
 
     kept: list[int] = field(default_factory=list)
@@ -112,11 +113,11 @@ class Outcome:
 
 
 def record(connection: Connection, records: Sequence[Record]) -> Outcome:
-    """Commit the records; indexes in the outcome are positions in `records`.
+    """Commit the records.
 
-    Safe twice: an id that has its row changes nothing. Records that Postgres refuses are found by halving and stored
-    without their text; `refused` are those without even an id or an owner. Raises what SQLAlchemy and psycopg2 raise
-    where Postgres can't be reached; halves committed before that stay so.
+    Safe twice: a record whose id has a row changes nothing. Records that Postgres refuses are found by halving and
+    stored without their text; those without a usable id or owner are `refused`. Raises what SQLAlchemy and psycopg2
+    raise where Postgres can't be reached; halves committed before that stay committed.
     """
     outcome = Outcome()
     _record_part(connection, list(enumerate(records)), outcome)
@@ -124,7 +125,7 @@ def record(connection: Connection, records: Sequence[Record]) -> Outcome:
 
 
 def _record_part(connection: Connection, part: list[tuple[int, Record]], outcome: Outcome) -> None:
-    """Commit one part whole, or its halves; a record refused alone goes in without its text."""
+    """Commit a part, or its halves where Postgres refuses it; a single refused record is stored without its text."""
     try:
         _commit(connection, [record for _, record in part], outcome)
     except (DBAPIError, psycopg2.Error) as error:
@@ -142,7 +143,7 @@ def _record_part(connection: Connection, part: list[tuple[int, Record]], outcome
 
 
 def _record_stripped(connection: Connection, index: int, record: Record, cause: Exception, outcome: Outcome) -> None:
-    """Store one refused record without its text."""
+    """Commit one refused record without its text; log which and why."""
     facts = {"id": repr(record.get(b"id")), "cause": str(cause).partition("\n")[0]}
     try:
         _commit(connection, [_stripped(record)], outcome)
@@ -150,7 +151,7 @@ def _record_stripped(connection: Connection, index: int, record: Record, cause: 
         connection.rollback()
         if not _is_refusal(error):
             raise
-        log.error("record_refused", extra=facts)  # noqa: TRY400  its cause is said; a traceback adds nothing
+        log.error("record_refused", extra=facts)  # noqa: TRY400  the cause is in the event; a traceback adds nothing
         outcome.refused.append(index)
     else:
         log.warning("record_stripped", extra=facts)
@@ -159,14 +160,14 @@ def _record_stripped(connection: Connection, index: int, record: Record, cause: 
 
 
 def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome) -> None:
-    """One transaction; adds to the outcome what it wrote once it is committed."""
+    """Commit the records in one transaction, and then add to the outcome what was written."""
     ended = [record for record in records if not batches.is_batch(record)]
     described = [record for record in records if batches.is_batch(record)]
     owners = _batches_of(ended) | {_id(record): _owner(record) for record in described}
     complete: set[BatchId] = set()
     with connection.begin():
         connection.execute(_INTAKE_TABLE)
-        cursor = cast("Any", connection.connection.cursor())  # psycopg2's, which alone can COPY
+        cursor = cast("Any", connection.connection.cursor())  # psycopg2's own: SQLAlchemy has no COPY
         cursor.copy_expert(_FILL_INTAKE, io.BytesIO(_as_copy(ended)))
         if owners:
             batches.lock_batches(connection, owners)
@@ -176,13 +177,13 @@ def _commit(connection: Connection, records: Sequence[Record], outcome: Outcome)
         if owners:
             complete = batches.complete_batches(connection, list(owners))
     outcome.inserted += inserted
-    # Of batches it is not told; who looks without need finds nothing.
+    # Whether a complete batch has a webhook is not returned; looking for a delivery in vain is harmless.
     outcome.announced |= announced > 0 or bool(complete)
     outcome.complete |= complete
 
 
 def _batches_of(records: Sequence[Record]) -> dict[BatchId, Owner]:
-    """Return the batches that the records are items of."""
+    """Return the batches that the records are items of, with their owners."""
     return {BatchId(batch.decode()): _owner(record) for record in records if (batch := record.get(b"batch"))}
 
 
@@ -195,7 +196,7 @@ def _owner(record: Record) -> Owner:
 
 
 def _as_copy(records: Sequence[Record]) -> bytes:
-    """Return the records in COPY's text format; escaping them all at once, it costs 2 µs a record, one by one 6."""
+    """Return the records in COPY's text format. Escaped all at once they cost 2 µs each, one by one 6."""
     lines = (_BETWEEN_FIELDS.join([record.get(name, b"") for name in _FIELDS]) for record in records)
     data = b"".join(line + _AFTER_RECORD for line in lines)
     for found, written in _ESCAPES:
@@ -204,16 +205,16 @@ def _as_copy(records: Sequence[Record]) -> bytes:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Tell a record that Postgres will never take from a Postgres that can't take any."""
+    """Tell whether Postgres refused the record itself, and always will, rather than being unable to take any."""
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, psycopg2.DataError | psycopg2.IntegrityError):
         return True
-    # Class 54, a limit of the program: a text too long for an index.
+    # Class 54, program limit exceeded: a text too long for an index.
     return str(getattr(original, "pgcode", None) or "").startswith("54")
 
 
 def _stripped(record: Record) -> Record:
-    """Return the record with only the words that lists and filters need, in a form that Postgres takes."""
+    """Return the record with only the words that lists and filters need, in a form that Postgres accepts."""
     try:
         request = orjson.loads(record.get(b"request", b""))
     except orjson.JSONDecodeError:
@@ -237,7 +238,7 @@ def _stripped(record: Record) -> Record:
         b"request": orjson.dumps(
             kept
             | of_batch
-            # Its owner is told all the same; the gateway takes no URL but of plain characters.
+            # The webhook is still sent; the gateway accepts only URLs of plain characters.
             | {"webhook": request.get("webhook"), "image": {"sha256": _plain(image.get("sha256"))}, "metadata": {}}
         ),
         b"error": UNSTORABLE.encode(),
@@ -246,12 +247,12 @@ def _stripped(record: Record) -> Record:
 
 
 def _skipped(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a batch's record says of the files that were skipped, in a form that Postgres takes."""
+    """Return the skipped files of a batch's record, in a form that Postgres accepts."""
     names = [_plain(name) for name in request.get("skipped_files") or ()]
     return {"skipped": int(request.get("skipped") or 0), "skipped_files": names}
 
 
 def _plain(value: object) -> str:
-    """Return a word of at most 200 characters without NUL or lone surrogates."""
+    """Return a text of at most 200 characters without NUL and lone surrogates; empty for what is no text."""
     word = value if isinstance(value, str) else ""
     return word.replace("\0", "").encode(errors="replace").decode()[:200]

@@ -1,7 +1,7 @@
-"""Deleting what is past its time, or all that is one owner's: few rows a commit, so that nobody waits for a lock.
+"""Deletes rows past their retention, or all rows of one owner: few a commit, so that nobody waits long for a lock.
 
-Ids are UUIDs version 7, so a table's oldest rows come first by its primary key. Each call is safe to repeat and to run
-in two places: rows that another call has in hand are passed over, and nothing depends on a call being the last.
+Ids are UUIDs version 7, so a primary key has a table's oldest rows first. Each call may be repeated and may run in
+several processes at once: rows that another call has locked are skipped.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ _OLD_BATCHES = text("""
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
     )
 """)
-"""A batch goes before its items: its counts are never ahead of what can be read. It was made before it ended, so the
-primary key bounds the search: looking through 300,000 young ones took 20 to 35 ms, every sweep."""
+"""Deletes old batches, before their items, so that a batch never counts items that can't be read. A batch is made
+before it ends, so the primary key bounds the search: reading 300,000 younger ones took 20 to 35 ms in every sweep."""
 
 _OLD_PREDICTIONS = text("""
     WITH looked AS MATERIALIZED (
@@ -37,8 +37,8 @@ _OLD_PREDICTIONS = text("""
     )
     SELECT (SELECT count(*) FROM gone), (SELECT max(id::text) FROM looked)
 """)
-"""Those of a batch that is still there stay, those whose end somebody has yet to be told, and those that waited for
-so long that they have only just ended: Redis answers for them yet, and `audit` looks for their rows."""
+"""Deletes old predictions. Items of a batch that still exists stay; so do predictions with a pending delivery, and
+those that are old but ended lately: Redis still answers for them, and `audit` looks for their rows."""
 
 _OLD_DELIVERIES = text("""
     DELETE FROM webhook_deliveries WHERE id IN (
@@ -46,7 +46,7 @@ _OLD_DELIVERIES = text("""
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
     )
 """)
-"""Their attempts go with them."""
+"""Deletes old deliveries that are not pending; their attempts are deleted with them."""
 
 _RETIRED_SECRETS = text("""
     DELETE FROM webhook_secrets WHERE (owner, key) IN (
@@ -55,10 +55,11 @@ _RETIRED_SECRETS = text("""
         ORDER BY owner, key LIMIT :limit FOR UPDATE SKIP LOCKED
     )
 """)
-"""By the clock that retired them, as those that sign are read: what goes here signs nothing any more."""
+"""Deletes secrets that no longer sign, by the same clock and condition by which signing ones are read."""
 
 
 def _of_owner(table: str, key: str = "id") -> TextClause:
+    """Return the statement that deletes some of an owner's rows of a table, in the order of their keys."""
     return text(f"""
         DELETE FROM {table} WHERE {key} IN (
             SELECT {key} FROM {table} WHERE owner = :owner ORDER BY {key} LIMIT :limit
@@ -66,7 +67,7 @@ def _of_owner(table: str, key: str = "id") -> TextClause:
     """)  # noqa: S608  the names are our own
 
 
-# Deliveries first, since they would be sent; batches before their items, as above.
+# Deliveries first, since they would still be sent; batches before their items, as above.
 _OF_OWNER: Final = {
     "webhook deliveries": _of_owner("webhook_deliveries"),
     "batches": _of_owner("batches"),
@@ -78,21 +79,21 @@ _OF_OWNER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """How many rows went, and the last one that was looked at: the next call goes on there. None: it was the end."""
+    """Number of deleted rows, and the last id that was read, after which the next call resumes; None at the end."""
 
     rows: int
     last: PredictionId | None
 
 
 def delete_batches(connection: Connection, before: datetime, *, limit: int) -> int:
-    """Delete up to `limit` batches that were completed before then."""
+    """Delete up to `limit` batches that completed before `before`; return how many."""
     with connection.begin():
         arguments = {"before": before, "bound": _bound(before), "limit": limit}
         return connection.execute(_OLD_BATCHES, arguments).rowcount
 
 
 def delete_predictions(connection: Connection, before: datetime, *, after: PredictionId | None, limit: int) -> Deleted:
-    """Look at up to `limit` predictions made before then, from behind `after`, and delete those that may go."""
+    """Read up to `limit` predictions made before `before`, resuming after the id `after`; delete those that may be."""
     arguments = {"after": after or first_uuid7(0), "bound": _bound(before), "before": before, "limit": limit}
     with connection.begin():
         rows, last = connection.execute(_OLD_PREDICTIONS, arguments).one()
@@ -100,25 +101,25 @@ def delete_predictions(connection: Connection, before: datetime, *, after: Predi
 
 
 def delete_deliveries(connection: Connection, before: datetime, *, limit: int) -> int:
-    """Delete up to `limit` deliveries made before then that have come to an end, with their attempts."""
+    """Delete up to `limit` deliveries made before `before` that have ended, with their attempts; return how many."""
     with connection.begin():
         return connection.execute(_OLD_DELIVERIES, {"bound": _bound(before), "limit": limit}).rowcount
 
 
 def delete_retired_secrets(connection: Connection, *, overlap: timedelta, limit: int) -> int:
-    """Delete up to `limit` webhook secrets that were retired longer than `overlap` ago."""
+    """Delete up to `limit` webhook secrets that were retired longer than `overlap` ago; return how many."""
     with connection.begin():
         return connection.execute(_RETIRED_SECRETS, {"overlap": overlap, "limit": limit}).rowcount
 
 
 def delete_of_owner(connection: Connection, owner: Owner, what: str, *, limit: int) -> int:
-    """Delete up to `limit` rows of an owner; `what` is one of OWNED."""
+    """Delete up to `limit` rows of an owner; `what` is one of OWNED. Return how many."""
     with connection.begin():
         return connection.execute(_OF_OWNER[what], {"owner": owner, "limit": limit}).rowcount
 
 
 OWNED: Final = tuple(_OF_OWNER)
-"""All that owners have in Postgres, in the order that it is to be deleted in."""
+"""Everything that an owner has in Postgres, in the order in which it must be deleted."""
 
 
 def _bound(before: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The Postgres tables, for statements that are built; `migrations` makes them and a test keeps the two equal."""
+"""The Postgres tables as SQLAlchemy objects, to build statements with. A test keeps them equal to `migrations`."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -34,7 +34,7 @@ _time = DateTime(timezone=True)
 
 
 def _one_of(column: str, words: tuple[str, ...]) -> str:
-    """Return the condition of a column that holds one of the words."""
+    """Return the SQL condition of a column that holds one of the words."""
     return f"{column} IN ({', '.join(repr(word) for word in words)})"
 
 
@@ -69,8 +69,8 @@ predictions = Table(
     Column("base_url", Text, nullable=False),
     CheckConstraint(_one_of("status", TERMINAL_WORDS), name="predictions_status"),
     CheckConstraint(_one_of("source", SOURCE_WORDS), name="predictions_source"),
-    # Each index costs the recorder and Postgres together 1 to 2 of 24 µs a row. Ids are in time order, so each also
-    # gives newest first. Nearly all rows succeed: the status index holds the others, the rest is filtered on the way.
+    # Each index costs 1 to 2 of the 24 µs that a row costs. Ids are in time order, so each index also gives the newest
+    # first. Nearly all rows succeeded: the status index holds only the others.
     Index("predictions_owner", "owner", "id"),
     Index("predictions_owner_model", "owner", "model", "id"),
     Index(
@@ -82,7 +82,7 @@ predictions = Table(
     ),
     Index("predictions_batch", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
 )
-"""One row a terminal prediction. `image` holds format, width, height, bytes, filename; times per state in `*_at`."""
+"""One row for each finished prediction. `image` has format, width, height, bytes, filename."""
 
 batches = Table(
     "batches",
@@ -105,9 +105,9 @@ batches = Table(
     Column("base_url", Text, nullable=False, server_default=""),
     Index("batches_owner", "owner", "id"),
 )
-"""One row an upload, made by whoever comes first: items may be recorded before `total` is known (null till then).
+"""One row for each batch. Its items may be recorded before its own record; `total` is null until that is in.
 
-`changed_at`: when its last item ended or its upload had been read, whichever came last; so it becomes `completed_at`.
+`changed_at` is when its last item ended or its upload was read, whichever came later; it becomes `completed_at`.
 """
 
 webhook_deliveries = Table(
@@ -138,10 +138,10 @@ webhook_deliveries = Table(
     ),
     Index("webhook_deliveries_owner", "owner", "id"),
 )
-"""The outbox: one row an event of a prediction or batch (`subject`), written in the commit that made it true.
+"""The outbox: one row for each event of a prediction or batch (`subject`), inserted in the commit that made it true.
 
-`attempts` are those since the last time somebody asked for it; `next_attempt_at` of one in hand is when its lease
-ends. `body` is kept only where no row says it: of `start`.
+`attempts` are counted since the owner last asked for a retry. `next_attempt_at` of a claimed delivery is when its lease
+ends. `body` is set only for `start` events; others are built from the subject's row.
 """
 
 webhook_attempts = Table(
@@ -154,7 +154,7 @@ webhook_attempts = Table(
     Column("error", Text),
     Column("response", Text),
 )
-"""Each attempt: the HTTP status where there was an answer, `error` where it was no success, then what was answered."""
+"""One row for each attempt: the HTTP status if there was an answer; after a failure `error` and the answer's body."""
 
 webhook_secrets = Table(
     "webhook_secrets",
@@ -164,7 +164,7 @@ webhook_secrets = Table(
     Column("retired_at", _time),
     Index("webhook_secrets_current", "owner", unique=True, postgresql_where=text("retired_at IS NULL")),
 )
-"""What signs an owner's webhooks: one secret, and for a day after `retired_at` those before it."""
+"""Secrets that sign an owner's webhooks: the current one, and for a while after `retired_at` earlier ones."""
 
 api_keys = Table(
     "api_keys",
@@ -183,4 +183,4 @@ api_keys = Table(
     CheckConstraint("rate > 0", name="api_keys_rate"),
     CheckConstraint("max_inflight > 0", name="api_keys_max_inflight"),
 )
-"""Who may call: a key's SHA-256, never the key; `shown` is how it begins. `rate` is images a second."""
+"""API keys: `hash` is the key's SHA-256, `shown` its first characters, `rate` images a second. Keys are not stored."""

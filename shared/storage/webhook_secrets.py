@@ -1,7 +1,4 @@
-"""What signs an owner's webhooks: one secret, and for a while after a rotation the one before.
-
-As in Standard Webhooks 1.0.
-"""
+"""Secrets that sign an owner's webhooks: the current one, and for a while those before it (Standard Webhooks 1.0)."""
 
 import base64
 import secrets
@@ -16,54 +13,59 @@ BYTES: Final = 32
 PREFIX: Final = "whsec_"
 
 MOST: Final = 5
-"""So many sign at most, however often somebody rotates: a header has room for them."""
+"""Secrets that sign at a time at most, however often an owner rotates: the signatures must fit into a header."""
 
-_TAKE = text("""
+_INSERT_IF_NONE = text("""
     INSERT INTO webhook_secrets (owner, key) VALUES (:owner, :key)
     ON CONFLICT (owner) WHERE retired_at IS NULL DO NOTHING
 """)
+"""Inserts a secret unless the owner has a current one."""
 
 _READ = text("""
     SELECT key FROM webhook_secrets
     WHERE owner = :owner AND (retired_at IS NULL OR retired_at > clock_timestamp() - CAST(:overlap AS interval))
     ORDER BY retired_at DESC NULLS FIRST LIMIT :most
 """)
+"""Reads the current secret and those retired less than `overlap` ago, the newest first."""
 
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('webhook_secrets'), hashtext(:owner))")
+_LOCK_ROTATION = text("SELECT pg_advisory_xact_lock(hashtext('webhook_secrets'), hashtext(:owner))")
+"""Waits until no other transaction rotates this owner's secret."""
 
 _RETIRE = text("UPDATE webhook_secrets SET retired_at = clock_timestamp() WHERE owner = :owner AND retired_at IS NULL")
+"""Retires the owner's current secret."""
 
-_FORGET = text("""
+_DELETE_RETIRED = text("""
     DELETE FROM webhook_secrets
     WHERE owner = :owner AND retired_at <= clock_timestamp() - CAST(:overlap AS interval)
 """)
+"""Deletes the owner's secrets that no longer sign."""
 
 
 def new_secret() -> str:
-    """Return `whsec_` and 32 bytes by chance in padded standard base64."""
+    """Return a new secret: `whsec_` and 32 random bytes in padded standard base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(BYTES)).decode()
 
 
 def signing_secrets(connection: Connection, owner: Owner, *, overlap: timedelta) -> list[str]:
-    """Return the owner's secrets, the newest first: more than one for `overlap` after a rotation.
+    """Return the owner's signing secrets, the newest first: more than one for `overlap` after a rotation.
 
-    The first is made now.
+    An owner without a secret gets one now.
     """
     with connection.begin():
-        connection.execute(_TAKE, {"owner": owner, "key": new_secret()})
+        connection.execute(_INSERT_IF_NONE, {"owner": owner, "key": new_secret()})
         found = connection.execute(_READ, {"owner": owner, "overlap": overlap, "most": MOST})
         return [str(key) for key in found.scalars()]
 
 
 def rotate_secret(connection: Connection, owner: Owner, *, overlap: timedelta) -> str:
-    """Give the owner a new secret and return it; those before sign too for `overlap`.
+    """Give the owner a new secret and return it; earlier ones go on signing for `overlap`.
 
-    Done twice, by who saw no answer: the one that receivers know signs on.
+    If it is repeated because an answer was lost, the secret that receivers know still signs.
     """
     key = new_secret()
     with connection.begin():
-        connection.execute(_ONE_AT_A_TIME, {"owner": owner})
-        connection.execute(_FORGET, {"owner": owner, "overlap": overlap})
+        connection.execute(_LOCK_ROTATION, {"owner": owner})
+        connection.execute(_DELETE_RETIRED, {"owner": owner, "overlap": overlap})
         connection.execute(_RETIRE, {"owner": owner})
-        connection.execute(_TAKE, {"owner": owner, "key": key})
+        connection.execute(_INSERT_IF_NONE, {"owner": owner, "key": key})
     return key

@@ -1,1 +1,1 @@
-"""Alembic's folder: the steps from one schema to the next."""
+"""Alembic's folder: migrations from each version of the schema to the next."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on `migrate.upgrade`'s connection or on the configured database."""
+"""Run by Alembic: applies the migrations on `migrate.upgrade`'s connection, else on the configured database."""
 
 from alembic import context
 from sqlalchemy import Connection

@@ -1,6 +1,6 @@
-"""Predictions, batches and the webhook outbox.
+"""Creates the tables of predictions, batches and webhook deliveries.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step."""
+    """Apply this migration."""
     op.execute("""
         CREATE TABLE predictions (
             id uuid PRIMARY KEY,
@@ -78,5 +78,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("DROP TABLE webhook_deliveries, batches, predictions")

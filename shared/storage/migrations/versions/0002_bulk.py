@@ -1,6 +1,6 @@
-"""Bulk uploads: what a batch is, when it changed last, whether it was canceled.
+"""Batches get their model, metadata, skipped count, and times of change and cancellation.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step."""
+    """Apply this migration."""
     op.execute("""
         ALTER TABLE batches
             ADD COLUMN model text,
@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("""
         ALTER TABLE batches
             DROP COLUMN model, DROP COLUMN skipped, DROP COLUMN metadata,

@@ -1,6 +1,6 @@
-"""Webhooks: deliveries in the order they came up, each attempt, the secrets that sign.
+"""Webhooks: deliveries get ids in time order, a status and a destination; tables of attempts and of signing secrets.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,9 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step."""
+    """Apply this migration."""
     op.execute("""
-        -- A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, the rest by chance.
+        -- A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, random bits.
         CREATE FUNCTION darkroom_uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
             SELECT encode(set_bit(set_bit(overlay(
                 uuid_send(gen_random_uuid())
@@ -61,7 +61,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("""
         DROP TABLE webhook_secrets, webhook_attempts;
         ALTER TABLE batches DROP COLUMN base_url;

@@ -1,6 +1,6 @@
-"""API keys: who may call, as what, and how much.
+"""Creates the table of API keys: owner, role and limits.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step."""
+    """Apply this migration."""
     op.execute("""
         CREATE TABLE api_keys (
             id uuid PRIMARY KEY DEFAULT darkroom_uuid7(),
@@ -29,5 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("DROP TABLE api_keys")

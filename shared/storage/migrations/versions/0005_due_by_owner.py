@@ -1,6 +1,6 @@
-"""What is due is found by owner and destination: each owner's deliveries to one have a turn of their own.
+"""Due deliveries are found by owner and destination, so that each owner's deliveries to one are claimed apart.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step. The index holds what is pending alone, so it is made in a moment."""
+    """Apply this migration. The index holds pending deliveries alone, so it is built in a moment."""
     op.execute("""
         DROP INDEX webhook_deliveries_due;
         CREATE INDEX webhook_deliveries_due ON webhook_deliveries (owner, destination, next_attempt_at)
@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("""
         DROP INDEX webhook_deliveries_due;
         CREATE INDEX webhook_deliveries_due ON webhook_deliveries (destination, next_attempt_at)

@@ -1,6 +1,6 @@
-"""A batch keeps the names of what was skipped in its upload; of those before, none are known.
+"""Batches get the names of files skipped in their upload; older batches have none.
 
-In SQL and frozen: what a step does must not change when the table definitions go on.
+Plain SQL, never changed: a migration must not depend on later versions of `tables.py`.
 """
 
 from alembic import op
@@ -12,10 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema to this step. A constant default rewrites no row."""
+    """Apply this migration. A constant default rewrites no row."""
     op.execute("ALTER TABLE batches ADD COLUMN skipped_files jsonb NOT NULL DEFAULT '[]'")
 
 
 def downgrade() -> None:
-    """Take this step back."""
+    """Undo this migration."""
     op.execute("ALTER TABLE batches DROP COLUMN skipped_files")

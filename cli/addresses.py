@@ -15,7 +15,7 @@ def gateway_url(home: Path) -> str:
     """Return the gateway to talk to; raises Refused where there is none."""
     if url := settings.read(settings.Local).url:
         return _checked(url)
-    found = state.running(home)
+    found = state.running_stack(home)
     if found is None:
         raise Refused(
             f"Nothing runs on {home}. Start it: {command_line('up', home)}; or say where it does: "
@@ -41,7 +41,7 @@ def store_url(home: Path, setting: str) -> str:
         if setting == "DARKROOM_REDIS_URL":
             settings.read(settings.Redis)
         return url
-    found = state.running(home)
+    found = state.running_stack(home)
     if found is None:
         raise Refused(f"Nothing runs on {home}. Start it: {command_line('up', home)}; or set {setting}.")
     return found.stores[setting]

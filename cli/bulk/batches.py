@@ -14,7 +14,7 @@ from cli.client import Client, Declined, Patience, fields
 
 LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
 """Nearly a minute: a gateway that is started again is back by then."""
-LOOK: Final = timedelta(seconds=0.5)
+POLL_PAUSE: Final = timedelta(seconds=0.5)
 MOST_FIRST_TRIES: Final = 5
 """How often an upload begins again whose first try broke off at the gateway."""
 # The answer comes when every image is in the queue, which may have to empty first.
@@ -69,12 +69,12 @@ class Result(NamedTuple):
     error: str
 
 
-def knock(client: Client) -> None:
+def check_gateway(client: Client) -> None:
     """Return if there is a gateway that takes us in; raises Declined at once where nobody listens."""
     client.ask("GET", "/v1/batches", params={"limit": 1})
 
 
-def upload(client: Client, archive: BinaryIO, *, model: str | None, webhook: str | None, key: str) -> Batch:
+def upload_archive(client: Client, archive: BinaryIO, *, model: str | None, webhook: str | None, key: str) -> Batch:
     """Send an archive from disk and return its batch; raises Declined. Safe to repeat under the same key."""
     tries_left = MOST_FIRST_TRIES
     while True:
@@ -100,7 +100,7 @@ def upload(client: Client, archive: BinaryIO, *, model: str | None, webhook: str
             return first
 
 
-def read(client: Client, id: str) -> Batch | None:
+def read_batch(client: Client, id: str) -> Batch | None:
     """Return a batch as it is now; None where the gateway does not know it. Raises Declined."""
     try:
         return Batch.of(client.ask("GET", f"/v1/batches/{id}", patience=LASTING, timeout=_READING).json())
@@ -110,7 +110,7 @@ def read(client: Client, id: str) -> Batch | None:
         raise
 
 
-def lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> Iterator[str]:
+def result_lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> Iterator[str]:
     """Give the lines of a batch's results, their ends included, in upload order; raises Declined.
 
     Where the connection breaks it goes on after the last line it gave: those of a batch that has ended stay the same.
@@ -129,9 +129,9 @@ def lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> Iterator
             return
 
 
-def results(client: Client, id: str) -> Iterator[Result]:
+def image_results(client: Client, id: str) -> Iterator[Result]:
     """Give what came of each image that has ended, in upload order; raises Declined."""
-    for line in lines(client, id, "ndjson"):
+    for line in result_lines(client, id, "ndjson"):
         facts = json.loads(line)
         yield Result(facts["custom_id"], facts["status"], facts["error"] or "")
 
@@ -139,10 +139,10 @@ def results(client: Client, id: str) -> Iterator[Result]:
 def _await_reading(client: Client, id: str | None) -> Batch | None:
     """Return the batch of a try that is being read once it is, None where it came to nothing."""
     if id is None:
-        client.pause(LOOK.total_seconds())
+        client.pause(POLL_PAUSE.total_seconds())
         return None
-    while (batch := read(client, id)) and batch.status == "validating":
-        client.pause(LOOK.total_seconds())
+    while (batch := read_batch(client, id)) and batch.status == "validating":
+        client.pause(POLL_PAUSE.total_seconds())
     return batch if batch and batch.status != "canceled" else None
 
 

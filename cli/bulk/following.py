@@ -12,7 +12,7 @@ from cli.client import Client
 _SHARE_OF_TIME: Final = 0.2
 
 
-def watch(client: Client, sending: Sending, meter: Meter) -> None:
+def watch_batches(client: Client, sending: Sending, meter: Meter) -> None:
     """Return when everything was sent and has ended; raises client.Declined, and what the client's pause raises."""
     while True:
         began = time.monotonic()
@@ -20,9 +20,9 @@ def watch(client: Client, sending: Sending, meter: Meter) -> None:
         is_over = sending.is_over.is_set()
         unended = [taken for taken in sending.watched if not taken.has_ended]
         for taken in unended:
-            taken.batch = batches.read(client, taken.entry.batch)
+            taken.batch = batches.read_batch(client, taken.entry.batch)
         meter.show(done=sending.done, total=sending.total, is_sending=not is_over)
         if is_over and all(taken.has_ended for taken in unended):
             return
         took = time.monotonic() - began
-        client.pause(max(batches.LOOK.total_seconds(), took / _SHARE_OF_TIME - took))
+        client.pause(max(batches.POLL_PAUSE.total_seconds(), took / _SHARE_OF_TIME - took))

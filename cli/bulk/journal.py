@@ -63,7 +63,7 @@ class Journal:
         self.entries.append(entry)
 
 
-def place(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> Path:
+def journal_path(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> Path:
     """Return where the journal is of sending these paths to this gateway and model."""
     # By their bytes: another locale's words for the same paths must lead to the same journal.
     what = [url, model, *sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)]

@@ -30,7 +30,7 @@ class Packed(NamedTuple):
 
 
 @contextmanager
-def packed(part: Part) -> Iterator[Packed]:
+def packed_part(part: Part) -> Iterator[Packed]:
     """Have a part on disk, of it what has not changed since it was planned. Raises OSError where there is no room."""
     if part.is_archive:
         with _archive(part.files[0]) as found:
@@ -69,7 +69,7 @@ def _write_zip(spool: BinaryIO, files: Sequence[File]) -> dict[File, str]:
             info.file_size = file.mark.size
             with archive.open(info, "w") as entry:
                 try:
-                    for chunk in content(file):
+                    for chunk in file_content(file):
                         entry.write(chunk)
                 except Unread as why:
                     failed[file] = str(why)
@@ -80,7 +80,7 @@ class Unread(Exception):
     """A file can't be sent, for this reason."""
 
 
-def content(file: File) -> Iterator[bytes]:
+def file_content(file: File) -> Iterator[bytes]:
     """Give a file's bytes; raises Unread where it can't be read, is not what was planned, or must not be in a zip."""
     try:
         with open(file.path, "rb") as source:  # noqa: PTH123

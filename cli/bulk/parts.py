@@ -81,7 +81,7 @@ class Part(NamedTuple):
 def make_plan(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Plan:
     """Look at every path, into folders too but not into those to leave out; raises Unusable for nothing to send."""
     there = [os.path.abspath(path) for path in paths]  # noqa: PTH100  resolve() would lose a link's own name
-    look = _Look(os.path.commonpath([os.path.dirname(path) for path in there]), leave_out)  # noqa: PTH120
+    look = _Search(os.path.commonpath([os.path.dirname(path) for path in there]), leave_out)  # noqa: PTH120
     for given, path in zip(paths, there, strict=True):
         look.at(given, path)
     if not look.files and not look.unread:
@@ -90,7 +90,7 @@ def make_plan(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Pla
     return Plan([look.files[name] for name in sorted(look.files)], look.skipped, look.unread, look.links)
 
 
-def split(
+def split_into_parts(
     files: Sequence[File], *, tries: int = 0, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES
 ) -> Iterator[Part]:
     """Give parts within the limits, in order; an archive is one of its own, as is a file over them."""
@@ -108,7 +108,7 @@ def split(
 
 
 @dataclass(slots=True)
-class _Look:
+class _Search:
     """What was found so far; names begin at `base`."""
 
     base: str

@@ -59,7 +59,7 @@ def check_out(out: Path) -> None:
         raise Unusable(f"There is no folder {shown(out.parent)} to write {shown(out.name)} to")
 
 
-def tally(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -> Tally:
+def tally_results(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -> Tally:
     """Return what came of every image, each counted where it was sent last, and of what was not; raises Declined."""
     total = Tally()
     # What was sent in vain and then not once more is counted as it was.
@@ -89,7 +89,7 @@ def tally(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -
     return total
 
 
-def write(client: Client, taken: Sequence[Taken], out: Path) -> None:
+def write_results(client: Client, taken: Sequence[Taken], out: Path) -> None:
     """Write every result to a file, JSON lines where its name says so, else CSV. Raises Declined, OSError.
 
     The file is there whole or not at all.
@@ -125,11 +125,11 @@ def _count_forgotten(total: Tally, part: Taken, replaced: Collection[str]) -> No
 
 
 def _results(client: Client, part: Taken, replaced: Collection[str]) -> Iterator[Result]:
-    return (result for result in batches.results(client, part.entry.batch) if result.name not in replaced)
+    return (result for result in batches.image_results(client, part.entry.batch) if result.name not in replaced)
 
 
 def _lines(client: Client, part: Taken, format: Literal["ndjson", "csv"]) -> Iterator[str]:
-    return iter(()) if part.batch is None else batches.lines(client, part.entry.batch, format)
+    return iter(()) if part.batch is None else batches.result_lines(client, part.entry.batch, format)
 
 
 def _write_csv(client: Client, taken: Sequence[Taken], file: TextIO) -> None:

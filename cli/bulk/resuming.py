@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cli.bulk import batches
 from cli.bulk.batches import Batch
 from cli.bulk.journal import Entry
-from cli.bulk.parts import File, Mark, Part, split
+from cli.bulk.parts import File, Mark, Part, split_into_parts
 from cli.client import Client
 
 
@@ -34,9 +34,9 @@ class Taken:
         return self.total if self.batch is None else self.batch.done
 
 
-def look_up(client: Client, entries: Sequence[Entry]) -> list[Taken]:
+def known_parts(client: Client, entries: Sequence[Entry]) -> list[Taken]:
     """Return those of an earlier run's parts that the gateway still knows; raises Declined."""
-    found = [Taken(entry, batches.read(client, entry.batch)) for entry in entries]
+    found = [Taken(entry, batches.read_batch(client, entry.batch)) for entry in entries]
     return [taken for taken in found if taken.batch is not None]
 
 
@@ -61,7 +61,7 @@ def still_to_send(
     for file in files:
         if fine.get(file.name) != file.mark:
             left[tries[file.mark]].append(file)
-    return [part for times in sorted(left) for part in split(left[times], tries=times)]
+    return [part for times in sorted(left) for part in split_into_parts(left[times], tries=times)]
 
 
 def _in_vain(client: Client, taken: Taken) -> set[str]:
@@ -74,7 +74,7 @@ def _in_vain(client: Client, taken: Taken) -> set[str]:
         return set()
     if taken.entry.is_archive:
         return names
-    ended = {result.name: result.status for result in batches.results(client, batch.id)}
+    ended = {result.name: result.status for result in batches.image_results(client, batch.id)}
     # Of a canceled batch, what has no result yet will have none.
     default = "canceled" if batch.status == "canceled" else "succeeded"
     return {name for name in names if ended.get(name, default) != "succeeded"}

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from cli.addresses import api_key, gateway_url
 from cli.bulk import batches, journal, results
-from cli.bulk.following import watch
+from cli.bulk.following import watch_batches
 from cli.bulk.journal import Journal
 from cli.bulk.meter import Meter
 from cli.bulk.parts import Plan, Unusable, make_plan
 from cli.bulk.results import Tally
-from cli.bulk.resuming import look_up, still_to_send
+from cli.bulk.resuming import known_parts, still_to_send
 from cli.bulk.sending import Sending
 from cli.client import Client, Declined
 from cli.home import command_line
@@ -56,11 +56,11 @@ def bulk(
         return NOTHING_TO_SEND
     url = gateway_url(home)
     go_on = f"Go on with: {command_line(_words(paths, model=model, webhook=webhook, out=out), home)}"
-    place = journal.place(home, url=url, model=model, paths=paths)
+    place = journal.journal_path(home, url=url, model=model, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:
         with Client(url, api_key=api_key(), pause=stopping.pause) as client:
-            batches.knock(client)
+            batches.check_gateway(client)
             notes = Journal.resume(place) if resume else Journal.begin(place)
             return _run(client, plan, notes, model=model, webhook=webhook, out=out, stopping=stopping)
     except KeyboardInterrupt:
@@ -85,17 +85,17 @@ def _run(
     before, began = sending.ended, time.monotonic()
     _send_and_watch(client, sending, stopping)
     seconds = time.monotonic() - began
-    tally = results.tally(client, sending.taken, sending.failures)
+    tally = results.tally_results(client, sending.taken, sending.failures)
     tally.skipped += plan.skipped
     if out:
-        results.write(client, sending.taken, out)
+        results.write_results(client, sending.taken, out)
     _report(tally, seconds=seconds, predicted=sending.ended - before)
     return ALL_SUCCEEDED if tally.succeeded == tally.total else SOME_DID_NOT
 
 
 def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, webhook: str | None) -> Sending:
     """Return what is to be sent, and what was taken before; say what will not be. Raises Declined."""
-    taken = look_up(client, notes.entries)
+    taken = known_parts(client, notes.entries)
     waiting = still_to_send(client, plan.files, entries=notes.entries, taken=taken)
     watched = [part for part in taken if not part.has_ended]
     sending = Sending(journal=notes, model=model, webhook=webhook, waiting=waiting, taken=taken, watched=watched)
@@ -113,7 +113,7 @@ def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> 
     """Return when all was sent and has ended. The thread that watches ends with the one that sends."""
     with ThreadPoolExecutor(1) as pool, Meter(Console(), before=sending.done) as meter:
         try:
-            watching = pool.submit(watch, client, sending, meter)
+            watching = pool.submit(watch_batches, client, sending, meter)
             sending.send_all(client)
             watching.result()
         except BaseException:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from cli.bulk import batches
 from cli.bulk.journal import Entry, Journal, idempotency_key
-from cli.bulk.packing import Packed, packed
+from cli.bulk.packing import Packed, packed_part
 from cli.bulk.parts import Failure, Part
 from cli.bulk.resuming import Taken
 from cli.client import Client, Declined
@@ -78,7 +78,7 @@ class Sending:
 
     def _send(self, client: Client, part: Part) -> Part | None:
         """Send one part; return what is left of it to send, without what was refused."""
-        with packed(part) as found:
+        with packed_part(part) as found:
             for failure in found.unread:
                 self.give_up([failure])
             if not found.files:
@@ -86,7 +86,7 @@ class Sending:
             asked = {"model": self.model, "webhook": self.webhook}
             key = idempotency_key(self.journal.run, **asked, files=found.marks, tries=part.tries)
             try:
-                batch = batches.upload(client, found.archive, **asked, key=key)
+                batch = batches.upload_archive(client, found.archive, **asked, key=key)
             except Declined as declined:
                 return self._without_refused(part, found, declined)
         entry = Entry(batch.id, found.marks, part.is_archive)

@@ -28,7 +28,7 @@ USUAL_PORT = 8000
 def demo(home: Path) -> None:
     """Run the trial on the gateway that is set, on the stack that runs on this home, or on one started for it."""
     console = Console()
-    found = state.running(home)
+    found = state.running_stack(home)
     if settings.read(settings.Local).url or found is not None:
         send_images(gateway_url(home), home, console)
         return
@@ -45,7 +45,7 @@ def demo(home: Path) -> None:
 
 def send_images(url: str, home: Path, console: Console) -> None:
     """Send the images with a progress bar and show what came of them; raises Refused where that can't be done."""
-    images = trial.held_out(held_out_folder(home), count=trial.IMAGES)
+    images = trial.held_out_images(held_out_folder(home), count=trial.IMAGES)
     if not images:
         raise Refused(f"No held-out images in {held_out_folder(home)}: a stack of this home makes them when it starts.")
     repeated = min(trial.REPEATED, len(images))
@@ -61,7 +61,7 @@ def send_images(url: str, home: Path, console: Console) -> None:
             outcomes, seconds = trial.send(client, images, model=DEMO_MODEL, repeated=repeated, advance=advance)
     except Declined as error:
         raise Refused(str(error)) from None
-    console.print(_table(trial.figures(outcomes, seconds=seconds)))
+    console.print(_table(trial.trial_figures(outcomes, seconds=seconds)))
 
 
 @contextmanager

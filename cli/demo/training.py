@@ -25,7 +25,7 @@ def is_registered(registry: str) -> bool:
         return False
     login = Login.of_environment()
     try:
-        answer = probes.get(
+        answer = probes.fetch(
             f"{registry}/api/2.0/mlflow/registered-models/alias?name={DEMO_MODEL}&alias=champion",
             authorization=login.header() if login else "",
             seconds=10,

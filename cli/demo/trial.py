@@ -50,7 +50,7 @@ class Figures:
     sources: dict[str, int]
 
 
-def held_out(folder: Path, *, count: int) -> list[Path]:
+def held_out_images(folder: Path, *, count: int) -> list[Path]:
     """Return `count` images named `<label>-<number>.png`, spread over all labels; fewer where there are fewer."""
     # By number, the labels come mixed, as they were drawn.
     return sorted(folder.glob("*-*.png"), key=lambda path: int(path.stem.partition("-")[2]))[:count]
@@ -83,7 +83,7 @@ def stamp(png: bytes, text: bytes) -> bytes:
     return png[:_PNG_HEADER] + chunk + png[_PNG_HEADER:]
 
 
-def figures(outcomes: Sequence[Outcome], *, seconds: float) -> Figures:
+def trial_figures(outcomes: Sequence[Outcome], *, seconds: float) -> Figures:
     """Return what a run showed."""
     first = [outcome for outcome in outcomes if not outcome.repeated]
     sources = [outcome.prediction["source"] for outcome in outcomes]

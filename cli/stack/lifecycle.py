@@ -85,7 +85,7 @@ def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> 
     until = time.monotonic() + patience.total_seconds()
     while True:
         ended = started.supervisor.poll() is not None
-        now = state.read(started.home)
+        now = state.read_state(started.home)
         if ended:
             last = log_tail(started.home, "supervisor", lines=1)
             raise NotReady(f"The stack ended while starting: {last[0] if last else 'it said nothing'}")
@@ -101,7 +101,7 @@ def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> 
 
 def stop(home: Path, watch: Watch) -> bool:
     """Stop the stack on a home and wait for that; tell whether there was one. Safe to repeat."""
-    found = state.read(home)
+    found = state.read_state(home)
     if found is None:
         return False
     supervisor = found.supervisor
@@ -109,12 +109,12 @@ def stop(home: Path, watch: Watch) -> bool:
     supervisor.send(signal.SIGTERM)
     until = time.monotonic() + STOPPING_TIME.total_seconds()
     while supervisor.is_alive and time.monotonic() < until:
-        if (now := state.read(home)) is not None:
+        if (now := state.read_state(home)) is not None:
             watch(now)
         _reap(supervisor.pid)
         time.sleep(_LOOK_PAUSE)
     supervisor.end(patience=timedelta(0))
-    leftovers.clear(home)
+    leftovers.clear_leftovers(home)
     return was_running
 
 

@@ -71,7 +71,7 @@ def called_networks(webhooks: Webhooks) -> list[str]:
     return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
 
 
-def plan(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
+def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
     """Return what to run. A store whose address the person has set is theirs: it is asked for, never started.
 
     Webhooks may call `networks` though they are not public.
@@ -129,7 +129,7 @@ def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | Non
 
 def _registry_answers(url: str) -> str:
     """Tell whether a registry answers; one that is a file or a service with a login of its own is taken at its word."""
-    return probes.answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
+    return probes.http_answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
 
 
 def _prediction_log(home: Path) -> str:

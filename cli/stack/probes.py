@@ -22,7 +22,7 @@ class Answer:
     body: Any
 
 
-def get(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Answer:
+def fetch(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Answer:
     """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
@@ -39,10 +39,10 @@ def get(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Answe
         return Answer(response.status, None)
 
 
-def answers(url: str, *, authorization: str = "") -> str:
+def http_answers(url: str, *, authorization: str = "") -> str:
     """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
     try:
-        answer = get(url, authorization=authorization)
+        answer = fetch(url, authorization=authorization)
     except (OSError, http.client.HTTPException) as error:
         return f"{url} does not answer ({type(error).__name__})"
     if answer.status == http.client.OK:

@@ -47,7 +47,7 @@ def api(port: int, ports: Ports) -> Program:
             "DARKROOM_SERVER_STOP_TIMEOUT": "5",
         },
         after=("redis", "migrations"),
-        probe=lambda _: probes.answers(f"{url}/health/ready"),
+        probe=lambda _: probes.http_answers(f"{url}/health/ready"),
         stop_rank=1,
     )
     return _exporting(gateway, ports)
@@ -159,7 +159,7 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
         niceness=BACKGROUND,
         # It asks the workers for their queues once, when it starts: those who come later are missing on some pages.
         after=after,
-        probe=lambda _: probes.answers(f"{url}/healthcheck"),
+        probe=lambda _: probes.http_answers(f"{url}/healthcheck"),
         stop_rank=1,
     )
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from cli.stack import permissions
-from cli.stack.plan import Options, Plan, called_networks, plan, scratch_folder
+from cli.stack.plan import Options, Plan, called_networks, plan_stack, scratch_folder
 from cli.stack.ports import Ports
 from cli.stack.supervisor import leftovers
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ProgramState, StackState
-from cli.stack.supervisor.state_writer import Notes
+from cli.stack.supervisor.state_writer import StateWriter
 from cli.stack.supervisor.supervisor import Supervisor
 from shared import settings
 from shared.observability.logs import configure_logging
@@ -34,12 +34,12 @@ def main(options: Options, *, attached: bool) -> None:
     appendfsync = settings.read(settings.Local).local_appendfsync
     networks = called_networks(settings.read(settings.Webhooks))
     with alone_on(options.home), Ports(options.home / "ports", taken=[options.port]) as ports:
-        leftovers.clear(options.home)
+        leftovers.clear_leftovers(options.home)
         shutil.rmtree(scratch_folder(options.home), ignore_errors=True)
         scratch_folder(options.home).mkdir()
         sockets = socket_folder()
         try:
-            planned = plan(options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks)
+            planned = plan_stack(options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks)
             asyncio.run(run(options, planned, sockets, networks=networks, attached=attached))
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -68,7 +68,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
 
     supervisor = Supervisor(planned.programs, home=options.home, environment=planned.environment, changed=changed)
     # What could not run without room may now.
-    notes = Notes(options.home, recovered=supervisor.hurry)
+    notes = StateWriter(options.home, recovered=supervisor.hurry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)

@@ -19,10 +19,10 @@ class Duty(NamedTuple):
     detail: str
 
 
-def ask(stack: StackState) -> dict[str, Duty]:
+def ask_gateway(stack: StackState) -> dict[str, Duty]:
     """Return what is wrong, by the row that shows it; nothing where the gateway does not say. Never raises."""
     try:
-        answer = probes.get(f"{stack.url}/health/ready")
+        answer = probes.fetch(f"{stack.url}/health/ready")
     except (OSError, http.client.HTTPException):
         return {}
     body: Any = answer.body if isinstance(answer.body, dict) else {}

@@ -42,7 +42,7 @@ class Logs:
 
     def newest(self) -> list[Trouble]:
         """Return the last troubles of all logs, the newest first; none where there are no logs."""
-        return merge(trouble for path in self._folder.glob("*.log") for trouble in self._of(path))[:MOST]
+        return merge_repeated(trouble for path in self._folder.glob("*.log") for trouble in self._of(path))[:MOST]
 
     def _of(self, path: Path) -> list[Trouble]:
         try:
@@ -51,13 +51,13 @@ class Logs:
             if path not in self._read or self._read[path][0] != version:
                 lines = _last_lines(path)
                 changed = datetime.fromtimestamp(now.st_mtime, UTC)
-                self._read[path] = version, parse(lines, role=path.stem, changed=changed)
+                self._read[path] = version, parse_log(lines, role=path.stem, changed=changed)
         except FileNotFoundError:  # put aside just now
             return []
         return self._read[path][1]
 
 
-def merge(troubles: Iterable[Trouble]) -> list[Trouble]:
+def merge_repeated(troubles: Iterable[Trouble]) -> list[Trouble]:
     """Return the newest first; what was said again and again is one, at its last time."""
     merged: dict[tuple[str, str, str], Trouble] = {}
     for trouble in sorted(troubles, key=lambda trouble: trouble.at):
@@ -67,7 +67,7 @@ def merge(troubles: Iterable[Trouble]) -> list[Trouble]:
     return list(reversed(merged.values()))
 
 
-def parse(lines: Sequence[str], *, role: str, changed: datetime) -> list[Trouble]:
+def parse_log(lines: Sequence[str], *, role: str, changed: datetime) -> list[Trouble]:
     """Return the troubles that the lines of a log tell of, in their order; `changed` is when it was written last.
 
     A line without a time has that of the line before it; after the last line that has one, `changed`.

@@ -1,4 +1,4 @@
-"""From a few looks, one after the other, to what is shown: nothing but arithmetic."""
+"""From a few snapshots, one after the other, to what is shown: nothing but arithmetic."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cli.status.errors import Trouble
 from cli.status.processes import Family
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
-from cli.status.snapshots import Look
+from cli.status.snapshots import Snapshot
 from shared.observability.metrics import BULK, INTERACTIVE
 
 OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")
@@ -87,24 +87,24 @@ class Figures:
     troubles: Sequence[Trouble]
 
 
-def figures(looks: Sequence[Look]) -> Figures:
-    """Return what to show after these looks, the newest last; rates and shares of processors are over all of them."""
-    now = looks[-1]
+def status_figures(snapshots: Sequence[Snapshot]) -> Figures:
+    """Return what to show after these snapshots, the newest last; rates are averages over all of them."""
+    now = snapshots[-1]
     return Figures(
-        roles=[_role(role, looks) for role in ROLES] if now.state else [],
-        models=_models(looks),
-        answers=_answers(looks),
+        roles=[_role(role, snapshots) for role in ROLES] if now.state else [],
+        models=_models(snapshots),
+        answers=_answers(snapshots),
         queue=_queue(now.scrapes.values()),
         troubles=now.troubles,
     )
 
 
-def _role(role: str, looks: Sequence[Look]) -> RoleFigures:
-    now = looks[-1]
+def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
+    now = snapshots[-1]
     programs = now.state.of_role(role) if now.state else []
     pids = tuple(program.process.pid for program in programs if program.process)
     used = [usage for pid in pids for usage in now.families.get(pid, {}).values()]
-    busy = [cores for pid in pids if (cores := _cores(pid, looks)) is not None]
+    busy = [cores for pid in pids if (cores := _cores(pid, snapshots)) is not None]
     duty = _duty(role, now)
     worst = next((program for program in programs if program.phase is not Phase.READY), None)
     return RoleFigures(
@@ -124,7 +124,7 @@ def _where(program: ProgramState) -> str:
     return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
 
 
-def _duty(role: str, now: Look) -> Duty:
+def _duty(role: str, now: Snapshot) -> Duty:
     """Say whether a role's work is done; predict workers tell it of themselves, a model at a time."""
     if role == "predict":
         alone = sorted(_model(series) for series, count in _values(now, scraping.WORKERS).items() if not count)
@@ -138,9 +138,11 @@ def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> 
     return next((f"metrics of {name}: {trouble}" for name, trouble in told if trouble), "")
 
 
-def _cores(pid: int, looks: Sequence[Look]) -> float | None:
+def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:
     """Return how many cores a process and its children kept busy; None where it was seen only once."""
-    seen: list[tuple[float, Family]] = [(look.at, look.families[pid]) for look in looks if pid in look.families]
+    seen: list[tuple[float, Family]] = [
+        (snapshot.at, snapshot.families[pid]) for snapshot in snapshots if pid in snapshot.families
+    ]
     if len(seen) <= 1:
         return None
     (began, before), (ended, after) = seen[0], seen[-1]
@@ -148,13 +150,13 @@ def _cores(pid: int, looks: Sequence[Look]) -> float | None:
     return sum(spent) / (ended - began)
 
 
-def _models(looks: Sequence[Look]) -> list[ModelFigures]:
+def _models(snapshots: Sequence[Snapshot]) -> list[ModelFigures]:
     """Return every model that is served, or that images wait for."""
-    now = looks[-1]
+    now = snapshots[-1]
     workers = {_model(series): int(count) for series, count in _values(now, scraping.WORKERS).items()}
     entries, ages = _values(now, scraping.LANE_ENTRIES), _values(now, scraping.LANE_AGE)
     images, batches, sizes = (
-        rates(looks, role="predict", name=name, by=_model)
+        rates(snapshots, role="predict", name=name, by=_model)
         for name in (scraping.IMAGES, scraping.BATCH_COUNT, scraping.BATCH_SUM)
     )
     served = now.state.models if now.state else []
@@ -186,8 +188,8 @@ def _outcome(series: Series) -> str:
     return "refused" if outcome == "limited" else outcome
 
 
-def _answers(looks: Sequence[Look]) -> AnswerFigures | None:
-    found = rates(looks, role="api", name=scraping.SUBMISSIONS, by=_outcome)
+def _answers(snapshots: Sequence[Snapshot]) -> AnswerFigures | None:
+    found = rates(snapshots, role="api", name=scraping.SUBMISSIONS, by=_outcome)
     if found is None:
         return None
     by_outcome = {outcome: found.get(outcome, 0.0) for outcome in dict.fromkeys([*OUTCOMES, *found])}
@@ -196,7 +198,7 @@ def _answers(looks: Sequence[Look]) -> AnswerFigures | None:
 
 
 def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
-    """Return what one worker saw of the queue; None where none could look at it."""
+    """Return what one worker saw of the queue; None where none could snapshot at it."""
     scrapes = [scrape for scrape in scrapes if scrape.values.get(Series(scraping.QUEUE_VISIBLE))]
     if not scrapes:
         return None
@@ -210,9 +212,9 @@ def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
     )
 
 
-def _values(look: Look, name: str) -> dict[Series, float]:
+def _values(snapshot: Snapshot, name: str) -> dict[Series, float]:
     """Return everything of one name, of the first process that tells it: replicas say the same."""
-    for scrape in look.scrapes.values():
+    for scrape in snapshot.scrapes.values():
         if found := {series: value for series, value in scrape.values.items() if series.name == name}:
             return found
     return {}

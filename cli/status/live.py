@@ -1,4 +1,4 @@
-"""The live view: looks once a second, draws what it saw, and leaves the terminal as it was."""
+"""The live view: snapshots once a second, draws what it saw, and leaves the terminal as it was."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,52 +9,52 @@ from typing import Final, NamedTuple, Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from cli.status.snapshots import PAUSE, Look
-from cli.status.terminal import Event, Terminal
+from cli.status.snapshots import PAUSE, Snapshot
+from cli.status.terminal_events import Event, Terminal
 
 REMEMBERED: Final = 6
 """Looks: rates are those of the last five seconds."""
 
 
 class Pauses(NamedTuple):
-    """After the first look, and after each of the others."""
+    """After the first snapshot, and after each of the others."""
 
     first: timedelta
     others: timedelta
 
 
-# There are no rates before the second look, and somebody waits for them.
+# There are no rates before the second snapshot, and somebody waits for them.
 USUAL: Final = Pauses(first=timedelta(milliseconds=400), others=PAUSE)
 
 
-def live(
-    look: Callable[[], Look],
-    draw: Callable[[Sequence[Look]], RenderableType],
+def show_live(
+    snapshot: Callable[[], Snapshot],
+    draw: Callable[[Sequence[Snapshot]], RenderableType],
     console: Console,
     *,
     pauses: Pauses = USUAL,
 ) -> None:
-    """Draw what the last looks saw until q, Ctrl-C or the terminal's end."""
-    with Terminal() as terminal, Looking(look, seen=terminal.wake, pauses=pauses) as looking:
+    """Draw what the last snapshots saw until q, Ctrl-C or the terminal's end."""
+    with Terminal() as terminal, SnapshotThread(snapshot, seen=terminal.wake, pauses=pauses) as looking:
         event = Event.DRAW
         while event is not Event.LEAVE:
             with terminal.keys_unseen(), Live(console=console, screen=True, auto_refresh=False) as screen:
                 while (event := terminal.next_event()) is Event.DRAW:
-                    if looks := looking.looks():
-                        screen.update(draw(looks), refresh=True)
+                    if snapshots := looking.snapshots():
+                        screen.update(draw(snapshots), refresh=True)
             if event is Event.SUSPEND:
                 terminal.suspend()
 
 
-class Looking:
+class SnapshotThread:
     """Looks again and again in a thread of its own, where a process that does not answer holds up no key."""
 
-    def __init__(self, look: Callable[[], Look], *, seen: Callable[[], None], pauses: Pauses) -> None:
-        """`seen` is called after each look."""
-        self._look = look
+    def __init__(self, snapshot: Callable[[], Snapshot], *, seen: Callable[[], None], pauses: Pauses) -> None:
+        """`seen` is called after each snapshot."""
+        self._look = snapshot
         self._seen = seen
         self._pauses = pauses
-        self._looks: tuple[Look, ...] = ()
+        self._looks: tuple[Snapshot, ...] = ()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="looking")
@@ -67,12 +67,12 @@ class Looking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End; a look under way is waited for."""
+        """End; a snapshot under way is waited for."""
         self._stopping.set()
         self._thread.join()
 
-    def looks(self) -> tuple[Look, ...]:
-        """Return the last looks, the newest last; raises what a look raised."""
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Return the last snapshots, the newest last; raises what a snapshot raised."""
         if self._error is not None:
             raise self._error
         return self._looks

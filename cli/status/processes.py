@@ -26,7 +26,7 @@ def families(pids: Collection[int]) -> dict[int, Family]:
     return {pid: _family(pid, children) for pid in pids if psutil.pid_exists(pid)}
 
 
-def began(pid: int) -> datetime | None:
+def started_at(pid: int) -> datetime | None:
     """Return when a process was started; None where it is gone."""
     try:
         return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.status.scraping import Series
-from cli.status.snapshots import Look
+from cli.status.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,14 @@ class _Answer:
     values: Mapping[Series, float]
 
 
-def rates(looks: Sequence[Look], *, role: str, name: str, by: Callable[[Series], str]) -> dict[str, float] | None:
+def rates(
+    snapshots: Sequence[Snapshot], *, role: str, name: str, by: Callable[[Series], str]
+) -> dict[str, float] | None:
     """Return how much a role's counters of one name grew a second, added up by what `by` makes of their labels.
 
     None where no program of that role told its counters twice.
     """
-    told = [answers for program in _programs(looks, role) if len(answers := _answers(looks, program)) > 1]
+    told = [answers for program in _programs(snapshots, role) if len(answers := _answers(snapshots, program)) > 1]
     if not told:
         return None
     grown: dict[str, float] = defaultdict(float)
@@ -36,21 +38,21 @@ def rates(looks: Sequence[Look], *, role: str, name: str, by: Callable[[Series],
     return dict(grown)
 
 
-def _programs(looks: Sequence[Look], role: str) -> list[str]:
-    state = looks[-1].state
+def _programs(snapshots: Sequence[Snapshot], role: str) -> list[str]:
+    state = snapshots[-1].state
     return [program.name for program in state.of_role(role)] if state else []
 
 
-def _answers(looks: Sequence[Look], name: str) -> list[_Answer]:
+def _answers(snapshots: Sequence[Snapshot], name: str) -> list[_Answer]:
     """Return what a program exported, whenever it answered."""
     return [
         _Answer(
-            look.at,
-            next((program.process for program in look.state.programs if program.name == name), None),
+            snapshot.at,
+            next((program.process for program in snapshot.state.programs if program.name == name), None),
             scrape.values,
         )
-        for look in looks
-        if look.state and (scrape := look.scrapes.get(name)) and not scrape.trouble
+        for snapshot in snapshots
+        if snapshot.state and (scrape := snapshot.scrapes.get(name)) and not scrape.trouble
     ]
 
 

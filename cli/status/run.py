@@ -12,10 +12,10 @@ from cli.home import command_line
 from cli.stack.supervisor import state
 from cli.status import duties
 from cli.status.facts import status_facts
-from cli.status.figures import figures
-from cli.status.live import live
-from cli.status.snapshots import Look, Looker, look_twice
-from cli.status.view import page
+from cli.status.figures import status_figures
+from cli.status.live import show_live
+from cli.status.snapshots import Snapshot, SnapshotReader, read_two
+from cli.status.view import status_page
 from cli.terminal.lines import say
 
 PIPE_WIDTH: Final = 400
@@ -24,9 +24,9 @@ PIPE_WIDTH: Final = 400
 
 def status(home: Path, *, as_json: bool, once: bool) -> None:
     """Show what runs and what it does: in a terminal live, else once; for programs, every role even where none runs."""
-    found = state.running(home)
+    found = state.running_stack(home)
     if as_json:
-        wrong = duties.ask(found) if found else {}
+        wrong = duties.ask_gateway(found) if found else {}
         say(json.dumps(status_facts(found, wrong), indent=2))
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command_line('up', home)}")
@@ -35,22 +35,24 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
 
 
 def show(home: Path, *, once: bool) -> None:
-    """Show the stack on a home; with `once`, or without a terminal, what two looks see."""
-    looker = Looker(home)
+    """Show the stack on a home; with `once`, or without a terminal, what two snapshots see."""
+    reader = SnapshotReader(home)
     is_terminal = sys.stdout.isatty()
     console = Console() if is_terminal else Console(width=PIPE_WIDTH)
     if is_terminal and sys.stdin.isatty() and not once:
-        live(looker.look, lambda looks: draw(looks, home, height=console.height, hint="q ends"), console)
+        show_live(reader.read, lambda snapshots: draw(snapshots, home, height=console.height, hint="q ends"), console)
     else:
         with console.capture() as drawn:
-            console.print(draw(look_twice(looker), home))
+            console.print(draw(read_two(reader), home))
         say("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
-def draw(looks: Sequence[Look], home: Path, *, height: int | None = None, hint: str = "") -> RenderableType:
-    """Return the page after these looks; without `height`, all of it."""
-    now = looks[-1]
+def draw(snapshots: Sequence[Snapshot], home: Path, *, height: int | None = None, hint: str = "") -> RenderableType:
+    """Return the page after these snapshots; without `height`, all of it."""
+    now = snapshots[-1]
     title = f"Nothing runs on {home}. Start it: {command_line('up', home)}"
     if now.state is not None:
         title = f"Darkroom  {now.state.url}{'  is stopping' if now.state.stopping else ''}"
-    return page(figures(looks), title=title, clock=now.clock, began=now.began, height=height, hint=hint)
+    return status_page(
+        status_figures(snapshots), title=title, clock=now.clock, began=now.began, height=height, hint=hint
+    )

@@ -50,7 +50,7 @@ class Scrape:
     trouble: str = ""
 
 
-def parse(text: str) -> dict[Series, float]:
+def parse_metrics(text: str) -> dict[Series, float]:
     """Return what is shown of a process' metrics; raises ValueError where they are not Prometheus' text."""
     # All of it, histograms of every route included, would take the parser fifty times as long.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(SHOWN))
@@ -71,7 +71,7 @@ def scrape(url: str, *, patience: timedelta) -> Scrape:
         text = answer.read().decode()
         if answer.status != http.client.OK:
             return Scrape(trouble=f"answers {answer.status}")
-        return Scrape(parse(text))
+        return Scrape(parse_metrics(text))
     except TimeoutError:
         return Scrape(trouble=f"no answer within {patience.total_seconds():g} s")
     except (OSError, http.client.HTTPException) as error:

@@ -1,4 +1,4 @@
-"""One look at everything that runs on a home."""
+"""One snapshot at everything that runs on a home."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from cli.status.processes import Family
 from cli.status.scraping import Scrape
 
 PAUSE: Final = timedelta(seconds=1)
-"""Between two looks."""
+"""Between two snapshots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Snapshot:
     """What was seen at one moment."""
 
     at: float
@@ -40,33 +40,33 @@ class Look:
     """What is wrong with the work of roles whose processes run, by role."""
 
 
-class Looker:
+class SnapshotReader:
     """Looks at one home."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._logs = Logs(log_path(home, "supervisor").parent)
 
-    def look(self) -> Look:
-        """Take a look; takes as long as a process that does not answer, a second."""
-        found = state.running(self._home)
+    def read(self) -> Snapshot:
+        """Take a snapshot; takes as long as a process that does not answer, a second."""
+        found = state.running_stack(self._home)
         programs = found.programs if found else []
         at, clock = time.monotonic(), datetime.now().astimezone()
         urls = {program.name: program.metrics_url for program in programs if program.metrics_url and program.process}
-        return Look(
+        return Snapshot(
             at=at,
             clock=clock,
             state=found,
-            began=processes.began(found.supervisor.pid) if found else None,
+            began=processes.started_at(found.supervisor.pid) if found else None,
             scrapes=scraping.scrape_all(urls),
             families=processes.families([program.process.pid for program in programs if program.process]),
             troubles=self._logs.newest(),
-            duties=duties.ask(found) if found else {},
+            duties=duties.ask_gateway(found) if found else {},
         )
 
 
-def look_twice(looker: Looker) -> list[Look]:
-    """Return two looks: one alone shows no rate."""
-    first = looker.look()
+def read_two(reader: SnapshotReader) -> list[Snapshot]:
+    """Return two snapshots: one alone shows no rate."""
+    first = reader.read()
     time.sleep(PAUSE.total_seconds())
-    return [first, looker.look()]
+    return [first, reader.read()]

@@ -30,7 +30,7 @@ _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 
 
-def page(
+def status_page(
     shown: Figures,
     *,
     title: str,

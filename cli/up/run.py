@@ -17,7 +17,7 @@ from cli.up.guide import guide
 def up(home: Path, *, port: int, detach: bool, models: tuple[str, ...]) -> None:
     """Start the stack, unless it runs; attached, return only when it has stopped."""
     console = Console()
-    found = state.running(home)
+    found = state.running_stack(home)
     if found is not None and not found.stopping:
         say(f"Already running.\n\n{guide(found, home)}")
         return

@@ -19,7 +19,7 @@ class Delivery:
     doubt: str
 
 
-def read(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Delivery:
+def read_delivery(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Delivery:
     """Verify a delivery and say what it is; raises nothing, whatever came."""
     event = next((value for name, value in headers.items() if name.lower() == "webhook-id"), "")
     return Delivery(_word(event) or "no id", _description(body), _doubt(webhook, body, headers))

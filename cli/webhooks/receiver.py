@@ -12,7 +12,7 @@ from typing import Any, Final
 from standardwebhooks import Webhook
 
 from cli.stack.ports import LOOPBACK
-from cli.webhooks.delivery import Delivery, read
+from cli.webhooks.delivery import Delivery, read_delivery
 
 MOST_BYTES: Final = 1_000_000
 PATIENCE: Final = timedelta(seconds=10)
@@ -80,7 +80,7 @@ class _Request(BaseHTTPRequestHandler):
         if len(body) < length:
             self.send_error(HTTPStatus.BAD_REQUEST, "the body breaks off")
             return
-        delivery = read(self.server.webhook, body, dict(self.headers.items()))
+        delivery = read_delivery(self.server.webhook, body, dict(self.headers.items()))
         self._answer(HTTPStatus.UNAUTHORIZED if delivery.doubt else HTTPStatus.NO_CONTENT)
         self.server.tell(delivery)
 

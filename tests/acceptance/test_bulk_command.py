@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.bulk.journal import place
+from cli.bulk.journal import journal_path
 from tests.support.api_client import Door
 from tests.support.batches import tarred, zipped
 from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, until
@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_is_resumed_and_every_file_has_one_result(
     stack: "Stack", tmp_path: Path, how: signal.Signals
 ) -> None:
     folder, out = fill(tmp_path / "digits", stack, count=5_400), tmp_path / "results.csv"
-    journal = place(stack.home.resolve(), url=stack.url, model=None, paths=[folder])
+    journal = journal_path(stack.home.resolve(), url=stack.url, model=None, paths=[folder])
     command = [sys.executable, "-m", "cli.main", "bulk", str(folder)]
     with subprocess.Popen(command, env=stack.environment, stdout=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60

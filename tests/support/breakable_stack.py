@@ -102,7 +102,7 @@ class Breakable:
 
     def pids(self, role: str) -> list[int]:
         """Return the pids of a role's processes that run now."""
-        found = state.running(self.stack.home)
+        found = state.running_stack(self.stack.home)
         assert found is not None
         return [program.process.pid for program in found.of_role(role) if program.process is not None]
 
@@ -128,7 +128,7 @@ class Breakable:
         """Return when every program is ready and nothing is left to do."""
 
         def mended() -> bool:
-            found = state.running(self.stack.home)
+            found = state.running_stack(self.stack.home)
             return found is not None and all(p.phase is Phase.READY for p in found.programs)
 
         until(mended, seconds=60, what="every program is ready")

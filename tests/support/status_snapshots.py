@@ -7,7 +7,7 @@ from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import Phase, ProgramState, StackState
 from cli.status.processes import Usage
 from cli.status.scraping import Scrape, Series
-from cli.status.snapshots import Look
+from cli.status.snapshots import Snapshot
 
 CLOCK = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ME = ProcessIdentity(1, 1)
@@ -24,14 +24,14 @@ def stack(*programs: ProgramState, models: tuple[str, ...] = ("digits",)) -> Sta
     return StackState(ME, "http://127.0.0.1:8000", list(models), {}, "", programs=list(programs))
 
 
-def look(
+def snapshot(
     at: float,
     *programs: ProgramState,
     scrapes: Mapping[str, Scrape] | None = None,
     families: Mapping[int, dict[ProcessIdentity, Usage]] | None = None,
     models: tuple[str, ...] = ("digits",),
-) -> Look:
-    return Look(
+) -> Snapshot:
+    return Snapshot(
         at=at,
         clock=CLOCK,
         began=CLOCK,

@@ -52,7 +52,7 @@ def mlflow_program(*, folder: Path, port: int, login: Login, login_file: Path) -
         },
         prepare=partial((folder / "artifacts").mkdir, parents=True, exist_ok=True),
         # Asks the store, not /health: the first question makes its tables, and only one should.
-        probe=lambda _: probes.answers(
+        probe=lambda _: probes.http_answers(
             f"{url}/api/2.0/mlflow/registered-models/search?max_results=1", authorization=login.header()
         ),
         stop_rank=2,

@@ -10,9 +10,9 @@ from cli.stack.supervisor import state
 log = logging.getLogger(__name__)
 
 
-def clear(home: Path) -> None:
+def clear_leftovers(home: Path) -> None:
     """End the programs that a dead supervisor recorded, and remove its sockets and its state. Safe to repeat."""
-    left = state.read(home)
+    left = state.read_state(home)
     if left is None:
         return
     for process in left.processes():
@@ -21,4 +21,4 @@ def clear(home: Path) -> None:
             log.warning("left_over_ended", extra={"pid": process.pid})
             process.end(patience=timedelta(seconds=10))
     shutil.rmtree(left.sockets, ignore_errors=True)
-    state.forget(home)
+    state.remove_state(home)

@@ -88,7 +88,7 @@ class StackState:
         return [program.process for program in self.programs if program.process is not None]
 
 
-def write(home: Path, state: StackState) -> None:
+def write_state(home: Path, state: StackState) -> None:
     """Replace the file in one step: a reader sees the old one or the new one, whole."""
     draft = home / "state.json.new"
     # Addresses may hold passwords, so it is nobody else's to read.
@@ -98,7 +98,7 @@ def write(home: Path, state: StackState) -> None:
     draft.replace(home / "state.json")
 
 
-def read(home: Path) -> StackState | None:
+def read_state(home: Path) -> StackState | None:
     """Return what was written last, by a supervisor alive or dead; None where there is nothing to read."""
     try:
         value = json.loads((home / "state.json").read_text())
@@ -111,12 +111,12 @@ def read(home: Path) -> StackState | None:
         return None
 
 
-def running(home: Path) -> StackState | None:
+def running_stack(home: Path) -> StackState | None:
     """Return the state of the stack that runs on this home; None where none does."""
-    state = read(home)
+    state = read_state(home)
     return state if state is not None and state.supervisor.is_alive else None
 
 
-def forget(home: Path) -> None:
+def remove_state(home: Path) -> None:
     """Remove the file: the stack has stopped. Safe to repeat."""
     (home / "state.json").unlink(missing_ok=True)

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 AGAIN_AFTER = timedelta(seconds=1)
 
 
-class Notes:
+class StateWriter:
     """Keeps `<home>/state.json` as it was told last, and never raises for a disk that is full, broken or read-only.
 
     A state that could not be written is tried every AGAIN_AFTER, the newest one; `recovered` is called when one is on
@@ -38,7 +38,7 @@ class Notes:
         if self._again is not None:
             self._again.cancel()
         try:
-            state.forget(self._home)
+            state.remove_state(self._home)
         except OSError as error:
             # Whoever reads it sees that this supervisor is gone.
             log.warning("state_not_removed", extra={"error": str(error)})
@@ -47,7 +47,7 @@ class Notes:
         was_failing, self._again = self._again is not None, None
         try:
             if self._newest is not None:
-                state.write(self._home, self._newest)
+                state.write_state(self._home, self._newest)
         except OSError as error:
             if not was_failing:
                 # Where the disk is full the line is lost as well: the next one tells.

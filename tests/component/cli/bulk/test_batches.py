@@ -52,7 +52,7 @@ def test_the_gateway_is_waited_for_as_long_as_it_asks(
     gateway: BulkGateway, client: Client, pauses: list[float], archive: BinaryIO
 ) -> None:
     gateway.state.faults = [busy("7"), busy("0"), busy("3600"), busy("soon")]
-    assert batches.upload(client, archive, model=None, webhook=None, key="k").total == 1
+    assert batches.upload_archive(client, archive, model=None, webhook=None, key="k").total == 1
     # Never less than what a broken connection would take, never more than a minute.
     assert pauses == [7, 1, 60, 4]
 
@@ -62,7 +62,7 @@ def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute_of_gr
 ) -> None:
     gateway.state.faults = [BROKEN] * 20
     with pytest.raises(Declined, match=r"^Nothing answers at "):
-        batches.upload(client, archive, model=None, webhook=None, key="k")
+        batches.upload_archive(client, archive, model=None, webhook=None, key="k")
     assert len(gateway.state.posts) == 10
     assert 45 <= sum(pauses) <= 75
     assert pauses == sorted(pauses)
@@ -71,10 +71,10 @@ def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute_of_gr
 def test_a_gateway_that_is_away_is_waited_for(pauses: list[float]) -> None:
     with Client("http://127.0.0.1:1", pause=pauses.append) as client:
         with pytest.raises(Declined, match="ConnectError"):
-            batches.read(client, "batch0")
+            batches.read_batch(client, "batch0")
         assert len(pauses) == 9
         with pytest.raises(Declined, match="ConnectError"):
-            batches.knock(client)
+            batches.check_gateway(client)
     assert len(pauses) == 9
 
 
@@ -83,7 +83,7 @@ def test_an_upload_that_is_being_read_for_ever_is_given_up_with_the_gateways_wor
 ) -> None:
     gateway.state.faults = [refused(409, "still being read")] * 20
     with pytest.raises(Declined, match="still being read"):
-        batches.upload(client, archive, model=None, webhook=None, key="k")
+        batches.upload_archive(client, archive, model=None, webhook=None, key="k")
     assert len(gateway.state.posts) == batches.MOST_FIRST_TRIES
 
 
@@ -92,12 +92,12 @@ def test_an_upload_whose_first_try_was_canceled_is_sent_again(
 ) -> None:
     gateway.state.batches["broken"] = Uploaded("broken", [], canceled=True)
     gateway.state.faults = [refused(409, "still being read", first_id="broken"), ANSWER_LOST]
-    assert batches.upload(client, archive, model=None, webhook=None, key="k").status == "completed"
+    assert batches.upload_archive(client, archive, model=None, webhook=None, key="k").status == "completed"
     assert len(gateway.state.posts) == 3
 
 
 def test_an_unknown_batch_is_none(client: Client) -> None:
-    assert batches.read(client, "batch7") is None
+    assert batches.read_batch(client, "batch7") is None
 
 
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
@@ -105,14 +105,14 @@ def test_lines_go_on_where_the_connection_broke(
     gateway: BulkGateway, client: Client, format: Literal["ndjson", "csv"]
 ) -> None:
     gateway.state.batches["b"] = Uploaded("b", ["1.png", "2\u2028.png", "3.txt"])
-    whole = list(batches.lines(client, "b", format))
+    whole = list(batches.result_lines(client, "b", format))
     assert len(whole) == (4 if format == "csv" else 3)
     gateway.state.broken_results = 3
-    assert list(batches.lines(client, "b", format)) == whole
+    assert list(batches.result_lines(client, "b", format)) == whole
 
 
 def test_results_that_keep_breaking_off_are_given_up(gateway: BulkGateway, client: Client) -> None:
     gateway.state.batches["b"] = Uploaded("b", ["1.png", "2.png"])
     gateway.state.broken_results = 20
     with pytest.raises(Declined, match="results of b break off"):
-        list(batches.results(client, "b"))
+        list(batches.image_results(client, "b"))

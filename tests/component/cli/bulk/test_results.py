@@ -21,9 +21,9 @@ def test_results_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None
         server.state.batches["1"] = Uploaded("1", ["a.png", "b.png"])
         server.state.broken_results = 100
         part = taken("1", "a.png", "b.png")
-        part.batch = batches.read(client, "1")
+        part.batch = batches.read_batch(client, "1")
         with pytest.raises(Declined, match="break off"):
-            results.write(client, [part], out)
+            results.write_results(client, [part], out)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["of yesterday"]
 
 
@@ -40,6 +40,6 @@ def test_each_name_counts_where_it_was_sent_last_and_an_archive_as_a_whole() -> 
 
 def test_what_the_gateway_has_forgotten_meanwhile_failed() -> None:
     with Client("http://127.0.0.1:1") as client:
-        found = results.tally(client, [taken("1", "a", "b"), taken("2", "b")], [])
+        found = results.tally_results(client, [taken("1", "a", "b"), taken("2", "b")], [])
     assert (found.failed, found.total) == (2, 2)
     assert [failure.name for failure in found.failures] == ["a", "b"]

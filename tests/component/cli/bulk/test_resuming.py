@@ -4,7 +4,7 @@ import pytest
 
 from cli.bulk.journal import Entry
 from cli.bulk.parts import File, Mark, Part
-from cli.bulk.resuming import look_up, still_to_send
+from cli.bulk.resuming import known_parts, still_to_send
 from cli.client import Client
 from tests.component.cli.bulk.stub_gateway import BulkGateway, Uploaded, bulk_gateway
 
@@ -21,7 +21,7 @@ def gateway() -> Iterator[BulkGateway]:
 def left(gateway: BulkGateway, files: Sequence[Mark], *entries: Entry) -> list[Part]:
     with Client(gateway.url) as client:
         found = [File(f"/{mark.name}", mark) for mark in files]
-        return still_to_send(client, found, entries=entries, taken=look_up(client, entries))
+        return still_to_send(client, found, entries=entries, taken=known_parts(client, entries))
 
 
 def marks(parts: Sequence[Part]) -> list[tuple[list[Mark], int]]:

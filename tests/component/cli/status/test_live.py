@@ -14,20 +14,20 @@ PROGRAM = """
 import itertools, sys, time
 from datetime import timedelta
 from rich.console import Console
-from cli.status.live import Pauses, live
-from tests.support.status_snapshots import look
+from cli.status.live import Pauses, show_live
+from tests.support.status_snapshots import snapshot
 console, numbers = Console(), itertools.count(1)
 def take():
     {}
-    return look(float(next(numbers)))
-def draw(looks):
-    return f"look {{looks[-1].at:g}} width {{console.width}}"
-live(take, draw, console, pauses=Pauses(timedelta(seconds={}), timedelta(seconds={})))
+    return snapshot(float(next(numbers)))
+def draw(snapshots):
+    return f"snapshot {{snapshots[-1].at:g}} width {{console.width}}"
+show_live(take, draw, console, pauses=Pauses(timedelta(seconds={}), timedelta(seconds={})))
 """
 
 
 def program(take: str = "pass", *, pauses: tuple[float, float] = (0.3, 0.3)) -> list[str]:
-    """A program that runs `take` at each look."""
+    """A program that runs `take` at each snapshot."""
     return [sys.executable, "-c", PROGRAM.format(take, *pauses)]
 
 
@@ -48,46 +48,46 @@ def assert_left_well(seat: Seat) -> None:
 
 
 def test_it_looks_again_and_again_and_draws_over_what_was_there(seat: Seat) -> None:
-    seat.read_until("look 2")
+    seat.read_until("snapshot 2")
     assert seat.modes() != seat.modes_before
     seat.press(b"x\x1b[A")
-    seat.read_until("look 3")
+    seat.read_until("snapshot 3")
     # Cleared, it would flicker.
-    assert b"\x1b[2J" not in seat.raw[seat.raw.index(b"look") :]
+    assert b"\x1b[2J" not in seat.raw[seat.raw.index(b"snapshot") :]
     seat.press(b"q")
     assert_left_well(seat)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_as_well(seat: Seat, number: signal.Signals) -> None:
-    seat.read_until("look 1")
+    seat.read_until("snapshot 1")
     seat.process.send_signal(number)
     assert_left_well(seat)
 
 
 def test_it_ends_with_its_terminal(seat: Seat) -> None:
-    seat.read_until("look 1")
+    seat.read_until("snapshot 1")
     seat.hang_up()
     seat.process.wait(timeout=10)
 
 
 def test_another_width_is_drawn_at_once() -> None:
     with seated(program(pauses=(60, 60))) as seat:
-        seat.read_until("look 1 width 100")
+        seat.read_until("snapshot 1 width 100")
         seat.resize(columns=60, rows=20)
         seat.process.send_signal(signal.SIGWINCH)
-        seat.read_until("look 1 width 60")
+        seat.read_until("snapshot 1 width 60")
 
 
 def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Seat) -> None:
-    seat.read_until("look 1")
+    seat.read_until("snapshot 1")
     seat.process.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(seat.process.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     assert seat.modes() == seat.modes_before
     assert LEFT in seat.read_rest()
     seat.process.send_signal(signal.SIGCONT)
-    seat.read_until("look 2")
+    seat.read_until("snapshot 2")
     assert seat.modes() != seat.modes_before
     seat.press(b"Q")
     assert_left_well(seat)
@@ -95,7 +95,7 @@ def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Sea
 
 def test_a_look_that_takes_long_holds_up_no_key() -> None:
     with seated(program("time.sleep(1.2 if next(numbers) > 1 else 0)")) as seat:
-        seat.read_until("look 2")
+        seat.read_until("snapshot 2")
         time.sleep(0.4)
         began = time.monotonic()
         seat.press(b"q")

@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from cli.stack.supervisor.identity import ProcessIdentity
-from cli.status.processes import began, families
+from cli.status.processes import families, started_at
 
 # Both hold 50 MB each; the parent says when they do.
 HOLD = "held = b'x' * 50_000_000; "
@@ -28,7 +28,7 @@ def test_a_family_is_a_process_with_its_children_and_what_each_uses() -> None:
 
 
 def test_a_process_has_begun_a_while_ago_and_one_that_is_gone_never() -> None:
-    mine = began(os.getpid())
+    mine = started_at(os.getpid())
     assert mine is not None
     assert timedelta(0) < datetime.now(UTC) - mine < timedelta(hours=3)
-    assert began(1 << 30) is None
+    assert started_at(1 << 30) is None

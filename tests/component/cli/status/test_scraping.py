@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cli.status.scraping import SHOWN, Scrape, Series, parse, scrape_all
+from cli.status.scraping import SHOWN, Scrape, Series, parse_metrics, scrape_all
 from shared.observability.metrics import (
     GatewayMetrics,
     LaneState,
@@ -72,7 +72,7 @@ def answering(body: bytes, *, status: int = 200) -> Callable[[http.server.BaseHT
 
 
 def test_everything_that_is_shown_is_exported_under_its_name() -> None:
-    values = parse(generate_latest(exported()).decode())
+    values = parse_metrics(generate_latest(exported()).decode())
     assert {series.name for series in values} == set(SHOWN)
     assert values[Series("darkroom_submissions_total", (("model", "digits"), ("outcome", "cached")))] == 3
     assert values[Series("darkroom_batch_size_sum", (("model", "digits"),))] == 16
@@ -82,7 +82,7 @@ def test_everything_that_is_shown_is_exported_under_its_name() -> None:
 def test_labels_are_read_as_they_were_written() -> None:
     registry = CollectorRegistry()
     GatewayMetrics(registry).submissions.labels('a "b"\\n\n', "queued").inc()
-    (series,) = parse(generate_latest(registry).decode())
+    (series,) = parse_metrics(generate_latest(registry).decode())
     assert series.by == {"model": 'a "b"\\n\n', "outcome": "queued"}
 
 

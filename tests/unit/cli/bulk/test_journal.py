@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.bulk.journal import Entry, Journal, idempotency_key, place
+from cli.bulk.journal import Entry, Journal, idempotency_key, journal_path
 from cli.bulk.parts import Mark
 
 ONE = Entry("batch1", (Mark("a.png", 1, 2), Mark("ä\udc80.png", 3, 4)), is_archive=False)
@@ -58,7 +58,7 @@ def test_a_journal_without_its_first_line_is_begun(path: Path) -> None:
 
 def test_a_journal_belongs_to_a_gateway_a_model_and_paths_in_any_order(tmp_path: Path) -> None:
     def of(*paths: str, url: str = "http://a", model: str | None = None) -> Path:
-        return place(tmp_path, url=url, model=model, paths=[tmp_path / path for path in paths])
+        return journal_path(tmp_path, url=url, model=model, paths=[tmp_path / path for path in paths])
 
     assert of("x", "y") == of("y", "x/../x")
     assert len({of("x"), of("y"), of("x", "y"), of("x", url="http://b"), of("x", model="m")}) == 5

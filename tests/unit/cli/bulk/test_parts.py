@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.bulk import packing
-from cli.bulk.packing import packed
-from cli.bulk.parts import File, Mark, Part, Plan, Unusable, make_plan, split
+from cli.bulk.packing import packed_part
+from cli.bulk.parts import File, Mark, Part, Plan, Unusable, make_plan, split_into_parts
 
 
 def write(folder: Path, *names: str) -> Path:
@@ -28,7 +28,7 @@ def a_file(name: str, size: int = 1, *, is_archive: bool = False) -> File:
 
 
 def only_part(plan: Plan) -> Part:
-    (part,) = split(plan.files)
+    (part,) = split_into_parts(plan.files)
     return part
 
 
@@ -113,7 +113,7 @@ files = st.lists(st.builds(a_file, st.text(min_size=1), st.integers(0, 40), is_a
 def test_parts_hold_every_file_once_in_order_within_the_limits(
     files: list[File], most_files: int, most_bytes: int
 ) -> None:
-    parts = list(split(files, most_files=most_files, most_bytes=most_bytes))
+    parts = list(split_into_parts(files, most_files=most_files, most_bytes=most_bytes))
     assert [file for part in parts for file in part.files] == files
     for part in parts:
         assert 1 <= len(part.files) <= most_files
@@ -123,14 +123,14 @@ def test_parts_hold_every_file_once_in_order_within_the_limits(
 
 def test_what_is_left_after_the_first_parts_makes_the_same_parts() -> None:
     files = [a_file(f"{number}.png", size=number % 7) for number in range(50)]
-    parts = list(split(files, most_files=8, most_bytes=20))
+    parts = list(split_into_parts(files, most_files=8, most_bytes=20))
     rest = files[sum(len(part.files) for part in parts[:3]) :]
-    assert list(split(rest, most_files=8, most_bytes=20)) == parts[3:]
+    assert list(split_into_parts(rest, most_files=8, most_bytes=20)) == parts[3:]
 
 
 def test_a_part_is_an_uncompressed_zip_of_the_same_bytes_each_time(tmp_path: Path) -> None:
     part = only_part(make_plan([write(tmp_path / "in", "ä/1.png", "2.png")]))
-    with packed(part) as first, packed(part) as second:
+    with packed_part(part) as first, packed_part(part) as second:
         assert first.archive.seek(0) == second.archive.seek(0)
         content = first.archive.read()
         assert content == second.archive.read()
@@ -148,7 +148,7 @@ def test_what_changed_vanished_or_is_an_archive_is_told_and_the_rest_is_packed(t
     part = only_part(make_plan([folder]))
     (folder / "1.png").write_bytes(b"another picture")
     (folder / "2.png").unlink()
-    with packed(part) as found:
+    with packed_part(part) as found:
         assert [file.name for file in found.files] == ["in/3.png"]
         with zipfile.ZipFile(found.archive) as archive:
             assert archive.namelist() == ["in/3.png"]
@@ -163,7 +163,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_sent_half(tmp_path: Path) -> 
     path = tmp_path / "1.png"
     path.write_bytes(bytes(3 * packing.CHUNK))
     (file,) = make_plan([path]).files
-    content = packing.content(file)
+    content = packing.file_content(file)
     next(content)
     with path.open("ab") as growing:
         growing.write(b"more")
@@ -176,9 +176,9 @@ def test_an_archive_is_sent_as_it_is_unless_it_changed(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.png", b"x")
     part = only_part(make_plan([path]))
-    with packed(part) as found:
+    with packed_part(part) as found:
         assert found.archive.read() == path.read_bytes()
     path.write_bytes(b"")
-    with packed(part) as found:
+    with packed_part(part) as found:
         assert found.files == ()
         assert found.unread == (("a.zip", "not read", "it changed meanwhile"),)

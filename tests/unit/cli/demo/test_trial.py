@@ -34,7 +34,7 @@ def test_accuracy_counts_each_image_once_and_a_failure_as_wrong() -> None:
         outcome(label="3", predicted="3"),
         outcome(label="7", predicted="7", source="cache", repeated=True),
     ]
-    figures = trial.figures(outcomes, seconds=2.0)
+    figures = trial.trial_figures(outcomes, seconds=2.0)
     assert figures.accuracy == 0.5
     assert figures.failed == 1
     assert figures.per_second == 2.5
@@ -54,7 +54,7 @@ def test_percentiles_of_little_and_nothing() -> None:
 def test_held_out_images_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("9-0001.png", "0-0003.png", "4-0002.png", "notes.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path in trial.held_out(tmp_path, count=2)] == ["9-0001.png", "4-0002.png"]
+    assert [path.name for path in trial.held_out_images(tmp_path, count=2)] == ["9-0001.png", "4-0002.png"]
 
 
 def test_the_curl_line_survives_any_path() -> None:

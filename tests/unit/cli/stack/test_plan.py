@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.stack import devices, lifecycle
-from cli.stack.plan import Options, called_networks, held_out_folder, plan
+from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.servers.postgres import _remove_stale_lock
 from cli.stack.supervisor.identity import ProcessIdentity
@@ -25,7 +25,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(home: Path, *, networks: tuple[str, ...] = (), **options: object) -> dict[str, Program]:
     wanted = {"home": home, "port": 8123, "models": ("digits",)} | options
     with Ports(home / "ports") as ports:
-        found = plan(Options(**wanted), sockets=Path("/s"), ports=ports, appendfsync="always", networks=networks)  # type: ignore[arg-type]
+        found = plan_stack(Options(**wanted), sockets=Path("/s"), ports=ports, appendfsync="always", networks=networks)  # type: ignore[arg-type]
     return {program.name: program for program in found.programs}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.status.errors import MOST, Logs, Trouble, merge, parse
+from cli.status.errors import MOST, Logs, Trouble, merge_repeated, parse_log
 from cli.status.log_lines import read_line
 from shared.observability.logs import JsonLines, Readable
 
@@ -13,7 +13,7 @@ TRACEBACK = ["Traceback (most recent call last):", '  File "x.py", line 1, in <m
 
 
 def troubles(*lines: str) -> list[tuple[str, str]]:
-    return [(trouble.event, trouble.reason) for trouble in parse(lines, role="api", changed=CHANGED)]
+    return [(trouble.event, trouble.reason) for trouble in parse_log(lines, role="api", changed=CHANGED)]
 
 
 def formatted(
@@ -86,7 +86,7 @@ def test_without_a_fact_that_says_why_all_facts_do() -> None:
     ],
 )
 def test_lines_of_every_program_are_read_with_their_time(line: str, event: str, at: datetime) -> None:
-    assert list(parse([line], role="r", changed=CHANGED)) == [Trouble(at=at, role="r", event=event)]
+    assert list(parse_log([line], role="r", changed=CHANGED)) == [Trouble(at=at, role="r", event=event)]
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,16 @@ def test_what_is_no_trouble_is_left_out_and_nothing_raises(line: str) -> None:
 
 
 def test_a_time_that_can_not_be_is_none() -> None:
-    assert list(parse(["99:99:99 ERROR e"], role="r", changed=CHANGED)) == [Trouble(at=CHANGED, role="r", event="e")]
+    assert list(parse_log(["99:99:99 ERROR e"], role="r", changed=CHANGED)) == [
+        Trouble(at=CHANGED, role="r", event="e")
+    ]
 
 
 def test_a_time_without_a_day_is_the_last_one() -> None:
     now = CHANGED.astimezone()
     before, after = now - timedelta(hours=1), now + timedelta(hours=1)
     lines = [f"{moment:%H:%M:%S} WARNING ended" for moment in (after, before)]
-    yesterday, today = (trouble.at for trouble in parse(lines, role="r", changed=CHANGED))
+    yesterday, today = (trouble.at for trouble in parse_log(lines, role="r", changed=CHANGED))
     assert (yesterday, today) == (after - timedelta(days=1), before)
 
 
@@ -145,7 +147,7 @@ def test_a_traceback_after_a_harmless_line_is_no_part_of_it() -> None:
 
 def test_a_line_without_a_time_has_the_one_before_it_and_at_the_end_the_logs() -> None:
     lines = ["2026/11/25 04:52:13 INFO x: y", "ERROR:  a", "2026/11/25 04:52:20 INFO x: y", "ERROR:  b"]
-    first, last = parse(lines, role="r", changed=CHANGED)
+    first, last = parse_log(lines, role="r", changed=CHANGED)
     assert first.at == datetime(2026, 11, 25, 4, 52, 13).astimezone()
     assert last.at == CHANGED
 
@@ -154,7 +156,7 @@ def test_what_is_said_again_is_one_trouble_at_its_last_time() -> None:
     def said(event: str, minute: int) -> Trouble:
         return Trouble(at=CHANGED + timedelta(minutes=minute), role="r", event=event)
 
-    merged = merge([said("a", 1), said("b", 2), said("a", 3)])
+    merged = merge_repeated([said("a", 1), said("b", 2), said("a", 3)])
     assert [(trouble.event, trouble.times, trouble.at.minute) for trouble in merged] == [("a", 2, 3), ("b", 1, 2)]
 
 

@@ -2,11 +2,11 @@ import pytest
 
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ROLES, Phase
-from cli.status.figures import Figures, LaneFigures, figures
+from cli.status.figures import Figures, LaneFigures, status_figures
 from cli.status.processes import Usage
 from cli.status.scraping import Scrape
-from cli.status.snapshots import Look
-from tests.support.status_snapshots import CLOCK, SILENT, look, program, told
+from cli.status.snapshots import Snapshot
+from tests.support.status_snapshots import CLOCK, SILENT, program, snapshot, told
 
 
 def record(*, entries: float = 0, oldest: float = 0.0, model: str = "digits") -> Scrape:
@@ -47,9 +47,9 @@ def submitted(**outcomes: float) -> Scrape:
 
 
 def watched(*scrapes: dict[str, Scrape]) -> Figures:
-    """Figures after looks two seconds apart."""
+    """Figures after snapshots two seconds apart."""
     programs = [program(name, pid=pid) for pid, name in enumerate(("api", "predict1", "predict2", "record"), start=10)]
-    return figures([look(2.0 * number, *programs, scrapes=found) for number, found in enumerate(scrapes)])
+    return status_figures([snapshot(2.0 * number, *programs, scrapes=found) for number, found in enumerate(scrapes)])
 
 
 def test_a_model_has_its_lanes_workers_rate_and_mean_batch() -> None:
@@ -117,19 +117,19 @@ def family(seconds: float, **children: float) -> dict[ProcessIdentity, Usage]:
 
 
 def test_a_role_uses_what_its_processes_and_their_children_use() -> None:
-    looks = [
-        look(0.0, program("postgres"), families={7: family(50.0, a=1.0)}),
-        look(2.0, program("postgres"), families={7: family(50.5, a=1.5, b=1.0)}),
+    snapshots = [
+        snapshot(0.0, program("postgres"), families={7: family(50.0, a=1.0)}),
+        snapshot(2.0, program("postgres"), families={7: family(50.5, a=1.5, b=1.0)}),
     ]
-    postgres = next(role for role in figures(looks).roles if role.role == "postgres")
+    postgres = next(role for role in status_figures(snapshots).roles if role.role == "postgres")
     assert postgres.cores == 1.0
     assert postgres.memory == 120
     assert postgres.pids == (7,)
 
 
 def test_a_process_seen_once_has_memory_and_no_share_of_a_processor() -> None:
-    looks = [look(0.0, program("redis")), look(1.0, program("redis"), families={7: family(99.0)})]
-    redis = next(role for role in figures(looks).roles if role.role == "redis")
+    snapshots = [snapshot(0.0, program("redis")), snapshot(1.0, program("redis"), families={7: family(99.0)})]
+    redis = next(role for role in status_figures(snapshots).roles if role.role == "redis")
     assert redis.cores is None
     assert redis.memory == 100
 
@@ -140,7 +140,7 @@ def test_roles_come_in_their_order_and_say_what_is_wrong_with_one_of_their_progr
         program("predict2", pid=8, phase=Phase.CRASHED, detail="killed by SIGKILL"),
         program("record", pid=9),
     ]
-    shown = figures([look(0.0, *programs, scrapes={"record": SILENT})])
+    shown = status_figures([snapshot(0.0, *programs, scrapes={"record": SILENT})])
     roles = {role.role: role for role in shown.roles}
     assert tuple(roles) == ROLES
     assert (roles["predict"].phase, roles["predict"].why) == (Phase.CRASHED, "killed by SIGKILL")
@@ -148,6 +148,6 @@ def test_roles_come_in_their_order_and_say_what_is_wrong_with_one_of_their_progr
 
 
 def test_where_nothing_runs_there_is_nothing_but_the_last_troubles() -> None:
-    nothing = Look(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
-    shown = figures([look(0.0, program("api")), nothing])
+    nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
+    shown = status_figures([snapshot(0.0, program("api")), nothing])
     assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=())

@@ -2,14 +2,14 @@ import pytest
 
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
-from cli.status.snapshots import Look
-from tests.support.status_snapshots import SILENT, look, program, told
+from cli.status.snapshots import Snapshot
+from tests.support.status_snapshots import SILENT, program, snapshot, told
 
 IMAGES = "darkroom_images_total"
 
 
-def images(looks: list[Look]) -> dict[str, float] | None:
-    return rates(looks, role="predict", name=IMAGES, by=_model)
+def images(snapshots: list[Snapshot]) -> dict[str, float] | None:
+    return rates(snapshots, role="predict", name=IMAGES, by=_model)
 
 
 def _model(series: Series) -> str:
@@ -20,10 +20,10 @@ def counted(number: float, *, model: str = "m", outcome: str = "succeeded") -> S
     return told({(IMAGES, f"model={model},outcome={outcome}"): number})
 
 
-def one(*answers: tuple[float, Scrape], began: tuple[int, ...] = ()) -> list[Look]:
+def one(*answers: tuple[float, Scrape], began: tuple[int, ...] = ()) -> list[Snapshot]:
     """One predict worker at several moments."""
     return [
-        look(at, program("predict1", began=born), scrapes={"predict1": scrape})
+        snapshot(at, program("predict1", began=born), scrapes={"predict1": scrape})
         for (at, scrape), born in zip(answers, began or (1,) * len(answers), strict=True)
     ]
 
@@ -40,17 +40,17 @@ def test_processes_and_outcomes_add_up_by_model() -> None:
     }
     grown = {key: value + 10 for key, value in both.items()}
     programs = (program("predict1"), program("predict2", pid=8))
-    looks = [
-        look(0.0, *programs, scrapes={"predict1": told(both), "predict2": told(both)}),
-        look(2.0, *programs, scrapes={"predict1": told(grown), "predict2": told(grown)}),
+    snapshots = [
+        snapshot(0.0, *programs, scrapes={"predict1": told(both), "predict2": told(both)}),
+        snapshot(2.0, *programs, scrapes={"predict1": told(grown), "predict2": told(grown)}),
     ]
-    assert images(looks) == {"a": 20.0, "b": 10.0}
+    assert images(snapshots) == {"a": 20.0, "b": 10.0}
 
 
 @pytest.mark.parametrize("count", [3, 250], ids=["fewer than before", "more than before"])
 def test_a_worker_that_was_started_again_counts_from_zero(count: int) -> None:
-    looks = one((0.0, counted(100)), (1.0, counted(200)), (2.0, counted(count)), began=(1, 1, 2))
-    assert images(looks) == {"m": (100 + count) / 2}
+    snapshots = one((0.0, counted(100)), (1.0, counted(200)), (2.0, counted(count)), began=(1, 1, 2))
+    assert images(snapshots) == {"m": (100 + count) / 2}
 
 
 def test_a_counter_that_shrank_counts_from_zero_whoever_it_was() -> None:
@@ -67,17 +67,17 @@ def test_who_did_not_answer_in_between_is_not_taken_for_started_again() -> None:
 
 def test_who_answers_for_the_first_time_does_not_count_with_all_it_ever_did() -> None:
     programs = (program("predict1"), program("predict2", pid=8))
-    looks = [
-        look(0.0, *programs, scrapes={"predict1": counted(0), "predict2": SILENT}),
-        look(1.0, *programs, scrapes={"predict1": counted(10), "predict2": counted(1_000_000)}),
+    snapshots = [
+        snapshot(0.0, *programs, scrapes={"predict1": counted(0), "predict2": SILENT}),
+        snapshot(1.0, *programs, scrapes={"predict1": counted(10), "predict2": counted(1_000_000)}),
     ]
-    assert images(looks) == {"m": 10.0}
+    assert images(snapshots) == {"m": 10.0}
 
 
 def test_nothing_is_known_after_one_look_or_where_nobody_answers() -> None:
     assert images(one((0.0, counted(100)))) is None
     assert images(one((0.0, SILENT), (1.0, SILENT))) is None
-    assert images([look(0.0, program("api")), look(1.0, program("api"))]) is None
+    assert images([snapshot(0.0, program("api")), snapshot(1.0, program("api"))]) is None
 
 
 def test_nothing_counted_is_no_rate_and_is_known() -> None:

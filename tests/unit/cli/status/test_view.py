@@ -16,7 +16,7 @@ from cli.status.figures import (
     QueueFigures,
     RoleFigures,
 )
-from cli.status.view import page
+from cli.status.view import status_page
 from tests.support.status_snapshots import CLOCK
 
 NASTY = "[bold]no markup[/bold] [/] \x1b[31m red \x07 bell \r\n two 字" * 5
@@ -64,7 +64,9 @@ def drawn(figures: Figures, *, width: int = 80, height: int | None = 40, color: 
         file=screen, width=width, height=height, force_terminal=color, color_system="standard" if color else None
     )
     began = CLOCK - timedelta(minutes=3)
-    console.print(page(figures, title="Darkroom  http://x", clock=CLOCK, began=began, hint="q ends", height=height))
+    console.print(
+        status_page(figures, title="Darkroom  http://x", clock=CLOCK, began=began, hint="q ends", height=height)
+    )
     return screen.getvalue().splitlines()
 
 

@@ -32,22 +32,22 @@ def me() -> ProcessIdentity:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     written = stack(me())
-    state.write(tmp_path, written)
-    assert state.read(tmp_path) == written
+    state.write_state(tmp_path, written)
+    assert state.read_state(tmp_path) == written
     assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_dead_supervisors_stack_does_not_run(tmp_path: Path) -> None:
-    state.write(tmp_path, stack(me()))
-    assert state.running(tmp_path) is not None
+    state.write_state(tmp_path, stack(me()))
+    assert state.running_stack(tmp_path) is not None
     # The same pid, begun at another time: somebody else.
-    state.write(tmp_path, stack(replace(me(), began=1)))
-    assert state.running(tmp_path) is None
+    state.write_state(tmp_path, stack(replace(me(), began=1)))
+    assert state.running_stack(tmp_path) is None
 
 
 def test_a_file_of_another_release_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('{"programs": [], "colour": "red"}')
-    assert state.read(tmp_path) is None
+    assert state.read_state(tmp_path) is None
 
 
 def test_a_process_that_ended_is_not_alive_even_before_anyone_waits_for_it() -> None:
@@ -84,12 +84,12 @@ def test_what_a_dead_supervisor_left_is_cleared_and_nobody_elses(tmp_path: Path)
         # The second has our own pid with another beginning: it was recorded before the pid came to us.
         for program, identity in zip(left.programs, (ours, replace(me(), began=1)), strict=False):
             program.process = identity
-        state.write(tmp_path, left)
-        leftovers.clear(tmp_path)
-        leftovers.clear(tmp_path)
+        state.write_state(tmp_path, left)
+        leftovers.clear_leftovers(tmp_path)
+        leftovers.clear_leftovers(tmp_path)
         assert not ours.is_alive
     assert not sockets.exists()
-    assert state.read(tmp_path) is None
+    assert state.read_state(tmp_path) is None
 
 
 def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:

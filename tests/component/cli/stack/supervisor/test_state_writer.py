@@ -16,7 +16,7 @@ from cli.stack.supervisor import state
 from cli.stack.supervisor import state_writer as module
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import StackState
-from cli.stack.supervisor.state_writer import Notes
+from cli.stack.supervisor.state_writer import StateWriter
 
 STATE = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["first"], {}, "/s")
 Trouble = Callable[[Path], Iterator[int]]
@@ -78,7 +78,7 @@ def test_what_cannot_be_noted_is_noted_later_and_ends_nothing(
 
     async def run() -> None:
         recovered = asyncio.Event()
-        notes = Notes(tmp_path, recovered=recovered.set)
+        notes = StateWriter(tmp_path, recovered=recovered.set)
         number = next(happening)
         for model in ("second", "third", "newest"):
             notes.keep(replace(STATE, models=[model]))
@@ -87,16 +87,16 @@ def test_what_cannot_be_noted_is_noted_later_and_ends_nothing(
         next(happening, None)
         async with asyncio.timeout(20):
             await recovered.wait()
-        written = state.read(tmp_path)
+        written = state.read_state(tmp_path)
         assert written is not None
         assert written.models == ["newest"]
         failures = [record for record in caplog.records if record.message == "state_not_written"]
         assert [os.strerror(number) in str(record.__dict__["error"]) for record in failures] == [True]
         notes.keep(replace(STATE, models=["after"]))
-        assert (found := state.read(tmp_path)) is not None
+        assert (found := state.read_state(tmp_path)) is not None
         assert found.models == ["after"]
         notes.close()
-        assert state.read(tmp_path) is None
+        assert state.read_state(tmp_path) is None
 
     with running(happening):
         asyncio.run(run())
@@ -106,7 +106,7 @@ def test_a_stack_stops_though_its_state_cannot_be_removed(tmp_path: Path) -> Non
     (tmp_path / "state.json").mkdir()
 
     async def run() -> None:
-        notes = Notes(tmp_path, recovered=lambda: None)
+        notes = StateWriter(tmp_path, recovered=lambda: None)
         notes.keep(STATE)
         notes.close()
 

@@ -21,8 +21,7 @@ from shared import settings
 from shared.observability.logs import configure_logging
 from shared.queue import bells, keys
 from shared.queue.connection.clients import broker_url
-from worker import runtime
-from worker.flower import dashboard
+from worker import flower_guard, started_roles
 from worker.process import broker_transport
 from worker.process.consumed_queues import ConsumedQueues
 from worker.process.shutdown import ShutdownDeadline
@@ -65,7 +64,7 @@ def configuration() -> dict[str, Any]:
 broker_transport.install()
 app = Celery("darkroom", include=["worker.tasks"])
 app.add_defaults(configuration)
-dashboard.guard()
+flower_guard.guard()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -81,10 +80,10 @@ def _start(sender: Any, **_: Any) -> None:
     """Load what the worker's queues need before it takes its first task."""
     _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
     with exit_on_failure():
-        _start_runtime(sender)
+        _start_roles(sender)
 
 
-def _start_runtime(sender: Any) -> None:
+def _start_roles(sender: Any) -> None:
     queues = dict(sender.app.amqp.queues.consume_from)
     pool = sender.pool_cls.__module__.rpartition(".")[2]
     if pool == "solo":
@@ -98,7 +97,7 @@ def _start_runtime(sender: Any) -> None:
 
     held_back = [queue for queue in queues if keys.model_of_queue(queue) is not None]
     consuming = ConsumedQueues(sender, held_back=held_back, stopping=stopping)
-    runtime.start(
+    started_roles.start(
         queues=list(queues),
         pool=pool,
         slots=1 if pool == "solo" else int(sender.concurrency),
@@ -117,10 +116,10 @@ def _ring(**_: Any) -> None:
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]
 def _beat(**_: Any) -> None:
-    runtime.note_heartbeat()
+    started_roles.note_heartbeat()
 
 
-_ending = ShutdownDeadline(is_busy=runtime.is_busy, close=runtime.stop)
+_ending = ShutdownDeadline(is_busy=started_roles.is_busy, close=started_roles.stop)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -131,4 +130,4 @@ def _end_in_time(**_: Any) -> None:
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _stop(**_: Any) -> None:
-    runtime.stop()
+    started_roles.stop()

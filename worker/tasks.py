@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.domain.identifiers import ModelName
 from shared.queue import bells
-from worker import runtime
+from worker import started_roles
 from worker.main import SWEEP_TASK, app
 
 
@@ -12,22 +12,22 @@ from worker.main import SWEEP_TASK, app
 @app.task(name=bells.PREDICT_TASK, bind=True, acks_late=True)  # type: ignore[untyped-decorator]
 def predict(self: Any, model: str) -> dict[str, Any]:
     """Predict micro-batches for the length of a turn; the task's id is the bell's token."""
-    return dict(runtime.current().predictor(ModelName(model)).run(self.request.id))
+    return dict(started_roles.current().predict.predictor(ModelName(model)).answer_bell(self.request.id))
 
 
 @app.task(name=bells.RECORD_TASK, bind=True)  # type: ignore[untyped-decorator]
 def record(self: Any) -> dict[str, int]:
     """Write finished predictions to Postgres in one commit."""
-    return {"rows": runtime.current().recorder.run_once(self.request.id)}
+    return {"rows": started_roles.current().record.run_once(self.request.id)}
 
 
 @app.task(name=bells.WEBHOOK_TASK)  # type: ignore[untyped-decorator]
 def deliver() -> None:
     """Tell the courier that webhooks may be due; it delivers them beside this."""
-    runtime.current().call_courier()
+    started_roles.current().webhooks.wake()
 
 
 @app.task(name=SWEEP_TASK)  # type: ignore[untyped-decorator]
 def sweep() -> dict[str, int]:
     """Cancel what is past its deadline, forget what is past its time, ring for what waits."""
-    return runtime.current().upkeep.sweep()
+    return started_roles.current().upkeep.sweep()

@@ -6,7 +6,8 @@ from typing import Self
 
 from shared.settings import Registry
 from worker.decode.preprocessing import decode
-from worker.models.loaded_model import LoadedModel, load
+from worker.models.loaded_model import LoadedModel
+from worker.models.loading import load
 
 MAX_PIXELS = 50_000_000
 

@@ -49,7 +49,7 @@ def alone(door: Door, stack: "Stack") -> Callable[[bytes], Json]:
         # MLflow and torch warn of themselves while they are imported.
         warnings.simplefilter("ignore")
         from worker.decode.preprocessing import decode  # noqa: PLC0415  two seconds that only this module spends
-        from worker.models.loaded_model import load  # noqa: PLC0415
+        from worker.models.loading import load  # noqa: PLC0415
 
         model = load("models:/digits@champion", registry=Registry(url=door.registry_url), device="cpu", threads=1)
 

@@ -14,8 +14,8 @@ from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from worker.decode.preprocessing import decode
+from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_reader import configure_mlflow_client
 
 
 @pytest.mark.timeout(300)

@@ -22,7 +22,7 @@ from shared.queue.consumer.finished_stream import FinishedStream
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from tests.support.observations import ledger
+from tests.support.observations import record_observer
 from worker.record.prediction_log import PredictionLog
 from worker.record.recorder import Recorder
 
@@ -69,7 +69,7 @@ def recorder(redis_client: redis.Redis, engine: Engine) -> Iterator[Callable[...
             recorded_ttl=TTL,
             ring_again=ring,
             ring_courier=lambda: None,
-            **{"ledger": ledger()} | options,
+            **{"observer": record_observer()} | options,
         )
 
     return make
@@ -190,7 +190,7 @@ def test_a_recorder_killed_anywhere_leaves_a_batch_that_ends_once_and_a_line_eac
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     time.sleep(LEASE.total_seconds() + 0.05)
     lines = PredictionLog(Logging(predictions=str(log)))
-    while recorder(ledger=ledger(lines)).run_once():
+    while recorder(observer=record_observer(lines)).run_once():
         pass
     lines.close()
     assert {orjson.loads(line)["prediction_id"].encode() for line in log.read_text().splitlines()} == set(ids)
@@ -220,18 +220,18 @@ die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if point == "before commit":
     worker.record.recorder.record = die
 elif point == "between commit and settle":
-    finished.FinishedStream.settle = die
+    finished_stream.FinishedStream.settle = die
 else:
-    settle, finished.AT_ONCE = finished.FinishedStream.settle, 100
+    settle, finished_stream.AT_ONCE = finished_stream.FinishedStream.settle, 100
     def half(stream, found):
         settle(stream, found[:150])
         die()
-    finished.FinishedStream.settle = half
+    finished_stream.FinishedStream.settle = half
 settings = Recording(max_rows=1000, linger=timedelta(0), lease=timedelta(milliseconds=300))
 worker.record.recorder.Recorder(
     redis.Redis.from_url(url, protocol=2), make_engine(Database(url=database_url)), settings,
     consumer="doomed", recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
-    ledger=observations.ledger(PredictionLog(Logging(predictions=log))),
+    observer=observations.record_observer(PredictionLog(Logging(predictions=log))),
 ).run_once()
 """
 
@@ -255,7 +255,7 @@ def test_concurrent_recorders_record_everything_once_with_exact_counters(
                 recorded_ttl=TTL,
                 ring_again=lambda: None,
                 ring_courier=lambda: None,
-                ledger=ledger(),
+                observer=record_observer(),
             )
             settled = sum(one.run_once() for _ in range(12))
         own.dispose()

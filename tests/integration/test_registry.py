@@ -21,9 +21,10 @@ from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, Shop
+from worker.models.errors import ModelUnavailable
+from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_reader import NotRegistered, configure_mlflow_client
-from worker.predict.predictor import ModelUnavailable
+from worker.models.registry_reader import NotRegistered
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 

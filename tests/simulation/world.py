@@ -55,9 +55,10 @@ from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.support.observations import observer, upkeep_metrics
-from worker.predict.heavy_images import DecoderPool
-from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.decode.decoder_pool import DecoderPool
+from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
+from worker.predict.slots import BatchSlots
 from worker.upkeep.sweep import Upkeep
 from worker.upkeep.unserved_models import UnservedModels
 
@@ -310,8 +311,8 @@ class World:
             lanes=lanes,
             models=pictures.PictureModels(pauses=self.random.randint(0, self.weather.slowness)),
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
-            turns=BatchSlots(1),
-            in_hand=in_hand,
+            slots=BatchSlots(1),
+            leased=in_hand,
             observer=observer(lanes),
             decoders=self.decoders,
         )

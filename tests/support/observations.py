@@ -19,7 +19,7 @@ def predict_metrics() -> PredictMetrics:
     return PredictMetrics(CollectorRegistry())
 
 
-def ledger(log: PredictionLog | None = None) -> RecordObserver:
+def record_observer(log: PredictionLog | None = None) -> RecordObserver:
     """Count what nobody reads."""
     return RecordObserver(RecordMetrics(CollectorRegistry()), log)
 

@@ -9,7 +9,8 @@ import redis
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import keys
 from tests.simulation.pictures import PictureModel, output
-from worker.predict.predictor import ModelUnavailable, OutOfMemory, Predictor
+from worker.models.errors import ModelUnavailable, OutOfMemory
+from worker.predict.predictor import Predictor
 
 MODEL = ModelName("m")
 LANE = keys.lane(MODEL, keys.INTERACTIVE)

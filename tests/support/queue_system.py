@@ -12,7 +12,7 @@ from shared.queue import bells, keys
 from shared.queue.consumer.lanes import Entry, Lanes, Result
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue, Recording
-from tests.support.observations import ledger
+from tests.support.observations import record_observer
 from worker.record.recorder import Recorder
 
 MODEL = ModelName("digits")
@@ -32,7 +32,8 @@ class System:
         self.lanes = Lanes(client, model=MODEL, consumer="w", settings=Queue())
         self.recorder = Recorder(
             client, engine, Recording(linger=timedelta(0)), consumer="r",
-            recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None, ledger=ledger(),
+            recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None,
+            observer=record_observer(),
         )  # fmt: skip
 
     def audit(self) -> list[str]:

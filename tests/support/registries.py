@@ -12,7 +12,7 @@ from torch import nn
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.settings import Registry
-from worker.models.registry_reader import configure_mlflow_client
+from worker.models.mlflow_setup import configure_mlflow_client
 
 with warnings.catch_warnings():
     # MLflow warns of its own type hints while it is imported.

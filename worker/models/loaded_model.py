@@ -1,34 +1,28 @@
-"""Load a model version and run it: serving's only torch.
+"""A loaded model version: takes images, gives one JSON output for each.
 
-A version whose exported graph has a fixed batch size works too, in portions of that size (filled up
-with its last image): one forward pass an image where it was exported with a single one. Export with
-a free batch dimension.
+A version whose exported graph has a fixed batch size works too, in portions of that size, the last one filled up with
+its last image. Exported with a batch size of one it costs a forward pass an image: export with a free batch dimension.
 """
 
-import shutil
-import tempfile
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
-from types import MethodType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.export.passes import move_to_device_pass
 
-from shared.settings import Registry, SettingsError
-from worker.models.output_json import SOFTMAX, ModelError, ModelMetadata, scores_to_json, unique_labels
-from worker.models.registry_reader import configure_mlflow_client
-from worker.predict.predictor import OutOfMemory
+from worker.models.errors import ModelError, OutOfMemory
+from worker.models.model_metadata import SOFTMAX, ModelMetadata
+from worker.models.output_json import scores_to_json, unique_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-    Forward = Callable[[torch.Tensor], object]
+
+Forward = Callable[[torch.Tensor], object]
+"""Takes float32 (images, channels, height, width), gives one row of scores an image."""
 
 CPU_PORTION = 1_250_000
 """Input values of one forward pass on a CPU, 5 MB: eight images of 224x224.
@@ -44,15 +38,15 @@ class LoadedModel:
     """One version on one device. Threads may share it; a device computes one batch at a time."""
 
     def __init__(
-        self, forward: "Forward", *, contract: ModelMetadata, device: str, batch_size: int | None = None
+        self, forward: Forward, *, metadata: ModelMetadata, device: str, batch_size: int | None = None
     ) -> None:
         """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set."""
-        self.spec = contract.spec
-        self.labels = contract.labels
-        self._names = unique_labels(contract.labels)
-        self.top_k = contract.top_k
+        self.spec = metadata.spec
+        self.labels = metadata.labels
+        self._names = unique_labels(metadata.labels)
+        self.top_k = metadata.top_k
         self.device = device
-        self._softmax = contract.activation == SOFTMAX
+        self._softmax = metadata.activation == SOFTMAX
         self._forward = forward
         self._batch_size = batch_size
         self._lock = _lock_of(device)
@@ -141,121 +135,6 @@ class LoadedModel:
         for part in torch.split(batch, self._batch_size):
             missing = self._batch_size - len(part)
             yield torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing else part
-
-
-def choose_device(setting: str) -> str:
-    """Return what `auto` means here, or the device that torch knows by this name; raises SettingsError."""
-    if setting != "auto":
-        try:
-            torch.empty(0, device=setting)
-        except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
-            raise SettingsError(f"DARKROOM_PREDICT_DEVICE: {str(error).splitlines()[0]} (it is {setting!r})") from None
-        return setting
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def device_memory(device: str) -> dict[str, int]:
-    """Return a GPU's memory in bytes: `allocated` to tensors, `reserved` by torch, and `total`; nothing for a CPU."""
-    if not device.startswith("cuda"):
-        return {}
-    _, total = torch.cuda.mem_get_info(device)
-    allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
-    return {"allocated": allocated, "reserved": reserved, "total": total}
-
-
-def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
-    """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
-
-    Raises ModelError for metadata that is not a contract, and whatever MLflow and torch raise for
-    files they can't get or read. `threads` (of one forward pass) is the process' own setting: the
-    last call counts.
-    """
-    configure_mlflow_client(registry)
-    import mlflow  # noqa: PLC0415  reads its environment when imported
-    import mlflow.artifacts  # noqa: PLC0415
-    from mlflow.models import Model  # noqa: PLC0415
-
-    # MLflow resolves `models:/` by the process' own setting, whatever registry it is handed.
-    mlflow.set_tracking_uri(registry.url)
-    mlflow.set_registry_uri(registry.url)
-    torch.set_num_threads(threads)
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-model-"))
-    try:
-        path = mlflow.artifacts.download_artifacts(
-            uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
-        )
-        description = Model.load(path)
-        contract = ModelMetadata.from_metadata(description.metadata)
-        if "pytorch" in description.flavors:
-            data = Path(path) / description.flavors["pytorch"]["model_data"]
-            forward, batch_size = _load_torch(path, data, device=device)
-        else:
-            forward, batch_size = _load_pyfunc(path, contract), None
-        model = LoadedModel(forward, contract=contract, device=device, batch_size=batch_size)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if isinstance(forward, MethodType) and isinstance(forward.__self__, torch.fx.GraphModule):
-        # A graph is in memory whole; what stays on disk would be left behind by a process that is killed.
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        # Its own code is imported from there, and some flavours read their files when they predict.
-        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
-    return model
-
-
-def _load_torch(path: str, data: Path, *, device: str) -> "tuple[Forward, int | None]":
-    """Return a torch version's forward pass, and its batch size where the graph fixes that."""
-    import mlflow.pytorch  # noqa: PLC0415
-
-    exported = data / "model.pt2"
-    if not exported.exists():
-        module = mlflow.pytorch.load_model(path, map_location=device)
-        return module.eval(), None
-    # Through MLflow even where the result can't be used as it is: it refuses what its settings
-    # forbid.
-    module = mlflow.pytorch.load_model(path)
-    if device != "cpu":
-        module = load_exported(exported, device=device)
-    # What the module's call adds to its forward (input checks that the graph's guards repeat) costs
-    # 45 microseconds.
-    return module.forward, _fixed_batch_size(module)
-
-
-def load_exported(file: Path, *, device: str) -> torch.nn.Module:
-    """Return an exported program's module on `device`.
-
-    `.to(device)` would leave behind the devices that are written in the graph.
-    """
-    return move_to_device_pass(torch.export.load(file), device).module()
-
-
-def _fixed_batch_size(module: torch.fx.GraphModule) -> int | None:
-    """Return the first input's first dimension where the graph fixes it."""
-    first = next(node for node in module.graph.nodes if node.op == "placeholder")
-    size = first.meta["val"].shape[0] if "val" in first.meta else None
-    return size if isinstance(size, int) else None
-
-
-def _load_pyfunc(path: str, contract: ModelMetadata) -> "Forward":
-    """Return any other flavour's forward pass: float32 arrays in its signature's layout."""
-    import mlflow.pyfunc  # noqa: PLC0415
-
-    model = mlflow.pyfunc.load_model(path)
-    schema = model.metadata.get_input_schema()
-    tensors = schema.inputs if schema is not None and schema.is_tensor_spec() else []
-    shape = tuple(tensors[0].shape) if tensors else ()
-    channels = contract.spec.mode.channels
-
-    def forward(batch: torch.Tensor) -> object:
-        array = batch.cpu().numpy()
-        if len(shape) == 2:  # noqa: PLR2004  images and features
-            array = array.reshape(len(array), -1)
-        elif len(shape) == 4 and shape[3] == channels != shape[1]:  # noqa: PLR2004  channels last, as Keras wants
-            array = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
-        return model.predict(array)
-
-    return forward
 
 
 def _tensor(output: object) -> torch.Tensor:

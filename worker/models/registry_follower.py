@@ -20,11 +20,13 @@ from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import model_routes
 from shared.settings import Predict, Registry
-from worker.models.loaded_model import LoadedModel, choose_device, load
+from worker.models.devices import choose_device
+from worker.models.errors import ModelUnavailable
+from worker.models.loaded_model import LoadedModel
+from worker.models.loading import load
 from worker.models.registry_reader import NotRegistered, ReadyVersion, RegistryReader, RegistrySnapshot
 from worker.models.version_cache import VersionCache
-from worker.predict.batch_observer import VersionObserver
-from worker.predict.predictor import ModelUnavailable
+from worker.models.version_observer import VersionObserver
 from worker.process.background_threads import vital_thread
 
 log = logging.getLogger(__name__)

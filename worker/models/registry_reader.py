@@ -2,9 +2,7 @@
 
 import hashlib
 import logging
-import os
 import re
-import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
+from worker.models.mlflow_setup import configure_mlflow_client
 
 log = logging.getLogger(__name__)
 
@@ -125,21 +124,6 @@ def _named(model: str) -> str | None:
     """Return MLflow's filter for a model's versions; None, which finds every model's, where it can't be written."""
     quote = next((mark for mark in "'\"" if mark not in model), None)
     return quote and f"name={quote}{model}{quote}"
-
-
-def configure_mlflow_client(settings: Registry) -> None:
-    """Make MLflow's client bounded and silent; call it before importing MLflow. Safe to call twice.
-
-    What somebody has set in the environment stays. MLflow's warnings are about its own type hints and files, and none
-    is about what a caller does here.
-    """
-    for name, value in settings.client_environment().items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", module=r"mlflow\.")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Every retry of every look while the registry is down; the follower says that once.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def _candidate(version: Any) -> ReadyVersion:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.domain.identifiers import VersionKey
+from worker.models.errors import ModelUnavailable
 from worker.models.loaded_model import LoadedModel
-from worker.predict.predictor import ModelUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -2,17 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
-from prometheus_client import Gauge
 
-from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.prediction import Status
-from shared.observability.metrics import BULK, INTERACTIVE, ModelMetrics, PredictMetrics
+from shared.observability.metrics import BULK, INTERACTIVE, ModelMetrics
 from shared.queue.consumer.lanes import Entry, Lanes, Result
 
 log = logging.getLogger(__name__)
@@ -67,40 +63,3 @@ class BatchObserver:
                 facts |= {"others": who.others}
             about.append(facts)
         return about
-
-
-class VersionObserver:
-    """Counts loads of one model's versions, and shows which of them serve or fail; `show` is one thread's."""
-
-    def __init__(self, metrics: PredictMetrics, model: ModelName) -> None:
-        self._metrics = metrics
-        self._model = model
-        self._serving: set[tuple[str, ...]] = set()
-        self._failing: set[tuple[str, ...]] = set()
-
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Time the block, which loads a version, and count whether it raised."""
-        started = time.monotonic()
-        try:
-            yield
-        except Exception:
-            self._metrics.loads.labels(self._model, "failed").inc()
-            raise
-        self._metrics.loads.labels(self._model, "loaded").inc()
-        self._metrics.load_seconds.labels(self._model).observe(time.monotonic() - started)
-
-    def show(self, serving: Mapping[str, VersionKey], *, failing: Mapping[VersionNumber, str]) -> None:
-        """Show what serves under each alias, and which versions can't be loaded; what was before no longer."""
-        # A version's key begins with its number.
-        now = {(alias, key.partition("-")[0]) for alias, key in serving.items()}
-        self._set(self._metrics.serving, self._serving, now)
-        self._set(self._metrics.failing, self._failing, {(number,) for number in failing})
-
-    def _set(self, gauge: Gauge, shown: set[tuple[str, ...]], now: AbstractSet[tuple[str, ...]]) -> None:
-        for gone in shown - now:
-            gauge.remove(self._model, *gone)
-        for labels in now:
-            gauge.labels(self._model, *labels).set(1)
-        shown.clear()
-        shown.update(now)

@@ -1,70 +1,21 @@
-"""Images that take long to decode: beside the batches of the others, in processes of their own.
+"""Heavy images: those that take long to decode are computed in threads of their own, beside the micro-batches.
 
-A flood of them delays nobody else's: a worker decodes as many at once as it runs batches at once, each within a bound
-of time, and pulls no more of them than it has room for. The rest wait in their lanes, which take turns.
+A flood of them delays nobody else's images: a worker decodes as many at once as it runs micro-batches at once, each
+within a bound of time, and pulls no more of them than it has room for. The rest wait in their lanes, which take turns.
 """
 
 import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
-from shared.domain.image import ImageSpec
 from shared.queue.consumer.lanes import Entry
-from worker.decode.decoder_process import DecoderProcess
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pixels = NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
 MOST_LANES_KNOWN: Final = 64
 """Lanes that are remembered for the heavy images they gave last."""
-
-
-class DecoderPool:
-    """The processes that decode for this worker, handed out one at a time; `stop` ends them."""
-
-    def __init__(self, count: int, *, longest: timedelta, max_pixels: int) -> None:
-        self.count = count
-        self._all = [DecoderProcess(longest=longest, max_pixels=max_pixels) for _ in range(count)]
-        # The one that was used last comes first: the others need not be started before they are needed.
-        self._free: queue.LifoQueue[DecoderProcess] = queue.LifoQueue()
-        for decoder in reversed(self._all):
-            self._free.put(decoder)
-
-    def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
-        """Decode in the next free process; raises Undecodable."""
-        with self._one() as decoder:
-            return decoder.decode(data, spec)
-
-    @contextmanager
-    def _one(self) -> "Iterator[DecoderProcess]":
-        decoder = self._free.get()
-        try:
-            yield decoder
-        finally:
-            self._free.put(decoder)
-
-    def stop(self) -> None:
-        """End the processes."""
-        for decoder in self._all:
-            decoder.stop()
-
-
-class Computes(Protocol):
-    """What becomes of one heavy entry: the predictor's, or a test's."""
-
-    def __call__(self, entry: Entry) -> object:
-        """Begin, decode, predict and finish it; called in a thread of the room's."""
 
 
 class HeavyImages:
@@ -73,7 +24,7 @@ class HeavyImages:
     Killed at any line: they stay pending under this consumer until their lease ends, as all others do.
     """
 
-    def __init__(self, threads: int, *, compute: Computes, on_room: Callable[[], object]) -> None:
+    def __init__(self, threads: int, *, compute: Callable[[Entry], object], on_room: Callable[[], object]) -> None:
         """`on_room` is called each time there is room again."""
         self._compute = compute
         self._on_room = on_room

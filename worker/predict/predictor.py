@@ -1,7 +1,6 @@
-"""Micro-batches, end to end: pull, decode, one forward pass, finish; batch after batch while there is work.
+"""Micro-batches, end to end: pull, compute, finish; one after another while there is work.
 
-A bad image fails alone: what can't be decoded never reaches the model, a batch that raises is halved until the
-culprit is by itself, and an image that ends its process is claimed by the next one and run with nothing beside it.
+An image that ends its process is taken over by another worker as a suspect and run with nothing beside it.
 """
 
 import logging
@@ -9,67 +8,34 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 import orjson
 
-from shared.domain.identifiers import ModelName, VersionKey
-from shared.domain.image import ImageSpec
-from shared.domain.prediction import ErrorCode, Status
-from shared.image_files.formats import HEAVY
+from shared.domain.identifiers import ModelName
 from shared.observability.logs import bound
 from shared.queue.consumer.lanes import Call, Entry, Heavy, Lanes, Result
 from shared.settings import Batching
-from worker.decode.image_loading import Undecodable
-from worker.decode.preprocessing import decode, estimated_work
+from worker.decode.decoder_pool import DecoderPool
+from worker.predict.batch_limit import BatchLimit
 from worker.predict.batch_observer import BatchObserver
-from worker.predict.heavy_images import DecoderPool, HeavyImages
-from worker.predict.leases import BatchSlots, LeasedEntries
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pixels = NDArray[np.uint8]
+from worker.predict.computation import Computation, Models
+from worker.predict.heavy_images import HeavyImages
+from worker.predict.leases import LeasedEntries
+from worker.predict.slots import BatchSlots
 
 log = logging.getLogger(__name__)
 
-LOWERED_FOR = timedelta(minutes=10)
-"""How long a batch limit stays halved after memory was short."""
-# Two round trips, which no lease of seconds needs with every batch.
-RECLAIM_PAUSE = timedelta(milliseconds=500)
-MOST_HEAVY = 64
-"""Heavy images in hand at most: so many come with the first pull from a lane of which nothing is known."""
-
-
-class ModelUnavailable(Exception):
-    """A version can't be loaded; says why."""
-
-
-class OutOfMemory(Exception):
-    """The device has no room for a batch of this size."""
-
-
-class Model(Protocol):
-    """A loaded version: `worker.models.loaded_model` on a device, or a test's."""
-
-    spec: "ImageSpec"
-
-    def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
-        """Return one output (JSON) an image; raises OutOfMemory, or anything else for an image it can't take."""
-
-
-class Models(Protocol):
-    """Where loaded versions come from."""
-
-    def loaded(self, key: VersionKey) -> Model:
-        """Return the version, loading it if need be; raises ModelUnavailable."""
+RECLAIM_PAUSE: Final = timedelta(milliseconds=500)
+"""Between two checks for suspects: two round trips, which no lease of seconds needs with every micro-batch."""
+NO_BELL: Final = ""
+"""What stands for a bell's token where no bell called."""
 
 
 class PredictReport(TypedDict):
-    """What Flower shows of a predict task, whose list has room for about the first three.
+    """What Flower shows of a predict task; its list has room for about the first three.
 
-    `batch_size` is the batches' mean, `ms` are the milliseconds of decoding and forward passes.
+    `batch_size` is the mean of the task's micro-batches, `ms` the milliseconds of decoding and forward passes.
     """
 
     model: str
@@ -79,24 +45,28 @@ class PredictReport(TypedDict):
     batches: int
 
 
-class Batch(NamedTuple):
+class MicroBatch(NamedTuple):
     """How many images were computed, and how long decoding and forward passes took."""
 
     size: int
     milliseconds: float
 
 
+NOTHING: Final = MicroBatch(0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a batch and a turn may take."""
+    """What a micro-batch and a task may take."""
 
     batching: Batching
     max_pixels: int
     turn: timedelta
+    """How long a task goes on pulling micro-batches."""
 
 
 class Predictor:
-    """Predicts micro-batches of one model; called from the worker's pool and from its tick."""
+    """Predicts micro-batches of one model; called by the tasks and by the thread that polls."""
 
     def __init__(  # noqa: PLR0913  what a worker has one of is handed in, not looked for
         self,
@@ -106,8 +76,8 @@ class Predictor:
         lanes: Lanes,
         models: Models,
         limits: Limits,
-        turns: BatchSlots,
-        in_hand: LeasedEntries,
+        slots: BatchSlots,
+        leased: LeasedEntries,
         observer: BatchObserver,
         decoders: DecoderPool,
         monotonic: Callable[[], float] = time.monotonic,
@@ -115,143 +85,127 @@ class Predictor:
         self._model = model
         self._worker = worker
         self._lanes = lanes
-        self._models = models
-        self._limits = limits
-        self._turns = turns
-        self._in_hand = in_hand
+        self._max_wait = limits.batching.max_wait.total_seconds()
+        self._turn = limits.turn.total_seconds()
+        self._slots = slots
+        self._leased = leased
         self._observer = observer
-        self._decoders = decoders
-        self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
         self._monotonic = monotonic
-        self._batch_limit = limits.batching.max_batch_size
-        self._lowered_until = 0.0
-        self._next_look = 0.0
-        self._milliseconds_each = 0.0
+        self._limit = BatchLimit(limits.batching, monotonic=monotonic)
+        self._computation = Computation(
+            models, decoders=decoders, metrics=observer.metrics, limit=self._limit, max_pixels=limits.max_pixels
+        )
+        self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
+        self._next_reclaim = 0.0
 
-    def run(self, token: str) -> PredictReport:
-        """Answer a bell (or, with an empty token, a tick) with batch after batch, until no work or the turn is over.
+    def answer_bell(self, token: str) -> PredictReport:
+        """Predict micro-batches until there is no work or the task's time is over.
 
-        A bell costs Celery about a millisecond, a batch of small images costs less. Killed at any line: what was
-        pulled stays pending under this consumer until its lease ends, then runs alone.
+        Nothing if another bell than `token` rings by now: its task does the work. A bell costs Celery about a
+        millisecond, a micro-batch of small images costs less. Killed at any line: what was pulled stays pending under
+        this consumer until its lease ends, then runs alone.
         """
-        over = self._monotonic() + self._limits.turn.total_seconds()
+        over = self._monotonic() + self._turn
         report = PredictReport(model=self._model, batch_size=0.0, ms=0.0, images=0, batches=0)
         with bound(model=self._model):
             call = self._lanes.answer(token)
             if call is None:
                 return report
-            while _add(report, self._run_one(call)) and self._monotonic() < over:
-                pass
+            while True:
+                batch = self._run_next(call)
+                _count(report, batch)
+                if not batch.size or self._monotonic() >= over:
+                    break
             # Last, because it takes two round trips, which nobody whose image is new should wait for.
-            if self._sees_suspects():
-                _add(report, self._run_suspect())
+            if self._has_suspects():
+                _count(report, self._run_suspect())
         return report
 
-    def _run_suspect(self) -> Batch:
-        """Predict one image whose worker is gone, with nothing beside it."""
-        # More may be waiting, and a suspect may end the process: call another worker first.
-        self._lanes.ring()
-        # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
-        with self._turns.alone():
-            suspect = self._lanes.reclaim()
-            if suspect is None:
-                return Batch(0, 0.0)
-            self._observer.took_over(suspect)
-            with self._in_hand.hold([suspect]):
-                return self._predict([suspect], alone=True)
+    def poll(self) -> PredictReport:
+        """Do what a bell's task does, although no bell called."""
+        return self.answer_bell(NO_BELL)
 
-    def _run_one(self, call: Call) -> Batch:
-        """Predict at most one batch."""
-        with self._turns.shared():
-            self._restore_limit()
+    def _run_next(self, call: Call) -> MicroBatch:
+        """Pull one micro-batch, if there are entries, and predict it."""
+        with self._slots.shared():
+            limit = self._limit.images()
             pull = self._lanes.pull(
-                self._batch_limit, bulk=call.bulk, beside=self._beside_people(), heavy=self._room_for_heavy()
+                limit, bulk=call.bulk, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
             )
             entries = pull.entries
-            with self._in_hand.hold(entries):
+            with self._leased.hold(entries):
                 if not pull.lanes_empty:
                     self._lanes.pass_on(call)
-                elif entries and self._limits.batching.max_wait:
-                    entries += self._wait_for_more(room=self._batch_limit - len(entries))
+                elif entries and self._max_wait:
+                    entries += self._wait_for_more(room=limit - len(entries))
                 self._observer.pulled(entries)
                 return self._predict(entries)
 
-    def _beside_people(self) -> int:
-        """Return how many images of a batch are computed in the time that people may wait for others'; at least two."""
-        milliseconds = self._limits.batching.beside_people / timedelta(milliseconds=1)
-        if milliseconds >= self._milliseconds_each * self._batch_limit:
-            return self._batch_limit
-        return max(2, int(milliseconds / self._milliseconds_each))
-
-    def _restore_limit(self) -> None:
-        """Try full batches again, a while after memory was short: what else was on the device may be gone."""
-        if self._monotonic() >= self._lowered_until:
-            self._batch_limit = self._limits.batching.max_batch_size
-
-    def _sees_suspects(self) -> bool:
-        """Look for work of a worker that is gone, now and then; where there was one there may be more."""
-        now = self._monotonic()
-        if now < self._next_look:
-            return False
-        found = self._lanes.has_suspects()
-        if not found:
-            self._next_look = now + RECLAIM_PAUSE.total_seconds()
-        return found
-
     def _wait_for_more(self, *, room: int) -> list[Entry]:
-        time.sleep(self._limits.batching.max_wait.total_seconds())
+        time.sleep(self._max_wait)
         return self._lanes.pull(room, heavy=self._room_for_heavy()).entries if room > 0 else []
 
     def _room_for_heavy(self) -> Heavy:
         return Heavy(self.heavy.room(), self.heavy.lanes())
 
-    def _run_heavy(self, entry: Entry) -> None:
-        """Predict one image that takes long to decode, its batch gone on: only its forward pass takes a turn."""
-        with bound(model=self._model):
-            start = self._monotonic()
-            with self._turns.beside():
-                decoded = self._decode_elsewhere(entry)
-            if isinstance(decoded, Result):
-                self._finish([decoded], start)
-                return
-            model, pixels = decoded
-            with self._turns.shared(), self._in_hand.hold([entry]), self._observer.metrics.forward.time():
-                results = self._forward(model, [(entry, pixels)])
-            self._finish(results, start)
+    def _has_suspects(self) -> bool:
+        """Check for entries of a worker that is gone, now and then; where there was one there may be more."""
+        now = self._monotonic()
+        if now < self._next_reclaim:
+            return False
+        found = self._lanes.has_suspects()
+        if not found:
+            self._next_reclaim = now + RECLAIM_PAUSE.total_seconds()
+        return found
 
-    def _decode_elsewhere(self, entry: Entry) -> "Result | tuple[Model, Pixels]":
-        """Return the pixels from a process of the decoders', with the model for them; or how the image failed."""
-        try:
-            model = self._models.loaded(entry.version)
-            with self._observer.metrics.decode.time():
-                return model, self._decoders.decode(entry.image, model.spec)
-        except ModelUnavailable as error:
-            return _failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error))
-        except Undecodable as error:
-            return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error))
+    def _run_suspect(self) -> MicroBatch:
+        """Predict one image whose worker is gone, with nothing beside it."""
+        # More may be waiting, and a suspect may end the process: call another worker first.
+        self._lanes.ring()
+        # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
+        with self._slots.alone():
+            suspect = self._lanes.reclaim()
+            if suspect is None:
+                return NOTHING
+            self._observer.took_over(suspect)
+            with self._leased.hold([suspect]):
+                return self._predict([suspect], alone=True)
 
-    def _predict(self, entries: Sequence[Entry], *, alone: bool = False) -> Batch:
-        """Begin, compute and finish; entries nobody waits for any more are left out.
+    def _predict(self, entries: Sequence[Entry], *, alone: bool = False) -> MicroBatch:
+        """Begin, compute and finish the entries; those that nobody waits for any more are left out.
 
-        Those that take long to decode are handed to the room for them and finish later, but for one that runs alone.
+        Heavy images are handed to threads of their own and finish later, except one that runs alone.
         """
         wanted = self._lanes.begin(entries)
         if not wanted:
-            return Batch(0, 0.0)
+            return NOTHING
         start = self._monotonic()
         heavy: list[Entry] = []
-        room = None if alone else heavy
-        results = [result for batch in _by_version(wanted) for result in self._compute(batch, heavy=room)]
+        results = self._computation.compute(wanted, heavy=None if alone else heavy, heavy_in_hand=self.heavy.in_hand)
         self.heavy.learn(wanted, heavy)
         self.heavy.take(heavy)
         milliseconds = self._finish(results, start)
         if results:
-            self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(results)
+            self._limit.learn(milliseconds, images=len(results))
         log.debug("batch_predicted", extra={"size": len(results), "ms": milliseconds})
-        return Batch(len(wanted), milliseconds)
+        return MicroBatch(len(wanted), milliseconds)
+
+    def _run_heavy(self, entry: Entry) -> None:
+        """Predict one heavy image while micro-batches go on: only its forward pass holds a slot."""
+        with bound(model=self._model):
+            start = self._monotonic()
+            with self._slots.beside():
+                decoded = self._computation.decode_heavy(entry)
+            if isinstance(decoded, Result):
+                self._finish([decoded], start)
+                return
+            model, pixels = decoded
+            with self._slots.shared(), self._leased.hold([entry]):
+                results = self._computation.forward(model, [(entry, pixels)])
+            self._finish(results, start)
 
     def _finish(self, results: Sequence[Result], start: float) -> float:
-        """End the jobs behind the results, computed together since `start`; return the milliseconds that took."""
+        """Finish the jobs of results that were computed together since `start`; return the milliseconds of that."""
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         if results:
             run = {"batch_size": len(results), "predict_ms": milliseconds, "worker": self._worker}
@@ -260,82 +214,11 @@ class Predictor:
                 self._lanes.finish(results, run=orjson.dumps(run))
         return milliseconds
 
-    def _compute(self, entries: Sequence[Entry], *, heavy: list[Entry] | None) -> list[Result]:
-        """Decode and predict entries of one version; those that take long to decode are added to `heavy` instead.
 
-        Without it, and where too many are in hand already, they are decoded elsewhere while this waits.
-        """
-        try:
-            model = self._models.loaded(entries[0].version)
-        except ModelUnavailable as error:
-            return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
-        results: list[Result] = []
-        decoded: list[tuple[Entry, Pixels]] = []
-        with self._observer.metrics.decode.time():
-            for entry in entries:
-                try:
-                    if estimated_work(entry.image, model.spec) <= HEAVY:
-                        decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._limits.max_pixels)))
-                    elif heavy is not None and len(heavy) + self.heavy.in_hand() < MOST_HEAVY:
-                        heavy.append(entry)
-                    else:
-                        decoded.append((entry, self._decoders.decode(entry.image, model.spec)))
-                except Undecodable as error:
-                    results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
-        if decoded:
-            with self._observer.metrics.forward.time():
-                results += self._forward(model, decoded)
-        return results
-
-    def _forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
-        """Predict, halving what raises until the culprit is alone; running out of memory lowers the batch limit."""
-        try:
-            outputs = model.predict([image for _, image in decoded])
-            return [
-                Result(entry, Status.SUCCEEDED, output=output)
-                for (entry, _), output in zip(decoded, outputs, strict=True)
-            ]
-        except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the batch
-            reason, out_of_memory = _words(error), isinstance(error, OutOfMemory)
-        # Outside the except block: the error's frames hold what the failed pass left on the device.
-        half = len(decoded) // 2
-        if out_of_memory:
-            self._batch_limit = max(1, min(self._batch_limit, half))
-            self._lowered_until = self._monotonic() + LOWERED_FOR.total_seconds()
-            log.warning("out_of_memory", extra={"batch_limit": self._batch_limit})
-        if half == 0:
-            return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
-        return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
-
-
-def _add(report: PredictReport, batch: Batch) -> bool:
-    """Count a batch in the report; False where it was empty."""
+def _count(report: PredictReport, batch: MicroBatch) -> None:
+    """Add a micro-batch to a task's report."""
     if batch.size:
         report["batches"] += 1
         report["images"] += batch.size
         report["batch_size"] = round(report["images"] / report["batches"], 1)
         report["ms"] = round(report["ms"] + batch.milliseconds, 3)
-    return batch.size > 0
-
-
-def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Group entries by the version they are bound to; nearly always one group."""
-    groups: dict[VersionKey, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.version, []).append(entry)
-    return list(groups.values())
-
-
-def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
-    return Result(entry, Status.FAILED, error=_plain(error), code=code)
-
-
-def _words(error: Exception) -> str:
-    """Return what went wrong, with the error's class."""
-    return f"{type(error).__name__}: {error}"
-
-
-def _plain(words: str) -> str:
-    """Return the first line that says something, at most 500 characters of what Redis and Postgres take."""
-    lines = (line.strip() for line in words.replace("\x00", "").splitlines())
-    return next(filter(None, lines), "no reason given").encode(errors="replace").decode()[:500]

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Recorder:
     """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it.
 
-    `ring_courier` says that webhooks may be due. Lost, the courier looks by itself within a second. `ledger` is told
+    `ring_courier` says that webhooks may be due. Lost, the courier looks by itself within a second. `observer` is told
     of what is committed.
     """
 
@@ -39,7 +39,7 @@ class Recorder:
         recorded_ttl: timedelta,
         ring_again: Callable[[], None],
         ring_courier: Callable[[], None],
-        ledger: RecordObserver,
+        observer: RecordObserver,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._stream = FinishedStream(client, consumer=consumer, lease=settings.lease, recorded_ttl=recorded_ttl)
@@ -47,7 +47,7 @@ class Recorder:
         self._settings = settings
         self._ring_again = ring_again
         self._ring_courier = ring_courier
-        self._ledger = ledger
+        self._observer = observer
         self._sleep = sleep
 
     def run_once(self, token: str | None = None) -> int:
@@ -67,7 +67,7 @@ class Recorder:
             with self._engine.connect() as connection:
                 return self._record(connection)
         except (SQLAlchemyError, psycopg2.Error) as error:
-            self._ledger.failed()
+            self._observer.failed()
             cause = str(error).partition("\n")[0]
             log.warning("recording_failed", extra={"error": type(error).__name__, "cause": cause})
             return 0
@@ -86,7 +86,7 @@ class Recorder:
         predictions = [one for one in kept if not is_batch(one.record)]
         if outcome.inserted < len(predictions):
             self._follow_rows(connection, predictions)
-        self._ledger.committed([one.record for one in predictions], seconds=committed - started)
+        self._observer.committed([one.record for one in predictions], seconds=committed - started)
         # Before the entries go: whoever repeats this after a crash finds the same batches complete.
         self._stream.settle_batches(sorted(outcome.complete))
         self._stream.settle(kept)

@@ -21,9 +21,10 @@ from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
 from tests.support.predictors import LEASE, MODEL, VERSION, Pictures, Versions
-from worker.predict.heavy_images import DecoderPool
-from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.decode.decoder_pool import DecoderPool
+from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
+from worker.predict.slots import BatchSlots
 
 MAX_PIXELS = 10_000_000
 
@@ -68,8 +69,8 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
     def make(
         *models: Pictures,
         worker: str = "w",
-        in_hand: LeasedEntries | None = None,
-        turns: BatchSlots | None = None,
+        leased: LeasedEntries | None = None,
+        slots: BatchSlots | None = None,
         turn: timedelta = timedelta(0),
         registry: CollectorRegistry | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -79,7 +80,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
-            turns=turns or BatchSlots(1), in_hand=in_hand or LeasedEntries(), monotonic=monotonic,
+            slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from celery.concurrency import solo, thread
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
-from worker import main, runtime
+from worker import main, started_roles
 from worker.process.consumed_queues import ConsumedQueues
 
 
@@ -18,7 +18,7 @@ from worker.process.consumed_queues import ConsumedQueues
 def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the runtime was started with."""
     found: dict[str, Any] = {}
-    monkeypatch.setattr(runtime, "start", lambda **facts: found.update(facts))
+    monkeypatch.setattr(started_roles, "start", lambda **facts: found.update(facts))
     monkeypatch.setattr(main, "_log_our_way", lambda: None)
     return found
 

@@ -14,7 +14,7 @@ from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
 from tests.support.observations import observer
 from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched
-from worker.predict.batch_observer import VersionObserver
+from worker.models.version_observer import VersionObserver
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_batch_is_counted_by_how_its_images_ended_and_where_its_time_went(
 ) -> None:
     for number in (10, 11, 12, RAISES, UNREADABLE):
         submit(number)
-    predictor(Watched(), registry=registry).run("")
+    predictor(Watched(), registry=registry).poll()
     assert value("darkroom_images_total", outcome="succeeded") == 3
     assert value("darkroom_images_total", outcome="model_error") == 1
     assert value("darkroom_images_total", outcome="undecodable_image") == 1
@@ -70,7 +70,7 @@ def test_an_image_that_fails_is_logged_with_whose_it_is(
 ) -> None:
     first, second, good = submit(RAISES), submit(RAISES), submit(10)
     redis_client.hset(f"job:{first}", mapping={"batch": "b-1", "request": b'{"request_id": "r-1", "webhook": null}'})
-    predictor(Watched()).run("")
+    predictor(Watched()).poll()
     [line] = told(caplog, "image_failed")
     assert (line["prediction_id"], line["batch_id"], line["request_id"]) == (first, "b-1", "r-1")
     assert (line["others"], line["version"], line["attempt"]) == (1, "3-a", 1)
@@ -86,7 +86,7 @@ def test_an_image_taken_over_is_counted_and_named_before_it_runs(
     dead = Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue(lease=LEASE))
     assert dead.pull(1).entries
     taking_over = predictor(Watched(), registry=registry)
-    while not taking_over.run("")["images"]:  # until the dead one's lease is over
+    while not taking_over.poll()["images"]:  # until the dead one's lease is over
         pass
     assert value("darkroom_reclaimed_total") == 1
     assert [line["prediction_id"] for line in told(caplog, "suspect_taken_over")] == [id]

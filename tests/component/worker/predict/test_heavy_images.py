@@ -14,9 +14,9 @@ from shared.queue import keys
 from tests.simulation.pictures import picture
 from tests.support.heavy_images import large_picture
 from tests.support.predictors import MODEL, Make, Submit, Watched, job, said
-from worker.predict.heavy_images import DecoderPool
-from worker.predict.leases import BatchSlots
+from worker.decode.decoder_pool import DecoderPool
 from worker.predict.predictor import Predictor
+from worker.predict.slots import BatchSlots
 
 HEAVY_LANE = keys.heavy_lane(ANYONE)
 CUT = large_picture(10)[:-200]
@@ -57,7 +57,7 @@ def ended(client: redis.Redis, ids: Sequence[str]) -> bool:
 
 def all_bells(one: Predictor) -> None:
     """Answer bells as long as there is something to do."""
-    while one.run("")["images"]:
+    while one.poll()["images"]:
         pass
 
 
@@ -91,7 +91,7 @@ def test_a_flood_of_them_leaves_the_worker_free(
     assert [job(redis_client, id) for id in batch] == [said(number) for number in range(50, 60)]
     decoders.go_on.set()
     # Each that ends rings; here nobody hears the bell, so answer it.
-    until(lambda: one.run("") and ended(redis_client, flood))
+    until(lambda: one.poll() and ended(redis_client, flood))
     assert [job(redis_client, id) for id in flood] == [said(number) for number in range(30, 40)]
 
 
@@ -116,7 +116,7 @@ def test_a_batch_of_photos_gives_as_many_as_there_is_room_for(
     all_bells(one)
     assert one.heavy.in_hand() == 4, "the first batch, of a lane of which nothing was known"
     decoders.go_on.set()
-    until(lambda: one.run("") and one.heavy.in_hand() <= 2 and ended(redis_client, photos))
+    until(lambda: one.poll() and one.heavy.in_hand() <= 2 and ended(redis_client, photos))
     assert [job(redis_client, id) for id in photos] == [said(number) for number in range(30, 42)]
 
 
@@ -127,7 +127,7 @@ def test_one_that_cannot_be_decoded_fails_with_words(
     broken, good = (submit(0, data=data, lane=HEAVY_LANE) for data in (CUT, large_picture(12)))
     one = predictor(Watched())
     all_bells(one)
-    until(lambda: one.run("") and ended(redis_client, [broken, good]))
+    until(lambda: one.poll() and ended(redis_client, [broken, good]))
     assert job(redis_client, broken, "state", "code") == ("failed", "undecodable_image")
     assert job(redis_client, good) == said(12)
 
@@ -151,7 +151,7 @@ def test_a_suspect_is_decoded_within_its_turn(
     redis_client.xreadgroup(keys.WORKERS, "gone", {lane: ">"}, count=1)
     until(lambda: redis_client.xpending_range(lane, keys.WORKERS, "-", "+", 1, idle=31))
     decoders.go_on.set()
-    predictor(Watched()).run("")
+    predictor(Watched()).poll()
     assert job(redis_client, id) == said(12)
     assert job(redis_client, id, "attempts") == ("2",)
 
@@ -194,13 +194,13 @@ def test_a_heavy_image_that_somebody_left_is_not_predicted(
 
 
 def test_a_suspect_waits_until_nothing_is_decoded_beside_it() -> None:
-    turns, inside = BatchSlots(1), threading.Event()
+    slots, inside = BatchSlots(1), threading.Event()
 
     def alone() -> None:
-        with turns.alone():
+        with slots.alone():
             inside.set()
 
-    with turns.beside():
+    with slots.beside():
         thread = threading.Thread(target=alone, daemon=True)
         thread.start()
         assert not inside.wait(0.05)
@@ -211,5 +211,5 @@ def test_a_suspect_waits_until_nothing_is_decoded_beside_it() -> None:
 def test_small_images_are_decoded_here(submit: Submit, predictor: Make, decoders: Held) -> None:
     for number in range(10, 20):
         submit(number, data=picture(number))
-    assert predictor(Watched()).run("")["images"] == 10
+    assert predictor(Watched()).poll()["images"] == 10
     assert decoders.decoding == 0

@@ -13,14 +13,15 @@ from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
 from tests.simulation.pictures import RAISES, UNREADABLE, output, picture
 from tests.support.predictors import LANE, VERSION, Make, Pictures, Submit, Watched, job, said
-from worker.predict.predictor import LOWERED_FOR, OutOfMemory
+from worker.models.errors import OutOfMemory
+from worker.predict.batch_limit import LOWERED_FOR
 
 
 def test_each_job_gets_its_own_pictures_output(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     numbers = random.Random(1).choices(range(10, 60), k=64)  # with duplicates
     jobs = [(submit(number), number) for number in numbers]
     model = Watched()
-    report = predictor(model).run("")
+    report = predictor(model).poll()
     assert report["images"] == model.sizes[0] == len(set(numbers))
     assert [job(redis_client, id) for id, _ in jobs] == [said(number) for number in numbers]
     assert redis_client.xlen(LANE) == 0
@@ -32,7 +33,7 @@ def test_a_batch_that_raises_is_halved_until_the_picture_is_alone(
     numbers = [10, 11, RAISES, 12, 13, 14, 15, 16]
     jobs = [submit(number) for number in numbers]
     model = Watched()
-    assert predictor(model).run("")["images"] == 8
+    assert predictor(model).poll()["images"] == 8
     assert model.sizes == [8, 4, 2, 2, 1, 1, 4]
     assert [job(redis_client, id) for id in jobs] == [
         said(number) if number != RAISES else ("failed", "", "model_error") for number in numbers
@@ -50,7 +51,7 @@ def test_a_model_that_raises_for_every_picture_fails_each(
             raise RuntimeError(f"\n\x00 {len(images)} \ud800\nsecond line" + "x" * 1000)
 
     jobs = [submit(number) for number in (10, 11, 12)]
-    predictor(Broken()).run("")
+    predictor(Broken()).poll()
     assert {job(redis_client, id, "state", "code", "error") for id in jobs} == {
         ("failed", "model_error", "RuntimeError:")
     }
@@ -64,7 +65,7 @@ def test_a_model_that_answers_too_few_fails_them_rather_than_shift_answers(
             return super().predict(images)[1:]
 
     jobs = [submit(number) for number in (10, 11, 12)]
-    predictor(Short()).run("")
+    predictor(Short()).poll()
     assert {job(redis_client, id) for id in jobs} == {("failed", "", "model_error")}
 
 
@@ -74,7 +75,7 @@ def test_out_of_memory_halves_the_batch_and_lowers_the_limit(
     jobs = [(submit(number), number) for number in range(10, 42)]
     model = Watched(room=5)
     one = predictor(model, max_batch_size=16)
-    assert [one.run("")["images"] for _ in range(5)] == [16, 4, 4, 4, 4]
+    assert [one.poll()["images"] for _ in range(5)] == [16, 4, 4, 4, 4]
     assert model.sizes == [16, 8, 4, 4, 8, 4, 4, 4, 4, 4, 4]
     assert [job(redis_client, id) for id, _ in jobs] == [said(number) for _, number in jobs]
 
@@ -84,16 +85,16 @@ def test_a_lowered_limit_is_full_again_after_a_while(submit: Submit, predictor: 
     one = predictor(Watched(room=5), max_batch_size=8, monotonic=lambda: now[0])
     for number in range(10, 30):
         submit(number)
-    assert [one.run("")["images"] for _ in range(2)] == [8, 4]
+    assert [one.poll()["images"] for _ in range(2)] == [8, 4]
     now[0] += LOWERED_FOR.total_seconds()
-    assert one.run("")["images"] == 8
+    assert one.poll()["images"] == 8
 
 
 def test_a_picture_that_has_no_room_even_alone_fails(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     id = submit(10)
-    predictor(Watched(room=0)).run("")
+    predictor(Watched(room=0)).poll()
     assert job(redis_client, id, "code", "error") == ("model_error", "OutOfMemory: 1 images")
 
 
@@ -114,7 +115,7 @@ def test_the_halves_run_when_what_the_failed_pass_held_is_free(submit: Submit, p
 
     for number in range(10, 18):
         submit(number)
-    predictor(Greedy()).run("")
+    predictor(Greedy()).poll()
     assert len(Greedy.held) == 15
 
 
@@ -124,7 +125,7 @@ def test_a_picture_that_cannot_be_decoded_fails_alone_and_never_reaches_the_mode
     numbers = [10, UNREADABLE, 11]
     jobs = [submit(number) for number in numbers]
     model = Watched()
-    assert predictor(model).run("")["images"] == 3
+    assert predictor(model).poll()["images"] == 3
     assert model.sizes == [2]
     assert [job(redis_client, id) for id in jobs] == [said(10), ("failed", "", "undecodable_image"), said(11)]
 
@@ -135,7 +136,7 @@ def test_over_the_limit_of_pixels_nothing_is_decoded(
     large = picture(10)[:16] + (10_000).to_bytes(4, "big") * 2 + picture(10)[24:]
     id = submit(0, data=large)
     model = Watched()
-    predictor(model).run("")
+    predictor(model).poll()
     assert job(redis_client, id, "code") == ("undecodable_image",)
     assert model.sizes == []
 
@@ -145,7 +146,7 @@ def test_entries_of_a_version_that_does_not_load_fail_and_the_others_are_predict
 ) -> None:
     jobs = [submit(10), submit(11, version="9-gone"), submit(12, version="4-b"), submit(10, version="4-b")]
     first, second = Watched(), Watched("4-b")
-    assert predictor(first, second).run("")["images"] == 4
+    assert predictor(first, second).poll()["images"] == 4
     assert [job(redis_client, id) for id in jobs] == [
         said(10), ("failed", "", "model_unavailable"), said(12, "4-b"), said(10, "4-b")
     ]  # fmt: skip
@@ -156,7 +157,7 @@ def test_entries_of_a_version_that_does_not_load_fail_and_the_others_are_predict
 def test_only_successes_are_cached(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     for number in (10, RAISES, UNREADABLE):
         submit(number)
-    predictor(Watched()).run("")
+    predictor(Watched()).poll()
     assert [redis_client.get(key) for key in redis_client.keys("cache:*")] == [output(VERSION, 10)]
     assert job(redis_client, submit(10), "state", "source") == ("succeeded", "cache")
     assert job(redis_client, submit(RAISES), "state") == ("starting",)
@@ -166,7 +167,7 @@ def test_nothing_is_computed_for_those_who_left(submit: Submit, predictor: Make,
     id = submit(10)
     Scripts(redis_client).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
     model = Watched()
-    assert predictor(model).run("") == {"model": "m", "batches": 0, "images": 0, "batch_size": 0.0, "ms": 0.0}
+    assert predictor(model).poll() == {"model": "m", "batches": 0, "images": 0, "batch_size": 0.0, "ms": 0.0}
     assert model.sizes == []
 
 
@@ -183,8 +184,8 @@ def test_bulk_beside_people_takes_as_long_as_the_model_was_slow_before(submit: S
     for number in range(1000, 1600):
         submit(number, lane=keys.bulk_lane("b"))
     for _ in range(15):  # until it knows how slow the model is
-        one.run("")
+        one.poll()
     assert set(model.sizes) == {32}, "without people batches are full"
     submit(2000)
-    one.run("")
+    one.poll()
     assert model.sizes[-1] == 4

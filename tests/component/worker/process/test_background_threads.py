@@ -32,10 +32,10 @@ def test_a_vital_thread_that_ends_by_an_error_ends_its_process(end: str) -> None
 
 def test_a_ticker_outlives_errors_and_exits_but_nothing_worse() -> None:
     ended = run(
-        "from datetime import timedelta\nfrom worker.process.ticking import PeriodicThread\nimport time\n"
+        "from datetime import timedelta\nfrom worker.process.background_threads import PeriodicThread\nimport time\n"
         "ends = [ValueError, SystemExit, GeneratorExit]\n"
         "def work():\n raise ends.pop(0)\n"
-        "logging.getLogger('worker.process.ticking').disabled = True\n"
+        "logging.disable(logging.WARNING)\n"
         "PeriodicThread(work, pause=timedelta(milliseconds=1), name='renew').start()"
     )
     assert ended.returncode == THREAD_DIED, ended.stderr

@@ -153,10 +153,10 @@ def test_a_file_that_cannot_be_written_stops_the_boot_with_a_line(tmp_path: Path
 
 def test_what_ended_is_counted_by_model_version_status_source_and_code(finished_record: Make) -> None:
     registry = CollectorRegistry()
-    ledger = RecordObserver(RecordMetrics(registry), None)
+    observer = RecordObserver(RecordMetrics(registry), None)
     hit, failed = finished_record(source="cache"), finished_record(state="failed", code="model_error")
-    ledger.committed([finished_record(), finished_record(), hit, failed], seconds=0.25)
-    ledger.failed()
+    observer.committed([finished_record(), finished_record(), hit, failed], seconds=0.25)
+    observer.failed()
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, {"model": "digits"} | labels)

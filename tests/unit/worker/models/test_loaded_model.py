@@ -14,10 +14,12 @@ from torchvision.transforms.functional import convert_image_dtype, normalize
 
 from shared.domain.image import ImageSpec
 from shared.settings import Registry, SettingsError
-from worker.models.loaded_model import LoadedModel, choose_device, load, load_exported
-from worker.models.output_json import ModelError, ModelMetadata
-from worker.models.registry_reader import configure_mlflow_client
-from worker.predict.predictor import OutOfMemory
+from worker.models.devices import choose_device
+from worker.models.errors import ModelError, OutOfMemory
+from worker.models.loaded_model import LoadedModel
+from worker.models.loading import load, load_exported
+from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.model_metadata import ModelMetadata
 
 with warnings.catch_warnings():
     # MLflow warns of its own type hints while it is imported.
@@ -76,7 +78,7 @@ def loaded(uri: str) -> LoadedModel:
 
 
 def made(forward: Any, **metadata: Any) -> LoadedModel:
-    return LoadedModel(forward, contract=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
+    return LoadedModel(forward, metadata=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
 
 
 def classes(outputs: list[bytes]) -> list[str]:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.models.output_json import ModelError, ModelMetadata, scores_to_json, unique_labels
+from worker.models.errors import ModelError
+from worker.models.model_metadata import ModelMetadata
+from worker.models.output_json import scores_to_json, unique_labels
 
 LABELS = ("cat", "dog", "owl")
 IMAGE = {"crop_size": 32}

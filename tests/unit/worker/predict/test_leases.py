@@ -9,7 +9,8 @@ import pytest
 
 from shared.domain.identifiers import VersionKey
 from shared.queue.consumer.lanes import Entry
-from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.predict.leases import LeasedEntries
+from worker.predict.slots import BatchSlots
 
 
 def entry(id: str) -> Entry:

@@ -6,11 +6,7 @@ import pytest
 import redis
 
 from shared.settings import SettingsError
-from worker.models.version_cache import VersionCache
-from worker.predict.predictor import ModelUnavailable
 from worker.process.startup import NOT_STARTED, Stopped, exit_on_failure, wait_for_redis
-from worker.runtime import Runtime, stop
-from worker.runtime import _current as current
 
 
 @pytest.mark.parametrize(
@@ -78,24 +74,3 @@ def test_what_is_no_refusal_of_redis_is_not_waited_for() -> None:
 
     with pytest.raises(KeyError):
         wait_for_redis(ask, stopping=lambda: False)
-
-
-def test_one_part_that_cannot_be_closed_leaves_none_of_the_others_open(caplog: pytest.LogCaptureFixture) -> None:
-    closed: list[str] = []
-
-    def fail() -> None:
-        raise redis.ConnectionError("gone")
-
-    current[:] = [Runtime(closers=[lambda: closed.append("first"), fail, lambda: closed.append("last")])]
-    stop()
-    assert closed == ["last", "first"]
-    assert [line.message for line in caplog.records] == ["not_closed"]
-    assert current == []
-
-
-def test_a_version_whose_code_exits_is_one_that_does_not_load() -> None:
-    def load(_: object) -> object:
-        raise SystemExit(3)
-
-    with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
-        VersionCache(load, room=1).get("1-a")  # type: ignore[arg-type]

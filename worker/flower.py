@@ -8,7 +8,7 @@ import sys
 from datetime import timedelta
 from typing import Final
 
-from worker.flower import dashboard
+from worker import flower_guard
 from worker.main import app
 from worker.process.shutdown import end_after
 
@@ -18,8 +18,8 @@ PATIENCE: Final = timedelta(seconds=3)
 def main() -> None:
     """Run Flower with the process' arguments until it is told to stop."""
     # Celery would load it only when it starts, and then nobody would refuse strangers.
-    importlib.import_module(dashboard.COMMAND)
-    dashboard.guard()
+    importlib.import_module(flower_guard.COMMAND)
+    flower_guard.guard()
     try:
         app.start(["--quiet", "flower", *sys.argv[1:]])
     finally:

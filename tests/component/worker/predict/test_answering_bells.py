@@ -22,17 +22,18 @@ from tests.support.predictors import (
     job,
     said,
 )
-from worker.predict.leases import BatchSlots, LeasedEntries
+from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import RECLAIM_PAUSE
+from worker.predict.slots import BatchSlots
 
 # Bells
 
 
 def test_another_bell_is_left_to_whom_it_calls(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     submit(10)
-    assert predictor(Watched()).run("an older token")["images"] == 0
+    assert predictor(Watched()).answer_bell("an older token")["images"] == 0
     token = redis_client.get(keys.bell(MODEL)).decode()
-    assert predictor(Watched()).run(token)["images"] == 1
+    assert predictor(Watched()).answer_bell(token)["images"] == 1
 
 
 def test_it_rings_for_another_worker_before_it_computes_unless_nothing_is_left(
@@ -48,7 +49,7 @@ def test_it_rings_for_another_worker_before_it_computes_unless_nothing_is_left(
     for number in range(10, 15):
         submit(number)
     one = predictor(Listening(), max_batch_size=4)
-    assert [one.run("")["images"] for _ in range(2)] == [4, 1]
+    assert [one.poll()["images"] for _ in range(2)] == [4, 1]
     assert rung == [1, 0]
 
 
@@ -57,7 +58,7 @@ def test_a_turn_goes_on_until_the_lanes_are_empty(submit: Submit, predictor: Mak
         submit(number)
     model = Watched()
     token = redis_client.get(keys.bell(MODEL)).decode()
-    report = predictor(model, max_batch_size=4, turn=timedelta(hours=1)).run(token)
+    report = predictor(model, max_batch_size=4, turn=timedelta(hours=1)).answer_bell(token)
     assert (report["batches"], report["images"], model.sizes) == (3, 9, [4, 4, 1])
 
 
@@ -73,7 +74,7 @@ def test_what_comes_during_a_turn_rings_for_another_worker_and_is_computed_by_wh
     submit(10)
     redis_client.delete(keys.predict_queue(MODEL))
     model = Followed()
-    assert predictor(model, turn=timedelta(hours=1)).run("")["batches"] == 2
+    assert predictor(model, turn=timedelta(hours=1)).poll()["batches"] == 2
     assert redis_client.llen(keys.predict_queue(MODEL)) == 1
     assert redis_client.exists(keys.bell(MODEL)) == 1
 
@@ -92,7 +93,7 @@ def test_a_turn_that_is_over_leaves_the_rest_to_the_bell(
         submit(number)
     redis_client.delete(keys.predict_queue(MODEL))
     one = predictor(Slow(), max_batch_size=4, turn=timedelta(seconds=0.05), monotonic=lambda: now[0])
-    assert one.run("")["batches"] == 2
+    assert one.poll()["batches"] == 2
     assert redis_client.llen(keys.predict_queue(MODEL)) == 1
 
 
@@ -109,7 +110,7 @@ def test_a_batch_that_is_not_full_waits_for_more_and_holds_it_too(
 
     first, later = submit(10), threading.Timer(0.05, submit, (11,))
     later.start()
-    report = predictor(Holding(), in_hand=in_hand, max_wait=timedelta(seconds=0.3)).run("")
+    report = predictor(Holding(), leased=in_hand, max_wait=timedelta(seconds=0.3)).poll()
     later.join()
     assert (report["images"], held) == (2, [2])
     assert job(redis_client, first) == said(10)
@@ -129,9 +130,9 @@ def test_what_a_dead_worker_had_runs_alone_and_another_worker_is_called(
     time.sleep(LEASE.total_seconds() * 1.2)
     model = Watched()
     one = predictor(model)
-    assert one.run("")["batches"] == 2  # what is new, then one of them
+    assert one.poll()["batches"] == 2  # what is new, then one of them
     assert redis_client.llen(keys.predict_queue(MODEL)) == 1
-    assert [one.run("")["images"] for _ in range(2)] == [1, 0]
+    assert [one.poll()["images"] for _ in range(2)] == [1, 0]
     assert model.sizes == [1, 1, 1]
     assert [job(redis_client, id) for id in jobs] == [said(10), said(11), said(12)]
     assert [job(redis_client, id, "attempts") for id in jobs] == [("2",), ("2",), ("1",)]
@@ -140,24 +141,24 @@ def test_what_a_dead_worker_had_runs_alone_and_another_worker_is_called(
 def test_it_looks_for_suspects_now_and_then(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     now = [100.0]
     one = predictor(Watched(), monotonic=lambda: now[0])
-    assert one.run("")["images"] == 0
+    assert one.poll()["images"] == 0
     submit(10)
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
     time.sleep(LEASE.total_seconds() * 1.2)
-    assert one.run("")["images"] == 0
+    assert one.poll()["images"] == 0
     now[0] += RECLAIM_PAUSE.total_seconds()
-    assert one.run("")["images"] == 1
+    assert one.poll()["images"] == 1
 
 
 def test_a_suspect_is_claimed_only_when_nothing_else_runs_in_the_process(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
-    id, turns = submit(10), BatchSlots(2)
+    id, slots = submit(10), BatchSlots(2)
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
     time.sleep(LEASE.total_seconds() * 1.2)
     redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
-    one = threading.Thread(target=predictor(Watched(), turns=turns).run, args=("",))
-    with turns.shared():
+    one = threading.Thread(target=predictor(Watched(), slots=slots).poll)
+    with slots.shared():
         one.start()
         time.sleep(0.05)
         (pending,) = redis_client.xpending_range(LANE, keys.WORKERS, "-", "+", 9)

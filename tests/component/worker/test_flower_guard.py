@@ -15,7 +15,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from cli.stack.ports import free_port
-from worker.flower import dashboard
+from worker import flower_guard
 
 
 class Pages(RequestHandler):
@@ -42,7 +42,7 @@ def ask(options: dict[str, Any], method: str = "GET", **headers: str) -> httpx.R
 
     async def within() -> httpx.Response:
         port = free_port()
-        server = HTTPServer(dashboard._guarded(Dashboard)())
+        server = HTTPServer(flower_guard._guarded(Dashboard)())
         server.listen(port, address="127.0.0.1")
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -93,19 +93,19 @@ def test_a_page_of_another_site_changes_nothing(headers: dict[str, str], status:
 
 
 def test_the_command_that_flower_starts_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = ModuleType(dashboard.COMMAND)
+    command = ModuleType(flower_guard.COMMAND)
     command.Flower = flower.app.Flower  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, dashboard.COMMAND, command)
-    dashboard.guard()
+    monkeypatch.setitem(sys.modules, flower_guard.COMMAND, command)
+    flower_guard.guard()
     assert issubclass(command.Flower, flower.app.Flower)  # type: ignore[attr-defined]
     assert command.Flower is not flower.app.Flower  # type: ignore[attr-defined]
-    monkeypatch.delitem(sys.modules, dashboard.COMMAND)
-    dashboard.guard()
+    monkeypatch.delitem(sys.modules, flower_guard.COMMAND)
+    flower_guard.guard()
 
 
 def test_what_is_reached_into_is_there() -> None:
     """The name that the command makes its application of, Tornado's two methods, and the options that are read."""
-    assert flower.command.__name__ == dashboard.COMMAND
+    assert flower.command.__name__ == flower_guard.COMMAND
     assert "Flower" in inspect.unwrap(flower.command.flower.callback).__code__.co_names
     assert issubclass(flower.app.Flower, Application)
     assert callable(Application.find_handler)

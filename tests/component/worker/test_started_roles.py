@@ -1,0 +1,50 @@
+"""Which roles a process starts, and what importing each of them brings with it."""
+
+import subprocess
+import sys
+
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from worker.process.worker_process import WorkerProcess
+from worker.started_roles import NotStarted, StartedRoles
+
+HEAVY_MODULES = ("numpy", "PIL", "torch", "torchvision", "mlflow")
+BLOCKED = "import sys; sys.modules |= dict.fromkeys({blocked!r}); import worker.main, worker.tasks, {module}"
+
+
+def run(module: str, *, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+    """Import a worker's app, its tasks and one module more in a new interpreter that has not got some others."""
+    command = [sys.executable, "-W", "error", "-c", BLOCKED.format(blocked=blocked, module=module)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "celery.beat",
+        "worker.roles.record",
+        "worker.roles.upkeep",
+        "worker.roles.webhooks",
+        "worker.flower",
+        "worker.health",
+    ],
+)
+def test_what_predicts_nothing_needs_neither_numpy_nor_pillow_nor_torch_nor_mlflow(module: str) -> None:
+    imported = run(module, blocked=HEAVY_MODULES)
+    assert imported.returncode == 0, imported.stderr
+
+
+@pytest.mark.parametrize("needed", ["numpy", "torch"])
+def test_what_predicts_needs_them(needed: str) -> None:
+    imported = run("worker.roles.predict", blocked=(needed,))
+    assert f"import of {needed} halted" in imported.stderr
+
+
+def test_a_task_for_a_role_that_this_worker_has_not_got_says_which_queue_it_is() -> None:
+    roles = StartedRoles(WorkerProcess(registry=CollectorRegistry(), client=redis.Redis(), stopping=lambda: False))
+    with pytest.raises(NotStarted, match="-Q record"):
+        _ = roles.record
+    with pytest.raises(NotStarted, match="-Q webhooks"):
+        _ = roles.webhooks

@@ -1,0 +1,14 @@
+"""Versions in memory."""
+
+import pytest
+
+from worker.models.errors import ModelUnavailable
+from worker.models.version_cache import VersionCache
+
+
+def test_a_version_whose_code_exits_is_one_that_does_not_load() -> None:
+    def load(_: object) -> object:
+        raise SystemExit(3)
+
+    with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
+        VersionCache(load, room=1).get("1-a")  # type: ignore[arg-type]

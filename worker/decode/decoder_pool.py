@@ -1,0 +1,46 @@
+"""The processes that decode heavy images for this worker: a few, handed out one at a time."""
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.domain.image import ImageSpec
+from worker.decode.decoder_process import DecoderProcess
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+class DecoderPool:
+    """The processes that decode for this worker, handed out one at a time; `stop` ends them."""
+
+    def __init__(self, count: int, *, longest: timedelta, max_pixels: int) -> None:
+        self.count = count
+        self._all = [DecoderProcess(longest=longest, max_pixels=max_pixels) for _ in range(count)]
+        # The one that was used last comes first: the others need not be started before they are needed.
+        self._free: queue.LifoQueue[DecoderProcess] = queue.LifoQueue()
+        for decoder in reversed(self._all):
+            self._free.put(decoder)
+
+    def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
+        """Decode in the next free process; raises Undecodable."""
+        with self._one() as decoder:
+            return decoder.decode(data, spec)
+
+    @contextmanager
+    def _one(self) -> Iterator[DecoderProcess]:
+        decoder = self._free.get()
+        try:
+            yield decoder
+        finally:
+            self._free.put(decoder)
+
+    def stop(self) -> None:
+        """End the processes."""
+        for decoder in self._all:
+            decoder.stop()

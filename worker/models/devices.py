@@ -1,0 +1,25 @@
+"""The device that models compute on: which one, and how much memory it has."""
+
+import torch
+
+from shared.settings import SettingsError
+
+
+def choose_device(setting: str) -> str:
+    """Return what `auto` means here, or the device that torch knows by this name; raises SettingsError."""
+    if setting != "auto":
+        try:
+            torch.empty(0, device=setting)
+        except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+            raise SettingsError(f"DARKROOM_PREDICT_DEVICE: {str(error).splitlines()[0]} (it is {setting!r})") from None
+        return setting
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_memory(device: str) -> dict[str, int]:
+    """Return a GPU's memory in bytes: `allocated` to tensors, `reserved` by torch, and `total`; nothing for a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    _, total = torch.cuda.mem_get_info(device)
+    allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+    return {"allocated": allocated, "reserved": reserved, "total": total}

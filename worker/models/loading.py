@@ -1,0 +1,111 @@
+"""Loads a model version from the MLflow registry: torch models as such, every other flavour through `mlflow.pyfunc`."""
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from types import MethodType
+
+import numpy as np
+import torch
+from torch.export.passes import move_to_device_pass
+
+from shared.settings import Registry
+from worker.models.loaded_model import Forward, LoadedModel
+from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.model_metadata import ModelMetadata
+
+
+def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
+    """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
+
+    Raises ModelError for metadata that is not a metadata, and whatever MLflow and torch raise for
+    files they can't get or read. `threads` (of one forward pass) is the process' own setting: the
+    last call counts.
+    """
+    configure_mlflow_client(registry)
+    import mlflow  # noqa: PLC0415  reads its environment when imported
+    import mlflow.artifacts  # noqa: PLC0415
+    from mlflow.models import Model  # noqa: PLC0415
+
+    # MLflow resolves `models:/` by the process' own setting, whatever registry it is handed.
+    mlflow.set_tracking_uri(registry.url)
+    mlflow.set_registry_uri(registry.url)
+    torch.set_num_threads(threads)
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-model-"))
+    try:
+        path = mlflow.artifacts.download_artifacts(
+            uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
+        )
+        description = Model.load(path)
+        metadata = ModelMetadata.from_metadata(description.metadata)
+        if "pytorch" in description.flavors:
+            data = Path(path) / description.flavors["pytorch"]["model_data"]
+            forward, batch_size = _load_torch(path, data, device=device)
+        else:
+            forward, batch_size = _load_pyfunc(path, metadata), None
+        model = LoadedModel(forward, metadata=metadata, device=device, batch_size=batch_size)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if isinstance(forward, MethodType) and isinstance(forward.__self__, torch.fx.GraphModule):
+        # A graph is in memory whole; what stays on disk would be left behind by a process that is killed.
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        # Its own code is imported from there, and some flavours read their files when they predict.
+        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    return model
+
+
+def _load_torch(path: str, data: Path, *, device: str) -> tuple[Forward, int | None]:
+    """Return a torch version's forward pass, and its batch size where the graph fixes that."""
+    import mlflow.pytorch  # noqa: PLC0415
+
+    exported = data / "model.pt2"
+    if not exported.exists():
+        module = mlflow.pytorch.load_model(path, map_location=device)
+        return module.eval(), None
+    # Through MLflow even where the result can't be used as it is: it refuses what its settings
+    # forbid.
+    module = mlflow.pytorch.load_model(path)
+    if device != "cpu":
+        module = load_exported(exported, device=device)
+    # What the module's call adds to its forward (input checks that the graph's guards repeat) costs
+    # 45 microseconds.
+    return module.forward, _fixed_batch_size(module)
+
+
+def load_exported(file: Path, *, device: str) -> torch.nn.Module:
+    """Return an exported program's module on `device`.
+
+    `.to(device)` would leave behind the devices that are written in the graph.
+    """
+    return move_to_device_pass(torch.export.load(file), device).module()
+
+
+def _fixed_batch_size(module: torch.fx.GraphModule) -> int | None:
+    """Return the first input's first dimension where the graph fixes it."""
+    first = next(node for node in module.graph.nodes if node.op == "placeholder")
+    size = first.meta["val"].shape[0] if "val" in first.meta else None
+    return size if isinstance(size, int) else None
+
+
+def _load_pyfunc(path: str, metadata: ModelMetadata) -> Forward:
+    """Return any other flavour's forward pass: float32 arrays in its signature's layout."""
+    import mlflow.pyfunc  # noqa: PLC0415
+
+    model = mlflow.pyfunc.load_model(path)
+    schema = model.metadata.get_input_schema()
+    tensors = schema.inputs if schema is not None and schema.is_tensor_spec() else []
+    shape = tuple(tensors[0].shape) if tensors else ()
+    channels = metadata.spec.mode.channels
+
+    def forward(batch: torch.Tensor) -> object:
+        array = batch.cpu().numpy()
+        if len(shape) == 2:  # noqa: PLR2004  images and features
+            array = array.reshape(len(array), -1)
+        elif len(shape) == 4 and shape[3] == channels != shape[1]:  # noqa: PLR2004  channels last, as Keras wants
+            array = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+        return model.predict(array)
+
+    return forward

@@ -1,0 +1,48 @@
+"""Metrics of one model's versions: how often and how long they load, which serve, which fail."""
+
+import time
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+
+from prometheus_client import Gauge
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.observability.metrics import PredictMetrics
+
+
+class VersionObserver:
+    """Counts loads of one model's versions, and shows which of them serve or fail; `show` is one thread's."""
+
+    def __init__(self, metrics: PredictMetrics, model: ModelName) -> None:
+        self._metrics = metrics
+        self._model = model
+        self._serving: set[tuple[str, ...]] = set()
+        self._failing: set[tuple[str, ...]] = set()
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Time the block, which loads a version, and count whether it raised."""
+        started = time.monotonic()
+        try:
+            yield
+        except Exception:
+            self._metrics.loads.labels(self._model, "failed").inc()
+            raise
+        self._metrics.loads.labels(self._model, "loaded").inc()
+        self._metrics.load_seconds.labels(self._model).observe(time.monotonic() - started)
+
+    def show(self, serving: Mapping[str, VersionKey], *, failing: Mapping[VersionNumber, str]) -> None:
+        """Show what serves under each alias, and which versions can't be loaded; what was before no longer."""
+        # A version's key begins with its number.
+        now = {(alias, key.partition("-")[0]) for alias, key in serving.items()}
+        self._set(self._metrics.serving, self._serving, now)
+        self._set(self._metrics.failing, self._failing, {(number,) for number in failing})
+
+    def _set(self, gauge: Gauge, shown: set[tuple[str, ...]], now: AbstractSet[tuple[str, ...]]) -> None:
+        for gone in shown - now:
+            gauge.remove(self._model, *gone)
+        for labels in now:
+            gauge.labels(self._model, *labels).set(1)
+        shown.clear()
+        shown.update(now)

@@ -1,0 +1,149 @@
+"""Entries to results: decode, one forward pass for all of a version's images, and a failure for each that has none.
+
+A bad image fails alone: what can't be decoded never reaches the model, and a micro-batch that raises is halved until
+the image that makes the model raise is by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from shared.domain.identifiers import VersionKey
+from shared.domain.image import ImageSpec
+from shared.domain.prediction import ErrorCode, Status
+from shared.image_files.formats import HEAVY
+from shared.observability.metrics import ModelMetrics
+from shared.queue.consumer.lanes import Entry, Result
+from worker.decode.decoder_pool import DecoderPool
+from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import decode, estimated_work
+from worker.models.errors import ModelUnavailable, OutOfMemory
+from worker.predict.batch_limit import BatchLimit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+MOST_HEAVY: Final = 64
+"""Heavy images in hand at most: so many may come with the first pull from a lane of which nothing is known."""
+LONGEST_ERROR: Final = 500
+"""Characters of an error that are kept."""
+
+
+class Model(Protocol):
+    """A loaded version: `worker.models.loaded_model` on a device, or a test's."""
+
+    spec: ImageSpec
+
+    def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
+        """Return one output (JSON) an image; raises OutOfMemory, or anything else for an image it can't take."""
+
+
+class Models(Protocol):
+    """Where loaded versions come from."""
+
+    def loaded(self, key: VersionKey) -> Model:
+        """Return the version, loading it if need be; raises ModelUnavailable."""
+
+
+class Computation:
+    """Computes one model's entries; threads may share it."""
+
+    def __init__(
+        self, models: Models, *, decoders: DecoderPool, metrics: ModelMetrics, limit: BatchLimit, max_pixels: int
+    ) -> None:
+        self._models = models
+        self._decoders = decoders
+        self._metrics = metrics
+        self._limit = limit
+        self._max_pixels = max_pixels
+
+    def compute(
+        self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+    ) -> list[Result]:
+        """Return the entries' results, in no particular order.
+
+        Heavy images, which take long to decode, are added to `heavy` and have no result yet. Where that is None,
+        or too many are in hand (`heavy_in_hand`), this waits for a decoder process to decode them.
+        """
+        results: list[Result] = []
+        for version in _by_version(entries):
+            results += self._compute_version(version, heavy=heavy, heavy_in_hand=heavy_in_hand)
+        return results
+
+    def _compute_version(
+        self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+    ) -> list[Result]:
+        try:
+            model = self._models.loaded(entries[0].version)
+        except ModelUnavailable as error:
+            return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
+        results: list[Result] = []
+        decoded: list[tuple[Entry, Pixels]] = []
+        with self._metrics.decode.time():
+            for entry in entries:
+                try:
+                    if estimated_work(entry.image, model.spec) <= HEAVY:
+                        decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._max_pixels)))
+                    elif heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:
+                        heavy.append(entry)
+                    else:
+                        decoded.append((entry, self._decoders.decode(entry.image, model.spec)))
+                except Undecodable as error:
+                    results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
+        if decoded:
+            results += self.forward(model, decoded)
+        return results
+
+    def decode_heavy(self, entry: Entry) -> "Result | tuple[Model, Pixels]":
+        """Return the pixels, decoded in a decoder process, with the model for them; or how the image failed."""
+        try:
+            model = self._models.loaded(entry.version)
+            with self._metrics.decode.time():
+                return model, self._decoders.decode(entry.image, model.spec)
+        except ModelUnavailable as error:
+            return _failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error))
+        except Undecodable as error:
+            return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error))
+
+    def forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
+        """Return the results of one forward pass over all images; where it raises, of more passes over fewer."""
+        with self._metrics.forward.time():
+            return self._forward(model, decoded)
+
+    def _forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
+        """Predict; halve what raises until the image at fault is alone. Running out of memory lowers the limit."""
+        try:
+            outputs = model.predict([image for _, image in decoded])
+            return [
+                Result(entry, Status.SUCCEEDED, output=output)
+                for (entry, _), output in zip(decoded, outputs, strict=True)
+            ]
+        except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
+            reason, out_of_memory = f"{type(error).__name__}: {error}", isinstance(error, OutOfMemory)
+        # Outside the except block: the error's frames hold what the failed pass left on the device.
+        half = len(decoded) // 2
+        if out_of_memory:
+            self._limit.lower(half)
+        if half == 0:
+            return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
+        return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
+
+
+def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Group entries by the version they are bound to; nearly always one group."""
+    groups: dict[VersionKey, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.version, []).append(entry)
+    return list(groups.values())
+
+
+def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
+    return Result(entry, Status.FAILED, error=_first_line(error), code=code)
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that is not empty, without what neither Redis nor Postgres takes, cut to the limit."""
+    lines = (line.strip() for line in text.replace("\x00", "").splitlines())
+    return next(filter(None, lines), "no reason given").encode(errors="replace").decode()[:LONGEST_ERROR]

@@ -1,0 +1,28 @@
+"""Ends the process when a micro-batch is stuck: its leases run out, and another worker takes its entries over."""
+
+import logging
+import os
+from datetime import timedelta
+from typing import Final
+
+from worker.predict.leases import LeasedEntries
+
+log = logging.getLogger(__name__)
+
+STUCK_EXIT: Final = 70
+"""Exit status of a process with a stuck micro-batch; whoever runs the worker starts it again."""
+
+
+class Watchdog:
+    """Allows each micro-batch `longest`. A forward pass that hangs in C ends with its process alone."""
+
+    def __init__(self, leased: LeasedEntries, *, longest: timedelta) -> None:
+        self._leased = leased
+        self._longest = longest
+
+    def check(self) -> None:
+        """Log and end the process at once where a micro-batch has taken too long."""
+        held = self._leased.longest()
+        if held > self._longest:
+            log.critical("batch_stuck", extra={"seconds": held.total_seconds()})
+            os._exit(STUCK_EXIT)

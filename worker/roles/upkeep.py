@@ -1,0 +1,43 @@
+"""The upkeep role (`-Q upkeep`): sweeps Redis and Postgres, and shows the queues' depths as metrics."""
+
+from datetime import timedelta
+
+from shared import settings
+from shared.observability.metrics import OverdueMetrics, QueueMetrics, UpkeepMetrics
+from shared.queue import keys
+from shared.queue.connection.clients import connect_briefly
+from shared.queue.inspection.gauges import Gauges
+from shared.storage import deliveries
+from shared.storage.engine import make_engine
+from worker.process.worker_process import WorkerProcess
+from worker.upkeep.eviction import Eviction
+from worker.upkeep.retention import Retention
+from worker.upkeep.sweep import Upkeep
+
+
+def start_upkeep(process: WorkerProcess) -> Upkeep:
+    """Return what sweeps, registered as a worker that does; closed with the process."""
+    redis_settings, queue = settings.read(settings.Redis), settings.read(settings.Queue)
+    # Prometheus waits 10 s at most, and the other metrics must not wait for a Redis that hangs.
+    QueueMetrics(process.registry, Gauges(connect_briefly(redis_settings)).look)
+    engine, metrics = make_engine(settings.read(settings.Database)), UpkeepMetrics(process.registry)
+
+    def oldest_overdue_delivery() -> timedelta:
+        with engine.connect() as connection:
+            return deliveries.overdue(connection, by=timedelta(0)).oldest
+
+    OverdueMetrics(process.registry, oldest_overdue_delivery)
+    eviction = Eviction(process.client, share=redis_settings.cache_share, settings=queue, count=metrics.evicted)
+    overlap = settings.read(settings.Webhooks).secret_overlap
+    retention = Retention(engine, settings.read(settings.Retention), secret_overlap=overlap)
+    upkeep = Upkeep(
+        process.client,
+        engine,
+        settings=queue,
+        bulk=settings.read(settings.Bulk),
+        metrics=metrics,
+        chores={"evicted": eviction.sweep, "deleted": retention.sweep},
+        sign=process.sign_on(keys.UPKEEP_QUEUE).give,
+    )
+    process.on_close(engine.dispose)
+    return upkeep

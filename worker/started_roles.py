@@ -1,0 +1,125 @@
+"""The roles of this process: started from the Celery queues it consumes, called by the tasks, closed when it stops."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from shared.queue import keys
+from worker.process.worker_process import WorkerProcess, start_process
+
+if TYPE_CHECKING:
+    from worker.roles.predict import PredictRole
+    from worker.roles.record import RecordRole
+    from worker.roles.webhooks import WebhookRole
+    from worker.upkeep.sweep import Upkeep
+
+Role = TypeVar("Role")
+
+
+class NotStarted(Exception):
+    """A task came for a role that this worker does not have, because it does not consume the role's queue."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"this worker does not do this; start it with -Q {queue}")
+        self.queue = queue
+
+
+@dataclass
+class StartedRoles:
+    """The roles of one process; a property raises NotStarted where the process has not got the role."""
+
+    process: WorkerProcess
+    predicting: "PredictRole | None" = None
+    recording: "RecordRole | None" = None
+    housekeeping: "Upkeep | None" = None
+    delivering: "WebhookRole | None" = None
+
+    @property
+    def predict(self) -> "PredictRole":
+        """Return the role that predicts."""
+        return _started(self.predicting, "predict.<model>")
+
+    @property
+    def record(self) -> "RecordRole":
+        """Return the role that writes to Postgres."""
+        return _started(self.recording, keys.RECORD_QUEUE)
+
+    @property
+    def upkeep(self) -> "Upkeep":
+        """Return the role that sweeps."""
+        return _started(self.housekeeping, keys.UPKEEP_QUEUE)
+
+    @property
+    def webhooks(self) -> "WebhookRole":
+        """Return the role that delivers webhooks."""
+        return _started(self.delivering, keys.WEBHOOK_QUEUE)
+
+
+def _started(role: Role | None, queue: str) -> Role:
+    if role is None:
+        raise NotStarted(queue)
+    return role
+
+
+_current: list[StartedRoles] = []
+_closing = threading.Lock()
+
+
+def current() -> StartedRoles:
+    """Return this process' roles; IndexError outside a started worker."""
+    return _current[0]
+
+
+def start(
+    *, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool], consume: Callable[[str], object]
+) -> None:
+    """Start the roles of these queues; blocks until one of their models is served, or raises Stopped when told to stop.
+
+    `consume` is called with the queue of each model as soon as it is served; models served later call it from a thread.
+    Anything else this raises, an unusable setting included, is a reason to end the process.
+    """
+    if pool not in ("solo", "thread"):
+        raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
+    roles = StartedRoles(start_process(stopping=stopping))
+    # A role is imported only where its queue is consumed: predict brings torch, numpy and MLflow, webhooks an HTTP
+    # client, and an image that lacks those can take the other roles.
+    if models := [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]:
+        from worker.roles.predict import PredictRole  # noqa: PLC0415
+
+        roles.predicting = PredictRole(roles.process, slots=slots)
+        roles.predicting.start(models, consume=lambda model: consume(keys.predict_queue(model)))
+    if keys.RECORD_QUEUE in queues:
+        from worker.roles.record import RecordRole  # noqa: PLC0415
+
+        roles.recording = RecordRole(roles.process)
+        roles.recording.start()
+    if keys.UPKEEP_QUEUE in queues:
+        from worker.roles.upkeep import start_upkeep  # noqa: PLC0415
+
+        roles.housekeeping = start_upkeep(roles.process)
+    if keys.WEBHOOK_QUEUE in queues:
+        from worker.roles.webhooks import WebhookRole  # noqa: PLC0415
+
+        roles.delivering = WebhookRole(roles.process)
+        roles.delivering.start()
+    _current[:] = [roles]
+
+
+def note_heartbeat() -> None:
+    """Record that Celery's heartbeat went out: its main loop runs."""
+    for roles in _current:
+        roles.process.note_heartbeat()
+
+
+def is_busy() -> bool:
+    """Tell whether this process has images in hand, which it should finish before it stops."""
+    return any(roles.predicting is not None and roles.predicting.is_busy() for roles in _current)
+
+
+def stop() -> None:
+    """Close everything in reverse order of starting; a second caller waits for the first."""
+    with _closing:
+        for roles in _current:
+            roles.process.close()
+        _current.clear()

@@ -18,7 +18,7 @@ from api.health import metrics
 from api.health import routes as health
 from api.http import problems
 from api.models import routes as model_routes
-from api.openapi import docs_page, document
+from api.openapi import docs_page, document, problem_pages
 from api.predictions import routes as predictions
 from api.state.api_keys import ApiKeys
 from api.state.body_memory import BodyMemory
@@ -157,7 +157,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     # First, and not included: an included router is matched twice, which costs a submission 10 µs.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
-    for module in (predictions, batches, files, model_routes, webhooks, health, metrics, docs_page):
+    for module in (predictions, batches, files, model_routes, webhooks, health, metrics, docs_page, problem_pages):
         app.include_router(module.router)
     guard.install(app)
     document.install(app, keys_required=required)

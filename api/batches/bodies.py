@@ -18,8 +18,7 @@ import orjson
 from fastapi import Request
 
 from api.batches.archives.archive import open_archive
-from api.batches.archives.items import Item, clean_name
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import Item, Skipped, clean_name
 from api.batches.form_stream import Event, FormStream, PartBegin, PartData, PartEnd
 from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import gateway

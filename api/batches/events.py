@@ -8,7 +8,7 @@ import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.batches.lookup import find_batch
-from api.predictions.events import KEEPALIVE, LOOK
+from api.http.event_stream import KEEPALIVE, POLL
 from api.state.gateway import Gateway
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable
@@ -37,8 +37,8 @@ async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
             return
         if gate.draining.is_over:
             return
-        await asyncio.sleep(LOOK.total_seconds())
-        silent += LOOK
+        await asyncio.sleep(POLL.total_seconds())
+        silent += POLL
         if silent >= KEEPALIVE:
             silent = timedelta(0)
             yield KEEPALIVE_COMMENT

@@ -15,10 +15,10 @@ from api.batches.upload import accept_upload
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
 from api.http import problem_kinds as kinds
+from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
 from api.openapi import requests, responses
-from api.predictions.events import stream_answer
 from api.state.gateway import base_url, gateway
 from shared.domain.batch import Batch
 from shared.domain.errors import StorageUnavailable, UnknownBatch
@@ -122,7 +122,7 @@ async def stream(request: Request, id: str) -> Response:
     batch = await find_batch(gate, batch_id, owner=follower(request))
     if told_everything(batch, last_event=request.headers.get("last-event-id", "")):
         return Response(status_code=204)
-    return stream_answer(request, batch_events(gate, batch))
+    return event_stream(request, batch_events(gate, batch))
 
 
 @router.post("/{id}/cancel", summary="Cancel a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))

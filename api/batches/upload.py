@@ -12,11 +12,11 @@ from fastapi import Request
 from api.batches.bodies import read_batch_body
 from api.batches.writer import NO_DIGEST, BatchWriter
 from api.edge.auth import caller
-from api.edge.request_observer import request_id
-from api.predictions.submit import asked_model, read_idempotency_key
+from api.http.request_facts import request_id
+from api.http.request_headers import read_idempotency_key
 from api.state.body_memory import BULK_BASE, MemoryHold
 from api.state.gateway import base_url, gateway
-from api.uploads.submission_fields import SubmissionFields
+from api.uploads.submission_fields import SubmissionFields, asked_model
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.model_reference import Reference

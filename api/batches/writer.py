@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
 
-from api.batches.archives.items import Item
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import Item, Skipped
 from api.http.problems import error_words
 from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import Gateway

@@ -20,8 +20,8 @@ from api.edge.guard import DOOR, Policy
 from api.edge.host import check_host, read_host
 from api.edge.http_connection import break_off
 from api.edge.origins import Origins
-from api.edge.request_observer import has_begun_to_answer
 from api.http import problems
+from api.http.request_facts import has_begun_to_answer
 from api.state.open_requests import OpenRequest, OpenRequests
 from shared import settings
 from shared.domain.api_keys import ANYBODY, PREFIX, Caller

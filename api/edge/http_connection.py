@@ -21,11 +21,12 @@ from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from api.edge.deadlines import PERIOD, Awaited, Patience
-from api.edge.request_observer import REQUEST_ID, client_request_id
 from api.edge.response_headers import complete
 from api.http import problem_kinds as kinds
 from api.http import problems
+from api.http.event_stream import FILLER
 from api.http.problem_kinds import Kind
+from api.http.request_facts import REQUEST_ID_HEADER, client_request_id
 from shared import settings
 from shared.domain.identifiers import new_uuid7
 
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 
 STATE: Final = "wire"
 """Where a request's `state` has the server's Connections."""
-NOTHING: Final = "darkroom.nothing"
-"""Where a stream's scope has what may be written into it any time, and means nothing."""
 # An answer that meets bytes of the client's that nobody reads is lost with the connection (RFC 9112, section 9.6).
 LINGER: Final = timedelta(seconds=2)
 _LONGEST_PATH: Final = 200
@@ -202,9 +201,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _try_stream(self) -> None:
         """Write what means nothing into a stream that waits: where nobody is, the second time fails."""
         cycle = self.cycle
-        nothing: Any = cycle.scope.get(NOTHING)
-        if nothing and cycle.chunked_encoding and cycle.response_started and not cycle.response_complete:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(nothing), nothing))
+        filler: Any = cycle.scope.get(FILLER)
+        if filler and cycle.chunked_encoding and cycle.response_started and not cycle.response_complete:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(filler), filler))
 
     def _awaited(self) -> Awaited:
         cycle = self.cycle
@@ -295,7 +294,7 @@ class HttpProtocol(HttpToolsProtocol):
             *self.server_state.default_headers,
             (b"content-type", problems.MEDIA_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
-            (REQUEST_ID.lower().encode(), id.encode()),
+            (REQUEST_ID_HEADER, id.encode()),
         ]
         lines = (b"%b: %b\r\n" % header for header in complete(headers, closing=True))
         return b"".join((STATUS_LINE[HTTPStatus(kind.status)], *lines, b"\r\n", body))

@@ -1,16 +1,15 @@
 """Every request seen from outside: its id, what its answer's head has to say, how it is counted, the line about it."""
 
 import logging
-import re
 import time
 from collections.abc import Awaitable
 from typing import Any, Final, Literal
 
-from fastapi import Request
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.edge.response_headers import complete
+from api.http.request_facts import REQUEST_ID_HEADER, client_request_id, note_request
 from api.state.draining import Draining
 from shared.domain.identifiers import new_uuid7
 from shared.observability.logs import bind_only
@@ -18,15 +17,9 @@ from shared.observability.metrics import GatewayMetrics
 
 log = logging.getLogger(__name__)
 
-REQUEST_ID: Final = "X-Request-ID"
 UNMATCHED: Final = "unmatched"
 OTHER: Final = "other"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HEADER: Final = REQUEST_ID.lower().encode()
-# What goes into a log line, a header and a job as it came.
-_USABLE: Final = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
-_KEY: Final = "darkroom.request_id"
-_ANSWERED: Final = "darkroom.answered"
 _SERVER_ERROR: Final = 500
 _LINES_FROM: Final = {"none": 1000, "errors": _SERVER_ERROR, "all": 0}
 
@@ -60,11 +53,8 @@ class RequestObserver:
             await self._app(scope, receive, send)
             return
         id = client_request_id(scope["headers"]) or new_uuid7()
-        header = (_HEADER, id.encode())
-        scope[_KEY] = id
-        # A list, for those who go on with a copy of the scope.
-        answered: list[int] = []
-        scope[_ANSWERED] = answered
+        header = (REQUEST_ID_HEADER, id.encode())
+        answered = note_request(scope, id)
         bind_only(request_id=id)
         status = 0
 
@@ -106,25 +96,6 @@ class RequestObserver:
             level = logging.WARNING if status >= _SERVER_ERROR else logging.INFO
             facts = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 2)}
             log.log(level, "request", extra=facts)
-
-
-def has_begun_to_answer(scope: Scope) -> bool:
-    """Tell whether the head of an answer has been sent."""
-    return bool(scope.get(_ANSWERED))
-
-
-def request_id(request: Request) -> str | None:
-    """Return the id of a request; None where no layer gave it one."""
-    found: str | None = request.scope.get(_KEY)
-    return found
-
-
-def client_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """Return the client's own id, if it is usable."""
-    for name, value in headers:
-        if name == _HEADER:
-            return value.decode() if _USABLE.fullmatch(value) else None
-    return None
 
 
 def _template(scope: Scope) -> str:

@@ -7,17 +7,16 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from api.edge.guard import GuardedRoute, open_to_all
-from api.edge.request_observer import REQUEST_ID, request_id
 from api.http import problem_kinds as kinds
 from api.http import ratelimit
 from api.http.problem_kinds import Kind
+from api.http.request_facts import REQUEST_ID, request_id
 from shared.domain import errors
 from shared.domain.errors import DarkroomError, FileQuota, RateLimited, UnknownModel
 
@@ -244,24 +243,10 @@ async def on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=CLIENT_LEFT)
 
 
-router = APIRouter(tags=["problems"], route_class=GuardedRoute)
-
-
-@router.get("/problems/{slug}", summary="What a problem's type means", include_in_schema=False)
-@open_to_all
-async def explain(slug: str) -> dict[str, Any]:
-    """Resolve a problem's `type`."""
-    kind = KINDS.get(slug)
-    if kind is None:
-        raise HTTPException(404)
-    return {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "meaning": kind.meaning}
-
-
 def install(app: FastAPI) -> None:
-    """Make every error of an app a problem, and its `type` URIs resolve."""
+    """Make every error of an app a problem. Its `type` URI is a page of `api/openapi/problem_pages.py`."""
     app.add_exception_handler(DarkroomError, on_darkroom_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_unexpected)
-    app.include_router(router)

@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from shared.domain.errors import InvalidParameter
+
 CANCEL_AFTER: Final = r"^(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s?)?$"
 """What `parse_cancel_after` accepts, for the OpenAPI document; zero and durations over 7 days are refused too."""
 _CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?", re.ASCII)
@@ -12,6 +14,7 @@ _WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", 
 LONGEST_WAIT = timedelta(seconds=60)
 SHORTEST_WAIT = timedelta(seconds=1)
 LONGEST_CANCEL_AFTER = timedelta(days=7)
+LONGEST_IDEMPOTENCY_KEY = 255
 
 
 def parse_cancel_after(text: str) -> timedelta:
@@ -44,3 +47,16 @@ def parse_prefer_wait(header: str | None) -> timedelta | None:
         wanted = timedelta(seconds=min(int(match["seconds"]), 3600))
         return min(max(wanted, SHORTEST_WAIT), LONGEST_WAIT)
     return None
+
+
+def read_idempotency_key(text: str) -> str:
+    """Read the header, quoted (RFC 8941) or not."""
+    key = text.strip()
+    if len(key) > 1 and key.startswith('"') and key.endswith('"'):
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 0 < len(key) <= LONGEST_IDEMPOTENCY_KEY:
+        raise InvalidParameter(
+            detail=f"an idempotency key has 1 to {LONGEST_IDEMPOTENCY_KEY} characters",
+            pointer="Idempotency-Key",
+        )
+    return key

@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 from api import schemas
 from api.http.request_headers import CANCEL_AFTER
 from api.openapi.references import REFERENCE, Json, reference
-from api.uploads.submission_fields import LONGEST_TEXT, MOST_EVENTS
+from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 

@@ -4,28 +4,17 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import orjson
-from fastapi import Request, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from api.edge.http_connection import NOTHING
+from api.http.event_stream import KEEPALIVE, POLL
 from api.predictions.lookup import refresh_prediction
 from api.state.gateway import Gateway
 from api.state.job_waiters import wait_for_event
 from shared.domain.job import Job
 from shared.domain.prediction import Status
 
-KEEPALIVE = timedelta(seconds=15)
-# Only the end is announced; that a worker has begun is looked for this often.
-LOOK = timedelta(milliseconds=500)
-
 # The ids say how far a client has read: a reconnecting one gets what came after.
 STARTING, PROCESSING, RESULT, DONE = 1, 2, 3, 4
-
-
-def stream_answer(request: Request, prediction_events: AsyncIterator[bytes]) -> Response:
-    """Return the answer that sends events as they come."""
-    request.scope[NOTHING] = KEEPALIVE_COMMENT
-    return EventSourceResponse(prediction_events, headers={"Cache-Control": "no-store"})
 
 
 def told_everything(job: Job, *, after: int) -> bool:
@@ -44,8 +33,9 @@ async def prediction_events(gate: Gateway, job: Job, *, after: int) -> AsyncIter
                     yield event
             if job.status.is_terminal or gate.draining.is_over:
                 return
-            await wait_for_event(ended, LOOK)
-            silent += LOOK
+            # Only the end is announced: that a worker has begun is found by reading.
+            await wait_for_event(ended, POLL)
+            silent += POLL
             if silent >= KEEPALIVE:
                 silent = timedelta(0)
                 yield KEEPALIVE_COMMENT

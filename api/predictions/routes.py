@@ -12,10 +12,11 @@ from api import schemas
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
 from api.http import problem_kinds as kinds
+from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
 from api.openapi import requests, responses
-from api.predictions.events import prediction_events, stream_answer, told_everything
+from api.predictions.events import prediction_events, told_everything
 from api.predictions.listing import Filter, list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import ANSWER_MARGIN, preferred_wait, submit, wait_for
@@ -145,7 +146,7 @@ async def stream(request: Request) -> Response:
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):
         return Response(status_code=204)
-    return stream_answer(request, prediction_events(gate, job, after=after))
+    return event_stream(request, prediction_events(gate, job, after=after))
 
 
 @direct.post(

@@ -9,10 +9,10 @@ import orjson
 from fastapi import Request, Response
 
 from api.edge.auth import caller
-from api.edge.request_observer import request_id
 from api.http.json import JSONResponse
 from api.http.ratelimit import rate_limit_headers, refuse_early
-from api.http.request_headers import parse_cancel_after, parse_prefer_wait
+from api.http.request_facts import request_id
+from api.http.request_headers import parse_cancel_after, parse_prefer_wait, read_idempotency_key
 from api.predictions.lookup import find_prediction, refresh_prediction
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.job_waiters import FALLBACK, wait_for_event
@@ -20,6 +20,7 @@ from api.state.large_work import off_the_loop
 from api.state.submission_counter import outcome_of
 from api.uploads.bodies import Upload, read_prediction
 from api.uploads.image_check import check_image
+from api.uploads.submission_fields import asked_model
 from shared.domain.errors import (
     InvalidParameter,
     QueueFull,
@@ -32,7 +33,6 @@ from shared.domain.identifiers import Owner, PredictionId, new_uuid7
 from shared.domain.job import Job
 from shared.domain.job_request import JobRequest
 from shared.domain.key_limits import Limits
-from shared.domain.model_reference import Reference
 from shared.domain.prediction import Source, Status
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
@@ -48,7 +48,6 @@ from shared.queue.producer.submission import (
     heavy_lane,
 )
 
-LONGEST_IDEMPOTENCY_KEY = 255
 # The answer has to be on its way before the client's own N seconds are over.
 ANSWER_MARGIN = timedelta(milliseconds=100)
 
@@ -141,37 +140,11 @@ def _lane(owner: Owner, priority: str, *, heavy: bool) -> str:
     return INTERACTIVE if priority == "interactive" else bulk_lane(owner)
 
 
-def asked_model(model: str | None, version: str | None) -> Reference:
-    """Join `model` and `version`: either may carry the whole reference; raises InvalidParameter where they differ."""
-    if version is None:
-        return Reference.parse_model(model) if model else Reference(name=None)
-    reference = Reference.parse_version(version)
-    if not model:
-        return reference
-    joined = Reference.parse_model(model).joined(reference)
-    if joined is None:
-        raise InvalidParameter(detail=f"model {model!r} and version {version!r} contradict", pointer="/version")
-    return joined
-
-
 def _cancel_after(text: str) -> timedelta:
     try:
         return parse_cancel_after(text)
     except ValueError as error:
         raise InvalidParameter(detail=str(error), pointer="Cancel-After") from None
-
-
-def read_idempotency_key(text: str) -> str:
-    """Read the header, quoted (RFC 8941) or not."""
-    key = text.strip()
-    if len(key) > 1 and key.startswith('"') and key.endswith('"'):
-        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    if not 0 < len(key) <= LONGEST_IDEMPOTENCY_KEY:
-        raise InvalidParameter(
-            detail=f"an idempotency key has 1 to {LONGEST_IDEMPOTENCY_KEY} characters",
-            pointer="Idempotency-Key",
-        )
-    return key
 
 
 async def _enqueue(gate: Gateway, submission: Submission, limits: Limits) -> tuple[Job, dict[str, str]]:

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.batches.archives.skipped import LONGEST_NAME, MOST_NAMES
 from api.schemas.base import Answer, Id, Instant, Page, Url
+from api.schemas.bounds import LONGEST_SKIPPED_NAME, MOST_SKIPPED_NAMES
 from api.schemas.predictions import Output
 from shared.domain.batch import BatchStatus
 from shared.domain.prediction import ErrorCode, Source, Status
@@ -48,11 +48,11 @@ class ListedBatch(Answer):
 class Batch(ListedBatch):
     """A bulk upload on its way to its results."""
 
-    skipped_files: list[Annotated[str, Field(max_length=LONGEST_NAME)]] = Field(
+    skipped_files: list[Annotated[str, Field(max_length=LONGEST_SKIPPED_NAME)]] = Field(
         description="Names of the files that were left out, 100 at most, documents and links first, then clutter "
         "(`.DS_Store`, `__MACOSX`); of a long name, its last 255 characters. `skipped` counts all of them. Empty while "
         "the batch is validating",
-        max_length=MOST_NAMES,
+        max_length=MOST_SKIPPED_NAMES,
         examples=[["labels.csv", "README.txt", "__MACOSX/scans/._7.png"]],
     )
 

@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from api.uploads.submission_fields import LONGEST_TEXT, MOST_EVENTS
+from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL
 

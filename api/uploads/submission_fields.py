@@ -7,16 +7,15 @@ from typing import Any, Final
 
 import orjson
 
+from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse_json_object
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
+from shared.domain.model_reference import Reference
 from shared.domain.webhooks import Webhook, check_url, read_events
 from shared.settings import Intake
 
 PRIORITIES: Final = ("interactive", "bulk")
-LONGEST_TEXT: Final = 255
-# There are four; who repeats them means no harm, who sends a million does.
-MOST_EVENTS: Final = 20
 _EVENTS: Final = "webhook_events_filter"
 _LISTED_EVENTS: Final = f"{_EVENTS}["
 _NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS})
@@ -75,6 +74,19 @@ def collect_fields(
         file_reference=file_reference,
         webhook=_webhook(given["webhook"], events) if "webhook" in given else None,
     )
+
+
+def asked_model(model: str | None, version: str | None) -> Reference:
+    """Join `model` and `version`: either may carry the whole reference; raises InvalidParameter where they differ."""
+    if version is None:
+        return Reference.parse_model(model) if model else Reference(name=None)
+    reference = Reference.parse_version(version)
+    if not model:
+        return reference
+    joined = Reference.parse_model(model).joined(reference)
+    if joined is None:
+        raise InvalidParameter(detail=f"model {model!r} and version {version!r} contradict", pointer="/version")
+    return joined
 
 
 def _text(given: dict[str, object], name: str) -> str | None:

@@ -10,7 +10,7 @@ from api.health import metrics
 from api.health import routes as health
 from api.http import problems
 from api.models import routes as models
-from api.openapi import docs_page, document
+from api.openapi import docs_page, document, problem_pages
 from api.state.draining import Draining
 from api.webhooks import routes as webhooks
 from shared.observability.metrics import GatewayMetrics, new_registry
@@ -22,7 +22,7 @@ def make_app() -> FastAPI:
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, models, webhooks, health, metrics, docs_page):
+    for module in (files, models, webhooks, health, metrics, docs_page, problem_pages):
         app.include_router(module.router)
     guard.install(app)
     document.install(app)

@@ -4,8 +4,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol
 
-from api.batches.archives.items import Item
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import Item, Skipped
 from api.batches.archives.tars import TarArchive
 from api.batches.archives.zips import ZipArchive
 from shared.domain.archive_formats import archive_format

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 from api.batches.archives.entries import Tally, is_folder, is_left_out, refusal, safe_path, tidy_path
-from api.batches.archives.items import Item, clean_name
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import Item, Skipped, clean_name
 from api.batches.archives.unpacking import PIECE, Unpacking, gunzip, plain
 from shared.domain.archive_formats import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused

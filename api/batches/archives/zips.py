@@ -17,8 +17,7 @@ from api.batches.archives.entries import (
     safe_path,
     tidy_path,
 )
-from api.batches.archives.items import Item, clean_name
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import Item, Skipped, clean_name
 from api.batches.archives.zip_directory import ZipDirectory, ZipEntry, find_directory
 from shared.domain.archive_formats import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused

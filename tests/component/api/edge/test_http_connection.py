@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from api.edge import http_connection as protocol
 from api.edge.http_connection import HttpProtocol
+from api.http.event_stream import FILLER
 from api.http.problems import MEDIA_TYPE
 from shared.domain.identifiers import is_uuid
 
@@ -44,7 +45,7 @@ class App:
         self.began.set()
         self.scopes.append(scope)
         if self.nothing:
-            scope[protocol.NOTHING] = self.nothing
+            scope[FILLER] = self.nothing
         body, more = bytearray(), True
         start = {"type": "http.response.start", "status": 200, "headers": []}
         if self.answers_first:

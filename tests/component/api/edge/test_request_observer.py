@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
-from api.edge.request_observer import RequestObserver, client_request_id
+from api.edge.request_observer import RequestObserver
 from api.http import problems
 from api.http.problems import CLIENT_LEFT
+from api.http.request_facts import client_request_id
 from api.state.draining import Draining
 from shared.domain.errors import StorageUnavailable, UnknownPrediction
 from shared.domain.identifiers import is_uuid

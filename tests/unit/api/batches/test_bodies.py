@@ -20,8 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from api.batches.archives.items import LONGEST_NAME, Item
-from api.batches.archives.skipped import Skipped
+from api.batches.archives.items import LONGEST_NAME, Item, Skipped
 from api.batches.bodies import BODIES, SPOOL_AT_ONCE, read_batch_body
 from api.http import problems
 from api.state.body_memory import BodyMemory, MemoryHold

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from api.edge.auth import Authentication
 from api.http import problems
+from api.openapi import problem_pages
 from api.schemas import Problem
 from shared.domain import errors
 from shared.domain.errors import DarkroomError
@@ -69,6 +70,7 @@ def ask(path: str, *, method: str = "GET", raising: Exception | None = None) -> 
     app.add_middleware(Authentication, required=False, public_url="http://test")
     app.state.gateway = SimpleNamespace(purges=SimpleNamespace(check=lambda _: None))
     problems.install(app)
+    app.include_router(problem_pages.router)
 
     @app.get("/raise")
     async def page() -> None:

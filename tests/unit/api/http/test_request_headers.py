@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from api.http.request_headers import (
     CANCEL_AFTER,
     LONGEST_CANCEL_AFTER,
+    LONGEST_IDEMPOTENCY_KEY,
     LONGEST_WAIT,
     SHORTEST_WAIT,
     parse_cancel_after,
     parse_prefer_wait,
+    read_idempotency_key,
 )
+from shared.domain.errors import InvalidParameter
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,33 @@ def test_prefer_wait_is_the_first_readable_one_within_bounds(header: str, second
 @pytest.mark.parametrize("header", [None, "", "respond-async", "wait=soon", "waiting=3", "wait=-1"])
 def test_other_preferences_do_not_wait(header: str | None) -> None:
     assert parse_prefer_wait(header) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ("8e03978e", "8e03978e"),
+        ('"8e03978e"', "8e03978e"),
+        (r'"a \"b\" \\ c"', r'a "b" \ c'),
+        ('"', '"'),
+        ("x" * 255, "x" * 255),
+        ('"' + "x" * 255 + '"', "x" * 255),
+    ],
+)
+def test_an_idempotency_key_may_be_quoted(header: str, key: str) -> None:
+    assert read_idempotency_key(header) == key
+
+
+@pytest.mark.parametrize("header", ["", " ", '""', "x" * 256])
+def test_an_idempotency_key_of_nothing_or_too_much_is_refused_with_its_place(header: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        read_idempotency_key(header)
+    assert refused.value.pointer == "Idempotency-Key"
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=20).map(lambda rest: b'"' + rest + b'"'))
+def test_no_idempotency_key_raises_anything_else(header: bytes) -> None:
+    try:
+        assert 0 < len(read_idempotency_key(header.decode("latin-1"))) <= LONGEST_IDEMPOTENCY_KEY
+    except InvalidParameter:
+        return

@@ -4,7 +4,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.batches.archives.skipped import LONGEST_NAME, MOST_NAMES, Skipped
+from api.batches.archives.items import Skipped
+from api.schemas.bounds import LONGEST_SKIPPED_NAME, MOST_SKIPPED_NAMES
 
 
 def skipped(*names: str) -> Skipped:
@@ -21,8 +22,8 @@ def test_clutter_is_named_after_what_somebody_chose() -> None:
 
 
 def test_much_clutter_crowds_out_no_document() -> None:
-    documents = [f"{number}.txt" for number in range(MOST_NAMES - 1)]
-    clutter = [f"{number}/.DS_Store" for number in range(10 * MOST_NAMES)]
+    documents = [f"{number}.txt" for number in range(MOST_SKIPPED_NAMES - 1)]
+    clutter = [f"{number}/.DS_Store" for number in range(10 * MOST_SKIPPED_NAMES)]
     found = skipped(*clutter, *documents)
     assert (found.count, found.names) == (len(clutter) + len(documents), [*documents, clutter[0]])
     found = skipped(*clutter, *documents, "a.txt", "b.txt")
@@ -32,14 +33,19 @@ def test_much_clutter_crowds_out_no_document() -> None:
 def test_a_name_is_cut_to_its_end_and_holds_nothing_that_can_not_be_shown() -> None:
     found = skipped("x" * 1000 + "/labels.csv", "a\0b\r\n\u202egnp.csv\ud800", "\0", "")
     first, second = found.names
-    assert (len(first), first[-12:]) == (LONGEST_NAME, "x/labels.csv")
+    assert (len(first), first[-12:]) == (LONGEST_SKIPPED_NAME, "x/labels.csv")
     assert (second, found.count) == ("abgnp.csv", 4)
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=()), max_size=2 * LONGEST_NAME), max_size=3 * MOST_NAMES))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=()), max_size=2 * LONGEST_SKIPPED_NAME),
+        max_size=3 * MOST_SKIPPED_NAMES,
+    )
+)
 def test_names_stay_within_their_bounds_and_are_json(names: list[str]) -> None:
     found = skipped(*names)
     assert found.count == len(names)
-    assert len(found.names) <= MOST_NAMES
-    assert all(0 < len(name) <= LONGEST_NAME for name in found.names)
+    assert len(found.names) <= MOST_SKIPPED_NAMES
+    assert all(0 < len(name) <= LONGEST_SKIPPED_NAME for name in found.names)
     assert orjson.loads(orjson.dumps(found.names)) == found.names

@@ -1,0 +1,43 @@
+"""What the gateway notes about a request in its ASGI scope: its id, and whether its answer has begun."""
+
+import re
+from typing import Final
+
+from fastapi import Request
+from starlette.types import Scope
+
+REQUEST_ID: Final = "X-Request-ID"
+REQUEST_ID_HEADER: Final = REQUEST_ID.lower().encode()
+# Ids of clients that go into a log line, a header and a job unchanged; any other is replaced.
+_USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+_ID: Final = "darkroom.request_id"
+_STATUSES: Final = "darkroom.answered"
+
+
+def note_request(scope: Scope, id: str) -> list[int]:
+    """Note a request's id; return the list that is to hold its answer's status once the head is sent.
+
+    A list, because some layers go on with a copy of the scope.
+    """
+    statuses: list[int] = []
+    scope[_ID], scope[_STATUSES] = id, statuses
+    return statuses
+
+
+def has_begun_to_answer(scope: Scope) -> bool:
+    """Tell whether the head of an answer has been sent."""
+    return bool(scope.get(_STATUSES))
+
+
+def request_id(request: Request) -> str | None:
+    """Return the id of a request; None where it did not pass the observer (`edge/request_observer.py`)."""
+    found: str | None = request.scope.get(_ID)
+    return found
+
+
+def client_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Return the id that the client sent, if it is usable."""
+    for name, value in headers:
+        if name == REQUEST_ID_HEADER:
+            return value.decode() if _USABLE_ID.fullmatch(value) else None
+    return None

@@ -1,4 +1,4 @@
-"""Reads the durations in the headers `Cancel-After` and `Prefer: wait=…`."""
+"""Headers in which a client says how it wants to be served: `Prefer`, `Cancel-After`, `Idempotency-Key`."""
 
 import re
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Final
 from shared.domain.errors import InvalidParameter
 
 CANCEL_AFTER: Final = r"^(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s?)?$"
-"""What `parse_cancel_after` accepts, for the OpenAPI document; zero and durations over 7 days are refused too."""
+"""Pattern of `Cancel-After` for the OpenAPI document; zero and over 7 days match it and are refused all the same."""
 _CANCEL_AFTER = re.compile(r"(?=\d)(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s?)?", re.ASCII)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*\"?(?P<seconds>\d{1,9})\"?)?\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
@@ -18,7 +18,7 @@ LONGEST_IDEMPOTENCY_KEY = 255
 
 
 def parse_cancel_after(text: str) -> timedelta:
-    """Return the duration `30`, `30s`, `5m` or `1h30m45s`; raises ValueError for other text, zero, or over 7 days."""
+    """Read `30`, `30s`, `5m` or `1h30m45s`; raises ValueError for anything else, zero, or over 7 days."""
     match = _CANCEL_AFTER.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no duration; write 30, 30s, 5m or 1h30m45s")
@@ -31,10 +31,21 @@ def parse_cancel_after(text: str) -> timedelta:
     return duration
 
 
-def parse_prefer_wait(header: str | None) -> timedelta | None:
-    """Return the first `wait` preference of a `Prefer` header (RFC 7240), clamped to 1..60 s; None where there is none.
+def read_cancel_after(text: str | None) -> timedelta | None:
+    """Return what `Cancel-After` asks for, None where it is absent; raises InvalidParameter."""
+    if text is None:
+        return None
+    try:
+        return parse_cancel_after(text)
+    except ValueError as error:
+        raise InvalidParameter(detail=str(error), pointer="Cancel-After") from None
 
-    `wait` without a number means the longest wait. Preferences that can't be read are ignored.
+
+def parse_prefer_wait(header: str | None) -> timedelta | None:
+    """Return the first `wait` preference of a `Prefer` header (RFC 7240), clamped to 1..60 s.
+
+    None where there is none. `wait` without a number is the longest wait; other preferences and unreadable ones are
+    ignored.
     """
     if not header:
         return None
@@ -50,7 +61,7 @@ def parse_prefer_wait(header: str | None) -> timedelta | None:
 
 
 def read_idempotency_key(text: str) -> str:
-    """Read the header, quoted (RFC 8941) or not."""
+    """Return the key, which may be quoted (RFC 8941); raises InvalidParameter for an empty or too long one."""
     key = text.strip()
     if len(key) > 1 and key.startswith('"') and key.endswith('"'):
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")

@@ -1,6 +1,5 @@
 """Predictions: submit, look, list, follow, cancel."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
@@ -19,7 +18,8 @@ from api.openapi import requests, responses
 from api.predictions.events import prediction_events, told_everything
 from api.predictions.listing import Filter, list_predictions
 from api.predictions.lookup import find_prediction
-from api.predictions.submit import ANSWER_MARGIN, preferred_wait, submit, wait_for
+from api.predictions.submit import submit
+from api.predictions.waiting import answer_deadline, preferred_wait, wait_for_prediction
 from api.state.gateway import base_url, gateway
 from shared.domain.errors import UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
@@ -93,10 +93,10 @@ async def read(request: Request) -> Response:
     wait = preferred_wait(request)
     if wait is None:
         return _answer(request, await find_prediction(gate, id, owner=caller(request).owner))
-    give_up = asyncio.get_running_loop().time() + (wait - ANSWER_MARGIN).total_seconds()
+    deadline = answer_deadline(wait)
     with gate.waiters.listen(id) as ended:
         job = await find_prediction(gate, id, owner=caller(request).owner)
-        job = await wait_for(gate, job, ended=ended, give_up=give_up)
+        job = await wait_for_prediction(gate, job, ended=ended, deadline=deadline)
     return _answer(request, job, headers={"Preference-Applied": f"wait={wait.seconds}"})
 
 

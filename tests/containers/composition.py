@@ -133,7 +133,7 @@ def services(env_file: Path, *files: Path) -> dict[str, Service]:
     return {name: Service(name, said, stages.get(said["image"])) for name, said in found.items()}
 
 
-def with_sorted_probabilities(found: dict[str, Service]) -> list[Service]:
+def in_order(found: dict[str, Service]) -> list[Service]:
     """Return the services, each after those that it needs."""
     ordered: list[Service] = []
     while len(ordered) < len(found):

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from tests.containers.building import Image
-from tests.containers.composition import Service, with_sorted_probabilities
+from tests.containers.composition import Service, in_order
 from tests.containers.enclosed import Enclosed, Specification, Volume
 from tests.containers.network import Networks, Place
 
@@ -104,7 +104,7 @@ class Composition:
         self._start_in_order(lambda service: self.again(self.one(service.name)))
 
     def _start_in_order(self, start: Callable[[Service], Container]) -> None:
-        for service in with_sorted_probabilities(self.services):
+        for service in in_order(self.services):
             for needed, condition in service.needs.items():
                 self._wait(self.one(needed), condition)
             start(service)

@@ -21,7 +21,7 @@ from api.uploads.bodies import FileUpload, read_file
 from api.uploads.json_bodies import BESIDE_THE_IMAGE
 from shared.domain.identifiers import Digest, Owner
 from shared.domain.timestamps import now_us, rfc3339
-from shared.image_files.formats import MEDIA_TYPES, identify
+from shared.image_files.formats import MEDIA_TYPES, identify_format
 from shared.queue.producer.file_quota import quota
 from shared.queue.producer.files import StoredFile, new_file_id, no_room
 
@@ -129,7 +129,7 @@ def _least_size(request: Request) -> int:
 def stored_file(upload: FileUpload, *, owner: Owner, now: int, ttl: timedelta) -> StoredFile:
     """Make the file to keep of an upload at `now` (microseconds): what the client left out is sniffed."""
     digest = hashlib.sha256(upload.content).hexdigest()
-    kind = identify(upload.content)
+    kind = identify_format(upload.content)
     declared = (upload.content_type or "").partition(";")[0].strip().lower()[:_LONGEST_TYPE]
     content_type = MEDIA_TYPES[kind[0]] if kind else declared or UNKNOWN_TYPE
     name = upload.name or "upload"

@@ -8,8 +8,8 @@ from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedIma
 from shared.domain.file_names import showable
 from shared.domain.identifiers import Digest
 from shared.domain.image import ImageFacts
-from shared.image_files.formats import HEAVY, SUPPORTED, identify, read_header
-from shared.image_files.header import BrokenImageError, OtherKindError
+from shared.image_files.formats import HEAVY, SUPPORTED, identify_format, read_header
+from shared.image_files.header import BrokenImageError, OtherFormatError
 from shared.settings import Intake
 
 LONGEST_FILENAME: Final = 255
@@ -24,13 +24,13 @@ def check_image(data: bytes, *, filename: str | None, content_type: str | None, 
     size = len(data)
     if size > limits.max_image_bytes:
         raise ImageTooLarge(size=size, limit=limits.max_image_bytes)
-    kind = identify(data)
+    kind = identify_format(data)
     if kind is None:
         raise UnsupportedImage(found=describe_file(data, content_type), supported=SUPPORTED)
     name, read = kind
     try:
         width, height, work = read_header(data, read)
-    except OtherKindError as error:
+    except OtherFormatError as error:
         raise UnsupportedImage(found=str(error), supported=SUPPORTED) from None
     except BrokenImageError as error:
         raise UndecodableImage(format=name, reason=str(error)) from None

@@ -1,1 +1,1 @@
-"""What the headers of image files say: the gateway and the worker read them with the same code."""
+"""Reads the headers of image files, for the gateway and the workers alike. Standard library only."""

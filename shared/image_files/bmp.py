@@ -1,20 +1,21 @@
-"""Windows and OS/2 bitmaps."""
+"""Reads the headers of BMP files: Windows and OS/2 bitmaps."""
 
 import struct
 from typing import Final
 
-from shared.image_files.header import BrokenImageError
+from shared.image_files.header import BrokenImageError, Header
 
-# The headers of OS/2's editions, by their length; Windows' are longer.
+# Length of OS/2's first header; Windows' headers are longer.
 _CORE: Final = 12
-_RUNS: Final = frozenset({1, 2})
+_RUN_LENGTH: Final = frozenset({1, 2})
+"""Compressions by run length."""
 _DEPTHS: Final = {0: (1, 4, 8, 16, 24, 32), 1: (8,), 2: (4,), 3: (16, 32), 6: (16, 32)}
 
 
-def read_bmp(data: bytes) -> tuple[int, int, float]:
-    """Return width, height and work; where the pixels end follows from the header, unless they are compressed.
+def read_bmp(data: bytes) -> Header:
+    """Return width, height and work. The file must hold all pixels, whose length the header gives unless compressed.
 
-    The last row may lack what fills it up to a multiple of four bytes.
+    The padding of the last row, to a multiple of four bytes, may be missing.
     """
     offset, header = struct.unpack_from("<II", data, 10)
     if header == _CORE:
@@ -22,13 +23,13 @@ def read_bmp(data: bytes) -> tuple[int, int, float]:
         compression = 0
     else:
         width, height, _, depth = struct.unpack_from("<iiHH", data, 18)
-        compression = struct.unpack_from("<I", data, 30)[0] if header > 16 else 0  # noqa: PLR2004  OS/2's short one
+        compression = struct.unpack_from("<I", data, 30)[0] if header > 16 else 0  # noqa: PLR2004  OS/2's short header has none
     height = abs(height)  # negative: stored from the top down
     if width < 0 or not offset:
         raise BrokenImageError("its header makes no sense")
     if depth not in _DEPTHS.get(compression, ()):
         raise BrokenImageError(f"{depth} bits with compression {compression} are not read")
-    if compression in _RUNS:
+    if compression in _RUN_LENGTH:
         # Pillow's own reader of runs is Python: 0.4 µs a byte.
         return width, height, width * height * 10e-6 + len(data) * 1e-3
     used = (width * depth + 7) // 8

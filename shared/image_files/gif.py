@@ -1,23 +1,23 @@
-"""GIF (89a)."""
+"""Reads the headers of GIF files (GIF89a)."""
 
 import struct
 from typing import Final
 
-from shared.image_files.header import BrokenImageError
+from shared.image_files.header import BrokenImageError, Header
 
 MAX_BLOCKS: Final = 200_000
-"""Of one chain: 20 MB in blocks as long as they may be are 82,000."""
+"""Blocks of one chain at most: 20 MB in blocks of full length are 82,000."""
 MAX_PREAMBLE: Final = 512 * 1024
-"""Bytes before the first frame."""
+"""Bytes before the first frame at most."""
 MAX_JUNK: Final = 4096
-"""Bytes between blocks that are none, before the first frame."""
+"""Bytes before the first frame, at most, that belong to no block."""
 _MAY_BE_MISSING: Final = 16
-"""Bytes of the frame's last block: the pixels may be there all the same."""
+"""Bytes at the end of a frame's last block that may be missing: all pixels may be there nevertheless."""
 _DESCRIPTOR, _TRAILER, _EXTENSION = 0x2C, 0x3B, 0x21
 
 
-def read_gif(data: bytes) -> tuple[int, int, float]:
-    """Return width, height and work; the screen grows to hold the first frame.
+def read_gif(data: bytes) -> Header:
+    """Return width, height and work. The size is the screen's, enlarged to hold the first frame.
 
     That frame's last, empty block and the trailer may be missing.
     """
@@ -28,7 +28,7 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
             raise BrokenImageError("it has no frame")
         if position > MAX_PREAMBLE or junk > MAX_JUNK:
             raise BrokenImageError("too much comes before its first frame")
-        # An extension is a mark, a label and blocks; other bytes between blocks are skipped, as decoders do.
+        # An extension is a marker, a label and blocks. Other bytes between blocks are skipped, as decoders do.
         if data[position] == _EXTENSION:
             position, more = _blocks(data, position + 2)
             blocks += more
@@ -39,7 +39,7 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
     if not frame_width or not frame_height:
         raise BrokenImageError("its first frame is empty")
     end, more = _blocks(data, position + 11 + _table(flags))
-    # With its trailer in place nothing is cut off: a block's length is what is wrong.
+    # If the trailer is there nothing was cut off: a block's length is wrong.
     if end > len(data) + _MAY_BE_MISSING and not data.rstrip(b"\0").endswith(b";"):
         raise BrokenImageError("it ends inside its first frame")
     width, height = max(width, left + frame_width), max(height, top + frame_height)
@@ -48,14 +48,15 @@ def read_gif(data: bytes) -> tuple[int, int, float]:
 
 
 def _table(flags: int) -> int:
-    """Return the length of the colour table that these flags announce."""
+    """Return the length in bytes of the colour table that these flags announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _blocks(data: bytes, position: int) -> tuple[int, int]:
-    """Return where a chain of data blocks ends, and how many there are.
+    """Return the position where a chain of data blocks ends, and how many blocks it has.
 
-    Without its last, empty block it ends a byte beyond the file, cut off inside a block further beyond.
+    The position is one byte beyond the file's end where the last, empty block is missing, and further beyond where the
+    file is cut off inside a block.
     """
     size = len(data)
     for number in range(MAX_BLOCKS):

@@ -1,21 +1,21 @@
-"""JPEG (ITU T.81, annex B)."""
+"""Reads the headers of JPEG files (ITU T.81, annex B)."""
 
 import re
 import struct
 from typing import Final
 
-from shared.image_files.header import BrokenImageError, OtherKindError
+from shared.image_files.header import BrokenImageError, Header, OtherFormatError
 
 # Real files have tens of each; crafted ones have millions.
 MAX_SEGMENTS: Final = 2_000
 MAX_FILL: Final = 10_000
 MAX_SCANS: Final = 100
-# Scans are counted this far: a count takes up to 8 ms a megabyte. What is larger is heavy work anyway.
+# Scans are counted in this many bytes: counting takes up to 8 ms a megabyte, and larger files are heavy work anyway.
 _COUNTED: Final = 4 * 1024 * 1024
 
 _NOT_FILL: Final = re.compile(rb"[^\xff]")
 _IN_SCANS: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A marker that ends a scan's data: no escaped byte, restart or fill."""
+"""A marker that ends a scan's data: not an escaped byte, a restart marker or fill."""
 _FILL, _SCAN, _END, _BACK = 0xFF, 0xDA, 0xD9, b"\xff\xd9"
 _BITS: Final = 8
 # Every start-of-frame marker; C4, C8 and CC are tables and extensions.
@@ -26,13 +26,13 @@ _HIERARCHICAL: Final = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
 _LOSSLESS_FRAME: Final = 0xF7
 """JPEG-LS (ITU T.87)."""
 _STANDALONE: Final = frozenset(range(0xD0, 0xD9)) | {0x00, 0x01}
-"""Markers that begin no segment; 0 is none at all."""
+"""Markers without a segment; 0 is an escaped byte and no marker."""
 
 
-def read_jpeg(data: bytes) -> tuple[int, int, float]:
+def read_jpeg(data: bytes) -> Header:
     """Return width, height and work.
 
-    An end marker may be missing where one scan holds all there is: whether that is whole is seen when it is decoded.
+    The end marker may be missing where one scan holds the whole image; decoding shows whether that scan is complete.
     """
     position, frame, fill, segments = _first_scan(data)
     if frame is None:
@@ -43,7 +43,7 @@ def read_jpeg(data: bytes) -> tuple[int, int, float]:
         raise BrokenImageError("it is hierarchical, which is not read")
     if data[frame + 3] != _BITS:
         raise BrokenImageError(f"its samples have {data[frame + 3]} bits; 8 are read")
-    # With all components in its first scan a sequential file has no other.
+    # A sequential file with all components in its first scan has no other scan.
     single = kind not in _PROGRESSIVE and data[position + 3] == components
     if data.rfind(_BACK, position) < 0 and not single:
         raise BrokenImageError("it ends inside a scan")
@@ -58,7 +58,7 @@ def read_jpeg(data: bytes) -> tuple[int, int, float]:
 
 
 def _first_scan(data: bytes) -> tuple[int, int | None, int, int]:
-    """Return where the first scan's and the frame's marker stand, and how many fill bytes and segments come before."""
+    """Return the positions of the first scan's and the frame's marker, and the fill bytes and segments before the scan."""
     position, frame, fill = 2, None, 0
     for segments in range(MAX_SEGMENTS):
         position = data.find(b"\xff", position) + 1
@@ -74,7 +74,7 @@ def _first_scan(data: bytes) -> tuple[int, int | None, int, int]:
         if marker == _END or fill > MAX_FILL:
             raise BrokenImageError("it ends before its first scan" if marker == _END else "it has too many fill bytes")
         if marker == _LOSSLESS_FRAME:
-            raise OtherKindError("a JPEG-LS image")
+            raise OtherFormatError("a JPEG-LS image")
         if marker in _FRAMES:
             frame = position
         alone = marker in _STANDALONE
@@ -83,12 +83,12 @@ def _first_scan(data: bytes) -> tuple[int, int | None, int, int]:
 
 
 def _scans(data: bytes, position: int) -> int:
-    """Return how many scans there are from the first one's marker on; raises BrokenImageError for too many."""
+    """Return the number of scans from the first one's marker on; raises BrokenImageError for more than MAX_SCANS."""
     end = position + _COUNTED
     scans = 1 + data.count(b"\xff\xda", position, end)
     if scans <= MAX_SCANS:
         return scans
-    # Some of them may stand in segments, or in what follows the image.
+    # Some of these markers may be inside segments, or behind the image's end.
     scans = 1
     for _ in range(MAX_SEGMENTS):
         found = _IN_SCANS.search(data, position, end)
@@ -103,7 +103,7 @@ def _scans(data: bytes, position: int) -> int:
 
 
 def end_of_header(data: bytes) -> tuple[int, list[tuple[int, int, int]]]:
-    """Return where the first scan begins, and of each segment before it the marker and from where to where it goes."""
+    """Return the first scan's position, and the marker, start and end of each segment before it."""
     segments: list[tuple[int, int, int]] = []
     position = 2
     while True:
@@ -118,6 +118,6 @@ def end_of_header(data: bytes) -> tuple[int, list[tuple[int, int, int]]]:
 
 
 def has_end(data: bytes) -> bool:
-    """Tell whether an end marker follows the first scan's."""
+    """Tell whether an end marker follows the first scan's marker."""
     start, _ = end_of_header(data)
     return data.rfind(_BACK, start) >= 0

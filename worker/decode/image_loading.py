@@ -17,7 +17,7 @@ from PIL import (
 )
 
 from shared.image_files import jpeg, tiff
-from shared.image_files.formats import identify, read_header
+from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from worker.decode import sample_conversion
 from worker.decode.damaged_files import repaired_variants
@@ -39,7 +39,7 @@ class Undecodable(Exception):
 
 def load_image(data: bytes, *, max_pixels: int) -> Image.Image:
     """Return the loaded image; nothing is decoded before its size is known to be allowed. Raises Undecodable."""
-    kind = identify(data)
+    kind = identify_format(data)
     if kind is None:
         raise Undecodable("it is no image of a kind that is read")
     format, read = kind

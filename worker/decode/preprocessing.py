@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from shared.domain.image import ImageSpec, Mode
-from shared.image_files.formats import identify, read_header
+from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from worker.decode.image_loading import Undecodable, check_pixels, load_image, words
 
@@ -85,7 +85,7 @@ def estimated_work(data: bytes, spec: ImageSpec) -> float:
     """Return the milliseconds that `decode` may take, on the high side; 0 for what it refuses at once."""
     if _is_small_png(data):
         return 0.0
-    kind = identify(data)
+    kind = identify_format(data)
     if kind is None:
         return 0.0
     try:

@@ -8,7 +8,7 @@ from api.uploads.unsupported_files import is_text
 from shared.domain.archive_formats import archive_format, has_archive_name
 from shared.domain.errors import ArchiveRefused, UploadTooLarge
 from shared.domain.file_names import has_suffix, is_clutter, is_document, is_office_document
-from shared.image_files.formats import identify
+from shared.image_files.formats import identify_format
 from shared.settings import Bulk
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
@@ -55,7 +55,7 @@ def is_left_out(path: str, start: bytes) -> bool:
     """
     if is_clutter(path):
         return True
-    if has_image_name(path) or identify(start):
+    if has_image_name(path) or identify_format(start):
         return False
     if is_office_document(path):
         return True

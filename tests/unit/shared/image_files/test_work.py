@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.load.slow_shapes import SHAPES
 from shared.image_files import gif, jpeg, png, tiff, webp
-from shared.image_files.formats import HEAVY, identify, read_header
+from shared.image_files.formats import HEAVY, identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from tests.support.heavy_images import many_scans
 from tests.support.tiffs import LONG, SHORT, page
@@ -55,7 +55,7 @@ HEAVY_SHAPES = (
 
 
 def work(data: bytes) -> float:
-    kind = identify(data)
+    kind = identify_format(data)
     assert kind is not None
     return read_header(data, kind[1])[2]
 

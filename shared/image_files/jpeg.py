@@ -58,7 +58,7 @@ def read_jpeg(data: bytes) -> Header:
 
 
 def _first_scan(data: bytes) -> tuple[int, int | None, int, int]:
-    """Return the positions of the first scan's and the frame's marker, and the fill bytes and segments before the scan."""
+    """Return the positions of the first scan's and the frame's marker, and the counts of fill bytes and segments."""
     position, frame, fill = 2, None, 0
     for segments in range(MAX_SEGMENTS):
         position = data.find(b"\xff", position) + 1

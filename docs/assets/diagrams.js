@@ -5,6 +5,7 @@
   const library = document.createElement("script");
   library.src = new URL("mermaid.tiny.js", document.currentScript.src).href;
   library.onload = () => {
+    for (const diagram of diagrams) diagram.textContent = diagram.textContent; // without the <code> inside
     const dark = document.body.dataset.mdColorScheme === "slate";
     mermaid.initialize({ startOnLoad: false, theme: dark ? "dark" : "neutral" });
     mermaid.run({ nodes: diagrams });

@@ -1,1 +1,1 @@
-"""`darkroom up` and `down`: one machine's servers and programs, started, watched over, stopped."""
+"""A stack on one machine: which programs it has, how they are started, kept running and stopped."""

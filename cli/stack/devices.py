@@ -1,4 +1,4 @@
-"""What predicts on this machine, found out without importing torch."""
+"""GPUs and CPU cores of this machine, found without importing torch."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 
 
 def gpus() -> list[str]:
-    """Return the GPUs to use, as CUDA_VISIBLE_DEVICES names them; none where there are none, or none are wanted."""
+    """Return the GPUs to use, as CUDA_VISIBLE_DEVICES names them; empty where there are none or the CPU is chosen."""
     if os.environ.get("DARKROOM_PREDICT_DEVICE") == "cpu":
         return []
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")

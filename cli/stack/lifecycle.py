@@ -1,4 +1,4 @@
-"""Start a stack and wait until it is ready; stop one. Both are told where on disk, nothing else."""
+"""Start a stack, wait until it is ready, stop it: what other processes do with a stack, given only its home."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from cli.stack.supervisor.state import Phase, ProgramState, StackState
 from cli.terminal.refused import Refused
 
 HOPELESS_AFTER: Final = 4
-"""Crashes in a row, about 4 s, after which waiting for a program to become ready is given up."""
+"""Crashes in a row, about 4 s of them, after which `wait_until_ready` gives up on a program."""
 STOPPING_TIME: Final = timedelta(seconds=90)
 _LOOK_PAUSE: Final = 0.1
 
@@ -27,22 +27,22 @@ Watch = Callable[[StackState], None]
 
 
 class NotReady(SystemExit):
-    """A stack was started and something in it does not come up: says what, with the end of its log, exit 1."""
+    """A started stack does not become ready: says which program and why, with the end of its log; exit 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A stack whose supervisor is our child."""
+    """A stack whose supervisor is a child of this process."""
 
     supervisor: "subprocess.Popen[bytes]"
     home: Path
 
     def wait(self) -> None:
-        """Return when the stack has stopped, whoever stopped it."""
+        """Block until the stack has stopped, whoever stopped it."""
         self.supervisor.wait()
 
     def stop(self, watch: Watch) -> None:
-        """Stop it and wait for that."""
+        """Stop it; return when it has stopped."""
         stop(self.home, watch)
         self.supervisor.wait()
 
@@ -50,7 +50,7 @@ class Started:
 def start(options: Options, *, attached: bool) -> Started:
     """Start a stack's supervisor; attached, it stops when this process ends.
 
-    Raises Refused where the port is taken or the home can't be ours alone.
+    Raises Refused where the port is taken or the home can't be made private.
     """
     if not ports.is_free(options.port):
         raise Refused(
@@ -69,7 +69,8 @@ def start(options: Options, *, attached: bool) -> Started:
                 options.to_json(),
                 *(["attached"] if attached else []),
             ],
-            # Attached, our end of this pipe closes with us. A Ctrl-C in the terminal reaches us alone: we pass it on.
+            # Attached: the pipe closes when this process ends, and the supervisor then stops. It has a session of its
+            # own, so Ctrl-C reaches only this process, which then stops the stack.
             stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -81,7 +82,7 @@ def start(options: Options, *, attached: bool) -> Started:
 
 
 def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> StackState:
-    """Return the state when everything is ready; raises NotReady where something is not, or will not be."""
+    """Return the state once everything is ready; raises NotReady after `patience`, or sooner where it is hopeless."""
     until = time.monotonic() + patience.total_seconds()
     while True:
         ended = started.supervisor.poll() is not None
@@ -100,7 +101,7 @@ def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> 
 
 
 def stop(home: Path, watch: Watch) -> bool:
-    """Stop the stack on a home and wait for that; tell whether there was one. Safe to repeat."""
+    """Stop the stack on a home, return when it has stopped; True where one ran. Safe to repeat."""
     found = state.read_state(home)
     if found is None:
         return False
@@ -124,7 +125,7 @@ def stopping_line(now: StackState) -> str:
 
 
 def _reap(pid: int) -> None:
-    """Take note of a child's end, so that it is not a zombie for as long as we live."""
+    """Reap the supervisor where it is a child of this process, else it would stay a zombie and count as alive."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -132,7 +133,7 @@ def _reap(pid: int) -> None:
 
 
 def _what_is_missing(now: StackState, home: Path, *, late: timedelta | None) -> str:
-    """Say which programs are not ready and why, with the end of the log of each that fails."""
+    """Return text that names the programs that are not ready and why, with the end of each failing one's log."""
     missing = [program for program in now.programs if program.phase is not Phase.READY]
     lines = [f"Not everything is ready{f' after {late.total_seconds():.0f} s' if late else ''}:", ""]
     lines += [f"  {program.name}: {program.detail or program.phase}" for program in missing]
@@ -143,5 +144,5 @@ def _what_is_missing(now: StackState, home: Path, *, late: timedelta | None) -> 
 
 
 def _is_telling(program: ProgramState) -> bool:
-    """Whether a log may say why: a program that only waits for another has written none."""
+    """Whether the program's log may say why: one that only waits for another has written nothing."""
     return program.phase is not Phase.WAITING

@@ -1,4 +1,4 @@
-"""A home is its owner's alone: what is made in it is, and what an earlier release left readable becomes so."""
+"""Keeps a home private to its owner: closes it and the files in it to other users, old ones too."""
 
 import os
 import stat
@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Final
 
 UMASK: Final = 0o077
-"""For everything that `up` starts: nothing that is made is anybody else's to read."""
+"""For everything that `up` starts: new files are readable by their owner alone."""
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OWN_FOLDERS: Final = ("bulk", "held-out", "logs", "mlflow", "ports", "redis", "scratch")
 _OWN_FILES: Final = ("beat-schedule", "mlflow.env", "state.json", "supervisor.lock")
 _DATABASE: Final = "postgres"
-"""Postgres keeps its folder closed by itself, and where root runs it, under a user of its own."""
+"""Postgres closes its folder itself; started by root it runs as a user of its own, who owns the folder."""
 
 
 class NotPrivate(Exception):
-    """A folder can't be made a home: others could put files of theirs where ours are looked for."""
+    """A folder can't be a home: other users could put their own files where Darkroom reads its own."""
 
 
 def make_home(home: Path) -> None:
-    """Make the folder everything is kept in, or close to others the one that is there; raises NotPrivate.
+    """Create the home, or close an existing one to other users; raises NotPrivate.
 
-    Safe to repeat and to break off anywhere: each step only takes rights away.
+    Safe to repeat and to interrupt anywhere: each step only removes permissions.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = home.stat()
@@ -35,17 +35,17 @@ def make_home(home: Path) -> None:
 
 
 def _tighten(home: Path) -> None:
-    """Take from others what they may do with our files, and with the folder itself where it holds only ours.
+    """Remove other users' permissions from Darkroom's files, and from the folder where it holds nothing else.
 
-    A folder that holds more is the person's own, a project for instance: there others keep what they may read.
+    A folder that holds more, a project for instance, stays readable as it was; only writing is closed.
     """
     theirs = [path for path in home.iterdir() if not _is_own(path.name)]
-    # First of all, so that nobody exchanges anything meanwhile.
+    # The folder first, so that nobody replaces files in it meanwhile.
     _close(home, _OTHERS_WRITE if theirs else OTHERS)
     for path in home.iterdir():
         if not _is_own(path.name) or path.name.startswith(_DATABASE):
             continue
-        # One of them may be a link to another disk.
+        # Follow a link at the top: a folder of a home may be a link to another disk.
         _close(path, OTHERS)
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
@@ -53,12 +53,12 @@ def _tighten(home: Path) -> None:
 
 
 def _is_own(name: str) -> bool:
-    """Whether we make a file or folder of this name; programs add endings to theirs (`beat-schedule.db`)."""
+    """Whether Darkroom creates a file or folder of this name; programs add suffixes to theirs (`beat-schedule.db`)."""
     return name in _OWN_FOLDERS or name.startswith((*_OWN_FILES, _DATABASE))
 
 
 def _close(path: Path, rights: int, *, follow: bool = True) -> None:
-    """Take these rights from a file or folder; one that is gone or another user's stays as it is."""
+    """Remove these permissions from a file or folder; skip one that is gone or belongs to another user."""
     try:
         mode = path.stat(follow_symlinks=follow).st_mode
         if mode & rights and not stat.S_ISLNK(mode):

@@ -1,4 +1,4 @@
-"""Everything on one machine: which programs a home runs, and the settings that join them."""
+"""The plan of a stack: which programs a home runs, in which order, and the settings that connect them."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _REDIS, _DATABASE, _REGISTRY = "DARKROOM_REDIS_URL", "DARKROOM_DATABASE_URL", "D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What `up` was asked for."""
+    """The options of `up`."""
 
     home: Path
     port: int
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What runs; `stores` are the settings that lead to Redis, Postgres and the registry."""
+    """The programs to run; `stores` maps settings' names to the addresses of Redis, Postgres and the registry."""
 
     programs: list[Program]
     stores: dict[str, str]
@@ -56,7 +56,7 @@ class Plan:
 
 
 def held_out_folder(home: Path) -> Path:
-    """Return where the demo model's held-out images lie."""
+    """Return the folder of the demo model's held-out images."""
     return home / "held-out"
 
 
@@ -66,15 +66,15 @@ def scratch_folder(home: Path) -> Path:
 
 
 def called_networks(webhooks: Webhooks) -> list[str]:
-    """Return what webhooks may call though it is not public: what the person has set, else this machine."""
+    """Return the private networks that webhooks may call: those set, else this machine's loopback."""
     is_set = "allowed_networks" in webhooks.model_fields_set
     return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
 
 
 def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
-    """Return what to run. A store whose address the person has set is theirs: it is asked for, never started.
+    """Return what to run. A store whose address is set in the environment is only probed, never started.
 
-    Webhooks may call `networks` though they are not public.
+    `networks` are private networks that webhooks may call.
     """
     home = options.home
     mlflow, login = _mlflow(home, ports)
@@ -86,11 +86,11 @@ def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: st
         mlflow,
     ]
     redis, database, registry = (server.url or "" for server in servers)
-    # Workers ask the registry until it answers: they import for 3 s while MLflow does.
+    # Workers retry until the registry answers, so they need not wait for it: both spend 3 s importing.
     before_predict = ["redis"]
     if DEMO_MODEL in options.models:
         servers.append(_demo_model(home, registry, login))
-        # But they would only take the cores from a first training.
+        # A first training comes before them: they would only compete with it for the cores.
         before_predict += [] if held_out_folder(home).exists() else ["model"]
     workers = [
         *roles.predict_workers(options.models, redis_url=redis, login=login, ports=ports, after=tuple(before_predict)),
@@ -109,9 +109,9 @@ def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: st
 
 
 def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
-    """Return the registry and what its clients need in their environment to be let in.
+    """Return the registry and the environment variables that log its clients in.
 
-    To one of the person's own, it is what the person has there.
+    For an external registry those are already in the environment, so none are returned.
     """
     if (theirs := _theirs("mlflow", _REGISTRY, _registry_answers)) is not None:
         return theirs, {}
@@ -122,23 +122,23 @@ def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
 
 
 def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
-    """Return the person's own server; None where they named none."""
+    """Return the external server that `setting` names, only to be probed; None where it is not set."""
     url = os.environ.get(setting)
     return Program(name=role, role=role, url=url, probe=lambda _: ask(url)) if url else None
 
 
 def _registry_answers(url: str) -> str:
-    """Tell whether a registry answers; one that is a file or a service with a login of its own is taken at its word."""
+    """Probe a registry over plain HTTP; one that is a file or behind HTTPS counts as ready."""
     return probes.http_answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
 
 
 def _prediction_log(home: Path) -> str:
-    """Return where each prediction has its line: where the person has said, even nowhere, else beside the logs."""
+    """Return the file that gets a line a prediction: what is set, even empty for none, else one beside the logs."""
     return os.environ.get("DARKROOM_LOG_PREDICTIONS", str(log_path(home, "record").with_name("predictions.ndjson")))
 
 
 def _demo_model(home: Path, registry: str, login: dict[str, str]) -> Program:
-    """Return the step that trains and registers the demo model where it is missing, for a fresh machine to try."""
+    """Return the step that trains and registers the demo model where it is missing."""
     return Program(
         name="model",
         role="model",
@@ -150,18 +150,18 @@ def _demo_model(home: Path, registry: str, login: dict[str, str]) -> Program:
 
 
 def _environment(stores: dict[str, str], home: Path) -> dict[str, str]:
-    """Return every program's environment: the person's own, with the stores."""
+    """Return every program's environment: this process's, with the stores' addresses."""
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost")))
     return (
         os.environ
         | stores
         | {
-            # Nothing here asks a proxy for this machine.
+            # Requests to this machine go past any proxy.
             "NO_PROXY": direct,
             "no_proxy": direct,
             "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
             "PYTHONUNBUFFERED": "1",
-            # A killed worker leaves its copy of the model there; the next start clears it away.
+            # A killed worker leaves its copy of the model there; the next start empties the folder.
             "TMPDIR": str(scratch_folder(home)),
         }
     )

@@ -1,4 +1,4 @@
-"""Ports on loopback: whether one is free, and those that stay the same for a home."""
+"""Loopback ports: whether one is free, and which ones a home keeps from start to start."""
 
 import socket
 import sys
@@ -16,7 +16,7 @@ _FIRST, _COUNT = 5000, 1000
 def is_free(port: int) -> bool:
     """Tell whether a server could listen there now."""
     with socket.socket() as probe:
-        # As servers do: a port that is only waiting out its last connections is free.
+        # Servers set it too: a port whose last connections are in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -33,10 +33,10 @@ def free_port() -> int:
 
 
 class Ports:
-    """The ports of a home's programs, a file each in `folder`; none of `taken`. Held until the context ends.
+    """The ports of a home's programs, none of `taken`, each kept in a file in `folder`; reserved until the context ends.
 
-    A program binds its port seconds after it was chosen, and has none while it is started again: another home that
-    chooses meanwhile takes another one all the same (on Linux).
+    A program binds its port seconds after it was chosen, and holds none while it restarts. The reservation keeps
+    other homes from choosing it meanwhile (on Linux).
     """
 
     def __init__(self, folder: Path, *, taken: Iterable[int] = ()) -> None:
@@ -46,17 +46,17 @@ class Ports:
         self._holds = ExitStack()
 
     def __enter__(self) -> Self:
-        """Hold what `port` returns from now on."""
+        """Reserve what `port` returns from now on."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of all."""
+        """Release all reservations."""
         self._holds.close()
 
     def port(self, name: str) -> int:
-        """Return the port kept under this name if it is free, else another one, which is kept from now on.
+        """Return the port kept under this name if it is free; else choose another and keep that.
 
         The first choice follows from the file's path, so that homes seldom want the same, and it lies below the range
         from which the kernel takes ports for outgoing connections.
@@ -78,19 +78,19 @@ class Ports:
         raise RuntimeError(f"no port from {_FIRST} to {_FIRST + _COUNT} is free")
 
     def _take(self, port: int) -> bool:
-        """Hold a port if nobody listens there, here or in another home."""
+        """Reserve a port if nobody listens there and no other home has reserved it."""
         if port in self._taken or not is_free(port) or not self._hold(port):
             return False
         self._taken.add(port)
         return True
 
     def _hold(self, port: int) -> bool:
-        """Tell every other home on this machine that the port is ours; False where one has said so before."""
+        """Reserve a port among all homes on this machine; return False where another home has it."""
         if sys.platform != "linux":
             return True
         hold = socket.socket(socket.AF_UNIX)
         try:
-            # A name in the kernel, no file: it is as wide as ports are, and gone with us, however we end.
+            # An abstract socket: no file, per network namespace as ports are, and gone when this process ends.
             hold.bind(f"\0darkroom-port-{port}")
         except OSError:
             hold.close()

@@ -1,4 +1,4 @@
-"""Is it ready? Each returns an empty string, or why not yet, within about a second."""
+"""Readiness probes: each returns an empty string where the program is ready, else why not; within about a second."""
 
 import http.client
 import json
@@ -16,14 +16,14 @@ SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said; `body` is its JSON, None where it is none."""
+    """A server's answer; `body` is its JSON, None where it is not JSON."""
 
     status: int
     body: Any
 
 
 def fetch(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Answer:
-    """Fetch from a server on this machine, past any proxy; raises OSError or HTTPException."""
+    """GET from a server on this machine, past any proxy; raises OSError or HTTPException."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)
     try:
@@ -40,7 +40,7 @@ def fetch(url: str, *, authorization: str = "", seconds: float = SECONDS) -> Ans
 
 
 def http_answers(url: str, *, authorization: str = "") -> str:
-    """Tell whether an HTTP server answers with 200; a problem's own words where it does not."""
+    """Probe an HTTP server: ready where it answers 200; else why not, in its own problem's words where it has any."""
     try:
         answer = fetch(url, authorization=authorization)
     except (OSError, http.client.HTTPException) as error:
@@ -52,8 +52,8 @@ def http_answers(url: str, *, authorization: str = "") -> str:
 
 
 def redis_answers(url: str) -> str:
-    """Tell whether Redis has loaded its data and answers."""
-    # Imported late, here and below: the first programs start before these 0.2 s are spent.
+    """Probe Redis: ready once it has loaded its data and answers."""
+    # Imported inside, here and below: the first programs start before these 0.2 s are spent.
     import redis  # noqa: PLC0415
 
     with redis.Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
@@ -65,11 +65,11 @@ def redis_answers(url: str) -> str:
 
 
 def postgres_answers(url: str) -> str:
-    """Tell whether Postgres has recovered and takes connections."""
+    """Probe Postgres: ready once it has recovered and accepts connections."""
     import psycopg2  # noqa: PLC0415
 
     try:
-        # SQLAlchemy's way to name a driver, `postgresql+psycopg2://`, is not libpq's.
+        # libpq does not know SQLAlchemy's form `postgresql+psycopg2://`.
         psycopg2.connect(f"postgresql{url[url.index('://') :]}", connect_timeout=int(SECONDS)).close()
     except (psycopg2.Error, ValueError) as error:
         return str(error).strip().splitlines()[-1]
@@ -77,7 +77,7 @@ def postgres_answers(url: str) -> str:
 
 
 def worker_answers(redis_url: str, node: str) -> str:
-    """Tell whether a Celery worker consumes: it answers a ping over the broker."""
+    """Probe a Celery worker: ready once it answers a ping over the broker."""
     from celery import Celery  # noqa: PLC0415
 
     from shared.queue.connection.clients import broker_url  # noqa: PLC0415
@@ -92,14 +92,14 @@ def worker_answers(redis_url: str, node: str) -> str:
 
 
 def has_lived(pid: int, *, seconds: float) -> str:
-    """Tell whether a process is still there after a while: all one can ask of beat, which answers nobody."""
+    """Probe a process that can't be asked, such as beat: ready where it is still alive after `seconds`."""
     identity = ProcessIdentity.of(pid)
     time.sleep(seconds)
     return "" if identity is not None and identity.is_alive else "it has only begun"
 
 
 def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
-    """Tell whether every model but retired ones has a champion and this worker process has said that it is there."""
+    """Probe a predict worker: ready once it serves every model but retired ones, and each has a champion."""
     import redis  # noqa: PLC0415
 
     from shared.domain.identifiers import ModelName  # noqa: PLC0415
@@ -121,7 +121,7 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
 
 
 def _no_champion(published: bytes | None, model: str) -> str:
-    """Tell what is missing in a model's route; the loader's words where a version failed."""
+    """Return what a model's route lacks; the loader's error where a version failed to load."""
     from shared.domain.model_route import CHAMPION  # noqa: PLC0415
     from shared.queue import model_routes  # noqa: PLC0415
 

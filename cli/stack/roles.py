@@ -1,4 +1,4 @@
-"""Darkroom's own programs, each as anyone would start it by hand."""
+"""The programs of each role: gateway, workers, beat, Flower, migrations, with their command lines and probes."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from shared.domain.identifiers import ModelName
 from shared.queue import keys
 
 BACKGROUND = 10
-"""A tenth of a share beside who does not stand back: enough to go on beside a compiler."""
+"""Niceness of workers: about a tenth of the CPU share of a normal process, enough to progress beside a compiler."""
 REMEMBERED_TASKS = 5000
-"""A task takes Flower 5 KB; its own limit of 100,000 would be half a gigabyte. Under full load: the last 2 minutes."""
+"""Tasks that Flower keeps, at 5 KB each: the last 2 minutes under full load. Its default of 100,000 is 0.5 GB."""
 
 
 def migrations(database_url: str) -> Program:
@@ -56,13 +56,13 @@ def api(port: int, ports: Ports) -> Program:
 def predict_workers(
     models: Sequence[str], *, redis_url: str, login: Mapping[str, str], ports: Ports, after: tuple[str, ...]
 ) -> list[Program]:
-    """Return one process a GPU with two threads each, else one process a core; `login` lets them into the registry.
+    """Return one process a GPU with two threads each, else one process a core; `login` is for the registry.
 
-    On a CPU two threads that decode and predict fight for the cores: 200 images/s against 286 with a
+    On a CPU two threads that decode and predict compete for the cores: 200 images/s against 286 with a
     process each (mobilenet_v3_small, two cores). On a GPU one batch decodes while the other computes.
 
-    On a CPU they stand back for what answers people: ids come in milliseconds however much waits, and batches that
-    gather meanwhile are larger, so cheaper (a sixth more images/s, two cores).
+    On a CPU they run at a lower priority than the gateway: ids are returned in milliseconds however much waits, and
+    micro-batches that gather meanwhile are larger, so cheaper (a sixth more images/s, two cores).
     """
     gpus = devices.gpus()
     pool = ("threads", "--concurrency", "2") if gpus else ("solo",)
@@ -76,7 +76,7 @@ def predict_workers(
             niceness=0 if gpus else BACKGROUND,
             after=after,
             probe=partial(probes.models_serve, models=models, redis_url=redis_url),
-            # First of all: the batch in hand finishes while everything it needs is there.
+            # Stopped first: the current micro-batch finishes while Redis and the rest still run.
             stop_rank=0,
             stop_patience=timedelta(seconds=20),
         )
@@ -86,13 +86,13 @@ def predict_workers(
 
 
 def record_worker(redis_url: str, *, predictions: str, ports: Ports) -> Program:
-    """Return the process that writes results to Postgres and sweeps; and a line a prediction to `predictions`."""
+    """Return the worker that records results in Postgres and does upkeep; `predictions` gets a line for each."""
     worker = Program(
         name="record",
         role="record",
         command=_worker("record1", queues="record,upkeep", pool=("threads", "--concurrency", "2")),
         environment={"DARKROOM_LOG_PREDICTIONS": predictions},
-        niceness=BACKGROUND,  # people are answered from Redis meanwhile
+        niceness=BACKGROUND,  # clients are answered from Redis meanwhile
         after=("redis", "migrations"),
         probe=lambda _: probes.worker_answers(redis_url, _node("record1")),
         stop_rank=1,
@@ -101,9 +101,9 @@ def record_worker(redis_url: str, *, predictions: str, ports: Ports) -> Program:
 
 
 def webhook_worker(redis_url: str, *, networks: Sequence[str], ports: Ports) -> Program:
-    """Return the process that calls people's servers: apart from the record, which must not wait for slow ones.
+    """Return the worker that delivers webhooks, apart from recording, which must not wait for slow receivers.
 
-    It may call `networks` though they are not public.
+    `networks` are private networks that it may call.
     """
     worker = Program(
         name="webhooks",
@@ -114,19 +114,19 @@ def webhook_worker(redis_url: str, *, networks: Sequence[str], ports: Ports) -> 
         after=("redis", "migrations"),
         probe=lambda _: probes.worker_answers(redis_url, _node("webhooks1")),
         stop_rank=1,
-        # An attempt under way takes 15 s at most: one that is cut off is made once more.
+        # An attempt takes 15 s at most; one that is cut off is made again.
         stop_patience=timedelta(seconds=20),
     )
     return _exporting(worker, ports)
 
 
 def beat(schedule: str) -> Program:
-    """Return the process that rings sweeps; `schedule` is the file it keeps."""
+    """Return Celery's scheduler, which sends the upkeep tasks; `schedule` is the file it keeps."""
     return Program(
         name="beat",
         role="beat",
         command=(*_celery(), "beat", "--schedule", schedule, "--pidfile", ""),
-        # It would write a line with each ring, 6 MB a day.
+        # At INFO it writes a line for each task it sends, 6 MB a day.
         environment={"DARKROOM_LOG_LEVEL": os.environ.get("DARKROOM_LOG_LEVEL", "WARNING")},
         after=("redis",),
         probe=partial(probes.has_lived, seconds=1.0),
@@ -134,9 +134,9 @@ def beat(schedule: str) -> Program:
 
 
 def flower(port: int, *, after: tuple[str, ...]) -> Program:
-    """Return Celery's dashboard, on loopback without a login; it keeps nothing on disk.
+    """Return Flower, Celery's dashboard, on loopback without a login; it keeps nothing on disk.
 
-    Its pages are open there; its HTTP API, which can stop workers, answers 401 unless the person sets
+    Its pages are open; its HTTP API, which can stop workers, answers 401 unless the operator sets
     FLOWER_UNAUTHENTICATED_API=true, or a login (https://flower.readthedocs.io/en/latest/auth.html).
     """
     url = f"http://{LOOPBACK}:{port}"
@@ -157,7 +157,7 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
             )
         },
         niceness=BACKGROUND,
-        # It asks the workers for their queues once, when it starts: those who come later are missing on some pages.
+        # It asks workers for their queues once, when it starts; workers that start later are missing on some pages.
         after=after,
         probe=lambda _: probes.http_answers(f"{url}/healthcheck"),
         stop_rank=1,
@@ -165,7 +165,7 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
 
 
 def _exporting(program: Program, ports: Ports) -> Program:
-    """Return a program that serves its metrics on a port of its own, where no key is asked for."""
+    """Return the program with a metrics port of its own on loopback, where no key is needed."""
     port = ports.port(f"{program.name}-metrics")
     where = {"DARKROOM_METRICS_HOST": LOOPBACK, "DARKROOM_METRICS_PORT": str(port)}
     return replace(program, metrics_url=f"http://{LOOPBACK}:{port}/metrics", environment=program.environment | where)
@@ -178,7 +178,7 @@ def _celery() -> tuple[str, ...]:
 def _worker(name: str, *, queues: str, pool: tuple[str, ...]) -> tuple[str, ...]:
     return (
         *_celery(), "worker", "--hostname", _node(name), "--queues", queues, "--pool", *pool, "--task-events",
-        # Nothing here asks other workers for anything: --without-mingle alone saves a second at each start.
+        # Workers do not use each other's state; --without-mingle alone saves a second at each start.
         "--without-mingle", "--without-gossip", "--loglevel", "INFO",
     )  # fmt: skip
 

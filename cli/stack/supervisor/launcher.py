@@ -1,4 +1,4 @@
-"""Start a program that ends with its parent: `python -I -S leash.py PARENT SIGNAL UID GID NICE PROGRAM ARGUMENT…`.
+"""Starts a program that ends with its parent: `python -I -S launcher.py PARENT SIGNAL UID GID NICE PROGRAM ARGUMENT…`.
 
 A file of its own, run as a script, because nothing but `exec` is safe between fork and exec in a process with threads;
 it costs 15 ms. Without prctl (macOS) a parent killed with SIGKILL leaves the program running: the next `darkroom up` on
@@ -14,17 +14,17 @@ KEEP = -1
 
 
 def main(parent: int, signal: int, uid: int, gid: int, niceness: int, command: list[str]) -> None:
-    """Become `command`, run as `uid` and `gid` (KEEP: as now), which gets `signal` when `parent` dies."""
+    """Replace this process by `command` as `uid` and `gid` (KEEP: unchanged); it gets `signal` when `parent` dies."""
     os.nice(niceness)
     if gid != KEEP:
         os.setgroups([])
         os.setgid(gid)
     if uid != KEEP:
         os.setuid(uid)
-    # After setuid, which would clear it.
+    # After setuid, which clears it.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal)
-    if os.getppid() != parent:  # it died before we asked to be told
+    if os.getppid() != parent:  # it died before prctl
         sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606  no shell is the point
 

@@ -1,4 +1,4 @@
-"""What a supervisor that was killed leaves behind: a state file, sockets, and without prctl (macOS) its programs."""
+"""Cleans up after a killed supervisor: its state file, its sockets, and without prctl (macOS) its programs."""
 
 import logging
 import shutil
@@ -16,7 +16,7 @@ def clear_leftovers(home: Path) -> None:
     if left is None:
         return
     for process in left.processes():
-        # Only if it is the very process that was started: its pid may be anybody's by now.
+        # Only the very process that was started: the pid may belong to another one by now.
         if process.is_alive:
             log.warning("left_over_ended", extra={"pid": process.pid})
             process.end(patience=timedelta(seconds=10))

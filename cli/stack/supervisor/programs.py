@@ -1,4 +1,4 @@
-"""What a supervisor needs to know of one program to start, watch and stop it."""
+"""The description of one program: how to start, probe and stop it, and where its output goes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from cli.stack.supervisor import launcher
 
 Probe = Callable[[int], str]
-"""Given the pid (0 for somebody else's server): an empty string when ready, else why not. May block for a second."""
+"""Called with the pid (0 for an external server); returns an empty string when ready, else why not. May block 1 s."""
 
 LARGEST_LOG = 20 * 1024 * 1024
 
@@ -29,7 +29,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One process to keep running. With `once`: a step that must end well. Without a command: another's server."""
+    """A process to keep running. With `once`: a step that must exit 0. Without a command: an external server."""
 
     name: str
     role: str
@@ -37,42 +37,42 @@ class Program:
     once: bool = False
     url: str | None = None
     login_file: str | None = None
-    """Where the login is kept that its address asks for."""
+    """The file with the login that its address asks for."""
     metrics_url: str | None = None
-    """Where it serves its metrics, in Prometheus' text."""
+    """The address of its metrics, in Prometheus' text format."""
     environment: dict[str, str] = field(default_factory=dict)
     account: Account | None = None
     niceness: int = 0
-    """How much it stands back where processors are short, as `nice` counts: 0 not at all, 19 wholly."""
+    """Niceness: 0 is normal priority, 19 the lowest."""
     after: tuple[str, ...] = ()
     """Names of programs that must be ready before this one starts for the first time."""
     prepare: Callable[[], None] | None = None
-    """Done before each start; may block, and must be safe to repeat."""
+    """Called before each start; may block, and must be safe to repeat."""
     probe: Probe | None = None
-    """None: running is ready."""
+    """None: it is ready as soon as it runs."""
     stop_signal: int = signal.SIGTERM
     orphan_signal: int = signal.SIGKILL
-    """Sent by the kernel when the supervisor is gone: what it held in hand is another's after its lease."""
+    """Sent by the kernel when the supervisor dies. A worker's unfinished images go to others when their lease ends."""
     stop_rank: int = 0
-    """Programs stop in this order, equal ranks together."""
+    """Programs stop in ascending order of rank, equal ranks together."""
     stop_patience: timedelta = timedelta(seconds=10)
     longest_pause: timedelta = timedelta(seconds=30)
-    """Between two starts of a program that ends again and again."""
+    """The longest pause between two starts of a program that keeps ending."""
 
 
 def spawn_command(program: Program, *, parent: int) -> tuple[str, ...]:
-    """Return the program's command on its leash: it ends when `parent` does."""
+    """Return the program's command line behind the launcher, so that it ends when `parent` does."""
     keep = str(launcher.KEEP)
     uid, gid = (str(program.account.uid), str(program.account.gid)) if program.account else (keep, keep)
     return (
-        # -I -S: neither site-packages nor the current directory; 15 ms in all.
+        # -I -S: without site-packages and the current directory it starts in 15 ms.
         sys.executable, "-I", "-S", str(Path(launcher.__file__)),
         str(parent), str(int(program.orphan_signal)), uid, gid, str(program.niceness), *program.command,
     )  # fmt: skip
 
 
 def log_path(home: Path, role: str) -> Path:
-    """Return where the output of a role's processes goes."""
+    """Return the file that a role's processes write their output to."""
     return home / "logs" / f"{role}.log"
 
 
@@ -82,14 +82,14 @@ def log_tail(home: Path, role: str, *, lines: int) -> list[str]:
         with log_path(home, role).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 16_384))
             text = file.read().decode(errors="replace")
-    except OSError:  # there is none, or no file can be opened now: what it says is a help, no condition
+    except OSError:  # no file, or none can be opened now: the text only helps, nothing depends on it
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
 
 @contextmanager
 def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
-    """Open the log of a role to add to it; one that has grown large is put aside, in place of the one before."""
+    """Open a role's log for appending; one above LARGEST_LOG is renamed to `.log.1` first, replacing the one before."""
     path = log_path(home, role)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size > LARGEST_LOG:
@@ -99,8 +99,8 @@ def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
 
 
 def run_quietly(command: tuple[str, ...], *, account: Account | None = None, text: str = "") -> None:
-    """Run a short command to its end; raises RuntimeError with its last words where it fails."""
-    done = subprocess.run(  # noqa: S603  our own servers' programs
+    """Run a short command to its end; raises RuntimeError with its last line of output where it fails."""
+    done = subprocess.run(  # noqa: S603  the embedded servers' own programs
         command,
         input=text,
         capture_output=True,

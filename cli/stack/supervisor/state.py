@@ -1,4 +1,4 @@
-"""What runs on a home, as its supervisor wrote it: `<home>/state.json`."""
+"""The state of a stack, as its supervisor writes it to `<home>/state.json` and commands read it."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from typing import Any, Final, Self
 from cli.stack.supervisor.identity import ProcessIdentity
 
 ROLES: Final = ("api", "predict", "record", "webhooks", "beat", "flower", "redis", "postgres", "mlflow")
-"""What `status` lists, always in this order."""
+"""The roles that `status` lists, in this order."""
 
 
 class Phase(StrEnum):
-    """Where one program is."""
+    """How far one program is."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -25,7 +25,7 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class ProgramState:
-    """One program: `name` is its own (`predict1`), `role` what it belongs to (`predict`)."""
+    """One program: `name` is unique (`predict1`), `role` may be several programs' (`predict`)."""
 
     name: str
     role: str
@@ -37,7 +37,7 @@ class ProgramState:
     """Why it is not ready."""
     process: ProcessIdentity | None = None
     crashes: int = 0
-    """Ends nobody asked for, since it was ready last."""
+    """Unexpected ends since it was ready last."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -51,24 +51,24 @@ class ProgramState:
 
 @dataclass(slots=True)
 class StackState:
-    """Everything on one home."""
+    """The state of one home's stack."""
 
     supervisor: ProcessIdentity
     url: str
     models: list[str]
     stores: dict[str, str]
-    """The settings that lead to Redis, Postgres and the registry."""
+    """Addresses of Redis, Postgres and the registry, by the names of their settings."""
     sockets: str
     stopping: bool = False
     networks: list[str] = field(default_factory=list)
-    """What webhooks may call though it is not public."""
+    """Private networks that webhooks may call."""
     keys_required: bool = False
     """Whether the API asks for keys."""
     programs: list[ProgramState] = field(default_factory=list)
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything is."""
+        """Whether every program is ready."""
         return bool(self.programs) and all(program.phase is Phase.READY for program in self.programs)
 
     def of_role(self, role: str) -> list[ProgramState]:
@@ -76,22 +76,22 @@ class StackState:
         return [program for program in self.programs if program.role == role]
 
     def url_of(self, role: str) -> str | None:
-        """Return where a role is reached; None where it has no address."""
+        """Return a role's address; None where it has none."""
         return next((program.url for program in self.of_role(role)), None)
 
     def metrics_of(self, role: str) -> list[str]:
-        """Return where a role's programs serve their metrics."""
+        """Return the addresses of the metrics of a role's programs."""
         return [program.metrics_url for program in self.of_role(role) if program.metrics_url is not None]
 
     def processes(self) -> list[ProcessIdentity]:
-        """Return every process that was started."""
+        """Return every process that runs."""
         return [program.process for program in self.programs if program.process is not None]
 
 
 def write_state(home: Path, state: StackState) -> None:
-    """Replace the file in one step: a reader sees the old one or the new one, whole."""
+    """Replace the file atomically: a reader sees the old state or the new one, whole."""
     draft = home / "state.json.new"
-    # Addresses may hold passwords, so it is nobody else's to read.
+    # Addresses may hold passwords, so only the owner may read it.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w") as file:  # noqa: PTH123  a descriptor has no path
         json.dump(asdict(state), file, indent=1)
@@ -99,7 +99,7 @@ def write_state(home: Path, state: StackState) -> None:
 
 
 def read_state(home: Path) -> StackState | None:
-    """Return what was written last, by a supervisor alive or dead; None where there is nothing to read."""
+    """Return the state written last, by a supervisor alive or dead; None where there is no readable one."""
     try:
         value = json.loads((home / "state.json").read_text())
         programs = [ProgramState.from_json(program) for program in value.pop("programs")]
@@ -107,12 +107,12 @@ def read_state(home: Path) -> StackState | None:
         return StackState(**value, supervisor=supervisor, programs=programs)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):  # another release's: nothing in it can be relied on
+    except (ValueError, KeyError, TypeError):  # another release's format
         return None
 
 
 def running_stack(home: Path) -> StackState | None:
-    """Return the state of the stack that runs on this home; None where none does."""
+    """Return the state of the stack that runs on this home; None where none runs."""
     state = read_state(home)
     return state if state is not None and state.supervisor.is_alive else None
 

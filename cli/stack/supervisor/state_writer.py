@@ -1,4 +1,4 @@
-"""The supervisor's notes: its state on file, as far as the disk takes it. What can't be noted is noted later."""
+"""Writes the supervisor's state to `state.json`, again later where the disk refuses it."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ AGAIN_AFTER = timedelta(seconds=1)
 
 
 class StateWriter:
-    """Keeps `<home>/state.json` as it was told last, and never raises for a disk that is full, broken or read-only.
+    """Keeps `<home>/state.json` at the newest state; never raises for a disk that is full, broken or read-only.
 
-    A state that could not be written is tried every AGAIN_AFTER, the newest one; `recovered` is called when one is on
-    file again. For one event loop's thread.
+    After a failure the newest state is tried again every AGAIN_AFTER; `recovered` is called when one is written
+    again. To be used in one event loop's thread.
     """
 
     def __init__(self, home: Path, *, recovered: Callable[[], None]) -> None:
@@ -28,19 +28,19 @@ class StateWriter:
         self._again: asyncio.TimerHandle | None = None
 
     def keep(self, newest: StackState) -> None:
-        """Write it, now or as soon as that can be done."""
+        """Write this state now, or as soon as that works again."""
         self._newest = newest
         if self._again is None:
             self._write()
 
     def close(self) -> None:
-        """Try no more, and remove the file: the stack has stopped."""
+        """Stop trying, and remove the file: the stack has stopped."""
         if self._again is not None:
             self._again.cancel()
         try:
             state.remove_state(self._home)
         except OSError as error:
-            # Whoever reads it sees that this supervisor is gone.
+            # A reader sees from the file itself that this supervisor is gone.
             log.warning("state_not_removed", extra={"error": str(error)})
 
     def _write(self) -> None:
@@ -50,7 +50,7 @@ class StateWriter:
                 state.write_state(self._home, self._newest)
         except OSError as error:
             if not was_failing:
-                # Where the disk is full the line is lost as well: the next one tells.
+                # On a full disk this line is lost as well; `state_written_again` tells.
                 log.warning("state_not_written", extra={"error": str(error)})
             self._again = asyncio.get_running_loop().call_later(AGAIN_AFTER.total_seconds(), self._write)
             return

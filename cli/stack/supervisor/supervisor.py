@@ -1,4 +1,4 @@
-"""Keeps programs running: starts them in order, starts again what dies, stops them gracefully."""
+"""Keeps programs running: starts them in order, restarts those that end, stops them gracefully."""
 
 import asyncio
 import contextlib
@@ -18,17 +18,17 @@ from cli.stack.supervisor.state import Phase, ProgramState
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
-# A program that was ready for this long was well: its next end starts the pauses from the first again. One that is
-# ready and ends at once, over and over, is not.
+# A program that was ready for this long was healthy: its next restart pauses for FIRST_PAUSE again. One that becomes
+# ready and ends at once, again and again, was not.
 WELL_AFTER = timedelta(seconds=2)
 PROBE_PAUSE = timedelta(milliseconds=100)
 
 
 class Supervisor:
-    """Runs `programs` until `stop`; tells every change of their states through `changed`.
+    """Runs `programs` until `stop`; calls `changed` with all states at every change.
 
-    `environment` is every program's. The pauses between starts double from FIRST_PAUSE to the program's longest, and
-    begin anew with one that was well, and at `hurry`. `changed` must not raise.
+    `environment` is every program's. The pauses between starts double from FIRST_PAUSE to the program's longest;
+    they start over after a program was healthy, and at `hurry`. `changed` must not raise.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Return when everything has stopped after `stop`."""
+        """Start everything; return when all has stopped after `stop`."""
         self._tell()
         keeping = [asyncio.create_task(self._keep(kept)) for kept in self._kept.values()]
         for task in keeping:
@@ -58,23 +58,23 @@ class Supervisor:
         await asyncio.gather(*keeping, return_exceptions=True)
 
     def stop(self) -> None:
-        """Begin to stop. Safe to repeat."""
+        """Start stopping everything. Safe to repeat."""
         self._stopping.set()
         self.hurry()
 
     def hurry(self) -> None:
-        """Start at once what waits to be started again: what kept it from running is over. Safe to repeat."""
+        """Restart at once every program that is pausing, since what made it fail is over. Safe to repeat."""
         for kept in self._kept.values():
             kept.hurried.set()
 
     def _stop_at_fault(self, task: "asyncio.Task[None]") -> None:
-        """Stop everything when keeping one program failed: half a stack must not look like a whole one."""
+        """Stop everything at a fault of the supervisor itself: half a stack must not look like a whole one."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("fault", exc_info=error)
             self.stop()
 
     async def _keep(self, kept: "_Kept") -> None:
-        """Start a program, again each time it dies; a step until it ends well."""
+        """Start a program, again each time it ends; a step until it exits 0."""
         for name in kept.program.after:
             await self._kept[name].was_ready.wait()
         if not kept.program.command:
@@ -92,7 +92,7 @@ class Supervisor:
             pause = FIRST_PAUSE if await kept.hurried_within(pause) else min(pause * 2, kept.program.longest_pause)
 
     async def _live_once(self, kept: "_Kept") -> str:
-        """Start the program and wait for its end; return how that came. A step that ended well stays READY."""
+        """Start the program once and wait for its end; return how it ended. A step that exited 0 stays READY."""
         program, state = kept.program, kept.state
         async with kept.starting:
             try:
@@ -117,25 +117,25 @@ class Supervisor:
         return self._crashed(kept, _words(code))
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
-        """Start the process from this thread: the kernel ends it when the thread that started it dies."""
+        """Start the process from this thread: with prctl the kernel ends it when the *thread* that started it dies."""
         with open_log(self._home, program.role) as output:
             return await asyncio.create_subprocess_exec(
                 *spawn_command(program, parent=os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # No program of the person's that happens to be where they stand shadows ours.
+                # Not the user's current directory: a module there could shadow Darkroom's.
                 cwd=self._home,
                 env=self._environment | program.environment,
             )
 
     async def _become_ready(self, kept: "_Kept", *, pid: int) -> None:
-        """Ask until the program is ready; the reason why not is shown meanwhile."""
+        """Probe until the program is ready; meanwhile its state shows why it is not."""
         self._move(kept, Phase.STARTING)
         while kept.program.probe is not None:
             try:
                 why_not = await asyncio.to_thread(kept.program.probe, pid)
-            except Exception as error:  # noqa: BLE001  whatever a client raises, its server is not ready
+            except Exception as error:  # noqa: BLE001  whatever the client library raises, its server is not ready
                 why_not = f"{type(error).__name__}: {error}"
             if not why_not:
                 break
@@ -144,15 +144,15 @@ class Supervisor:
         self._ready(kept)
 
     async def _stop_in_order(self) -> None:
-        """Rank after rank: what takes work first, what it stands on last."""
+        """Stop rank after rank: programs that take work first, the servers they need last."""
         self._tell()
         running = sorted(self._kept.values(), key=lambda kept: kept.program.stop_rank)
         for _, rank in groupby(running, key=lambda kept: kept.program.stop_rank):
             await asyncio.gather(*(self._end(kept) for kept in rank))
 
     async def _end(self, kept: "_Kept") -> None:
-        """Ask one program to stop; past its patience, make it."""
-        # One that is just being started is waited for: afterwards it runs, or never will.
+        """Send one program its stop signal, and SIGKILL after its patience."""
+        # Wait for a start in progress: afterwards the process runs or never will.
         async with kept.starting:
             process = kept.process
         if process is None:
@@ -181,7 +181,7 @@ class Supervisor:
             last = log_tail(self._home, kept.program.role, lines=1)
             kept.state.phase = Phase.CRASHED
             kept.state.detail = f"{how}; it said last: {last[0]}" if last else how
-            self._tell()  # also where all but the count is as before
+            self._tell()  # unlike `_move`, also where only the count has changed
         return how
 
     def _move(self, kept: "_Kept", phase: Phase, detail: str = "") -> None:
@@ -194,7 +194,7 @@ class Supervisor:
 
 
 class _Kept:
-    """One program with what is known of it now."""
+    """One program with its state and its process."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -213,13 +213,13 @@ class _Kept:
         self.hurried = asyncio.Event()
 
     def was_well(self) -> bool:
-        """Whether the process that ended last was ready for long enough."""
+        """Whether the process that ended last was ready for longer than WELL_AFTER."""
         if self.ready_since is None or self.ended_at is None:
             return False
         return self.ended_at - self.ready_since > WELL_AFTER.total_seconds()
 
     async def hurried_within(self, pause: timedelta) -> bool:
-        """Wait for the pause; tell whether it was broken off."""
+        """Wait for the pause; True where `hurry` cut it short."""
         self.hurried.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.hurried.wait(), pause.total_seconds())
@@ -227,7 +227,7 @@ class _Kept:
 
 
 def _identify(pid: int) -> ProcessIdentity:
-    """Return a child's identity; a beginning that can't be read now, as where no file can be opened, is left open."""
+    """Return a child's identity; its start time is 0 where it can't be read, as where no file can be opened."""
     try:
         return ProcessIdentity.of(pid) or ProcessIdentity(pid, 0)
     except OSError:
@@ -235,5 +235,5 @@ def _identify(pid: int) -> ProcessIdentity:
 
 
 def _words(code: int) -> str:
-    """Say how a process ended, from its return code as subprocess gives it."""
+    """Return how a process ended, in words, from its return code as subprocess gives it."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -1,4 +1,4 @@
-"""A small client of the gateway: submit an image, wait for its prediction; what else is asked, `ask` asks."""
+"""A client of the gateway: submits an image and waits for its prediction; `ask` sends any other request."""
 
 import mimetypes
 import time
@@ -23,9 +23,9 @@ _BUSY: Final = (429, 503)
 
 @dataclass(eq=False)
 class Declined(Exception):
-    """The gateway did not take a request, or can't be reached; `detail` is in words for people.
+    """The gateway refused a request, or can't be reached; `detail` says why, in words for people.
 
-    `status` is the answer's, 0 where there was none; `facts` are the problem's members.
+    `status` is the response's, 0 without one; `facts` are the members of its problem document.
     """
 
     detail: str
@@ -33,15 +33,15 @@ class Declined(Exception):
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Show the words."""
+        """Return the detail."""
         return self.detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often a request is tried, and the pauses between: each twice as long, and never less than the gateway asks.
+    """How often a request is tried, and the pauses between, which double and are at least what the gateway asks for.
 
-    Only where `awaits_gateway` is one tried again that nobody listened to.
+    A refused connection is retried only with `awaits_gateway`.
     """
 
     tries: int
@@ -50,7 +50,7 @@ class Patience:
     awaits_gateway: bool = False
 
     def pauses(self) -> list[timedelta]:
-        """Return what to wait after each try but the last."""
+        """Return the pause after each try but the last."""
         return [min(self.first_pause * 2**tried, self.longest_pause) for tried in range(self.tries - 1)]
 
 
@@ -58,7 +58,7 @@ BRIEF: Final = Patience(tries=5)
 
 
 class Client:
-    """Talks to one gateway; may be used from several threads. `pause` waits for so many seconds between tries."""
+    """Talks to one gateway; may be used from several threads. `pause` sleeps a number of seconds between tries."""
 
     def __init__(self, url: str, *, api_key: str = "", pause: Callable[[float], object] = time.sleep) -> None:
         self.pause = pause
@@ -66,9 +66,9 @@ class Client:
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            # The server holds a waiting request for up to a minute.
+            # The gateway answers a request with `Prefer: wait` after up to a minute.
             timeout=httpx.Timeout(LONGEST_WAIT.total_seconds() + 15, connect=5),
-            # A proxy is no way to this machine itself.
+            # No proxy for requests to this machine itself.
             trust_env=urlsplit(url).hostname not in _LOOPBACK,
         )
 
@@ -85,7 +85,7 @@ class Client:
     ) -> Prediction:
         """Send one image and return its prediction; with `wait`, when it is terminal. Raises Declined.
 
-        Sent again under one idempotency key when the gateway is busy or the connection breaks: predicted once.
+        Retried under the same idempotency key when the gateway is busy or the connection breaks: predicted once.
         """
         media = mimetypes.guess_type(filename)[0] or "application/octet-stream"
         answer = self.ask(
@@ -103,7 +103,7 @@ class Client:
     def ask(
         self, method: str, path: str, *, patience: Patience = BRIEF, stream: bool = False, **request: Any
     ) -> httpx.Response:
-        """Ask until there is a success and return it, with `stream` its body unread; raises Declined."""
+        """Send a request until it succeeds and return the response, with `stream` its body unread; raises Declined."""
         for pause in (*patience.pauses(), None):
             try:
                 response = self._http.send(self._http.build_request(method, path, **request), stream=stream)
@@ -123,12 +123,12 @@ class Client:
 
 
 def fields(**given: str | None) -> dict[str, str]:
-    """Return the form fields that have a value."""
+    """Return the form fields that have a value, as they are sent."""
     return {name: sent(value) for name, value in given.items() if value}
 
 
 def _declined(response: httpx.Response) -> Declined:
-    """Return a problem by its detail, or as much as another server's answer tells."""
+    """Return the error of a response: its problem's detail, or its status where it is not the gateway's."""
     try:
         problem = response.json()
         words = str(problem.get("detail") or problem["title"])
@@ -141,6 +141,6 @@ def _declined(response: httpx.Response) -> Declined:
 
 
 def _asked_pause(response: httpx.Response) -> float:
-    """Return the seconds the gateway asks for, within reason."""
+    """Return the response's Retry-After in seconds, 60 at most; 1 without one."""
     asked = response.headers.get("Retry-After", "")
     return min(float(asked), 60.0) if asked.isdecimal() else 1.0

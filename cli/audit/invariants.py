@@ -1,7 +1,7 @@
-"""Check the four invariants on a live system: the queue and the record, looked at side by side.
+"""Checks the four invariants on a live system, comparing Redis with Postgres.
 
-State moves while it is looked at. Each look at a job, wait list or lane is one instant, in Lua, and whatever seems
-broken is looked at again after pauses; only what stays so is reported.
+State changes while it is read. Each job, wait list or lane is read atomically, in Lua; whatever seems broken is read
+again after pauses, and only what stays broken is reported.
 """
 
 import time
@@ -33,20 +33,21 @@ from shared.storage.engine import make_engine
 
 T = TypeVar("T", bound=str)
 
-LOOKS = 3
+READS = 3
+"""How often something is read that seems broken, before it is reported."""
 PAUSE = timedelta(milliseconds=300)
-# A worker looks at its lanes every 2 s, so a lane that does not move from one of these to the next is not looked at.
+# A worker polls its lanes every 2 s: a lane that does not move between two reads is not polled.
 LANE_PAUSE = timedelta(seconds=3)
 WORKER_ALIVE = timedelta(seconds=10)
-# A receiver that fails is left alone for up to ten minutes, and what is due to it waits.
+# A failing receiver is not called for up to ten minutes, and its deliveries wait.
 LEFT_ALONE = timedelta(minutes=15)
 MOST_OF_A_KIND = 20
-# One statement counts the rows of the latest batches, of which one may have millions.
+# The longest statement counts the rows of the latest batches, one of which may have millions.
 LONGEST = timedelta(minutes=10)
 
 
 def audit(*, redis_url: str, database_url: str) -> list[str]:
-    """Return what is broken, in words; nothing where all four invariants hold.
+    """Return what is broken, a sentence each; empty where all four invariants hold.
 
     100,000 jobs take about 5 s. Raises redis.RedisError or sqlalchemy.exc.SQLAlchemyError where a server is away.
     """
@@ -64,17 +65,17 @@ class Audit:
 
     def __init__(
         self,
-        looks: Inspection,
+        inspection: Inspection,
         connection: Connection,
         *,
         queue: Queue,
         predict: Predict,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._looks = looks
+        self._inspection = inspection
         self._connection = connection
         self._sleep = sleep
-        # A batch may take the time limit, and a job whose workers die that many leases; longer is nobody's.
+        # A micro-batch may take the time limit, and a job whose workers die a lease per attempt; longer is an error.
         self._overdue = queue.lease * (queue.max_attempts + 1) + predict.timeout
 
     def run(self) -> list[str]:
@@ -94,82 +95,82 @@ class Audit:
         return [finding for kind in kinds for finding in _shortened(list(kind))]
 
     def _jobs(self) -> Iterator[str]:
-        """Invariants 1 and 2: unfinished jobs are on their way, finished ones recorded or about to be."""
+        """Invariants 1 and 2: unfinished jobs are queued or being computed, finished ones recorded or soon will be."""
         suspects: dict[PredictionId, str] = {}
-        for ids in self._looks.job_ids():
+        for ids in self._inspection.job_ids():
             suspects |= self._broken(ids)
         suspects = self._in_neither(suspects)
-        for _ in range(LOOKS - 1):
+        for _ in range(READS - 1):
             if suspects:
                 self._sleep(PAUSE.total_seconds())
                 suspects = self._in_neither(self._broken(list(suspects)))
         return (f"job {id}: {wrong}" for id, wrong in suspects.items())
 
     def _broken(self, ids: Sequence[PredictionId]) -> dict[PredictionId, str]:
-        """Look at some jobs and their rows; jobs first, since a job only ever moves towards its row."""
-        looks = list(self._looks.look_at(ids))
+        """Read some jobs, then their rows; jobs first, since a job only ever moves towards its row."""
+        looks = list(self._inspection.look_at(ids))
         rows = rows_of(self._connection, [look.id for look in looks])
         return {look.id: wrong for look in looks if (wrong := _wrong_with(look, rows.get(look.id)))}
 
     def _in_neither(self, suspects: dict[PredictionId, str]) -> dict[PredictionId, str]:
-        """Leave out jobs that ended and wait to be recorded.
+        """Return the suspects without jobs that ended and wait to be recorded.
 
-        They had ended before the stream is read here: each is in it, or has its row by now.
+        They had ended before the finished stream is read here: each is in it, or has its row by now.
         """
         unrecorded = {id for id, wrong in suspects.items() if wrong == UNRECORDED}
         if unrecorded:
-            for ids in self._looks.finished_ids():
+            for ids in self._inspection.finished_ids():
                 unrecorded -= ids
             unrecorded -= rows_of(self._connection, list(unrecorded)).keys()
         return {id: wrong for id, wrong in suspects.items() if wrong != UNRECORDED or id in unrecorded}
 
     def _wait_lists(self) -> Iterator[str]:
-        """Invariant 1, seen from the wait lists."""
-        suspects = self._persisting(self._looks.wait_lists_without_entry(), self._looks.without_entry)
+        """Invariant 1, checked from the wait lists: each has its entry."""
+        suspects = self._persisting(self._inspection.wait_lists_without_entry(), self._inspection.without_entry)
         return (f"wait list {name}: its entry is gone" for name in suspects)
 
     def _inflight(self) -> Iterator[str]:
-        """Check that what is listed as unfinished is; a missing job is a finished one."""
+        """Check that predictions counted as unfinished are; one whose job is missing has ended."""
         suspects: dict[Owner, list[PredictionId]] = {}
-        for owner, ids in self._looks.inflight():
+        for owner, ids in self._inspection.inflight():
             suspects.setdefault(owner, []).extend(self._ended(owner, ids))
         for owner, ids in suspects.items():
             ended = self._persisting(ids, partial(self._ended, owner))
             yield from (f"job {id}: it is in flight for {owner} although it ended" for id in ended)
 
     def _ended(self, owner: Owner, ids: Sequence[PredictionId]) -> list[PredictionId]:
-        """Of these ids, return those that ended and are in flight even so."""
-        states = zip(ids, self._looks.states(ids), strict=True)
+        """Return those of these ids that ended and are still counted as unfinished."""
+        states = zip(ids, self._inspection.states(ids), strict=True)
         ended = [id for id, state in states if state is None or Status(state).is_terminal]
-        return [id for id in ended if self._looks.is_inflight(owner, id)]
+        return [id for id in ended if self._inspection.is_inflight(owner, id)]
 
     def _batches(self) -> Iterator[str]:
-        """Invariant 2 for batches: one that has been read is recorded, or about to be."""
-        read = (id for ids in self._looks.read_batches() for id in self._unrecorded(ids))
-        suspects = self._persisting(read, lambda ids: self._unrecorded(self._looks.still_read(ids)))
+        """Invariant 2 for batches: one whose upload has been read is recorded, or will be."""
+        read = (id for ids in self._inspection.read_batches() for id in self._unrecorded(ids))
+        suspects = self._persisting(read, lambda ids: self._unrecorded(self._inspection.still_read(ids)))
         return (f"batch {id}: it was read and is neither in the finished stream nor recorded" for id in suspects)
 
     def _unrecorded(self, ids: Sequence[BatchId]) -> set[BatchId]:
-        """Of batches that have been read, return those that will never be complete."""
+        """Return those batches, all read, that will never be completed."""
         left = set(ids)
-        for records in self._looks.finished_ids() if left else ():
+        for records in self._inspection.finished_ids() if left else ():
             left -= {BatchId(id) for id in records}
         return left - described_batches(self._connection, sorted(left)) if left else left
 
     def _stranded(self) -> Iterator[str]:
-        """Invariants 1 and 2, seen from the streams."""
-        for stream in (*self._looks.lanes(), keys.FINISHED):
-            suspects = self._persisting(self._looks.stranded(stream), partial(self._still_stranded, stream))
+        """Invariants 1 and 2, checked from the streams: no entry is pending without a consumer."""
+        for stream in (*self._inspection.lanes(), keys.FINISHED):
+            suspects = self._persisting(self._inspection.stranded(stream), partial(self._still_stranded, stream))
             yield from (f"{stream}: entry {entry} was read and is pending with nobody" for entry in suspects)
 
     def _still_stranded(self, stream: str, entries: Sequence[str]) -> set[str]:
-        return set(entries).intersection(self._looks.stranded(stream))
+        return set(entries).intersection(self._inspection.stranded(stream))
 
     def _stuck_lanes(self) -> Iterator[str]:
-        """Invariant 3, as far as one can see it: with workers there, every lane moves. A deep lane moves too."""
-        looks = {lane: self._look_at_lane(lane) for lane in self._looks.lanes()}
+        """Invariant 3, as far as it can be seen: every lane that has workers moves, however deep it is."""
+        looks = {lane: self._look_at_lane(lane) for lane in self._inspection.lanes()}
         stuck = {lane: wrong for lane, look in looks.items() if (wrong := self._wrong_with_lane(lane, look))}
-        for _ in range(LOOKS - 1):
+        for _ in range(READS - 1):
             if stuck:
                 self._sleep(LANE_PAUSE.total_seconds())
             for lane in list(stuck):
@@ -180,11 +181,11 @@ class Audit:
         return (f"{lane}: {wrong}" for lane, wrong in stuck.items())
 
     def _untaken(self) -> Iterator[str]:
-        """Invariant 3 for what follows a prediction: somebody records, delivers and keeps house, and in time."""
-        roles = {duty.role: duty for duty in self._looks.duties()}
+        """Invariant 3 for recording, webhooks and upkeep: each is done, and in time."""
+        roles = {duty.role: duty for duty in self._inspection.duties()}
         for role, duty in roles.items():
             waits = duty.oldest > LATE_AFTER or duty.bells > MOST_BELLS
-            # Nothing of upkeep's waits where all can see it: that nobody sweeps any more is all there is to see.
+            # Upkeep has no queue to be seen waiting: the only sign is that the last sweep is long ago.
             stopped = role == keys.UPKEEP_QUEUE and duty.silence is not None and duty.silence > LATE_AFTER
             if waits or stopped:
                 yield f"{role}: {duty.words}"
@@ -195,10 +196,10 @@ class Audit:
             yield f"webhooks: {many} are due and nobody has tried them for {round(late.oldest.total_seconds())} s"
 
     def _look_at_lane(self, lane: str) -> LaneLook:
-        return self._looks.look_at_lane(lane, overdue=self._overdue)
+        return self._inspection.look_at_lane(lane, overdue=self._overdue)
 
     def _wrong_with_lane(self, lane: str, look: LaneLook) -> str | None:
-        """Say why a lane seems stuck. Bulk lanes wait for their turn as long as it takes, but must be given one."""
+        """Return why a lane seems stuck, None where it does not. A bulk lane may wait, but must be in the rotation."""
         if is_bulk(lane) and look.entries and not look.in_rotation:
             return "it has entries and no turn among the bulk lanes"
         if look.worker_seen is None or look.worker_seen > WORKER_ALIVE:
@@ -212,13 +213,13 @@ class Audit:
             return f"nothing was read for {seconds} s although {model_of(lane)} has workers"
         return None
 
-    def _persisting(self, suspects: Iterable[T], look_again: Callable[[list[T]], Iterable[T]]) -> list[T]:
-        """Return the suspects that stay so."""
+    def _persisting(self, suspects: Iterable[T], read_again: Callable[[list[T]], Iterable[T]]) -> list[T]:
+        """Return the suspects that are still broken after READS reads."""
         left = list(suspects)
-        for _ in range(LOOKS - 1):
+        for _ in range(READS - 1):
             if left:
                 self._sleep(PAUSE.total_seconds())
-                left = sorted(set(look_again(left)))
+                left = sorted(set(read_again(left)))
         return left
 
 
@@ -226,7 +227,7 @@ UNRECORDED = "it ended and is neither in the finished stream nor recorded"
 
 
 def _wrong_with(look: JobLook, row: Row | None) -> str:
-    """Say what is wrong with a job beside its row, '' where nothing is."""
+    """Return what is wrong with a job, compared with its row; empty where nothing is."""
     if not Status(look.state).is_terminal:
         return look.wrong if row is None else f"it is {look.state} and recorded as {row.status}"
     if row is None:
@@ -239,6 +240,6 @@ def _wrong_with(look: JobLook, row: Row | None) -> str:
 
 
 def _shortened(findings: list[str]) -> list[str]:
-    """Name the first ones and count the rest."""
+    """Return the first findings, and a line with the number of the rest."""
     more = len(findings) - MOST_OF_A_KIND
     return findings if more <= 0 else [*findings[:MOST_OF_A_KIND], f"… and {more} more like the last one"]

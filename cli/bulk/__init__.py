@@ -1,1 +1,1 @@
-"""`darkroom bulk`."""
+"""`darkroom bulk`: folders, files and archives to predictions, as bulk uploads that can be resumed."""

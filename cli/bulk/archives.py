@@ -1,4 +1,4 @@
-"""Which files are archives: those that are sent as they are, and those that no archive may hold."""
+"""Tells archives from other files: archives are sent as they are, and may not be inside another archive."""
 
 import lzma
 import tarfile
@@ -12,13 +12,13 @@ def is_sendable(path: str) -> bool:
     """Tell whether a file is an archive that can be sent as it is."""
     try:
         return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # begins like a compressed tar and is cut short
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # a compressed tar that is cut short
         return False
 
 
 def is_nested(name: str, start: bytes) -> bool:
-    """Tell whether a file of a folder is an archive itself, by its name or first bytes.
+    """Tell whether a file in a folder is itself an archive, by its name or first bytes.
 
-    The gateway refuses an archive that holds one, as a whole.
+    The gateway refuses a whole upload that contains one.
     """
     return has_archive_name(name) or archive_format(start) is not None

@@ -1,4 +1,4 @@
-"""Bulk uploads over HTTP: send one, look at one, read its results."""
+"""Batches over HTTP: upload one, read its state, read its results."""
 
 import json
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ import httpx
 from cli.client import Client, Declined, Patience, fields
 
 LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
-"""Nearly a minute: a gateway that is started again is back by then."""
+"""Retries for nearly a minute, by when a gateway that restarts is back."""
 POLL_PAUSE: Final = timedelta(seconds=0.5)
 MOST_FIRST_TRIES: Final = 5
-"""How often an upload begins again whose first try broke off at the gateway."""
-# The answer comes when every image is in the queue, which may have to empty first.
+"""How often an upload is started whose earlier try the gateway is still reading or has dropped."""
+# The gateway answers when every image is in the queue, which may first have to drain.
 _UPLOADING: Final = httpx.Timeout(600, connect=5)
 _READING: Final = httpx.Timeout(30, connect=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch as the gateway told it last."""
+    """A batch as read from the gateway last."""
 
     id: str
     status: str
@@ -35,16 +35,16 @@ class Batch:
     skipped: int
     skipped_files: tuple[str, ...]
     has_ended: bool
-    """Whether every image has its result, so that nothing will change any more."""
+    """Whether every image has its result; nothing changes after that."""
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
-        """Read the object of the HTTP contract."""
+        """Read the JSON object of `GET /v1/batches/{id}`."""
         return cls(
             id=answer["id"],
             status=answer["status"],
             skipped=answer["skipped"],
-            # A gateway of the version before tells no names.
+            # A gateway of an earlier version sends no names.
             skipped_files=tuple(answer.get("skipped_files", ())),
             has_ended=answer["completed_at"] is not None,
             **answer["request_counts"],
@@ -52,17 +52,17 @@ class Batch:
 
     @property
     def done(self) -> int:
-        """How many images have their result."""
+        """Number of images with a result."""
         return self.succeeded + self.failed + self.canceled
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether every image has."""
+        """Whether every image has succeeded."""
         return self.has_ended and self.succeeded == self.total
 
 
 class Result(NamedTuple):
-    """What came of one image; `name` is its custom_id."""
+    """The result of one image; `name` is its custom_id."""
 
     name: str
     status: str
@@ -70,7 +70,7 @@ class Result(NamedTuple):
 
 
 def check_gateway(client: Client) -> None:
-    """Return if there is a gateway that takes us in; raises Declined at once where nobody listens."""
+    """Return if the gateway answers and accepts the key; raises Declined, at once where nobody listens."""
     client.ask("GET", "/v1/batches", params={"limit": 1})
 
 
@@ -86,7 +86,7 @@ def upload_archive(client: Client, archive: BinaryIO, *, model: str | None, webh
                 timeout=_UPLOADING,
                 headers={"Idempotency-Key": key},
                 data=fields(model=model, webhook=webhook),
-                # Always of one name: the gateway knows an upload again by its length too.
+                # Always the same name: the gateway recognises a repeated upload also by its length.
                 files={"archive": ("archive", archive, "application/octet-stream")},
             )
             return Batch.of(answer.json())
@@ -94,14 +94,14 @@ def upload_archive(client: Client, archive: BinaryIO, *, model: str | None, webh
             tries_left -= 1
             if declined.status != HTTPStatus.CONFLICT or not tries_left:
                 raise
-            # An earlier try, whose connection broke, is still being read.
+            # The gateway is still reading an earlier try, whose connection broke.
             first = _await_reading(client, declined.facts.get("first_id"))
         if first is not None:
             return first
 
 
 def read_batch(client: Client, id: str) -> Batch | None:
-    """Return a batch as it is now; None where the gateway does not know it. Raises Declined."""
+    """Return a batch's state now; None where the gateway does not know it. Raises Declined."""
     try:
         return Batch.of(client.ask("GET", f"/v1/batches/{id}", patience=LASTING, timeout=_READING).json())
     except Declined as declined:
@@ -111,9 +111,9 @@ def read_batch(client: Client, id: str) -> Batch | None:
 
 
 def result_lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> Iterator[str]:
-    """Give the lines of a batch's results, their ends included, in upload order; raises Declined.
+    """Yield the lines of a batch's results with their line ends, in upload order; raises Declined.
 
-    Where the connection breaks it goes on after the last line it gave: those of a batch that has ended stay the same.
+    After a broken connection it resumes after the last line yielded: the lines of an ended batch do not change.
     """
     given = 0
     for pause in (*LASTING.pauses(), None):
@@ -130,14 +130,14 @@ def result_lines(client: Client, id: str, format: Literal["ndjson", "csv"]) -> I
 
 
 def image_results(client: Client, id: str) -> Iterator[Result]:
-    """Give what came of each image that has ended, in upload order; raises Declined."""
+    """Yield the result of each image that has one, in upload order; raises Declined."""
     for line in result_lines(client, id, "ndjson"):
         facts = json.loads(line)
         yield Result(facts["custom_id"], facts["status"], facts["error"] or "")
 
 
 def _await_reading(client: Client, id: str | None) -> Batch | None:
-    """Return the batch of a try that is being read once it is, None where it came to nothing."""
+    """Wait until the gateway has read an earlier try, and return its batch; None where that was canceled."""
     if id is None:
         client.pause(POLL_PAUSE.total_seconds())
         return None
@@ -147,7 +147,7 @@ def _await_reading(client: Client, id: str | None) -> Batch | None:
 
 
 def _lines(client: Client, id: str, format: str) -> Iterator[str]:
-    """Read the results once. A line ends with a line feed and nothing else: names hold what Unicode calls line ends."""
+    """Read the results once. Only a line feed ends a line: names may contain Unicode's other line ends."""
     path = f"/v1/batches/{id}/results"
     answer = client.ask("GET", path, patience=LASTING, timeout=_READING, stream=True, params={"format": format})
     try:

@@ -1,4 +1,4 @@
-"""Follow a run's batches to their end, while more are being sent."""
+"""Polls a run's batches until all have ended, while more are being sent."""
 
 import time
 from typing import Final
@@ -8,15 +8,15 @@ from cli.bulk.meter import Meter
 from cli.bulk.sending import Sending
 from cli.client import Client
 
-# A round through many batches takes longer; the gateway has other things to do.
+# Polling takes at most this share of the time: a round through many batches is followed by a longer pause.
 _SHARE_OF_TIME: Final = 0.2
 
 
 def watch_batches(client: Client, sending: Sending, meter: Meter) -> None:
-    """Return when everything was sent and has ended; raises client.Declined, and what the client's pause raises."""
+    """Return when all was sent and has ended; raises client.Declined, and what the client's pause raises."""
     while True:
         began = time.monotonic()
-        # Asked before looking: what is taken after the look is looked at the next time.
+        # Read before polling: a part taken during the poll is polled in the next round.
         is_over = sending.is_over.is_set()
         unended = [taken for taken in sending.watched if not taken.has_ended]
         for taken in unended:

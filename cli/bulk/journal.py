@@ -1,4 +1,4 @@
-"""What a bulk run has sent, for `--resume`: a file of JSON lines that a kill at any instant leaves readable."""
+"""The journal of a bulk run, for `--resume`: JSON lines of what was sent, readable after a kill at any instant."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from cli.bulk.parts import Mark
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A part that the gateway took: its batch and what is in it."""
+    """A part that the gateway accepted: its batch and its files."""
 
     batch: str
     files: tuple[Mark, ...]
@@ -23,7 +23,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Journal:
-    """A run's id, which makes its idempotency keys its own, and the parts that were taken, in order."""
+    """A run's id, from which its idempotency keys are made, and its accepted parts in order."""
 
     path: Path
     run: str
@@ -31,11 +31,11 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path) -> Self:
-        """Begin a run; what was noted of an earlier one is gone."""
+        """Start a new run; the journal of an earlier one is replaced."""
         journal = cls(path, secrets.token_hex(16))
         path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        # A new file takes the old one's place: who still writes that one does not write into ours.
+        # A new file replaces the old one: a run that still writes to the old one does not write into this.
         draft = path.with_suffix(f".{journal.run}")
         _write(draft, {"run": journal.run}, mode="x")
         draft.replace(path)
@@ -43,7 +43,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path) -> Self:
-        """Go on with the run that was noted last; without one, begin."""
+        """Continue the last run; start a new one where there is none."""
         try:
             text = path.read_bytes()
         except FileNotFoundError:
@@ -52,35 +52,35 @@ class Journal:
         if not lines:
             return cls.begin(path)
         (_, first), *rest = lines
-        # What was being written when the run was killed would run into the next line.
+        # Drop a line that was cut short by a kill, or the next one would be appended to it.
         os.truncate(path, lines[-1][0])
         return cls(path, first["run"], [_entry(facts) for _, facts in rest])
 
     def add(self, entry: Entry) -> None:
-        """Note a part that was taken; it is on disk when this returns."""
+        """Write an accepted part to the journal; it is on disk when this returns."""
         facts: dict[str, Any] = {"batch": entry.batch, "files": entry.files}
         _write(self.path, facts | ({"archive": True} if entry.is_archive else {}), mode="a")
         self.entries.append(entry)
 
 
 def journal_path(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> Path:
-    """Return where the journal is of sending these paths to this gateway and model."""
-    # By their bytes: another locale's words for the same paths must lead to the same journal.
+    """Return the journal file for sending these paths to this gateway and model."""
+    # By the paths' bytes: another locale must lead to the same journal.
     what = [url, model, *sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)]
     return home / "bulk" / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl"
 
 
 def idempotency_key(run: str, *, model: str | None, webhook: str | None, files: Sequence[Mark], tries: int) -> str:
-    """Return the key of a part: the same for the same files of a run, until they were taken and are sent once more.
+    """Return the idempotency key of a part: the same for the same files of a run, until they are sent again.
 
-    To the gateway a request with another model or webhook is another request, and needs another key.
+    The model and the webhook are part of it, since the gateway refuses the same key with another request.
     """
     what = [run, model, tries, files] + ([webhook] if webhook else [])
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def _whole_lines(text: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give each line's end and facts, up to the first that is not whole."""
+    """Yield each line's end offset and its JSON object, up to the first line that is incomplete."""
     end = 0
     for line in text.splitlines(keepends=True):
         end += len(line)
@@ -98,7 +98,7 @@ def _entry(facts: dict[str, Any]) -> Entry:
 
 
 def _write(path: Path, facts: dict[str, Any], *, mode: str) -> None:
-    """Write a line at the end of a file, and to disk."""
+    """Append a line to a file and sync it to disk."""
     with path.open(mode) as file:
         file.write(json.dumps(facts) + "\n")
         file.flush()

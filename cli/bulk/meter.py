@@ -1,4 +1,4 @@
-"""How far a bulk run is: a bar in a terminal, else a line every few seconds."""
+"""The progress of a bulk run: a bar in a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ BETWEEN_LINES: Final = timedelta(seconds=5)
 
 
 class Meter:
-    """Shows counts of images as they grow. What was done `before` adds to no speed; `clock` gives seconds."""
+    """Shows how many images are done. Those done `before` do not count as speed; `clock` returns seconds."""
 
     def __init__(self, console: Console, *, before: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -26,16 +26,16 @@ class Meter:
         self._task = self._bar.add_task("sending", completed=before, total=None)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave what was drawn last."""
+        """Stop drawing; the last state stays on the screen."""
         self._bar.stop()
 
     def show(self, *, done: int, total: int | None, is_sending: bool) -> None:
-        """Show how many images have ended, of how many where that is known."""
+        """Show how many images have ended, and of how many where that is known."""
         step = "sending" if is_sending else "predicting"
         self._bar.update(self._task, completed=done, total=total or None, description=step)
         now = self._clock()
@@ -50,11 +50,11 @@ def _counts(done: float, total: float | None) -> str:
 
 class _Counts(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Show how many images of how many."""
+        """Return the counts."""
         return Text(_counts(task.completed, task.total), style="progress.download")
 
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Show images per second, of late."""
+        """Return recent images per second."""
         return Text(f"{task.finished_speed or task.speed or 0:,.0f} images/s", style="progress.data.speed")

@@ -1,4 +1,4 @@
-"""Parts on disk: an archive as it is, files as a zip whose bytes depend on nothing but them."""
+"""Packs a part to upload: an archive as it is, files as a zip whose bytes depend only on them."""
 
 import io
 import os
@@ -17,7 +17,7 @@ _CHANGED: Final = "it changed meanwhile"
 
 
 class Packed(NamedTuple):
-    """A part on disk: the archive, the files that are in it, and those that could not be read."""
+    """A packed part: the archive, the files in it, and those that could not be read."""
 
     archive: BinaryIO
     files: tuple[File, ...]
@@ -25,13 +25,13 @@ class Packed(NamedTuple):
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """What the files are known again by."""
+        """The marks of the files."""
         return tuple(file.mark for file in self.files)
 
 
 @contextmanager
 def packed_part(part: Part) -> Iterator[Packed]:
-    """Have a part on disk, of it what has not changed since it was planned. Raises OSError where there is no room."""
+    """Pack a part, without files that changed since they were planned. Raises OSError where the disk is full."""
     if part.is_archive:
         with _archive(part.files[0]) as found:
             yield found
@@ -42,7 +42,7 @@ def packed_part(part: Part) -> Iterator[Packed]:
             failed = _write_zip(cast("BinaryIO", spool), left)
             unread += (_not_read(file, why) for file, why in failed.items())
             left = tuple(file for file in left if file not in failed)
-            # Half of a file that changed meanwhile may be in it: all is written anew, without that one.
+            # A file that changed while it was read may be half in the zip: write it again without that file.
             if not failed:
                 yield Packed(cast("BinaryIO", spool), left, tuple(unread))
                 return
@@ -61,7 +61,7 @@ def _archive(file: File) -> Iterator[Packed]:
 
 
 def _write_zip(spool: BinaryIO, files: Sequence[File]) -> dict[File, str]:
-    """Write files into a zip, uncompressed and without dates; return those that could not be read, and why."""
+    """Write files into a zip, uncompressed and without dates; return the unreadable ones with the reason."""
     failed = {}
     with zipfile.ZipFile(spool, "w") as archive:
         for file in files:
@@ -77,11 +77,11 @@ def _write_zip(spool: BinaryIO, files: Sequence[File]) -> dict[File, str]:
 
 
 class Unread(Exception):
-    """A file can't be sent, for this reason."""
+    """A file can't be sent; the message says why."""
 
 
 def file_content(file: File) -> Iterator[bytes]:
-    """Give a file's bytes; raises Unread where it can't be read, is not what was planned, or must not be in a zip."""
+    """Yield a file's bytes; raises Unread where it can't be read, has changed, or is an archive."""
     try:
         with open(file.path, "rb") as source:  # noqa: PTH123
             chunk = source.read(CHUNK)

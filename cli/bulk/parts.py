@@ -1,4 +1,4 @@
-"""What a bulk upload sends: which files, under which names, in which parts."""
+"""Plans a bulk upload: which files are sent, under which names, in which parts."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -14,16 +14,16 @@ from shared.domain.file_names import is_clutter, showable
 MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 256 * 1024**2
 NOT_READ: Final = "not read"
-# As the gateway cleans names, so that it tells of a file by the name it was sent under.
+# The gateway's own limit: it would shorten longer names, and report files under other names than were sent.
 _LONGEST_NAME: Final = 1024
 
 
 class Unusable(Exception):
-    """The command can't begin with what it was given: one line for people."""
+    """The arguments can't be used; one line for people says why."""
 
 
 class Mark(NamedTuple):
-    """What a file is known again by."""
+    """Identifies a version of a file: a changed file has another size or modification time."""
 
     name: str
     size: int
@@ -40,16 +40,16 @@ class File:
 
     @property
     def name(self) -> str:
-        """Its name in results: its path from the folder that holds all PATHs, with `/`."""
+        """Its name in results: its path relative to the common parent of all PATHs, with `/`."""
         return self.mark.name
 
     def is_the_same(self, found: os.stat_result) -> bool:
-        """Tell whether the file has not changed since it was planned."""
+        """Return True where the file has not changed since it was planned."""
         return (found.st_size, found.st_mtime_ns) == self.mark[1:]
 
 
 class Failure(NamedTuple):
-    """A file that has no prediction, in words for people."""
+    """A file without a prediction, with status and reason in words for people."""
 
     name: str
     status: str
@@ -58,7 +58,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is to be sent, by name; what was left out as clutter, could not be read, or was not followed."""
+    """Files to send, by name; counts of skipped clutter and of links not followed; unreadable files."""
 
     files: list[File]
     skipped: int
@@ -67,33 +67,33 @@ class Plan:
 
 
 class Part(NamedTuple):
-    """What is sent in one upload. `tries` is how often these files were taken before, in vain."""
+    """What one upload sends. `tries` is how often these files were accepted before without success."""
 
     files: tuple[File, ...]
     tries: int
 
     @property
     def is_archive(self) -> bool:
-        """Whether it is one archive, sent as it is."""
+        """Whether it is a single archive, sent as it is."""
         return self.files[0].is_archive
 
 
 def make_plan(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Plan:
-    """Look at every path, into folders too but not into those to leave out; raises Unusable for nothing to send."""
+    """Find the files in all paths, except those to leave out; raises Unusable where there are none."""
     there = [os.path.abspath(path) for path in paths]  # noqa: PTH100  resolve() would lose a link's own name
-    look = _Search(os.path.commonpath([os.path.dirname(path) for path in there]), leave_out)  # noqa: PTH120
+    search = _Search(os.path.commonpath([os.path.dirname(path) for path in there]), leave_out)  # noqa: PTH120
     for given, path in zip(paths, there, strict=True):
-        look.at(given, path)
-    if not look.files and not look.unread:
-        clutter = f" but {look.skipped:,} files of clutter" if look.skipped else ""
+        search.add(given, path)
+    if not search.files and not search.unread:
+        clutter = f" but {search.skipped:,} files of clutter" if search.skipped else ""
         raise Unusable(f"There is nothing to send in {' '.join(map(shown, paths))}{clutter}")
-    return Plan([look.files[name] for name in sorted(look.files)], look.skipped, look.unread, look.links)
+    return Plan([search.files[name] for name in sorted(search.files)], search.skipped, search.unread, search.links)
 
 
 def split_into_parts(
     files: Sequence[File], *, tries: int = 0, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES
 ) -> Iterator[Part]:
-    """Give parts within the limits, in order; an archive is one of its own, as is a file over them."""
+    """Yield parts within the limits, in order; an archive is a part of its own, and so is a file over the limit."""
     part: list[File] = []
     size = 0
     for file in files:
@@ -109,7 +109,7 @@ def split_into_parts(
 
 @dataclass(slots=True)
 class _Search:
-    """What was found so far; names begin at `base`."""
+    """Collects files; names are relative to `base`."""
 
     base: str
     leave_out: Collection[Path]
@@ -118,10 +118,10 @@ class _Search:
     unread: list[Failure] = field(default_factory=list)
     links: int = 0
 
-    def at(self, given: Path, path: str) -> None:
-        """Take in a path that somebody named."""
+    def add(self, given: Path, path: str) -> None:
+        """Add a path of the command line."""
         try:
-            found = os.stat(path)  # noqa: PTH116  nor elsewhere here: Paths take their time with a million files
+            found = os.stat(path)  # noqa: PTH116  here and below: Path objects are slow with a million files
             if S_ISREG(found.st_mode):
                 open(path, "rb").close()  # noqa: PTH123
                 self._take(path, found, is_archive=archives.is_sendable(path))
@@ -135,7 +135,7 @@ class _Search:
             raise Unusable(f"{shown(given)} can't be read: {reason(error)}") from None
 
     def _walk(self, top: str) -> None:
-        """Take in all files below; links to folders are not followed, since they may lead in circles."""
+        """Add all files below; links to folders are not followed, since they may form a cycle."""
         left_out = {_inode(os.stat(path)) for path in self.leave_out if path.exists()}  # noqa: PTH116
         for folder, folders, files in os.walk(top, onerror=self._note):
             inside = [(name, os.path.join(folder, name)) for name in sorted(folders)]  # noqa: PTH118
@@ -156,7 +156,7 @@ class _Search:
         if is_clutter(name) or not S_ISREG(found.st_mode):
             self.skipped += 1
             return
-        # Two names may be the same when cleaned; and one file may be given twice, by itself and in its folder.
+        # Two names may become equal when cleaned; and a file may be given twice, by itself and in its folder.
         while (other := self.files.get(name)) and other.path != path:
             name += "~"
         if other is None or is_archive:

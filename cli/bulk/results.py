@@ -1,4 +1,4 @@
-"""What came of a bulk run: the figures, the first failures, and every result in a file."""
+"""The results of a bulk run: counts, the first failures, and every result in a file."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ FORGOTTEN: Final = "the gateway does not know its batch any more"
 
 @dataclass(slots=True)
 class Tally:
-    """How many images came to what, and the first few that failed or were canceled."""
+    """Counts of images by outcome, and the first few that failed or were canceled."""
 
     succeeded: int = 0
     failed: int = 0
@@ -30,12 +30,12 @@ class Tally:
     not_sent: int = 0
     skipped: int = 0
     skipped_files: list[str] = field(default_factory=list)
-    """Names of those that the gateway told; clutter of a folder is not sent."""
+    """Names that the gateway reported as skipped; clutter of a folder is never sent."""
     failures: list[Result] = field(default_factory=list)
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """All images, skipped ones not counted."""
         return self.succeeded + self.failed + self.canceled + self.not_read + self.not_sent
 
     def count(self, result: Result) -> None:
@@ -45,7 +45,7 @@ class Tally:
         self.canceled += result.status == "canceled"
 
     def show(self, result: Result) -> bool:
-        """Keep a failure while there is room; return whether there is room for another."""
+        """Keep a failure while there is room; return True while there is room for more."""
         if result.status != "succeeded" and len(self.failures) < MOST_SHOWN:
             self.failures.append(result)
         return len(self.failures) < MOST_SHOWN
@@ -60,9 +60,9 @@ def check_out(out: Path) -> None:
 
 
 def tally_results(client: Client, taken: Sequence[Taken], failures: Sequence[Failure]) -> Tally:
-    """Return what came of every image, each counted where it was sent last, and of what was not; raises Declined."""
+    """Count every image, by the last batch it was sent in, and the files that were not sent; raises Declined."""
     total = Tally()
-    # What was sent in vain and then not once more is counted as it was.
+    # A file that failed in an earlier batch and could not be sent again is counted by that batch.
     names = {mark.name for part in taken for mark in part.entry.files}
     left = [failure for failure in failures if failure.name not in names]
     total.not_read = sum(failure.status == NOT_READ for failure in left)
@@ -92,7 +92,7 @@ def tally_results(client: Client, taken: Sequence[Taken], failures: Sequence[Fai
 def write_results(client: Client, taken: Sequence[Taken], out: Path) -> None:
     """Write every result to a file, JSON lines where its name says so, else CSV. Raises Declined, OSError.
 
-    The file is there whole or not at all.
+    The file is replaced atomically: it is complete or not there.
     """
     draft = out.with_name(f".{out.name}.part")
     try:
@@ -105,7 +105,7 @@ def write_results(client: Client, taken: Sequence[Taken], out: Path) -> None:
 
 
 def last_of_each(taken: Sequence[Taken]) -> Iterator[tuple[Taken, Collection[str]]]:
-    """Give the parts with the names that were sent again later; an archive that was is not given at all."""
+    """Yield parts with the names that a later part replaced; an archive that was sent again is left out."""
     later: set[str] = set()
     found = []
     for part in reversed(taken):
@@ -136,7 +136,7 @@ def _write_csv(client: Client, taken: Sequence[Taken], file: TextIO) -> None:
     writer = csv.writer(file)
     has_header = False
     for part, replaced in last_of_each(taken):
-        # Lines with their ends, since a field may hold one.
+        # Lines keep their ends, since a CSV field may contain line ends.
         rows = csv.reader(_lines(client, part, "csv"))
         header = next(rows, None)
         if header is None:
@@ -145,7 +145,7 @@ def _write_csv(client: Client, taken: Sequence[Taken], file: TextIO) -> None:
             writer.writerow(header)
             has_header = True
         name = header.index("custom_id")
-        # As the gateway writes names into cells, so that no spreadsheet takes one for a formula.
+        # The gateway escapes names in cells, so that no spreadsheet runs one as a formula.
         left_out = {safe_cell(one) for one in replaced}
         writer.writerows(row for row in rows if row[name] not in left_out)
 

@@ -1,4 +1,4 @@
-"""Which parts the gateway has taken, and what is still to be sent."""
+"""Resuming a run: which parts the gateway has accepted, and which files are still to be sent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,29 +13,29 @@ from cli.client import Client
 
 @dataclass(slots=True)
 class Taken:
-    """A part that the gateway took, and its batch as it was seen last; None: the gateway knows it no more."""
+    """A part that the gateway accepted, and its batch as read last; None where the gateway no longer knows it."""
 
     entry: Entry
     batch: Batch | None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether its results are final."""
         return self.batch is None or self.batch.has_ended
 
     @property
     def total(self) -> int:
-        """How many images it has."""
+        """Number of its images."""
         return len(self.entry.files) if self.batch is None else self.batch.total
 
     @property
     def done(self) -> int:
-        """How many of them have ended."""
+        """Number of its images that have ended."""
         return self.total if self.batch is None else self.batch.done
 
 
 def known_parts(client: Client, entries: Sequence[Entry]) -> list[Taken]:
-    """Return those of an earlier run's parts that the gateway still knows; raises Declined."""
+    """Return the parts of an earlier run that the gateway still knows; raises Declined."""
     found = [Taken(entry, batches.read_batch(client, entry.batch)) for entry in entries]
     return [taken for taken in found if taken.batch is not None]
 
@@ -43,10 +43,10 @@ def known_parts(client: Client, entries: Sequence[Entry]) -> list[Taken]:
 def still_to_send(
     client: Client, files: Sequence[File], *, entries: Sequence[Entry], taken: Sequence[Taken]
 ) -> list[Part]:
-    """Return parts with every file that did not succeed and is not under way, as it is now; raises Declined.
+    """Return parts with every file, as it is now, that has neither succeeded nor is in progress; raises Declined.
 
-    What was never taken keeps its order, apart from what is sent again: a part whose 202 was lost is the same part
-    once more, and the gateway knows its key.
+    Files never accepted are kept apart from those sent again, in their order: a part whose 202 was lost is then the
+    same part again, and the gateway recognises its idempotency key.
     """
     fine: dict[str, Mark] = {}
     for part in taken:
@@ -65,7 +65,7 @@ def still_to_send(
 
 
 def _in_vain(client: Client, taken: Taken) -> set[str]:
-    """Return the names of a part that have no success and will have none."""
+    """Return the names in a part that have not succeeded and will not."""
     batch, names = taken.batch, {mark.name for mark in taken.entry.files}
     if batch is None:
         return names
@@ -75,6 +75,6 @@ def _in_vain(client: Client, taken: Taken) -> set[str]:
     if taken.entry.is_archive:
         return names
     ended = {result.name: result.status for result in batches.image_results(client, batch.id)}
-    # Of a canceled batch, what has no result yet will have none.
+    # In a canceled batch an image without a result will not get one.
     default = "canceled" if batch.status == "canceled" else "succeeded"
     return {name for name in names if ended.get(name, default) != "succeeded"}

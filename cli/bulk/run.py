@@ -1,4 +1,4 @@
-"""`darkroom bulk`: a folder, files or archives to predictions; interrupted anywhere, `--resume` goes on."""
+"""Send folders, files or archives as batches and wait for their end; after an interruption `--resume` continues."""
 
 import shlex
 import sys
@@ -33,7 +33,7 @@ INTERRUPTED: Final = 130
 _MOST_NAMED: Final = 5
 
 Wait = Callable[[threading.Event, float], bool]
-"""Wait until an event is set, or for so many seconds; tell whether it is."""
+"""Waits until an event is set or the seconds are over; returns whether it is set."""
 
 
 def bulk(
@@ -46,7 +46,7 @@ def bulk(
     resume: bool,
     wait: Wait = threading.Event.wait,
 ) -> int:
-    """Send everything, follow it to its end and say what came of it; return the exit code."""
+    """Send everything, wait until it has ended and print the outcome; return the exit code."""
     try:
         plan = make_plan(paths, leave_out=[home, out] if out else [home])
         if out:
@@ -80,7 +80,7 @@ def _run(
     out: Path | None,
     stopping: "_Stopping",
 ) -> int:
-    """Do what is left of a run; raises Declined, and OSError where there is no room on disk."""
+    """Do the rest of a run; raises Declined, and OSError where the disk is full."""
     sending = _prepare(client, plan, notes, model=model, webhook=webhook)
     before, began = sending.ended, time.monotonic()
     _send_and_watch(client, sending, stopping)
@@ -94,7 +94,7 @@ def _run(
 
 
 def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, webhook: str | None) -> Sending:
-    """Return what is to be sent, and what was taken before; say what will not be. Raises Declined."""
+    """Return the run to send, with what was accepted before; print what will not be sent. Raises Declined."""
     taken = known_parts(client, notes.entries)
     waiting = still_to_send(client, plan.files, entries=notes.entries, taken=taken)
     watched = [part for part in taken if not part.has_ended]
@@ -110,7 +110,7 @@ def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, w
 
 
 def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> None:
-    """Return when all was sent and has ended. The thread that watches ends with the one that sends."""
+    """Return when all was sent and has ended. The polling thread ends with the sending one."""
     with ThreadPoolExecutor(1) as pool, Meter(Console(), before=sending.done) as meter:
         try:
             watching = pool.submit(watch_batches, client, sending, meter)
@@ -122,7 +122,7 @@ def _send_and_watch(client: Client, sending: Sending, stopping: "_Stopping") -> 
 
 
 def _report(tally: Tally, *, seconds: float, predicted: int) -> None:
-    """Say what came of a run in a line, and before it name the first failures and files that were skipped."""
+    """Print the first failures and skipped files, then a line with the figures."""
     for result in tally.failures:
         say(shown(f"{result.name}  {result.status}  {result.error}".rstrip()))
     if more := tally.failed + tally.canceled - len(tally.failures):
@@ -134,7 +134,7 @@ def _report(tally: Tally, *, seconds: float, predicted: int) -> None:
 
 
 def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
-    """Return the figures in one line; `predicted` is how many images ended in these seconds."""
+    """Return the figures in one line; `predicted` is the number of images that ended in these seconds."""
     rate = f" in {seconds:.1f} s ({predicted / seconds:,.0f} images/s)" if predicted else ""
     rest = [
         f"{count:,} {what}"
@@ -150,7 +150,7 @@ def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
 
 
 def _words(paths: Sequence[Path], *, model: str | None, webhook: str | None, out: Path | None) -> str:
-    """Return the command line that goes on with this run; of many paths, the first few."""
+    """Return the arguments that resume this run; of many paths, the first few."""
     named = [shlex.quote(str(path)) for path in paths[:_MOST_NAMED]] + ["…"] * (len(paths) > _MOST_NAMED)
     given = (("--model", model), ("--webhook", webhook), ("--out", out))
     options = [f"{name} {shlex.quote(str(value))}" for name, value in given if value]
@@ -158,7 +158,7 @@ def _words(paths: Sequence[Path], *, model: str | None, webhook: str | None, out
 
 
 class _Stopping:
-    """Ends every pause of a run at once."""
+    """Ends every pause of a run at once, so that its threads stop."""
 
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
@@ -169,10 +169,10 @@ class _Stopping:
         self._event.set()
 
     def pause(self, seconds: float) -> None:
-        """Wait for so long; raises _Stopped."""
+        """Wait so many seconds; raises _Stopped where the run is over."""
         if self._wait(self._event, seconds):
             raise _Stopped
 
 
 class _Stopped(Exception):
-    """The run is over, whatever is under way."""
+    """The run is over; raised in the polling thread."""

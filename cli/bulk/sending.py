@@ -1,4 +1,4 @@
-"""Send a run's parts one after another, and note each that was taken."""
+"""Sends a run's parts one after another, and writes each accepted one to the journal."""
 
 import threading
 from collections.abc import Sequence
@@ -17,44 +17,44 @@ from cli.terminal.names import shown
 
 @dataclass(slots=True, kw_only=True)
 class Sending:
-    """A run under way. One thread sends, another looks at how far it is."""
+    """A run in progress. One thread sends, another polls."""
 
     journal: Journal
     model: str | None
     webhook: str | None
     waiting: list[Part]
-    """What is still to be sent, the next part first."""
+    """Parts still to be sent, the next one first."""
     taken: list[Taken]
-    """What the gateway took, in this run or, on resuming, before."""
+    """Parts that the gateway accepted, in this run or, on resuming, before."""
     watched: list[Taken] = field(default_factory=list)
-    """Those of them that had not ended when this began."""
+    """Those of them that had not ended when this run began."""
     failures: list[Failure] = field(default_factory=list)
-    """Files that will have no result."""
+    """Files that will not get a result."""
     is_over: threading.Event = field(default_factory=threading.Event)
     """Set when nothing more will be sent."""
 
     @property
     def ended(self) -> int:
-        """How many images have ended of what is watched."""
+        """Number of images that have ended, in watched parts."""
         return sum(taken.done for taken in self.watched)
 
     @property
     def done(self) -> int:
-        """How many images have ended, or will have no result."""
+        """Number of images that have ended or will not get a result."""
         return self.ended + len(self.failures)
 
     @property
     def total(self) -> int | None:
-        """How many there are in all; None while there is an archive that nobody has looked into."""
+        """Number of images in all; None while an archive waits, whose images are not counted yet."""
         if any(part.is_archive for part in self.waiting):
             return None
         there = sum(taken.total for taken in self.watched)
         return len(self.failures) + there + sum(len(part.files) for part in self.waiting)
 
     def send_all(self, client: Client) -> None:
-        """Send what waits, until the gateway takes no more of anything.
+        """Send all waiting parts, or as many as the gateway accepts.
 
-        Raises Declined where it took nothing at all or does not answer, and OSError where a part finds no room on disk.
+        Raises Declined where it accepted none or does not answer, and OSError where the disk has no room for a part.
         """
         try:
             while self.waiting:
@@ -69,7 +69,7 @@ class Sending:
         self.is_over.set()
 
     def give_up(self, failures: Sequence[Failure]) -> None:
-        """Say in one line which files have no result, and why."""
+        """Record files without a result, and print in one line which and why."""
         self.failures += failures
         if failures:
             first, *others = failures
@@ -77,7 +77,7 @@ class Sending:
             say(shown(f"{first.name}{more}  {first.status}  {first.reason}"))
 
     def _send(self, client: Client, part: Part) -> Part | None:
-        """Send one part; return what is left of it to send, without what was refused."""
+        """Send one part; return the rest of it to send again where a file in it was refused, else None."""
         with packed_part(part) as found:
             for failure in found.unread:
                 self.give_up([failure])
@@ -97,7 +97,7 @@ class Sending:
         return None
 
     def _without_refused(self, part: Part, found: Packed, declined: Declined) -> Part | None:
-        """Give up what was refused of a part and return the rest; raises Declined where that is not about the part."""
+        """Give up the refused files of a part and return the rest; raises Declined where the part is not the cause."""
         refused = [file for file in found.files if file.name == declined.facts.get("entry") and not part.is_archive]
         if not refused and not _is_about(part, declined):
             raise declined
@@ -108,6 +108,6 @@ class Sending:
 
 
 def _is_about(part: Part, declined: Declined) -> bool:
-    """Tell whether the gateway declined what a part holds; else it would decline the next one too."""
+    """Tell whether the content of the part was refused; otherwise the next part would be refused as well."""
     content = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY)
     return declined.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (part.is_archive and declined.status in content)

@@ -1,7 +1,7 @@
 """The demo model: a small CNN on scikit-learn's scanned handwritten digits, trained and registered as `digits`.
 
-A fifth of the 1,797 scans is never trained on. It measures the accuracy and lies in a folder as PNG files, for the
-demo and for people to try. The same seed makes the same split, images and (on one machine) weights.
+A fifth of the 1,797 scans is held out of training. It measures the accuracy and is written to a folder as PNG files,
+for the demo and for people to try. The same seed gives the same split, images and (on one machine) weights.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ TRAINING = {"epochs": 30, "batch_size": 64, "learning_rate": 0.004, "shift_pixel
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The registered champion; `accuracy` is on the held-out images, None where its run does not say."""
+    """The registered champion; `accuracy` is on the held-out images, None where its run has none."""
 
     version: str
     accuracy: float | None
@@ -55,16 +55,16 @@ class Scans:
     held_out: "NDArray[np.int64]"
 
     def sha256(self) -> str:
-        """Return the digest of everything that training sees or is measured on."""
+        """Return the digest of all data that training and evaluation use."""
         parts = (self.pixels, self.labels, self.training, self.held_out)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[str], None]) -> Trained:
-    """Return `digits@champion`, training and registering it if there is none; its images lie in `folder`.
+    """Return `digits@champion`, trained and registered if there is none; its images are in `folder`.
 
-    Run twice, the second finds everything there. Killed before the alias is set, it leaves a version without one and
-    trains again; two at once register two versions, of which the later one serves.
+    Safe to repeat. Killed before the alias is set it leaves a version without one, and trains again; run twice at
+    once it registers two versions, of which the later one serves.
     """
     client = _connect(registry_url)
     images_there = len(list(folder.glob("[0-9]-[0-9]*.png"))) == HELD_OUT
@@ -83,8 +83,8 @@ def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[st
 
 
 def read_scans() -> Scans:
-    """Return the scans as people would photograph them: dark ink on white, 32x32 RGB."""
-    import numpy as np  # noqa: PLC0415  the command's help must not wait for any of these
+    """Return the scans as dark ink on white, 32x32 RGB, as a photograph would show them."""
+    import numpy as np  # noqa: PLC0415  slow imports; the caller prints progress first
     from PIL import Image  # noqa: PLC0415
     from sklearn.datasets import load_digits  # noqa: PLC0415
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
@@ -99,7 +99,7 @@ def read_scans() -> Scans:
 
 
 def train(scans: Scans, progress: Callable[[str], None]) -> "torch.nn.Module":
-    """Return the network, in evaluation mode, fitted to the training part moved about by a few pixels."""
+    """Return the network, in evaluation mode, fitted to the training scans, each shifted by a few pixels."""
     import torch  # noqa: PLC0415
     from torch.nn import functional  # noqa: PLC0415
 
@@ -179,7 +179,7 @@ def _connect(registry_url: str) -> "MlflowClient":
     import mlflow  # noqa: PLC0415  reads the environment above
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
-    # About its own type hints and files, nothing that people at a terminal could do anything about.
+    # MLflow warns about its own type hints and files, which users can't act on.
     warnings.filterwarnings("ignore", module=r"mlflow\.")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -189,7 +189,7 @@ def _connect(registry_url: str) -> "MlflowClient":
 
 
 def _champion(client: "MlflowClient") -> Any | None:
-    """Return the version that the alias names, None where nothing is registered under it."""
+    """Return the version that the alias names; None where there is none."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""`darkroom demo`: a stack, two hundred images, a table."""
+"""Send held-out digits through a stack, started for this if none runs, and print a table of figures."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ USUAL_PORT = 8000
 
 
 def demo(home: Path) -> None:
-    """Run the trial on the gateway that is set, on the stack that runs on this home, or on one started for it."""
+    """Run the trial on the gateway that is set, else on the stack of this home, else on one started for it."""
     console = Console()
     found = state.running_stack(home)
     if settings.read(settings.Local).url or found is not None:
@@ -44,7 +44,7 @@ def demo(home: Path) -> None:
 
 
 def send_images(url: str, home: Path, console: Console) -> None:
-    """Send the images with a progress bar and show what came of them; raises Refused where that can't be done."""
+    """Send the images with a progress bar and print the figures; raises Refused where that fails."""
     images = trial.held_out_images(held_out_folder(home), count=trial.IMAGES)
     if not images:
         raise Refused(f"No held-out images in {held_out_folder(home)}: a stack of this home makes them when it starts.")
@@ -73,7 +73,7 @@ def _bar(console: Console, *, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _table(figures: Figures) -> Table:
-    """Return what people came for, a row each."""
+    """Return the figures, a row each."""
     cached, coalesced = figures.sources["cache"], figures.sources["coalesced"]
     rows = [
         ("accuracy", f"{figures.accuracy:.1%}", "each image counted once"),

@@ -1,4 +1,4 @@
-"""The step of `up` that makes sure the demo model is there: `python -m cli.demo.training REGISTRY FOLDER`."""
+"""The step of `up` that trains the demo model where it is missing: `python -m cli.demo.training REGISTRY FOLDER`."""
 
 import http.client
 import sys
@@ -13,14 +13,14 @@ def main(registry: str, folder: Path) -> None:
     """Train and register the model and write its held-out images, unless both are there. Safe to run again."""
     if is_registered(registry) and any(folder.glob("*.png")):
         return
-    # Imports torch and MLflow: 3 s, which a second `up` need not spend.
+    # Imports torch and MLflow, 3 s that a second `up` does not spend.
     from cli.demo.digits import ensure_registered  # noqa: PLC0415
 
     ensure_registered(registry_url=registry, folder=folder, progress=say)
 
 
 def is_registered(registry: str) -> bool:
-    """Ask a registry server for the model's champion; False where it has none or only MLflow's own client can ask."""
+    """Ask a registry server for the model's champion; False where there is none, or where it is not plain HTTP."""
     if not registry.startswith("http://"):
         return False
     login = Login.of_environment()

@@ -1,4 +1,4 @@
-"""The demo's trial: real images the model has never seen, through the whole stack, and what came of them."""
+"""The demo's trial: send images the model has never seen through the whole stack, and measure accuracy and speed."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from cli.client import Client, Prediction
 
 IMAGES: Final = 200
 REPEATED: Final = 50
-"""So many of the images are sent a second time, for the cache to answer."""
+"""How many of the images are sent a second time, to be answered from the cache."""
 AT_ONCE: Final = 8
 _PNG_HEADER: Final = 8 + 25
 """Bytes of the signature and the IHDR chunk, which comes first in every PNG."""
@@ -23,7 +23,7 @@ _PNG_HEADER: Final = 8 + 25
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request's prediction, the label the image's file name gives, and how long the answer took, in seconds."""
+    """One request: the label from the file name, the prediction, and seconds until the answer."""
 
     label: str
     prediction: Prediction
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a run showed. Accuracy counts each image once; latencies are the client's, in seconds."""
+    """The figures of a run. Accuracy counts each image once; latencies are the client's, in seconds."""
 
     requests: int
     failed: int
@@ -52,7 +52,7 @@ class Figures:
 
 def held_out_images(folder: Path, *, count: int) -> list[Path]:
     """Return `count` images named `<label>-<number>.png`, spread over all labels; fewer where there are fewer."""
-    # By number, the labels come mixed, as they were drawn.
+    # Sorted by number the labels are mixed.
     return sorted(folder.glob("*-*.png"), key=lambda path: int(path.stem.partition("-")[2]))[:count]
 
 
@@ -61,11 +61,11 @@ def send(
 ) -> tuple[list[Outcome], float]:
     """Send every image, then the first `repeated` once more, AT_ONCE at a time; return outcomes and seconds in all.
 
-    Raises client.Declined for the first request that is not taken.
+    Raises client.Declined for the first request that is refused.
     """
     run = os.urandom(8).hex().encode()
     requests = [(path, False) for path in images] + [(path, True) for path in images[:repeated]]
-    # Read and stamped before the clock starts.
+    # Read and stamped before the time is measured.
     ready = [(path, stamp(path.read_bytes(), run), again) for path, again in requests]
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -77,14 +77,14 @@ def send(
 
 
 def stamp(png: bytes, text: bytes) -> bytes:
-    """Add a comment to a PNG: the same picture in other bytes, so that no earlier run's cache answers for it."""
+    """Add a comment to a PNG: same picture, other bytes, so that no earlier run's cached answer is used."""
     content = b"tEXtComment\0" + text
     chunk = (len(content) - 4).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
     return png[:_PNG_HEADER] + chunk + png[_PNG_HEADER:]
 
 
 def trial_figures(outcomes: Sequence[Outcome], *, seconds: float) -> Figures:
-    """Return what a run showed."""
+    """Return the figures of a run."""
     first = [outcome for outcome in outcomes if not outcome.repeated]
     sources = [outcome.prediction["source"] for outcome in outcomes]
     return Figures(
@@ -100,7 +100,7 @@ def trial_figures(outcomes: Sequence[Outcome], *, seconds: float) -> Figures:
 
 
 def percentile(values: Iterable[float], percent: int) -> float:
-    """Return the smallest value that so many percent are at or below (nearest rank); 0 of nothing."""
+    """Return the nearest-rank percentile; 0 of no values."""
     ordered = sorted(values)
     return ordered[math.ceil(len(ordered) * percent / 100) - 1] if ordered else 0.0
 

@@ -1,4 +1,4 @@
-"""`darkroom keys`: who may call the API, kept in Postgres; a gateway notices within seconds."""
+"""Create, list and revoke API keys in Postgres; gateways notice within seconds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def create(home: Path, name: str, *, role: Role, rate: float | None, max_inflight: int | None) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and print it: afterwards only its SHA-256 is kept."""
     owner = check_owner(name)
     known, key = _ask(
         home, lambda connection: api_keys.create_key(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
@@ -29,7 +29,7 @@ def create(home: Path, name: str, *, role: Role, rate: float | None, max_infligh
 
 
 def list_keys(home: Path) -> None:
-    """List the keys there ever were."""
+    """Print all keys, revoked ones too."""
     every = _ask(home, api_keys.list_keys)
     if not every:
         say("There are no keys. Make one: darkroom keys create NAME")
@@ -50,7 +50,7 @@ def list_keys(home: Path) -> None:
 
 
 def revoke(home: Path, named: str) -> None:
-    """Revoke a key, by itself, its beginning as `list` shows it, or its id. Safe to repeat: the first time counts."""
+    """Revoke a key, named by itself, its beginning as `list` shows it, or its id. Safe to repeat."""
     revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, named))
     if not revoked:
         raise Refused(f"No key begins with {named}. See: darkroom keys list")

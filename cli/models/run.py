@@ -1,4 +1,4 @@
-"""`darkroom models`: what serves under which name, and which names are out of service."""
+"""List the models, take one out of service, bring it back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One name. `waiting` counts the images that wait for it or are being computed."""
+    """A model's row. `waiting` counts its images in the queue, those being computed included."""
 
     name: ModelName
     state: str
@@ -34,7 +34,7 @@ class Listed:
 
 
 def list_models(home: Path) -> None:
-    """List every name that serves, that images wait for, or that is retired."""
+    """Print every model that serves, that images wait for, or that is retired."""
     listed = _ask(home, _list)
     if not listed:
         say("No model is served. Register one in MLflow and point its alias champion at a version.")
@@ -45,7 +45,7 @@ def list_models(home: Path) -> None:
 
 
 def retire(home: Path, name: str) -> None:
-    """Take a name out of service. Safe to repeat."""
+    """Take a model out of service. Safe to repeat."""
     model = ModelName(name)
     known = _ask(home, _list)
     if model not in {one.name for one in known}:
@@ -60,10 +60,10 @@ def retire(home: Path, name: str) -> None:
 
 
 def restore(home: Path, name: str) -> None:
-    """Let a retired name be served again. Safe to repeat."""
+    """Let a retired model be served again. Safe to repeat."""
     if not _ask(home, lambda client: model_routes.restore(client, ModelName(name))):
         raise Refused(f"{name!r} is not retired. See: {command_line('models list', home)}")
-    say(f"Restored {name}: its workers serve it again at their next look at the registry.")
+    say(f"Restored {name}: its workers serve it again when they next read the registry.")
 
 
 def _list(client: redis.Redis) -> list[Listed]:

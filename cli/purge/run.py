@@ -1,8 +1,8 @@
-"""`darkroom purge --owner`: everything of one owner is canceled and deleted.
+"""Cancel and delete everything of one owner.
 
-Safe to repeat and to kill anywhere: keys are revoked first, so nothing new comes; what has not ended is canceled and
-recorded before its rows are deleted; and every step only takes away what is still there. Meanwhile a mark keeps
-gateways from taking anything of this owner's, and ends what is open; it goes by itself where its purge was killed.
+Safe to repeat and to kill anywhere: keys are revoked first, so nothing new is submitted; unfinished predictions are
+canceled and recorded before their rows are deleted; every step only deletes what is still there. Meanwhile a mark in
+Redis makes gateways refuse this owner and end its open requests; the mark expires by itself after a kill.
 """
 
 import time
@@ -33,14 +33,14 @@ from shared.storage.engine import make_engine
 
 CHUNK: Final = 2000
 FORGETTING: Final = timedelta(seconds=5)
-"""Until every gateway knows that the keys are revoked and the owner is being purged."""
+"""After this every gateway knows that the keys are revoked and the owner is being purged."""
 RENEWED: Final = MARKED / 4
 RECORDING: Final = timedelta(seconds=60)
-LOOK: Final = timedelta(milliseconds=200)
+POLL_PAUSE: Final = timedelta(milliseconds=200)
 
 
 def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Delete an owner's everything and say what that was; return the exit code: 1 where something is left."""
+    """Delete everything of an owner and print the counts; return the exit code, 1 where something is left."""
     owner = check_owner(name)
     redis_url, database_url = store_url(home, "DARKROOM_REDIS_URL"), store_url(home, "DARKROOM_DATABASE_URL")
     engine = make_engine(Database(url=database_url))
@@ -58,7 +58,7 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
 
 
 class Purge:
-    """One owner's end."""
+    """One purge of one owner."""
 
     def __init__(
         self, client: Redis, connection: Connection, owner: Owner, status: Status, sleep: Callable[[float], None]
@@ -71,7 +71,7 @@ class Purge:
         self._sleep = sleep
 
     def run(self) -> int:
-        """Do everything in order; return the exit code."""
+        """Run all steps in order; return the exit code."""
         api_keys.revoke_keys_of(self._connection, self._owner)
         self._mark()
         self._status.update("waiting until no gateway takes anything of this owner's")
@@ -89,7 +89,7 @@ class Purge:
         return 1 if left else 0
 
     def _count(self, what: str, chunks: Iterator[int]) -> None:
-        """Go through the chunks, and show how far they are."""
+        """Run a step chunk by chunk, showing the count so far, and print its total."""
         total = 0
         for rows in chunks:
             total += rows
@@ -98,7 +98,7 @@ class Purge:
         say(f"{total:>12,}  {what}")
 
     def _renew(self) -> None:
-        """Keep the mark, once in a while."""
+        """Renew the mark when it is due."""
         if time.monotonic() - self._marked > RENEWED.total_seconds():
             self._mark()
 
@@ -117,5 +117,5 @@ class Purge:
                 return False
             self._renew()
             self._status.update(f"waiting for the rows of {unrecorded:,}")
-            self._sleep(LOOK.total_seconds())
+            self._sleep(POLL_PAUSE.total_seconds())
         return True

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Ports:
-    """The ports of a home's programs, none of `taken`, each kept in a file in `folder`; reserved until the context ends.
+    """The ports of a home's programs, none of `taken`, each kept in a file in `folder`; held until the context ends.
 
     A program binds its port seconds after it was chosen, and holds none while it restarts. The reservation keeps
     other homes from choosing it meanwhile (on Linux).

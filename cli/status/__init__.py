@@ -1,1 +1,1 @@
-"""`darkroom status`: what the processes of a stack do now, from what they export and what they log."""
+"""`darkroom status`: what the processes of a stack do now, from their metrics, their logs and the kernel."""

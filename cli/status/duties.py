@@ -1,4 +1,4 @@
-"""What a running gateway says of the roles beside predicting: whether somebody does their work."""
+"""Asks the gateway whether the work of record, webhooks and upkeep is done."""
 
 import http.client
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from cli.stack import probes
 from cli.stack.supervisor.state import StackState
 
 READY = "ready"
-# As the gateway names them, and the row that shows them: sweeps are what beat is there for.
+# From the gateway's names to the rows of `status`: upkeep is shown at beat, which schedules it.
 _ROWS: Mapping[str, str] = {"record": "record", "webhooks": "webhooks", "upkeep": "beat"}
 
 
 class Duty(NamedTuple):
-    """How a role does its work: `ready`, `late` or `missing`, and what is wrong."""
+    """Whether a role's work is done: `ready`, `late` or `missing`, and what is wrong."""
 
     state: str
     detail: str
 
 
 def ask_gateway(stack: StackState) -> dict[str, Duty]:
-    """Return what is wrong, by the row that shows it; nothing where the gateway does not say. Never raises."""
+    """Return the roles that are late or missing, by row of `status`; none where the gateway does not answer."""
     try:
         answer = probes.fetch(f"{stack.url}/health/ready")
     except (OSError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""The last warnings and errors in a stack's logs, whoever wrote them, in whatever form."""
+"""The last warnings and errors in a stack's logs, in every format that its programs write."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,22 +9,22 @@ from typing import Final
 from cli.status.log_lines import Line, read_line
 
 MOST: Final = 20
-"""So many are kept, the newest."""
+"""How many of the newest are kept."""
 _TAIL: Final = 64 * 1024
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = ("During handling of the above exception", "The above exception was the direct cause")
 _HARMLESS: Final = (
-    # Whoever asks whether Postgres is there yet, or no more, is told so.
+    # Answers to probes while Postgres starts or stops.
     "the database system is starting up",
     "the database system is shutting down",
-    # Every start of Redis on most machines; it has no replicas here, and no saves in the background.
+    # Redis prints this at every start on most machines; it concerns replicas and background saves, unused here.
     "WARNING Memory overcommit must be enabled!",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What a process complained of; `times` as often, at last at `at`."""
+    """A warning or error that a process logged; `times` is how often, `at` when last."""
 
     at: datetime
     role: str
@@ -34,14 +34,14 @@ class Trouble:
 
 
 class Logs:
-    """The logs in a folder; what has not changed is not read again."""
+    """Reads the logs in a folder; unchanged files are not read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[Path, tuple[tuple[int, int], list[Trouble]]] = {}
 
     def newest(self) -> list[Trouble]:
-        """Return the last troubles of all logs, the newest first; none where there are no logs."""
+        """Return the last warnings and errors of all logs, the newest first; none where there are no logs."""
         return merge_repeated(trouble for path in self._folder.glob("*.log") for trouble in self._of(path))[:MOST]
 
     def _of(self, path: Path) -> list[Trouble]:
@@ -52,13 +52,13 @@ class Logs:
                 lines = _last_lines(path)
                 changed = datetime.fromtimestamp(now.st_mtime, UTC)
                 self._read[path] = version, parse_log(lines, role=path.stem, changed=changed)
-        except FileNotFoundError:  # put aside just now
+        except FileNotFoundError:  # renamed meanwhile
             return []
         return self._read[path][1]
 
 
 def merge_repeated(troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Return the newest first; what was said again and again is one, at its last time."""
+    """Return the newest first; repeated ones are merged into one, at the time of the last."""
     merged: dict[tuple[str, str, str], Trouble] = {}
     for trouble in sorted(troubles, key=lambda trouble: trouble.at):
         key = (trouble.role, trouble.event, trouble.reason)
@@ -68,9 +68,9 @@ def merge_repeated(troubles: Iterable[Trouble]) -> list[Trouble]:
 
 
 def parse_log(lines: Sequence[str], *, role: str, changed: datetime) -> list[Trouble]:
-    """Return the troubles that the lines of a log tell of, in their order; `changed` is when it was written last.
+    """Return the warnings and errors in the lines of a log, in order; `changed` is when the file was written last.
 
-    A line without a time has that of the line before it; after the last line that has one, `changed`.
+    A line without a time gets that of the line before it; after the last line with a time, `changed`.
     """
     read = list(_without_tracebacks(lines, changed=changed))
     last_timed = max((number for number, line in enumerate(read) if line.at), default=-1)
@@ -83,7 +83,7 @@ def parse_log(lines: Sequence[str], *, role: str, changed: datetime) -> list[Tro
 
 
 def _without_tracebacks(lines: Iterable[str], *, changed: datetime) -> Iterator[Line]:
-    """Give the lines that say something. A traceback is the reason of what was complained of just before it."""
+    """Yield the parsed lines. A traceback is merged into the error logged just before it, as its reason."""
     before: Line | None = None
     goes_on, inside = False, False
     for text in lines:
@@ -110,7 +110,7 @@ def _without_tracebacks(lines: Iterable[str], *, changed: datetime) -> Iterator[
 
 
 def _last_lines(path: Path) -> list[str]:
-    """Return a log's last lines, whole ones."""
+    """Return the last complete lines of a log."""
     with path.open("rb") as file:
         begin = max(0, file.seek(0, 2) - _TAIL)
         file.seek(begin)

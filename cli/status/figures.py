@@ -1,4 +1,4 @@
-"""From a few snapshots, one after the other, to what is shown: nothing but arithmetic."""
+"""Computes the figures of `status` from consecutive snapshots; no input or output."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from cli.status.snapshots import Snapshot
 from shared.observability.metrics import BULK, INTERACTIVE
 
 OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")
-"""How a submission is answered, in the order they are shown."""
+"""Outcomes of a submission, in the order they are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleFigures:
-    """One role with all its processes. None is not known."""
+    """One role with all its processes. None means unknown."""
 
     role: str
     phase: Phase
     duty: str
-    """Empty where its processes are not ready or do their work; else `late` or `missing`: they run, no more."""
+    """`late` or `missing` where the processes run but the work is not done; else empty."""
     pids: tuple[int, ...]
     cores: float | None
-    """How many it keeps busy."""
+    """CPU cores it keeps busy."""
     memory: int | None
     """Bytes."""
     where: str
     why: str
-    """Why it is not ready, or does not tell how it is."""
+    """Why it is not ready, or why its metrics can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneFigures:
-    """Images that wait or are being computed; `oldest` in seconds."""
+    """A lane: images that wait or are being computed, and the age of the oldest in seconds."""
 
     entries: int
     oldest: float
@@ -45,21 +45,21 @@ class LaneFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFigures:
-    """One model. None is not known."""
+    """One model. None means unknown."""
 
     model: str
     workers: int | None
     images: float | None
-    """Computed a second."""
+    """Images computed per second."""
     batch_size: float | None
-    """The mean; None also where none was computed."""
+    """Mean size of a micro-batch; None also where none was computed."""
     people: LaneFigures | None
     bulk: LaneFigures | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFigures:
-    """Submissions a second by how they were answered, and the share that the cache answered, None of none."""
+    """Submissions per second by outcome, and the share answered from the cache; None without submissions."""
 
     rates: dict[str, float]
     cached: float | None
@@ -67,7 +67,7 @@ class AnswerFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFigures:
-    """What Redis holds; times in seconds, memory in bytes, without a limit zero."""
+    """The queue in Redis; times in seconds, memory in bytes, `limit` 0 where there is none."""
 
     lag: float
     unrecorded: int
@@ -78,7 +78,7 @@ class QueueFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Everything that is shown. None is not known."""
+    """Everything that is shown. None means unknown."""
 
     roles: list[RoleFigures]
     models: list[ModelFigures]
@@ -120,12 +120,12 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
 
 
 def _where(program: ProgramState) -> str:
-    """Return a program's address, and where its login is kept."""
+    """Return a program's address, with the file of its login."""
     return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
 
 
 def _duty(role: str, now: Snapshot) -> Duty:
-    """Say whether a role's work is done; predict workers tell it of themselves, a model at a time."""
+    """Return whether a role's work is done; for predict, whether each model has a worker."""
     if role == "predict":
         alone = sorted(_model(series) for series, count in _values(now, scraping.WORKERS).items() if not count)
         return Duty("missing", f"no worker serves {', '.join(alone)}") if alone else Duty("", "")
@@ -133,13 +133,13 @@ def _duty(role: str, now: Snapshot) -> Duty:
 
 
 def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> str:
-    """Say which program does not tell how it is."""
+    """Return the first program whose metrics can't be read, and why; empty where there is none."""
     told = ((program.name, scrapes.get(program.name, Scrape()).trouble) for program in programs)
     return next((f"metrics of {name}: {trouble}" for name, trouble in told if trouble), "")
 
 
 def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:
-    """Return how many cores a process and its children kept busy; None where it was seen only once."""
+    """Return how many cores a process and its children kept busy; None with less than two snapshots of it."""
     seen: list[tuple[float, Family]] = [
         (snapshot.at, snapshot.families[pid]) for snapshot in snapshots if pid in snapshot.families
     ]
@@ -151,7 +151,7 @@ def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:
 
 
 def _models(snapshots: Sequence[Snapshot]) -> list[ModelFigures]:
-    """Return every model that is served, or that images wait for."""
+    """Return every model that is served or has images waiting."""
     now = snapshots[-1]
     workers = {_model(series): int(count) for series, count in _values(now, scraping.WORKERS).items()}
     entries, ages = _values(now, scraping.LANE_ENTRIES), _values(now, scraping.LANE_AGE)
@@ -183,7 +183,7 @@ def _lane(model: str, lane: str, entries: Mapping[Series, float], ages: Mapping[
 
 
 def _outcome(series: Series) -> str:
-    """Return what became of submissions; those over a key's limit are refused ones."""
+    """Return a counter's outcome; `limited`, over a key's limit, counts as refused."""
     outcome = series.by["outcome"]
     return "refused" if outcome == "limited" else outcome
 
@@ -198,7 +198,7 @@ def _answers(snapshots: Sequence[Snapshot]) -> AnswerFigures | None:
 
 
 def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
-    """Return what one worker saw of the queue; None where none could snapshot at it."""
+    """Return the queue as one worker exports it; None where none could read it."""
     scrapes = [scrape for scrape in scrapes if scrape.values.get(Series(scraping.QUEUE_VISIBLE))]
     if not scrapes:
         return None
@@ -213,7 +213,7 @@ def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
 
 
 def _values(snapshot: Snapshot, name: str) -> dict[Series, float]:
-    """Return everything of one name, of the first process that tells it: replicas say the same."""
+    """Return all series of one name, from the first process that exports it: replicas export the same values."""
     for scrape in snapshot.scrapes.values():
         if found := {series: value for series, value in scrape.values.items() if series.name == name}:
             return found

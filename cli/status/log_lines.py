@@ -1,4 +1,4 @@
-"""One line of a log: our own, as JSON or as text, or Celery's, Flower's, Postgres', Redis', MLflow's."""
+"""Parses one line of a log: Darkroom's own, as JSON or text, or Celery's, Flower's, Postgres', Redis', MLflow's."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any, Final
 _SEVERE: Final = frozenset({"warning", "error", "critical", "fatal", "panic"})
 _STANDARD: Final = frozenset({"time", "level", "event", "logger", "exception"})
 _REASONS: Final = ("error", "reason", "detail", "how")
-"""Facts of our own lines that say why, the most telling first."""
+"""Fields of Darkroom's own lines that say why, the most specific first."""
 
 # `12:00:01 WARNING ended program=redis`
 _READABLE: Final = re.compile(r"(?P<at>\d\d:\d\d:\d\d) (?P<level>[A-Z]+) +(?P<event>\S+) ?(?P<reason>.*)")
@@ -29,7 +29,7 @@ _BARE: Final = re.compile(r"(?P<level>[A-Z]+): +(?P<event>.*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What a line says; `at` is None where it does not say when."""
+    """A parsed line; `at` is None where it has no time."""
 
     at: datetime | None
     is_severe: bool
@@ -38,7 +38,7 @@ class Line:
 
 
 def read_line(text: str, *, changed: datetime) -> Line | None:
-    """Return what a line says; None for one in no form that is known. `changed` is when its log was written last."""
+    """Parse a line; None where no known format matches. `changed` is when its log was written last."""
     if text.startswith("{"):
         return _json(text)
     for form, read in _FORMS:
@@ -51,7 +51,7 @@ def _json(text: str) -> Line | None:
     try:
         facts = json.loads(text)
         at = datetime.fromisoformat(facts["time"])
-        # What Python warns of is for programmers.
+        # Python's own warnings are for programmers.
         is_severe = _is_severe(facts["level"]) and facts.get("logger") != "py.warnings"
         return Line(at=at, is_severe=is_severe, event=str(facts["event"]), reason=_reason(facts))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -59,7 +59,7 @@ def _json(text: str) -> Line | None:
 
 
 def _reason(facts: dict[str, Any]) -> str:
-    """Return why: the exception's own words, else the fact that says it, else all facts."""
+    """Return the reason: the exception's message, else the field that says it, else all fields."""
     raised = [line for line in str(facts.get("exception", "")).splitlines() if line.strip()]
     if raised:
         return raised[-1]
@@ -69,7 +69,7 @@ def _reason(facts: dict[str, Any]) -> str:
 
 def _readable(found: re.Match[str], changed: datetime) -> Line:
     at = _local(f"{changed.astimezone():%Y-%m-%d} {found['at']}", "%Y-%m-%d %H:%M:%S")
-    # It has no day: its last one. What was written in the same second may come out as a moment later than `changed`.
+    # The line has no date: take the latest possible. Rounding may put it a moment after `changed`.
     if at is not None and at > changed + timedelta(minutes=1):
         at -= timedelta(days=1)
     return Line(at=at, is_severe=_is_severe(found["level"]), event=found["event"], reason=found["reason"])
@@ -96,7 +96,7 @@ def _bare(found: re.Match[str], _: datetime) -> Line:
 
 
 def _local(text: str, form: str) -> datetime | None:
-    """Return a time in this machine's zone; None where there is no such time."""
+    """Parse a time in this machine's zone; None where it is not valid."""
     try:
         return datetime.strptime(text, form).astimezone()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the processes of a stack use: processor time and memory, their children's too."""
+"""CPU time and memory of a stack's processes, children included."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -21,7 +21,7 @@ class Usage(NamedTuple):
 
 
 def families(pids: Collection[int]) -> dict[int, Family]:
-    """Return what each of these processes and its children use; those that are gone are left out."""
+    """Return the usage of each of these processes and its children; those that are gone are left out."""
     children = _children()
     return {pid: _family(pid, children) for pid in pids if psutil.pid_exists(pid)}
 
@@ -35,7 +35,7 @@ def started_at(pid: int) -> datetime | None:
 
 
 def _children() -> dict[int, list[int]]:
-    """Return every process' children, in one pass over all there are."""
+    """Return the children of every process, in one pass over all processes."""
     children = defaultdict(list)
     for process in psutil.process_iter(["ppid"]):
         children[process.info["ppid"]].append(process.pid)
@@ -55,7 +55,7 @@ def _family(pid: int, children: dict[int, list[int]]) -> Family:
 
 
 def _usage(pid: int, *, is_child: bool) -> Usage | None:
-    """Return what a process uses; of a child's memory what it does not share: Postgres' buffers count once."""
+    """Return a process's usage; of a child's memory only what is not shared, so that Postgres' buffers count once."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():

@@ -1,4 +1,4 @@
-"""How fast counters grow, from what processes exported at several moments."""
+"""Rates of counters, from the metrics of several snapshots."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from cli.status.snapshots import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What one program exported at one moment."""
+    """The metrics of one program in one snapshot."""
 
     at: float
     process: ProcessIdentity | None
@@ -22,9 +22,9 @@ class _Answer:
 def rates(
     snapshots: Sequence[Snapshot], *, role: str, name: str, by: Callable[[Series], str]
 ) -> dict[str, float] | None:
-    """Return how much a role's counters of one name grew a second, added up by what `by` makes of their labels.
+    """Return the increase per second of a role's counters of one name, summed by the key that `by` gives a series.
 
-    None where no program of that role told its counters twice.
+    None where no program of the role has metrics in two snapshots.
     """
     told = [answers for program in _programs(snapshots, role) if len(answers := _answers(snapshots, program)) > 1]
     if not told:
@@ -44,7 +44,7 @@ def _programs(snapshots: Sequence[Snapshot], role: str) -> list[str]:
 
 
 def _answers(snapshots: Sequence[Snapshot], name: str) -> list[_Answer]:
-    """Return what a program exported, whenever it answered."""
+    """Return a program's metrics in all snapshots in which it answered."""
     return [
         _Answer(
             snapshot.at,
@@ -57,7 +57,7 @@ def _answers(snapshots: Sequence[Snapshot], name: str) -> list[_Answer]:
 
 
 def _increases(answers: Sequence[_Answer]) -> Iterator[tuple[Series, float]]:
-    """Give by how much each counter grew from one answer to the next; one that was started again began from zero."""
+    """Yield each counter's increase from one answer to the next; after a restart it counts from zero."""
     for before, after in pairwise(answers):
         for series, value in after.values.items():
             earlier = before.values.get(series, 0.0) if before.process == after.process else 0.0

@@ -19,7 +19,7 @@ from cli.status.view import status_page
 from cli.terminal.lines import say
 
 PIPE_WIDTH: Final = 400
-"""A file or a program gets whole lines."""
+"""Width where the output is not a terminal, so that lines are not cut."""
 
 
 def status(home: Path, *, as_json: bool, once: bool) -> None:
@@ -35,7 +35,7 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
 
 
 def show(home: Path, *, once: bool) -> None:
-    """Show the stack on a home; with `once`, or without a terminal, what two snapshots see."""
+    """Show the stack on a home: live, or with `once` or without a terminal, printed once from two snapshots."""
     reader = SnapshotReader(home)
     is_terminal = sys.stdout.isatty()
     console = Console() if is_terminal else Console(width=PIPE_WIDTH)
@@ -48,7 +48,7 @@ def show(home: Path, *, once: bool) -> None:
 
 
 def draw(snapshots: Sequence[Snapshot], home: Path, *, height: int | None = None, hint: str = "") -> RenderableType:
-    """Return the page after these snapshots; without `height`, all of it."""
+    """Return the page for these snapshots; without `height`, all of it."""
     now = snapshots[-1]
     title = f"Nothing runs on {home}. Start it: {command_line('up', home)}"
     if now.state is not None:

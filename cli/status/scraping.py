@@ -1,4 +1,4 @@
-"""Ask every process for its metrics, all at once, and keep those that are shown."""
+"""Reads the metrics of every process, all at once, and keeps those that are shown."""
 
 import http.client
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 PATIENCE: Final = timedelta(seconds=1)
-"""A process that does not answer within it is shown as silent."""
+"""A process that does not answer within this time is shown with that as its trouble."""
 SUBMISSIONS: Final = "darkroom_submissions_total"
 IMAGES: Final = "darkroom_images_total"
 BATCH_SUM: Final = "darkroom_batch_size_sum"
@@ -31,7 +31,7 @@ SHOWN: Final = (
 
 
 class Series(NamedTuple):
-    """What a value is of: a name, and labels in the order of their names."""
+    """A metric's name, and its labels sorted by name."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
@@ -44,15 +44,15 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one process exports; where it did not answer, nothing and why."""
+    """The metrics of one process; where it did not answer, none, and why."""
 
     values: Mapping[Series, float] = field(default_factory=dict)
     trouble: str = ""
 
 
 def parse_metrics(text: str) -> dict[Series, float]:
-    """Return what is shown of a process' metrics; raises ValueError where they are not Prometheus' text."""
-    # All of it, histograms of every route included, would take the parser fifty times as long.
+    """Parse those metrics of a process that are shown; raises ValueError where the text is not Prometheus' format."""
+    # Parsing everything, with the histograms of every route, would take fifty times as long.
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(SHOWN))
     return {
         Series(sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -62,7 +62,7 @@ def parse_metrics(text: str) -> dict[Series, float]:
 
 
 def scrape(url: str, *, patience: timedelta) -> Scrape:
-    """Return what a process on this machine exports now; never raises, and takes about `patience` at most."""
+    """Read the metrics of a process on this machine; never raises, and takes about `patience` at most."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=patience.total_seconds())
     try:
@@ -83,7 +83,7 @@ def scrape(url: str, *, patience: timedelta) -> Scrape:
 
 
 def scrape_all(urls: Mapping[str, str], *, patience: timedelta = PATIENCE) -> dict[str, Scrape]:
-    """Return what each exports, under the names given; the slowest is what it takes."""
+    """Read the metrics of several processes in parallel, by the names given."""
     if not urls:
         return {}
     with ThreadPoolExecutor(len(urls)) as pool:

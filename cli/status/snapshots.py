@@ -1,4 +1,4 @@
-"""One snapshot at everything that runs on a home."""
+"""Snapshots of everything that runs on a home."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ PAUSE: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What was seen at one moment."""
+    """The state of a home at one moment."""
 
     at: float
-    """On the monotonic clock."""
+    """Monotonic clock, seconds."""
     clock: datetime
     state: StackState | None
     """None where nothing runs."""
@@ -37,18 +37,18 @@ class Snapshot:
     """By the pid of the program's own process."""
     troubles: Sequence[Trouble]
     duties: Mapping[str, Duty] = field(default_factory=dict)
-    """What is wrong with the work of roles whose processes run, by role."""
+    """Roles whose processes run but whose work is late or missing, by role."""
 
 
 class SnapshotReader:
-    """Looks at one home."""
+    """Takes snapshots of one home."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._logs = Logs(log_path(home, "supervisor").parent)
 
     def read(self) -> Snapshot:
-        """Take a snapshot; takes as long as a process that does not answer, a second."""
+        """Take a snapshot; it takes at most about a second, where a process does not answer."""
         found = state.running_stack(self._home)
         programs = found.programs if found else []
         at, clock = time.monotonic(), datetime.now().astimezone()

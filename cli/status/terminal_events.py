@@ -1,4 +1,4 @@
-"""The terminal while a page is drawn in it: what happens there, one event after another, and how it was before."""
+"""Keys and signals of the terminal while a page is drawn, as one stream of events; restores the terminal afterwards."""
 
 import os
 import select
@@ -14,10 +14,10 @@ from typing import Final, Self
 
 
 class Event(Enum):
-    """What to do next."""
+    """What the live view does next."""
 
     DRAW = b"d"
-    """There is something new, or the terminal has another size."""
+    """There is a new snapshot, or the terminal was resized."""
     SUSPEND = b"s"
     LEAVE = b"l"
 
@@ -32,10 +32,10 @@ _SIGNALS: Final = {
 
 
 class Terminal:
-    """Standard input, whose keys come one by one, and the signals that a terminal sends."""
+    """Standard input read key by key, and the signals that a terminal sends."""
 
     def __enter__(self) -> Self:
-        """Take signals as events."""
+        """Handle signals as events."""
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
@@ -44,23 +44,23 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take signals as before."""
+        """Restore the signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._read)
         os.close(self._write)
 
     def wake(self) -> None:
-        """Let it be drawn; from any thread."""
+        """Send a DRAW event; from any thread."""
         self._tell(Event.DRAW)
 
     def next_event(self) -> Event:
-        """Wait for what happens next; where several things have, the weightiest."""
+        """Wait for the next event; of several the most important: LEAVE, SUSPEND, DRAW."""
         while True:
             ready, _, _ = select.select([sys.stdin, self._read], [], [])
             if sys.stdin in ready:
                 keys = os.read(sys.stdin.fileno(), 1024)
-                # No keys at all: the terminal is gone.
+                # End of input: the terminal is gone.
                 if not keys or b"q" in keys.lower():
                     return Event.LEAVE
             if self._read in ready:
@@ -68,13 +68,13 @@ class Terminal:
                 return next(event for event in (Event.LEAVE, Event.SUSPEND, Event.DRAW) if event.value in told)
 
     def suspend(self) -> None:
-        """Stop as a shell's job does; return when it goes on."""
+        """Stop like a job of the shell; return when it is continued."""
         os.kill(os.getpid(), signal.SIGSTOP)
         self.wake()
 
     @contextmanager
     def keys_unseen(self) -> Iterator[None]:
-        """Take keys without their Enter and without showing them; afterwards the terminal is as it was."""
+        """Read keys without Enter and without echo while the block runs; restore the terminal's modes afterwards."""
         before = termios.tcgetattr(sys.stdin)
         tty.setcbreak(sys.stdin)
         try:
@@ -89,4 +89,4 @@ class Terminal:
         try:
             os.write(self._write, event.value)
         except BlockingIOError:
-            return  # thousands wait to be read already
+            return  # the pipe is full of events that are not read yet

@@ -1,4 +1,4 @@
-"""How figures look: one page of tables, cut to the width there is."""
+"""Renders the figures as one page of tables, cut to the terminal's width."""
 
 import re
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ def status_page(
     hint: str = "",
     height: int | None = None,
 ) -> RenderableType:
-    """Return everything, of a stack that `began` then, or of none.
+    """Return the whole page; `began` is when the stack was started, None without one.
 
-    With `hint`, what a key does, the head is as wide as the terminal. In `height` lines the newest troubles have the
-    room that the rest leaves.
+    With `hint`, what a key does, the head is as wide as the terminal. With `height`, in lines, only as many of the
+    newest errors are shown as fit.
     """
     tables = []
     if shown.roles:
@@ -104,7 +104,7 @@ def _models(models: Sequence[ModelFigures]) -> Table:
 
 
 def _lane(lane: LaneFigures | None) -> tuple[str, str]:
-    """Return how many wait and since when."""
+    """Return the cells of a lane: entries and age of the oldest."""
     if lane is None:
         return UNKNOWN, UNKNOWN
     return f"{lane.entries:,}", _seconds(lane.oldest) if lane.entries else UNKNOWN
@@ -135,7 +135,7 @@ def _queue(queue: QueueFigures | None) -> Table:
 
 
 def _troubles(troubles: Sequence[Trouble], *, clock: datetime, began: datetime | None) -> RenderableType:
-    """Return a line each; those from before the stack began stand back."""
+    """Return a line for each warning or error; those from before the stack's start are dimmed."""
     if not troubles:
         return Text("no warnings or errors in the logs", _QUIET)
     table = _table("last errors", "", "")
@@ -151,7 +151,7 @@ def _troubles(troubles: Sequence[Trouble], *, clock: datetime, began: datetime |
 
 
 def _table(*columns: str | tuple[str, int]) -> Table:
-    """Return an empty table; a column with a width is of numbers, and as wide where they are short."""
+    """Return an empty table; a column with a width holds numbers and is at least that wide."""
     table = Table(box=None, pad_edge=False, header_style=_QUIET)
     for column in columns:
         if isinstance(column, str):
@@ -163,12 +163,12 @@ def _table(*columns: str | tuple[str, int]) -> Table:
 
 
 def _cut(text: str, style: str = "") -> Text:
-    """Return what fits into a line, whatever the text holds."""
+    """Return a text as one line that is cut with an ellipsis where it does not fit."""
     return Text(_plain(text), style, no_wrap=True, overflow="ellipsis")
 
 
 def _plain(text: str) -> str:
-    """Return a text as one line that does nothing to a terminal."""
+    """Return a text on one line, without control characters."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -1,4 +1,4 @@
-"""`darkroom submit`: files to predictions, a line each."""
+"""Submit image files, and print a line for each."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ AT_ONCE: Final = 8
 
 
 def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, webhook: str | None) -> None:
-    """Submit files to the gateway that is set or runs on this home; exit 1 where one failed."""
+    """Submit files to the gateway that is set, or that runs on this home; exit 1 where one failed."""
     with Client(gateway_url(home), api_key=api_key()) as client:
         all_well = submit_files(
             client, files, model=model, wait=wait, webhook=webhook, say_line=lambda line: say(line.text)
@@ -30,7 +30,7 @@ def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What came of one file."""
+    """The line printed for one file."""
 
     text: str
     failed: bool
@@ -45,7 +45,7 @@ def submit_files(
     webhook: str | None,
     say_line: Callable[[Line], None],
 ) -> bool:
-    """Submit each file and say what came of it, in the order given; tell whether all went well."""
+    """Submit each file and print its line, in the order given; return whether all succeeded."""
     width = max(len(shown(file)) for file in files)
     one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, width=width)
     all_well = True
@@ -69,7 +69,7 @@ def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, we
 
 
 def _outcome(prediction: Prediction) -> str:
-    """Return the status with what there is to say of it: class and confidence, a model's other output, or the error."""
+    """Return the status, followed by class and confidence, by other output as JSON, or by the error."""
     status, output = prediction["status"], prediction["output"]
     if status != "succeeded":
         return f"{status}  {prediction['error']}" if prediction["error"] else str(status)

@@ -1,6 +1,6 @@
-"""What is printed arrives, whatever the terminal: letters it does not have, names that are no text, no terminal at all.
+"""Standard streams that accept any text, whatever the terminal: letters it lacks, undecodable names, a closed stream.
 
-`prepared` is entered once, before anything is read or printed, around everything the command does.
+`main` enters `prepared` once, around everything the command does.
 """
 
 import codecs
@@ -19,7 +19,7 @@ _STREAMS: Final = ("stdin", "stdout", "stderr")
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Make the standard streams take everything; an output that can't be written ends the command in one line."""
+    """Make the standard streams accept any text; an output that can't be written ends the command with one line."""
     codecs.register_error(_ERRORS, _replace)
     for number, name in enumerate(_STREAMS):
         if getattr(sys, name) is None:
@@ -31,7 +31,7 @@ def prepared() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read it has seen enough.
+        # The reader of the pipe, `head` for instance, has closed it.
         _drop_the_rest()
         sys.exit(1)
     except OSError as error:
@@ -41,7 +41,7 @@ def prepared() -> Iterator[None]:
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """Say in plain letters what an encoding has none for."""
+    """Replace characters that the encoding lacks: a codecs error handler."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -49,7 +49,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _open_nowhere(number: int, name: str) -> None:
-    """Let a stream that the caller closed lead nowhere, so that no file that is opened next takes its place."""
+    """Open a stream that the caller closed on /dev/null, so that no file opened later gets its descriptor."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     if nowhere != number:
         os.dup2(nowhere, number)
@@ -59,7 +59,7 @@ def _open_nowhere(number: int, name: str) -> None:
 
 
 def _drop_the_rest() -> None:
-    """Let what is still to be written lead nowhere: Python would fail on it once more as it ends."""
+    """Redirect stdout to /dev/null: Python flushes it once more at exit, which would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

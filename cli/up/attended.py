@@ -1,4 +1,4 @@
-"""Start a stack and stop it with somebody watching: what happens is shown as it happens."""
+"""Start and stop a stack with its progress shown in the terminal."""
 
 import sys
 from typing import Final

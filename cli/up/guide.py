@@ -1,4 +1,4 @@
-"""What a person reads once a stack runs: where each page is, who may call, and a command to try."""
+"""The text shown once a stack runs: addresses, who may call the API, and a command to try."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from cli.stack.supervisor.state import StackState
 
 
 def guide(state: StackState, home: Path) -> str:
-    """Return where each page is, and a line to paste that predicts an image."""
+    """Return the addresses of a stack, and a command line to paste that predicts an image."""
     pages = [
         ("API", state.url),
         ("API pages", f"{state.url}/docs"),
@@ -31,7 +31,7 @@ def guide(state: StackState, home: Path) -> str:
 
 
 def _login(home: Path, state: StackState) -> list[tuple[str, str]]:
-    """Return what a browser is asked for by the embedded MLflow, and how programs get it; nothing of another one."""
+    """Return the line with the embedded MLflow's login and its file; none for an external registry."""
     if not any(program.login_file for program in state.of_role("mlflow")):
         return []
     login = Login.read(home)
@@ -40,15 +40,15 @@ def _login(home: Path, state: StackState) -> list[tuple[str, str]]:
     )
 
 
-def _keys(required: bool) -> str:  # noqa: FBT001  one of two sentences
-    """Say who may call."""
+def _keys(required: bool) -> str:  # noqa: FBT001  chooses one of two sentences
+    """Return a sentence on whether the API asks for keys."""
     if required:
         return "The API asks for a key. Make one: darkroom keys create NAME; then export DARKROOM_API_KEY=dk_…"
     return "The API asks for no key: it is for this machine alone. DARKROOM_AUTH_REQUIRED=true makes it ask."
 
 
 def _webhooks(networks: Sequence[str]) -> str:
-    """Say which addresses webhooks may call."""
+    """Return a sentence on which addresses webhooks may call."""
     if not networks:
         return "Webhooks may call public addresses only."
     named = ", ".join(f"this machine ({name})" if name == THIS_MACHINE else name for name in networks)
@@ -56,7 +56,7 @@ def _webhooks(networks: Sequence[str]) -> str:
 
 
 def curl(url: str, *, model: str, image: Path, with_key: bool = False) -> str:
-    """Return a command that predicts `image` in any shell, with the key that the shell has where one is needed."""
+    """Return a curl command that predicts `image`; `with_key` adds the key in the shell's DARKROOM_API_KEY."""
     key = '-H "Authorization: Bearer $DARKROOM_API_KEY" ' if with_key else ""
     fields = " ".join(f"-F {shlex.quote(field)}" for field in (f"model={model}", f"image=@{image}"))
     return f"curl -s {key}-H 'Prefer: wait' {fields} {url}/v1/predictions"

@@ -1,4 +1,4 @@
-"""Shows how a stack comes up: a line a role."""
+"""Shows the progress of a stack that starts, a line a role."""
 
 import time
 from pathlib import Path
@@ -18,7 +18,7 @@ _STEPS: Final = {"migrations": "database schema", "model": "demo model"}
 
 
 class StartDisplay:
-    """A line a role with the seconds it took: live in a terminal, else one line as each becomes ready."""
+    """A line a role with the seconds it took: live in a terminal, else printed once as each becomes ready."""
 
     def __init__(self, console: Console, home: Path) -> None:
         self._console = console
@@ -29,7 +29,7 @@ class StartDisplay:
         self._live = Live(console=console, refresh_per_second=10, transient=False)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -37,7 +37,7 @@ class StartDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave what was drawn last."""
+        """Stop drawing; the last state stays on the screen."""
         self._live.stop()
 
     def show(self, state: StackState) -> None:
@@ -66,11 +66,11 @@ class StartDisplay:
         return table
 
     def _spinner(self, role: str) -> Spinner:
-        """Return the role's own, so that it turns on from where it was."""
+        """Return the role's own spinner, so that each keeps turning between drawings."""
         return self._spinners.setdefault(role, Spinner("dots"))
 
     def _detail(self, role: str, programs: list[ProgramState]) -> str:
-        """Say what is going on: a crash above all, else the step's own progress."""
+        """Return why a role is not ready: a crash first, else the last log line of a step, else its phase."""
         crashed = next((p.detail for p in programs if p.phase is Phase.CRASHED), "")
         if crashed or role not in _STEPS or programs[0].phase is Phase.WAITING:
             return crashed or str(programs[0].phase)

@@ -1,1 +1,1 @@
-"""`darkroom webhooks`."""
+"""`darkroom webhooks`: receive webhooks and verify them, to try them out."""

@@ -1,4 +1,4 @@
-"""A webhook that came: what it says, and whether it is what the gateway signed (Standard Webhooks 1.0)."""
+"""A received webhook: what it reports, and whether its signature is right (Standard Webhooks 1.0)."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ LONGEST_WORD: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery, in words safe to print; `doubt` says why it is not verified, and is empty where it is."""
+    """One delivery, in text safe to print; `doubt` says why it is not verified, empty where it is."""
 
     event: str
     said: str
@@ -20,7 +20,7 @@ class Delivery:
 
 
 def read_delivery(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Delivery:
-    """Verify a delivery and say what it is; raises nothing, whatever came."""
+    """Verify and describe a request; never raises, whatever was sent."""
     event = next((value for name, value in headers.items() if name.lower() == "webhook-id"), "")
     return Delivery(_word(event) or "no id", _description(body), _doubt(webhook, body, headers))
 
@@ -30,13 +30,13 @@ def _doubt(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> str:
         webhook.verify(body, dict(headers))
     except WebhookVerificationError as error:
         return str(error).lower()
-    except (ValueError, RecursionError):  # base64, text or JSON that is none
+    except (ValueError, RecursionError):  # invalid base64, text or JSON
         return "malformed"
     return ""
 
 
 def _description(body: bytes) -> str:
-    """Say which prediction or batch it tells of, and how that is."""
+    """Return the prediction or batch that a body reports, and its status."""
     try:
         facts = json.loads(body)
     except (ValueError, RecursionError):
@@ -57,7 +57,7 @@ def _words(*values: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """Return a value as one short line: anybody may post, and a terminal obeys what it is shown."""
+    """Return a value as one short printable line: anybody may post, and a terminal obeys control characters."""
     text = str(value)[: LONGEST_WORD + 1]
     plain = "".join(character for character in text if character.isprintable())
     return plain if len(text) <= LONGEST_WORD else f"{plain[:LONGEST_WORD]}…"

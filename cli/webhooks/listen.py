@@ -1,4 +1,4 @@
-"""`darkroom webhooks listen`: a receiver for trying things out, a line a delivery."""
+"""Receive webhooks on this machine and print a line for each."""
 
 import threading
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from cli.webhooks.receiver import Receiver
 
 
 def listen(home: Path, port: int, *, secret: str | None) -> None:
-    """Take webhooks until Ctrl-C, verified with the secret, or else with the gateway's. Raises Refused."""
+    """Receive webhooks until Ctrl-C, verified with `secret`, by default the gateway's. Raises Refused."""
     webhook = _verifier(secret or _gateways_secret(home))
     heard = Heard(Console())
     try:
@@ -37,7 +37,7 @@ def listen(home: Path, port: int, *, secret: str | None) -> None:
 
 @dataclass(slots=True)
 class Heard:
-    """What came, shown and counted; told from several threads."""
+    """Prints and counts what was received; called from several threads."""
 
     console: Console
     came: int = 0
@@ -45,24 +45,24 @@ class Heard:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, what: Delivery | str) -> None:
-        """Show a delivery, or what was refused, in a line."""
+        """Print a line for a delivery, or for a refused request."""
         with self._lock:
             if isinstance(what, Delivery):
                 self.came += 1
                 self.verified += not what.doubt
             time = datetime.now().astimezone().strftime("%H:%M:%S")
-            # No wrapping, and no colour that means nothing: a line may be read by a program.
+            # No wrapping and no highlighting: programs may read the lines.
             self.console.print(line(what, time=time), soft_wrap=True, highlight=False)
 
     def summary(self) -> str:
-        """Return how many came."""
+        """Return a sentence with the counts."""
         if not self.came:
             return "Nothing came."
         return f"{self.came:,} came, {self.verified:,} of them verified."
 
 
 def line(what: Delivery | str, *, time: str) -> Text:
-    """Return a line that tells of a delivery, or of what was refused."""
+    """Return the line of a delivery, or of a refused request."""
     if isinstance(what, str):
         return Text.assemble((time, "dim"), "  ", (what, "yellow"))
     judged = (f"not verified: {what.doubt}", "red") if what.doubt else ("verified", "green")
@@ -70,7 +70,7 @@ def line(what: Delivery | str, *, time: str) -> Text:
 
 
 def _verifier(secret: str) -> Webhook:
-    """Return what verifies; raises Refused for a secret that is none."""
+    """Return the verifier of a secret; raises Refused where it is malformed."""
     try:
         return Webhook(secret)
     except (ValueError, EmptyWebhookSecretError):
@@ -78,7 +78,7 @@ def _verifier(secret: str) -> Webhook:
 
 
 def _gateways_secret(home: Path) -> str:
-    """Ask the gateway for the secret that signs; raises Refused."""
+    """Fetch the secret that the gateway signs with; raises Refused."""
     try:
         with Client(gateway_url(home), api_key=api_key()) as client:
             return str(client.ask("GET", "/v1/webhooks/default/secret").json()["key"])

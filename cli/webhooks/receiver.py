@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that takes webhooks, and outlives whatever else is sent to it."""
+"""An HTTP server on this machine that receives webhooks, and survives any other request."""
 
 import re
 import sys
@@ -16,20 +16,20 @@ from cli.webhooks.delivery import Delivery, read_delivery
 
 MOST_BYTES: Final = 1_000_000
 PATIENCE: Final = timedelta(seconds=10)
-"""Who says nothing for so long is left."""
+"""A connection that sends nothing for this long is closed."""
 _READ_ON: Final = 16 * MOST_BYTES
 _LENGTH: Final = re.compile(r"\d{1,12}", re.ASCII)
 
 
 class Receiver(ThreadingTCPServer):
-    """Answers each POST by its signature, 204 or 401, and then tells of it; `tell` is called in any thread.
+    """Answers each POST by its signature, 204 or 401, then calls `tell`, from any thread.
 
-    It is told a Delivery, or in a few words what was refused. Port 0 is one that is free. Raises OSError where the port
-    is taken.
+    `tell` gets a Delivery, or a few words on a refused request. Port 0 means any free port. Raises OSError where the
+    port is taken.
     """
 
     allow_reuse_address = True
-    daemon_threads = True  # nobody who hangs holds up its end
+    daemon_threads = True  # a hanging client does not delay the exit
     request_queue_size = 128
 
     def __init__(
@@ -47,11 +47,11 @@ class Receiver(ThreadingTCPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL it listens on."""
         return f"http://{LOOPBACK}:{self.server_address[1]}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say in a line that a connection broke; what is our own fault keeps its traceback. The next ones come."""
+        """Report a broken connection in a line; any other error prints its traceback. The server goes on."""
         if isinstance(sys.exception(), OSError):
             self.tell("broke off")
         else:
@@ -61,15 +61,15 @@ class Receiver(ThreadingTCPServer):
 class _Request(BaseHTTPRequestHandler):
     server: Receiver
     server_version = "darkroom"
-    default_request_version = "HTTP/1.0"  # what is no HTTP at all has an answer too
+    default_request_version = "HTTP/1.0"  # so that even what is not HTTP gets an answer
 
     def setup(self) -> None:
-        """Wait for no byte longer than the receiver's patience."""
+        """Set the receiver's patience as the timeout of every read."""
         super().setup()
         self.connection.settimeout(self.server.patience.total_seconds())
 
     def do_POST(self) -> None:
-        """Take a delivery."""
+        """Receive a delivery."""
         length = self._length()
         if length is None:
             return
@@ -85,7 +85,7 @@ class _Request(BaseHTTPRequestHandler):
         self.server.tell(delivery)
 
     def _length(self) -> int | None:
-        """Return how long the body is; None where it was refused for that."""
+        """Return the body's length; None where the request was refused for it."""
         written = self.headers.get("Content-Length", "")
         if not _LENGTH.fullmatch(written):
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
@@ -94,14 +94,14 @@ class _Request(BaseHTTPRequestHandler):
         if length <= MOST_BYTES:
             return length
         self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        # Closed with bytes unread, the connection would be reset and the answer lost.
+        # Closing with unread bytes would reset the connection, and the client would lose the answer.
         left = min(length, _READ_ON)
         while left and (chunk := self.rfile.read1(min(left, 65_536))):
             left -= len(chunk)
         return None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Refuse a request."""
+        """Answer with an error, and tell."""
         self._answer(code)
         self.server.tell(f"refused with {int(code)}: {(message or HTTPStatus(code).phrase)[:80]}")
 
@@ -113,4 +113,4 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: what came is told, and who only connected is not."""
+        """Log nothing: `tell` reports requests."""

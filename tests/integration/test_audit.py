@@ -13,7 +13,7 @@ from sqlalchemy import text
 from cli.audit.invariants import MOST_OF_A_KIND
 from shared.domain.identifiers import ANYONE, BatchId, new_uuid7
 from shared.queue import keys
-from shared.queue.consumer.lanes import Result
+from shared.queue.consumer.entries import Result
 from shared.queue.inspection.duties import Sign
 from shared.storage.recording import record
 from tests.support.queue_system import LANE, MODEL, OUTPUT, System

@@ -4,7 +4,8 @@ import orjson
 import redis
 
 from shared.queue import keys
-from shared.queue.consumer.lanes import MOST_BULK_LANES_A_PULL, PEOPLE_STAY, Lanes
+from shared.queue.consumer.lanes import Lanes
+from shared.queue.consumer.puller import MOST_BULK_LANES_A_PULL, PEOPLE_STAY
 from shared.settings import Queue
 from tests.support.queue_system import BULK, MODEL, System, images, jobs, submit
 
@@ -150,12 +151,12 @@ def test_only_the_bell_that_rings_is_answered(system: System, redis_client: redi
     assert redis_client.exists(keys.bell(MODEL))
     call = system.lanes.answer(token)
     assert call is not None
-    assert not call.bulk
+    assert not call.bulk_waits
     assert not redis_client.exists(keys.bell(MODEL))
     system.submit(b"two", lane=BULK[0])
     tick = system.lanes.answer("")
     assert tick is not None
-    assert tick.bulk
+    assert tick.bulk_waits
 
 
 def test_ringing_twice_sends_one_message(system: System, redis_client: redis.Redis) -> None:

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from shared.queue import lua
-from shared.queue.consumer.lanes import Lanes, Pull
+from shared.queue.consumer.entries import Pull
+from shared.queue.consumer.lanes import Lanes
 from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Violation, Weather, World
 
 HOLES: dict[str, tuple[str, str, Weather]] = {

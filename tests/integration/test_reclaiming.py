@@ -5,7 +5,8 @@ import time
 import redis
 
 from shared.queue import keys
-from shared.queue.consumer.lanes import Lanes, Result
+from shared.queue.consumer.entries import Result
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 

@@ -11,7 +11,8 @@ import redis
 from sqlalchemy import Engine
 
 from cli.stack.servers.redis import redis_executable, redis_program
-from shared.queue.consumer.lanes import Lanes, Result
+from shared.queue.consumer.entries import Result
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.queue_system import LANE, LEASE, MODEL, OUTPUT, System, jobs
 from tests.support.servers import RedisServer

@@ -24,7 +24,8 @@ from shared.domain.model_route import Choice
 from shared.domain.prediction import Source, Status
 from shared.domain.webhooks import Event, Webhook
 from shared.presentation.stream_tokens import StreamTokens
-from shared.queue.consumer.lanes import Lanes, Result
+from shared.queue.consumer.entries import Result
+from shared.queue.consumer.lanes import Lanes
 from shared.queue.producer.models import parse_route
 from shared.queue.producer.producer import Producer, connect_producer
 from shared.queue.producer.submission import Hit, Known, Submission

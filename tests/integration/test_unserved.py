@@ -9,7 +9,7 @@ import redis
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from shared.queue import keys, model_routes
-from shared.queue.consumer.lanes import Result
+from shared.queue.consumer.entries import Result
 from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
 from worker.upkeep.unserved_models import LEFT_AFTER, REMEMBERED, UnservedModels
 

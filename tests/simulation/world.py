@@ -35,8 +35,9 @@ from shared.domain.key_limits import Limits as KeyLimits
 from shared.domain.model_route import Choice
 from shared.domain.prediction import MOVES, Status
 from shared.queue import bells, keys
+from shared.queue.consumer.entries import Result
 from shared.queue.consumer.finished_stream import FinishedStream
-from shared.queue.consumer.lanes import Lanes, Result
+from shared.queue.consumer.lanes import Lanes
 from shared.queue.job_records import FIELDS, parse
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.producer.submission import (
@@ -318,7 +319,7 @@ class World:
         )
         self.working.add(name)
         try:
-            predictor.run(token)
+            predictor.answer_bell(token)
         finally:
             self.working.discard(name)
 

@@ -10,7 +10,8 @@ import httpx
 import redis
 
 from cli.stack.ports import free_port
-from shared.queue.consumer.lanes import Entry, Lanes, Result
+from shared.queue.consumer.entries import Entry, Result
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.api_client import MODEL
 from tests.support.breakable_stack import until

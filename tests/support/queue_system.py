@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from cli.audit.invariants import audit
 from shared.domain.identifiers import ANYONE, Digest, ModelName, PredictionId, VersionKey, new_uuid7
 from shared.queue import bells, keys
-from shared.queue.consumer.lanes import Entry, Lanes, Result
+from shared.queue.consumer.entries import Entry, Result
+from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.settings import Queue, Recording
 from tests.support.observations import record_observer

@@ -9,7 +9,8 @@ import redis
 
 from shared.domain.prediction import Status
 from shared.observability.metrics import BULK, INTERACTIVE, ModelMetrics
-from shared.queue.consumer.lanes import Entry, Lanes, Result
+from shared.queue.consumer.entries import Entry, Result
+from shared.queue.consumer.lanes import Lanes
 
 log = logging.getLogger(__name__)
 

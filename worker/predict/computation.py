@@ -12,7 +12,7 @@ from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
 from shared.image_files.formats import HEAVY
 from shared.observability.metrics import ModelMetrics
-from shared.queue.consumer.lanes import Entry, Result
+from shared.queue.consumer.entries import Entry, Result
 from worker.decode.decoder_pool import DecoderPool
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode, estimated_work

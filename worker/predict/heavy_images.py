@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from shared.queue.consumer.lanes import Entry
+from shared.queue.consumer.entries import Entry
 
 log = logging.getLogger(__name__)
 

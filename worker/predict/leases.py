@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from shared.queue.consumer.lanes import Entry, Lanes
+from shared.queue.consumer.entries import Entry
+from shared.queue.consumer.lanes import Lanes
 
 
 class LeasedEntries:

@@ -14,7 +14,9 @@ import orjson
 
 from shared.domain.identifiers import ModelName
 from shared.observability.logs import bound
-from shared.queue.consumer.lanes import Call, Entry, Heavy, Lanes, Result
+from shared.queue.consumer.entries import Entry, Result
+from shared.queue.consumer.heavy_room import HeavyRoom
+from shared.queue.consumer.lanes import BellCall, Lanes
 from shared.settings import Batching
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_limit import BatchLimit
@@ -125,17 +127,17 @@ class Predictor:
         """Do what a bell's task does, although no bell called."""
         return self.answer_bell(NO_BELL)
 
-    def _run_next(self, call: Call) -> MicroBatch:
+    def _run_next(self, call: BellCall) -> MicroBatch:
         """Pull one micro-batch, if there are entries, and predict it."""
         with self._slots.shared():
             limit = self._limit.images()
             pull = self._lanes.pull(
-                limit, bulk=call.bulk, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
+                limit, bulk=call.bulk_waits, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
             )
             entries = pull.entries
             with self._leased.hold(entries):
                 if not pull.lanes_empty:
-                    self._lanes.pass_on(call)
+                    self._lanes.wake_another(call)
                 elif entries and self._max_wait:
                     entries += self._wait_for_more(room=limit - len(entries))
                 self._observer.pulled(entries)
@@ -145,8 +147,8 @@ class Predictor:
         time.sleep(self._max_wait)
         return self._lanes.pull(room, heavy=self._room_for_heavy()).entries if room > 0 else []
 
-    def _room_for_heavy(self) -> Heavy:
-        return Heavy(self.heavy.room(), self.heavy.lanes())
+    def _room_for_heavy(self) -> HeavyRoom:
+        return HeavyRoom(self.heavy.room(), self.heavy.lanes())
 
     def _has_suspects(self) -> bool:
         """Check for entries of a worker that is gone, now and then; where there was one there may be more."""

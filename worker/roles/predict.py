@@ -14,7 +14,8 @@ from typing import Final
 from shared import settings
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
-from shared.queue.consumer.lanes import Entry, Lanes
+from shared.queue.consumer.entries import Entry
+from shared.queue.consumer.lanes import Lanes
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, device_memory
 from worker.models.registry_follower import RegistryFollower

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.observability.metrics import PredictMetrics
-from shared.queue.consumer.lanes import Entry, Lanes, Result, Wanted
+from shared.queue.consumer.entries import Entry, Result, Wanted
+from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
 from tests.support.observations import observer

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.identifiers import VersionKey
-from shared.queue.consumer.lanes import Entry
+from shared.queue.consumer.entries import Entry
 from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
 

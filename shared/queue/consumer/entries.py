@@ -1,0 +1,86 @@
+"""What a predict worker takes out of a model's lanes: entries, and their results."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from shared.domain.identifiers import PredictionId, VersionKey
+from shared.queue import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One computation: an image, the version it is bound to, and where its result goes.
+
+    `lane` is the stream it came from, `waiting` its wait list's key, `cache` its output's. `attempts` counts this one.
+    """
+
+    lane: str
+    id: str
+    waiting: str
+    cache: str
+    version: VersionKey
+    image: bytes
+    attempts: int = 1
+
+    @property
+    def submitted_ms(self) -> int:
+        """When it came, in milliseconds of Redis' clock: a stream's ids begin with it."""
+        return int(self.id.partition("-")[0])
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it came in a bulk lane."""
+        return not self.lane.endswith(keys.INTERACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one computation ended; `output` is JSON, empty unless `state` is succeeded."""
+
+    entry: Entry
+    state: str
+    output: bytes = b""
+    error: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who waits for a computation: the first job, its batch and HTTP request where it has one, and how many others."""
+
+    id: PredictionId
+    batch: str
+    request_id: str
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Entries now leased to this consumer, and whether every lane was seen empty after them."""
+
+    entries: list[Entry]
+    lanes_empty: bool
+
+
+def read_entries(lane: str, reply: Any) -> list[Entry]:
+    """Return the entries of XREADGROUP's reply; a lane that nobody has submitted to is empty. Raises other errors."""
+    if isinstance(reply, ResponseError) and str(reply).startswith("NOGROUP"):
+        return []
+    if isinstance(reply, Exception):
+        raise reply
+    return [read_entry(lane, id, fields) for _, found in reply for id, fields in found]
+
+
+def read_entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 1) -> Entry:
+    """Return one entry of a lane's stream."""
+    return Entry(
+        lane=lane,
+        id=id.decode(),
+        waiting=fields[b"waiting"].decode(),
+        cache=fields[b"cache"].decode(),
+        version=VersionKey(fields[b"version"].decode()),
+        image=fields[b"image"],
+        attempts=attempts,
+    )

@@ -567,7 +567,8 @@ class World:
             keys.IDEMPOTENCY_KEYS,
             *map(str, self._lanes()),
         }
-        left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) < 0} - kept
+        # -1: no TTL; -2 is one that has expired since.
+        left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) == -1} - kept
         left = {key for key in left if not key.startswith(("idempotency:", "bulk:", "batch:"))}
         if left:
             raise Violation(f"left behind: {sorted(left)[:6]}")

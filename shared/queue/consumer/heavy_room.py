@@ -23,7 +23,7 @@ class HeavyRoom:
             self.room -= count
 
     def skipped_lanes(self) -> tuple[str, ...]:
-        """Return rotate's arguments: what the names of lanes to skip contain, then whole names; empty while there is room."""
+        """Return rotate's arguments: a part of the names of lanes to skip, then whole names."""
         return () if self.room > 0 else (keys.heavy_mark(), *self.lanes)
 
     def _may_be_heavy(self, lane: str) -> bool:

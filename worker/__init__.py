@@ -1,1 +1,1 @@
-"""The model door: bells in, predictions and records out."""
+"""Celery workers: they predict, record results in Postgres, deliver webhooks, and keep Redis and Postgres clean."""

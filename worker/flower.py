@@ -1,6 +1,6 @@
-"""Flower, ending in time: `python -m worker.flower --address=… --port=…`.
+"""Starts Flower, guarded, and ends it in time: `python -m worker.flower --address=… --port=…`.
 
-Flower itself waits at its end for threads that look for workers at a Redis that may be gone.
+On its own, Flower waits at its end for threads that ask for workers at a Redis that may be gone.
 """
 
 import importlib
@@ -16,8 +16,8 @@ PATIENCE: Final = timedelta(seconds=3)
 
 
 def main() -> None:
-    """Run Flower with the process' arguments until it is told to stop."""
-    # Celery would load it only when it starts, and then nobody would refuse strangers.
+    """Run Flower with this process' arguments until it is told to stop."""
+    # Celery would load the command only when it starts, too late to replace the class that it starts.
     importlib.import_module(flower_guard.COMMAND)
     flower_guard.guard()
     try:

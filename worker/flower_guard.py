@@ -1,7 +1,8 @@
-"""Flower, where it asks for no login, is for this machine alone: strangers are told apart by the `Host` they ask for.
+"""Refuses requests to a Flower without a login that come from another machine's page, by `Host` and `Origin`.
 
-Any page can have its own name resolved to 127.0.0.1 and then read what listens there as if it were its own. Flower has
-no setting against that, so the class its command starts is replaced by one that looks at each request first.
+Any web page can have its own name resolved to 127.0.0.1 (DNS rebinding) and then read what listens there as if it were
+its own. Flower has no setting against that, so the class its command starts is replaced by one that checks each
+request first.
 """
 
 import sys
@@ -15,9 +16,9 @@ _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def refusal(*, host: str, method: str, origin: str | None, site: str | None) -> str:
-    """Say why a request to a dashboard without a login is refused; empty: it is not.
+    """Return why a request to a Flower without a login is refused, or '' if it is allowed.
 
-    `origin` and `site` are what a browser says of the page that sends it: its `Origin` and `Sec-Fetch-Site`.
+    `origin` and `site` are the headers `Origin` and `Sec-Fetch-Site`, by which a browser says whose page sends it.
     """
     name = host_name(host)
     if name and not is_loopback(name):
@@ -30,9 +31,9 @@ def refusal(*, host: str, method: str, origin: str | None, site: str | None) -> 
 
 
 def guard() -> None:
-    """Have `celery … flower` start a Flower that refuses strangers; nothing where this process has no such command.
+    """Make `celery … flower` start a Flower that refuses such requests; does nothing in other processes.
 
-    Celery loads the commands of all plugins before the app that is named to it.
+    Celery loads the commands of all plugins before the app that it is given, so Flower's is loaded by now.
     """
     command = sys.modules.get(COMMAND)
     if command is not None:
@@ -40,11 +41,11 @@ def guard() -> None:
 
 
 def _guarded(flower: Any) -> Any:
-    """Return a Flower that hands on what is not refused."""
+    """Return a subclass of Flower that checks each request before Flower gets it."""
     from tornado.web import RequestHandler  # noqa: PLC0415  only where Flower is installed
 
     class Refused(RequestHandler):
-        """Answers any method with the reason."""
+        """Answers any method with 403 and the reason."""
 
         def initialize(self, why: str) -> None:
             self._why = why
@@ -55,7 +56,7 @@ def _guarded(flower: Any) -> Any:
             self.finish(f"{self._why}; without a login Flower is for its own machine: set FLOWER_BASIC_AUTH\n")
 
     class Guarded(flower):  # type: ignore[misc]
-        """Looks at each request where no login is asked for on loopback."""
+        """Checks each request if Flower listens on loopback and asks for no login."""
 
         def find_handler(self, request: Any, **facts: Any) -> Any:
             options = self.options

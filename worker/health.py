@@ -1,8 +1,8 @@
-"""Is the worker on this machine well? `python -m worker.health`: exit 0 if its main loop turns, else 1 with words.
+"""Health check of the worker on this machine: `python -m worker.health` exits 0, or 1 and says what is wrong.
 
-It asks the worker's own `/metrics` when Celery's heartbeat went out last, which costs 0.2 s of CPU; asking over the
-broker (`celery inspect ping`) costs 1.5 s of it. A pool that computes in the main loop (`-P solo`) sends none
-meanwhile, so the heartbeat may be as old as a batch may take before its process ends itself.
+It reads the time of Celery's last heartbeat from the worker's own `/metrics`, which costs 0.2 s of CPU; asking over
+the broker (`celery inspect ping`) costs 1.5 s. A pool that computes in the main loop (`-P solo`) sends no heartbeat
+meanwhile, so the last one may be as old as a micro-batch may take before the watchdog ends its process.
 """
 
 import http.client
@@ -18,8 +18,8 @@ HEARTBEAT: Final = re.compile(rb"^darkroom_worker_heartbeat_timestamp_seconds (\
 SLACK: Final = timedelta(seconds=30)
 
 
-def why_not(*, port: int, longest: timedelta, now: float) -> str:
-    """Return why the worker is not well, or ''; its heartbeat may be as old as `longest` at `now` (epoch seconds)."""
+def find_problem(*, port: int, longest: timedelta, now: float) -> str:
+    """Return what is wrong, or ''; the heartbeat may be as old as `longest` at `now` (epoch seconds)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/metrics")
@@ -35,13 +35,13 @@ def why_not(*, port: int, longest: timedelta, now: float) -> str:
 
 
 def main() -> int:
-    """Ask the worker that DARKROOM_METRICS_PORT names."""
+    """Check the worker at DARKROOM_METRICS_PORT; return the exit status."""
     port = settings.read(settings.Metrics).port
     if port is None:
         problem = "DARKROOM_METRICS_PORT is not set"
     else:
         longest = settings.read(settings.Predict).timeout + SLACK
-        problem = why_not(port=port, longest=longest, now=time.time())
+        problem = find_problem(port=port, longest=longest, now=time.time())
     if problem:
         sys.stderr.write(f"{problem}\n")
     return 1 if problem else 0

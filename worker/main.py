@@ -1,4 +1,4 @@
-"""The Celery app: wiring.
+"""The Celery app: its settings, and what happens when a worker starts, sends heartbeats and stops.
 
 `celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`, or `-Q webhooks -P solo`.
 """
@@ -28,7 +28,7 @@ from worker.process.shutdown import ShutdownDeadline
 from worker.process.startup import exit_on_failure
 
 SWEEP_TASK = "worker.tasks.sweep"
-# Deadlines are met to within this, and lost bells made up for.
+# How late a job past its deadline is canceled, and a lost bell rung again.
 SWEEP_PAUSE_SECONDS = 2.0
 
 
@@ -37,10 +37,10 @@ def configuration() -> dict[str, Any]:
     return {
         "broker_url": broker_url(settings.read(settings.Redis)),
         "broker_connection_retry_on_startup": True,
-        # A worker waits for its broker, however long that takes and whatever it answers meanwhile.
+        # A worker waits for its broker, however long that takes and whatever error it answers meanwhile.
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
-        # A bell that another worker could answer must not lie in this one's hands.
+        # A busy worker must not reserve a bell that an idle one could answer.
         "worker_prefetch_multiplier": 1,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
@@ -54,7 +54,7 @@ def configuration() -> dict[str, Any]:
             "sweep": {
                 "task": SWEEP_TASK,
                 "schedule": SWEEP_PAUSE_SECONDS,
-                # Nobody needs yesterday's sweeps: without workers they would pile up.
+                # Without workers, sweeps would pile up in the queue; an old one has no use.
                 "options": {"expires": SWEEP_PAUSE_SECONDS * 5},
             },
         },
@@ -68,17 +68,17 @@ flower_guard.guard()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def _log_our_way(**_: Any) -> None:
+def _configure_logging(**_: Any) -> None:
     configure_logging(settings.read(settings.Logging))
-    # A bell is no event worth two lines; Flower shows every one of them.
-    for chatty in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Celery would log two lines for every bell; Flower shows them all.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _start(sender: Any, **_: Any) -> None:
-    """Load what the worker's queues need before it takes its first task."""
-    _log_our_way()  # Celery asks only after this; what loading says would come out without its facts
+    """Start the roles of the worker's queues before it takes its first task."""
+    _configure_logging()  # Celery sends setup_logging only later, and what loading logs would lack its fields
     with exit_on_failure():
         _start_roles(sender)
 
@@ -87,13 +87,13 @@ def _start_roles(sender: Any) -> None:
     queues = dict(sender.app.amqp.queues.consume_from)
     pool = sender.pool_cls.__module__.rpartition(".")[2]
     if pool == "solo":
-        # It takes no bell while it works, so kombu need not count those in hand: a round trip less for every image.
+        # It takes one task at a time, so kombu need not track unacknowledged ones: a round trip less for every task.
         for queue in queues.values():
             queue.no_ack = True
 
     def stopping() -> bool:
-        # Celery's signal handlers only take a note; who waits for the registry has to look at it.
-        return any(note not in (None, False) for note in (state.should_stop, state.should_terminate))
+        # Celery's signal handlers only set these; code that waits during the start has to check them.
+        return any(flag not in (None, False) for flag in (state.should_stop, state.should_terminate))
 
     held_back = [queue for queue in queues if keys.model_of_queue(queue) is not None]
     consuming = ConsumedQueues(sender, held_back=held_back, stopping=stopping)
@@ -108,24 +108,24 @@ def _start_roles(sender: Any) -> None:
 
 
 @before_task_publish.connect(sender=SWEEP_TASK)  # type: ignore[untyped-decorator]
-def _ring(**_: Any) -> None:
-    """Beat answers nobody, and its schedule's file changes where dbm likes: this one's age says that it rings."""
+def _touch_beat_file(**_: Any) -> None:
+    """Touch the file whose age says that beat runs, which answers no request; its schedule file's age says nothing."""
     if file := settings.read(settings.Beat).file:
         file.touch()
 
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]
-def _beat(**_: Any) -> None:
+def _note_heartbeat(**_: Any) -> None:
     started_roles.note_heartbeat()
 
 
-_ending = ShutdownDeadline(is_busy=started_roles.is_busy, close=started_roles.stop)
+_shutdown = ShutdownDeadline(is_busy=started_roles.is_busy, close=started_roles.stop)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
-def _end_in_time(**_: Any) -> None:
-    """SIGTERM has come; this runs in its handler."""
-    _ending.begin()
+def _limit_shutdown(**_: Any) -> None:
+    """Begin the deadline of the shutdown; SIGTERM has come, and this runs in its handler."""
+    _shutdown.begin()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""Celery shells, a line each: a task is a bell, what it means is elsewhere."""
+"""The Celery tasks, a line each: a task is a bell, which says that there is work; the roles do it."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from worker import started_roles
 from worker.main import SWEEP_TASK, app
 
 
-# Acknowledged late: no round trip before the batch, and a busy process takes no bell that an idle one could answer.
+# Acknowledged late: no round trip before the micro-batch, and a busy process takes no bell that an idle one could.
 @app.task(name=bells.PREDICT_TASK, bind=True, acks_late=True)  # type: ignore[untyped-decorator]
 def predict(self: Any, model: str) -> dict[str, Any]:
-    """Predict micro-batches for the length of a turn; the task's id is the bell's token."""
+    """Predict micro-batches while there are images, for a limited time; the task's id is the bell's token."""
     return dict(started_roles.current().predict.predictor(ModelName(model)).answer_bell(self.request.id))
 
 
@@ -23,11 +23,11 @@ def record(self: Any) -> dict[str, int]:
 
 @app.task(name=bells.WEBHOOK_TASK)  # type: ignore[untyped-decorator]
 def deliver() -> None:
-    """Tell the courier that webhooks may be due; it delivers them beside this."""
+    """Tell the courier that webhooks may be due; it delivers them in its own thread."""
     started_roles.current().webhooks.wake()
 
 
 @app.task(name=SWEEP_TASK)  # type: ignore[untyped-decorator]
 def sweep() -> dict[str, int]:
-    """Cancel what is past its deadline, forget what is past its time, ring for what waits."""
+    """Cancel jobs past their deadlines, delete what has expired, ring for work that waits; return how much of each."""
     return started_roles.current().upkeep.sweep()

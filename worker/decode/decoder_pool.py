@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class DecoderPool:
-    """The processes that decode for this worker, handed out one at a time; `stop` ends them."""
+    """The decoder processes of this worker, each used by one thread at a time; `stop` ends them."""
 
     def __init__(self, count: int, *, longest: timedelta, max_pixels: int) -> None:
         self.count = count
         self._all = [DecoderProcess(longest=longest, max_pixels=max_pixels) for _ in range(count)]
-        # The one that was used last comes first: the others need not be started before they are needed.
+        # Last in, first out: a process is started only when those started before are all in use.
         self._free: queue.LifoQueue[DecoderProcess] = queue.LifoQueue()
         for decoder in reversed(self._all):
             self._free.put(decoder)
 
     def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
-        """Decode in the next free process; raises Undecodable."""
-        with self._one() as decoder:
+        """Decode in a free process, waiting for one; raises Undecodable."""
+        with self._borrow() as decoder:
             return decoder.decode(data, spec)
 
     @contextmanager
-    def _one(self) -> Iterator[DecoderProcess]:
+    def _borrow(self) -> Iterator[DecoderProcess]:
         decoder = self._free.get()
         try:
             yield decoder

@@ -1,8 +1,7 @@
-"""Image bytes to the pixels a model takes, exactly as torchvision's preset prepares them.
+"""Image bytes to the pixels a model takes: decode, turn upright, convert, resize, crop.
 
-For the same spec the result equals `torchvision.transforms._presets.ImageClassification` on the
-Pillow image, bit for bit, up to the point where that turns bytes into floats; the model does the
-rest for the whole batch at once.
+For the same spec the result equals `torchvision.transforms._presets.ImageClassification` on the Pillow image, bit for
+bit, up to the point where that turns bytes into floats; the loaded model does the rest for a whole micro-batch at once.
 """
 
 import struct
@@ -15,7 +14,7 @@ from PIL import Image
 from shared.domain.image import ImageSpec, Mode
 from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
-from worker.decode.image_loading import Undecodable, check_pixels, load_image, words
+from worker.decode.image_loading import Undecodable, check_pixels, error_text, load_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +28,7 @@ _RESAMPLING: Final = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _ORIENTATION: Final = 0x0112
-_TURNS: Final = {
+_TRANSPOSITIONS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -39,22 +38,24 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _MAY_HOLD_ORIENTATION: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Keys of Pillow's `info` under which there may be an orientation."""
 
 _PNG_START: Final = struct.Struct(">8s8s13sII4s")
 """Signature; length, name, content and checksum of IHDR; length and name of the next chunk."""
 _PNG_HEADER: Final = struct.Struct(">IIBBBBB")
 _PNG_SIZE: Final = struct.Struct(">II")
 _SMALL: Final = 256 * 256
+"""Pixels up to which decoding a PNG needs no estimate."""
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _PNG_MODES: Final = {(8, 0): "L", (8, 2): "RGB"}
-"""Bit depth and colour type that need no conversion."""
+"""Pillow's mode by bit depth and colour type, where samples need no conversion."""
 
 
 def decode(data: bytes, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint8]":
-    """Return the image as (height, width, channels) of the spec's input size; raises Undecodable.
+    """Return the pixels (height, width, channels) in the spec's input size; raises Undecodable.
 
-    Transparent parts become white. Of 16-bit samples the high byte counts. Of animations the first
-    frame. No more than `max_pixels` are ever decoded or produced by resizing.
+    Transparent parts become white; of 16-bit samples the high byte is kept, of an animation the first frame. Never
+    decodes, nor resizes to, more than `max_pixels`.
     """
     try:
         image = _plain_png(data, max_pixels=max_pixels)
@@ -68,21 +69,20 @@ def decode(data: bytes, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint
         if spec.crop_size is not None:
             image = _cropped(image, spec.crop_size)
         width, height = image.size
-        # A fifth less than np.asarray on 32x32, which builds an interface dictionary to reach the
-        # same bytes.
+        # A fifth faster than np.asarray on 32x32, which builds an interface dictionary to reach the same bytes.
         return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, spec.mode.channels)
     except Undecodable:
         raise
     except MemoryError:
         raise Undecodable("there is too little memory to decode it") from None
     except Exception as error:
-        # What Pillow's decoders raise for broken files is an open set: OSError, SyntaxError,
-        # ValueError, struct.error, IndexError, zlib.error have all been seen.
-        raise Undecodable(words(error)) from error
+        # Pillow's decoders raise nearly anything for broken files: OSError, SyntaxError, ValueError, struct.error,
+        # IndexError, zlib.error have all been seen.
+        raise Undecodable(error_text(error)) from error
 
 
 def estimated_work(data: bytes, spec: ImageSpec) -> float:
-    """Return the milliseconds that `decode` may take, on the high side; 0 for what it refuses at once."""
+    """Return the milliseconds that `decode` may take at most, roughly; 0 for what it refuses at once."""
     if _is_small_png(data):
         return 0.0
     kind = identify_format(data)
@@ -100,7 +100,7 @@ def estimated_work(data: bytes, spec: ImageSpec) -> float:
 
 
 def _is_small_png(data: bytes) -> bool:
-    """Tell in half a microsecond what most small images are: one data chunk, at most 256 x 256 pixels, no strip."""
+    """Tell whether this is a small PNG: one data chunk, at most 256 x 256 pixels, no narrow strip. 0.4 microseconds."""
     if len(data) < _PNG_START.size or data[37:41] != b"IDAT" or not data.startswith(b"\x89PNG"):
         return False
     width, height = _PNG_SIZE.unpack_from(data, 16)
@@ -110,11 +110,10 @@ def _is_small_png(data: bytes) -> bool:
 
 
 def _plain_png(data: bytes, *, max_pixels: int) -> Image.Image | None:
-    """Return the image of a PNG that is only header, one data chunk and end; else None.
+    """Return the image of a PNG that consists of header, one data chunk and end; None for any other file.
 
-    8-bit grey or RGB, as Pillow's own encoder writes small images. The C decoder is the one that
-    `Image.open` uses; the walk over the chunks in Python is saved, 27 instead of 40 microseconds a
-    32x32 image.
+    8-bit grey or RGB, as Pillow's own encoder writes small images. Uses the C decoder that `Image.open` uses, without
+    its walk over the chunks in Python: 27 instead of 40 microseconds for a 32x32 image.
     """
     if len(data) < _PNG_START.size + 16 or not data.endswith(_PNG_END):
         return None
@@ -133,19 +132,19 @@ def _plain_png(data: bytes, *, max_pixels: int) -> Image.Image | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn the image as its EXIF or XMP says. Pillow turns TIFFs itself while loading."""
+    """Turn and mirror the image as its EXIF or XMP orientation says; Pillow itself does so for TIFFs."""
     info = image.info
     if not any(key in info for key in _MAY_HOLD_ORIENTATION):
         return image
     try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001  a broken note about an image is no broken image
+        transposition = _TRANSPOSITIONS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  an image with broken EXIF is still an image
         return image
-    return image if turn is None else image.transpose(turn)
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _coloured(image: Image.Image, mode: Mode) -> Image.Image:
-    """Convert to the model's mode: transparency onto white."""
+    """Convert to the model's mode, with white behind what is transparent."""
     if image.mode == "LAB":
         image = image.convert("RGB")
     if image.has_transparency_data:
@@ -157,17 +156,17 @@ def _coloured(image: Image.Image, mode: Mode) -> Image.Image:
 def _resized(
     image: Image.Image, size: tuple[int, ...], resampling: Image.Resampling, *, max_pixels: int
 ) -> Image.Image:
-    """Resize as torchvision does: one number is the shorter side, the longer one truncated."""
+    """Resize as torchvision does: a single number is the shorter side's length, and the longer side is rounded down."""
     wanted = _resized_size(image.size, size)
     if wanted == image.size:
         return image
-    # A strip of 1 x 50,000,000 pixels is within the limit until its shorter side is made 256.
+    # A strip of 1 x 50,000,000 pixels is within the limit only until its shorter side becomes 256.
     check_pixels(*wanted, max_pixels=max_pixels)
     return image.resize(wanted, resampling)
 
 
 def _resized_size(now: tuple[int, int], size: tuple[int, ...]) -> tuple[int, int]:
-    """Return the width and height that an image of some width and height is resized to."""
+    """Return the width and height to which an image of width and height `now` is resized."""
     if len(size) > 1:
         return size[1], size[0]
     width, height = now
@@ -177,7 +176,7 @@ def _resized_size(now: tuple[int, int], size: tuple[int, ...]) -> tuple[int, int
 
 
 def _cropped(image: Image.Image, size: tuple[int, ...]) -> Image.Image:
-    """Cut out the centre; a smaller image is surrounded with black, as torchvision does."""
+    """Cut out the centre, with black around an image that is smaller, as torchvision does."""
     height, width = size if len(size) > 1 else (size[0], size[0])
     if image.size == (width, height):
         return image
@@ -186,7 +185,7 @@ def _cropped(image: Image.Image, size: tuple[int, ...]) -> Image.Image:
 
 
 def _offset(available: int, wanted: int) -> int:
-    """Where the crop begins; negative where it begins outside the image."""
+    """Return where the crop begins; negative if it begins outside the image."""
     if wanted > available:
         return -((wanted - available) // 2)
     return round((available - wanted) / 2)

@@ -1,1 +1,1 @@
-"""The models a worker serves: followed in the registry, loaded, kept, called."""
+"""Model versions: followed in the MLflow registry, loaded, kept in memory, called."""

@@ -6,7 +6,7 @@ from shared.settings import SettingsError
 
 
 def choose_device(setting: str) -> str:
-    """Return what `auto` means here, or the device that torch knows by this name; raises SettingsError."""
+    """Return the setting's device, for `auto` cuda where there is one and else cpu; raises SettingsError."""
     if setting != "auto":
         try:
             torch.empty(0, device=setting)

@@ -25,17 +25,17 @@ Forward = Callable[[torch.Tensor], object]
 """Takes float32 (images, channels, height, width), gives one row of scores an image."""
 
 CPU_PORTION = 1_250_000
-"""Input values of one forward pass on a CPU, 5 MB: eight images of 224x224.
+"""Input values of one forward pass on a CPU: 5 MB, eight images of 224x224.
 
-Beyond that activations leave the cache and glibc gives every large block back: mobilenet_v3_small costs 8.0 ms an image
-in batches of 64 and 3.4 in batches of 8.
+With more, activations no longer fit the cache and glibc returns every large block to the system: mobilenet_v3_small
+costs 8.0 ms an image in batches of 64 and 3.4 in batches of 8.
 """
 _CPU_ALLOCATION_FAILED = "can't allocate memory"
-"""What torch's CPU allocator says, in a plain RuntimeError."""
+"""In the message of the plain RuntimeError that torch's CPU allocator raises."""
 
 
 class LoadedModel:
-    """One version on one device. Threads may share it; a device computes one batch at a time."""
+    """One version on one device. Threads may share it; a device computes one micro-batch at a time."""
 
     def __init__(
         self, forward: Forward, *, metadata: ModelMetadata, device: str, batch_size: int | None = None
@@ -50,17 +50,16 @@ class LoadedModel:
         self._forward = forward
         self._batch_size = batch_size
         self._lock = _lock_of(device)
-        # (x / 255 - mean) / std in one multiplication and one subtraction, the same to a float's
-        # last digit or two.
+        # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
         std = torch.tensor(self.spec.std, device=device).view(1, -1, 1, 1)
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(self.spec.mean, device=device).view(1, -1, 1, 1) / std
 
     def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
-        """Return one output (JSON) an image, from one forward pass over all.
+        """Return one output (JSON) for each image.
 
-        Images are (height, width, channels) as `decode` gives them. Raises OutOfMemory where the
-        device has no room for so many, ModelError for scores that can't be used.
+        Images are (height, width, channels) as `decode` returns them. Raises OutOfMemory if the device has too little
+        memory for so many, ModelError for scores that can't be used.
         """
         try:
             with self._lock, torch.inference_mode():
@@ -76,15 +75,14 @@ class LoadedModel:
         return scores_to_json(scores, labels=self.labels, top_k=self.top_k, names=self._names)
 
     def warm_up(self, batch_size: int) -> None:
-        """Run one image and a batch of noise, so that no real one pays for first times.
+        """Predict one image and a batch of noise: the first passes are slow, and should not be those of real images.
 
-        Shows as well whether the version's answers fit its labels. Raises as `predict` does, except
-        that a batch too large for the device is halved.
+        Checks, too, that the version's scores fit its labels. Raises as `predict` does, except that a batch that needs
+        too much memory is halved.
         """
         height, width = self.spec.input_size or (1, 1)
         shape = (batch_size, height, width, self.spec.mode.channels)
-        # Noise, because a flat image makes models that normalise by an image's own deviation divide
-        # by zero.
+        # Noise, because models that divide by an image's own deviation would divide by zero for a uniform one.
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         self.predict([noise[0]])
         while batch_size > 1:
@@ -96,10 +94,10 @@ class LoadedModel:
                 return
 
     def _scores(self, images: "Sequence[Pixels]") -> "NDArray[np.float32]":
-        """Return (images, labels) probabilities, or whatever the version calls its scores."""
+        """Return (images, labels) float32: probabilities, or the raw scores if the metadata asks for those."""
         portions = [self._answers(part) for part in self._portions(self._normalised(images))]
         scores = portions[0] if len(portions) == 1 else torch.cat(portions)
-        # Where a fixed batch size made the last portion longer than its images.
+        # A fixed batch size may have filled up the last portion.
         scores = scores[: len(images)].float()
         if self._softmax and scores.ndim > 1:
             scores = scores.softmax(dim=1)
@@ -107,7 +105,7 @@ class LoadedModel:
         return found
 
     def _answers(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return one row an image; raises ModelError where the model gives more or fewer."""
+        """Return the forward pass' scores; raises ModelError unless there is one row for each image."""
         scores = _tensor(self._forward(batch))
         if scores.ndim == 0 or len(scores) != len(batch):
             raise ModelError(f"the model answers {len(batch)} images in the shape {[*scores.shape]}")
@@ -116,19 +114,19 @@ class LoadedModel:
     def _normalised(self, images: "Sequence[Pixels]") -> torch.Tensor:
         """Return (images, channels, height, width) float32 on the device."""
         height, width, channels = images[0].shape
-        # Half the time of np.stack.
+        # Takes half the time of np.stack.
         batch = np.concatenate(images).reshape(len(images), height, width, channels)
-        # Bytes cross to the device and are put in order there, a quarter of what floats would be.
+        # Bytes are copied to the device and rearranged there: a quarter of the size of floats.
         planes = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).contiguous()
         return planes.float().mul_(self._scale).sub_(self._shift)
 
     @staticmethod
     def _most(values: int) -> int:
-        """Return how many images of so many values a CPU takes at once."""
+        """Return how many images of so many values each a CPU should compute at once."""
         return max(1, CPU_PORTION // values)
 
     def _portions(self, batch: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the batch in portions: of a fixed batch size, the last one filled up, or of what a CPU does well."""
+        """Yield the batch in portions: of the fixed batch size, the last one filled up, else of a CPU's good size."""
         if self._batch_size is None:
             yield from torch.split(batch, self._most(batch[0].numel())) if self.device == "cpu" else (batch,)
             return
@@ -138,7 +136,7 @@ class LoadedModel:
 
 
 def _tensor(output: object) -> torch.Tensor:
-    """Return a forward pass's scores: a tensor, array or table, or the first of several."""
+    """Return a forward pass' output as a tensor: of several outputs `logits` or the first."""
     if isinstance(output, torch.Tensor):
         return output
     if isinstance(output, dict) and output:
@@ -153,5 +151,5 @@ def _tensor(output: object) -> torch.Tensor:
 
 @cache
 def _lock_of(device: str) -> threading.Lock:  # noqa: ARG001  it is the cache's key
-    """Return the device's lock: while one thread's batch computes, another's decodes."""
+    """Return the device's lock, which every model on it shares: while one thread computes, another decodes."""
     return threading.Lock()

@@ -19,16 +19,15 @@ from worker.models.model_metadata import ModelMetadata
 def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
     """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
 
-    Raises ModelError for metadata that is not a metadata, and whatever MLflow and torch raise for
-    files they can't get or read. `threads` (of one forward pass) is the process' own setting: the
-    last call counts.
+    Raises ModelError for metadata that is incomplete or wrong, and whatever MLflow and torch raise for files they can't
+    get or read. `threads`, those of a forward pass, is a setting of the whole process: the last call counts.
     """
     configure_mlflow_client(registry)
     import mlflow  # noqa: PLC0415  reads its environment when imported
     import mlflow.artifacts  # noqa: PLC0415
     from mlflow.models import Model  # noqa: PLC0415
 
-    # MLflow resolves `models:/` by the process' own setting, whatever registry it is handed.
+    # MLflow resolves `models:/` by these settings of the process, whatever registry a call names.
     mlflow.set_tracking_uri(registry.url)
     mlflow.set_registry_uri(registry.url)
     torch.set_num_threads(threads)
@@ -49,49 +48,47 @@ def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedMo
         shutil.rmtree(folder, ignore_errors=True)
         raise
     if isinstance(forward, MethodType) and isinstance(forward.__self__, torch.fx.GraphModule):
-        # A graph is in memory whole; what stays on disk would be left behind by a process that is killed.
+        # A graph is wholly in memory, and a process that is killed would leave its files behind.
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        # Its own code is imported from there, and some flavours read their files when they predict.
+        # The model's own code is imported from there, and some flavours read their files when they predict.
         weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
     return model
 
 
 def _load_torch(path: str, data: Path, *, device: str) -> tuple[Forward, int | None]:
-    """Return a torch version's forward pass, and its batch size where the graph fixes that."""
+    """Return a torch version's forward pass, and its batch size if the exported graph fixes that."""
     import mlflow.pytorch  # noqa: PLC0415
 
     exported = data / "model.pt2"
     if not exported.exists():
         module = mlflow.pytorch.load_model(path, map_location=device)
         return module.eval(), None
-    # Through MLflow even where the result can't be used as it is: it refuses what its settings
-    # forbid.
+    # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
     module = mlflow.pytorch.load_model(path)
     if device != "cpu":
         module = load_exported(exported, device=device)
-    # What the module's call adds to its forward (input checks that the graph's guards repeat) costs
-    # 45 microseconds.
+    # Calling the module instead would add input checks that the graph's guards repeat: 45 microseconds.
     return module.forward, _fixed_batch_size(module)
 
 
 def load_exported(file: Path, *, device: str) -> torch.nn.Module:
     """Return an exported program's module on `device`.
 
-    `.to(device)` would leave behind the devices that are written in the graph.
+    `.to(device)` alone would not change the devices that are written in the graph.
     """
     return move_to_device_pass(torch.export.load(file), device).module()
 
 
 def _fixed_batch_size(module: torch.fx.GraphModule) -> int | None:
-    """Return the first input's first dimension where the graph fixes it."""
+    """Return the size of the first input's first dimension if the graph fixes it."""
     first = next(node for node in module.graph.nodes if node.op == "placeholder")
     size = first.meta["val"].shape[0] if "val" in first.meta else None
     return size if isinstance(size, int) else None
 
 
 def _load_pyfunc(path: str, metadata: ModelMetadata) -> Forward:
-    """Return any other flavour's forward pass: float32 arrays in its signature's layout."""
+    """Return the forward pass of any other flavour, which takes a float32 array in its signature's layout."""
     import mlflow.pyfunc  # noqa: PLC0415
 
     model = mlflow.pyfunc.load_model(path)

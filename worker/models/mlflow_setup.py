@@ -8,15 +8,15 @@ from shared.settings import Registry
 
 
 def configure_mlflow_client(settings: Registry) -> None:
-    """Make MLflow's client bounded and silent; call it before importing MLflow. Safe to call twice.
+    """Bound the client's retries and silence its warnings; call it before importing MLflow. Safe to call twice.
 
-    What somebody has set in the environment stays. MLflow's warnings are about its own type hints and files, and none
-    is about what a caller does here.
+    Variables that are set in the environment stay. MLflow's warnings are about its own type hints and files, none about
+    what callers do here.
     """
     for name, value in settings.client_environment().items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"mlflow\.")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Every retry of every look while the registry is down; the follower says that once.
+    # It would log every retry of every poll while the registry is down; the follower logs that once.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

@@ -1,7 +1,8 @@
-"""Follow one model in the MLflow registry: load what its aliases name, then say that it serves.
+"""Follows one model in the MLflow registry: loads the versions its aliases name, then publishes its route in Redis.
 
-A version is loaded and warm before the route flips to it. One that can't be loaded never serves: its
-alias stays where it was, and the route says why.
+The route says which version serves under which alias; the gateway reads it. It names a version only once that is
+loaded and warm. A version that can't be loaded never serves: its alias keeps the version before, and the route says
+why.
 """
 
 import logging
@@ -32,8 +33,8 @@ from worker.process.background_threads import vital_thread
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
-FACTS_A_LOOK = 20
-"""Training facts take a call a version; a model with hundreds of them must not start late for it."""
+FACTS_A_POLL = 20
+"""Versions whose training is read with one poll: a call each, and hundreds of them must not delay the start."""
 
 
 class RegistryFollower:
@@ -57,21 +58,21 @@ class RegistryFollower:
         self._max_batch_size = max_batch_size
         self._observer = VersionObserver(metrics, model)
         self._device = choose_device(predict.device)
-        self._catalogue = RegistryReader(model, registry)
-        self._shelf = VersionCache(self._load, room=predict.loaded_versions, monotonic=monotonic)
+        self._reader = RegistryReader(model, registry)
+        self._cache = VersionCache(self._load, room=predict.loaded_versions, monotonic=monotonic)
         self._serving: dict[str, VersionKey] | None = None
         self._lock = threading.Lock()
         self._versions: dict[VersionKey, Version] = {}
         self._with_facts: set[VersionKey] = set()
         self._published: Route | None = None
         self._retired = False
-        self._trouble = ""
+        self._failure = ""
         self._stopping = threading.Event()
         self._followed = threading.Event()
         self._thread = vital_thread(self._follow, name=f"follow-{model}")
 
     def start(self) -> None:
-        """Look once, so that the champion is loaded on return, then go on looking in a thread.
+        """Poll once, so that the champion is loaded on return, then go on polling in a thread.
 
         A registry that is down is no error: it is tried again after growing pauses.
         """
@@ -79,51 +80,51 @@ class RegistryFollower:
         self._thread.start()
 
     def wait_until_followed(self, *, longest: timedelta) -> bool:
-        """Tell whether, within that time, the registry has been seen and what it names is loaded.
+        """Wait; return whether by then the registry was read and what it names is loaded.
 
-        A worker that took work before would fail it for a registry that is merely late.
+        A worker that took work earlier would fail it because of a registry that is merely late.
         """
         return self._followed.wait(longest.total_seconds())
 
     def stop(self) -> None:
-        """End the thread and drop the loaded versions; the route stays, for the other workers."""
+        """Stop the thread and drop the loaded versions; the route stays for the other workers."""
         self._stopping.set()
         if self._thread.ident is not None:
-            # It may be in a call that is bounded by MLflow's own timeout; the process need not wait.
+            # It may be in a call to MLflow, which has a timeout of its own; the process need not wait for that.
             self._thread.join(timeout=5)
-        self._shelf.clear()
+        self._cache.clear()
 
     def loaded(self, key: VersionKey) -> LoadedModel:
         """Return the version an entry is bound to, loading it if need be.
 
-        Raises ModelUnavailable, for a while without trying again.
+        Raises ModelUnavailable; after a failure, for a while without trying again.
         """
-        return self._shelf.get(key)
+        return self._cache.get(key)
 
     def refresh(self) -> None:
-        """Take one look at the registry, load what newly serves, and publish the route if it changed.
+        """Read the registry once, load what newly serves, and publish the route if it changed.
 
-        Raises what MLflow and Redis raise when they are down, and NotRegistered where the model is gone, whose route is
-        withdrawn then; what was loaded goes on serving.
+        Raises what MLflow and Redis raise when they are down, and NotRegistered where the model is gone; then its route
+        is withdrawn, and what is loaded goes on serving.
         """
         try:
-            registered = self._catalogue.look()
+            registered = self._reader.read()
         except NotRegistered:
             self._withdraw()
             raise
         before = self._remembered() if self._serving is None else self._serving
-        serving, failed = self._settle(registered, before)
+        serving, failed = self._load_aliases(registered, before)
         self._observer.show(serving, failing=failed)
         self._serving = serving
-        self._shelf.keep(serving.values())
-        self._learn(registered)
+        self._cache.keep(serving.values())
+        self._read_training(registered)
         self._publish(self._route(registered, failed))
         self._followed.set()
 
     def _remembered(self) -> dict[str, VersionKey]:
-        """Return what the route in Redis says serves, and keep what it knows of the versions.
+        """Return what serves by the route in Redis, and remember what it says of the versions.
 
-        A worker that starts while the registry's champion is broken goes on with the one before.
+        So a worker that starts while the registry's champion is broken goes on with the one before.
         """
         route = model_routes.read(self._client, self._model)
         if route is None:
@@ -134,52 +135,52 @@ class RegistryFollower:
             alias: route.versions[number].key for alias, number in route.aliases.items() if number in route.versions
         }
 
-    def _settle(
+    def _load_aliases(
         self, registered: RegistrySnapshot, before: dict[str, VersionKey]
     ) -> tuple[dict[str, VersionKey], dict[VersionNumber, str]]:
-        """Load what each alias names; return what serves under it, and which versions failed and why."""
+        """Load the version each alias names; return which serves under it, and which versions failed and why."""
         serving: dict[str, VersionKey] = {}
         failed: dict[VersionNumber, str] = {}
-        there = {candidate.key for candidate in registered.versions.values()}
+        registered_keys = {candidate.key for candidate in registered.versions.values()}
         for alias, number in registered.aliases.items():
             if number not in registered.versions:
                 continue
             wanted, old = registered.versions[number].key, before.get(alias)
             try:
-                self._shelf.get(wanted)
+                self._cache.get(wanted)
                 serving[alias] = wanted
             except ModelUnavailable as error:
                 failed[number] = str(error)
-                if old in there and old is not None and self._loads(old):
+                if old in registered_keys and old is not None and self._loads(old):
                     serving[alias] = old
         return serving, failed
 
     def _loads(self, key: VersionKey) -> bool:
         try:
-            self._shelf.get(key)
+            self._cache.get(key)
         except ModelUnavailable:
             return False
         return True
 
-    def _learn(self, registered: RegistrySnapshot) -> None:
-        """Fetch the training facts of versions that are new here: those that serve first."""
+    def _read_training(self, registered: RegistrySnapshot) -> None:
+        """Read the training's parameters and metrics of versions that lack them, of those that serve first."""
         serving = set((self._serving or {}).values())
         unknown = [c for c in registered.versions.values() if c.key not in self._with_facts]
         unknown.sort(key=lambda candidate: (candidate.key not in serving, -int(candidate.number)))
-        for candidate in unknown[:FACTS_A_LOOK]:
-            parameters, metrics = self._catalogue.facts(candidate)
+        for candidate in unknown[:FACTS_A_POLL]:
+            parameters, metrics = self._reader.training_facts(candidate)
             self._note(candidate, parameters=parameters, metrics=metrics)
             self._with_facts.add(candidate.key)
 
     def _version(self, candidate: ReadyVersion) -> Version:
-        """Return what is known of a version; labels and image come when it is loaded."""
+        """Return what is known of a version; its labels and image preprocessing are known once it was loaded."""
         known = self._versions.get(candidate.key)
         if known is not None:
             return known
         return Version(number=candidate.number, key=candidate.key, created_at=candidate.created_at)
 
     def _note(self, candidate: ReadyVersion, **facts: Any) -> None:
-        """Add to what is known of a version; predicting threads load versions too."""
+        """Add to what is known of a version; under a lock, because predicting threads load versions too."""
         with self._lock:
             self._versions[candidate.key] = replace(self._version(candidate), **facts)
 
@@ -197,10 +198,10 @@ class RegistryFollower:
         )
 
     def _publish(self, route: Route) -> None:
-        """Publish a route that changed, or that is there no more: Redis has lost it, or it was withdrawn meanwhile.
+        """Publish a route that changed, or that is no longer in Redis: lost by Redis, or withdrawn meanwhile.
 
-        An unchanged one is left alone: a worker that is behind would turn back the ones ahead. That of a retired model
-        waits until it is restored.
+        An unchanged route is not published again: a worker that lags behind would undo what others have published. The
+        route of a retired model waits until the model is restored.
         """
         if route == self._published and model_routes.is_published(self._client, self._model):
             return
@@ -219,17 +220,17 @@ class RegistryFollower:
         )
 
     def _load(self, key: VersionKey) -> LoadedModel:
-        """Load and warm up the version behind a key, unless its number means another one by now."""
+        """Load and warm up the version of a key; raises ModelUnavailable if its number is another version's by now."""
         with self._observer.loading():
             return self._load_and_warm_up(key)
 
     def _load_and_warm_up(self, key: VersionKey) -> LoadedModel:
-        candidate = self._catalogue.candidate(VersionNumber(key.partition("-")[0]))
+        candidate = self._reader.ready_version(VersionNumber(key.partition("-")[0]))
         if candidate.key != key:
             raise ModelUnavailable(f"version {candidate.number} was replaced by another model")
         started = time.monotonic()
         model = load(
-            self._catalogue.uri(candidate),
+            self._reader.uri(candidate),
             registry=self._registry,
             device=self._device,
             threads=self._predict.torch_threads,
@@ -242,44 +243,44 @@ class RegistryFollower:
         return model
 
     def _follow(self) -> None:
-        """Refresh until stopped; until the first success after pauses that double up to the poll's."""
+        """Refresh until stopped, at the poll's pace; before the first success after pauses that double up to that."""
         pause = min(FIRST_PAUSE, self._registry.poll)
         while not self._stopping.wait((self._registry.poll if self._published else pause).total_seconds()):
             pause = min(pause * 2, self._registry.poll)
             self._try_refresh()
 
     def _try_refresh(self) -> None:
-        """Refresh; trouble is logged when it begins and when it is over, not at every look."""
+        """Refresh; a failure is logged when it begins and when it is over, not with every poll."""
         with bound(model=self._model):
-            self._log_trouble(*self._refresh_or_trouble())
+            self._log_failure(*self._refresh_or_failure())
 
-    def _refresh_or_trouble(self) -> tuple[str, str]:
-        """Refresh; return what went wrong and why, two empty strings where nothing did."""
+    def _refresh_or_failure(self) -> tuple[str, str]:
+        """Refresh; return the log event of what went wrong and its reason, or two empty strings."""
         try:
             self.refresh()
         except NotRegistered as error:
             return "model_not_registered", str(error)
         except redis.RedisError as error:
             return "route_not_published", repr(error)
-        except Exception as error:  # noqa: BLE001  MLflow's stores raise anything; serving goes on
+        except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors; serving goes on
             return "registry_unreachable", repr(error)
         return "", ""
 
     def _withdraw(self) -> None:
-        """Withdraw the route of a model that is no longer registered; what waits is served by what is loaded here.
+        """Withdraw the route of a model that is no longer registered; what waits is predicted with what is loaded.
 
-        A registry that never knew the model may be a new one, that others have yet to fill.
+        Only if it was published from here: a registry that never had the model may be new and filled later.
         """
         if self._published is not None:
             model_routes.withdraw(self._client, self._model)
             self._published = None
             log.warning("route_withdrawn")
 
-    def _log_trouble(self, trouble: str, reason: str) -> None:
-        if trouble == self._trouble:
+    def _log_failure(self, failure: str, reason: str) -> None:
+        if failure == self._failure:
             return
-        if trouble:
-            log.warning(trouble, extra={"reason": reason[:300]})
+        if failure:
+            log.warning(failure, extra={"reason": reason[:300]})
         else:
             log.info("registry_followed_again")
-        self._trouble = trouble
+        self._failure = failure

@@ -1,4 +1,4 @@
-"""The versions a process holds in memory, and what it knows of those that would not load."""
+"""The loaded versions of one model in this process' memory, and when those that failed to load may be tried again."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=5)
-"""A broken version is tried again after pauses that double in between, not once an image."""
+"""A version that fails is tried again after pauses that double up to this, not for every image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class _Failure:
 
 
 class VersionCache:
-    """Loads versions when asked and keeps the last `room` used, and those that serve in any case."""
+    """Loads versions when asked; keeps the `room` last used and, in any case, those that serve."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class VersionCache:
         self._room = room
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        # Loading takes seconds: whoever asks for a version that is there must not wait for it.
+        # A lock of its own: loading takes seconds, and a thread that needs a loaded version must not wait for that.
         self._loading = threading.Lock()
         self._loaded: OrderedDict[VersionKey, LoadedModel] = OrderedDict()
         self._kept: frozenset[VersionKey] = frozenset()
@@ -62,13 +62,13 @@ class VersionCache:
             return self._fetch(key, failure)
 
     def keep(self, serving: Iterable[VersionKey]) -> None:
-        """Never drop these, whatever else is used; drop what is one too many now."""
+        """Keep these versions, whatever else is used; drop others that are too many now."""
         with self._lock:
             self._kept = frozenset(serving)
             self._make_room()
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all versions."""
         with self._lock:
             self._loaded.clear()
 
@@ -82,7 +82,7 @@ class VersionCache:
     def _fetch(self, key: VersionKey, failure: _Failure | None) -> LoadedModel:
         try:
             model = self._load(key)
-        except (Exception, SystemExit) as error:  # a model is code, and its end must not be the worker's
+        except (Exception, SystemExit) as error:  # a model is code; where that exits, the worker must not
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
             reason = _reason(error)
             retry_at = self._monotonic() + pause.total_seconds()
@@ -97,7 +97,7 @@ class VersionCache:
         return model
 
     def _make_room(self) -> None:
-        """Drop the least recently used versions over the limit; the newest and the kept ones stay."""
+        """Drop the least recently used versions over the limit, but neither the newest nor those to be kept."""
         for key in list(self._loaded)[:-1]:
             if len(self._loaded) <= self._room:
                 return
@@ -106,6 +106,6 @@ class VersionCache:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why, in one line of at most 300 characters."""
+    """Return why loading failed, in one line of at most 300 characters."""
     lines = str(error).strip().splitlines() or ["no reason given"]
     return (lines[0] if isinstance(error, ModelUnavailable) else f"{type(error).__name__}: {lines[0]}")[:300]

@@ -12,7 +12,7 @@ from shared.observability.metrics import PredictMetrics
 
 
 class VersionObserver:
-    """Counts loads of one model's versions, and shows which of them serve or fail; `show` is one thread's."""
+    """Observes one model's versions. Call `show` from one thread only."""
 
     def __init__(self, metrics: PredictMetrics, model: ModelName) -> None:
         self._metrics = metrics
@@ -22,7 +22,7 @@ class VersionObserver:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Time the block, which loads a version, and count whether it raised."""
+        """Time the block, which loads a version, and count it as loaded or, if it raises, as failed."""
         started = time.monotonic()
         try:
             yield
@@ -33,7 +33,7 @@ class VersionObserver:
         self._metrics.load_seconds.labels(self._model).observe(time.monotonic() - started)
 
     def show(self, serving: Mapping[str, VersionKey], *, failing: Mapping[VersionNumber, str]) -> None:
-        """Show what serves under each alias, and which versions can't be loaded; what was before no longer."""
+        """Set which version serves under each alias and which can't be loaded; remove what no longer holds."""
         # A version's key begins with its number.
         now = {(alias, key.partition("-")[0]) for alias, key in serving.items()}
         self._set(self._metrics.serving, self._serving, now)

@@ -1,4 +1,4 @@
-"""What a predict worker lets people see: how its images waited and ended, whose they were, and which versions serve."""
+"""Metrics and log lines about a model's images: how long they waited, how they ended, whose the failed ones were."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class BatchObserver:
-    """Counts and logs for one model; `clock` tells seconds since the epoch."""
+    """Observes one model's micro-batches; `clock` returns seconds since the epoch."""
 
     def __init__(self, lanes: Lanes, metrics: ModelMetrics, *, clock: Callable[[], float] = time.time) -> None:
         self._lanes = lanes
@@ -24,43 +24,46 @@ class BatchObserver:
         self._clock = clock
 
     def pulled(self, entries: Sequence[Entry]) -> None:
-        """Observe how long each image waited, by this machine's clock against Redis'."""
+        """Observe how long each image waited: from Redis' clock at submission to this machine's now."""
         now_ms = self._clock() * 1000
         for entry in entries:
             lane = BULK if entry.is_bulk else INTERACTIVE
             self.metrics.queue[lane].observe(max(0.0, now_ms - entry.submitted_ms) / 1000)
 
     def took_over(self, suspect: Entry) -> None:
-        """Count and log an image whose worker is gone: if it ends this one too, the log says which it was."""
+        """Count and log a suspect before it runs: if it ends this process too, the log says which image it was."""
         self.metrics.reclaimed.inc()
-        for facts in self._about([suspect]):
+        for facts in self._log_fields([suspect]):
             log.warning("suspect_taken_over", extra=facts)
 
     def computed(self, results: Sequence[Result]) -> None:
-        """Count a batch, and log each image that failed; to be called while those who want it are on their lists."""
+        """Count a micro-batch, and log each image that failed.
+
+        Call it before the jobs are finished: until then Redis knows whose they are.
+        """
         self.metrics.batch_size.observe(len(results))
         self.metrics.attempts.inc(len(results))
         self.metrics.count(result.code or result.state for result in results)
         failed = [result for result in results if result.state == Status.FAILED]
         if failed:
-            about = self._about([result.entry for result in failed])
-            for result, facts in zip(failed, about, strict=True):
+            fields = self._log_fields([result.entry for result in failed])
+            for result, facts in zip(failed, fields, strict=True):
                 log.warning("image_failed", extra=facts | {"error_code": result.code, "error": result.error})
 
-    def _about(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-        """Return for each entry its version and attempt, and the prediction that asked first, its request and batch.
+    def _log_fields(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+        """Return for each entry its version, its attempt, and the first prediction that wants it with its batch.
 
-        A log must not cost a result: where Redis does not say whose an entry is, those are left out.
+        A log line must not cost a result: if Redis does not answer, whose the entry is is left out.
         """
         try:
             wanted = self._lanes.who_wants(entries)
         except redis.RedisError:
             wanted = {}
-        about = []
+        fields = []
         for entry in entries:
             facts: dict[str, Any] = {"version": entry.version, "attempt": entry.attempts}
             if (who := wanted.get(entry.id)) is not None:
                 facts |= {"prediction_id": who.id, "request_id": who.request_id, "batch_id": who.batch}
                 facts |= {"others": who.others}
-            about.append(facts)
-        return about
+            fields.append(facts)
+        return fields

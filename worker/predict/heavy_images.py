@@ -15,17 +15,17 @@ from shared.queue.consumer.entries import Entry
 log = logging.getLogger(__name__)
 
 MOST_LANES_KNOWN: Final = 64
-"""Lanes that are remembered for the heavy images they gave last."""
+"""How many lanes are remembered as those that gave heavy images lately."""
 
 
 class HeavyImages:
-    """Heavy entries in this process: handed in by the thread that pulls, computed by threads of this room.
+    """The heavy images in this process: added by the thread that pulls, computed by threads of their own.
 
-    Killed at any line: they stay pending under this consumer until their lease ends, as all others do.
+    Killed at any line: they stay pending under this consumer until their lease ends, as all entries do.
     """
 
     def __init__(self, threads: int, *, compute: Callable[[Entry], object], on_room: Callable[[], object]) -> None:
-        """`on_room` is called each time there is room again."""
+        """`compute` decodes, predicts and finishes one entry; `on_room` is called when there is room for more."""
         self._compute = compute
         self._on_room = on_room
         self._threads = threads
@@ -36,27 +36,27 @@ class HeavyImages:
         self._started: list[threading.Thread] = []
 
     def room(self) -> int:
-        """Return how many more heavy images could be decoded at once now."""
+        """Return how many more heavy images could begin to be decoded now."""
         return max(0, self._threads - len(self._in_hand))
 
     def in_hand(self) -> int:
-        """Return how many there are here, waiting or being computed."""
+        """Return how many are waiting or being computed."""
         return len(self._in_hand)
 
     def lanes(self) -> list[str]:
-        """Return the lanes that gave heavy images last."""
+        """Return the bulk lanes that gave heavy images lately."""
         if not self._lanes:
             return []
         with self._lock:
             return list(self._lanes)
 
     def entries(self) -> list[Entry]:
-        """Return what is in hand here, for the thread that renews leases."""
+        """Return those that are waiting or being computed, whose leases have to be renewed."""
         with self._lock:
             return list(self._in_hand.values())
 
     def learn(self, pulled: Sequence[Entry], heavy: Sequence[Entry]) -> None:
-        """Remember which bulk lanes give heavy images: no more of them are pulled than there is room for."""
+        """Remember which bulk lanes give heavy images: of those no more is pulled than there is room for."""
         if not heavy and not self._lanes:
             return
         with self._lock:
@@ -70,7 +70,7 @@ class HeavyImages:
                 del self._lanes[next(iter(self._lanes))]
 
     def take(self, heavy: Sequence[Entry]) -> None:
-        """Compute these as threads are free, in order."""
+        """Compute these, in order, as threads become free."""
         with self._lock:
             self._in_hand.update({(entry.lane, entry.id): entry for entry in heavy})
             while len(self._started) < min(self._threads, len(self._in_hand)):
@@ -81,7 +81,7 @@ class HeavyImages:
             self._waiting.put(entry)
 
     def stop(self) -> None:
-        """Finish what is in hand; up to half a minute, then the rest is left to its lease."""
+        """Finish what is in hand, half a minute a thread at most; the rest runs elsewhere once its lease ends."""
         for _ in self._started:
             self._waiting.put(None)
         for thread in self._started:
@@ -91,14 +91,14 @@ class HeavyImages:
         while (entry := self._waiting.get()) is not None:
             try:
                 self._compute(entry)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was, its lease ends and it runs alone
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was: its lease ends, and it runs alone
                 log.warning("heavy_image_left", extra={"lane": entry.lane, "entry": entry.id, "error": repr(error)})
             with self._lock:
                 del self._in_hand[entry.lane, entry.id]
-            self._tell()
+            self._announce_room()
 
-    def _tell(self) -> None:
+    def _announce_room(self) -> None:
         try:
             self._on_room()
-        except Exception as error:  # noqa: BLE001  the tick looks as well
+        except Exception as error:  # noqa: BLE001  the next poll sees the room too
             log.warning("heavy_room_not_told", extra={"error": repr(error)})

@@ -1,1 +1,1 @@
-"""How a worker process lives: it starts, consumes, keeps its threads, stops."""
+"""What every worker process does: start, consume queues, run background threads, stop."""

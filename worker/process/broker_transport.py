@@ -1,7 +1,8 @@
-"""Celery's way to Redis, with refusals named as they are everywhere else: lost connections, which Celery makes anew.
+"""Kombu's Redis transport, changed so that Celery reconnects when Redis refuses commands (RedisRefuses).
 
-As kombu has it, most of them are errors of a channel: they end a worker, and beat and Flower stay with a server that
-has become a replica for ever. What is reached into is `Channel._connparams`, which chooses the class of connections.
+A Redis refuses when it loads its data, has become a replica or wants another password. Kombu takes most refusals for
+errors of a channel: they end a worker, and beat and Flower keep their connection to a replica for ever. Here they are
+lost connections. Private member used: `Channel._connparams`, which chooses the class of connections.
 """
 
 from typing import Any
@@ -21,12 +22,12 @@ class RefusalChannel(Channel):
 
 
 class RefusalTransport(Transport):
-    """Kombu's Redis with such channels."""
+    """Kombu's Redis transport with these channels."""
 
     Channel = RefusalChannel
 
 
 def install() -> None:
-    """Let URLs that begin with `redis` or `rediss` mean this transport, in this process."""
+    """Use this transport, in this process, for broker URLs that begin with `redis` or `rediss`."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{RefusalTransport.__name__}"

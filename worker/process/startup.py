@@ -1,4 +1,4 @@
-"""How a worker starts: it waits for a store that is not there yet, and ends where it can't start."""
+"""Starting a worker: wait for a Redis that does not answer yet; end the process if the start fails."""
 
 import logging
 import time
@@ -14,12 +14,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 NOT_STARTED: Final = 1
-"""Exit status of a worker that could not start; who runs it starts it again."""
+"""Exit status of a worker that could not start; whoever runs it starts it again."""
 PAUSE: Final = timedelta(seconds=0.5)
 
 
 class Stopped(SystemExit):
-    """The worker was told to stop before it had started: that is no failure."""
+    """The worker was told to stop before it had started; exit status 0."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -27,17 +27,17 @@ class Stopped(SystemExit):
 
 @contextmanager
 def exit_on_failure() -> Iterator[None]:
-    """Turn whatever the block raises into one line in the log and the process' end, with a status that is not 0.
+    """Log whatever the block raises in one line, and end the process with NOT_STARTED.
 
-    Celery catches and logs what its signals' handlers raise, and goes on: such a worker consumes its queues, says that
-    it is ready, and does nothing. Only SystemExit gets past it.
+    Celery catches and logs what its signal handlers raise, and goes on: such a worker would consume its queues, say
+    that it is ready, and do nothing. Only SystemExit gets past Celery.
     """
     try:
         yield
     except (Stopped, KeyboardInterrupt):
         raise
     except BaseException as error:
-        # SystemExit is what settings raise, with words; whatever its status was, this is no good end.
+        # Settings raise SystemExit with a message; whatever its status was, the start has failed.
         reason = str(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
         exception = None if isinstance(error, SystemExit) else error
         log.critical("worker_not_started", extra={"reason": reason[:500]}, exc_info=exception)
@@ -45,11 +45,11 @@ def exit_on_failure() -> Iterator[None]:
 
 
 def wait_for_redis(ask: Callable[[], T], *, stopping: Callable[[], bool]) -> T:
-    """Return what `ask` returns, as soon as Redis answers it; raises Stopped where the worker is told to stop before.
+    """Return what `ask` returns once Redis answers it; raises Stopped where the worker is told to stop before.
 
-    A Redis that is away, loads its data, is a replica or wants another password is waited for, as the gateway does:
-    another start of this process would meet the same Redis. Why it waits is logged once, and again where it changes.
-    `ask` may run many times.
+    Waits for a Redis that is away, loads its data, is a replica or wants another password, as the gateway does: a new
+    process would meet the same Redis. Why it waits is logged once, and again when the reason changes. `ask` may run
+    many times.
     """
     waiting_for = ""
     while True:

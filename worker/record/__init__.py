@@ -1,1 +1,1 @@
-"""From the finished stream to Postgres and the prediction log."""
+"""Recording finished predictions: from the finished stream in Redis to Postgres and the prediction log."""

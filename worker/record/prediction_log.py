@@ -1,8 +1,8 @@
-"""One JSON line about each prediction that ended, for Filebeat, Fluent Bit or a BigQuery loader to take as it is.
+"""The prediction log: one JSON line for each prediction that ended, for Filebeat, Fluent Bit or a BigQuery loader.
 
-Every line has the same members, and no member is named by a class or by what people send: probabilities are a list. A
-line is written once its row is committed, and again where a recorder is killed before it has let go of the record, so
-it comes at least once; `prediction_id` tells two apart.
+Every line has the same members, and none is named by a class or by anything that people send: probabilities are a
+list. A line is written once the prediction's row is committed, and again if the recorder is killed before it has
+settled the record. So each comes at least once; `prediction_id` identifies duplicates.
 """
 
 import logging
@@ -22,38 +22,38 @@ log = logging.getLogger(__name__)
 STANDARD_OUTPUT: Final = "-"
 
 
-class _SaysSo(logging.Handler):
-    """Says in a line, not with all the lines it could not write, that it could not."""
+class _LogsFailure(logging.Handler):
+    """Logs one line if lines can't be written, instead of printing a traceback with all of them."""
 
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  the library's name
-        """Log the error in hand."""
+        """Log the error that is being handled."""
         log.error("predictions_not_logged", extra={"error": str(sys.exc_info()[1])})
 
 
-class _File(_SaysSo, RotatingFileHandler):
-    """A file that is put aside when it has grown."""
+class _File(_LogsFailure, RotatingFileHandler):
+    """A file that is rotated at its maximum size."""
 
 
-class _Output(_SaysSo, logging.StreamHandler[TextIO]):
+class _Output(_LogsFailure, logging.StreamHandler[TextIO]):
     """Standard output."""
 
 
 class PredictionLog:
-    """Where the lines go; from any thread. A disk that is full costs lines, no predictions."""
+    """Where the lines are written; usable from any thread. A full disk costs lines, but no predictions."""
 
     def __init__(self, settings: Logging) -> None:
-        """Open it; raises SettingsError where it can't be written."""
+        """Open the file; raises SettingsError if it can't be written."""
         self._handler = _handler(settings)
         self._handler.setFormatter(logging.Formatter("%(message)s"))
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Write lines, together."""
+        """Write all the lines at once."""
         if lines:
             text = b"\n".join(lines).decode()
             self._handler.handle(logging.LogRecord(__name__, logging.INFO, "", 0, text, None, None))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._handler.close()
 
 
@@ -66,8 +66,8 @@ def _handler(settings: Logging) -> logging.Handler:
         raise SettingsError(f"DARKROOM_LOG_PREDICTIONS: {error.strerror} ({settings.predictions!r})") from None
 
 
-def line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes:
-    """Return the line of one record of the finished stream; `request` is what the record has under that name."""
+def prediction_line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes:
+    """Return the line of one record of the finished stream; `request` is the record's request, parsed."""
     created, started, completed = (int(record.get(name) or 0) for name in (b"created", b"started", b"completed"))
     return orjson.dumps(
         {
@@ -95,15 +95,15 @@ def line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes:
 
 
 def _text(record: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """Return a field as text; None where it is empty."""
+    """Return a field as text; None if it is empty or missing."""
     value = record.get(name)
     return value.decode(errors="replace") if value else None
 
 
 def _output(output: bytes | None) -> dict[str, Any] | None:
-    """Return the output, its probabilities as a list: a loader makes a column of every name it meets.
+    """Return the output with its probabilities as a list, because a loader makes a column of every name it meets.
 
-    None as well for one that Postgres was not given either, because it is no JSON.
+    None if it is no JSON object; Postgres does not get that either.
     """
     try:
         members = orjson.loads(output or b"null")

@@ -1,4 +1,4 @@
-"""From the finished stream to Postgres: many records, one commit."""
+"""Recorder: takes finished predictions from the stream in Redis and writes them to Postgres, many in one commit."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One recorder; `ring_again` calls another where more waits than one commit takes. Threads may share it.
+    """One consumer of the finished stream. Threads may share it.
 
-    `ring_courier` says that webhooks may be due. Lost, the courier looks by itself within a second. `observer` is told
-    of what is committed.
+    `ring_again` wakes another recorder if more waits than one commit takes. `ring_courier` says that webhooks may be
+    due; if that is lost, the courier polls within a second. `observer` is told what is committed.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Recorder:
     def run_once(self, token: str | None = None) -> int:
         """Record what waits, up to `max_rows` of it; return how many entries were settled.
 
-        `token` is the bell's that called, None where none did. Safe at any instant of being killed: what is not
-        settled is taken over by another recorder and changes nothing where it has its row. While Postgres is away
-        it logs so and returns 0.
+        `token` is the bell's, None if none called. May be killed at any line: another recorder takes over what is not
+        settled, and a record that has its row already changes nothing. While Postgres is away this logs a warning and
+        returns 0.
         """
         if not self._stream.is_called(token):
             return 0
         if self._stream.length() < self._settings.max_rows:
             self._sleep(self._settings.linger.total_seconds())
         try:
-            # Connected before anything is leased: while Postgres is away entries stay unread, and the bell, not
-            # silenced, keeps the next attempt some seconds away.
+            # Connect before leasing anything: while Postgres is away entries stay unread, and the bell is not silenced,
+            # which keeps the next attempt some seconds away.
             with self._engine.connect() as connection:
                 return self._record(connection)
         except (SQLAlchemyError, psycopg2.Error) as error:
@@ -73,7 +73,7 @@ class Recorder:
             return 0
 
     def _record(self, connection: Connection) -> int:
-        """Read, commit, settle."""
+        """Read from the stream, commit to Postgres, settle in Redis; return how many entries were settled."""
         finished = self._read()
         if not finished:
             return 0
@@ -85,9 +85,9 @@ class Recorder:
         kept = [finished[index] for index in outcome.kept]
         predictions = [one for one in kept if not is_batch(one.record)]
         if outcome.inserted < len(predictions):
-            self._follow_rows(connection, predictions)
+            self._forget_contradictions(connection, predictions)
         self._observer.committed([one.record for one in predictions], seconds=committed - started)
-        # Before the entries go: whoever repeats this after a crash finds the same batches complete.
+        # Before the entries are settled: whoever repeats this after a crash finds the same batches complete.
         self._stream.settle_batches(sorted(outcome.complete))
         self._stream.settle(kept)
         facts = {
@@ -97,10 +97,10 @@ class Recorder:
         log.debug("recorded", extra=facts)
         return len(outcome.kept)
 
-    def _follow_rows(self, connection: Connection, kept: list[Finished]) -> None:
-        """Make Redis forget jobs whose row tells another end: the first record is for ever, and polls then read it.
+    def _forget_contradictions(self, connection: Connection, kept: list[Finished]) -> None:
+        """Make Redis forget jobs whose rows say that they ended differently: the row holds, and polls then read that.
 
-        A Redis that lost its last second brings such jobs back; this is for those that ended again before a sweep.
+        A Redis that lost its last second brings such jobs back; these ended a second time before a sweep removed them.
         """
         rows = rows_of(connection, [_id(one) for one in kept])
         other = [_id(one) for one in kept if _ended_otherwise(one.record, rows.get(_id(one)))]
@@ -109,7 +109,7 @@ class Recorder:
             self._stream.forget(other)
 
     def _read(self) -> list[Finished]:
-        """Lease what dead recorders left and what is new; where that is a full commit, call another for the rest."""
+        """Lease what dead recorders left and what is new; if that fills a commit, ring for the rest."""
         limit = self._settings.max_rows
         self._stream.silence_bell()
         finished = self._stream.take_over(limit)
@@ -121,12 +121,12 @@ class Recorder:
 
 
 def _id(finished: Finished) -> PredictionId:
-    """Return whose record it is."""
+    """Return the id of the prediction."""
     return PredictionId(finished.record[b"id"].decode())
 
 
 def _ended_otherwise(record: dict[bytes, bytes], row: Row | None) -> bool:
-    """Whether the row is of another end than the record; outputs may differ by a batch's rounding."""
+    """Return whether the row has another status or output; outputs of two batches may differ by rounding."""
     if row is None or row.stripped:
         return False
     output = orjson.loads(record[b"output"]) if record.get(b"output") else None

@@ -1,1 +1,1 @@
-"""What is swept up regularly: deadlines, rows past their time, models nobody serves."""
+"""Upkeep: deadlines, expired keys and rows, room in Redis, models that nobody serves, lost bells."""

@@ -1,7 +1,7 @@
-"""Room for work: what can be read or computed again leaves Redis before there is no room for what can't.
+"""Evicts cached outputs and recorded jobs from Redis above a share of its memory limit, so that new images get in.
 
-Redis itself evicts at its limit; admission ends below it, and counts cached outputs and recorded predictions like the
-images that wait. So above a share of the limit they are dropped here, those first that have the least time left.
+Both can be computed or read again. Redis evicts them itself at its limit, but submissions are refused below it, and
+these keys count there like the images that wait. Those with the least time left go first.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from shared.settings import Queue
 
 PAGE: Final = 1000
 PAGES: Final = 100
-"""A sweep goes through so many: a tenth of a second of Redis' time, in pieces of about a millisecond."""
+"""So many pages a sweep: a tenth of a second of Redis' time, in pieces of about a millisecond."""
 
 
 class Eviction:
-    """Drops what Redis may lose; where it stopped it goes on with the next sweep."""
+    """Evicts with each sweep; the next one resumes where this one stopped."""
 
     def __init__(self, client: redis.Redis, *, share: float, settings: Queue, count: Counter) -> None:
         self._client = client
@@ -35,14 +35,14 @@ class Eviction:
         self._cursor = 0
 
     def sweep(self) -> int:
-        """Drop until there is room, or for as long as a sweep may take; return how many keys went."""
+        """Evict until there is room or the sweep's pages are done; return how many keys were deleted."""
         dropped = 0
         for _ in range(PAGES):
             if not self._is_full():
                 break
             found: Any = self._client.scan(self._cursor, count=PAGE)
             self._cursor, page = found
-            lives = dict(self._droppable(page))
+            lives = dict(self._evictable(page))
             if lives:
                 names = tuple(name.decode() for name in lives)
                 dropped += int(self._scripts.run(Script.EVICT, names, *lives.values()))
@@ -53,8 +53,8 @@ class Eviction:
         memory = self._client.info("memory")
         return 0 < int(memory.get("maxmemory", 0)) * self._share < int(memory["used_memory"])
 
-    def _droppable(self, page: list[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Give those keys that may have a TTL, with the milliseconds that they were given."""
+    def _evictable(self, page: list[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Yield the keys that may be evicted, each with the milliseconds of its full TTL."""
         for key in page:
             for prefix, life in self._lives.items():
                 if key.startswith(prefix):

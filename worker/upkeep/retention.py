@@ -1,4 +1,4 @@
-"""What is past its time leaves Postgres: a little with each sweep."""
+"""Deletes rows from Postgres that are older than the settings keep them: some with each sweep."""
 
 import logging
 import time
@@ -16,13 +16,13 @@ from shared.storage import retention
 log = logging.getLogger(__name__)
 
 CHUNK: Final = 2000
-"""Rows a commit: about 30 ms."""
+"""Rows deleted in one commit: about 30 ms."""
 LONGEST: Final = timedelta(milliseconds=500)
-"""Of a sweep, which comes every 2 s."""
+"""How long a sweep, which comes every 2 s, may delete."""
 
 
 class Retention:
-    """Deletes what the settings no longer keep. Safe to be killed anywhere: each chunk is a commit of its own."""
+    """Deletes in chunks, each in a commit of its own, so that it may be killed at any line."""
 
     def __init__(
         self,
@@ -32,22 +32,22 @@ class Retention:
         secret_overlap: timedelta,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`secret_overlap` is how long a retired webhook secret signs: then it has no use, whatever else is kept."""
+        """`secret_overlap` is how long a retired webhook secret still signs; after that it is deleted."""
         self._engine = engine
         self._settings = settings
         self._secret_overlap = secret_overlap
         self._now = now
-        self._looked_at: PredictionId | None = None
-        self._look_from: PredictionId | None = None
+        self._read_to: PredictionId | None = None
+        self._read_from: PredictionId | None = None
 
     def sweep(self) -> int:
-        """Delete for half a second at most; return how many rows went. Without Postgres the next sweep tries again."""
-        give_up, deleted = time.monotonic() + LONGEST.total_seconds(), 0
+        """Delete for half a second at most; return how many rows. While Postgres is away it logs that and returns 0."""
+        end, deleted = time.monotonic() + LONGEST.total_seconds(), 0
         try:
             with self._engine.connect() as connection:
                 for rows in self._chunks(connection):
                     deleted += rows
-                    if time.monotonic() > give_up:
+                    if time.monotonic() > end:
                         break
         except SQLAlchemyError as error:
             log.warning("retention_put_off", extra={"error": type(error).__name__})
@@ -56,7 +56,7 @@ class Retention:
         return deleted
 
     def _chunks(self, connection: Connection) -> Iterator[int]:
-        """Give the rows of each chunk until nothing is left to delete."""
+        """Delete chunk by chunk until nothing is left; yield the number of rows of each."""
         keep = self._settings
         if keep.predictions is not None:
             before = self._now() - keep.predictions
@@ -70,15 +70,16 @@ class Retention:
             yield rows
 
     def _predictions(self, connection: Connection, before: datetime) -> Iterator[int]:
-        """Go on where the last look ended, behind what has to stay for now; at the end, next from the start again.
+        """Delete predictions; resume after the last id read, and restart at the oldest when done.
 
-        Behind a chunk that went whole, the look begins where that one began: it marks the index entries that it passes
-        as dead. Else the first look from the start passes all of them at once, 1.3 s after a million.
+        After a chunk that was deleted whole, the next read starts where that one did: passing over the deleted rows'
+        index entries marks them as dead. Else the next read from the oldest would pass all of them at once, 1.3 s
+        after a million.
         """
         while True:
-            found = retention.delete_predictions(connection, before, after=self._look_from, limit=CHUNK)
-            self._look_from = self._looked_at if found.rows == CHUNK else found.last
-            self._looked_at = found.last
+            found = retention.delete_predictions(connection, before, after=self._read_from, limit=CHUNK)
+            self._read_from = self._read_to if found.rows == CHUNK else found.last
+            self._read_to = found.last
             yield found.rows
             if found.last is None:
                 break

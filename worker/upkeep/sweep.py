@@ -1,6 +1,6 @@
-"""The sweep: deadlines, uploads nobody reads any more, what is past its time, bells for what waits.
+"""The sweep, every 2 s: cancel late jobs and abandoned uploads, delete what has expired, ring for work that waits.
 
-Every part may run twice, and by two at once.
+Every part may run twice, and by two workers at once.
 """
 
 import logging
@@ -26,14 +26,14 @@ from worker.upkeep.unserved_models import UnservedModels
 
 log = logging.getLogger(__name__)
 
-# A sweep comes every 2 s; what it leaves is the next one's.
+# Items a sweep handles of each kind; the rest is left to the next sweep, 2 s later.
 CHUNK = 1000
 CONSUMER_IDLE = timedelta(hours=1)
 WORKER_GONE = timedelta(minutes=1)
 
 
 class Upkeep:
-    """Keeps house in Redis."""
+    """Sweeps Redis, and calls what sweeps elsewhere."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Upkeep:
         consumer_idle: timedelta = CONSUMER_IDLE,
         sign: Callable[[], object] | None = None,
     ) -> None:
-        """`chores` are done with each sweep: a little at a time, and each returns how much there was.
+        """`chores` are called with each sweep, and each returns how much it did.
 
-        `sign` is called when a sweep is done: it tells others that somebody keeps house.
+        `sign` is called after each sweep: it registers this worker as one that sweeps.
         """
         self._client = client
         self._scripts = Scripts(client)
@@ -65,7 +65,7 @@ class Upkeep:
         self._seen_run = ""
 
     def sweep(self) -> dict[str, int]:
-        """Do everything once; return how much of each there was."""
+        """Do everything once; return how much of each was done."""
         seconds, micros = self._client.time()
         now = seconds * 1_000_000 + micros
         swept = {
@@ -84,7 +84,7 @@ class Upkeep:
         return swept
 
     def _cancel_late(self, now: int) -> int:
-        """Cancel jobs past their deadline that no pull has seen: they joined a wait list, or no worker is up."""
+        """Cancel jobs past their deadlines that no pull has met: they joined a wait list, or no worker is up."""
         late = self._client.zrange(keys.DEADLINES, 0, now, byscore=True, offset=0, num=CHUNK)
         said = [self._scripts.run(Script.CANCEL, (), self._record_task, id, "deadline", "") for id in late]
         return said.count(b"canceled")
@@ -100,7 +100,7 @@ class Upkeep:
         return len(expired)
 
     def _forget_recorded(self) -> int:
-        """After a restart of Redis that lost its last writes: drop jobs that came back but have their row."""
+        """After a restart of Redis that lost its last writes, delete jobs that came back but have their rows."""
         run = str(self._client.info("server")["run_id"])
         if run == self._seen_run:
             return 0
@@ -112,7 +112,7 @@ class Upkeep:
                 if recorded:
                     forgotten += int(self._scripts.run(Script.FORGET, (), *recorded))
         except SQLAlchemyError as error:
-            # The rest of the sweep needs no Postgres; the next one tries this again.
+            # The rest of the sweep needs no Postgres; the next sweep tries this again.
             log.warning("recorded_jobs_unknown", extra={"error": type(error).__name__})
         else:
             self._seen_run = run
@@ -128,7 +128,7 @@ class Upkeep:
                 yield ids[start : start + CHUNK]
 
     def _ring(self, now: int) -> int:
-        """Ring for every model and for the finished stream where something waits; clear away who is gone."""
+        """Ring where something waits, for models and the finished stream; remove workers that are gone."""
         models = {*model_routes.names(self._client), *model_routes.leaving(self._client)}
         rung = sum(self._ring_model(model, now) for model in sorted(models))
         for role in duties.ROLES:

@@ -1,4 +1,4 @@
-"""What waits for a model that nobody serves: it ends when it has waited long enough, and the model's route goes."""
+"""Models that no worker serves: their jobs fail after waiting long enough, and their routes are withdrawn."""
 
 import logging
 from datetime import timedelta
@@ -14,19 +14,19 @@ from shared.queue.lua import Script, Scripts
 
 log = logging.getLogger(__name__)
 
-# A sweep comes every 2 s; where none comes for so long, nobody knows any more since when a model is not served. A stack
-# that was stopped for a night must not give up in the morning what its workers are about to compute.
+# A sweep comes every 2 s. If none comes for this long, it is no longer known since when a model is not served: a stack
+# that was stopped for a night must not fail, in the morning, jobs that its workers are about to compute.
 REMEMBERED: Final = timedelta(minutes=1)
-# Each call holds Redis for about a millisecond; what a sweep leaves is the next one's.
+# Each call blocks Redis for about a millisecond; the rest is left to the next sweep.
 ENTRIES_AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 CALLS_A_SWEEP: Final = 200
-# A gateway's copy of the routes is a second old: submissions may come for so long after a route is withdrawn, and more.
+# Gateways cache routes for a second, so submissions may come after a route is withdrawn; this is far longer.
 LEFT_AFTER: Final = timedelta(minutes=10)
 
 
 class UnservedModels:
-    """Looks after models that nobody serves. Any number may; each step is atomic and safe to repeat."""
+    """Sweeps models that nobody serves. Any number of workers may at once: each step is atomic and safe to repeat."""
 
     def __init__(self, client: redis.Redis, *, patience: timedelta) -> None:
         self._client = client
@@ -34,36 +34,36 @@ class UnservedModels:
         self._patience = patience
         self._record_task = bells.record_message()
         minutes = patience / timedelta(minutes=1)
-        spoken = f"{minutes:g} min" if minutes >= 1 else f"{patience.total_seconds():g} s"
-        self._error = f"no worker has served this model for {spoken}"
+        duration = f"{minutes:g} min" if minutes >= 1 else f"{patience.total_seconds():g} s"
+        self._error = f"no worker has served this model for {duration}"
 
     def sweep(self) -> int:
-        """End what has waited too long, and withdraw the routes of models that nobody serves; return how many ended."""
+        """Fail jobs that waited too long, withdraw the routes of models that nobody serves; return how many failed."""
         leaving = model_routes.leaving(self._client)
-        ended = sum(self._look_after(model) for model in model_routes.names(self._client))
+        ended = sum(self._sweep_model(model) for model in model_routes.names(self._client))
         for model, withdrawn in leaving.items():
             ended += self._give_up(model)[1]
             self._forget(model, withdrawn)
         return ended
 
-    def _look_after(self, model: ModelName) -> int:
+    def _sweep_model(self, model: ModelName) -> int:
         unserved, ended = self._give_up(model)
         if unserved >= self._patience:
-            # A worker that comes back at this moment sees at its next look that its route is gone, and publishes it.
+            # A worker that comes back at this moment sees with its next poll that its route is gone, and publishes it.
             model_routes.withdraw(self._client, model)
             log.warning("model_unserved", extra={"model": model, "seconds": round(unserved.total_seconds())})
         return ended
 
     def _give_up(self, model: ModelName) -> tuple[timedelta, int]:
-        """End what has waited too long in a model's lanes; return for how long nobody has served it, and how many."""
+        """Fail what has waited too long in a model's lanes; return how long it is unserved and how many failed."""
         interactive, *bulk = streams(self._client, model)
-        microseconds, ended, more = self._ask(model, interactive)
+        microseconds, ended, more = self._give_up_lane(model, interactive)
         unserved = timedelta(microseconds=microseconds)
         if unserved < self._patience:
             return unserved, 0
         lanes, calls = ([interactive] if more else []) + bulk, 1
         while lanes and calls < CALLS_A_SWEEP:
-            _, jobs, more = self._ask(model, lanes[0])
+            _, jobs, more = self._give_up_lane(model, lanes[0])
             ended, calls = ended + jobs, calls + 1
             if not more:
                 lanes.pop(0)
@@ -71,7 +71,7 @@ class UnservedModels:
             log.warning("model_unavailable", extra={"model": model, "jobs": ended})
         return unserved, ended
 
-    def _ask(self, model: ModelName, lane: str) -> tuple[int, int, int]:
+    def _give_up_lane(self, model: ModelName, lane: str) -> tuple[int, int, int]:
         found: Any = self._scripts.run(
             Script.GIVE_UP,
             (lane, keys.workers(model), keys.unserved(model)),
@@ -87,7 +87,7 @@ class UnservedModels:
         return microseconds, jobs, more
 
     def _forget(self, model: ModelName, withdrawn: int) -> None:
-        """Look no more after a name that was withdrawn a while ago and that nothing waits for."""
+        """Stop sweeping a model that was withdrawn a while ago and for which nothing waits."""
         seconds, micros = self._client.time()
         age = timedelta(seconds=seconds, microseconds=micros - withdrawn)
         if age > LEFT_AFTER and not any(self._client.xlen(lane) for lane in streams(self._client, model)):

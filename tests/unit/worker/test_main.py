@@ -19,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the runtime was started with."""
     found: dict[str, Any] = {}
     monkeypatch.setattr(started_roles, "start", lambda **facts: found.update(facts))
-    monkeypatch.setattr(main, "_log_our_way", lambda: None)
+    monkeypatch.setattr(main, "_configure_logging", lambda: None)
     return found
 
 

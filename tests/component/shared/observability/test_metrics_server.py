@@ -13,7 +13,7 @@ import pytest
 from shared.observability.metrics import WorkerMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
 from shared.settings import Metrics
-from worker.health import why_not
+from worker.health import find_problem
 
 
 def free_port() -> int:
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def well(port: int, *, longest: float = 30, now: float | None = None) -> str:
-    return why_not(port=port, longest=timedelta(seconds=longest), now=time.time() if now is None else now)
+    return find_problem(port=port, longest=timedelta(seconds=longest), now=time.time() if now is None else now)
 
 
 def test_a_registry_is_served_until_it_is_closed() -> None:

@@ -16,7 +16,7 @@ from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
 from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
-from worker.record.prediction_log import PredictionLog, line
+from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_observer import RecordObserver
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -45,7 +45,7 @@ def test_a_line_says_who_what_when_and_how_long(finished_record: Make) -> None:
         id="01a1fcbb-4b36-71de-a741-01ba9b5eeb24", batch="01a1fcbb-4b36-71de-a741-000000000000", owner="anna",
         created=1_790_000_000_000_000, started=1_790_000_000_002_100, completed=1_790_000_000_010_100,
     )  # fmt: skip
-    said = orjson.loads(line(record, parse_request(record[b"request"])._replace(request_id="r-1")))
+    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])._replace(request_id="r-1")))
     assert said == {
         "time": "2026-09-21T14:13:20.010100Z",
         "event": "prediction",
@@ -76,8 +76,8 @@ def test_a_line_says_who_what_when_and_how_long(finished_record: Make) -> None:
 def test_a_failure_and_a_cache_hit_have_the_same_members(finished_record: Make) -> None:
     failed = finished_record(state="failed", started="", batch="", error="no image", code="undecodable_image")
     failed[b"output"] = b""
-    said = orjson.loads(line(failed, JobRequest.read({})))
-    assert said.keys() == orjson.loads(line(finished_record(), JobRequest.read({}))).keys()
+    said = orjson.loads(prediction_line(failed, JobRequest.read({})))
+    assert said.keys() == orjson.loads(prediction_line(finished_record(), JobRequest.read({}))).keys()
     assert (said["output"], said["queue_ms"], said["batch_id"]) == (None, None, None)
     assert (said["error_code"], said["error"]) == ("undecodable_image", "no image")
 
@@ -86,7 +86,7 @@ def test_no_line_holds_a_webhook_metadata_or_a_file_name(finished_record: Make) 
     request = {"webhook": {"url": "https://host/SECRET"}, "metadata": {"k": "SECRET"}, "base_url": "http://SECRET"}
     record = finished_record(request=request)
     assert b"SECRET" in record[b"request"]
-    assert b"SECRET" not in line(record, parse_request(record[b"request"]))
+    assert b"SECRET" not in prediction_line(record, parse_request(record[b"request"]))
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_a_record_that_postgres_took_without_its_text_is_no_obstacle(
 def test_a_file_is_put_aside_when_it_has_grown(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", predictions_max_bytes=2000)
     for _ in range(10):
-        log.write([line(finished_record(), JobRequest.read({}))])
+        log.write([prediction_line(finished_record(), JobRequest.read({}))])
     assert {path.name for path in tmp_path.iterdir()} == {"log", "log.1"}
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
     assert read(tmp_path / "log.1")
 
 
 def test_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
-    log, lines = open_log(tmp_path / "log"), [line(finished_record(), JobRequest.read({}))] * 50
+    log, lines = open_log(tmp_path / "log"), [prediction_line(finished_record(), JobRequest.read({}))] * 50
     threads = [threading.Thread(target=lambda: [log.write(lines) for _ in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -34,7 +34,7 @@ class Reference:
             version = version.rsplit(":", 1)[-1]  # Replicate's clients expand name:3 to name:name:3
         if not name or alias == "" or version == "":
             raise InvalidParameter(
-                detail=f"{text!r} is no model; write name, name@alias or name:version",
+                detail=f"{text!r} does not name a model; write name, name@alias or name:version",
                 pointer="/model",
             )
         return cls(

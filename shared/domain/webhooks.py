@@ -83,7 +83,7 @@ def read_events(words: Iterable[str]) -> frozenset[Event]:
             wanted.add(Event(word))
         except ValueError:
             known = ", ".join([*Event, *sorted(NEVER_FIRE)])
-            raise ValueError(f"{word[:80]!r} is no event; there are {known}") from None
+            raise ValueError(f"{word[:80]!r} is not an event; the events are {known}") from None
     return frozenset(wanted)
 
 

@@ -26,9 +26,9 @@ def read_bmp(data: bytes) -> Header:
         compression = struct.unpack_from("<I", data, 30)[0] if header > 16 else 0  # noqa: PLR2004  OS/2's short header has none
     height = abs(height)  # negative: stored from the top down
     if width < 0 or not offset:
-        raise BrokenImageError("its header makes no sense")
+        raise BrokenImageError("its header is invalid")
     if depth not in _DEPTHS.get(compression, ()):
-        raise BrokenImageError(f"{depth} bits with compression {compression} are not read")
+        raise BrokenImageError(f"{depth} bits with compression {compression} is not supported")
     if compression in _RUN_LENGTH:
         # Pillow's own reader of runs is Python: 0.4 µs a byte.
         return width, height, width * height * 10e-6 + len(data) * 1e-3

@@ -40,9 +40,9 @@ def read_jpeg(data: bytes) -> Header:
     height, width, components = struct.unpack_from(">HHB", data, frame + 4)
     kind = data[frame]
     if kind in _HIERARCHICAL:
-        raise BrokenImageError("it is hierarchical, which is not read")
+        raise BrokenImageError("it is hierarchical, which is not supported")
     if data[frame + 3] != _BITS:
-        raise BrokenImageError(f"its samples have {data[frame + 3]} bits; 8 are read")
+        raise BrokenImageError(f"its samples have {data[frame + 3]} bits; only 8 are supported")
     # A sequential file with all components in its first scan has no other scan.
     single = kind not in _PROGRESSIVE and data[position + 3] == components
     if data.rfind(_BACK, position) < 0 and not single:

@@ -78,7 +78,7 @@ def read_tiff(data: bytes) -> Header:
     except (KeyError, IndexError):
         raise BrokenImageError("its directory has no width and height") from None
     pieces = _pieces(page, len(data), width, height)
-    _refuse_what_is_not_read(page)
+    _refuse_unsupported_tags(page)
     compression = page.number(COMPRESSION, UNCOMPRESSED)
     nanoseconds = _NANOSECONDS.get(compression, _SLOW) * max(1, page.number(SAMPLES, 1)) / 2
     return width, height, width * height * nanoseconds * 1e-6 + pieces * 0.02 + len(page.tags) * 0.01
@@ -105,7 +105,7 @@ def full_page(data: bytes) -> Page:
     return first
 
 
-def at_page(data: bytes, page: Page) -> bytes:
+def with_first_page(data: bytes, page: Page) -> bytes:
     """Return the file with that page as its first one.
 
     Raises BrokenImageError where numbers of the page lie in the file's header, which this changes.
@@ -204,13 +204,13 @@ def _strip_length(page: Page, number: int, width: int, height: int) -> int:
     return max(1, (width * bits + 7) // 8 * min(rows, height - number * rows))
 
 
-def _refuse_what_is_not_read(page: Page) -> None:
+def _refuse_unsupported_tags(page: Page) -> None:
     """Raise BrokenImageError for tags that Pillow would misread, or would refuse with a message of its own."""
     colours, compression = page.number(PHOTOMETRIC, 1), page.number(COMPRESSION, UNCOMPRESSED)
     if colours not in _COLOURS:
-        raise BrokenImageError(f"its colours (PhotometricInterpretation {colours}) are not read")
+        raise BrokenImageError(f"its colours (PhotometricInterpretation {colours}) are not supported")
     if compression not in _COMPRESSIONS:
-        raise BrokenImageError(f"its compression (Compression {compression}) is not read")
+        raise BrokenImageError(f"its compression (Compression {compression}) is not supported")
     if colours == _CMYK and page.number(INK_SET, 1) != 1:
         raise BrokenImageError("its inks are not cyan, magenta, yellow and black (InkSet)")
     if page.number(INDEXED, 0) and colours != _PALETTE:
@@ -218,7 +218,7 @@ def _refuse_what_is_not_read(page: Page) -> None:
     # The tag's default is (2, 2).
     subsampled = colours == _YCBCR and page.number(SAMPLES, 1) > 1 and page.tags.get(SUBSAMPLING, (2, 2)) != (1, 1)
     if subsampled and compression == UNCOMPRESSED:
-        raise BrokenImageError("its colours are subsampled (YCbCr) without compression, which is not read")
+        raise BrokenImageError("its colours are subsampled (YCbCr) without compression, which is not supported")
     _refuse_samples_without_range(page)
 
 
@@ -231,11 +231,11 @@ def _refuse_samples_without_range(page: Page) -> None:
     if formats == {UNSIGNED} and max(bits, default=1) <= 16:  # noqa: PLR2004
         return
     if bits == {8} or page.number(SAMPLES, 1) != 1:
-        raise BrokenImageError("its samples are signed or floating-point, which is read of 16 and 32 bits, one a pixel")
+        raise BrokenImageError("its samples are signed or floating-point; supported is one of 16 or 32 bits a pixel")
     low, high = page.tags.get(S_MIN_SAMPLE), page.tags.get(S_MAX_SAMPLE)
     if not low or not high or not low[0] < high[0]:
         raise BrokenImageError(
-            "its samples are signed, floating-point or of 32 bits, and it does not say from where to where they go "
+            "its samples are signed, floating-point or of 32 bits, and it does not say their range "
             "(SMinSampleValue, SMaxSampleValue)"
         )
 
@@ -255,4 +255,4 @@ def only_image_tags(data: bytes) -> bytes:
     directory = struct.pack(order + count, len(kept)) + b"".join(kept) + bytes(struct.calcsize(order + word))
     # A directory must begin at an even position.
     offset = len(data) + len(data) % 2
-    return at_page(data + bytes(len(data) % 2) + directory, Page(offset, page.tags))
+    return with_first_page(data + bytes(len(data) % 2) + directory, Page(offset, page.tags))

@@ -36,7 +36,9 @@ class Gateway(BaseSettings):
     def _as_browsers_write_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s]+", origin):
-                raise ValueError(f"{origin!r} is no origin: a scheme, a host and a port alone, https://app.example.com")
+                raise ValueError(
+                    f"{origin!r} is not an origin: write scheme, host and port only, like https://app.example.com"
+                )
         return tuple(re.sub(r"^(http:.*):80$|^(https:.*):443$", r"\1\2", origin.lower()) for origin in origins)
 
 

@@ -33,7 +33,7 @@ from shared.settings import Database, Queue, Recording, Redis
 from shared.storage import batches, predictions, webhook_secrets
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
-from tests.support.observations import ledger
+from tests.support.observations import record_observer
 from tests.support.servers import PostgresServer, RedisServer
 from worker.record.recorder import Recorder
 from worker.webhooks.start_events import StartEvents
@@ -95,7 +95,7 @@ def lanes(client: redis.Redis) -> Lanes:
 def recorder(client: redis.Redis, engine: Engine) -> Recorder:
     return Recorder(
         client, engine, Recording(linger=timedelta(0), lease=timedelta(milliseconds=1)), consumer="new",
-        recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None, ledger=ledger(),
+        recorded_ttl=timedelta(hours=1), ring_again=lambda: None, ring_courier=lambda: None, observer=record_observer(),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def load_image(data: bytes, *, max_pixels: int) -> Image.Image:
         width, height, _ = read_header(data, read)
         check_pixels(width, height, max_pixels=max_pixels)
         page = tiff.full_page(data) if format == "TIFF" else None
-        data = tiff.at_page(data, page) if page is not None else data
+        data = tiff.with_first_page(data, page) if page is not None else data
     except BrokenImageError as error:
         raise Undecodable(f"the {format} image is broken: {error}") from None
     image = _load_or_repair(data, format, max_pixels=max_pixels)

@@ -43,7 +43,7 @@ def test_without_a_port_nothing_is_served() -> None:
     serve_metrics(new_registry(), Metrics())()
 
 
-def test_a_port_that_is_taken_is_said_and_costs_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_that_is_taken_is_logged_and_stops_no_worker(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

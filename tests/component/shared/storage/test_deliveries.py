@@ -1,4 +1,4 @@
-"""The outbox: what is due is claimed once and fairly, attempts are logged, and asked for again."""
+"""The outbox: due deliveries are claimed once and fairly, attempts are logged, owners may ask for a retry."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +46,7 @@ def attempt(id: DeliveryId, outcome: DeliveryStatus = DeliveryStatus.PENDING, **
     return Attempt(id=id, outcome=outcome, **(values | changes))
 
 
-def test_what_is_due_is_claimed_once_and_again_when_the_lease_is_over(engine: Engine, add: Callable[..., Any]) -> None:
+def test_a_due_delivery_is_claimed_once_and_again_after_its_lease(engine: Engine, add: Callable[..., Any]) -> None:
     [subject] = add("https://a.example/hook?x=1")
     with engine.connect() as connection:
         [one] = claim(connection, lease=timedelta(milliseconds=1))
@@ -94,7 +94,7 @@ def test_owners_have_a_share_each_at_the_same_destination(engine: Engine, add: C
         assert [one.receiver for one in delivery_claims.claim_for(connection, of, limit=9, terms=terms)] == [ann]
 
 
-def test_a_look_finds_the_one_receiver_that_is_not_left_out(engine: Engine) -> None:
+def test_claiming_for_others_finds_the_one_receiver_that_is_not_excluded(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(
             text("""
@@ -139,7 +139,7 @@ def test_a_failed_attempt_puts_its_delivery_off_and_is_logged(engine: Engine, ad
 
 
 @pytest.mark.parametrize("outcome", [DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED])
-def test_an_end_is_for_good_until_somebody_asks(
+def test_an_ended_delivery_stays_ended_until_its_owner_retries_it(
     engine: Engine, add: Callable[..., Any], outcome: DeliveryStatus
 ) -> None:
     add("https://a.example")
@@ -160,7 +160,7 @@ def test_an_end_is_for_good_until_somebody_asks(
     assert [logged.status for logged in found[1]] == [200, 500]
 
 
-def test_what_was_claimed_and_not_attempted_is_due_again(engine: Engine, add: Callable[..., Any]) -> None:
+def test_a_delivery_that_is_given_back_is_due_again(engine: Engine, add: Callable[..., Any]) -> None:
     add("https://a.example", count=2)
     with engine.connect() as connection:
         ids = [one.id for one in claim(connection)]

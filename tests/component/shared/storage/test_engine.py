@@ -1,4 +1,4 @@
-"""Connections to Postgres: which forms of URL there are, what becomes of one whose server has changed or hangs."""
+"""Connections to Postgres: forms of URLs, servers that became read-only, were restarted, or hang."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ SOON = timedelta(seconds=1)
 
 @pytest.fixture(scope="module")
 def server(short_directory: Callable[[], Path]) -> Iterator[PostgresServer]:
-    """A server to break; each test leaves it as it was."""
+    """A server that tests may stop or reconfigure; each restores it."""
     server = PostgresServer(short_directory())
     yield server
     server.stop()
@@ -45,7 +45,7 @@ def fill(engine: Engine, count: int) -> set[int]:
 
 
 def demote(server: PostgresServer, *, read_only: bool) -> None:
-    """Let every session that is connected be refused writes, and new ones of the user be not."""
+    """Refuse writes to every connected session, but not to new sessions of the user."""
     with contextlib.closing(psycopg2.connect(server.url)) as operator:
         operator.autocommit = True
         with operator.cursor() as cursor:
@@ -82,14 +82,14 @@ URLS = {
 
 
 @pytest.mark.parametrize(("url", "parameters"), URLS.items())
-def test_every_form_of_libpq_and_of_sqlalchemy_is_taken(url: str, parameters: dict[str, str]) -> None:
+def test_every_form_of_libpq_and_of_sqlalchemy_is_accepted(url: str, parameters: dict[str, str]) -> None:
     assert connection_parameters(url) == parameters
 
 
 @pytest.mark.parametrize(
     "url", ["", "mysql://db/x", "postgresql://db/x?nosuch=1", "postgresql://ann:secret@db/x?nosuch=1"]
 )
-def test_what_is_no_url_is_said_without_its_password(url: str) -> None:
+def test_an_invalid_url_is_reported_without_its_password(url: str) -> None:
     if not url:
         assert connection_parameters(url) == {}  # then libpq's own variables say it
         return
@@ -124,7 +124,7 @@ def test_a_slow_statement_of_the_gateways_ends_at_its_time(server: PostgresServe
     engine.dispose()
 
 
-def test_pooled_connections_of_a_server_that_became_read_only_are_left_before_they_are_used(
+def test_pooled_connections_of_a_server_that_became_read_only_are_dropped_before_reuse(
     server: PostgresServer, pool: Engine
 ) -> None:
     before = fill(pool, 3)
@@ -138,7 +138,7 @@ def test_pooled_connections_of_a_server_that_became_read_only_are_left_before_th
         demote(server, read_only=False)
 
 
-def test_one_in_use_is_left_with_its_first_refused_write(server: PostgresServer, pool: Engine) -> None:
+def test_a_connection_in_use_is_dropped_at_its_first_refused_write(server: PostgresServer, pool: Engine) -> None:
     with pool.connect() as connection:
         before = connection.scalar(text("SELECT pg_backend_pid()"))
         connection.rollback()
@@ -162,8 +162,8 @@ def _write_on(connection: Connection) -> None:
         connection.rollback()
 
 
-def test_a_copy_that_is_refused_leaves_it_too(pool: Engine) -> None:
-    """What goes past SQLAlchemy, as the recorder's COPY does."""
+def test_a_refused_copy_drops_its_connection_too(pool: Engine) -> None:
+    """COPY goes past SQLAlchemy, straight to psycopg2."""
     raw = pool.raw_connection()
     with raw.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS kept (id integer)")
@@ -176,7 +176,7 @@ def test_a_copy_that_is_refused_leaves_it_too(pool: Engine) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(LOST | {"08000", "08006", "08P01"}))
-def test_after_any_of_these_a_connection_is_closed(pool: Engine, state: str) -> None:
+def test_errors_of_a_lost_connection_close_it(pool: Engine, state: str) -> None:
     with pool.connect() as connection:
         with pytest.raises(DBAPIError) as lost:
             connection.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$"))
@@ -186,7 +186,7 @@ def test_after_any_of_these_a_connection_is_closed(pool: Engine, state: str) -> 
 
 
 @pytest.mark.parametrize("state", ["22000", "23505", "40P01", "42P01", "53100", "54000", "57014"])
-def test_after_others_it_is_kept(pool: Engine, state: str) -> None:
+def test_other_errors_keep_the_connection(pool: Engine, state: str) -> None:
     with pool.connect() as connection:
         with pytest.raises(DBAPIError) as error:
             connection.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$"))
@@ -202,7 +202,7 @@ def test_a_restarted_server_costs_nobody_an_error(server: PostgresServer, pool: 
             connection.execute(WRITE)
 
 
-def test_the_one_of_several_hosts_that_takes_writes_is_found(
+def test_the_one_of_several_hosts_that_accepts_writes_is_found(
     server: PostgresServer, start_postgres: Callable[[], PostgresServer]
 ) -> None:
     promoted = start_postgres()
@@ -245,7 +245,9 @@ def _connect(engine: Engine, _: Connection) -> None:
 
 
 @pytest.mark.parametrize("ask", [_statement, _commit, _copy, _connect])
-def test_a_server_that_hangs_is_given_up(server: PostgresServer, ask: Callable[[Engine, Connection], None]) -> None:
+def test_a_round_trip_to_a_hanging_server_ends(
+    server: PostgresServer, ask: Callable[[Engine, Connection], None]
+) -> None:
     engine = make_engine(Database(url=server.url, timeout=SOON), patience=SOON)
     fill(engine, 2)
     connection = engine.connect()
@@ -259,7 +261,7 @@ def test_a_server_that_hangs_is_given_up(server: PostgresServer, ask: Callable[[
 
 
 class _Endless:
-    """What a COPY reads without end."""
+    """A file without end for a COPY to read."""
 
     def read(self, size: int) -> bytes:
         return b"1\n" * (size // 2)
@@ -275,7 +277,7 @@ def test_a_hanging_ping_is_short(server: PostgresServer) -> None:
     engine.dispose()
 
 
-def test_what_is_in_time_is_left_alone(server: PostgresServer) -> None:
+def test_a_round_trip_within_its_limit_is_not_disturbed(server: PostgresServer) -> None:
     engine = make_engine(Database(url=server.url), patience=SOON)
     with engine.connect() as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
@@ -285,7 +287,7 @@ def test_what_is_in_time_is_left_alone(server: PostgresServer) -> None:
     engine.dispose()
 
 
-def test_a_process_that_was_forked_watches_too(server: PostgresServer) -> None:
+def test_a_forked_process_watches_its_round_trips_too(server: PostgresServer) -> None:
     script = f"""
 import os, signal, sys
 from datetime import timedelta

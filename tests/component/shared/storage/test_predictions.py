@@ -1,4 +1,4 @@
-"""What the gateway reads of the record."""
+"""Reading recorded predictions: by id, in pages, by owner."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ Make = Callable[..., dict[bytes, bytes]]
 
 @pytest.fixture
 def recorded(engine: Engine, finished_record: Make) -> list[PredictionId]:
-    """Eight, oldest first; the 2nd failed, the 3rd to 5th are another model's, a batch's, another owner's."""
+    """Eight, the oldest first; the 2nd failed, the 3rd to 5th are another model's, a batch's, another owner's."""
     batch = new_uuid7()
     changes = [{}, {"state": "failed"}, {"request": {"model": "faces"}}, {"batch": batch}, {"owner": "b"}, {}, {}, {}]
     records = [finished_record(id=new_uuid7(unix_ms=1_000 + i), **change) for i, change in enumerate(changes)]

@@ -1,4 +1,4 @@
-"""What the recorder's statements promise, on a real Postgres."""
+"""Recording: each record once, exact counters, and records that Postgres refuses."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -130,7 +130,7 @@ def test_a_canceled_batch_is_canceled_for_ever_and_its_first_total_holds(
     assert rows(engine, query) == [("digits", 1, 1, 4, {"who": "me"}, False, False)]
 
 
-def test_what_can_not_be_stored_of_a_batch_is_left_out_and_the_batch_is_not(
+def test_a_batch_with_text_that_postgres_refuses_is_stored_without_it(
     engine: Engine, finished_record: Make, batch_record: Make
 ) -> None:
     batch = BatchId(new_uuid7())
@@ -143,7 +143,7 @@ def test_what_can_not_be_stored_of_a_batch_is_left_out_and_the_batch_is_not(
     assert rows(engine, query) == [("digits", 2, ["labels.csv", "b.txt"], {}, True)]
 
 
-def test_a_record_of_the_version_before_names_no_skipped_files(engine: Engine, batch_record: Make) -> None:
+def test_a_batch_record_of_an_older_version_has_no_skipped_files(engine: Engine, batch_record: Make) -> None:
     before, now = BatchId(new_uuid7()), BatchId(new_uuid7())
     store(engine, batch_record(before, total=1, request={"skipped": 3}))
     store(engine, batch_record(now, total=1, request={"skipped": 3, "skipped_files": ["labels.csv"]}))

@@ -1,4 +1,4 @@
-"""What is past its time goes, batch before items, and what is unfinished in any way stays."""
+"""Retention: old rows are deleted, batches before their items; what is unfinished in any way stays."""
 
 import time
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def end_batch(engine: Engine, id: str, moment: datetime) -> None:
         )
 
 
-def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(engine: Engine, add: Callable[..., str]) -> None:
+def test_rows_past_their_retention_are_deleted_and_others_stay(engine: Engine, add: Callable[..., str]) -> None:
     gone, kept = [add(OLD) for _ in range(5)], [add(YOUNG) for _ in range(5)]
     assert sweep(engine) == len(gone)
     assert ids(engine, "predictions") == set(kept)
@@ -78,7 +78,7 @@ def test_without_the_setting_everything_is_kept(engine: Engine, add: Callable[..
     assert ids(engine, "predictions") == {kept}
 
 
-def test_a_batch_goes_with_its_items_and_counts_are_right_at_every_chunk(
+def test_a_batch_is_deleted_with_its_items_and_counts_are_right_after_every_chunk(
     engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 3)
@@ -100,7 +100,7 @@ def test_a_batch_goes_with_its_items_and_counts_are_right_at_every_chunk(
     assert len(ids(engine, "predictions")) == 14
 
 
-def test_who_has_yet_to_be_told_is_told(engine: Engine, add: Callable[..., str]) -> None:
+def test_rows_with_a_pending_delivery_stay(engine: Engine, add: Callable[..., str]) -> None:
     hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
     pending, told = add(OLD, request=hook), add(OLD, request=hook)
     with engine.begin() as connection:
@@ -114,12 +114,12 @@ def test_who_has_yet_to_be_told_is_told(engine: Engine, add: Callable[..., str])
         assert untold_ends(connection) == []
 
 
-def test_deliveries_that_came_to_an_end_go_with_their_attempts(engine: Engine, add: Callable[..., str]) -> None:
+def test_ended_deliveries_are_deleted_with_their_attempts(engine: Engine, add: Callable[..., str]) -> None:
     hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
     for _ in range(3):
         add(OLD, request=hook)
     with engine.begin() as connection:
-        # Ids are made when it is recorded: as if that had been long ago.
+        # A delivery's id has the time of its recording: replace it by one of long ago.
         for status in ("delivered", "exhausted", "pending"):
             connection.execute(
                 text("UPDATE webhook_deliveries SET id = :id, status = :status WHERE id IN "
@@ -137,7 +137,7 @@ def test_deliveries_that_came_to_an_end_go_with_their_attempts(engine: Engine, a
         assert untold_ends(connection) == [], "nobody looks for those of long ago"
 
 
-def test_what_stays_for_now_does_not_hold_up_what_is_behind_it(
+def test_rows_that_stay_do_not_hold_up_those_behind_them(
     engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 2)
@@ -149,7 +149,7 @@ def test_what_stays_for_now_does_not_hold_up_what_is_behind_it(
     assert ids(engine, "predictions") == set(stays)
 
 
-def test_a_look_passes_one_chunk_of_what_is_gone_and_not_all_of_it(
+def test_a_query_steps_over_one_chunk_of_deleted_rows_and_not_all_of_them(
     engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 2)
@@ -169,7 +169,7 @@ def test_a_look_passes_one_chunk_of_what_is_gone_and_not_all_of_it(
     assert begun == [None], "then from the start: what stayed may be due by now"
 
 
-def test_a_row_that_somebody_else_has_in_hand_is_passed_over(engine: Engine, add: Callable[..., str]) -> None:
+def test_a_locked_row_is_skipped(engine: Engine, add: Callable[..., str]) -> None:
     held, free = add(OLD), add(OLD + timedelta(seconds=1))
     with engine.begin() as other:
         other.execute(text("SELECT 1 FROM predictions WHERE id = :id FOR UPDATE"), {"id": held})
@@ -179,13 +179,13 @@ def test_a_row_that_somebody_else_has_in_hand_is_passed_over(engine: Engine, add
     assert sweep(engine) == 1
 
 
-def test_what_has_only_just_ended_stays_however_long_it_waited(engine: Engine, add: Callable[..., str]) -> None:
+def test_a_prediction_that_ended_lately_stays_however_long_it_waited(engine: Engine, add: Callable[..., str]) -> None:
     kept = add(OLD, ended=YOUNG)
     assert sweep(engine) == 0
     assert ids(engine, "predictions") == {kept}
 
 
-def test_young_batches_are_not_looked_through(engine: Engine) -> None:
+def test_young_batches_are_not_read(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(
             text("INSERT INTO batches (id, owner, total, completed_at) "
@@ -197,7 +197,7 @@ def test_young_batches_are_not_looked_through(engine: Engine) -> None:
     assert not [line for line in plan if "Seq Scan on batches" in line], "\n".join(plan)
 
 
-def test_secrets_that_sign_no_more_go_though_nobody_rotates_again(engine: Engine) -> None:
+def test_retired_secrets_are_deleted_without_another_rotation(engine: Engine) -> None:
     with engine.connect() as connection:
         for owner in (Owner("ann"), Owner("bob")):
             webhook_secrets.signing_secrets(connection, owner, overlap=DAY)
@@ -217,7 +217,7 @@ def test_secrets_that_sign_no_more_go_though_nobody_rotates_again(engine: Engine
     assert [len(signing["ann"]), len(signing["bob"])] == [1, 2]
 
 
-def test_cut_off_between_two_chunks_the_first_is_gone_and_the_next_sweep_does_the_rest(
+def test_after_a_crash_between_two_chunks_the_next_sweep_deletes_the_rest(
     start_postgres: Callable[[], PostgresServer], finished_record: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_postgres()
@@ -252,7 +252,7 @@ def test_cut_off_between_two_chunks_the_first_is_gone_and_the_next_sweep_does_th
     engine.dispose()
 
 
-def test_one_owner_s_rows_all_go_and_nobody_else_s(engine: Engine, add: Callable[..., str]) -> None:
+def test_all_rows_of_one_owner_are_deleted_and_no_others(engine: Engine, add: Callable[..., str]) -> None:
     hook = {"webhook": {"url": "https://a.example/x", "events": ["completed"]}}
     batch = BatchId(at(YOUNG))
     for owner in ("ann", "bob"):
@@ -273,6 +273,6 @@ def test_the_first_id_of_a_millisecond_is_below_all_of_it() -> None:
     assert first_uuid7(now) <= new_uuid7(unix_ms=int(now)) < first_uuid7(now + 1)
 
 
-def test_nothing_is_kept_for_less_than_a_day() -> None:
+def test_a_retention_under_a_day_is_refused() -> None:
     with pytest.raises(ValueError, match="must be a day or more"):
         Retention(predictions=timedelta(hours=1))

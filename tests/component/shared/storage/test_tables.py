@@ -1,4 +1,4 @@
-"""The table definitions are the migrated database."""
+"""The table definitions equal the database that the migrations make."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +21,12 @@ from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 
 
-def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
+def test_the_migrations_make_the_tables_as_they_are_defined(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_the_database_holds_the_domains_words_and_no_other(engine: Engine) -> None:
+def test_the_database_accepts_the_domains_words_and_no_others(engine: Engine) -> None:
     query = text("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conname = :name")
     terminal = {status for status in Status if status.is_terminal}
     for name, words in (("predictions_status", terminal), ("predictions_source", set(Source))):
@@ -43,7 +43,7 @@ def test_two_processes_may_migrate_at_once_and_again(fresh_url: str) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_batch_of_before_names_no_skipped_files_and_the_step_can_be_taken_back(fresh_url: str) -> None:
+def test_older_batches_have_no_skipped_files_and_the_migration_can_be_undone(fresh_url: str) -> None:
     id = BatchId(new_uuid7())
     with connected(fresh_url) as connection, steps(connection) as configuration:
         command.upgrade(configuration, "0005")

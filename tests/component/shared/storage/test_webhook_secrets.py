@@ -1,4 +1,4 @@
-"""One secret an owner, made once, and two while it changes."""
+"""Signing secrets: one for each owner, made once, and several for a while after a rotation."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from shared.storage.webhook_secrets import MOST, rotate_secret, signing_secrets
 DAY = timedelta(days=1)
 
 
-def test_whoever_comes_first_makes_the_secret_and_all_get_the_same(engine: Engine) -> None:
+def test_concurrent_first_reads_all_get_the_same_secret(engine: Engine) -> None:
     def ask(_: int) -> list[str]:
         with engine.connect() as connection:
             return signing_secrets(connection, ANYONE, overlap=DAY)
@@ -25,7 +25,7 @@ def test_whoever_comes_first_makes_the_secret_and_all_get_the_same(engine: Engin
     assert len(base64.b64decode(key.removeprefix("whsec_"), validate=True)) == 32
 
 
-def test_a_rotation_leaves_the_old_ones_for_a_while(engine: Engine) -> None:
+def test_old_secrets_sign_for_a_while_after_a_rotation(engine: Engine) -> None:
     with engine.connect() as connection:
         [first] = signing_secrets(connection, ANYONE, overlap=DAY)
         second = rotate_secret(connection, ANYONE, overlap=DAY)

@@ -180,7 +180,7 @@ def test_without_keys_an_allowed_page_may_all_and_others_nothing(shared_app: Fas
 )
 def test_an_origin_that_no_browser_sends_is_no_setting(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{origin}"]')
-    with pytest.raises(SettingsError, match=r"DARKROOM_ALLOWED_ORIGINS: .* is no origin"):
+    with pytest.raises(SettingsError, match=r"DARKROOM_ALLOWED_ORIGINS: .* is not an origin"):
         settings.read(Gateway)
 
 

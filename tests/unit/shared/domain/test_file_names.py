@@ -30,12 +30,12 @@ from shared.domain.file_names import is_clutter, showable
         ".ipynb_checkpoints/1.png",
     ],
 )
-def test_what_systems_leave_is_clutter(name: str) -> None:
+def test_files_that_systems_leave_are_clutter(name: str) -> None:
     assert is_clutter(name)
 
 
 @pytest.mark.parametrize("name", ["1.png", "cats/1.png", ".hidden.png", "a.DS_Store", "MACOSX/1.png", "notes.txt", ""])
-def test_what_people_name_is_not(name: str) -> None:
+def test_files_that_people_name_are_not_clutter(name: str) -> None:
     assert not is_clutter(name)
 
 
@@ -48,14 +48,14 @@ def test_what_people_name_is_not(name: str) -> None:
         *"\u2066\u2067\u2068\u2069\ufeff\ud800\udfff",
     ],
 )
-def test_what_shows_as_another_name_goes(character: str) -> None:
+def test_characters_that_disguise_a_name_are_removed(character: str) -> None:
     assert showable(f"a{character}gnp.exe") == "agnp.exe"
 
 
 @pytest.mark.parametrize(
     "name", ["é.png", "日本 語.png", "👩‍👩‍👧.png", "a\u202fb.png", "שלום.png", "a\u00a0b.png", "e\u0301.png", ""]
 )
-def test_what_people_write_stays(name: str) -> None:
+def test_ordinary_names_stay_as_they_are(name: str) -> None:
     assert showable(name) == name
 
 

@@ -1,4 +1,4 @@
-"""The image contract: torchvision's preset names, or a clear refusal."""
+"""A model's image specification: torchvision's preset names, or an error with the reason."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ IMAGENET = {
 }
 
 
-def test_a_torchvision_preset_is_read_as_it_stands() -> None:
+def test_a_torchvision_preset_is_read_unchanged() -> None:
     spec = ImageSpec.from_metadata(IMAGENET)
     assert (spec.resize_size, spec.crop_size) == ((256,), (224,))
     assert spec.interpolation is Interpolation.BILINEAR
@@ -44,7 +44,7 @@ def test_the_input_size_is_the_crop_or_else_the_whole_resize(metadata: dict[str,
     assert ImageSpec.from_metadata(metadata).input_size == size
 
 
-def test_what_is_left_out_changes_nothing() -> None:
+def test_members_that_are_left_out_change_nothing() -> None:
     spec = ImageSpec.from_metadata({"crop_size": 32})
     assert spec.resize_size is None
     assert (spec.mean, spec.std) == ((0.0,) * 3, (1.0,) * 3)
@@ -77,6 +77,6 @@ def test_a_greyscale_model_has_one_channel() -> None:
         ({"crop_size": 32, "size": 3}, "unknown image metadata: size"),
     ],
 )
-def test_a_spec_that_makes_no_sense_is_refused_with_what_is_wrong(metadata: dict[str, Any], words: str) -> None:
+def test_an_invalid_spec_is_refused_with_the_reason(metadata: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ImageSpec.from_metadata(metadata)

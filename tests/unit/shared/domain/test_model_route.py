@@ -71,14 +71,14 @@ def test_a_bare_version_has_no_name() -> None:
         ("digits@champion", "3", None),
     ],
 )
-def test_two_references_say_more_together_unless_they_contradict(model: str, version: str, both: str | None) -> None:
+def test_two_references_are_joined_unless_they_contradict(model: str, version: str, both: str | None) -> None:
     joined = Reference.parse_model(model).joined(Reference.parse_version(version))
     assert (joined and str(joined)) == both
 
 
 @given(st.from_regex(REFERENCE_PATTERN, fullmatch=True))
 @example("")
-def test_what_the_document_calls_a_reference_is_read(text: str) -> None:
+def test_every_reference_that_the_document_allows_is_parsed(text: str) -> None:
     if text:
         assert Reference.parse_model(text).name
 
@@ -101,7 +101,7 @@ def test_a_version_is_served_by_its_number() -> None:
 
 
 @pytest.mark.parametrize("text", ["digits:9", "digits@shadow"])
-def test_what_is_not_served_is_named_with_what_is(text: str) -> None:
+def test_the_error_for_an_unserved_reference_lists_the_served_ones(text: str) -> None:
     with pytest.raises(UnknownModel) as caught:
         route().choose(Reference.parse_model(text), digest=digest(1))
     assert "digits@champion" in caught.value.served

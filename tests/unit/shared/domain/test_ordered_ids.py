@@ -1,4 +1,4 @@
-"""Ids of one maker sort as they were made, however many, and whatever the clock does meanwhile."""
+"""Ids of one OrderedIds sort in the order they were made, however many, and even if the clock goes back."""
 
 import time
 import uuid

@@ -5,7 +5,7 @@ from shared.domain.prediction import MOVES, ErrorCode, Status
 from shared.queue.lua import Script, source
 
 
-def test_terminal_is_for_ever() -> None:
+def test_a_terminal_status_never_changes() -> None:
     terminal = {status for status in Status if status.is_terminal}
     assert terminal == {Status.SUCCEEDED, Status.FAILED, Status.CANCELED}
     assert all(not MOVES[status] for status in terminal)

@@ -1,4 +1,4 @@
-"""Every special-purpose range by its edges, and what lies beside them."""
+"""Every special-purpose range from edge to edge, and the public addresses beside it."""
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
@@ -88,7 +88,7 @@ def networks(*texts: str) -> list[Network]:
 
 
 @pytest.mark.parametrize(("network", "word"), REFUSED)
-def test_a_special_range_is_refused_from_edge_to_edge_with_its_word(network: str, word: str) -> None:
+def test_a_special_range_is_refused_from_edge_to_edge_with_its_reason(network: str, word: str) -> None:
     whole = ip_network(network)
     for address in (whole[0], whole[whole.num_addresses // 2], whole[-1]):
         assert refusal(str(address), allowed=()) == word
@@ -101,7 +101,7 @@ def test_a_clouds_metadata_is_refused(address: str) -> None:
 
 @pytest.mark.parametrize("form", WRAPPED, ids=WRAPPED.get)
 @pytest.mark.parametrize("address", [one for one in METADATA if "." in one] + ["127.0.0.1", "10.0.0.1", "0.0.0.0"])  # noqa: S104
-def test_no_wrapping_leads_to_metadata_or_inside(form: str, address: str) -> None:
+def test_an_inner_address_is_refused_however_ipv6_embeds_it(form: str, address: str) -> None:
     halves = f"{int(IPv4Address(address)) >> 16:x}:{int(IPv4Address(address)) & 0xFFFF:x}"
     assert refusal(form.format(address, hex=halves), allowed=()) is not None
 
@@ -136,7 +136,7 @@ def test_of_ipv6_only_2000_to_3fff_may_be_called_beside_what_holds_ipv4(address:
     [*("", " ", "localhost", "127.1", "0x7f000001", "2130706433", "010.0.0.1", "1.1.1.1/32", "[::1]", "1.1.1"),
      *("1.1.1.1 ", "1.1.1.256", "::ffff:1.1.1", "１.1.1.1", "1.1.1.1\n", "1.1.1.1%eth0")],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_whatever_is_allowed(address: str) -> None:
+def test_text_that_is_no_address_is_refused_whatever_is_allowed(address: str) -> None:
     assert refusal(address, allowed=networks("0.0.0.0/0", "::/0")) == "no IP address"
 
 

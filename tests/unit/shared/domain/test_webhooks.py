@@ -1,4 +1,4 @@
-"""Which URLs and events are taken, and when a delivery is tried again."""
+"""Which URLs and events are accepted, and when a delivery is tried again."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -41,12 +41,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("url", GOOD)
-def test_http_urls_are_taken(url: str) -> None:
+def test_http_urls_are_accepted(url: str) -> None:
     check_url(url)
 
 
 @pytest.mark.parametrize(("url", "words"), BAD)
-def test_other_urls_are_refused_in_words(url: str, words: str) -> None:
+def test_other_urls_are_refused_with_the_reason(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check_url(url)
 
@@ -56,7 +56,7 @@ def test_a_filter_names_events_those_that_never_fire_included() -> None:
     assert read_events([]) == frozenset({Event.START, Event.COMPLETED})
     assert read_events(["completed", "logs", "completed"]) == frozenset({Event.COMPLETED})
     assert Webhook(url, read_events(["output"])).as_json() == {"url": url, "events": []}
-    with pytest.raises(ValueError, match="'end' is no event; there are start, completed, logs, output"):
+    with pytest.raises(ValueError, match="'end' is not an event; the events are start, completed, logs, output"):
         read_events(["end"])
 
 

@@ -1,4 +1,4 @@
-"""However a file is damaged, reading its header ends in its size as Pillow has it or in one of three refusals."""
+"""However a file is damaged, its header gives the size that Pillow reads, or one of three errors."""
 
 import io
 import struct
@@ -22,12 +22,12 @@ MOST_MEMORY = 1_000_000
 
 
 def by_pillow(data: bytes) -> tuple[str | None, int, int] | None:
-    """Return format, width and height as Pillow has them, None where it opens no such file."""
+    """Return format, width and height as Pillow reads them, None where it can't open the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is damaged
         try:
             with Image.open(io.BytesIO(data), formats=SUPPORTED) as image:
-                # A TIFF that lies on its side is turned as it is opened; what is stored is what we say.
+                # Pillow turns a TIFF upright when it opens it; our size is the stored one.
                 size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
                 return image.format, *size
         except Exception:  # noqa: BLE001  what its readers raise is an open set
@@ -69,7 +69,7 @@ def tiff(*entries: tuple[int, int]) -> bytes:
 GREY = ((258, 8), (259, 1), (262, 1), (277, 1), (278, 11))
 
 
-def test_of_a_tiffs_tag_that_comes_twice_the_first_counts() -> None:
+def test_of_a_repeated_tiff_tag_the_first_counts() -> None:
     data = tiff((256, 23), (257, 11), (256, 8), *GREY)
     assert by_pillow(data) == ("TIFF", 23, 11)
     assert (facts(data).width, facts(data).height) == (23, 11)
@@ -82,7 +82,7 @@ def test_a_tiffs_second_width_hides_no_bomb() -> None:
 
 @pytest.mark.parametrize("kind", ["png-RGB", "jpeg-RGB", "gif-P", "webp-lossy", "webp-alpha", "bmp-RGB", "tiff-RGB"])
 def test_declared_sizes_at_their_limits_are_too_large_or_no_image(kind: str) -> None:
-    """Wherever the width stands in the file, there stands the largest number instead."""
+    """The width in the header is replaced by the largest number that fits there."""
     data, width = KINDS[kind], facts(KINDS[kind]).width
     places = 0
     for at in range(min(len(data), 400)):

@@ -1,4 +1,4 @@
-"""Headers that ask for too much work are refused, soon and with words; the rest says how much work it asks for."""
+"""Files that would take too much work are refused early with the reason; of the others the work is estimated."""
 
 import io
 import struct
@@ -67,13 +67,13 @@ def encoded(image: Image.Image, format: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("shape", REFUSED)
-def test_too_much_of_anything_is_refused_with_words(shape: str) -> None:
+def test_too_many_of_anything_is_refused_with_the_reason(shape: str) -> None:
     with pytest.raises(BrokenImageError, match=REFUSED[shape]):
         work(SHAPES[shape]())
 
 
 @pytest.mark.parametrize("shape", HEAVY_SHAPES)
-def test_what_is_slow_to_decode_is_known_to_be(shape: str) -> None:
+def test_files_that_are_slow_to_decode_are_estimated_as_heavy(shape: str) -> None:
     assert work(SHAPES[shape]()) > HEAVY
 
 
@@ -96,7 +96,7 @@ def test_as_many_scans_as_are_allowed_are_accepted() -> None:
         work(many_scans(64, 64, jpeg.MAX_SCANS - 1))
 
 
-def test_what_follows_a_jpeg_is_none_of_its_scans() -> None:
+def test_bytes_after_a_jpeg_are_not_counted_as_scans() -> None:
     progressive = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
     assert work(progressive + b"\xff\xda" * 5000) < HEAVY
 
@@ -137,7 +137,7 @@ def test_a_webp_has_as_many_chunks_before_its_image_as_are_allowed() -> None:
         work(of(webp.MAX_CHUNKS))
 
 
-def test_no_more_pages_are_looked_at_than_are_allowed() -> None:
+def test_no_more_pages_are_read_than_are_allowed() -> None:
     preview = page(1, 1, b"\0", {254: (LONG, [1])})
     image = page(2, 1, b"\0\0")
     assert tiff.full_page(written(*[preview] * (tiff.MAX_PAGES - 1), image)).tags[256] == (2,)

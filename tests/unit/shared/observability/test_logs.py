@@ -1,4 +1,4 @@
-"""Log lines: JSON, what they are about, and nothing that is secret."""
+"""Log lines: JSON, bound facts, and no credentials."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""A spreadsheet runs nothing that a stranger wrote."""
+"""A spreadsheet runs no formula from outside."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from shared.presentation.spreadsheets import safe_cell
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_what_begins_a_formula_gets_an_apostrophe(start: str) -> None:
+def test_a_formula_gets_an_apostrophe(start: str) -> None:
     assert safe_cell(f"{start}cmd") == f"'{start}cmd"
 
 
@@ -16,7 +16,7 @@ def test_what_begins_a_formula_gets_an_apostrophe(start: str) -> None:
     ("text", "safe"),
     [("a;=1", "a;'=1"), ("a\t+x", "a\t'+x"), ("a\n@x", "a\n'@x"), ("a;b=1", "a;b=1"), ("a;\t.png", "a;\t.png")],
 )
-def test_so_does_what_begins_one_where_something_else_separates(text: str, safe: str) -> None:
+def test_a_formula_after_another_separator_gets_an_apostrophe_too(text: str, safe: str) -> None:
     assert safe_cell(text) == safe
 
 

@@ -88,7 +88,7 @@ STRICTER = (
     "checksum",  # of the header
     "in fill bytes",
     "does not exist",
-    "makes no sense",  # pixels that begin at 0
+    "its header is invalid",  # pixels that begin at 0
 )
 
 

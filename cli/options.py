@@ -7,9 +7,7 @@ import typer
 
 Home = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder that everything of this stack is kept in.", envvar="DARKROOM_HOME", show_default=".darkroom"
-    ),
+    typer.Option(help="Folder that the stack keeps everything in.", envvar="DARKROOM_HOME", show_default=".darkroom"),
 ]
 
 Model = Annotated[

@@ -27,7 +27,7 @@ def bulk(
             callback=check_webhook,
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last run; send what is not done.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the last run: send what is not done yet.")] = False,
 ) -> None:
     """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
     from cli.bulk import run

@@ -4,7 +4,7 @@ from cli.options import Home
 
 
 def down(home: Home = None) -> None:
-    """Stop what `up` started; what is being computed finishes first."""
+    """Stop the stack that `up` started; images being computed finish first."""
     from cli.down import run
     from cli.home import find_home
 

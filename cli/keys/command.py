@@ -12,7 +12,7 @@ FASTEST: Final = 100_000.0
 """The largest --rate, in images a second."""
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
 
-keys = typer.Typer(help="Say who may call the API.", no_args_is_help=True)
+keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
 
 def parse_rate(text: str) -> float:
@@ -27,12 +27,17 @@ def parse_rate(text: str) -> float:
 @keys.command()
 def create(
     name: Annotated[
-        str, typer.Argument(help="Whose it is; keys of one name see the same things.", callback=check_owner_name)
+        str,
+        typer.Argument(
+            help="The key's owner; keys of one name share predictions, batches and files.", callback=check_owner_name
+        ),
     ],
     home: Home = None,
     role: Annotated[
         Role,
-        typer.Option(help="read: look. submit: predict, cancel, upload too. admin: metrics, new secrets too."),
+        typer.Option(
+            help="read: see results. submit: also predict, cancel, upload. admin: also metrics, new webhook secrets."
+        ),
     ] = Role.SUBMIT,
     rate: Annotated[
         float | None, typer.Option(help="Images a second.", metavar="N/s", parser=parse_rate, show_default="no limit")
@@ -41,7 +46,7 @@ def create(
         int | None, typer.Option(help="Unfinished images at a time.", min=1, metavar="N", show_default="no limit")
     ] = None,
 ) -> None:
-    """Make an API key and show it, this once."""
+    """Create an API key and print it; it is not shown again."""
     from cli.home import find_home
     from cli.keys import run
 
@@ -50,7 +55,7 @@ def create(
 
 @keys.command("list")
 def list_keys(home: Home = None) -> None:
-    """List the keys: how each begins, whose it is, what it may."""
+    """List the keys: how each begins, its owner, role and limits."""
     from cli.home import find_home
     from cli.keys import run
 

@@ -6,9 +6,9 @@ import typer
 
 from cli.options import Home
 
-Name = Annotated[str, typer.Argument(help="As the list shows it.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="The model's name, as `models list` shows it.", metavar="NAME")]
 
-models = typer.Typer(help="Say which models serve.", no_args_is_help=True)
+models = typer.Typer(help="List the models, take one out of service, bring it back.", no_args_is_help=True)
 
 
 @models.command("list")
@@ -22,7 +22,7 @@ def list_models(home: Home = None) -> None:
 
 @models.command()
 def retire(name: Name, home: Home = None) -> None:
-    """Take a model out of service: new images are refused, what waits is still computed where it is loaded."""
+    """Take a model out of service: new images are refused; waiting ones are still computed where it is loaded."""
     from cli.home import find_home
     from cli.models import run
 

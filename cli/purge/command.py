@@ -10,12 +10,12 @@ from cli.options import Home, check_owner_name
 
 def purge(
     owner: Annotated[
-        str, typer.Option(help="Whose everything is deleted: the name of its keys.", callback=check_owner_name)
+        str, typer.Option(help="The owner whose data is deleted: the name of its keys.", callback=check_owner_name)
     ],
     home: Home = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all that is one owner's: unfinished work is canceled, rows, files and keys go for good."""
+    """Delete everything of one owner for good: unfinished predictions are canceled, rows, files and keys deleted."""
     from cli.home import find_home
     from cli.purge import run
 

@@ -10,7 +10,9 @@ from cli.options import Home
 def up(
     home: Home = None,
     port: Annotated[int, typer.Option(help="Port of the API, on this machine only.", min=1, max=65535)] = 8000,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready; it runs on.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when everything is ready; the stack keeps running.")
+    ] = False,
     model: Annotated[
         list[str] | None, typer.Option(help="Model to serve; may be given again.", show_default="digits")
     ] = None,

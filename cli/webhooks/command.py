@@ -14,10 +14,13 @@ def listen(
     port: Annotated[int, typer.Argument(help="Port to listen on, on this machine only.", min=1, max=65535)],
     home: Home = None,
     secret: Annotated[
-        str | None, typer.Option(help="What signs them.", metavar="whsec_…", show_default="asks the gateway")
+        str | None,
+        typer.Option(
+            help="The secret that webhooks are signed with.", metavar="whsec_…", show_default="asks the gateway"
+        ),
     ] = None,
 ) -> None:
-    """Receive webhooks and show a line each: what came, and whether its signature is right. Ctrl-C ends it."""
+    """Receive webhooks and print a line each: what it reports, whether its signature is right. Ctrl-C ends it."""
     from cli.home import find_home
     from cli.webhooks import listen
 

@@ -24,8 +24,8 @@ from shared.storage.audit_queries import (
     Row,
     contradictions,
     described_batches,
+    missing_deliveries,
     rows_of,
-    untold_ends,
     wrong_batches,
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
@@ -89,7 +89,7 @@ class Audit:
             self._untaken(),
             self._batches(),
             wrong_batches(self._connection),
-            untold_ends(self._connection),
+            missing_deliveries(self._connection),
             contradictions(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]

@@ -38,19 +38,19 @@ _COUNTERS = text("""
 """Finds batches whose counters differ from their rows, or whose completion differs from their counters. One statement,
 so both are of the same snapshot."""
 
-_UNTOLD = text("""
-    WITH told AS (
+_MISSING_DELIVERIES = text("""
+    WITH ended AS (
         SELECT id, 'prediction' AS kind, webhook, completed_at
         FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
         UNION ALL
         SELECT id, 'batch', webhook, completed_at FROM (SELECT * FROM batches ORDER BY id DESC LIMIT :rows) AS latest
         WHERE completed_at IS NOT NULL
     )
-    SELECT told.id::text, told.kind
-    FROM told LEFT JOIN webhook_deliveries AS delivery ON delivery.subject = told.id AND delivery.event = 'completed'
-    WHERE told.webhook->>'url' IS NOT NULL AND coalesce(told.webhook->'events' ? 'completed', true)
-      AND delivery.id IS NULL AND told.completed_at > clock_timestamp() - interval '1 day'
-    ORDER BY told.id
+    SELECT ended.id::text, ended.kind
+    FROM ended LEFT JOIN webhook_deliveries AS delivery ON delivery.subject = ended.id AND delivery.event = 'completed'
+    WHERE ended.webhook->>'url' IS NOT NULL AND coalesce(ended.webhook->'events' ? 'completed', true)
+      AND delivery.id IS NULL AND ended.completed_at > clock_timestamp() - interval '1 day'
+    ORDER BY ended.id
     LIMIT 100
 """)
 """Finds what ended within a day, has a webhook for that, and has no delivery. Older deliveries may be deleted."""
@@ -105,11 +105,11 @@ def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
     ]
 
 
-def untold_ends(connection: Connection, *, rows: int = 200_000) -> list[str]:
+def missing_deliveries(connection: Connection, *, rows: int = 200_000) -> list[str]:
     """Return a sentence for each of the latest predictions and batches that ended without their webhook's delivery."""
     return [
         f"{row.kind} {row.id}: it has ended, wants its webhook called, and has no delivery"
-        for row in connection.execute(_UNTOLD, {"rows": rows})
+        for row in connection.execute(_MISSING_DELIVERIES, {"rows": rows})
     ]
 
 

@@ -18,7 +18,7 @@ from shared.storage.tables import batches, predictions
 
 _INSERT_MISSING = text("""
     INSERT INTO batches (id, owner)
-    SELECT id, owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS text[])) AS taken (id, owner) ORDER BY id
+    SELECT id, owner FROM unnest(CAST(:ids AS uuid[]), CAST(:owners AS text[])) AS given (id, owner) ORDER BY id
     ON CONFLICT (id) DO NOTHING
 """)
 """Inserts a row for each batch that has none, in the order of their ids."""

@@ -25,17 +25,17 @@ _OLD_BATCHES = text("""
 before it ends, so the primary key bounds the search: reading 300,000 younger ones took 20 to 35 ms in every sweep."""
 
 _OLD_PREDICTIONS = text("""
-    WITH looked AS MATERIALIZED (
+    WITH candidates AS MATERIALIZED (
         SELECT id, batch_id FROM predictions WHERE id > :after AND id < :bound
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
-    ), gone AS (
-        DELETE FROM predictions USING looked
-        WHERE predictions.id = looked.id AND predictions.completed_at < :before
-          AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.id = looked.batch_id)
-          AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE subject = looked.id AND status = 'pending')
+    ), deleted AS (
+        DELETE FROM predictions USING candidates
+        WHERE predictions.id = candidates.id AND predictions.completed_at < :before
+          AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.id = candidates.batch_id)
+          AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE subject = candidates.id AND status = 'pending')
         RETURNING predictions.id
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT max(id::text) FROM looked)
+    SELECT (SELECT count(*) FROM deleted), (SELECT max(id::text) FROM candidates)
 """)
 """Deletes old predictions. Items of a batch that still exists stay; so do predictions with a pending delivery, and
 those that are old but ended lately: Redis still answers for them, and `audit` looks for their rows."""

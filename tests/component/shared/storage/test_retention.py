@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from shared.domain.identifiers import BatchId, Owner, first_uuid7, new_uuid7
 from shared.settings import Database, Retention
 from shared.storage import retention, webhook_secrets
-from shared.storage.audit_queries import untold_ends, wrong_batches
+from shared.storage.audit_queries import missing_deliveries, wrong_batches
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.recording import record
@@ -111,7 +111,7 @@ def test_rows_with_a_pending_delivery_stay(engine: Engine, add: Callable[..., st
     sweep(engine)
     assert ids(engine, "predictions") == {pending}
     with engine.connect() as connection:
-        assert untold_ends(connection) == []
+        assert missing_deliveries(connection) == []
 
 
 def test_ended_deliveries_are_deleted_with_their_attempts(engine: Engine, add: Callable[..., str]) -> None:
@@ -134,7 +134,7 @@ def test_ended_deliveries_are_deleted_with_their_attempts(engine: Engine, add: C
     with engine.connect() as connection:
         assert connection.execute(text("SELECT status FROM webhook_deliveries")).scalars().all() == ["pending"]
         assert connection.execute(text("SELECT count(*) FROM webhook_attempts")).scalar_one() == 1
-        assert untold_ends(connection) == [], "nobody looks for those of long ago"
+        assert missing_deliveries(connection) == [], "nobody looks for those of long ago"
 
 
 def test_rows_that_stay_do_not_hold_up_those_behind_them(

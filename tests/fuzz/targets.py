@@ -17,8 +17,9 @@ from fastapi import Request
 
 from api.batches.archives.archive import open_archive
 from api.batches.archives.items import Item
-from api.batches.bodies import FormBody, LinesBody
+from api.batches.form_body import FormBody
 from api.batches.form_stream import FormStream, PartBegin, PartData
+from api.batches.lines_body import LinesBody
 from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.threads import Threads
 from api.uploads.bodies import read_file, read_prediction

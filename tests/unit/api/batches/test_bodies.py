@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
 from api.batches.archives.items import LONGEST_NAME, Item, Skipped
-from api.batches.bodies import BODIES, SPOOL_AT_ONCE, read_batch_body
+from api.batches.bodies import BODIES, read_batch_body
+from api.batches.form_body import SPOOL_AT_ONCE
 from api.http import problems
 from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.threads import Threads

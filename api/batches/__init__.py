@@ -1,1 +1,1 @@
-"""Many images in one call: uploaded, enqueued, followed, their results."""
+"""Batches, the bulk uploads: many images in one call, their progress and results."""

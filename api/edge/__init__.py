@@ -1,1 +1,1 @@
-"""What every connection and every request passes before a route: bounds, callers, headers."""
+"""What every connection and request passes before its route: limits, authentication, headers, metrics."""

@@ -1,9 +1,9 @@
-"""Who calls, and may they: a layer that every request comes through, and the question each route asks it.
+"""Authentication: a middleware that every request passes, and the check that each route calls.
 
-The layer refuses what no route should see. Who calls is asked by the route that serves the request
-(`api/edge/guard.py`), closed where nothing else is said. Where the API listens on loopback alone it may go without
-keys: then everybody is one owner, and a page of the web that has its own name resolved to this machine is told apart by
-the `Host` it asks for, and people behind a proxy by the address that it tells.
+The middleware refuses what no route should see: bad hosts and paths. The route that serves a request calls `serve`
+with its policy (`api/edge/guard.py`); without a declaration a route needs a key. An API that listens on loopback alone
+may go without keys. Then all callers are one owner; a web page whose own name resolves to this machine (DNS rebinding)
+is recognised by its `Host`, and callers behind a proxy by the address that the proxy reports.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.edge.guard import DOOR, Policy
+from api.edge.guard import AUTHENTICATION, Policy
 from api.edge.host import check_host, read_host
 from api.edge.http_connection import break_off
 from api.edge.origins import Origins
@@ -41,35 +41,38 @@ Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class _Head(NamedTuple):
-    """What is decided by of a request's head."""
+    """What the middleware read from a request's head."""
 
     open_here: bool
-    """Whether it needs no key: none is asked for, and it comes from this machine."""
+    """Whether the request needs no key: the API requires none, and the request comes from this machine."""
     stranger: str
-    """Whose page sent it, where it needs no key and that page may not."""
+    """The origin of the web page that sent it, where that page is not allowed to; else empty."""
     authorization: bytes
     encoding: bytes
     """Its Content-Encoding."""
 
 
 class KeysNeeded(SystemExit):
-    """The API would be open to others; the message is the one line people see."""
+    """The API would be reachable by others without keys; the message is the one line that is printed."""
 
 
 def keys_required(auth: settings.Auth, *, host: str) -> bool:
-    """Tell whether calls need a key on this host (empty: a socket); raises KeysNeeded where others could do without."""
+    """Tell whether requests need a key when listening on `host` (empty: a Unix socket).
+
+    Raises KeysNeeded where keys are turned off and others could reach the API.
+    """
     if auth.required is None:
         return not is_loopback(host)
     if not auth.required and host and not is_loopback(host):
         raise KeysNeeded(
             f"DARKROOM_AUTH_REQUIRED is false and the API is to listen on {host}: "
-            "without keys it answers its own machine alone. Listen on 127.0.0.1, or let keys be required."
+            "without keys it serves its own machine alone. Listen on 127.0.0.1, or let keys be required."
         )
     return auth.required
 
 
 def caller(request: Request) -> Caller:
-    """Return who sent this request; raises Unauthorized where nobody has said."""
+    """Return who sent this request; raises Unauthorized where it was not authenticated."""
     found: Caller | None = request.scope.get(_KEY)
     if found is None:
         raise Unauthorized(detail=_NO_KEY)
@@ -77,14 +80,18 @@ def caller(request: Request) -> Caller:
 
 
 def follower(request: Request) -> Owner | None:
-    """Return whose stream this may be; None where its own token vouches for it. Raises Unauthorized."""
+    """Return the owner whose streams this request may read; None where it brought the stream's own token.
+
+    Raises Unauthorized.
+    """
     return None if _FOLLOWS in request.scope else caller(request).owner
 
 
 class Authentication:
-    """The layer; `public_url` is where else the API is reached while it asks for no keys.
+    """The middleware.
 
-    `allowed_origins` are those of the pages that may send requests then, beside the API's own.
+    While no keys are required, requests are accepted for this machine's names and the host of `public_url`, and from
+    web pages of the API itself and of `allowed_origins`.
     """
 
     def __init__(self, app: ASGIApp, *, required: bool, public_url: str, allowed_origins: Collection[str] = ()) -> None:
@@ -94,24 +101,24 @@ class Authentication:
         self._public_host = urlsplit(public_url).hostname or ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on with what its route needs to admit it, or refuse it: 400, 403."""
+        """Pass a request on with what its route needs to authenticate it, or answer 400 or 403."""
         if scope["type"] == "http":
             try:
-                scope[_HEAD] = self._look(scope)
+                scope[_HEAD] = self._read_head(scope)
             except DarkroomError as error:
                 refusal = await problems.on_darkroom_error(Request(scope), error)
                 await refusal(scope, receive, send)
                 return
-            scope[DOOR] = self
+            scope[AUTHENTICATION] = self
         await self._app(scope, receive, send)
 
-    def _look(self, scope: Scope) -> _Head:
+    def _read_head(self, scope: Scope) -> _Head:
         path: str = scope["path"]
-        # Mostly the first, 30 ns, is enough: it is false for a few more characters than these.
+        # `isprintable`, 30 ns, rules nearly every path out; it is false for a few more characters than these.
         if not path.isprintable() and _CONTROLS.search(path):
             raise BadRequest(detail="the path holds a control character")
         headers = scope["headers"]
-        # In one call, which is faster than a look at each; what came twice is seen by the lengths.
+        # One call is faster than a loop; a repeated header shows in the lengths.
         found: dict[bytes, bytes] = dict(headers)
         host = check_host(found.get(b"host", b"")) if len(found) == len(headers) else read_host(headers)
         open_here, stranger = not self._required and _is_this_machine(scope), ""
@@ -121,7 +128,10 @@ class Authentication:
         return _Head(open_here, stranger, found.get(b"authorization", b""), found.get(b"content-encoding", b""))
 
     async def serve(self, handle: Handle, policy: Policy, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that may go through, for as long as it may; raises what `admit` raises, or why it ended."""
+        """Authenticate a request and serve it until it ends or its key is revoked.
+
+        Raises what `admit` raises, or the error for which the open request was canceled.
+        """
         visit = await self.admit(scope, policy)
         task = asyncio.current_task()
         if visit is None or task is None:
@@ -143,13 +153,13 @@ class Authentication:
             open_requests.end(task)
 
     async def admit(self, scope: Scope, policy: Policy) -> OpenRequest | None:
-        """Say who calls; None: nobody has to.
+        """Authenticate a request by the policy of its route; return None where no key was needed.
 
-        Raises Unauthorized, Forbidden, BeingPurged or, where nobody can say who it is, StorageUnavailable.
+        Raises Unauthorized, Forbidden, BeingPurged, or StorageUnavailable where an unknown key can't be looked up.
         """
         if policy.role is None:
             return None
-        if policy.takes_token and b"token" in scope["query_string"] and _is_followed(scope):
+        if policy.takes_token and b"token" in scope["query_string"] and _has_stream_token(scope):
             scope[_FOLLOWS] = True
             return None
         head: _Head = scope[_HEAD]
@@ -166,10 +176,10 @@ class Authentication:
         if not key:
             raise Unauthorized(detail=_NO_KEY)
         gate = scope["app"].state.gateway
-        keyring = gate.api_keys
-        found: Caller | None = keyring.known(key) or await keyring.find(key)
+        api_keys = gate.api_keys
+        found: Caller | None = api_keys.known(key) or await api_keys.find(key)
         if found is None:
-            raise Unauthorized(detail="this API key is none of ours, or was revoked")
+            raise Unauthorized(detail="this API key is unknown or was revoked")
         bind(owner=found.owner)
         if not found.role.may(policy.role):
             raise Forbidden(detail=f"this needs a key of the role {policy.role}; this one's is {found.role}")
@@ -178,7 +188,7 @@ class Authentication:
         return OpenRequest(found.owner, key)
 
     def body_encoding(self, scope: Scope) -> str:
-        """Return how a request's body is encoded; empty where it comes as it is."""
+        """Return the `Content-Encoding` of a request's body; empty for none."""
         head: _Head = scope[_HEAD]
         return head.encoding.decode("latin-1") if head.encoding.strip().lower() not in (b"", b"identity") else ""
 
@@ -188,27 +198,27 @@ class Authentication:
         name = host_name(host)
         if name != self._public_host:
             raise Forbidden(
-                detail=f"without API keys this API is for its own machine, and {name[:200]!r} is none of its names; "
+                detail=f"without API keys this API serves its own machine alone, and {name[:200]!r} is no name of it; "
                 "set DARKROOM_PUBLIC_URL if it is, or DARKROOM_AUTH_REQUIRED=true"
             )
 
 
 @lru_cache(maxsize=64)
 def _names_this_machine(host: str) -> bool:
-    """Tell whether a `Host` is one of loopback's, or none at all."""
+    """Tell whether a `Host` names loopback, or is absent."""
     name = host_name(host)
     return not name or is_loopback(name)
 
 
 def _bearer(authorization: bytes) -> str:
-    """Return the token of the one scheme there is (RFC 6750, section 2.1); empty where there is none."""
+    """Return the token of `Authorization: Bearer` (RFC 6750, section 2.1); empty where there is none."""
     if authorization[: len(_BEARER)].lower() != _BEARER:
         return ""
     return authorization[len(_BEARER) :].decode("latin-1").strip()
 
 
 def _is_this_machine(scope: Scope) -> bool:
-    """Tell whether a request came in over loopback or a Unix socket, and from here as far as a proxy tells.
+    """Tell whether a request arrived over loopback or a Unix socket, and the client is this machine too.
 
     uvicorn takes the client's address from a proxy on this machine that sends `X-Forwarded-For`.
     """
@@ -217,11 +227,11 @@ def _is_this_machine(scope: Scope) -> bool:
     return is_here and (client is None or is_loopback(client[0]))
 
 
-def _is_followed(scope: Scope) -> bool:
-    """Tell whether a stream is asked for by a token, which must be its own; raises Unauthorized."""
+def _has_stream_token(scope: Scope) -> bool:
+    """Tell whether a stream is requested with a token; raises Unauthorized where the token does not allow it."""
     tokens = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("token")
     if not tokens:
         return False
     if not scope["app"].state.gateway.tokens.allows(scope["path_params"]["id"], tokens[-1]):
-        raise Unauthorized(detail="this stream's token is over; take a new one from the object's urls.stream")
+        raise Unauthorized(detail="this stream's token has expired; take a new one from the object's urls.stream")
     return True

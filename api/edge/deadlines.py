@@ -1,4 +1,4 @@
-"""How long one client is waited for: counted in looks, one a second, so that no request sets a timer."""
+"""Timeouts of one connection, counted in samples taken once a second, so that no request sets a timer."""
 
 from datetime import timedelta
 from enum import Enum
@@ -10,18 +10,18 @@ PERIOD: Final = timedelta(seconds=1)
 
 
 class Awaited(Enum):
-    """What has to come from the client next."""
+    """What the connection waits for the client to send."""
 
     NOTHING = "nothing"
     FIRST_BYTE = "first byte"
     HEAD = "head"
     BODY = "body"
     OURSELVES = "ourselves"
-    """It could not go on if it would: the server does not read, or has not said 100 Continue."""
+    """The client can't send: the server has paused reading, or has not answered 100 Continue."""
 
 
-class Patience:
-    """One connection as it looked each second. A look that comes late counts no more: no client made it late."""
+class ConnectionTimeouts:
+    """Timeout state of one connection, sampled each second; late samples never penalise a client."""
 
     __slots__ = ("_awaited", "_credit", "_limits", "_received", "_request", "_stuck", "_unread", "_waited")
 
@@ -33,9 +33,10 @@ class Patience:
         self._received = self._credit = self._unread = 0
 
     def is_over(self, awaited: Awaited, *, request: object, received: int) -> bool:
-        """Look once more, and tell whether the client is too slow.
+        """Take a sample, and tell whether the client is too slow.
 
-        `request` is whatever no other request of the connection is; `received` counts bytes of bodies, ever more.
+        `request` is an object that identifies the request; `received` is the number of body bytes of the connection so
+        far.
         """
         if awaited is Awaited.OURSELVES:
             self._received = received
@@ -56,9 +57,9 @@ class Patience:
         return int(self._limits.body_rate * self._limits.body_patience.total_seconds())
 
     def _body_is_late(self, received: int) -> bool:
-        """Take a second's worth of bytes from the credit, and add what came.
+        """Take a second's bytes at the least rate from the credit, add what came, and tell whether none is left.
 
-        Credit never grows beyond what it began with: who was fast first may not be slow for an hour.
+        Credit is capped at its start value: a client that was fast at first may not be slow for an hour.
         """
         came, self._received = received - self._received, received
         credit = self._credit + came - self._limits.body_rate * PERIOD // timedelta(seconds=1)
@@ -66,7 +67,7 @@ class Patience:
         return self._credit <= 0
 
     def answer_is_stuck(self, unread: int) -> bool:
-        """Look at how many bytes of answers lie here, and tell whether none has left for too long."""
+        """Take a sample of the bytes that wait to be sent, and tell whether none has left for too long."""
         self._stuck = self._stuck + PERIOD if unread and unread == self._unread else timedelta(0)
         self._unread = unread
         return self._stuck >= self._limits.answer_patience

@@ -1,6 +1,7 @@
-"""Which key a route needs: said where it is declared, asked by the route itself before its endpoint runs.
+"""Routes that check their caller's key themselves, before their endpoint runs.
 
-Nothing here reads a path. The same object serves a request and says what it needs, so the two can't differ.
+The policy is declared beside the endpoint and held by the route that serves the request, so the two can't differ; no
+table of paths is kept.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from starlette.types import Message, Receive, Scope, Send
 from shared.domain.api_keys import Role
 from shared.domain.errors import UnsupportedEncoding
 
-DOOR: Final = "darkroom.door"
-"""Where a request's scope has the Authentication that it came through."""
+AUTHENTICATION: Final = "darkroom.door"
+"""Key of a request's scope under which the Authentication middleware is found."""
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -28,16 +29,16 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a request must bring to a route."""
+    """What a request needs to be served by a route."""
 
     role: Role | None
-    """The least role of its key; None: it needs none."""
+    """Least role of its key; None: no key is needed."""
     takes_token: bool = False
-    """Whether a stream's own token does instead."""
+    """Whether the stream's own token is accepted in place of a key."""
 
 
 _DECLARED: Final[dict[Callable[..., Any], Policy]] = {}
-# Whoever has any key may be told that a path does not exist, or does not take a method.
+# With any key one is told that a path does not exist, or does not take a method.
 ANY_KEY: Final = Policy(role=Role.READ)
 
 
@@ -47,12 +48,12 @@ def open_to_all(endpoint: Endpoint) -> Endpoint:
 
 
 def takes_token(endpoint: Endpoint) -> Endpoint:
-    """Declare a stream of what `id` in the path names: its own token does instead of a key."""
+    """Declare a stream of the object that `id` in the path names: its own token is accepted in place of a key."""
     return _declare(endpoint, Policy(role=Role.READ, takes_token=True))
 
 
 def needs(role: Role) -> Callable[[Endpoint], Endpoint]:
-    """Declare the least role, where it is not what the route's methods say: READ for reading, else SUBMIT."""
+    """Declare the least role where it is not the default: READ for reading methods, SUBMIT for others."""
     return partial(_declare, policy=Policy(role=role))
 
 
@@ -62,9 +63,9 @@ def _declare(endpoint: Endpoint, policy: Policy) -> Endpoint:
 
 
 class GuardedRoute(APIRoute):
-    """A route that asks for its key, answers HEAD as it answers GET, and takes no compressed body.
+    """A route that checks the caller's key, answers HEAD like GET, and refuses compressed bodies.
 
-    Without a declaration it needs a key that may read, or for any other method one that may submit.
+    Without a declaration it needs a key of the role READ, or SUBMIT where it has other than reading methods.
     """
 
     methods: set[str]
@@ -75,33 +76,33 @@ class GuardedRoute(APIRoute):
         self.policy = _DECLARED.get(endpoint) or Policy(role=usual)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take HEAD where GET is taken; it is no method of the route's own, so the document has it only once."""
+        """Match HEAD where GET matches. HEAD is not in `methods`, so the OpenAPI document lists GET alone."""
         match, child = super().matches(scope)
         if match is Match.PARTIAL and scope["method"] == "HEAD" and "GET" in self.methods:
             return Match.FULL, child
         return match, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve an admitted request.
+        """Serve a request whose caller the policy admits.
 
-        Raises Unauthorized, Forbidden, StorageUnavailable or UnsupportedEncoding; for a method that is not this
-        route's HTTPException.
+        Raises Unauthorized, Forbidden, StorageUnavailable or UnsupportedEncoding; HTTPException for a method that the
+        route does not have.
         """
         method: str = scope["method"]
-        door = scope[DOOR]
+        authentication = scope[AUTHENTICATION]
         if method not in self.methods:
             if method != "HEAD" or "GET" not in self.methods:
-                await door.admit(scope, ANY_KEY if self.policy.role else self.policy)
+                await authentication.admit(scope, ANY_KEY if self.policy.role else self.policy)
                 raise HTTPException(405)
             scope, send = {**scope, "method": "GET"}, _Head(send)
-        elif method not in READING and (encoding := door.body_encoding(scope)):
-            await door.admit(scope, self.policy)
+        elif method not in READING and (encoding := authentication.body_encoding(scope)):
+            await authentication.admit(scope, self.policy)
             raise UnsupportedEncoding(encoding=encoding)
-        await door.serve(super().handle, self.policy, scope, receive, send)
+        await authentication.serve(super().handle, self.policy, scope, receive, send)
 
 
 class _Head:
-    """Sends the head of an answer and nothing else. The server then tells who still sends that the client is gone."""
+    """Sends the head of an answer and no body. An endpoint that goes on sending is told that the client is gone."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -113,25 +114,25 @@ class _Head:
 
 
 def install(app: FastAPI) -> None:
-    """Close what is no route of ours, and refuse to start with a route that asks nobody for a key.
+    """Answer paths that have no route, and refuse an app with a route that checks no key.
 
-    Call it when every route is there; raises TypeError.
+    Call it when every route has been added; raises TypeError.
     """
-    app.router.redirect_slashes = False  # it would answer whoever comes, and with an URL made of the Host header
-    app.router.default = partial(_nothing_here, app)
+    app.router.redirect_slashes = False  # it answers without a key, and with a URL made of the Host header
+    app.router.default = partial(_answer_unknown_path, app)
     for context in iter_route_contexts(app.routes):
         if not isinstance(context.original_route, GuardedRoute):
-            raise TypeError(f"{context.path} asks nobody for a key: its router has to have route_class=GuardedRoute")
-    if any(app.router._iter_low_priority_routes()):  # noqa: SLF001  what `app.frontend()` adds is in no public list
-        raise TypeError("pages of app.frontend() ask nobody for a key")
+            raise TypeError(f"{context.path} checks no key: its router needs route_class=GuardedRoute")
+    if any(app.router._iter_low_priority_routes()):  # noqa: SLF001  no public list has what `app.frontend()` adds
+        raise TypeError("pages of app.frontend() check no key")
 
 
-async def _nothing_here(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer for a path that is no route's, but not to everybody: 401 hides what there is and what not."""
+async def _answer_unknown_path(app: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer for a path without a route: 404 or a redirect to callers with a key, 401 to others, who learn nothing."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close"})
         return
-    await scope[DOOR].admit(scope, ANY_KEY)
+    await scope[AUTHENTICATION].admit(scope, ANY_KEY)
     path: str = scope["path"]
     without = {**scope, "path": path.rstrip("/")}
     if path.endswith("/") and any(route.matches(without)[0] is not Match.NONE for route in app.routes):
@@ -143,7 +144,7 @@ async def _nothing_here(app: FastAPI, scope: Scope, receive: Receive, send: Send
 
 
 def policy_of(route: object) -> Policy:
-    """Return what a route of an app asks for; raises TypeError where it is none of ours."""
+    """Return the policy of a route; raises TypeError for one that is no GuardedRoute."""
     if not isinstance(route, GuardedRoute):
         raise TypeError(f"{route} is no GuardedRoute")
     return route.policy

@@ -1,10 +1,10 @@
-"""uvicorn's HTTP server with bounds: it has none on a request's head, nor on anybody's time.
+"""uvicorn's HTTP protocol with limits on the size of a request's head and on how slow a client may be.
 
-`uvicorn api.main:create_app --factory --http api.edge.http_connection:HttpProtocol`. Without the flag nothing here
-holds, and an app has no say in it: uvicorn chooses the class before it imports the app. `/health/ready` shows whether
-it holds.
+uvicorn itself has neither. `api/server.py` serves with this class. What is used of uvicorn's own members is here alone,
+and listed in tests/unit/api/test_server.py.
 
-A request costs 1 µs more than with uvicorn's own class; connections are looked at once a second, together, 2 µs each.
+A request costs 1 µs more than with uvicorn's own class; timeouts are checked once a second for all connections
+together, 2 µs each.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
-from api.edge.deadlines import PERIOD, Awaited, Patience
+from api.edge.deadlines import PERIOD, Awaited, ConnectionTimeouts
 from api.edge.response_headers import complete
 from api.http import problem_kinds as kinds
 from api.http import problems
@@ -33,39 +33,39 @@ from shared.domain.identifiers import new_uuid7
 log = logging.getLogger(__name__)
 
 STATE: Final = "wire"
-"""Where a request's `state` has the server's Connections."""
-# An answer that meets bytes of the client's that nobody reads is lost with the connection (RFC 9112, section 9.6).
+"""Key of a request's `state` under which the server's Connections are found."""
+# Closing while the client still sends would reset the connection, and the answer with it (RFC 9112, section 9.6).
 LINGER: Final = timedelta(seconds=2)
 _LONGEST_PATH: Final = 200
 
 
 class _HeadRefused(Exception):
-    """Ends the parser's work."""
+    """Stops the parser in the middle of a head."""
 
 
 class Connections:
-    """One server's connections, looked at once a second."""
+    """All connections of one server; their timeouts are checked once a second."""
 
     def __init__(self, connections: set[Any], *, limits: settings.Wire, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
         self.ended: Counter[str] = Counter()
-        """Connections that took too long, by what was waited for, since the last look."""
+        """Connections ended for slowness since the last check, by what they were waited for."""
         self._connections = connections
         self._loop = loop
-        self._look()
+        self._sample()
 
-    def _look(self) -> None:
-        self._loop.call_later(PERIOD.total_seconds(), self._look)
+    def _sample(self) -> None:
+        self._loop.call_later(PERIOD.total_seconds(), self._sample)
         for connection in tuple(self._connections):
             if isinstance(connection, HttpProtocol):
-                connection.look()
+                connection.check_timeouts()
         if self.ended:
-            # One line a second at most, however many there are.
+            # One log line a second at most, however many connections were ended.
             log.info("slow_clients_ended", extra=dict(self.ended))
             self.ended.clear()
 
     def break_off(self, state: dict[str, Any]) -> None:
-        """End the connection of the request with this state; what has come of its answer is seen not to be all."""
+        """Close the connection of the request with this state; the client sees that its answer is not complete."""
         for connection in tuple(self._connections):
             cycle = getattr(connection, "cycle", None)
             if cycle is not None and cycle.scope["state"] is state:
@@ -74,17 +74,17 @@ class Connections:
 
 
 def break_off(scope: Scope) -> None:
-    """End a request's connection in the middle of its answer; a server of another class does it by itself, and logs."""
+    """Close a request's connection in the middle of its answer; without effect on another server's, as in tests."""
     state = scope.get("state", {})
     if STATE in state:
         state[STATE].break_off(state)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection. What every request calls names its parent: `super()` takes 0.1 µs.
+    """One connection. Methods that every request calls name their parent class: `super()` takes 0.1 µs.
 
-    Bytes are counted a read of the socket (at most 256 KB) at a time: a head that is whole is held against its limits
-    exactly, one that is not may be a read longer.
+    Bytes are counted by reads of the socket (at most 256 KB each): a complete head is held to its limits exactly, an
+    incomplete one may be one read longer.
     """
 
     def __init__(
@@ -101,23 +101,23 @@ class HttpProtocol(HttpToolsProtocol):
         self._all: Connections = app_state[STATE]
         self._limits = self._all.limits
         self._max_head_bytes = self._limits.max_head_bytes
-        self._patience = Patience(self._limits)
+        self._patience = ConnectionTimeouts(self._limits)
         self._in_body = False
         self._unfinished = False
-        """Whether the last read ended within a request."""
+        """Whether the last read ended in the middle of a request."""
         self._read = 0
-        """Bytes of the last read."""
+        """Size of the last read, in bytes."""
         self._since = 0
-        """Bytes since the head began, or since the body last grew; of the first read all."""
+        """Bytes since the read in which the head began, that read included, or since the body last grew."""
         self._of_others = 0
-        """So many of these may be of the request before."""
+        """How many of these may belong to the request before."""
         self._body_bytes = 0
         self._refusal: tuple[Kind, str] | None = None
         self._lingers: timedelta | None = None
         self._half_closed = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse the bytes that arrived."""
         if self._lingers is not None:
             return
         self._read = size = len(data)
@@ -131,15 +131,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._bound_unfinished()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer, uvicorn gives none
-        """Tell whether the connection stays open, though nothing more comes: while whole requests wait for answers.
+        """Tell whether the connection stays open after the client closed its half: while complete requests wait.
 
-        A client that is gone looks the same. A body that is cut off is never answered, writing to nobody ends the
-        connection, and a stream that is silent is tried once a second (`look`).
+        A client that has gone looks the same. A body that is cut off is never answered; writing to a client that has
+        gone ends the connection; into a silent stream bytes are written once a second to find out (`check_timeouts`).
         """
         cycle = self.cycle
         if self._in_body or cycle is None or cycle.response_complete or self._lingers is not None:
             return False
-        # The last request that came: the connection ends with its answer.
+        # This was the last request: the connection ends with its answer.
         cycle.keep_alive = False
         self._half_closed = not is_ssl(self.transport)
         return self._half_closed
@@ -149,7 +149,7 @@ class HttpProtocol(HttpToolsProtocol):
         return not self._in_body and self.scope is not None and "method" not in self.scope
 
     def on_headers_complete(self) -> None:
-        """Hold a whole head against the limits; the parser stops at one that is refused."""
+        """Hold a complete head to its limits; the parser stops at one that is refused."""
         if len(self.url) > self._limits.max_target_bytes:
             self._refuse_target()
         elif len(self.headers) > self._limits.max_head_fields:
@@ -162,30 +162,30 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body, self._since = True, 0
 
     def on_chunk_header(self) -> None:
-        """Keep what follows a body's chunks, its trailer, apart: `Host` and `Authorization` are the head's alone."""
+        """Keep the trailer fields behind a chunked body apart from the headers, so that none passes for one."""
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """Count what came of the body."""
+        """Count the bytes of the body."""
         self._since = 0
         self._body_bytes += len(body)
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole; of this read, another may have begun."""
+        """Note that the request is complete; the same read may hold the beginning of the next."""
         self._in_body = False
         self._since = self._of_others = self._read
         HttpToolsProtocol.on_message_complete(self)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer for what the parser could not go on with: the refusal that stopped it, or what is no HTTP."""
+        """Answer where the parser stopped: for the refusal that stopped it, or for bytes that are no HTTP."""
         self._end(*(self._refusal or (kinds.BAD_REQUEST, msg)))
 
-    def look(self) -> None:
-        """Look once more, a second later, and end the connection where its client takes too long."""
+    def check_timeouts(self) -> None:
+        """Take the sample of this second, and end the connection where its client is too slow."""
         patience, transport = self._patience, self.transport
         if self._half_closed:
-            self._try_stream()
+            self._probe_stream()
         if patience.answer_is_stuck(transport.get_write_buffer_size()):
             self._all.ended["answer"] += 1
             transport.abort()
@@ -198,8 +198,8 @@ class HttpProtocol(HttpToolsProtocol):
             if patience.is_over(awaited, request=self.scope, received=self._body_bytes):
                 self._give_up(awaited)
 
-    def _try_stream(self) -> None:
-        """Write what means nothing into a stream that waits: where nobody is, the second time fails."""
+    def _probe_stream(self) -> None:
+        """Write filler into a silent stream: where the client has gone, the second write fails."""
         cycle = self.cycle
         filler: Any = cycle.scope.get(FILLER)
         if filler and cycle.chunked_encoding and cycle.response_started and not cycle.response_complete:
@@ -213,7 +213,7 @@ class HttpProtocol(HttpToolsProtocol):
             return Awaited.OURSELVES if cycle is None or cycle.waiting_for_100_continue else Awaited.BODY
         if (cycle is not None and not cycle.response_complete) or self.timeout_keep_alive_task is not None:
             return Awaited.NOTHING
-        # Bytes that begin no head, empty lines, end uvicorn's own wait for the next request.
+        # Empty lines between requests end uvicorn's own keep-alive timeout.
         return Awaited.HEAD if self._in_head else Awaited.FIRST_BYTE
 
     def _give_up(self, awaited: Awaited) -> None:
@@ -222,7 +222,7 @@ class HttpProtocol(HttpToolsProtocol):
         match awaited:
             case Awaited.HEAD:
                 seconds = limits.head_timeout.total_seconds()
-                self._end(kinds.REQUEST_TIMEOUT, f"the head was not whole within {seconds:g} s")
+                self._end(kinds.REQUEST_TIMEOUT, f"the head was not complete within {seconds:g} s")
             case Awaited.BODY:
                 seconds = limits.body_patience.total_seconds()
                 detail = f"the body brought less than {limits.body_rate:,} bytes a second for {seconds:g} s"
@@ -231,9 +231,9 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def _bound_unfinished(self) -> None:
-        """Hold what has come of a request against the limits: of a head, or of a body what carries nothing of it.
+        """Hold an incomplete request to the limits of a head; of a body only the bytes that are no content.
 
-        That is its trailer, which nobody reads, and what may stand beside the sizes of its chunks.
+        Those are its trailer, which nobody reads, and extensions beside the sizes of its chunks.
         """
         limits = self._limits
         if not self._in_body and len(self.url) > limits.max_target_bytes:
@@ -260,9 +260,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._refusal = kinds.HEAD_TOO_LARGE, f"the request's head has over {self._max_head_bytes:,} bytes"
 
     def _end(self, kind: Kind, detail: str) -> None:
-        """End the connection; answer where this request is the next to be answered and no answer has begun.
+        """End the connection; answer first where this request is the next to be answered and no answer has begun.
 
-        The app sees that its client is gone.
+        The app sees that its client has gone.
         """
         self._unset_keepalive_if_required()
         cycle = self.cycle
@@ -272,7 +272,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         if self._in_body and not theirs:
-            self.transport.close()  # answered early, and what it still sends is nobody's
+            self.transport.close()  # it was answered early; nobody reads the rest of its body
             return
         if theirs:
             cycle.disconnected = True
@@ -286,7 +286,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _written(self, kind: Kind, detail: str) -> bytes:
-        """Return an answer as it goes over the wire."""
+        """Return a problem as the bytes of an HTTP answer."""
         path = self.scope.get("path") or self.url.partition(b"?")[0].decode("latin-1") if self.scope else ""
         body = problems.problem_body(kind, detail, path=path[:_LONGEST_PATH])
         id = (client_request_id(list(self.scope["headers"])) if self.scope else None) or new_uuid7()

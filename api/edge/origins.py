@@ -1,8 +1,8 @@
-"""Pages of other sites: a browser says where a request comes from, and a setting says which of them may send any.
+"""Requests from web pages of other sites: refused while no keys are required, and CORS for the origins allowed.
 
-Where no key is asked for, any page that somebody on this machine looks at could send requests (a form, an image, a
-`fetch` of plain text), so what a browser says comes from elsewhere is refused. A key is no such danger: a browser sends
-it for the page that has it alone, and asks first (https://fetch.spec.whatwg.org/#http-cors-protocol).
+Without keys, any page open in a browser on this machine could send requests (a form, an image, a `fetch` of plain
+text), so requests that the browser marks as cross-site are refused. With keys there is no such danger: a page has to
+know the key, and the browser asks first (https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
 from collections.abc import Collection, Mapping
@@ -19,11 +19,11 @@ from api.edge.response_headers import RESOURCE_POLICY
 EXPOSED: Final = (
     "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Preference-Applied", "Allow",
 )  # fmt: skip
-"""What a page of another site may read of an answer's head."""
+"""Headers of an answer that a page of another site may read."""
 
 
 class Origins:
-    """Whose pages may send requests: the gateway's own and the `allowed` ones'."""
+    """The origins whose pages may send requests without keys: the gateway's own and the `allowed` ones."""
 
     def __init__(self, allowed: Collection[str], *, public_url: str) -> None:
         public = urlsplit(public_url)
@@ -31,9 +31,9 @@ class Origins:
         self._allowed = frozenset(allowed) | ({own} if public.netloc else set())
 
     def stranger(self, head: Mapping[bytes, bytes], *, method: str) -> str:
-        """Say whose page sent a request, where it may not; empty where nobody's did, or one that may.
+        """Return the origin of the page that sent a request, where that page is not allowed to; else an empty string.
 
-        A link may be followed to here from anywhere: that page sees nothing of the answer, and reading changes nothing.
+        Links from any page may be followed: that page sees nothing of the answer, and reading changes nothing.
         """
         sent, site = head.get(b"origin"), head.get(b"sec-fetch-site", b"")
         if sent is not None:
@@ -49,12 +49,12 @@ class Origins:
 
 
 class CrossOrigin:
-    """A layer that lets pages of allowed origins read answers, and answers browsers that ask before they send."""
+    """A middleware for CORS: lets pages of allowed origins read answers, and answers preflight requests."""
 
     def __init__(self, app: ASGIApp, *, allowed: Collection[str]) -> None:
         self._app = app
         self._allowed = frozenset(origin.encode() for origin in allowed)
-        # What a route does not take it refuses itself, with words.
+        # Methods and headers a route does not take are refused by the route, with a problem.
         self._cors = CORSMiddleware(
             app,
             allow_origins=allowed,
@@ -66,7 +66,7 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not self._is_theirs(scope):
+        if scope["type"] != "http" or not self._is_from_allowed_page(scope):
             await self._app(scope, receive, send)
             return
 
@@ -77,5 +77,5 @@ class CrossOrigin:
 
         await self._cors(scope, receive, shared)
 
-    def _is_theirs(self, scope: Scope) -> bool:
+    def _is_from_allowed_page(self, scope: Scope) -> bool:
         return any(name == b"origin" and value in self._allowed for name, value in scope["headers"])

@@ -1,4 +1,4 @@
-"""Every request seen from outside: its id, what its answer's head has to say, how it is counted, the line about it."""
+"""A middleware around the whole app: gives each request its id, completes headers, counts, and writes the log line."""
 
 import logging
 import time
@@ -25,9 +25,9 @@ _LINES_FROM: Final = {"none": 1000, "errors": _SERVER_ERROR, "all": 0}
 
 
 class RequestObserver:
-    """A layer around the app, 5 µs a request. What a request binds is forgotten when the next one begins.
+    """The middleware, 5 µs a request. Facts bound to the log by one request are dropped when the next begins.
 
-    The label children are kept: looking one up costs three times a count.
+    Label children of the metrics are kept in a table: looking one up costs three times a count.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RequestObserver:
         draining: Draining,
         lines: Literal["none", "errors", "all"],
     ) -> None:
-        """Write a line about each request, about those that end in a 5xx, or about none."""
+        """`lines` says which requests get a log line: all, those that end in a 5xx, or none."""
         self._app = app
         self._draining = draining
         self._metrics = metrics
@@ -48,7 +48,7 @@ class RequestObserver:
         metrics.in_progress.set_function(lambda: self._in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; its exception goes on to the server, which logs it with what is bound."""
+        """Serve one request; its exception goes on to the server, which logs it with the bound facts."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,14 +72,14 @@ class RequestObserver:
         try:
             await self._app(scope, receive, observed)
         except Exception:
-            status = _SERVER_ERROR  # answered further out; or an answer that broke off
+            status = _SERVER_ERROR  # answered by a handler outside this one, or broken off
             raise
         finally:
             self._in_progress -= 1
-            if status:  # else the server stops, and nobody was answered
-                self._tell(scope, status, time.perf_counter() - started)
+            if status:  # else the server stops, and the client got no answer
+                self._record(scope, status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request and write its line."""
         method, route = scope["method"], _template(scope)
         if method not in _METHODS:
@@ -99,14 +99,14 @@ class RequestObserver:
 
 
 def _template(scope: Scope) -> str:
-    """Return the path of the route that a request came to, as it was declared; never the request's own."""
+    """Return the path of a request's route as it was declared (`/v1/things/{id}`); never the request's own path."""
     route = scope.get("route")
     if route is not None:
         return str(route.path)
     endpoint = scope.get("endpoint")
     if endpoint is None:
         return UNMATCHED
-    # A page of the framework's own or a mounted app: its route is not in the scope.
+    # A page of the framework's or a mounted app: its route is not in the scope.
     routes: list[Any] = scope["app"].routes
     paths = (one.path for one in routes if endpoint in (getattr(one, "endpoint", None), getattr(one, "app", None)))
     return next(paths, UNMATCHED)

@@ -1,27 +1,27 @@
-"""What every answer's head says, whoever made the answer."""
+"""Headers that every answer has, also those that the server itself writes."""
 
 from typing import Final
 
 Header = tuple[bytes, bytes]
 
 SECURITY: Final[tuple[Header, ...]] = (
-    # Never anything but what it says it is.
+    # Browsers must not guess another type.
     (b"x-content-type-options", b"nosniff"),
-    # URLs of streams carry tokens.
+    # URLs of streams carry tokens, which must not reach other sites.
     (b"referrer-policy", b"no-referrer"),
 )
 RESOURCE_POLICY: Final = "Cross-Origin-Resource-Policy"
-# Unless it is for the page of another site that may read it.
+# Except for pages of allowed origins.
 OWN_PAGES: Final[Header] = (RESOURCE_POLICY.lower().encode(), b"same-origin")
-# Unless a page has its own: nothing in an answer is to run, load or be framed.
+# Except for pages with a policy of their own: nothing in an answer may run, load or be framed.
 POLICY: Final[Header] = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-# Unless it says otherwise: whose it is depends on the key.
+# Except where the answer says otherwise: what it holds depends on the key.
 NOT_KEPT: Final[Header] = (b"cache-control", b"no-store")
 CLOSE: Final[Header] = (b"connection", b"close")
 
 
 def complete(headers: list[Header], *, closing: bool) -> list[Header]:
-    """Return an answer's headers with those that all have; `closing` asks the client to connect anew."""
+    """Return an answer's headers with those that all answers have; `closing`: the connection ends with it."""
     names = [name for name, _ in headers]
     completed = [*headers, *SECURITY]
     if OWN_PAGES[0] not in names:

@@ -1,1 +1,1 @@
-"""Files: upload an image once, name it in submissions by its URL."""
+"""Files: an image is uploaded once and then named by its URL in submissions."""

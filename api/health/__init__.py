@@ -1,1 +1,1 @@
-"""Whether the gateway is well, and its metrics."""
+"""Liveness, readiness and metrics of the gateway."""

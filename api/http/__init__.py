@@ -1,1 +1,1 @@
-"""What answers have in common over HTTP: JSON, problems, pages, rate limits."""
+"""HTTP that routes share: request headers, JSON, problems, pages of lists, event streams, rate limits."""

@@ -7,7 +7,7 @@ from fastapi import Response
 
 
 class JSONResponse(Response):
-    """A JSON answer from bytes or from anything orjson can write."""
+    """A JSON answer, from bytes that are JSON already or from anything orjson can write."""
 
     media_type = "application/json"
 

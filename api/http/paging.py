@@ -1,4 +1,4 @@
-"""Lists in pages, newest first: a cursor is the last id of the page before."""
+"""Lists in pages, newest first; the cursor of a page is the last id of the page before."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Protocol, TypeVar
@@ -11,25 +11,25 @@ from api.state.gateway import base_url
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import is_uuid
 
-# The document says what is refused; FastAPI's own refusal of a pattern would say it in the pattern's words.
+# In the document alone: FastAPI's own check of a pattern would answer with the pattern.
 UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Cursor = Annotated[str | None, Query(description="From `next` of the page before", json_schema_extra={"pattern": UUID})]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class Listed(Protocol):
-    """Whatever has an id to go on from."""
+    """An object on a list."""
 
     @property
     def id(self) -> str:
-        """Where the next page begins after."""
+        """The cursor of a page that begins after this one."""
 
 
 L = TypeVar("L", bound=Listed)
 
 
 def check_cursor(cursor: str | None) -> None:
-    """Raise InvalidParameter for a cursor that is not one of ours."""
+    """Raise InvalidParameter for a cursor that the API did not give."""
     if cursor is not None and not is_uuid(cursor):
         raise InvalidParameter(detail="this cursor is not one of ours", pointer="/cursor")
 
@@ -43,7 +43,7 @@ def page_answer(
     limit: int,
     **asked: str | None,
 ) -> JSONResponse:
-    """Return a page of at most `limit`; one more `found` tells that there is a next. `asked` are the filters."""
+    """Return a page of at most `limit`; one more `found` means that a next page exists. `asked` are the filters."""
     following = None
     if len(found) > limit:
         query = {name: value for name, value in asked.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Every kind of problem there is."""
+"""Every kind of problem that the API answers with: status, slug of its `type`, title, meaning."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of problem: its status, the last part of its `type` URI, and words for people."""
+    """One kind of problem: its status, the last part of its `type` URI, a title and an explanation for people."""
 
     status: int
     slug: str
@@ -181,7 +181,7 @@ HEAD_TOO_LARGE: Final = Kind(
     title="The request's head is too large",
     meaning="It has too many bytes or header fields; a body's trailer counts too.",
 )
-# What the server itself answers, before or without any operation.
+# Answered by the server itself, before any operation.
 WIRE: Final = (REQUEST_TIMEOUT, TARGET_TOO_LONG, HEAD_TOO_LARGE)
 INTERNAL_ERROR: Final = Kind(
     status=500,

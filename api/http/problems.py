@@ -1,4 +1,4 @@
-"""ONE table: what each error is over HTTP. Every answer that is no success is `application/problem+json` (RFC 9457)."""
+"""The one table of how each error is answered over HTTP: as `application/problem+json` (RFC 9457)."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Row(NamedTuple):
-    """What a class of errors is over HTTP; `detail` makes words of one."""
+    """How a class of errors is answered; `detail` makes the sentence for one error."""
 
     kind: Kind
     detail: Callable[[Any], str]
@@ -131,17 +131,17 @@ KINDS: Final = {
         kinds.INTERNAL_ERROR,
     )
 }
-# What has a place of its own in the answer and is no extra member.
+# Facts of errors that stand elsewhere in the answer, and are no extra members.
 _PLACED: Final = frozenset({"detail", "pointer", "retry_after", "key", "limits", "left", "reason", "certain"})
 
 
 def error_words(error: DarkroomError) -> str:
-    """Return what is said of an error."""
+    """Return the sentence that describes an error."""
     return TABLE[type(error)].detail(error)
 
 
 def problem_body(kind: Kind, detail: str, *, path: str, facts: dict[str, Any] | None = None) -> bytes:
-    """Return a problem's body; `facts` are further members."""
+    """Return a problem as JSON; `facts` are further members."""
     body = {
         "type": f"/problems/{kind.slug}",
         "title": kind.title,
@@ -172,7 +172,7 @@ def problem_response(
 
 
 async def on_darkroom_error(request: Request, error: Exception) -> Response:
-    """Answer with the error's row; its facts become members."""
+    """Answer as the error's row in the table says; its facts become members."""
     assert isinstance(error, DarkroomError)  # noqa: S101  what it is installed for
     row = TABLE[type(error)]
     given = {f.name: getattr(error, f.name) for f in fields(error)}  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ async def on_darkroom_error(request: Request, error: Exception) -> Response:
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
-    """Answer for parameters that FastAPI refused, by the same kind as our own refusals."""
+    """Answer for parameters that FastAPI refused, in the same form as for those we refuse."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  what it is installed for
     wrong = [
         # A location begins with where it is: path, query, header or body.
@@ -201,7 +201,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer for what the framework refuses: unknown paths, methods, bodies over its own limit."""
+    """Answer for what the framework refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101  what it is installed for
     kind = _of_framework(error.status_code)
     headers = dict(error.headers or {})
@@ -215,14 +215,14 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Return the methods that some route takes at this path; the framework's own Allow has the first route's only."""
+    """Return the methods that routes take at this path; the framework's own `Allow` names the first route's alone."""
     routes = request.app.routes
     asked = ({**request.scope, "method": method} for method in _METHODS)
     return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _of_framework(status: int) -> Kind:
-    """Return the kind for a bare status."""
+    """Return the kind for a status of the framework's."""
     for kind in (kinds.NOT_FOUND, kinds.METHOD_NOT_ALLOWED, kinds.BAD_REQUEST, kinds.UNAUTHORIZED):
         if kind.status == status:
             return kind
@@ -231,15 +231,15 @@ def _of_framework(status: int) -> Kind:
 
 
 async def on_unexpected(request: Request, _: Exception) -> Response:
-    """Answer for a fault of ours; the server, which gets the exception too, logs it once with its traceback."""
-    # This answer alone is made outside the layer that gives all others their id.
+    """Answer for an error nobody expected; the server gets the exception too and logs it with its traceback."""
+    # This answer alone is made outside the middleware that gives all others their id.
     id = request_id(request)
     headers = {} if id is None else {REQUEST_ID: id}
     return problem_response(kinds.INTERNAL_ERROR, "the gateway failed on this request", request, headers=headers)
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:
-    """Say nothing: nobody listens any more."""
+    """Answer a client that has left; nobody reads it."""
     return Response(status_code=CLIENT_LEFT)
 
 

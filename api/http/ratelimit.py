@@ -1,4 +1,4 @@
-"""What a key's limits are and what is left of them, as headers (draft-ietf-httpapi-ratelimit-headers, version 10)."""
+"""A key's limits and what is left of them, as headers (draft-ietf-httpapi-ratelimit-headers, version 10)."""
 
 import math
 from datetime import timedelta
@@ -27,15 +27,15 @@ def rate_limit_headers(limits: Limits, left: Left) -> dict[str, str]:
 
 
 async def take_from_rate(gate: Gateway, caller: Caller) -> dict[str, str]:
-    """Take one of the caller's rate for what is no job, and return the headers; raises RateLimited."""
+    """Count one image against the caller's rate, for an upload that is no job; return headers. Raises RateLimited."""
     limits = caller.limits
     return rate_limit_headers(limits, await gate.producer.key_limits.take_one(limits))
 
 
 async def refuse_early(request: Request, gate: Gateway, caller: Caller) -> None:
-    """Raise RateLimited before a large body is read where the caller's key allows no image now; takes nothing.
+    """Raise RateLimited before a large body is read where the caller's key allows no image now; counts nothing.
 
-    A small body costs less than the question. With an idempotency key it may be one that was accepted before.
+    Not for small bodies, which cost less than this check, nor with an idempotency key: that may be a repeated request.
     """
     limits = caller.limits
     if not limits.rate and not limits.max_inflight:

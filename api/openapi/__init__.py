@@ -1,1 +1,1 @@
-"""The OpenAPI document: what routes say of themselves, and the whole."""
+"""The OpenAPI document, the parts of it that routes declare, and the pages for people."""

@@ -1,1 +1,1 @@
-"""One image: submit it, look at it, follow it, cancel it."""
+"""Predictions: submit an image, read, list, follow and cancel."""

@@ -1,1 +1,1 @@
-"""What one gateway process keeps in memory."""
+"""What one gateway process keeps in memory, and its access to Postgres."""

@@ -1,4 +1,4 @@
-"""The API keys that are good, in memory: no request waits for Postgres to say whose it is."""
+"""The valid API keys, in memory, so that no request waits for Postgres to authenticate its caller."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.state.open_requests import OpenRequests
+from api.state.open_requests import OpenRequest, OpenRequests
 from api.state.refresher import Refresher
 from api.state.threads import in_thread
 from shared.domain.api_keys import Caller, digest
@@ -16,7 +16,7 @@ from shared.storage import api_keys
 
 
 class ApiKeys:
-    """Who each good key stands for, read every `pause`; as it was while Postgres is away."""
+    """The callers of all valid keys, read from Postgres every `pause`; the last state holds while Postgres is away."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class ApiKeys:
         self._refresher = Refresher(self._refresh, pause=pause, stale="api_keys_stale")
 
     def known(self, key: str) -> Caller | None:
-        """Return whom a key stood for at the last look."""
+        """Return the caller of a key as of the last read."""
         return self._callers.get(digest(key))
 
     async def find(self, key: str) -> Caller | None:
-        """Return whom a key stands for, after one more look where it was not known; None: it is none of ours.
+        """Return the caller of a key, after one more read where it is not known; None for an invalid key.
 
-        Raises StorageUnavailable where it is not known and Postgres can't be asked: it may have been made just now.
+        Raises StorageUnavailable where it is not known and Postgres can't be read: it may be a new one.
         """
         caller = self.known(key)
         if caller is None:
@@ -51,7 +51,7 @@ class ApiKeys:
         return caller
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         await self._refresher.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -63,12 +63,17 @@ class ApiKeys:
         except (SQLAlchemyError, TimeoutError) as error:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
         if self._edition != before:
-            self._open_requests.cut(where=lambda visit: bool(visit.key) and self.known(visit.key) is None, why=_revoked)
+            self._open_requests.cut(
+                where=lambda request: bool(request.key) and self.known(request.key) is None, why=_revoked
+            )
+
+    def _is_revoked(self, request: OpenRequest) -> bool:
+        return bool(request.key) and self.known(request.key) is None
 
     def _read(self) -> tuple[tuple[object, ...], dict[str, Caller]]:
-        """Read what is good, in a thread; all of it only where anything has changed."""
+        """Read the valid keys, in a thread; only where any has changed since the last read."""
         with self._engine.connect() as connection:
-            # The edition first: a change between the two is read again the next time.
+            # The edition is read first: a change between the two statements is then read again.
             edition = api_keys.keys_version(connection)
             if edition == self._edition:
                 return edition, self._callers

@@ -1,7 +1,7 @@
-"""Bytes of bodies that requests have in memory, counted by owner before they are read: nobody sends the gateway full.
+"""Limits the memory that bodies of open requests take, for all together and for each owner.
 
-A body whose length is declared is counted whole before its first byte is read, any other as it comes. A bulk upload has
-a chunk of small images in hand, and one large image at a time.
+A body with a declared length is counted before its first byte is read, any other as it arrives. A bulk upload holds a
+chunk of small images and one large image at a time.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ from shared.domain.identifiers import Owner
 from shared.settings import Intake
 
 RETRY_AFTER: Final = timedelta(seconds=1)
-LOOK: Final = timedelta(milliseconds=50)
+POLL: Final = timedelta(milliseconds=50)
 
 
-# An upload's chunk of small images, and what it reads besides.
+# What a bulk upload holds always: its chunk of small images and read buffers.
 BULK_BASE: Final = 1024 * 1024
 
 
 def largest_in_hand(limits: Intake) -> int:
-    """Return how many bytes one request has in hand at most: an image as base64 is a third larger."""
+    """Return how many bytes one request holds at most: an image as base64 is a third larger."""
     return limits.max_image_bytes * 3 // 2 + BULK_BASE
 
 
 class BodyMemory:
-    """How much one gateway has in hand, and how much of it is whose."""
+    """Counts the bytes that bodies take in this gateway, in all and by owner."""
 
     def __init__(self, limits: Intake) -> None:
-        # One must always fit, however large images may be.
+        # One request must always fit, however large images may be.
         largest = largest_in_hand(limits)
         self.most = max(limits.max_bytes_in_hand, largest)
         self.most_of_owner = max(limits.max_owner_bytes_in_hand, largest)
@@ -40,11 +40,11 @@ class BodyMemory:
         self._large: Counter[Owner] = Counter()
 
     def hold(self, owner: Owner) -> "MemoryHold":
-        """Return what one request of this owner's has in hand, nothing yet; as a context it gives it back."""
+        """Return an empty hold for one request of this owner's; leaving it as a context gives all bytes back."""
         return MemoryHold(self, owner)
 
     def take(self, owner: Owner, size: int) -> None:
-        """Count bytes; raises TooMuchInHand where the owner has too many, GatewayBusy where all together have."""
+        """Count bytes; raises TooMuchInHand at the owner's limit, GatewayBusy at the limit of all."""
         of_owner = self._by_owner.get(owner, 0)
         if of_owner + size > self.most_of_owner:
             raise TooMuchInHand(size=size, in_hand=of_owner, allowed=self.most_of_owner, retry_after=RETRY_AFTER)
@@ -54,9 +54,9 @@ class BodyMemory:
         self.bytes += size
 
     def take_large(self, owner: Owner, size: int) -> None:
-        """Count a large item of an upload's; raises as `take`, from three quarters on: the rest is for small ones.
+        """Count a large item of a bulk upload; raises like `take`, at three quarters of the limits.
 
-        The only one of an owner, and the only one of all, always passes: uploads that wait never wait for each other.
+        An owner's only one, and the only one of all, always passes, so that waiting uploads never block each other.
         """
         of_owner = self._by_owner.get(owner, 0)
         if self._large[owner] and of_owner + size > self.most_of_owner * 3 // 4:
@@ -68,14 +68,14 @@ class BodyMemory:
         self.bytes += size
 
     def give_large_back(self, owner: Owner, size: int) -> None:
-        """Count a large item no more."""
+        """Stop counting a large item."""
         self._large[owner] -= 1
         if not self._large[owner]:
             del self._large[owner]
         self.give_back(owner, size)
 
     def give_back(self, owner: Owner, size: int) -> None:
-        """Count bytes no more."""
+        """Stop counting bytes."""
         self.bytes -= size
         left = self._by_owner[owner] - size
         if left:
@@ -85,7 +85,7 @@ class BodyMemory:
 
 
 class MemoryHold:
-    """The bytes of one request's body."""
+    """The bytes that one request's body takes in memory."""
 
     __slots__ = ("_all", "_large", "_owner", "size")
 
@@ -96,7 +96,7 @@ class MemoryHold:
         self.size = 0
 
     def __enter__(self) -> Self:
-        """Begin with nothing."""
+        """Return itself; nothing is counted yet."""
         return self
 
     def __exit__(
@@ -115,22 +115,22 @@ class MemoryHold:
             self.size += size
 
     async def reach(self, size: int, *, most: int) -> None:
-        """Return when there may be `size` bytes in hand: for more than there are, room for `most` is waited for.
+        """Return when this request may hold `size` bytes; beyond what it holds it waits for room for `most`.
 
-        For `most` at once, so that two that have half of what they need never wait for each other.
+        For `most` at once: two uploads with half of what they need each would wait for each other for ever.
         """
         while size > self.size:
             large = most - self.size
             try:
                 self._all.take_large(self._owner, large)
             except (TooMuchInHand, GatewayBusy):
-                await asyncio.sleep(LOOK.total_seconds())
+                await asyncio.sleep(POLL.total_seconds())
             else:
                 self._large = large
                 self.size += large
 
     def shrink(self) -> None:
-        """Go back to what was taken for small items: the large one has been passed on."""
+        """Give the large item's bytes back, once it has been passed on."""
         if self._large:
             self._all.give_large_back(self._owner, self._large)
             self.size -= self._large

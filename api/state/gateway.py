@@ -1,4 +1,4 @@
-"""What every route stands on, made once at start-up and handed through `app.state`."""
+"""What every route works with: made once at start-up, handed on through `app.state`."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from shared.queue.producer.producer import Producer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The stores and the settings of the HTTP door."""
+    """The gateway's stores, state and settings."""
 
     producer: Producer
     engine: Engine
@@ -40,7 +40,7 @@ class Gateway:
     body_memory: BodyMemory
     reading_turns: ReadingTurns
     file_turn: asyncio.Lock
-    """Whose it is may send a file's content to Redis."""
+    """Held while a file's content is sent to Redis: one file at a time."""
     tokens: StreamTokens
     metrics: GatewayMetrics
     submissions: SubmissionCounter
@@ -61,7 +61,7 @@ def gateway(request: Request) -> Gateway:
 
 
 def base_url(request: Request) -> str:
-    """Return what absolute URLs in answers begin with: the public URL, or where the request went."""
+    """Return what absolute URLs in answers begin with: the public URL, or the address of the request."""
     public = gateway(request).settings.public_url
     if public:
         return public.rstrip("/")

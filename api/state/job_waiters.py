@@ -1,4 +1,4 @@
-"""Who waits for which job: one subscription tells every waiting request of this process."""
+"""Requests that wait for a job to end: one Redis subscription wakes all of this process."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from shared.queue.producer.done_channel import ChannelLost, DoneChannel
 
 log = logging.getLogger(__name__)
 
-# A message lost with its connection costs a waiting request this long at most.
+# A waiting request reads its job at least this often: a message may be lost with its connection.
 FALLBACK = timedelta(seconds=1)
 
 
 class JobWaiters:
-    """Events by prediction, set when the `done` channel says that it ended."""
+    """Events by prediction, set when the `done` channel announces its end."""
 
     def __init__(self, channel: DoneChannel) -> None:
         self._channel = channel
@@ -26,9 +26,9 @@ class JobWaiters:
 
     @contextmanager
     def listen(self, id: PredictionId) -> Iterator[asyncio.Event]:
-        """Give an event for one prediction; listen first, then look at its state, and nothing is missed.
+        """Yield an event for one prediction; listen first, then read its state, so that its end is not missed.
 
-        The event is a hint: it is also set when the subscription was lost, so look at the state again.
+        The event is a hint: it is set too when the subscription was lost, so read the state again.
         """
         key, event = id.encode(), asyncio.Event()
         events = self._events.setdefault(key, [])
@@ -41,7 +41,7 @@ class JobWaiters:
                 del self._events[key]
 
     def listen_anew(self) -> None:
-        """Subscribe at the server that the name leads to now: this one may have become a replica that hears nothing."""
+        """Subscribe anew, after the server's name may have moved: the old one may be a replica that hears nothing."""
         self._task.cancel()
         self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
 
@@ -69,14 +69,14 @@ class JobWaiters:
                         event.set()
 
     def wake_all(self) -> None:
-        """Let everybody look again."""
+        """Wake all that wait, to read their jobs again."""
         for events in self._events.values():
             for event in events:
                 event.set()
 
 
 async def wait_for_event(event: asyncio.Event, longest: timedelta) -> None:
-    """Wait for the event, no longer than that; clears it."""
+    """Wait for the event, for `longest` at most, and clear it."""
     try:
         async with asyncio.timeout(longest.total_seconds()):
             await event.wait()

@@ -1,7 +1,7 @@
-"""What a large body makes to do leaves the event loop: a few threads take it, and others are answered meanwhile.
+"""Work on large bodies runs in a few threads, so that the event loop answers others meanwhile.
 
-A thread alone does not help: orjson, binascii and searches of `bytes` keep Python's lock to their end. So large texts
-are decoded a piece at a time; hashing, zlib and the disk give the lock back by themselves.
+A thread alone does not help: orjson, binascii and searches of `bytes` keep Python's lock until they end. So large
+texts are decoded in pieces; hashing, zlib and the disk release the lock by themselves.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LARGE: Final = 256 * 1024
-"""Bytes of a body from which on its work is done in a thread: 0.2 ms of hashing, twice the way there and back."""
-# Each that runs keeps the event loop waiting for Python's lock, for 5 ms at a time.
+"""Size of a body from which on a thread does the work: 0.2 ms of hashing, twice what handing it over costs."""
+# Each running thread makes the event loop wait for Python's lock, 5 ms at a time.
 _THREADS: Final = 2
 
 
 async def off_the_loop(size: int, work: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
-    """Return what `work` on so many bytes returns: at once where they are few, else from a thread.
+    """Return what `work` returns: called directly for a small `size` in bytes, in a thread for a large one.
 
-    It goes on if the caller is canceled.
+    The thread goes on if the caller is canceled.
     """
     if size < LARGE:
         return work(*arguments, **options)

@@ -1,4 +1,4 @@
-"""How the gateway asks Postgres: from a thread, and a Postgres that is away is an error with words."""
+"""Queries of Postgres: made in a thread, limited in time; a Postgres that is away is StorageUnavailable."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from shared.domain.errors import StorageUnavailable
 T = TypeVar("T")
 
 BRIEFLY: Final = timedelta(seconds=1)
-"""For who can answer without it."""
-# Of a statement's time: Postgres says first that it took too long.
+"""Time limit for callers that can do without the answer."""
+# Added to a statement's own time limit, so that Postgres itself ends it first.
 _MARGIN: Final = timedelta(seconds=1)
 
 
@@ -29,10 +29,10 @@ async def ask_postgres(
     longest: timedelta | None = None,
     pool: ThreadPoolExecutor | None = None,
 ) -> T:
-    """Return what is found with a connection, in a thread of `pool`, else of those for asks; raises StorageUnavailable.
+    """Return what `ask` returns for a connection, in a thread of `pool` (by default of `threads.asks`).
 
-    That comes after `longest` at the latest, else after what a statement may take, however Postgres hangs. The thread
-    then ends by itself, when the connection's own limits say so.
+    Raises StorageUnavailable after `longest` at the latest (by default a statement's time limit and a second), also
+    where Postgres hangs; the thread then ends when the connection's own limits end it.
     """
 
     def with_a_connection() -> T:

@@ -1,7 +1,7 @@
-"""Pages and downloads from Postgres, a piece at a time: who reads much holds up nobody who submits.
+"""Pages and downloads read from Postgres in pieces, so that long reads do not hold up submissions.
 
-A row costs the gateway some 50 µs of Python, and a thread that works keeps the event loop waiting for Python's lock. So
-a page of a thousand rows is ten pieces, with everybody else's requests in between, and owners take turns.
+A row costs the gateway some 50 µs of Python, and a working thread makes the event loop wait for Python's lock. So a
+page of a thousand rows is read in ten pieces, with other requests in between, and owners take turns.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ T = TypeVar("T")
 
 
 class Row(Protocol):
-    """Whatever has an id to go on from."""
+    """A row with an id to go on from."""
 
     @property
     def id(self) -> str:
-        """Where the next piece begins after."""
+        """The next piece begins after this id."""
 
 
 R = TypeVar("R", bound=Row)
 Ask = Callable[..., list[R]]
-"""Called with a connection, and as keywords with `before` and `limit`."""
+"""A query, called with a connection and the keywords `before` and `limit`."""
 
 PIECE: Final = 100
-"""Rows at a time: about 5 ms."""
+"""Rows read at a time: about 5 ms."""
 LONGEST_WAIT: Final = timedelta(seconds=10)
-"""For a turn and its piece."""
+"""Time limit for a piece, the wait for its turn included."""
 
 
 async def read_piece(
@@ -47,9 +47,9 @@ async def read_piece(
     longest: timedelta | None = None,
     pool: ThreadPoolExecutor | None = None,
 ) -> T:
-    """Return one piece, at most PIECE rows, read and written in a thread; raises StorageUnavailable.
+    """Return one piece of at most PIECE rows, read and formatted in a thread, in the owner's turn.
 
-    That comes after `longest` at the latest, the wait for a turn with it: turns are long where Postgres hangs.
+    Raises StorageUnavailable after `longest` at the latest, the wait for the turn included.
     """
     patience = longest or LONGEST_WAIT
     try:
@@ -68,7 +68,7 @@ async def read_rows(
     limit: int,
     longest: timedelta | None = None,
 ) -> list[R]:
-    """Return up to `limit` rows, newest first, from behind `before`; raises StorageUnavailable."""
+    """Return up to `limit` rows before the id `before`, newest first; raises StorageUnavailable."""
     found: list[R] = []
     while len(found) < limit:
         wanted = min(PIECE, limit - len(found))

@@ -1,4 +1,4 @@
-"""Whose everything is being deleted now: nothing of theirs is taken, and what is open ends."""
+"""Owners whose data is being deleted (`darkroom purge`): their requests are refused, open ones are canceled."""
 
 from datetime import timedelta
 
@@ -10,10 +10,9 @@ from shared.queue.producer.server import MARKED, Server
 
 
 class Purges:
-    """The owners that `darkroom purge` works on, read every `pause`; as it was while Redis is away.
+    """The owners being purged, read from Redis every `pause`; the last state holds while Redis is away.
 
-    An owner with keys has lost them by then and needs a new one. Who needs none is welcome again afterwards: there is
-    no key that could be made for them.
+    A purged owner with keys has lost them and needs a new one; the owner of requests without keys may go on afterwards.
     """
 
     def __init__(self, server: Server, *, pause: timedelta, open_requests: OpenRequests) -> None:
@@ -23,18 +22,18 @@ class Purges:
         self._refresher = Refresher(self._refresh, pause=pause, stale="purges_stale")
 
     def check(self, owner: Owner) -> None:
-        """Raise BeingPurged where nothing of this owner's is taken now."""
+        """Raise BeingPurged where this owner is being purged."""
         if owner in self._owners:
             raise _being_purged()
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         await self._refresher.close()
 
     async def _refresh(self) -> None:
         self._owners = owners = await self._server.being_purged()
         if owners:
-            self._open_requests.cut(where=lambda visit: visit.owner in owners, why=_being_purged)
+            self._open_requests.cut(where=lambda request: request.owner in owners, why=_being_purged)
 
 
 def _being_purged() -> BeingPurged:

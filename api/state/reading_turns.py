@@ -1,4 +1,4 @@
-"""Who reads much takes turns: few pieces at a time are made of pages and downloads, and one of each owner."""
+"""Turns for long reads: two pieces of pages and downloads are read at a time, one of each owner."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ AT_ONCE: Final = 2
 
 
 class ReadingTurns:
-    """Whose turn it is."""
+    """Grants turns."""
 
     def __init__(self) -> None:
         self._all = asyncio.Semaphore(AT_ONCE)
@@ -20,7 +20,7 @@ class ReadingTurns:
 
     @asynccontextmanager
     async def of(self, owner: Owner) -> AsyncIterator[None]:
-        """Wait for a turn of this owner's; it lasts as long as the context."""
+        """Wait for a turn of this owner's; it ends with the context."""
         turn = self._by_owner.get(owner)
         if turn is None:
             turn = self._by_owner[owner] = asyncio.Lock()

@@ -1,4 +1,4 @@
-"""How full Redis is: admission ends before its limit does."""
+"""How full Redis is: new work is refused before its memory limit is reached."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,7 +10,7 @@ PAUSE: Final = timedelta(seconds=1)
 
 
 class UnsafeEviction(SystemExit):
-    """Redis may evict unfinished work; the message is the one line people see."""
+    """Redis may evict unfinished work; the message is the one line that is printed."""
 
 
 async def refuse_unsafe_eviction(server: Server) -> None:
@@ -24,7 +24,7 @@ async def refuse_unsafe_eviction(server: Server) -> None:
 
 
 class RedisMemory:
-    """Whether Redis is over the share of `maxmemory` at which new work is refused; looked at every second."""
+    """Whether Redis is over the share of `maxmemory` at which new work is refused; read every second."""
 
     def __init__(self, server: Server, *, share: float) -> None:
         self._server = server
@@ -43,7 +43,7 @@ class RedisMemory:
         return 0 < self.limit_bytes * share <= self.used_bytes
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         await self._refresher.close()
 
     async def _refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""A copy of what others write, read again and again, and once more for whoever misses something in it."""
+"""Keeps a copy of stored data fresh: reads it at intervals, and at once for callers that miss something in it."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from shared.domain.errors import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-# A flood of unknown names must not become a flood of reads.
+# Requests with unknown names in quick succession share reads.
 SHORTEST_PAUSE: Final = timedelta(milliseconds=100)
 
 
 class Refresher:
-    """Calls `read` every `pause` and when it is asked to, never twice at once; begun when made.
+    """Calls `read` every `pause` and on request, never twice at a time, from its creation on.
 
-    Whatever `read` raises, it is called again; the first time in a row is logged, as the event `stale`.
+    Whatever `read` raises, it is called again; the first failure in a row is logged as the event `stale`.
     """
 
     def __init__(self, read: Callable[[], Awaitable[None]], *, pause: timedelta, stale: str) -> None:
@@ -31,9 +31,9 @@ class Refresher:
         self._task = asyncio.create_task(self._read_forever())
 
     async def once_more(self) -> None:
-        """Return after a read that began after this call, which may have been another's; raises what that raised.
+        """Return after a read that began after this call, which may have been another caller's; raises what it raised.
 
-        So it has seen all that was written before the call, however many call at once.
+        So everything written before the call has been read; many callers share one read.
         """
         asked_at = time.monotonic()
         async with self._reading:
@@ -45,7 +45,7 @@ class Refresher:
             raise failure.with_traceback(None)
 
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""What serves, as the workers published it: a copy in memory, a second old at most."""
+"""The models that serve, as the workers published them: a copy in memory, a second old at most."""
 
 from datetime import timedelta
 from typing import Final
@@ -15,10 +15,10 @@ RETIRED: Final = "it is retired"
 
 
 class ServedModels:
-    """Routes by model name; refreshed every second, and once more before a name is called unknown.
+    """Routes by model name; read every second, and once more before a name is called unknown.
 
-    A name that never loaded has a route, which says why, and serves nobody. Where a request names no model, the one
-    that workers serve now is meant; where none is served now, one whose workers are away.
+    A model that never loaded has a route too, which says why. A request without a model means the one that workers
+    serve now; where none does, the one whose workers are away.
     """
 
     def __init__(self, models: Models) -> None:
@@ -41,7 +41,7 @@ class ServedModels:
         return route
 
     async def for_reference(self, reference: Reference) -> Route:
-        """Return the route a request means; the name may be left out where one model serves.
+        """Return the route that a reference means; the name may be missing where one model serves.
 
         Raises what `get` raises, and InvalidParameter for a bare version that may be any model's.
         """
@@ -69,7 +69,7 @@ class ServedModels:
         return [route for route in self._by_name() if route.never_loaded]
 
     async def close(self) -> None:
-        """Stop refreshing."""
+        """Stop reading."""
         await self._refresher.close()
 
     def _by_name(self) -> list[Route]:
@@ -79,7 +79,7 @@ class ServedModels:
         return tuple(route.model for route in self._by_name() if not route.never_loaded)
 
     def _why_none(self) -> str:
-        """Say why nothing serves, where a version that failed to load is all there is."""
+        """Say why nothing serves where all versions failed to load; else an empty string."""
         failed = ((route.model, number, error) for route in self._by_name() for number, error in route.failed.items())
         return next((f"version {number} of {model} can't be loaded: {error}" for model, number, error in failed), "")
 

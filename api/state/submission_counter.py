@@ -1,4 +1,4 @@
-"""Submissions, counted by what became of them."""
+"""Counts submissions by model and outcome."""
 
 from typing import Literal, assert_never
 
@@ -11,7 +11,7 @@ Outcome = Literal["queued", "joined", "cached", "unreadable", "repeated", "limit
 
 
 class SubmissionCounter:
-    """The counter by model and outcome; a label's child is looked up once, which costs three times a count."""
+    """The metric; children of its labels are kept in a table, because looking one up costs three times a count."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter

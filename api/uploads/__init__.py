@@ -1,1 +1,1 @@
-"""Reading what people send: bodies, fields, and the images in them."""
+"""Reading what clients send: bodies, form parts, submission fields, and the images in them."""

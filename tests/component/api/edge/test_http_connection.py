@@ -88,7 +88,7 @@ class Client:
         for _ in range(times):
             for connection in tuple(self.state.connections):
                 assert isinstance(connection, HttpProtocol)
-                connection.look()
+                connection.check_timeouts()
         await asyncio.sleep(0.002)
 
     async def answer(self) -> bytes:
@@ -125,7 +125,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ca
     }.items():  # fmt: skip
         monkeypatch.setenv(f"DARKROOM_WIRE_{name}", str(value))
     # Nothing but the tests looks.
-    monkeypatch.setattr(protocol.Connections, "_look", lambda _: None)
+    monkeypatch.setattr(protocol.Connections, "_sample", lambda _: None)
 
     async def within(app: App, claim: Claim) -> None:
         configuration = Config(app, http="api.edge.http_connection:HttpProtocol", log_config=None, access_log=False)
@@ -340,7 +340,7 @@ def test_a_head_that_does_not_come_to_its_end_is_given_up(serve: Any, sent: byte
         await client.look(1)
         answer = await client.rest()
         path = {b"G": "", b"GET / HTTP/1.1\r\n": "/"}.get(sent, "/things")
-        assert expect_problem(answer, 408, "request-timeout", path=path) == "the head was not whole within 4 s"
+        assert expect_problem(answer, 408, "request-timeout", path=path) == "the head was not complete within 4 s"
 
     serve(reading(), claim)
 

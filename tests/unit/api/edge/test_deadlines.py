@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.edge.deadlines import Awaited, Patience
+from api.edge.deadlines import Awaited, ConnectionTimeouts
 from shared.settings import Wire
 
 LIMITS = Wire(
@@ -19,7 +19,9 @@ LIMITS = Wire(
 REQUEST = object()
 
 
-def looks(patience: Patience, awaited: Awaited, *, came: Iterable[int], request: object = REQUEST) -> list[bool]:
+def looks(
+    patience: ConnectionTimeouts, awaited: Awaited, *, came: Iterable[int], request: object = REQUEST
+) -> list[bool]:
     """Look once for each entry, after so many more bytes of a body."""
     received, said = 0, []
     for more in came:
@@ -31,58 +33,58 @@ def looks(patience: Patience, awaited: Awaited, *, came: Iterable[int], request:
 @pytest.mark.parametrize("awaited", [Awaited.HEAD, Awaited.FIRST_BYTE])
 def test_a_head_has_its_time_and_no_more(awaited: Awaited) -> None:
     # The first look finds it under way for less than a second.
-    assert looks(Patience(LIMITS), awaited, came=[0] * 4) == [False, False, False, True]
+    assert looks(ConnectionTimeouts(LIMITS), awaited, came=[0] * 4) == [False, False, False, True]
 
 
 def test_each_request_has_its_own_time() -> None:
-    patience = Patience(LIMITS)
+    patience = ConnectionTimeouts(LIMITS)
     for request in ("first", "second", "third"):
         assert not any(looks(patience, Awaited.HEAD, came=[0] * 3, request=request))
 
 
 def test_a_first_byte_begins_the_heads_time() -> None:
-    patience = Patience(LIMITS)
+    patience = ConnectionTimeouts(LIMITS)
     assert not any(looks(patience, Awaited.FIRST_BYTE, came=[0] * 3))
     assert not any(looks(patience, Awaited.HEAD, came=[0] * 3))
 
 
 def test_a_body_may_stand_still_for_its_patience() -> None:
-    assert looks(Patience(LIMITS), Awaited.BODY, came=[0] * 6) == [False] * 5 + [True]
+    assert looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[0] * 6) == [False] * 5 + [True]
 
 
 def test_a_body_at_its_rate_takes_as_long_as_it_takes() -> None:
-    assert not any(looks(Patience(LIMITS), Awaited.BODY, came=[100] * 1000))
-    assert not any(looks(Patience(LIMITS), Awaited.BODY, came=[400, 0, 0, 0] * 250))
+    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[100] * 1000))
+    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[400, 0, 0, 0] * 250))
 
 
 def test_a_body_below_its_rate_is_given_up() -> None:
-    assert any(looks(Patience(LIMITS), Awaited.BODY, came=[90] * 60))
+    assert any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[90] * 60))
 
 
 def test_who_was_fast_first_may_not_be_slow_for_an_hour() -> None:
-    assert looks(Patience(LIMITS), Awaited.BODY, came=[1_000_000, 1_000_000, *[0] * 5])[-1]
+    assert looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[1_000_000, 1_000_000, *[0] * 5])[-1]
 
 
 def test_what_the_server_holds_up_is_not_the_clients_time() -> None:
-    patience = Patience(LIMITS)
+    patience = ConnectionTimeouts(LIMITS)
     looks(patience, Awaited.BODY, came=[0] * 5)
     assert not any(looks(patience, Awaited.OURSELVES, came=[0] * 1000))
     assert looks(patience, Awaited.BODY, came=[0]) == [True]
 
 
 def test_nobody_is_waited_for_between_requests() -> None:
-    assert not any(looks(Patience(LIMITS), Awaited.NOTHING, came=[0] * 1000))
+    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.NOTHING, came=[0] * 1000))
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=5, max_size=60))
 def test_a_body_is_given_up_only_after_seconds_below_its_rate(came: list[int]) -> None:
-    said = looks(Patience(LIMITS), Awaited.BODY, came=came)
+    said = looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=came)
     if True in said:
         over = said.index(True)
         assert any(sum(came[start : over + 1]) <= 100 * (over + 1 - start) for start in range(1, over))
 
 
 def test_an_answer_that_moves_is_not_stuck_and_one_that_does_not_is() -> None:
-    patience = Patience(LIMITS)
+    patience = ConnectionTimeouts(LIMITS)
     assert not any(patience.answer_is_stuck(unread) for unread in [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0])
     assert [patience.answer_is_stuck(7) for _ in range(5)] == [False, False, False, False, True]

@@ -1,4 +1,4 @@
-"""The gateway's app: what it is made of. `python -m api.server` serves it."""
+"""Makes the gateway's app: middleware, routes, and the stores they work with. `python -m api.server` serves it."""
 
 import asyncio
 import gc
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Connect the stores, refuse an unsafe Redis, and take everything down in reverse order."""
+    """Connect the stores and refuse an unsafe Redis; on stopping close everything in reverse order."""
     redis_settings = settings.read(settings.Redis)
     async with AsyncExitStack() as stack:
         stack.callback(serve_metrics(app.state.metrics.registry, settings.read(settings.Metrics)))
@@ -100,7 +100,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             wire=settings.read(settings.Wire),
         )
         app.state.draining.when_over(waiters.wake_all)
-        # What lives now lives for good: the collector need not look at it with every request.
+        # Objects that exist now stay for good: the garbage collector need not visit them again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
@@ -154,7 +154,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     if origins:
         app.add_middleware(CrossOrigin, allowed=origins)
     app.add_middleware(RequestObserver, metrics=shown, draining=draining, lines=logging_settings.requests)
-    # First, and not included: an included router is matched twice, which costs a submission 10 µs.
+    # These routes first, and not by include_router: an included router is matched twice, 10 µs a submission.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
     for module in (predictions, batches, files, model_routes, webhooks, health, metrics, docs_page, problem_pages):

@@ -16,14 +16,15 @@ from shared.presentation.objects import counts
 
 
 def told_everything(batch: Batch, *, last_event: str) -> bool:
-    """Tell whether a client whose `Last-Event-ID` this is has read the whole stream."""
+    """Tell whether a client with this `Last-Event-ID` has read the whole stream."""
     return batch.has_ended and last_event == _mark(batch)
 
 
 async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
-    """Give the counts whenever they change, the end, and a comment every 15 s; an event's id is what it says.
+    """Yield the counts whenever they change, the end, and a comment every 15 s of silence.
 
-    Where the gateway ends first it breaks off, for the client to ask another one.
+    An event's id is made of its content. When the gateway stops, the stream ends without `done`: the client reconnects
+    to another gateway.
     """
     told, silent = "", timedelta(0)
     while True:
@@ -55,5 +56,5 @@ async def _refresh(gate: Gateway, batch: Batch) -> Batch:
 
 
 def _mark(batch: Batch) -> str:
-    """Return what changes with every event."""
+    """Return the id of an event with the batch's present state and counts."""
     return "-".join([batch.status, *map(str, counts(batch).values()), "ended" if batch.has_ended else "runs"])

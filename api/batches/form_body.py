@@ -25,7 +25,7 @@ _IMAGES: Final = "images"
 
 
 class FormBody:
-    """A form: fields first, then any number of `images`, or one `archive`; clutter among the images is skipped."""
+    """A form: fields first, then any number of `images`, or one `archive`. Clutter among the images is skipped."""
 
     def __init__(self, request: Request, chunks: AsyncIterator[bytes], hold: MemoryHold) -> None:
         self.skipped = Skipped()
@@ -60,7 +60,7 @@ class FormBody:
         raise InvalidParameter(detail="the form has neither images nor an archive", pointer="/images")
 
     async def items(self) -> AsyncIterator[Item]:
-        """Give the images as they come, or those of the archive once it is whole."""
+        """Yield the images as they arrive, or those of the archive once it is complete and checked."""
         assert self._first is not None  # noqa: S101  fields() comes first
         if _file_field(self._first.name) == _IMAGES:
             async for item in self._images(self._first):
@@ -99,7 +99,7 @@ class FormBody:
                         await self._hold.reach(size, most=self._most_in_hand)
                         data += piece
                 case PartEnd() if is_clutter(name) or not (name or size):
-                    # Without a name and a byte, it is the field of a page where nobody chose a file.
+                    # A field without name and content is what a web page sends where no file was chosen.
                     self.skipped.add(name)
                 case PartEnd() if size > most:
                     yield Item(clean_name(name), b"", f"{size:,} bytes are over the limit of {most:,}")
@@ -107,7 +107,7 @@ class FormBody:
                     yield Item(clean_name(name), bytes(data))
 
     async def _spool_archive(self, file: FileIO) -> None:
-        """Write the archive to disk, a megabyte at a time and in a thread."""
+        """Write the archive to disk in a thread, a megabyte at a time."""
         limit, size, waiting = self._gate.bulk.max_archive_bytes, 0, bytearray()
         async for event in self._events:
             match event:
@@ -126,9 +126,9 @@ class FormBody:
 
 
 def _file_field(name: str) -> str:
-    """Return which field of files this is, `images` or `archive`; empty for another.
+    """Return which field of files a name means, `images` or `archive`; empty for another.
 
-    `image` once or many times, `images[]` and `images[0]` are what people and libraries make of `images`.
+    `image`, `images[]` and `images[0]` are accepted for `images`: people and libraries write them.
     """
     plain = plain_name(name)
     return _IMAGES if plain in (_IMAGES, "image") else plain if plain == "archive" else ""

@@ -1,4 +1,4 @@
-"""Take a `multipart/form-data` body apart while it arrives (RFC 7578): nothing is kept but what came last."""
+"""Parses a `multipart/form-data` body while it arrives (RFC 7578); only the latest bytes are in memory."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from api.uploads.form_headers import read_boundary, read_disposition
 from api.uploads.multipart import LONGEST_HEADERS, long_headers
 from shared.domain.errors import BadRequest
 
-# The parser says where in the chunk it stopped, which means nothing to a client.
+# The parser's messages end with a position within the chunk, which means nothing to a client.
 _PLACE: Final = re.compile(r" (?:\(\d+\)|at (?:index )?\d+)$")
 
 
@@ -33,14 +33,14 @@ class PartData:
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """The field that began last is whole."""
+    """The field that began last is complete."""
 
 
 Event = PartBegin | PartData | PartEnd
 
 
 class FormStream:
-    """One form on its way in."""
+    """The parser of one form."""
 
     def __init__(self, content_type: str) -> None:
         """Raise BadRequest where the content type names no boundary that can be used."""
@@ -50,7 +50,7 @@ class FormStream:
         self._headers: dict[bytes, bytes] = {}
         self._header_bytes = 0
         self._whole = False
-        # The body begins a line, as if there were the end of one before it.
+        # A delimiter follows a line break; the first one may stand at the body's very beginning.
         self._preamble: bytes | None = b"\r\n"
         self._delimiter = b"\r\n--" + boundary
         try:
@@ -71,9 +71,9 @@ class FormStream:
             raise BadRequest(detail=f"the body is no form: {error}") from None
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Give what this chunk brought; raises BadRequest where the body is no such form.
+        """Yield the events of a chunk; raises BadRequest where the body is no such form.
 
-        What came before is given first: what a client is told does not depend on how the network cut its form.
+        Events before an error are yielded first, so that the answer does not depend on how the network split the form.
         """
         self._events, problem = [], None
         try:
@@ -87,7 +87,7 @@ class FormStream:
             raise problem
 
     def _after_preamble(self, chunk: bytes) -> bytes:
-        """Return what belongs to the form: the parser passes over what stands before it only within one chunk."""
+        """Return a chunk without the preamble before the first delimiter; the parser skips it only within a chunk."""
         if self._preamble is None:
             return chunk
         read = self._preamble + chunk
@@ -99,7 +99,7 @@ class FormStream:
         return read[start + 2 :]
 
     def finish(self) -> None:
-        """Raise BadRequest where the form is not whole."""
+        """Raise BadRequest where the form is not complete."""
         if not self._whole:
             raise BadRequest(detail="the form ends before its closing boundary")
 

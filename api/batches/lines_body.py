@@ -31,7 +31,7 @@ class LinesBody:
         return collect_fields(self._query, limits=self._intake)
 
     async def items(self) -> AsyncIterator[Item]:
-        """Give an item a line; a line that can't be used is one too, empty lines are none."""
+        """Yield an item for each line, also for one that can't be used; empty lines are skipped."""
         # Base64 writes three bytes as four characters.
         most = self._intake.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
         line, size, number, is_blank = bytearray(), 0, 1, True
@@ -61,7 +61,7 @@ class LinesBody:
 
 
 def _from_line(line: bytearray, number: int, *, size: int, most: int) -> Item:
-    """Return the image of one line, or what is wrong with it under its id, or its number where it has none."""
+    """Return the image of one line, or its problem; its name is the line's `custom_id`, else its number."""
     name = f"line {number}"
     if size > most:
         return Item(name, b"", f"the line has {size:,} bytes, over the limit of {most:,}")

@@ -1,4 +1,4 @@
-"""Find and list batches: what was accepted from Redis, what was counted from Postgres.
+"""Find and list batches: what was accepted is read from Redis, what was counted from Postgres.
 
 The counters are the record's, so that a batch which says it is completed has every result there to read. While Postgres
 is away a batch is still found, listed and canceled, as far as Redis knows it: then its counters are 0, and it says so.
@@ -23,14 +23,16 @@ _STATES: Final = {status.value: status for status in BatchStatus if status is no
 
 
 async def find_batch(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batch:
-    """Return an owner's batch, with none anybody's; not `counted` while Postgres is away and Redis knows the rest.
+    """Return a batch of `owner`, or of anybody where that is None.
+
+    It is not `counted` while Postgres is away and Redis knows the rest.
 
     Raises UnknownBatch, or StorageUnavailable where nobody could say.
     """
-    # Redis first: what is recorded in between is then seen twice, not missed.
+    # Redis is read first: a batch recorded in between is then seen twice, not missed.
     look = await gate.producer.batches.find(id)
     mine = look if look and owner in (None, look.owner) else None
-    # Of one that has ended Redis knows only that.
+    # Of a batch that has ended Redis knows nothing else.
     known = mine if mine and mine.state in _STATES else None
     try:
         row = await ask_postgres(
@@ -87,7 +89,7 @@ async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit
 
 
 def _batch(look: BatchRecord | None, row: BatchRow | None) -> Batch | None:
-    """Put together what Redis and Postgres know; None where neither knows what it is.
+    """Combine what Redis and Postgres know of a batch; None where neither knows it.
 
     While Redis has a word of its own, that is the batch's state: it is what a cancellation decides by.
     """

@@ -1,4 +1,4 @@
-"""A batch's results, a line an image in upload order, read from Postgres a piece at a time by key.
+"""A batch's results: a line an image in upload order, read from Postgres in pieces by key.
 
 A million rows take the memory of one piece. What is not recorded yet is not there yet.
 """
@@ -27,7 +27,7 @@ Format = Callable[[Sequence[ItemRow]], bytes]
 
 
 async def result_lines(gate: Gateway, batch: Batch, write: Format, *, header: bytes = b"") -> AsyncIterator[bytes]:
-    """Give the results in pieces; raises StorageUnavailable."""
+    """Yield the results in pieces of bytes; raises StorageUnavailable."""
     if header:
         yield header
     after: PredictionId | None = None
@@ -43,23 +43,23 @@ async def result_lines(gate: Gateway, batch: Batch, write: Format, *, header: by
 def _piece(
     connection: Connection, *, batch: BatchId, after: PredictionId | None, write: Format
 ) -> tuple[bytes, PredictionId | None]:
-    """Return some results as they are sent, and after which to go on; None: there are no more."""
+    """Return some results as bytes, and the id after which to go on; None where there are no more."""
     rows = storage.list_items(connection, batch=batch, after=after, limit=PIECE)
     return write(rows), rows[-1].id if len(rows) == PIECE else None
 
 
 def as_ndjson(rows: Sequence[ItemRow]) -> bytes:
-    """Write a JSON object a row."""
+    """Write each row as a JSON object on a line of its own."""
     return b"".join(orjson.dumps(_members(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 def csv_header() -> bytes:
-    """Return the line of the columns' names."""
+    """Return the header line."""
     return (",".join(COLUMNS) + "\r\n").encode()
 
 
 def as_csv(rows: Sequence[ItemRow]) -> bytes:
-    """Write a line a row (RFC 4180); empty is what a row has not, and no text is a spreadsheet's formula."""
+    """Write each row as a line of CSV (RFC 4180); missing values are empty, and no text is a formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     for row in rows:

@@ -1,4 +1,4 @@
-"""One bulk upload from its first byte to its 202."""
+"""Accepting one bulk upload: open the batch, enqueue its images as they arrive, close it."""
 
 import asyncio
 import contextlib
@@ -29,9 +29,9 @@ LONGEST_DRAIN: Final = timedelta(seconds=30)
 
 
 async def accept_upload(request: Request) -> BatchId:
-    """Read one bulk upload whole and return its batch, or the one that came before under the same key.
+    """Read and enqueue one bulk upload; return its batch, or an earlier one of the same idempotency key.
 
-    Raises the contract's errors; then nothing stays enqueued.
+    Raises the contract's errors; the batch is then canceled.
     """
     chunks = request.stream()
     try:
@@ -43,7 +43,7 @@ async def accept_upload(request: Request) -> BatchId:
                     await writer.add(item)
                 await writer.close(skipped=body.skipped)
                 return writer.id
-    except (_Known, BatchClosed) as early:
+    except (_KnownBatch, BatchClosed) as early:
         await _drain(chunks)
         return BatchId(early.id)
     except DarkroomError:
@@ -52,15 +52,15 @@ async def accept_upload(request: Request) -> BatchId:
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read the rest for nothing: answered before it has sent everything, a client may never see the answer."""
+    """Read and drop the rest of the body: a client that is answered while it sends may never see the answer."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_DRAIN.total_seconds()):
             async for _ in chunks:
                 pass
 
 
-class _Known(Exception):
-    """The key belongs to a batch that has been read."""
+class _KnownBatch(Exception):
+    """The idempotency key belongs to an earlier batch."""
 
     def __init__(self, id: BatchId) -> None:
         self.id = id
@@ -68,24 +68,24 @@ class _Known(Exception):
 
 @contextlib.asynccontextmanager
 async def _batch(request: Request, fields: SubmissionFields, hold: MemoryHold) -> AsyncIterator[BatchWriter]:
-    """Open a batch; it is canceled where the body of this context fails. Raises _Known."""
+    """Open a batch, which is canceled where the context fails; raises _KnownBatch."""
     gate = gateway(request)
     reference = asked_model(fields.model, fields.version)
     route = await gate.models.for_reference(reference)
     bind(model=route.model)
-    route.choose(reference, digest=NO_DIGEST)  # an alias or version that is not served is refused before anything
+    route.choose(reference, digest=NO_DIGEST)  # raises for an alias or version that is not served
     opening = _opening(request, fields, route, reference)
     id = await gate.producer.batches.open(opening)
     bind(batch_id=id)
     if id != opening.id:
-        raise _Known(id)
+        raise _KnownBatch(id)
     limits = caller(request).limits
     async with BatchWriter(gate, opening, route=route, reference=reference, hold=hold, limits=limits) as writer:
         yield writer
 
 
 def _opening(request: Request, fields: SubmissionFields, route: Route, reference: Reference) -> Opening:
-    """Return what the batch begins with. The same request again has the same parameters and length."""
+    """Return the facts a batch is opened with. A repeated request is known by its parameters and length."""
     key = request.headers.get("idempotency-key")
     model = [route.model, reference.alias, reference.version]
     webhook = fields.webhook.as_json() if fields.webhook else None

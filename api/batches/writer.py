@@ -1,4 +1,4 @@
-"""The items of one bulk upload on their way into the queue: in order, a chunk at a time, waiting for room."""
+"""Enqueues the items of one bulk upload in order, a chunk at a time; waits where the queue has no room."""
 
 import asyncio
 import hashlib
@@ -43,25 +43,25 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# Checked in one turn of the event loop, which takes about a millisecond; people's requests come in between.
+# A chunk is checked in one turn of the event loop, about a millisecond; other requests are served in between.
 CHUNK_ITEMS: Final = 32
 CHUNK_BYTES: Final = 1024 * 1024
 SIGN_OF_LIFE: Final = timedelta(seconds=2)
 PAUSE: Final = timedelta(milliseconds=50)
 LIMITED_PAUSE: Final = timedelta(milliseconds=500)
-# Tried at a time, a second, where unfinished ones must end first.
+# Images tried at a time where a key's unfinished ones must end first.
 FEW: Final = 16
-# What is said of an item is some of its own words at most, and is kept with each.
+# An item's problem quotes some of its own text at most, and is stored with each item.
 LONGEST_PROBLEM: Final = 500
-# What nobody sent has this digest in the place of its own: a route's traffic split asks for one.
+# Stands for the digest of an image without content, since a route's traffic split needs one.
 NO_DIGEST: Final = Digest("0" * 64)
 
 
 class BatchWriter:
-    """An open batch. As a context it is canceled when it is left before `close`, and tended meanwhile.
+    """An open batch. As a context it renews the batch's lease, and cancels the batch when it is left before `close`.
 
-    Safe at any instant of being killed: an item is accepted once by its id, and the sweep cancels a batch that
-    nobody tends.
+    The process may be killed at any time: an item is accepted once by its id, and the sweep cancels a batch whose
+    lease is not renewed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BatchWriter:
         hold: MemoryHold,
         limits: Limits = UNLIMITED,
     ) -> None:
-        """`limits` are the key's: what is over them waits; `hold` is what the upload has in hand."""
+        """`limits` are the API key's: items beyond them wait. `hold` counts the memory that the upload takes."""
         self._hold = hold
         self._gate = gate
         self._batches = gate.producer.batches
@@ -100,27 +100,27 @@ class BatchWriter:
         return self._opening.id
 
     async def __aenter__(self) -> Self:
-        """Begin to give signs of life."""
+        """Begin to renew the lease."""
         self._tending = asyncio.create_task(self._tend_forever(), name="batch")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop; cancel what was not closed."""
+        """Stop renewing; cancel the batch where it was not closed."""
         if self._tending:
             self._tending.cancel()
         if not self._closed:
-            # On its own, so that it goes on if the request that broke off is canceled.
+            # In a task of its own, so that it is finished even if this request is canceled.
             await asyncio.shield(asyncio.create_task(self._cancel()))
 
     async def add(self, item: Item) -> None:
-        """Enqueue one item, with others or at once.
+        """Enqueue one item, at once or with the rest of its chunk.
 
         Raises UploadTooLarge for one too many, BatchClosed where the batch was canceled meanwhile, StorageUnavailable
         where Redis stays away.
         """
         if self._sent >= self._gate.bulk.max_items:
             raise UploadTooLarge(size=self._sent + 1, limit=self._gate.bulk.max_items, unit="images")
-        # Of an archive; what comes over the wire was counted as it came.
+        # For items of an archive; others were counted as they arrived.
         await self._hold.reach(len(item.data), most=largest_in_hand(self._gate.intake))
         await off_the_loop(len(item.data), self._prepare, item)
         self._chunk_bytes += len(item.data)
@@ -129,7 +129,7 @@ class BatchWriter:
             await self._flush()
 
     async def close(self, *, skipped: Skipped) -> None:
-        """Enqueue the rest and say that all has been read.
+        """Enqueue the rest and mark the batch as read to its end.
 
         Raises InvalidParameter for an upload without any image, and StorageUnavailable where Redis lost items.
         """
@@ -149,13 +149,13 @@ class BatchWriter:
         return len(self._jobs) >= CHUNK_ITEMS or self._chunk_bytes >= CHUNK_BYTES
 
     async def _flush(self) -> None:
-        """Send the chunk: its jobs with one script, which takes Redis and this process a third less than one each."""
+        """Send the chunk with one script call, which costs Redis and this process a third less than one a job."""
         jobs, self._jobs, self._chunk_bytes = self._jobs, [], 0
         await self._send(jobs)
         self._hold.shrink()
 
     def _prepare(self, item: Item) -> None:
-        """Check one item, and put it into the chunk as what it is; a large one from a thread, one at a time."""
+        """Check one item and add it to the chunk, as a submission or as unreadable. Runs in a thread for large ones."""
         id = PredictionId(self._ids.next())
         filename = clean_filename(item.name)
         problem, facts = item.problem, None
@@ -202,20 +202,20 @@ class BatchWriter:
         self._jobs.append(prepared(job))
 
     async def _send(self, jobs: list[Prepared]) -> None:
-        """Send until all are accepted; those that a full lane or the key's limits refused wait."""
+        """Send until all are accepted; jobs that a full lane or the key's limits refuse are sent again later."""
         at_once = len(jobs)
         while jobs:
             refused, pause = await self._patiently(self._send_once, jobs[:at_once])
             jobs = refused + jobs[at_once:]
             if pause:
                 await asyncio.sleep(max(pause, LIMITED_PAUSE).total_seconds())
-                # No more than may pass: the others' bytes would go to Redis for nothing.
+                # Only as many as may pass: the bytes of the others would be sent for nothing.
                 at_once = max(1, int((self._limits.rate or FEW) * LIMITED_PAUSE.total_seconds()))
             elif refused:
                 await self._wait_for_room()
 
     async def _send_once(self, jobs: list[Prepared]) -> tuple[list[Prepared], timedelta]:
-        """Return the jobs that were refused, and how long the key's limits ask to wait; zero: there was no room."""
+        """Return the refused jobs, and how long to wait by the key's limits; zero where the lane was full."""
         refused, outcomes, pause = [], [], timedelta(0)
         replies = await self._batches.submit(
             jobs, settings=self._queue, memory_is_high=self._memory_is_short, limits=self._limits
@@ -233,7 +233,7 @@ class BatchWriter:
         return refused, pause
 
     async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        """Call until it is not refused for want of memory, or of a Redis for as long as an upload waits for one."""
+        """Call again while Redis is out of memory, and for `bulk.patience` while Redis is away."""
         loop = asyncio.get_running_loop()
         give_up: float | None = None
         while True:
@@ -249,9 +249,9 @@ class BatchWriter:
                 await asyncio.sleep(PAUSE.total_seconds())
 
     async def _wait_for_room(self) -> None:
-        """Return when the lane has room for a chunk, and so has what waits for its row: items that were no images do.
+        """Return when the lane has room for a chunk, and so has the finished stream, where unreadable items wait.
 
-        One asks for all, and nobody sends images to see.
+        One read for all that wait; no images are sent to find out.
         """
         async with self._asking:
             room = self._queue.max_lane_depth - min(CHUNK_ITEMS, self._queue.max_lane_depth // 2)

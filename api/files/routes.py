@@ -1,4 +1,4 @@
-"""Files: upload an image once, name it in submissions by its URL."""
+"""Routes of files: upload an image once and name it in submissions by its URL."""
 
 import hashlib
 from datetime import timedelta
@@ -28,7 +28,7 @@ from shared.queue.producer.files import StoredFile, new_file_id, no_room
 router = APIRouter(prefix="/v1", tags=["files"], route_class=GuardedRoute)
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
-# Names that clients make up where they have none.
+# Names that clients invent where a file has none.
 _NO_NAMES: Final = frozenset({"upload", "blob", "file", "unnamed"})
 _LONGEST_TYPE: Final = 100
 
@@ -56,7 +56,7 @@ async def create(request: Request) -> Response:
     if gate.redis_memory.over(gate.files.refused_from):
         raise no_room()
     allowed = quota(gate.files, memory=gate.redis_memory.limit_bytes)
-    # Before the body is read: who may keep nothing more need not send it.
+    # Before the body is read: nothing need be sent where nothing more may be stored.
     await gate.producer.files.check_quota(who.owner, _least_size(request), allowed)
     with gate.body_memory.hold(who.owner) as hold:
         upload = await read_file(request, limits=gate.intake, hold=hold)
@@ -121,13 +121,13 @@ async def remove(request: Request, id: str) -> Response:
 
 
 def _least_size(request: Request) -> int:
-    """Return how many bytes a file has at least, by the length of the form that it comes in."""
+    """Return how many bytes a file has at least, by the length of its form."""
     declared = request.headers.get("content-length", "")
     return max(0, int(declared) - BESIDE_THE_IMAGE) if declared.isdecimal() else 0
 
 
 def stored_file(upload: FileUpload, *, owner: Owner, now: int, ttl: timedelta) -> StoredFile:
-    """Make the file to keep of an upload at `now` (microseconds): what the client left out is sniffed."""
+    """Return the file to store for an upload at `now` (microseconds); a missing type is read from the content."""
     digest = hashlib.sha256(upload.content).hexdigest()
     kind = identify_format(upload.content)
     declared = (upload.content_type or "").partition(";")[0].strip().lower()[:_LONGEST_TYPE]

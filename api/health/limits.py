@@ -1,4 +1,4 @@
-"""The limits that hold for everybody, and how near they are: what `/health/ready` shows of them, without any secret."""
+"""The limits that hold for everybody, and how much of them is in use, as `/health/ready` shows them."""
 
 import asyncio
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from api.state.gateway import Gateway
 from shared.queue.producer.file_quota import quota
 
-# Uploads take turns, so those that are being read are among the first: enough to see that lanes fill.
+# Bulk lanes take turns, so those in use are among the first: enough to see that lanes fill.
 _MOST_LANES: Final = 20
 
 
@@ -46,7 +46,7 @@ def limits_in_force(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
 
 
 async def usage(gate: Gateway) -> dict[str, Any]:
-    """Return how much is in use of what fills up; raises StorageUnavailable."""
+    """Return how much of the limited resources is in use; raises StorageUnavailable."""
     models = [route.model for route in await gate.models.all()]
     depths = await asyncio.gather(
         *(gate.producer.models.deepest_lane(model, most_bulk_lanes=_MOST_LANES) for model in models)

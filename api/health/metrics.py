@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads."""
+"""The route that Prometheus reads the gateway's metrics from."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
@@ -24,5 +24,5 @@ async def read(request: Request) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
     except (TypeError, ValueError):  # the library can't read its version
         encode, media_type = choose_encoder("")
-    # 3 to 8 ms, which hold up everybody; a thread's would too.
+    # 3 to 8 ms in the event loop; a thread would hold it up as long, by Python's lock.
     return Response(encode(gateway(request).metrics.registry), media_type=media_type)

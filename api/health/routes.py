@@ -1,9 +1,9 @@
-"""Health: is the process alive, and should requests be sent to it.
+"""Routes of liveness and readiness.
 
-Redis down, or refusing writes → 503: nothing can be accepted. Told to stop → 503, while requests are still served.
-Postgres down → 200 and degraded: submits and polls go on, the record catches up later, only history is not readable.
-No model, or no worker for one → 200 and degraded: what is submitted waits, and other pages and models go on.
-A role that nobody does, or whose work waits too long → 200 and degraded: results come, rows or webhooks wait.
+Redis down, or refusing writes → 503: nothing can be accepted. Stopping → 503, while requests are still served.
+Postgres down → 200 and degraded: submitting and reading go on, recording catches up later, history can't be read.
+No model, or no worker for one → 200 and degraded: its submissions wait, other models go on.
+A role that no process fills, or whose work waits too long → 200 and degraded: results come, rows or webhooks wait.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from shared.queue.producer.server import Duty, State
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
 
-# Probes give up after a second by default in Kubernetes; they should get words, not a timeout.
+# Kubernetes' probes give up after a second by default; they should get an answer, not a timeout.
 PATIENCE: Final = timedelta(milliseconds=800)
 
 
@@ -77,7 +77,7 @@ async def _used(gate: Gateway) -> dict[str, Any] | None:
 
 
 async def _duties(gate: Gateway) -> list[Duty]:
-    """Return how the roles beside predicting are; none where Redis can't say."""
+    """Return the state of the roles beside predicting; none where Redis can't tell."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             return await gate.producer.server.duties()
@@ -86,7 +86,7 @@ async def _duties(gate: Gateway) -> list[Duty]:
 
 
 async def _redis_down(gate: Gateway) -> str:
-    """Return `redis`, and why where it refuses; '' where it takes writes: this one changes nothing."""
+    """Return `redis`, with the reason where it refuses; empty where it takes writes. The write changes nothing."""
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
             await gate.producer.server.check_writes()
@@ -112,7 +112,7 @@ def _select_one(engine: Engine) -> None:
 
 
 async def _models(gate: Gateway) -> list[str]:
-    """Say which models nobody works for."""
+    """Return what is wrong with models: none served, no workers, never loaded."""
     routes = await gate.models.all()
     broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.models.never_loaded()]
     if not routes:

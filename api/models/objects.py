@@ -1,4 +1,4 @@
-"""What people get to see of a model: the objects of the HTTP contract, made from its route."""
+"""The objects of models and versions in answers, made from a model's route."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,7 @@ class Load:
 
 
 def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str, Any]:
-    """Return a model as people, the console and Replicate's clients read it."""
+    """Return a model's object, in the form that Replicate's clients read too."""
     latest = latest_version(route)
     return {
         "url": f"{base}/v1/models/{quote(owner, safe='')}/{quote(route.model, safe='')}",
@@ -42,7 +42,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
 
 
 def version_object(route: Route, version: Version) -> dict[str, Any]:
-    """Return a version as Replicate's clients read it."""
+    """Return a version's object, in the form that Replicate's clients read too."""
     return {
         "id": version.number,
         "created_at": version.created_at,
@@ -67,7 +67,7 @@ def newest_first(route: Route) -> list[Version]:
 
 
 def traffic(route: Route) -> dict[str, int]:
-    """Return the percent of requests that each alias gets where none is asked for."""
+    """Return the percentage of requests that each alias gets where a request names none."""
     if CHAMPION not in route.aliases:
         return {}
     if CHALLENGER not in route.aliases:

@@ -25,7 +25,7 @@ from shared.storage import predictions
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
 
-# Counting on costs Postgres 0.1 µs a row; people read "a hundred thousand" as "many".
+# Counting costs Postgres 0.1 µs a row; over a hundred thousand the exact number says nothing more.
 MOST_RUNS_COUNTED: Final = 100_000
 COUNTING_TIME: Final = timedelta(seconds=1)
 

@@ -1,4 +1,4 @@
-"""The page at /docs: Swagger UI from our own files, so that it works without internet and runs no script of others'."""
+"""The page at /docs: Swagger UI from local files, which works without internet and runs no foreign scripts."""
 
 from functools import cache
 from importlib import resources
@@ -13,7 +13,7 @@ from api.http.json import JSONResponse
 
 router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 
-# Swagger UI writes style attributes; no script but the files here runs.
+# Swagger UI writes style attributes; only the scripts served here may run.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""The whole document: made at the first look, with every schema that routes refer to."""
+"""The OpenAPI document as a whole, made at its first request, with every schema that routes refer to."""
 
 import re
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ _METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "o
 
 
 def install(app: FastAPI, *, keys_required: bool = False) -> None:
-    """Give an app its document: made at the first look, with every schema that routes refer to."""
+    """Set the app's OpenAPI document."""
 
     def document() -> Json:
         if app.openapi_schema is None:
@@ -66,7 +66,7 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
     _, shapes = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=REFERENCE)
     components = document.setdefault("components", {}).setdefault("schemas", {})
     components |= deepcopy(shapes["$defs"])
-    # FastAPI adds its own 422 to every operation with a parameter; ours says what really comes.
+    # FastAPI adds its own 422 to every operation with a parameter; the gateway answers in another form.
     for operation in _operations(document):
         refused = operation["responses"].get("422", {})
         if "HTTPValidationError" in str(refused):
@@ -88,7 +88,7 @@ def _document(app: FastAPI, *, keys_required: bool) -> Json:
 
 
 def _policies(app: FastAPI) -> dict[tuple[str, str], Policy]:
-    """Return what each operation asks for, by its method and path."""
+    """Return each operation's policy by its method and path."""
     return {
         (method.lower(), context.path or ""): policy_of(context.original_route)
         for context in iter_route_contexts(app.routes)
@@ -97,7 +97,7 @@ def _policies(app: FastAPI) -> dict[tuple[str, str], Policy]:
 
 
 def _name_key(policy: Policy, operation: Json, *, required: bool) -> None:
-    """Say that an operation needs a key, or takes one, and what it answers without."""
+    """Add that an operation needs or takes a key, and its refusals without one."""
     if policy.role is None:
         return
     operation["security"] = [{"key": []}] if required else [{"key": []}, {}]
@@ -107,7 +107,7 @@ def _name_key(policy: Policy, operation: Json, *, required: bool) -> None:
 
 
 def _name_refusals(method: str, path: str, operation: Json) -> None:
-    """Say what the gateway answers before any operation's own refusals."""
+    """Add the refusals that come before an operation's own."""
     if "{" in path:
         _add(operation, kinds.BAD_REQUEST)
     if method.upper() not in READING:
@@ -115,7 +115,7 @@ def _name_refusals(method: str, path: str, operation: Json) -> None:
 
 
 def _add(operation: Json, *refusals: Kind) -> None:
-    """Add kinds of problems to an operation; those of one status share a response, and what it says already stays."""
+    """Add kinds of problems to an operation; those of one status share a response; existing examples stay."""
     for status, response in problems_by_status(*refusals).items():
         known = operation["responses"].get(str(status))
         if known is None:
@@ -133,7 +133,7 @@ def _add(operation: Json, *refusals: Kind) -> None:
 
 
 def _name_path_parameters(path: str, operation: Json) -> None:
-    """Declare what stands in the path, where the route reads it from the request itself."""
+    """Declare parameters of the path that a route reads from the request itself."""
     parameters = operation.setdefault("parameters", [])
     declared = {known["name"] for known in parameters if known["in"] == "path"}
     for name in re.findall(r"{(\w+)}", path):

@@ -1,4 +1,4 @@
-"""References to schemas in the document's components."""
+"""References to schemas in the components of the OpenAPI document."""
 
 from typing import Any, Final
 

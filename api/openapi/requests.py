@@ -1,4 +1,4 @@
-"""What operations take: headers, queries, and the bodies of uploads."""
+"""What operations take, for the OpenAPI document: headers, queries, and bodies of uploads."""
 
 from typing import Final
 
@@ -119,13 +119,13 @@ def submission() -> Json:
 
 
 def _in_a_form(member: Json) -> Json:
-    """Return what a field of a form is: as in JSON, but never null."""
+    """Return the schema of a form's field: as in JSON, but never null."""
     choices = member.get("anyOf", [{}])
     return {**{key: value for key, value in member.items() if key not in ("anyOf", "default")}, **choices[0]}
 
 
 def looking() -> Json:
-    """Return `openapi_extra` of the operation that looks at one prediction."""
+    """Return `openapi_extra` of the operation that reads one prediction."""
     return {"parameters": [SUBMISSION_HEADERS[0]]}
 
 

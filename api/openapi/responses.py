@@ -1,4 +1,4 @@
-"""What operations answer: their successes, streams, and the problems they may have."""
+"""What operations answer, for the OpenAPI document: successes, streams, and problems."""
 
 from typing import Final
 

@@ -13,17 +13,17 @@ from api.state.job_waiters import wait_for_event
 from shared.domain.job import Job
 from shared.domain.prediction import Status
 
-# The ids say how far a client has read: a reconnecting one gets what came after.
+# Ids of the events: a client that reconnects gets those after its last one.
 STARTING, PROCESSING, RESULT, DONE = 1, 2, 3, 4
 
 
 def told_everything(job: Job, *, after: int) -> bool:
-    """Tell whether a client that has read up to event `after` has read the whole stream."""
+    """Tell whether a client that has read event `after` has read the whole stream."""
     return job.status.is_terminal and after >= DONE
 
 
 async def prediction_events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
-    """Give the events after number `after` until the prediction or the gateway ends, and a comment every 15 s."""
+    """Yield the events after number `after` until the prediction ends or the gateway stops; a comment after 15 s."""
     with gate.waiters.listen(job.id) as ended:
         last, silent = after, timedelta(0)
         while True:

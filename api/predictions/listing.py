@@ -1,4 +1,4 @@
-"""An owner's predictions, newest first: unfinished ones from Redis, those on their way to Postgres, and the record."""
+"""Lists an owner's predictions, newest first: those not yet recorded from Redis, the others from Postgres."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from shared.domain.job import Job
 from shared.domain.prediction import Status
 from shared.storage import predictions
 
-# Looked through at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
+# Read at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
 MOST_UNRECORDED = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What to list; `before` is the last id of the page before."""
+    """Which predictions to list; `before` is the last id of the page before."""
 
     before: PredictionId | None = None
     model: str | None = None
@@ -31,7 +31,7 @@ class Filter:
 
     @property
     def finds_nothing(self) -> bool:
-        """Whether no prediction can match: values that Postgres would refuse, as a failure of its own."""
+        """Whether no prediction can match: values that Postgres would refuse with an error."""
         return (self.batch_id is not None and not is_uuid(self.batch_id)) or "\0" in (self.model or "")
 
     def admits(self, job: Job) -> bool:
@@ -46,7 +46,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A prediction on a list; `written` is its object as JSON."""
+    """A prediction on a list; `written` is its JSON."""
 
     id: PredictionId
     written: orjson.Fragment

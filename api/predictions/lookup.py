@@ -9,9 +9,9 @@ from shared.storage import predictions
 
 
 async def find_prediction(gate: Gateway, id: PredictionId, *, owner: Owner | None) -> Job:
-    """Return an owner's prediction, with none anybody's.
+    """Return a prediction of `owner`, or of anybody where that is None.
 
-    Raises UnknownPrediction, or StorageUnavailable where nobody could say.
+    Raises UnknownPrediction, or StorageUnavailable where neither Redis nor Postgres can tell.
     """
     job = await gate.producer.jobs.find(id)
     if job is None:

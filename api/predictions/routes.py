@@ -1,4 +1,4 @@
-"""Predictions: submit, look, list, follow, cancel."""
+"""Routes of predictions: submit, read, list, follow, cancel."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -33,7 +33,7 @@ from shared.presentation.objects import prediction_object
 class DirectRoute(GuardedRoute):
     """A route whose endpoint takes the request itself and returns the response.
 
-    FastAPI's solving of dependencies costs 12 µs a request, which is a tenth of a submission in the gateway.
+    FastAPI's resolving of dependencies costs 12 µs a request, a tenth of a submission in the gateway.
     """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
@@ -162,7 +162,7 @@ async def cancel(request: Request) -> Response:
 
 
 def _asked(request: Request) -> PredictionId:
-    """Return the id in the path; raises UnknownPrediction where it can't be one."""
+    """Return the id in the path; raises UnknownPrediction where it is no UUID."""
     id = request.path_params["id"]
     if not is_uuid(id):
         raise UnknownPrediction(id=id)

@@ -1,4 +1,4 @@
-"""What requests and answers look like, for the OpenAPI document; tests hold real answers against it.
+"""Schemas of requests and answers, for the OpenAPI document; tests hold real answers to it.
 
 Routes write dicts straight to JSON: building these models would double a poll's cost.
 """

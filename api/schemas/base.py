@@ -1,4 +1,4 @@
-"""What all answers have in common."""
+"""Types that schemas of answers share."""
 
 from typing import Annotated, Generic, TypeVar
 

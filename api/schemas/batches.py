@@ -1,4 +1,4 @@
-"""Batches and the lines of their results."""
+"""Schemas of batches and of the lines of their results."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Uploaded files."""
+"""Schemas of uploaded files."""
 
 from typing import Any
 

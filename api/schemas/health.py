@@ -1,4 +1,4 @@
-"""Whether the gateway is well, and what its limits are."""
+"""Schemas of liveness and readiness."""
 
 from typing import Literal
 

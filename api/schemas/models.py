@@ -1,4 +1,4 @@
-"""Models and their versions."""
+"""Schemas of models and their versions."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Predictions, as they are answered."""
+"""Schemas of predictions in answers."""
 
 from typing import Any
 

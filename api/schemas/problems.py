@@ -1,4 +1,4 @@
-"""What is answered in place of what was asked for."""
+"""Schema of errors."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

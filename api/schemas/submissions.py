@@ -1,4 +1,4 @@
-"""Predictions, as they are asked for."""
+"""Schemas of submissions, which ask for predictions."""
 
 from typing import Any, Final, Literal
 

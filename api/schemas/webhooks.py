@@ -1,4 +1,4 @@
-"""Webhooks' secrets and deliveries."""
+"""Schemas of webhooks' secrets and deliveries."""
 
 from typing import Literal
 

@@ -63,9 +63,7 @@ class ApiKeys:
         except (SQLAlchemyError, TimeoutError) as error:
             raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2)) from error
         if self._edition != before:
-            self._open_requests.cut(
-                where=lambda request: bool(request.key) and self.known(request.key) is None, why=_revoked
-            )
+            self._open_requests.cut(where=self._is_revoked, why=_revoked)
 
     def _is_revoked(self, request: OpenRequest) -> bool:
         return bool(request.key) and self.known(request.key) is None

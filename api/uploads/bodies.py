@@ -1,4 +1,4 @@
-"""Read request bodies within their limits, and take apart the three bodies that a prediction may come in."""
+"""Reads request bodies within their limits, and the image and fields of the three kinds of submission."""
 
 import re
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ _FILE_PATH = re.compile(r"(?:/.*)?/v1/files/([^/]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A submission as it came; `image` is empty where `fields.file_reference` stands for it."""
+    """A submission as it was sent; `image` is empty where `fields.file_reference` names an uploaded file."""
 
     image: bytes = field(repr=False)
     filename: str | None = None
@@ -51,7 +51,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUpload:
-    """A file as it came."""
+    """A file as it was uploaded."""
 
     content: bytes = field(repr=False)
     name: str | None
@@ -60,11 +60,10 @@ class FileUpload:
 
 
 async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold) -> Upload:
-    """Read a submission in any of its three bodies.
+    """Read a submission: the image itself, a form, or JSON.
 
-    Raises BadRequest, InvalidParameter, ImageTooLarge (before the body is read where its length is declared) or
-    UnsupportedImage (another kind of body); what `hold` raises where too much is in hand; ClientDisconnect where the
-    client left.
+    Raises BadRequest, InvalidParameter, ImageTooLarge (before the body is read where its length is declared),
+    UnsupportedImage (another kind of body), what `hold` raises at the memory limits, and ClientDisconnect.
     """
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
@@ -89,7 +88,7 @@ async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold)
 
 
 async def read_file(request: Request, *, limits: Intake, hold: MemoryHold) -> FileUpload:
-    """Read a file's upload: the field `content`, and `metadata` as a text field or a JSON file.
+    """Read an uploaded file from a form: the field `content`, and `metadata` as a text field or a JSON file.
 
     Raises BadRequest, InvalidParameter, ImageTooLarge, UnsupportedImage (no form) or ClientDisconnect.
     """
@@ -102,10 +101,10 @@ async def read_file(request: Request, *, limits: Intake, hold: MemoryHold) -> Fi
 
 
 async def read_body(request: Request, *, most: int, limits: Intake, hold: MemoryHold) -> bytes:
-    """Return the whole body, of at most `most` bytes; the hot path, a body in one piece, is not copied.
+    """Return the whole body of at most `most` bytes; on the hot path, a body in one piece, without a copy.
 
-    A declared length is counted whole in `hold` before anything is read, any other as it comes. Raises ImageTooLarge
-    from the declared length on, BadRequest for an empty body, ClientDisconnect, and what `hold.take` raises.
+    A declared length is counted in `hold` before anything is read, any other as it arrives. Raises ImageTooLarge
+    by the declared length already, BadRequest for an empty body, ClientDisconnect, and what `hold.take` raises.
     """
     declared = request.headers.get("content-length")
     length = int(declared) if declared is not None and declared.isdecimal() else 0
@@ -130,7 +129,7 @@ async def read_body(request: Request, *, most: int, limits: Intake, hold: Memory
                 body = piece
                 continue
             if gathered is None:
-                # It grows in place and gives its bytes away without a copy: joined pieces would take memory twice.
+                # BytesIO grows in place and gives its bytes away without a copy; joining pieces would take twice that.
                 gathered = BytesIO()
                 gathered.write(body)
             gathered.write(piece)
@@ -140,12 +139,12 @@ async def read_body(request: Request, *, most: int, limits: Intake, hold: Memory
 
 
 def _query(request: Request) -> list[tuple[str, str]]:
-    """Return the query's names and values; mostly there are none."""
+    """Return the query's names and values; parsed only where there are any."""
     return request.query_params.multi_items() if request.scope["query_string"] else []
 
 
 def _wrong_body(request: Request, kind: str, supported: tuple[str, ...]) -> Exception:
-    """Say what is wrong with a body that is not even read."""
+    """Return the error for a body of a kind that is not read: an empty one, or another type."""
     headers = request.headers
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return BadRequest(detail="the body is empty")
@@ -154,7 +153,7 @@ def _wrong_body(request: Request, kind: str, supported: tuple[str, ...]) -> Exce
 
 
 def _only(parts: list[Part], name: str) -> Part:
-    """Return the one file of a form; raises BadRequest for two or an empty one, InvalidParameter for none."""
+    """Return the one part with this name; raises BadRequest for two or an empty one, InvalidParameter for none."""
     found = [part for part in parts if plain_name(part.name) == name]
     if not found:
         raise InvalidParameter(detail=f"the form has no field {name}", pointer=f"/{name}")
@@ -177,7 +176,7 @@ def _from_form(body: bytes, content_type: str, query: Iterable[tuple[str, object
 
 
 def _texts(parts: list[Part], *, beside: Part) -> list[tuple[str, str]]:
-    """Return the fields that mean something and their texts; raises BadRequest where those are long."""
+    """Return the known fields with their texts; raises BadRequest where these are too long together."""
     texts = [part for part in parts if part is not beside and is_field(part.name)]
     if sum(len(part.data) for part in texts) > BESIDE_THE_IMAGE:
         raise BadRequest(detail=f"the form has over {BESIDE_THE_IMAGE:,} bytes in its fields beside {beside.name}")
@@ -201,7 +200,7 @@ def _file_from_form(body: bytes, content_type: str, limits: Intake) -> FileUploa
 
 
 def _from_json(body: bytes, query: Iterable[tuple[str, object]], limits: Intake) -> Upload:
-    """Take the image from `input.image`; nothing else of `input` is looked at."""
+    """Read a submission in JSON; of `input` only the member `image` is read."""
     members, long_texts = read_json_object(body)
     given = members.get("input")
     url = given.get("image") if isinstance(given, dict) else None
@@ -221,7 +220,7 @@ def _from_json(body: bytes, query: Iterable[tuple[str, object]], limits: Intake)
 
 
 def _file_id(url: Text) -> FileId:
-    """Return the id in an uploaded file's URL, whatever its host; no URL is ever fetched."""
+    """Return the id in an uploaded file's URL, whatever its host; URLs are never fetched."""
     try:
         parts = urlsplit(url if isinstance(url, str) and len(url) <= _LONGEST_FILE_URL else "")
     except ValueError:

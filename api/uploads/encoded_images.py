@@ -1,7 +1,7 @@
-"""Images that come as text: base64 (RFC 4648), and `data:` URLs (RFC 2397) in base64 or percent-encoded.
+"""Decodes images sent as text: base64 (RFC 4648), and `data:` URLs (RFC 2397) in base64 or percent-encoding.
 
-One reader for JSON and NDJSON. Text of any length is decoded a piece at a time, so that neither Python's lock nor
-memory is taken for all of it at once; a short one that is plain base64 takes one call.
+JSON and NDJSON share it. Long texts are decoded in pieces, so that Python's lock and the memory are never taken for
+all of it at once; a short text of plain base64 takes one call.
 """
 
 import binascii
@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 
 PIECE: Final = 512 * 1024
-# Before the comma stand a media type and its parameters.
+# Of the media type and parameters before the comma.
 _LONGEST_HEADER: Final = 1024
 # The longest escape of JSON, `\u002B`.
 _ESCAPE: Final = 6
@@ -27,7 +27,7 @@ Text = str | memoryview
 
 
 class ImageTextError(ValueError):
-    """The text is no image's; the message says why, after the words for what was read."""
+    """The text encodes no image; the message completes a sentence that begins with what was read."""
 
 
 def is_data_url(text: Text) -> bool:
@@ -57,7 +57,7 @@ def read_data_url(text: Text) -> tuple[str, bytes]:
 
 
 def read_base64(text: Text) -> bytes:
-    """Decode base64; line breaks, percent-encoding, the URL alphabet and missing padding are forgiven.
+    """Decode base64; line breaks, percent-encoding, the URL alphabet and missing padding are accepted.
 
     Raises ImageTextError.
     """
@@ -65,13 +65,13 @@ def read_base64(text: Text) -> bytes:
 
 
 def unescaped(text: memoryview) -> Iterator[bytes]:
-    """Give a long JSON text in pieces, without its escapes; raises ImageTextError where it is no JSON text."""
+    """Yield a long JSON text in pieces with its escapes undone; raises ImageTextError where it is no JSON text."""
     at = 0
     while at < len(text):
         end = min(at + PIECE, len(text))
         piece = bytes(text[at:end])
         if end < len(text) and (cut := piece.rfind(b"\\", -_ESCAPE)) > 0:
-            # It may be an escape that goes on in the next piece.
+            # The escape may go on in the next piece.
             piece, end = piece[:cut], at + cut
         if b"\\" in piece:
             try:
@@ -121,7 +121,7 @@ def _decode(characters: bytes) -> bytes:
 
 
 def _plain(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give base64 in the standard alphabet alone."""
+    """Yield the pieces in base64's standard alphabet, without white space."""
     for piece in _without_percents(pieces):
         yield piece.translate(_URL_ALPHABET, _WHITESPACE)
 
@@ -134,7 +134,7 @@ def _read_percents(pieces: Iterable[bytes]) -> bytes:
 
 
 def _without_percents(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give pieces with their percent-encoding undone; raises ImageTextError for a `%` that begins no escape."""
+    """Yield pieces with percent-encoding undone; raises ImageTextError for a `%` that begins no escape."""
     left = b""
     for piece in pieces:
         text = left + piece if left else piece

@@ -1,8 +1,8 @@
-"""The parameters of `Content-Disposition` and `Content-Type` (RFC 2183, RFC 2045), in time that their length bounds.
+"""Parses the parameters of `Content-Disposition` and `Content-Type` (RFC 2183, RFC 2045) in linear time.
 
-Clients write a file's name in four ways: as it is, in UTF-8 or Latin-1; in encoded words (RFC 2047: .NET, Java); as
-`filename*` (RFC 8187: .NET, Python), alone or beside a plain one; and as that in several pieces (RFC 2231: Java).
-RFC 7578 allows the first alone, and whoever keeps to it loses the others' names.
+Clients write a file's name in four ways: plain, in UTF-8 or Latin-1; in encoded words (RFC 2047: .NET, Java); as
+`filename*` (RFC 8187: .NET, Python), alone or beside a plain one; and as `filename*` in pieces (RFC 2231: Java).
+RFC 7578 allows the first alone; a reader that keeps to it loses the names of the other clients.
 """
 
 import binascii
@@ -17,9 +17,9 @@ LONGEST_BOUNDARY: Final = 256
 LONGEST_CONTENT_TYPE: Final = 1024
 _MOST_PARAMETERS: Final = 32
 _WINDOWS_PATH: Final = re.compile(rb"[A-Za-z]:\\")
-# As nearly all clients write it.
+# The form that nearly all clients write.
 _BOUNDARY: Final = re.compile(r"multipart/form-data; ?boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})")
-# Quantifiers that give nothing back: the time is the length's, whatever the bytes.
+# Possessive quantifiers, which never backtrack: the time is linear in the length, whatever the bytes.
 _SEPARATORS: Final = re.compile(rb"[;\s]*+")
 _PARAMETER: Final = re.compile(rb'([^=;\s]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"?+|([^;]*+))', re.DOTALL)
 _PIECE: Final = re.compile(rb"filename(?:\*(\d{1,2}))?(\*)?")
@@ -54,7 +54,7 @@ def header_parameters(header: bytes) -> dict[bytes, bytes]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    """Undo the escapes of a quoted string; a path of Windows keeps its backslashes, which old clients do not double."""
+    """Undo the escapes of a quoted string; Windows paths keep their backslashes, which old clients do not double."""
     if b"\\" not in text:
         return text
     return text.replace(b"\0", b"").replace(b"\\\\", b"\0").replace(b'\\"', b'"').replace(b"\0", b"\\")
@@ -82,7 +82,7 @@ def read_disposition(header: bytes) -> tuple[str, str | None]:
         return name, extended
     filename = found.get(b"filename")
     if filename and _WINDOWS_PATH.match(filename):
-        # Internet Explorer's, which says where on its disk a file is.
+        # Internet Explorer sends the whole path of a file.
         filename = filename.rpartition(b"\\")[2]
     return name, None if filename is None else decode_words(decode(filename))
 

@@ -1,7 +1,7 @@
-"""JSON objects that hold an image's text, of which only what stands beside it is parsed as a whole.
+"""Parses JSON objects that hold an image's text: long texts are cut out first, and only the small rest is parsed.
 
-A parser makes an object of fifty bytes of every `[]`, and holds up all others until it is done: 27 MB of them take
-three seconds and a gigabyte. So long texts are cut out first, by a search for their ends; what is left is small.
+A parser makes an object of fifty bytes of every `[]`, and the event loop stands still meanwhile: 27 MB of them take
+three seconds and a gigabyte. Long texts are found by a search for their ends, which is fast.
 """
 
 import secrets
@@ -12,23 +12,23 @@ import orjson
 BESIDE_THE_IMAGE: Final = 64 * 1024
 """Bytes that a body may have beside its image: 4 KB of metadata and short texts."""
 MOST_PARSED: Final = 2 * BESIDE_THE_IMAGE
-"""Bytes of JSON that are parsed at once: 2 ms, whatever they are."""
+"""Bytes of JSON that are parsed at most: 2 ms, whatever they hold."""
 LONG_TEXT: Final = 16 * 1024
-"""Bytes from which on a text is cut out."""
+"""Length in bytes from which on a text is cut out."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BACKSLASH: Final = ord("\\")
 _MOST_BACKSLASHES: Final = 64
-# In one text, as `\\"`, and of such texts: each costs 0.3 µs.
+# Escaped quotation marks in one text, and number of long texts: each costs 0.3 µs.
 _MOST_QUOTES: Final = 16 * 1024
 _MOST_LONG_TEXTS: Final = 16
 
 
 class JsonBodyError(ValueError):
-    """This is no JSON object that we read; the message says why, after the words for what was read."""
+    """This JSON is not accepted; the message completes a sentence that begins with what was read."""
 
 
 class JsonObject(NamedTuple):
-    """An object's members, and its long texts by what stands for each of them there."""
+    """An object's members, and its long texts by the marks that stand for them in the members."""
 
     members: dict[str, Any]
     long_texts: dict[str, memoryview]
@@ -59,8 +59,8 @@ def parse_json_object(body: bytes | bytearray) -> JsonObject:
 
 
 def _cut(body: bytes | bytearray) -> tuple[bytes, dict[str, memoryview]]:
-    """Return the JSON with something short in the place of every long text; raises JsonBodyError."""
-    # Nobody can guess it, and so write it themselves.
+    """Return the JSON with a short mark in place of every long text, and the texts by mark; raises JsonBodyError."""
+    # Marks can't be guessed, so no client can write one itself.
     secret = secrets.token_hex(16)
     view, kept = memoryview(body), bytearray()
     texts: dict[str, memoryview] = {}

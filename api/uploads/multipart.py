@@ -1,4 +1,4 @@
-"""Take a `multipart/form-data` body apart (RFC 7578, RFC 2046 section 5.1) that is in memory as a whole.
+"""Parses a `multipart/form-data` body that is in memory as a whole (RFC 7578; RFC 2046, section 5.1).
 
 A form with one 1.3 KB image costs 5 µs here, 35 µs with python-multipart's streaming parser and 48 µs with
 `request.form()`, which also spools a file of over 1 MB to disk. Uploads of unknown length need the streaming parser.
@@ -11,13 +11,13 @@ from typing import Final
 from api.uploads.form_headers import decode, read_boundary, read_disposition
 from shared.domain.errors import BadRequest
 
-# An image and what the contract names are under ten; each part costs 1 µs and can be as short as 60 bytes.
+# A submission has under ten parts; each costs 1 µs and can be as short as 60 bytes.
 MOST_PARTS: Final = 100
 # Of one part. A name and a type are under 300 bytes.
 LONGEST_HEADERS: Final = 8192
 MOST_HEADERS: Final = 32
 
-# What nearly all clients write; anything else takes the general parser.
+# The form that nearly all clients write; anything else takes the general parser.
 _DISPOSITION = re.compile(rb'form-data; name="([^"\\;]*+)"(?:; filename="([^"\\=]*+)")?')
 # axios, PHP and Rails write `images[]` or `images[0]` where they are handed a list.
 _LISTED: Final = re.compile(r"(.+)\[\d{0,6}\]", re.DOTALL)
@@ -36,7 +36,7 @@ class Part:
 
 
 def parse_form(body: bytes, *, content_type: str) -> list[Part]:
-    """Return the form's parts in order; raises BadRequest where the body is no such form, or not whole."""
+    """Return the form's parts in order; raises BadRequest where the body is no such form, or not complete."""
     delimiter = b"\r\n--" + read_boundary(content_type)
     position = len(delimiter) - 2
     if not body.startswith(delimiter[2:]):
@@ -59,7 +59,7 @@ def parse_form(body: bytes, *, content_type: str) -> list[Part]:
 
 
 def _part(head: bytes, data: bytes) -> Part:
-    """Read a part's header lines; the first is what is left of the boundary's own line."""
+    """Read a part's headers and data; the head begins with the rest of the boundary's line."""
     padding, *lines = head.split(b"\r\n", MOST_HEADERS + 1)
     if padding.strip(b" \t"):
         raise BadRequest(detail="something follows the boundary on its line")
@@ -74,7 +74,7 @@ def _part(head: bytes, data: bytes) -> Part:
             case b"content-type":
                 content_type = value.strip().decode("latin-1")
             case other if other[:1] in _WHITE_SPACE:
-                # It goes on with the line before (RFC 5322, section 2.2.3).
+                # A folded line, which continues the one before (RFC 5322, section 2.2.3).
                 return _part(_FOLD.sub(b" ", head), data)
     if disposition is None:
         raise BadRequest(detail="a part of the form has no Content-Disposition")
@@ -92,10 +92,10 @@ def _names(disposition: bytes) -> tuple[str, str | None]:
 
 
 def plain_name(name: str) -> str:
-    """Return a field's name without what makes a list of it."""
+    """Return a field's name without the `[]` or `[0]` of a list."""
     return match[1] if name.endswith("]") and (match := _LISTED.fullmatch(name)) else name
 
 
 def long_headers() -> BadRequest:
-    """Return the error for a part with too much before its content."""
+    """Return the error for a part whose headers are too long."""
     return BadRequest(detail=f"a part of the form has over {LONGEST_HEADERS:,} bytes of headers")

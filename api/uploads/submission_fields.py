@@ -1,4 +1,4 @@
-"""What a submission says beside its image: the same names in a form, in a query and in JSON."""
+"""The fields of a submission beside its image: the same in a form, in the query and in JSON."""
 
 import json
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionFields:
-    """The parameters of a submission. `file_reference` is the uploaded file that stands for the image."""
+    """The fields of a submission. `file_reference` names an uploaded file in place of an image."""
 
     model: str | None = None
     version: str | None = None
@@ -37,7 +37,7 @@ NO_FIELDS: Final = SubmissionFields()
 
 
 def is_field(name: str) -> bool:
-    """Tell whether a parameter of a submission has this name, alone or as axios and PHP write a list's: `name[]`."""
+    """Tell whether this names a field of a submission, also as axios and PHP write a list: `name[]`."""
     return name in _NAMES or name.startswith(_LISTED_EVENTS)
 
 
@@ -77,7 +77,10 @@ def collect_fields(
 
 
 def asked_model(model: str | None, version: str | None) -> Reference:
-    """Join `model` and `version`: either may carry the whole reference; raises InvalidParameter where they differ."""
+    """Return the model that `model` and `version` name; either may hold the whole reference.
+
+    Raises InvalidParameter where they contradict each other.
+    """
     if version is None:
         return Reference.parse_model(model) if model else Reference(name=None)
     reference = Reference.parse_version(version)
@@ -90,7 +93,7 @@ def asked_model(model: str | None, version: str | None) -> Reference:
 
 
 def _text(given: dict[str, object], name: str) -> str | None:
-    """Return a short text, or None where it was left out; raises InvalidParameter."""
+    """Return a short text, or None where it is missing; raises InvalidParameter."""
     value = given.get(name)
     if value is None:
         return None
@@ -100,7 +103,7 @@ def _text(given: dict[str, object], name: str) -> str | None:
 
 
 def _webhook(url: object, events: list[object]) -> Webhook:
-    """Return where to tell, and what of: no events are all. Raises InvalidParameter."""
+    """Return the webhook with its events; none named means all. Raises InvalidParameter."""
     if not isinstance(url, str):
         raise InvalidParameter(detail="webhook must be a URL", pointer="/webhook")
     try:
@@ -121,9 +124,9 @@ def _no_events(detail: str) -> InvalidParameter:
 
 
 def read_metadata(value: object, *, limits: Intake) -> dict[str, Any]:
-    """Return the JSON object that `metadata` is, or holds as text; raises InvalidParameter.
+    """Return `metadata`, given as a JSON object or as its text; raises InvalidParameter.
 
-    Refused is also what Postgres can't store: the character U+0000, NaN, lone surrogates.
+    What Postgres can't store is refused too: the character U+0000, NaN, lone surrogates.
     """
     if isinstance(value, str | bytes):
         try:
@@ -148,7 +151,7 @@ def _no_metadata(detail: str) -> InvalidParameter:
 
 
 def holds(value: object, character: str) -> bool:
-    """Tell whether any text of a JSON value, members' names included, holds the character."""
+    """Tell whether any text in a JSON value, names of members included, contains the character."""
     match value:
         case str():
             return character in value
@@ -175,7 +178,7 @@ def read_json_object(body: bytes) -> JsonObject:
 
 
 def _blame_surrogates(text: str) -> None:
-    """Raise InvalidParameter where lone surrogates, which JSON's grammar allows, are what is wrong with `metadata`."""
+    """Raise InvalidParameter where `metadata` has lone surrogates, which JSON's grammar allows and orjson does not."""
     if "\\ud" not in text.lower():
         return
     try:

@@ -1,9 +1,9 @@
-"""What people send in an image's place, named so that the answer can say it. It need not be exact, only helpful."""
+"""Names the kind of a file that is no supported image, for the error text. A helpful guess, no exact check."""
 
 import re
 from typing import Final
 
-# In this order: longer beginnings first where one is another's.
+# The longer beginning stands first where one begins with another.
 _BEGINNINGS: Final = (
     (b"%PDF-", "a PDF document"),
     (b"%!PS", "a PostScript document"),
@@ -60,7 +60,7 @@ _BEGINNINGS: Final = (
 )
 _PATTERNS: Final = (
     (re.compile(rb"P[1-7][\s#]"), "a PNM image"),
-    # Of how many cursors; a TGA image has zeros there.
+    # Then the number of cursors; a TGA image has zeros there.
     (re.compile(rb"\0\0\x02\0[^\0]"), "a Windows cursor"),
     (re.compile(rb"P[Ff]\s"), "a PFM image"),
     (re.compile(rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]"), "a PCX image"),
@@ -70,12 +70,12 @@ _PATTERNS: Final = (
     (re.compile(rb".{40} EMF", re.DOTALL), "a Windows metafile"),
     (re.compile(rb".{128}DICM", re.DOTALL), "a DICOM image"),
     (re.compile(rb".{257}ustar", re.DOTALL), "a tar archive"),
-    # Without a map of colours there are zeros for it; then depths there are. The second edition's footer is sure.
+    # Without a colour map its fields are zeros, then come the known depths. The footer of TGA 2.0 is unmistakable.
     (re.compile(rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL), "a TGA image"),
     (re.compile(rb".\x01[\x01\x09].{13}\x08[\0-\x3f]", re.DOTALL), "a TGA image"),
 )
 _TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
-# ISO base media files say by a brand what they are; some only among the compatible ones.
+# Brands of ISO base media files; some name their kind only among the compatible brands.
 _BRANDS: Final = (
     ((b"avif", b"avis"), "an AVIF image"),
     ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "a HEIC image"),
@@ -88,7 +88,7 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z]+/[a-z0-9.+-]{1,80}")
 
 
 def describe_file(data: bytes, content_type: str | None) -> str:
-    """Say in words what came instead of an image."""
+    """Return in words what a file is."""
     if not data:
         return "nothing"
     start = data[:512]
@@ -104,7 +104,7 @@ def describe_file(data: bytes, content_type: str | None) -> str:
 
 
 def _known(start: bytes, end: bytes) -> str | None:
-    """Return what a file's first 512 bytes and its last ones say."""
+    """Return the kind that a file's first 512 bytes and its last ones show; None for an unknown one."""
     if start[4:8] == b"ftyp":
         return _of_brands(start)
     for beginnings in (start, start.lstrip()):
@@ -115,14 +115,14 @@ def _known(start: bytes, end: bytes) -> str | None:
         return "a TGA image"
     text = is_text(start)
     for pattern, words in _PATTERNS:
-        # Of four letters a text may have any.
+        # A text may begin with any four letters.
         if pattern.match(start) and not (text and words != "a PNM image"):
             return words
     return None
 
 
 def _of_brands(start: bytes) -> str:
-    """Return what an ISO base media file is: its own brand, then those it is compatible with."""
+    """Return the kind of an ISO base media file, by its major brand, then by its compatible brands."""
     length = min(int.from_bytes(start[:4], "big"), len(start))
     brands = [start[8:12], *(start[place : place + 4] for place in range(16, length - 3, 4))]
     for brand in brands:

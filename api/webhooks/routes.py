@@ -1,4 +1,4 @@
-"""Webhooks: the secret that signs them, what was delivered, and once more."""
+"""Routes of webhooks: the signing secret, deliveries, delivering again."""
 
 import contextlib
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _UNKNOWN: Final = (kinds.UNKNOWN_DELIVERY, kinds.STORAGE_UNAVAILABLE)
 
 
 @router.get("/webhooks/default/secret", summary="Read the webhooks' secret", responses=_SECRET)
-# It signs what its receivers trust: to see is not to speak in its name.
+# Receivers trust what it signs, so a key that may only read does not get it.
 @needs(Role.SUBMIT)
 async def secret(request: Request) -> Response:
     """Return what signs the caller's webhooks; after a rotation the new one."""
@@ -111,7 +111,7 @@ async def read(request: Request, id: str) -> Response:
 async def redeliver(request: Request, id: str) -> Response:
     """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
     found = await _find(request, id, deliveries.retry_delivery)
-    # It is committed, and due; without a bell the courier looks within a second.
+    # The delivery is committed and due; without a bell the courier finds it within a second.
     with contextlib.suppress(StorageUnavailable):
         await gateway(request).producer.server.ring_courier()
     return JSONResponse(_detail(*found, base=base_url(request)), status_code=202)
@@ -167,5 +167,5 @@ def _instant(instant: datetime | None) -> str | None:
 
 
 def _secret(key: str) -> Response:
-    # Nobody on the way has to keep it.
+    # A secret must not be stored on the way.
     return JSONResponse({"key": key}, headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""An uploaded archive: checked as a whole, so that nothing of a bad one is enqueued, then read image by image."""
+"""An uploaded archive: checked as a whole, so that no image of a bad one is enqueued, then read image by image."""
 
 import tarfile
 from collections.abc import Iterator
@@ -15,23 +15,23 @@ _FORMATS: Final = "send zip, tar or tar.gz"
 
 
 class Archive(Protocol):
-    """Images in one file. First `check` to its end, then `items`; either may go on in another thread at each step.
+    """Images in one file. Run `check` to its end, then `items`; each step may run in another thread.
 
-    Memory does not grow with what is in it: by one image, and in a zip by 56 bytes an entry.
+    Takes the memory of one image, and in a zip 56 bytes an entry.
     """
 
     skipped: Skipped
     """Clutter, documents and links among the entries, known after `check`."""
 
     def check(self) -> Iterator[None]:
-        """Walk through all of it, a short step each; raises ArchiveRefused or UploadTooLarge."""
+        """Check all entries, in short steps; raises ArchiveRefused or UploadTooLarge."""
 
     def items(self) -> Iterator[Item]:
-        """Give every image in order; one that is too large or damaged says so."""
+        """Yield every image in order; one that is too large or damaged has a problem."""
 
 
 def open_archive(file: BinaryIO, *, limits: Bulk, max_image_bytes: int) -> Archive:
-    """Return the archive that the file's first bytes show; raises ArchiveRefused where they show none."""
+    """Return the archive of the kind that the file's first bytes show; raises ArchiveRefused where they show none."""
     file.seek(0)
     start = file.read(tarfile.BLOCKSIZE)
     match archive_format(start):
@@ -50,7 +50,7 @@ def open_archive(file: BinaryIO, *, limits: Bulk, max_image_bytes: int) -> Archi
 
 
 def _is_old_tar(start: bytes) -> bool:
-    """Tell whether a tar of before 1988, which has no signature, begins like this; one of nothing is all zeros."""
+    """Tell whether these bytes begin a tar from before 1988, which has no signature; an empty one is all zeros."""
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError:

@@ -1,4 +1,4 @@
-"""What holds for every entry of an archive, whatever the archive: safe paths, no archive in an archive, limits."""
+"""Rules for entries of any archive: safe paths, no archives inside archives, limits."""
 
 import re
 from typing import Final
@@ -26,7 +26,7 @@ def tidy_path(name: str) -> str:
 
 
 def safe_path(name: str) -> str:
-    """Return an entry's tidy path; raises ArchiveRefused where it leads out of the folder one would unpack it to."""
+    """Return an entry's tidy path; raises ArchiveRefused where it leads out of the archive's own folder."""
     path = tidy_path(name)
     if _ABSOLUTE.match(path):
         raise refusal("an entry has an absolute path", name)
@@ -48,10 +48,10 @@ def has_image_name(path: str) -> bool:
 
 
 def is_left_out(path: str, start: bytes) -> bool:
-    """Tell whether an entry of this name that begins like this is passed over: clutter, a document, a table, a text.
+    """Tell whether an entry is skipped: clutter, a document, a table, a text. `start` is its first bytes.
 
-    Content decides: an image is one under any name, and what is named like an image is one that may fail. Raises
-    ArchiveRefused where it is an archive.
+    Content decides: an image counts under any name, and an entry with an image's name counts and may fail. Raises
+    ArchiveRefused for an archive.
     """
     if is_clutter(path):
         return True
@@ -72,7 +72,7 @@ def refuse_nested(path: str, start: bytes) -> None:
 
 
 def refusal(reason: str, name: str) -> ArchiveRefused:
-    """Return the error about the entry of this name, which may be anything."""
+    """Return the error about an entry; its name may hold anything."""
     return ArchiveRefused(reason=reason, entry=clean_name(name) or None)
 
 
@@ -86,7 +86,7 @@ class Tally:
         self._unpacked = 0
 
     def expect(self, entries: int) -> None:
-        """Refuse an archive that claims so many entries."""
+        """Refuse an archive with more entries than the limit."""
         if entries > self._limits.max_entries:
             raise UploadTooLarge(size=entries, limit=self._limits.max_entries, unit="entries")
 
@@ -96,7 +96,7 @@ class Tally:
         self.expect(self._entries)
 
     def unpacked(self, size: int) -> None:
-        """Count bytes that were or will be unpacked."""
+        """Count bytes after unpacking."""
         self._unpacked = total = self._unpacked + size
         limits = self._limits
         if total > limits.max_unpacked_bytes:

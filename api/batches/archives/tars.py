@@ -18,8 +18,8 @@ from shared.settings import Bulk
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _NOTHING: Final = bytes(_BLOCK)
-# Paths (up to 4 KB) and extended attributes (to 64 KB) come in headers before an entry's own: one or two as a rule, of
-# ten records. Unbounded, they make a tar.gz of 80 MB that takes a quarter of an hour to check; so it is two minutes.
+# Headers with paths (up to 4 KB) and extended attributes (to 64 KB) stand before an entry's own: usually one or two, of
+# ten records. Without these limits a tar.gz of 80 MB can take a quarter of an hour to check; with them two minutes.
 _MOST_HEADERS: Final = 8
 _MOST_HEADER_BYTES: Final = 256 * 1024
 _MOST_RECORDS: Final = 64
@@ -27,7 +27,7 @@ _PAX: Final = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG: Final = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _EXTENDED: Final = (*_PAX, *_LONG, tarfile.XGLTYPE)
 _FILES: Final = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
-# Followed by nothing: what they lead to is sent under its own name, or is none of the archive's.
+# Links are skipped: their target is in the archive under its own name, or is no part of it.
 _LINKS: Final = (tarfile.LNKTYPE, tarfile.SYMTYPE)
 _REFUSED: Final = {
     tarfile.CHRTYPE: "a device",
@@ -41,7 +41,7 @@ _CUT_SHORT: Final = "the tar has no end; is it cut short?"
 
 
 class _Member(NamedTuple):
-    """An entry whose data comes next: `size` bytes, of a folder and a link none."""
+    """An entry whose data comes next: `size` bytes, none for a folder or a link."""
 
     name: str
     size: int
@@ -65,20 +65,20 @@ class TarArchive:
         self._max_image_bytes = max_image_bytes
 
     def check(self) -> Iterator[None]:
-        """Unpack all of it for nothing; raises ArchiveRefused or UploadTooLarge."""
+        """Unpack everything once to check it; raises ArchiveRefused or UploadTooLarge."""
         self.skipped = Skipped()
         tally, tar = self._unpack()
         while member := _next_member(tar):
             tally.entry()
             yield from self._check_member(member, tar)
-        # GNU tar would leave out what follows without a word, and gzip's checksum comes last.
+        # Bytes after the end would be ignored silently by GNU tar; and gzip's checksum comes last.
         while rest := tar.read(PIECE):
             if rest.strip(b"\0"):
                 raise ArchiveRefused(reason="there are bytes after the tar's end; are these two archives in one?")
             yield
 
     def items(self) -> Iterator[Item]:
-        """Give the images of an archive that was checked."""
+        """Yield the images of an archive that was checked."""
         _, tar = self._unpack()
         while member := _next_member(tar):
             path = tidy_path(member.name)
@@ -105,7 +105,7 @@ class TarArchive:
         return Item(name, data)
 
     def _check_member(self, member: _Member, tar: Unpacking) -> Iterator[None]:
-        """Read one entry's data; raises ArchiveRefused if it is not to be unpacked."""
+        """Read one entry's data; raises ArchiveRefused if it is not allowed."""
         path = safe_path(member.name)
         start = tar.read(min(member.size, FIRST_BYTES))
         if not (member.folder or is_folder(path)) and (member.link or is_left_out(path, start)):
@@ -162,7 +162,7 @@ def _as_member(header: tarfile.TarInfo, *, name: str, size: int) -> _Member:
         return _Member(name, size=0, folder=True)
     if header.type in _LINKS:
         if size:
-            # Some readers take what follows for its data, others for the next entry.
+            # Readers disagree whether its data or the next entry follows.
             raise refusal("an entry is a link with data", name)
         return _Member(name, size=0, link=True)
     if header.type not in _FILES:

@@ -1,4 +1,4 @@
-"""A file's bytes in order, of a gzip file those it unpacks to: counted, and never more in memory than asked for."""
+"""Reads a file's bytes in order, unpacked where it is gzip; counts them, and holds no more than asked for."""
 
 import zlib
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from api.batches.archives.entries import Tally
 from shared.domain.errors import ArchiveRefused
 
 PIECE: Final = 64 * 1024
-# zlib's number for: gzip's header and checksum too.
+# zlib's value for reading gzip's header and checksum too.
 _GZIP: Final = 16 + zlib.MAX_WBITS
 # Longest stretch of a gzip file that unpacks to nothing: headers, empty blocks. Endless ones keep a reader busy.
 _SILENCE: Final = 1024 * 1024
 
 
 class Unpacking:
-    """Reads pieces as a file; what they unpack to is counted by the tally, which may refuse it."""
+    """Reads pieces as a file; the tally counts them and raises beyond its limits."""
 
     def __init__(self, pieces: Iterator[bytes], tally: Tally) -> None:
         self._pieces = pieces
@@ -31,7 +31,7 @@ class Unpacking:
         self._at += len(data)
         if len(data) == size:
             return after + data if after else data
-        # It grows in place and gives its bytes away without a copy: joined pieces would take twice an image's memory.
+        # BytesIO grows in place and gives its bytes away without a copy; joined pieces would take twice the memory.
         gathered = BytesIO()
         gathered.write(after)
         missing = size - gathered.write(data)
@@ -42,21 +42,21 @@ class Unpacking:
         return gathered.getvalue()
 
     def skip(self, size: int) -> Iterator[None]:
-        """Pass over bytes, a piece a step."""
+        """Skip bytes, a piece each step."""
         while size > 0 and (piece := self.read(min(size, PIECE))):
             size -= len(piece)
             yield
 
 
 def plain(file: BinaryIO) -> Iterator[bytes]:
-    """Give a file's bytes."""
+    """Yield a file's bytes in pieces."""
     file.seek(0)
     while piece := file.read(PIECE):
         yield piece
 
 
 def gunzip(file: BinaryIO, *, most_members: int) -> Iterator[bytes]:
-    """Give what a gzip file unpacks to (RFC 1952: any number of members); raises ArchiveRefused if it is damaged.
+    """Yield the unpacked bytes of a gzip file of any number of members (RFC 1952); raises ArchiveRefused if damaged.
 
     Not by `gzip`: it reads a header's comment and the zeros behind a member byte by byte, and any number of empty
     members in one call.
@@ -75,7 +75,7 @@ def gunzip(file: BinaryIO, *, most_members: int) -> Iterator[bytes]:
 
 
 def _inflate(inflater: "zlib._Decompress", packed: Iterator[bytes]) -> Iterator[bytes]:
-    """Give what one member unpacks to, in pieces; what is read beyond its end is the inflater's unused data."""
+    """Yield the unpacked bytes of one member; bytes read beyond its end are left in `inflater.unused_data`."""
     silence = 0
     try:
         while not inflater.eof:

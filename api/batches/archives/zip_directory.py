@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from shared.domain.errors import ArchiveRefused
 
-# Structures, their signature first; what nobody here asks for is skipped.
+# Structures, their signature first; fields that are not used are skipped.
 _END: Final = struct.Struct("<4sHHHHLLH")
 _END64_LOCATOR: Final = struct.Struct("<4sLQL")
 _END64: Final = struct.Struct("<4s12xLLQQQQ")
@@ -23,7 +23,7 @@ _EXTRA: Final = struct.Struct("<HH")
 _LONGEST_COMMENT: Final = 0xFFFF
 _LONGEST_RECORD: Final = _RECORD.size + 3 * 0xFFFF
 _WINDOW: Final = 1024 * 1024
-# A field of 32 bits that says: see the zip64 extra field, whose number is 1.
+# In a field of 32 bits: the value is in the zip64 extra field, whose number is 1.
 _SEE_ZIP64: Final = 0xFFFFFFFF
 _ZIP64: Final = 1
 # Info-ZIP's Unicode Path (APPNOTE.TXT, section 4.6.9): a version, the CRC of the name it stands for, the name in UTF-8.
@@ -44,7 +44,7 @@ class ZipEntry(NamedTuple):
     size: int
     attributes: int
     offset: int
-    """Of its local header in the file."""
+    """Position of its local header in the file."""
 
 
 class ZipDirectory(NamedTuple):
@@ -56,7 +56,7 @@ class ZipDirectory(NamedTuple):
     claimed: int
 
     def entries(self) -> Iterator[ZipEntry]:
-        """Read the entries, others may read the file meanwhile; raises ArchiveRefused if a record is broken."""
+        """Yield the entries; the file may be read elsewhere in between. Raises ArchiveRefused for a broken record."""
         position, window, at = self.start, b"", 0
         while position < self.end:
             left = len(window) - at
@@ -70,7 +70,7 @@ class ZipDirectory(NamedTuple):
 
 
 def find_directory(file: BinaryIO) -> ZipDirectory:
-    """Read the record at a zip's end; raises ArchiveRefused if there is none, or none that can be true."""
+    """Read the record at a zip's end; raises ArchiveRefused if there is none, or if its values are impossible."""
     size = file.seek(0, 2)
     tail_start = max(0, size - _END.size - _LONGEST_COMMENT)
     file.seek(tail_start)
@@ -91,7 +91,7 @@ def find_directory(file: BinaryIO) -> ZipDirectory:
         raise ArchiveRefused(reason="it is one of a zip's several parts")
     start = end - length
     if start != offset:
-        # `zipfile` reads the second of two zips in one file, and leaves out the first without a word.
+        # Of two zips in one file `zipfile` reads the second and ignores the first silently.
         raise ArchiveRefused(reason="the zip's directory is not where it says; is it damaged, or are these two in one?")
     return ZipDirectory(file=file, start=start, end=end, claimed=claimed)
 
@@ -116,7 +116,7 @@ def _read_record(window: bytes, at: int) -> tuple[ZipEntry, int]:
 
 
 def _read_name(raw_name: bytes, extra: bytes) -> str:
-    """Return an entry's name: as a Unicode Path has it that was made for this name, or in the encoding it is in."""
+    """Return an entry's name: from a Unicode Path field made for this name, else decoded by its flag."""
     if extra and (field := _extra(extra, _UNICODE_PATH)) and len(field) > _PATH_HEAD.size:
         version, checksum = _PATH_HEAD.unpack_from(field)
         if version == 1 and checksum == zlib.crc32(raw_name):
@@ -125,7 +125,7 @@ def _read_name(raw_name: bytes, extra: bytes) -> str:
     try:
         return raw_name.decode()
     except UnicodeDecodeError:
-        # The standard's encoding; macOS writes UTF-8 without saying so.
+        # Without the flag: the standard's encoding, but macOS writes UTF-8 all the same.
         return raw_name.decode("cp437")
 
 
@@ -144,7 +144,7 @@ def _extra(extra: bytes, wanted: int) -> bytes:
 
 
 def _read_zip64(extra: bytes, numbers: tuple[int, int, int]) -> Iterator[int]:
-    """Give the numbers, those that don't fit 32 bits from the extra field; raises ArchiveRefused if it lacks them."""
+    """Yield the numbers, those over 32 bits from the zip64 extra field; raises ArchiveRefused if it lacks them."""
     field = _extra(extra, _ZIP64)
     for number in numbers:
         if number != _SEE_ZIP64:

@@ -65,7 +65,7 @@ class ZipArchive:
         self._max_image_bytes = max_image_bytes
 
     def check(self) -> Iterator[None]:
-        """Look at every entry's headers; raises ArchiveRefused or UploadTooLarge."""
+        """Check every entry's headers; raises ArchiveRefused or UploadTooLarge."""
         self.skipped = Skipped()
         tally = Tally(self._limits, packed=self._file.seek(0, 2))
         directory = find_directory(self._file)
@@ -83,7 +83,7 @@ class ZipArchive:
         yield from _refuse_overlaps(regions)
 
     def items(self) -> Iterator[Item]:
-        """Give the images of an archive that was checked; one that can't be read says why."""
+        """Yield the images of an archive that was checked; one that can't be read has a problem."""
         directory = find_directory(self._file)
         for entry in directory.entries():
             path = tidy_path(entry.name)
@@ -99,7 +99,7 @@ class ZipArchive:
             return Item(name, b"", f"it is damaged in the archive: {error}")
 
     def _check_entry(self, entry: ZipEntry, directory: ZipDirectory) -> int:
-        """Return where an entry's data ends; raises ArchiveRefused if it is not to be unpacked."""
+        """Return where an entry's data ends; raises ArchiveRefused if it is not allowed."""
         path = safe_path(entry.name)
         if kind := _KINDS.get(stat.S_IFMT(entry.attributes >> 16)):
             raise refusal(f"an entry is {kind}", entry.name)
@@ -108,7 +108,7 @@ class ZipArchive:
         if entry.method not in (_STORED, _DEFLATED):
             method = _METHODS.get(entry.method, f"method {entry.method}")
             raise refusal(f"an entry is compressed with {method}; use deflate, or store it", entry.name)
-        # Deflate adds five bytes to 64 KB that don't compress; much more would only keep the reader busy.
+        # Deflate adds five bytes to 64 KB that don't compress; much more serves only to keep the reader busy.
         if entry.packed > 2 * entry.size + _PIECE or (entry.method == _STORED and entry.packed != entry.size):
             raise refusal("an entry's packed and unpacked sizes contradict", entry.name)
         start = self._find_data(entry, directory)
@@ -117,7 +117,7 @@ class ZipArchive:
         return start + entry.packed
 
     def _is_left_out(self, entry: ZipEntry, path: str, directory: ZipDirectory) -> bool:
-        """Tell whether an entry is passed over, the same each time it is asked; raises ArchiveRefused.
+        """Tell whether an entry is skipped, with the same answer each time; raises ArchiveRefused.
 
         Links are followed by nothing: what they lead to is sent under its own name, or is none of the archive's.
         """
@@ -127,7 +127,7 @@ class ZipArchive:
         return is_left_out(path, start)
 
     def _find_data(self, entry: ZipEntry, directory: ZipDirectory) -> int:
-        """Return where an entry's data starts; raises ArchiveRefused if its local header tells of another entry."""
+        """Return where an entry's data starts; raises ArchiveRefused if its local header differs from the directory."""
         after_name = entry.offset + _LOCAL_HEADER.size + len(entry.raw_name)
         if after_name > directory.start:
             raise refusal("an entry lies behind the archive's end", entry.name)
@@ -166,7 +166,7 @@ class ZipArchive:
         return data
 
     def _inflate(self, entry: ZipEntry) -> bytes:
-        """Inflate from where the file stands, a byte more than the entry claims at most; raises _DamagedError."""
+        """Inflate from the file's position, at most a byte more than the entry claims; raises _DamagedError."""
         inflater, data = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
         packed, room = entry.packed, entry.size + 1
         try:
@@ -187,7 +187,7 @@ def _is_folder(entry: ZipEntry, path: str) -> bool:
 
 
 def _refuse_overlaps(regions: list[int]) -> Iterator[None]:
-    """Raise ArchiveRefused if two entries share bytes: the better zip bomb (Fifield, 2019) is made of such."""
+    """Raise ArchiveRefused if two entries share bytes, as in Fifield's zip bomb of 2019."""
     free = 0
     while regions:
         region = heappop(regions)

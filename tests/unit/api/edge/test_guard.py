@@ -295,7 +295,7 @@ def _add_pages(app: FastAPI) -> None:
 @pytest.mark.parametrize("add", [_add_plain, _include_plain, _mount, _add_websocket, _add_pages])
 def test_an_app_with_a_route_that_asks_nobody_does_not_start(add: Callable[[FastAPI], None], new_app: FastAPI) -> None:
     add(new_app)
-    with pytest.raises(TypeError, match="ask"):
+    with pytest.raises(TypeError, match=r"checks? no key"):
         guard.install(new_app)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """How much each case does: enough for steady figures, or for a look while developing."""
+    """How much each case does: enough for steady figures, or little for a quick check while developing."""
 
     repeats: int
     digits: int
@@ -25,15 +25,15 @@ class Amounts:
     large_upload: int
     """Images of one upload while memory is watched; and those that wait while others are in a hurry."""
     kept_waiting: int
-    """So many of them at least wait all that time."""
+    """The least number of them that must still wait at the end."""
     hurried: int
-    """Requests one at a time meanwhile."""
+    """Requests sent meanwhile, one at a time."""
     small_batches: int
-    """Uploads of few images, one after the other, meanwhile."""
+    """Uploads of few images sent meanwhile, one after the other."""
     deliveries: int
-    """Predictions that a fast receiver is told of."""
+    """Webhooks delivered to a fast receiver."""
     deliveries_beside: int
-    """Those one after the other, while a thousand other receivers hang."""
+    """Webhooks delivered one after the other, while a thousand other receivers hang."""
     flood_seconds: int
     old_rows: int
     """Rows that retention deletes."""

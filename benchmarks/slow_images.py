@@ -1,4 +1,4 @@
-"""`python -m benchmarks.slow_images [--url URL --key KEY --other-key KEY]`: what slow files cost, and whom.
+"""`python -m benchmarks.slow_images [--url URL --key KEY --other-key KEY]`: what slow image files cost.
 
 Prints for each of `slow_shapes` the gateway's answer and its time, the estimate of the work, how long it is decoded in
 a process of its own, and, with the URL of a running stack that asks for keys, how long another owner's images take

@@ -12,7 +12,7 @@ MOBILENET = "mobilenet"
 
 
 class WrongResult(Exception):
-    """What was measured is not what was asked for: rows missing, or other classes than the bare loop's."""
+    """The measured run was wrong: rows are missing, or classes differ from the bare loop's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +36,12 @@ class Workbench:
     say: Callable[[str], None]
     stamps: Iterable[int] = field(default_factory=lambda: count(1))
     classes: dict[str, list[str]] = field(default_factory=dict)
-    """By subject: what the bare loop made of each different image."""
+    """By subject: the bare loop's class of each different image."""
 
     def stamp(self) -> int:
-        """Return a number no plan has had: its images will be in no cache."""
+        """Return a number that no plan has had, so that its images are in no cache."""
         return next(iter(self.stamps))
 
     def new_file(self, name: str) -> Path:
-        """Return where a measuring process may write."""
+        """Return a path for a measuring process to write to."""
         return self.scratch / f"{name}-{self.stamp()}.json"

@@ -1,1 +1,1 @@
-"""What is measured, a case a file."""
+"""The cases: what is measured, a file each; `table.py` names them, `found.py` holds what they found."""

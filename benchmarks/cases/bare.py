@@ -11,7 +11,7 @@ from benchmarks.workbench import Subject, Workbench
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """How fast the loop was, all its processes together."""
+    """The speed of the loop, all its processes together."""
 
     images_per_second: float
     milliseconds: float
@@ -20,7 +20,7 @@ class Loop:
 
 
 def measure(bench: Workbench, subject: Subject, *, processes: int, images: int) -> Loop:
-    """Send `images`, each different one at least once, through loops in so many processes; keep what they are."""
+    """Predict `images`, each different one at least once, in `processes` loops; keep each image's class."""
     tasks = [
         {"model": str(subject.model), "images": str(subject.images), "first": number, "step": processes}
         | {"count": images // processes}

@@ -22,14 +22,14 @@ class Bulk:
 
 
 def warm_up(bench: Workbench, stack: Stack, subject: Subject) -> None:
-    """Upload a little in every way before anything counts."""
+    """Upload a few images in each form before anything is measured."""
     for kind in ("zip", "form", "lines"):
         bulk_uploads.send_upload(bench, bulk_uploads.plan_upload(bench, stack, subject, images=200, kind=kind))
     stack.wait_until_idle(limit=60)
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Bulk:
-    """Take turns, so that a machine which slows down slows both, as often as the bench repeats."""
+    """Alternate single requests and an archive, so that a machine that slows down slows both; repeat as planned."""
     singles, archives, accepted = [], [], []
     for _ in range(bench.amounts.repeats):
         singles.append(measure_run(bench, stack, subject, images=images))

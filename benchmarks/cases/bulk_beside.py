@@ -1,4 +1,4 @@
-"""What others notice of a large batch that waits: people who ask for one image, and a small batch."""
+"""The effect of a large waiting batch on others: single requests, and a small batch."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ class Beside:
 
     large: int
     least_waiting: int
-    """So many of the large batch waited still when the last request had its answer, at the least of all repeats."""
+    """Images of the large batch still waiting when the last request had its answer; the least of all repeats."""
     p50_alone: float
     p50_beside: float
     p99_alone: float
@@ -41,7 +41,7 @@ class Beside:
 
 
 def settings(bench: Workbench) -> Mapping[str, str]:
-    """Return what lets the large batch wait as a whole, accepted and in one lane."""
+    """Return the settings that let the whole large batch wait in one lane."""
     return {"DARKROOM_BULK_MAX_LANE_DEPTH": str(_large(bench))}
 
 
@@ -96,7 +96,7 @@ def _requests(bench: Workbench, stack: Stack, subject: Subject) -> Plan:
 
 
 def _small_alone(bench: Workbench, stack: Stack, subject: Subject) -> list[float]:
-    """Return milliseconds of each small batch, nothing else to do."""
+    """Return milliseconds of each small batch on an idle stack."""
     with ExitStack() as clients:
         small = _small_batches(bench, stack, subject, clients)
         for batch in small:
@@ -111,7 +111,7 @@ def _beside(bench: Workbench, stack: Stack, subject: Subject) -> tuple[Outcome, 
         bulk_uploads.plan_upload(bench, stack, subject, images=_large(bench)),
     )
     with ExitStack() as clients:
-        # All of it is prepared first, or what waits would be computed meanwhile.
+        # Everything is prepared first; otherwise the waiting images would be computed meanwhile.
         small = _small_batches(bench, stack, subject, clients)
         generator = clients.enter_context(started(bench, load)).wait_until_ready()
         with stack.workers_stopped():

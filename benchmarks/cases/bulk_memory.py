@@ -1,4 +1,4 @@
-"""What an upload adds to the gateway's memory, in each of its three bodies."""
+"""The gateway's memory during an upload, for each of the three kinds of body."""
 
 from dataclasses import dataclass
 
@@ -24,12 +24,12 @@ class Memory:
 
     @property
     def above_idle(self) -> float:
-        """What the upload needed."""
+        """Memory that the upload added."""
         return self.peak - self.idle
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> list[Memory]:
-    """Upload `images` in each kind of body while the workers go on; what one leaves behind counts for the next."""
+    """Upload `images` in each kind of body while the workers compute; memory that one keeps counts for the next."""
     pids = stack.roles["api"]
     idle, found = processors.resident_megabytes(pids), []
     for kind in KINDS:

@@ -66,7 +66,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
 
 
 def _submit(bench: Workbench, stack: Stack, subject: Subject, *, jobs: int) -> float:
-    """Return processor milliseconds a job of taking `jobs` more in."""
+    """Return processor milliseconds a job for submitting `jobs` more."""
     load = plan_predictions(bench, stack, subject, images=jobs)
     with started(bench, load) as generator:
         generator.wait_until_ready()

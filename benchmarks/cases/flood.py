@@ -1,4 +1,4 @@
-"""Four times what can be sustained, for a minute: who is accepted, who is refused how soon, and what is left after it.
+"""A flood of four times the sustainable rate for a minute: latency of accepted and refused requests, and recovery.
 
 On the photographs' model, which two cores sustain some 300 images a second of: four times a small model's 4,000 is more
 than one gateway can even read. The lane's depth is what an operator would set: images a second times the wait that is
@@ -29,7 +29,7 @@ EXPECTED: Final = 300
 """Images a second, for the lane's depth, which has to be set before anything can be measured."""
 LOOK: Final = 0.5
 SETTLED: Final = 3
-"""So many requests in a row at the normal pace: it is as before."""
+"""After this many requests in a row at the normal latency the stack counts as recovered."""
 LONGEST: Final = 30.0
 WATCHED: Final = ("api", "predict", "record")
 
@@ -61,7 +61,7 @@ class Flooded:
 
 
 def settings() -> Mapping[str, str]:
-    """Return what bounds the wait."""
+    """Return the setting that bounds the lane, and with it the wait."""
     return {"DARKROOM_QUEUE_MAX_LANE_DEPTH": str(_depth())}
 
 
@@ -70,7 +70,7 @@ def _depth() -> int:
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject) -> Flooded:
-    """Measure what is normal, flood, then watch it settle; every accepted image is checked."""
+    """Measure the normal state, flood, then wait for recovery; every accepted image is checked."""
     amounts = bench.amounts
     sustained = _sustained(bench, stack, subject, images=amounts.photograph_requests // 2)
     normal = _requests(bench, stack, subject, count=amounts.hurried)
@@ -125,7 +125,7 @@ def _requests(bench: Workbench, stack: Stack, subject: Subject, *, count: int) -
 
 
 def _settled(bench: Workbench, stack: Stack, subject: Subject, *, normal: float) -> float:
-    """Return after how many seconds requests take no longer than is normal again, some in a row."""
+    """Return the seconds until requests take no longer than normal again, several in a row."""
     began, in_a_row = time.monotonic(), 0
     while in_a_row < SETTLED:
         try:
@@ -140,7 +140,7 @@ def _settled(bench: Workbench, stack: Stack, subject: Subject, *, normal: float)
 
 @contextmanager
 def _watched(stack: Stack) -> Iterator[list[dict[str, float]]]:
-    """Look at memory, twice a second, as long as the block lasts."""
+    """Read memory twice a second while the block runs."""
     samples: list[dict[str, float]] = []
     over = threading.Event()
 

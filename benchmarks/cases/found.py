@@ -19,7 +19,7 @@ from benchmarks.measuring.predictions import Throughput
 
 @dataclass(kw_only=True)
 class Found:
-    """What a run has found so far; what was not asked for is not there."""
+    """The results of a run so far; cases that did not run have none."""
 
     loops: dict[tuple[str, int], Loop] = field(default_factory=dict)
     """By subject and number of processes."""

@@ -1,4 +1,4 @@
-"""A million rows past their time: how long they take to go, and what who writes rows notices meanwhile."""
+"""A million expired rows: how long deleting them takes, and what it costs those who write rows meanwhile."""
 
 import time
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Forgotten:
     commits_alone: list[float]
     commits_meanwhile: list[float]
     left_after_run: int
-    """So many old rows there were still when the run meanwhile had its last row."""
+    """Old rows left when the run meanwhile had its last row."""
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject) -> Forgotten:

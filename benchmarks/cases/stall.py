@@ -1,4 +1,4 @@
-"""How long one request keeps the gateway from answering others, and what it takes of its memory, shape by shape."""
+"""How long one request keeps the gateway from answering others, and the memory it takes, for each shape of body."""
 
 import http.client
 import os
@@ -15,7 +15,7 @@ from benchmarks.workbench import Workbench
 
 PAUSE = 0.005
 TRIES = 3
-"""The best of so many counts: what else these cores do is none of the gateway's."""
+"""Tries per shape, of which the best counts: other work on these cores is not the gateway's."""
 LIMIT = 120.0
 
 
@@ -53,10 +53,10 @@ def _try(sender: ProcessPoolExecutor, stack: Stack, name: str) -> Stall:
     processors.forget_peak(pids)
     idle = processors.resident_megabytes(pids)
     sent = sender.submit(send, stack.port, name)
-    # The body is made first; what is slow before it is sent is not the gateway's.
+    # The body is made first, so that making it is not measured.
     answers = list(_answers(stack.port, sent))
     size, status, started, ended = sent.result()
-    # One that is refused at once may end between two looks.
+    # A request that is refused at once may end between two polls.
     worst = max((seconds for at, seconds in answers if at + seconds >= started and at <= ended), default=0.0)
     peak = processors.peak_megabytes(pids)
     return Stall(
@@ -65,7 +65,7 @@ def _try(sender: ProcessPoolExecutor, stack: Stack, name: str) -> Stall:
 
 
 def _answers(port: int, sent: "Future[tuple[int, int, float, float]]") -> Iterator[tuple[float, float]]:
-    """Give when `/health/live` was asked and how long it took, until the request has its answer."""
+    """Yield when `/health/live` was requested and how long it took, until the request has its answer."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
     while not sent.done():
         asked = time.monotonic()

@@ -99,7 +99,7 @@ def bulk_memory(bench: Workbench, subjects: dict[str, Subject], found: Found) ->
 
 
 def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
-    """Ask what people and small batches notice of a large one that waits."""
+    """Measure single requests and small batches beside a large batch that waits."""
     bench.say("Darkroom: beside a large batch")
     settings = bulk_beside_case.settings(bench)
     with stack.running(bench, DIGITS, appendfsync="everysec", settings=settings) as running:
@@ -109,7 +109,7 @@ def bulk_beside(bench: Workbench, subjects: dict[str, Subject], found: Found) ->
 
 
 def webhooks(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
-    """Tell one fast receiver of everything, then beside a thousand that hang."""
+    """Deliver webhooks to one fast receiver, then to it beside a thousand that hang."""
     bench.say(f"Darkroom: {bench.amounts.deliveries:,} webhooks")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         warm_up_predictions(bench, running, subjects[DIGITS])
@@ -138,7 +138,7 @@ def flood(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
 
 
 def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
-    """Let old rows go while the recorder is at work."""
+    """Delete old rows while the recorder is at work."""
     bench.say("Darkroom: retention")
     with stack.running(bench, DIGITS, appendfsync="everysec", settings=retention_case.SETTINGS) as running:
         warm_up_predictions(bench, running, subjects[DIGITS])
@@ -146,7 +146,7 @@ def retention(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
 
 
 def stall(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
-    """Send the gateway what keeps it busy, and ask meanwhile whether it lives."""
+    """Send the gateway requests that keep it busy, and poll `/health/live` meanwhile."""
     bench.say("Darkroom: one request of every shape")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         warm_up_predictions(bench, running, subjects[DIGITS])
@@ -168,4 +168,4 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "retention": (retention, {DIGITS}),
     "stall": (stall, {DIGITS}),
 }
-"""Each case by its name, with the subjects it needs (none: it takes those that are there), in the order they run."""
+"""Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

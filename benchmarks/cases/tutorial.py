@@ -1,4 +1,4 @@
-"""The tutorials' design, started as they start it and measured generously."""
+"""The tutorials' design, started as tutorials start it, and measured at its best."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from benchmarks.stack import processors, servers
 from benchmarks.workbench import Subject, Workbench, WrongResult
 
 CONNECTIONS = (32, 16, 64)
-"""Numbers of clients, one run each, and the best counts; 8, 128 and 256 did no better."""
+"""Numbers of clients, one run each, of which the best counts; 8, 128 and 256 were not better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int,
 def _flood(
     bench: Workbench, subject: Subject, service: _Service, *, images: int, connections: int
 ) -> tuple[float, dict[str, float]]:
-    """Submit as fast as it is taken, nobody polls; return images a second and milliseconds a job."""
+    """Submit as fast as it is accepted, without polling; return images a second and milliseconds a job."""
     service.backend.flushdb()
     plan = _plan(bench, subject, service, images=images, connections=connections, poll=False)
     with started(bench, plan) as generator:

@@ -42,12 +42,12 @@ class Webhooks:
 
 
 def warm_up(bench: Workbench, stack: Stack, subject: Subject) -> None:
-    """Deliver a little before anything counts."""
+    """Deliver a few webhooks before anything is measured."""
     _steady(bench, stack, subject, images=200)
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Webhooks:
-    """Measure both in turn, as often as the bench repeats; everything that came is checked."""
+    """Measure both in turn, as often as the bench repeats; everything received is checked."""
     steady, fiftieths, ninetyninths, alone = [], [], [], []
     for _ in range(bench.amounts.repeats):
         run, milliseconds = _steady(bench, stack, subject, images=images)

@@ -1,4 +1,4 @@
-"""What a receiver that answers notices of a thousand that hang."""
+"""The effect of a thousand receivers that hang on one that answers."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class BesideHanging:
 
     predictions: int
     least_hanging: int
-    """So many attempts at the others hung before the first of them and after the last arrived, at the least."""
+    """The least number of attempts that hung, before the first delivery and after the last."""
     p50_alone: float
     p99_alone: float
     p50_beside: float
@@ -37,7 +37,7 @@ class BesideHanging:
 
 
 def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: int) -> BesideHanging:
-    """Tell the one that answers alone, then beside those that hang; everything is checked."""
+    """Deliver to the one that answers alone, then beside those that hang; everything is checked."""
     with webhook_deliveries.receiving(bench) as receiver, _hanging() as urls:
         load = webhook_deliveries.plan_notified(
             bench, stack, subject, url=receiver.url, images=predictions, connections=1, wait=True
@@ -75,7 +75,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: in
 
 @contextmanager
 def _hanging() -> Iterator[Sequence[str]]:
-    """Yield the URLs of a thousand destinations that take a connection and never answer: one socket nobody reads."""
+    """Yield the URLs of a thousand destinations that accept and never answer: one socket that is not read."""
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))  # noqa: S104  all of 127.0.0.0/8 is this machine's
         listener.listen(_BACKLOG)

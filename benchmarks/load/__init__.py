@@ -1,1 +1,1 @@
-"""Who sends: load generators, what they are told to send, and who receives."""
+"""Load generators and receivers, each a process of its own, with the plans they are given and the images they send."""

@@ -10,7 +10,7 @@ from benchmarks.load import image_files
 from benchmarks.load.upload import Upload
 
 BOUNDARY: Final = "------------------------darkroombenchmark"
-# Sent and framed one by one, small images would cost the client more than the server.
+# Sent and framed one at a time, small images would cost the client more than the server.
 _PIECE: Final = 64 * 1024
 _FILE_PIECE: Final = 256 * 1024
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -23,7 +23,7 @@ def name_of(number: int) -> str:
 
 
 def stamped_images(upload: Upload) -> Iterator[bytes]:
-    """Give every image, each different from those of all other stamps."""
+    """Yield every image, each different from those of all other stamps."""
     base = image_files.read(Path(upload.images))
     for number in range(upload.count):
         yield image_files.stamped(base[number % len(base)], upload.stamp << 20 | number)
@@ -52,7 +52,7 @@ def _archive_pieces(head: bytes, file: BinaryIO) -> Iterator[bytes]:
 
 
 def images_form(images: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the pieces of a form of many files."""
+    """Yield the pieces of a form of many files."""
     return _gathered(_image_parts(images))
 
 
@@ -63,7 +63,7 @@ def _image_parts(images: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def lines(images: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the pieces of NDJSON."""
+    """Yield the pieces of NDJSON."""
     return _gathered(
         b'{"custom_id":"%s","image":"%s"}\n' % (name_of(number).encode(), base64.b64encode(image))
         for number, image in enumerate(images)
@@ -76,7 +76,7 @@ def _part(field: str, filename: str, kind: str) -> bytes:
 
 
 def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join what comes into pieces worth a system call."""
+    """Join small parts into pieces large enough for a system call each."""
     waiting = bytearray()
     for part in parts:
         waiting += part

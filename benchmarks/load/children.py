@@ -1,4 +1,4 @@
-"""Measuring processes: each prepares itself, says so, and begins when all of them are told to."""
+"""Measuring processes: each prepares itself, reports ready, and begins when told."""
 
 import subprocess
 import sys
@@ -9,28 +9,28 @@ _READY = b"ready\n"
 
 
 class ChildFailed(Exception):
-    """A measuring process did not do its work; carries the last of what it said."""
+    """A measuring process failed; carries the end of its output."""
 
 
 def read_task() -> bytes:
-    """In the child: return what it was told to do, one line."""
+    """In the child: return its task, one line of standard input."""
     return sys.stdin.buffer.readline()
 
 
 def ready() -> None:
-    """In the child: say that everything is prepared, and wait until told to begin."""
+    """In the child: report ready, and wait until told to begin."""
     sys.stdout.buffer.write(_READY)
     sys.stdout.buffer.flush()
     sys.stdin.buffer.readline()
 
 
 def wait_for_end() -> None:
-    """In a child that works until it is told: return when it is to write what it has, or nobody is there to tell."""
+    """In a child that runs until told to end: return when told, or when the parent is gone."""
     sys.stdin.buffer.readline()
 
 
 class Child:
-    """One measuring process, a module of this package; used with `with`, so that it never outlives its run."""
+    """One measuring process, which runs a module of this package; a context manager that ends it in any case."""
 
     def __init__(self, module: str, *, task: bytes, output: Path) -> None:
         self._output = output
@@ -66,11 +66,11 @@ class Child:
         return self
 
     def begin(self) -> None:
-        """Let it work."""
+        """Tell it to begin."""
         self._tell(b"begin\n")
 
     def end(self) -> None:
-        """Let one that works until it is told write what it has."""
+        """Tell one that runs until told to end and to write its result."""
         self._tell(b"end\n")
 
     def result(self, *, limit: float) -> Path:

@@ -1,4 +1,4 @@
-"""Somebody who commits a little at a time, and notes how long each commit took."""
+"""A thread that commits small writes and measures how long each commit takes."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ PAUSE: Final = timedelta(milliseconds=20)
 
 @contextmanager
 def committing(stack: Stack, write: Callable[[Any, int], None]) -> Iterator[list[float]]:
-    """Call `write` with a cursor and a new number again and again during the block, each call a commit.
+    """Call `write` with a cursor and a new number repeatedly during the block, each call a commit.
 
     Yields the milliseconds of each, complete after the block; what `write` raised is raised there.
     """
@@ -30,7 +30,7 @@ def committing(stack: Stack, write: Callable[[Any, int], None]) -> Iterator[list
                     times.append((time.monotonic() - began) * 1000)
                     if over.wait(PAUSE.total_seconds()):
                         return
-        except Exception as error:  # noqa: BLE001  it is raised where somebody sees it
+        except Exception as error:  # noqa: BLE001  raised again in the caller's thread
             broken.append(error)
 
     thread = threading.Thread(target=work, name="committer")

@@ -1,4 +1,4 @@
-"""One keep-alive HTTP/1.1 connection without waiting: a request goes out, its response comes in pieces."""
+"""One non-blocking keep-alive HTTP/1.1 connection: send a request, receive its response in pieces."""
 
 import socket
 from typing import Final
@@ -28,11 +28,11 @@ class Connection:
         self.id = ""
 
     def fileno(self) -> int:
-        """Let a selector watch it."""
+        """Return the descriptor for a selector."""
         return self._socket.fileno()
 
     def send(self, request: bytes) -> bool:
-        """Begin a request; tell whether all of it left at once."""
+        """Start sending a request; True where all of it was sent."""
         sent = self._socket.send(request)
         if sent == len(request):
             return True
@@ -40,7 +40,7 @@ class Connection:
         return False
 
     def send_rest(self) -> bool:
-        """Go on with a request that did not leave at once; tell whether it has now."""
+        """Continue sending; True where the whole request has now been sent."""
         self._unsent = self._unsent[self._socket.send(self._unsent) :]
         return not self._unsent
 
@@ -68,5 +68,5 @@ class Connection:
         return int(received[9:12]), received[head + len(_HEAD_END) :]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._socket.close()

@@ -25,7 +25,7 @@ REFUSED: Final = (429, 503)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flood:
-    """What to send: so many images a second for so many seconds, as `plan` says; its `count` says nothing."""
+    """What to send: `rate` images per second for `seconds`, as `plan` says; the plan's own `count` is not used."""
 
     plan: Plan
     rate: float
@@ -49,13 +49,13 @@ class Flood:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Washed:
-    """What came of it: ids of the accepted, and milliseconds from when each was due to its answer."""
+    """The outcome: ids of accepted requests, and milliseconds from when each was due to its answer."""
 
     started: float
     ended: float
     ids: list[str]
     numbers: list[int]
-    """Which images they were, in the order of `ids`."""
+    """The numbers of their images, in the order of `ids`."""
     accepted_milliseconds: list[float]
     refused_milliseconds: list[float]
 
@@ -66,7 +66,7 @@ class Washed:
 
 
 class Flooder:
-    """Sends requests when they are due; rendered on the way, since all of them at once would be gigabytes."""
+    """Sends requests when they are due; each is rendered just before, since all at once would be gigabytes."""
 
     def __init__(self, flood: Flood) -> None:
         self._flood = flood
@@ -81,7 +81,7 @@ class Flooder:
         self._refused: list[float] = []
 
     def run(self) -> Washed:
-        """Send everything. Raises WrongAnswer, or TimeoutError where answers stay away."""
+        """Send everything. Raises WrongAnswer, or TimeoutError where answers are missing at the limit."""
         connections = [Connection(self._flood.plan.port) for _ in range(self._flood.plan.connections)]
         for connection in connections:
             self._selector.register(connection, selectors.EVENT_READ, connection)
@@ -146,7 +146,7 @@ class Flooder:
 
 
 def main() -> None:
-    """Prepare, say so, run when told, write what came of it."""
+    """Prepare, report ready, run when told, write the outcome."""
     flooder = Flooder(Flood.from_json(children.read_task()))
     children.ready()
     washed = flooder.run()

@@ -129,7 +129,7 @@ class Generator:
             self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
 
     def _take(self, connection: Connection, status: int, body: bytes) -> None:
-        """Check an answer, then go on: the next image, or the next look at this one."""
+        """Check an answer, then send the next image, or poll this one again."""
         polled = bool(connection.id)
         if status != (200 if polled else self._plan.accepted):
             raise WrongAnswer(f"{status} for image {connection.image}: {body[:500]!r}")
@@ -153,7 +153,7 @@ class Generator:
 
 
 def main() -> None:
-    """Prepare, say so, run when told, write the outcome."""
+    """Prepare, report ready, run when told, write the outcome."""
     generator = Generator(Plan.from_json(children.read_task()))
     children.ready()
     outcome = generator.run()

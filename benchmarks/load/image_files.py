@@ -1,4 +1,4 @@
-"""Many images in one file, and how to tell the same pixels in many different ways."""
+"""Files of many images, and stamping: the same pixels in different bytes, so that no cache answers."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""What a load generator is told to send, and what it reports."""
+"""The plan that a load generator is given, and the outcome it reports."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,12 +29,12 @@ class Plan:
     form: bool = False
     """Send multipart/form-data with a file field `image`, instead of the raw bytes."""
     poll_path: str = ""
-    """Ask here for `<id>` until the answer says SUCCESS; empty: do not ask."""
+    """Path to poll, with `<id>`, until the answer says SUCCESS; empty: do not poll."""
     poll_pause: float = 0.01
     paths: Sequence[str] = ()
-    """Where image n goes instead, the one of n modulo their number; empty: all of them go to `path`."""
+    """Image n is sent to the path at n modulo their number; empty: all are sent to `path`."""
     limit: float = 180.0
-    """Seconds after which the run counts as stuck."""
+    """Time limit of the run in seconds."""
 
     def as_json(self) -> bytes:
         """Write it for the generator's standard input."""
@@ -46,17 +46,17 @@ class Plan:
         return cls(**orjson.loads(text))
 
     def path_of(self, number: int) -> str:
-        """Return where image `number` goes."""
+        """Return the path that image `number` is sent to."""
         return self.paths[number % len(self.paths)] if self.paths else self.path
 
     def content_type(self, image: bytes) -> str:
-        """Return the type of the image."""
+        """Return the Content-Type of the request."""
         return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came back; item n of each list belongs to image n.
+    """The outcome of a run; item n of each list belongs to image n.
 
     `started` and `ended` are of the monotonic clock, which all processes of a machine share. `classes`
     is empty where the answers held none.

@@ -9,7 +9,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """Every POST that came, in order; item n of each list belongs to the nth.
+    """Every POST received, in order; item n of each list belongs to the nth.
 
     `arrived` is of the monotonic clock, which all processes of a machine share; `milliseconds` are from the
     prediction's `completed_at` until then.

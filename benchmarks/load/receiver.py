@@ -25,7 +25,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One whole request: when its last byte was there by both clocks, its head in lower case, its body."""
+    """One whole request: when its last byte was received by both clocks, its head in lower case, its body."""
 
     arrived: float
     instant: float
@@ -34,7 +34,7 @@ class Post:
 
 
 class Line(asyncio.Protocol):
-    """One keep-alive connection; what comes on it goes to `came`, which all of them share."""
+    """One keep-alive connection; its requests are appended to `came`, which all connections share."""
 
     def __init__(self, came: list[Post]) -> None:
         self._came = came
@@ -42,11 +42,11 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where the answers go."""
+        """Keep the transport to answer on."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request whose last byte has come."""
+        """Answer each request that is complete."""
         self._received += data
         while (end := self._received.find(_HEAD_END)) >= 0:
             head = self._received[:end].lower()
@@ -68,7 +68,7 @@ def _field(head: bytes, name: bytes) -> bytes:
 
 
 def read(came: Sequence[Post], *, processor_seconds: float) -> Received:
-    """Return what the requests say. Raises WrongAnswer for one that is no prediction which has ended."""
+    """Parse the requests. Raises WrongAnswer for one that is not a prediction that has ended."""
     ids, predictions, milliseconds = [], [], []
     for post in came:
         prediction = orjson.loads(post.body)
@@ -88,7 +88,7 @@ def read(came: Sequence[Post], *, processor_seconds: float) -> Received:
 
 
 async def receive(port: int) -> list[Post]:
-    """Listen, say so, and return what came until told to end."""
+    """Listen, report ready, and return what was received until told to end."""
     came: list[Post] = []
     server = await asyncio.get_running_loop().create_server(lambda: Line(came), "127.0.0.1", port, backlog=1024)
     await asyncio.to_thread(children.ready)
@@ -98,7 +98,7 @@ async def receive(port: int) -> list[Post]:
 
 
 def main() -> None:
-    """Receive until told to end, then write what came."""
+    """Receive until told to end, then write what was received."""
     port, processor = int(children.read_task()), time.process_time()
     came = uvloop.run(receive(port))
     received = read(came, processor_seconds=time.process_time() - processor)

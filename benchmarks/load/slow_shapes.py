@@ -21,7 +21,7 @@ def _encoded(image: Image.Image, format: str, **options: object) -> bytes:
 
 
 def _noise(side: int, mode: str = "RGB") -> Image.Image:
-    """Return noise of low contrast, whose files are as large as they get for their size."""
+    """Return low-contrast noise, whose files are as large as they can be for their pixels."""
     random = np.random.default_rng(side)
     return Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)).convert(mode)
 
@@ -112,7 +112,7 @@ def _animation(frames: int) -> bytes:
 
 
 def _tiff(width: int, height: int, *, rows: int, compression: int, strips: list[bytes], more: int = 0) -> bytes:
-    """Return a grey TIFF with these strips, and tags that nobody knows."""
+    """Return a grey TIFF with these strips, and unknown tags."""
     offsets, at = [], 8
     for strip in strips:
         offsets.append(at)

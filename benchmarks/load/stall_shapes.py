@@ -1,4 +1,4 @@
-"""Request bodies of every shape at the documented limits: honest large ones, and those made to keep a parser busy."""
+"""Request bodies at the documented limits: ordinary large ones, and ones made to keep a parser busy."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ JSON, LINES, FORM = "application/json", "application/x-ndjson", "multipart/form-
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One request; `piece` is how many bytes of it an HTTP chunk has, none: it has a Content-Length."""
+    """One request; `piece` is the size of an HTTP chunk in bytes; None: sent with a Content-Length."""
 
     path: str
     content_type: str

@@ -1,4 +1,4 @@
-"""What an uploading client is told to send in one request, and what it reports."""
+"""The upload that an uploading client is told to send in one request, and what it reports."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class Upload:
     stamp: int
     folder: str
     limit: float = 300.0
-    """Seconds after which the upload counts as stuck."""
+    """Time limit of the upload in seconds."""
 
     def as_json(self) -> bytes:
         """Write it for the client's standard input."""
@@ -38,7 +38,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
-    """The batch that came of it. Times are of the monotonic clock: before the first byte, and the 202 read."""
+    """The resulting batch. Times by the monotonic clock: before the first byte, and when the 202 was read."""
 
     batch: str
     started: float

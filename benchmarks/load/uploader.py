@@ -35,7 +35,7 @@ def send(upload: Upload, headers: dict[str, str], pieces: Iterator[bytes]) -> Up
 
 @contextmanager
 def prepared(upload: Upload) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]:
-    """Yield headers and body; an archive on disk is gone afterwards."""
+    """Yield headers and body; an archive on disk is deleted afterwards."""
     images = bodies.stamped_images(upload)
     if upload.kind == "zip":
         with tempfile.TemporaryFile(dir=upload.folder) as file:
@@ -49,7 +49,7 @@ def prepared(upload: Upload) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]
 
 
 def main() -> None:
-    """Prepare, say so, send when told, write what came of it."""
+    """Prepare, report ready, send when told, write the outcome."""
     upload = Upload.from_json(children.read_task())
     with prepared(upload) as (headers, pieces):
         children.ready()

@@ -1,4 +1,4 @@
-"""Bulk uploads as the cases use them: send one, wait for its end, check every result."""
+"""Bulk uploads: send one, wait for its end, check every result."""
 
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -28,23 +28,23 @@ def plan_upload(bench: Workbench, stack: Stack, subject: Subject, *, images: int
 
 
 def prepared_client(bench: Workbench, upload: Upload) -> Child:
-    """Start a client; it makes what it can of its upload and waits."""
+    """Start a client; it prepares its upload and waits to be told."""
     return Child("benchmarks.load.uploader", task=upload.as_json(), output=bench.new_file("upload"))
 
 
 def send_prepared(client: Child, upload: Upload) -> Uploaded:
-    """Let a prepared client send, and return what it was told."""
+    """Let a prepared client send; return its outcome."""
     client.begin()
     return upload_result(client, upload)
 
 
 def upload_result(client: Child, upload: Upload) -> Uploaded:
-    """Return what a client that sends already is told."""
+    """Return the outcome of a client that is sending."""
     return Uploaded.from_file(client.result(limit=upload.limit + 30))
 
 
 def send_upload(bench: Workbench, upload: Upload) -> Uploaded:
-    """Upload and return what the client was told."""
+    """Upload; return the client's outcome."""
     with prepared_client(bench, upload) as client:
         return send_prepared(client.wait_until_ready(), upload)
 
@@ -96,7 +96,7 @@ def check_results(bench: Workbench, stack: Stack, subject: Subject, uploaded: Up
 
 
 def _get(stack: Stack, path: str) -> Iterator[bytes]:
-    """Give the lines of an answer. Raises WrongResult where it is no 200."""
+    """Yield the lines of an answer. Raises WrongResult unless it is a 200."""
     connection = HTTPConnection("127.0.0.1", stack.port, timeout=60)
     try:
         connection.request("GET", path)

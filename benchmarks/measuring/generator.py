@@ -1,4 +1,4 @@
-"""Runs the load generator over a plan, in a process of its own."""
+"""Runs the load generator with a plan, in a process of its own."""
 
 from benchmarks.load.children import Child
 from benchmarks.load.plan import Outcome, Plan
@@ -6,7 +6,7 @@ from benchmarks.workbench import Workbench
 
 
 def generate(bench: Workbench, plan: Plan) -> Outcome:
-    """Run the generator over a plan and return what it saw."""
+    """Run the generator with a plan; return its outcome."""
     with started(bench, plan) as generator:
         return finished(generator.wait_until_ready(), plan)
 
@@ -17,6 +17,6 @@ def started(bench: Workbench, plan: Plan) -> Child:
 
 
 def finished(generator: Child, plan: Plan) -> Outcome:
-    """Let a prepared generator work and return what it saw."""
+    """Let a prepared generator run; return its outcome."""
     generator.begin()
     return Outcome.from_file(generator.result(limit=plan.limit + 30))

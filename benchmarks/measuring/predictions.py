@@ -56,7 +56,7 @@ def plan_predictions(
 
 
 def warm_up_predictions(bench: Workbench, stack: Stack, subject: Subject) -> None:
-    """Send a little of everything before anything counts."""
+    """Send a few requests of each kind before anything is measured."""
     images = max(200, bench.amounts.single // 4) if subject.distinct > 1000 else 100
     generate(bench, plan_predictions(bench, stack, subject, images=images))
     generate(bench, plan_predictions(bench, stack, subject, images=images, wait=True))
@@ -64,7 +64,7 @@ def warm_up_predictions(bench: Workbench, stack: Stack, subject: Subject) -> Non
 
 
 def median_run(runs: Sequence[Run]) -> Throughput:
-    """Put repeated runs together."""
+    """Return the medians of repeated runs."""
     costs = [run.milliseconds for run in runs]
     return Throughput(
         images_per_second=middle(run.images_per_second for run in runs),

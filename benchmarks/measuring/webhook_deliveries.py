@@ -1,4 +1,4 @@
-"""Webhooks as the cases use them: a receiver, predictions that name it, and what came checked."""
+"""Webhooks: run a receiver, submit predictions that name it, check what it received."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from benchmarks.stack.darkroom import Stack
 from benchmarks.workbench import Subject, Workbench, WrongResult
 
 LIMIT = 120.0
-"""Seconds after which deliveries count as stuck."""
+"""Time limit of deliveries in seconds."""
 _DELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'delivered'"
 _UNTRIED = "SELECT count(*) FROM webhook_deliveries WHERE url = %s AND status = 'pending' AND attempts = 0"
 _UNDELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE subject = ANY(%s::uuid[]) AND status <> 'delivered'"
@@ -33,12 +33,12 @@ class Receiver:
         self.url = f"http://127.0.0.1:{port}/"
 
     def prepared(self) -> Self:
-        """Return itself when it listens."""
+        """Return itself once it listens."""
         self._child.wait_until_ready().begin()
         return self
 
     def received(self) -> Received:
-        """End it and return all that came."""
+        """End it and return everything it received."""
         self._child.end()
         return Received.from_file(self._child.result(limit=30))
 
@@ -52,7 +52,7 @@ def receiving(bench: Workbench) -> Iterator[Receiver]:
 
 
 def notifying_path(plan: Plan, *, url: str) -> str:
-    """Return where to submit so that only the end is told of, to `url`."""
+    """Return the path to submit to, with `url` as the webhook for the end alone."""
     return f"{plan.path}?{urlencode({'webhook': url, 'webhook_events_filter': 'completed'})}"
 
 
@@ -66,7 +66,7 @@ def plan_notified(
     connections: int = 64,
     wait: bool = False,
 ) -> Plan:
-    """Return a plan of raw bodies that no cache answers, each told to `url` when it has ended."""
+    """Return a plan of raw bodies that no cache answers, each with `url` as its webhook."""
     load = plan_predictions(bench, stack, subject, images=images, connections=connections, wait=wait)
     return replace(load, path=notifying_path(load, url=url))
 
@@ -91,7 +91,7 @@ def check_waiting(stack: Stack, *, url: str, deliveries: int) -> None:
 
 
 def first_attempts(stack: Stack) -> int:
-    """Return how many deliveries are claimed and have no attempt behind them: so many first attempts are under way."""
+    """Return how many first attempts are in progress: deliveries claimed that have no finished attempt."""
     with stack.connected() as cursor:
         return _count(cursor, _CLAIMED)
 
@@ -105,7 +105,7 @@ def check_undelivered(stack: Stack, ids: Sequence[str]) -> None:
 
 
 def check_received(received: Received, ids: Sequence[str]) -> None:
-    """Raise WrongResult unless each of the predictions came exactly once, each delivery under an id of its own."""
+    """Raise WrongResult unless each of the predictions was received exactly once, under a delivery id of its own."""
     came = len(received.ids)
     if came != len(ids) or len(set(received.ids)) != came:
         raise WrongResult(f"{came} POSTs came under {len(set(received.ids))} ids, not {len(ids)}, each once")

@@ -1,4 +1,4 @@
-"""A whole Darkroom, started and stopped by its own command, and what can be read from it while it works."""
+"""A Darkroom stack, started and stopped by its own command, with what the benchmarks read from it."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ class Stack:
     redis: redis.Redis
     database_url: str
     registry: Mapping[str, str]
-    """The environment of who asks the registry: its address and the login."""
+    """Environment variables for clients of the registry: its address and the login."""
 
     def depth(self) -> int:
         """Return how many entries wait or are being computed."""
@@ -43,7 +43,7 @@ class Stack:
         return int(self.redis.xlen(keys.lane(ModelName(self.model), keys.bulk_lane(batch))))
 
     def memory_mebibytes(self) -> float:
-        """Return what Redis holds."""
+        """Return Redis' memory in use."""
         return float(self.redis.info("memory")["used_memory"]) / 2**20
 
     def rewrites(self) -> int:
@@ -51,7 +51,7 @@ class Stack:
         return int(self.redis.info("stats")["total_forks"])
 
     def wait_until_rewritten(self, *, limit: float) -> None:
-        """Return when Redis is not rewriting its append-only file."""
+        """Wait until Redis is not rewriting its append-only file."""
         servers.wait_until(
             lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"],
             limit=limit,
@@ -82,7 +82,7 @@ class Stack:
 
     @contextmanager
     def workers_stopped(self, role: str = "predict") -> Iterator[None]:
-        """Hold a role's workers still during the block: shorter than their lease, or with nothing in their hands."""
+        """Suspend a role's processes during the block: for less than their lease, or while they hold no work."""
         pids = self.roles[role]
         try:
             for pid in pids:

@@ -1,4 +1,4 @@
-"""The models that are measured, by the product's own decoding and forward pass."""
+"""The measured models, with Darkroom's own decoding and forward pass."""
 
 from collections.abc import Sequence
 from pathlib import Path

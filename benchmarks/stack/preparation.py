@@ -1,4 +1,4 @@
-"""What has to be there before anything is measured: both models in a registry, and the images."""
+"""Prepares a run: both models in a registry, and the images."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def _subject(bench: Workbench, name: str, distinct: int, make: Callable[[int], l
 
 
 def _models(bench: Workbench, *, names: set[str]) -> None:
-    """Let the product train its own model, register the large one beside it, copy both out of the registry."""
+    """Start Darkroom, which trains its demo model; register the large one too; copy both out of the registry."""
     bench.say("starting Darkroom once, which trains and registers the digits model")
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         if MOBILENET in names:

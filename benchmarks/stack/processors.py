@@ -1,4 +1,4 @@
-"""Processor time of whole process trees, a name for each: what a job costs, and where."""
+"""CPU time and memory of process trees, by role: what a job costs, and where."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

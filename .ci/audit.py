@@ -1,7 +1,7 @@
-"""Hold requirements.lock against the advisories that are known: `python .ci/audit.py`, part of `make check`.
+"""Checks requirements.lock for known vulnerabilities: `python .ci/audit.py`, part of `make check`.
 
-Exit 1 where one of them is for a version that is pinned. Where no advisories can be reached it says so and passes: a
-machine without internet checks everything else.
+Exits 1 where a pinned version has one. Where no advisories can be reached it says so and passes, so that a machine
+without internet can run the other checks.
 """
 
 import json
@@ -10,12 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Advisories that do not concern us, each with the reason, as `"GHSA-…": "why"`.
+# Advisories that do not apply to Darkroom, each with the reason, as `"GHSA-…": "why"`.
 ACCEPTED: dict[str, str] = {}
 
 
 def main() -> int:
-    """Ask pip-audit and say what it found."""
+    """Run pip-audit and print what it found."""
     command = [sys.argv[1] if len(sys.argv) > 1 else str(Path(sys.executable).with_name("pip-audit"))]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
@@ -34,7 +34,7 @@ def main() -> int:
     for one in broken:
         for advisory in one["vulns"]:
             fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
-            sys.stdout.write(f"{one['name']} {one['version']}: {advisory['id']}, mended in {fixed}\n")
+            sys.stdout.write(f"{one['name']} {one['version']}: {advisory['id']}, fixed in {fixed}\n")
     sys.stdout.write(f"{len(audited)} of {len(found)} packages audited, {len(broken)} with known vulnerabilities.\n")
     return 1 if broken else 0
 

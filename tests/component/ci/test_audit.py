@@ -34,7 +34,7 @@ def audit(folder: Path, dependencies: list[dict[str, Any]] | None) -> "subproces
         ([CLEAN, SKIPPED], 0, "1 of 2 packages audited, 0 with known vulnerabilities.\n"),
         (
             [CLEAN, BROKEN], 1,
-            "c 2: GHSA-1, mended in 2.1\n2 of 2 packages audited, 1 with known vulnerabilities.\n",
+            "c 2: GHSA-1, fixed in 2.1\n2 of 2 packages audited, 1 with known vulnerabilities.\n",
         ),
         ([SKIPPED], 0, "Not audited: no advisory data can be reached here (none of these packages is known there).\n"),
         (None, 0, "Not audited: no advisory data can be reached here (ConnectionError: nobody answers).\n"),

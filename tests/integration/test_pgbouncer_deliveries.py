@@ -1,4 +1,4 @@
-"""The outbox behind a PgBouncer in transaction mode: apart, since its tests' fixtures have the names of others'."""
+"""The outbox behind a PgBouncer in transaction mode. A file of its own: its fixtures' names collide with others'."""
 
 from tests.support.pgbouncer import bouncer, database_url, needs_pgbouncer, once_more
 

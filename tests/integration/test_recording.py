@@ -1,4 +1,7 @@
-"""From the finished stream to Postgres: each prediction one row, whatever dies in between."""
+"""From the finished stream to Postgres: one row for each prediction, whichever process dies in between.
+
+Over 300 lines: all of its tests stand on the same fixtures of a recorder and its stream.
+"""
 
 import logging
 import os
@@ -39,7 +42,7 @@ def quick(**changes: object) -> Recording:
 
 @pytest.fixture
 def finish(redis_client: redis.Redis, finished_record: Make) -> Finish:
-    """End so many predictions as the scripts do: hash without TTL and an entry in the stream; return the ids."""
+    """End so many predictions as the scripts do, with a hash without TTL and an entry in the stream; return the ids."""
 
     def finish(count: int, **changes: object) -> list[bytes]:
         ids = []
@@ -83,7 +86,7 @@ def recorded(engine: Engine) -> list[bytes]:
 
 
 def assert_settled(client: redis.Redis, ids: list[bytes]) -> None:
-    """The stream is empty, nothing is pending, and each job is on its way out."""
+    """Whether the stream is empty, nothing is pending, and each job has a TTL."""
     assert client.xlen(keys.FINISHED) == 0
     assert client.xpending(keys.FINISHED, keys.RECORDERS)["pending"] == 0
     for id in ids:
@@ -101,11 +104,11 @@ def test_finished_predictions_become_rows_and_their_jobs_get_a_ttl(
     assert recorder().run_once() == 0
 
 
-def test_a_recorder_on_an_empty_redis_finds_nothing(recorder: Callable[..., Recorder]) -> None:
+def test_a_recorder_on_an_empty_redis_records_nothing(recorder: Callable[..., Recorder]) -> None:
     assert recorder().run_once() == 0
 
 
-def test_only_the_bell_that_rings_is_answered_and_it_is_silent_afterwards(
+def test_only_the_current_bell_is_answered_and_only_once(
     redis_client: redis.Redis, finish: Finish, recorder: Callable[..., Recorder]
 ) -> None:
     finish(1)
@@ -129,7 +132,9 @@ def test_a_full_commit_rings_for_the_rest_before_it_writes(
     assert redis_client.xlen(keys.FINISHED) == 0
 
 
-def test_it_waits_for_more_unless_much_waits(finish: Finish, recorder: Callable[..., Recorder]) -> None:
+def test_a_recorder_waits_for_more_results_unless_many_wait_already(
+    finish: Finish, recorder: Callable[..., Recorder]
+) -> None:
     slept: list[float] = []
     one = recorder(settings=quick(max_rows=5, linger=timedelta(milliseconds=50)), sleep=slept.append)
     finish(4)
@@ -243,7 +248,7 @@ def test_concurrent_recorders_record_everything_once_with_exact_counters(
     ids = [id for batch in batches for id in finish(100, batch=batch)]
 
     def run(name: str) -> int:
-        # A lease of no time: everyone takes over what the others are just committing.
+        # A lease of zero: each recorder takes over what the others are committing.
         settings = quick(max_rows=60, lease=timedelta(milliseconds=1))
         own = make_engine(Database(url=database_url))
         with redis_server.client() as client:
@@ -304,7 +309,7 @@ def test_postgres_stopped_in_the_middle_of_a_commit_costs_the_lease_and_nothing_
     upgrade(postgres.url)
     engine = make_engine(Database(url=postgres.url))
     ids = finish(5, batch=new_uuid7())
-    # Rung after reading and before the commit.
+    # Called after reading and before the commit.
     one = recorder(engine=engine, settings=quick(max_rows=5), ring_again=postgres.stop)
     assert one.run_once() == 0
     assert redis_client.xpending(keys.FINISHED, keys.RECORDERS)["pending"] == 5
@@ -339,7 +344,7 @@ def test_settling_goes_on_when_redis_is_out_of_memory(
     assert redis_client.xlen(keys.FINISHED) == 0
 
 
-def test_a_job_that_was_evicted_is_settled_without_coming_back(
+def test_settling_an_evicted_job_does_not_bring_it_back(
     redis_client: redis.Redis, finish: Finish, recorder: Callable[..., Recorder]
 ) -> None:
     ids = finish(3)

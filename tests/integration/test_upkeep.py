@@ -1,4 +1,4 @@
-"""The sweep: deadlines nobody pulls, keys past their time, jobs that a crash brought back, bells for what waits."""
+"""The sweep: deadlines of jobs that wait, expired keys, jobs that a crash brought back, bells for lanes that wait."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def keeper(client: redis.Redis, engine: Engine, **options: timedelta) -> Upkeep:
 
 @pytest.fixture
 def upkeep(redis_client: redis.Redis, engine: Engine) -> Upkeep:
-    """A sweep that has seen this Redis before, so that it does not look for jobs that came back."""
+    """A sweep that has seen this start of Redis, so that it does not search for jobs that came back."""
     upkeep = keeper(redis_client, engine)
     upkeep.sweep()
     return upkeep
@@ -68,7 +68,7 @@ def test_a_job_past_its_deadline_is_canceled_though_no_worker_is_up(system: Syst
     assert system.audit() == []
 
 
-def test_one_who_joined_a_computation_is_canceled_and_the_others_get_their_result(
+def test_a_job_that_joined_a_computation_is_canceled_and_the_others_get_their_result(
     system: System, upkeep: Upkeep
 ) -> None:
     first, late = system.submit(b"same"), system.submit(b"same", cancel_after=SOON)
@@ -87,10 +87,10 @@ def test_a_job_that_has_started_runs_on_past_its_deadline(system: System, upkeep
     assert system.client.zcard(keys.DEADLINES) == 0
 
 
-# What is past its time
+# What has expired
 
 
-def test_idempotency_keys_are_purged_when_their_time_is_over(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+def test_idempotency_keys_are_purged_when_they_expire(redis_client: redis.Redis, upkeep: Upkeep) -> None:
     now, day = now_us(redis_client), Queue().idempotency_ttl // timedelta(microseconds=1)
     names = {age: keys.idempotency(ANYONE, f"{age}") for age in (day + 1_000_000, day - 60_000_000)}
     for age, name in names.items():
@@ -101,7 +101,7 @@ def test_idempotency_keys_are_purged_when_their_time_is_over(redis_client: redis
     assert redis_client.zrange(keys.IDEMPOTENCY_KEYS, 0, -1) == [names[day - 60_000_000].encode()]
 
 
-def test_files_are_purged_when_their_time_is_over(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+def test_files_are_purged_when_they_expire(redis_client: redis.Redis, upkeep: Upkeep) -> None:
     id, now = files.new_file_id(created=now_us(redis_client)), now_us(redis_client)
     redis_client.hset(keys.file(id), "content", "bytes")
     redis_client.zadd(keys.files_of(ANYONE), {id: now})
@@ -110,11 +110,11 @@ def test_files_are_purged_when_their_time_is_over(redis_client: redis.Redis, upk
     assert not redis_client.exists(keys.file(id), keys.files_of(ANYONE), keys.FILES)
 
 
-# Jobs that came back
+# Jobs that a crash brought back
 
 
 def came_back(system: System, images: list[bytes]) -> list[str]:
-    """Record jobs, then bring back what Redis held before they ended: it lost its last second in a crash."""
+    """Record jobs, then restore what Redis held before they ended, as if a crash had lost its last second."""
     ids = [system.submit(image) for image in images]
     kept = {key: system.client.dump(key) for key in system.client.keys("*")}
     system.compute()
@@ -134,7 +134,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
     assert [state(redis_client, id) for id in recorded] == ["starting"] * 3
     assert keeper(redis_client, engine).sweep()["forgotten"] == 3
     assert [state(redis_client, id) for id in recorded] == [""] * 3
-    # Nobody waits for the first image any more; a new job waits for the second.
+    # No job waits for the first image any more; a new job waits for the second.
     assert redis_client.xlen(LANE) == 2
     assert redis_client.zrange(keys.inflight(ANYONE), 0, -1) == [id.encode() for id in unfinished]
     assert system.compute() == 2
@@ -144,7 +144,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
     assert system.audit() == []
 
 
-def test_it_looks_for_them_once_a_start_of_redis_and_waits_for_postgres_with_that_alone(
+def test_recorded_jobs_are_searched_once_after_each_start_of_redis_and_only_that_waits_for_postgres(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     nowhere = make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
@@ -164,7 +164,7 @@ def test_it_looks_for_them_once_a_start_of_redis_and_waits_for_postgres_with_tha
     assert state(redis_client, again[0]) == "starting"
 
 
-def test_a_job_that_ended_otherwise_before_it_was_forgotten_is_what_its_row_says(
+def test_a_job_that_ended_differently_in_redis_is_what_its_row_says(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     id = system.submit(b"one")
@@ -183,7 +183,7 @@ def test_a_job_that_ended_otherwise_before_it_was_forgotten_is_what_its_row_says
     assert system.audit() == []
 
 
-def test_a_killed_redis_that_kept_everything_gives_no_job_away(
+def test_a_killed_redis_that_kept_everything_loses_no_job(
     start_redis: Callable[..., RedisServer], engine: Engine, database_url: str
 ) -> None:
     server = start_redis()
@@ -200,7 +200,7 @@ def test_a_killed_redis_that_kept_everything_gives_no_job_away(
         assert system.audit() == []
 
 
-# Bells and those who are gone
+# Bells, and consumers that are gone
 
 
 def test_a_bell_is_rung_for_what_waits_and_not_twice(system: System, redis_client: redis.Redis, upkeep: Upkeep) -> None:
@@ -219,7 +219,7 @@ def test_a_bell_is_rung_for_what_waits_and_not_twice(system: System, redis_clien
     assert redis_client.llen(keys.RECORD_QUEUE) == 1
 
 
-def test_consumers_that_are_gone_are_expelled_unless_something_is_pending_with_them(
+def test_consumers_that_are_gone_are_removed_unless_they_have_pending_entries(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     serve(redis_client)
@@ -264,7 +264,7 @@ def test_two_sweeps_at_once_do_each_thing_once(
     assert system.client.xlen(keys.FINISHED) == len(ids)
 
 
-def test_a_sweep_leaves_its_time_for_who_asks_whether_they_come(redis_client: redis.Redis, engine: Engine) -> None:
+def test_a_sweep_stores_its_time_for_health_checks(redis_client: redis.Redis, engine: Engine) -> None:
     registry = CollectorRegistry()
     one = Upkeep(redis_client, engine, settings=Queue(), bulk=Bulk(), metrics=UpkeepMetrics(registry))
     assert registry.get_sample_value("darkroom_sweep_timestamp_seconds") == 0

@@ -1,4 +1,7 @@
-"""Connections to Postgres: forms of URLs, servers that became read-only, were restarted, or hang."""
+"""Connections to Postgres: forms of URLs, servers that became read-only, were restarted, or hang.
+
+Over 300 lines: all of its tests need the same server, which they stop and reconfigure.
+"""
 
 import contextlib
 import io

@@ -17,11 +17,11 @@ Model = Annotated[
 
 def check_webhook(url: str | None) -> str | None:
     """Return a webhook's URL as it was given; raises typer.BadParameter where it can't be called."""
-    from shared.domain.webhooks import check_url  # noqa: PLC0415  `--help` answers without it
+    from shared.domain.webhooks import check_webhook_url  # noqa: PLC0415  `--help` answers without it
 
     try:
         if url is not None:
-            check_url(url)
+            check_webhook_url(url)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return url
@@ -29,9 +29,9 @@ def check_webhook(url: str | None) -> str | None:
 
 def check_owner_name(name: str) -> str:
     """Return an owner's name as it was given; raises typer.BadParameter where it is none."""
-    from shared.domain.api_keys import check_owner  # noqa: PLC0415  `--help` answers without it
+    from shared.domain.api_keys import as_owner  # noqa: PLC0415  `--help` answers without it
 
     try:
-        return check_owner(name)
+        return as_owner(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

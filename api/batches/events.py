@@ -12,7 +12,7 @@ from api.http.event_stream import KEEPALIVE, POLL
 from api.state.gateway import Gateway
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable
-from shared.presentation.objects import counts
+from shared.presentation.objects import item_counts
 
 
 def told_everything(batch: Batch, *, last_event: str) -> bool:
@@ -30,7 +30,7 @@ async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
     while True:
         if (mark := _mark(batch)) != told:
             told, silent = mark, timedelta(0)
-            progress = {"status": batch.status, "request_counts": counts(batch)}
+            progress = {"status": batch.status, "request_counts": item_counts(batch)}
             yield format_sse_event(event="progress", data_str=orjson.dumps(progress).decode(), id=mark)
         if batch.has_ended:
             done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}
@@ -57,4 +57,4 @@ async def _refresh(gate: Gateway, batch: Batch) -> Batch:
 
 def _mark(batch: Batch) -> str:
     """Return the id of an event with the batch's present state and counts."""
-    return "-".join([batch.status, *map(str, counts(batch).values()), "ended" if batch.has_ended else "runs"])
+    return "-".join([batch.status, *map(str, item_counts(batch).values()), "ended" if batch.has_ended else "runs"])

@@ -8,10 +8,10 @@ from fastapi import Request
 from api.state.gateway import Gateway
 from api.state.large_work import LARGE
 from shared.domain.api_keys import Caller
-from shared.domain.key_limits import Left, Limits
+from shared.domain.key_limits import Limits, Remaining
 
 
-def rate_limit_headers(limits: Limits, left: Left) -> dict[str, str]:
+def rate_limit_headers(limits: Limits, left: Remaining) -> dict[str, str]:
     """Return `RateLimit-Policy` and `RateLimit`; nothing for a key without limits.
 
     `images`: `q` at once, and as many in `w` seconds; `t` seconds until all are left again. `unfinished`: at a time.

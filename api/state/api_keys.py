@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.state.open_requests import OpenRequest, OpenRequests
 from api.state.refresher import Refresher
 from api.state.threads import in_thread
-from shared.domain.api_keys import Caller, digest
+from shared.domain.api_keys import Caller, key_digest
 from shared.domain.errors import StorageUnavailable, Unauthorized
 from shared.storage import api_keys
 
@@ -37,7 +37,7 @@ class ApiKeys:
 
     def known(self, key: str) -> Caller | None:
         """Return the caller of a key as of the last read."""
-        return self._callers.get(digest(key))
+        return self._callers.get(key_digest(key))
 
     async def find(self, key: str) -> Caller | None:
         """Return the caller of a key, after one more read where it is not known; None for an invalid key.

@@ -5,7 +5,7 @@ from typing import Final
 
 from api.uploads.unsupported_files import describe_file
 from shared.domain.errors import ImageTooLarge, UndecodableImage, UnsupportedImage
-from shared.domain.file_names import showable
+from shared.domain.file_names import showable_name
 from shared.domain.identifiers import Digest
 from shared.domain.image import ImageFacts
 from shared.image_files.formats import HEAVY, SUPPORTED, identify_format, read_header
@@ -51,5 +51,5 @@ def check_image(data: bytes, *, filename: str | None, content_type: str | None, 
 
 def clean_filename(name: str) -> str | None:
     """Return the last part of a path, as it may be kept and shown."""
-    last = showable(name).replace("\\", "/").rstrip("/").rpartition("/")[2].strip()
+    last = showable_name(name).replace("\\", "/").rstrip("/").rpartition("/")[2].strip()
     return last[-LONGEST_FILENAME:] or None

@@ -12,7 +12,7 @@ from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse_
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
 from shared.domain.model_reference import Reference
-from shared.domain.webhooks import Webhook, check_url, read_events
+from shared.domain.webhooks import Webhook, check_webhook_url, read_events
 from shared.settings import Intake
 
 PRIORITIES: Final = ("interactive", "bulk")
@@ -107,7 +107,7 @@ def _webhook(url: object, events: list[object]) -> Webhook:
     if not isinstance(url, str):
         raise InvalidParameter(detail="webhook must be a URL", pointer="/webhook")
     try:
-        check_url(url)
+        check_webhook_url(url)
     except ValueError as error:
         raise InvalidParameter(detail=str(error), pointer="/webhook") from None
     words = [word for word in events[:MOST_EVENTS] if isinstance(word, str)]

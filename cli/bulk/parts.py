@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from cli.bulk import archives
 from cli.terminal.names import sent, shown
-from shared.domain.file_names import is_clutter, showable
+from shared.domain.file_names import is_clutter, showable_name
 
 MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 256 * 1024**2
@@ -167,7 +167,7 @@ class _Search:
 
     def _name(self, path: str) -> str:
         text = sent(path[len(self.base.rstrip("/")) + 1 :]).replace("\\", "/")
-        return showable(text)[-_LONGEST_NAME:].lstrip("/")
+        return showable_name(text)[-_LONGEST_NAME:].lstrip("/")
 
 
 def reason(error: OSError) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.addresses import store_url
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
-from shared.domain.api_keys import ApiKey, Role, check_owner
+from shared.domain.api_keys import ApiKey, Role, as_owner
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def create(home: Path, name: str, *, role: Role, rate: float | None, max_inflight: int | None) -> None:
     """Create a key and print it: afterwards only its SHA-256 is kept."""
-    owner = check_owner(name)
+    owner = as_owner(name)
     known, key = _ask(
         home, lambda connection: api_keys.create_key(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
     )

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.addresses import store_url
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
-from shared.domain.api_keys import check_owner
+from shared.domain.api_keys import as_owner
 from shared.domain.identifiers import Owner
 from shared.queue import purge_marks
 from shared.queue.connection.clients import connect
@@ -41,7 +41,7 @@ POLL_PAUSE: Final = timedelta(milliseconds=200)
 
 def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Delete everything of an owner and print the counts; return the exit code, 1 where something is left."""
-    owner = check_owner(name)
+    owner = as_owner(name)
     redis_url, database_url = store_url(home, "DARKROOM_REDIS_URL"), store_url(home, "DARKROOM_DATABASE_URL")
     engine = make_engine(Database(url=database_url))
     try:

@@ -13,7 +13,7 @@ from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined, Prediction
 from cli.terminal.lines import say
 from cli.terminal.names import sent, shown
-from shared.domain.file_names import showable
+from shared.domain.file_names import showable_name
 
 AT_ONCE: Final = 8
 
@@ -60,7 +60,9 @@ def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, we
     name = f"{shown(file):<{width}}"
     try:
         content = file.read_bytes()
-        prediction = client.submit(content, filename=showable(sent(file.name)), model=model, wait=wait, webhook=webhook)
+        prediction = client.submit(
+            content, filename=showable_name(sent(file.name)), model=model, wait=wait, webhook=webhook
+        )
     except OSError as error:
         return Line(f"{name}  not sent    {error.strerror or error}", failed=True)
     except Declined as error:

@@ -64,12 +64,12 @@ def new_key() -> str:
     return PREFIX + secrets.token_urlsafe(_BYTES)
 
 
-def shown_part(key: str) -> str:
+def shown_characters(key: str) -> str:
     """Return a key's first characters: enough to tell it apart, far too few to guess it."""
     return key[:_SHOWN]
 
 
-def digest(key: str) -> str:
+def key_digest(key: str) -> str:
     """Return a key's SHA-256 in hexadecimal digits, which is stored in place of the key.
 
     A slow password hash is not needed: a key is 256 random bits, which no dictionary holds.
@@ -77,7 +77,7 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def check_owner(name: str) -> Owner:
+def as_owner(name: str) -> Owner:
     """Return a name as an owner; raises ValueError, with the rule, where it can't be one."""
     if not _OWNER.fullmatch(name):
         raise ValueError("a name has 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with a letter or a digit")

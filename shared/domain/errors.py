@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from shared.domain.key_limits import Left, Limits
+from shared.domain.key_limits import Limits, Remaining
 
 
 class DarkroomError(Exception):
@@ -160,7 +160,7 @@ class RateLimited(DarkroomError):
 
     limit: Literal["rate", "unfinished"]
     limits: Limits
-    left: Left
+    left: Remaining
     retry_after: timedelta
 
 

@@ -97,6 +97,6 @@ def _suffix(name: str) -> str:
     return suffix.lower() if stem else ""
 
 
-def showable(name: str) -> str:
+def showable_name(name: str) -> str:
     """Return a name without characters that can't be stored, end a line, or make it look like another name."""
     return name if name.isprintable() else _UNSHOWABLE.sub("", name)

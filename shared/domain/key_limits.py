@@ -36,7 +36,7 @@ UNLIMITED: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Remaining:
     """What a caller may still use of a key's limits; None where there is no such limit."""
 
     images: int | None = None

@@ -65,7 +65,7 @@ _HOLDING_IPV4: Final = (
 )
 
 
-def refusal(address: str, *, allowed: Sequence[Network]) -> str | None:
+def refusal_reason(address: str, *, allowed: Sequence[Network]) -> str | None:
     """Return in a word or two why this address must not be called ("private", "loopback", …); None where it may be.
 
     Addresses in `allowed` networks may always be called. An address that holds an IPv4 address (IPv4-mapped, NAT64) is

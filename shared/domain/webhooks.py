@@ -87,7 +87,7 @@ def read_events(words: Iterable[str]) -> frozenset[Event]:
     return frozenset(wanted)
 
 
-def check_url(url: str) -> None:
+def check_webhook_url(url: str) -> None:
     """Raise ValueError, with the reason, unless this is an absolute http or https URL without user and password.
 
     The address behind its host is checked when the URL is called.

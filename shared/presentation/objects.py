@@ -49,7 +49,7 @@ def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[s
         "id": batch.id,
         "status": batch.status,
         "model": batch.model,
-        "request_counts": counts(batch),
+        "request_counts": item_counts(batch),
         "skipped": batch.skipped,
         "skipped_files": batch.skipped_files,
         "created_at": rfc3339(batch.created),
@@ -71,7 +71,7 @@ def listed_batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) ->
     return listed
 
 
-def counts(batch: Batch) -> dict[str, int]:
+def item_counts(batch: Batch) -> dict[str, int]:
     """Return a batch's numbers of items by status."""
     return {
         "total": batch.total,

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from shared.domain.api_keys import ApiKey, Caller, Role, digest, new_key, shown_part
+from shared.domain.api_keys import ApiKey, Caller, Role, key_digest, new_key, shown_characters
 from shared.domain.identifiers import KeyId, Owner
 from shared.domain.key_limits import Limits
 
@@ -47,7 +47,7 @@ def create_key(
     key = new_key()
     values = {"owner": owner, "role": role, "rate": rate, "max_inflight": max_inflight}
     with connection.begin():
-        row = connection.execute(_CREATE_KEY, values | {"hash": digest(key), "shown": shown_part(key)}).one()
+        row = connection.execute(_CREATE_KEY, values | {"hash": key_digest(key), "shown": shown_characters(key)}).one()
     return _key(row), key
 
 
@@ -82,7 +82,7 @@ def revoke_keys(connection: Connection, named: str) -> list[ApiKey]:
 
     Safe twice: the first time of revocation stays.
     """
-    which = {"named": named.rstrip("…"), "hash": digest(named)}
+    which = {"named": named.rstrip("…"), "hash": key_digest(named)}
     with connection.begin():
         return [_key(row) for row in connection.execute(_REVOKE_KEYS, which)]
 

@@ -25,7 +25,7 @@ from api.state.threads import Threads
 from api.uploads.bodies import read_file, read_prediction
 from api.uploads.multipart import parse_form
 from shared.domain.errors import ArchiveRefused, BadRequest, DarkroomError
-from shared.domain.file_names import showable
+from shared.domain.file_names import showable_name
 from shared.domain.identifiers import ANYONE
 from shared.settings import Bulk, Gateway, Intake
 from tests.fuzz.images import image
@@ -88,7 +88,7 @@ def archive(data: bytes) -> None:
         raise Finding("an archive is refused after its check") from error
     if sum(len(item.data) for item in items) > BULK.max_unpacked_bytes:
         raise Finding("an archive gives more than was counted")
-    if any(not item.name or item.name != showable(item.name) for item in items):
+    if any(not item.name or item.name != showable_name(item.name) for item in items):
         raise Finding("an entry has a name that can't be shown")
 
 

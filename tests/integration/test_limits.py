@@ -22,7 +22,7 @@ from shared.domain.identifiers import (
     new_uuid7,
 )
 from shared.domain.image import ImageFacts
-from shared.domain.key_limits import UNLIMITED, Left, Limits
+from shared.domain.key_limits import UNLIMITED, Limits, Remaining
 from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts, source
@@ -64,7 +64,7 @@ class Client:
         settings: Queue | None = None,
         memory_is_high: bool = False,
         **more: Any,
-    ) -> tuple[list[Answer | DarkroomError], Left]:
+    ) -> tuple[list[Answer | DarkroomError], Remaining]:
         """Return what became of each, and what is left."""
         upload = [submission(image, **more) for image in images]
         jobs = [prepared(one) for one in upload]
@@ -169,7 +169,7 @@ def test_a_second_s_worth_may_come_at_once_and_then_one_by_one(client: Client) -
 def test_a_rate_below_one_a_second_lets_one_through(client: Client) -> None:
     found, left = client.send(b"1", b"2", limits=SLOW)
     assert kinds(found) == [Queued, RateLimited]
-    assert left == Left(images=0, until_all=left.until_all)
+    assert left == Remaining(images=0, until_all=left.until_all)
     refused = found[1]
     assert isinstance(refused, RateLimited)
     assert timedelta(seconds=990) < refused.retry_after <= timedelta(seconds=1000)
@@ -212,13 +212,13 @@ def test_unfinished_ones_are_their_owners_whatever_they_wait_for(client: Client,
     # Two that share a computation, and one of its own.
     found, left = client.send(b"1", b"1", b"2", b"3", limits=limits)
     assert kinds(found) == [Queued, Queued, Queued, RateLimited]
-    assert left == Left(unfinished=0)
+    assert left == Remaining(unfinished=0)
     found, _ = client.send(b"4", limits=limits, owner=Owner("another"))
     assert kinds(found) == [Queued]
     system.compute()
     found, left = client.send(b"5", limits=limits)
     assert kinds(found) == [Queued]
-    assert left == Left(unfinished=2)
+    assert left == Remaining(unfinished=2)
 
 
 def test_two_keys_have_a_rate_each(client: Client) -> None:
@@ -229,7 +229,7 @@ def test_two_keys_have_a_rate_each(client: Client) -> None:
 
 def test_without_limits_nothing_is_kept_of_them(client: Client) -> None:
     _, left = client.send(b"1")
-    assert left == Left()
+    assert left == Remaining()
     assert client.redis.keys("rate:*") == []
 
 

@@ -19,7 +19,7 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from shared.domain.webhooks import check_url
+from shared.domain.webhooks import check_webhook_url
 from tests.support.pictures import data_url, encoded
 
 HOOK: Final = os.environ["FUZZING_HOOK"]
@@ -113,7 +113,7 @@ def _make_sense(query: dict[str, Any], body: dict[str, Any], *, number: int) -> 
 
 def _is_hook(value: object) -> bool:
     try:
-        check_url(value if isinstance(value, str) else "")
+        check_webhook_url(value if isinstance(value, str) else "")
     except ValueError:
         return False
     return True

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpcore
 
-from shared.domain.public_addresses import Network, refusal
+from shared.domain.public_addresses import Network, refusal_reason
 
 Resolve = Callable[[str], Sequence[str]]
 
@@ -152,7 +152,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         found = list(dict.fromkeys(addresses))[:MOST_ADDRESSES]
         if not found:
             raise HostUnknown(host=host, reason="the lookup found nothing")
-        verdicts = [(address, refusal(address, allowed=self._allowed)) for address in found]
+        verdicts = [(address, refusal_reason(address, allowed=self._allowed)) for address in found]
         callable_ones = [address for address, why in verdicts if why is None]
         if not callable_ones:
             raise AddressRefused(host=host, refused=tuple((address, why) for address, why in verdicts if why))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from api.schemas.bounds import LONGEST_SKIPPED_NAME, MOST_SKIPPED_NAMES
-from shared.domain.file_names import is_clutter, showable
+from shared.domain.file_names import is_clutter, showable_name
 
 LONGEST_NAME: Final = 1024
 
@@ -23,7 +23,7 @@ class Item:
 
 def clean_name(name: str) -> str:
     """Return a path or id as it may be stored and shown; of a long one, its end."""
-    return showable(name)[-LONGEST_NAME:]
+    return showable_name(name)[-LONGEST_NAME:]
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Skipped:
         """Count a file, and keep its name (of a long one, the end) while there is room. A name may be empty."""
         self.count += 1
         names = self._clutter if is_clutter(name) else self._chosen
-        if len(names) < MOST_SKIPPED_NAMES and (shown := showable(name)[-LONGEST_SKIPPED_NAME:]):
+        if len(names) < MOST_SKIPPED_NAMES and (shown := showable_name(name)[-LONGEST_SKIPPED_NAME:]):
             names.append(shown)
 
     @property

@@ -8,7 +8,7 @@ from redis.exceptions import OutOfMemoryError
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import RECORD_FIELDS, Job
 from shared.domain.job_request import JobRequest
-from shared.domain.key_limits import Left, Limits
+from shared.domain.key_limits import Limits, Remaining
 from shared.queue import bells, job_records, keys
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
@@ -36,7 +36,7 @@ class Jobs:
         settings: Queue,
         memory_is_high: bool,
         limits: Limits,
-    ) -> tuple[Answer, Left]:
+    ) -> tuple[Answer, Remaining]:
         """Put one job into the queue; return what became of it, and what is left of the key's limits.
 
         `request` is `submission.request()`. Raises what `read_answer` raises, and StorageUnavailable: `certain` where

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shared.domain.errors import RateLimited
 from shared.domain.identifiers import Owner
-from shared.domain.key_limits import Left, Limits
+from shared.domain.key_limits import Limits, Remaining
 from shared.queue import keys
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
@@ -17,7 +17,7 @@ class KeyLimits:
     def __init__(self, pipeline: Pipeline) -> None:
         self._redis = pipeline
 
-    async def take_one(self, limits: Limits) -> Left:
+    async def take_one(self, limits: Limits) -> Remaining:
         """Take one of a key's rate for what is no job, and return what is left; raises RateLimited. Twice takes two."""
         if limits.rate is None or limits.key is None:
             return ALL

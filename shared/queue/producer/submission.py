@@ -10,7 +10,7 @@ from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
 from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
 from shared.domain.job_request import JobRequest, RequestImage
-from shared.domain.key_limits import UNLIMITED, Left, Limits
+from shared.domain.key_limits import UNLIMITED, Limits, Remaining
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Choice
 from shared.domain.webhooks import Event, Webhook
@@ -151,7 +151,7 @@ class Known:
 
 
 Answer = Queued | Hit | Known
-ALL: Final = Left()
+ALL: Final = Remaining()
 
 
 @dataclass(eq=False)
@@ -223,12 +223,12 @@ def rate_arguments(limits: Limits) -> tuple[int, int]:
     return limits.interval // timedelta(microseconds=1), limits.burst
 
 
-def read_left(reply: list[int]) -> Left:
+def read_left(reply: list[int]) -> Remaining:
     """Return what the script said is left of the limits that it was given."""
     images, until_all, unfinished = reply
     if images < 0 and unfinished < 0:
         return ALL
-    return Left(
+    return Remaining(
         images=images if images >= 0 else None,
         until_all=timedelta(microseconds=until_all),
         unfinished=unfinished if unfinished >= 0 else None,
@@ -236,7 +236,7 @@ def read_left(reply: list[int]) -> Left:
 
 
 def read_answer(
-    reply: list[Any], submission: Submission | Unreadable, *, limits: Limits = UNLIMITED, left: Left = ALL
+    reply: list[Any], submission: Submission | Unreadable, *, limits: Limits = UNLIMITED, left: Remaining = ALL
 ) -> Answer:
     """Return what the script said of one job.
 

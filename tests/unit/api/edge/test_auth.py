@@ -3,7 +3,7 @@
 import pytest
 
 from api.edge.auth import KeysNeeded, keys_required
-from shared.domain.api_keys import Role, check_owner
+from shared.domain.api_keys import Role, as_owner
 from shared.domain.hosts import is_loopback
 from shared.settings import Auth
 
@@ -40,5 +40,5 @@ def test_loopback_is_more_than_one_address() -> None:
 @pytest.mark.parametrize("name", ["", "Ann", "a b", "a:b", "-a", "a" * 64, "ä", "a/b", "a\n"])
 def test_an_owner_s_name_fits_into_keys_and_paths(name: str) -> None:
     with pytest.raises(ValueError, match="a name has"):
-        check_owner(name)
-    assert check_owner("a.b_c-9") == "a.b_c-9"
+        as_owner(name)
+    assert as_owner("a.b_c-9") == "a.b_c-9"

@@ -19,7 +19,7 @@ from api.schemas import Problem
 from shared.domain import errors
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import KeyId
-from shared.domain.key_limits import Left, Limits
+from shared.domain.key_limits import Limits, Remaining
 
 SAMPLES: dict[type[DarkroomError], DarkroomError] = {
     type(error): error
@@ -44,7 +44,7 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.RateLimited(
             limit="rate",
             limits=Limits(key=KeyId("k"), rate=2.5, max_inflight=10),
-            left=Left(images=0, until_all=timedelta(seconds=1.1), unfinished=4),
+            left=Remaining(images=0, until_all=timedelta(seconds=1.1), unfinished=4),
             retry_after=timedelta(milliseconds=400),
         ),
         errors.TooMuchInHand(size=9, in_hand=7, allowed=10, retry_after=timedelta(seconds=1)),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.file_names import is_clutter, showable
+from shared.domain.file_names import is_clutter, showable_name
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_files_that_people_name_are_not_clutter(name: str) -> None:
     ],
 )
 def test_characters_that_disguise_a_name_are_removed(character: str) -> None:
-    assert showable(f"a{character}gnp.exe") == "agnp.exe"
+    assert showable_name(f"a{character}gnp.exe") == "agnp.exe"
 
 
 @pytest.mark.parametrize(
     "name", ["é.png", "日本 語.png", "👩‍👩‍👧.png", "a\u202fb.png", "שלום.png", "a\u00a0b.png", "e\u0301.png", ""]
 )
 def test_ordinary_names_stay_as_they_are(name: str) -> None:
-    assert showable(name) == name
+    assert showable_name(name) == name
 
 
 @given(st.text())
 def test_no_control_and_no_line_end_is_left(name: str) -> None:
-    assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in showable(name))
-    assert showable(showable(name)) == showable(name)
+    assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in showable_name(name))
+    assert showable_name(showable_name(name)) == showable_name(name)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.domain.webhooks import LONGEST_URL, Event, Webhook, check_url, pause_after, read_events
+from shared.domain.webhooks import LONGEST_URL, Event, Webhook, check_webhook_url, pause_after, read_events
 from shared.settings import Webhooks
 
 GOOD = [
@@ -42,13 +42,13 @@ BAD = [
 
 @pytest.mark.parametrize("url", GOOD)
 def test_http_urls_are_accepted(url: str) -> None:
-    check_url(url)
+    check_webhook_url(url)
 
 
 @pytest.mark.parametrize(("url", "words"), BAD)
 def test_other_urls_are_refused_with_the_reason(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        check_url(url)
+        check_webhook_url(url)
 
 
 def test_a_filter_names_events_those_that_never_fire_included() -> None:

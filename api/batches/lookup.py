@@ -27,11 +27,11 @@ async def find_batch(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batc
 
     It is not `counted` while Postgres is away and Redis knows the rest.
 
-    Raises UnknownBatch, or StorageUnavailable where nobody could say.
+    Raises UnknownBatch, or StorageUnavailable where neither store can tell.
     """
     # Redis is read first: a batch recorded in between is then seen twice, not missed.
-    look = await gate.producer.batches.find(id)
-    mine = look if look and owner in (None, look.owner) else None
+    record = await gate.producer.batches.find(id)
+    mine = record if record and owner in (None, record.owner) else None
     # Of a batch that has ended Redis knows nothing else.
     known = mine if mine and mine.state in _STATES else None
     try:
@@ -53,9 +53,9 @@ async def list_batches(gate: Gateway, *, owner: Owner, before: BatchId | None, l
 
     While Postgres is away they are those that Redis knows, not counted; raises StorageUnavailable where it knows none.
     """
-    looks = await _unended(gate, owner, before=before, limit=limit)
-    known = {id: look for id, look in looks.items() if look.state in _STATES}
-    ask = partial(storage.list_batches, owner=owner, unended=list(looks))
+    records = await _unended(gate, owner, before=before, limit=limit)
+    known = {id: record for id, record in records.items() if record.state in _STATES}
+    ask = partial(storage.list_batches, owner=owner, unended=list(records))
     try:
         longest = BRIEFLY if known else None
         rows = await read_rows(gate, owner, ask, before=before, limit=limit, longest=longest)
@@ -64,55 +64,55 @@ async def list_batches(gate: Gateway, *, owner: Owner, before: BatchId | None, l
             raise
         return [_of_redis(known[id]) for id in sorted(known, reverse=True)[:limit]], False
     recorded = {row.id: row for row in rows}
-    newest = sorted(looks.keys() | recorded.keys(), reverse=True)[:limit]
-    every = (_batch(looks.get(id), recorded.get(id)) for id in newest)
+    newest = sorted(records.keys() | recorded.keys(), reverse=True)[:limit]
+    every = (_batch(records.get(id), recorded.get(id)) for id in newest)
     return [batch for batch in every if batch is not None], True
 
 
-def _of_redis(look: BatchRecord) -> Batch:
+def _of_redis(record: BatchRecord) -> Batch:
     """Return what Redis alone knows of a batch that has not ended there."""
-    batch = _batch(look, None)
-    assert batch is not None  # noqa: S101  it has a look
+    batch = _batch(record, None)
+    assert batch is not None  # noqa: S101  there is a record
     return replace(batch, counted=False)
 
 
 async def _unended(gate: Gateway, owner: Owner, *, before: BatchId | None, limit: int) -> dict[BatchId, BatchRecord]:
     """Return the newest `limit` of an owner's batches that have not ended, before `before` if that is given."""
     ids = [id for id in await gate.producer.batches.unended(owner) if before is None or id < before]
-    looks: dict[BatchId, BatchRecord] = {}
+    records: dict[BatchId, BatchRecord] = {}
     for first in range(0, len(ids), PIECE):
         some = ids[first : first + PIECE]
-        looks |= {look.id: look for look in await gate.producer.batches.find_all(some)}
-        if len(looks) >= limit:
+        records |= {record.id: record for record in await gate.producer.batches.find_all(some)}
+        if len(records) >= limit:
             break
-    return looks
+    return records
 
 
-def _batch(look: BatchRecord | None, row: BatchRow | None) -> Batch | None:
+def _batch(record: BatchRecord | None, row: BatchRow | None) -> Batch | None:
     """Combine what Redis and Postgres know of a batch; None where neither knows it.
 
     While Redis has a word of its own, that is the batch's state: it is what a cancellation decides by.
     """
     recorded = row.batch() if row and row.is_described else None
-    if look is None:
+    if record is None:
         return recorded
     if recorded is None:
         return Batch(
-            id=look.id,
-            owner=look.owner,
-            model=look.model,
-            status=_STATES.get(look.state, BatchStatus.IN_PROGRESS),
-            total=look.total,
+            id=record.id,
+            owner=record.owner,
+            model=record.model,
+            status=_STATES.get(record.state, BatchStatus.IN_PROGRESS),
+            total=record.total,
             succeeded=row.succeeded if row else 0,
             failed=row.failed if row else 0,
             canceled=row.canceled if row else 0,
-            skipped=look.skipped,
-            skipped_files=look.skipped_files,
-            metadata=look.metadata,
-            created=look.created,
+            skipped=record.skipped,
+            skipped_files=record.skipped_files,
+            metadata=record.metadata,
+            created=record.created,
         )
     return replace(
         recorded,
-        status=_STATES.get(look.state, recorded.status),
-        completed=recorded.completed if look.state in ("ended", "canceled") else None,
+        status=_STATES.get(record.state, recorded.status),
+        completed=recorded.completed if record.state in ("ended", "canceled") else None,
     )

@@ -1,4 +1,4 @@
-"""Batches: upload, look, list, follow, cancel, results."""
+"""Routes of batches: upload, read, list, follow, cancel, results."""
 
 from datetime import timedelta
 from functools import partial
@@ -83,7 +83,7 @@ async def index(
     return answer
 
 
-@router.get("/{id}", summary="Look at a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
+@router.get("/{id}", summary="Read a batch", responses=responses.by_status({200: schemas.Batch}, *_UNKNOWN))
 async def read(request: Request, id: str) -> Response:
     """Return a batch as it is: its state and how many of its images have ended, and how."""
     return _answer(request, await find_batch(gateway(request), _asked(id), owner=caller(request).owner))

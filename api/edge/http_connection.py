@@ -101,7 +101,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._all: Connections = app_state[STATE]
         self._limits = self._all.limits
         self._max_head_bytes = self._limits.max_head_bytes
-        self._patience = ConnectionTimeouts(self._limits)
+        self._timeouts = ConnectionTimeouts(self._limits)
         self._in_body = False
         self._unfinished = False
         """Whether the last read ended in the middle of a request."""
@@ -183,10 +183,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def check_timeouts(self) -> None:
         """Take the sample of this second, and end the connection where its client is too slow."""
-        patience, transport = self._patience, self.transport
+        timeouts, transport = self._timeouts, self.transport
         if self._half_closed:
             self._probe_stream()
-        if patience.answer_is_stuck(transport.get_write_buffer_size()):
+        if timeouts.answer_is_stuck(transport.get_write_buffer_size()):
             self._all.ended["answer"] += 1
             transport.abort()
         elif self._lingers is not None:
@@ -195,7 +195,7 @@ class HttpProtocol(HttpToolsProtocol):
                 transport.close()
         elif not transport.is_closing():
             awaited = self._awaited()
-            if patience.is_over(awaited, request=self.scope, received=self._body_bytes):
+            if timeouts.is_over(awaited, request=self.scope, received=self._body_bytes):
                 self._give_up(awaited)
 
     def _probe_stream(self) -> None:

@@ -99,7 +99,7 @@ async def index(
 
 @router.get(
     "/files/{id}",
-    summary="Look at a file",
+    summary="Read a file",
     responses=responses.by_status({200: schemas.File}, kinds.UNKNOWN_FILE, kinds.STORAGE_UNAVAILABLE),
 )
 async def show(request: Request, id: str) -> Response:

@@ -231,7 +231,7 @@ def _of_framework(status: int) -> Kind:
 
 
 async def on_unexpected(request: Request, _: Exception) -> Response:
-    """Answer for an error nobody expected; the server gets the exception too and logs it with its traceback."""
+    """Answer for an unexpected error; the server gets the exception too and logs it with its traceback."""
     # This answer alone is made outside the middleware that gives all others their id.
     id = request_id(request)
     headers = {} if id is None else {REQUEST_ID: id}
@@ -239,7 +239,7 @@ async def on_unexpected(request: Request, _: Exception) -> Response:
 
 
 async def on_disconnect(_: Request, __: Exception) -> Response:
-    """Answer a client that has left; nobody reads it."""
+    """Answer a client that has left, which reads it no more."""
     return Response(status_code=CLIENT_LEFT)
 
 

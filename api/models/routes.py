@@ -44,14 +44,14 @@ async def index(request: Request) -> Response:
     return JSONResponse({"results": cards, "next": None, "previous": None})
 
 
-@router.get("/models/{name}", summary="Look at a model", responses=_ONE)
+@router.get("/models/{name}", summary="Read a model", responses=_ONE)
 async def show(request: Request, name: str) -> Response:
     """Return what serves under a name."""
     route = await gateway(request).models.get(ModelName(name))
     return JSONResponse(await _card(request, route))
 
 
-@router.get("/models/{owner}/{name}", summary="Look at a model, as owner/name", responses=_ONE)
+@router.get("/models/{owner}/{name}", summary="Read a model, as owner/name", responses=_ONE)
 async def show_owned(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return what serves under a name, whatever the owner."""
     return await show(request, name)
@@ -71,7 +71,7 @@ async def versions(request: Request, owner: str, name: str) -> Response:  # noqa
 
 @router.get(
     "/models/{owner}/{name}/versions/{id}",
-    summary="Look at a version",
+    summary="Read a version",
     responses=responses.by_status({200: schemas.Version}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
 )
 async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does

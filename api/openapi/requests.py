@@ -124,7 +124,7 @@ def _in_a_form(member: Json) -> Json:
     return {**{key: value for key, value in member.items() if key not in ("anyOf", "default")}, **choices[0]}
 
 
-def looking() -> Json:
+def reading() -> Json:
     """Return `openapi_extra` of the operation that reads one prediction."""
     return {"parameters": [SUBMISSION_HEADERS[0]]}
 

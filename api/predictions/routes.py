@@ -83,9 +83,9 @@ async def create_for_model(request: Request) -> Response:
 
 @direct.get(
     "/predictions/{id}",
-    summary="Look at a prediction",
+    summary="Read a prediction",
     responses=responses.by_status({200: schemas.Prediction}, *_UNKNOWN, headers=responses.WAITED),
-    openapi_extra=requests.looking(),
+    openapi_extra=requests.reading(),
 )
 async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""

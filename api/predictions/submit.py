@@ -54,7 +54,7 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
 
 
 async def _checked(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
-    """Return what is to be enqueued; raises whatever the model, the image or a header is refused with."""
+    """Return what is to be enqueued; raises the contract's errors for the model, the image and the headers."""
     owner, fields, headers = caller(request).owner, upload.fields, request.headers
     reference = asked_model(model or fields.model, fields.version)
     route = await gate.models.for_reference(reference)

@@ -12,7 +12,7 @@ from shared.domain.prediction import ErrorCode, Source, Status
 
 
 class BatchCounts(Answer):
-    """How many images are where; the rest of `total` is under way."""
+    """Counts of images by how they ended; the rest of `total` is unfinished."""
 
     total: int = Field(description="Still growing while the batch is validating", examples=[1200])
     succeeded: int = Field(examples=[310])
@@ -21,7 +21,7 @@ class BatchCounts(Answer):
 
 
 class BatchUrls(Answer):
-    """Where to go from here; `stream` carries its own short-lived token."""
+    """URLs of the batch; `stream` carries its own short-lived token."""
 
     get: Url
     results: Url
@@ -30,7 +30,7 @@ class BatchUrls(Answer):
 
 
 class ListedBatch(Answer):
-    """A bulk upload as a list has it, without the names of what was skipped."""
+    """A bulk upload on a list, without the names of skipped files."""
 
     id: Id
     status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
@@ -46,7 +46,7 @@ class ListedBatch(Answer):
 
 
 class Batch(ListedBatch):
-    """A bulk upload on its way to its results."""
+    """A bulk upload."""
 
     skipped_files: list[Annotated[str, Field(max_length=LONGEST_SKIPPED_NAME)]] = Field(
         description="Names of the files that were left out, 100 at most, documents and links first, then clutter "

@@ -14,13 +14,13 @@ class Checksums(Answer):
 
 
 class FileUrls(Answer):
-    """Where the file is; what `input.image` takes."""
+    """URL of the file, which `input.image` takes."""
 
     get: Url
 
 
 class File(Answer):
-    """An uploaded file, kept for a while."""
+    """An uploaded file, stored for a limited time."""
 
     id: Id
     name: str = Field(examples=["7.png"])

@@ -14,7 +14,7 @@ class Alive(Answer):
 
 
 class WireLimits(Answer):
-    """What a client may take of the gateway beside its image."""
+    """Limits of one HTTP connection."""
 
     head_bytes: int = Field(description="Of a request's head: 431", examples=[32768])
     head_fields: int = Field(description="Likewise", examples=[100])
@@ -26,7 +26,7 @@ class WireLimits(Answer):
 
 
 class Limits(Answer):
-    """What is refused beyond, for everybody; a key may have limits of its own."""
+    """Limits for all callers; more is refused. A key may have limits of its own."""
 
     image_bytes: int = Field(description="413", examples=[20971520])
     image_pixels: int = Field(description="By the image's header: 413", examples=[50000000])
@@ -53,7 +53,7 @@ class Limits(Answer):
 
 
 class Used(Answer):
-    """How near the limits are."""
+    """How much of the limited resources is in use."""
 
     bytes_in_hand: int = Field(description="This gateway's, of bodies that are being read", examples=[1480])
     memory_bytes: int = Field(description="Redis'", examples=[73400320])
@@ -62,7 +62,7 @@ class Used(Answer):
 
 
 class Role(Answer):
-    """Who does what there is to do beside predicting."""
+    """State of one role beside predicting, such as recording."""
 
     role: Literal["record", "webhooks", "upkeep"]
     state: Literal["ready", "late", "missing"]
@@ -70,7 +70,7 @@ class Role(Answer):
 
 
 class Readiness(Answer):
-    """Whether requests should be sent here."""
+    """Whether requests should be sent to this gateway."""
 
     status: Literal["ready", "degraded", "unavailable"]
     down: list[str] = Field(description="Without these nothing works", examples=[[]])

@@ -44,7 +44,7 @@ class FailedVersion(Answer):
 
 
 class Model(Answer):
-    """What serves under one name."""
+    """A model that serves."""
 
     url: Url
     owner: str = Field(examples=["darkroom"])

@@ -9,7 +9,7 @@ from shared.domain.prediction import ErrorCode, Source, Status
 
 
 class Image(Answer):
-    """The image that came in."""
+    """The image as received."""
 
     sha256: Sha256 | None = Field(description="null, as the next three, only in a bulk upload's item that is no image")
     format: str | None = Field(description="By content, not by name", examples=["PNG"])
@@ -20,13 +20,13 @@ class Image(Answer):
 
 
 class PredictionInput(Answer):
-    """What was submitted."""
+    """The submission."""
 
     image: Image
 
 
 class Output(Answer):
-    """What the model said."""
+    """The model's result."""
 
     predicted_class: str = Field(examples=["7"])
     predicted_index: int = Field(examples=[7])
@@ -48,7 +48,7 @@ class Metrics(Answer):
 
 
 class PredictionUrls(Answer):
-    """Where to go from here; `stream` carries its own short-lived token."""
+    """URLs of the prediction; `stream` carries its own short-lived token."""
 
     get: Url
     cancel: Url
@@ -57,7 +57,7 @@ class PredictionUrls(Answer):
 
 
 class Prediction(Answer):
-    """One image's way to its result."""
+    """The prediction of one image."""
 
     id: Id
     model: str = Field(examples=["digits"])

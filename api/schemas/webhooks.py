@@ -9,7 +9,7 @@ from shared.domain.webhooks import DeliveryStatus, Event
 
 
 class WebhookSecret(Answer):
-    """What signs your webhooks."""
+    """The secret that signs your webhooks."""
 
     key: str = Field(
         description="`whsec_` and 32 bytes in base64, as Standard Webhooks' libraries take it",
@@ -19,14 +19,14 @@ class WebhookSecret(Answer):
 
 
 class WebhookDeliveryUrls(Answer):
-    """Where to go from here."""
+    """URLs of the delivery."""
 
     get: Url
     redeliver: Url
 
 
 class WebhookDelivery(Answer):
-    """One event on its way to its webhook."""
+    """The delivery of one event to its webhook."""
 
     id: Id = Field(description="Opaque; every attempt carries it as `webhook-id`")
     event: Event
@@ -52,7 +52,7 @@ class WebhookAttempt(Answer):
 
 
 class WebhookDeliveryDetail(WebhookDelivery):
-    """One event on its way to its webhook, and what was tried."""
+    """The delivery of one event to its webhook, with every attempt."""
 
     attempts: list[WebhookAttempt] = Field(description="All that were ever made, oldest first")
 

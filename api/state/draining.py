@@ -1,4 +1,4 @@
-"""Stopping in two steps: first the gateway says that it stops and serves on, then nobody waits any longer.
+"""Stopping in two steps: first the gateway says that it stops and serves on, then it answers all that wait and stops.
 
 A load balancer that has not noticed yet still sends requests, and clients hold connections open. uvicorn would refuse
 the first and cut the second at once, so it is told to stop only when the drain time is over.
@@ -19,7 +19,7 @@ class Draining:
         self.has_begun = False
         """Readiness is 503 and answers close their connections; everything else is as before."""
         self.is_over = False
-        """Whoever waits for a result or follows a stream is answered at once."""
+        """Requests that wait for a result are answered at once, and streams end."""
         self._wake: list[Callable[[], None]] = []
 
     def when_over(self, wake: Callable[[], None]) -> None:

@@ -63,7 +63,7 @@ class JobWaiters:
         async with contextlib.aclosing(self._channel.messages()) as messages:
             async for ids in messages:
                 if not ids:
-                    self.wake_all()  # what ended while nobody listened
+                    self.wake_all()  # jobs may have ended before the subscription
                 for id in ids:
                     for event in self._events.get(id, ()):
                         event.set()

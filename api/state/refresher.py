@@ -18,7 +18,7 @@ SHORTEST_PAUSE: Final = timedelta(milliseconds=100)
 class Refresher:
     """Calls `read` every `pause` and on request, never twice at a time, from its creation on.
 
-    Whatever `read` raises, it is called again; the first failure in a row is logged as the event `stale`.
+    After any error of `read` it is called again; the first failure in a row is logged as the event `stale`.
     """
 
     def __init__(self, read: Callable[[], Awaitable[None]], *, pause: timedelta, stale: str) -> None:

@@ -35,6 +35,6 @@ def outcome_of(submission: Submission | Unreadable, answer: Answer | Failed) -> 
         case Failed():
             return "unreadable"
         case Known(id):
-            # Its own id: it was sent twice, since the first answer, which nobody has, was lost with a connection.
+            # Its own id: the script ran twice, because the first answer was lost with a connection.
             return "queued" if id == submission.id else "repeated"
     assert_never(answer)

@@ -93,7 +93,7 @@ async def index(
 
 @router.get(
     "/webhook-deliveries/{id}",
-    summary="Look at a webhook delivery",
+    summary="Read a webhook delivery",
     responses=responses.by_status({200: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
 )
 async def read(request: Request, id: str) -> Response:
@@ -109,7 +109,7 @@ async def read(request: Request, id: str) -> Response:
     responses=responses.by_status({202: schemas.WebhookDeliveryDetail}, *_UNKNOWN),
 )
 async def redeliver(request: Request, id: str) -> Response:
-    """Make it due now, whatever its state, under the same `webhook-id` and with all its attempts before it again."""
+    """Make a delivery due now in any state, under the same `webhook-id`, with its full number of attempts again."""
     found = await _find(request, id, deliveries.retry_delivery)
     # The delivery is committed and due; without a bell the courier finds it within a second.
     with contextlib.suppress(StorageUnavailable):

@@ -1,4 +1,4 @@
--- Runs once, when the volume is new: two databases, each with an owner who sees nothing of the other's.
+-- Runs once, when the volume is new: two databases, each with an owner of its own who has no access to the other.
 \getenv darkroom_password DARKROOM_DATABASE_PASSWORD
 \getenv mlflow_password MLFLOW_DATABASE_PASSWORD
 

@@ -82,7 +82,7 @@ class Wire(BaseSettings):
     """Bytes of path and query; more are refused with 414. `metadata` of 4 KiB may stand in the query, and takes three
     times as much percent-encoded."""
     head_timeout: Duration = timedelta(seconds=10)
-    """Time from a head's first byte to its last, and from a new connection to its first byte; then 408."""
+    """Time from a head's first byte to its last; then 408. A connection that sends nothing for that long is closed."""
     body_rate: PositiveInt = 500
     """Bytes a second that a body must bring on average; slower ones get 408 after `body_patience`."""
     body_patience: Duration = timedelta(seconds=30)
@@ -142,16 +142,17 @@ class Bulk(BaseSettings):
     max_archive_bytes: PositiveInt = 4 * 1024**3
     """Bytes of one uploaded archive; larger ones are refused with 413."""
     max_unpacked_bytes: PositiveInt = 8 * 1024**3
-    """Bytes of all that one archive unpacks to; more are refused, as for every limit on unpacking, to stop archives
-    made to fill a disk."""
+    """Bytes of all that one archive unpacks to; more are refused with 413. This and the next limits stop archives that
+    are made to unpack to enormous sizes."""
     max_ratio: PositiveInt = 100
     """How many times larger an archive may become when it is unpacked; applied only beyond `ratio_from_bytes`."""
     ratio_from_bytes: PositiveInt = 64 * 1024**2
     """Unpacked bytes from which `max_ratio` is applied: small archives of very uniform images are harmless."""
     max_entries: PositiveInt = 200_000
-    """Entries of one archive, folders and system clutter included."""
+    """Entries of one archive, folders and system clutter included; more are refused with 413."""
     max_items: PositiveInt = 200_000
-    """Images of one batch, in whatever form they are sent; files that can't be read count too."""
+    """Images of one batch, in whatever form they are sent; files that can't be read count too. An upload with
+    more ends with 413."""
     max_lane_depth: PositiveInt = 50_000
     """Images of one upload that wait in Redis at a time. Reading the upload pauses until there is room."""
     max_lane_bytes: PositiveInt = 1024**3

@@ -43,7 +43,7 @@ class Batching(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_BATCHING_", frozen=True)
 
     max_batch_size: PositiveInt = 64
-    """Images of one micro-batch. Raise it for a fast GPU; lower it where memory or the time of a pass is short."""
+    """Images of one micro-batch. Raise it for a fast GPU; lower it where a pass takes too long or too much memory."""
     max_wait: Duration = timedelta(0)
     """How long a worker waits for a micro-batch to fill up. 0: none, since under load the next micro-batch fills while
     this one computes."""

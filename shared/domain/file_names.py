@@ -20,41 +20,9 @@ _FILES: Final = frozenset(
 _OFFICE: Final = frozenset(("xlsx", "xlsm", "docx", "pptx", "ods", "odt", "odp", "pages", "numbers", "key"))
 _DOCUMENTS: Final = frozenset(
     (
-        *(
-            "txt",
-            "csv",
-            "tsv",
-            "json",
-            "jsonl",
-            "ndjson",
-            "geojson",
-            "xml",
-            "yaml",
-            "yml",
-            "toml",
-            "ini",
-            "cfg",
-            "conf",
-        ),
-        *(
-            "md",
-            "rst",
-            "html",
-            "htm",
-            "log",
-            "sql",
-            "py",
-            "ipynb",
-            "js",
-            "css",
-            "sh",
-            "bat",
-            "ps1",
-            "tex",
-            "bib",
-            "rtf",
-        ),
-        *("xls", "doc", "ppt", "pdf", "url", "lnk", "names", "lst"),
+        *("txt", "csv", "tsv", "json", "jsonl", "ndjson", "geojson", "xml", "yaml", "yml", "toml", "ini", "cfg"),
+        *("conf", "md", "rst", "html", "htm", "log", "sql", "py", "ipynb", "js", "css", "sh", "bat", "ps1", "tex"),
+        *("bib", "rtf", "xls", "doc", "ppt", "pdf", "url", "lnk", "names", "lst"),
     )
 )
 _WITHOUT_SUFFIX: Final = frozenset(

@@ -14,7 +14,7 @@ depends_on = None
 def upgrade() -> None:
     """Apply this migration."""
     op.execute("""
-        -- A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, random bits.
+        -- A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, the rest by chance.
         CREATE FUNCTION darkroom_uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
             SELECT encode(set_bit(set_bit(overlay(
                 uuid_send(gen_random_uuid())

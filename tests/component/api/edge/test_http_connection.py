@@ -1,4 +1,4 @@
-"""The server's bounds on heads and on time, over real sockets; its looks are taken by the tests, not by the clock."""
+"""The limits on heads and on slow clients, over real sockets; the tests take the samples, not the clock."""
 
 import asyncio
 import re
@@ -30,13 +30,13 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 @dataclass
 class App:
-    """Reads a request's body once it may, answers with what it got, and notes who left."""
+    """An app that reads a request's body once it may, answers with it, and notes clients that left."""
 
     may_read: asyncio.Event = field(default_factory=asyncio.Event)
     answers_first: bool = False
     answer: bytes = b""
     nothing: bytes = b""
-    """What means nothing in its answer."""
+    """Filler of its answer, when it is a stream."""
     scopes: list[Scope] = field(default_factory=list)
     began: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,7 +78,7 @@ class Client:
         await self.settle()
 
     async def settle(self) -> None:
-        """Return when the server has seen what was done."""
+        """Return when the server has handled what was sent."""
         for _ in range(20):
             await asyncio.sleep(0)
         await asyncio.sleep(0.002)
@@ -99,7 +99,7 @@ class Client:
         return head + await self.reader.readuntil(b"0\r\n\r\n")
 
     async def half_close(self) -> None:
-        """Say that nothing more comes, and return when the server knows it."""
+        """Close the sending half, and return when the server knows it."""
         self.writer.write_eof()
         await self.settle()
 
@@ -168,7 +168,7 @@ def reading() -> App:
 
 
 def expect_problem(answer: bytes, status: int, slug: str, *, path: str = "/things") -> str:
-    """Hold an answer against the contract's form of an error and return its detail."""
+    """Check that an answer is a problem of the contract's form, and return its detail."""
     head, _, body = answer.partition(b"\r\n\r\n")
     line, *lines = head.decode().split("\r\n")
     headers = dict(one.split(": ") for one in lines)

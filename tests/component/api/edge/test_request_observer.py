@@ -1,4 +1,4 @@
-"""Every request has an id, is counted under its route's template, and is told of in one line."""
+"""Every request has an id, is counted under its route's template, and is logged in one line."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What every answer's head says."""
+"""Headers that every answer has."""
 
 from typing import Any
 

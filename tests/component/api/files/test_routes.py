@@ -1,4 +1,4 @@
-"""Uploaded files: kept for a while, seen by their owner alone, in Redis without a TTL."""
+"""Uploaded files: stored in Redis for a limited time, without a TTL, and visible to their owner alone."""
 
 import hashlib
 import io

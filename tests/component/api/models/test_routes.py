@@ -1,4 +1,4 @@
-"""What serves, as people, the console and Replicate's client read it."""
+"""Models that serve, in the form that people and Replicate's client read."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Keys in memory: found at once, read again seldom, kept while Postgres is away."""
+"""API keys in memory: found at once, read only when changed, kept while Postgres is away."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A page costs what it returns, and whoever reads, every page is whole: what waits, what ended, what is recorded."""
+"""A page costs in proportion to its rows, and misses no prediction: waiting, ended or recorded."""
 
 import asyncio
 import io

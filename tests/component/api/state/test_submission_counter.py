@@ -1,4 +1,4 @@
-"""Submissions are counted by what became of them, and each job says which request brought it."""
+"""Submissions are counted by outcome, and each job has the id of its request."""
 
 import asyncio
 import hashlib

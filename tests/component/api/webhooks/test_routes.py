@@ -1,4 +1,4 @@
-"""A webhook goes with its submission into the queue; its deliveries are seen, paged and asked for again."""
+"""A submission's webhook is enqueued with it; deliveries are read, listed in pages and delivered again."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

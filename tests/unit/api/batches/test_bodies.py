@@ -1,4 +1,4 @@
-"""Three bodies of many images: fields, then items; what can't be used is one bad item, or refuses the upload."""
+"""The three bulk bodies: fields, then items; what can't be used is an item with a problem, or refuses the upload."""
 
 import asyncio
 import contextlib

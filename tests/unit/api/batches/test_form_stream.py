@@ -1,4 +1,4 @@
-"""A form that arrives in pieces comes apart as it would whole; anything else is a bad request."""
+"""A form that arrives in pieces is parsed like one in memory; anything else is a bad request."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A batch's results as people read them: a JSON object or a CSV line an image."""
+"""A batch's results: a JSON object or a CSV line an image."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Where keys are asked for; what each route asks is in test_guard.py, requests in tests/acceptance/test_keys.py."""
+"""Where keys are required; each route's policy is tested in test_guard.py, requests in acceptance/test_keys.py."""
 
 import pytest
 

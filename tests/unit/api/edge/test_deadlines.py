@@ -1,4 +1,4 @@
-"""A client is waited for as long as the settings say, and not for what the server keeps it from."""
+"""Timeouts are as long as the settings say, and time in which the server itself does not read is not counted."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -22,7 +22,7 @@ REQUEST = object()
 def looks(
     patience: ConnectionTimeouts, awaited: Awaited, *, came: Iterable[int], request: object = REQUEST
 ) -> list[bool]:
-    """Look once for each entry, after so many more bytes of a body."""
+    """Take a sample for each entry, after so many more bytes of a body."""
     received, said = 0, []
     for more in came:
         received += more

@@ -1,4 +1,4 @@
-"""What a request's Host may be."""
+"""Which `Host` headers are accepted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pages of other sites: refused where no key is asked for, let in by a setting, and browsers are answered."""
+"""Pages of other sites: refused while no keys are required, allowed by a setting, and preflights are answered."""
 
 import asyncio
 from types import SimpleNamespace

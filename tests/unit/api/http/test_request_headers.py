@@ -1,3 +1,5 @@
+"""Headers of a submission: durations to wait and to cancel after, idempotency keys."""
+
 import re
 from datetime import timedelta
 

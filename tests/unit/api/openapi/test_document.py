@@ -1,4 +1,4 @@
-"""The document is complete, and what it says of bodies and answers is true."""
+"""The OpenAPI document is complete and true of bodies and answers."""
 
 import base64
 import re

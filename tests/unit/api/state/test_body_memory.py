@@ -1,4 +1,4 @@
-"""Bytes of bodies in hand: whose they are, when there is no room, and that all are given back."""
+"""Memory of bodies: counted by owner, refused beyond the limits, and given back."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A copy that is read again: often enough for who misses something, seldom enough for the store."""
+"""A copy of stored data is read again soon for callers that miss something, and seldom enough for the store."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Three bodies, one upload; what contradicts, is too large or can't be stored is refused."""
+"""The three bodies of a submission; contradictions, excess and what can't be stored are refused."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""One reader for images that come as text: whatever a client does to base64, at any length, is undone or refused."""
+"""Images sent as text: the ways in which clients write base64 are decoded at any length, others are refused."""
 
 import base64
 import itertools

@@ -1,4 +1,4 @@
-"""The names that clients give a form's files, in all the ways they write them; work that the header's length bounds."""
+"""Names of a form's files in all the ways that clients write them, read in time linear in the header's length."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Of a large JSON object only what stands beside its long texts is parsed, and how much that may be is bounded."""
+"""Of a large JSON object only the part beside its long texts is parsed, and the size of that part is limited."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""A form comes apart as it was put together; anything else is a bad request."""
+"""A form is parsed into the parts it was made of; anything else is a bad request."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""What people send in an image's place is named in the answer."""
+"""The kind of a file that is no image is named in the answer."""
 
 import io
 import struct

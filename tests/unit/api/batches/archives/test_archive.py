@@ -1,4 +1,4 @@
-"""What holds for every kind of archive: images come out, and nothing of a bad archive does."""
+"""For every kind of archive: the images are read, and none of a bad archive."""
 
 import bz2
 import gzip
@@ -246,7 +246,7 @@ def test_what_is_no_archive_is_told_what_to_send(data: bytes, words: str) -> Non
 
 
 def survives(data: bytes) -> None:
-    """Fail if anything but a refusal comes of it, or an item that is too large."""
+    """Fail on any error but a refusal, and on an item that is too large."""
     try:
         found = read(data, max_unpacked_bytes=300_000)
     except (ArchiveRefused, UploadTooLarge):
@@ -286,7 +286,7 @@ def test_no_mutation_raises_anything_else(data: bytes, *, zipped: bool, edits: s
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Mend the checksums of whatever could be a tar's header: mutations get past the first look."""
+    """Correct the checksums of blocks that could be tar headers, so that mutations pass the first check."""
     found = bytearray(data)
     for at in range(0, len(found) - 511, 512):
         if found[at + 257 : at + 262] == b"ustar":

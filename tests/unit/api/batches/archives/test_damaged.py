@@ -1,4 +1,4 @@
-"""Damaged archives: refused, or read as `zipfile` and `tarfile` read them; nothing else, whatever the damage."""
+"""Damaged archives are refused, or read as `zipfile` and `tarfile` read them, whatever the damage."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What an upload leaves out: all counted, some named, whatever their names are."""
+"""Skipped files of an upload: all are counted, some are named, with any names."""
 
 import orjson
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Tars, plain and in gzip: what `tarfile` reads is read, in steps and in little memory whatever a header claims."""
+"""Tars, plain and in gzip: read as `tarfile` reads them, in steps, and in little memory whatever a header claims."""
 
 import gzip
 import io

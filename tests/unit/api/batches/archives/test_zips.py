@@ -1,4 +1,4 @@
-"""Zips: what `zipfile` reads is read, what lies in a header is found, and only damaged data is left to the items."""
+"""Zips: read as `zipfile` reads them; false headers are refused on checking, damaged data fails single items."""
 
 import io
 import random

@@ -11,7 +11,7 @@ _MOST_LANES: Final = 20
 
 
 def limits_in_force(gate: Gateway, *, wire_holds: bool) -> dict[str, Any]:
-    """Return what is refused beyond; what a server without `api.edge.http_connection` does not bound is None."""
+    """Return the limits beyond which requests are refused; `wire` is None where another server serves, as in tests."""
     intake, bulk, queue, files, wire = gate.intake, gate.bulk, gate.queue, gate.files, gate.wire
     bounds = {
         "head_bytes": wire.max_head_bytes,

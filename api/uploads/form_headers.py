@@ -77,18 +77,18 @@ def read_boundary(content_type: str) -> bytes:
 def read_disposition(header: bytes) -> tuple[str, str | None]:
     """Return the names of a form's field and of its file, None where that has none; raises BadRequest."""
     found = header_parameters(header)
-    name = decode(found.get(b"name", b""))
+    name = decode_text(found.get(b"name", b""))
     if (extended := _extended(found)) is not None:
         return name, extended
     filename = found.get(b"filename")
     if filename and _WINDOWS_PATH.match(filename):
         # Internet Explorer sends the whole path of a file.
         filename = filename.rpartition(b"\\")[2]
-    return name, None if filename is None else decode_words(decode(filename))
+    return name, None if filename is None else decode_words(decode_text(filename))
 
 
-def decode(raw: bytes) -> str:
-    """Decode what should be UTF-8; old clients send Latin-1."""
+def decode_text(raw: bytes) -> str:
+    """Decode a text in UTF-8, or in Latin-1 where it is none: old clients send that."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -152,7 +152,7 @@ def _extended(found: dict[bytes, bytes]) -> str | None:
         return None
     joined = b"".join(pieces[number] for number in sorted(pieces))
     if not encoded:
-        return decode(joined)
+        return decode_text(joined)
     charset, quote, rest = joined.partition(b"'")
     _, second, text = rest.partition(b"'")
     known = _charset(charset.decode("latin-1")) if quote and second else None

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from api.uploads.form_headers import decode, read_boundary, read_disposition
+from api.uploads.form_headers import decode_text, read_boundary, read_disposition
 from shared.domain.errors import BadRequest
 
 # A submission has under ten parts; each costs 1 µs and can be as short as 60 bytes.
@@ -88,7 +88,7 @@ def _names(disposition: bytes) -> tuple[str, str | None]:
     if match is None:
         return read_disposition(disposition)
     name, filename = match.groups()
-    return decode(name), None if filename is None else decode(filename)
+    return decode_text(name), None if filename is None else decode_text(filename)
 
 
 def plain_name(name: str) -> str:

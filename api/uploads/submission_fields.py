@@ -141,7 +141,7 @@ def read_metadata(value: object, *, limits: Intake) -> dict[str, Any]:
         raise _no_metadata("metadata is nested too deeply") from None
     if len(written) > limits.max_metadata_bytes:
         raise _no_metadata(f"metadata has {len(written)} bytes, at most {limits.max_metadata_bytes} are kept")
-    if b"\\u0000" in written and holds(value, "\0"):
+    if b"\\u0000" in written and contains_character(value, "\0"):
         raise _no_metadata("metadata holds the character U+0000, which can't be stored")
     return value
 
@@ -150,15 +150,18 @@ def _no_metadata(detail: str) -> InvalidParameter:
     return InvalidParameter(detail=detail, pointer="/metadata")
 
 
-def holds(value: object, character: str) -> bool:
+def contains_character(value: object, character: str) -> bool:
     """Tell whether any text in a JSON value, names of members included, contains the character."""
     match value:
         case str():
             return character in value
         case dict():
-            return any(holds(name, character) or holds(item, character) for name, item in value.items())
+            return any(
+                contains_character(name, character) or contains_character(item, character)
+                for name, item in value.items()
+            )
         case list():
-            return any(holds(item, character) for item in value)
+            return any(contains_character(item, character) for item in value)
     return False
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from api.batches.archives.entries import Tally, is_folder, is_left_out, refusal, safe_path, tidy_path
 from api.batches.archives.items import Item, Skipped, clean_name
-from api.batches.archives.unpacking import PIECE, Unpacking, gunzip, plain
+from api.batches.archives.unpacking import PIECE, Unpacking, gunzip, read_pieces
 from shared.domain.archive_formats import FIRST_BYTES
 from shared.domain.errors import ArchiveRefused
 from shared.settings import Bulk
@@ -93,7 +93,7 @@ class TarArchive:
 
     def _unpack(self) -> tuple[Tally, Unpacking]:
         tally = Tally(self._limits, packed=self._file.seek(0, 2))
-        pieces = gunzip(self._file, most_members=self._limits.max_entries) if self._zipped else plain(self._file)
+        pieces = gunzip(self._file, most_members=self._limits.max_entries) if self._zipped else read_pieces(self._file)
         return tally, Unpacking(pieces, tally)
 
     def _read_item(self, name: str, member: _Member, start: bytes, tar: Unpacking) -> Item:

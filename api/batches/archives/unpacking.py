@@ -48,7 +48,7 @@ class Unpacking:
             yield
 
 
-def plain(file: BinaryIO) -> Iterator[bytes]:
+def read_pieces(file: BinaryIO) -> Iterator[bytes]:
     """Yield a file's bytes in pieces."""
     file.seek(0)
     while piece := file.read(PIECE):
@@ -61,7 +61,7 @@ def gunzip(file: BinaryIO, *, most_members: int) -> Iterator[bytes]:
     Not by `gzip`: it reads a header's comment and the zeros behind a member byte by byte, and any number of empty
     members in one call.
     """
-    packed = plain(file)
+    packed = read_pieces(file)
     data = next(packed, b"")
     for _ in range(most_members):
         inflater = zlib.decompressobj(_GZIP)

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 EXPECTED = {
     "api": (("api.main", "shared.storage.migrate"), ("torch", "mlflow", "numpy", "PIL", "worker", "cli")),
     "services": (
-        ("worker.tasks", "worker.webhooks.courier", "worker.health", "flower"),
-        ("torch", "mlflow", "api", "cli"),
+        (
+            "worker.roles.record",
+            "worker.roles.upkeep",
+            "worker.roles.webhooks",
+            "worker.tasks",
+            "worker.health",
+            "flower",
+        ),
+        ("torch", "mlflow", "numpy", "PIL", "api", "cli"),
     ),
     "registry": (("mlflow.server", "boto3", "psycopg2"), ("torch", "api", "worker", "shared", "cli")),
     "predict": (

@@ -17,7 +17,7 @@ from shared.domain.identifiers import BatchId, Owner, PredictionId
 from shared.domain.prediction import Status
 from shared.queue import keys
 from shared.queue.connection.clients import connect
-from shared.queue.inspection.audit import Inspection, JobLook, LaneLook, is_bulk, model_of
+from shared.queue.inspection.audit import Inspection, JobSnapshot, LaneSnapshot, is_bulk, model_of
 from shared.queue.inspection.duties import LATE_AFTER, MOST_BELLS, State
 from shared.settings import Database, Predict, Queue, Redis, read
 from shared.storage.audit_queries import (
@@ -108,7 +108,7 @@ class Audit:
 
     def _broken(self, ids: Sequence[PredictionId]) -> dict[PredictionId, str]:
         """Read some jobs, then their rows; jobs first, since a job only ever moves towards its row."""
-        looks = list(self._inspection.look_at(ids))
+        looks = list(self._inspection.check_jobs(ids))
         rows = rows_of(self._connection, [look.id for look in looks])
         return {look.id: wrong for look in looks if (wrong := _wrong_with(look, rows.get(look.id)))}
 
@@ -168,13 +168,13 @@ class Audit:
 
     def _stuck_lanes(self) -> Iterator[str]:
         """Invariant 3, as far as it can be seen: every lane that has workers moves, however deep it is."""
-        looks = {lane: self._look_at_lane(lane) for lane in self._inspection.lanes()}
+        looks = {lane: self._check_lane(lane) for lane in self._inspection.lanes()}
         stuck = {lane: wrong for lane, look in looks.items() if (wrong := self._wrong_with_lane(lane, look))}
         for _ in range(READS - 1):
             if stuck:
                 self._sleep(LANE_PAUSE.total_seconds())
             for lane in list(stuck):
-                before, look = looks[lane], self._look_at_lane(lane)
+                before, look = looks[lane], self._check_lane(lane)
                 moved = look.last_delivered != before.last_delivered and not before.overdue
                 if moved or self._wrong_with_lane(lane, look) != stuck[lane]:
                     del stuck[lane]
@@ -195,10 +195,10 @@ class Audit:
             many = f"{late.count:,}{' or more' if late.count == MOST_OVERDUE else ''}"
             yield f"webhooks: {many} are due and nobody has tried them for {round(late.oldest.total_seconds())} s"
 
-    def _look_at_lane(self, lane: str) -> LaneLook:
-        return self._inspection.look_at_lane(lane, overdue=self._overdue)
+    def _check_lane(self, lane: str) -> LaneSnapshot:
+        return self._inspection.check_lane(lane, overdue=self._overdue)
 
-    def _wrong_with_lane(self, lane: str, look: LaneLook) -> str | None:
+    def _wrong_with_lane(self, lane: str, look: LaneSnapshot) -> str | None:
         """Return why a lane seems stuck, None where it does not. A bulk lane may wait, but must be in the rotation."""
         if is_bulk(lane) and look.entries and not look.in_rotation:
             return "it has entries and no turn among the bulk lanes"
@@ -226,7 +226,7 @@ class Audit:
 UNRECORDED = "it ended and is neither in the finished stream nor recorded"
 
 
-def _wrong_with(look: JobLook, row: Row | None) -> str:
+def _wrong_with(look: JobSnapshot, row: Row | None) -> str:
     """Return what is wrong with a job, compared with its row; empty where nothing is."""
     if not Status(look.state).is_terminal:
         return look.wrong if row is None else f"it is {look.state} and recorded as {row.status}"

@@ -1,1 +1,1 @@
-"""The queue: Redis keys, the scripts that move states, and who calls them."""
+"""The queue in Redis: its keys, the Lua scripts that move states, and the callers of both, by side."""

@@ -19,7 +19,7 @@ Mode = Literal["user", "broken", "silent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRecord:
-    """A batch as Redis has it: `state` is validating, in_progress, canceled or ended; `created` in microseconds."""
+    """A batch as Redis has it: `state` is validating, in_progress, canceled or ended; `created` is in microseconds."""
 
     id: BatchId
     owner: Owner
@@ -33,12 +33,12 @@ class BatchRecord:
 
     @property
     def lane(self) -> str:
-        """The lane that its items wait in."""
+        """The stream of the lane that its items wait in."""
         return keys.lane(self.model, keys.bulk_lane(self.id))
 
 
 def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
-    """Return the batch, or None where the hash is missing."""
+    """Return the batch of HMGET's reply for FIELDS; None where the hash is missing."""
     state, owner, request, created, total = reply
     if state is None or owner is None or request is None or created is None:
         return None

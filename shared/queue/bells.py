@@ -1,8 +1,8 @@
-"""A bell is a Celery task that says "there is work"; scripts put it on the Celery queue themselves.
+"""Bells: Celery tasks that wake a worker. The Lua scripts push them onto Celery's queues themselves.
 
-Ringing inside the script that enqueues makes a lost ring impossible. Celery makes the message (protocol 2); only the
-envelope is written here, as kombu's Redis transport writes it: a JSON object pushed onto a list named as the queue.
-The task's id is the bell's token, which the script fills in.
+The script that enqueues work also rings, so no ring can be lost between the two. Celery makes the message (protocol 2);
+its envelope is written here as kombu's Redis transport writes it: a JSON object, pushed onto the list that is named as
+the queue. The task's id is the bell's token, which the script fills in.
 """
 
 from functools import cache
@@ -42,15 +42,15 @@ def task_message(task: str, *arguments: str, queue: str) -> bytes:
 
 
 def predict_message(model: ModelName) -> bytes:
-    """Return the bell of a model's lanes."""
+    """Return the message that wakes a predict worker of a model."""
     return task_message(PREDICT_TASK, model, queue=keys.predict_queue(model))
 
 
 def record_message() -> bytes:
-    """Return the bell of the finished stream."""
+    """Return the message that wakes a record worker."""
     return task_message(RECORD_TASK, queue=keys.RECORD_QUEUE)
 
 
 def webhook_message() -> bytes:
-    """Return the bell of the outbox."""
+    """Return the message that wakes a webhook worker."""
     return task_message(WEBHOOK_TASK, queue=keys.WEBHOOK_QUEUE)

@@ -26,7 +26,7 @@ def parse_request(data: bytes) -> JobRequest:
 
 
 def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
-    """Return the job, or None where the hash is missing."""
+    """Return the job of HMGET's reply for FIELDS; None where the hash is missing."""
     state, owner, batch, request, created, started, completed, source, output, error, code, attempts, run = reply
     if state is None or owner is None or request is None or created is None:
         return None

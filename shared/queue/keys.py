@@ -1,4 +1,4 @@
-"""The names of all Redis keys, in one place; `shared/queue/scripts` takes them from here."""
+"""The names of all Redis keys, and what is in them. The Lua scripts get them from here, through `lua`."""
 
 import re
 from typing import Final
@@ -26,34 +26,34 @@ FINISHED: Final = "finished"
 RECORDERS: Final = "recorders"
 WORKERS: Final = "workers"
 DONE: Final = "done"
-"""Channel: the ids that ended, space-separated, one message a script call."""
+"""Channel: the ids of jobs that ended, space-separated, one message for each script call."""
 BELLS: Final = "bells"
-"""Counter behind the bells' tokens."""
+"""Counter that makes the bells' tokens unique."""
 NOTHING: Final = "nothing"
-"""Never exists: deleting it is a write that memory limits never refuse."""
+"""Never exists. Deleting it is a write that Redis accepts even when its memory is full."""
 MODELS: Final = "models"
 """Set: the names that have a route."""
 RETIRED: Final = "retired"
-"""Set: the names that somebody took out of service; no route is published for them until they are restored."""
+"""Set: names that an operator took out of service; no route is published for them until they are restored."""
 LEAVING: Final = "leaving"
-"""Sorted set, microseconds: names whose route was withdrawn, and when; images may still wait for them."""
+"""Sorted set, microseconds: names whose route was withdrawn, by when that was; images may still wait for them."""
 PURGING: Final = "purging"
-"""Sorted set, microseconds: owners whose everything is being deleted, each until when its mark holds."""
+"""Sorted set, microseconds: owners that are being purged, by when their mark expires."""
 RECORD_BELL: Final = "bell:record"
 RECORD_QUEUE: Final = "record"
 UPKEEP_QUEUE: Final = "upkeep"
 WEBHOOK_BELL: Final = "bell:webhooks"
 WEBHOOK_QUEUE: Final = "webhooks"
 STARTED: Final = "started"
-"""Stream, bounded: predictions that began and whose webhook wants to know."""
+"""Stream, bounded: predictions that began and whose webhook asks for the start event."""
 UPLOADS: Final = "uploads"
-"""Sorted set, microseconds: batches whose gateway must give signs of life, being read or being canceled."""
+"""Sorted set, microseconds: batches being read or canceled, by their gateway's last sign of life."""
 IDEMPOTENCY_KEYS: Final = "idempotency"
-"""Sorted set, microseconds: when each idempotency key came, for the purge (they have no TTL)."""
+"""Sorted set, microseconds: idempotency keys by when they came. They have no TTL; sweeps purge them."""
 FILES: Final = "files"
-"""Sorted set, microseconds: when each file's time is over, for the purge (they have no TTL)."""
+"""Sorted set, microseconds: uploaded files by when they expire. They have no TTL; sweeps purge them."""
 FILE_BYTES: Final = "file_bytes"
-"""Hash: how many bytes of files each owner keeps; under the empty name all of them together."""
+"""Hash: bytes of files by owner; the empty name has the sum of all owners."""
 
 
 def job_prefix() -> str:
@@ -87,37 +87,37 @@ def batches(owner: Owner) -> str:
 
 
 def bulk_lane(batch: BatchId | str) -> str:
-    """Name of one batch's lane; its priority class is bulk."""
+    """Return the name of one batch's lane, among the bulk lanes."""
     return f"bulk:{batch}"
 
 
 def heavy_lane(owner: Owner) -> str:
-    """Name of an owner's lane for single images that take long to decode; it takes turns with the bulk lanes."""
+    """Return the name of an owner's lane for single images that take long to decode, in rotation with bulk lanes."""
     return bulk_lane(f"{_HEAVY}{owner}")
 
 
 def heavy_mark() -> str:
-    """Return what stands in every heavy lane's key, and in no other's."""
+    """Return a part that the keys of all heavy lanes have, and no other lane's."""
     return f":{bulk_lane(_HEAVY)}"
 
 
 def lane(model: ModelName, lane: str) -> str:
-    """Stream, group `workers`: one entry a computation. `lane` is INTERACTIVE or a `bulk_lane`."""
+    """Stream, group `workers`: one entry for each computation. `lane` is INTERACTIVE or a `bulk_lane`."""
     return f"lane:{model}:{lane}"
 
 
 def signs(role: str) -> str:
-    """Sorted set, microseconds: the workers of a role beside predicting, by their last sign of life."""
+    """Sorted set, microseconds: workers of a role other than predicting, by their last sign of life."""
     return f"signs:{role}"
 
 
 def rotation(model: ModelName) -> str:
-    """List: the bulk lane streams that take turns."""
+    """List: the streams of the bulk lanes, in rotation."""
     return f"bulk:{model}"
 
 
 def waiting(owner: Owner, model: ModelName, *, lane: str, version: VersionKey, digest: Digest) -> str:
-    """List `[entry, id, id, …]`: which of an owner's jobs want this computation."""
+    """List `[entry, job, job, …]`: the wait list, the jobs of an owner that wait for this computation."""
     return f"waiting:{lane}:{owner}:{model}:{version}:{digest}"
 
 
@@ -129,7 +129,7 @@ def cache_prefix() -> str:
 def cache(owner: Owner, model: ModelName, *, version: VersionKey, digest: Digest) -> str:
     """Return the key of a string, the output as JSON.
 
-    Each owner has one of its own: who is answered from another's would learn that another had sent the same image.
+    Each owner has its own: an answer from another owner's would reveal that the other had sent the same image.
     """
     return f"{cache_prefix()}{owner}:{model}:{version}:{digest}"
 
@@ -140,23 +140,23 @@ def route(model: ModelName) -> str:
 
 
 def unserved(model: ModelName) -> str:
-    """Return the key of a string, microseconds: since when no worker has been seen serving a model that sweeps watch.
+    """Return the key of a string, microseconds: since when sweeps have seen no worker serve a model.
 
-    It expires where no sweep comes: nobody knows then, and the count begins anew.
+    It expires if no sweep renews it; the time then counts from the next sweep.
     """
     return f"unserved:{model}"
 
 
 def bell(model: ModelName) -> str:
-    """Return the key of a string, the id of the Celery task that is ringing."""
+    """Return the key of a string: the token of the bell that rings, which is its Celery task's id."""
     return f"bell:{model}"
 
 
 def predict_queue(model: ModelName) -> str:
     """Celery queue of a model's predict workers: `predict.<model>`.
 
-    A name's comma, which separates queues in Celery's own option, is written `%2C`, and likewise what would be read as
-    such an escape.
+    A comma in the name is written `%2C`, because commas separate queues in Celery's option; control characters, and
+    text that already looks like such an escape, are escaped likewise.
     """
     return f"{_PREDICT}{_ESCAPED.sub(lambda found: f'%{ord(found[0]):02X}', model)}"
 
@@ -177,12 +177,12 @@ def inflight(owner: Owner) -> str:
 
 
 def rate(key: KeyId) -> str:
-    """Return the key of a string, microseconds: when all that was taken of an API key's rate is used up."""
+    """Return the key of a string, microseconds: when everything taken of an API key's rate is paid off (GCRA)."""
     return f"rate:{key}"
 
 
 def idempotency(owner: Owner, key: str) -> str:
-    """Return the key of a string, id and fingerprint of the request that came first."""
+    """Return the key of a string: id and fingerprint of the first request with this idempotency key."""
     return f"idempotency:{owner}:{key}"
 
 
@@ -197,7 +197,7 @@ def file(id: FileId) -> str:
 
 
 def upload_rate(owner: Owner) -> str:
-    """Return the key of a string, microseconds: when an owner's uploaded bytes are all used up."""
+    """Return the key of a string, microseconds: when all bytes that an owner uploaded are paid off (GCRA)."""
     return f"upload_rate:{owner}"
 
 

@@ -1,4 +1,4 @@
-"""The Lua scripts: atomic, each safe to run twice. `put` in common.lua is the only place that ends a job."""
+"""Loads and runs the Lua scripts: atomic, each safe to run twice. Only `put` in common.lua ends a job."""
 
 import hashlib
 from enum import StrEnum
@@ -36,11 +36,11 @@ _NAMES = {
 
 
 class Script(StrEnum):
-    """Every script by its file's name."""
+    """Every script, by its file's name in `scripts/`."""
 
     SUBMIT = "submit"
     TAKE = "take"
-    LOOK_AT_LIMITS = "look_at_limits"
+    READ_LIMITS = "read_limits"
     READ_HASHES = "read_hashes"
     KEEP_FILE = "keep_file"
     REMOVE_FILE = "remove_file"
@@ -66,17 +66,17 @@ class Script(StrEnum):
     GIVE_UP = "give_up"
     SIGN = "sign"
     EVICT = "evict"
-    LOOK_AT_DUTIES = "look_at_duties"
-    LOOK_AT_JOBS = "look_at_jobs"
-    LOOK_AT_LANE = "look_at_lane"
-    LOOK_AT_LANES = "look_at_lanes"
-    LOOK_AT_WAIT_LISTS = "look_at_wait_lists"
+    READ_DUTIES = "read_duties"
+    CHECK_JOBS = "check_jobs"
+    CHECK_LANE = "check_lane"
+    MEASURE_LANES = "measure_lanes"
+    CHECK_WAIT_LISTS = "check_wait_lists"
     FIND_STRANDED = "find_stranded"
 
 
 @cache
 def source(script: Script) -> str:
-    """Return the script with the key names and the common words before it."""
+    """Return a script's text, after the key names and common.lua."""
     folder = resources.files("shared.queue") / "scripts"
     names = "".join(f"local {name} = '{value}'\n" for name, value in _NAMES.items())
     return names + (folder / "common.lua").read_text() + (folder / f"{script}.lua").read_text()
@@ -84,12 +84,12 @@ def source(script: Script) -> str:
 
 @cache
 def sha(script: Script) -> str:
-    """Return the digest that EVALSHA knows the script by."""
+    """Return the SHA-1 by which EVALSHA calls the script."""
     return hashlib.sha1(source(script).encode(), usedforsecurity=False).hexdigest()
 
 
 class Scripts:
-    """The scripts on one blocking client; a script that Redis forgot is loaded again by the client library."""
+    """The scripts on one blocking client, which loads a script again when Redis has forgotten it."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._registered: dict[Script, RegisteredScript] = {

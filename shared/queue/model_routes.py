@@ -1,8 +1,8 @@
-"""Routes in Redis: what each model's workers say they serve, read by the gateway; and which names are retired.
+"""Model routes in Redis: what each model's workers serve, which the gateways read; and which names are retired.
 
-A route comes with `publish` and goes with `withdraw`, because its model is gone from the registry or nobody has served
-it for long, or with `retire`, because somebody wants it so. A retired name gets no route, whatever its workers publish,
-until it is restored. What waits when a route goes is still served where a worker has the version loaded.
+Workers publish a route. It is withdrawn when its model is gone from the registry or nobody has served it for long, and
+retired when an operator says so: a retired name gets no route, whatever its workers publish, until it is restored. Jobs
+that wait when a route goes are still computed by workers that have the version loaded.
 """
 
 import time
@@ -19,9 +19,9 @@ from shared.queue.lua import Script, source
 
 
 def publish(client: redis.Redis, route: Route) -> bool:
-    """Say what serves under a name; False where the name is retired, and nothing is said.
+    """Write what serves under a name; return False, writing nothing, where the name is retired.
 
-    The last word counts, and saying it twice changes nothing.
+    The last write counts; repeating it changes nothing.
     """
     script = client.register_script(source(Script.PUBLISH))
     names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING)
@@ -29,14 +29,14 @@ def publish(client: redis.Redis, route: Route) -> bool:
 
 
 def is_published(client: redis.Redis, model: ModelName) -> bool:
-    """Tell whether the gateways know a route of this name."""
+    """Tell whether a route of this name is published."""
     return bool(client.sismember(keys.MODELS, model)) and bool(client.exists(keys.route(model)))
 
 
 def withdraw(client: redis.Redis, model: ModelName) -> None:
-    """Take a name out of service; taking it out twice changes nothing.
+    """Take a name out of service; safe to repeat.
 
-    What the route said of versions stays, for a worker that serves it again; sweeps still look after what waits.
+    The route's text stays for a worker that serves the name again; sweeps still take care of jobs that wait.
     """
     with client.pipeline() as pipeline:
         _withdraw(pipeline, model)
@@ -52,7 +52,7 @@ def retire(client: redis.Redis, model: ModelName) -> None:
 
 
 def restore(client: redis.Redis, model: ModelName) -> bool:
-    """Let a retired name be served again, as its workers notice at their next look; False where it was not retired."""
+    """Let a retired name be served again, once its workers next publish; return False where it was not retired."""
     return bool(client.srem(keys.RETIRED, model))
 
 
@@ -80,17 +80,17 @@ def names(client: redis.Redis) -> list[ModelName]:
 
 
 def read(client: redis.Redis, model: ModelName) -> Route | None:
-    """Return what was last published under a name, served now or not; None where there is nothing that can be read."""
+    """Return what was last published under a name, served now or not; None where nothing can be read."""
     data: Any = client.get(keys.route(model))
     try:
         return parse(data) if data else None
     except (KeyError, TypeError, ValueError):
-        # Written by a release that says it otherwise; a worker says it anew.
+        # Written by a release with another format; a worker will publish it again.
         return None
 
 
 def parse(data: bytes) -> Route:
-    """Read what `publish` wrote; members that a newer worker added are left out."""
+    """Return the route that `publish` wrote; members that a newer worker added are ignored."""
     members = _known(Route, orjson.loads(data))
     members["versions"] = {number: _version(version) for number, version in members["versions"].items()}
     return Route(**members)

@@ -50,13 +50,13 @@ def test_a_role_is_ready_late_or_missing_and_says_why(
 
 
 def test_what_is_looked_at_is_what_was_signed_and_waits(redis_client: redis.Redis) -> None:
-    assert {(duty.silence, duty.bells, duty.oldest) for duty in duties.look(redis_client)} == {(None, 0, NOW)}
+    assert {(duty.silence, duty.bells, duty.oldest) for duty in duties.read_duties(redis_client)} == {(None, 0, NOW)}
     now, _ = redis_client.time()
     Sign(redis_client, "record", name="w").give()
     redis_client.zadd(keys.signs("upkeep"), {"w": (now - 100) * 1e6})
     redis_client.xadd(keys.STARTED, {"id": "x"}, id=f"{(now - 50) * 1000}-0")
     redis_client.lpush("webhooks", "bell", "bell")
-    record, webhooks, upkeep = duties.look(redis_client)
+    record, webhooks, upkeep = duties.read_duties(redis_client)
     assert record.silence is not None
     assert record.silence < timedelta(seconds=10)
     assert (webhooks.silence, webhooks.bells) == (None, 2)

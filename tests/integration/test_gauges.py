@@ -29,7 +29,7 @@ def lanes(state: QueueState) -> dict[str, LaneState]:
 
 @pytest.mark.usefixtures("served")
 def test_an_empty_queue_has_empty_lanes_and_no_workers(redis_client: redis.Redis) -> None:
-    state = Gauges(redis_client).look()
+    state = Gauges(redis_client).read()
     assert {kind: (lane.entries, lane.bytes, lane.oldest) for kind, lane in lanes(state).items()} == {
         "interactive": (0, 0, timedelta(0)),
         "bulk": (0, 0, timedelta(0)),
@@ -49,7 +49,7 @@ def test_lanes_count_entries_and_bytes_and_the_oldest_is_the_oldest_in_hand_or_n
     before = time.time()
     assert len(system.lanes.pull(1, bulk=False).entries) == 1
     time.sleep(0.05)
-    found = lanes(Gauges(redis_client).look())
+    found = lanes(Gauges(redis_client).read())
     assert (found["interactive"].entries, found["bulk"].entries) == (3, batches)
     # An entry names its image's digest twice, which is here the image itself, in hexadecimal digits; and Redis counts
     # what its allocator rounds up.
@@ -62,13 +62,13 @@ def test_lanes_count_entries_and_bytes_and_the_oldest_is_the_oldest_in_hand_or_n
 def test_workers_are_those_that_gave_a_sign_of_life(redis_client: redis.Redis, system: System) -> None:
     system.lanes.sign_of_life()
     redis_client.zadd(keys.workers(MODEL), {"gone": (time.time() - 60) * 1e6})
-    assert Gauges(redis_client).look().workers == {MODEL: 1}
+    assert Gauges(redis_client).read().workers == {MODEL: 1}
 
 
 def test_the_recorders_lag_is_the_age_of_what_has_no_row(redis_client: redis.Redis) -> None:
     redis_client.xadd(keys.FINISHED, {"id": "a"}, id=f"{int((time.time() - 30) * 1000)}-0")
     redis_client.xadd(keys.FINISHED, {"id": "b"})
-    state = Gauges(redis_client).look()
+    state = Gauges(redis_client).read()
     assert state.finished == 2
     assert timedelta(seconds=29) < state.recorder_lag < timedelta(seconds=40)
 
@@ -79,12 +79,12 @@ def test_a_redis_that_hangs_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) ->
         client = clients.connect_briefly(Redis(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
         started = time.monotonic()
         with client, pytest.raises(redis.TimeoutError):
-            Gauges(client).look()
+            Gauges(client).read()
         assert time.monotonic() - started < 2, "not once more, and once more"
 
 
 def test_memory_is_what_redis_says(redis_client: redis.Redis) -> None:
     redis_client.config_set("maxmemory", 500_000_000)
-    state = Gauges(redis_client).look()
+    state = Gauges(redis_client).read()
     assert state.memory_limit_bytes == 500_000_000
     assert 100_000 < state.memory_used_bytes < 500_000_000

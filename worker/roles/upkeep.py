@@ -19,7 +19,7 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
     """Return what sweeps, registered as a worker that does; closed with the process."""
     redis_settings, queue = settings.read(settings.Redis), settings.read(settings.Queue)
     # Prometheus waits 10 s at most, and the other metrics must not wait for a Redis that hangs.
-    QueueMetrics(process.registry, Gauges(connect_briefly(redis_settings)).look)
+    QueueMetrics(process.registry, Gauges(connect_briefly(redis_settings)).read)
     engine, metrics = make_engine(settings.read(settings.Database)), UpkeepMetrics(process.registry)
 
     def oldest_overdue_delivery() -> timedelta:

@@ -1,7 +1,7 @@
-"""Redis clients, made from settings. Replies stay bytes: images travel here.
+"""Redis clients, made from settings. Replies stay bytes, because images are among them.
 
-What Redis refuses with (`refusals`) is a lost connection to all of them: they make a new one, for which the name is
-resolved again, and send the command again.
+All of them treat a refusal (`refusals`) like a lost connection: they connect again, which resolves the host's name
+again, and repeat the command.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ BRIEFLY: Final = timedelta(seconds=2)
 
 
 def connect(settings: Redis) -> redis.Redis:
-    """Return a blocking client that sends a command again after a lost connection: all of ours may run twice."""
+    """Return a blocking client that repeats a command after a lost connection: every command of ours may run twice."""
     return _named(
         _made(
             redis.Redis.from_url,
@@ -38,7 +38,7 @@ def connect(settings: Redis) -> redis.Redis:
 
 
 def connect_briefly(settings: Redis) -> redis.Redis:
-    """Return a blocking client for who would rather know soon that Redis hangs than wait: 2 s, and no second try."""
+    """Return a blocking client that gives up after 2 s without repeating, for callers who must not hang with Redis."""
     return _named(
         _made(
             redis.Redis.from_url,
@@ -60,19 +60,19 @@ def _made(from_url: Callable[..., Client], settings: Redis, **options: Any) -> C
 
 
 def _named(client: redis.Redis) -> redis.Redis:
-    """Let a client's connections raise refusals as what they are."""
+    """Return the client; its connections now raise refusals as RedisRefuses."""
     pool = client.connection_pool
     pool.connection_class = naming(pool.connection_class)
     return client
 
 
 def connect_async(settings: Redis) -> redis.asyncio.Redis:
-    """Return an asyncio client; it gives up at the first error, its callers say what that means."""
+    """Return an asyncio client that gives up at the first error; its callers decide whether to repeat."""
     return _made(redis.asyncio.Redis.from_url, settings, socket_timeout=settings.timeout.total_seconds(), protocol=2)
 
 
 def broker_url(settings: Redis) -> str:
-    """Return the same server as Celery writes it: Unix sockets have a scheme of their own there."""
+    """Return the server's URL as Celery writes it, with another scheme for Unix sockets."""
     if settings.url.startswith("unix://"):
         return "redis+socket://" + settings.url.removeprefix("unix://").replace("?db=", "?virtual_host=")
     return settings.url

@@ -1,4 +1,4 @@
-"""One write of many commands on one connection, and what comes back for each of them."""
+"""Many commands in one write on one connection, and the reply to each."""
 
 import asyncio
 import math
@@ -20,20 +20,20 @@ LARGE: Final = 256 * 1024
 Command = tuple[bytes | str | int, ...]
 Pending = tuple[Command, "asyncio.Future[Any]"]
 Refuse = Callable[[Pending, RedisRefuses], None]
-"""What becomes of a command that Redis refuses for now."""
+"""Called with a command that Redis refuses for now."""
 
 
 async def exchange(
     connection: AbstractConnection, batch: list[Pending], refuse: Refuse, *, in_pieces: bool = False
 ) -> list[Pending]:
-    """Write all, read all; return those to send again because Redis did not know their script."""
+    """Write all commands, then read all replies; return the commands to send again, whose script Redis did not know."""
     commands = [command for command, _ in batch]
     for written in ([piece] for piece in chain(*map(_pieces, commands))) if in_pieces else (_packed(commands),):
         await connection.send_packed_command(written, check_health=False)
     again = []
     for pending in batch:
         try:
-            # Without a time of its own for each reply: the caller's holds for all of them.
+            # No timeout for each reply: the caller's holds for all of them.
             reply = await connection.read_response(timeout=math.inf)
         except NoScriptError:
             again.append(pending)
@@ -49,7 +49,7 @@ async def exchange(
 
 
 async def _load_scripts(connection: AbstractConnection) -> ResponseError | RedisConnectionError | None:
-    """Load every script; return what Redis said against it."""
+    """Load every script; return the last error, None where all were loaded."""
     loads = [("SCRIPT", "LOAD", source(script)) for script in Script]
     await connection.send_packed_command(_packed(loads), check_health=False)
     problem = None
@@ -64,7 +64,7 @@ async def _load_scripts(connection: AbstractConnection) -> ResponseError | Redis
 
 
 def _judge(error: ResponseError | RedisConnectionError, batch: list[Pending], refuse: Refuse) -> None:
-    """Hand an error to those it is about: refused for now, or failed. Raises it where the connection was lost."""
+    """Hand an error to the commands it concerns, as refused or as failed; raise it where the connection was lost."""
     name = named(error)
     if isinstance(error, RedisConnectionError) and not isinstance(name, RedisRefuses):
         raise error
@@ -76,12 +76,12 @@ def _judge(error: ResponseError | RedisConnectionError, batch: list[Pending], re
 
 
 def _packed(commands: Iterable[Command]) -> list[bytes]:
-    """Write commands in Redis' protocol; the asyncio client's own way takes 10 µs for a submission's 25 parts."""
+    """Return commands in Redis' protocol; the asyncio client's own encoder takes 10 µs for a submission's 25 parts."""
     return [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub takes tuples of one
 
 
 def _pieces(command: Command) -> Iterator[bytes]:
-    """Write a large command a piece at a time: at once it takes three times its size in memory."""
+    """Give a large command's bytes a piece at a time: encoded at once it takes three times its size in memory."""
     written = [b"*%d\r\n" % len(command)]
     for part in command:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -97,6 +97,6 @@ def _pieces(command: Command) -> Iterator[bytes]:
 
 
 def fail(future: "asyncio.Future[Any]", error: Exception) -> None:
-    """Hand the error to whoever still waits."""
+    """Set the error, unless the future is done."""
     if not future.done():
         future.set_exception(error)

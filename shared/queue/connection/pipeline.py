@@ -1,9 +1,9 @@
-"""The gateway's single writer: Redis commands that come in one turn of the event loop share one write.
+"""The gateway's shared connection: all Redis commands of one turn of the event loop go out in one write.
 
-One script call at a time cost the gateway 0.28 ms of CPU a job, most of it asyncio and the client; sharing halves it,
-and with `appendfsync always` one fsync serves them all. Every command sent here must be safe to repeat: one whose
-answer was lost with the connection, or which Redis refuses for now (`refusals`), is sent again until its time is up.
-A refused one waits apart: reads, which a replica answers too, do not wait behind it.
+One script call at a time cost the gateway 0.28 ms of CPU a job, most of it asyncio and the client; sharing the write
+halves it, and with `appendfsync always` one fsync serves all of its commands. Every command must be safe to repeat: one
+whose reply was lost with the connection, or which Redis refuses for now (`refusals`), is sent again until its time is
+up. Refused commands wait outside the queue, so that reads, which a replica still answers, do not wait behind them.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from shared.queue.lua import Script, sha
 
 log = logging.getLogger(__name__)
 
-# So many commands of more than LARGE are on their way at a time: until one has been carried out, Redis holds its bytes
-# twice, beside what it keeps.
+# At most so many commands larger than LARGE are in flight: until one is carried out, Redis holds its bytes twice,
+# besides what it stores.
 LARGE_AT_ONCE = 4
 RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
-# Scripts that Redis does not know are loaded and sent again; it may lose them once more in between.
+# Unknown scripts are loaded and their commands sent again, so many times at most: Redis may restart in between.
 LOADS = 3
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
 
 
 @dataclass(slots=True)
 class _Refused:
-    """A command that Redis refused: until when it is tried (the loop's clock), its next pause, whether it waits now."""
+    """A refused command: when to give up (the loop's clock), its next pause, and whether it is in a pause now."""
 
     deadline: float
     pause: float = RETRY_PAUSE.total_seconds()
@@ -47,11 +47,11 @@ class _Refused:
 
 
 class Pipeline:
-    """Run Redis commands from many requests over one connection, a pipelined write at a time."""
+    """Runs the commands of many requests over one connection, one pipelined write at a time."""
 
     def __init__(self, client: Redis, *, timeout: timedelta) -> None:
         self._client = client
-        # Kept, because before Python 3.12 asking for it is a system call.
+        # Kept, because get_running_loop is a system call before Python 3.12.
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout.total_seconds()
         self._pending: deque[Pending] = deque()
@@ -60,9 +60,9 @@ class Pipeline:
         self._connection: AbstractConnection | None = None
         self._closed = False
         self._refused: WeakKeyDictionary[asyncio.Future[Any], _Refused] = WeakKeyDictionary()
-        # Commands whose connection was lost behind them: they may have been carried out.
+        # Commands that were written to a connection which was then lost: they may have been carried out.
         self._uncertain: WeakSet[asyncio.Future[Any]] = WeakSet()
-        # Why Redis refused last, '' where it was lost or took everything since.
+        # The code of the last refusal; '' if the connection was lost, or nothing was refused since.
         self._reason = ""
         self._refuses_now = False
         self._has_moved = False
@@ -70,11 +70,11 @@ class Pipeline:
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
 
     def when_moved(self, listener: Callable[[], None]) -> None:
-        """Call the listener each time that commands are taken again after a server that was no primary any more."""
+        """Call the listener whenever writes succeed again after the server had stopped being the primary."""
         self._listeners.append(listener)
 
     async def try_once(self, *command: bytes | str | int) -> Any:
-        """Run one command, which is not repeated where Redis refuses it: raises StorageUnavailable at once."""
+        """Run one command; a refusal is not repeated but raised at once, as StorageUnavailable."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self._refused[future] = _Refused(deadline=0.0)
         self._pending.append((command, future))
@@ -82,9 +82,9 @@ class Pipeline:
         return await future
 
     async def call(self, *command: bytes | str | int) -> Any:
-        """Run one command; it goes on if the caller is canceled.
+        """Run one command and return its reply. It is carried out even if the caller is canceled.
 
-        Raises StorageUnavailable when Redis gave no answer in time or refused for as long, ResponseError for a fault of
+        Raises StorageUnavailable if Redis gives no reply, or refuses, until the timeout; ResponseError for an error of
         ours.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -96,11 +96,11 @@ class Pipeline:
         return await future
 
     async def evaluate(self, script: Script, keys: tuple[str, ...], *arguments: bytes | str | int) -> Any:
-        """Run a script."""
+        """Run a script and return its reply."""
         return await self.call("EVALSHA", sha(script), len(keys), *keys, *arguments)
 
     async def close(self) -> None:
-        """Stop; commands that have no answer yet fail."""
+        """Stop; commands that have no reply yet fail."""
         # The client library, while it connects, may swallow a cancellation; the writer then ends by itself.
         self._closed = True
         self._wake.set()
@@ -125,10 +125,10 @@ class Pipeline:
                 raise
 
     async def _deliver_all(self, batch: list[Pending]) -> None:
-        """Send in one write; where the client library can't, one by one, so that its error reaches one caller."""
+        """Send in one write; if the client library fails, one by one, so that its error reaches only its caller."""
         try:
             await self._deliver(batch)
-        except Exception as error:  # noqa: BLE001  an end of the writer would be the end of the gateway
+        except Exception as error:  # noqa: BLE001  if the writer ended, the gateway could serve nobody
             # Not its repr, which of a UnicodeError is the whole text.
             facts = {"error": f"{type(error).__name__}: {error}", "commands": len(batch)}
             log.error("write_failed", extra=facts)  # noqa: TRY400  the caller's error has its traceback
@@ -141,7 +141,7 @@ class Pipeline:
                     fail(pending[1], error)
 
     async def _deliver(self, batch: list[Pending]) -> None:
-        """Send until every command has its answer, waits apart, or the time is up."""
+        """Send until every command has its reply, waits for its next try, or the time is up."""
         lost, tries = False, 0
         deadline = self._loop.time() + self._timeout
         while batch:
@@ -161,12 +161,12 @@ class Pipeline:
                     return
             if not lost and tries > LOADS:
                 for pending in batch:
-                    self._wait_apart(pending, RedisRefuses("NOSCRIPT"))
+                    self._try_later(pending, RedisRefuses("NOSCRIPT"))
                 return
-        await self._follow()
+        await self._follow_primary()
 
     async def _try(self, batch: list[Pending]) -> list[Pending]:
-        """Send once; return those to send again. Raises what the client library does where Redis is lost."""
+        """Send once; return the commands to send again. Raises the client library's error if the connection is lost."""
         if self._connection is None:
             self._connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         try:
@@ -176,7 +176,7 @@ class Pipeline:
             raise
         self._refuses_now = False
         try:
-            again = await exchange(self._connection, batch, self._wait_apart)
+            again = await exchange(self._connection, batch, self._try_later)
         except _LOST as error:
             # Some refusals come with the end of the connection, which may be seen first.
             self._reason = code_of(error) or self._reason
@@ -187,15 +187,15 @@ class Pipeline:
         return again
 
     def _left(self, batch: list[Pending]) -> list[Pending]:
-        """Return those that have no answer and do not wait apart."""
+        """Return the commands that have no reply and are not waiting for their next try."""
         return [
             pending
             for pending in batch
             if not pending[1].done() and not ((refused := self._refused.get(pending[1])) is not None and refused.waits)
         ]
 
-    def _wait_apart(self, pending: Pending, error: RedisRefuses) -> None:
-        """Send a refused command again after a pause, or fail it where its time is up."""
+    def _try_later(self, pending: Pending, error: RedisRefuses) -> None:
+        """Schedule a refused command's next try, or fail it if its time is up."""
         _, future = pending
         if self._reason != error.code:
             log.warning("redis_refuses", extra={"error": str(error)})
@@ -215,8 +215,8 @@ class Pipeline:
             self._pending.append(pending)
             self._wake.set()
 
-    async def _follow(self) -> None:
-        """Where Redis refused as a server does that is no primary any more: connect anew, then tell who listens."""
+    async def _follow_primary(self) -> None:
+        """After a refusal by a server that is not the primary: connect again; once writes succeed, call listeners."""
         if not self._has_moved:
             return
         if self._reason and REFUSALS[self._reason].reconnect:
@@ -232,7 +232,7 @@ class Pipeline:
             await self._connection.disconnect(nowait=True)
 
     async def _write_alone(self, pending: Pending) -> Any:
-        """Send one large command over a connection of the pool, so that nobody waits behind its bytes."""
+        """Send one large command over a connection of its own, so that no other command waits behind its bytes."""
         future, loads, code, last = pending[1], 0, "", ""
         deadline, pause = self._loop.time() + self._timeout, RETRY_PAUSE
 
@@ -260,7 +260,7 @@ class Pipeline:
                         self._has_moved = True
                         await connection.disconnect(nowait=True)
                     await self._client.connection_pool.release(connection)
-            # One that closes on who is still writing is lost, and has refused the time before.
+            # A server may refuse once and close the connection during the next write: keep the reason.
             last = code or last
             if not future.done() and not await _time_to_try_again(deadline, pause):
                 raise self._unavailable(future, last or ("NOSCRIPT" if loads > LOADS else ""))
@@ -278,7 +278,7 @@ class Pipeline:
 
 
 async def _time_to_try_again(deadline: float, pause: timedelta = RETRY_PAUSE) -> bool:
-    """Pause before the next try and return True; False at once where `deadline` (the loop's clock) comes before."""
+    """Pause before the next try and return True; False at once if `deadline` (the loop's clock) comes first."""
     if asyncio.get_running_loop().time() + pause.total_seconds() >= deadline:
         return False
     await asyncio.sleep(pause.total_seconds())

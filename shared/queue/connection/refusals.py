@@ -1,7 +1,7 @@
-"""ONE table: what a Redis that is there may refuse with. None of it is the caller's fault, nor a fault of ours.
+"""The one table of refusals: errors by which a reachable Redis says that it can't serve now. They are nobody's bug.
 
-A refused command wrote nothing: Redis decides before a command, and in a script before its first write, which then
-holds for all of it. So whatever was refused may be sent again. Any other error is ours: it stays a ResponseError.
+A refused command wrote nothing: Redis decides before a command runs, and in a script at its first write. So every
+refused command may be sent again. Any other error is a bug of ours and stays a ResponseError.
 """
 
 import re
@@ -26,13 +26,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 
 class Refusal(NamedTuple):
-    """Why Redis refuses: `words` go behind "redis". `reconnect`: only a new connection can find it otherwise."""
+    """Why Redis refuses; `words` follow "redis". `reconnect`: only a new connection can get another answer."""
 
     words: str
     reconnect: bool = False
 
 
-# The name is resolved again when a client connects: it leads to the new primary after a failover.
+# Connecting resolves the host's name again, which leads to the new primary after a failover.
 _MOVED: Final = {"reconnect": True}
 
 REFUSALS: Final = {
@@ -47,7 +47,7 @@ REFUSALS: Final = {
     "BUSY": Refusal("is busy with a script that runs on"),
     "MISCONF": Refusal("can't write to its disk"),
     "NOREPLICAS": Refusal("has too few replicas to take writes"),
-    # A connection is who it was when it was made: a new one sends the password that holds now.
+    # A connection keeps the user that it began with; a new one sends the password that is valid now.
     "NOAUTH": Refusal("asks for a password", reconnect=True),
     "WRONGPASS": Refusal("does not take this user name and password", reconnect=True),
     "NOPERM": Refusal("does not allow this user its commands", reconnect=True),
@@ -55,9 +55,9 @@ REFUSALS: Final = {
     "MAXCLIENTS": Refusal("has as many clients as it allows", reconnect=True),
     "NOSCRIPT": Refusal("forgets the scripts that it is given"),
 }
-"""By the word that Redis' error begins with, or, of those that begin with ERR, a word of ours.
+"""By the first word of Redis' error, or a word of ours where that is ERR.
 
-NOSCRIPT alone is no refusal: scripts are loaded again, and only one that is unknown then too is.
+A first NOSCRIPT is no refusal: the scripts are loaded and the command repeated. It is one if it comes again then.
 """
 
 # The client library takes the first word off these errors.
@@ -74,15 +74,15 @@ _CLASSES: Final[dict[type[RedisError], str]] = {
 }
 _SENTENCES: Final = {
     "max number of clients reached": "MAXCLIENTS",
-    # Redis 7 refuses what is long before it looks who sends it.
+    # Redis 7 refuses long commands of clients that have not authenticated with this error.
     "Protocol error: unauthenticated": "NOAUTH",
 }
-# At the beginning; from a script before Redis 7 only behind its line; from a transaction behind its own word.
+# The code comes first in the text; before Redis 7 a script's comes after its line, a transaction's after EXECABORT.
 _WORD: Final = re.compile(r"(?:^|user_script: ?\d+: -|because of: -?)([A-Z]+) ")
 
 
 class RedisRefuses(RedisConnectionError):
-    """Redis is there and refuses; `code` is one of REFUSALS. Clients treat it as a connection that was lost."""
+    """Redis is reachable and refuses; `code` is one of REFUSALS. Clients treat it like a lost connection."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"redis {describe(code)}")
@@ -90,12 +90,12 @@ class RedisRefuses(RedisConnectionError):
 
 
 def describe(code: str) -> str:
-    """Return a refusal in words, with Redis' own word for it."""
+    """Return a refusal in words, with its code."""
     return f"{REFUSALS[code].words} ({code})"
 
 
 def code_of(error: BaseException | None) -> str | None:
-    """Return which refusal an error is; None where it is an outage, or a fault of ours."""
+    """Return the code of a refusal; None for an outage, or a bug of ours."""
     if isinstance(error, RedisRefuses):
         return error.code
     if isinstance(error, NoScriptError) or not isinstance(error, ResponseError | RedisConnectionError):
@@ -106,22 +106,22 @@ def code_of(error: BaseException | None) -> str | None:
     found += [code for sentence, code in _SENTENCES.items() if sentence in text]
     if isinstance(error, ResponseError):
         found += [word for word in _WORD.findall(text) if word in REFUSALS]
-    # Of a refusal while it connects the client library makes a lost connection.
+    # While connecting, the client library turns a refusal into a lost connection that it causes.
     return found[0] if found else code_of(error.__cause__)
 
 
 def named(error: Exception) -> Exception:
-    """Return an error as what it is: RedisRefuses, OutOfMemoryError, or itself."""
+    """Return the error as RedisRefuses or OutOfMemoryError where it is one, else itself."""
     if code := code_of(error):
         return RedisRefuses(code)
-    # Before version 7 Redis says so only inside a script's error.
+    # Before version 7 it is only named inside a script's error.
     if isinstance(error, ResponseError) and "OOM" in _WORD.findall(str(error)):
         return OutOfMemoryError(str(error))
     return error
 
 
 class Naming:
-    """For a class of the client library's connections: raises errors as `named` names them."""
+    """Mixed into the client library's connection classes: raises errors as `named` returns them."""
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Return the next reply."""
@@ -135,10 +135,10 @@ class Naming:
 
 
 def naming(connection_class: type) -> type:
-    """Return the connection class with errors named; one that has them is returned as it is."""
+    """Return the connection class with Naming mixed in; one that has it already is returned unchanged."""
     if issubclass(connection_class, Naming):
         return connection_class
-    # Where connecting fails, the library's own count of errors asks every connection for them, and a Unix socket's has
-    # none. A TCP connection's `host` is a property of its class.
+    # When connecting fails, the library's error metrics read `host` and `port` of every connection; a Unix socket's has
+    # neither. A TCP connection's `host` is a property of its class.
     missing = {name: usual for name, usual in (("host", ""), ("port", 0)) if not hasattr(connection_class, name)}
     return type(connection_class.__name__, (Naming, connection_class), missing)

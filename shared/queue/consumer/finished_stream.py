@@ -1,4 +1,4 @@
-"""The finished stream, as a recorder sees it: read, take over what dead recorders left, settle what is committed."""
+"""The finished stream, for a recorder: read new records, take over dead recorders', settle committed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from shared.domain.identifiers import BatchId, PredictionId
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
-# 1000 entries at once hold Redis for 3 ms when they are read and 6 when they are settled, which every other client
-# would feel; 128 hold it for 0.4 and 0.8, and the recorder's own time an entry stays 9 µs.
+# Entries of one command. 1000 would block Redis for 3 ms when read and 6 ms when settled, which every other client
+# would feel; 128 block it for 0.4 and 0.8 ms, and the recorder's own time for an entry stays at 9 µs.
 AT_ONCE = 128
 
 
@@ -36,12 +36,12 @@ class FinishedStream:
         self._ttl_ms = recorded_ttl // timedelta(milliseconds=1)
 
     def is_called(self, token: str | None) -> bool:
-        """Tell whether a bell with this token still calls: not where another has rung since. None is no bell's call."""
+        """Tell whether to answer the bell with this token: not if another has rung since. None stands for no bell."""
         rings = self._client.get(keys.RECORD_BELL)
         return token is None or rings is None or rings == token.encode()
 
     def silence_bell(self) -> None:
-        """To be done before reading, so that whatever arrives later rings again."""
+        """Delete the bell. Call it before reading, so that records which arrive later ring again."""
         self._client.delete(keys.RECORD_BELL)
 
     def length(self) -> int:
@@ -50,7 +50,7 @@ class FinishedStream:
 
     def take_over(self, limit: int) -> list[Finished]:
         """Lease up to `limit` entries whose recorder did not settle them within its lease."""
-        # Looks at ten times `limit` pending entries, which is more than recorders ever hold.
+        # XAUTOCLAIM scans ten times `limit` pending entries, which is more than recorders ever hold.
         _, found, *_ = self._in_group(
             self._client.xautoclaim,
             keys.FINISHED, keys.RECORDERS, self._consumer, min_idle_time=self._lease_ms, count=limit,
@@ -76,7 +76,7 @@ class FinishedStream:
         return found
 
     def settle(self, finished: Sequence[Finished]) -> None:
-        """Let go of records that are committed: the jobs get their TTL, then the entries leave the stream."""
+        """Settle committed records: their jobs get a TTL, then their entries leave the stream."""
         for start in range(0, len(finished), AT_ONCE):
             part = finished[start : start + AT_ONCE]
             ids = [one.record[b"id"] for one in part]
@@ -84,16 +84,16 @@ class FinishedStream:
             self._scripts.run(Script.SETTLE, (keys.FINISHED,), keys.RECORDERS, self._ttl_ms, *ids, *entries)
 
     def settle_batches(self, batches: Sequence[BatchId]) -> None:
-        """Let the hashes of batches that have ended expire; their rows say everything."""
+        """Let the hashes of batches that have ended expire; their rows have everything."""
         if batches:
             self._scripts.run(Script.SETTLE_BATCHES, (), self._ttl_ms, *batches)
 
     def forget(self, ids: Sequence[PredictionId]) -> None:
-        """Drop jobs that ended and have their row, as an eviction would: a poll reads the row."""
+        """Delete jobs that ended and have their row, as an eviction would: polls then read the row."""
         self._client.delete(*(keys.job(id) for id in ids))
 
     def _in_group(self, command: Any, *arguments: Any, **options: Any) -> Any:
-        """Run a command of the group, which the first recorder ever makes."""
+        """Run a command of the consumer group; make the group where there is none."""
         try:
             return command(*arguments, **options)
         except ResponseError as error:

@@ -79,7 +79,7 @@ class Lanes:
         return self._puller.pull(limit, bulk=bulk, beside=beside, heavy=heavy)
 
     def begin(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Mark the entries' jobs as processing; return the entries somebody still waits for."""
+        """Mark the entries' jobs as processing; return the entries that some job still waits for."""
         if not entries:
             return []
         arguments = [part for entry in entries for part in (entry.lane, entry.id, entry.waiting)]
@@ -87,10 +87,10 @@ class Lanes:
         return [entry for entry, wanted in zip(entries, verdicts, strict=True) if wanted]
 
     def finish(self, results: Sequence[Result], *, run: bytes) -> int:
-        """End the jobs behind the results; `run` (JSON) says how they were computed. Return how many ended.
+        """End the jobs that wait for these results; `run` (JSON) says how they were computed. Return how many ended.
 
-        While Redis is away or refuses it tries again, for as long as the entries are this worker's: computing them
-        again, alone and counted as an attempt, would cost more. Raises what Redis raised last.
+        While Redis is unreachable or refuses, it repeats for as long as the lease lasts: computing the entries again,
+        alone and as another attempt, would cost more. Then raises Redis' last error.
         """
         arguments: list[Any] = []
         for result in results:
@@ -108,13 +108,13 @@ class Lanes:
                 time.sleep(FINISH_PAUSE.total_seconds())
 
     def has_suspects(self) -> bool:
-        """Tell whether an entry's worker seems to be gone; changes nothing."""
+        """Tell whether an entry's lease has ended: its worker seems to be gone. Changes nothing."""
         lease = self._settings.lease // timedelta(milliseconds=1)
         lanes = streams(self._client, self._model)
         return bool(self._scripts.run(Script.SUSPECTS, tuple(lanes), lease))
 
     def reclaim(self) -> Entry | None:
-        """Take over one entry whose worker is gone: a suspect, to be run alone."""
+        """Take over one entry whose worker is gone, None where there is none: a suspect, to be run alone."""
         lease = self._settings.lease // timedelta(milliseconds=1)
         for lane in streams(self._client, self._model):
             claimed = self._scripts.run(
@@ -132,24 +132,24 @@ class Lanes:
         return None
 
     def renew(self, entries: Sequence[Entry]) -> None:
-        """Keep the lease on entries that are still ours."""
+        """Renew the leases of those entries that are still this consumer's."""
         if entries:
             arguments = [part for entry in entries for part in (entry.lane, entry.id)]
             self._scripts.run(Script.RENEW, (), self._consumer, *arguments)
 
     def sign_of_life(self) -> None:
-        """Say that this worker is there."""
+        """Give a sign of life, by which this worker is counted."""
         self._scripts.run(Script.SIGN, (keys.workers(self._model),), self._consumer)
 
     def who_wants(self, entries: Sequence[Entry]) -> dict[str, Wanted]:
-        """Return by entry id who wants each computation, for a log; nothing of those that nobody wants any more."""
+        """Return, by entry id, who waits for each computation, for logs; entries that nobody waits for are left out."""
         with self._client.pipeline(transaction=False) as pipeline:
             for entry in entries:
                 pipeline.lrange(entry.waiting, 0, 1)
                 pipeline.llen(entry.waiting)
             said = pipeline.execute()
         lists = zip(entries, said[::2], said[1::2], strict=True)
-        # The head of a wait list is its entry; a list of another computation of the same image is not ours.
+        # A wait list begins with its entry: one with another is of a later computation of the same image.
         wanted = [(entry, found[1], length) for entry, found, length in lists if found[:1] == [entry.id.encode()]]
         with self._client.pipeline(transaction=False) as pipeline:
             for _, id, _ in wanted:
@@ -161,7 +161,7 @@ class Lanes:
         }
 
     def leave(self) -> None:
-        """Say that this worker is gone; where Redis takes no word of it, its absence says so a minute later."""
+        """Remove this worker's sign of life; if Redis can't be reached, it counts as gone a minute later."""
         with contextlib.suppress(RedisError):
             self._client.zrem(keys.workers(self._model), self._consumer)
 

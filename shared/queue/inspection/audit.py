@@ -1,4 +1,4 @@
-"""Looking at a live queue without changing it; each look sees one instant, in Lua. What `audit` stands on."""
+"""Reads a live queue for `darkroom audit` without changing it; each script call is a snapshot of one instant."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from shared.queue.inspection import duties
 from shared.queue.inspection.duties import Duty
 from shared.queue.lua import Script, Scripts
 
-# Each look holds Redis for about a millisecond: 100 jobs, or 4 MB of images passed by (Redis has no way to ask for an
-# entry without its fields).
+# Each call blocks Redis for about a millisecond: 100 jobs, or 4 MB of images read over (Redis can't return an entry
+# without its fields).
 JOBS_AT_ONCE = 100
 BUDGET_BYTES = 4 * 1024 * 1024
 KEYS_AT_ONCE = 2000
@@ -27,8 +27,8 @@ _LANE = re.compile(r"lane:(?P<model>[^:]+):(?P<name>.+)")
 
 
 @dataclass(frozen=True, slots=True)
-class JobLook:
-    """One job at one instant. `expires` where it has a TTL; `wrong` says what breaks an invariant, or ''."""
+class JobSnapshot:
+    """One job at one instant. `expires`: it has a TTL; `wrong` says which invariant is broken, or is ''."""
 
     id: PredictionId
     state: str
@@ -38,8 +38,8 @@ class JobLook:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneLook:
-    """One lane at one instant. `head_age` is of the next entry to be read; `overdue` the first that nobody renews."""
+class LaneSnapshot:
+    """One lane at one instant. `head_age` is the next entry's, `overdue` the first entry whose lease nobody renews."""
 
     entries: int
     pending: int
@@ -51,38 +51,38 @@ class LaneLook:
 
 
 class Inspection:
-    """Reads a queue's state, a chunk at a time."""
+    """Reads a queue's state, one chunk at a time."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._scripts = Scripts(client)
 
     def job_ids(self) -> Iterator[list[PredictionId]]:
-        """Go through all jobs there are, in chunks; one that is there throughout comes at least once."""
+        """Give the ids of all jobs, in chunks; one that exists throughout comes at least once."""
         start = len(keys.job_prefix())
         for chunk in self._scan(keys.job_prefix() + "*"):
             yield [PredictionId(key[start:]) for key in chunk]
 
-    def look_at(self, ids: Sequence[PredictionId]) -> Iterator[JobLook]:
-        """Look at each job that still has its hash."""
+    def check_jobs(self, ids: Sequence[PredictionId]) -> Iterator[JobSnapshot]:
+        """Give a snapshot of each job that still has its hash."""
         start = 0
         while start < len(ids):
             part = ids[start : start + JOBS_AT_ONCE]
-            looked, *facts = self._scripts.run(Script.LOOK_AT_JOBS, (), BUDGET_BYTES, *part)
-            start += looked
+            checked, *facts = self._scripts.run(Script.CHECK_JOBS, (), BUDGET_BYTES, *part)
+            start += checked
             for id, state, ttl, output, wrong in zip(*[iter(facts)] * 5, strict=True):
                 if state:
-                    yield JobLook(PredictionId(id.decode()), state.decode(), ttl >= 0, output, wrong.decode())
+                    yield JobSnapshot(PredictionId(id.decode()), state.decode(), ttl >= 0, output, wrong.decode())
 
     def finished_ids(self) -> Iterator[set[PredictionId]]:
-        """Go through the ids in the finished stream, in chunks; one that is there throughout comes."""
+        """Give the ids in the finished stream, in chunks; one that is in it throughout comes."""
         after = "-"
         while entries := self._records(after):
             yield {PredictionId(record[b"id"].decode()) for _, record in entries if b"id" in record}
             after = "(" + entries[-1][0].decode()
 
     def read_batches(self) -> Iterator[list[BatchId]]:
-        """Go through the batches that have not ended and whose upload has been read or canceled, in chunks."""
+        """Give the batches that have not ended and whose upload has been read or canceled, in chunks."""
         for chunk in self._scan(keys.batches_prefix() + "*"):
             for key in chunk:
                 cursor = -1
@@ -112,15 +112,15 @@ class Inspection:
             found += (entry.decode() for entry in entries)
         return found
 
-    def look_at_lane(self, lane: str, *, overdue: timedelta) -> LaneLook:
-        """Look whether a lane moves; an entry idle for `overdue` is one that no worker renews."""
+    def check_lane(self, lane: str, *, overdue: timedelta) -> LaneSnapshot:
+        """Return a snapshot of a lane; an entry idle for `overdue` is one whose lease no worker renews."""
         model = model_of(lane)
         entries, pending, last, age, late, seen, turns = self._scripts.run(
-            Script.LOOK_AT_LANE,
+            Script.CHECK_LANE,
             (lane, keys.workers(model), keys.rotation(model)),
             overdue // timedelta(milliseconds=1),
         )
-        return LaneLook(
+        return LaneSnapshot(
             entries=entries,
             pending=pending,
             last_delivered=last.decode(),
@@ -135,18 +135,18 @@ class Inspection:
         return [found for chunk in self._scan("waiting:*", kind="list") for found in self.without_entry(chunk)]
 
     def without_entry(self, lists: Sequence[str]) -> Iterator[str]:
-        """Of these wait lists, go through those whose computation is not in its lane."""
+        """Of these wait lists, give those whose computation is not in its lane."""
         known = [(list_, lane) for list_ in lists if (lane := _lane_of(list_))]
         while known:
             part = known[:JOBS_AT_ONCE]
-            looked, *without = self._scripts.run(
-                Script.LOOK_AT_WAIT_LISTS, tuple(list_ for list_, _ in part), BUDGET_BYTES, *(lane for _, lane in part)
+            checked, *without = self._scripts.run(
+                Script.CHECK_WAIT_LISTS, tuple(list_ for list_, _ in part), BUDGET_BYTES, *(lane for _, lane in part)
             )
             yield from (found.decode() for found in without)
-            known = known[looked:]
+            known = known[checked:]
 
     def inflight(self) -> Iterator[tuple[Owner, list[PredictionId]]]:
-        """Go through the ids that owners have in flight, in chunks."""
+        """Give the unfinished ids of each owner, in chunks."""
         for chunk in self._scan(keys.inflight_prefix() + "*"):
             for key in chunk:
                 cursor = -1
@@ -155,7 +155,7 @@ class Inspection:
                     yield Owner(key.removeprefix(keys.inflight_prefix())), members
 
     def states(self, ids: Sequence[PredictionId]) -> list[str | None]:
-        """Return each job's state, None where its hash is missing; cheaper than looking at them."""
+        """Return each job's state, None where its hash is missing; cheaper than snapshots."""
         with self._client.pipeline(transaction=False) as pipeline:
             for id in ids:
                 pipeline.hget(keys.job(id), "state")
@@ -166,11 +166,11 @@ class Inspection:
         return self._client.zscore(keys.inflight(owner), id) is not None
 
     def duties(self) -> list[Duty]:
-        """Return how the roles beside predicting are."""
-        return duties.look(self._client)
+        """Return the roles besides predicting."""
+        return duties.read_duties(self._client)
 
     def _scan(self, pattern: str, *, kind: str | None = None) -> Iterator[list[str]]:
-        """Go through the keys, in chunks of those one look returns."""
+        """Give the keys that match, in the chunks that SCAN returns."""
         cursor = -1
         while cursor:
             cursor, found = self._scan_once(max(cursor, 0), match=pattern, count=KEYS_AT_ONCE, _type=kind)
@@ -192,7 +192,7 @@ class Inspection:
 
 
 def model_of(lane: str) -> ModelName:
-    """Return whose lane a stream is."""
+    """Return the model of a lane's stream."""
     match = _LANE.fullmatch(lane)
     return ModelName(match["model"] if match else "")
 
@@ -204,6 +204,6 @@ def is_bulk(lane: str) -> bool:
 
 
 def _lane_of(wait_list: str) -> str | None:
-    """Return the stream whose entry a wait list belongs to; its name says so."""
+    """Return the lane's stream of a wait list, from its name; None where the name has another form."""
     match = _WAIT_LIST.match(wait_list)
     return match and keys.lane(ModelName(match["model"]), match["lane"])

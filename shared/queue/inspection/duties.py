@@ -1,7 +1,7 @@
-"""Who does what there is to do beside predicting: signs of life by role, and work that nobody takes.
+"""The roles besides predicting (record, webhooks, upkeep): their workers' signs of life, and how late their work is.
 
-A role's workers sign where they do their work, not where their process merely lives: the recorder's look, the courier's
-look, a whole sweep. Looking costs Redis a few commands, all in one script.
+A worker signs when it does its role's work (the recorder and the courier when they check for work, upkeep after a
+sweep), not merely because its process is alive. Reading all roles is one script of a few commands.
 """
 
 import time
@@ -20,20 +20,20 @@ ROLES: Final = (keys.RECORD_QUEUE, keys.WEBHOOK_QUEUE, keys.UPKEEP_QUEUE)
 """Named as the Celery queues that their workers consume."""
 SIGN_PAUSE: Final = timedelta(seconds=2)
 SILENT_AFTER: Final = timedelta(seconds=20)
-"""A role none of whose workers signed for so long is missing; a look that waits for Postgres takes 5 s or so."""
+"""A role without a sign of life for so long is missing; a check that waits for Postgres takes about 5 s."""
 SIGNER_GONE: Final = timedelta(days=1)
-"""So long a silent worker's last sign is kept: it says since when nobody does the work."""
+"""How long a silent worker's last sign is kept, which says since when nobody does the work."""
 LATE_AFTER: Final = timedelta(seconds=60)
-"""Work of a role that has waited for so long is late, though somebody signs."""
+"""A role's work is late once it has waited for so long, even if a worker signs."""
 MOST_BELLS: Final = 30
-"""A bell is rung every 5 s at most, a sweep every 2 s; a worker that is connected takes them in less than a minute."""
+"""Celery messages that may wait: bells ring every 5 s at most, sweeps every 2 s, and connected workers take them."""
 
 KEYS: Final = (*map(keys.signs, ROLES), *ROLES, keys.FINISHED, keys.STARTED)
-"""What the script that looks is given."""
+"""The keys of the script read_duties."""
 
 
 class State(StrEnum):
-    """How a role is."""
+    """Whether a role's work is done."""
 
     READY = "ready"
     LATE = "late"
@@ -42,25 +42,25 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """One role at one moment. `silence` is since its last sign of life, None where there never was one."""
+    """One role at one instant. `silence` is the time since its last sign of life, None where there never was one."""
 
     role: str
     silence: timedelta | None
     bells: int
-    """Celery messages of it that no worker has taken."""
+    """Celery messages of the role that no worker has taken."""
     oldest: timedelta
-    """How long the oldest of its work has waited, as far as Redis knows; zero where there is none."""
+    """How long its oldest work has waited, as far as Redis knows; zero where there is none."""
 
     @property
     def state(self) -> State:
-        """Whether somebody does it, and in time."""
+        """Whether some worker does the work, and in time."""
         if self.silence is None or self.silence > SILENT_AFTER:
             return State.MISSING
         return State.LATE if self.oldest > LATE_AFTER or self.bells > MOST_BELLS else State.READY
 
     @property
     def words(self) -> str:
-        """Say what is wrong, '' where nothing is."""
+        """What is wrong, '' where nothing is."""
         what, waits = _WORDS[self.role]
         seconds = round(self.oldest.total_seconds())
         said = []
@@ -83,7 +83,7 @@ _WORDS: Final = {
 
 
 class Sign:
-    """One worker's signs of life in a role; any thread may give them."""
+    """One worker's signs of life in a role; thread-safe."""
 
     def __init__(
         self, client: redis.Redis, role: str, *, name: str, monotonic: Callable[[], float] = time.monotonic
@@ -96,24 +96,24 @@ class Sign:
         self._next = 0.0
 
     def give(self) -> None:
-        """Say that the role's work is being done; costs nothing where that was said a moment ago."""
+        """Give a sign of life, at most every SIGN_PAUSE."""
         now = self._monotonic()
         if now >= self._next:
             self._scripts.run(Script.SIGN, (self._key,), self._name)
             self._next = now + SIGN_PAUSE.total_seconds()
 
     def leave(self) -> None:
-        """Say that this worker does it no more."""
+        """Remove this worker's sign: it has stopped."""
         self._client.zrem(self._key, self._name)
 
 
-def look(client: redis.Redis) -> list[Duty]:
-    """Return how every role is now."""
-    return read(Scripts(client).run(Script.LOOK_AT_DUTIES, KEYS))
+def read_duties(client: redis.Redis) -> list[Duty]:
+    """Return every role as it is now."""
+    return parse_duties(Scripts(client).run(Script.READ_DUTIES, KEYS))
 
 
-def read(reply: Any) -> list[Duty]:
-    """Read what the script that looks says: for each role silence (ms, -1 never), messages, oldest work (ms)."""
+def parse_duties(reply: Any) -> list[Duty]:
+    """Return the roles of read_duties' reply: for each its silence (ms, -1 never), messages, oldest work (ms)."""
     return [
         Duty(
             role=role,

@@ -1,4 +1,4 @@
-"""The queue's state as metrics show it: one bounded look at each lane, the workers, the finished stream and memory."""
+"""The queue's state for metrics: lanes, workers, roles, the finished stream and memory."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,23 +14,23 @@ from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
 
 WORKER_SEEN: Final = timedelta(seconds=10)
-"""A predict worker without a sign of life for so long is not counted; it gives one at least every 2 s."""
-# Each look copies the oldest image of a lane inside Redis, and nothing leaves it.
+"""A predict worker without a sign of life for so long is not counted; workers give one every 2 s."""
+# Measuring a lane copies its oldest image inside Redis; nothing of it is sent.
 LANES_AT_ONCE: Final = 20
 
 
 class Gauges:
-    """Looks at a queue through one blocking client; what it raises is the client's."""
+    """Reads the queue's state through one blocking client; raises the client's errors."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._scripts = Scripts(client)
 
-    def look(self) -> QueueState:
-        """Return what there is now."""
+    def read(self) -> QueueState:
+        """Return the state now."""
         models = model_routes.names(self._client)
         memory = self._client.info("memory")
-        roles = duties.look(self._client)
+        roles = duties.read_duties(self._client)
         predict = {keys.predict_queue(model): int(self._client.llen(keys.predict_queue(model))) for model in models}
         return QueueState(
             lanes=[state for model in models for state in self._lanes(model)],
@@ -44,26 +44,26 @@ class Gauges:
         )
 
     def _lanes(self, model: ModelName) -> Iterator[LaneState]:
-        """Go through the interactive lane and the bulk lanes, these as one."""
+        """Give the interactive lane, then all bulk lanes together."""
         interactive, *bulk = streams(self._client, model)
         for kind, lanes in ((INTERACTIVE, [interactive]), (BULK, bulk)):
-            looks = [look for start in range(0, len(lanes), LANES_AT_ONCE) for look in self._look(lanes, start)]
+            measured = [one for start in range(0, len(lanes), LANES_AT_ONCE) for one in self._measure(lanes, start)]
             yield LaneState(
                 model=model,
                 lane=kind,
-                entries=sum(entries for entries, _, _ in looks),
-                bytes=sum(size for _, size, _ in looks),
-                oldest=timedelta(milliseconds=max((age for _, _, age in looks), default=0)),
+                entries=sum(entries for entries, _, _ in measured),
+                bytes=sum(size for _, size, _ in measured),
+                oldest=timedelta(milliseconds=max((age for _, _, age in measured), default=0)),
             )
 
-    def _look(self, lanes: list[str], start: int) -> list[tuple[int, int, int]]:
+    def _measure(self, lanes: list[str], start: int) -> list[tuple[int, int, int]]:
         found: list[tuple[int, int, int]] = self._scripts.run(
-            Script.LOOK_AT_LANES, tuple(lanes[start : start + LANES_AT_ONCE])
+            Script.MEASURE_LANES, tuple(lanes[start : start + LANES_AT_ONCE])
         )
         return found
 
     def workers(self, model: ModelName) -> int:
-        """Return how many predict workers of a model gave a sign of life lately."""
+        """Return how many predict workers of a model gave a sign of life within WORKER_SEEN."""
         since = self._now_us() - WORKER_SEEN // timedelta(microseconds=1)
         return int(self._client.zcount(keys.workers(model), since, "+inf"))
 
@@ -75,6 +75,6 @@ class Gauges:
         return timedelta(microseconds=max(0, self._now_us() - ended_us))
 
     def _now_us(self) -> int:
-        """Return Redis' own time: ages are its to tell."""
+        """Return Redis' clock, by which all ages are measured."""
         seconds, micros = self._client.time()
         return seconds * 1_000_000 + micros

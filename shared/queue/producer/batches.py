@@ -34,7 +34,7 @@ class RedisFull(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is known of a bulk upload when it begins; `fingerprint` is what makes it the same as another."""
+    """A bulk upload as it begins; two with one idempotency key are the same upload if their `fingerprint` is equal."""
 
     id: BatchId
     owner: Owner
@@ -45,10 +45,10 @@ class Opening:
     fingerprint: str = ""
     webhook: Webhook | None = None
     request_id: str | None = None
-    """Of the upload, which is every item's."""
+    """Of the upload's HTTP request; every item has it."""
 
     def request(self, *, skipped: int = 0, skipped_files: Sequence[str] = ()) -> bytes:
-        """Return what is kept with the batch for good, as JSON."""
+        """Return what is kept with the batch, as JSON."""
         facts = {"model": self.model, "metadata": self.metadata, "base_url": self.base_url}
         webhook = None if self.webhook is None else self.webhook.as_json()
         return orjson.dumps({**facts, "skipped": skipped, "skipped_files": skipped_files, "webhook": webhook})
@@ -107,11 +107,11 @@ class Batches:
 
     async def has_room(self, opening: Opening, *, entries: int, size: int) -> bool:
         """Tell whether fewer entries, and fewer bytes, wait in a batch's lane, and likewise for their rows."""
-        looks = await self._redis.evaluate(Script.LOOK_AT_LANES, (opening.lane, keys.FINISHED))
+        looks = await self._redis.evaluate(Script.MEASURE_LANES, (opening.lane, keys.FINISHED))
         return all(depth <= entries and used < size for depth, used, _ in looks)
 
     async def close(self, opening: Opening, *, sent: int, skipped: int, skipped_files: Sequence[str] = ()) -> bool:
-        """Say that all has been read; return False where Redis has another count, having lost its last writes.
+        """End the upload; return False if Redis has another count of items, having lost its last writes.
 
         A batch that was canceled meanwhile stays so. Raises RedisFull.
         """

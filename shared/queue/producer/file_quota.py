@@ -1,4 +1,4 @@
-"""How much of Redis uploaded files may take: one owner's, and all together."""
+"""How much of Redis' memory uploaded files may take: those of one owner, and all together."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,15 +6,15 @@ from typing import Final
 
 from shared.settings import Files
 
-# So much of what may be uploaded in a second may come at once.
+# The burst: so many seconds' worth of bytes may be uploaded at once.
 AHEAD: Final = timedelta(seconds=10)
-# One owner never takes all that there is for everybody.
+# One owner takes at most this share of what all owners may.
 OWNERS_PART: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What holds now, in bytes and files. `max_bytes_of_all` is None where Redis has no limit."""
+    """The limits that apply now, in bytes and files. `max_bytes_of_all` is None where Redis has no memory limit."""
 
     max_files: int
     max_bytes: int
@@ -23,7 +23,7 @@ class Quota:
 
 
 def quota(settings: Files, *, memory: int) -> Quota:
-    """Return what holds where Redis may take `memory` bytes; 0: as many as there are."""
+    """Return the limits that apply if Redis may use `memory` bytes; 0 is no limit."""
     of_all = int(memory * settings.memory_share) if memory else None
     return Quota(
         max_files=settings.max_files,

@@ -1,8 +1,8 @@
-"""Uploaded files, kept in Redis for a while: a hash each, found by owner and by the end of their time.
+"""Uploaded files, kept in Redis until they expire: a hash each, listed by owner and by expiry.
 
-They have no TTL, for Redis evicts what has one when memory is short, and a file was promised for a time; a sweep purges
-them instead. So uploads are refused rather than files dropped: what an owner and all owners keep is counted by the
-scripts that keep and remove. A file whose time is over is unknown from that instant, purged or not.
+They have no TTL, because Redis evicts keys with one when memory is short, and a file was promised for a time; sweeps
+purge them instead. When space is short, uploads are refused rather than files dropped: the scripts that keep and remove
+files count the bytes of each owner and of all. An expired file is unknown from that instant, purged or not.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def new_file_id(*, created: int) -> FileId:
 
 
 def _score(id: FileId | str) -> int:
-    """Return a file's place in its owner's list: the microseconds of the millisecond in its UUIDv7."""
+    """Return a file's score in its owner's sorted set: its UUIDv7's millisecond, in microseconds."""
     return int(id.replace("-", "")[:12], 16) * 1000
 
 
@@ -89,7 +89,7 @@ class Files:
         _raise_refusal(said, size, quota)
 
     async def check_quota(self, owner: Owner, size: int, quota: Quota) -> None:
-        """Raise FileQuota, or StorageUnavailable, where a file of `size` bytes would be refused now; take nothing."""
+        """Raise FileQuota or StorageUnavailable if a file of `size` bytes would be refused now; changes nothing."""
         id = new_file_id(created=now_us())
         names, *arguments = _arguments(owner, id, 0, size, quota)
         _raise_refusal(await self._redis.evaluate(Script.KEEP_FILE, names, *arguments), size, quota)
@@ -119,7 +119,7 @@ class Files:
                 *(
                     self._read(owner, id, _FACTS, now)
                     for id in ids
-                    if before is None or id < before  # others share the cursor's millisecond
+                    if before is None or id < before  # other files have the cursor's millisecond
                 )
             )
             found += [file for file in files if file is not None]
@@ -129,7 +129,7 @@ class Files:
         return found[:limit]
 
     async def delete(self, owner: Owner, id: str, *, now: int | None = None) -> None:
-        """Delete an owner's file; raises UnknownFile. Safe to repeat: what is gone stays gone."""
+        """Delete an owner's file; raises UnknownFile."""
         file = await self.facts(owner, id, now=now)
         await self._redis.evaluate(Script.REMOVE_FILE, (keys.file(file.id), keys.files_of(owner)), owner, file.id)
 
@@ -140,7 +140,7 @@ class Files:
         return file
 
     async def _read(self, owner: Owner, id: str, names: tuple[str, ...], now: int) -> StoredFile | None:
-        """Read one hash; None for whatever is not this owner's, or not any more."""
+        """Return one file; None where it has expired or is not this owner's."""
         if not is_uuid(id):
             return None
         values: list[bytes | None] = await self._redis.call("HMGET", keys.file(FileId(id)), *names)
@@ -165,7 +165,7 @@ class Files:
 def _arguments(
     owner: Owner, id: FileId, expires: int, size: int, quota: Quota
 ) -> tuple[tuple[str, ...], *tuple[Any, ...]]:
-    """Return the script's keys, and its arguments but for what is to be kept."""
+    """Return the script's keys, then its arguments except for the file itself."""
     names = (keys.file(id), keys.files_of(owner), keys.upload_rate(owner))
     of_all = "" if quota.max_bytes_of_all is None else quota.max_bytes_of_all
     pace = max(1, 1_000_000_000 // quota.max_bytes_a_second)
@@ -174,7 +174,7 @@ def _arguments(
 
 
 def _raise_refusal(said: list[bytes], size: int, quota: Quota) -> None:
-    """Raise what the script refused with."""
+    """Raise the error that the script's reply stands for, if it refused."""
     match said:
         case [b"kept" | b"again"]:
             return
@@ -199,7 +199,7 @@ def _raise_refusal(said: list[bytes], size: int, quota: Quota) -> None:
 
 
 def no_room() -> StorageUnavailable:
-    """Return the refusal where files take all that they may, or Redis' memory is short: they leave it seldom."""
+    """Return the error for when files take all the memory they may, or Redis is full; files free memory slowly."""
     return StorageUnavailable(
         store="redis", reason="has no room for more files", retry_after=timedelta(seconds=30), certain=True
     )

@@ -31,7 +31,7 @@ class KeyLimits:
         """Raise RateLimited where a key allows no image now; takes nothing."""
         names = (keys.rate(limits.key) if limits.rate and limits.key else "", keys.inflight(owner))
         cap = limits.max_inflight or ""
-        wait, *rest = await self._redis.evaluate(Script.LOOK_AT_LIMITS, names, *rate_arguments(limits), cap)
+        wait, *rest = await self._redis.evaluate(Script.READ_LIMITS, names, *rate_arguments(limits), cap)
         left = read_left(rest)
         if wait:
             raise RateLimited(limit="rate", limits=limits, left=left, retry_after=timedelta(microseconds=wait))

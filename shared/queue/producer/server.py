@@ -45,7 +45,7 @@ class Server:
 
     async def duties(self) -> list[Duty]:
         """Return how the roles beside predicting are."""
-        return duties.read(await self._redis.evaluate(Script.LOOK_AT_DUTIES, duties.KEYS))
+        return duties.parse_duties(await self._redis.evaluate(Script.READ_DUTIES, duties.KEYS))
 
     async def ring_courier(self) -> None:
         """Ring the webhook workers' bell, unless it rings."""

@@ -1,4 +1,4 @@
-"""Jobs on their way into the queue: the `submit` script's call and its answers."""
+"""Submissions, the `submit` script's arguments for them, and what its replies mean."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,9 +41,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What a client asked for. `batch` is empty outside bulk uploads; `lane` is interactive or a bulk lane's name.
+    """One image to predict. `batch` is empty outside bulk uploads; `lane` is INTERACTIVE or a bulk lane's name.
 
-    `base_url` is for who is told of it: empty for a batch's items, of which nobody is told one by one.
+    `base_url` begins the URLs in webhooks; it is empty for a batch's items, which have none of their own.
     """
 
     id: PredictionId
@@ -61,10 +61,10 @@ class Submission:
     fingerprint: str = ""
     webhook: Webhook | None = None
     request_id: str | None = None
-    """Of the HTTP request that brought it: says in logs where a job came from."""
+    """Of the HTTP request that brought it, for logs."""
 
     def request(self) -> JobRequest:
-        """Return what is kept with the job for good: everything but the image's bytes."""
+        """Return what is kept with the job: everything but the image's bytes."""
         choice, facts = self.choice, self.facts
         return JobRequest(
             model=choice.model,
@@ -82,7 +82,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """An item of a batch that is no image: `error` says why. `size` in bytes; `sha256` none where it was not read."""
+    """A batch's item that is no image: `error` says why. `size` is in bytes; `sha256` is None if it was not read."""
 
     id: PredictionId
     owner: Owner
@@ -97,7 +97,7 @@ class Unreadable:
     request_id: str | None = None
 
     def request(self) -> JobRequest:
-        """Return what is kept with the job for good, as of a submission."""
+        """Return what is kept with the job, as of a submission."""
         choice = self.choice
         return JobRequest(
             model=choice.model,
@@ -112,7 +112,7 @@ class Unreadable:
 
 
 Prepared = tuple[Submission | Unreadable, bytes]
-"""A submission, or what came in its place, and its `request()` as JSON."""
+"""A submission or an unreadable item, and its `request()` as JSON."""
 
 
 def prepared(item: Submission | Unreadable) -> Prepared:
@@ -122,7 +122,7 @@ def prepared(item: Submission | Unreadable) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A new job waits; `created` in microseconds. `joined`: for a computation that had been asked for before."""
+    """A new job waits; `created` in microseconds. `joined`: for a computation that another job waits for already."""
 
     created: int
     joined: bool = False
@@ -138,14 +138,14 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What came in an image's place is a job that has failed, at `created` microseconds."""
+    """An unreadable item became a job that failed at once, at `created` microseconds."""
 
     created: int
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The job was there before: sent again, or under the same idempotency key."""
+    """The job existed before: it was sent again, or has the same idempotency key."""
 
     id: PredictionId
 
@@ -164,7 +164,7 @@ class BatchClosed(Exception):
 def submit_command(
     *jobs: Prepared, settings: Queue, memory_is_high: bool, limits: Limits = UNLIMITED
 ) -> tuple[bytes | str | int, ...]:
-    """Return the EVALSHA of one or more submissions, which share owner, model, lane, batch and the owner's limits."""
+    """Return the EVALSHA that submits items. All of them have the same owner, model, lane, batch and limits."""
     first = jobs[0][0]
     model, owner, lane = first.choice.model, first.owner, first.lane
     names: list[str] = []
@@ -217,14 +217,14 @@ def submit_command(
 
 
 def rate_arguments(limits: Limits) -> tuple[int, int]:
-    """Return what scripts take of a rate: microseconds an image, and how many may come at once."""
+    """Return a rate as the scripts take it: microseconds for each image, and how many may come at once."""
     if limits.rate is None:
         return 0, 0
     return limits.interval // timedelta(microseconds=1), limits.burst
 
 
 def read_left(reply: list[int]) -> Remaining:
-    """Return what the script said is left of the limits that it was given."""
+    """Return what is left of the limits, from a script's reply: images, microseconds until all, unfinished."""
     images, until_all, unfinished = reply
     if images < 0 and unfinished < 0:
         return ALL
@@ -238,9 +238,9 @@ def read_left(reply: list[int]) -> Remaining:
 def read_answer(
     reply: list[Any], submission: Submission | Unreadable, *, limits: Limits = UNLIMITED, left: Remaining = ALL
 ) -> Answer:
-    """Return what the script said of one job.
+    """Return what became of one job, from the script's reply.
 
-    It was refused: raises RateLimited, QueueFull, IdempotencyMismatch or BatchClosed.
+    Raises RateLimited, QueueFull, IdempotencyMismatch or BatchClosed where it was refused.
     """
     match reply:
         case [b"queued", _, created]:
@@ -266,20 +266,20 @@ def read_answer(
 
 
 def read_item(reply: list[Any], item: Submission | Unreadable) -> Answer | Failed:
-    """Return what the script said of one item of a batch; raises as `read_answer` does."""
+    """Return what became of one item of a batch; raises what `read_answer` does."""
     return Failed(int(reply[2])) if reply[0] == b"failed" else read_answer(reply, item)
 
 
 def queue_full(model: ModelName) -> QueueFull:
-    """Return the refusal of a lane, or of Redis' memory, at its limit."""
+    """Return the error for a lane, or Redis' memory, that is full."""
     # A full lane drains thousands a second; a few seconds spread the retries.
     return QueueFull(model=model, retry_after=timedelta(seconds=5))
 
 
 def fingerprint(submission: Submission, reference: Reference) -> str:
-    """Return what must be equal for a repeated idempotency key to mean the same request.
+    """Return what must be equal for two requests with one idempotency key to be the same request.
 
-    Of the model that is what was asked for: which version that means may change between two tries.
+    It has the model as it was asked for, not the version chosen: that may change between two tries.
     """
     model = [submission.choice.model, reference.alias, reference.version]
     cancel_after = submission.cancel_after.total_seconds() if submission.cancel_after else None

@@ -1,6 +1,7 @@
--- Entries are about to be computed: their jobs move from starting to processing, those past their deadline are canceled.
--- ARGV record_task webhook_task, then (lane entry waiting)…  → for each 1 compute, 0 skip: nobody waits any more and the entry is gone
--- Safe twice: acts only on starting jobs. Who wants to know that it began is told of the last thousands, no more.
+-- Entries are about to be computed: their jobs move from starting to processing; those past their deadline are canceled.
+-- ARGV record_task webhook_task, then (lane entry waiting)…
+-- → for each entry 1 compute | 0 skip: no job waits for it any more, and it was deleted
+-- Safe twice: acts only on starting jobs. `started`, for webhooks' start events, keeps the last 10,000 or so.
 allow_writes()
 local function tell_start(id)
   local job = redis.call('HMGET', JOB .. id, 'owner', 'request', 'created')
@@ -10,8 +11,8 @@ end
 
 local verdicts = {}
 for i = 3, #ARGV, 3 do
-  local lane, entry = ARGV[i], ARGV[i + 1]
-  local key, list = wait_list(ARGV[i + 2], entry)
+  local lane, entry, waiting = unpack(ARGV, i, i + 2)
+  local key, list = wait_list(waiting, entry)
   local wanted = 0
   for place = 2, #list do
     local id = list[place]

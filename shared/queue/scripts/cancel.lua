@@ -1,4 +1,4 @@
--- Take one job off its computation; the entry goes only when nobody is left.
+-- Cancel one job and take it off its wait list; the entry is deleted only when no job is left on it.
 -- ARGV record_task id mode(user|deadline) owner|''  → missing | already | started | canceled
 -- Safe twice: the second time it is already terminal.
 local id, mode = ARGV[2], ARGV[3]

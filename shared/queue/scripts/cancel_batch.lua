@@ -1,7 +1,7 @@
--- Cancel a batch: no more items are accepted, and cancel_lane ends those that wait. Until that is done the batch is
--- among the uploads, so that a sweep finishes what its gateway began.
--- user: its owner wants it. broken: its upload broke off; nothing stays of one without items, and its idempotency key is
--- free again. silent: likewise, where the last sign of life is older than the lease.
+-- Cancel a batch: it accepts no more items; cancel_lane then ends those that wait. Until that is done the batch stays in
+-- `uploads`, so that a sweep finishes the cancellation if its gateway dies.
+-- Modes: user, its owner wants it. broken, its upload broke off: its idempotency key is freed, and a batch without items
+-- is deleted. silent, like broken, but only if the last sign of life is older than the lease.
 -- KEYS batch  ARGV id mode(user|broken|silent) lease_us record_task  → missing | alive | ended | removed | canceled
 -- Safe twice: the second time it is canceled or gone.
 local id, mode = ARGV[1], ARGV[2]

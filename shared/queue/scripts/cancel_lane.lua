@@ -1,6 +1,6 @@
--- End what waits in a canceled batch's lane, as much as holds Redis for about a millisecond.
--- KEYS lane  ARGV id record_task most_entries most_bytes  → entries left; with none the batch needs no more care
--- Safe twice: an entry goes with its jobs. A late result goes to the cache alone.
+-- Cancel the jobs of a canceled batch's lane, as many as block Redis for about a millisecond.
+-- KEYS lane  ARGV id record_task most_entries most_bytes  → entries left; at 0 the batch leaves `uploads`
+-- Safe twice: an entry is deleted with its jobs. A worker's late result only goes into the cache.
 allow_writes()
 local bytes = 0
 for _ = 1, ARGV[3] do

@@ -1,6 +1,6 @@
--- A bulk upload has been read: its total is known, and goes to the recorder.
+-- A bulk upload has been read whole: its total is final, and is recorded.
 -- KEYS batch  ARGV id items_sent request record_task  → closed | again state | missing | lost total (nothing written)
--- Safe twice: the second time it is not validating. `lost` where Redis came back without its last writes.
+-- Safe twice: the second time it is not validating. `lost`: Redis restarted without its last writes.
 local batch = redis.call('HMGET', KEYS[1], 'state', 'total', 'owner', 'created')
 if not batch[1] then return {'missing'} end
 if batch[1] ~= 'validating' then return {'again', batch[1]} end

@@ -1,5 +1,5 @@
--- Before every script: the words all of them use. The names of keys come from keys.py, as upper-case locals.
--- Each script is atomic and safe to run twice; time is Redis'; a missing job is a terminal job.
+-- Stands before every script: the functions they share. Key names come from keys.py, as upper-case locals.
+-- Each script is atomic and safe to run twice; time is Redis' clock; a missing job counts as terminal.
 
 local TERMINAL = {succeeded = true, failed = true, canceled = true}
 
@@ -7,19 +7,19 @@ local clock = redis.call('TIME')
 local now = clock[1] .. string.format('%06d', clock[2])  -- whole microseconds, as text: %g would round
 local ended, ended_by_owner = {}, {}
 
--- Call with the members of a list, a thousand at a time: Lua passes no more than 8,000. One command for many takes
--- Redis a fraction of one for each.
+-- Call `call` with the members of a list, a thousand at a time: Lua passes at most 8,000 arguments. One command for many
+-- members costs Redis a fraction of one command for each.
 local function in_pieces(list, call)
   for first = 1, #list, 1000 do call(unpack(list, first, math.min(first + 999, #list))) end
 end
 
--- A write that memory limits never refuse lets all later writes of a script pass: scripts that free
--- memory begin with it, else they would be refused when they are needed most.
+-- Redis checks its memory limit at a script's first write only. Scripts that free memory begin with this one, which is
+-- never refused, or they would be refused when they are needed most.
 local function allow_writes()
   redis.call('DEL', NOTHING)
 end
 
--- Unless it is ringing: set the bell to a new token and send the Celery task that has the token as its id.
+-- Unless the bell rings: set it to a new token and send the Celery task, whose id is the token.
 local function ring(bell, queue, task)
   if redis.call('EXISTS', bell) == 1 then return end
   local token = queue .. '-' .. redis.call('INCR', BELLS)
@@ -27,15 +27,15 @@ local function ring(bell, queue, task)
   redis.call('LPUSH', queue, (string.gsub(task, '{token}', function() return token end)))
 end
 
--- What a key's rate allows: so many at once as `burst` says, and one more every `interval` microseconds (GCRA, as
--- virtual scheduling of ITU-T I.371). Kept is one instant: when all that was taken would have come at that pace.
+-- What a rate limit allows: `burst` at once, and one more every `interval` microseconds (GCRA, as virtual scheduling in
+-- ITU-T I.371). One instant is stored under `key`: when everything taken so far is paid off.
 local function allowance_of(key, interval, burst)
   local clock, ahead, taken = tonumber(now), (burst - 1) * interval, false
   local at = math.max(tonumber(redis.call('GET', key) or 0), clock)
   return {
     wait = function() return at - ahead - clock end,
     take = function() at, taken = at + interval, true end,
-    -- How many are left, and in how many microseconds all of them are there again.
+    -- Store what was taken; return how many are left, and in how many microseconds all are available again.
     keep = function()
       if taken then redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - clock) / 1000)) end
       return math.max(0, math.floor((clock + ahead - at) / interval) + 1), math.ceil(at - clock)
@@ -43,8 +43,8 @@ local function allowance_of(key, interval, burst)
   }
 end
 
--- End a job: its last state, into the finished stream, out of the sets of unfinished ones (of its owner's in announce).
--- False where it had ended.
+-- End a job: write its last state, add its record to the finished stream, take it out of `deadlines` (announce takes it
+-- out of its owner's unfinished ones). Returns false if it had ended before.
 local function put(id, state, result)
   local key = JOB .. id
   local job = redis.call('HMGET', key, 'state', 'owner', 'batch', 'request', 'created', 'started', 'deadline')
@@ -64,7 +64,8 @@ local function put(id, state, result)
   return true
 end
 
--- Last line of every script that may have ended jobs: they are unfinished no more; tell who waits, call a recorder.
+-- Called last in every script that may have ended jobs: take them out of their owners' unfinished ones, tell gateways
+-- that wait for them, and wake a recorder.
 local function announce(record_task)
   if #ended == 0 then return end
   for owner, ids in pairs(ended_by_owner) do
@@ -74,7 +75,7 @@ local function announce(record_task)
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
 
--- What is known of a batch, its total with it, goes the way of the predictions.
+-- Add a batch's record, with its total, to the finished stream, and wake a recorder.
 local function record_batch(id, key, record_task)
   local batch = redis.call('HMGET', key, 'state', 'total', 'owner', 'request', 'created')
   redis.call('XADD', FINISHED, '*', 'id', id, 'state', batch[1], 'total', batch[2], 'owner', batch[3],
@@ -82,12 +83,13 @@ local function record_batch(id, key, record_task)
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
 
+-- Acknowledge and delete entries of a lane.
 local function drop(lane, ...)
   redis.call('XACK', lane, WORKERS, ...)
   redis.call('XDEL', lane, ...)
 end
 
--- Take a job off its wait list; the entry goes only when nobody is left.
+-- Take a job off its wait list; the entry is deleted only when no job is left on it.
 local function leave(id, lane, waiting, entry)
   if not waiting or redis.call('LINDEX', waiting, 0) ~= entry then return end
   redis.call('LREM', waiting, 0, id)
@@ -97,8 +99,8 @@ local function leave(id, lane, waiting, entry)
   end
 end
 
--- The wait list of an entry and what is on it, the jobs from the second place on: under its own name, or renamed
--- because it was full; nil once the computation ended.
+-- The key and the members of an entry's wait list; the jobs begin at the second place. The key is `waiting`, or the name
+-- it got when it was full; nil once the computation has ended.
 local function wait_list(waiting, entry)
   local list = redis.call('LRANGE', waiting, 0, -1)
   if list[1] == entry then return waiting, list end

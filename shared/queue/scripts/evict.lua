@@ -1,7 +1,7 @@
--- Of cached outputs and recorded jobs, drop the half that has the least of its time left.
--- KEYS of them, and others  ARGV for each: milliseconds it was given
--- → how many were dropped
--- Safe twice: what is gone is gone. A key without a TTL is unfinished work, whatever it was a moment ago: it stays.
+-- Of the given keys that have a TTL, delete the half with the smallest share of their time left.
+-- KEYS cached outputs and recorded jobs  ARGV for each: the TTL it was given, in milliseconds
+-- → how many were deleted
+-- Safe twice: deleted keys are skipped. A key without a TTL is unfinished work and is never deleted.
 local found = {}
 for n, key in ipairs(KEYS) do
   local left = redis.call('PTTL', key)

@@ -1,6 +1,7 @@
--- Remove consumers that have nothing pending and have not been seen for idle_ms. Removing one drops what it has
--- pending, hence only here, in one step with the look.  KEYS stream  ARGV group idle_ms  → how many went
--- Safe twice: a consumer that comes back is made anew by its next read.
+-- Remove consumers that have nothing pending and have been idle for idle_ms. Removing a consumer drops its pending
+-- entries, so it is done only here, in one step with that check.
+-- KEYS stream  ARGV group idle_ms  → how many were removed
+-- Safe twice: a consumer that comes back is created again by its next read.
 local gone = 0
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

@@ -1,5 +1,6 @@
--- Entries that a group's consumer read and that are pending with nobody: none will ever see them again.
--- KEYS stream  ARGV group from ('-' or an id to begin after) budget_bytes  → where to go on ('' at the end), then the entries
+-- Find stranded entries: they were delivered but are pending with no consumer, so nobody will ever read them.
+-- KEYS stream  ARGV group from ('-' or an id to begin after) budget_bytes
+-- → id to resume after ('' at the end), then the entries
 -- Reads only.
 local last = nil
 if redis.call('EXISTS', KEYS[1]) == 1 then

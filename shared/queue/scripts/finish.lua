@@ -1,18 +1,19 @@
--- Computations ended: every job that waits for one ends with its result; successes are cached; the entries go last,
--- so that an error before leaves them to the lease.
+-- Computations have ended: every job on an entry's wait list ends with its result; successes are cached. Entries are
+-- deleted last, so that after an error they are still there and their lease ends.
 -- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…  → jobs ended
--- Safe twice: the second time the list is gone, which leaves the cache and the acknowledgement.
+-- Safe twice: the second time the list is gone; only the cache and the deletion are repeated.
 allow_writes()
 local lists, gone = {}, {}
 for i = 4, #ARGV, 9 do
-  local lane, entry, state = ARGV[i], ARGV[i + 1], ARGV[i + 4]
-  local key, list = wait_list(ARGV[i + 2], entry)
-  local result = {output = ARGV[i + 5], error = ARGV[i + 6], code = ARGV[i + 7], attempts = ARGV[i + 8], run = ARGV[3]}
+  local lane, entry, waiting, cache, state, output, error, code, attempts = unpack(ARGV, i, i + 8)
+  local key, list = wait_list(waiting, entry)
+  local result = {source = 'model', output = output, error = error, code = code, attempts = attempts, run = ARGV[3]}
   for place = 2, #list do
+    -- The first job that ends is the one the model computed for; those that had joined it share its result.
     if put(list[place], state, result) then result.source = 'coalesced' end
   end
   lists[#lists + 1] = key
-  if state == 'succeeded' then redis.call('SET', ARGV[i + 3], ARGV[i + 5], 'PX', ARGV[2]) end
+  if state == 'succeeded' then redis.call('SET', cache, output, 'PX', ARGV[2]) end
   gone[lane] = gone[lane] or {}
   table.insert(gone[lane], entry)
 end

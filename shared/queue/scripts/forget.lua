@@ -1,5 +1,5 @@
--- Drop unfinished jobs whose rows exist: what Redis lost in a crash had been recorded. Missing is terminal, so polls
--- then read the row.  ARGV id…  → how many were dropped
+-- Delete unfinished jobs whose rows exist: Redis lost their end in a crash after it had been recorded. A missing job is
+-- terminal, so polls then read the row.  ARGV id…  → how many were deleted
 -- Safe twice: the second time the hash is gone.
 allow_writes()
 local dropped = 0

@@ -1,8 +1,8 @@
--- Jobs end that have waited too long for a model that nobody has served for as long, as many as hold Redis for about a
--- millisecond. Since when nobody serves it is kept from look to look, and forgotten where the looks stop for `keep_ms`.
+-- Fail jobs that have waited for `patience_us` for a model that no worker has served for as long; as many as block Redis
+-- for about a millisecond. `unserved` keeps since when no worker has served it; it expires if no call comes for keep_ms.
 -- KEYS lane workers unserved  ARGV record_task error patience_us seen_us keep_ms most_entries most_bytes
--- → for how long nobody has served it (microseconds, 0 where somebody does), jobs ended, 1 where there may be more
--- Safe twice: an entry goes with its jobs. Whether somebody serves the model is looked at in the same step, and a worker
+-- → for how long no worker has served it (microseconds, 0 if one does), jobs ended, 1 if there may be more
+-- Safe twice: an entry is deleted with its jobs. Whether a worker serves the model is checked in the same step. A worker
 -- that had pulled an entry and comes back finds its wait list gone: it begins nothing, and its result ends no job.
 allow_writes()
 local newest = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]

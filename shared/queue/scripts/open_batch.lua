@@ -1,4 +1,4 @@
--- Begin a bulk upload: from now on its items are accepted, and its gateway must give signs of life.
+-- Begin a bulk upload: from now on its items are accepted, and its gateway must give signs of life or it is canceled.
 -- KEYS batch idempotency|'' batches  ARGV id owner request lane fingerprint
 -- → opened id | again id | reading id | known id | mismatch id
 -- Safe twice: the first line.

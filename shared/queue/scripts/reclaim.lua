@@ -1,5 +1,5 @@
--- Take over one entry whose worker did not renew its lease. The only way to claim, and one at a time: claiming many
--- raises the counts of innocents. An entry delivered max_attempts times ends its jobs with worker_lost.
+-- Take over one entry whose worker did not renew its lease. Entries are claimed only here, and one at a time: claiming
+-- many would raise the delivery counts of innocent ones. Jobs of an entry delivered max_attempts times fail: worker_lost.
 -- KEYS lane  ARGV record_task consumer idle_ms max_attempts  → entry attempts fields | nil
 -- Safe twice: each call acts only on entries idle past the lease.
 allow_writes()

@@ -1,7 +1,6 @@
--- Delete a file and count it no more.
--- KEYS file files_of_owner  ARGV owner id  → 1 deleted, 0 it was gone
--- Safe twice: the second time the file is gone, and with it what was counted of it. One from before files were counted
--- has nothing to take off.
+-- Delete a file and take it off the sums.
+-- KEYS file files_of_owner  ARGV owner id  → 1 deleted | 0 it was gone
+-- Safe twice: the second time the file is gone, and `counted` with it. Files from before sizes were counted have none.
 allow_writes()
 local counted = redis.call('HGET', KEYS[1], 'counted')
 local there = redis.call('UNLINK', KEYS[1])

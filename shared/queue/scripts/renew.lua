@@ -1,4 +1,4 @@
--- Keep the lease on entries that are still this consumer's: XCLAIM by an old owner would take them back.
+-- Renew the leases of entries that are still this consumer's: XCLAIM of any other would take it from its new owner.
 -- ARGV consumer, then (lane entry)…  → how many were still its own
 -- Safe twice: it only resets idle times.
 local kept = 0

@@ -1,7 +1,7 @@
--- Batches have every item recorded: their rows say everything, so their hashes may go after a while. A canceled one
--- stays so here: that it was may be the one thing that is not recorded yet.
+-- All items of these batches are recorded: their rows have everything, so their hashes get a TTL. A canceled batch stays
+-- canceled here, because its cancellation may be the one thing that is not recorded yet.
 -- ARGV ttl_ms, then ids…  → how many were there
--- Safe twice: it sets the TTL anew.
+-- Safe twice: it sets the TTL again.
 allow_writes()
 local there = 0
 for i = 2, #ARGV do

@@ -1,6 +1,6 @@
--- A sign of life, by Redis' clock: machines' own may differ by more than a worker may be silent.
--- KEYS signs  ARGV who
--- Safe twice: it is later then.
+-- Give a sign of life, by Redis' clock: the clocks of machines may differ by more than a worker may be silent.
+-- KEYS signs  ARGV worker  → 1
+-- Safe twice: the later one counts.
 allow_writes()
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 return 1

@@ -1,23 +1,27 @@
 -- Accept jobs for one lane, each by itself: answer it from the cache, let it join a computation, or start one. Nothing
--- of a job is written when it is refused. What is no image has no wait list, and what is wrong with it in the image's
--- place: it is refused where an image would be, and else it has failed at once and waits in `finished` for its row.
+-- of a job is written when it is refused. An item that is no image has no wait list, and an error's text in the image's
+-- place: it is refused where an image would be; otherwise it fails at once and waits in `finished` for its row.
 -- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache|'' waiting|'')…
 -- ARGV owner batch lane_cap lane_bytes_cap waiters_cap memory_high interval_us burst inflight_cap|'' queue predict_task
 --   record_task, then (id request image version cancel_after_us fingerprint tell_start)…
 -- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | hit id created output |
 --   failed id created | follow id created | queued id created; last, what is left: images|-1 until_all_us unfinished|-1
 -- Safe twice: a job's first line. All its writes come after its last refusal.
-local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local OWNER, BATCH_ID, LANE_CAP, LANE_BYTES_CAP = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local WAITERS_CAP, MEMORY_HIGH, INFLIGHT_CAP = tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[9])
+local SHARED_KEYS, KEYS_OF_A_JOB, SHARED_ARGUMENTS, ARGUMENTS_OF_A_JOB = 5, 4, 12, 7
+local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = unpack(KEYS, 1, SHARED_KEYS)
+local OWNER, BATCH_ID, lane_cap, lane_bytes_cap, waiters_cap, memory_high, INTERVAL, BURST, inflight_cap, QUEUE,
+  PREDICT_TASK, RECORD_TASK = unpack(ARGV, 1, SHARED_ARGUMENTS)
+local LANE_CAP, LANE_BYTES_CAP, WAITERS_CAP = tonumber(lane_cap), tonumber(lane_bytes_cap), tonumber(waiters_cap)
+local MEMORY_HIGH, INFLIGHT_CAP = memory_high == '1', tonumber(inflight_cap)
+
 local batch = BATCH_ID ~= '' and BATCH .. BATCH_ID
 local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
-local work = false
-local allowance = RATE ~= '' and allowance_of(RATE, ARGV[7], ARGV[8])
+local has_work = false  -- then a worker is woken
+local allowance = RATE ~= '' and allowance_of(RATE, INTERVAL, BURST)
 local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
-local bytes_in = {}  -- a stream's, looked at once, by the first job that needs an entry in it
+local bytes_in = {}  -- by stream, measured once, for the first job that needs an entry in it
 
--- Does a stream of so many entries take no more? Where it does, one more of `size` bytes is counted.
+-- Whether a stream of `depth` entries takes no more. Where it does take one more, its `size` in bytes is counted.
 local function is_full(stream, depth, size)
   if MEMORY_HIGH or depth >= LANE_CAP then return true end
   bytes_in[stream] = bytes_in[stream] or redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 5) or 0
@@ -28,7 +32,7 @@ end
 
 local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
   if redis.call('EXISTS', job) == 1 then
-    work = true
+    has_work = true
     return {'again', id}
   end
 
@@ -45,6 +49,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   local wait = allowance and allowance.wait()
   if wait and wait > 0 then return {'fast', id, string.format('%.0f', wait)} end
 
+  -- Write the job; the arguments are further fields of its hash.
   local function accept(...)
     if allowance then allowance.take() end
     if batch then redis.call('HINCRBY', batch, 'total', 1) end
@@ -73,7 +78,8 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     return {'failed', id, now}
   end
 
-  local function live()
+  -- The job is unfinished from now on.
+  local function begin_waiting()
     if unfinished then unfinished = unfinished + 1 end
     redis.call('ZADD', INFLIGHT_OF_OWNER, now, id)
     if tell_start == '1' then redis.call('HSET', job, 'tell_start', '1') end
@@ -88,7 +94,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   if entry and redis.call('LLEN', waiting) <= WAITERS_CAP then
     accept('lane', LANE, 'waiting', waiting, 'entry', entry)
     redis.call('RPUSH', waiting, id)
-    live()
+    begin_waiting()
     return {'follow', id, now}
   end
 
@@ -99,7 +105,7 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     redis.call('XGROUP', 'CREATE', LANE, WORKERS, '0', 'MKSTREAM')
     if ROTATION ~= '' then redis.call('RPUSH', ROTATION, LANE) end
   end
-  if entry then  -- a full wait list: long ones block Redis when they end
+  if entry then  -- its wait list is full: ending a long one would block Redis, so it is renamed and a new one begun
     local renamed = waiting .. ':' .. entry
     redis.call('RENAME', waiting, renamed)
     for _, other in ipairs(redis.call('LRANGE', renamed, 1, -1)) do redis.call('HSET', JOB .. other, 'waiting', renamed) end
@@ -107,17 +113,20 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   local new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image)
   accept('lane', LANE, 'waiting', waiting, 'entry', new)
   redis.call('RPUSH', waiting, new, id)
-  live()
-  work = true
+  begin_waiting()
+  has_work = true
   return {'queued', id, now}
 end
 
 local answers = {}
-for n = 0, (#KEYS - 5) / 4 - 1 do
-  answers[n + 1] = submit(KEYS[4 * n + 6], KEYS[4 * n + 7], KEYS[4 * n + 8], KEYS[4 * n + 9], unpack(ARGV, 7 * n + 13, 7 * n + 19))
+local argument = SHARED_ARGUMENTS
+for key = SHARED_KEYS, #KEYS - 1, KEYS_OF_A_JOB do
+  local job, idempotency, cache, waiting = unpack(KEYS, key + 1, key + KEYS_OF_A_JOB)
+  answers[#answers + 1] = submit(job, idempotency, cache, waiting, unpack(ARGV, argument + 1, argument + ARGUMENTS_OF_A_JOB))
+  argument = argument + ARGUMENTS_OF_A_JOB
 end
-announce(ARGV[12])
-if work then ring(BELL, ARGV[10], ARGV[11]) end
+announce(RECORD_TASK)
+if has_work then ring(BELL, QUEUE, PREDICT_TASK) end
 local left, until_all = -1, 0
 if allowance then left, until_all = allowance.keep() end
 answers[#answers + 1] = {left, until_all, unfinished and math.max(0, INFLIGHT_CAP - unfinished) or -1}

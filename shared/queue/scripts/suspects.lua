@@ -1,4 +1,4 @@
--- Is an entry of these lanes pending with a worker that did not renew its lease?
+-- Whether any entry of these lanes is pending with a worker that did not renew its lease.
 -- KEYS lanes  ARGV idle_ms  → 1 | 0
 -- Reads only.
 for _, lane in ipairs(KEYS) do

@@ -1,4 +1,4 @@
--- Take one of what a key's rate allows, for what is no job.
+-- Take one of a key's rate, for a request that is no job.
 -- KEYS rate
 -- ARGV interval_us burst
 -- → wait_us (0: taken) left until_all_us

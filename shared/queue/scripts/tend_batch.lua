@@ -1,4 +1,4 @@
--- A sign of life of whoever reads or cancels a batch.  KEYS batch  ARGV id  → its state | nil
--- Safe twice: it is a later sign of life.
+-- Give a sign of life for a batch that is being read or canceled.  KEYS batch  ARGV id  → its state | nil
+-- Safe twice: the later one counts.
 redis.call('ZADD', UPLOADS, 'XX', now, ARGV[1])
 return redis.call('HGET', KEYS[1], 'state')

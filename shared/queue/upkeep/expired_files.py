@@ -10,7 +10,7 @@ from shared.queue.lua import Script, Scripts
 
 
 def purge_expired(client: Redis, now: int, limit: int) -> int:
-    """Delete up to `limit` files whose time is over at `now` (microseconds) and return how many.
+    """Delete up to `limit` files that have expired at `now` (microseconds) and return how many.
 
     Safe to repeat and to run in two places.
     """

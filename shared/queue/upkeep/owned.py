@@ -1,6 +1,6 @@
-"""All that is one owner's in Redis: unfinished work canceled, then what is left of it deleted.
+"""Deletes everything of one owner in Redis: cancels unfinished work, then deletes what is left.
 
-Every step is safe to repeat: what is canceled stays so, what is gone is gone.
+Every step is safe to repeat.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Owned:
         self._owner = owner
 
     def cancel_all(self) -> Iterator[int]:
-        """Cancel every batch and every job that has not ended; give how many of each chunk there were."""
+        """Cancel every unfinished batch and job; give, step by step, how many were canceled."""
         for id in self._members(keys.batches(self._owner)):
             cancel_and_wait(self._client, self._scripts, BatchId(id), mode="user")
             yield 1
@@ -36,7 +36,7 @@ class Owned:
             yield said == b"canceled"
 
     def unrecorded(self) -> int:
-        """Return how many ended jobs and batches of this owner wait for their row."""
+        """Return how many of the owner's ended jobs and batches wait for their row."""
         mine, after = self._owner.encode(), "-"
         waiting = 0
         while True:
@@ -47,9 +47,9 @@ class Owned:
             after = f"({found[-1][0].decode()}"
 
     def delete_all(self) -> Iterator[int]:
-        """Delete files, recorded jobs and batches, cached outputs, idempotency keys; give how many each chunk had.
+        """Delete files, recorded jobs and batches, cached outputs and idempotency keys; give how many, step by step.
 
-        What is not recorded stays: it has no TTL. One pass over all keys.
+        Jobs and batches without a TTL are not recorded yet, and stay. One pass over all keys.
         """
         for id in self._members(keys.files_of(self._owner)):
             expired_files.remove_file(self._scripts, self._owner, FileId(id))
@@ -67,7 +67,7 @@ class Owned:
                 self._client.zrem(keys.IDEMPOTENCY_KEYS, *idempotent)
 
     def _recorded(self, names: list[bytes]) -> list[bytes]:
-        """Return those of the keys that are jobs and batches of this owner's whose rows are committed."""
+        """Return the keys that are recorded jobs or batches of this owner."""
         jobs = [name for name in names if name.startswith(_HASHES)]
         with self._client.pipeline(transaction=False) as pipe:
             for name in jobs:
@@ -81,6 +81,6 @@ class Owned:
         return int(self._client.unlink(*names)) if names else 0
 
     def _members(self, key: str) -> Iterator[str]:
-        """Give a sorted set's members, whatever leaves it meanwhile."""
+        """Give the members that a sorted set has now."""
         found: Any = self._client.zrange(key, 0, -1)
         yield from (member.decode() for member in found)

@@ -12,7 +12,7 @@ from shared.queue.lua import Script, Scripts
 
 
 class SilentUploads:
-    """What the sweep does about batches whose gateway is gone. Every part may run twice, and by two at once."""
+    """Cancels batches whose gateway is gone. Safe to run twice, and in two processes at once."""
 
     def __init__(self, client: redis.Redis, *, lease: timedelta) -> None:
         self._client = client

@@ -1,5 +1,5 @@
--- Is each job's state what the invariants say, at one instant?
--- ARGV budget_bytes id…  → how many were looked at (images read count against the budget),
+-- Check at one instant that each job is as the invariants say.
+-- ARGV budget_bytes id…  → how many were checked (images that are read count against the budget),
 -- then for each: id, state ('' where the hash is missing), ttl_ms, output, what is wrong ('' where nothing is)
 -- Reads only.
 local heads, places, spent = {}, {}, 0
@@ -49,16 +49,16 @@ local function wrong_with(id, lane, waiting, entry)
   return wrong_with_entry(lane, entry)
 end
 
-local looked = {0}
+local checked = {0}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local job = redis.call('HMGET', JOB .. id, 'state', 'lane', 'waiting', 'entry', 'output')
   local wrong = ''
   if job[1] and not TERMINAL[job[1]] then wrong = wrong_with(id, job[2], job[3], job[4]) end
-  looked[1] = looked[1] + 1
+  checked[1] = checked[1] + 1
   for _, fact in ipairs({id, job[1] or '', redis.call('PTTL', JOB .. id), job[5] or '', wrong}) do
-    looked[#looked + 1] = fact
+    checked[#checked + 1] = fact
   end
   if spent > tonumber(ARGV[1]) then break end
 end
-return looked
+return checked

@@ -1,11 +1,11 @@
--- How full are lanes?
+-- Measure how full lanes are.
 -- KEYS lane…
 -- → for each: entries, bytes (estimated from a few of its nodes), age of the oldest entry (ms, 0 where there is none)
 -- Reads only.
-local looks = {}
+local measured = {}
 for n, lane in ipairs(KEYS) do
   local oldest, age = redis.call('XRANGE', lane, '-', '+', 'COUNT', 1)[1], 0
   if oldest then age = math.max(0, math.floor(tonumber(now) / 1000) - tonumber(string.match(oldest[1], '^%d+'))) end
-  looks[n] = {redis.call('XLEN', lane), redis.call('MEMORY', 'USAGE', lane, 'SAMPLES', 5) or 0, age}
+  measured[n] = {redis.call('XLEN', lane), redis.call('MEMORY', 'USAGE', lane, 'SAMPLES', 5) or 0, age}
 end
-return looks
+return measured

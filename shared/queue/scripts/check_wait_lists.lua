@@ -1,7 +1,7 @@
--- Has each wait list its entry?
--- KEYS wait lists  ARGV budget_bytes, then the lane of each  → how many were looked at, then the keys of those without
+-- Find wait lists whose entry is not in its lane.
+-- KEYS wait lists  ARGV budget_bytes, then the lane of each  → how many were checked, then the keys of those without
 -- Reads only.
-local spent, looked = 0, {0}
+local spent, checked = 0, {0}
 for i, list in ipairs(KEYS) do
   local entry = redis.call('LINDEX', list, 0)
   if entry then
@@ -9,10 +9,10 @@ for i, list in ipairs(KEYS) do
     if found then
       for _, part in ipairs(found[2]) do spent = spent + #part end
     else
-      looked[#looked + 1] = list
+      checked[#checked + 1] = list
     end
   end
-  looked[1] = looked[1] + 1
+  checked[1] = checked[1] + 1
   if spent > tonumber(ARGV[1]) then break end
 end
-return looked
+return checked

@@ -1,4 +1,4 @@
--- What is left of a key's limits, before a large body is read?
+-- What is left of a key's limits, asked before a large body is read.
 -- KEYS rate|'' inflight  ARGV interval_us burst inflight_cap|''
 -- → wait_us (0: one may come now) left|-1 until_all_us unfinished_left|-1
 -- Reads only.

@@ -1,4 +1,4 @@
--- Does a lane move?
+-- A snapshot of a lane, by which one sees whether it moves.
 -- KEYS lane workers rotation  ARGV overdue_ms
 -- → entries, pending, last delivered id, age of the entry after that (ms, 0 where none), first entry pending for longer
 --   than overdue_ms ('' where none), how long ago a worker of the model was last seen (ms, -1 where none ever was),

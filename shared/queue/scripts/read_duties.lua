@@ -1,7 +1,7 @@
--- Does somebody do what there is to do beside predicting?
+-- How the roles besides predicting are: record, webhooks, upkeep.
 -- KEYS signs of record, webhooks, upkeep, their Celery queues in the same order, finished, started
--- → for each of the three: how long ago its last sign of life was (ms, -1 never), Celery messages that nobody has taken,
---   how long the oldest of its work has waited (ms, 0 where there is none)
+-- → for each of the three: time since its last sign of life (ms, -1 never), Celery messages that no worker has taken,
+--   how long its oldest work has waited (ms, 0 where there is none)
 -- Reads only.
 local now_ms = math.floor(tonumber(now) / 1000)
 local function silence(signs)

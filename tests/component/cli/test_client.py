@@ -84,7 +84,7 @@ def test_a_webhook_goes_along_where_there_is_one() -> None:
     assert b"webhook" not in without
 
 
-def test_a_busy_gateway_is_asked_again_under_the_same_key() -> None:
+def test_a_busy_gateway_is_retried_under_the_same_key() -> None:
     with gateway(BUSY, BUSY, (200, {}, DONE)) as server:
         assert submit(server.url) == DONE
         assert len(server.asked) == 3
@@ -109,7 +109,7 @@ def test_an_answer_that_is_no_problem_names_the_address() -> None:
         submit(server.url)
 
 
-def test_nobody_there_is_said_at_once() -> None:
+def test_a_missing_gateway_is_reported_at_once() -> None:
     with pytest.raises(Declined, match=r"Nothing answers at http://127\.0\.0\.1:1 "):
         submit("http://127.0.0.1:1")
 

@@ -56,21 +56,21 @@ def test_a_webhook_that_can_not_be_called_is_refused_before_anything_is_sent(tmp
     assert "https:// or http://" in done.stderr
 
 
-def test_down_and_status_are_content_where_nothing_runs(tmp_path: Path) -> None:
+def test_down_and_status_succeed_where_nothing_runs(tmp_path: Path) -> None:
     for command in ("down", "status"):
         done = darkroom(command, home=tmp_path)
         assert done.returncode == 0
         assert "Nothing runs" in done.stdout
 
 
-def test_who_runs_it_in_containers_is_told_how_to_say_where(tmp_path: Path) -> None:
+def test_without_a_stack_the_setting_for_containers_is_named(tmp_path: Path) -> None:
     (tmp_path / "7.png").touch()
     done = darkroom("submit", "7.png", home=tmp_path)
     assert done.returncode != 0
     assert "DARKROOM_URL=http://127.0.0.1:8000" in done.stdout + done.stderr
 
 
-def test_an_unreachable_gateway_is_no_traceback(tmp_path: Path) -> None:
+def test_an_unreachable_gateway_is_reported_without_a_traceback(tmp_path: Path) -> None:
     image = tmp_path / "7.png"
     image.touch()
     done = darkroom("submit", str(image), home=tmp_path, DARKROOM_URL="http://127.0.0.1:1")
@@ -79,14 +79,14 @@ def test_an_unreachable_gateway_is_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_unreachable_database_is_no_traceback(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported_without_a_traceback(tmp_path: Path) -> None:
     done = darkroom("migrate", home=tmp_path, DARKROOM_DATABASE_URL="postgresql://127.0.0.1:1/x")
     assert done.returncode == 1
     assert done.stderr.startswith("The database can't be brought up to date")
     assert "Traceback" not in done.stderr
 
 
-def test_a_setting_that_makes_no_sense_is_one_line(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_in_one_line(tmp_path: Path) -> None:
     done = darkroom("up", "--detach", home=tmp_path, DARKROOM_LOCAL_APPENDFSYNC="sometimes")
     assert done.returncode == 1
     assert "DARKROOM_LOCAL_APPENDFSYNC" in done.stderr

@@ -38,13 +38,13 @@ def test_an_answer_in_pieces_is_taken_when_it_is_whole(pair: tuple[Connection, s
 @pytest.mark.parametrize(
     "piece", [ANSWER + b'{"a":1}more', b"HTTP/1.1 200 OK\r\n\r\n"], ids=["two answers", "no length"]
 )
-def test_what_no_server_should_send_is_a_wrong_answer(pair: tuple[Connection, socket.socket], piece: bytes) -> None:
+def test_an_invalid_response_is_a_wrong_answer(pair: tuple[Connection, socket.socket], piece: bytes) -> None:
     connection, server = pair
     with pytest.raises(WrongAnswer):
         arrived(connection, server, piece)
 
 
-def test_a_server_that_hangs_up_is_a_wrong_answer(pair: tuple[Connection, socket.socket]) -> None:
+def test_a_closed_connection_is_a_wrong_answer(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     server.close()
     time.sleep(0.02)

@@ -89,7 +89,7 @@ def test_any_other_answer_is_a_wrong_one(serve: Gateway, images: Path) -> None:
         Flooder(flood(serve, images)).run()
 
 
-def test_what_is_told_and_what_is_found_come_through_as_json(tmp_path: Path) -> None:
+def test_plans_and_outcomes_survive_json(tmp_path: Path) -> None:
     plan = Plan(port=1, path="/", images="x", count=0, stamp=1, accepted=202)
     told = Flood(plan=plan, rate=2.5, seconds=10)
     assert Flood.from_json(told.as_json()).as_json() == told.as_json()

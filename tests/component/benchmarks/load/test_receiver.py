@@ -52,7 +52,7 @@ def test_milliseconds_are_from_the_end_of_the_prediction() -> None:
 @pytest.mark.parametrize(
     "request_", [posted(completed_at=None), posted().replace(b"webhook-id", b"webhook-no")], ids=["goes on", "no id"]
 )
-def test_what_no_courier_should_send_is_a_wrong_answer(request_: bytes) -> None:
+def test_an_invalid_request_is_a_wrong_answer(request_: bytes) -> None:
     head, _, body = request_.partition(b"\r\n\r\n")
     with pytest.raises(WrongAnswer):
         read([Post(0.0, 0.0, head.lower(), body)], processor_seconds=0)
@@ -63,7 +63,7 @@ def test_what_no_courier_should_send_is_a_wrong_answer(request_: bytes) -> None:
     [(["a"], ["1"]), (["a", "a"], ["1", "2"]), (["a", "b", "c"], ["1", "2", "2"]), (["a", "b"], ["1", "1"])],
     ids=["one is missing", "an id twice", "a prediction twice", "one twice, one missing"],
 )
-def test_each_is_to_come_exactly_once(ids: list[str], predictions: list[str]) -> None:
+def test_each_prediction_must_be_received_exactly_once(ids: list[str], predictions: list[str]) -> None:
     with pytest.raises(WrongResult):
         webhook_deliveries.check_received(received(ids, predictions), ["1", "2"])
     webhook_deliveries.check_received(received(["a", "b"], ["2", "1"]), ["1", "2"])

@@ -41,7 +41,7 @@ def test_what_succeeded_or_is_under_way_is_not_sent_again(gateway: BulkGateway) 
     assert left(gateway, [A, B], entry) == []
 
 
-def test_what_was_never_taken_comes_first_and_apart_from_what_is_sent_again(gateway: BulkGateway) -> None:
+def test_files_never_accepted_come_first_and_apart_from_those_sent_again(gateway: BulkGateway) -> None:
     entry = taken(gateway, "1", A, C)
     assert marks(left(gateway, [A, B, C], entry)) == [([B], 0), ([C], 1)]
 
@@ -58,6 +58,6 @@ def test_what_failed_when_it_was_sent_last_is_sent_again_though_it_succeeded_bef
     assert marks(left(gateway, [A], first, second)) == [([A], 1)]
 
 
-def test_each_time_in_vain_is_counted_so_that_no_key_comes_twice(gateway: BulkGateway) -> None:
+def test_each_try_is_counted_so_that_no_key_is_used_twice(gateway: BulkGateway) -> None:
     entries = [taken(gateway, id, C) for id in ("1", "2")]
     assert marks(left(gateway, [C], *entries, Entry("forgotten", (C,), is_archive=False))) == [([C], 3)]

@@ -47,7 +47,7 @@ def assert_left_well(seat: Seat) -> None:
     assert b"Traceback" not in raw
 
 
-def test_it_looks_again_and_again_and_draws_over_what_was_there(seat: Seat) -> None:
+def test_it_draws_each_snapshot_over_the_last_one(seat: Seat) -> None:
     seat.read_until("snapshot 2")
     assert seat.modes() != seat.modes_before
     seat.press(b"x\x1b[A")
@@ -79,7 +79,7 @@ def test_another_width_is_drawn_at_once() -> None:
         seat.read_until("snapshot 1 width 60")
 
 
-def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Seat) -> None:
+def test_suspended_it_restores_the_terminal_and_continues_afterwards(seat: Seat) -> None:
     seat.read_until("snapshot 1")
     seat.process.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(seat.process.pid, os.WUNTRACED)
@@ -93,7 +93,7 @@ def test_suspended_it_gives_the_terminal_back_and_goes_on_where_it_was(seat: Sea
     assert_left_well(seat)
 
 
-def test_a_look_that_takes_long_holds_up_no_key() -> None:
+def test_a_slow_snapshot_delays_no_key() -> None:
     with seated(program("time.sleep(1.2 if next(numbers) > 1 else 0)")) as seat:
         seat.read_until("snapshot 2")
         time.sleep(0.4)
@@ -105,7 +105,7 @@ def test_a_look_that_takes_long_holds_up_no_key() -> None:
         assert_left_well(seat)
 
 
-def test_a_look_that_fails_is_told_with_the_terminal_as_it_was() -> None:
+def test_a_snapshot_that_fails_is_reported_and_the_terminal_restored() -> None:
     with seated(program("raise ValueError('no such figure')")) as seat:
         assert seat.process.wait(timeout=10) == 1
         assert seat.modes() == seat.modes_before

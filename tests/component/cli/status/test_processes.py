@@ -16,7 +16,7 @@ PARENT = HOLD + (
 )
 
 
-def test_a_family_is_a_process_with_its_children_and_what_each_uses() -> None:
+def test_a_family_is_a_process_with_its_children_and_their_usage() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
@@ -27,7 +27,7 @@ def test_a_family_is_a_process_with_its_children_and_what_each_uses() -> None:
     assert families([parent.pid]) == {}
 
 
-def test_a_process_has_begun_a_while_ago_and_one_that_is_gone_never() -> None:
+def test_a_process_has_a_start_time_and_one_that_is_gone_has_none() -> None:
     mine = started_at(os.getpid())
     assert mine is not None
     assert timedelta(0) < datetime.now(UTC) - mine < timedelta(hours=3)

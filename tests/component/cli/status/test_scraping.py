@@ -103,13 +103,13 @@ def test_each_answer_comes_under_its_name() -> None:
         (b"\xff", 200, "answers something else"),
     ],
 )
-def test_what_is_no_answer_is_a_trouble_and_nothing_raises(body: bytes, status: int, trouble: str) -> None:
+def test_an_invalid_answer_is_reported_as_trouble(body: bytes, status: int, trouble: str) -> None:
     with serving(answering(body, status=status)) as url:
         found = scrape_all({"one": url})["one"]
     assert found == Scrape(trouble=trouble)
 
 
-def test_all_who_do_not_answer_are_waited_for_together() -> None:
+def test_processes_that_do_not_answer_are_awaited_in_parallel() -> None:
     with ExitStack() as stack:
         urls = {}
         for name in ("deaf1", "deaf2", "deaf3"):

@@ -37,12 +37,12 @@ LOCALES = {
 
 @pytest.mark.parametrize("locale", LOCALES.values(), ids=LOCALES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_travels_as_the_same_utf8_from_every_locale(name: bytes, locale: dict[str, str]) -> None:
+def test_a_name_is_sent_as_the_same_utf8_from_every_locale(name: bytes, locale: dict[str, str]) -> None:
     code = "import sys; from cli.terminal.names import sent; sys.stdout.buffer.write(sent(sys.argv[1]).encode())"
     base = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
     done = subprocess.run([sys.executable, "-c", code, name], env=base | locale, capture_output=True, check=True)
     assert done.stdout == name.decode("utf-8", "replace").encode()
 
 
-def test_what_python_made_of_no_bytes_at_all_travels_too() -> None:
+def test_a_name_that_no_bytes_decode_to_is_sent_too() -> None:
     assert sent("\ud800x") == "?x"

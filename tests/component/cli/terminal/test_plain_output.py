@@ -74,7 +74,7 @@ def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, t
         ('("$@"; echo $? >&2) | true', 0),
     ],
 )
-def test_a_command_ends_well_without_an_output(tmp_path: Path, command: str, shell: str, code: int) -> None:
+def test_a_command_succeeds_without_an_output(tmp_path: Path, command: str, shell: str, code: int) -> None:
     done = run(command, home=tmp_path, environment={}, through=shell)
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
@@ -82,7 +82,7 @@ def test_a_command_ends_well_without_an_output(tmp_path: Path, command: str, she
     assert done.returncode == (1 if command == "audit" and not shell.endswith("true") else code), done.stderr
 
 
-def test_a_full_disk_under_the_output_is_said_in_a_line(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_in_one_line(tmp_path: Path) -> None:
     done = run("status", home=tmp_path, environment={}, through='"$@" >/dev/full')
     assert done.stderr == b"The output can't be written: No space left on device\n"
 
@@ -99,7 +99,9 @@ def test_a_full_disk_under_the_output_is_said_in_a_line(tmp_path: Path) -> None:
         ("DARKROOM_HOME", "~nobody-of-this-name/x", "is no folder"),
     ],
 )
-def test_a_setting_that_can_not_be_one_is_said_in_a_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
+def test_a_setting_that_is_not_text_is_reported_in_one_line(
+    tmp_path: Path, setting: str, value: str, says: str
+) -> None:
     (tmp_path / "7.png").touch()
     address = {"DARKROOM_URL": "http://127.0.0.1:1"}
     done = run("submit", str(tmp_path / "7.png"), home=tmp_path, environment=address | {setting: value})

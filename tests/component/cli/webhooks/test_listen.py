@@ -120,7 +120,7 @@ def test_a_secret_that_is_given_needs_no_gateway(tmp_path: Path) -> None:
         ([], "nothing for you"),
     ],
 )
-def test_without_a_secret_that_is_one_it_does_not_begin_and_says_why(
+def test_without_a_valid_secret_it_does_not_start_and_says_why(
     gateway_url: str, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     with listening(free_port(), *arguments, home=tmp_path, DARKROOM_URL=gateway_url) as process:
@@ -129,7 +129,7 @@ def test_without_a_secret_that_is_one_it_does_not_begin_and_says_why(
     assert says in wrong
 
 
-def test_a_port_that_is_taken_is_said_in_a_line(gateway_url: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(gateway_url: str, tmp_path: Path) -> None:
     port = gateway_url.rpartition(":")[2]
     with listening(int(port), "--secret", SECRET, home=tmp_path) as process:
         said, wrong = process.communicate(timeout=30)
@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(gateway_url: str, tmp_path: Path
     assert wrong == f"Port {port} can't be listened on: Address already in use\n"
 
 
-def test_what_came_is_shown_as_it_is_in_one_line_however_long() -> None:
+def test_a_delivery_is_printed_in_one_line_however_long() -> None:
     console = Console(width=40, record=True)
     heard = Heard(console)
     assert heard.summary() == "Nothing came."

@@ -145,7 +145,7 @@ def test_a_body_that_is_no_json_is_not_verified_and_the_next_one_is(listening: L
     assert listening.works()
 
 
-def test_what_came_can_not_command_the_terminal_nor_fill_it(listening: Listening) -> None:
+def test_received_text_can_neither_control_the_terminal_nor_fill_it(listening: Listening) -> None:
     said = {"id": "\x1b[2J\u202e[red]x\r\n", "status": "y" * 500, "output": {"predicted_class": {"deep": "\x07"}}}
     body = json.dumps(said).encode()
     assert listening.post(body, {"webhook-id": "\x9b31me"}) == 401
@@ -193,7 +193,7 @@ def test_garbage_is_refused_and_the_next_delivery_is_taken(listening: Listening,
     assert listening.works()
 
 
-def test_clients_that_hang_hold_nobody_up_and_are_left(listening: Listening) -> None:
+def test_hanging_clients_delay_nobody_and_are_disconnected(listening: Listening) -> None:
     began = [b"", b"PO", b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"]
     hanging = [socket.create_connection(("127.0.0.1", listening.port), timeout=10) for _ in range(50) for _ in began]
     try:
@@ -208,7 +208,7 @@ def test_clients_that_hang_hold_nobody_up_and_are_left(listening: Listening) -> 
             connection.close()
 
 
-def test_a_client_that_is_gone_before_the_answer_is_a_line_at_most(listening: Listening) -> None:
+def test_a_client_that_leaves_before_the_answer_causes_one_line_at_most(listening: Listening) -> None:
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", listening.port), timeout=10) as connection:
             # Closed with a reset.

@@ -56,7 +56,7 @@ def test_an_archive_is_to_be_faster_and_to_cost_less(times: float, cost: float, 
     assert [figure.reached for figure in found] == reached
 
 
-def test_the_client_is_no_part_of_what_an_image_costs() -> None:
+def test_the_clients_cpu_is_not_part_of_an_images_cost() -> None:
     archive = replace(bulk(times=2.0, cost=0.4).archive, generator_milliseconds=5.0)
     found = goals(Found(bulk=replace(bulk(times=2.0, cost=0.4), archive=archive)))
     assert found[-1].value == pytest.approx(0.4)
@@ -69,11 +69,11 @@ def test_each_body_has_its_memory_above_idle() -> None:
     assert [figure.reached for figure in found] == [True, False, False]
 
 
-def test_what_others_notice_is_told_as_times_alone() -> None:
+def test_the_effect_on_others_is_given_as_times_only() -> None:
     assert [figure.value for figure in goals(Found(beside=BESIDE))] == pytest.approx([2.8, 2.0])
 
 
-def test_what_was_not_asked_for_has_no_section() -> None:
+def test_cases_that_did_not_run_have_no_section() -> None:
     assert figures.sections(Found()) == []
     assert [part.title for part in figures.sections(Found(beside=BESIDE))] == ["digits in bulk: beside others"]
 

@@ -59,7 +59,7 @@ def test_image_n_shows_base_image_n_modulo_their_number(tmp_path: Path) -> None:
     assert shown == [(shade,) * 3 for shade in (0, 90, 255, 0, 90, 255, 0)]
 
 
-def test_the_gateway_takes_the_zip_and_finds_its_images_in_order() -> None:
+def test_the_gateway_reads_the_zip_and_finds_its_images_in_order() -> None:
     file, images = io.BytesIO(), [bytes([number]) * 50 for number in range(1, 120)]
     bodies.write_zip(file, images)
     archive = ZipArchive(file, limits=Bulk(), max_image_bytes=1000)

@@ -14,7 +14,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "home" / "bulk" / "x.jsonl"
 
 
-def test_what_was_noted_is_there_on_resuming_under_the_same_run(path: Path) -> None:
+def test_entries_of_the_journal_are_read_on_resuming_under_the_same_run(path: Path) -> None:
     journal = Journal.begin(path)
     journal.add(ONE)
     journal.add(TWO)
@@ -23,13 +23,13 @@ def test_what_was_noted_is_there_on_resuming_under_the_same_run(path: Path) -> N
     assert resumed.entries == [ONE, TWO]
 
 
-def test_resuming_without_a_journal_begins_one(path: Path) -> None:
+def test_resuming_without_a_journal_starts_one(path: Path) -> None:
     journal = Journal.resume(path)
     assert journal.entries == []
     assert Journal.resume(path).run == journal.run
 
 
-def test_beginning_anew_forgets_and_is_another_run(path: Path) -> None:
+def test_a_new_run_replaces_the_journal_and_has_another_id(path: Path) -> None:
     first = Journal.begin(path)
     first.add(ONE)
     second = Journal.begin(path)
@@ -38,7 +38,7 @@ def test_beginning_anew_forgets_and_is_another_run(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
-def test_a_line_half_written_when_the_run_was_killed_is_forgotten_and_overwritten(path: Path, cut: int) -> None:
+def test_a_half_written_line_of_a_killed_run_is_dropped(path: Path, cut: int) -> None:
     journal = Journal.begin(path)
     journal.add(ONE)
     journal.add(TWO)
@@ -49,7 +49,7 @@ def test_a_line_half_written_when_the_run_was_killed_is_forgotten_and_overwritte
     assert Journal.resume(path).entries == [ONE, TWO]
 
 
-def test_a_journal_without_its_first_line_is_begun(path: Path) -> None:
+def test_a_journal_without_a_complete_first_line_is_started_over(path: Path) -> None:
     Journal.begin(path)
     path.write_bytes(path.read_bytes()[:10])
     assert Journal.resume(path).entries == []
@@ -64,7 +64,7 @@ def test_a_journal_belongs_to_a_gateway_a_model_and_paths_in_any_order(tmp_path:
     assert len({of("x"), of("y"), of("x", "y"), of("x", url="http://b"), of("x", model="m")}) == 5
 
 
-def test_a_key_is_the_same_for_the_same_files_and_another_once_they_were_taken_in_vain() -> None:
+def test_a_key_is_the_same_for_the_same_files_and_another_when_they_are_sent_again() -> None:
     def key(
         run: str = "1",
         model: str | None = None,

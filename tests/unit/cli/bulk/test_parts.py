@@ -32,14 +32,14 @@ def only_part(plan: Plan) -> Part:
     return part
 
 
-def test_names_are_paths_from_the_folder_that_holds_all_that_was_named(tmp_path: Path) -> None:
+def test_names_are_paths_relative_to_the_common_parent(tmp_path: Path) -> None:
     write(tmp_path, "cats/a/1.png", "cats/2.png", "dogs/1.png", "other/3.png")
     assert names(make_plan([tmp_path / "cats"])) == ["cats/2.png", "cats/a/1.png"]
     assert names(make_plan([tmp_path / "dogs", tmp_path / "cats/a"])) == ["cats/a/1.png", "dogs/1.png"]
     assert names(make_plan([tmp_path / "cats/a/1.png"])) == ["1.png"]
 
 
-def test_a_file_named_twice_is_sent_once(tmp_path: Path) -> None:
+def test_a_file_given_twice_is_sent_once(tmp_path: Path) -> None:
     write(tmp_path, "cats/1.png")
     assert names(make_plan([tmp_path / "cats", tmp_path / "cats/1.png", tmp_path / "cats/../cats"])) == ["cats/1.png"]
 
@@ -69,14 +69,14 @@ def test_a_link_to_nothing_can_not_be_read_and_does_not_stop_the_rest(tmp_path: 
     assert plan.unread == [("in/gone.png", "not read", "No such file or directory")]
 
 
-def test_the_home_and_the_results_are_no_images(tmp_path: Path) -> None:
+def test_the_home_and_the_results_file_are_not_sent(tmp_path: Path) -> None:
     write(tmp_path, "in/1.png", "in/.darkroom/state.json", "in/results.csv")
     left_out = [tmp_path / "in/.darkroom", tmp_path / "in/results.csv", tmp_path / "not-there"]
     assert names(make_plan([tmp_path / "in"], leave_out=left_out)) == ["in/1.png"]
     assert names(make_plan([tmp_path / "in/.darkroom"], leave_out=left_out)) == [".darkroom/state.json"]
 
 
-def test_a_name_is_as_the_gateway_would_clean_it_and_stays_one_of_a_kind(tmp_path: Path) -> None:
+def test_names_are_cleaned_as_the_gateway_does_and_stay_unique(tmp_path: Path) -> None:
     write(tmp_path, "in/a\x1b.png", "in/a.png", "in/b\\1.png")
     (tmp_path / "in" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert names(make_plan([tmp_path / "in"])) == ["in/a.png", "in/a.png~", "in/b/1.png", "in/�.png"]
@@ -85,14 +85,14 @@ def test_a_name_is_as_the_gateway_would_clean_it_and_stays_one_of_a_kind(tmp_pat
 @pytest.mark.parametrize(
     ("given", "says"), [("none", "There is no .*none$"), ("empty", "nothing to send"), ("pipe", "neither a file")]
 )
-def test_nothing_to_send_is_said_in_a_line(tmp_path: Path, given: str, says: str) -> None:
+def test_nothing_to_send_is_reported_in_one_line(tmp_path: Path, given: str, says: str) -> None:
     write(tmp_path, "empty/.DS_Store")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Unusable, match=says):
         make_plan([tmp_path / given])
 
 
-def test_an_archive_that_is_named_is_one_and_one_in_a_folder_is_a_file(tmp_path: Path) -> None:
+def test_an_archive_given_by_path_is_sent_as_one_and_inside_a_folder_counts_as_a_file(tmp_path: Path) -> None:
     write(tmp_path, "in/1.png")
     with zipfile.ZipFile(tmp_path / "in/2.zip", "w") as archive:
         archive.writestr("x.png", b"x")
@@ -121,7 +121,7 @@ def test_parts_hold_every_file_once_in_order_within_the_limits(
         assert len(part.files) == 1 or not any(file.is_archive for file in part.files)
 
 
-def test_what_is_left_after_the_first_parts_makes_the_same_parts() -> None:
+def test_files_left_after_the_first_parts_make_the_same_parts() -> None:
     files = [a_file(f"{number}.png", size=number % 7) for number in range(50)]
     parts = list(split_into_parts(files, most_files=8, most_bytes=20))
     rest = files[sum(len(part.files) for part in parts[:3]) :]
@@ -142,7 +142,7 @@ def test_a_part_is_an_uncompressed_zip_of_the_same_bytes_each_time(tmp_path: Pat
             }
 
 
-def test_what_changed_vanished_or_is_an_archive_is_told_and_the_rest_is_packed(tmp_path: Path) -> None:
+def test_files_that_changed_vanished_or_are_archives_are_reported_and_the_rest_is_packed(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", "1.png", "2.png", "3.png", "4.docx", "5.zip")
     (folder / "4.docx").write_bytes(b"PK\x03\x04 and so on")
     part = only_part(make_plan([folder]))
@@ -159,7 +159,7 @@ def test_what_changed_vanished_or_is_an_archive_is_told_and_the_rest_is_packed(t
     assert "give its own path" in reasons["in/5.zip"]
 
 
-def test_a_file_that_grows_while_it_is_read_is_not_sent_half(tmp_path: Path) -> None:
+def test_a_file_that_grows_while_it_is_read_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "1.png"
     path.write_bytes(bytes(3 * packing.CHUNK))
     (file,) = make_plan([path]).files

@@ -46,7 +46,7 @@ def test_percentiles_are_by_nearest_rank(percent: int, value: int) -> None:
     assert trial.percentile(range(100, 0, -1), percent) == value
 
 
-def test_percentiles_of_little_and_nothing() -> None:
+def test_percentiles_of_one_value_and_of_none() -> None:
     assert trial.percentile([5.0], 99) == 5.0
     assert trial.percentile([], 50) == 0.0
 
@@ -57,7 +57,7 @@ def test_held_out_images_come_in_the_order_of_their_numbers(tmp_path: Path) -> N
     assert [path.name for path in trial.held_out_images(tmp_path, count=2)] == ["9-0001.png", "4-0002.png"]
 
 
-def test_the_curl_line_survives_any_path() -> None:
+def test_the_curl_command_works_with_any_path() -> None:
     url, image = "http://127.0.0.1:1", Path("/a b/it's/7.png")
     line = curl(url, model="digits", image=image)
     assert line == (

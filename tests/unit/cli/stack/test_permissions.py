@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_a_new_home_is_its_owners_alone_whatever_the_umask(home: Path) -> None:
+def test_a_new_home_is_private_whatever_the_umask(home: Path) -> None:
     before = os.umask(0o022)
     try:
         make_home(home)
@@ -47,14 +47,14 @@ def test_a_new_home_is_its_owners_alone_whatever_the_umask(home: Path) -> None:
     assert readable(home) == set()
 
 
-def test_a_home_of_an_earlier_release_becomes_so_and_postgres_folder_stays_as_it_is(home: Path) -> None:
+def test_a_home_of_an_earlier_release_is_made_private_except_postgres_folder(home: Path) -> None:
     write(home, OF_AN_EARLIER_RELEASE | {"postgres/PG_VERSION"})
     make_home(home)
     make_home(home)
     assert readable(home) == {"postgres", "postgres/PG_VERSION"}
 
 
-def test_in_a_folder_that_holds_more_only_what_is_ours_is_closed(home: Path) -> None:
+def test_in_a_folder_with_other_files_only_darkrooms_are_closed(home: Path) -> None:
     theirs = {"src/main.py", "README.md"}
     write(home, OF_AN_EARLIER_RELEASE | theirs)
     home.chmod(0o777)
@@ -63,7 +63,7 @@ def test_in_a_folder_that_holds_more_only_what_is_ours_is_closed(home: Path) -> 
     assert stat.S_IMODE(home.stat().st_mode) == 0o755
 
 
-def test_what_is_a_link_to_another_disk_is_closed_there_and_other_links_are_not_followed(
+def test_a_folder_linked_to_another_disk_is_closed_there_and_other_links_are_not_followed(
     home: Path, tmp_path: Path
 ) -> None:
     elsewhere, foreign = tmp_path / "disk", tmp_path / "foreign"
@@ -79,7 +79,7 @@ def test_what_is_a_link_to_another_disk_is_closed_there_and_other_links_are_not_
     assert readable(foreign) == {".", "theirs"}
 
 
-def test_a_folder_that_everybody_writes_to_is_no_home(home: Path) -> None:
+def test_a_folder_that_everybody_may_write_to_is_refused(home: Path) -> None:
     home.mkdir()
     home.chmod(0o1777)
     with pytest.raises(NotPrivate, match="Everybody may write"):
@@ -88,7 +88,7 @@ def test_a_folder_that_everybody_writes_to_is_no_home(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder another user's")
-def test_another_users_folder_is_no_home(home: Path) -> None:
+def test_another_users_folder_is_refused(home: Path) -> None:
     home.mkdir()
     os.chown(home, 65534, 65534)
     with pytest.raises(NotPrivate, match="belongs to another user"):

@@ -29,7 +29,7 @@ def planned(home: Path, *, networks: tuple[str, ...] = (), **options: object) ->
     return {program.name: program for program in found.programs}
 
 
-def test_stores_stand_on_sockets_and_loopback_only(tmp_path: Path) -> None:
+def test_stores_listen_on_sockets_and_loopback_only(tmp_path: Path) -> None:
     programs = planned(tmp_path)
     assert programs["redis"].url == "unix:///s/redis.sock"
     assert programs["redis"].command[1:3] == ("--port", "0")
@@ -96,7 +96,7 @@ def test_workers_stop_before_the_api_and_stores_last(tmp_path: Path) -> None:
     assert rank["flower"] < rank["redis"]
 
 
-def test_webhooks_have_a_worker_of_their_own_that_stands_back(tmp_path: Path) -> None:
+def test_webhooks_have_a_worker_of_their_own_at_lower_priority(tmp_path: Path) -> None:
     worker = planned(tmp_path, networks=("127.0.0.0/8",))["webhooks"]
     command = " ".join(worker.command)
     assert "--queues webhooks --pool solo" in command
@@ -120,7 +120,7 @@ def test_webhooks_have_a_worker_of_their_own_that_stands_back(tmp_path: Path) ->
         ),
     ],
 )
-def test_webhooks_may_call_this_machine_unless_it_is_said_what_they_may(
+def test_webhooks_may_call_this_machine_unless_networks_are_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, networks: list[str], says: str
 ) -> None:
     if given is not None:
@@ -131,7 +131,7 @@ def test_webhooks_may_call_this_machine_unless_it_is_said_what_they_may(
     assert f"Webhooks may call {says}" in guide(running, tmp_path).splitlines()
 
 
-def test_where_keys_are_needed_it_says_how_to_make_one_and_the_line_to_try_sends_it(tmp_path: Path) -> None:
+def test_where_keys_are_needed_the_guide_says_how_to_create_one_and_its_command_sends_it(tmp_path: Path) -> None:
     held_out_folder(tmp_path).mkdir(parents=True)
     (held_out_folder(tmp_path) / "7-0001.png").touch()
     running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["digits"], {}, "", keys_required=True)
@@ -154,7 +154,7 @@ def test_every_worker_and_the_gateway_serve_metrics_each_on_a_port_of_its_own(tm
     ]
 
 
-def test_flower_stands_on_loopback_after_the_workers_and_stands_back(tmp_path: Path) -> None:
+def test_flower_listens_on_loopback_starts_after_the_workers_and_has_lower_priority(tmp_path: Path) -> None:
     programs = planned(tmp_path)
     flower = programs["flower"]
     assert flower.url in [f"http://127.0.0.1:{part.removeprefix('--port=')}" for part in flower.command]
@@ -163,7 +163,7 @@ def test_flower_stands_on_loopback_after_the_workers_and_stands_back(tmp_path: P
     assert flower.niceness > 0
 
 
-def test_what_flower_remembers_and_shows_is_the_persons_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flowers_settings_can_be_set_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = planned(tmp_path)["flower"].environment
     assert int(usual["FLOWER_MAX_TASKS"]) < 100_000
     assert "result" in usual["FLOWER_TASKS_COLUMNS"].split(",")
@@ -174,7 +174,7 @@ def test_what_flower_remembers_and_shows_is_the_persons_to_say(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("said", [None, "", "-", "/elsewhere"])
-def test_predictions_are_logged_beside_the_logs_unless_it_is_said_where(
+def test_predictions_are_logged_beside_the_logs_unless_a_file_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
 ) -> None:
     if said is not None:
@@ -194,7 +194,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
     assert not (tmp_path / "home").exists()
 
 
-def test_options_survive_the_way_to_the_supervisor(tmp_path: Path) -> None:
+def test_options_are_read_back_by_the_supervisor(tmp_path: Path) -> None:
     options = Options(home=tmp_path, port=1, models=("a", "b"))
     assert Options.from_json(options.to_json()) == options
 

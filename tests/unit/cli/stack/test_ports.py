@@ -23,7 +23,7 @@ def choose(folder: Path, name: str = "mlflow") -> int:
         return ports.port(name)
 
 
-def test_a_home_keeps_a_port_until_somebody_else_has_it(tmp_path: Path) -> None:
+def test_a_home_keeps_a_port_until_another_program_has_it(tmp_path: Path) -> None:
     port = choose(tmp_path / "ports")
     assert choose(tmp_path / "ports") == port
     with listening(port):
@@ -32,7 +32,7 @@ def test_a_home_keeps_a_port_until_somebody_else_has_it(tmp_path: Path) -> None:
     assert choose(tmp_path / "ports") == other
 
 
-def test_a_file_that_holds_no_port_is_written_anew(tmp_path: Path) -> None:
+def test_a_file_without_a_port_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "mlflow").write_text("none")
     port = choose(tmp_path)
     assert (tmp_path / "mlflow").read_text() == f"{port}\n"

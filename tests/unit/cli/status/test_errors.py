@@ -48,7 +48,7 @@ def test_our_own_lines_are_read_in_both_forms(formatter: logging.Formatter) -> N
     )
 
 
-def test_without_a_fact_that_says_why_all_facts_do() -> None:
+def test_without_a_field_that_says_why_all_fields_are_the_reason() -> None:
     assert troubles(*formatted(JsonLines(), logging.ERROR, "batch_stuck", seconds=121, model="digits")) == [
         ("batch_stuck", "seconds=121 model=digits")
     ]
@@ -107,17 +107,17 @@ def test_lines_of_every_program_are_read_with_their_time(line: str, event: str, 
         "{",
     ],
 )
-def test_what_is_no_trouble_is_left_out_and_nothing_raises(line: str) -> None:
+def test_harmless_and_unreadable_lines_are_left_out(line: str) -> None:
     assert troubles(line) == []
 
 
-def test_a_time_that_can_not_be_is_none() -> None:
+def test_an_invalid_time_counts_as_none() -> None:
     assert list(parse_log(["99:99:99 ERROR e"], role="r", changed=CHANGED)) == [
         Trouble(at=CHANGED, role="r", event="e")
     ]
 
 
-def test_a_time_without_a_day_is_the_last_one() -> None:
+def test_a_time_without_a_date_is_the_latest_possible() -> None:
     now = CHANGED.astimezone()
     before, after = now - timedelta(hours=1), now + timedelta(hours=1)
     lines = [f"{moment:%H:%M:%S} WARNING ended" for moment in (after, before)]
@@ -125,19 +125,19 @@ def test_a_time_without_a_day_is_the_last_one() -> None:
     assert (yesterday, today) == (after - timedelta(days=1), before)
 
 
-def test_a_traceback_alone_is_a_trouble_with_its_last_line() -> None:
+def test_a_traceback_alone_is_an_error_with_its_last_line() -> None:
     assert troubles(*TRACEBACK, "ZeroDivisionError: division by zero") == [("ZeroDivisionError", "division by zero")]
     assert troubles(*TRACEBACK, "KeyboardInterrupt") == [("KeyboardInterrupt", "")]
     assert troubles(*TRACEBACK) == []
 
 
-def test_a_traceback_after_a_complaint_is_its_reason_and_each_of_a_chain_the_next_ones() -> None:
+def test_a_traceback_after_an_error_is_its_reason_and_in_a_chain_the_last_one_counts() -> None:
     chained = ["", "During handling of the above exception, another exception occurred:", ""]
     lines = ["ERROR:    Exception in ASGI application", *TRACEBACK, "KeyError: 'a'", *chained, *TRACEBACK, "OSError: b"]
     assert troubles(*lines) == [("Exception in ASGI application", "OSError: b")]
 
 
-def test_tracebacks_one_after_the_other_are_troubles_of_their_own() -> None:
+def test_separate_tracebacks_are_separate_errors() -> None:
     assert troubles(*TRACEBACK, "KeyError: 'a'", *TRACEBACK, "KeyError: 'a'") == [("KeyError", "'a'")] * 2
 
 
@@ -145,14 +145,14 @@ def test_a_traceback_after_a_harmless_line_is_no_part_of_it() -> None:
     assert troubles("10:00:00 INFO    ready", *TRACEBACK, "KeyError: 'a'") == [("KeyError", "'a'")]
 
 
-def test_a_line_without_a_time_has_the_one_before_it_and_at_the_end_the_logs() -> None:
+def test_a_line_without_a_time_gets_that_of_the_line_before_or_at_the_end_the_files() -> None:
     lines = ["2026/11/25 04:52:13 INFO x: y", "ERROR:  a", "2026/11/25 04:52:20 INFO x: y", "ERROR:  b"]
     first, last = parse_log(lines, role="r", changed=CHANGED)
     assert first.at == datetime(2026, 11, 25, 4, 52, 13).astimezone()
     assert last.at == CHANGED
 
 
-def test_what_is_said_again_is_one_trouble_at_its_last_time() -> None:
+def test_repeated_errors_are_merged_at_the_time_of_the_last() -> None:
     def said(event: str, minute: int) -> Trouble:
         return Trouble(at=CHANGED + timedelta(minutes=minute), role="r", event=event)
 

@@ -65,29 +65,29 @@ def test_a_model_has_its_lanes_workers_rate_and_mean_batch() -> None:
     assert digits.bulk == LaneFigures(entries=40, oldest=3.5)
 
 
-def test_the_queue_is_as_one_recorder_saw_it() -> None:
+def test_the_queue_is_as_one_record_worker_exports_it() -> None:
     queue = watched({"record": record(entries=1, oldest=9.0)}).queue
     assert queue is not None
     assert (queue.lag, queue.unrecorded, queue.oldest) == (0.25, 12, 9.0)
     assert (queue.memory, queue.limit) == (5_000_000, 2_000_000_000)
 
 
-def test_a_queue_that_could_not_be_looked_at_is_not_known() -> None:
+def test_a_queue_that_could_not_be_read_is_unknown() -> None:
     assert watched({"record": told(darkroom_queue_visible=0.0)}).queue is None
     assert watched({"record": SILENT}).queue is None
 
 
-def test_a_model_that_nothing_is_known_of_is_there_all_the_same() -> None:
+def test_a_model_without_figures_is_shown() -> None:
     (digits,) = watched({}).models
     assert digits.model == "digits"
     assert {digits.workers, digits.images, digits.batch_size, digits.people, digits.bulk} == {None}
 
 
-def test_a_model_that_is_no_more_served_is_shown_while_images_wait_for_it() -> None:
+def test_a_model_that_is_no_longer_served_is_shown_while_images_wait_for_it() -> None:
     assert [model.model for model in watched({"record": record(model="cats")}).models] == ["digits", "cats"]
 
 
-def test_no_image_is_a_rate_of_zero_and_no_mean() -> None:
+def test_without_images_the_rate_is_zero_and_there_is_no_mean() -> None:
     (digits,) = watched({"predict1": batches(9, 3)}, {"predict1": batches(9, 3)}).models
     assert digits.images == 0.0
     assert digits.batch_size is None
@@ -116,7 +116,7 @@ def family(seconds: float, **children: float) -> dict[ProcessIdentity, Usage]:
     return {ProcessIdentity(7, 1): Usage(seconds, 100)} | born
 
 
-def test_a_role_uses_what_its_processes_and_their_children_use() -> None:
+def test_a_roles_usage_is_that_of_its_processes_and_their_children() -> None:
     snapshots = [
         snapshot(0.0, program("postgres"), families={7: family(50.0, a=1.0)}),
         snapshot(2.0, program("postgres"), families={7: family(50.5, a=1.5, b=1.0)}),
@@ -127,14 +127,14 @@ def test_a_role_uses_what_its_processes_and_their_children_use() -> None:
     assert postgres.pids == (7,)
 
 
-def test_a_process_seen_once_has_memory_and_no_share_of_a_processor() -> None:
+def test_a_process_in_one_snapshot_has_memory_and_no_cpu_share() -> None:
     snapshots = [snapshot(0.0, program("redis")), snapshot(1.0, program("redis"), families={7: family(99.0)})]
     redis = next(role for role in status_figures(snapshots).roles if role.role == "redis")
     assert redis.cores is None
     assert redis.memory == 100
 
 
-def test_roles_come_in_their_order_and_say_what_is_wrong_with_one_of_their_programs() -> None:
+def test_roles_are_in_order_and_show_what_is_wrong_with_one_of_their_programs() -> None:
     programs = [
         program("predict1"),
         program("predict2", pid=8, phase=Phase.CRASHED, detail="killed by SIGKILL"),
@@ -147,7 +147,7 @@ def test_roles_come_in_their_order_and_say_what_is_wrong_with_one_of_their_progr
     assert (roles["record"].phase, roles["record"].why) == (Phase.READY, "metrics of record: no answer within 1 s")
 
 
-def test_where_nothing_runs_there_is_nothing_but_the_last_troubles() -> None:
+def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:
     nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
     shown = status_figures([snapshot(0.0, program("api")), nothing])
     assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=())

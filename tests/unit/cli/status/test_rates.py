@@ -28,7 +28,7 @@ def one(*answers: tuple[float, Scrape], began: tuple[int, ...] = ()) -> list[Sna
     ]
 
 
-def test_a_rate_is_the_growth_over_all_the_time_seen() -> None:
+def test_a_rate_is_the_growth_over_all_snapshots() -> None:
     assert images(one((10.0, counted(100)), (11.0, counted(130)), (12.0, counted(150)))) == {"m": 25.0}
 
 
@@ -48,12 +48,12 @@ def test_processes_and_outcomes_add_up_by_model() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 250], ids=["fewer than before", "more than before"])
-def test_a_worker_that_was_started_again_counts_from_zero(count: int) -> None:
+def test_a_restarted_worker_counts_from_zero(count: int) -> None:
     snapshots = one((0.0, counted(100)), (1.0, counted(200)), (2.0, counted(count)), began=(1, 1, 2))
     assert images(snapshots) == {"m": (100 + count) / 2}
 
 
-def test_a_counter_that_shrank_counts_from_zero_whoever_it_was() -> None:
+def test_a_counter_that_shrank_counts_from_zero() -> None:
     assert images(one((0.0, counted(100)), (1.0, counted(10)))) == {"m": 10.0}
 
 
@@ -61,11 +61,11 @@ def test_a_counter_that_has_just_appeared_grew_from_zero() -> None:
     assert images(one((0.0, told()), (1.0, counted(10)))) == {"m": 10.0}
 
 
-def test_who_did_not_answer_in_between_is_not_taken_for_started_again() -> None:
+def test_a_worker_that_missed_a_snapshot_does_not_count_as_restarted() -> None:
     assert images(one((0.0, counted(100)), (1.0, SILENT), (2.0, counted(120)))) == {"m": 10.0}
 
 
-def test_who_answers_for_the_first_time_does_not_count_with_all_it_ever_did() -> None:
+def test_a_first_answer_adds_nothing_to_the_rate() -> None:
     programs = (program("predict1"), program("predict2", pid=8))
     snapshots = [
         snapshot(0.0, *programs, scrapes={"predict1": counted(0), "predict2": SILENT}),
@@ -74,11 +74,11 @@ def test_who_answers_for_the_first_time_does_not_count_with_all_it_ever_did() ->
     assert images(snapshots) == {"m": 10.0}
 
 
-def test_nothing_is_known_after_one_look_or_where_nobody_answers() -> None:
+def test_rates_are_unknown_after_one_snapshot_or_without_answers() -> None:
     assert images(one((0.0, counted(100)))) is None
     assert images(one((0.0, SILENT), (1.0, SILENT))) is None
     assert images([snapshot(0.0, program("api")), snapshot(1.0, program("api"))]) is None
 
 
-def test_nothing_counted_is_no_rate_and_is_known() -> None:
+def test_no_counters_give_no_rates_but_are_known() -> None:
     assert images(one((0.0, told()), (1.0, told()))) == {}

@@ -71,7 +71,7 @@ def drawn(figures: Figures, *, width: int = 80, height: int | None = 40, color: 
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_everything_is_there_and_no_line_is_too_long(width: int) -> None:
+def test_every_figure_is_shown_and_no_line_is_too_long(width: int) -> None:
     lines = drawn(shown(), width=width)
     said = "\n".join(lines)
     assert max(map(cell_len, lines)) <= width
@@ -92,7 +92,7 @@ def test_everything_is_there_and_no_line_is_too_long(width: int) -> None:
     assert all(any(line.startswith(role) for line in lines) for role in ROLES)
 
 
-def test_the_troubles_fill_what_room_there_is() -> None:
+def test_errors_fill_the_height_that_is_left() -> None:
     for height in (30, 40):
         lines = drawn(shown(), height=height)
         assert len(lines) == height
@@ -100,7 +100,7 @@ def test_the_troubles_fill_what_room_there_is() -> None:
     assert len(drawn(shown(), height=None)) == 30 + 23
 
 
-def test_columns_stay_where_they_are_when_figures_grow() -> None:
+def test_columns_keep_their_places_when_figures_grow() -> None:
     small = shown(
         models=[
             ModelFigures(
@@ -122,7 +122,7 @@ def test_columns_stay_where_they_are_when_figures_grow() -> None:
     assert headings[0] == headings[1]
 
 
-def test_what_is_not_known_is_a_dash_and_its_place_stays() -> None:
+def test_unknown_figures_are_dashes_in_their_places() -> None:
     unknown = ModelFigures(model="digits", workers=None, images=None, batch_size=None, people=None, bulk=None)
     lines = drawn(shown(models=[unknown], answers=None, queue=None, roles=[role("api", cores=None, memory=None)]))
     digits = next(line for line in lines if line.startswith("digits"))
@@ -132,7 +132,7 @@ def test_what_is_not_known_is_a_dash_and_its_place_stays() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_what_programs_say_is_text_cut_to_the_width_and_does_nothing_to_the_terminal(width: int) -> None:
+def test_log_texts_are_cut_to_the_width_and_without_control_characters(width: int) -> None:
     figures = shown(
         roles=[role("api", why=NASTY), role("predict", where=NASTY, pids=tuple(range(100_000, 100_064)))],
         troubles=[trouble(NASTY, NASTY, times=3), trouble("[/]", "[red]")],
@@ -145,7 +145,7 @@ def test_what_programs_say_is_text_cut_to_the_width_and_does_nothing_to_the_term
     assert "[/]  [red]" in said
 
 
-def test_what_went_wrong_before_the_stack_was_started_stands_back() -> None:
+def test_errors_from_before_the_stacks_start_are_dimmed() -> None:
     old = Trouble(at=CLOCK - timedelta(hours=1), role="api", event="old_event")
     lines = drawn(shown(troubles=[trouble("new_event"), old]), color=True)
     new, before = (next(line for line in lines if name in line) for name in ("new_event", "old_event"))
@@ -154,7 +154,7 @@ def test_what_went_wrong_before_the_stack_was_started_stands_back() -> None:
     assert "\x1b[33m" not in before
 
 
-def test_a_trouble_of_another_day_has_its_day() -> None:
+def test_an_error_of_another_day_has_its_date() -> None:
     lines = drawn(shown(troubles=[Trouble(at=CLOCK - timedelta(days=2), role="api", event="e")]))
     assert lines[-1].startswith("23 Nov")
 
@@ -165,7 +165,7 @@ def test_no_password_is_shown() -> None:
     assert "secret" not in said
 
 
-def test_without_a_stack_there_is_a_line_that_says_so_and_the_last_troubles() -> None:
+def test_without_a_stack_the_page_says_so_and_shows_the_last_errors() -> None:
     nothing = Figures(roles=[], models=[], answers=None, queue=None, troubles=[trouble("ended")])
     lines = drawn(nothing)
     assert lines[0].startswith("Darkroom")
@@ -174,7 +174,7 @@ def test_without_a_stack_there_is_a_line_that_says_so_and_the_last_troubles() ->
     assert drawn(shown(troubles=[]))[-1].startswith("no warnings or errors")
 
 
-def test_a_role_whose_work_nobody_does_says_so_though_its_process_is_ready() -> None:
+def test_a_role_whose_work_is_not_done_is_shown_so_though_its_process_is_ready() -> None:
     lines = drawn(shown(roles=[role("webhooks", duty="missing", why="nobody has looked for 31 s"), role("beat")]))
     [line] = [line for line in lines if line.startswith("webhooks")]
     assert "missing" in line

@@ -14,7 +14,7 @@ LOGIN = Login("darkroom", "s3cret:with:colons")
 URL = "http://127.0.0.1:5000"
 
 
-def test_a_login_is_made_once_by_chance_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_login_is_created_once_at_random_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     first = keep_login(tmp_path, url=URL)
     assert keep_login(tmp_path, url=URL) == first == Login.read(tmp_path)
     assert len(first.password) >= 32
@@ -35,7 +35,7 @@ def test_a_shell_takes_the_file_as_mlflows_environment(tmp_path: Path) -> None:
         assert f"{name}={value}" in said
 
 
-def test_a_password_that_the_person_wrote_is_kept(tmp_path: Path) -> None:
+def test_a_password_that_the_user_wrote_is_kept(tmp_path: Path) -> None:
     login_file(tmp_path).write_text("MLFLOW_TRACKING_USERNAME=ann\nMLFLOW_TRACKING_PASSWORD=of-her-own\n")
     assert keep_login(tmp_path, url=URL) == Login("ann", "of-her-own") == Login.read(tmp_path)
 
@@ -83,7 +83,7 @@ GOOD = LOGIN.header().encode()
 
 @pytest.mark.parametrize("header", [GOOD, GOOD.replace(b"Basic", b"basic"), GOOD.replace(b" ", b"  ") + b" "])
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_who_has_the_login_is_let_through(kind: str, header: bytes) -> None:
+def test_a_request_with_the_login_is_passed_on(kind: str, header: bytes) -> None:
     assert asked(kind=kind, headers=[header]) == ["inside"]
 
 
@@ -105,12 +105,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("headers", BAD.values(), ids=BAD)
-def test_nobody_else_is(headers: list[bytes]) -> None:
+def test_every_other_request_is_refused(headers: list[bytes]) -> None:
     assert asked(headers=headers) == [401, "http.response.body"]
     assert asked(kind="websocket", headers=headers) == ["websocket.close"]
 
 
 @pytest.mark.parametrize("path", ["/health/", "/health/x", "//health", "/HEALTH", "/health\n", "/x/../health", ""])
-def test_only_the_health_itself_is_open(path: str) -> None:
+def test_only_the_health_path_is_open(path: str) -> None:
     assert asked(path="/health", headers=[]) == ["inside"]
     assert asked(path=path, headers=[])[0] == 401

@@ -30,7 +30,7 @@ def me() -> ProcessIdentity:
     return identity
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_state_is_read_back(tmp_path: Path) -> None:
     written = stack(me())
     state.write_state(tmp_path, written)
     assert state.read_state(tmp_path) == written
@@ -62,7 +62,7 @@ def test_a_process_that_ended_is_not_alive_even_before_anyone_waits_for_it() -> 
         assert ProcessIdentity.of(process.pid) is None
 
 
-def test_end_is_sure_and_may_be_repeated() -> None:
+def test_end_kills_for_sure_and_may_be_repeated() -> None:
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -74,7 +74,7 @@ def test_end_is_sure_and_may_be_repeated() -> None:
         assert not identity.is_alive
 
 
-def test_what_a_dead_supervisor_left_is_cleared_and_nobody_elses(tmp_path: Path) -> None:
+def test_leftovers_of_a_dead_supervisor_are_cleared_and_no_other_process_is_ended(tmp_path: Path) -> None:
     sockets = tmp_path / "sockets"
     sockets.mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:

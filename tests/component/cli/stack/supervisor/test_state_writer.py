@@ -70,7 +70,7 @@ def running(trouble: Iterator[int]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", [full, no_files_left, in_the_way, read_only])
-def test_what_cannot_be_noted_is_noted_later_and_ends_nothing(
+def test_a_state_that_cannot_be_written_is_written_later_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Trouble
 ) -> None:
     monkeypatch.setattr(module, "AGAIN_AFTER", timedelta(milliseconds=20))

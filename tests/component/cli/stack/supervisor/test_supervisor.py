@@ -99,7 +99,7 @@ def test_a_program_that_ends_as_soon_as_it_is_ready_backs_off(
     assert pauses_of(caplog) == [0.05, 0.1, 0.15, 0.15, 0.15]
 
 
-def test_a_program_that_was_well_comes_back_at_once_however_often_it_is_killed(
+def test_a_healthy_program_is_restarted_at_once_however_often_it_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=20))
@@ -109,9 +109,7 @@ def test_a_program_that_was_well_comes_back_at_once_however_often_it_is_killed(
     assert pauses_of(caplog) == [0.05] * 5
 
 
-def test_what_waits_to_be_started_again_starts_at_once_when_hurried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pausing_program_restarts_at_once_when_hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(hours=1))
     marker = tmp_path / "room"
     needs_room = f"import os; assert os.path.exists({str(marker)!r}); {SLEEP}"
@@ -144,7 +142,7 @@ def test_what_waits_to_be_started_again_starts_at_once_when_hurried(
     asyncio.run(run())
 
 
-def test_a_log_that_cannot_be_read_keeps_nothing_from_starting_again(tmp_path: Path) -> None:
+def test_an_unreadable_log_does_not_prevent_a_restart(tmp_path: Path) -> None:
     loop = tmp_path / "logs" / "crasher.log"
     crash = f"import os; os.remove({str(loop)!r}); os.mkdir({str(loop)!r}); raise SystemExit(3)"
     watched = Watched(tmp_path, python("crasher", crash, probe=lambda _: "not yet"), python("sleeper", SLEEP))
@@ -152,7 +150,7 @@ def test_a_log_that_cannot_be_read_keeps_nothing_from_starting_again(tmp_path: P
     assert "Is a directory" in watched.states["crasher"].detail
 
 
-def test_a_crash_says_what_the_program_said_last(tmp_path: Path) -> None:
+def test_a_crash_shows_the_programs_last_line_of_output(tmp_path: Path) -> None:
     watched = Watched(tmp_path, python("crasher", "raise SystemExit('no such thing')", probe=lambda _: "not yet"))
     watched.until(lambda states: bool(states) and states["crasher"].crashes == 1)
     assert watched.states["crasher"].detail.endswith("it said last: no such thing")
@@ -168,7 +166,7 @@ def test_a_program_starts_after_what_it_needs_is_ready(tmp_path: Path) -> None:
     assert watched.states["second"].crashes == 0
 
 
-def test_a_step_that_fails_is_tried_again_until_it_ends_well(tmp_path: Path) -> None:
+def test_a_step_that_fails_is_repeated_until_it_exits_0(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     second_time = (
         f"import os; p = {str(marker)!r}; there = os.path.exists(p); open(p, 'w').close(); raise SystemExit(not there)"
@@ -191,7 +189,7 @@ def test_a_program_is_ready_when_its_probe_says_so(tmp_path: Path) -> None:
     assert len(set(asked)) == 1
 
 
-def test_a_probe_that_raises_is_a_reason_and_asked_again(tmp_path: Path) -> None:
+def test_a_probe_that_raises_counts_as_not_ready_and_is_repeated(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def broken_once(_: int) -> str:
@@ -205,7 +203,7 @@ def test_a_probe_that_raises_is_a_reason_and_asked_again(tmp_path: Path) -> None
     assert asked == ["", "ValueError: no such scheme"]
 
 
-def test_somebody_elses_server_is_asked_and_never_started(tmp_path: Path) -> None:
+def test_an_external_server_is_probed_and_never_started(tmp_path: Path) -> None:
     server = Program(name="redis", role="redis", url="redis://far", probe=lambda _: "")
     watched = Watched(tmp_path, server)
     watched.until(lambda states: bool(states) and states["redis"].phase is Phase.READY)
@@ -250,7 +248,7 @@ def test_a_program_that_does_not_stop_is_killed_when_its_patience_is_over(tmp_pa
     assert 0.2 < time.monotonic() - began < 10
 
 
-def test_a_program_that_is_being_prepared_when_the_stop_comes_is_never_started(tmp_path: Path) -> None:
+def test_a_program_being_prepared_at_the_stop_is_never_started(tmp_path: Path) -> None:
     preparing = threading.Event()
 
     def prepare() -> None:
@@ -282,13 +280,13 @@ def test_a_killed_supervisor_leaves_no_program_behind() -> None:
     assert child.wait(timedelta(seconds=5))
 
 
-def test_a_program_stands_back_as_it_is_told_to() -> None:
+def test_a_program_runs_at_its_niceness() -> None:
     program = Program(name="s", role="s", command=(sys.executable, "-c", "import os; print(os.nice(0))"), niceness=3)
     done = subprocess.run(spawn_command(program, parent=os.getpid()), capture_output=True, check=True)
     assert int(done.stdout) == os.nice(0) + 3
 
 
-def test_a_leash_whose_holder_is_gone_starts_nothing() -> None:
+def test_a_launcher_whose_parent_is_gone_starts_nothing() -> None:
     program = Program(name="s", role="s", command=(sys.executable, "-c", "print('ran')"))
     done = subprocess.run(spawn_command(program, parent=1 << 30), capture_output=True, check=False)
     assert done.returncode == 1

@@ -16,7 +16,7 @@ BUSY = (503, {"Retry-After": "0"}, {"title": "Full", "detail": "the queue is ful
 
 
 class Gateway(ThreadingHTTPServer):
-    """Answers with what it was given, in order, and keeps what it was asked."""
+    """Answers with the given responses, in order, and keeps the requests."""
 
     def __init__(self, answers: list[tuple[int, dict[str, str], object]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -1,4 +1,4 @@
-"""The open-loop generator sends everything, whatever is answered, and counts what was."""
+"""The open-loop generator sends everything, whatever the answers, and counts them."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.support.pictures import encoded
 
 
 class Gateway(ThreadingHTTPServer):
-    """Answers with these statuses in turn, and keeps what was sent."""
+    """Answers with these statuses in turn, and keeps the requests."""
 
     daemon_threads = True
 

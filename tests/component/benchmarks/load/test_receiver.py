@@ -20,7 +20,7 @@ def posted(name: str = "a", *, completed_at: str | None = "2026-01-31T12:00:00.2
 
 
 async def exchange(pieces: list[bytes], *, answers: int) -> list[Post]:
-    """Send the pieces to a receiver over one connection; return what it noted once it answered so often."""
+    """Send the pieces to a receiver over one connection; return what it recorded after so many answers."""
     came: list[Post] = []
     server = await asyncio.get_running_loop().create_server(lambda: Line(came), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

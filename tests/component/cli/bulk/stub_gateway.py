@@ -1,4 +1,4 @@
-"""A gateway for bulk uploads on loopback: keeps what it was sent, knows keys again, and fails as it is told to."""
+"""A stub gateway for bulk uploads: keeps what it was sent, recognises idempotency keys, fails as a test tells it."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ COLUMNS = ("custom_id", "id", "status", "predicted_class", "confidence", "versio
 
 @dataclass
 class Uploaded:
-    """A batch: names in order. What is called .txt fails, what was `succeeded` before a cancellation stays so.
+    """A batch: names in order. Files named .txt fail; those `succeeded` before a cancellation stay so.
 
     What is called .csv is skipped.
     """
@@ -28,7 +28,7 @@ class Uploaded:
     canceled: bool = False
     succeeded: frozenset[str] = frozenset()
     results: int | None = None
-    """Of how many there is a result; none: of all."""
+    """How many images have a result; None: all."""
     skipped: list[str] = field(default_factory=list)
 
     def status(self, name: str) -> str:
@@ -44,7 +44,7 @@ class Uploaded:
 
 @dataclass
 class Post:
-    """One upload as it came."""
+    """One upload as it was received."""
 
     key: str
     model: str | None
@@ -55,7 +55,7 @@ class Post:
 
 @dataclass
 class Fault:
-    """What to do with one upload. `taken`: as any other; else it leaves no trace. Then the answer, or none."""
+    """How one upload is treated. `taken`: accepted as usual; else it leaves no trace. Then the answer, or none."""
 
     taken: bool = False
     answer: tuple[int, dict[str, str], dict[str, Any]] | None = None
@@ -73,19 +73,19 @@ def refused(status: int, detail: str, **facts: str) -> Fault:
 
 @dataclass
 class State:
-    """Everything a test looks at or sets."""
+    """Everything a test reads or sets."""
 
     faults: list[Fault | None] = field(default_factory=list)
-    """For the first uploads, in order."""
+    """Faults of the first uploads, in order."""
     posts: list[Post] = field(default_factory=list)
     batches: dict[str, Uploaded] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     predicting: threading.Event = field(default_factory=threading.Event)
-    """Batches end while it is set."""
+    """Batches end only while it is set."""
     posted: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Released once an upload has been read."""
     broken_results: int = 0
-    """So many answers with results break off after the first line."""
+    """How many answers with results break off after the first line."""
 
 
 class BulkGateway(ThreadingHTTPServer):
@@ -195,7 +195,7 @@ def _read_form(body: bytes, content_type: str, *, key: str) -> Post:
     for part in body.split(boundary)[1:-1]:
         headers, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         fields[headers.split(b'name="')[1].split(b'"')[0].decode()] = content.removesuffix(b"\r\n")
-    # The gateway reads an archive as it comes, so everything else comes first.
+    # The gateway reads an archive while it is received, so all other fields must come first.
     assert list(fields) == [name for name in ("model", "webhook", "archive") if name in fields]
     texts = {name: fields[name].decode() if name in fields else None for name in ("model", "webhook")}
     return Post(key, **texts, archive=fields["archive"], names=_names(fields["archive"]))

@@ -26,7 +26,7 @@ def gateway() -> Iterator[BulkGateway]:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """What the client waited, in seconds; nobody waits here."""
+    """The client's pauses in seconds, recorded instead of waited."""
     return []
 
 
@@ -53,7 +53,7 @@ def test_the_gateway_is_waited_for_as_long_as_it_asks(
 ) -> None:
     gateway.state.faults = [busy("7"), busy("0"), busy("3600"), busy("soon")]
     assert batches.upload_archive(client, archive, model=None, webhook=None, key="k").total == 1
-    # Never less than what a broken connection would take, never more than a minute.
+    # At least the pause after a broken connection, at most a minute.
     assert pauses == [7, 1, 60, 4]
 
 

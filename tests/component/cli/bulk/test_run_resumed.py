@@ -25,7 +25,7 @@ def test_a_killed_upload_is_resumed_without_sending_it_twice(
     with started(gateway, home, *both) as process:
         for _ in range(2):
             assert gateway.state.posted.acquire(timeout=60)
-        # The second is sent once the first is noted.
+        # The second part is sent once the first is in the journal.
         process.kill()
     killed.set()
     assert send(*both, resume=True) == 0
@@ -80,7 +80,7 @@ def test_resuming_sends_what_failed_changed_or_is_new(
     (images / "new.png").touch()
     out = tmp_path / "results.csv"
     assert send(images, resume=True, out=out) == 1
-    # What was sent before comes in parts of its own.
+    # Files sent before are in parts of their own.
     assert sent(gateway)[1:] == [["images/1.png", "images/new.png"], ["images/a.txt"]]
     assert capsys.readouterr().out.splitlines()[-1].startswith("4 of 5 succeeded")
     with out.open(newline="") as file:

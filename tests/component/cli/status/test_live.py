@@ -52,7 +52,7 @@ def test_it_draws_each_snapshot_over_the_last_one(seat: Seat) -> None:
     assert seat.modes() != seat.modes_before
     seat.press(b"x\x1b[A")
     seat.read_until("snapshot 3")
-    # Cleared, it would flicker.
+    # Clearing the screen would flicker.
     assert b"\x1b[2J" not in seat.raw[seat.raw.index(b"snapshot") :]
     seat.press(b"q")
     assert_left_well(seat)

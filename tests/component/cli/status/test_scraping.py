@@ -24,7 +24,7 @@ SOON = timedelta(seconds=0.3)
 
 
 def exported() -> CollectorRegistry:
-    """A registry in which everything that is shown has been counted."""
+    """A registry with a value for every metric that `status` shows."""
     registry = new_registry()
     GatewayMetrics(registry).submissions.labels("digits", "cached").inc(3)
     metrics = ModelMetrics(PredictMetrics(registry), "digits")
@@ -113,7 +113,7 @@ def test_processes_that_do_not_answer_are_awaited_in_parallel() -> None:
     with ExitStack() as stack:
         urls = {}
         for name in ("deaf1", "deaf2", "deaf3"):
-            # It takes connections and says nothing, as a stopped process does.
+            # It accepts connections and never answers, as a suspended process does.
             deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             urls[name] = f"http://127.0.0.1:{deaf.getsockname()[1]}/metrics"
         urls["gone"] = "http://127.0.0.1:1/metrics"

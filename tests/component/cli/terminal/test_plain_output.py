@@ -78,7 +78,7 @@ def test_a_command_succeeds_without_an_output(tmp_path: Path, command: str, shel
     done = run(command, home=tmp_path, environment={}, through=shell)
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr
-    # `audit` without a stack is 1 in any case.
+    # `audit` without a stack exits 1 in any case.
     assert done.returncode == (1 if command == "audit" and not shell.endswith("true") else code), done.stderr
 
 

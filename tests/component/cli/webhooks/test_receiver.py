@@ -1,4 +1,4 @@
-"""The receiver over real sockets; what signs is the library that the gateway's worker signs with."""
+"""The receiver over real sockets; deliveries are signed with the library that the webhook worker uses."""
 
 import http.client
 import json
@@ -21,14 +21,14 @@ BATCH = {"id": "0198-b", "status": "completed", "request_counts": {"total": 100,
 
 
 class Listening:
-    """A receiver that runs, and what it told."""
+    """A running receiver, and what it reported."""
 
     def __init__(self, receiver: Receiver, told: "queue.Queue[Delivery | str]") -> None:
         self.port = receiver.server_address[1]
         self._told = told
 
     def told(self) -> Delivery | str:
-        """Return the next thing it told."""
+        """Return the next thing it reports."""
         return self._told.get(timeout=10)
 
     def has_told_all(self) -> bool:
@@ -42,7 +42,7 @@ class Listening:
             return response.status
 
     def say(self, words: bytes) -> bytes:
-        """Send anything, and return what comes until the connection is closed."""
+        """Send any bytes, and return what is received until the connection is closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(words)
             return b"".join(iter(lambda: connection.recv(4096), b""))
@@ -102,7 +102,7 @@ BODY = json.dumps(PREDICTION).encode()
 
 
 def changed(**headers: str) -> dict[str, str]:
-    """Sign the body now, and change what is said of it."""
+    """Sign the body now, and override some of the headers."""
     return signed(BODY) | {f"webhook-{name}": value for name, value in headers.items()}
 
 
@@ -163,7 +163,7 @@ def test_the_largest_body_is_taken_and_a_larger_one_answered_413(listening: List
     larger = b" " + body
     assert listening.post(larger, signed(larger)) == 413
     assert listening.told() == "refused with 413: Request Entity Too Large"
-    # Whatever it says of itself.
+    # Whatever its Content-Length says.
     assert b" 413 " in listening.say(b"POST / HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n")
     assert listening.told() == "refused with 413: Request Entity Too Large"
     assert listening.works()
@@ -201,7 +201,7 @@ def test_hanging_clients_delay_nobody_and_are_disconnected(listening: Listening)
             connection.sendall(words)
         body = json.dumps(PREDICTION).encode()
         assert listening.post(body, signed(body)) == 204
-        # Each of them is closed on.
+        # Each of them is disconnected.
         assert all(connection.recv(1) in (b"", b"H") for connection in hanging)
     finally:
         for connection in hanging:
@@ -211,7 +211,7 @@ def test_hanging_clients_delay_nobody_and_are_disconnected(listening: Listening)
 def test_a_client_that_leaves_before_the_answer_causes_one_line_at_most(listening: Listening) -> None:
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", listening.port), timeout=10) as connection:
-            # Closed with a reset.
+            # Closes with a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab")
     body = json.dumps(PREDICTION).encode()

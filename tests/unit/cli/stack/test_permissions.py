@@ -17,13 +17,13 @@ OF_AN_EARLIER_RELEASE = {
 
 
 def readable(folder: Path) -> set[str]:
-    """What others may do anything with, in a folder."""
+    """Files and folders below a folder that other users have any permission on."""
     found = [folder, *folder.rglob("*")]
     return {str(path.relative_to(folder)) for path in found if path.stat().st_mode & permissions.OTHERS}
 
 
 def write(folder: Path, names: set[str]) -> None:
-    """Write files as everybody may read them."""
+    """Create files that everybody may read."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("an image")

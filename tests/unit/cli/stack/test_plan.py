@@ -102,7 +102,7 @@ def test_webhooks_have_a_worker_of_their_own_at_lower_priority(tmp_path: Path) -
     assert "--queues webhooks --pool solo" in command
     assert set(worker.after) == {"redis", "migrations"}
     assert worker.niceness > 0
-    # As the worker reads it.
+    # Read as the worker reads it.
     assert worker.environment["DARKROOM_WEBHOOKS_ALLOWED_NETWORKS"] == '["127.0.0.0/8"]'
     others = [program for program in planned(tmp_path).values() if program.name != "webhooks"]
     assert not any("DARKROOM_WEBHOOKS_ALLOWED_NETWORKS" in program.environment for program in others)
@@ -201,7 +201,7 @@ def test_options_are_read_back_by_the_supervisor(tmp_path: Path) -> None:
 
 def test_a_lock_of_a_postgres_that_is_gone_is_removed(tmp_path: Path) -> None:
     lock = tmp_path / "postmaster.pid"
-    # Our own pid stands for that of a program which is no Postgres.
+    # This process's own pid: alive, and not a Postgres.
     for content in (f"{os.getpid()}\n/data\n", "4194304\n", "", "no number"):
         lock.write_text(content)
         _remove_stale_lock(tmp_path)

@@ -19,7 +19,7 @@ def troubles(*lines: str) -> list[tuple[str, str]]:
 def formatted(
     formatter: logging.Formatter, level: int, event: str, *, error: Exception | None = None, **facts: object
 ) -> list[str]:
-    """What our own processes write."""
+    """A line as Darkroom's own processes write it."""
     exception = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("worker", level, "x.py", 1, event, None, exception)
     record.__dict__.update(facts)

@@ -64,7 +64,7 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: A
 
 
 def asked(*, kind: str = "http", path: str = "/api/2.0/mlflow/runs/create", headers: list[bytes]) -> list[Any]:
-    """What a guarded app answers."""
+    """The status that the guarded app answers with."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -40,7 +40,7 @@ def test_a_written_state_is_read_back(tmp_path: Path) -> None:
 def test_a_dead_supervisors_stack_does_not_run(tmp_path: Path) -> None:
     state.write_state(tmp_path, stack(me()))
     assert state.running_stack(tmp_path) is not None
-    # The same pid, begun at another time: somebody else.
+    # The same pid with another start time: another process.
     state.write_state(tmp_path, stack(replace(me(), began=1)))
     assert state.running_stack(tmp_path) is None
 
@@ -81,7 +81,7 @@ def test_leftovers_of_a_dead_supervisor_are_cleared_and_no_other_process_is_ende
         ours = ProcessIdentity.of(process.pid)
         assert ours is not None
         left = replace(stack(ProcessIdentity(1 << 30, 0)), sockets=str(sockets))
-        # The second has our own pid with another beginning: it was recorded before the pid came to us.
+        # The second has this process's pid with another start time: an earlier process that had the pid.
         for program, identity in zip(left.programs, (ours, replace(me(), began=1)), strict=False):
             program.process = identity
         state.write_state(tmp_path, left)

@@ -82,7 +82,7 @@ def test_a_state_that_cannot_be_written_is_written_later_and_ends_nothing(
         number = next(happening)
         for model in ("second", "third", "newest"):
             notes.keep(replace(STATE, models=[model]))
-        await asyncio.sleep(0.1)  # and again, in vain
+        await asyncio.sleep(0.1)  # it retries, and fails
         assert not recovered.is_set()
         next(happening, None)
         async with asyncio.timeout(20):

@@ -82,7 +82,7 @@ def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:
 
 
 def test_the_pauses_between_starts_grow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # Ready never comes: the program always ends before it is asked.
+    # It never becomes ready: the program always ends before its probe runs.
     watched = Watched(tmp_path, python("crasher", "raise SystemExit(3)", probe=lambda _: "not yet"))
     watched.until(lambda _: len(pauses_of(caplog)) == 4)
     assert pauses_of(caplog) == [0.05, 0.1, 0.2, 0.4]
@@ -103,7 +103,7 @@ def test_a_healthy_program_is_restarted_at_once_however_often_it_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=20))
-    # It is well when it ends: it was ready before it began to live on for twice as long.
+    # It is healthy when it ends: it was ready, and ran for twice as long after that.
     watched = Watched(tmp_path, python("sleeper", "import time; time.sleep(0.3); raise SystemExit(3)"))
     watched.until(lambda _: len(pauses_of(caplog)) == 5)
     assert pauses_of(caplog) == [0.05] * 5
@@ -214,7 +214,7 @@ def test_programs_stop_rank_after_rank(tmp_path: Path) -> None:
     ends = tmp_path / "ends"
 
     def slow(name: str) -> str:
-        """It takes 0.2 s to stop, then notes that it has."""
+        """A program that takes 0.2 s to stop, then records that it has."""
         return (
             "import signal, time\n"
             f"def stop(*_): time.sleep(0.2); open({str(ends)!r}, 'a').write('{name} '); raise SystemExit\n"
@@ -274,7 +274,7 @@ def test_a_killed_supervisor_leaves_no_program_behind() -> None:
         assert parent.stdout is not None
         child = ProcessIdentity.of(int(parent.stdout.readline()))
         assert child is not None
-        # Until it has become the program, its parent's end is what it looks for itself.
+        # Until the launcher has become the program, it checks its parent itself.
         assert child.is_alive
         parent.kill()
     assert child.wait(timedelta(seconds=5))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
 
 from api.batches.archives.items import Item, Skipped
-from api.http.problems import error_words
+from api.http.problem_table import error_words
 from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import Gateway
 from api.state.large_work import off_the_loop

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 
 from api.edge.guard import GuardedRoute, open_to_all
-from api.http.problems import KINDS
+from api.http.problem_table import KINDS
 
 router = APIRouter(tags=["problems"], route_class=GuardedRoute)
 

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from api.batches.archives.items import LONGEST_NAME, Item, Skipped
 from api.batches.bodies import BODIES, read_batch_body
 from api.batches.form_body import SPOOL_AT_ONCE
-from api.http import problems
+from api.http import problem_table
 from api.state.body_memory import BodyMemory, MemoryHold
 from api.state.threads import Threads
 from api.uploads.bodies import BESIDE_THE_IMAGE
@@ -310,7 +310,7 @@ def outcome(pieces: list[bytes], kind: str) -> Any:
     try:
         return read(pieces, kind)
     except errors.DarkroomError as error:
-        return type(error), problems.error_words(error)
+        return type(error), problem_table.error_words(error)
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)

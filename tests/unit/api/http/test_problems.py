@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query
 from starlette.requests import ClientDisconnect
 
 from api.edge.auth import Authentication
-from api.http import problems
+from api.http import problem_table, problems
 from api.openapi import problem_pages
 from api.schemas import Problem
 from shared.domain import errors
@@ -105,7 +105,7 @@ def problem(response: httpx.Response) -> dict[str, Any]:
 
 def test_no_error_is_missing_from_the_table() -> None:
     every = set(subclasses(DarkroomError))
-    assert every == problems.TABLE.keys()
+    assert every == problem_table.TABLE.keys()
     assert every == SAMPLES.keys()
 
 

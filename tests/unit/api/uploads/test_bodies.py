@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from api.http import problems
+from api.http import problem_table
 from api.state.body_memory import BodyMemory, MemoryHold
 from api.uploads.bodies import FileUpload, Upload, read_file, read_prediction
 from shared.domain.errors import BadRequest, DarkroomError, ImageTooLarge, InvalidParameter, UnsupportedImage
@@ -385,7 +385,7 @@ def outcome(reading: Coroutine[Any, Any, T]) -> T | tuple[str, str]:
     try:
         return asyncio.run(reading)
     except DarkroomError as error:
-        return type(error).__name__, problems.error_words(error)
+        return type(error).__name__, problem_table.error_words(error)
 
 
 @FUZZING

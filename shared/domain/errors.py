@@ -1,4 +1,4 @@
-"""Errors that callers are told about. They carry facts; `api/http/problems.py` turns them into HTTP answers."""
+"""Errors that callers are told about. They carry facts; `api/http/problem_table.py` turns them into HTTP answers."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

@@ -28,7 +28,7 @@ def api_key() -> str:
     """Return the key to send, empty for none; raises Refused for what can't be one, and does not repeat it."""
     key = settings.read(settings.Local).api_key
     if not (key.isascii() and key.isprintable()):
-        raise Refused("DARKROOM_API_KEY is no key: it holds other characters than a key has. It begins with dk_.")
+        raise Refused("DARKROOM_API_KEY is not a key: it has characters that no key has. A key begins with dk_.")
     return key
 
 
@@ -55,5 +55,5 @@ def _checked(url: str) -> str:
     except ValueError:
         is_one = False
     if not is_one:
-        raise Refused(f"DARKROOM_URL is no address such as http://127.0.0.1:8000: {shown(url)}")
+        raise Refused(f"DARKROOM_URL is not an address such as http://127.0.0.1:8000: {shown(url)}")
     return url.rstrip("/")

@@ -17,7 +17,7 @@ def find_home(given: Path | None) -> Path:
     try:
         return home.expanduser().resolve()
     except RuntimeError as error:  # nobody's `~name`, or links in a circle
-        raise Refused(f"{shown(home)} is no folder: {error}") from None
+        raise Refused(f"{shown(home)} is not a folder: {error}") from None
 
 
 def command_line(words: str, home: Path) -> str:

@@ -144,12 +144,12 @@ def _watched(stack: Stack) -> Iterator[list[dict[str, float]]]:
     samples: list[dict[str, float]] = []
     over = threading.Event()
 
-    def look() -> None:
+    def read_memory() -> None:
         while not over.wait(LOOK):
             resident = {role: resident_mebibytes(stack.roles[role]) for role in WATCHED}
             samples.append({"redis": stack.memory_mebibytes(), **resident})
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=read_memory)
     thread.start()
     try:
         yield samples

@@ -108,9 +108,9 @@ class Audit:
 
     def _broken(self, ids: Sequence[PredictionId]) -> dict[PredictionId, str]:
         """Read some jobs, then their rows; jobs first, since a job only ever moves towards its row."""
-        looks = list(self._inspection.check_jobs(ids))
-        rows = rows_of(self._connection, [look.id for look in looks])
-        return {look.id: wrong for look in looks if (wrong := _wrong_with(look, rows.get(look.id)))}
+        snapshots = list(self._inspection.check_jobs(ids))
+        rows = rows_of(self._connection, [snapshot.id for snapshot in snapshots])
+        return {snapshot.id: wrong for snapshot in snapshots if (wrong := _wrong_with(snapshot, rows.get(snapshot.id)))}
 
     def _in_neither(self, suspects: dict[PredictionId, str]) -> dict[PredictionId, str]:
         """Return the suspects without jobs that ended and wait to be recorded.
@@ -168,15 +168,17 @@ class Audit:
 
     def _stuck_lanes(self) -> Iterator[str]:
         """Invariant 3, as far as it can be seen: every lane that has workers moves, however deep it is."""
-        looks = {lane: self._check_lane(lane) for lane in self._inspection.lanes()}
-        stuck = {lane: wrong for lane, look in looks.items() if (wrong := self._wrong_with_lane(lane, look))}
+        snapshots = {lane: self._check_lane(lane) for lane in self._inspection.lanes()}
+        stuck = {
+            lane: wrong for lane, snapshot in snapshots.items() if (wrong := self._wrong_with_lane(lane, snapshot))
+        }
         for _ in range(READS - 1):
             if stuck:
                 self._sleep(LANE_PAUSE.total_seconds())
             for lane in list(stuck):
-                before, look = looks[lane], self._check_lane(lane)
-                moved = look.last_delivered != before.last_delivered and not before.overdue
-                if moved or self._wrong_with_lane(lane, look) != stuck[lane]:
+                before, snapshot = snapshots[lane], self._check_lane(lane)
+                moved = snapshot.last_delivered != before.last_delivered and not before.overdue
+                if moved or self._wrong_with_lane(lane, snapshot) != stuck[lane]:
                     del stuck[lane]
         return (f"{lane}: {wrong}" for lane, wrong in stuck.items())
 
@@ -198,18 +200,18 @@ class Audit:
     def _check_lane(self, lane: str) -> LaneSnapshot:
         return self._inspection.check_lane(lane, overdue=self._overdue)
 
-    def _wrong_with_lane(self, lane: str, look: LaneSnapshot) -> str | None:
+    def _wrong_with_lane(self, lane: str, snapshot: LaneSnapshot) -> str | None:
         """Return why a lane seems stuck, None where it does not. A bulk lane may wait, but must be in the rotation."""
-        if is_bulk(lane) and look.entries and not look.in_rotation:
+        if is_bulk(lane) and snapshot.entries and not snapshot.in_rotation:
             return "it has entries and no turn among the bulk lanes"
-        if look.worker_seen is None or look.worker_seen > WORKER_ALIVE:
-            waits = look.overdue or look.head_age > LATE_AFTER
+        if snapshot.worker_seen is None or snapshot.worker_seen > WORKER_ALIVE:
+            waits = snapshot.overdue or snapshot.head_age > LATE_AFTER
             seconds = round(LATE_AFTER.total_seconds())
             return f"images have waited for more than {seconds} s and {model_of(lane)} has no worker" if waits else None
         seconds = round(self._overdue.total_seconds())
-        if look.overdue:
-            return f"entry {look.overdue} has been nobody's for {seconds} s although {model_of(lane)} has workers"
-        if not is_bulk(lane) and not look.pending and look.head_age > self._overdue:
+        if snapshot.overdue:
+            return f"entry {snapshot.overdue} has been nobody's for {seconds} s although {model_of(lane)} has workers"
+        if not is_bulk(lane) and not snapshot.pending and snapshot.head_age > self._overdue:
             return f"nothing was read for {seconds} s although {model_of(lane)} has workers"
         return None
 
@@ -226,15 +228,15 @@ class Audit:
 UNRECORDED = "it ended and is neither in the finished stream nor recorded"
 
 
-def _wrong_with(look: JobSnapshot, row: Row | None) -> str:
+def _wrong_with(snapshot: JobSnapshot, row: Row | None) -> str:
     """Return what is wrong with a job, compared with its row; empty where nothing is."""
-    if not Status(look.state).is_terminal:
-        return look.wrong if row is None else f"it is {look.state} and recorded as {row.status}"
+    if not Status(snapshot.state).is_terminal:
+        return snapshot.wrong if row is None else f"it is {snapshot.state} and recorded as {row.status}"
     if row is None:
-        return "it ended and expires without having been recorded" if look.expires else UNRECORDED
-    if look.state != row.status:
-        return f"it is {look.state} and recorded as {row.status}"
-    if not row.stripped and (orjson.loads(look.output) if look.output else None) != row.output:
+        return "it ended and expires without having been recorded" if snapshot.expires else UNRECORDED
+    if snapshot.state != row.status:
+        return f"it is {snapshot.state} and recorded as {row.status}"
+    if not row.stripped and (orjson.loads(snapshot.output) if snapshot.output else None) != row.output:
         return "its output and the recorded one differ"
     return ""
 

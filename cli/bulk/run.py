@@ -55,7 +55,7 @@ def bulk(
         sys.stderr.write(f"{error}\n")
         return NOTHING_TO_SEND
     url = gateway_url(home)
-    go_on = f"Go on with: {command_line(_words(paths, model=model, webhook=webhook, out=out), home)}"
+    go_on = f"Continue with: {command_line(_words(paths, model=model, webhook=webhook, out=out), home)}"
     place = journal.journal_path(home, url=url, model=model, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:
@@ -64,10 +64,12 @@ def bulk(
             notes = Journal.resume(place) if resume else Journal.begin(place)
             return _run(client, plan, notes, model=model, webhook=webhook, out=out, stopping=stopping)
     except KeyboardInterrupt:
-        say(f"\nStopped watching; what was sent goes on. {go_on}")
+        say(f"\nInterrupted; what was sent is still predicted. {go_on}")
         return INTERRUPTED
     except (Declined, OSError) as error:
-        raise Refused(f"{error}. What was sent goes on. {go_on}" if notes and notes.entries else str(error)) from None
+        raise Refused(
+            f"{error}. What was sent is still predicted. {go_on}" if notes and notes.entries else str(error)
+        ) from None
 
 
 def _run(
@@ -101,7 +103,7 @@ def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, w
     sending = Sending(journal=notes, model=model, webhook=webhook, waiting=waiting, taken=taken, watched=watched)
     if notes.entries:
         there = len(plan.files) - sum(len(part.files) for part in waiting)
-        say(f"{there:,} of {len(plan.files):,} files are there already.")
+        say(f"{there:,} of {len(plan.files):,} files are already sent.")
     if plan.links:
         say(f"{plan.links:,} links to folders are not followed.")
     for failure in plan.unread:

@@ -47,7 +47,7 @@ def send_images(url: str, home: Path, console: Console) -> None:
     """Send the images with a progress bar and print the figures; raises Refused where that fails."""
     images = trial.held_out_images(held_out_folder(home), count=trial.IMAGES)
     if not images:
-        raise Refused(f"No held-out images in {held_out_folder(home)}: a stack of this home makes them when it starts.")
+        raise Refused(f"No held-out images in {held_out_folder(home)}: `darkroom up` on this home creates them.")
     repeated = min(trial.REPEATED, len(images))
     say(
         f"\nSending {len(images)} scanned digits that the model has never seen, then {repeated} of them again, "

@@ -52,7 +52,7 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
             finally:
                 purge_marks.unmark(client, owner)
     except (RedisError, SQLAlchemyError, OSError) as error:
-        raise Refused(f"Not all is deleted, do it again: {first_line(error)}") from None
+        raise Refused(f"Not everything is deleted; run it again: {first_line(error)}") from None
     finally:
         engine.dispose()
 
@@ -78,14 +78,14 @@ class Purge:
         self._sleep(FORGETTING.total_seconds())
         self._count("unfinished, canceled", self._owned.cancel_all())
         if not self._wait_until_recorded():
-            say("What was canceled has no rows yet: the record worker is down or behind. Do it again then.")
+            say("What was canceled is not recorded yet: the record worker is down or behind. Run purge again later.")
             return 1
         self._count("in Redis: files, jobs, cached outputs, keys", self._owned.delete_all())
         for what in retention.OWNED:
             self._count(what, self._rows(what))
         left = sum(self._owned.cancel_all())
         if left:
-            say(f"{left:,} came meanwhile and were canceled. Do it again when nothing more comes.")
+            say(f"{left:,} were submitted meanwhile and are canceled. Run purge again once nothing more is submitted.")
         return 1 if left else 0
 
     def _count(self, what: str, chunks: Iterator[int]) -> None:

@@ -74,7 +74,7 @@ def _verifier(secret: str) -> Webhook:
     try:
         return Webhook(secret)
     except (ValueError, EmptyWebhookSecretError):
-        raise Refused("That is no secret: one is whsec_ and base64, as the gateway gives it.") from None
+        raise Refused("That is not a secret: it must be whsec_ followed by base64, as the gateway gives it.") from None
 
 
 def _gateways_secret(home: Path) -> str:

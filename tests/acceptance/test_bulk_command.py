@@ -151,9 +151,9 @@ def test_a_run_that_is_stopped_is_resumed_and_every_file_has_one_result(
         process.send_signal(how)
         said, _ = process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGKILL, 130)
-    assert how is signal.SIGKILL or "Stopped watching; what was sent goes on." in said
+    assert how is signal.SIGKILL or "Interrupted; what was sent is still predicted." in said
     said = stack.darkroom("bulk", str(folder), "--resume", "--out", str(out)).stdout
-    assert re.match(r"5,[04]00 of 5,400 files are there already\.", said)
+    assert re.match(r"5,[04]00 of 5,400 files are already sent\.", said)
     assert last_line(said)["succeeded"] == "5,400"
     assert [row["custom_id"] for row in rows(out)] == names(folder)
 

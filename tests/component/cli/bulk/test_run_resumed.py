@@ -43,13 +43,13 @@ def test_an_interrupted_run_prints_a_command_that_resumes_it(
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.startswith("\nStopped watching; what was sent goes on. Go on with: ")
+    assert said.startswith("\nInterrupted; what was sent is still predicted. Continue with: ")
     assert f"bulk {both[0]} {both[1]} --webhook {WEBHOOK} --resume" in said
     gateway.state.predicting.set()
     with started(gateway, home, *both, "--resume") as process:
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert said.splitlines()[0] == "4 of 4 files are there already."
+    assert said.splitlines()[0] == "4 of 4 files are already sent."
     assert len(gateway.state.posts) == 2
 
 
@@ -60,7 +60,7 @@ def test_resuming_a_run_that_is_done_sends_nothing_and_says_so(
     capsys.readouterr()
     assert send(*both, resume=True) == 0
     assert len(gateway.state.posts) == 2
-    assert capsys.readouterr().out == "4 of 4 files are there already.\n5 of 5 succeeded\n"
+    assert capsys.readouterr().out == "4 of 4 files are already sent.\n5 of 5 succeeded\n"
 
 
 def test_without_resume_everything_is_sent_under_new_keys(

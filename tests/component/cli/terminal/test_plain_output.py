@@ -90,13 +90,13 @@ def test_a_full_disk_under_the_output_is_reported_in_one_line(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
     [
-        ("DARKROOM_API_KEY", "dk_…", "DARKROOM_API_KEY is no key"),
-        ("DARKROOM_API_KEY", "dk_a\nb", "DARKROOM_API_KEY is no key"),
-        ("DARKROOM_URL", "http://[", "DARKROOM_URL is no address"),
-        ("DARKROOM_URL", "http://host:99999", "DARKROOM_URL is no address"),
-        ("DARKROOM_URL", "localhost:8000", "DARKROOM_URL is no address"),
-        ("DARKROOM_URL", "http://a\nb", "DARKROOM_URL is no address"),
-        ("DARKROOM_HOME", "~nobody-of-this-name/x", "is no folder"),
+        ("DARKROOM_API_KEY", "dk_…", "DARKROOM_API_KEY is not a key"),
+        ("DARKROOM_API_KEY", "dk_a\nb", "DARKROOM_API_KEY is not a key"),
+        ("DARKROOM_URL", "http://[", "DARKROOM_URL is not an address"),
+        ("DARKROOM_URL", "http://host:99999", "DARKROOM_URL is not an address"),
+        ("DARKROOM_URL", "localhost:8000", "DARKROOM_URL is not an address"),
+        ("DARKROOM_URL", "http://a\nb", "DARKROOM_URL is not an address"),
+        ("DARKROOM_HOME", "~nobody-of-this-name/x", "is not a folder"),
     ],
 )
 def test_a_setting_that_is_not_text_is_reported_in_one_line(

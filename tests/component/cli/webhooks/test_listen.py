@@ -115,8 +115,8 @@ def test_a_secret_that_is_given_needs_no_gateway(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--secret", "whsec_A"], "That is no secret"),
-        (["--secret", "whsec_"], "That is no secret"),
+        (["--secret", "whsec_A"], "That is not a secret"),
+        (["--secret", "whsec_"], "That is not a secret"),
         ([], "nothing for you"),
     ],
 )

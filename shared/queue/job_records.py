@@ -20,6 +20,11 @@ def write_request(request: JobRequest) -> bytes:
     return orjson.dumps(request.members())
 
 
+def write_run(*, batch_size: int, predict_ms: float, worker: str) -> bytes:
+    """Return how a job was computed, as it is kept with it: an object of RUN_MEMBERS."""
+    return orjson.dumps({"batch_size": batch_size, "predict_ms": predict_ms, "worker": worker})
+
+
 def parse_request(data: bytes) -> JobRequest:
     """Return the request that `write_request` wrote."""
     return JobRequest.read(orjson.loads(data))

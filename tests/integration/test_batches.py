@@ -1,4 +1,4 @@
-"""A bulk upload's batch in Redis: what it takes, how it ends, and who cleans up after a gateway that died."""
+"""A bulk upload's batch in Redis: which items it accepts, how it ends, and how sweeps cancel a dead gateway's."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -53,7 +53,7 @@ def an_opening(*, key: str = "", fingerprint: str = "f") -> Opening:
 
 
 async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = "") -> Answer:
-    """Send one image of the batch."""
+    """Submit one image of the batch."""
     facts = ImageFacts(
         sha256=Digest(hashlib.sha256(image).hexdigest()),
         format="PNG",
@@ -72,7 +72,7 @@ async def send(pipeline: Pipeline, opening: Opening, image: bytes, *, id: str = 
 
 
 async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> None:
-    """Send what is no image."""
+    """Submit an item that is no image."""
     item = Unreadable(
         id=PredictionId(id or new_uuid7()), owner=ANYONE, choice=CHOICE, lane=keys.bulk_lane(opening.id),
         batch=opening.id, custom_id="notes.txt", filename="notes.txt", size=4, sha256=None, error="this is text",
@@ -83,7 +83,7 @@ async def send_broken(pipeline: Pipeline, opening: Opening, *, id: str = "") -> 
 
 
 def records(client: Any, opening: Opening) -> list[dict[bytes, bytes]]:
-    """Return what a recorder will be told of the batch itself."""
+    """Return the batch's own records in the finished stream."""
     found = [record for _, record in client.xrange(keys.FINISHED)]
     return [record for record in found if record[b"id"].decode() == opening.id]
 

@@ -1,4 +1,4 @@
-"""Signs of life, and the work that nobody takes."""
+"""Signs of life of the roles besides predicting, and how late their work is."""
 
 from datetime import timedelta
 

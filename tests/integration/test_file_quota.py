@@ -1,4 +1,4 @@
-"""What an owner's uploaded files, and all of them, may take of Redis, in the scripts on a real one."""
+"""How much uploaded files may take of Redis, those of one owner and all, as the scripts count it on a real Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ def counted(client: redis.Redis) -> dict[str, int]:
 
 
 def lying(client: redis.Redis, owner: Owner) -> int:
-    """Return what an owner's files are counted with, file by file."""
+    """Return the bytes counted for each file of an owner."""
     ids = client.zrange(keys.files_of(owner), 0, -1)
     return sum(int(client.hget(keys.file(FileId(id.decode())), "counted") or 0) for id in ids)  # type: ignore[union-attr,arg-type]
 
@@ -130,7 +130,7 @@ def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(piped: 
         assert error.limit == "bytes_a_second"
         assert timedelta(0) < error.retry_after <= timedelta(seconds=3)
         await keep(pipeline, a_file(5000, owner=BOB), allowed)
-        # Deleting gives nothing of the rate back.
+        # Deleting a file does not free its part of the rate.
         for id in redis_client.zrange(keys.files_of(ANN), 0, -1):  # type: ignore[union-attr]
             await FileStore(pipeline).delete(ANN, id.decode())
         assert (await refusal(pipeline, a_file(1), allowed)).limit == "bytes_a_second"

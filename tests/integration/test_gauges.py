@@ -1,4 +1,4 @@
-"""What metrics say of the queue, on a real Redis."""
+"""The queue's metrics, of a real Redis."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""What a worker pulls from the lanes, and when the lanes are empty."""
+"""What a predict worker pulls from the lanes, when they count as empty, and which bells it answers."""
 
 import orjson
 import redis

@@ -1,4 +1,4 @@
-"""A key's limits, a lane's and the memory's, in the submit script on a real Redis."""
+"""The limits of API keys, lanes and memory, as the submit script applies them, on a real Redis."""
 
 import hashlib
 from collections.abc import Callable
@@ -47,11 +47,11 @@ from tests.support.servers import RedisServer
 
 KEY = KeyId("k")
 SLOW = Limits(key=KEY, rate=0.001)
-"""One image in a quarter of an hour: no test takes as long."""
+"""One image in 15 minutes, which is longer than any test."""
 
 
 class Client:
-    """Submits images, several with one call, under one key's limits."""
+    """Submits images, several in one script call, under one key's limits."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.redis = client
@@ -65,7 +65,7 @@ class Client:
         memory_is_high: bool = False,
         **more: Any,
     ) -> tuple[list[Answer | DarkroomError], Remaining]:
-        """Return what became of each, and what is left."""
+        """Return what became of each, and what is left of the limits."""
         upload = [submission(image, **more) for image in images]
         jobs = [prepared(one) for one in upload]
         command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
@@ -80,7 +80,7 @@ class Client:
         return found, left
 
     def pass_time(self, time: timedelta) -> None:
-        """Let all that was taken of the key's rate be so much older."""
+        """Move the key's rate back in time, as if everything had been taken so much earlier."""
         used_up = int(self.redis.get(keys.rate(KEY)) or 0) - time // timedelta(microseconds=1)
         self.redis.set(keys.rate(KEY), used_up)
 
@@ -109,7 +109,7 @@ def no_image(number: int, *, batch: BatchId) -> Unreadable:
 
 
 class Uploader:
-    """Sends items that are no images, as one batch."""
+    """Submits items that are no images, in one batch."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.redis = client
@@ -134,7 +134,7 @@ class Uploader:
 
     @property
     def failed(self) -> int:
-        """How many have failed and wait for their row; the batch's total says the same."""
+        """Return how many have failed and wait for their row; the batch's total must be the same."""
         assert int(self.redis.hget(keys.batch(self.batch), "total") or 0) == self.redis.xlen(keys.FINISHED)  # type: ignore[arg-type]
         return int(self.redis.xlen(keys.FINISHED))
 
@@ -282,7 +282,7 @@ def test_what_is_no_image_is_refused_where_the_lane_or_the_memory_is_full(client
 
 
 def test_what_is_no_image_waits_for_its_row_and_no_more_than_a_lane_holds(uploader: Uploader) -> None:
-    """With Postgres away nothing else would bound them."""
+    """While Postgres is away, nothing else would bound them."""
     assert uploader.send(5, settings=Queue(max_lane_depth=3)) == [Failed] * 3 + [QueueFull] * 2
     found = uploader.send(64, settings=Queue(max_lane_bytes=12_000))
     assert 0 < found.count(Failed) < 64

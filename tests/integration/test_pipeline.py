@@ -1,4 +1,4 @@
-"""The gateway's single writer on a real Redis that forgets scripts, stalls, dies and comes back."""
+"""The gateway's pipeline on a real Redis that forgets scripts, stalls, is killed and restarts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -60,7 +60,7 @@ def relayed(
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Return when it is true."""
+    """Return once the condition holds."""
     for _ in range(5000):
         if true():
             return

@@ -1,4 +1,4 @@
-"""The protocol, played by a random scheduler over the product's own code, and the holes it must find."""
+"""The simulation of the queue's protocol finds no fault in the product's code, and finds those that are put into it."""
 
 import functools
 import time
@@ -17,12 +17,12 @@ HOLES: dict[str, tuple[str, str, Weather]] = {
     "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS),
     "claim many": ("    break\n", "", POISONED),
 }
-"""What a script says, what an earlier wording said, and the weather in which it shows."""
+"""A script's text, the faulty text that an earlier version had, and the weather in which the fault shows."""
 
 
 @pytest.fixture
 def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
-    """Play seeds for some seconds; returns how many histories and jobs there were."""
+    """Play seeds for some seconds; return how many histories and jobs there were."""
 
     def play(*, weather: Weather, seconds: float, steps: int = 500) -> tuple[int, int]:
         end, seed, jobs = time.monotonic() + seconds, 0, 0
@@ -49,7 +49,7 @@ def test_no_history_breaks_a_promise(
 
 @pytest.fixture
 def break_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Put an earlier wording back into the scripts that have `sound` in them."""
+    """Put faulty text in place of `sound` in every script that has it."""
     original = lua.source.__wrapped__
 
     def put_back(sound: str, broken: str) -> None:
@@ -93,7 +93,7 @@ def test_taking_a_missing_job_for_a_live_one_is_found(
 def test_ringing_only_after_full_batches_is_found(
     simulate: Callable[..., tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch that is kept small while people send is never full: the line stops behind it."""
+    """A micro-batch that is kept small for interactive images is never full, so no other worker would be woken."""
     pull = Lanes.pull
 
     def see_only_size(lanes: Lanes, limit: int, **options: Any) -> Pull:

@@ -1,4 +1,4 @@
-"""What dead workers leave in the lanes, and wait lists at their cap."""
+"""Entries of dead workers are reclaimed; full wait lists are renamed."""
 
 import time
 

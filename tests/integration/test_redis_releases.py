@@ -1,4 +1,4 @@
-"""What an older Redis kept, the embedded one serves: a home goes on after its server was replaced by a newer one."""
+"""The embedded Redis opens the files of older releases, and their jobs are computed and recorded."""
 
 import shutil
 import subprocess

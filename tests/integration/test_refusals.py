@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: what the gateway's writer and the workers' clients make of it."""
+"""A reachable Redis that refuses commands: the gateway's pipeline and the workers' clients repeat them."""
 
 import asyncio
 import contextlib
@@ -129,14 +129,14 @@ def test_a_write_that_is_refused_for_long_is_said_to_be(
         with server.client() as operator, hold(operator):
             with pytest.raises(StorageUnavailable) as refused:
                 await pipeline.evaluate(Script.RING, *RING, body)
-            # Redis closes such a connection at once, which who writes may find first.
+            # Redis closes such a connection at once, which a writing client may notice before the error.
             is_cut_off = code == "MAXCLIENTS" or (code == "NOAUTH" and len(body) > LARGE)
             assert f"({code})" in refused.value.reason or is_cut_off
             with pytest.raises(StorageUnavailable) as once:
                 await asyncio.wait_for(pipeline.try_once("DEL", keys.NOTHING), 5)
             assert f"({code})" in once.value.reason or code == "MAXCLIENTS"
         assert await pipeline.call("EXISTS", "bell:a") == 0
-        # A connection that was cut off behind a command says nothing of what became of it.
+        # If the connection is lost after a command was sent, nobody knows whether it was carried out.
         assert refused.value.certain or code in ("NOAUTH", "MAXCLIENTS")
         assert await pipeline.evaluate(Script.RING, *RING, body) == 1
 
@@ -210,7 +210,7 @@ def test_reads_of_a_replica_do_not_wait_behind_writes_that_it_refuses(server: Re
 def test_after_a_failover_everybody_is_at_the_new_primary(
     server: RedisServer, start_redis: Callable[..., RedisServer], short_directory: Callable[[], Path]
 ) -> None:
-    """A name that leads to another server, and the old one stays up as a replica that takes no writes."""
+    """A failover: the name leads to another server, and the old one goes on as a read-only replica."""
     promoted = start_redis(appendfsync=None)
 
     async def run() -> None:

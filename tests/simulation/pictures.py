@@ -1,4 +1,4 @@
-"""Images whose pixels say which they are, and a model that reads them back."""
+"""Images whose pixels encode a number, and a model that reads it back."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,7 +10,7 @@ from shared.domain.image import ImageSpec
 from tests.simulation.scheduler import die, pause
 
 POISON = 1
-"""The picture that ends the process of whoever computes it."""
+"""The picture that kills the process which computes it."""
 RAISES = 2
 """The picture the model can't take."""
 UNREADABLE = 3
@@ -46,7 +46,7 @@ class PictureModel:
 
 
 class PictureModels:
-    """Every version there is; others run while one of them computes."""
+    """All versions of the model; other actors run while one computes."""
 
     def __init__(self, *, pauses: int = 0) -> None:
         self._pauses = pauses

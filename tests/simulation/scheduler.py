@@ -1,4 +1,4 @@
-"""Actors are threads of which one runs at a time; each may be left for ever before any of its Redis commands.
+"""Actors are threads of which one runs at a time; each may be stopped for ever before any of its Redis commands.
 
 The choice of who runs next comes from one seeded generator, so a seed is a whole history.
 """
@@ -12,11 +12,11 @@ import redis
 
 
 class Abandoned(BaseException):
-    """Raised in an actor that was killed; nothing it would still do happens."""
+    """Raised in an actor that was killed, so that it does nothing more."""
 
 
 class Actor:
-    """One process' worth of work, run a Redis command at a time."""
+    """The work of one process, run one Redis command at a time."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self.name = name
@@ -35,12 +35,12 @@ class Actor:
         self._back.acquire()
 
     def kill(self) -> None:
-        """End it where it stands."""
+        """Kill it where it is."""
         self._killed = True
         self.step()
 
     def pause(self) -> None:
-        """Called by the actor before each command: somebody else may run now."""
+        """Called by the actor before each command: another actor may run now."""
         self._back.release()
         self._go.acquire()
         if self._killed:
@@ -64,7 +64,7 @@ _here = threading.local()
 
 
 def pause() -> None:
-    """Give way, if called by an actor."""
+    """Let another actor run, if an actor calls."""
     actor = getattr(_here, "actor", None)
     if actor is not None:
         actor.pause()
@@ -76,7 +76,7 @@ def die() -> None:
 
 
 class SteppedRedis(redis.Redis):
-    """A client that gives way before every command."""
+    """A client that lets another actor run before every command."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         pause()

@@ -72,7 +72,7 @@ LIMITS = KeyLimits(key=KeyId("k"), rate=500, max_inflight=6)
 
 
 LIFE: dict[str | None, float] = {"submit": 16, "cancel": 4, "poll": 4, "renew": 2, None: 74}
-"""What people and workers begin, in hundredths of the steps."""
+"""What clients and workers begin, by weight (of 100 steps)."""
 ACCIDENTS: dict[str | None, float] = {
     "_sweep_now": 2,
     "_tick_now": 1,
@@ -86,11 +86,11 @@ ACCIDENTS: dict[str | None, float] = {
     "_worker_seen_now": 1,
     None: 89,
 }
-"""What happens beside it, likewise."""
+"""Accidents, likewise."""
 
 
 class Violation(AssertionError):
-    """Something the protocol promises did not hold."""
+    """A promise of the protocol was broken."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,16 @@ class Weather:
 CHAOS = Weather()
 """Kills anywhere, lost bells, evicted keys, flipped routes, Postgres up and down, claims of live entries."""
 DROUGHT = Weather(evictions=0.3, deadlines=0.7, slowness=60)
-"""Slow models, many jobs that end while others wait on, and memory so short that they are soon gone."""
+"""Slow models, so that many jobs end while others wait on, and memory so short that ended jobs are soon evicted."""
 CALM = Weather(kills=0.0, accidents=False)
-"""Nothing is lost, so bells alone, without ticks or sweeps, must bring every job to its end."""
+"""No accidents: bells alone, without ticks or sweeps, must bring every job to its end."""
 POISONED = Weather(kills=0.0, leases_hold=True)
-"""Only the poisonous image kills, and leases hold: no innocent image may be given up."""
+"""Only the poisonous image kills workers, and live workers' leases hold: no other image may fail as worker_lost."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a client was promised."""
+    """An accepted job, and what its client was promised."""
 
     picture: int
     version: str
@@ -129,7 +129,7 @@ class Accepted:
 
 
 class World:
-    """One seeded history."""
+    """One history, played from a seed."""
 
     def __init__(self, client: redis.Redis, *, seed: int, weather: Weather, steps: int = 500) -> None:
         client.flushdb()
@@ -157,7 +157,7 @@ class World:
         self.in_hand: list[tuple[Lanes, LeasedEntries]] = []
         self.names = itertools.count()
         self.working: set[str] = set()
-        """Consumers that are alive: a pull of several reads has entries that are not in hand yet."""
+        """Consumers whose process is alive: a pull of several reads has leased entries that it has not returned yet."""
         # None of these pictures takes long, so that no process is started.
         self.decoders = DecoderPool(1, longest=timedelta(seconds=2), max_pixels=100)
         client.sadd(keys.MODELS, MODEL)
@@ -196,7 +196,7 @@ class World:
         return 5 if self.weather is CALM and number == pictures.POISON else number
 
     def _heed(self, submission: Submission | Unreadable, reply: Any) -> None:
-        """Remember what was promised."""
+        """Note an accepted job."""
         try:
             answer = read_item(reply, submission)
         except (QueueFull, RateLimited, IdempotencyMismatch, BatchClosed):
@@ -219,7 +219,7 @@ class World:
             raise Violation(f"two jobs under one idempotency key {key}")
 
     def late_result(self) -> None:
-        """Play one history that chance seldom finds: a job ends, is recorded and evicted while others wait on."""
+        """Play a history that chance seldom finds: a job ends, is recorded and evicted while others wait."""
         waiting = self._submission(5)
         late = replace(waiting, id=PredictionId(new_uuid7()), cancel_after=timedelta(microseconds=1))
         alike = {"idempotency_key": "", "lane": keys.INTERACTIVE, "batch": ""}
@@ -269,14 +269,14 @@ class World:
         )
 
     def cancel(self) -> None:
-        """A client that changed its mind."""
+        """A client that cancels its job."""
         unfinished = [id for id in self.accepted if id not in self.rows]
         if unfinished:
             id = self.random.choice(unfinished)
             Scripts(self.stepped).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
 
     def cancel_batch(self) -> None:
-        """An owner who wants nothing of an upload any more; or a sweep that goes on with it."""
+        """An owner who cancels an upload, or a sweep that finishes that."""
         scripts, lane = Scripts(self.stepped), self.random.choice(LANES[1:])
         id, told = lane.removeprefix("bulk:"), bells.record_message()
         said = scripts.run(Script.CANCEL_BATCH, (keys.batch(BatchId(id)),), id, "user", 0, told)
@@ -284,7 +284,7 @@ class World:
             pass
 
     def poll(self) -> None:
-        """A client that looks: the first terminal state it sees is the last."""
+        """A client that polls: the first terminal state that it sees must stay."""
         if not self.accepted:
             return
         id = self.random.choice(list(self.accepted))
@@ -301,7 +301,7 @@ class World:
         return Status(self.rows[id]["state"])
 
     def predict(self, token: str) -> None:
-        """A worker process that answers one bell, or with an empty token its own tick."""
+        """A worker process that answers one bell, or polls if the token is empty."""
         name = f"w{next(self.names)}"
         lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
         in_hand = LeasedEntries()
@@ -324,13 +324,13 @@ class World:
             self.working.discard(name)
 
     def renew(self) -> None:
-        """A worker's lease thread, perhaps late: what it renews may be somebody else's by now."""
+        """A worker's lease thread, perhaps late: another worker may have taken over what it renews."""
         if self.in_hand:
             lanes, in_hand = self.random.choice(self.in_hand[-6:])
             lanes.renew(in_hand.entries())
 
     def record(self) -> None:
-        """A recorder: its commit is one step, everything around it is many."""
+        """A recorder: its commit is one step, everything before and after it is many."""
         stream = FinishedStream(
             self.stepped,
             consumer=f"r{self.random.random()}",
@@ -357,7 +357,7 @@ class World:
         stream.settle(found)
 
     def sweep(self) -> None:
-        """Upkeep, but for what needs Postgres."""
+        """A sweep, except for what needs Postgres."""
         upkeep = Upkeep(self.stepped, None, settings=self.queue, bulk=Bulk(), metrics=upkeep_metrics())  # type: ignore[arg-type]
         seconds, micros = self.stepped.time()
         now = seconds * 1_000_000 + micros
@@ -365,12 +365,12 @@ class World:
         upkeep._ring(now)
 
     def give_up(self) -> None:
-        """A sweep that takes the model for one that nobody serves, unless somebody is seen; its route comes back."""
+        """A sweep that gives up the model unless it sees a worker; then the route is published again."""
         UnservedModels(self.stepped, patience=timedelta(0)).sweep()
         self.plain.sadd(keys.MODELS, MODEL)
 
     def expel(self) -> None:
-        """Consumers that look idle are removed, however short their idleness."""
+        """Idle consumers are removed, however short they were idle."""
         lane = keys.lane(MODEL, self.random.choice(LANES))
         Scripts(self.stepped).run(Script.EXPEL, (lane,), keys.WORKERS, -1)
 
@@ -391,7 +391,7 @@ class World:
         return len(self.accepted)
 
     def _happen(self) -> None:
-        """Something begins, or goes wrong."""
+        """Begin something, or let an accident happen."""
         began = self.random.choices(list(LIFE), weights=list(LIFE.values()))[0]
         if began is not None:
             self.schedule.spawn(began, getattr(self, began))
@@ -407,7 +407,7 @@ class World:
         self.schedule.spawn("cancel_batch", self.cancel_batch)
 
     def _open_batches(self) -> None:
-        """Uploads begin again, under the names of those that were canceled."""
+        """Uploads begin again, under the ids of those that were canceled."""
         for lane in LANES[1:]:
             batch = keys.batch(BatchId(lane.removeprefix("bulk:")))
             self.plain.hset(
@@ -430,7 +430,7 @@ class World:
         self.schedule.spawn("give_up", self.give_up)
 
     def _worker_seen_now(self) -> None:
-        """Somebody serves the model, or nobody any more."""
+        """A worker of the model comes, or goes."""
         lanes = Lanes(self.plain, model=MODEL, consumer="seen", settings=self.queue)
         self.random.choice((lanes.sign_of_life, lanes.leave))()
 
@@ -438,7 +438,7 @@ class World:
         self.schedule.spawn("expel", self.expel)
 
     def _evict(self) -> None:
-        """Memory is short, or time is over: things that have a TTL go, bells included."""
+        """Keys that have a TTL are evicted or expire, bells included."""
         mortal = [key for key in self.plain.keys("*") if self.plain.pttl(key) >= 0]
         if mortal:
             self.plain.delete(*self.random.sample(sorted(mortal), self.random.randint(1, len(mortal))))
@@ -447,7 +447,7 @@ class World:
         self.plain.rpop(self.random.choice((keys.predict_queue(MODEL), keys.RECORD_QUEUE)))
 
     def _serve_bells(self) -> None:
-        """Celery: a task for every message, when somebody is free."""
+        """Celery: run a task for a message when a worker is free."""
         while self.schedule.has_room and self.random.random() < 0.6:
             message = self.plain.rpop(keys.predict_queue(MODEL))
             if message:
@@ -466,7 +466,7 @@ class World:
             self._lapse()
 
     def _lapse(self) -> None:
-        """Leases hold for the living alone: what the dead had pending counts as long idle."""
+        """Let the leases of dead workers end: their pending entries become long idle; live workers' stay fresh."""
         living = {entry.id for _, in_hand in self.in_hand for entry in in_hand.entries()}
         for lane in self._lanes():
             for pending in self.plain.xpending_range(lane, keys.WORKERS, "-", "+", 999):
@@ -496,7 +496,7 @@ class World:
     # What must hold
 
     def check(self) -> None:
-        """The design's invariants, between any two commands."""
+        """Check the design's invariants, as they must hold between any two commands."""
         finished = {fields[b"id"].decode() for _, fields in self.plain.xrange(keys.FINISHED)}
         entries = {lane: self._entries(lane) for lane in self._lanes()}
         for id, promise in self.accepted.items():
@@ -546,7 +546,7 @@ class World:
             raise Violation(f"{id} has no entry")
 
     def check_at_rest(self) -> None:
-        """Every promise kept, once."""
+        """Check that every promise was kept, exactly once."""
         missing = [id for id in self.accepted if id not in self.rows]
         if missing:
             raise Violation(f"never ended: {missing[:5]}")
@@ -589,7 +589,7 @@ class World:
 
 
 def _no_image(beside: Submission) -> Unreadable:
-    """Return what came in an image's place in the same upload."""
+    """Return an item of the same upload that is no image."""
     return Unreadable(
         id=PredictionId(new_uuid7()),
         owner=beside.owner,

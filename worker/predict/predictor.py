@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple, TypedDict
 
-import orjson
-
 from shared.domain.identifiers import ModelName
 from shared.observability.logs import bound
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.heavy_room import HeavyRoom
 from shared.queue.consumer.lanes import BellCall, Lanes
+from shared.queue.job_records import write_run
 from shared.settings import Batching
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_limit import BatchLimit
@@ -210,10 +209,10 @@ class Predictor:
         """Finish the jobs of results that were computed together since `start`; return the milliseconds of that."""
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         if results:
-            run = {"batch_size": len(results), "predict_ms": milliseconds, "worker": self._worker}
+            run = write_run(batch_size=len(results), predict_ms=milliseconds, worker=self._worker)
             self._observer.computed(results)
             with self._observer.metrics.finish.time():
-                self._lanes.finish(results, run=orjson.dumps(run))
+                self._lanes.finish(results, run=run)
         return milliseconds
 
 

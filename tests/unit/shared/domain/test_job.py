@@ -3,9 +3,11 @@
 import re
 from dataclasses import fields
 
+import orjson
+
 from shared.domain.job import RECORD_FIELDS, RUN_MEMBERS, Job
 from shared.domain.job_request import JobRequest, RequestImage
-from shared.queue.job_records import FIELDS, OWN_FIELDS
+from shared.queue.job_records import FIELDS, OWN_FIELDS, write_run
 from shared.queue.lua import Script, source
 from shared.storage import recording
 
@@ -39,6 +41,10 @@ def test_sql_reads_only_members_that_a_request_and_a_run_have() -> None:
     assert members == {*JobRequest._fields} - {"request_id"}
     assert set(re.findall(r"request->'image'->>'(\w+)'", statement)) <= {*RequestImage._fields}
     assert set(re.findall(r"run->>'(\w+)'", statement)) == {*RUN_MEMBERS}
+
+
+def test_workers_write_the_members_that_a_run_has() -> None:
+    assert tuple(orjson.loads(write_run(batch_size=1, predict_ms=1.5, worker="w"))) == RUN_MEMBERS
 
 
 def test_a_job_in_memory_has_what_its_record_has() -> None:

@@ -56,7 +56,7 @@ OURS = [
     "BUSYKEY Target key name already exists.",
     "NOSCRIPT No matching script. Please use EVAL.",
     "ERR Error running script (call to f_1): @user_script:9: user_script:9: attempt to index a nil value",
-    # What somebody wrote is in an error's text, and no refusal.
+    # A client's own text inside an error is no refusal.
     "ERR Error running script (call to f_1): @user_script:9: user_script:9: bad model: READONLY BUSY ",
     "EXECABORT Transaction discarded because of previous errors.",
 ]
@@ -68,7 +68,7 @@ def test_a_refusal_is_known_however_it_is_written(reply: str, code: str) -> None
     assert code_of(error) == code
     name = named(error)
     assert isinstance(name, RedisRefuses)
-    # What every caller that waits for a lost Redis catches.
+    # The error that every caller which waits for a lost Redis catches.
     assert isinstance(name, RedisConnectionError)
     assert (name.code, str(name)) == (code, f"redis {REFUSALS[code].words} ({code})")
     assert describe(code) in str(name)

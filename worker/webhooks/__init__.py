@@ -1,1 +1,1 @@
-"""Telling receivers what happened: one attempt, safely."""
+"""Delivering webhooks: which deliveries are due, what they say, and sending them safely to addresses of strangers."""

@@ -1,4 +1,4 @@
-"""Connections to addresses that may be called, whatever a name says: what is checked is what is connected to."""
+"""Network connections to allowed addresses only: the address that was checked is the one that is connected to."""
 
 import asyncio
 import os
@@ -16,9 +16,9 @@ from shared.domain.public_addresses import Network, refusal_reason
 
 Resolve = Callable[[str], Sequence[str]]
 
-# A lookup of a dead name blocks its thread for 10 s and more; the live ones need somewhere to go meanwhile.
+# A lookup of a dead name blocks its thread for 10 s and more; lookups of other names need threads meanwhile.
 LOOKUPS: Final = 64
-# A name may lead to a thousand addresses; we are nobody's port scanner.
+# A name may have a thousand addresses; trying them all would make this a port scanner.
 MOST_ADDRESSES: Final = 8
 # Long enough for two lost SYNs (sent again after 1 and 3 s), short enough to get to the next address.
 PATIENCE: Final = timedelta(seconds=4)
@@ -26,62 +26,62 @@ PATIENCE: Final = timedelta(seconds=4)
 
 @dataclass(eq=False)
 class AddressRefused(Exception):
-    """Every address of the host is one that must not be called; `refused` pairs each with why."""
+    """None of the host's addresses may be called; `refused` pairs each with the reason."""
 
     host: str
     refused: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the error as a sentence."""
         addresses = ", ".join(f"{address} ({why})" for address, why in self.refused)
         return f"{self.host} leads to {addresses}, which must not be called"
 
 
 @dataclass(eq=False)
 class HostUnknown(Exception):
-    """The host's name has no address, or can be none."""
+    """The host's name has no address, or is not a valid name."""
 
     host: str
     reason: str
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the error as a sentence."""
         return f"{self.host} leads to no address: {self.reason}"
 
 
 @dataclass(eq=False)
 class CertificateRefused(Exception):
-    """The host's certificate does not prove that it is the host."""
+    """The host's TLS certificate is not valid for it."""
 
     host: str
     reason: str
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the error as a sentence."""
         return f"no TLS with {self.host}: the certificate was refused, {self.reason}"
 
 
 @dataclass(eq=False)
 class SentTooMuch(Exception):
-    """The other side sent more in answer than anybody will read, in bytes."""
+    """The other side sent more bytes in answer than the limit."""
 
     limit: int
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the error as a sentence."""
         return f"over {self.limit} bytes came and no whole answer"
 
 
 def resolve(host: str) -> Sequence[str]:
-    """Return a host's addresses, best first (RFC 6724); blocks. Raises OSError, or ValueError for what is no name."""
+    """Return a host's addresses, best first (RFC 6724); blocks. Raises OSError, or ValueError for an invalid name."""
     return [_with_scope(*found[4]) for found in getaddrinfo(host, None, type=SOCK_STREAM)]
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Where httpcore gets its connections: each to an address that `shared.domain.public_addresses` lets through.
+    """httpcore's network backend: connects only to addresses that `shared.domain.public_addresses` allows.
 
-    The name is looked up once and the connection made to what was found, so that a name which changes its mind in
-    between (DNS rebinding) gains nothing. TLS is none of this class's business: httpcore verifies the URL's host.
+    A name is looked up once and the connection made to the address found, so that a name whose address changes in
+    between (DNS rebinding) gains nothing. TLS stays httpcore's part, which verifies the URL's host.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first of the host's addresses that may be called and answers; `timeout` is in seconds.
+        """Connect to the first allowed address of the host that accepts; `timeout` is in seconds.
 
-        Raises AddressRefused, HostUnknown, or httpcore.ConnectError, which says of each address why not.
+        Raises AddressRefused, HostUnknown, or httpcore.ConnectError, which says for each address why it failed.
         """
         failures = []
-        addresses = self._check(host, await self._look_up(host))
+        addresses = self._allowed_addresses(host, await self._look_up(host))
         for address in addresses:
             patience = timeout if address == addresses[-1] else _shorter(timeout)
             try:
@@ -128,15 +128,15 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ARG002, ASYNC109  httpcore's signature
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        """Raise AddressRefused: a socket of this machine is nobody's receiver."""
+        """Raise AddressRefused: a Unix socket of this machine is no receiver."""
         raise AddressRefused(host="a socket", refused=((path, "local"),))
 
     async def sleep(self, seconds: float) -> None:
-        """Wait between httpcore's own attempts."""
+        """Wait, for httpcore between its own attempts."""
         await self._network.sleep(seconds)
 
     def close(self) -> None:
-        """Begin no more lookups; those that block end when they end."""
+        """Start no more lookups; those under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_up(self, host: str) -> Sequence[str]:
@@ -147,8 +147,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         except ValueError as error:
             raise HostUnknown(host=host, reason=str(error)) from error
 
-    def _check(self, host: str, addresses: Sequence[str]) -> Sequence[str]:
-        """Return the first few that may be called, at least one."""
+    def _allowed_addresses(self, host: str, addresses: Sequence[str]) -> Sequence[str]:
+        """Return the first few addresses that may be called, at least one; raises AddressRefused or HostUnknown."""
         found = list(dict.fromkeys(addresses))[:MOST_ADDRESSES]
         if not found:
             raise HostUnknown(host=host, reason="the lookup found nothing")
@@ -160,9 +160,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 class BoundedStream(httpcore.AsyncNetworkStream):
-    """A connection on which at most `max_answer_bytes` are read after a write.
+    """A connection on which at most `max_answer_bytes` are read after each write.
 
-    The body's limit alone would let 100 Continue, or chunks of one byte under names of 100 kB, go on without end.
+    A limit on the body alone would not stop endless `100 Continue` answers, nor chunks of one byte with 100 kB of
+    extensions each.
     """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, *, max_answer_bytes: int) -> None:
@@ -179,7 +180,7 @@ class BoundedStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  httpcore's
-        """Send, and begin to count anew."""
+        """Send, and restart the count of bytes read."""
         self._read = 0
         await self._stream.write(buffer, timeout)
 
@@ -195,28 +196,28 @@ class BoundedStream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         """Return the connection under TLS, verified for that name.
 
-        Raises CertificateRefused, or httpcore.ConnectError in words.
+        Raises CertificateRefused, or httpcore.ConnectError with a message for people.
         """
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except httpcore.ConnectError as error:
-            if isinstance(cause := _bottom(error), ssl.SSLCertVerificationError):
+            if isinstance(cause := _first_cause(error), ssl.SSLCertVerificationError):
                 reason = cause.verify_message.rstrip(".")
                 raise CertificateRefused(host=server_hostname or "it", reason=reason) from error
             raise httpcore.ConnectError(f"no TLS with {server_hostname}: {_reason(error)}") from error
         except asyncio.CancelledError:
-            await self._stream.aclose()  # httpcore closes it after every error, but not when it is canceled
+            await self._stream.aclose()  # httpcore closes it after an error, but not after a cancellation
             raise
         return BoundedStream(stream, max_answer_bytes=self._max_answer_bytes)
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of the connection beneath."""
+        """Return what httpcore asks about the underlying connection."""
         return self._stream.get_extra_info(info)
 
 
 def _with_scope(address: str | int, *rest: Any) -> str:
-    """Return a socket address's host with its scope, which may stand beside it: `(host, port, flow, scope)`."""
-    scope = rest[2] if len(rest) > 2 else 0  # noqa: PLR2004  IPv4 has no third
+    """Return the host of a socket address `(host, port, flow, scope)` with its scope appended where it has one."""
+    scope = rest[2] if len(rest) > 2 else 0  # noqa: PLR2004  an IPv4 address has neither flow nor scope
     return f"{address}%{scope}" if scope and "%" not in str(address) else str(address)
 
 
@@ -225,16 +226,16 @@ def _shorter(timeout: float | None) -> float:
     return patience if timeout is None else min(timeout, patience)
 
 
-def _bottom(error: BaseException) -> BaseException:
-    """Return the first of a chain of errors."""
+def _first_cause(error: BaseException) -> BaseException:
+    """Return the first cause of a chain of errors."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _reason(error: BaseException) -> str:
-    """Return what is at the bottom of a chain of errors, in words."""
-    match error := _bottom(error):
+    """Return the first cause of a chain of errors, in words."""
+    match error := _first_cause(error):
         case ssl.SSLError():
             return (error.reason or str(error)).replace("_", " ").lower()
         case TimeoutError():

@@ -1,4 +1,4 @@
-"""Receivers that nearly always fail are asked less often; those that answer need not wait for those that may not."""
+"""Circuit breakers: a receiver whose attempts nearly always fail is called less often, and none waits for it."""
 
 import time
 from collections import deque
@@ -11,20 +11,20 @@ from shared.settings import Webhooks
 from shared.storage.delivery_claims import Receiver
 
 LATEST: Final = 20
-"""Attempts that a receiver is judged by. One that fails 38% of the time fails 18 of 20 once in four million."""
+"""How many of the latest attempts count. A receiver that fails 38% of the time fails 18 of 20 once in four million."""
 LONGEST_REST: Final = timedelta(minutes=10)
 SLOW: Final = timedelta(seconds=1)
-"""A failure that takes longer holds a place that others need: then one attempt at a time is let through."""
+"""A failure that takes longer occupies a slot that others need: then one attempt at a time is let through."""
 SHARE_LET_THROUGH: Final = 0.25
-"""Of the attempts that a receiver may get at a time: so many are let through after a rest."""
-# What did not fail for so long is forgotten; there may be many receivers.
+"""Share of a receiver's attempts at a time that is let through after a rest."""
+# A receiver that has not failed for this long is forgotten; there may be many.
 FORGET_AFTER: Final = timedelta(hours=1)
-MOST_ANSWERING: Final = 5000
+MOST_HEALTHY: Final = 5000
 
 
 @dataclass(slots=True)
 class _Breaker:
-    """What is known of one receiver; `latest` says of its latest attempts whether they succeeded."""
+    """One receiver's state; `latest` says whether each of its latest attempts succeeded, `until` when its rest ends."""
 
     latest: deque[bool] = field(default_factory=lambda: deque(maxlen=LATEST))
     is_open: bool = False
@@ -35,10 +35,10 @@ class _Breaker:
 
 
 class CircuitBreakers:
-    """One circuit breaker a receiver: closed; open while it rests; half open after it, for a share of its attempts.
+    """A breaker for each receiver: closed; open while the receiver rests; then half open, for a share of its attempts.
 
-    It opens when nearly all of the latest attempts failed, and closes with the first that succeeds. Every further rest
-    is half as long again. What the receiver asks for itself (`Retry-After`) is kept in any case.
+    It opens when nearly all of the latest attempts failed, and closes with the first success. Each further rest is 1.5
+    times as long. A `Retry-After` of the receiver is honoured in any case.
 
     After M. Nygard, Release It!, chapter "Stability Patterns".
     """
@@ -50,55 +50,55 @@ class CircuitBreakers:
         self._each = settings.at_once_each
         self._monotonic = monotonic
         self._known: dict[Receiver, _Breaker] = {}
-        self._answering: dict[Receiver, None] = {}
+        self._healthy: dict[Receiver, None] = {}
 
     def succeeded(self, receiver: Receiver) -> None:
-        """Take note of a success: an open breaker closes, and the attempts before it count no more."""
+        """Record a success: an open breaker closes, and earlier attempts no longer count."""
         breaker = self._known.setdefault(receiver, _Breaker())
         if breaker.is_open:
             breaker.latest.clear()
         breaker.latest.append(True)
         breaker.is_open, breaker.rests, breaker.until = False, 0, 0.0
-        self._judge(receiver, breaker)
+        self._classify(receiver, breaker)
 
     def failed(self, receiver: Receiver, *, took: timedelta, retry_after: timedelta | None = None) -> None:
-        """Take note of a failure. The receiver rests after enough of them, or as long as it asks to be left alone."""
+        """Record a failure. The receiver rests after enough of them, and at least as long as its `Retry-After`."""
         now = self._monotonic()
         breaker = self._known.setdefault(receiver, _Breaker())
         breaker.latest.append(False)
         breaker.touched, breaker.is_slow = now, took > SLOW
-        # Those that were under way when it opened say nothing new; one that fails after the rest does.
+        # Attempts that were under way when it opened say nothing new; one that fails after the rest does.
         if (breaker.is_open or self._nearly_always_fails(breaker)) and breaker.until <= now:
-            # Twice what a failure took: of the time, it is waited for at most a third.
+            # Twice what a failure took: then at most a third of the time is spent waiting for it.
             rest = max(self._rest, 2 * took) * 1.5**breaker.rests
             breaker.is_open, breaker.until = True, now + min(rest, LONGEST_REST).total_seconds()
             breaker.rests = min(breaker.rests + 1, 16)
         if retry_after is not None:
             breaker.until = max(breaker.until, now + min(retry_after, LONGEST_REST).total_seconds())
-        self._judge(receiver, breaker)
+        self._classify(receiver, breaker)
 
-    def rests(self, receiver: Receiver) -> bool:
-        """Tell whether a receiver is to be left alone now."""
+    def is_resting(self, receiver: Receiver) -> bool:
+        """Return whether a receiver rests: nothing is to be sent to it now."""
         breaker = self._known.get(receiver)
         return breaker is not None and breaker.until > self._monotonic()
 
-    def answering(self) -> list[Receiver]:
-        """Return the receivers of whom most of the latest attempts succeeded, the latest thousands."""
-        return [one for one in self._answering if not self.rests(one)]
+    def healthy(self) -> list[Receiver]:
+        """Return the receivers of which most latest attempts succeeded: the thousands used last."""
+        return [one for one in self._healthy if not self.is_resting(one)]
 
     def resting(self) -> list[Receiver]:
-        """Return every receiver that is to be left alone now; forget those that are long quiet."""
+        """Return every receiver that rests now; forget those that have long not been used."""
         now = self._monotonic()
         old = now - FORGET_AFTER.total_seconds()
         self._known = {
             one: breaker
             for one, breaker in self._known.items()
-            if one in self._answering or max(breaker.touched, breaker.until) > old
+            if one in self._healthy or max(breaker.touched, breaker.until) > old
         }
         return [one for one, breaker in self._known.items() if breaker.until > now]
 
-    def let_through(self) -> dict[Receiver, int]:
-        """Return how many attempts at a time are let through to receivers whose rest is over, until one succeeds."""
+    def half_open(self) -> dict[Receiver, int]:
+        """Return the receivers whose rest is over, and how many attempts at a time each may get until one succeeds."""
         now = self._monotonic()
         share = max(1, int(self._each * SHARE_LET_THROUGH))
         return {
@@ -111,12 +111,12 @@ class CircuitBreakers:
         failures = breaker.latest.count(False)
         return len(breaker.latest) >= self._attempts and failures >= self._failing * len(breaker.latest)
 
-    def _judge(self, receiver: Receiver, breaker: _Breaker) -> None:
-        """Count it among those that answer, or not; the latest of them come last."""
-        self._answering.pop(receiver, None)
+    def _classify(self, receiver: Receiver, breaker: _Breaker) -> None:
+        """Add the receiver to the healthy ones or remove it; the one used last comes last."""
+        self._healthy.pop(receiver, None)
         if breaker.is_open or 2 * breaker.latest.count(True) < len(breaker.latest):
             return
-        self._answering[receiver] = None
-        if len(self._answering) > MOST_ANSWERING:
-            oldest = next(iter(self._answering))
-            del self._answering[oldest], self._known[oldest]
+        self._healthy[receiver] = None
+        if len(self._healthy) > MOST_HEALTHY:
+            oldest = next(iter(self._healthy))
+            del self._healthy[oldest], self._known[oldest]

@@ -1,4 +1,4 @@
-"""Connections that are kept for the next request."""
+"""A pool of HTTP/1.1 connections, kept open for a while for the next request to the same origin."""
 
 import ssl
 from collections import defaultdict
@@ -11,34 +11,34 @@ import httpcore
 
 from worker.webhooks.checked_network import CheckedNetwork
 
-# Node and uvicorn close an idle connection after 5 s; a POST that meets the close is lost.
+# Node and uvicorn close an idle connection after 5 s; a POST sent at that moment is lost.
 KEEP_ALIVE: Final = timedelta(seconds=4)
 
 
 class ConnectionPool:
-    """HTTP/1.1 connections, each kept open for the next request to its origin; at most `most`, with the idle ones.
+    """At most `most` connections, idle ones included; each is in use, idle or closed.
 
-    httpcore's own pool goes through all of its connections whenever one comes or goes: with 200 receivers it made
-    64 requests a second, with 900 it made 40 and let some time out. And it never gets a place back that it gave to a
-    request which is canceled just then. Here a connection is in use, idle or closed.
+    httpcore's own pool walks all of its connections whenever one is taken or returned: with 200 receivers it made 64
+    requests a second, with 900 it made 40 and let some time out. And it loses a slot for ever when the request that it
+    gave it to is canceled at that moment.
     """
 
     def __init__(self, network: CheckedNetwork, *, ssl_context: ssl.SSLContext, most: int) -> None:
-        """Begin with none; whoever calls sees to it that no more than `most` are in use."""
+        """Begin with none; the caller sees to it that no more than `most` are in use at once."""
         self._network = network
         self._ssl_context = ssl_context
         self._most = most
         self._in_use = 0
-        # Of all origins and of each, the longest idle first.
+        # For all origins together and for each; the longest idle first.
         self._idle: dict[httpcore.AsyncHTTPConnection, str] = {}
         self._idle_to: defaultdict[str, list[httpcore.AsyncHTTPConnection]] = defaultdict(list)
         self._closed = False
 
     @asynccontextmanager
     async def stream(self, request: httpcore.Request) -> AsyncIterator[httpcore.Response]:
-        """Send the request and give the answer, its body not read yet; raises what httpcore and the network raise.
+        """Send the request and yield the answer with its body unread; raises what httpcore and the network raise.
 
-        Who leaves before the body's end closes the connection.
+        Leaving the block before the body's end closes the connection.
         """
         origin = request.url.origin
         connection = self._take(str(origin)) or httpcore.AsyncHTTPConnection(
@@ -61,14 +61,14 @@ class ConnectionPool:
                 await connection.aclose()
 
     async def aclose(self) -> None:
-        """Close the idle connections, and those in use when they are done."""
+        """Close the idle connections now and those in use after their requests."""
         self._closed = True
         self._network.close()
         while self._idle:
             await self._close_oldest()
 
     def _take(self, origin: str) -> httpcore.AsyncHTTPConnection | None:
-        """Return the one that was used last, if the other side has not closed it."""
+        """Return an idle connection to the origin, the one used last, unless the other side has closed it."""
         kept = self._idle_to.get(origin)
         if not kept or kept[-1].has_expired():
             return None

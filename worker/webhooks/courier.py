@@ -1,6 +1,6 @@
-"""Delivers what is due: one thread with an event loop, so that a thousand slow receivers cost a thousand sockets.
+"""The courier delivers due webhooks: one thread with an event loop, so that a slow receiver costs only a socket.
 
-Killed at any line: what was claimed is due again when its lease ends, and goes out with the same `webhook-id`.
+Killed at any line: what was claimed is due again when its lease ends, and is sent with the same `webhook-id`.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ from shared.storage.delivery_claims import Attempt, Claimed, Receiver, Terms
 from worker.process.background_threads import vital_thread
 from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.delivery_slots import DeliverySlots
-from worker.webhooks.messages import WebhookMessage, bodies
+from worker.webhooks.messages import WebhookMessage, message_bodies
 from worker.webhooks.sender import Answer, Sender
 
 log = logging.getLogger(__name__)
 
 GONE: Final = 410
 TOO_MANY: Final = 429
-LOOK: Final = timedelta(seconds=1)
+POLL: Final = timedelta(seconds=1)
 AT_ONE_COMMIT: Final = 500
-SHARE_ON_TRIAL: Final = 0.75
-"""Of all attempts at a time: the most that go to receivers that do not answer most of the time."""
+SHARE_OF_OTHERS: Final = 0.75
+"""The most, of all attempts at a time, that go to receivers that are not healthy."""
 AHEAD: Final = 4
-"""Times `at_once_each`: so many deliveries to who answers are in hand, most of them waiting for their turn.
+"""Times `at_once_each`: how many deliveries to a healthy receiver are in hand, most of them waiting for a slot.
 
-One commit then serves more of them; one round of 16 a look made 730 a second, four rounds 1,300.
+So one commit serves more of them: with one round of 16 a poll 730 a second were delivered, with four rounds 1,300.
 """
-ON_TRIAL_AT_A_LOOK: Final = 100
-"""So many attempts at others begin at a time; more would hold up, by a second, who answers."""
-# Attempts that end within it are logged, and what follows them is claimed, together.
+OTHERS_A_POLL: Final = 100
+"""How many attempts at other receivers begin with one poll; more would delay healthy ones by a second."""
+# Attempts that end within this time are committed together, and deliveries in their place claimed together.
 GATHER: Final = timedelta(milliseconds=5)
 GRACE: Final = timedelta(seconds=5)
 PAUSE_WHEN_FAILING: Final = timedelta(seconds=1)
@@ -64,9 +64,9 @@ class Courier:
         metrics: WebhookMetrics,
         sign: Callable[[], object] | None = None,
     ) -> None:
-        """`sender` is called in the event loop; `collect` before each look, in a thread: it may add deliveries.
+        """`sender` is called in the event loop; `collect`, which may add deliveries, before each poll in a thread.
 
-        `sign` is called likewise, first of all: it tells others that somebody looks.
+        `sign` is called before that: it registers this worker as one that delivers.
         """
         self._engine = engine
         self._settings = settings
@@ -77,55 +77,55 @@ class Courier:
         self._metrics = metrics
         self._breakers = CircuitBreakers(settings)
         self._in_hand: Counter[Receiver] = Counter()
-        self._turns: dict[Receiver, asyncio.Semaphore] = {}
+        self._receiver_slots: dict[Receiver, asyncio.Semaphore] = {}
         self._given_up: list[DeliveryId] = []
         self._ended: list[Attempt] = []
         self._thread = vital_thread(lambda: asyncio.run(self._run()), name="courier")
         self._ready = threading.Event()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop
-        self._stir: asyncio.Event
+        self._wakeup: asyncio.Event
         self._sender: Sender
 
     def start(self) -> None:
-        """Begin to look and deliver."""
+        """Begin to poll and deliver."""
         self._thread.start()
         self._ready.wait()
 
     def wake(self) -> None:
-        """Look now; from any thread."""
-        # It may have stopped meanwhile.
+        """Poll now. May be called from any thread."""
+        # The loop may have stopped meanwhile.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stir.set)
+            self._loop.call_soon_threadsafe(self._wakeup.set)
 
     def stop(self) -> None:
-        """Stop; attempts under way get some seconds to end."""
+        """Stop; attempts under way get some seconds to finish."""
         self._stopping = True
         self.wake()
         self._thread.join(timeout=self._settings.lease.total_seconds())
 
     async def _run(self) -> None:
-        self._loop, self._stir = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._wakeup = asyncio.get_running_loop(), asyncio.Event()
         self._sender = self._make_sender()
         self._ready.set()
         under_way: set[asyncio.Task[None]] = set()
         try:
             while not self._stopping:
-                letters = await self._look(len(under_way))
-                for letter in letters:
-                    self._in_hand[letter.delivery.receiver] += 1
-                    task = asyncio.create_task(self._deliver(letter), name=letter.delivery.id)
+                messages = await self._poll(len(under_way))
+                for message in messages:
+                    self._in_hand[message.delivery.receiver] += 1
+                    task = asyncio.create_task(self._deliver(message), name=message.delivery.id)
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
-                if len(letters) >= ON_TRIAL_AT_A_LOOK:
-                    self._stir.set()  # there may be more
+                if len(messages) >= OTHERS_A_POLL:
+                    self._wakeup.set()  # there may be more
                 await self._pause()
             await self._finish(under_way)
         finally:
             await self._sender.aclose()
 
     async def _finish(self, under_way: set[asyncio.Task[None]]) -> None:
-        """Let attempts end that soon do; break off the others and leave their deliveries to the next worker."""
+        """Wait some seconds for attempts to end; cancel the others and leave their deliveries to another worker."""
         late: set[asyncio.Task[None]] = set()
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=GRACE.total_seconds())
@@ -133,62 +133,62 @@ class Courier:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         self._given_up += [DeliveryId(task.get_name()) for task in late]
-        with contextlib.suppress(SQLAlchemyError):  # then their leases end
-            await asyncio.to_thread(self._log)
+        with contextlib.suppress(SQLAlchemyError):  # then their leases run out
+            await asyncio.to_thread(self._commit)
 
     async def _pause(self) -> None:
-        """Return when an attempt has ended, somebody wakes us, or it is time to look."""
+        """Return when an attempt has ended, `wake` was called, or it is time to poll."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK.total_seconds()):
-                await self._stir.wait()
+            async with asyncio.timeout(POLL.total_seconds()):
+                await self._wakeup.wait()
             await asyncio.sleep(GATHER.total_seconds())
-        self._stir.clear()
+        self._wakeup.clear()
 
-    async def _look(self, under_way: int) -> list[WebhookMessage]:
-        """Log what has ended, and return what to deliver now."""
+    async def _poll(self, under_way: int) -> list[WebhookMessage]:
+        """Commit what has ended; return what to deliver now."""
         try:
-            return await asyncio.to_thread(self._log_and_claim, self._share_out(under_way))
-        except Exception as error:  # noqa: BLE001  one look that fails must not be the last
+            return await asyncio.to_thread(self._commit_and_claim, self._slots_now(under_way))
+        except Exception as error:  # noqa: BLE001  a poll that fails must not be the last
             log.warning("webhooks_wait", extra={"error": repr(error)})
             await asyncio.sleep(PAUSE_WHEN_FAILING.total_seconds())
             return []
 
-    def _share_out(self, under_way: int) -> DeliverySlots:
-        """Say who may get how much, by what is known now."""
-        each, answering = self._settings.at_once_each, self._breakers.answering()
+    def _slots_now(self, under_way: int) -> DeliverySlots:
+        """Return how many attempts may begin, and for whom, by what is known of the receivers now."""
+        each, healthy = self._settings.at_once_each, self._breakers.healthy()
         lease = self._settings.lease
-        # Who is tried again after a rest has less room than others; none of them is answering.
-        let_through = self._breakers.let_through()
-        tried = {one: each - share + self._in_hand[one] for one, share in let_through.items()}
-        in_hand = self._in_hand | Counter(tried)
-        on_trial = under_way - sum(self._in_hand[one] for one in answering)
+        # A half-open receiver, which is never healthy, gets less room: part of it is counted as in hand already.
+        half_open = self._breakers.half_open()
+        occupied = {one: each - allowed + self._in_hand[one] for one, allowed in half_open.items()}
+        in_hand = self._in_hand | Counter(occupied)
+        others = under_way - sum(self._in_hand[one] for one in healthy)
         return DeliverySlots(
             room=self._settings.at_once - under_way,
-            answering=answering,
+            healthy=healthy,
             resting=self._breakers.resting(),
-            room_on_trial=min(int(self._settings.at_once * SHARE_ON_TRIAL) - on_trial, ON_TRIAL_AT_A_LOOK),
+            room_for_others=min(int(self._settings.at_once * SHARE_OF_OTHERS) - others, OTHERS_A_POLL),
             terms=Terms(each=each * AHEAD, in_hand=in_hand, lease=lease),
-            terms_on_trial=Terms(each=each, in_hand=in_hand, lease=lease),
+            terms_of_others=Terms(each=each, in_hand=in_hand, lease=lease),
         )
 
-    def _log_and_claim(self, shares: DeliverySlots) -> list[WebhookMessage]:
+    def _commit_and_claim(self, slots: DeliverySlots) -> list[WebhookMessage]:
         if self._sign is not None:
             self._sign()
-        self._log()
+        self._commit()
         self._collect()
         with self._engine.connect() as connection:
-            claimed = shares.claim(connection)
+            claimed = slots.claim(connection)
             with connection.begin():
-                said = bodies(connection, claimed, tokens=self._tokens)
+                bodies = message_bodies(connection, claimed, tokens=self._tokens)
             secrets = {
                 owner: webhook_secrets.signing_secrets(connection, owner, overlap=self._settings.secret_overlap)
                 for owner in {one.owner for one in claimed}
             }
-        self._ended += [_undeliverable(one) for one in claimed if one.id not in said]
-        return [WebhookMessage(one, said[one.id], secrets[one.owner]) for one in claimed if one.id in said]
+        self._ended += [_undeliverable(one) for one in claimed if one.id not in bodies]
+        return [WebhookMessage(one, bodies[one.id], secrets[one.owner]) for one in claimed if one.id in bodies]
 
-    def _log(self) -> None:
-        """Commit the attempts that ended and were given up. Raises what SQLAlchemy does; then the next time does."""
+    def _commit(self) -> None:
+        """Commit the attempts that ended, give back the deliveries given up; what fails is tried again next time."""
         while part := self._ended[:AT_ONE_COMMIT]:
             with self._engine.connect() as connection:
                 delivery_claims.log_attempts(connection, part)
@@ -198,32 +198,32 @@ class Courier:
                 delivery_claims.give_back(connection, ids)
             del self._given_up[: len(ids)]
 
-    async def _deliver(self, letter: WebhookMessage) -> None:
-        """Make one attempt, and note what follows."""
-        receiver = letter.delivery.receiver
-        turns = self._turns.setdefault(receiver, asyncio.Semaphore(self._settings.at_once_each))
+    async def _deliver(self, message: WebhookMessage) -> None:
+        """Make one attempt once the receiver has a free slot, and keep what came of it for the next commit."""
+        receiver = message.delivery.receiver
+        slots = self._receiver_slots.setdefault(receiver, asyncio.Semaphore(self._settings.at_once_each))
         try:
-            async with turns:
-                if self._breakers.rests(receiver):
-                    self._given_up.append(letter.delivery.id)
+            async with slots:
+                if self._breakers.is_resting(receiver):
+                    self._given_up.append(message.delivery.id)
                 else:
-                    self._ended.append(await self._attempt(letter))
+                    self._ended.append(await self._attempt(message))
         finally:
             self._in_hand -= Counter([receiver])
             if not self._in_hand[receiver]:
-                del self._turns[receiver]
-            self._stir.set()
+                del self._receiver_slots[receiver]
+            self._wakeup.set()
 
-    async def _attempt(self, letter: WebhookMessage) -> Attempt:
-        delivery, started = letter.delivery, datetime.now(UTC)
-        answer = await self._sender.send(delivery.url, body=letter.body, headers=letter.headers(started))
-        self._note(delivery.receiver, answer)
+    async def _attempt(self, message: WebhookMessage) -> Attempt:
+        delivery, started = message.delivery, datetime.now(UTC)
+        answer = await self._sender.send(delivery.url, body=message.body, headers=message.headers(started))
+        self._tell_breakers(delivery.receiver, answer)
         outcome, pause = _what_follows(delivery, answer, pauses=self._settings.pauses)
         self._metrics.attempts.labels(outcome).inc()
         self._metrics.seconds.observe(answer.milliseconds / 1000)
-        # The path and query of a URL are its owner's secret; where it leads to is no more than a name.
-        whose = {"delivery": delivery.id, f"{delivery.kind}_id": delivery.subject, "destination": delivery.destination}
-        facts = whose | {"status": answer.status, "outcome": outcome, "error": answer.error, "reason": answer.reason}
+        # The path and query of a URL are its owner's secret, so only its origin is logged.
+        about = {"delivery": delivery.id, f"{delivery.kind}_id": delivery.subject, "destination": delivery.destination}
+        facts = about | {"status": answer.status, "outcome": outcome, "error": answer.error, "reason": answer.reason}
         log.log(logging.DEBUG if answer.error is None else logging.INFO, "webhook_attempted", extra=facts)
         return Attempt(
             id=delivery.id,
@@ -236,8 +236,8 @@ class Courier:
             pause=pause,
         )
 
-    def _note(self, receiver: Receiver, answer: Answer) -> None:
-        """Tell the breakers. Who says 410 is done with one URL, and says nothing about the others there."""
+    def _tell_breakers(self, receiver: Receiver, answer: Answer) -> None:
+        """Record the result with the breakers; not a 410, which says nothing about the receiver's other URLs."""
         if answer.error is None:
             self._breakers.succeeded(receiver)
         elif answer.status != GONE:
@@ -249,10 +249,10 @@ class Courier:
 def _what_follows(
     delivery: Claimed, answer: Answer, *, pauses: Sequence[timedelta]
 ) -> tuple[DeliveryStatus, timedelta]:
-    """Return where the delivery is now, and how long until its next attempt where there is one."""
+    """Return the delivery's new status, and how long until its next attempt if there is one."""
     if answer.error is None:
         return DeliveryStatus.DELIVERED, timedelta(0)
-    chance = random.random()  # noqa: S311  no secret
+    chance = random.random()  # noqa: S311  not a secret
     pause = pause_after(delivery.attempts + 1, pauses=pauses, chance=chance, retry_after=answer.retry_after)
     if answer.status == GONE or pause is None:
         return DeliveryStatus.EXHAUSTED, timedelta(0)
@@ -260,7 +260,7 @@ def _what_follows(
 
 
 def _undeliverable(delivery: Claimed) -> Attempt:
-    """Return the end of a delivery about something that is no longer recorded."""
+    """Return the result of a delivery whose prediction or batch no longer exists: it is exhausted."""
     return Attempt(
         id=delivery.id,
         started_at=datetime.now(UTC),

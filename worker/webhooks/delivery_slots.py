@@ -1,4 +1,4 @@
-"""Which receivers get how much of what a courier can do at a time."""
+"""Splits delivery slots between healthy receivers and all others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from shared.storage.delivery_claims import Claimed, Receiver, Terms, claim_for, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySlots:
-    """How many more attempts may begin. A part is kept for receivers of whom most attempts succeed.
+    """How many more attempts may begin now; `room_for_others` of them with receivers that are not healthy.
 
-    A thousand receivers that hang fill the rest, for as long as an attempt may take.
+    So a part is kept for healthy receivers: a thousand that hang fill only the rest, for as long as attempts may take.
     """
 
     room: int
-    room_on_trial: int
-    answering: Sequence[Receiver]
+    room_for_others: int
+    healthy: Sequence[Receiver]
     resting: Sequence[Receiver]
     terms: Terms
-    terms_on_trial: Terms
+    terms_of_others: Terms
 
     def claim(self, connection: Connection) -> list[Claimed]:
-        """Take what is due."""
+        """Claim due deliveries up to the slots: first those to healthy receivers."""
         claimed = []
-        if self.answering and self.room > 0:
-            claimed = claim_for(connection, self.answering, limit=self.room, terms=self.terms)
-        left = min(self.room - len(claimed), self.room_on_trial)
+        if self.healthy and self.room > 0:
+            claimed = claim_for(connection, self.healthy, limit=self.room, terms=self.terms)
+        left = min(self.room - len(claimed), self.room_for_others)
         if left > 0:
-            besides = [*self.answering, *self.resting]
-            claimed += claim_for_others(connection, besides, limit=left, terms=self.terms_on_trial)
+            excluded = [*self.healthy, *self.resting]
+            claimed += claim_for_others(connection, excluded, limit=left, terms=self.terms_of_others)
         return claimed

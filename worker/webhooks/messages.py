@@ -1,4 +1,4 @@
-"""What a delivery says: the prediction or batch as the HTTP contract has it, signed (Standard Webhooks 1.0)."""
+"""A webhook's body and headers: the prediction or batch as the HTTP API shows it, signed (Standard Webhooks 1.0)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from shared.storage.delivery_claims import Claimed
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """A delivery with what is sent and the secrets that sign it, the newest first."""
+    """A delivery with its body and the secrets that sign it, the newest first."""
 
     delivery: Claimed
     body: bytes
     secrets: Sequence[str]
 
     def headers(self, now: datetime) -> dict[str, str]:
-        """Return the three headers, signed for an attempt at this instant; `webhook-id` is the same in every one."""
+        """Return the three headers, signed for an attempt at `now`; `webhook-id` is the same in every attempt."""
         id, text = self.delivery.id, self.body.decode()
         return {
             "webhook-id": id,
@@ -36,8 +36,10 @@ class WebhookMessage:
         }
 
 
-def bodies(connection: Connection, claimed: Sequence[Claimed], *, tokens: StreamTokens) -> Mapping[DeliveryId, bytes]:
-    """Return what each delivery says, and nothing of one whose subject is gone."""
+def message_bodies(
+    connection: Connection, claimed: Sequence[Claimed], *, tokens: StreamTokens
+) -> Mapping[DeliveryId, bytes]:
+    """Return each delivery's body; none for one whose prediction or batch no longer exists."""
     found: dict[str, bytes] = {}
     recorded = [PredictionId(one.subject) for one in claimed if one.kind == "prediction" and one.body is None]
     for row in predictions.find_predictions(connection, recorded):
@@ -45,9 +47,9 @@ def bodies(connection: Connection, claimed: Sequence[Claimed], *, tokens: Stream
     for one in claimed:
         if one.kind == "batch" and (batch := batches.find_batch(connection, BatchId(one.subject), one.owner)):
             found[one.subject] = orjson.dumps(batch_object(batch.batch(), base_url=batch.base_url, tokens=tokens))
-    said = {}
+    bodies = {}
     for one in claimed:
         body = found.get(one.subject) if one.body is None else orjson.dumps(one.body)
         if body is not None:
-            said[one.id] = body
-    return said
+            bodies[one.id] = body
+    return bodies

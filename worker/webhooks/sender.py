@@ -1,4 +1,4 @@
-"""One attempt at telling a receiver: a POST, and what came of it, in bounded time and memory."""
+"""Sends one webhook: a POST to its receiver and what came of it, in bounded time and memory."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ USER_AGENT: Final = "Darkroom-Webhooks/1"
 LONGEST_ERROR: Final = 500
 LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
 
-# An answer's head and its chunks' sizes; httpcore takes a head of 100 KiB.
+# For an answer's head, which httpcore limits to 100 KiB, and its chunks' sizes.
 _FRAMING_BYTES: Final = 256 * 1024
 _UNWRITABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SECONDS: Final = re.compile(r"0*([0-9]{1,9})")
@@ -41,33 +41,33 @@ _MANY_SECONDS: Final = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of an attempt. Postgres can keep every text of it: valid Unicode, no NUL."""
+    """What came of an attempt. Every text is valid Unicode without NUL, as Postgres wants it."""
 
     status: int | None
     """The HTTP status; None where there was no answer."""
     error: str | None
-    """Why it was no success, in a sentence of at most 500 characters for the owner; None exactly for a 2xx.
+    """Why it failed, for the owner, in at most 500 characters; None exactly for a 2xx.
 
-    It says nothing of what only we can see: no address that a name leads to; nothing that tells a name known inside
-    from one that nobody knows, or a closed port from a filtered one and from one where something else listens.
+    It reveals nothing about our network: no address of a name, and no difference between a name known only inside and
+    an unknown one, or between a closed port, a filtered one and one where something else listens.
     """
     reason: str | None
-    """The same with all that is known, for the operator's log."""
+    """The same in full, for the operator's log."""
     retry_after: timedelta | None
-    """How long the receiver wants to be left alone, 0 to 24 h; None where it didn't say."""
+    """The receiver's `Retry-After`, 0 to 24 h; None if it sent none."""
     milliseconds: float
     response: str
-    """How the body of a failed answer begins; empty for a success."""
+    """The beginning of a failed answer's body; empty for a success."""
 
     @property
     def shown_milliseconds(self) -> float:
-        """Return what the owner is told: 0 without an answer, or the time would say what `error` does not."""
+        """Return what the owner is shown: 0 without an answer, because the time would reveal what `error` does not."""
         return 0.0 if self.status is None else self.milliseconds
 
 
 @dataclass(slots=True)
-class _Heard:
-    """As much as has come of an answer."""
+class _Received:
+    """What has come of an answer so far."""
 
     status: int | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
@@ -79,10 +79,10 @@ class _Heard:
 
 
 class Sender:
-    """POSTs to receivers at addresses that may be called, over connections that are kept for the next POST.
+    """POSTs to receivers at allowed addresses, over connections that are kept open for the next POST.
 
-    Proxies of the environment are not used, redirects not followed, compressed bodies not unpacked. For one event
-    loop; close it with `aclose`.
+    Does not use the environment's proxies, follow redirects or unpack compressed bodies. For one event loop; close it
+    with `aclose`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Sender:
         self._max_response_bytes = max_response_bytes
         self._clock = clock
         self._now = now
-        self._places = asyncio.Semaphore(max_connections)
+        self._free_connections = asyncio.Semaphore(max_connections)
         self._connections = ConnectionPool(
             CheckedNetwork(allowed=allowed, max_answer_bytes=max_response_bytes + _FRAMING_BYTES, resolve=resolve),
             ssl_context=ssl_context or ssl.create_default_context(),
@@ -109,57 +109,57 @@ class Sender:
         )
 
     async def send(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """POST a JSON body once; the whole attempt has `timeout`, which begins when a connection is free.
+        """POST a JSON body once; `timeout` limits the whole attempt, from when a connection is free.
 
-        Raises nothing for whatever the URL and the receiver are; ValueError for headers outside ASCII. A user and
+        Whatever the URL and the receiver are, this raises nothing; ValueError for headers outside ASCII. A user and
         password in the URL are not sent.
         """
         fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        async with self._places:
-            heard, problem, started = _Heard(), None, self._clock()
+        async with self._free_connections:
+            received, problem, started = _Received(), None, self._clock()
             try:
                 async with asyncio.timeout(self._timeout.total_seconds()):
-                    await self._exchange(_read_url(url), body, fields, heard)
+                    await self._exchange(_read_url(url), body, fields, received)
             except Exception as error:  # noqa: BLE001  one receiver must not end the deliveries to all others
                 problem = error
-            return self._sum_up(heard, problem, milliseconds=(self._clock() - started) * 1000)
+            return self._result(received, problem, milliseconds=(self._clock() - started) * 1000)
 
     async def aclose(self) -> None:
-        """Close every connection; attempts under way may end first."""
+        """Close every connection; those in use once their attempts end."""
         await self._connections.aclose()
 
     async def _exchange(
-        self, url: httpcore.URL, body: bytes, fields: Sequence[tuple[bytes, bytes]], heard: _Heard
+        self, url: httpcore.URL, body: bytes, fields: Sequence[tuple[bytes, bytes]], received: _Received
     ) -> None:
-        """Send the request and note down what comes, up to the limit; what is left unread closes the connection."""
+        """Send the request and store what comes, up to the limit; leaving the rest unread closes the connection."""
         ours = [
             (b"Host", _host_field(url)),
             (b"User-Agent", USER_AGENT.encode()),
             (b"Content-Type", b"application/json"),
             (b"Content-Length", b"%d" % len(body)),
-            (b"Accept-Encoding", b"identity"),  # we read the beginning of a body, and unpack nothing
+            (b"Accept-Encoding", b"identity"),  # only the beginning of a body is read, and nothing unpacked
         ]
         request = httpcore.Request("POST", url, headers=[*ours, *fields], content=body)
         async with self._connections.stream(request) as response:
-            heard.status, heard.headers = response.status, response.headers
+            received.status, received.headers = response.status, response.headers
             async for chunk in response.aiter_stream():
-                heard.body += chunk
-                if len(heard.body) >= self._max_response_bytes:
+                received.body += chunk
+                if len(received.body) >= self._max_response_bytes:
                     break
 
-    def _sum_up(self, heard: _Heard, problem: Exception | None, *, milliseconds: float) -> Answer:
-        """Judge by the status where there is one, however the answer went on."""
+    def _result(self, received: _Received, problem: Exception | None, *, milliseconds: float) -> Answer:
+        """Return the result: by the status if there is one, even if the rest of the answer failed."""
         error = reason = None
         retry_after, response = None, ""
-        if heard.status is None:
-            error, reason = _writable(self._explain(problem)), _writable(_in_full(problem))
-        elif not 200 <= heard.status < 300:  # noqa: PLR2004  RFC 9110, section 15.3
-            redirected = 300 <= heard.status < 400  # noqa: PLR2004  RFC 9110, section 15.4
-            error = reason = f"answered {heard.status}" + ("; redirects are not followed" if redirected else "")
-            retry_after = read_retry_after(heard.header(b"retry-after"), now=self._now())
-            response = _as_text(heard.body, self._max_response_bytes)
+        if received.status is None:
+            error, reason = _writable(self._explain(problem)), _writable(_explain_in_full(problem))
+        elif not 200 <= received.status < 300:  # noqa: PLR2004  RFC 9110, section 15.3
+            redirected = 300 <= received.status < 400  # noqa: PLR2004  RFC 9110, section 15.4
+            error = reason = f"answered {received.status}" + ("; redirects are not followed" if redirected else "")
+            retry_after = read_retry_after(received.header(b"retry-after"), now=self._now())
+            response = _as_text(received.body, self._max_response_bytes)
         return Answer(
-            status=heard.status,
+            status=received.status,
             error=error,
             reason=reason,
             retry_after=retry_after,
@@ -168,7 +168,7 @@ class Sender:
         )
 
     def _explain(self, problem: Exception | None) -> str:
-        """Say to the owner why there is no answer; `Answer.error` says what is left out."""
+        """Return for the owner why there is no answer; `Answer.error` says what it must not reveal."""
         match problem:
             case AddressRefused() | HostUnknown():
                 return f"{problem.host} leads to no address that may be called"
@@ -182,8 +182,8 @@ class Sender:
         return "the attempt broke"
 
 
-def _in_full(problem: Exception | None) -> str:
-    """Say to the operator what went wrong."""
+def _explain_in_full(problem: Exception | None) -> str:
+    """Return for the operator what went wrong."""
     match problem:
         case TimeoutError():
             return "timed out"
@@ -201,7 +201,7 @@ def _writable(text: str) -> str:
 def read_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
     """Read a `Retry-After` header (RFC 9110, section 10.2.3): seconds or an HTTP date, clamped to 0..24 h.
 
-    None where there is none or it can't be read; `now` is aware.
+    None if there is none or it can't be read; `now` is timezone-aware.
     """
     text = (value or "").strip()
     if match := _SECONDS.fullmatch(text):
@@ -216,9 +216,9 @@ def read_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
 
 
 def _read_url(url: str) -> httpcore.URL:
-    """Return what is called, without user, password and fragment; raises ValueError in words.
+    """Return the URL to call, without user, password and fragment; raises ValueError with a message for people.
 
-    httpcore's own reading would drop `;…` from the path (RFC 3986, section 3.3).
+    httpcore's own parsing would drop `;…` from the path (RFC 3986, section 3.3).
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
@@ -232,12 +232,12 @@ def _read_url(url: str) -> httpcore.URL:
 
 
 def _host_field(url: httpcore.URL) -> bytes:
-    """Return the `Host` header (RFC 9110, section 7.2); httpcore's own would lack an IPv6 address's brackets."""
+    """Return the `Host` header (RFC 9110, section 7.2); httpcore's own has no brackets around an IPv6 address."""
     host = b"[%b]" % url.host if b":" in url.host else url.host
     return host if url.port is None else b"%b:%d" % (host, url.port)
 
 
 def _as_text(body: bytes | bytearray, limit: int) -> str:
-    """Return the beginning of a body as UTF-8 that fits into so many bytes, without NUL."""
+    """Return the beginning of a body as text without NUL that fits into `limit` bytes of UTF-8."""
     text = body[:limit].decode("utf-8", "replace").replace("\0", "")
-    return text.encode()[:limit].decode("utf-8", "ignore")  # what replaced a byte has three
+    return text.encode()[:limit].decode("utf-8", "ignore")  # a replacement character takes three bytes

@@ -1,4 +1,4 @@
-"""Predictions that began, from Redis' bounded stream into the outbox."""
+"""Moves `start` events (predictions that began) from a bounded stream in Redis to the deliveries in Postgres."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ AT_ONCE = 500
 
 
 class StartEvents:
-    """The `start` events of all workers; any number of couriers may collect them."""
+    """The `start` events of all workers. Any number of couriers may collect them at once."""
 
     def __init__(self, client: redis.Redis, engine: Engine, *, tokens: StreamTokens) -> None:
         self._client = client
@@ -26,16 +26,19 @@ class StartEvents:
         self._tokens = tokens
 
     def collect(self) -> int:
-        """Make a delivery of each; return how many. Safe twice: an event has one delivery, and goes only after it."""
+        """Make a delivery of each event; return how many events there were.
+
+        Safe to repeat: an event has one delivery, and is deleted only once that is committed.
+        """
         found: Any = self._client.xrange(keys.STARTED, count=AT_ONCE)
         if not found:
             return 0
         with self._engine.connect() as connection:
-            deliveries.add_starts(connection, [self._start(fields) for _, fields in found])
+            deliveries.add_starts(connection, [self._delivery(fields) for _, fields in found])
         self._client.xdel(keys.STARTED, *(entry for entry, _ in found))
         return len(found)
 
-    def _start(self, fields: dict[bytes, bytes]) -> dict[str, Any]:
+    def _delivery(self, fields: dict[bytes, bytes]) -> dict[str, Any]:
         request = parse_request(fields[b"request"])
         assert request.webhook is not None  # noqa: S101  the script tells of no other
         job = Job(

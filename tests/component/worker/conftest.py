@@ -1,4 +1,4 @@
-"""Submitting pictures and making predictors for them, on the test's Redis."""
+"""Fixtures that submit pictures and make predictors for them, on the test's Redis."""
 
 import hashlib
 import time
@@ -56,7 +56,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
 
 @pytest.fixture
 def decoders() -> Iterator[DecoderPool]:
-    """Two processes for images that take long to decode, ended after the test."""
+    """A pool of two decoder processes, ended after the test."""
     decoders = DecoderPool(2, longest=timedelta(seconds=2), max_pixels=MAX_PIXELS)
     yield decoders
     decoders.stop()
@@ -64,7 +64,7 @@ def decoders() -> Iterator[DecoderPool]:
 
 @pytest.fixture
 def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[..., Predictor]:
-    """Make a worker's predictor of the versions given, a batch a turn; keywords are settings of batching."""
+    """Make a worker's predictor of these versions; a task takes one micro-batch. Keywords are settings of batching."""
 
     def make(
         *models: Pictures,

@@ -1,4 +1,4 @@
-"""Flower without a login is for its own machine, over real HTTP; what is reached into of it and Tornado is there."""
+"""Flower without a login refuses other sites' pages, over real HTTP; the members of Flower and Tornado used exist."""
 
 import asyncio
 import inspect

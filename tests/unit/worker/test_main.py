@@ -1,4 +1,4 @@
-"""What Celery is told when a worker starts."""
+"""What happens in Celery when a worker starts."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from worker.process.consumed_queues import ConsumedQueues
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the runtime was started with."""
+    """The arguments with which the roles were started."""
     found: dict[str, Any] = {}
     monkeypatch.setattr(started_roles, "start", lambda **facts: found.update(facts))
     monkeypatch.setattr(main, "_configure_logging", lambda: None)

@@ -1,4 +1,4 @@
-"""A process decodes what takes long: the same pixels, an end to what takes too long, and nothing left behind."""
+"""The decoder process: the same pixels as in this process, killed if an image takes too long, nothing left behind."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Whom a predictor answers and calls, and how it takes over what a dead worker had."""
+"""Which bells a predictor answers and rings, and how it takes over the entries of a dead worker."""
 
 import threading
 import time

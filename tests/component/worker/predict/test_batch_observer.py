@@ -61,7 +61,7 @@ def test_the_wait_of_an_image_is_counted_by_its_kind_of_lane(
     seen.pulled(entries)
     assert value("darkroom_queue_seconds_sum", lane="interactive") == pytest.approx(7, abs=0.01)
     assert value("darkroom_queue_seconds_count", lane="bulk") == 2
-    seen._clock = lambda: 0.0  # a clock behind Redis' is no negative wait
+    seen._clock = lambda: 0.0  # a clock that is behind Redis' must not make a negative wait
     seen.pulled(entries)
     assert value("darkroom_queue_seconds_sum", lane="interactive") == pytest.approx(7, abs=0.01)
 
@@ -87,7 +87,7 @@ def test_an_image_taken_over_is_counted_and_named_before_it_runs(
     dead = Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue(lease=LEASE))
     assert dead.pull(1).entries
     taking_over = predictor(Watched(), registry=registry)
-    while not taking_over.poll()["images"]:  # until the dead one's lease is over
+    while not taking_over.poll()["images"]:  # until the dead worker's lease has run out
         pass
     assert value("darkroom_reclaimed_total") == 1
     assert [line["prediction_id"] for line in told(caplog, "suspect_taken_over")] == [id]

@@ -1,4 +1,4 @@
-"""Images that take long to decode are predicted beside the others, and nobody waits for them."""
+"""Heavy images, which take long to decode, are predicted beside the others, which do not wait for them."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ CUT = large_picture(10)[:-200]
 
 
 class Held(DecoderPool):
-    """Decodes once it is told to, as if every image took that long."""
+    """Decodes only once it is told to, as if every image took that long."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count, longest=timedelta(seconds=60), max_pixels=10_000_000)
@@ -56,7 +56,7 @@ def ended(client: redis.Redis, ids: Sequence[str]) -> bool:
 
 
 def all_bells(one: Predictor) -> None:
-    """Answer bells as long as there is something to do."""
+    """Poll as long as there are images."""
     while one.poll()["images"]:
         pass
 
@@ -90,7 +90,7 @@ def test_a_flood_of_them_leaves_the_worker_free(
     all_bells(one)
     assert [job(redis_client, id) for id in batch] == [said(number) for number in range(50, 60)]
     decoders.go_on.set()
-    # Each that ends rings; here nobody hears the bell, so answer it.
+    # Each heavy image that ends rings a bell; no worker consumes it here, so poll instead.
     until(lambda: one.poll() and ended(redis_client, flood))
     assert [job(redis_client, id) for id in flood] == [said(number) for number in range(30, 40)]
 

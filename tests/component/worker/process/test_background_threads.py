@@ -1,4 +1,4 @@
-"""A worker whose thread ends by an error ends with it, and says so."""
+"""A worker ends when one of its vital threads fails, and logs why."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is sent is signed as anybody's library verifies it."""
+"""Webhooks are signed as the Standard Webhooks libraries verify them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One attempt against real servers on loopback that do whatever a receiver can do."""
+"""Single attempts against real servers on loopback that behave as badly as a receiver can."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
-# Far beyond what sockets' buffers hold, far below what an endless answer would get rid of in the time.
+# Far more than sockets' buffers hold, far less than an endless answer would send in the time.
 BUFFERED = 32 * 1024 * 1024
 
 

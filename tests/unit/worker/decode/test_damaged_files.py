@@ -1,4 +1,4 @@
-"""The gateway and the worker agree on damaged files: what surrounds the pixels may be spoilt, the pixels may not."""
+"""Gateway and worker agree on damaged files: damaged metadata is accepted, damaged pixels are refused."""
 
 import io
 import re
@@ -23,7 +23,7 @@ FUZZING = settings(deadline=None, derandomize=True, max_examples=1500)
 LIMIT = 1_000_000
 AS_IT_IS = ImageSpec(None, (200, 200))
 files = damaged(list(KINDS.values()), mend=with_png_checksums)
-# What nobody outside should see: Python's objects and classes, addresses, paths.
+# What no error text may show: Python's objects and classes, addresses, paths.
 INTERNAL = re.compile(r"<|>| at 0x|Error|Exception|Traceback|/|PIL|libtiff|None")
 TRUNCATED = "its image data ends before the last pixel"
 
@@ -33,7 +33,7 @@ def pixels(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 
 
 def refusal(data: bytes) -> str:
-    """Return the words an image is refused with, '' where it is decoded."""
+    """Return the error text of a refused image, '' for one that is decoded."""
     try:
         pixels(data)
     except Undecodable as error:
@@ -42,7 +42,7 @@ def refusal(data: bytes) -> str:
 
 
 def pillow_decodes(data: bytes) -> bool:
-    """Tell whether Pillow alone, as it comes, decodes a file."""
+    """Return whether Pillow alone decodes a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""What a file says of its samples is honoured, or the file is refused with words. Pixels are computed by hand."""
+"""Samples are converted as the file says, or the file is refused with a reason. Pixels are computed by hand."""
 
 import io
 import struct
@@ -35,7 +35,7 @@ def colours(data: bytes, width: int, height: int = 1) -> list[list[int]]:
 
 
 def refused(data: bytes) -> str:
-    """Return the words both doors refuse a file with."""
+    """Return the error text with which gateway and worker refuse a file."""
     with pytest.raises(UndecodableImage) as gateway:
         facts(data)
     with pytest.raises(Undecodable) as worker:

@@ -1,4 +1,4 @@
-"""Whatever people send, the model gets what torchvision would have given it."""
+"""For every kind of image the model gets the pixels that torchvision's preset would have given it."""
 
 import io
 import struct

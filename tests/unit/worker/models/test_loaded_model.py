@@ -1,4 +1,4 @@
-"""A version is loaded as MLflow saved it and answers each image with its own output."""
+"""Loading versions as MLflow saved them, and predicting: each image gets its own output."""
 
 import json
 import warnings

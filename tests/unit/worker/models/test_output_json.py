@@ -1,4 +1,4 @@
-"""Scores become the JSON people get; metadata becomes a contract or a clear refusal."""
+"""Scores become the JSON output; metadata is read, or refused with a clear error."""
 
 import json
 from typing import Any

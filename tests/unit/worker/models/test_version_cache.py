@@ -1,4 +1,4 @@
-"""Versions in memory."""
+"""Loading versions into memory."""
 
 import pytest
 

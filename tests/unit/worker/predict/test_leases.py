@@ -1,16 +1,13 @@
-"""Turns and what is in hand, with real threads."""
+"""The entries that are leased, and what renews their leases."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.domain.identifiers import VersionKey
 from shared.queue.consumer.entries import Entry
-from worker.predict.leases import LeasedEntries
-from worker.predict.slots import BatchSlots
+from worker.predict.leases import LeasedEntries, LeaseKeeper
 
 
 def entry(id: str) -> Entry:
@@ -27,134 +24,59 @@ class Clock:
         return self.now
 
 
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
-@pytest.fixture
-def begin() -> Iterator[Callable[..., "Turn"]]:
-    """Begin a turn in a thread of its own: `begin(turns.shared)`; ended after the test."""
-    begun: list[Turn] = []
-
-    def begin(kind: Callable[[], object]) -> Turn:
-        begun.append(Turn(kind))
-        return begun[-1]
-
-    yield begin
-    for turn in begun:
-        turn.end()
-
-
-class Turn:
-    """One thread's turn; `running` once it has got it."""
-
-    def __init__(self, kind: Callable[[], object]) -> None:
-        self.running = False
-        self._over = threading.Event()
-        self._kind = kind
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        with self._kind():  # type: ignore[attr-defined]
-            self.running = True
-            self._over.wait(timeout=5)
-        self.running = False
-
-
-Begin = Callable[..., Turn]
-
-
-def test_as_many_batches_run_at_once_as_there_are_slots(begin: Begin) -> None:
-    turns = BatchSlots(2)
-    running = [begin(turns.shared) for _ in range(2)]
-    until(lambda: all(turn.running for turn in running))
-    third = begin(turns.shared)
-    time.sleep(0.02)
-    assert not third.running
-    running[0].end()
-    until(lambda: third.running)
-    assert running[1].running
-
-
-def test_a_suspect_has_the_process_to_itself(begin: Begin) -> None:
-    turns = BatchSlots(2)
-    batch = begin(turns.shared)
-    until(lambda: batch.running)
-    suspect = begin(turns.alone)
-    time.sleep(0.02)
-    assert not suspect.running
-    later = begin(turns.shared)  # a slot is free, but the suspect waits for the whole process
-    time.sleep(0.02)
-    assert not later.running
-    batch.end()
-    until(lambda: suspect.running)
-    time.sleep(0.02)
-    assert not later.running
-    suspect.end()
-    until(lambda: later.running)
-
-
-def test_two_suspects_take_turns(begin: Begin) -> None:
-    turns = BatchSlots(2)
-    suspects = [begin(turns.alone) for _ in range(2)]
-    until(lambda: any(turn.running for turn in suspects))
-    time.sleep(0.02)
-    (first,) = [turn for turn in suspects if turn.running]
-    (second,) = [turn for turn in suspects if not turn.running]
-    first.end()
-    until(lambda: second.running)
-
-
-@pytest.mark.parametrize("kind", ["shared", "alone"])
-def test_a_turn_that_raises_is_given_back(kind: str) -> None:
-    turns = BatchSlots(1)
-
-    def break_off() -> None:
-        with getattr(turns, kind)():
-            assert turns.busy
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        break_off()
-    assert not turns.busy
-    with turns.shared():
-        assert turns.busy
-
-
-def test_what_is_in_hand_is_known_for_as_long_as_it_is() -> None:
-    in_hand, one, two = LeasedEntries(), [entry("1-0"), entry("2-0")], [entry("3-0")]
-    with in_hand.hold(one):
-        with in_hand.hold(two):
-            assert in_hand.entries() == one + two
-        assert in_hand.entries() == one
+def test_entries_are_leased_for_as_long_as_they_are_held() -> None:
+    leased, one, two = LeasedEntries(), [entry("1-0"), entry("2-0")], [entry("3-0")]
+    with leased.hold(one):
+        with leased.hold(two):
+            assert leased.entries() == one + two
+        assert leased.entries() == one
         one.append(entry("4-0"))  # a batch that waits for more
-        assert in_hand.entries() == one
-    assert in_hand.entries() == []
+        assert leased.entries() == one
+    assert leased.entries() == []
 
 
-def test_a_batch_that_raises_is_no_longer_in_hand() -> None:
-    in_hand = LeasedEntries()
-    with pytest.raises(ValueError, match="broken"), in_hand.hold([entry("1-0")]):
+def test_a_batch_that_raises_is_no_longer_leased() -> None:
+    leased = LeasedEntries()
+    with pytest.raises(ValueError, match="broken"), leased.hold([entry("1-0")]):
         raise ValueError("broken")
-    assert in_hand.entries() == []
+    assert leased.entries() == []
 
 
-def test_the_longest_in_hand_is_the_oldest_batch_there_still_is() -> None:
+def test_the_longest_leased_is_the_oldest_batch_there_still_is() -> None:
     clock = Clock()
-    in_hand = LeasedEntries(clock)
-    assert in_hand.longest() == timedelta(0)
-    with in_hand.hold([entry("2-0")]):
+    leased = LeasedEntries(clock)
+    assert leased.longest() == timedelta(0)
+    with leased.hold([entry("2-0")]):
         clock.now += 2
-        with in_hand.hold([entry("1-0")]):
+        with leased.hold([entry("1-0")]):
             clock.now += 1
-            assert in_hand.longest() == timedelta(seconds=3)
-    with in_hand.hold([entry("3-0")]):
-        assert in_hand.longest() == timedelta(0)
+            assert leased.longest() == timedelta(seconds=3)
+    with leased.hold([entry("3-0")]):
+        assert leased.longest() == timedelta(0)
+
+
+class Calls:
+    """Stands for one model's lanes; notes what is called."""
+
+    def __init__(self) -> None:
+        self.renewed: list[list[Entry]] = []
+        self.signs = 0
+
+    def renew(self, entries: list[Entry]) -> None:
+        self.renewed.append(entries)
+
+    def sign_of_life(self) -> None:
+        self.signs += 1
+
+
+def test_everything_in_hand_is_renewed_at_once_and_each_model_is_registered() -> None:
+    leased, heavy = LeasedEntries(), [entry("9-0")]
+    keeper, first, second = LeaseKeeper(leased, heavy=lambda: heavy), Calls(), Calls()
+    keeper.renew()  # nothing is served yet
+    models: list[Any] = [first, second]
+    for lanes in models:
+        keeper.add(lanes)
+    with leased.hold([entry("1-0")]):
+        keeper.renew()
+    assert (first.renewed, second.renewed) == ([[entry("1-0"), *heavy]], [])
+    assert (first.signs, second.signs) == (1, 1)

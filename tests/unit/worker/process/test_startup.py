@@ -1,4 +1,4 @@
-"""What a start that fails, or that has to wait, comes to."""
+"""A start that fails ends the process; a start without Redis waits."""
 
 import logging
 

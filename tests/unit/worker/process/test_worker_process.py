@@ -1,4 +1,4 @@
-"""What a worker process holds is closed, whatever happens meanwhile."""
+"""Everything a worker process holds is closed, even if something fails to close."""
 
 import pytest
 import redis

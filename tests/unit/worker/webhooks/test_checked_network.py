@@ -1,4 +1,4 @@
-"""Which addresses are connected to, on a network that only notes them; lookups by fakes and by the system."""
+"""Which addresses are connected to, on a network that only records them; lookups are faked or the system's."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""When a receiver rests, for how long, how much is let through after it, and who answers."""
+"""When a receiver rests and for how long, how much is let through afterwards, and which are healthy."""
 
 from datetime import timedelta
 
@@ -71,22 +71,22 @@ def test_a_receiver_is_one_owners(made: CircuitBreakers) -> None:
     fail(made, 50)
     made.failed(B, took=AT_ONCE)
     made.succeeded(other)
-    assert (made.resting(), made.answering()) == ([A], [other])
-    assert (made.rests(A), made.rests(other)) == (True, False)
+    assert (made.resting(), made.healthy()) == ([A], [other])
+    assert (made.is_resting(A), made.is_resting(other)) == (True, False)
 
 
-def test_after_its_rest_a_share_is_let_through_and_it_rests_half_as_long_again(
+def test_after_its_rest_a_share_is_half_open_and_it_rests_half_as_long_again(
     made: CircuitBreakers, clock: Clock
 ) -> None:
     fail(made, 4)
-    assert made.let_through() == {}
+    assert made.half_open() == {}
     clock.now += 1
-    assert (made.resting(), made.let_through()) == ([], {A: 4})
+    assert (made.resting(), made.half_open()) == ([], {A: 4})
     fail(made)
     clock.now += 1
     assert made.resting() == [A]
     clock.now += 0.5
-    assert made.let_through() == {A: 4}
+    assert made.half_open() == {A: 4}
 
 
 def test_the_first_success_closes_it_and_it_is_judged_anew(made: CircuitBreakers, clock: Clock) -> None:
@@ -95,19 +95,19 @@ def test_the_first_success_closes_it_and_it_is_judged_anew(made: CircuitBreakers
     fail(made)
     clock.now += 2
     made.succeeded(A)
-    assert (made.resting(), made.let_through(), made.answering()) == ([], {}, [A])
+    assert (made.resting(), made.half_open(), made.healthy()) == ([], {}, [A])
     fail(made, 2)
     assert made.resting() == []
     fail(made)
     assert made.resting() == [A], "three of four"
     clock.now += 1
-    assert made.let_through() == {A: 4}, "its rests begin anew"
+    assert made.half_open() == {A: 4}, "its rests begin anew"
 
 
 def test_attempts_that_were_under_way_when_it_opened_count_for_nothing(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 20)
     clock.now += 1
-    assert made.let_through() == {A: 4}
+    assert made.half_open() == {A: 4}
 
 
 def test_who_fails_slowly_is_waited_for_a_third_of_the_time_one_attempt_after_the_other(
@@ -117,7 +117,7 @@ def test_who_fails_slowly_is_waited_for_a_third_of_the_time_one_attempt_after_th
     clock.now += 29
     assert made.resting() == [A]
     clock.now += 1
-    assert made.let_through() == {A: 1}
+    assert made.half_open() == {A: 1}
 
 
 def test_a_rest_has_a_longest(made: CircuitBreakers, clock: Clock) -> None:
@@ -137,9 +137,9 @@ def test_who_asks_to_be_left_alone_is_for_so_long_and_then_no_less_than_before(
     made.succeeded(A)
     made.failed(A, took=AT_ONCE, retry_after=timedelta(seconds=90))
     clock.now += 89
-    assert (made.resting(), made.answering()) == ([A], [])
+    assert (made.resting(), made.healthy()) == ([A], [])
     clock.now += 1
-    assert (made.resting(), made.answering(), made.let_through()) == ([], [A], {})
+    assert (made.resting(), made.healthy(), made.half_open()) == ([], [A], {})
     made.failed(A, took=AT_ONCE, retry_after=timedelta(days=1))
     clock.now += LONGEST_REST.total_seconds()
     assert made.resting() == []
@@ -150,21 +150,21 @@ def test_what_is_long_quiet_is_forgotten(made: CircuitBreakers, clock: Clock) ->
     made.succeeded(B)
     clock.now += FORGET_AFTER.total_seconds() + LONGEST_REST.total_seconds()
     assert made.resting() == []
-    assert made.let_through() == {}
-    assert made.answering() == [B]
+    assert made.half_open() == {}
+    assert made.healthy() == [B]
 
 
 def test_who_answers_at_least_half_the_time_is_known_and_only_the_latest(
     made: CircuitBreakers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(circuit_breakers, "MOST_ANSWERING", 3)
+    monkeypatch.setattr(circuit_breakers, "MOST_HEALTHY", 3)
     a, b, c, d = (Receiver(ANYONE, name) for name in "abcd")
     for one in (a, b, c, d, a):
         made.succeeded(one)
-    assert made.answering() == [c, d, a]
+    assert made.healthy() == [c, d, a]
     fail(made, 1, a)
-    assert made.answering() == [c, d, a], "one of two"
+    assert made.healthy() == [c, d, a], "one of two"
     fail(made, 1, a)
-    assert made.answering() == [c, d]
+    assert made.healthy() == [c, d]
     made.succeeded(a)
-    assert made.answering() == [c, d, a]
+    assert made.healthy() == [c, d, a]

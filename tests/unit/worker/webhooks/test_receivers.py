@@ -1,7 +1,8 @@
-"""What receivers of every kind get, and what they bear, played in a time and with a chance that are handed in.
+"""A simulation of the courier and receivers of every kind: how soon deliveries arrive, how many attempts are made.
 
-The courier's rules stand here once more, without its threads, sockets and Postgres: how much it claims at a look, how
-many attempts it makes at a time, when a delivery comes again. The breakers and pauses are the real ones.
+Time and chance are simulated. The courier's rules are repeated here without its threads, sockets and Postgres: how much
+it claims with a poll, how many attempts it makes at a time, when a delivery is tried again. The breakers and pauses
+are the real ones.
 """
 
 import heapq
@@ -19,26 +20,26 @@ from shared.domain.webhooks import pause_after
 from shared.settings import Webhooks
 from shared.storage.delivery_claims import Receiver
 from worker.webhooks.circuit_breakers import CircuitBreakers
-from worker.webhooks.courier import GONE, ON_TRIAL_AT_A_LOOK, SHARE_ON_TRIAL
+from worker.webhooks.courier import GONE, OTHERS_A_POLL, SHARE_OF_OTHERS
 
 QUICK: Final = 0.02
 """Seconds that an answer takes."""
-SECONDS_BETWEEN_LOOKS: Final = 0.1
+SECONDS_BETWEEN_POLLS: Final = 0.1
 SETTINGS: Final = Webhooks()
 HANG: Final = SETTINGS.timeout.total_seconds()
 ANN, BOB = Owner("ann"), Owner("bob")
 
 Behaviour = Callable[[float, random.Random], tuple[int, float]]
-"""From the time and chance to the status, 0 for none, and the seconds until it comes."""
+"""Takes time and chance, returns the status (0 for no answer) and the seconds until it comes."""
 
 
 def answers(share: float) -> Behaviour:
-    """Succeed that part of the time."""
+    """Succeed with this share of attempts."""
     return lambda _, chance: (204 if chance.random() < share else 503, QUICK)
 
 
 def down_for(down: float, *, of: float) -> Behaviour:
-    """Fail for so many seconds at the beginning of each of these times."""
+    """Fail for `down` seconds at the beginning of each period of `of` seconds."""
     return lambda now, _: (503 if now % of < down else 204, QUICK)
 
 
@@ -81,11 +82,11 @@ class World:
     def play(self, *, until: float) -> None:
         while self.now < until:
             self._end()
-            self._look()
-            self.now += SECONDS_BETWEEN_LOOKS
+            self._poll()
+            self.now += SECONDS_BETWEEN_POLLS
 
     def share_within(self, seconds: float, receiver: Receiver | None = None) -> float:
-        """Return which part was delivered within so many seconds of its making."""
+        """Return the share of deliveries that succeeded within so many seconds of being made."""
         asked = [one for one in self.deliveries if receiver in (None, one.receiver)]
         return sum(one.status == 204 and (one.ended or 0) - one.made <= seconds for one in asked) / len(asked)
 
@@ -104,22 +105,22 @@ class World:
             else:
                 one.due = self.now + pause.total_seconds()
 
-    def _look(self) -> None:
-        answering, resting = set(self._breakers.answering()), set(self._breakers.resting())
-        let_through = self._breakers.let_through()
-        on_trial = sum(count for one, count in self._in_hand.items() if one not in answering)
-        room_on_trial = min(int(SETTINGS.at_once * SHARE_ON_TRIAL) - on_trial, ON_TRIAL_AT_A_LOOK)
+    def _poll(self) -> None:
+        healthy, resting = set(self._breakers.healthy()), set(self._breakers.resting())
+        half_open = self._breakers.half_open()
+        others = sum(count for one, count in self._in_hand.items() if one not in healthy)
+        room_for_others = min(int(SETTINGS.at_once * SHARE_OF_OTHERS) - others, OTHERS_A_POLL)
         room = SETTINGS.at_once - len(self._under_way)
         for one in sorted(self.deliveries, key=lambda one: one.due):
             if one.ended is not None or one.due > self.now or one.receiver in resting:
                 continue
-            most = let_through.get(one.receiver, SETTINGS.at_once_each)
+            most = half_open.get(one.receiver, SETTINGS.at_once_each)
             if self._in_hand[one.receiver] >= most or room <= 0:
                 continue
-            if one.receiver not in answering:
-                if room_on_trial <= 0:
+            if one.receiver not in healthy:
+                if room_for_others <= 0:
                     continue
-                room_on_trial -= 1
+                room_for_others -= 1
             room -= 1
             self._begin(one)
 

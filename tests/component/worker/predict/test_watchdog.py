@@ -1,0 +1,27 @@
+"""A process with a stuck micro-batch ends, and says so."""
+
+import subprocess
+import sys
+
+from worker.predict.watchdog import STUCK_EXIT
+
+PROGRAM = """
+import logging
+from datetime import timedelta
+from worker.predict.leases import LeasedEntries
+from worker.predict.watchdog import Watchdog
+logging.basicConfig(format="%(levelname)s %(message)s %(seconds)s")
+now = [0.0]
+leased = LeasedEntries(lambda: now[0])
+watchdog = Watchdog(leased, longest=timedelta(seconds=120))
+with leased.hold([]):
+    now[0] = 120
+    watchdog.check()
+    now[0] = 121
+    watchdog.check()
+"""
+
+
+def test_a_batch_that_takes_longer_than_it_may_ends_its_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=False)
+    assert (ended.returncode, ended.stderr) == (STUCK_EXIT, "CRITICAL batch_stuck 121.0\n")

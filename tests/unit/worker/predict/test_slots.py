@@ -1,0 +1,111 @@
+"""Batch slots, with real threads."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from worker.predict.slots import BatchSlots
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., "Holder"]]:
+    """Hold slots in a thread of its own: `begin(slots.shared)`; released after the test."""
+    begun: list[Holder] = []
+
+    def begin(kind: Callable[[], object]) -> Holder:
+        begun.append(Holder(kind))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+class Holder:
+    """A thread that holds slots until `end`; `running` while it does."""
+
+    def __init__(self, kind: Callable[[], object]) -> None:
+        self.running = False
+        self._over = threading.Event()
+        self._kind = kind
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        with self._kind():  # type: ignore[attr-defined]
+            self.running = True
+            self._over.wait(timeout=5)
+        self.running = False
+
+
+Begin = Callable[..., Holder]
+
+
+def test_as_many_batches_run_at_once_as_there_are_slots(begin: Begin) -> None:
+    slots = BatchSlots(2)
+    running = [begin(slots.shared) for _ in range(2)]
+    until(lambda: all(one.running for one in running))
+    third = begin(slots.shared)
+    time.sleep(0.02)
+    assert not third.running
+    running[0].end()
+    until(lambda: third.running)
+    assert running[1].running
+
+
+def test_a_suspect_has_the_process_to_itself(begin: Begin) -> None:
+    slots = BatchSlots(2)
+    batch = begin(slots.shared)
+    until(lambda: batch.running)
+    suspect = begin(slots.alone)
+    time.sleep(0.02)
+    assert not suspect.running
+    later = begin(slots.shared)  # a slot is free, but the suspect waits for the whole process
+    time.sleep(0.02)
+    assert not later.running
+    batch.end()
+    until(lambda: suspect.running)
+    time.sleep(0.02)
+    assert not later.running
+    suspect.end()
+    until(lambda: later.running)
+
+
+def test_two_suspects_run_one_after_the_other(begin: Begin) -> None:
+    slots = BatchSlots(2)
+    suspects = [begin(slots.alone) for _ in range(2)]
+    until(lambda: any(one.running for one in suspects))
+    time.sleep(0.02)
+    (first,) = [one for one in suspects if one.running]
+    (second,) = [one for one in suspects if not one.running]
+    first.end()
+    until(lambda: second.running)
+
+
+@pytest.mark.parametrize("kind", ["shared", "alone"])
+def test_slots_are_released_by_what_raises(kind: str) -> None:
+    slots = BatchSlots(1)
+
+    def break_off() -> None:
+        with getattr(slots, kind)():
+            assert slots.busy
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        break_off()
+    assert not slots.busy
+    with slots.shared():
+        assert slots.busy

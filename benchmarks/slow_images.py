@@ -73,7 +73,7 @@ def _gateway(data: bytes) -> tuple[str, float]:
 def _beside(options: argparse.Namespace, data: bytes) -> str:
     """Send eight of an image again and again, each its own, and another owner's small ones meanwhile.
 
-    They are sent by a process of their own: a thread that sends 20 MB holds up whoever measures beside it.
+    They are sent by a process of their own: a thread that sends 20 MB would delay the measuring thread.
     """
     over = multiprocessing.Event()
     flood = multiprocessing.Process(target=_flood, args=(options.url, options.key, data, over))

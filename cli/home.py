@@ -16,7 +16,7 @@ def find_home(given: Path | None) -> Path:
     home = given or settings.read(settings.Local).home
     try:
         return home.expanduser().resolve()
-    except RuntimeError as error:  # nobody's `~name`, or links in a circle
+    except RuntimeError as error:  # `~name` of no user, or links in a cycle
         raise Refused(f"{shown(home)} is not a folder: {error}") from None
 
 

@@ -24,8 +24,8 @@ CONNECTIONS = (32, 16, 64)
 class Tutorial:
     """The best of several numbers of clients, in images a second; `milliseconds` is processor time a job by role.
 
-    `flood` counts until the last result is in the backend, nobody polling, and is what `milliseconds` is of; `polled`
-    until each client has polled its own.
+    `flood` is measured until the last result is in the backend, without polling; `milliseconds` belongs to it. `polled`
+    is measured until each client has polled its results.
     """
 
     flood: float

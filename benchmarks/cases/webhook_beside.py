@@ -18,8 +18,8 @@ from benchmarks.workbench import Subject, Workbench
 
 HANGING = 1000
 _AT_LEAST = HANGING // 2
-"""So many attempts hang at a time while the other receiver is told; the courier keeps room for more."""
-# All of them, taken by the kernel and never by us; its own limit is 4,096 too.
+"""The least number of attempts that must hang while the other receiver is measured; the courier keeps room for more."""
+# Room for all of them: the kernel accepts the connections, this process never does. Linux' own limit is 4,096 too.
 _BACKLOG = 4096
 
 
@@ -44,7 +44,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: in
         )
         bench.say("  one after the other, alone")
         with started(bench, load) as generator:
-            alone = _told(stack, generator.wait_until_ready(), load, receiver.url, so_far=predictions)
+            alone = _delivered(stack, generator.wait_until_ready(), load, receiver.url, so_far=predictions)
         load = replace(load, stamp=bench.stamp())
         # Prepared before the others hang: their attempts end after some seconds.
         with started(bench, load) as generator:
@@ -52,7 +52,7 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, predictions: in
             bench.say(f"  beside {len(urls):,} receivers that hang")
             others = generate(bench, _one_each(bench, stack, subject, urls))
             before = _wait_until_hanging(stack)
-            beside = _told(stack, generator, load, receiver.url, so_far=2 * predictions)
+            beside = _delivered(stack, generator, load, receiver.url, so_far=2 * predictions)
             after = webhook_deliveries.first_attempts(stack)
         received = receiver.received()
         stack.wait_until_idle(limit=60)
@@ -100,8 +100,8 @@ def _wait_until_hanging(stack: Stack) -> int:
     return webhook_deliveries.first_attempts(stack)
 
 
-def _told(stack: Stack, generator: Child, load: Plan, url: str, *, so_far: int) -> Outcome:
-    """Let a prepared generator work until the receiver has been told of so many in all."""
+def _delivered(stack: Stack, generator: Child, load: Plan, url: str, *, so_far: int) -> Outcome:
+    """Let a prepared generator run until so many webhooks in all have been delivered to `url`."""
     outcome = finished(generator, load)
     webhook_deliveries.wait_until_logged(stack, url=url, deliveries=so_far)
     return outcome

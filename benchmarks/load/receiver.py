@@ -1,6 +1,6 @@
 """A fast receiver of webhooks, a process: `python -m benchmarks.load.receiver OUTPUT`, its port on standard input.
 
-It answers 204 at once and only notes what came and when; it reads that once it is told to end.
+It answers 204 at once and only records each request with its time; it parses them when told to end.
 """
 
 import asyncio

@@ -83,7 +83,7 @@ def wait_until_logged(stack: Stack, *, url: str, deliveries: int) -> None:
 
 
 def check_waiting(stack: Stack, *, url: str, deliveries: int) -> None:
-    """Raise WrongResult unless so many deliveries to `url` are there and nobody has tried any."""
+    """Raise WrongResult unless exactly so many deliveries to `url` wait, none of them attempted."""
     with stack.connected() as cursor:
         waiting = _count(cursor, _UNTRIED, url)
     if waiting != deliveries:
@@ -97,7 +97,7 @@ def first_attempts(stack: Stack) -> int:
 
 
 def check_undelivered(stack: Stack, ids: Sequence[str]) -> None:
-    """Raise WrongResult unless each of the predictions has a delivery, and nobody has taken it."""
+    """Raise WrongResult unless each of the predictions has a delivery that is not delivered."""
     with stack.connected() as cursor:
         open_ones = _count(cursor, _UNDELIVERED, list(ids))
     if open_ones != len(ids):

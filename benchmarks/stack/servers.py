@@ -35,7 +35,7 @@ def wait_until(condition: Callable[[], bool], *, limit: float, pause: float, wha
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody listens on the port."""
+    """Return True where a server listens on the port."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

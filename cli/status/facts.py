@@ -9,7 +9,7 @@ from cli.status.duties import Duty
 def status_facts(state: StackState | None, duties: Mapping[str, Duty]) -> dict[str, dict[str, object]]:
     """Return `{role: {url, pids, state, metrics_urls}}` for every role; without a stack, roles that are stopped.
 
-    `duties` says of roles whose processes are ready that their work is `late`, or that nobody does it: `missing`.
+    `duties` names roles whose processes are ready but whose work is `late` or `missing`.
     """
     if state is None:
         return {role: {"url": None, "pids": [], "state": str(Phase.STOPPED), "metrics_urls": []} for role in ROLES}

@@ -63,8 +63,8 @@ def _reason(facts: dict[str, Any]) -> str:
     raised = [line for line in str(facts.get("exception", "")).splitlines() if line.strip()]
     if raised:
         return raised[-1]
-    told = next((str(facts[name]) for name in _REASONS if facts.get(name)), "")
-    return told or " ".join(f"{name}={value}" for name, value in facts.items() if name not in _STANDARD)
+    reason = next((str(facts[name]) for name in _REASONS if facts.get(name)), "")
+    return reason or " ".join(f"{name}={value}" for name, value in facts.items() if name not in _STANDARD)
 
 
 def _readable(found: re.Match[str], changed: datetime) -> Line:

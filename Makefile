@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check docs reference containers docker env bench fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast check docs reference containers docker env bench fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,13 @@ up: install  ## Start everything on this machine and leave it running
 down: install  ## Stop it
 	$(BIN)/darkroom down
 
-# Two processes: one runs the tests of the shared stack, the other those of the stack that is broken on purpose, then both
-# the rest.
-test: install  ## Unit, integration and acceptance tests, on real servers
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+# In four processes, more than the tests need cores: much of their time is waiting. Three have a running stack each and
+# the fourth has the soak test, then all the rest; tests/conftest.py says who has what and in which order.
+test: install  ## Every test but those of containers, on real servers
+	$(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+test-fast: install  ## Tests of single modules: those without a server, and those of one room with a real one
+	$(BIN)/pytest --numprocesses 2 tests/unit tests/component
 
 # The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install  ## The images and docker-compose.yml without Docker (root on Linux, 7 minutes)

@@ -36,14 +36,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
-@pytest.hookimpl(tryfirst=True)  # before who distributes them looks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run in several processes, what shares a running stack."""
+# Tests that start the stack's processes anew, or a second stack: half of the time of all that use the running one.
+RESTARTING = {"test_command.py", "test_flower.py", "test_full_disk.py", "test_other_users.py", "test_stopping.py"}
+# The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
+ORDER = ("soak", "restarted stack", "breakable stack", "stack", "integration", "component", "unit")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In several processes, keep together the tests that share a running stack, and begin with the longest group."""
+    if not hasattr(config, "workerinput"):
+        return
     for item in items:
         if "acceptance" in item.path.parts:
-            stack = "breakable" if "breakable" in getattr(item, "fixturenames", ()) else "stack"
-            stack = "soak" if item.path.name == "test_soak.py" else stack
-            item.add_marker(pytest.mark.xdist_group(stack))
+            item.add_marker(pytest.mark.xdist_group(_place(item)))
+    items.sort(key=lambda item: ORDER.index(_place(item)) if _place(item) in ORDER else len(ORDER))
+
+
+def _place(item: pytest.Item) -> str:
+    """Return the name of a test's stack, or of the folder of one that needs none."""
+    if "acceptance" not in item.path.parts:
+        return item.path.relative_to(Path(__file__).parent).parts[0]
+    if item.path.name == "test_soak.py":
+        return "soak"
+    if "breakable" in getattr(item, "fixturenames", ()):
+        return "breakable stack"
+    return "restarted stack" if item.path.name in RESTARTING else "stack"
 
 
 @pytest.fixture(scope="session")

@@ -1,89 +1,20 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
-import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cli.stack.plan import held_out_folder
 from cli.stack.ports import free_port
-from cli.stack.servers.mlflow_login import Login
 from tests.support import faulty_model
 from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.support.extra_processes import ClosedGateway
 from tests.support.pictures import renewed
 from tests.support.servers import PostgresServer, RedisServer
-
-# Nothing that the developer has set points a test elsewhere.
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))},
-    "FLOWER_UNAUTHENTICATED_API": "true",
-}
-COMMAND = Path(sys.executable).with_name("darkroom")
-
-
-class Stack:
-    """A stack on a home of its own. What a test breaks it must see mended: `wait_until_ready`."""
-
-    def __init__(self, home: Path, *, port: int, environment: dict[str, str] | None = None) -> None:
-        self.home = home
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.environment = ENVIRONMENT | {"DARKROOM_HOME": str(home)} | (environment or {})
-
-    def darkroom(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
-        """Run the command on this home; `expect` is the exit code, None for any."""
-        done = subprocess.run(
-            [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=170, check=False
-        )
-        assert expect in (None, done.returncode), done.stdout + done.stderr
-        return done
-
-    def up(self, *arguments: str) -> str:
-        """Start it and return what the command prints."""
-        return self.darkroom("up", "--detach", "--port", str(self.port), *arguments).stdout
-
-    def down(self) -> str:
-        """Stop it and return what the command prints."""
-        return self.darkroom("down").stdout
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Return `{role: {url, pids, state, metrics_urls}}`."""
-        facts: dict[str, dict[str, Any]] = json.loads(self.darkroom("status", "--json").stdout)
-        return facts
-
-    def pids(self, role: str) -> list[int]:
-        """Return a role's pids."""
-        return [int(pid) for pid in self.status()[role]["pids"]]
-
-    def wait_until_ready(self, *, seconds: float = 60) -> dict[str, dict[str, Any]]:
-        """Return the status once every role is ready; fails after `seconds`."""
-        until = time.monotonic() + seconds
-        while True:
-            facts = self.status()
-            if all(role["state"] == "ready" for role in facts.values()):
-                return facts
-            assert time.monotonic() < until, facts
-            time.sleep(0.2)
-
-    @property
-    def registry_environment(self) -> dict[str, str]:
-        """What another program needs to use this stack's registry."""
-        login = Login.read(self.home)
-        assert login is not None
-        return {"DARKROOM_REGISTRY_URL": self.status()["mlflow"]["url"], **login.environment()}
-
-    @property
-    def images(self) -> list[Path]:
-        """Held-out scans, named `<label>-<number>.png`."""
-        return sorted(held_out_folder(self.home).glob("*.png"))
+from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from shared.queue import keys
-from tests.acceptance.conftest import Stack
 from tests.support.api_client import Door, expect_problem
 from tests.support.batches import (
     PATH,
@@ -33,6 +32,7 @@ from tests.support.batches import (
     zipped,
 )
 from tests.support.pictures import renewed
+from tests.support.stack import Stack
 
 Send = Callable[[httpx.Client, Named], httpx.Response]
 BODIES: dict[str, Send] = {

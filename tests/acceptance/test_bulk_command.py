@@ -19,7 +19,7 @@ from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, until
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 SUMMARY = re.compile(
     r"(?P<succeeded>[\d,]+) of (?P<total>[\d,]+) succeeded in [\d.]+ s \([\d,]+ images/s\)(?P<rest>.*)"

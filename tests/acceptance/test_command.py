@@ -20,7 +20,7 @@ from cli.stack.plan import held_out_folder
 from cli.stack.supervisor.identity import ProcessIdentity
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.support.stack import Stack
 
 ROLES = {"api", "predict", "record", "webhooks", "beat", "flower", "redis", "postgres", "mlflow"}
 

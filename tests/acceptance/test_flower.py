@@ -19,7 +19,7 @@ from tests.support.breakable_stack import until
 from tests.support.receivers import receiving
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.support.stack import Stack
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from cli.stack.plan import held_out_folder
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.support.stack import Stack
 
 MEBIBYTES = 200
 

@@ -18,10 +18,10 @@ import httpx
 import pytest
 
 from shared.domain.identifiers import Owner
-from tests.acceptance.conftest import ENVIRONMENT
 from tests.support.api_client import Door, Json
 from tests.support.extra_processes import ClosedGateway
 from tests.support.receivers import receiving
+from tests.support.stack import ENVIRONMENT
 
 CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 NAME = Owner("schemathesis")

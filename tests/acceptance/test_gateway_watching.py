@@ -19,12 +19,12 @@ from shared.domain.identifiers import VersionKey, VersionNumber, is_uuid, new_uu
 from shared.domain.model_route import Route, Version
 from shared.queue import keys
 from shared.queue.model_routes import publish
-from tests.acceptance.conftest import ENVIRONMENT, Stack
 from tests.support.api_client import MODEL, Door, Json
 from tests.support.batches import ended, lines, send_lines, zipped
 from tests.support.breakable_stack import picture, until
 from tests.support.pictures import data_url, renewed
 from tests.support.servers import RedisServer
+from tests.support.stack import ENVIRONMENT, Stack
 
 PNG = {"Content-Type": "image/png"}
 PROMTOOL = shutil.which("promtool")

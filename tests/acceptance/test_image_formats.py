@@ -13,7 +13,7 @@ from tests.support.api_client import Door
 from tests.support.pictures import black, encoded, opened, renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 Encode = Callable[[Image.Image], bytes]
 ORIENTATION = 0x0112

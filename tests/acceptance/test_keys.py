@@ -20,7 +20,7 @@ from tests.support.extra_processes import ClosedGateway, GatewayByHand
 from tests.support.pictures import data_url, renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 PNG = {"Content-Type": "image/png"}
 # Nobody listens there; no address of one's own is called anyway unless a setting allows it.

@@ -15,7 +15,7 @@ from tests.support.pictures import renewed
 if TYPE_CHECKING:
     from conftest import COMMAND, Stack
 else:
-    from tests.acceptance.conftest import COMMAND
+    from tests.support.stack import COMMAND
 
 NAMES = {
     b"7.png": "7.png",

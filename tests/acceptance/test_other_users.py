@@ -16,7 +16,7 @@ import pytest
 from cli.stack.servers.mlflow_login import Login
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.support.stack import Stack
 
 NOBODY = 65534
 REACHES = """

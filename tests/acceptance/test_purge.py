@@ -21,7 +21,7 @@ from tests.support.pictures import renewed
 COMMAND = Path(sys.executable).with_name("darkroom")
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 PNG = {"Content-Type": "image/png"}
 HOOK = "http://127.0.0.1:9/hook"

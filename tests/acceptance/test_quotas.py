@@ -28,7 +28,7 @@ from tests.support.extra_processes import ClosedGateway, GatewayByHand
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 MOST_ITEMS = 5
 

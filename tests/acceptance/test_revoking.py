@@ -15,7 +15,7 @@ from tests.support.open_requests import UPLOADS, finishing
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 PNG = {"Content-Type": "image/png"}
 

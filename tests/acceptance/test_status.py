@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.acceptance.conftest import COMMAND
 from tests.support.api_client import Door
 from tests.support.pictures import renewed
+from tests.support.stack import COMMAND
 from tests.support.terminals import seated
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.support.stack import Stack
 
 WORKERS = ("predict", "record", "webhooks")
 

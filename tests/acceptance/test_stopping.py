@@ -22,7 +22,7 @@ from tests.support.extra_processes import GatewayByHand
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 PNG = {"Content-Type": "image/png"}
 

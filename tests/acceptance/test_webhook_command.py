@@ -13,7 +13,7 @@ from cli.stack.ports import free_port
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 
 class Listener:

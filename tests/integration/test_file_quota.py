@@ -181,7 +181,7 @@ def test_a_file_from_before_files_were_counted_goes_without_a_trace(piped: Run, 
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["keep", "again", "remove", "purge"]), st.integers(0, 3)), max_size=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_sums_are_those_of_the_files_whatever_is_done_in_whatever_order(
     redis_server: RedisServer, redis_client: redis.Redis, steps: list[tuple[str, int]]
 ) -> None:

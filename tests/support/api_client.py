@@ -16,7 +16,7 @@ from shared.domain.identifiers import ANYONE, ModelName, Owner
 from shared.queue import keys
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 MODEL = ModelName("digits")
 ENDED = ("succeeded", "failed", "canceled")

@@ -21,8 +21,8 @@ from shared.queue import keys
 from tests.support.servers import append_only_file
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
     from tests.support.servers import PostgresServer, RedisServer
+    from tests.support.stack import Stack
 
 T = TypeVar("T")
 LEASE_SECONDS = 3

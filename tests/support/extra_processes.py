@@ -17,7 +17,7 @@ from tests.support.api_client import MODEL
 from tests.support.breakable_stack import until
 
 if TYPE_CHECKING:
-    from tests.acceptance.conftest import Stack
+    from tests.support.stack import Stack
 
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.75,"probabilities":{"7":0.75,"1":0.25}}'
 KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)

@@ -423,7 +423,7 @@ def test_what_is_no_http_is_no_answer(garbage: bytes) -> None:
     st.binary(max_size=100).map(lambda rest: b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n" + rest),
     st.binary(max_size=100).map(lambda rest: b"HTTP/1.1 429 X\r\nRetry-After: " + rest + b"\r\n\r\n"),
 ))  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_receiver_sends_there_is_an_answer_that_can_be_kept(sent: bytes) -> None:
     check_storable(post(closing(sent)))
 
@@ -537,7 +537,7 @@ def test_a_url_that_must_not_or_cannot_be_called_is_an_error_in_words(url: str, 
 
 
 @given(st.one_of(st.text(max_size=50), st.text(max_size=50).map(lambda rest: "http://" + rest)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_the_url_is_there_is_an_answer_that_can_be_kept(url: str) -> None:
     async def run() -> Answer:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loads no authorities, which takes 20 ms

@@ -284,7 +284,6 @@ GIVEN: list[tuple[bytes, Item | None]] = [
 NUMBERS, PLACES = st.integers(0, len(GIVEN) - 1), st.integers(0, 2000) | st.integers(0, 9 * LONGEST_LINE)
 
 
-@settings(deadline=None)
 @given(st.lists(NUMBERS, max_size=8), st.sampled_from([b"", b"\n"]), st.lists(PLACES, max_size=12))
 @example(list(range(len(GIVEN))), b"", [])
 @example([len(GIVEN) - 1], b"", list(range(LONGEST_LINE)))
@@ -313,7 +312,7 @@ def outcome(pieces: list[bytes], kind: str) -> Any:
         return type(error), problem_table.error_words(error)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(derandomize=True, max_examples=150)
 @given(damaged([body for body, _ in UPLOADS]), st.sampled_from(UPLOADS), st.lists(st.integers(0, 1500), max_size=8))
 def test_no_damage_raises_anything_else_and_cuts_change_nothing(
     body: bytes, proper: tuple[bytes, str], places: list[int]
@@ -332,7 +331,7 @@ def test_what_is_said_of_a_form_with_two_faults_does_not_depend_on_how_it_was_cu
     assert detail == "the body is no form: Found invalid character 0 in header"
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(derandomize=True, max_examples=150)
 @given(st.binary(max_size=80), st.sampled_from([b"", b"multipart/form-data;", FORM.encode(), LINES.encode()]))
 def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None:
     for body, _ in UPLOADS:

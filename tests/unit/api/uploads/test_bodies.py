@@ -25,7 +25,7 @@ from shared.settings import Intake
 from tests.support.damaged_files import damaged
 
 T = TypeVar("T")
-FUZZING = settings(deadline=None, derandomize=True, max_examples=150)
+FUZZING = settings(derandomize=True, max_examples=150)
 IMAGE = b"\x89PNG\r\n\x1a\n and then some"
 HOOK = "https://example.com/hook?token=1"
 LIMITS = Intake(max_image_bytes=1000)

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.uploads.json_bodies import LONG_TEXT, MOST_PARSED, JsonBodyError, parse_json_object
@@ -75,7 +75,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
 def test_what_was_written_is_read_whatever_its_length(value: dict[str, object]) -> None:
     members, long_texts = parse_json_object(orjson.dumps(value))

@@ -15,7 +15,7 @@ from shared.image_files.formats import SUPPORTED
 from tests.support.damaged_files import damaged, with_png_checksums
 from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
 
-FUZZING = settings(deadline=None, derandomize=True, max_examples=600)
+FUZZING = settings(derandomize=True, max_examples=600)
 damaged_files = damaged(list(KINDS.values()), mend=with_png_checksums)
 # A TIFF's strips, listed twice, are the most that is made of a file; none of these has over 30 KB.
 MOST_MEMORY = 1_000_000

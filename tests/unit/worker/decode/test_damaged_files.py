@@ -19,7 +19,7 @@ from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
 
-FUZZING = settings(deadline=None, derandomize=True, max_examples=1500)
+FUZZING = settings(derandomize=True, max_examples=1500)
 LIMIT = 1_000_000
 AS_IT_IS = ImageSpec(None, (200, 200))
 files = damaged(list(KINDS.values()), mend=with_png_checksums)

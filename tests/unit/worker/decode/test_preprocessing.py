@@ -253,7 +253,7 @@ FILES = [
 ]
 
 
-@settings(deadline=None, derandomize=True, max_examples=500)
+@settings(derandomize=True, max_examples=500)
 @given(damaged(FILES, mend=with_png_checksums))
 def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
     try:
@@ -263,7 +263,7 @@ def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
     assert found.shape == (28, 28, 3)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=300)
 @given(damaged(FILES, mend=with_png_checksums), st.integers(1, 5_000))
 def test_no_damage_gets_past_the_limit_of_pixels(data: bytes, limit: int) -> None:
     try:

@@ -257,7 +257,7 @@ def survives(data: bytes) -> None:
 STARTS = [b"", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", a_tar(PICTURES)[:512], an_archive("tar.gz", PICTURES)[:60]]
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=1500))
 def test_no_bytes_raise_anything_else(start: bytes, rest: bytes) -> None:
     survives(start + rest)
@@ -269,7 +269,7 @@ PROPER = [
 ]
 
 
-@settings(deadline=None, derandomize=True, max_examples=700)
+@settings(derandomize=True, max_examples=700)
 @given(data=st.sampled_from(PROPER), zipped=st.booleans(), edits=st.data())
 def test_no_mutation_raises_anything_else(data: bytes, *, zipped: bool, edits: st.DataObject) -> None:
     changed = bytearray(data)
@@ -295,7 +295,7 @@ def with_checksums(data: bytes) -> bytes:
     return bytes(found)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(at=st.integers(0), edit=st.binary(min_size=1, max_size=3))
 def test_a_changed_gzip_stream_is_refused_or_the_same(at: int, edit: bytes) -> None:
     data = an_archive("tar.gz", PICTURES)

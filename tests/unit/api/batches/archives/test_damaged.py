@@ -18,7 +18,7 @@ from tests.support.archives import a_tar, a_zip, an_archive, read
 from tests.support.damaged_files import damaged
 from tests.unit.api.batches.archives.test_archive import PICTURES, with_checksums
 
-FUZZING = settings(deadline=None, derandomize=True, max_examples=600)
+FUZZING = settings(derandomize=True, max_examples=600)
 ZIPS = [
     an_archive("zip", PICTURES),
     a_zip(PICTURES, zipfile.ZIP_STORED, b"comment"),

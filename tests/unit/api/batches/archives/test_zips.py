@@ -40,7 +40,7 @@ STORED = a_zip([("1.png", b"first " * 50), ("2.png", b"second " * 50)], zipfile.
 BEYOND = 0xFFFF_FFFF
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(
     entries=st.lists(
         st.tuples(st.text("abcß/.", min_size=1, max_size=9).map("x{}y.png".format), st.binary(max_size=3000)),

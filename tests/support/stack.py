@@ -1,0 +1,80 @@
+"""A whole stack as people run it: the `darkroom` command on a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.stack.plan import held_out_folder
+from cli.stack.servers.mlflow_login import Login
+from cli.stack.supervisor.state import running_stack
+
+# Nothing that the developer has set points a test elsewhere.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))},
+    "FLOWER_UNAUTHENTICATED_API": "true",
+}
+COMMAND = Path(sys.executable).with_name("darkroom")
+
+
+class Stack:
+    """A stack on a home of its own. What a test breaks it must see mended: `wait_until_ready`."""
+
+    def __init__(self, home: Path, *, port: int, environment: dict[str, str] | None = None) -> None:
+        self.home = home
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = ENVIRONMENT | {"DARKROOM_HOME": str(home)} | (environment or {})
+
+    def darkroom(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
+        """Run the command on this home; `expect` is the exit code, None for any."""
+        done = subprocess.run(
+            [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=170, check=False
+        )
+        assert expect in (None, done.returncode), done.stdout + done.stderr
+        return done
+
+    def up(self, *arguments: str) -> str:
+        """Start it and return what the command prints."""
+        return self.darkroom("up", "--detach", "--port", str(self.port), *arguments).stdout
+
+    def down(self) -> str:
+        """Stop it and return what the command prints."""
+        return self.darkroom("down").stdout
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return `{role: {url, pids, state, metrics_urls}}`."""
+        facts: dict[str, dict[str, Any]] = json.loads(self.darkroom("status", "--json").stdout)
+        return facts
+
+    def pids(self, role: str) -> list[int]:
+        """Return a role's pids."""
+        return [int(pid) for pid in self.status()[role]["pids"]]
+
+    def wait_until_ready(self, *, seconds: float = 60) -> dict[str, dict[str, Any]]:
+        """Return the status once every role is ready; fails after `seconds`."""
+        until = time.monotonic() + seconds
+        while True:
+            # The supervisor's file first: the command is a process, which programs that are starting would wait for.
+            state = running_stack(self.home)
+            if state is not None and state.is_ready:
+                facts = self.status()
+                if all(role["state"] == "ready" for role in facts.values()):
+                    return facts
+            assert time.monotonic() < until, state
+            time.sleep(0.1)
+
+    @property
+    def registry_environment(self) -> dict[str, str]:
+        """What another program needs to use this stack's registry."""
+        login = Login.read(self.home)
+        assert login is not None
+        return {"DARKROOM_REGISTRY_URL": self.status()["mlflow"]["url"], **login.environment()}
+
+    @property
+    def images(self) -> list[Path]:
+        """Held-out scans, named `<label>-<number>.png`."""
+        return sorted(held_out_folder(self.home).glob("*.png"))

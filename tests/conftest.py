@@ -21,13 +21,13 @@ from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.support.servers import PostgresServer, RedisServer
 
-# How long an example takes is the machine's affair.
+# No deadline: how long an example takes depends on the machine.
 hypothesis.settings.register_profile("darkroom", deadline=None)
 hypothesis.settings.load_profile("darkroom")
 
 
 def pytest_configure() -> None:
-    # A shell hands SIGINT on as ignored to what it starts in the background, and so would we to what tests interrupt.
+    # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -103,7 +103,7 @@ def redis_client(redis_server: RedisServer) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def start_redis(short_directory: Callable[[], Path]) -> Iterator[Callable[..., RedisServer]]:
-    """Start a Redis of one's own to kill and start again: `start_redis(directory=None, appendfsync="always")`."""
+    """Start a Redis that the test may kill and start again: `start_redis(directory=None, appendfsync="always")`."""
     started: list[RedisServer] = []
 
     def start(
@@ -150,7 +150,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def start_postgres(short_directory: Callable[[], Path]) -> Iterator[Callable[[], PostgresServer]]:
-    """Start a Postgres of one's own, not migrated, to stop and start again."""
+    """Start a Postgres, not migrated, that the test may stop and start again."""
     started: list[PostgresServer] = []
 
     def start() -> PostgresServer:

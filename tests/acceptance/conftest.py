@@ -68,7 +68,7 @@ def scan(stack: Stack) -> bytes:
 
 @pytest.fixture
 def image(scan: bytes) -> bytes:
-    """A digit that nobody has sent yet, so that no cache knows it."""
+    """A digit with bytes that were never sent, so that no cache has its output."""
     return renewed(scan)
 
 

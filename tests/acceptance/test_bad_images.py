@@ -1,4 +1,4 @@
-"""An image that nobody can predict fails alone, with its error code, and whoever shares its batch gets its answer."""
+"""An image that can't be predicted fails alone, with its error code; the others of its micro-batch succeed."""
 
 from tests.support.breakable_stack import Breakable, colour, picture, undecodable
 from tests.support.faulty_model import CLASSES, KILLS, RAISES

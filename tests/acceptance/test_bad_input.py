@@ -1,4 +1,4 @@
-"""Whatever a body holds, the answer is the contract's problem, and nothing of it is enqueued."""
+"""Bodies that can't be read: each is answered with a problem of the contract, and nothing is enqueued."""
 
 import http.client
 import json

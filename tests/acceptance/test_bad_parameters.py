@@ -1,4 +1,4 @@
-"""Whatever a request names, its answer is the contract's problem, and nothing of it is enqueued."""
+"""Parameters that can't be used: each is answered with a problem of the contract, and nothing is enqueued."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bulk uploads while everything breaks: each batch ends, counted exactly, and none is half there."""
+"""Bulk uploads while processes and servers fail: each batch completes with exact counts, and none is partly there."""
 
 import random
 import threading
@@ -34,7 +34,7 @@ def pictures(numbers: Sequence[int]) -> list[tuple[str, bytes]]:
 
 
 def right(line: Json) -> bool:
-    """Tell whether a result is what its picture should come to."""
+    """Tell whether a result is the expected one for its picture."""
     number = int(line["custom_id"].removesuffix(".png"))
     if number % 50 == 0 or number % 75 == 0:
         return bool(line["status"] == "failed" and line["error_code"] == "undecodable_image")
@@ -65,7 +65,7 @@ class Uploads:
             thread.join(timeout=90)
 
     def wait_for_more(self, count: int) -> None:
-        """Return when so many more were accepted."""
+        """Return when `count` more were accepted."""
         wanted = len(self.accepted) + count
         until(lambda: len(self.accepted) >= wanted, seconds=60, what=f"{count} more uploads are accepted")
 
@@ -102,7 +102,7 @@ class Uploads:
 
 
 def reckon(system: Breakable, uploads: Uploads) -> None:
-    """Hold every batch that was answered against its rows, and those that were not against being half there."""
+    """Compare each accepted batch with its rows; check that no other batch is partly there."""
     assert uploads.odd == []
     for id, numbers in uploads.accepted.items():
         found = ended(system.http, id, seconds=90)

@@ -1,4 +1,4 @@
-"""Files are kept for a while and stand for their image; models say what serves; health says what is down."""
+"""Uploaded files can be named in submissions until they expire; /v1/models lists what serves; /health what is down."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Flower as people read it: workers that come and go, and what each task did."""
+"""Flower's pages: workers that appear and go offline, and what each task did."""
 
 import ast
 import os
@@ -95,7 +95,7 @@ def test_every_page_is_shown_and_nothing_is_complained_of(flower: httpx.Client, 
 
 @contextmanager
 def another_worker(stack: "Stack", name: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker as anyone would start it by hand on another machine."""
+    """A worker started with Celery's own command, as on another machine."""
     status = stack.status()
     stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
     command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "-Q", "upkeep", "-P", "solo", "-n", name]

@@ -1,6 +1,6 @@
-"""Schemathesis sends the gateway what its document allows and what it does not, and holds every answer to it.
+"""Schemathesis sends requests that the gateway's OpenAPI document allows or forbids, and checks every answer by it.
 
-To one that asks for keys: its document says more, and so there is more to be checked.
+The gateway asks for keys: its document then describes more, so more is checked.
 """
 
 import json

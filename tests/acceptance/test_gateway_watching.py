@@ -1,4 +1,4 @@
-"""The gateway shows what it does: /metrics counts what was sent, each request has an id, and no line tells a secret."""
+"""What the gateway exports: /metrics counts what was sent, each request has an id, and no log line has a secret."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ def scraped(door: Door) -> dict[Sample, float]:
 
 
 class Growth:
-    """What has been counted since it was made."""
+    """How much the metrics have grown since this object was made."""
 
     def __init__(self, door: Door) -> None:
         self._door = door

@@ -52,7 +52,7 @@ def predicted(client: httpx.Client, image: bytes, **query: str) -> Json:
 
 @dataclass(frozen=True)
 class Things:
-    """One of everything that has an owner."""
+    """The ids of one resource of each kind that has an owner."""
 
     prediction: str
     batch: str

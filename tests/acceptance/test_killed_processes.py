@@ -1,4 +1,4 @@
-"""SIGKILL at any instant: every 202 ends, as one row, and the audit finds nothing."""
+"""Processes killed at any instant: each accepted prediction ends, has one row, and the audit finds nothing."""
 
 import random
 import time
@@ -29,7 +29,7 @@ def test_predict_workers_killed_in_the_middle_of_a_batch_lose_no_job(breakable: 
 
 
 def test_a_recorder_killed_between_commit_and_acknowledgement_records_each_job_once(breakable: Breakable) -> None:
-    """The commit is held by a lock until Redis takes no writes: then it goes through, and its acknowledgement can't."""
+    """A lock delays the commit until Redis is paused: the commit then succeeds and its acknowledgement can't."""
     rows_before = breakable.count_rows()
     lock = psycopg2.connect(breakable.postgres.url)
     try:

@@ -11,7 +11,7 @@ from tests.support.load import Load, agree, reckon, settle
 
 
 def test_redis_killed_and_started_again_loses_and_doubles_nothing(breakable: Breakable) -> None:
-    """`appendfsync always`: what was answered is on disk."""
+    """`appendfsync always`: what was accepted is on disk."""
     rows_before = breakable.count_rows()
     with Load(breakable.stack.url, first=100_000) as load:
         load.wait_for_more(150)

@@ -1,4 +1,4 @@
-"""Output row i belongs to image i: whoever shares its batch, its answer is the one the model gives it alone."""
+"""Output row i belongs to image i: an image's output is the same in any micro-batch as alone."""
 
 import hashlib
 import itertools
@@ -63,7 +63,7 @@ def alone(door: Door, stack: "Stack") -> Callable[[bytes], Json]:
 
 
 class Shelf:
-    """The files to send, and what each must be answered with."""
+    """The files to send, and the expected output of each."""
 
     def __init__(self, scans: Sequence[bytes], alone: Callable[[bytes], Json]) -> None:
         self._files = {Picture(d, c): renewed(scan) for d, scan in enumerate(scans) for c in range(COPIES)}

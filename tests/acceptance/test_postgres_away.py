@@ -1,4 +1,4 @@
-"""With Postgres away, refusing or hanging, what Redis knows is answered, and uploads go through."""
+"""Postgres is down or hangs: requests that Redis can answer are answered, and uploads are accepted."""
 
 import contextlib
 import threading
@@ -36,7 +36,7 @@ def refusing(breakable: Breakable) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hanging(breakable: Breakable) -> Iterator[None]:
-    """With many who ask for what only Postgres knows, so that every thread for that waits."""
+    """Postgres hangs, and so many requests need it that every thread for such requests waits."""
     with breakable.postgres.hanging():
         lookers = [threading.Thread(target=_look, args=[breakable], daemon=True) for _ in range(LOOKERS)]
         for looker in lookers:

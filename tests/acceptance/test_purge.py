@@ -1,4 +1,4 @@
-"""`darkroom purge`: one owner's everything goes, whatever state it is in, and nobody else's."""
+"""`darkroom purge` deletes everything of one owner, finished or not, and nothing of others."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def key(stack: "Stack", name: str) -> str:
 
 
 def use(stack: "Stack", name: str, scan: bytes) -> httpx.Client:
-    """Do one of everything as an owner."""
+    """Submit, upload a batch and a file, and make a webhook secret, all as one owner."""
     client = httpx.Client(
         base_url=stack.url, headers={"Authorization": f"Bearer {key(stack, name)}"}, timeout=30, trust_env=False
     )

@@ -1,4 +1,4 @@
-"""Nobody takes more than their part: items that are no images, what a request repeats, how many come at once."""
+"""Limits that are counted by owner: items that are no images, repeated request fields, concurrent bodies."""
 
 import socket
 import time
@@ -35,7 +35,7 @@ MOST_ITEMS = 5
 
 @pytest.fixture(scope="module")
 def narrow(stack: "Stack") -> Iterator[GatewayByHand]:
-    """A gateway whose batches have few images."""
+    """A gateway whose limit of images in a batch is low."""
     gateway = GatewayByHand(stack, DARKROOM_BULK_MAX_ITEMS=str(MOST_ITEMS))
     try:
         gateway.begin()

@@ -1,4 +1,4 @@
-"""A prediction is found wherever it is kept, is on the list while it waits, and tells its story as events."""
+"""A prediction is read from Redis or Postgres, listed while it waits, and streamed as events."""
 
 import json
 import threading

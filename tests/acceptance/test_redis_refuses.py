@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: callers are told which way, and every process waits."""
+"""A Redis that answers with errors (replica, no quorum, out of memory): callers get the reason, every process waits."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Replicate's own Python client works unchanged: nothing is set but its base URL."""
+"""Replicate's own Python client works; only its base URL is set."""
 
 import asyncio
 import warnings

@@ -1,4 +1,4 @@
-"""`darkroom purge` reaches the requests that are open: nothing of theirs is left (revoking: tests/integration)."""
+"""`darkroom purge` reaches the requests that are open: no row of the owner is left (revoking: tests/integration)."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""A gateway that is told to stop: it says so first, serves on, and cuts nobody off."""
+"""A gateway that gets SIGTERM: it turns unready, serves until its drain time is over, and breaks off no request."""
 
 import os
 import signal
@@ -126,7 +126,7 @@ def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
 
 
 class Balancer:
-    """What stands before two gateways: it asks each whether it is ready, ten times a second, and knows who asks it."""
+    """A load balancer for two gateways: polls their readiness ten times a second and counts their open requests."""
 
     def __init__(self, gateways: list[GatewayByHand]) -> None:
         self._asked = dict.fromkeys(gateways, 0)
@@ -174,7 +174,7 @@ class Balancer:
 
 
 class People(threading.Thread):
-    """Sends images one after the other by whatever gateway is ready, comes again where it is told to, and looks."""
+    """A client: sends images one by one to a ready gateway, retries where told to, and reads each prediction."""
 
     def __init__(self, balancer: Balancer, scan: bytes, *, over: threading.Event) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class People(threading.Thread):
                 self._send(known, clients)
 
     def _send(self, known: dict[str, httpx.Client], clients: ExitStack) -> None:
-        """Submit one image until it is accepted, waiting for it or not, and look at it."""
+        """Submit one image, with or without waiting, until it is accepted; then read its prediction."""
         headers = PNG | {"Idempotency-Key": uuid.uuid4().hex}
         headers |= {"Prefer": "wait=2"} if len(self.accepted) % 2 else {}
         image = renewed(self._scan)

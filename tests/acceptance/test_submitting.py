@@ -1,4 +1,4 @@
-"""An image comes in by any of three bodies, is predicted once, and the answer says what became of it."""
+"""An image is submitted in any of three bodies, is predicted once, and the answer has its prediction."""
 
 import time
 from collections.abc import Iterator

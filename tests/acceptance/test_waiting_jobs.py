@@ -1,4 +1,4 @@
-"""What becomes of jobs that wait, are being computed, run late or are canceled; the real workers hold still."""
+"""Jobs that wait, are processed, run late or are canceled; the stack's own workers are stopped."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.support.pictures import renewed
 
 @pytest.fixture
 def worker(door: Door) -> Iterator[WorkerByHand]:
-    """The only worker that moves."""
+    """The only worker that is not stopped."""
     with door.workers_stopped():
         yield WorkerByHand(door.redis)
 

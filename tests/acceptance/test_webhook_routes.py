@@ -1,4 +1,4 @@
-"""Webhooks as the gateway has them: a submission names one, its events are listed and may be asked for again."""
+"""The webhook routes: a submission names a URL, its deliveries are listed and can be repeated."""
 
 import base64
 import time

@@ -1,4 +1,4 @@
-"""Webhooks on the whole stack: each end is told once, signed, whatever is killed."""
+"""Webhooks on the whole stack: each end is delivered once, signed, whatever process is killed."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Programs in enclosures, seen from outside: started, looked into, signalled, waited for."""
+"""Programs in enclosures, controlled from outside: started, inspected, signalled, waited for."""
 
 import json
 import os
@@ -142,7 +142,7 @@ class Enclosed:
 
     @contextmanager
     def held_still(self) -> Iterator[None]:
-        """Let nothing inside run for a while, as if all of it hung."""
+        """Freeze every process inside for a while, as if all of it hung."""
         held = _tree(self.pid)
         for pid in held:
             os.kill(pid, signal.SIGSTOP)

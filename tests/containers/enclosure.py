@@ -130,7 +130,7 @@ def _execute(specification: dict[str, Any]) -> None:
 
 
 def _be_init() -> None:
-    """Return in the child alone; in here, hand signals on and bury what dies, until the child does."""
+    """Return in the child alone; in here, pass signals on and reap ended processes until the child ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child == 0:

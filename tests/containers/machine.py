@@ -1,4 +1,4 @@
-"""This machine as what images are made of: no registry of images is reached, so its Debian and Python stand in.
+"""Base images from this machine: no image registry is used, so its Debian and Python stand in.
 
 `python:…-slim-bookworm` is this machine's /usr and the Python that runs the tests, in a root with nothing else of this
 machine in it. It differs in having more programs and libraries than that image; what is installed on top, by which

@@ -36,7 +36,7 @@ class Namespace:
         subprocess.run(("nsenter", f"--net={self.file}", "ip", *words), check=True)
 
     def close(self) -> None:
-        """Let go of it; it is gone when nobody else is in there."""
+        """Leave the namespace; the kernel removes it with its last process."""
         self._holder.kill()
         self._holder.communicate()
 

@@ -24,7 +24,7 @@ KILLED = 137
 
 
 def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what a look finds once that is something."""
+    """Call until the result is true, and return it."""
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, what
@@ -142,7 +142,7 @@ def test_a_receiver_is_told(project: Project, host: Host, fresh: Path) -> None:
             told.set()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     network = json.loads(project.engine.docker("network", "inspect", f"{project.name}_outside"))[0]
     gateway = network["IPAM"]["Config"][0]["Gateway"].split("/")[0]

@@ -1,4 +1,4 @@
-"""Inputs that a fuzzer begins with: what real clients send, a few of each kind."""
+"""Seed inputs of the fuzzer: what real clients send, a few of each kind."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""What strangers' bytes meet first, as functions of those bytes: each reads them or refuses them in words.
+"""Fuzz targets: the readers of clients' bytes, each a function of bytes that reads or refuses them.
 
 Anything else that is raised, and work out of proportion to the input, is a finding. `make fuzz` looks for findings;
 `tests/unit/fuzz` replays the seeds and what was found.
@@ -43,7 +43,7 @@ CUT: Final = 7
 
 
 class Finding(Exception):
-    """What should not be."""
+    """An input showed a bug."""
 
 
 def multipart(data: bytes) -> None:
@@ -163,7 +163,7 @@ def _hold() -> MemoryHold:
 
 
 def _awaited(work: Coroutine[Any, Any, T]) -> T:
-    """Return what it comes to; one event loop serves all inputs, which is half of the time of a short one."""
+    """Run a coroutine and return its result; one event loop for all inputs halves the time of a short one."""
     return _loop().run_until_complete(work)
 
 

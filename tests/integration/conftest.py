@@ -1,4 +1,4 @@
-"""How long the protocol simulation plays (24 s, longer when asked), a system to audit, workers, a pipeline."""
+"""The simulation's length, a queue system, registries, gateways, workers and a pipeline for several tests."""
 
 import asyncio
 import io
@@ -42,7 +42,7 @@ def system(redis_client: redis.Redis, redis_server: RedisServer, engine: Engine,
 
 @pytest.fixture
 def other(redis_client: redis.Redis) -> Lanes:
-    """The lanes as another worker sees them, which takes the first one for dead soon."""
+    """The lanes of another worker, whose lease for the first worker is short."""
     return Lanes(redis_client, model=MODEL, consumer="other", settings=Queue(lease=LEASE, max_attempts=3))
 
 
@@ -56,7 +56,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path, template: Path) -> "Shop":
-    """A registry of one's own."""
+    """An MLflow registry for this test alone."""
     from tests.support.registries import Shop  # noqa: PLC0415
 
     return Shop(tmp_path, template)

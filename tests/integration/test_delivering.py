@@ -1,4 +1,4 @@
-"""From the outbox to people's servers: signed, again after failures, nobody waiting for the dead."""
+"""Webhook delivery from the outbox: signed, retried after failures, healthy receivers not delayed by failing ones."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""A Redis that is nearly full makes room of what it may lose, and of nothing else."""
+"""A nearly full Redis evicts what it may lose (cached outputs, recorded jobs) and nothing else."""
 
 import asyncio
 import os
@@ -64,7 +64,7 @@ def fill_with_cache(client: redis.Redis, *, until: float) -> None:
 
 
 def admits(url: str) -> bool:
-    """Look once as a gateway does."""
+    """Read admission once as a gateway does."""
 
     async def look() -> bool:
         client = connect_async(Redis(url=url))

@@ -1,4 +1,4 @@
-"""A model may be called almost anything that MLflow takes: it is followed, loaded, queued for and looked at."""
+"""Models with unusual names that MLflow accepts: followed, loaded, queued for and shown."""
 
 from datetime import timedelta
 from urllib.parse import quote, unquote, urlsplit

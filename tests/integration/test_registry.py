@@ -1,4 +1,4 @@
-"""A worker follows the MLflow registry: what serves is loaded first, and what fails never serves."""
+"""A worker follows the MLflow registry: a version is loaded before it serves; one that fails to load never serves."""
 
 import gc
 import logging

@@ -1,4 +1,4 @@
-"""A key that is revoked and an owner that is purged reach the requests that are open, whatever these are doing.
+"""A key that is revoked and an owner that is purged end the requests that are open, in any phase.
 
 A real gateway process on a real Redis and Postgres, without workers: what was accepted waits.
 """

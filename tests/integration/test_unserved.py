@@ -1,4 +1,4 @@
-"""A model that nobody serves: what waits for it ends after a while, its route goes, and comes back with a worker."""
+"""A model without workers: its waiting jobs fail after a while and its route goes; both return with a worker."""
 
 import time
 from datetime import timedelta

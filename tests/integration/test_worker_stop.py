@@ -1,4 +1,4 @@
-"""A worker that is told to stop ends in time, also where Redis is gone and each look at it takes seconds."""
+"""A worker that is told to stop ends in its grace period, also where Redis is gone and each call takes seconds."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ GRACE_SECONDS = 30
 class Door:
     """A TCP port that leads to a Redis on a Unix socket until it is `shut`: then it takes connections, and is silent.
 
-    So it looks from inside a container when the other is gone: not refused, but each look lasts.
+    This is what a container sees when another one is gone: connections are not refused, but each call times out.
     """
 
     def __init__(self, to: str) -> None:
@@ -40,7 +40,7 @@ class Door:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def shut(self) -> None:
-        """Lead nowhere from now on; who is connected is cut off."""
+        """Take connections and answer none from now on; break off those that are open."""
         self._open = False
         for pair in self._pairs:
             for one in pair:

@@ -1,4 +1,4 @@
-"""The world the protocol lives in: clients, Celery, workers, recorders, a sweep, time and accidents.
+"""The simulated system: clients, Celery, workers, recorders, a sweep, time and faults.
 
 Everything that touches Redis is the product's own code; Postgres is a dictionary with atomic commits, Celery a list
 that loses messages. What must hold is checked as it goes and once more when everything has come to rest.
@@ -478,7 +478,7 @@ class World:
         return [lane for name in LANES if self.plain.exists(lane := keys.lane(MODEL, name))]
 
     def _rest(self) -> None:
-        """Let everything come to its end."""
+        """Run until nothing is left to do."""
         for _ in range(MOST_ROUNDS):
             while self.schedule.actors:
                 self._step(0.0)

@@ -1,1 +1,1 @@
-"""Ten minutes of a bad day: faults at random instants under load, then a reckoning without any of Darkroom's code."""
+"""A soak test: faults at random instants under load for ten minutes, then a check that uses none of Darkroom's code."""

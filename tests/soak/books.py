@@ -69,7 +69,7 @@ def _check_uploads(ledger: Ledger, rows: Rows, batches: Rows) -> Iterator[str]:
 
 
 def _check_strangers(ledger: Ledger, rows: Rows, batches: Rows) -> Iterator[str]:
-    """No row without somebody who asked; nothing came of what was sent by half."""
+    """No row without a submission; no row of a request that was sent in part."""
     for id, row in rows.items():
         mark = _mark(row)
         if mark in ledger.never:
@@ -82,7 +82,7 @@ def _check_strangers(ledger: Ledger, rows: Rows, batches: Rows) -> Iterator[str]
 
 
 def _check_webhooks(ledger: Ledger, told: Rows, rows: Rows, batches: Rows) -> Iterator[str]:
-    """Each wanted end was told once (under one `webhook-id`), as it was; nothing was told that nobody wanted."""
+    """Each requested event was delivered under one `webhook-id` with the right content, and no other was."""
     wanted = ledger.wanted_webhooks()
     for id, times in Counter(event["id"] for event in told.values()).items():
         if times > 1:

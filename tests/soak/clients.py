@@ -1,4 +1,4 @@
-"""People who use the stack while it breaks: each submission is repeated under its key until somebody answers."""
+"""Clients under faults: each submission is repeated under its idempotency key until it is answered."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ _LARGEST_UPLOAD = 150
 
 
 class Clients:
-    """Everybody at once, from threads; leave the block and each finishes what it has in hand."""
+    """All clients, in threads; at the end of the block each finishes its request."""
 
     def __init__(self, url: str, ledger: Ledger, *, seed: int, hook: str, submitters: int = 3) -> None:
         self._url, self._ledger, self._hook = url, ledger, hook
@@ -160,7 +160,7 @@ class Clients:
                     look(client, chance.choice(known[-500:]), self._ledger)
 
     def _break_off(self, chance: random.Random) -> None:
-        """Send half of a request and go: with a reset, or as if the cable were pulled out later."""
+        """Send half of a request and leave: with a TCP reset, or silently."""
         mark = _mark(chance)
         self._ledger.cut_off(mark)
         image = picture(self._number(chance))

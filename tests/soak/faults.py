@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 class Faults:
-    """What is broken now; `mend` makes all of it whole, whatever happened meanwhile."""
+    """The faults in effect now; `mend` ends all of them."""
 
     def __init__(self, stack: SoakedStack, inbox: Inbox, say: Say) -> None:
         self._stack, self._inbox, self._say = stack, inbox, say

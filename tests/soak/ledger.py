@@ -1,4 +1,4 @@
-"""What clients asked for and what they were told: the other side of the books. Standard library only.
+"""What clients asked for and what they were answered. Standard library only.
 
 It knows nothing of how Darkroom works. What it holds every answer to is the contract: an id that was given is kept, an
 end is for ever, a picture's answer is its own.

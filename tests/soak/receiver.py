@@ -1,4 +1,4 @@
-"""A webhook receiver of many manners. Its signature check is written from the standard, not with Darkroom's library.
+"""A webhook receiver that accepts, refuses or is slow. It checks signatures by the standard, without our library.
 
 Standard Webhooks 1.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, key: base64 after `whsec_`.
 """

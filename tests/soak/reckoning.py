@@ -1,4 +1,4 @@
-"""Hold the ledger against what Darkroom has kept: by HTTP what people see, by SQL what is written. No product code."""
+"""Compare the ledger with what Darkroom has kept, read by HTTP and by SQL. No product code."""
 
 import time
 from collections import Counter

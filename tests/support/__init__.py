@@ -1,1 +1,1 @@
-"""What tests of several folders use: real servers, workers, gateways, receivers, things that fail."""
+"""What tests of several folders use: servers, stacks, gateways, workers, clients, receivers, images, archives."""

@@ -1,4 +1,4 @@
-"""The stack's HTTP door as a client sees it, and what lies behind it for a test to look at or hold still."""
+"""A client of a stack's gateway, with access to its Redis and its workers' processes."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kept:
-    """What submissions leave in Redis: one that was refused leaves all of it as it was."""
+    """What submissions leave in Redis; a refused one changes none of it."""
 
     jobs: frozenset[bytes]
     lane_depth: int
@@ -98,7 +98,7 @@ class Door:
         return found
 
     def kept(self) -> Kept:
-        """Return what submissions have left so far."""
+        """Return what submissions have left in Redis so far."""
         return Kept(
             jobs=frozenset(self.redis.scan_iter(match=f"{keys.job_prefix()}*", count=10_000)),
             lane_depth=self.lane_depth(),
@@ -127,13 +127,13 @@ class Door:
 
     @contextmanager
     def workers_stopped(self) -> Iterator[None]:
-        """Hold the predict workers still, with nothing in hand: what is submitted meanwhile waits."""
+        """Pause the predict workers (SIGSTOP) while they have no work: what is submitted meanwhile waits."""
         with self._held_still(self.predict_pids):
             yield
 
     @contextmanager
     def sweeps_stopped(self) -> Iterator[None]:
-        """Hold the record worker still, which sweeps, with nothing in hand; for less than its lease of 10 s."""
+        """Pause the record worker (SIGSTOP), which sweeps, while it has no work; for less than its lease of 10 s."""
         with self._held_still(self.record_pids):
             yield
 
@@ -150,7 +150,7 @@ class Door:
 
 
 def expect_problem(answer: httpx.Response, status: int, slug: str) -> Json:
-    """Hold an answer against the contract's form of an error and return its body."""
+    """Check that an answer is this problem in the contract's form; return its body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Traceback" not in answer.text

@@ -1,4 +1,4 @@
-"""Bulk uploads as clients make them: bodies, a look at the batch until it has ended, its results."""
+"""Bulk uploads over HTTP: building bodies, sending them, polling a batch until it ends, reading its results."""
 
 import base64
 import io
@@ -60,7 +60,7 @@ def send_lines(http: httpx.Client, content: bytes, **request: Any) -> httpx.Resp
 
 
 def accepted(answer: httpx.Response) -> Json:
-    """Return the batch of a 202."""
+    """Return the batch of an answer, which must be a 202."""
     assert answer.status_code == 202, answer.text
     found: Json = answer.json()
     assert answer.headers["location"] == found["urls"]["get"]

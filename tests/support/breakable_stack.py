@@ -1,4 +1,4 @@
-"""A stack on servers that can be broken, and pictures to send it."""
+"""A stack on a Redis and a Postgres that tests stop and kill, and pictures for its model."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LEASE_SECONDS = 3
 LANE_DEPTH = 300
-"""More images of one upload wait outside."""
+"""What one upload may have in its lane; the rest of it waits in the gateway."""
 ENDED = ("succeeded", "failed", "canceled")
 Json = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _png(data: bytes) -> bytes:
 
 
 def until(look: Callable[[], T], *, what: str, seconds: float = 20) -> T:
-    """Return what a look finds once that is something."""
+    """Call until the result is true, and return it; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, f"after {seconds} s still not: {what}"
@@ -114,7 +114,7 @@ class Breakable:
 
     @contextmanager
     def stopped(self, role: str) -> Iterator[None]:
-        """Hold a role's processes still."""
+        """Pause a role's processes (SIGSTOP)."""
         pids = self.pids(role)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -173,5 +173,5 @@ class Breakable:
         return int(count)
 
     def audit(self) -> None:
-        """Hold the whole system against its invariants."""
+        """Run `darkroom audit`; fails where it finds anything."""
         self.stack.darkroom("audit")

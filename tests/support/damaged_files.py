@@ -1,4 +1,4 @@
-"""Damage done to real files: what a bad disk, a cut-off upload and somebody who means harm do to them."""
+"""Hypothesis strategies that damage real files: flipped bits, changed numbers, parts cut out, repeated or spliced."""
 
 import struct
 import zlib

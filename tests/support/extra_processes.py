@@ -1,4 +1,4 @@
-"""What a test runs beside the stack: a predict worker moved step by step, and more gateways on the same stores."""
+"""Processes beside a stack: a predict worker that the test moves step by step, and more gateways on its stores."""
 
 import re
 import signal
@@ -25,7 +25,7 @@ _RUN = b'{"batch_size":1,"predict_ms":1.5,"worker":"by-hand"}'
 
 
 class WorkerByHand:
-    """Moved by the product's own scripts, while the real ones hold still.
+    """A predict worker moved by the test through the product's own scripts, while the stack's are paused.
 
     What it has begun it must finish within the lease, or a real worker takes it over.
     """
@@ -92,7 +92,7 @@ class GatewayByHand:
 
 
 class ClosedGateway(GatewayByHand):
-    """One that asks for keys: it is for all the world, and there it does so without being told to."""
+    """A gateway that asks for keys, as each one does that listens on all addresses."""
 
     def __init__(self, stack: "Stack") -> None:
         super().__init__(stack, DARKROOM_SERVER_HOST="0.0.0.0")  # noqa: S104

@@ -1,4 +1,4 @@
-"""A gateway process of one's own on a test's Redis and Postgres, without workers: what was accepted waits."""
+"""A gateway process on a test's Redis and Postgres, without workers: what was accepted waits."""
 
 import os
 import subprocess

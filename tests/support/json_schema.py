@@ -1,4 +1,4 @@
-"""The part of JSON Schema (2020-12) that the gateway's document uses; what it does not know it refuses to judge."""
+"""A validator of the part of JSON Schema (2020-12) that the gateway's document uses; other keywords raise an error."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _KNOWN: Final = _ANNOTATIONS | {
 
 
 class Judge:
-    """Holds values against the schemas of one document."""
+    """Validates values against the schemas of one document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
@@ -35,7 +35,7 @@ class Judge:
         return resolved
 
     def faults(self, value: object, schema: dict[str, Any], *, at: str = "") -> Iterator[str]:
-        """Say everything in which a value is not as its schema has it."""
+        """Give each way in which a value breaks its schema."""
         unknown = schema.keys() - _KNOWN
         assert not unknown, f"{at}: the keywords {unknown} are not judged here"
         if "$ref" in schema:

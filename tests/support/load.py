@@ -1,4 +1,4 @@
-"""Clients under whom something breaks, and the reckoning of what they were told."""
+"""Clients that send load while a test breaks something, and the comparison of their answers with the rows."""
 
 import itertools
 import random
@@ -56,7 +56,7 @@ class Load:
             thread.join(timeout=60)
 
     def wait_for_more(self, count: int, *, seconds: float = 30) -> None:
-        """Return when so many more were accepted."""
+        """Return when `count` more were accepted."""
         wanted = len(self.accepted) + count
         until(lambda: len(self.accepted) >= wanted, seconds=seconds, what=f"{count} more are accepted")
 
@@ -152,7 +152,7 @@ def settle(system: Breakable, ids: Collection[str]) -> None:
 
 
 def agree(system: Breakable, load: Load, *, lost: Collection[str] = ()) -> None:
-    """Hold rows against pictures, polls against rows, and all of it against the invariants."""
+    """Compare rows with pictures and polls with rows; run the audit."""
     ids = load.accepted.keys() - set(lost)
     rows = system.rows(ids)
     for id in ids:

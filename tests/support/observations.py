@@ -1,4 +1,4 @@
-"""What processes observe with, where a test looks at something else."""
+"""Metrics objects for tests that do not read them."""
 
 from prometheus_client import CollectorRegistry
 

@@ -1,4 +1,4 @@
-"""Requests that are open: half a body, some of a bulk upload, waiting, following; and what they are told at last."""
+"""Requests that are still open: half a body, part of a bulk upload, waiting, streaming; and how they are answered."""
 
 import base64
 import re
@@ -24,7 +24,7 @@ class Open:
         self.said = b""
 
     def send(self, data: bytes) -> None:
-        """Go on with the body, as long as anybody takes it."""
+        """Send more of the body."""
         self._link.sendall(data)
 
     def read(self, *, until_it_says: bytes) -> None:
@@ -48,7 +48,7 @@ class Open:
         return self.said
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._link.close()
 
     def _is_whole(self) -> bool:

@@ -1,4 +1,4 @@
-"""Images to send: real digits, made new so that no cache knows them, and written in every format."""
+"""Images to send: digits with new bytes, so that no cache has them, and encoding in every format."""
 
 import base64
 import io

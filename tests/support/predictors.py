@@ -19,14 +19,14 @@ LEASE = timedelta(milliseconds=30)
 
 
 class Pictures(PictureModel):
-    """One version."""
+    """A picture model of one version."""
 
     def __init__(self, version: str = VERSION) -> None:
         super().__init__(version, pauses=0)
 
 
 class Watched(Pictures):
-    """A picture model with room for so many images that tells what it was given."""
+    """A picture model that records its micro-batches' sizes; more than `room` images raise OutOfMemory."""
 
     def __init__(self, version: str = VERSION, *, room: int = 1000) -> None:
         super().__init__(version)
@@ -62,5 +62,5 @@ def job(client: redis.Redis, id: str, *fields: str) -> tuple[str, ...]:
 
 
 def said(number: int, version: str = VERSION) -> tuple[str, str, str]:
-    """What becomes of a picture that can be predicted."""
+    """The job's fields once a picture was predicted."""
     return ("succeeded", output(version, number).decode(), "")

@@ -1,4 +1,4 @@
-"""A queue and a record without processes: each step of a job's life is a call."""
+"""The queue and the recorder without processes: each step of a job's life is a call."""
 
 from datetime import timedelta
 

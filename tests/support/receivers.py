@@ -1,4 +1,4 @@
-"""Servers that webhooks are sent to: they remember what came and answer as they are told."""
+"""Webhook receivers on loopback: they keep what came and answer as the test says."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True)
 class Came:
-    """One POST."""
+    """One POST that came."""
 
     at: float
     headers: dict[str, str]
@@ -52,7 +52,7 @@ class Receiver:
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, count: int, *, limit: float = 20) -> list[Came]:
-        """Return what came once it is so much."""
+        """Return what came once there are `count`."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.came) >= count, limit), f"{len(self.came)} of {count} came"
             return list(self.came)

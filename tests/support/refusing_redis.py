@@ -1,4 +1,4 @@
-"""A Redis that is there and refuses: every command gets the same error, until it is told to let them through."""
+"""A proxy before Redis that answers every command with one error until it is opened."""
 
 import contextlib
 import re
@@ -27,13 +27,13 @@ class RefusingDoor:
         self._begin(self._accept)
 
     def open(self) -> None:
-        """Let through who comes from now on, and have the others come again."""
+        """Pass new connections through; close the refused ones, so that their clients reconnect."""
         self._is_open = True
         for client in self._refusing:
             _shut(client)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Close every connection and take no new one."""
         for one in self._sockets:
             _shut(one)
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""A Unix socket between a client and Redis, to see what was written together and to lose or hold it."""
+"""A proxy between a client and Redis on a Unix socket: records writes, and loses or delays them."""
 
 import asyncio
 import contextlib

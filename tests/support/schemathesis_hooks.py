@@ -1,4 +1,4 @@
-"""What Schemathesis is told of this API beside its document: real images, and what no schema can say.
+"""Schemathesis hooks: real images for request bodies, and findings that are none.
 
 Loaded by Schemathesis (`hooks` in schemathesis.toml), which runs in a process of its own.
 """
@@ -74,7 +74,7 @@ def write_lines(_: object, value: Any) -> bytes:
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
-    """Keep webhooks here; make of a proper request, whose parts were drawn one by one, one that makes sense."""
+    """Point webhooks to the test's receiver; make the parts of a valid request, drawn one by one, consistent."""
     proper = case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE
     query, body = dict(case.query or {}), dict(case.body) if isinstance(case.body, dict) else {}
     if proper:

@@ -1,4 +1,4 @@
-"""Looks that nobody took."""
+"""Made-up snapshots of a stack for the tests of `darkroom status`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A terminal that a test sits in front of."""
+"""A program in a pseudo-terminal: press keys, resize, read what it draws."""
 
 import fcntl
 import os
@@ -36,7 +36,7 @@ class Seat:
         os.write(self._master, keys)
 
     def hang_up(self) -> None:
-        """Take the terminal away."""
+        """Close the terminal, as a lost connection does."""
         os.close(self._slave)
         os.close(self._master)
         self._slave = self._master = -1

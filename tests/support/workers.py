@@ -1,4 +1,4 @@
-"""Celery workers of one's own, each a process as people start it."""
+"""Celery worker processes, started with Celery's own command."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ class Worker:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged, as far as it is ours."""
+        """Its log lines that are Darkroom's JSON."""
         said = self._log.read_bytes().splitlines()
         return [orjson.loads(line) for line in said if line.startswith(b"{") and line.endswith(b"}")]
 
@@ -65,7 +65,7 @@ class Worker:
             time.sleep(0.1)
 
     def wait_for_end(self, *, seconds: float = 60) -> int:
-        """Return its exit status; fails where it lives on."""
+        """Return its exit status; fails where it has not ended in time."""
         return self._process.wait(timeout=seconds)
 
     @property
@@ -84,7 +84,7 @@ class Worker:
         return asked.returncode, asked.stderr.strip()
 
     def end(self) -> None:
-        """Let nothing of it live on."""
+        """Kill it if it still runs."""
         if self.lives:
             self._process.kill()
         self._process.wait()

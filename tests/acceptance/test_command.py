@@ -18,6 +18,7 @@ import pytest
 
 from cli.stack.plan import held_out_folder
 from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.state import Phase, running_stack
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -181,13 +182,15 @@ def test_in_the_foreground_it_ends_with_the_terminal_or_a_killed_supervisor_and_
         return subprocess.Popen([sys.executable, *arguments], env=other.environment, stdout=subprocess.DEVNULL)
 
     def running() -> set[int]:
+        def ready() -> set[str]:
+            state = running_stack(other.home)
+            return {one.role for one in state.programs if one.phase is Phase.READY} if state else set()
+
         until = time.monotonic() + 30
-        while not {"redis", "postgres"} <= {
-            role for role, facts in other.status().items() if facts["state"] == "ready"
-        }:
+        while not ready() >= {"redis", "postgres"}:
             assert time.monotonic() < until
             time.sleep(0.1)
-        return {pid for facts in other.status().values() for pid in facts["pids"]}
+        return {process.pid for process in other.state.processes()}
 
     def gone(pids: set[int]) -> bool:
         until = time.monotonic() + 30

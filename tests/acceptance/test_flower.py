@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def flower(stack: "Stack") -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.status()["flower"]["url"], timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=stack.url_of("flower"), timeout=10, trust_env=False) as client:
         yield client
 
 
@@ -96,12 +96,10 @@ def test_every_page_is_shown_and_nothing_is_complained_of(flower: httpx.Client, 
 @contextmanager
 def another_worker(stack: "Stack", name: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker started with Celery's own command, as on another machine."""
-    status = stack.status()
-    stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
     command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "-Q", "upkeep", "-P", "solo", "-n", name]
     process = subprocess.Popen(
         [*command, "--task-events"],
-        env=stack.environment | stores,
+        env=stack.environment | stack.stores,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

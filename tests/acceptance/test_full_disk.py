@@ -76,7 +76,7 @@ def until(happened: Callable[[], bool], what: str) -> None:
 
 def test_a_full_disk_ends_nothing_for_good(cramped: "Stack", small_disk: Path) -> None:
     assert predict(cramped).json()["status"] == "succeeded"
-    pids = [pid for role in cramped.status().values() for pid in role["pids"]]
+    pids = [process.pid for process in cramped.state.processes()]
     supervisor = psutil.Process(psutil.Process(pids[0]).ppid())
     filler = fill(small_disk)
     # Redis ends with what it can't keep; Postgres is ended here, and can't begin again without room for its lock.

@@ -1,4 +1,7 @@
-"""API keys on a gateway that asks for them: made, used, revoked; an owner sees and touches only its own."""
+"""API keys on a gateway that asks for them: made, used, revoked; an owner sees and touches only its own.
+
+Over 300 lines: its tests share their helpers.
+"""
 
 import re
 import time
@@ -222,7 +225,7 @@ def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revok
         [line] = [line for line in listed.splitlines() if " carol " in line]
         assert line.startswith(f"{key[:9]}…")
         assert key not in listed
-        engine = make_engine(Database(url=closed.stack.status()["postgres"]["url"]))
+        engine = make_engine(Database(url=closed.stack.url_of("postgres")))
         with engine.connect() as connection:
             kept = connection.execute(text("SELECT api_keys::text FROM api_keys WHERE owner = 'carol'")).scalar_one()
         engine.dispose()

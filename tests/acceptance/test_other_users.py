@@ -79,7 +79,7 @@ def everything_in(folder: Path) -> list[Path]:
 def test_another_user_reads_nothing_under_the_home_and_reaches_no_socket(stack: "Stack") -> None:
     stack.darkroom("submit", "--wait", *map(str, stack.images[:5]))
     stack.darkroom("bulk", str(stack.images[0].parent))
-    sockets = Path(stack.status()["redis"]["url"].removeprefix("unix://")).parent
+    sockets = Path(stack.url_of("redis").removeprefix("unix://")).parent
     paths = everything_in(stack.home) + everything_in(sockets)
     assert {"redis", "logs", "mlflow", "held-out", "bulk", "ports", "postgres"} <= {path.name for path in paths}
     assert {"redis.sock", ".s.PGSQL.5432"} <= {path.name for path in paths if kind(path) == "socket"}
@@ -89,7 +89,7 @@ def test_another_user_reads_nothing_under_the_home_and_reaches_no_socket(stack: 
 
 
 def test_another_user_reads_nothing_that_the_processes_have_open(stack: "Stack") -> None:
-    pids = [pid for role in stack.status().values() for pid in role["pids"]]
+    pids = [process.pid for process in stack.state.processes()]
     processes = [process for pid in pids for process in (psutil.Process(pid), *psutil.Process(pid).children())]
     opened = {Path(file.path) for process in processes for file in process.open_files()}
     installed = (Path(sys.prefix), Path(sys.base_prefix), Path("/usr"), Path("/dev/null"))
@@ -99,7 +99,7 @@ def test_another_user_reads_nothing_that_the_processes_have_open(stack: "Stack")
 
 
 def test_nothing_that_runs_can_make_what_others_read(stack: "Stack") -> None:
-    pids = [pid for role in stack.status().values() for pid in role["pids"]]
+    pids = [process.pid for process in stack.state.processes()]
     masks = {pid: _umask(pid) for pid in pids}
     assert set(masks.values()) == {0o077}, masks
 
@@ -110,7 +110,7 @@ def _umask(pid: int) -> int:
 
 
 def test_another_user_registers_no_code_and_reads_nothing_of_the_registry(stack: "Stack", tmp_path: Path) -> None:
-    url = stack.status()["mlflow"]["url"]
+    url = stack.url_of("mlflow")
     login = Login.read(stack.home)
     assert login is not None
     before = httpx.get(f"{url}{_CHAMPION}", auth=(login.username, login.password))
@@ -149,7 +149,7 @@ def test_no_command_line_and_no_log_tells_the_registrys_password(stack: "Stack")
 
 
 def test_a_browser_with_the_login_sees_the_registry(stack: "Stack") -> None:
-    url = stack.status()["mlflow"]["url"]
+    url = stack.url_of("mlflow")
     login = Login.read(stack.home)
     assert login is not None
     with httpx.Client(base_url=url, auth=(login.username, login.password)) as browser:

@@ -47,7 +47,7 @@ def use(stack: "Stack", name: str, scan: bytes) -> httpx.Client:
 
 def rows(stack: "Stack", owner: str) -> dict[str, int]:
     """Return how many rows of an owner there are, by table."""
-    engine = make_engine(Database(url=stack.status()["postgres"]["url"]))
+    engine = make_engine(Database(url=stack.url_of("postgres")))
     tables = ("predictions", "batches", "webhook_deliveries", "webhook_secrets", "api_keys")
     with engine.connect() as connection:
         found = {

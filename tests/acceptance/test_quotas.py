@@ -66,7 +66,7 @@ def test_what_is_repeated_with_each_item_is_bounded_and_the_base_url_is_the_batc
         headers = {"Host": "h" * 255, "Content-Type": "application/x-ndjson"}
         found = accepted(client.post(PATH, content=b"1\n" * 3, headers=headers))
         ended(client, found["id"])
-    with redis.Redis.from_url(stack.status()["redis"]["url"], protocol=2) as stored:
+    with redis.Redis.from_url(stack.url_of("redis"), protocol=2) as stored:
         items = [key for key in stored.scan_iter(match="job:*", count=1000) if _is_of(stored, key, found["id"])]
         assert len(items) == 3
         assert all(b"hhh" not in (stored.hget(key, "request") or b"") for key in items)

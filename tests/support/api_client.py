@@ -39,11 +39,10 @@ class Door:
     def __init__(self, stack: "Stack") -> None:
         self.url = stack.url
         self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
-        status = stack.status()
-        self.registry_url: str = status["mlflow"]["url"]
-        self.redis = redis.Redis.from_url(status["redis"]["url"], protocol=2)
-        self.predict_pids = [int(pid) for pid in status["predict"]["pids"]]
-        self.record_pids = [int(pid) for pid in status["record"]["pids"]]
+        self.registry_url = stack.url_of("mlflow")
+        self.redis = redis.Redis.from_url(stack.url_of("redis"), protocol=2)
+        self.predict_pids = stack.pids("predict")
+        self.record_pids = stack.pids("record")
 
     def __enter__(self) -> Self:
         return self

@@ -56,10 +56,9 @@ class GatewayByHand:
     """One more gateway on a stack's stores, with settings of its own. Not started yet."""
 
     def __init__(self, stack: "Stack", **environment: str) -> None:
-        status, port = stack.status(), free_port()
-        stores = {"DARKROOM_REDIS_URL": status["redis"]["url"], "DARKROOM_DATABASE_URL": status["postgres"]["url"]}
+        port = free_port()
         server = {"DARKROOM_SERVER_PORT": str(port), "DARKROOM_SERVER_STOP_TIMEOUT": "5"}
-        self._environment = stack.environment | stores | server | environment
+        self._environment = stack.environment | stack.stores | server | environment
         self._command = (sys.executable, "-m", "api.server")
         self.url = f"http://127.0.0.1:{port}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.stack.plan import held_out_folder
 from cli.stack.servers.mlflow_login import Login
-from cli.stack.supervisor.state import running_stack
+from cli.stack.supervisor.state import StackState, running_stack
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {
@@ -50,9 +50,28 @@ class Stack:
         facts: dict[str, dict[str, Any]] = json.loads(self.darkroom("status", "--json").stdout)
         return facts
 
+    @property
+    def state(self) -> StackState:
+        """What its supervisor wrote last: most of what `status` says, without starting a process for it."""
+        found = running_stack(self.home)
+        assert found is not None
+        return found
+
     def pids(self, role: str) -> list[int]:
-        """Return a role's pids."""
-        return [int(pid) for pid in self.status()[role]["pids"]]
+        """Return the pids of a role's processes that run now."""
+        programs = self.state.of_role(role)
+        return [program.process.pid for program in programs if program.process is not None]
+
+    def url_of(self, role: str) -> str:
+        """Return where a role is reached."""
+        url = self.state.url_of(role)
+        assert url is not None
+        return url
+
+    @property
+    def stores(self) -> dict[str, str]:
+        """What another process needs to use this stack's Redis and Postgres."""
+        return {"DARKROOM_REDIS_URL": self.url_of("redis"), "DARKROOM_DATABASE_URL": self.url_of("postgres")}
 
     def wait_until_ready(self, *, seconds: float = 60) -> dict[str, dict[str, Any]]:
         """Return the status once every role is ready; fails after `seconds`."""
@@ -72,7 +91,7 @@ class Stack:
         """What another program needs to use this stack's registry."""
         login = Login.read(self.home)
         assert login is not None
-        return {"DARKROOM_REGISTRY_URL": self.status()["mlflow"]["url"], **login.environment()}
+        return {"DARKROOM_REGISTRY_URL": self.url_of("mlflow"), **login.environment()}
 
     @property
     def images(self) -> list[Path]:

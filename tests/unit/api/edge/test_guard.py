@@ -1,4 +1,7 @@
-"""Every route of the app, by every method and in every spelling of its path, with a key of each role and with none."""
+"""Every route of the app, by every method and in every spelling of its path, with a key of each role and with none.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -3,20 +3,18 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 import pytest
 
-from cli.stack.plan import held_out_folder
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import Phase, running_stack
 
@@ -119,45 +117,6 @@ def test_a_killed_process_comes_back_where_it_was_and_nothing_is_lost(stack: "St
 def test_audit_finds_nothing_broken_after_all_that(stack: "Stack") -> None:
     assert "All is well" in stack.darkroom("audit").stdout
     assert "newest schema" in stack.darkroom("migrate").stdout
-
-
-def test_a_second_stack_stands_beside_the_first_on_a_long_path_and_down_leaves_nothing(
-    stack: "Stack", make_stack: Callable[..., "Stack"], tmp_path: Path
-) -> None:
-    # A registry of one's own is not started; this one holds the model already.
-    registry = stack.status()["mlflow"]["url"]
-    environment = {**stack.registry_environment, "FLOWER_UNAUTHENTICATED_API": ""}
-    second = make_stack(tmp_path / ("long" * 30), environment=environment)
-    # So are the images, and its workers need not wait for them.
-    shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
-    second.up()
-    status = second.status()
-    assert status["mlflow"] == {"url": registry, "pids": [], "state": "ready", "metrics_urls": []}
-    assert "succeeded" in second.darkroom("submit", "--wait", str(second.images[0])).stdout
-    ours = {pid for role in stack.status().values() for pid in role["pids"]}
-    theirs = {pid for role in status.values() for pid in role["pids"]}
-    assert not ours & theirs
-    assert not addresses(stack.status()) & addresses(status)
-    assert_flower_shows_pages_and_keeps_its_api_shut(status["flower"]["url"])
-    families = theirs | {child.pid for pid in theirs for child in psutil.Process(pid).children(recursive=True)}
-    assert second.down().startswith("Stopped")
-    assert not [pid for pid in families if ProcessIdentity.of(pid)]
-    assert not Path(status["redis"]["url"].removeprefix("unix://")).parent.exists()
-    assert all(role["pids"] == [] for role in second.status().values())
-    stack.wait_until_ready()
-
-
-def addresses(status: dict[str, dict[str, Any]]) -> set[str]:
-    """Where a stack's own programs are reached."""
-    own = [facts for role, facts in status.items() if role != "mlflow"]
-    return {url for facts in own for url in (facts["url"], *facts["metrics_urls"]) if url}
-
-
-def assert_flower_shows_pages_and_keeps_its_api_shut(url: str) -> None:
-    assert httpx.get(f"{url}/workers").status_code == 200
-    answer = httpx.get(f"{url}/api/workers")
-    assert answer.status_code == 401
-    assert "FLOWER_UNAUTHENTICATED_API" in answer.text
 
 
 def test_a_role_that_does_not_come_up_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:

@@ -68,7 +68,7 @@ def test_a_worker_that_starts_before_its_redis_works_once_redis_is_there(
     worker.wait_until_said("redis_is_there")
     with server.client() as client:
         until(works(role, client, engine, finished_record), worker)
-    until(lambda: worker.health() == (0, ""), worker)
+    worker.wait_until_healthy()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_redis_that_refuses_is_waited_for(
         assert worker.health() == (1, "it does not consume yet")
         door.open()
         until(lambda: client.exists("secret:stream"), worker)
-        until(lambda: worker.health() == (0, ""), worker)
+        worker.wait_until_healthy()
         worker.end()
 
 
@@ -125,7 +125,7 @@ def test_a_predict_worker_that_starts_before_its_registry_serves_once_that_is_th
     assert worker.health() == (1, "it does not consume yet")
     shop.come_back()
     until(lambda: redis_client.zcard(keys.workers("shades")), worker)  # type: ignore[arg-type]
-    until(lambda: worker.health() == (0, ""), worker)
+    worker.wait_until_healthy()
 
 
 def test_one_models_trouble_keeps_no_other_waiting(
@@ -139,7 +139,7 @@ def test_one_models_trouble_keeps_no_other_waiting(
     queues = ",".join(keys.predict_queue(model) for model in (odd, ModelName("broken"), MODEL))
     worker = begin(queues, redis_url=redis_server.url, registry_url=shop.url, registry_poll="1")
     until(lambda: redis_client.zcard(keys.workers(MODEL)), worker)
-    until(lambda: worker.health() == (0, ""), worker)
+    worker.wait_until_healthy()
     assert not redis_client.exists(keys.workers(odd))
     until(lambda: answered(redis_client, MODEL), worker)
     shop.register("champion", model=odd)

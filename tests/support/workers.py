@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from cli.stack.ports import free_port
+from worker.health import why_not
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
 """Of these queues; all others are worked off by a solo one."""
@@ -82,6 +84,15 @@ class Worker:
         command = [sys.executable, "-m", "worker.health"]
         asked = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30, check=False)
         return asked.returncode, asked.stderr.strip()
+
+    def wait_until_healthy(self, *, seconds: float = 90) -> None:
+        """Return when `python -m worker.health` finds it well; that process is started once, when it will."""
+        until = time.monotonic() + seconds
+        while why_not(port=self.metrics_port, longest=timedelta(hours=1), now=time.time()):
+            assert self.lives, self.text
+            assert time.monotonic() < until, self.text
+            time.sleep(0.1)
+        assert self.health() == (0, "")
 
     def end(self) -> None:
         """Kill it if it still runs."""

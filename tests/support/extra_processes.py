@@ -71,7 +71,7 @@ class GatewayByHand:
     def begin(self) -> None:
         """Start it, for the first time or once more, and return when it is ready."""
         self.process = subprocess.Popen(self._command, env=self._environment)
-        until(lambda: self.ready() == 200, what="it is ready")
+        until(lambda: self.ready() == 200, seconds=60, what="it is ready")
 
     def ready(self) -> int:
         """Return the status of its readiness, on a connection of its own; 0 where nothing listens."""

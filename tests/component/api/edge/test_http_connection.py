@@ -1,4 +1,7 @@
-"""The limits on heads and on slow clients, over real sockets; the tests take the samples, not the clock."""
+"""The limits on heads and on slow clients, over real sockets; the tests take the samples, not the clock.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import asyncio
 import re

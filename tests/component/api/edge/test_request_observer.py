@@ -1,4 +1,7 @@
-"""Every request has an id, is counted under its route's template, and is logged in one line."""
+"""Every request has an id, is counted under its route's template, and is logged in one line.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import asyncio
 import contextlib

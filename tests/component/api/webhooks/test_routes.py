@@ -1,4 +1,7 @@
-"""A submission's webhook is enqueued with it; deliveries are read, listed in pages and delivered again."""
+"""A submission's webhook is enqueued with it; deliveries are read, listed in pages and delivered again.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

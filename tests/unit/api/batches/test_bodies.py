@@ -1,4 +1,7 @@
-"""The three bulk bodies: fields, then items; what can't be used is an item with a problem, or refuses the upload."""
+"""The three bulk bodies: fields, then items; what can't be used is an item with a problem, or refuses the upload.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import asyncio
 import contextlib

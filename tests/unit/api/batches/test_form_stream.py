@@ -1,4 +1,7 @@
-"""A form that arrives in pieces is parsed like one in memory; anything else is a bad request."""
+"""A form that arrives in pieces is parsed like one in memory; anything else is a bad request.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise

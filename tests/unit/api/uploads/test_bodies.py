@@ -1,4 +1,7 @@
-"""The three bodies of a submission; contradictions, excess and what can't be stored are refused."""
+"""The three bodies of a submission; contradictions, excess and what can't be stored are refused.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import asyncio
 import base64

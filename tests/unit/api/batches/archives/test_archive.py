@@ -1,4 +1,7 @@
-"""For every kind of archive: the images are read, and none of a bad archive."""
+"""For every kind of archive: the images are read, and none of a bad archive.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import bz2
 import gzip

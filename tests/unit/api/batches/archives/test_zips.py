@@ -1,4 +1,7 @@
-"""Zips: read as `zipfile` reads them; false headers are refused on checking, damaged data fails single items."""
+"""Zips: read as `zipfile` reads them; false headers are refused on checking, damaged data fails single items.
+
+Over 300 lines: it holds all tests of one module, whose name it has.
+"""
 
 import io
 import random

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from cli.stack.ports import free_port
-from worker.health import why_not
+from worker.health import find_problem
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
 """Of these queues; all others are worked off by a solo one."""
@@ -88,7 +88,7 @@ class Worker:
     def wait_until_healthy(self, *, seconds: float = 90) -> None:
         """Return when `python -m worker.health` finds it well; that process is started once, when it will."""
         until = time.monotonic() + seconds
-        while why_not(port=self.metrics_port, longest=timedelta(hours=1), now=time.time()):
+        while find_problem(port=self.metrics_port, longest=timedelta(hours=1), now=time.time()):
             assert self.lives, self.text
             assert time.monotonic() < until, self.text
             time.sleep(0.1)

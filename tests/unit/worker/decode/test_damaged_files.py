@@ -89,6 +89,7 @@ STRICTER = (
     "in fill bytes",
     "does not exist",
     "its header is invalid",  # pixels that begin at 0
+    "its directory has no image data",  # where it is stands in a tag of a type that no position has
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.pictures import renewed
 
 if TYPE_CHECKING:
-    from conftest import COMMAND, Stack
+    from tests.support.stack import COMMAND, Stack
 else:
     from tests.support.stack import COMMAND
 

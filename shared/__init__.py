@@ -1,1 +1,1 @@
-"""What the gateway, the workers and the command line stand on."""
+"""Code that the gateway, the workers and the command line share: domain, stores, settings, observability."""

@@ -262,8 +262,9 @@ def test_results_that_nobody_records_and_calls_that_nobody_answers_are_found(sys
     system.client.xadd(keys.FINISHED, fields, id=f"{long_ago(system.client, seconds=70)}-0")
     system.client.lpush(keys.UPKEEP_QUEUE, *(["bell"] * 31))
     record, upkeep = system.audit()
-    assert record.startswith("record: nobody has ever looked for results to record; results have waited for their rows")
-    assert upkeep.endswith("31 calls to it are not answered")
+    never = "record: no worker has ever checked for results to record; "
+    assert record.startswith(never + "results have waited to be recorded")
+    assert upkeep.endswith("31 of its Celery tasks wait")
 
 
 def test_sweeps_that_stopped_are_found(system: System) -> None:
@@ -271,7 +272,7 @@ def test_sweeps_that_stopped_are_found(system: System) -> None:
     assert system.audit() == []
     system.client.zadd(keys.signs(keys.UPKEEP_QUEUE), {"w": long_ago(system.client, seconds=70) * 1000})
     [found] = system.audit()
-    assert re.fullmatch(r"upkeep: nobody has kept house \(deadlines, files, lost bells\) for 7\d s", found)
+    assert re.fullmatch(r"upkeep: no worker has swept \(deadlines, files, lost bells\) for 7\d s", found)
 
 
 def test_webhooks_that_are_due_and_not_tried_are_found(

@@ -33,11 +33,11 @@ A_BIT = timedelta(seconds=1)
     [
         (NOW, NOW, 0, State.READY, ""),
         (SILENT_AFTER, LATE_AFTER, MOST_BELLS, State.READY, ""),
-        (NEVER, NOW, 0, State.MISSING, "nobody has ever"),
+        (NEVER, NOW, 0, State.MISSING, "no worker has ever"),
         (SILENT_AFTER + A_BIT, NOW, 0, State.MISSING, "for 21 s"),
         (NOW, LATE_AFTER + A_BIT, 0, State.LATE, "61 s"),
-        (NOW, NOW, MOST_BELLS + 1, State.LATE, "31 calls to it are not answered"),
-        (NEVER, LATE_AFTER + A_BIT, MOST_BELLS + 1, State.MISSING, "31 calls to it are not answered"),
+        (NOW, NOW, MOST_BELLS + 1, State.LATE, "31 of its Celery tasks wait"),
+        (NEVER, LATE_AFTER + A_BIT, MOST_BELLS + 1, State.MISSING, "31 of its Celery tasks wait"),
     ],
 )
 def test_a_role_is_ready_late_or_missing_and_says_why(

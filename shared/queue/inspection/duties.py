@@ -65,20 +65,20 @@ class Duty:
         seconds = round(self.oldest.total_seconds())
         said = []
         if self.silence is None:
-            said.append(f"nobody has ever {what}")
+            said.append(f"no worker has ever {what}")
         elif self.state is State.MISSING:
-            said.append(f"nobody has {what} for {round(self.silence.total_seconds())} s")
+            said.append(f"no worker has {what} for {round(self.silence.total_seconds())} s")
         if self.oldest > LATE_AFTER:
             said.append(f"{waits} for {seconds} s")
         if self.bells > MOST_BELLS:
-            said.append(f"{self.bells:,} calls to it are not answered")
+            said.append(f"{self.bells:,} of its Celery tasks wait")
         return "; ".join(said)
 
 
 _WORDS: Final = {
-    keys.RECORD_QUEUE: ("looked for results to record", "results have waited for their rows"),
-    keys.WEBHOOK_QUEUE: ("looked for webhooks to deliver", "starts have waited to be told"),
-    keys.UPKEEP_QUEUE: ("kept house (deadlines, files, lost bells)", "it has waited"),
+    keys.RECORD_QUEUE: ("checked for results to record", "results have waited to be recorded"),
+    keys.WEBHOOK_QUEUE: ("checked for webhooks to deliver", "start events have waited"),
+    keys.UPKEEP_QUEUE: ("swept (deadlines, files, lost bells)", "sweeps have waited"),
 }
 
 

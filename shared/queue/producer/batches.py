@@ -25,7 +25,7 @@ from shared.settings import Queue
 __all__ = ["BatchRecord", "Batches", "Opening", "RedisFull"]
 
 MOST_UNENDED: Final = 1000
-"""So many of an owner's newest batches are looked through for a list."""
+"""How many of an owner's newest batches are considered for a list."""
 
 
 class RedisFull(Exception):
@@ -107,8 +107,8 @@ class Batches:
 
     async def has_room(self, opening: Opening, *, entries: int, size: int) -> bool:
         """Tell whether fewer entries, and fewer bytes, wait in a batch's lane, and likewise for their rows."""
-        looks = await self._redis.evaluate(Script.MEASURE_LANES, (opening.lane, keys.FINISHED))
-        return all(depth <= entries and used < size for depth, used, _ in looks)
+        measured = await self._redis.evaluate(Script.MEASURE_LANES, (opening.lane, keys.FINISHED))
+        return all(depth <= entries and used < size for depth, used, _ in measured)
 
     async def close(self, opening: Opening, *, sent: int, skipped: int, skipped_files: Sequence[str] = ()) -> bool:
         """End the upload; return False if Redis has another count of items, having lost its last writes.

@@ -74,8 +74,8 @@ class Owned:
                 pipe.hget(name, "owner")
                 pipe.pttl(name)
             said = pipe.execute()
-        looks = zip(jobs, said[::2], said[1::2], strict=True)
-        return [job for job, owner, left in looks if owner == self._owner.encode() and left >= 0]
+        answers = zip(jobs, said[::2], said[1::2], strict=True)
+        return [job for job, owner, left in answers if owner == self._owner.encode() and left >= 0]
 
     def _unlink(self, names: list[bytes]) -> int:
         return int(self._client.unlink(*names)) if names else 0

@@ -33,8 +33,9 @@ down: install  ## Stop it
 test: install  ## Every test but those of containers, on real servers
 	$(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-test-fast: install  ## Tests of single modules: those without a server, and those of one room with a real one
-	$(BIN)/pytest --numprocesses 2 tests/unit tests/component
+# Without the few that are marked slow, which take nearly half of the time.
+test-fast: install  ## Tests of single modules, those with a real server too: about a minute
+	$(BIN)/pytest --numprocesses 2 -m "not slow" tests/unit tests/component
 
 # The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install  ## The images and docker-compose.yml without Docker (root on Linux, 7 minutes)

@@ -142,6 +142,7 @@ def test_prometheus_takes_the_rules() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow  # promtool plays days of samples
 @needs_promtool
 def test_every_alert_fires_when_it_should_and_not_before() -> None:
     played = promtool("test", "rules", FOLDER / "alerts_test.yml")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a hundred processes
+
 ASCII = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 LATIN = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -18,6 +18,8 @@ from worker.decode.decoder_process import DecoderProcess
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
 
+pytestmark = pytest.mark.slow  # large images, decoded in processes
+
 MAX_PIXELS = 50_000_000
 SPEC = ImageSpec((256,), (224,))
 PARENT = """

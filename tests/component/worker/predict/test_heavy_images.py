@@ -18,6 +18,8 @@ from worker.decode.decoder_pool import DecoderPool
 from worker.predict.predictor import Predictor
 from worker.predict.slots import BatchSlots
 
+pytestmark = pytest.mark.slow  # large images, decoded in processes
+
 HEAVY_LANE = keys.heavy_lane(ANYONE)
 CUT = large_picture(10)[:-200]
 

@@ -22,6 +22,8 @@ from shared.storage.delivery_claims import Receiver
 from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.courier import GONE, OTHERS_A_POLL, SHARE_OF_OTHERS
 
+pytestmark = pytest.mark.slow  # hours of simulated deliveries
+
 QUICK: Final = 0.02
 """Seconds that an answer takes."""
 SECONDS_BETWEEN_POLLS: Final = 0.1

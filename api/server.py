@@ -48,9 +48,13 @@ class Server(uvicorn.Server):
             Path(self.config.uds).unlink(missing_ok=True)  # noqa: ASYNC240  nobody is served any more
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle SIGTERM and SIGINT."""
+        """Handle SIGTERM and SIGINT. Before it listens they end the process at once, whatever its start waits for."""
+        if not self.started or self._loop is None:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+            return
         stop = partial(super().handle_exit, sig, frame)
-        if sig != signal.SIGTERM or not self.started or self._loop is None:
+        if sig != signal.SIGTERM:
             stop()
             return
         # In a signal's handler only this is safe: log lines and timers are the loop's.

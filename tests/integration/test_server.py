@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from api.server import START_FAILED
 from tests.support.breakable_stack import until
@@ -49,6 +50,19 @@ def test_where_the_address_is_taken_it_says_so_and_ends(redis_server: RedisServe
         done = run(*COMMAND, DARKROOM_REDIS_URL=redis_server.url, DARKROOM_SERVER_PORT=port)
     assert done.returncode == START_FAILED
     assert "address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_that_waits_for_its_redis_ends_when_it_is_told_to(tmp_path: Path, stop: signal.Signals) -> None:
+    log, environment = tmp_path / "log", {"DARKROOM_REDIS_URL": f"unix://{tmp_path}/none.sock"}
+    with log.open("wb") as lines, subprocess.Popen(COMMAND, env=os.environ | environment, stderr=lines) as process:
+        try:
+            until(lambda: b"waiting_for_redis" in log.read_bytes(), seconds=30, what="it waits")
+            process.send_signal(stop)
+            assert process.wait(timeout=10) == -stop
+        finally:
+            process.kill()
+    assert b"Traceback" not in log.read_bytes()
 
 
 def test_uvicorns_own_command_is_refused_with_one_line() -> None:

@@ -35,16 +35,19 @@ class Door:
         self._server = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}/0"
         self._open = True
+        self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._kept: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def shut(self) -> None:
         """Take connections and answer none from now on; break off those that are open."""
-        self._open = False
-        for pair in self._pairs:
-            for one in pair:
-                one.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._open = False
+            for pair in self._pairs:
+                for one in pair:
+                    with suppress(OSError):
+                        one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._server.close()
@@ -55,12 +58,14 @@ class Door:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            if not self._open:
-                self._kept.append(client)
-                continue
-            to = socket.socket(socket.AF_UNIX)
-            to.connect(self._to)
-            self._pairs.append((client, to))
+            # Together, or a connection that is taken while it is shut would stay open.
+            with self._lock:
+                if not self._open:
+                    self._kept.append(client)
+                    continue
+                to = socket.socket(socket.AF_UNIX)
+                to.connect(self._to)
+                self._pairs.append((client, to))
             for one, other in ((client, to), (to, client)):
                 threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
 

@@ -22,7 +22,8 @@ class JobWaiters:
     def __init__(self, channel: DoneChannel) -> None:
         self._channel = channel
         self._events: dict[bytes, list[asyncio.Event]] = {}
-        self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
+        self._listener: asyncio.Task[None] | None = None
+        self.listen_anew()
 
     @contextmanager
     def listen(self, id: PredictionId) -> Iterator[asyncio.Event]:
@@ -42,16 +43,23 @@ class JobWaiters:
 
     def listen_anew(self) -> None:
         """Subscribe anew, after the server's name may have moved: the old one may be a replica that hears nothing."""
-        self._task.cancel()
-        self._task = asyncio.create_task(self._listen_forever(), name="done-listener")
+        if self._listener:
+            self._listener.cancel()
+        self._listener = asyncio.create_task(self._listen_forever(), name="done-listener")
 
     async def close(self) -> None:
         """Stop listening."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        listener, self._listener = self._listener, None
+        if listener:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+
+    def _is_replaced(self) -> bool:
+        """Tell whether the current task has to end; while it connects the client library may swallow a cancellation."""
+        return self._listener is not asyncio.current_task()
 
     async def _listen_forever(self) -> None:
-        while True:
+        while not self._is_replaced():
             try:
                 await self._listen()
             except ChannelLost as error:
@@ -62,6 +70,8 @@ class JobWaiters:
     async def _listen(self) -> None:
         async with contextlib.aclosing(self._channel.messages()) as messages:
             async for ids in messages:
+                if self._is_replaced():
+                    return
                 if not ids:
                     self.wake_all()  # jobs may have ended before the subscription
                 for id in ids:

@@ -41,7 +41,7 @@ class Seat:
         os.close(self._master)
         self._slave = self._master = -1
 
-    def read_until(self, words: str, *, limit: float = 10) -> str:
+    def read_until(self, words: str, *, limit: float = 60) -> str:
         """Return what was drawn since the last time, once `words` are in it; without control sequences."""
         until, begun = time.monotonic() + limit, len(self.raw)
         while words not in (drawn := _CONTROL.sub(b"", self.raw[begun:]).decode(errors="replace")):

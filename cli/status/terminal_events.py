@@ -16,19 +16,20 @@ from typing import Final, Self
 class Event(Enum):
     """What the live view does next."""
 
-    DRAW = b"d"
+    DRAW = "draw"
     """There is a new snapshot, or the terminal was resized."""
-    SUSPEND = b"s"
-    LEAVE = b"l"
+    SUSPEND = "suspend"
+    LEAVE = "leave"
 
 
-_SIGNALS: Final = {
+_SIGNALS: Final[dict[int, Event]] = {
     signal.SIGWINCH: Event.DRAW,
     signal.SIGTSTP: Event.SUSPEND,
     signal.SIGINT: Event.LEAVE,
     signal.SIGTERM: Event.LEAVE,
     signal.SIGHUP: Event.LEAVE,
 }
+_WAKE: Final = b"\0"
 
 
 class Terminal:
@@ -38,13 +39,16 @@ class Terminal:
         """Handle signals as events."""
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
-        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, _go_on) for number in _SIGNALS}
+        # A handler in Python would run too late for a signal that comes just before `select` begins to wait.
+        self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Restore the signal handlers."""
+        signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._read)
@@ -52,7 +56,10 @@ class Terminal:
 
     def wake(self) -> None:
         """Send a DRAW event; from any thread."""
-        self._tell(Event.DRAW)
+        try:
+            os.write(self._write, _WAKE)
+        except BlockingIOError:
+            return  # the pipe is full of events that are not read yet
 
     def next_event(self) -> Event:
         """Wait for the next event; of several the most important: LEAVE, SUSPEND, DRAW."""
@@ -64,8 +71,9 @@ class Terminal:
                 if not keys or b"q" in keys.lower():
                     return Event.LEAVE
             if self._read in ready:
-                told = os.read(self._read, 1024)
-                return next(event for event in (Event.LEAVE, Event.SUSPEND, Event.DRAW) if event.value in told)
+                # A byte each: the number of a signal, or _WAKE.
+                told = {_SIGNALS.get(number, Event.DRAW) for number in os.read(self._read, 1024)}
+                return next(event for event in (Event.LEAVE, Event.SUSPEND, Event.DRAW) if event in told)
 
     def suspend(self) -> None:
         """Stop like a job of the shell; return when it is continued."""
@@ -82,11 +90,6 @@ class Terminal:
         finally:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal module's form
-        self._tell(_SIGNALS[signal.Signals(number)])
 
-    def _tell(self, event: Event) -> None:
-        try:
-            os.write(self._write, event.value)
-        except BlockingIOError:
-            return  # the pipe is full of events that are not read yet
+def _go_on(number: int, frame: FrameType | None) -> None:
+    """Handle a signal: its number is in the pipe by now, and it has no other effect."""

@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast check docs reference containers docker env bench fuzz soak simulation lock
+# Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help install demo up down test test-fast documents check docs reference containers docker env bench fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +39,9 @@ test: install  ## Every test but those of containers, on real servers
 # Without the few that are marked slow, which take nearly half of the time.
 test-fast: install  ## Tests of single modules, those with a real server too: about a minute
 	$(BIN)/pytest --numprocesses 2 -m "not slow" tests/unit tests/component
+
+documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes
+	$(BIN)/pytest tests/documents
 
 # The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install  ## The images and docker-compose.yml without Docker (root on Linux, 7 minutes)

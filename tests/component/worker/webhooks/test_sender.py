@@ -1,4 +1,7 @@
-"""Single attempts against real servers on loopback that behave as badly as a receiver can."""
+"""Single attempts against real servers on loopback that behave as badly as a receiver can.
+
+Over 300 lines: a receiver for each way to behave, all of them held against the same sender.
+"""
 
 import asyncio
 import contextlib

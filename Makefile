@@ -38,7 +38,7 @@ test: install  ## Every test but those of containers, on real servers
 
 # Without the few that are marked slow, which take nearly half of the time.
 test-fast: install  ## Tests of single modules, those with a real server too: about a minute
-	$(BIN)/pytest --numprocesses 2 -m "not slow" tests/unit tests/component
+	$(BIN)/pytest --numprocesses 3 -m "not slow" tests/unit tests/component
 
 documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes
 	$(BIN)/pytest tests/documents

@@ -54,7 +54,7 @@ class SnapshotThread:
         self._take = snapshot
         self._seen = seen
         self._pauses = pauses
-        self._looks: tuple[Snapshot, ...] = ()
+        self._snapshots: tuple[Snapshot, ...] = ()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="snapshots")
@@ -75,13 +75,13 @@ class SnapshotThread:
         """Return the last snapshots, the newest last; raises what taking one raised."""
         if self._error is not None:
             raise self._error
-        return self._looks
+        return self._snapshots
 
     def _run(self) -> None:
         pause = self._pauses.first
         while not self._stopping.is_set():
             try:
-                self._looks = (*self._looks, self._take())[-REMEMBERED:]
+                self._snapshots = (*self._snapshots, self._take())[-REMEMBERED:]
             except Exception as error:  # noqa: BLE001  raised again in the drawing thread
                 self._error = error
             self._seen()

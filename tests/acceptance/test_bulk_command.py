@@ -15,8 +15,9 @@ import pytest
 from cli.bulk.journal import journal_path
 from tests.support.api_client import Door
 from tests.support.batches import tarred, zipped
-from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, until
+from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture
 from tests.support.pictures import renewed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

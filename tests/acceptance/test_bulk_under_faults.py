@@ -24,8 +24,9 @@ from tests.support.batches import (
     send_archive,
     zipped,
 )
-from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, undecodable, until
+from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, undecodable
 from tests.support.faulty_model import CLASSES
+from tests.support.waiting import until
 
 
 def pictures(numbers: Sequence[int]) -> list[tuple[str, bytes]]:

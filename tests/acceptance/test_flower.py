@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from tests.support.api_client import Door
-from tests.support.breakable_stack import until
 from tests.support.receivers import receiving
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

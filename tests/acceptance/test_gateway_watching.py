@@ -21,10 +21,11 @@ from shared.queue import keys
 from shared.queue.model_routes import publish
 from tests.support.api_client import MODEL, Door, Json
 from tests.support.batches import ended, lines, send_lines, zipped
-from tests.support.breakable_stack import picture, until
+from tests.support.breakable_stack import picture
 from tests.support.pictures import data_url, renewed
 from tests.support.servers import RedisServer
 from tests.support.stack import ENVIRONMENT, Stack
+from tests.support.waiting import until
 
 PNG = {"Content-Type": "image/png"}
 PROMTOOL = shutil.which("promtool")

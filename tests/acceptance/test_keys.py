@@ -18,9 +18,9 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from tests.support.api_client import Json, expect_problem
 from tests.support.batches import accepted, ended, results, send_images
-from tests.support.breakable_stack import until
 from tests.support.extra_processes import ClosedGateway, GatewayByHand
 from tests.support.pictures import data_url, renewed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

@@ -6,9 +6,10 @@ import time
 import psycopg2
 
 from shared.queue import keys
-from tests.support.breakable_stack import Breakable, colour, picture, until
+from tests.support.breakable_stack import Breakable, colour, picture
 from tests.support.faulty_model import CLASSES, SLOW
 from tests.support.load import Load, reckon, settle
+from tests.support.waiting import until
 
 
 def test_predict_workers_killed_in_the_middle_of_a_batch_lose_no_job(breakable: Breakable) -> None:

@@ -23,9 +23,9 @@ from tests.support.batches import (
     tarred,
     zipped,
 )
-from tests.support.breakable_stack import until
 from tests.support.extra_processes import ClosedGateway, GatewayByHand
 from tests.support.pictures import renewed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.breakable_stack import Breakable, picture, until
+from tests.support.breakable_stack import Breakable, picture
+from tests.support.waiting import until
 
 ROLES = ("api", "predict", "record", "webhooks", "beat")
 

@@ -9,10 +9,10 @@ import httpx
 from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys
 from tests.support.api_client import Door
-from tests.support.breakable_stack import until
 from tests.support.extra_processes import ClosedGateway
 from tests.support.open_requests import UPLOADS, finishing
 from tests.support.pictures import renewed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from cli.stack.plan import held_out_folder
 from cli.stack.ports import free_port
 from cli.stack.supervisor.identity import ProcessIdentity
+from tests.support import waiting
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
 
@@ -100,11 +101,7 @@ def predict(stack: Stack) -> httpx.Response:
     )
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + 90
-    while not happened():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.2)
+until = partial(waiting.until, seconds=90, pause=0.2)
 
 
 def test_a_full_disk_ends_nothing_for_good(second: Stack, disk: Path) -> None:
@@ -116,18 +113,18 @@ def test_a_full_disk_ends_nothing_for_good(second: Stack, disk: Path) -> None:
     # Redis ends with what it can't keep; Postgres is ended here, and can't begin again without room for its lock.
     os.kill(second.pids("postgres")[0], signal.SIGKILL)
     # What is left of the last page takes an image or two.
-    until(lambda: predict(second).status_code == 503, "nothing more is taken")
+    until(lambda: predict(second).status_code == 503, what="nothing more is taken")
     for _ in range(3):
         answer = predict(second)
         assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True), answer.text
-    until(lambda: _ready(second) == 503, "readiness says that the queue is away")
+    until(lambda: _ready(second) == 503, what="readiness says that the queue is away")
     assert supervisor.is_running()
     filler.unlink()
-    until(lambda: predict(second).status_code == 200, "there is room, and images are predicted again")
+    until(lambda: predict(second).status_code == 200, what="there is room, and images are predicted again")
     second.wait_until_ready(seconds=90)
     assert _ready(second) == 200
     assert supervisor.is_running()
-    until(lambda: second.darkroom("audit", expect=None).returncode == 0, "all that was accepted has its row")
+    until(lambda: second.darkroom("audit", expect=None).returncode == 0, what="all that was accepted has its row")
 
 
 def _ready(stack: Stack) -> int:

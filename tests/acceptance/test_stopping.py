@@ -17,9 +17,9 @@ import pytest
 from shared.queue import keys
 from tests.support.api_client import MODEL, Door
 from tests.support.batches import accepted, ended, send_images
-from tests.support.breakable_stack import until
 from tests.support.extra_processes import GatewayByHand
 from tests.support.pictures import renewed
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from tests.support.batches import accepted, ended, lines
-from tests.support.breakable_stack import Breakable, Json, picture, until
+from tests.support.breakable_stack import Breakable, Json, picture
 from tests.support.receivers import Came, Receiver, ok, receiving
+from tests.support.waiting import until
 
 PATH = "/v1/webhook-deliveries"
 

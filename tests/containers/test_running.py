@@ -7,35 +7,28 @@ Over 300 lines: its tests share their helpers.
 
 import io
 import json
-import time
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.containers.composition import FILE, GPU_FILE, filled_in, services
 from tests.containers.running import Composition, Container
+from tests.support import waiting
 from tests.support.pictures import renewed
 
 STOPPED = (0, 143)
 """What `docker stop` leaves: a program's own end, or SIGTERM's."""
 ENDED_BY_FORCE = 137
-T = TypeVar("T")
 
 
-def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Return what a look finds once that is something."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
-    return found
+until = partial(waiting.until, pause=0.2)
 
 
 @pytest.fixture(scope="session")

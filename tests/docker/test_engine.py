@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -17,19 +16,13 @@ from tests.docker.conftest import Built
 from tests.docker.engine import CommandFailed, Engine
 from tests.docker.host import Host
 from tests.docker.project import OURS, Project, service
+from tests.support import waiting
 
-T = TypeVar("T")
 KILLED = 137
 """128 and SIGKILL: the end of what did not stop in its grace."""
 
 
-def until(look: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Call until the result is true, and return it."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, what
-        time.sleep(0.5)
-    return found
+until = partial(waiting.until, pause=0.5)
 
 
 def ids(project: Project) -> dict[str, str]:

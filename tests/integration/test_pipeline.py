@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from shared.queue.lua import Script
 from shared.settings import Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer
+from tests.support.waiting import until_async
 
 T = TypeVar("T")
 SHORT = timedelta(seconds=0.5)
@@ -59,13 +61,7 @@ def relayed(
     return asyncio.run(run())
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Return once the condition holds."""
-    for _ in range(5000):
-        if true():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not become true")
+until = partial(until_async, seconds=5, pause=0.001)
 
 
 def test_commands_of_one_turn_share_a_write(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:

@@ -12,9 +12,9 @@ from shared.domain.api_keys import Role
 from shared.domain.identifiers import Owner, new_uuid7
 from shared.queue import keys, purge_marks
 from shared.storage import api_keys
-from tests.support.breakable_stack import until
 from tests.support.gateways import Start
 from tests.support.open_requests import UPLOADS, WAITS, finishing, following
+from tests.support.waiting import until
 
 PNG = {"Content-Type": "image/png"}
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from api.server import START_FAILED
-from tests.support.breakable_stack import until
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 
 COMMAND = (sys.executable, "-m", "api.server")
 

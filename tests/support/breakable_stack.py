@@ -3,13 +3,12 @@
 import os
 import signal
 import struct
-import time
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -19,12 +18,12 @@ from cli.stack.supervisor import state
 from cli.stack.supervisor.state import Phase
 from shared.queue import keys
 from tests.support.servers import append_only_file
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.servers import PostgresServer, RedisServer
     from tests.support.stack import Stack
 
-T = TypeVar("T")
 LEASE_SECONDS = 3
 LANE_DEPTH = 300
 """What one upload may have in its lane; the rest of it waits in the gateway."""
@@ -53,15 +52,6 @@ def _png(data: bytes) -> bytes:
 
     header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
-def until(look: Callable[[], T], *, what: str, seconds: float = 20) -> T:
-    """Call until the result is true, and return it; fails after `seconds`."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
-        time.sleep(0.02)
-    return found
 
 
 @dataclass(frozen=True)

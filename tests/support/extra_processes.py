@@ -14,7 +14,7 @@ from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.api_client import MODEL
-from tests.support.breakable_stack import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack

@@ -11,7 +11,7 @@ import httpx
 from cli.stack.ports import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
-from tests.support.breakable_stack import until
+from tests.support.waiting import until
 
 DIGITS = Route(
     model=ModelName("digits"),

@@ -11,8 +11,9 @@ from typing import Self
 
 import httpx
 
-from tests.support.breakable_stack import ENDED, Breakable, picture, until
+from tests.support.breakable_stack import ENDED, Breakable, picture
 from tests.support.faulty_model import CLASSES
+from tests.support.waiting import until
 
 
 class Load:

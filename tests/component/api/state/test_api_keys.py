@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -19,6 +20,7 @@ from shared.storage import api_keys
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from tests.support.servers import PostgresServer
+from tests.support.waiting import until_async
 
 T = TypeVar("T")
 NEVER = timedelta(hours=1)
@@ -29,10 +31,7 @@ def made(engine: Engine, name: str = "ann", **options: object) -> str:
         return api_keys.create_key(connection, Owner(name), **{"role": Role.SUBMIT} | options)[1]  # type: ignore[arg-type]
 
 
-async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not look():  # noqa: ASYNC110  what it waits for happens in a thread of the keyring's
-            await asyncio.sleep(0.01)
+until = partial(until_async, seconds=10)
 
 
 def with_keyring(engine: Engine, claim: Callable[[ApiKeys], Awaitable[T]], *, pause: timedelta = NEVER) -> T:

@@ -1,9 +1,9 @@
 """Heavy images, which take long to decode, are predicted beside the others, which do not wait for them."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import redis
 from shared.domain.identifiers import ANYONE
 from shared.queue import keys
 from tests.simulation.pictures import picture
+from tests.support import waiting
 from tests.support.heavy_images import large_picture
 from tests.support.predictors import MODEL, Make, Submit, Watched, job, said
 from worker.decode.decoder_pool import DecoderPool
@@ -46,11 +47,7 @@ def decoders() -> Iterator[Held]:
     held.stop()
 
 
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.002)
+until = partial(waiting.until, seconds=30, pause=0.002)
 
 
 def ended(client: redis.Redis, ids: Sequence[str]) -> bool:

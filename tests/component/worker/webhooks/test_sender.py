@@ -12,6 +12,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.waiting import until_async
 from worker.webhooks.sender import Answer, Sender, read_retry_after
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -180,10 +182,7 @@ def failed(status: int, *fields: str, body: bytes = b"") -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  what is waited for is another process' side of a socket
-            await asyncio.sleep(0.005)
+until = partial(until_async, seconds=20)
 
 
 def check_storable(answer: Answer) -> None:

@@ -1,10 +1,12 @@
 """The listener ends when it is told to, whatever its channel does with a cancellation."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from functools import partial
 
 from api.state.job_waiters import JobWaiters
 from shared.queue.producer.done_channel import DoneChannel
+from tests.support.waiting import until_async
 
 
 class Connecting(DoneChannel):
@@ -25,9 +27,7 @@ class Connecting(DoneChannel):
         await asyncio.sleep(60)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110  what is waited for tells nobody
-        await asyncio.sleep(0.001)
+until = partial(until_async, seconds=30, pause=0.001)
 
 
 def test_it_closes_while_it_connects() -> None:

@@ -3,17 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
+from tests.support import waiting
 from worker.predict.slots import BatchSlots
 
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.001)
+until = partial(waiting.until, seconds=5, pause=0.001)
 
 
 @pytest.fixture

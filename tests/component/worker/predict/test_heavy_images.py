@@ -35,7 +35,7 @@ class Held(DecoderPool):
 
     def decode(self, data: bytes, spec: Any) -> Any:
         self.decoding += 1
-        self.go_on.wait(30)
+        self.go_on.wait(120)
         return super().decode(data, spec)
 
 
@@ -47,7 +47,8 @@ def decoders() -> Iterator[Held]:
     held.stop()
 
 
-until = partial(waiting.until, seconds=30, pause=0.002)
+# Heavy images are decoded at a lower priority: beside stacks that start, 30 s were not enough once.
+until = partial(waiting.until, seconds=120, pause=0.002)
 
 
 def ended(client: redis.Redis, ids: Sequence[str]) -> bool:

@@ -23,7 +23,7 @@ def imported(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("folder", ["domain", "image_files"])
-def test_a_folder_imports_itself_and_the_standard_library_alone(folder: str) -> None:
+def test_a_folder_imports_only_itself_and_the_standard_library(folder: str) -> None:
     files = list((SHARED / folder).glob("*.py"))
     assert files
     for file in files:

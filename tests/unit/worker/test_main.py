@@ -24,7 +24,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("pool", "slots"), [(solo, 1), (thread, 2)])
-def test_only_a_solo_worker_takes_bells_uncounted(started: dict[str, Any], pool: Any, slots: int) -> None:
+def test_only_a_solo_worker_consumes_bells_without_acknowledging(
+    started: dict[str, Any], pool: Any, slots: int
+) -> None:
     app = Celery(set_as_current=False)
     app.amqp.queues.select(["predict.m"])
     main._start(SimpleNamespace(app=app, pool_cls=pool.TaskPool, concurrency=2))
@@ -34,7 +36,7 @@ def test_only_a_solo_worker_takes_bells_uncounted(started: dict[str, Any], pool:
 
 
 @pytest.mark.usefixtures("started")
-def test_a_models_queue_is_consumed_from_when_it_is_served() -> None:
+def test_a_models_queue_is_consumed_once_the_model_is_served() -> None:
     app, consumed = Celery(set_as_current=False), []
     app.amqp.queues.select(["predict.a", "predict.b%2Cc", "record"])
     sender = SimpleNamespace(app=app, pool_cls=solo.TaskPool, concurrency=1)
@@ -51,14 +53,14 @@ def test_a_models_queue_is_consumed_from_when_it_is_served() -> None:
     assert consumed == ["predict.b%2Cc"]
 
 
-def test_celery_has_what_is_reached_into() -> None:
+def test_celery_has_the_members_that_are_used() -> None:
     assert {"call_soon", "add_task_queue"} <= set(dir(Consumer))
     consumer = SimpleNamespace()
     Tasks(consumer)
     assert consumer.task_consumer is None
 
 
-def test_each_ring_touches_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sending_a_sweep_touches_beats_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rung = tmp_path / "rung"
     monkeypatch.setenv("DARKROOM_BEAT_FILE", str(rung))
     with Celery(broker="memory://", set_as_current=False) as app:

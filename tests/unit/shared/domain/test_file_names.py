@@ -30,12 +30,12 @@ from shared.domain.file_names import is_clutter, showable_name
         ".ipynb_checkpoints/1.png",
     ],
 )
-def test_files_that_systems_leave_are_clutter(name: str) -> None:
+def test_files_that_operating_systems_leave_are_clutter(name: str) -> None:
     assert is_clutter(name)
 
 
 @pytest.mark.parametrize("name", ["1.png", "cats/1.png", ".hidden.png", "a.DS_Store", "MACOSX/1.png", "notes.txt", ""])
-def test_files_that_people_name_are_not_clutter(name: str) -> None:
+def test_ordinary_files_are_not_clutter(name: str) -> None:
     assert not is_clutter(name)
 
 
@@ -60,6 +60,6 @@ def test_ordinary_names_stay_as_they_are(name: str) -> None:
 
 
 @given(st.text())
-def test_no_control_and_no_line_end_is_left(name: str) -> None:
+def test_no_control_character_or_line_end_is_left(name: str) -> None:
     assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in showable_name(name))
     assert showable_name(showable_name(name)) == showable_name(name)

@@ -53,7 +53,7 @@ def test_only_the_canonical_form_is_an_id() -> None:
     assert not is_uuid("../etc/passwd")
 
 
-def test_twenty_thousand_in_one_go_are_strictly_increasing() -> None:
+def test_twenty_thousand_ids_in_a_row_are_strictly_increasing() -> None:
     ids = OrderedIds()
     made = [ids.next() for _ in range(20_000)]
     assert all(earlier < later for earlier, later in pairwise(made))
@@ -72,7 +72,7 @@ def test_an_id_tells_the_time_it_was_made_at() -> None:
     assert before <= time_of(id) <= now()
 
 
-def test_an_idle_maker_takes_the_time_of_the_clock_again() -> None:
+def test_after_a_pause_ids_have_the_clocks_time_again() -> None:
     ids = OrderedIds()
     ids._last = (now() - AN_HOUR) << 12 | 0xABC
     before = now()
@@ -81,7 +81,7 @@ def test_an_idle_maker_takes_the_time_of_the_clock_again() -> None:
     assert count_of(id) == 0
 
 
-def test_more_than_a_millisecond_holds_run_over_into_the_next() -> None:
+def test_ids_beyond_a_milliseconds_capacity_take_the_next_millisecond() -> None:
     ids = ahead(milliseconds=AN_HOUR)
     made = [ids.next() for _ in range(2 * A_MILLISECOND_HOLDS)]
     assert made == sorted(set(made))
@@ -93,7 +93,7 @@ def test_more_than_a_millisecond_holds_run_over_into_the_next() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 0x7FF, 0xFFE, 0xFFF])
-def test_a_clock_that_goes_back_never_takes_the_order_with_it(count: int) -> None:
+def test_ids_stay_ordered_when_the_clock_goes_back(count: int) -> None:
     ids = ahead(milliseconds=AN_HOUR, count=count)
     last = ids._last
     made = [ids.next() for _ in range(10)]
@@ -101,7 +101,7 @@ def test_a_clock_that_goes_back_never_takes_the_order_with_it(count: int) -> Non
     assert made == sorted(made)
 
 
-def test_a_clock_that_goes_back_twice_never_takes_the_order_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_stay_ordered_when_the_clock_goes_back_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = [5_000, 5_001, 3_000, 3_001, 5_002, 1_000, 5_001, 6_000]
     ids, given = OrderedIds(), iter(readings)
     with monkeypatch.context() as patch:
@@ -118,7 +118,7 @@ def test_two_makers_never_make_the_same_id() -> None:
     assert len(made) == 10_000
 
 
-def test_the_lowest_62_bits_are_chance() -> None:
+def test_the_lowest_62_bits_are_random() -> None:
     ids = ahead(milliseconds=AN_HOUR)
     tails = [uuid.UUID(ids.next()).int & 0x3FFF_FFFF_FFFF_FFFF for _ in range(500)]
     assert len(set(tails)) == 500
@@ -126,7 +126,7 @@ def test_the_lowest_62_bits_are_chance() -> None:
         assert {tail >> bit & 1 for tail in tails} == {0, 1}
 
 
-def test_an_id_without_a_maker_still_has_74_bits_of_chance() -> None:
+def test_an_id_made_without_a_maker_has_74_random_bits() -> None:
     ids = [uuid.UUID(new_uuid7(unix_ms=1_700_000_000_000)) for _ in range(500)]
     assert {id.int >> 80 for id in ids} == {1_700_000_000_000}
     assert {(id.version, id.variant) for id in ids} == {(7, uuid.RFC_4122)}

@@ -24,7 +24,7 @@ def test_a_torchvision_preset_is_read_unchanged() -> None:
     assert spec.input_size == (224, 224)
 
 
-def test_a_spec_is_written_as_it_is_read() -> None:
+def test_a_written_spec_is_read_back_unchanged() -> None:
     spec = ImageSpec.from_metadata(IMAGENET)
     assert spec.as_metadata() == IMAGENET
     assert ImageSpec.from_metadata(spec.as_metadata()) == spec
@@ -44,7 +44,7 @@ def test_the_input_size_is_the_crop_or_else_the_whole_resize(metadata: dict[str,
     assert ImageSpec.from_metadata(metadata).input_size == size
 
 
-def test_members_that_are_left_out_change_nothing() -> None:
+def test_omitted_members_take_their_defaults() -> None:
     spec = ImageSpec.from_metadata({"crop_size": 32})
     assert spec.resize_size is None
     assert (spec.mean, spec.std) == ((0.0,) * 3, (1.0,) * 3)

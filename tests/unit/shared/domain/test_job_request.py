@@ -27,11 +27,11 @@ def test_the_members_stand_in_the_order_that_is_stored() -> None:
     assert tuple(WHOLE.image.members()) == RequestImage._fields
 
 
-def test_missing_members_and_unknown_ones_are_no_obstacle() -> None:
+def test_a_request_with_missing_or_unknown_members_is_read() -> None:
     read = JobRequest.read({"model": "digits", "image": {"sha256": None}, "colour": "red"})
     assert (read.model, read.version, read.metadata, read.webhook, read.request_id) == ("digits", "", {}, None, None)
     assert read.image == RequestImage()
 
 
-def test_a_webhook_kept_without_its_events_is_told_of_all() -> None:
+def test_a_webhook_stored_without_events_receives_all_events() -> None:
     assert JobRequest.read({"webhook": {"url": "https://host"}}).webhook == Webhook("https://host", frozenset(Event))

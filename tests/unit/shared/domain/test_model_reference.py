@@ -17,7 +17,7 @@ from shared.domain.model_reference import REFERENCE_PATTERN, Reference
         ("darkroom/digits:digits:3", "digits", None, "3"),
     ],
 )
-def test_a_model_is_named_in_every_form_of_the_contract(
+def test_every_documented_form_of_a_model_reference_is_parsed(
     text: str, name: str, alias: str | None, version: str | None
 ) -> None:
     reference = Reference.parse_model(text)
@@ -50,7 +50,7 @@ def test_a_bare_version_has_no_name() -> None:
         ("digits@champion", "3", None),
     ],
 )
-def test_two_references_are_joined_unless_they_contradict(model: str, version: str, both: str | None) -> None:
+def test_two_references_are_merged_unless_they_contradict(model: str, version: str, both: str | None) -> None:
     joined = Reference.parse_model(model).joined(Reference.parse_version(version))
     assert (joined and str(joined)) == both
 

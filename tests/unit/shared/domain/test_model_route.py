@@ -26,12 +26,12 @@ def digest(number: int) -> Digest:
     return Digest(hashlib.sha256(str(number).encode()).hexdigest())
 
 
-def test_the_champion_serves_unless_told_otherwise() -> None:
+def test_the_champion_serves_where_no_version_is_named() -> None:
     choice = route().choose(Reference.parse_model("digits"), digest=digest(1))
     assert (choice.version, choice.key, choice.variant) == ("2", "2-abc", "champion")
 
 
-def test_the_challenger_gets_its_share_and_an_image_always_draws_the_same() -> None:
+def test_the_challenger_gets_its_share_and_an_image_always_the_same_version() -> None:
     split = route(challenger_percent=30)
     drawn = [split.choose(Reference.parse_model("digits"), digest=digest(n)).variant for n in range(2000)]
     again = [split.choose(Reference.parse_model("digits"), digest=digest(n)).variant for n in range(2000)]
@@ -39,7 +39,7 @@ def test_the_challenger_gets_its_share_and_an_image_always_draws_the_same() -> N
     assert 0.25 < drawn.count("challenger") / len(drawn) < 0.35
 
 
-def test_a_version_is_served_by_its_number() -> None:
+def test_a_version_can_be_asked_for_by_its_number() -> None:
     assert route().choose(Reference.parse_model("digits:1"), digest=digest(1)).key == "1-abc"
 
 

@@ -11,7 +11,7 @@ def test_a_terminal_status_never_changes() -> None:
     assert all(not MOVES[status] for status in terminal)
 
 
-def test_lua_uses_the_words_of_the_table() -> None:
+def test_lua_uses_the_statuses_of_the_table() -> None:
     everything = "".join(source(script) for script in Script)
     (table,) = set(re.findall(r"local TERMINAL = {(.*)}", everything))
     assert set(re.findall(r"(\w+) = true", table)) == {status for status in Status if status.is_terminal}

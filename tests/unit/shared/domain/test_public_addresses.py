@@ -95,24 +95,24 @@ def test_a_special_range_is_refused_from_edge_to_edge_with_its_reason(network: s
 
 
 @pytest.mark.parametrize("address", METADATA)
-def test_a_clouds_metadata_is_refused(address: str) -> None:
+def test_addresses_of_cloud_metadata_services_are_refused(address: str) -> None:
     assert refusal_reason(address, allowed=()) is not None
 
 
 @pytest.mark.parametrize("form", WRAPPED, ids=WRAPPED.get)
 @pytest.mark.parametrize("address", [one for one in METADATA if "." in one] + ["127.0.0.1", "10.0.0.1", "0.0.0.0"])  # noqa: S104
-def test_an_inner_address_is_refused_however_ipv6_embeds_it(form: str, address: str) -> None:
+def test_a_private_ipv4_address_is_refused_however_ipv6_embeds_it(form: str, address: str) -> None:
     halves = f"{int(IPv4Address(address)) >> 16:x}:{int(IPv4Address(address)) & 0xFFFF:x}"
     assert refusal_reason(form.format(address, hex=halves), allowed=()) is not None
 
 
 @pytest.mark.parametrize("address", CALLABLE)
-def test_a_public_address_may_be_called(address: str) -> None:
+def test_a_public_address_is_allowed(address: str) -> None:
     assert refusal_reason(address, allowed=()) is None
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_what_it_is(form: str) -> None:
+def test_an_ipv4_address_embedded_in_ipv6_is_judged_as_ipv4(form: str) -> None:
     for address in IPV4:
         assert refusal_reason(form + address, allowed=()) is None
     for network, word in REFUSED:
@@ -121,12 +121,12 @@ def test_an_ipv4_address_in_an_ipv6_one_is_judged_as_what_it_is(form: str) -> No
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(FORMS))
-def test_no_ipv4_address_is_judged_otherwise_in_ipv6(address: IPv4Address, form: str) -> None:
+def test_every_ipv4_address_is_judged_the_same_in_ipv6(address: IPv4Address, form: str) -> None:
     assert refusal_reason(form + str(address), allowed=()) == refusal_reason(str(address), allowed=())
 
 
 @given(st.ip_addresses(v=6))
-def test_of_ipv6_only_2000_to_3fff_may_be_called_beside_what_holds_ipv4(address: IPv6Address) -> None:
+def test_only_ipv6_addresses_in_2000_3_or_with_embedded_ipv4_are_allowed(address: IPv6Address) -> None:
     may_be = [IPv6Network(network) for network in ("2000::/3", "::ffff:0:0/96", "64:ff9b::/96")]
     assert refusal_reason(str(address), allowed=()) is not None or any(address in network for network in may_be)
 
@@ -136,16 +136,16 @@ def test_of_ipv6_only_2000_to_3fff_may_be_called_beside_what_holds_ipv4(address:
     [*("", " ", "localhost", "127.1", "0x7f000001", "2130706433", "010.0.0.1", "1.1.1.1/32", "[::1]", "1.1.1"),
      *("1.1.1.1 ", "1.1.1.256", "::ffff:1.1.1", "１.1.1.1", "1.1.1.1\n", "1.1.1.1%eth0")],
 )  # fmt: skip
-def test_text_that_is_no_address_is_refused_whatever_is_allowed(address: str) -> None:
+def test_text_that_is_no_address_is_refused_even_if_everything_is_allowed(address: str) -> None:
     assert refusal_reason(address, allowed=networks("0.0.0.0/0", "::/0")) == "no IP address"
 
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%1", "::1%lo", "2606:4700::1111%eth0", "::ffff:1.1.1.1%1"])
-def test_a_scoped_address_is_refused_whatever_is_allowed(address: str) -> None:
+def test_a_scoped_address_is_refused_even_if_everything_is_allowed(address: str) -> None:
     assert refusal_reason(address, allowed=networks("::/0")) == "scoped"
 
 
-def test_an_allowed_network_wins_and_nothing_beside_it() -> None:
+def test_addresses_in_an_allowed_network_are_allowed_and_no_others() -> None:
     allowed = networks("10.1.0.0/16", "127.0.0.1/32", "fd12::/16", "::1/128")
     for address in ("10.1.0.0", "10.1.255.255", "127.0.0.1", "fd12::1", "::1", "1.1.1.1", "2606:4700::1111"):
         assert refusal_reason(address, allowed=allowed) is None
@@ -160,7 +160,7 @@ def test_an_allowed_ipv4_network_is_allowed_in_ipv6_too(form: str) -> None:
     assert refusal_reason(f"{form}10.2.2.3", allowed=allowed) == "private"
 
 
-def test_an_allowed_ipv6_network_allows_the_ipv4_addresses_in_it_in_that_form_only() -> None:
+def test_an_allowed_ipv6_network_allows_embedded_ipv4_in_that_form_only() -> None:
     allowed = networks("::ffff:10.1.0.0/112")
     assert refusal_reason("::ffff:10.1.2.3", allowed=allowed) is None
     assert refusal_reason("10.1.2.3", allowed=allowed) == "private"

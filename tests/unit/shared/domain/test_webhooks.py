@@ -51,7 +51,7 @@ def test_other_urls_are_refused_with_the_reason(url: str, words: str) -> None:
         check_webhook_url(url)
 
 
-def test_a_filter_names_events_those_that_never_fire_included() -> None:
+def test_an_event_filter_may_name_events_that_never_fire() -> None:
     url = "https://example.com"
     assert read_events([]) == frozenset({Event.START, Event.COMPLETED})
     assert read_events(["completed", "logs", "completed"]) == frozenset({Event.COMPLETED})
@@ -63,7 +63,7 @@ def test_a_filter_names_events_those_that_never_fire_included() -> None:
 PAUSES = Webhooks().pauses
 
 
-def test_pauses_grow_over_a_day_and_end() -> None:
+def test_pauses_between_attempts_grow_and_end_after_a_day() -> None:
     pauses = [pause_after(attempts, pauses=PAUSES, chance=0.5) for attempts in range(1, len(PAUSES) + 2)]
     assert pauses[:-1] == list(PAUSES)
     assert pauses[-1] is None
@@ -71,7 +71,7 @@ def test_pauses_grow_over_a_day_and_end() -> None:
     assert all(later > earlier for earlier, later in pairwise(PAUSES))
 
 
-def test_a_pause_is_spread_and_no_shorter_than_the_receiver_asks() -> None:
+def test_a_pause_is_jittered_and_no_shorter_than_retry_after() -> None:
     asked = timedelta(minutes=3)
     assert pause_after(1, pauses=PAUSES, chance=0.0) == timedelta(seconds=4)
     assert pause_after(1, pauses=PAUSES, chance=1.0) == timedelta(seconds=6)

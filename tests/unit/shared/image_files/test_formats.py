@@ -36,7 +36,7 @@ def by_pillow(data: bytes) -> tuple[str | None, int, int] | None:
 
 @FUZZING
 @given(damaged_files)
-def test_a_damaged_file_is_refused_or_what_pillow_says_it_is(data: bytes) -> None:
+def test_a_damaged_file_is_refused_or_has_the_size_that_pillow_reads(data: bytes) -> None:
     try:
         found = facts(data)
     except REFUSALS:
@@ -46,7 +46,7 @@ def test_a_damaged_file_is_refused_or_what_pillow_says_it_is(data: bytes) -> Non
 
 @FUZZING
 @given(damaged_files)
-def test_a_damaged_file_takes_no_memory(data: bytes) -> None:
+def test_reading_a_damaged_file_takes_little_memory(data: bytes) -> None:
     tracemalloc.start()
     try:
         facts(data)
@@ -69,13 +69,13 @@ def tiff(*entries: tuple[int, int]) -> bytes:
 GREY = ((258, 8), (259, 1), (262, 1), (277, 1), (278, 11))
 
 
-def test_of_a_repeated_tiff_tag_the_first_counts() -> None:
+def test_the_first_of_a_repeated_tiff_tag_counts() -> None:
     data = tiff((256, 23), (257, 11), (256, 8), *GREY)
     assert by_pillow(data) == ("TIFF", 23, 11)
     assert (facts(data).width, facts(data).height) == (23, 11)
 
 
-def test_a_tiffs_second_width_hides_no_bomb() -> None:
+def test_a_second_width_tag_in_a_tiff_cannot_hide_a_bomb() -> None:
     with pytest.raises((ImageTooLarge, UndecodableImage)):
         facts(tiff((256, 1_000_000), (257, 1_000_000), (256, 8), (257, 8), *GREY))
 

@@ -67,7 +67,7 @@ def encoded(image: Image.Image, format: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("shape", REFUSED)
-def test_too_many_of_anything_is_refused_with_the_reason(shape: str) -> None:
+def test_too_many_parts_of_any_kind_are_refused_with_the_reason(shape: str) -> None:
     with pytest.raises(BrokenImageError, match=REFUSED[shape]):
         work(SHAPES[shape]())
 
@@ -78,7 +78,7 @@ def test_files_that_are_slow_to_decode_are_estimated_as_heavy(shape: str) -> Non
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_everyday_images_are_not_heavy_and_photographs_of_a_camera_are(format: str) -> None:
+def test_everyday_images_are_not_heavy_and_large_camera_photographs_are(format: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (375, 500, 3), dtype=np.uint8)
     assert work(encoded(Image.fromarray(noise), format)) < HEAVY
     assert work(encoded(Image.new("RGB", (4000, 3000)), format)) > HEAVY
@@ -118,14 +118,14 @@ def test_as_many_chunks_as_are_allowed_are_accepted() -> None:
         work(plain[:33] + chunk * png.MAX_CHUNKS + plain[33:])
 
 
-def test_a_gifs_data_has_as_many_blocks_as_are_allowed() -> None:
+def test_a_gif_with_as_many_blocks_as_allowed_is_accepted() -> None:
     screen = b"GIF89a" + struct.pack("<HHBBB", 9, 9, 0, 0, 0) + b"," + struct.pack("<HHHHB", 0, 0, 9, 9, 0) + b"\2"
     assert work(screen + b"\1a" * (gif.MAX_BLOCKS - 10) + b"\0;")
     with pytest.raises(BrokenImageError, match="blocks"):
         work(screen + b"\1a" * (gif.MAX_BLOCKS + 10) + b"\0;")
 
 
-def test_a_webp_has_as_many_chunks_before_its_image_as_are_allowed() -> None:
+def test_a_webp_with_as_many_chunks_as_allowed_is_accepted() -> None:
     picture = encoded(Image.new("RGB", (4, 4)), "WEBP")[12:]
 
     def of(chunks: int) -> bytes:
@@ -144,7 +144,7 @@ def test_no_more_pages_are_read_than_are_allowed() -> None:
     assert tiff.full_page(written(*[preview] * tiff.MAX_PAGES, image)).tags[256] == (1,)
 
 
-def test_a_tiff_without_its_texts_is_the_same_image() -> None:
+def test_a_tiff_without_its_text_tags_is_the_same_image() -> None:
     one = page(2, 1, b"\1\2", {270: (SHORT, [65] * 40), 274: (SHORT, [3])})
     data = written(page(1, 1, b"\0", {254: (LONG, [1])}), one)
     bare = tiff.only_image_tags(data)

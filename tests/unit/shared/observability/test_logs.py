@@ -36,7 +36,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_a_line_is_one_json_object_with_time_level_event_and_facts(log: logging.Logger, lines: Lines) -> None:
+def test_a_log_line_is_one_json_object_with_time_level_event_and_facts(log: logging.Logger, lines: Lines) -> None:
     log.info("batch_predicted", extra={"size": 16, "odd": object})
     [line] = lines()
     assert line.keys() == {"time", "level", "event", "logger", "size", "odd"}
@@ -54,7 +54,7 @@ def test_a_traceback_stays_in_its_line(log: logging.Logger, lines: Lines) -> Non
     assert "ValueError: wrong" in line["exception"]
 
 
-def test_what_is_bound_is_in_every_line_of_the_block_and_in_none_after(log: logging.Logger, lines: Lines) -> None:
+def test_bound_facts_are_in_every_line_of_the_block_and_none_after(log: logging.Logger, lines: Lines) -> None:
     with bound(model="digits"):
         log.info("one")
         with bound(batch_id="b", model="cats"):
@@ -102,7 +102,7 @@ def test_threads_and_tasks_do_not_see_each_others_facts(log: logging.Logger, lin
 
 
 @pytest.mark.parametrize("formatter", [JsonLines(), Readable()])
-def test_no_line_holds_the_credentials_of_a_url(log: logging.Logger, formatter: logging.Formatter) -> None:
+def test_no_log_line_contains_a_urls_credentials(log: logging.Logger, formatter: logging.Formatter) -> None:
     log.handlers[0].setFormatter(formatter)
     try:
         fail(ConnectionError("can't reach postgresql://me:hunter2@db:5432/darkroom"))
@@ -121,7 +121,7 @@ def test_a_terminal_gets_readable_lines(log: logging.Logger) -> None:
     assert log.handlers[0].stream.getvalue()[9:] == "WARNING image_failed model=digits error=no image\n"
 
 
-def test_every_logger_comes_out_in_one_form_even_one_that_a_server_gave_handlers() -> None:
+def test_every_logger_writes_the_same_form_even_with_handlers_of_its_own() -> None:
     root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
     handlers, level = root.handlers[:], root.level
     try:

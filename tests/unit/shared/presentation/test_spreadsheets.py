@@ -8,7 +8,7 @@ from shared.presentation.spreadsheets import safe_cell
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_a_formula_gets_an_apostrophe(start: str) -> None:
+def test_a_formula_is_prefixed_with_an_apostrophe(start: str) -> None:
     assert safe_cell(f"{start}cmd") == f"'{start}cmd"
 
 
@@ -16,17 +16,17 @@ def test_a_formula_gets_an_apostrophe(start: str) -> None:
     ("text", "safe"),
     [("a;=1", "a;'=1"), ("a\t+x", "a\t'+x"), ("a\n@x", "a\n'@x"), ("a;b=1", "a;b=1"), ("a;\t.png", "a;\t.png")],
 )
-def test_a_formula_after_another_separator_gets_an_apostrophe_too(text: str, safe: str) -> None:
+def test_a_formula_after_another_separator_is_prefixed_too(text: str, safe: str) -> None:
     assert safe_cell(text) == safe
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "-1.5", "1e-9", "-2E+7", "a", "a/b.png", "7=7", "'=1", "семь 🏠.png"])
-def test_numbers_and_all_else_stay(text: str) -> None:
+def test_numbers_and_other_text_stay_unchanged(text: str) -> None:
     assert safe_cell(text) == text
 
 
 @given(st.text())
-def test_no_cell_begins_a_formula_and_nothing_is_lost(text: str) -> None:
+def test_no_cell_starts_a_formula_and_no_text_is_lost(text: str) -> None:
     safe = safe_cell(text)
     assert safe.replace("'", "") == text.replace("'", "")
     try:

@@ -8,7 +8,7 @@ import shared.queue
 CONTRACT = "The gateway reaches Redis through the queue's producer alone"
 
 
-def test_the_gateway_may_import_the_producer_alone() -> None:
+def test_the_gateway_may_import_only_the_producer() -> None:
     folder = Path(shared.queue.__file__).parent
     modules = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     written = tomllib.loads((folder.parents[1] / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]

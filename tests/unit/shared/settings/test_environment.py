@@ -13,7 +13,7 @@ def test_a_duration_is_written_in_seconds_or_longer_forms(monkeypatch: pytest.Mo
     assert settings.read(settings.Queue).lease == timedelta(seconds=30)
 
 
-def test_a_setting_that_cannot_be_used_stops_the_boot_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_stops_the_start_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_BATCHING_MAX_BATCH_SIZE", "many")
     with pytest.raises(settings.SettingsError) as caught:
         settings.read(settings.Batching)
@@ -31,7 +31,7 @@ def test_a_setting_that_cannot_be_used_stops_the_boot_with_one_line(monkeypatch:
         ("DARKROOM_WEBHOOKS_LEASE", "15", "longer than DARKROOM_WEBHOOKS_TIMEOUT"),
     ],
 )
-def test_a_setting_of_webhooks_that_cannot_be_used_says_so_in_one_line(
+def test_an_invalid_webhook_setting_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -42,7 +42,7 @@ def test_a_setting_of_webhooks_that_cannot_be_used_says_so_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_retention_keeps_what_an_unset_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_retention_means_the_same_as_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     unset = settings.read(settings.Retention)
     for name in ("PREDICTIONS", "DELIVERIES"):
         monkeypatch.setenv(f"DARKROOM_RETENTION_{name}", "")
@@ -52,7 +52,7 @@ def test_an_empty_retention_keeps_what_an_unset_one_does(monkeypatch: pytest.Mon
     assert settings.read(settings.Retention).predictions == timedelta(days=90)
 
 
-def test_a_retention_too_short_to_be_meant_stops_the_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retention_under_the_minimum_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_RETENTION_PREDICTIONS", "90")
     with pytest.raises(settings.SettingsError, match=r"DARKROOM_RETENTION_PREDICTIONS: .*a day or more"):
         settings.read(settings.Retention)
@@ -65,7 +65,7 @@ def test_settings_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("url", ["http://me:secret@host/0", "redis://me:secret@host:port/0", "me:secret", ""])
 @pytest.mark.parametrize("connecting", [connect, connect_briefly, connect_async])
-def test_an_address_of_redis_that_cannot_be_read_is_one_line_without_its_password(
+def test_an_invalid_redis_url_is_reported_in_one_line_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str, connecting: Callable[[settings.Redis], object]
 ) -> None:
     monkeypatch.setenv("DARKROOM_REDIS_URL", url)

@@ -55,7 +55,7 @@ def pillow_decodes(data: bytes) -> bool:
 
 @FUZZING
 @given(files)
-def test_what_the_gateway_accepts_is_decoded_or_fails_with_words(data: bytes) -> None:
+def test_files_the_gateway_accepts_are_decoded_or_fail_with_a_reason(data: bytes) -> None:
     try:
         facts(data)
     except REFUSALS:
@@ -68,7 +68,7 @@ def test_what_the_gateway_accepts_is_decoded_or_fails_with_words(data: bytes) ->
 
 @FUZZING
 @given(files)
-def test_what_the_gateway_refuses_pillow_does_not_decode_either(data: bytes) -> None:
+def test_files_the_gateway_refuses_are_not_decoded_by_pillow(data: bytes) -> None:
     try:
         facts(data)
     except UndecodableImage as refused:
@@ -156,7 +156,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_pixels_that_are_fine_are_read_whatever_surrounds_them(kind: str) -> None:
+def test_intact_pixels_are_read_despite_damaged_metadata(kind: str) -> None:
     good, spoilt = SPOILT[kind]
     assert facts(spoilt).width == 23
     with warnings.catch_warnings():
@@ -164,7 +164,7 @@ def test_pixels_that_are_fine_are_read_whatever_surrounds_them(kind: str) -> Non
         assert np.array_equal(pixels(spoilt), pixels(good))
 
 
-def test_an_orientation_survives_what_else_is_spoilt() -> None:
+def test_the_orientation_is_applied_despite_other_damaged_tags() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
@@ -176,7 +176,7 @@ def test_an_orientation_survives_what_else_is_spoilt() -> None:
 @pytest.mark.parametrize("zeros", [0, 100, 5000])
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 0.98])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_half_a_jpeg_is_not_predicted(mode: str, share: float, zeros: int) -> None:
+def test_half_a_jpeg_is_refused(mode: str, share: float, zeros: int) -> None:
     file = io.BytesIO()
     noise = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
     Image.fromarray(noise).convert(mode).save(file, "JPEG", quality=90)
@@ -188,7 +188,7 @@ def test_half_a_jpeg_is_not_predicted(mode: str, share: float, zeros: int) -> No
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_half_an_image_is_refused_by_one_of_both(kind: str) -> None:
+def test_half_an_image_is_refused_by_gateway_or_worker(kind: str) -> None:
     data = KINDS[kind]
     # Of an animation the first frame counts.
     data = data[: len(data) // (4 if kind.endswith("animated") else 2)]
@@ -202,7 +202,7 @@ def test_half_an_image_is_refused_by_one_of_both(kind: str) -> None:
             pixels(data)
 
 
-def test_the_critical_chunks_of_a_png_must_be_whole() -> None:
+def test_a_png_with_a_damaged_critical_chunk_is_refused() -> None:
     palette = KINDS["png-P"]
     place = palette.index(b"PLTE") + 6
     broken = palette[:place] + bytes([palette[place] ^ 1]) + palette[place + 1 :]
@@ -210,12 +210,12 @@ def test_the_critical_chunks_of_a_png_must_be_whole() -> None:
         pixels(broken)
 
 
-def test_what_is_no_image_fails_with_words() -> None:
+def test_data_that_is_no_image_fails_with_a_reason() -> None:
     with pytest.raises(Undecodable, match="no image of a kind that is read"):
         pixels(b"hello")
 
 
-def test_a_second_page_whose_numbers_lie_in_the_files_header_fails_with_words() -> None:
+def test_a_second_page_with_numbers_in_the_files_header_fails_with_a_reason() -> None:
     def directory(*entries: tuple[int, int, int], following: int) -> bytes:
         written = (struct.pack("<HHII", tag, 4, count, value) for tag, count, value in entries)
         return struct.pack("<H", len(entries)) + b"".join(written) + struct.pack("<I", following)

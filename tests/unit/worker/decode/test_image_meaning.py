@@ -61,7 +61,7 @@ VALUES = (0, 0x1234, 0x8000, 0xFFFF)
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(("photometric", "expected"), [(1, [0, 0x12, 0x80, 255]), (0, [255, 0xED, 0x7F, 0])])
-def test_sixteen_bits_are_black_or_white_at_zero_as_they_say(
+def test_sixteen_bits_are_black_or_white_at_zero_as_the_tag_says(
     *, photometric: int, expected: list[int], packed: bool, order: str
 ) -> None:
     data = sixteen(*VALUES, order=order)
@@ -91,7 +91,7 @@ def test_twelve_bits_in_sixteen_are_scaled_where_the_file_says_so() -> None:
     ]
 
 
-def test_a_highest_value_that_is_a_statistic_changes_nothing() -> None:
+def test_a_maximum_tag_that_is_a_statistic_is_ignored() -> None:
     assert grey(tiff(page(4, 1, sixteen(*VALUES), {**DEEP, 281: (SHORT, [3000])})), 4) == [0, 0x12, 0x80, 255]
 
 
@@ -135,14 +135,14 @@ def test_signed_samples_are_scaled_from_the_range_that_the_file_names() -> None:
         ({262: (SHORT, [6]), 277: (SHORT, [3]), 258: (SHORT, [8] * 3)}, "subsampled"),
     ],
 )
-def test_what_would_be_misread_is_refused_with_words(more: dict[int, Any], words: str) -> None:
+def test_tiffs_that_would_be_misread_are_refused_with_a_reason(more: dict[int, Any], words: str) -> None:
     assert words in refused(tiff(page(4, 4, bytes(200), more)))
 
 
 @pytest.mark.parametrize(
     "more", [{258: (SHORT, [6])}, {**RGB, 258: (SHORT, [5, 6, 5])}, {277: (SHORT, [3]), 258: (SHORT, [8] * 3)}]
 )
-def test_what_pillow_does_not_know_fails_with_words(more: dict[int, Any]) -> None:
+def test_tiffs_that_pillow_cannot_read_fail_with_a_reason(more: dict[int, Any]) -> None:
     with pytest.raises(Undecodable, match="this combination of colours, bits and extra samples is not read"):
         grey(tiff(page(4, 4, bytes(200), more)), 4, 4)
 
@@ -175,7 +175,7 @@ def test_a_file_of_previews_alone_is_its_first_page() -> None:
     assert grey(tiff(PREVIEW), 2) == [7, 7]
 
 
-def test_a_chain_of_pages_that_goes_round_ends() -> None:
+def test_reading_a_circular_chain_of_pages_ends() -> None:
     data = bytearray(tiff(PREVIEW, PREVIEW))
     (first,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
@@ -200,7 +200,7 @@ def test_a_predictor_is_honoured() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_planes_that_lie_apart_are_put_together(*, packed: bool) -> None:
+def test_separate_planes_are_combined(*, packed: bool) -> None:
     planes = [bytes([1, 2]), bytes([3, 4]), bytes([5, 6])]
     data: Any = [zlib.compress(plane) for plane in planes] if packed else planes
     more = {**RGB, 284: (SHORT, [2]), 259: (SHORT, [8 if packed else 1])}
@@ -217,20 +217,20 @@ def test_planes_that_lie_apart_are_put_together(*, packed: bool) -> None:
         (2, [152, 140, 127]),  # 128/255 of the colour, the rest white
     ],
 )
-def test_an_extra_sample_is_what_it_says(extra: int, expected: list[int]) -> None:
+def test_an_extra_sample_has_the_meaning_its_tag_says(extra: int, expected: list[int]) -> None:
     more = {**RGB, 277: (SHORT, [4]), 258: (SHORT, [8] * 4), 338: (SHORT, [extra])}
     (found,) = colours(tiff(page(1, 1, bytes([50, 25, 0, 128]), more)), 1)
     assert np.abs(np.array(found) - expected).max() <= 1
 
 
 @pytest.mark.parametrize(("extra", "expected"), [(0, 50), (1, 50 + 127), (2, 152)])
-def test_an_extra_sample_of_grey_is_what_it_says(extra: int, expected: int) -> None:
+def test_a_grey_images_extra_sample_has_the_meaning_its_tag_says(extra: int, expected: int) -> None:
     more = {277: (SHORT, [2]), 258: (SHORT, [8] * 2), 338: (SHORT, [extra])}
     (found,) = grey(tiff(page(1, 1, bytes([50, 128]), more)), 1)
     assert abs(found - expected) <= 1
 
 
-def test_lab_comes_out_in_the_colours_it_shows() -> None:
+def test_cielab_is_converted_to_rgb() -> None:
     """Of sRGB red, CIELab with white point D50 is 54.3, 80.8, 69.9 (8 bits: L times 2.55, a and b as they are)."""
     more = {**RGB, 262: (SHORT, [8])}
     found = colours(tiff(page(2, 1, bytes([138, 81, 70, 255, 0, 0]), more)), 2)
@@ -238,22 +238,22 @@ def test_lab_comes_out_in_the_colours_it_shows() -> None:
     assert len(grey(tiff(page(2, 1, bytes([138, 81, 70, 255, 0, 0]), more)), 2)) == 2
 
 
-def test_inks_are_subtracted() -> None:
+def test_cmyk_inks_are_converted_to_rgb() -> None:
     more = {262: (SHORT, [5]), 277: (SHORT, [4]), 258: (SHORT, [8] * 4)}
     assert colours(tiff(page(2, 1, bytes([255, 0, 0, 0, 0, 0, 0, 255]), more)), 2) == [[0, 255, 255], [0, 0, 0]]
 
 
-def test_a_colour_map_of_sixteen_bits_is_looked_up() -> None:
+def test_a_sixteen_bit_colour_map_is_applied() -> None:
     red = [0xFFFF, 0x8000] + [0] * 254
     more = {262: (SHORT, [3]), 320: (SHORT, red + [0] * 256 + [0x1234] + [0] * 255)}
     assert colours(tiff(page(2, 1, b"\0\1", more)), 2) == [[255, 0, 0x12], [0x80, 0, 0]]
 
 
-def test_black_is_zero_where_nothing_is_said() -> None:
+def test_zero_is_black_where_the_tag_is_missing() -> None:
     assert grey(tiff(page(2, 1, b"\x10\xf0", photometric=262)), 2) == [0x10, 0xF0]
 
 
-def test_luminance_and_chrominance_in_full_are_read() -> None:
+def test_ycbcr_without_subsampling_is_read() -> None:
     more = {**RGB, 262: (SHORT, [6]), 530: (SHORT, [1, 1])}
     (found,) = colours(tiff(page(1, 1, bytes([76, 85, 255]), more)), 1)
     assert np.abs(np.array(found) - [254, 0, 0]).max() <= 2
@@ -285,13 +285,11 @@ def png(width: int, depth: int, colour: int, row: bytes, *chunks: tuple[bytes, b
         (16, b"\x5a\x20\x5a\x21", 0x5A21, [0x5A, 255]),
     ],
 )
-def test_a_grey_that_is_called_clear_is_white_in_every_depth(
-    depth: int, row: bytes, clear: int, expected: list[int]
-) -> None:
+def test_a_transparent_grey_is_white_in_every_depth(depth: int, row: bytes, clear: int, expected: list[int]) -> None:
     assert grey(png(2, depth, 0, row, (b"tRNS", struct.pack(">H", clear))), 2) == expected
 
 
-def test_a_colour_that_is_called_clear_is_white_in_both_depths() -> None:
+def test_a_transparent_colour_is_white_in_both_depths() -> None:
     assert colours(png(2, 8, 2, bytes([1, 2, 3, 1, 2, 4]), (b"tRNS", sixteen(1, 2, 4, order=">"))), 2) == [
         [1, 2, 3],
         [255, 255, 255],
@@ -304,7 +302,7 @@ def test_a_colour_that_is_called_clear_is_white_in_both_depths() -> None:
     ]
 
 
-def test_significant_bits_count_where_samples_stand_in_the_low_ones() -> None:
+def test_significant_bits_scale_samples_stored_in_the_low_bits() -> None:
     low = sixteen(0, 0x123, 0x801, 0xFFF, order=">")
     assert grey(png(4, 16, 0, low, (b"sBIT", b"\x0c")), 4) == [0, 0x12, 0x80, 255]
     assert grey(png(4, 16, 0, low), 4) == [0, 1, 8, 15]
@@ -313,7 +311,7 @@ def test_significant_bits_count_where_samples_stand_in_the_low_ones() -> None:
 @pytest.mark.parametrize(
     "values", [(0, 0x1230, 0x8000, 0xFFF0), (0, 0x1231, 0x8008, 0xFFFF), (0, 0x0010, 0x0FF0, 0x0200)]
 )
-def test_significant_bits_change_nothing_where_samples_fill_the_sixteen(values: tuple[int, ...]) -> None:
+def test_significant_bits_are_ignored_where_samples_fill_sixteen_bits(values: tuple[int, ...]) -> None:
     row = sixteen(*values, order=">")
     assert grey(png(4, 16, 0, row, (b"sBIT", b"\x0c")), 4) == [value >> 8 for value in values]
 
@@ -339,7 +337,7 @@ def test_chunks_that_change_no_sample_are_ignored(one: tuple[bytes, bytes]) -> N
     assert colours(png(1, 8, 2, bytes([9, 99, 199]), one), 1) == [[9, 99, 199]]
 
 
-def test_of_an_animation_the_image_that_other_viewers_show_counts() -> None:
+def test_an_animated_pngs_default_image_is_predicted() -> None:
     frames = [Image.new("RGB", (3, 1), colour) for colour in ((9, 9, 9), (200, 0, 0))]
     file = io.BytesIO()
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
@@ -360,11 +358,11 @@ def gif(screen: tuple[int, int], box: tuple[int, int, int, int], index: int, con
     return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x81, 0, 0) + table + control + frame + b";"
 
 
-def test_what_a_gifs_first_frame_leaves_uncovered_is_white() -> None:
+def test_the_area_outside_a_gifs_first_frame_is_white() -> None:
     assert colours(gif((3, 1), (1, 0, 1, 1), 1), 3) == [[255, 255, 255], [255, 0, 0], [255, 255, 255]]
 
 
-def test_a_gifs_clear_colour_is_white() -> None:
+def test_a_gifs_transparent_colour_is_white() -> None:
     control = b"!\xf9\4\1\0\0\1\0"
     assert colours(gif((1, 1), (0, 0, 1, 1), 1, control), 1) == [[255, 255, 255]]
     assert colours(gif((1, 1), (0, 0, 1, 1), 2, control), 1) == [[0, 255, 0]]
@@ -398,17 +396,17 @@ def masks(*numbers: int) -> bytes:
     ],
     ids=["24", "32", "555", "565", "alpha", "top down"],
 )
-def test_a_bitmaps_bits_are_what_its_header_says(data: bytes, expected: list[int]) -> None:
+def test_a_bitmaps_bits_are_read_as_its_header_says(data: bytes, expected: list[int]) -> None:
     assert colours(data, 1) == [expected]
 
 
-def test_masks_that_are_not_read_are_refused_with_words() -> None:
+def test_unsupported_bitmap_masks_are_refused_with_a_reason() -> None:
     data = bitmap(32, bytes(4), compression=3, masks=masks(0x3FF00000, 0xFFC00, 0x3FF))
     with pytest.raises(Undecodable, match="Unsupported BMP bitfields layout"):
         colours(data, 1)
 
 
-def test_what_a_webps_first_frame_leaves_uncovered_is_white() -> None:
+def test_the_area_outside_a_webps_first_frame_is_white() -> None:
     file = io.BytesIO()
     Image.new("RGB", (2, 2), (200, 0, 0)).save(file, "WEBP", lossless=True)
     picture = file.getvalue()[12:]
@@ -437,7 +435,7 @@ def near(data: bytes, expected: list[int]) -> bool:
     return bool(np.abs(np.array(colours(data, 8, 8)) - expected).max() <= 3)
 
 
-def test_a_jpegs_components_are_what_adobes_segment_says() -> None:
+def test_a_jpegs_components_are_read_as_adobes_segment_says() -> None:
     assert near(jpeg("RGB", (200, 40, 90)), [200, 40, 90])
     assert near(jpeg("RGB", (200, 40, 90), keep_rgb=True), [200, 40, 90])
     # Without JFIF's segment and with Adobe's saying that nothing was transformed, components are red, green and blue.
@@ -450,12 +448,12 @@ def test_a_jpegs_components_are_what_adobes_segment_says() -> None:
     assert abs(first[0] - luminance) <= 3
 
 
-def test_a_jpeg_of_twelve_bits_is_refused_with_words() -> None:
+def test_a_jpeg_of_twelve_bits_is_refused_with_a_reason() -> None:
     data = jpeg("L", 7)
     place = data.index(b"\xff\xc0") + 4
     assert "12 bits" in refused(data[:place] + b"\x0c" + data[place + 1 :])
 
 
-def test_a_jpegs_inks_are_stored_inverted_and_come_out_as_they_show() -> None:
+def test_a_cmyk_jpegs_inverted_inks_are_converted_to_rgb() -> None:
     assert near(jpeg("CMYK", (0, 255, 255, 0)), [255, 0, 0])
     assert near(jpeg("CMYK", (255, 0, 0, 0)), [0, 255, 255])

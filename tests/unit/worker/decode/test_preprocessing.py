@@ -74,7 +74,7 @@ def test_a_resize_to_height_and_width_needs_no_crop() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_an_image_lies_as_its_exif_says(format: str, orientation: int) -> None:
+def test_the_exif_orientation_is_applied(format: str, orientation: int) -> None:
     image = picture()
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -94,7 +94,7 @@ def test_an_image_lies_as_its_exif_says(format: str, orientation: int) -> None:
     assert np.array_equal(decode(data, ImageSpec(None, (height, width)), max_pixels=LIMIT), turned)
 
 
-def test_a_broken_exif_does_not_break_the_image() -> None:
+def test_an_image_with_invalid_exif_is_decoded() -> None:
     data = encoded(picture(), "JPEG", exif=b"Exif\x00\x00no such thing")
     plain = encoded(picture(), "JPEG")
     assert np.array_equal(decode(data, AS_IT_IS, max_pixels=LIMIT), decode(plain, AS_IT_IS, max_pixels=LIMIT))
@@ -102,7 +102,7 @@ def test_a_broken_exif_does_not_break_the_image() -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "GIF"])
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
-def test_lossless_formats_and_modes_come_out_as_they_look(format: str, mode: str) -> None:
+def test_lossless_formats_and_modes_keep_their_colours(format: str, mode: str) -> None:
     image = picture(mode=mode)
     data = encoded(image, format)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -118,14 +118,14 @@ def test_webp_and_jpeg_are_read(format: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_comes_out_in_the_colours_it_shows(format: str) -> None:
+def test_cmyk_is_converted_to_rgb(format: str) -> None:
     flat = Image.new("RGB", (64, 48), (200, 40, 90)).convert("CMYK")
     found = decode(encoded(flat, format), AS_IT_IS, max_pixels=LIMIT).astype(int)
     assert np.abs(found - [200, 40, 90]).max() <= 3
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
-def test_transparency_is_laid_on_white(format: str) -> None:
+def test_transparency_is_blended_onto_white(format: str) -> None:
     image = Image.new("RGBA", (64, 48), (100, 50, 0, 0))
     image.paste((100, 50, 0, 255), (0, 0, 32, 48))
     image.paste((100, 50, 0, 51), (32, 0, 64, 24))
@@ -138,7 +138,7 @@ def test_transparency_is_laid_on_white(format: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["LA", "P", "L", "RGB"])
-def test_every_kind_of_png_transparency_is_laid_on_white(mode: str) -> None:
+def test_every_kind_of_png_transparency_is_blended_onto_white(mode: str) -> None:
     if mode == "LA":
         data = encoded(Image.new("LA", (64, 48), (10, 0)))
     else:
@@ -170,7 +170,7 @@ def test_samples_without_a_range_are_refused() -> None:
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_an_animation_the_first_frame_counts(format: str) -> None:
+def test_the_first_frame_of_an_animation_is_predicted(format: str) -> None:
     frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue", "lime")]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
@@ -189,9 +189,7 @@ def test_a_greyscale_model_gets_one_channel(format: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("size", [(32, 32), (1, 1), (5, 3), (64, 48), (400, 300)])
 @pytest.mark.parametrize("level", [0, 1, 9])
-def test_the_short_way_through_a_plain_png_leads_to_the_same_pixels(
-    size: tuple[int, int], mode: str, level: int
-) -> None:
+def test_the_fast_path_for_plain_pngs_gives_the_same_pixels(size: tuple[int, int], mode: str, level: int) -> None:
     image = picture(*size, mode=mode)
     note = PngImagePlugin.PngInfo()
     note.add_text("note", "one more chunk, so that this one goes the long way")
@@ -211,7 +209,7 @@ def test_a_truncated_file_is_undecodable(format: str, part: float) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"hello", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"])
-def test_what_is_no_image_is_undecodable(data: bytes) -> None:
+def test_data_that_is_no_image_is_undecodable(data: bytes) -> None:
     with pytest.raises(Undecodable):
         decode(data, AS_IT_IS, max_pixels=LIMIT)
 
@@ -223,20 +221,20 @@ def test_other_formats_are_not_read(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_no_image_over_the_limit_is_decoded(format: str) -> None:
+def test_an_image_over_the_pixel_limit_is_not_decoded(format: str) -> None:
     data = encoded(picture(), format)
     decode(data, AS_IT_IS, max_pixels=64 * 48)
     with pytest.raises(Undecodable, match="64 x 48 pixels are over the limit of 3071"):
         decode(data, AS_IT_IS, max_pixels=64 * 48 - 1)
 
 
-def test_a_bomb_is_not_decoded() -> None:
+def test_a_decompression_bomb_is_not_decoded() -> None:
     bomb = png_of(30_000, 30_000, depth=8, colour=2, body=zlib.compress(bytes(1000)))
     with pytest.raises(Undecodable, match="30000 x 30000 pixels are over the limit"):
         decode(bomb, AS_IT_IS, max_pixels=50_000_000)
 
 
-def test_a_strip_may_not_grow_into_a_bomb() -> None:
+def test_a_narrow_strip_may_not_be_resized_into_a_bomb() -> None:
     strip = encoded(picture(1, 9000))
     with pytest.raises(Undecodable, match="256 x 2304000 pixels are over the limit"):
         decode(strip, ImageSpec((256,), (224,)), max_pixels=50_000_000)
@@ -265,7 +263,7 @@ def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
 
 @settings(derandomize=True, max_examples=300)
 @given(damaged(FILES, mend=with_png_checksums), st.integers(1, 5_000))
-def test_no_damage_gets_past_the_limit_of_pixels(data: bytes, limit: int) -> None:
+def test_no_damaged_file_exceeds_the_pixel_limit(data: bytes, limit: int) -> None:
     try:
         height, width, _ = decode(data, ImageSpec((7, 9), None), max_pixels=limit).shape
     except Undecodable:

@@ -95,14 +95,14 @@ def test_an_exported_version_answers_each_image_with_its_own_output(tmp_path: Pa
     assert (model.labels, model.top_k, model.device) == (tuple(LABELS), 4, "cpu")
 
 
-def test_a_pickled_version_answers_as_the_exported_one(tmp_path: Path) -> None:
+def test_a_pickled_version_predicts_the_same_as_the_exported_one(tmp_path: Path) -> None:
     images = list(np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8))
     exported = loaded(saved(network(), tmp_path / "exported"))
     pickled = loaded(saved(network(), tmp_path / "pickled", serialization_format="pickle"))
     assert pickled.predict(images) == exported.predict(images)
 
 
-def test_the_network_sees_what_torchvision_would_show_it() -> None:
+def test_the_model_gets_the_tensor_that_torchvision_would_make() -> None:
     seen: list[torch.Tensor] = []
 
     def forward(batch: torch.Tensor) -> torch.Tensor:
@@ -120,7 +120,7 @@ def test_the_network_sees_what_torchvision_would_show_it() -> None:
 
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("images", [1, 2, 3, 7])
-def test_a_fixed_batch_size_is_served_in_portions(tmp_path: Path, size: int, images: int) -> None:
+def test_a_fixed_batch_size_is_served_in_chunks_of_that_size(tmp_path: Path, size: int, images: int) -> None:
     model = loaded(saved(FirstPixels(), tmp_path / "model", batch=size, free=False))
     model.warm_up(4)
     order = [index % 4 for index in range(images)]
@@ -169,7 +169,7 @@ def test_a_forward_pass_with_another_result_is_a_model_error(forward: Any, words
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError()])
-def test_a_full_device_is_told_from_other_errors(error: Exception) -> None:
+def test_out_of_memory_is_distinguished_from_other_errors(error: Exception) -> None:
     def forward(batch: torch.Tensor) -> torch.Tensor:
         if len(batch) > 1:
             raise error
@@ -182,7 +182,7 @@ def test_a_full_device_is_told_from_other_errors(error: Exception) -> None:
     model.warm_up(64)
 
 
-def test_the_cpu_allocator_failing_counts_as_a_full_device() -> None:
+def test_a_failed_cpu_allocation_counts_as_out_of_memory() -> None:
     def forward(batch: torch.Tensor) -> torch.Tensor:
         return torch.empty(len(batch), 1 << 60, dtype=torch.uint8)
 
@@ -206,7 +206,7 @@ def test_a_version_without_metadata_is_refused(tmp_path: Path) -> None:
         loaded(saved(network(), tmp_path / "model", metadata=None))
 
 
-def test_an_exported_graph_moves_to_a_device_with_the_devices_written_in_it(tmp_path: Path) -> None:
+def test_an_exported_graph_moves_to_a_device_with_its_constants(tmp_path: Path) -> None:
     class WithConstant(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -258,7 +258,7 @@ def test_a_signature_with_channels_last_gets_them_last(tmp_path: Path) -> None:
     assert classes(model.predict([pointing_at(3), pointing_at(1)])) == ["pixel 3", "pixel 1"]
 
 
-def test_downloaded_files_go_when_nothing_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloaded_files_are_deleted_when_nothing_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -270,12 +270,12 @@ def test_downloaded_files_go_when_nothing_needs_them(tmp_path: Path, monkeypatch
     assert list(scratch.iterdir()) == []
 
 
-def test_auto_takes_a_gpu_if_there_is_one() -> None:
+def test_auto_selects_a_gpu_if_there_is_one() -> None:
     assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     assert choose_device("cpu") == "cpu"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
-def test_a_device_that_is_not_there_is_a_broken_setting(device: str) -> None:
+def test_an_absent_device_is_an_invalid_setting(device: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_PREDICT_DEVICE"):
         choose_device(device)

@@ -20,7 +20,7 @@ def scores(*rows: list[float]) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array(rows, dtype=np.float32)
 
 
-def test_the_best_come_first_and_the_best_of_all_is_the_prediction() -> None:
+def test_classes_are_sorted_by_score_and_the_best_is_the_prediction() -> None:
     [output] = scores_to_json(scores([0.25, 0.7, 0.05]), labels=LABELS, top_k=3)
     assert json.loads(output) == {
         "predicted_class": "dog",
@@ -38,7 +38,7 @@ def test_numbers_are_rounded_to_a_millionth() -> None:
 
 @pytest.mark.parametrize("classes", [2, 5, 10, 100, 1000])
 @pytest.mark.parametrize("top_k", [1, 2, 5])
-def test_the_best_few_are_the_first_of_all_sorted(classes: int, top_k: int) -> None:
+def test_the_top_k_are_the_first_k_of_all_sorted(classes: int, top_k: int) -> None:
     random = np.random.default_rng(classes)
     table = np.stack([random.permutation(classes) for _ in range(7)]).astype(np.float32)
     labels = tuple(f"label {index}" for index in range(classes))
@@ -56,7 +56,7 @@ def test_each_row_has_its_own_output() -> None:
     assert [json.loads(output)["predicted_class"] for output in outputs] == ["owl", "cat", "dog", "cat"]
 
 
-def test_two_classes_with_the_same_word_are_told_apart_by_their_index() -> None:
+def test_two_classes_with_the_same_label_differ_by_their_index() -> None:
     labels = ("crane", "dog", "crane")
     [output] = scores_to_json(scores([0.25, 0.05, 0.7]), labels=labels, top_k=3, names=unique_labels(labels))
     assert json.loads(output) == {
@@ -68,7 +68,7 @@ def test_two_classes_with_the_same_word_are_told_apart_by_their_index() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "a (0)", "a (0) (0)", "a (1)", "b (2)", ""]), max_size=9).map(tuple))
-def test_names_are_all_different_and_words_that_stand_once_are_kept(labels: tuple[str, ...]) -> None:
+def test_labels_are_made_unique_and_unique_ones_are_kept(labels: tuple[str, ...]) -> None:
     names = unique_labels(labels)
     assert len(set(names)) == len(labels)
     for name, label in zip(names, labels, strict=True):
@@ -82,13 +82,13 @@ def test_labels_may_repeat() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
+def test_nan_scores_are_an_error(bad: float) -> None:
     with pytest.raises(ModelError, match="not finite"):
         scores_to_json(scores([0.1, 0.2, 0.7], [0.1, bad, 0.7]), labels=LABELS, top_k=3)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 4), (2,), (2, 3, 1)])
-def test_scores_that_do_not_fit_the_labels_are_an_error(shape: tuple[int, ...]) -> None:
+def test_scores_that_do_not_match_the_labels_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="3 labels"):
         scores_to_json(np.zeros(shape, np.float32), labels=LABELS, top_k=3)
 
@@ -116,6 +116,6 @@ def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: 
         ({"image": IMAGE, "labels": "cat"}, "labels"),
     ],
 )
-def test_metadata_that_is_no_contract_is_refused_with_what_is_wrong(metadata: dict[str, Any], words: str) -> None:
+def test_invalid_metadata_is_refused_with_the_reason(metadata: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         ModelMetadata.from_metadata(metadata)

@@ -6,7 +6,7 @@ from worker.models.errors import ModelUnavailable
 from worker.models.version_cache import VersionCache
 
 
-def test_a_version_whose_code_exits_is_one_that_does_not_load() -> None:
+def test_a_version_whose_code_calls_exit_fails_to_load() -> None:
     def load(_: object) -> object:
         raise SystemExit(3)
 

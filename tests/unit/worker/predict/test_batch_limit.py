@@ -31,7 +31,7 @@ def test_a_limit_is_lowered_for_a_while(caplog: pytest.LogCaptureFixture) -> Non
     ]
 
 
-def test_beside_people_as_many_are_computed_as_the_time_allows_and_at_least_two() -> None:
+def test_beside_interactive_work_the_time_limits_bulk_to_at_least_two() -> None:
     limit = BatchLimit(Batching(max_batch_size=32, beside_people=timedelta(milliseconds=50)))
     assert limit.beside_people() == 32
     for _ in range(50):

@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-def test_entries_are_leased_for_as_long_as_they_are_held() -> None:
+def test_entries_are_leased_while_they_are_held() -> None:
     leased, one, two = LeasedEntries(), [entry("1-0"), entry("2-0")], [entry("3-0")]
     with leased.hold(one):
         with leased.hold(two):
@@ -42,7 +42,7 @@ def test_a_batch_that_raises_is_no_longer_leased() -> None:
     assert leased.entries() == []
 
 
-def test_the_longest_leased_is_the_oldest_batch_there_still_is() -> None:
+def test_the_longest_leased_is_the_oldest_batch_still_held() -> None:
     clock = Clock()
     leased = LeasedEntries(clock)
     assert leased.longest() == timedelta(0)
@@ -69,7 +69,7 @@ class Calls:
         self.signs += 1
 
 
-def test_everything_in_hand_is_renewed_at_once_and_each_model_is_registered() -> None:
+def test_all_leases_are_renewed_at_once_and_each_model_is_registered() -> None:
     leased, heavy = LeasedEntries(), [entry("9-0")]
     keeper, first, second = LeaseKeeper(leased, heavy=lambda: heavy), Calls(), Calls()
     keeper.renew()  # nothing is served yet

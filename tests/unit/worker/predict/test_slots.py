@@ -63,7 +63,7 @@ def test_as_many_batches_run_at_once_as_there_are_slots(begin: Begin) -> None:
     assert running[1].running
 
 
-def test_a_suspect_has_the_process_to_itself(begin: Begin) -> None:
+def test_a_suspect_runs_alone_in_the_process(begin: Begin) -> None:
     slots = BatchSlots(2)
     batch = begin(slots.shared)
     until(lambda: batch.running)
@@ -93,7 +93,7 @@ def test_two_suspects_run_one_after_the_other(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shared", "alone"])
-def test_slots_are_released_by_what_raises(kind: str) -> None:
+def test_slots_are_released_when_the_block_raises(kind: str) -> None:
     slots = BatchSlots(1)
 
     def break_off() -> None:

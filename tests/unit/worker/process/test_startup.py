@@ -19,7 +19,7 @@ from worker.process.startup import NOT_STARTED, Stopped, exit_on_failure, wait_f
         (GeneratorExit("odd"), "GeneratorExit: odd"),
     ],
 )
-def test_whatever_fails_ends_the_process_with_one_line(
+def test_any_failure_at_start_ends_the_process_with_one_line(
     error: BaseException, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(SystemExit) as ended, exit_on_failure():
@@ -29,7 +29,7 @@ def test_whatever_fails_ends_the_process_with_one_line(
     assert (line.message, line.levelno, vars(line)["reason"]) == ("worker_not_started", logging.CRITICAL, reason)
 
 
-def test_a_worker_told_to_stop_while_it_starts_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_stopped_while_it_starts_exits_without_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended, exit_on_failure():
         raise Stopped
     assert ended.value.code == 0
@@ -60,7 +60,7 @@ def test_waiting_says_why_once_and_again_where_the_reason_changes(
     ]
 
 
-def test_who_waits_heeds_being_told_to_stop() -> None:
+def test_a_worker_waiting_for_redis_stops_when_told_to() -> None:
     def ask() -> object:
         raise redis.ConnectionError
 
@@ -68,7 +68,7 @@ def test_who_waits_heeds_being_told_to_stop() -> None:
         wait_for_redis(ask, stopping=lambda: True)
 
 
-def test_what_is_no_refusal_of_redis_is_not_waited_for() -> None:
+def test_other_errors_than_refusals_of_redis_are_not_waited_for() -> None:
     def ask() -> object:
         raise KeyError
 

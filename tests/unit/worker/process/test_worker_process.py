@@ -8,7 +8,7 @@ from worker import started_roles
 from worker.process.worker_process import WorkerProcess
 
 
-def test_one_part_that_cannot_be_closed_leaves_none_of_the_others_open(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_part_that_fails_to_close_leaves_no_other_part_open(caplog: pytest.LogCaptureFixture) -> None:
     closed: list[str] = []
 
     def fail() -> None:

@@ -76,13 +76,13 @@ def connect(
         network.close()
 
 
-def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
+def test_the_checked_address_is_the_one_connected_to() -> None:
     noted = Noted()
     connect(fixed(PUBLIC), noted)
     assert noted.called == [(PUBLIC, 443)]
 
 
-def test_a_name_that_turns_private_after_the_check_gains_nothing() -> None:
+def test_a_name_that_turns_private_after_the_check_is_not_followed() -> None:
     rebinding, noted = Changing([PUBLIC], ["127.0.0.1"]), Noted()
     connect(rebinding, noted)
     assert noted.called == [(PUBLIC, 443)]
@@ -91,7 +91,7 @@ def test_a_name_that_turns_private_after_the_check_gains_nothing() -> None:
     assert noted.called == [(PUBLIC, 443)]
 
 
-def test_refused_addresses_are_passed_over() -> None:
+def test_refused_addresses_are_skipped() -> None:
     noted = Noted()
     connect(fixed("127.0.0.1", PRIVATE, "fe80::1%2", PUBLIC), noted)
     assert noted.called == [(PUBLIC, 443)]
@@ -105,7 +105,7 @@ def test_a_refusal_names_the_host_each_address_and_why() -> None:
     assert noted.called == []
 
 
-def test_an_allowed_network_may_be_called() -> None:
+def test_addresses_in_an_allowed_network_are_connected_to() -> None:
     noted = Noted()
     connect(fixed(PRIVATE), noted, allowed=["10.0.0.0/8"])
     assert noted.called == [(PRIVATE, 443)]
@@ -117,20 +117,20 @@ def test_the_addresses_are_tried_in_order_until_one_answers() -> None:
     assert [address for address, _ in noted.called] == [PUBLIC, OTHER]
 
 
-def test_only_the_last_address_has_all_the_time_there_is() -> None:
+def test_only_the_last_address_gets_all_the_remaining_time() -> None:
     noted = Noted(PUBLIC, OTHER)
     with pytest.raises(httpcore.ConnectError):
         connect(fixed(PUBLIC, OTHER), noted)
     assert noted.timeouts == [PATIENCE.total_seconds(), None]
 
 
-def test_when_none_answers_it_is_said_of_each_why() -> None:
+def test_when_no_address_answers_the_error_gives_the_reason_for_each() -> None:
     with pytest.raises(httpcore.ConnectError) as failed:
         connect(fixed(PUBLIC, OTHER), Noted(PUBLIC, OTHER))
     assert str(failed.value) == f"no connection to {PUBLIC}: Connection refused, {OTHER}: Connection refused"
 
 
-def test_a_name_with_a_thousand_addresses_makes_no_port_scan() -> None:
+def test_only_a_few_of_a_names_thousand_addresses_are_tried() -> None:
     many = [f"8.8.{n // 250}.{n % 250}" for n in range(1000)]
     noted = Noted(*many)
     with pytest.raises(httpcore.ConnectError):
@@ -141,7 +141,7 @@ def test_a_name_with_a_thousand_addresses_makes_no_port_scan() -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "0", "localhost", "::1", "::ffff:127.0.0.1", "fe80::1%lo"]
 )
-def test_this_machine_is_refused_however_it_is_written(host: str) -> None:
+def test_loopback_is_refused_in_every_spelling(host: str) -> None:
     noted = Noted()
     with pytest.raises((AddressRefused, HostUnknown)):
         connect(resolve, noted, host=host, allowed=["fe80::/10"])
@@ -149,12 +149,12 @@ def test_this_machine_is_refused_however_it_is_written(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 300, "nul\0", "fe80::1%nowhere"])
-def test_what_can_be_no_name_has_no_address(host: str) -> None:
+def test_an_invalid_host_name_has_no_address(host: str) -> None:
     with pytest.raises(HostUnknown):
         connect(resolve, Noted(), host=host)
 
 
-def test_a_name_nobody_knows_is_said_to_be_unknown() -> None:
+def test_an_unknown_name_is_reported_as_unknown() -> None:
     def lookup(_: str) -> Sequence[str]:
         raise gaierror(-2, "Name or service not known")
 
@@ -163,12 +163,12 @@ def test_a_name_nobody_knows_is_said_to_be_unknown() -> None:
     assert str(unknown.value) == "receiver.test leads to no address: Name or service not known"
 
 
-def test_a_lookup_that_finds_nothing_is_no_address() -> None:
+def test_a_lookup_without_a_result_is_an_unknown_host() -> None:
     with pytest.raises(HostUnknown, match="the lookup found nothing"):
         connect(fixed(), Noted())
 
 
-def test_names_that_hang_do_not_hold_up_others() -> None:
+def test_hanging_lookups_do_not_delay_other_names() -> None:
     over = threading.Event()
 
     def lookup(host: str) -> Sequence[str]:
@@ -191,14 +191,14 @@ def test_names_that_hang_do_not_hold_up_others() -> None:
         network.close()
 
 
-def test_a_socket_of_this_machine_is_refused() -> None:
+def test_a_unix_socket_is_refused() -> None:
     network = CheckedNetwork(allowed=[ip_network("0.0.0.0/0")], max_answer_bytes=1, network=Noted())
     with pytest.raises(AddressRefused, match="local"):
         asyncio.run(network.connect_unix_socket("/run/postgresql/.s.PGSQL.5432"))
     network.close()
 
 
-def test_so_much_is_read_after_each_write_and_no_more() -> None:
+def test_reads_after_each_write_stop_at_the_limit() -> None:
     async def read() -> None:
         stream = BoundedStream(httpcore.AsyncMockStream([b"12345", b"12345", b"1", b""]), max_answer_bytes=5)
         assert await stream.read(100) == b"12345"
@@ -210,7 +210,7 @@ def test_so_much_is_read_after_each_write_and_no_more() -> None:
     asyncio.run(read())
 
 
-def test_the_limit_holds_under_tls() -> None:
+def test_the_read_limit_holds_under_tls() -> None:
     async def read() -> None:
         plain = BoundedStream(httpcore.AsyncMockStream([b"123456"]), max_answer_bytes=5)
         stream = await plain.start_tls(ssl.create_default_context(), "receiver.test")

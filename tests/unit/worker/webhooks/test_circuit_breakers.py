@@ -40,14 +40,14 @@ def fail(made: CircuitBreakers, times: int = 1, receiver: Receiver = A, *, took:
         made.failed(receiver, took=took)
 
 
-def test_nothing_is_judged_by_few_attempts(made: CircuitBreakers) -> None:
+def test_a_few_attempts_do_not_open_the_breaker(made: CircuitBreakers) -> None:
     fail(made, 3)
     assert made.resting() == []
     fail(made)
     assert made.resting() == [A]
 
 
-def test_it_is_the_rate_that_opens_and_not_a_row(made: CircuitBreakers) -> None:
+def test_the_failure_rate_opens_the_breaker_not_consecutive_failures(made: CircuitBreakers) -> None:
     for _ in range(20):
         made.succeeded(A)
         made.succeeded(A)
@@ -57,7 +57,7 @@ def test_it_is_the_rate_that_opens_and_not_a_row(made: CircuitBreakers) -> None:
     assert made.resting() == [A]
 
 
-def test_attempts_longer_ago_count_for_nothing(made: CircuitBreakers) -> None:
+def test_older_attempts_do_not_count(made: CircuitBreakers) -> None:
     for _ in range(1000):
         made.succeeded(A)
     fail(made, LATEST - 6)
@@ -66,7 +66,7 @@ def test_attempts_longer_ago_count_for_nothing(made: CircuitBreakers) -> None:
     assert made.resting() == [A]
 
 
-def test_a_receiver_is_one_owners(made: CircuitBreakers) -> None:
+def test_each_owner_has_a_breaker_of_their_own_per_receiver(made: CircuitBreakers) -> None:
     other = Receiver(Owner("somebody else"), A.destination)
     fail(made, 50)
     made.failed(B, took=AT_ONCE)
@@ -75,9 +75,7 @@ def test_a_receiver_is_one_owners(made: CircuitBreakers) -> None:
     assert (made.is_resting(A), made.is_resting(other)) == (True, False)
 
 
-def test_after_its_rest_a_share_is_half_open_and_it_rests_half_as_long_again(
-    made: CircuitBreakers, clock: Clock
-) -> None:
+def test_after_its_rest_it_is_half_open_and_the_next_rest_is_longer(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 4)
     assert made.half_open() == {}
     clock.now += 1
@@ -89,7 +87,7 @@ def test_after_its_rest_a_share_is_half_open_and_it_rests_half_as_long_again(
     assert made.half_open() == {A: 4}
 
 
-def test_the_first_success_closes_it_and_it_is_judged_anew(made: CircuitBreakers, clock: Clock) -> None:
+def test_the_first_success_closes_it_and_clears_its_record(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 4)
     clock.now += 1
     fail(made)
@@ -104,15 +102,13 @@ def test_the_first_success_closes_it_and_it_is_judged_anew(made: CircuitBreakers
     assert made.half_open() == {A: 4}, "its rests begin anew"
 
 
-def test_attempts_that_were_under_way_when_it_opened_count_for_nothing(made: CircuitBreakers, clock: Clock) -> None:
+def test_attempts_under_way_when_it_opened_do_not_count(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 20)
     clock.now += 1
     assert made.half_open() == {A: 4}
 
 
-def test_who_fails_slowly_is_waited_for_a_third_of_the_time_one_attempt_after_the_other(
-    made: CircuitBreakers, clock: Clock
-) -> None:
+def test_slow_failures_get_longer_rests_and_one_attempt_at_a_time(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 4, took=timedelta(seconds=15))
     clock.now += 29
     assert made.resting() == [A]
@@ -120,7 +116,7 @@ def test_who_fails_slowly_is_waited_for_a_third_of_the_time_one_attempt_after_th
     assert made.half_open() == {A: 1}
 
 
-def test_a_rest_has_a_longest(made: CircuitBreakers, clock: Clock) -> None:
+def test_a_rest_has_a_maximum_length(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 4)
     for _ in range(40):
         clock.now += LONGEST_REST.total_seconds()
@@ -131,9 +127,7 @@ def test_a_rest_has_a_longest(made: CircuitBreakers, clock: Clock) -> None:
     assert made.resting() == []
 
 
-def test_who_asks_to_be_left_alone_is_for_so_long_and_then_no_less_than_before(
-    made: CircuitBreakers, clock: Clock
-) -> None:
+def test_retry_after_sets_the_rest_up_to_the_maximum(made: CircuitBreakers, clock: Clock) -> None:
     made.succeeded(A)
     made.failed(A, took=AT_ONCE, retry_after=timedelta(seconds=90))
     clock.now += 89
@@ -145,7 +139,7 @@ def test_who_asks_to_be_left_alone_is_for_so_long_and_then_no_less_than_before(
     assert made.resting() == []
 
 
-def test_what_is_long_quiet_is_forgotten(made: CircuitBreakers, clock: Clock) -> None:
+def test_a_receiver_without_recent_attempts_is_forgotten(made: CircuitBreakers, clock: Clock) -> None:
     fail(made, 4)
     made.succeeded(B)
     clock.now += FORGET_AFTER.total_seconds() + LONGEST_REST.total_seconds()
@@ -154,7 +148,7 @@ def test_what_is_long_quiet_is_forgotten(made: CircuitBreakers, clock: Clock) ->
     assert made.healthy() == [B]
 
 
-def test_who_answers_at_least_half_the_time_is_known_and_only_the_latest(
+def test_the_latest_receivers_that_answer_half_the_time_are_healthy(
     made: CircuitBreakers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuit_breakers, "MOST_HEALTHY", 3)

@@ -145,7 +145,7 @@ def world(request: pytest.FixtureRequest) -> World:
     [(1.0, 1.0), (0.9, 0.97), (0.62, 0.9), (0.38, 0.6)],
 )
 @pytest.mark.parametrize("at_once", [True, False], ids=["all at once", "ten a second"])
-def test_who_answers_some_of_the_time_gets_what_it_can_within_a_minute(
+def test_a_flaky_receiver_gets_most_deliveries_within_a_minute(
     share: float, least: float, world: World, *, at_once: bool
 ) -> None:
     for number in range(600):
@@ -154,7 +154,7 @@ def test_who_answers_some_of_the_time_gets_what_it_can_within_a_minute(
     assert world.share_within(60) >= least
 
 
-def test_who_hardly_ever_answers_gets_something_all_the_same() -> None:
+def test_a_receiver_that_rarely_answers_still_gets_some_deliveries() -> None:
     worlds = [World(seed=seed) for seed in range(8)]
     for world in worlds:
         world.add(answers(0.1), 600)
@@ -163,7 +163,7 @@ def test_who_hardly_ever_answers_gets_something_all_the_same() -> None:
     assert sum(world.share_within(60) for world in worlds) / len(worlds) >= 0.05
 
 
-def test_who_never_answers_is_asked_seldom(world: World) -> None:
+def test_a_dead_receiver_gets_few_attempts(world: World) -> None:
     world.add(answers(0), 1000)
     world.play(until=60)
     [asked] = world.attempts.values()
@@ -173,7 +173,7 @@ def test_who_never_answers_is_asked_seldom(world: World) -> None:
     assert later - asked <= 30
 
 
-def test_who_is_back_after_a_while_gets_everything_soon(world: World) -> None:
+def test_a_recovered_receiver_gets_everything_soon(world: World) -> None:
     for number in range(600):
         world.add(down_for(20, of=60), at=number / 5)
     world.play(until=181)
@@ -181,7 +181,7 @@ def test_who_is_back_after_a_while_gets_everything_soon(world: World) -> None:
     assert world.share_within(60) == 1
 
 
-def test_who_says_that_a_url_is_gone_does_not_close_the_others(world: World) -> None:
+def test_a_410_for_one_url_does_not_close_others_of_the_host(world: World) -> None:
     for number in range(400):
         world.add(answers(1) if number % 4 == 0 else lambda *_: (GONE, QUICK), at=number / 20)
     world.play(until=25)
@@ -189,7 +189,7 @@ def test_who_says_that_a_url_is_gone_does_not_close_the_others(world: World) -> 
     assert max((one.ended or 0) - one.made for one in world.deliveries) < 1
 
 
-def test_one_owners_dead_url_takes_nothing_from_anothers_at_the_same_host(world: World) -> None:
+def test_one_owners_dead_url_does_not_slow_anothers_at_the_same_host(world: World) -> None:
     for number in range(300):
         world.add(answers(0), owner=ANN, host="shared", at=number / 10)
         world.add(answers(1), owner=BOB, host="shared", at=number / 10)
@@ -197,7 +197,7 @@ def test_one_owners_dead_url_takes_nothing_from_anothers_at_the_same_host(world:
     assert world.share_within(1, Receiver(BOB, "https://shared.example")) == 1
 
 
-def test_one_owners_hanging_url_takes_nothing_from_anothers_at_the_same_host(world: World) -> None:
+def test_one_owners_hanging_url_does_not_slow_anothers_at_the_same_host(world: World) -> None:
     world.add(hangs, 100, owner=ANN, host="shared")
     for number in range(100):
         world.add(answers(1), owner=BOB, host="shared", at=number / 10)
@@ -206,7 +206,7 @@ def test_one_owners_hanging_url_takes_nothing_from_anothers_at_the_same_host(wor
 
 
 @pytest.mark.parametrize("share", [1.0, 0.62])
-def test_a_thousand_that_hang_leave_room_for_who_answers(share: float) -> None:
+def test_a_thousand_hanging_receivers_do_not_slow_a_healthy_one(share: float) -> None:
     world = World(seed=1)
     world.add(answers(share), host="live")
     world.play(until=1 if share == 1 else 40)

@@ -11,7 +11,7 @@ PARTS = st.text(max_size=9) | st.integers(-9, 2**63)
 
 
 @given(st.lists(PARTS | st.tuples(SIZES), min_size=1, max_size=6))
-def test_pieces_are_the_command_and_none_is_long(parts: list[str | int | tuple[int]]) -> None:
+def test_joined_pieces_equal_the_command_and_none_is_long(parts: list[str | int | tuple[int]]) -> None:
     command = tuple(bytes(part[0]) if isinstance(part, tuple) else part for part in parts)
     pieces = list(_pieces(command))
     assert b"".join(pieces) == pack_command(command)

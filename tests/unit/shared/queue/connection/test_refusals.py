@@ -63,7 +63,7 @@ OURS = [
 
 
 @pytest.mark.parametrize(("reply", "code"), REPLIES.items(), ids=lambda value: value[:60])
-def test_a_refusal_is_known_however_it_is_written(reply: str, code: str) -> None:
+def test_a_refusal_is_recognised_in_every_wording(reply: str, code: str) -> None:
     error = BaseParser.parse_error(reply)
     assert code_of(error) == code
     name = named(error)
@@ -74,12 +74,12 @@ def test_a_refusal_is_known_however_it_is_written(reply: str, code: str) -> None
     assert describe(code) in str(name)
 
 
-def test_each_refusal_of_the_table_is_tried() -> None:
+def test_every_refusal_in_the_table_has_a_case() -> None:
     assert set(REPLIES.values()) == REFUSALS.keys() - {"NOSCRIPT"}
 
 
 @pytest.mark.parametrize("reply", OURS, ids=lambda reply: reply[:60])
-def test_a_fault_of_ours_stays_one(reply: str) -> None:
+def test_an_error_of_ours_is_no_refusal(reply: str) -> None:
     error = BaseParser.parse_error(reply)
     assert code_of(error) is None
     assert named(error) is error
@@ -100,7 +100,7 @@ def test_an_outage_is_no_refusal(error: Exception) -> None:
         "ERR Error running script (call to f_1): @user_script:2: @user_script: 2: -OOM command not allowed when used.",
     ],
 )
-def test_want_of_memory_is_known_too(reply: str) -> None:
+def test_out_of_memory_is_recognised(reply: str) -> None:
     error = BaseParser.parse_error(reply)
     assert code_of(error) is None
     assert isinstance(named(error), OutOfMemoryError)
@@ -109,7 +109,7 @@ def test_want_of_memory_is_known_too(reply: str) -> None:
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0", "unix:///nowhere.sock?db=2"])
 @pytest.mark.parametrize("make", [connect, connect_briefly])
-def test_every_blocking_client_names_them(url: str, make: Any) -> None:
+def test_every_blocking_client_raises_named_refusals(url: str, make: Any) -> None:
     client = make(Redis(url=url))
     assert issubclass(client.connection_pool.connection_class, Naming)
     assert client.connection_pool.make_connection().db == (2 if "db=2" in url else 0)
@@ -117,7 +117,7 @@ def test_every_blocking_client_names_them(url: str, make: Any) -> None:
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0", "redis+socket:///nowhere.sock"])
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_celerys_connections_name_them(url: str, asynchronous: bool) -> None:  # noqa: FBT001
+def test_celerys_connections_raise_named_refusals(url: str, asynchronous: bool) -> None:  # noqa: FBT001
     """The members that are reached into are there, and the class that kombu chooses is kept."""
     broker_transport.install()
     kombu.transport._transport_cache.clear()  # another test of this process may have asked for `redis` before
@@ -142,7 +142,7 @@ def test_celerys_connections_name_them(url: str, asynchronous: bool) -> None:  #
     ],
 )
 @pytest.mark.parametrize("make", [connect, connect_briefly])
-def test_a_client_leads_where_its_url_does(url: str, leads_to: tuple[str, int], make: Any) -> None:
+def test_a_client_connects_to_its_urls_address_and_database(url: str, leads_to: tuple[str, int], make: Any) -> None:
     connection = make(Redis(url=url)).connection_pool.make_connection()
     assert (connection.host, connection.port) == leads_to
 

@@ -7,7 +7,7 @@ MIXED = keys.lane(ModelName("digits"), keys.bulk_lane("b1"))
 LIGHT = keys.lane(ModelName("digits"), keys.bulk_lane("b2"))
 
 
-def test_lanes_of_heavy_images_give_no_more_than_there_is_room_for_together() -> None:
+def test_heavy_lanes_together_give_no_more_than_there_is_room_for() -> None:
     heavy = HeavyRoom(3, {MIXED})
     assert (heavy.most_from(HEAVY, 16), heavy.most_from(MIXED, 16), heavy.most_from(LIGHT, 16)) == (3, 3, 16)
     heavy.take(HEAVY, 1)

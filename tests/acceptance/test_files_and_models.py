@@ -87,7 +87,7 @@ def test_a_file_that_is_no_image_is_kept_and_refused_where_an_image_is_needed(do
     expect_problem(door.post(json={"input": {"image": file["urls"]["get"]}}), 415, "unsupported-image")
 
 
-def test_a_model_says_what_serves(door: Door) -> None:
+def test_a_model_shows_its_serving_versions(door: Door) -> None:
     model = door.http.get("/v1/models/digits").json()
     champion = model["aliases"]["champion"]
     assert (model["owner"], model["name"], model["visibility"]) == ("darkroom", "digits", "private")

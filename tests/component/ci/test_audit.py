@@ -40,7 +40,7 @@ def audit(folder: Path, dependencies: list[dict[str, Any]] | None) -> "subproces
         (None, 0, "Not audited: no advisory data can be reached here (ConnectionError: nobody answers).\n"),
     ],
 )  # fmt: skip
-def test_it_fails_on_what_is_known_and_says_where_nothing_can_be(
+def test_the_audit_fails_on_known_findings_and_reports_a_missing_report(
     tmp_path: Path, dependencies: list[dict[str, Any]] | None, code: int, says: str
 ) -> None:
     done = audit(tmp_path, dependencies)

@@ -75,7 +75,7 @@ def test_does_not_wait_unless_asked() -> None:
         assert submit(server.url, wait=False) == STARTING
 
 
-def test_a_webhook_goes_along_where_there_is_one() -> None:
+def test_a_webhook_is_sent_where_there_is_one() -> None:
     with gateway((202, {}, STARTING), (202, {}, STARTING)) as server:
         submit(server.url, wait=False, webhook="https://example.com/hook?a=b")
         submit(server.url, wait=False)
@@ -92,19 +92,19 @@ def test_a_busy_gateway_is_retried_under_the_same_key() -> None:
         assert server.asked[0][2]
 
 
-def test_a_gateway_that_stays_busy_is_given_up_with_its_own_words() -> None:
+def test_a_gateway_that_stays_busy_is_given_up_with_its_own_error() -> None:
     with gateway(*[BUSY] * 5) as server, pytest.raises(Declined, match="the queue is full"):
         submit(server.url)
 
 
-def test_a_problem_is_told_by_its_detail() -> None:
+def test_a_problem_is_reported_by_its_detail() -> None:
     with gateway((415, {}, {"title": "Unsupported", "detail": "that is a text"})) as server:
         with pytest.raises(Declined, match=r"^that is a text$"):
             submit(server.url)
         assert len(server.asked) == 1
 
 
-def test_an_answer_that_is_no_problem_names_the_address() -> None:
+def test_an_answer_that_is_no_problem_is_reported_with_the_address() -> None:
     with gateway((404, {}, b"<html>")) as server, pytest.raises(Declined, match=r"/v1/predictions answers 404"):
         submit(server.url)
 
@@ -114,7 +114,7 @@ def test_a_missing_gateway_is_reported_at_once() -> None:
         submit("http://127.0.0.1:1")
 
 
-def test_files_get_a_line_each_in_their_order_and_one_failure_is_told(tmp_path: Path) -> None:
+def test_files_get_a_line_each_in_order_and_a_failure_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
     lines: list[Line] = []
     with gateway((200, {}, DONE)) as server, Client(server.url) as client:

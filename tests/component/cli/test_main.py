@@ -42,7 +42,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         (("migrate",), "DARKROOM_DATABASE_URL"),
     ],
 )
-def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_without_a_stack_one_line_says_how_to_start_one(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = darkroom(*arguments, home=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -50,7 +50,7 @@ def test_without_a_stack_one_line_says_what_to_do(tmp_path: Path, arguments: tup
 
 
 @pytest.mark.parametrize("command", ["submit", "bulk"])
-def test_a_webhook_that_can_not_be_called_is_refused_before_anything_is_sent(tmp_path: Path, command: str) -> None:
+def test_an_invalid_webhook_is_refused_before_anything_is_sent(tmp_path: Path, command: str) -> None:
     done = darkroom(command, "7.png", "--webhook", "ftp://example.com", home=tmp_path)
     assert done.returncode == 2
     assert "https:// or http://" in done.stderr

@@ -129,7 +129,7 @@ def threshold(alert: str) -> float:
 
 
 @needs_promtool
-def test_prometheus_takes_the_configuration_where_the_container_has_it(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_configuration_at_the_containers_paths(tmp_path: Path) -> None:
     there = shutil.copytree(FOLDER, tmp_path / "etc" / "prometheus")
     checked = promtool("check", "config", "--lint=all", "--lint-fatal", there / "prometheus.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -137,20 +137,20 @@ def test_prometheus_takes_the_configuration_where_the_container_has_it(tmp_path:
 
 
 @needs_promtool
-def test_prometheus_takes_the_rules() -> None:
+def test_prometheus_accepts_the_rules() -> None:
     checked = promtool("check", "rules", "--lint=all", "--lint-fatal", FOLDER / "alerts.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.slow  # promtool plays days of samples
 @needs_promtool
-def test_every_alert_fires_when_it_should_and_not_before() -> None:
+def test_every_alert_fires_when_it_should_and_not_earlier() -> None:
     played = promtool("test", "rules", FOLDER / "alerts_test.yml")
     assert played.returncode == 0, played.stdout + played.stderr
 
 
 @pytest.mark.parametrize("alert", alerts())
-def test_an_alert_is_played_firing_and_silent(alert: str) -> None:
+def test_every_alert_has_a_firing_and_a_silent_case(alert: str) -> None:
     plays = [
         (bool(case.get("exp_alerts")), {name for given in test["input_series"] for name, _ in series(given["series"])})
         for test in read("alerts_test.yml")["tests"]
@@ -162,7 +162,7 @@ def test_an_alert_is_played_firing_and_silent(alert: str) -> None:
     assert any(given & looked_at(alert) for fires, given in plays if not fires)
 
 
-def test_nothing_is_played_that_is_no_alert() -> None:
+def test_every_tested_alert_exists() -> None:
     played = {case["alertname"] for test in read("alerts_test.yml")["tests"] for case in test["alert_rule_test"]}
     assert played == set(alerts())
 
@@ -176,7 +176,7 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(alert: str) -> None:
 
 
 @pytest.mark.parametrize("rule", rules())
-def test_a_rule_looks_at_what_is_exported(rule: str) -> None:
+def test_rules_use_only_exported_series(rule: str) -> None:
     known = exported() | OWN
     for name, matchers in series(rules()[rule]):
         if name in rules():
@@ -190,7 +190,7 @@ def test_a_rule_looks_at_what_is_exported(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", rules())
-def test_a_rule_asks_for_values_that_there_are(rule: str) -> None:
+def test_rules_use_only_label_values_that_exist(rule: str) -> None:
     kinds = {
         "lane": {metrics.INTERACTIVE, metrics.BULK},
         "code": set(ErrorCode),
@@ -204,7 +204,7 @@ def test_a_rule_asks_for_values_that_there_are(rule: str) -> None:
                 assert set(value.split("|")) <= kinds[label]
 
 
-def test_what_is_played_is_what_is_exported() -> None:
+def test_the_alert_tests_use_only_exported_series() -> None:
     known = exported() | OWN
     for test in read("alerts_test.yml")["tests"]:
         for given in test["input_series"]:
@@ -212,7 +212,7 @@ def test_what_is_played_is_what_is_exported() -> None:
             assert set(labels) - ADDED == known[name], given["series"]
 
 
-def test_advice_names_series_and_events_that_there_are() -> None:
+def test_advice_names_only_series_and_events_that_exist() -> None:
     sources = "".join(path.read_text() for room in ("worker", "shared") for path in (ROOT / room).rglob("*.py"))
     advice = " ".join(text for rule in alerts().values() for text in rule["annotations"].values())
     named, events = re.findall(r"darkroom_\w+", advice), re.findall(r"`([a-z]+(?:_[a-z]+)+)`", advice)
@@ -232,7 +232,7 @@ def test_every_target_is_a_service() -> None:
         assert job["job_name"] in services
 
 
-def test_thresholds_follow_the_settings() -> None:
+def test_alert_thresholds_match_the_settings() -> None:
     def default(kind: type, name: str) -> Any:
         return kind.model_fields[name].default
 
@@ -245,6 +245,6 @@ def test_thresholds_follow_the_settings() -> None:
 
 @needs_promtool
 @pytest.mark.parametrize("kind", classes())
-def test_names_and_help_follow_the_conventions(kind: type) -> None:
+def test_metric_names_and_help_follow_the_conventions(kind: type) -> None:
     checked = promtool("check", "metrics", given=generate_latest(filled(kind)).decode())
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

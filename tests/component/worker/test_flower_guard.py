@@ -57,7 +57,7 @@ def ask(options: dict[str, Any], method: str = "GET", **headers: str) -> httpx.R
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:5555", "127.0.0.1.evil.example", "localhost.evil", "10.0.0.1"]
 )
-def test_a_name_that_is_none_of_this_machines_is_refused(host: str) -> None:
+def test_a_host_name_that_is_not_this_machines_is_refused(host: str) -> None:
     answer = ask({}, Host=host)
     assert answer.status_code == 403
     assert "set FLOWER_BASIC_AUTH" in answer.text
@@ -67,7 +67,7 @@ def test_a_name_that_is_none_of_this_machines_is_refused(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:5555", "localhost:5555", "LOCALHOST", "[::1]:5555", "127.8.8.8"]
 )
-def test_this_machines_names_are_served(host: str) -> None:
+def test_this_machines_host_names_are_served(host: str) -> None:
     assert ask({}, Host=host).text == "a page"
 
 
@@ -75,7 +75,7 @@ def test_this_machines_names_are_served(host: str) -> None:
     "options",
     [{"basic_auth": ["user:password"]}, {"auth": ".*@example.com"}, {"address": ""}, {"address": "0.0.0.0"}],  # noqa: S104
 )
-def test_elsewhere_and_with_a_login_any_name_does(options: dict[str, Any]) -> None:
+def test_with_a_login_or_on_other_addresses_any_host_name_is_served(options: dict[str, Any]) -> None:
     assert ask(options, Host="flower.example").text == "a page"
 
 
@@ -87,7 +87,7 @@ def test_elsewhere_and_with_a_login_any_name_does(options: dict[str, Any]) -> No
         ({"Origin": "http://localhost", "Host": "localhost"}, 200),
     ],
 )  # fmt: skip
-def test_a_page_of_another_site_changes_nothing(headers: dict[str, str], status: int) -> None:
+def test_a_cross_site_request_changes_nothing(headers: dict[str, str], status: int) -> None:
     assert ask({}, "POST", **headers).status_code == status
     assert ask({}, "GET", **headers).status_code == 200
 
@@ -103,7 +103,7 @@ def test_the_command_that_flower_starts_is_guarded(monkeypatch: pytest.MonkeyPat
     flower_guard.guard()
 
 
-def test_what_is_reached_into_is_there() -> None:
+def test_flower_and_tornado_have_the_members_that_are_used() -> None:
     """The name that the command makes its application of, Tornado's two methods, and the options that are read."""
     assert flower.command.__name__ == flower_guard.COMMAND
     assert "Flower" in inspect.unwrap(flower.command.flower.callback).__code__.co_names

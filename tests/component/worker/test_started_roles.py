@@ -31,18 +31,18 @@ def run(module: str, *, blocked: tuple[str, ...]) -> "subprocess.CompletedProces
         "worker.health",
     ],
 )
-def test_what_predicts_nothing_needs_neither_numpy_nor_pillow_nor_torch_nor_mlflow(module: str) -> None:
+def test_other_roles_import_no_numpy_pillow_torch_or_mlflow(module: str) -> None:
     imported = run(module, blocked=HEAVY_MODULES)
     assert imported.returncode == 0, imported.stderr
 
 
 @pytest.mark.parametrize("needed", ["numpy", "torch"])
-def test_what_predicts_needs_them(needed: str) -> None:
+def test_the_predict_role_imports_numpy_pillow_torch_and_mlflow(needed: str) -> None:
     imported = run("worker.roles.predict", blocked=(needed,))
     assert f"import of {needed} halted" in imported.stderr
 
 
-def test_a_task_for_a_role_that_this_worker_has_not_got_says_which_queue_it_is() -> None:
+def test_a_task_for_a_role_not_started_here_fails_and_names_the_queue() -> None:
     roles = StartedRoles(WorkerProcess(registry=CollectorRegistry(), client=redis.Redis(), stopping=lambda: False))
     with pytest.raises(NotStarted, match="-Q record"):
         _ = roles.record

@@ -203,7 +203,7 @@ def expect_problem(answer: bytes, status: int, slug: str, *, path: str = "/thing
     ids=["value", "name", "bytes", "fields", "target"],
 )
 @pytest.mark.parametrize("pieces", [1, 7])
-def test_a_head_over_a_limit_is_refused_however_it_comes(
+def test_a_head_over_a_limit_is_refused_however_it_is_split(
     serve: Any, head: bytes, end: bytes, status: int, slug: str, pieces: int
 ) -> None:
     whole = head + end
@@ -233,7 +233,7 @@ def test_a_head_at_its_limits_is_served(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_a_head_right_behind_a_large_body_is_not_taken_for_a_part_of_it(serve: Any) -> None:
+def test_a_head_pipelined_after_a_large_body_is_not_part_of_it(serve: Any) -> None:
     body = b"Content-Length: 50000\r\n\r\n" + bytes(50_000)
     behind = GET + b"X: " + b"a" * (MAX_HEAD - 200)
 
@@ -251,7 +251,7 @@ def test_a_head_right_behind_a_large_body_is_not_taken_for_a_part_of_it(serve: A
     serve(reading(), claim)
 
 
-def test_who_sends_far_too_much_still_sees_the_answer(serve: Any) -> None:
+def test_a_client_that_sends_far_too_much_still_gets_the_answer(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         client.writer.write(GET + b"X: " + b"a" * 5_000_000)
@@ -261,7 +261,7 @@ def test_who_sends_far_too_much_still_sees_the_answer(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_who_never_ends_after_its_refusal_is_left_soon(serve: Any) -> None:
+def test_a_refused_client_that_never_stops_sending_is_closed_soon(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(GET + b"X: " + b"a" * MAX_HEAD)
@@ -276,7 +276,7 @@ def test_who_never_ends_after_its_refusal_is_left_soon(serve: Any) -> None:
 
 @pytest.mark.parametrize("endless", [b"X: " + b"a" * 3 * MAX_HEAD, b"X: a\r\n" * 2 * MAX_FIELDS, b"X" * 2 * MAX_HEAD])
 @pytest.mark.parametrize("answers_first", [True, False])
-def test_a_trailer_is_bounded_as_a_head_is(serve: Any, endless: bytes, *, answers_first: bool) -> None:
+def test_trailers_are_limited_like_heads(serve: Any, endless: bytes, *, answers_first: bool) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(CHUNKED + b"3\r\nabc\r\n0\r\n")
@@ -293,7 +293,7 @@ def test_a_trailer_is_bounded_as_a_head_is(serve: Any, endless: bytes, *, answer
     serve(app, claim)
 
 
-def test_what_stands_beside_a_chunks_size_is_bounded(serve: Any) -> None:
+def test_chunk_extensions_are_limited(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(CHUNKED)
@@ -314,7 +314,7 @@ def test_a_refusal_has_the_requests_own_id_or_a_new_one(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_what_is_no_http_is_a_bad_request_in_the_contracts_form(serve: Any) -> None:
+def test_invalid_http_is_answered_with_a_problem_of_the_contract(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         for sent in (
             b"\x16\x03\x01\x02\x00\x01", b"SWORDFISH / HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\n\r\n",
@@ -334,7 +334,7 @@ def test_what_is_no_http_is_a_bad_request_in_the_contracts_form(serve: Any) -> N
 
 
 @pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\n", GET + b"X: "])
-def test_a_head_that_does_not_come_to_its_end_is_given_up(serve: Any, sent: bytes) -> None:
+def test_a_head_that_stays_incomplete_times_out(serve: Any, sent: bytes) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(sent)
@@ -349,7 +349,7 @@ def test_a_head_that_does_not_come_to_its_end_is_given_up(serve: Any, sent: byte
 
 
 @pytest.mark.parametrize("before", [b"", GET + b"\r\n"], ids=["at first", "after an answer"])
-def test_who_sends_nothing_or_empty_lines_is_left(serve: Any, before: bytes) -> None:
+def test_a_client_that_sends_nothing_or_empty_lines_is_closed(serve: Any, before: bytes) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         if before:
@@ -362,7 +362,7 @@ def test_who_sends_nothing_or_empty_lines_is_left(serve: Any, before: bytes) -> 
     serve(reading(), claim)
 
 
-def test_a_connection_kept_alive_is_uvicorns_to_close(serve: Any) -> None:
+def test_an_idle_keep_alive_connection_is_closed_by_uvicorn(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         for _ in range(3):
@@ -376,9 +376,7 @@ def test_a_connection_kept_alive_is_uvicorns_to_close(serve: Any) -> None:
 @pytest.mark.parametrize(
     "pieces", [[b""], [b"12345"], [b"a" * (RATE - 20)] * BODY_LOOKS * 9], ids=["none", "5", "80/s"]
 )
-def test_a_body_that_comes_too_slowly_is_given_up_and_the_app_sees_its_client_gone(
-    serve: Any, pieces: list[bytes]
-) -> None:
+def test_a_body_that_is_too_slow_times_out_and_the_app_sees_a_disconnect(serve: Any, pieces: list[bytes]) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 1000000\r\n\r\n")
@@ -395,7 +393,7 @@ def test_a_body_that_comes_too_slowly_is_given_up_and_the_app_sees_its_client_go
     serve(app, claim)
 
 
-def test_a_body_at_its_rate_is_read_to_its_end(serve: Any) -> None:
+def test_a_body_at_the_required_rate_is_read_completely(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: %d\r\n\r\n" % (RATE * 40))
@@ -407,7 +405,7 @@ def test_a_body_at_its_rate_is_read_to_its_end(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_a_body_that_the_server_does_not_read_is_not_slow(serve: Any) -> None:
+def test_a_body_that_the_server_does_not_read_does_not_time_out(serve: Any) -> None:
     size = 3_000_000
 
     async def claim(connect: Any) -> None:
@@ -425,7 +423,7 @@ def test_a_body_that_the_server_does_not_read_is_not_slow(serve: Any) -> None:
     serve(app, claim)
 
 
-def test_who_waits_to_be_asked_for_its_body_is_not_slow(serve: Any) -> None:
+def test_a_client_waiting_for_100_continue_does_not_time_out(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
@@ -439,7 +437,7 @@ def test_who_waits_to_be_asked_for_its_body_is_not_slow(serve: Any) -> None:
     serve(app, claim)
 
 
-def test_a_slow_body_whose_answer_has_begun_gets_no_second_one(serve: Any) -> None:
+def test_a_slow_body_whose_answer_has_begun_gets_no_second_answer(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 1000\r\n\r\n")
@@ -454,7 +452,7 @@ def test_a_slow_body_whose_answer_has_begun_gets_no_second_one(serve: Any) -> No
     serve(app, claim)
 
 
-def test_a_request_that_is_being_answered_takes_as_long_as_it_takes(serve: Any) -> None:
+def test_a_request_being_answered_has_no_timeout(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 3\r\n\r\nabc" + GET[:20])  # the next one's head has begun
@@ -469,7 +467,7 @@ def test_a_request_that_is_being_answered_takes_as_long_as_it_takes(serve: Any) 
 
 
 @pytest.mark.parametrize("second", [GET + b"X: " + b"a" * MAX_HEAD, b"no HTTP at all\r\n\r\n"])
-def test_no_refusal_is_taken_for_the_answer_to_the_request_before(serve: Any, second: bytes) -> None:
+def test_a_refusal_is_not_sent_as_the_answer_to_the_earlier_request(serve: Any, second: bytes) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(GET + b"\r\n")
@@ -482,7 +480,7 @@ def test_no_refusal_is_taken_for_the_answer_to_the_request_before(serve: Any, se
     serve(app, claim)
 
 
-def test_who_takes_nothing_of_its_answer_is_left(serve: Any) -> None:
+def test_a_client_that_reads_nothing_of_its_answer_is_closed(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         client.writer.transport.pause_reading()
@@ -502,7 +500,7 @@ def test_who_takes_nothing_of_its_answer_is_left(serve: Any) -> None:
 
 @pytest.mark.parametrize("chunks", [b"", b"3\r\nabc\r\n", b"1;x=y\r\na\r\n2\r\nbc\r\n"])
 @pytest.mark.parametrize("pieces", [1, 3, 60])
-def test_a_trailers_fields_are_no_headers(serve: Any, chunks: bytes, pieces: int) -> None:
+def test_trailer_fields_are_not_headers(serve: Any, chunks: bytes, pieces: int) -> None:
     trailer = b"Authorization: Bearer x\r\nHost: evil\r\nContent-Encoding: gzip\r\nX-Request-ID: theirs\r\n"
     sent = CHUNKED + chunks + b"0\r\n" + trailer + b"\r\n"
 
@@ -538,7 +536,7 @@ def test_a_trailers_fields_are_no_headers(serve: Any, chunks: bytes, pieces: int
     ids=["get", "post", "chunked", "pipelined", "1.0", "large"],
 )  # fmt: skip
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_who_half_closes_after_its_requests_gets_every_answer(
+def test_a_client_that_half_closes_after_its_requests_gets_every_answer(
     serve: Any, requests: list[bytes], answers: list[bytes], when: str
 ) -> None:
     async def claim(connect: Any) -> None:
@@ -558,7 +556,7 @@ def test_who_half_closes_after_its_requests_gets_every_answer(
     serve(app, claim)
 
 
-def test_a_stream_goes_on_to_its_end_for_who_half_closes(serve: Any) -> None:
+def test_a_stream_continues_to_its_end_for_a_half_closed_client(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(GET + b"\r\n")
@@ -574,7 +572,7 @@ def test_a_stream_goes_on_to_its_end_for_who_half_closes(serve: Any) -> None:
     serve(app, claim)
 
 
-def test_who_leaves_a_stream_is_noticed_within_seconds(serve: Any) -> None:
+def test_a_client_that_leaves_a_stream_is_noticed_within_seconds(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(GET + b"\r\n")
@@ -597,7 +595,7 @@ def test_who_leaves_a_stream_is_noticed_within_seconds(serve: Any) -> None:
         CHUNKED + b"3\r\nabc\r\n0\r\nX: y\r\n", POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
     ],
 )  # fmt: skip
-def test_who_half_closes_within_a_request_has_left(serve: Any, sent: bytes) -> None:
+def test_a_client_that_half_closes_within_a_request_counts_as_disconnected(serve: Any, sent: bytes) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(sent)
@@ -627,7 +625,7 @@ def test_pipelined_requests_are_answered_in_order(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_an_upgrade_that_is_not_spoken_is_served_without_it(serve: Any) -> None:
+def test_an_unsupported_upgrade_is_ignored(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n")
@@ -636,7 +634,7 @@ def test_an_upgrade_that_is_not_spoken_is_served_without_it(serve: Any) -> None:
     serve(reading(), claim)
 
 
-def test_a_client_byte_by_byte_is_served(serve: Any) -> None:
+def test_a_request_sent_byte_by_byte_is_served(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         for n in CHUNKED + b"3\r\nabc\r\n0\r\n\r\n":

@@ -140,26 +140,26 @@ def counted(metrics: GatewayMetrics, name: str) -> dict[tuple[str, ...], float]:
 
 
 @pytest.mark.parametrize("id", ["a", "0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11", "trace/Root=1-67:9@host+_.x", "x" * 128])
-def test_a_usable_request_id_is_the_requests(make_app: Callable[..., FastAPI], lines: Lines, id: str) -> None:
+def test_a_valid_request_id_of_the_client_is_used(make_app: Callable[..., FastAPI], lines: Lines, id: str) -> None:
     [answer] = ask(make_app(), "/v1/things/1", headers={"X-Request-ID": id})
     assert answer.headers["x-request-id"] == id
     assert [line["request_id"] for line in lines()] == [id]
 
 
 @pytest.mark.parametrize("id", ["", "two words", 'quo"te', "x" * 129, "ä", "a\tb", "<script>", "a,b"])
-def test_any_other_is_replaced(make_app: Callable[..., FastAPI], lines: Lines, id: str) -> None:
+def test_an_invalid_request_id_is_replaced(make_app: Callable[..., FastAPI], lines: Lines, id: str) -> None:
     [answer] = ask(make_app(), "/v1/things/1", headers={"X-Request-ID": id.encode()})  # type: ignore[dict-item]
     assert is_uuid(answer.headers["x-request-id"])
     assert [line["request_id"] for line in lines()] == [answer.headers["x-request-id"]]
 
 
 @given(st.binary(max_size=140) | st.text("aZ09._:@/+=-\n\r ", max_size=140).map(str.encode))
-def test_an_id_of_any_bytes_is_taken_whole_or_not_at_all(id: bytes) -> None:
+def test_a_request_id_of_any_bytes_is_used_whole_or_replaced(id: bytes) -> None:
     found = client_request_id([(b"host", b"h"), (b"x-request-id", id)])
     assert found is None or (found.encode() == id and found.isprintable() and len(found) <= 128)
 
 
-def test_every_request_without_one_gets_another(make_app: Callable[..., FastAPI]) -> None:
+def test_requests_without_an_id_get_different_ids(make_app: Callable[..., FastAPI]) -> None:
     ids = [answer.headers["x-request-id"] for answer in ask(make_app(), *["/v1/things/1"] * 100)]
     assert len(set(ids)) == 100
 
@@ -178,7 +178,7 @@ def test_every_request_without_one_gets_another(make_app: Callable[..., FastAPI]
         ("/v1/raise/unavailable", 503),
     ],
 )
-def test_every_answer_has_the_id_once(make_app: Callable[..., FastAPI], asked: Any, status: int) -> None:
+def test_every_answer_has_the_request_id_once(make_app: Callable[..., FastAPI], asked: Any, status: int) -> None:
     [answer] = ask(make_app(), asked, headers={"X-Request-ID": "mine"})
     assert (answer.status_code, answer.headers.get_list("x-request-id")) == (status, ["mine"])
 
@@ -186,9 +186,7 @@ def test_every_answer_has_the_id_once(make_app: Callable[..., FastAPI], asked: A
 # The counts
 
 
-def test_requests_are_counted_by_the_templates_of_their_routes(
-    make_app: Callable[..., FastAPI], metrics: GatewayMetrics
-) -> None:
+def test_requests_are_counted_by_route_template(make_app: Callable[..., FastAPI], metrics: GatewayMetrics) -> None:
     asked: list[Any] = ["/v1/things/1", "/v1/things/2?x=3", "/v1/things/nobody", ("POST", "/v1/things")]
     ask(make_app(), *asked, "/v1/raise/leaves", "/v1/raise/broken", "/v1/raise/unavailable")
     assert counted(metrics, REQUESTS) == {
@@ -206,7 +204,9 @@ def test_requests_are_counted_by_the_templates_of_their_routes(
     }
 
 
-def test_what_clients_make_up_becomes_no_label(make_app: Callable[..., FastAPI], metrics: GatewayMetrics) -> None:
+def test_paths_and_methods_that_clients_invent_become_no_labels(
+    make_app: Callable[..., FastAPI], metrics: GatewayMetrics
+) -> None:
     paths = ["/nowhere", "/v1", "/v1/things/a/b", "/v1/things/1/", "//", "/%0a", "/problems/x/y"]
     answers = ask(make_app(), *paths, *((f"MADE-UP-{n}", "/v1/things/1") for n in range(3)), ("BREW", "/pot"))
     assert {answer.status_code for answer in answers} == {404, 405, 307}
@@ -218,7 +218,7 @@ def test_what_clients_make_up_becomes_no_label(make_app: Callable[..., FastAPI],
     assert counted(metrics, REQUESTS)["GET", "unmatched", "307"] == 1
 
 
-def test_pages_that_are_no_routes_of_ours_are_counted_by_their_paths(
+def test_mounted_pages_are_counted_by_their_paths(
     make_app: Callable[..., FastAPI], metrics: GatewayMetrics, tmp_path: Any
 ) -> None:
     (tmp_path / "page.html").write_text("a page")
@@ -231,14 +231,16 @@ def test_pages_that_are_no_routes_of_ours_are_counted_by_their_paths(
     }
 
 
-def test_in_progress_is_what_is_being_answered(make_app: Callable[..., FastAPI], metrics: GatewayMetrics) -> None:
+def test_requests_in_progress_are_those_being_answered(
+    make_app: Callable[..., FastAPI], metrics: GatewayMetrics
+) -> None:
     [answer] = ask(make_app(), "/v1/in-progress")
     assert answer.json() == 1
     ask(make_app(), "/v1/raise/broken", "/nowhere")
     assert metrics.registry.get_sample_value("darkroom_http_requests_in_progress") == 0
 
 
-def test_a_request_that_nobody_was_answered_is_not_counted(
+def test_a_request_without_an_answer_is_not_counted(
     make_app: Callable[..., FastAPI], metrics: GatewayMetrics, lines: Lines
 ) -> None:
     app = make_app()
@@ -258,7 +260,7 @@ def test_a_request_that_nobody_was_answered_is_not_counted(
 
 
 @pytest.mark.parametrize(("wanted", "told"), [("none", []), ("errors", [500, 503]), ("all", [200, 404, 500, 503])])
-def test_a_line_is_written_about_those_that_are_wanted(
+def test_the_log_setting_selects_which_requests_are_logged(
     make_app: Callable[..., FastAPI], lines: Lines, wanted: str, told: list[int]
 ) -> None:
     ask(make_app(lines=wanted), "/v1/things/1", "/nowhere", "/v1/raise/broken", "/v1/raise/unavailable")
@@ -266,7 +268,7 @@ def test_a_line_is_written_about_those_that_are_wanted(
     assert {line["level"] for line in lines() if line["status"] >= 500} <= {"warning"}
 
 
-def test_a_line_says_what_the_request_was_about_and_none_of_its_words(
+def test_a_log_line_has_the_requests_facts_and_none_of_its_content(
     make_app: Callable[..., FastAPI], lines: Lines
 ) -> None:
     headers = {"X-Request-ID": "mine", "Authorization": "Bearer swordfish"}
@@ -305,7 +307,7 @@ async def served(app: FastAPI, claim: Callable[[int], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize("size", [10, 1_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "pipelined"])
-def test_nothing_of_a_request_is_left_to_the_next_on_its_connection(
+def test_no_fact_of_a_request_is_bound_to_the_next_on_its_connection(
     make_app: Callable[..., FastAPI], lines: Lines, size: int, *, at_once: bool
 ) -> None:
     # A pipelined request's task, and with asyncio's own loop one after a large body, begins with a copy of the context
@@ -329,7 +331,7 @@ def test_nothing_of_a_request_is_left_to_the_next_on_its_connection(
 
 
 @pytest.mark.parametrize(("path", "route"), [("/v1/raise/broken", "/v1/raise/{fault}"), ("/v1/breaks-off",) * 2])
-def test_a_fault_of_ours_has_one_line_and_one_traceback_both_with_the_id(
+def test_an_internal_error_has_one_line_and_one_traceback_with_the_id(
     make_app: Callable[..., FastAPI], metrics: GatewayMetrics, lines: Lines, path: str, route: str
 ) -> None:
     async def claim(port: int) -> None:

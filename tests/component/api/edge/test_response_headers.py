@@ -18,7 +18,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/v1/files", "/nothing", "/problems/queue-full", "/openapi.json"])
-def test_every_answer_says_that_it_is_no_page_of_anybody_s(serve: Any, path: str) -> None:
+def test_every_answer_forbids_framing_and_sniffing(serve: Any, path: str) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         answer = await client.get(path)
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
@@ -27,7 +27,7 @@ def test_every_answer_says_that_it_is_no_page_of_anybody_s(serve: Any, path: str
     serve(claim)
 
 
-def test_the_pages_of_the_api_run_our_own_files_alone(serve: Any) -> None:
+def test_the_documentation_pages_run_only_our_own_files(serve: Any) -> None:
 
     async def claim(client: httpx.AsyncClient) -> None:
         page = await client.get("/docs")
@@ -45,7 +45,7 @@ def test_the_pages_of_the_api_run_our_own_files_alone(serve: Any) -> None:
     serve(claim)
 
 
-def test_while_it_drains_clients_are_asked_to_connect_anew(serve: Any, app: Any, nowhere: Engine) -> None:
+def test_while_draining_answers_close_the_connection(serve: Any, app: Any, nowhere: Engine) -> None:
     app.state.draining.has_begun = True
 
     async def claim(client: httpx.AsyncClient) -> None:

@@ -38,7 +38,7 @@ async def upload(client: httpx.AsyncClient, *content: Any, **data: str) -> dict[
     return body
 
 
-def test_a_file_comes_back_as_it_was_kept(serve: Serve, png: bytes) -> None:
+def test_a_file_is_returned_as_it_was_stored(serve: Serve, png: bytes) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         kept = await upload(client, "7.png", png, "image/png", metadata='{"ward": 3}')
         assert None not in kept.values()
@@ -60,7 +60,7 @@ def test_a_file_comes_back_as_it_was_kept(serve: Serve, png: bytes) -> None:
         (("upload", b"words"), "upload", "application/octet-stream"),
     ],
 )
-def test_what_the_client_left_out_is_sniffed(
+def test_a_missing_name_or_type_is_sniffed(
     serve: Serve, png: bytes, part: tuple[Any, ...], name: str, content_type: str
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -91,7 +91,7 @@ def test_a_foreign_or_malformed_id_is_unknown(serve: Serve, id: str) -> None:
     serve(claim)
 
 
-def test_somebody_elses_file_is_unknown(serve: Serve, redis_client: "redis.Redis") -> None:
+def test_another_owners_file_is_unknown(serve: Serve, redis_client: "redis.Redis") -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         kept = await upload(client)
         redis_client.hset(keys.file(kept["id"]), "owner", "somebody else")
@@ -116,7 +116,7 @@ def test_a_list_pages_through_every_file_once_newest_first(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("query", ["cursor=nonsense", "limit=0", "limit=101", "limit=x"])
-def test_a_list_refuses_what_it_cannot_read(serve: Serve, query: str) -> None:
+def test_a_list_refuses_invalid_parameters(serve: Serve, query: str) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         response = await client.get(f"/v1/files?{query}")
         assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-parameter")
@@ -125,7 +125,7 @@ def test_a_list_refuses_what_it_cannot_read(serve: Serve, query: str) -> None:
     serve(claim)
 
 
-def test_a_file_whose_time_is_over_is_unknown_before_it_is_purged(serve: Serve, redis_client: "redis.Redis") -> None:
+def test_an_expired_file_is_unknown_even_before_it_is_purged(serve: Serve, redis_client: "redis.Redis") -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         kept = await upload(client)
         redis_client.hset(keys.file(kept["id"]), "expires", now_us())
@@ -135,7 +135,7 @@ def test_a_file_whose_time_is_over_is_unknown_before_it_is_purged(serve: Serve, 
     serve(claim)
 
 
-def test_files_have_no_ttl_and_the_purge_takes_what_is_over(serve: Serve, redis_client: "redis.Redis") -> None:
+def test_files_have_no_ttl_and_the_purge_deletes_expired_ones(serve: Serve, redis_client: "redis.Redis") -> None:
     async def claim(client: httpx.AsyncClient) -> list[str]:
         return [(await upload(client))["id"] for _ in range(3)]
 
@@ -151,7 +151,7 @@ def test_files_have_no_ttl_and_the_purge_takes_what_is_over(serve: Serve, redis_
     assert redis_client.keys() == []
 
 
-def test_a_purge_finds_what_a_crash_left_half_written(redis_client: "redis.Redis") -> None:
+def test_a_purge_deletes_a_file_that_a_crash_left_incomplete(redis_client: "redis.Redis") -> None:
     id = FileId(new_uuid7())
     redis_client.zadd(keys.FILES, {f"{id} an owner": 1})
     redis_client.zadd(keys.files_of(Owner("an owner")), {id: 1})
@@ -159,7 +159,7 @@ def test_a_purge_finds_what_a_crash_left_half_written(redis_client: "redis.Redis
     assert redis_client.keys() == []
 
 
-def test_a_file_that_redis_has_no_room_for_is_503(serve: Serve, redis_client: "redis.Redis") -> None:
+def test_a_file_is_refused_with_503_when_redis_is_full(serve: Serve, redis_client: "redis.Redis") -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         redis_client.config_set("maxmemory", 1)
         response = await client.post("/v1/files", files={"content": ("a", b"words")})
@@ -178,7 +178,7 @@ def test_content_is_read_back_for_a_prediction(serve: Serve, app: Any, png: byte
     serve(claim)
 
 
-def test_a_quota_says_which_it_is_and_what_is_left(serve: Serve, app: FastAPI) -> None:
+def test_a_quota_error_names_the_quota_and_what_is_left(serve: Serve, app: FastAPI) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         gate = app.state.gateway
         gate.files = gate.files.model_copy(update={"max_files": 2, "max_bytes": 5000})
@@ -203,7 +203,7 @@ def test_a_quota_says_which_it_is_and_what_is_left(serve: Serve, app: FastAPI) -
     serve(claim)
 
 
-def test_who_may_keep_nothing_more_is_told_before_the_body_is_read(serve: Serve, app: FastAPI) -> None:
+def test_an_owner_over_quota_is_refused_before_the_body_is_read(serve: Serve, app: FastAPI) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         gate = app.state.gateway
         gate.redis_memory.limit_bytes = 800_000  # a quarter for all files, half of it for one owner
@@ -223,7 +223,7 @@ def test_who_may_keep_nothing_more_is_told_before_the_body_is_read(serve: Serve,
     serve(claim)
 
 
-def test_uploads_end_before_submissions_do(serve: Serve, app: FastAPI) -> None:
+def test_file_uploads_are_refused_at_less_memory_than_submissions(serve: Serve, app: FastAPI) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         app.state.gateway.redis_memory.over = lambda share: share <= 0.6
         answer = await client.post("/v1/files", files={"content": ("a.txt", b"words")})

@@ -29,14 +29,14 @@ def scraped(serve: Serve, accept: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/plain", "text/html,*/*;q=0.1", "text/plain;version=1.0.0"])
-def test_the_text_format_is_for_everybody(serve: Serve, accept: str) -> None:
+def test_metrics_default_to_the_text_format(serve: Serve, accept: str) -> None:
     answer = scraped(serve, accept)
     assert answer.headers["content-type"].startswith("text/plain; version=")
     check(parse_text(answer.text))
 
 
 @pytest.mark.parametrize("accept", [PROMETHEUS, OPENMETRICS, f"text/html,{OPENMETRICS};version=1.0.0"])
-def test_openmetrics_is_for_who_asks(serve: Serve, accept: str) -> None:
+def test_openmetrics_is_sent_where_it_is_accepted(serve: Serve, accept: str) -> None:
     answer = scraped(serve, accept)
     assert answer.headers["content-type"].startswith(f"{OPENMETRICS}; version=1.0.0")
     assert answer.text.endswith("# EOF\n")
@@ -44,7 +44,7 @@ def test_openmetrics_is_for_who_asks(serve: Serve, accept: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [f"{OPENMETRICS};version=new", "text/plain;version=1.x", ";=,;version=", "ä"])
-def test_what_can_not_be_read_is_answered_in_the_text_format(serve: Serve, accept: str) -> None:
+def test_an_invalid_accept_header_gets_the_text_format(serve: Serve, accept: str) -> None:
     answer = scraped(serve, accept.encode())  # type: ignore[arg-type]
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     check(parse_text(answer.text))

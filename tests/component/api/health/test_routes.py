@@ -53,13 +53,13 @@ def silent_since(client: "redis.Redis", role: str, seconds: int) -> None:
     client.zadd(keys.signs(role), {"w": (now - seconds) * 1e6})
 
 
-def test_a_process_that_answers_is_alive(serve: Serve) -> None:
+def test_live_is_ok_while_the_process_answers(serve: Serve) -> None:
     response = get(serve, "/health/live")
     assert response.status_code == 200
     Alive.model_validate(response.json())
 
 
-def test_ready_with_stores_and_a_worker(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+def test_ready_is_ok_with_stores_and_a_worker(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
     redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
     found = ready(serve, engine=engine, routes=[DIGITS])
     assert said(found) == (200, {"status": "ready", "down": [], "degraded": []})
@@ -91,7 +91,7 @@ def test_a_model_that_never_loaded_degrades_and_is_not_among_the_served(
     assert shown["failed_versions"] == [{"version": "7", "error": "OSError: none"}]
 
 
-def test_a_role_that_nobody_does_degrades_and_is_named(
+def test_a_role_without_a_worker_degrades_and_is_named(
     serve: Serve, engine: Engine, redis_client: "redis.Redis"
 ) -> None:
     redis_client.zadd(keys.workers(DIGITS.model), {"host-1": now_us()})
@@ -123,9 +123,7 @@ def test_redis_down_is_down(serve: Serve, engine: Engine) -> None:
     assert found[1]["used"] is None
 
 
-def test_the_limits_are_the_settings_and_what_fills_up_is_counted(
-    serve: Serve, engine: Engine, redis_client: "redis.Redis"
-) -> None:
+def test_health_shows_limits_and_their_use(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
     lanes = [keys.lane(DIGITS.model, lane) for lane in (keys.INTERACTIVE, keys.bulk_lane("a"), keys.bulk_lane("b"))]
     redis_client.rpush(keys.rotation(DIGITS.model), *lanes[1:])
     for lane, depth in zip(lanes, (2, 5, 1), strict=True):
@@ -139,7 +137,7 @@ def test_the_limits_are_the_settings_and_what_fills_up_is_counted(
     assert body["used"] == {"bytes_in_hand": 0, "memory_bytes": 7, "memory_limit_bytes": None, "lane_depths": depths}
 
 
-def test_a_redis_that_hangs_is_down_too(serve: Serve, engine: Engine) -> None:
+def test_a_hanging_redis_is_down(serve: Serve, engine: Engine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
         status, body = ready(serve, engine=engine, redis_url=url)

@@ -53,7 +53,7 @@ def get(serve: Serve, path: str, **rest: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/v1/models/digits", "/v1/models/darkroom/digits", "/v1/models/anybody/digits"])
-def test_a_model_says_what_serves(serve: Serve, engine: Engine, path: str) -> None:
+def test_a_model_shows_its_serving_versions(serve: Serve, engine: Engine, path: str) -> None:
     body = get(serve, path, engine=engine).json()
     Model.model_validate(body)
     assert (body["owner"], body["name"]) == ("darkroom", "digits")
@@ -74,7 +74,9 @@ def test_a_list_holds_every_model_on_one_page(serve: Serve, engine: Engine) -> N
     assert (body["next"], body["previous"]) == (None, None)
 
 
-def test_load_is_live_workers_and_what_waits(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+def test_a_models_load_counts_live_workers_and_waiting_images(
+    serve: Serve, engine: Engine, redis_client: "redis.Redis"
+) -> None:
     redis_client.zadd(keys.workers(DIGITS), {"here": now_us() - 2_000_000, "gone": now_us() - 11_000_000})
     for _ in range(3):
         redis_client.xadd(keys.lane(DIGITS, keys.INTERACTIVE), {"image": b"x"})
@@ -98,7 +100,7 @@ def test_a_model_is_shown_while_postgres_is_down(serve: Serve, nowhere: Engine) 
         "/v1/models/darkroom/digits/versions/digits@nobody",
     ],
 )
-def test_what_does_not_serve_is_unknown(serve: Serve, path: str) -> None:
+def test_a_version_that_does_not_serve_is_unknown(serve: Serve, path: str) -> None:
     response = get(serve, path)
     assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-model")
 
@@ -130,7 +132,7 @@ def test_replicates_client_reads_models_and_versions(serve: Serve, engine: Engin
     assert TheirVersion(**get(serve, "/v1/models/darkroom/digits/versions/10").json()).cog_version == "darkroom"
 
 
-def test_traffic_goes_where_aliases_point() -> None:
+def test_traffic_follows_the_aliases() -> None:
     assert traffic(route(aliases={"champion": "9"})) == {"champion": 100}
     assert traffic(route(aliases={"shadow": "9"})) == {}
 

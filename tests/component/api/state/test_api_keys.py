@@ -45,7 +45,7 @@ def with_keyring(engine: Engine, claim: Callable[[ApiKeys], Awaitable[T]], *, pa
     return asyncio.run(within())
 
 
-def test_a_key_stands_for_its_owner_its_role_and_its_limits(engine: Engine) -> None:
+def test_a_key_has_its_owner_role_and_limits(engine: Engine) -> None:
     key = made(engine, role=Role.READ, rate=2.5, max_inflight=7)
     with engine.connect() as connection:
         [known] = api_keys.list_keys(connection)
@@ -60,7 +60,7 @@ def test_a_key_stands_for_its_owner_its_role_and_its_limits(engine: Engine) -> N
     with_keyring(engine, claim)
 
 
-def test_a_new_key_is_found_at_once_and_a_revoked_one_at_the_next_look(engine: Engine) -> None:
+def test_a_new_key_is_found_at_once_and_a_revoked_one_gone_at_the_next_check(engine: Engine) -> None:
     async def claim(keyring: ApiKeys) -> None:
         assert await keyring.find("dk_none") is None
         key = made(engine)
@@ -73,7 +73,7 @@ def test_a_new_key_is_found_at_once_and_a_revoked_one_at_the_next_look(engine: E
     with_keyring(engine, claim, pause=timedelta(milliseconds=20))
 
 
-def test_a_flood_of_strangers_is_no_flood_of_reads(engine: Engine) -> None:
+def test_many_unknown_keys_cause_few_reads(engine: Engine) -> None:
     reads: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *facts: reads.append(facts[2]))
 
@@ -84,7 +84,7 @@ def test_a_flood_of_strangers_is_no_flood_of_reads(engine: Engine) -> None:
     assert 0 < len(reads) <= 10
 
 
-def test_all_keys_are_read_again_only_where_one_has_changed(engine: Engine) -> None:
+def test_all_keys_are_read_again_only_when_one_has_changed(engine: Engine) -> None:
     made(engine)
     reads: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *facts: reads.append(facts[2]))
@@ -101,7 +101,7 @@ def test_all_keys_are_read_again_only_where_one_has_changed(engine: Engine) -> N
     with_keyring(engine, claim, pause=timedelta(milliseconds=10))
 
 
-def test_while_postgres_is_away_known_keys_go_on_and_nobody_can_tell_of_others(
+def test_while_postgres_is_down_known_keys_work_and_others_cannot_be_checked(
     start_postgres: Callable[[], PostgresServer],
 ) -> None:
     server = start_postgres()

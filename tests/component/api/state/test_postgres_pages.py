@@ -70,7 +70,7 @@ def recorded(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]])
 
 
 @pytest.mark.parametrize("limit", [1000, PIECE + 1, PIECE, 37])
-def test_pages_have_every_prediction_once_newest_first(
+def test_pages_contain_every_prediction_once_newest_first(
     serve: Serve, engine: Engine, digits: Route, recorded: list[str], redis_client: redis.Redis, limit: int
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -91,7 +91,7 @@ def hashes_read(client: redis.Redis) -> int:
     return int(client.info("commandstats").get("cmdstat_hmget", {}).get("calls", 0))
 
 
-def test_a_page_of_one_beside_many_that_wait_reads_one_piece(
+def test_a_page_of_one_reads_one_chunk_however_many_wait(
     serve: Serve, engine: Engine, digits: Route, redis_client: redis.Redis
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -105,7 +105,7 @@ def test_a_page_of_one_beside_many_that_wait_reads_one_piece(
     serve(claim, routes=[digits], engine=engine)
 
 
-def test_batches_that_are_being_read_or_computed_are_listed_a_page_at_a_time(
+def test_unfinished_batches_are_listed_in_pages(
     serve: Serve, engine: Engine, digits: Route, redis_client: redis.Redis
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -119,7 +119,7 @@ def test_batches_that_are_being_read_or_computed_are_listed_a_page_at_a_time(
     serve(claim, routes=[digits], engine=engine)
 
 
-def test_results_of_more_than_a_piece_are_whole_and_in_order(
+def test_results_of_several_chunks_are_complete_and_in_order(
     serve: Serve, engine: Engine, digits: Route, finished_record: Callable[..., dict[bytes, bytes]]
 ) -> None:
     for images in (PIECE, PIECE + 1):
@@ -138,7 +138,7 @@ def test_results_of_more_than_a_piece_are_whole_and_in_order(
         serve(claim, routes=[digits], engine=engine)
 
 
-def test_owners_take_turns_and_one_has_one_at_a_time() -> None:
+def test_owners_take_turns_and_few_reads_run_at_once() -> None:
     async def claim() -> list[str]:
         turns, order, now, most = ReadingTurns(), [], 0, 0
 

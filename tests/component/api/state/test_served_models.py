@@ -56,25 +56,25 @@ def find(redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Find]:
     return serving
 
 
-def test_where_one_model_serves_its_name_may_be_left_out(find: Callable[..., Find]) -> None:
+def test_the_model_may_be_omitted_where_only_one_serves(find: Callable[..., Find]) -> None:
     digits = find("digits")
     assert digits(Reference(name=None)) == digits(BARE_VERSION) == "digits"
 
 
-def test_a_bare_version_of_one_of_several_models_is_told_the_right_form(find: Callable[..., Find]) -> None:
+def test_a_bare_version_among_several_models_is_refused_with_the_right_form(find: Callable[..., Find]) -> None:
     with pytest.raises(InvalidParameter, match=r"owner/name:name:3") as error:
         find("digits", "letters")(BARE_VERSION)
     assert error.value.pointer == "/version"
     assert "digits, letters" in error.value.detail
 
 
-def test_no_name_among_several_models_is_told_their_names(find: Callable[..., Find]) -> None:
+def test_a_missing_model_among_several_is_refused_with_their_names(find: Callable[..., Find]) -> None:
     with pytest.raises(UnknownModel) as error:
         find("digits", "letters")(Reference(name=None))
     assert error.value.served == ("digits", "letters")
 
 
-def test_where_nothing_serves_every_model_is_unknown(find: Callable[..., Find]) -> None:
+def test_every_model_is_unknown_where_nothing_serves(find: Callable[..., Find]) -> None:
     for reference in (BARE_VERSION, Reference(name=None), Reference(name=ModelName("digits"))):
         with pytest.raises(UnknownModel):
             find()(reference)
@@ -94,7 +94,7 @@ def live(client: "redis.Redis", name: str) -> None:
     Lanes(client, model=ModelName(name), consumer="w", settings=Queue()).sign_of_life()
 
 
-def test_a_name_that_never_loaded_is_no_choice_and_says_why_where_it_is_named(
+def test_a_model_that_never_loaded_is_no_default_and_says_why_when_named(
     find: Callable[..., Find], redis_client: "redis.Redis"
 ) -> None:
     digits = find("digits")
@@ -110,18 +110,14 @@ def test_a_name_that_never_loaded_is_no_choice_and_says_why_where_it_is_named(
         assert error.value.reason == "version 1 can't be loaded: OSError: no files"
 
 
-def test_where_nothing_but_a_broken_model_is_there_it_is_said_why(
-    find: Callable[..., Find], redis_client: "redis.Redis"
-) -> None:
+def test_a_broken_only_model_is_refused_with_the_reason(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
     publish(redis_client, NEVER_LOADED)
     with pytest.raises(UnknownModel) as error:
         find()(Reference(name=None))
     assert (error.value.served, error.value.reason) == ((), "version 1 of bad can't be loaded: OSError: no files")
 
 
-def test_the_one_model_that_workers_serve_is_meant_where_others_have_no_worker(
-    find: Callable[..., Find], redis_client: "redis.Redis"
-) -> None:
+def test_the_default_is_the_only_model_that_has_workers(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
     choose = find("digits", "letters")
     live(redis_client, "letters")
     assert choose(Reference(name=None)) == "letters"
@@ -131,7 +127,7 @@ def test_the_one_model_that_workers_serve_is_meant_where_others_have_no_worker(
         choose(Reference(name=None))
 
 
-def test_a_retired_model_is_unknown_and_it_is_said_why(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
+def test_a_retired_model_is_unknown_with_the_reason(find: Callable[..., Find], redis_client: "redis.Redis") -> None:
     choose = find("digits", "letters")
     retire(redis_client, ModelName("letters"))
     assert choose(Reference(name=None)) == "digits"
@@ -140,9 +136,7 @@ def test_a_retired_model_is_unknown_and_it_is_said_why(find: Callable[..., Find]
     assert (error.value.served, error.value.reason) == (("digits",), "it is retired")
 
 
-def test_what_is_published_before_they_ask_is_there_for_all_who_ask_at_once(
-    redis_server: Any, redis_client: "redis.Redis"
-) -> None:
+def test_concurrent_requests_see_a_route_published_before_them(redis_server: Any, redis_client: "redis.Redis") -> None:
     async def within() -> list[Route]:
         async with opened(redis_server.url) as book:
             with pytest.raises(UnknownModel):
@@ -153,7 +147,7 @@ def test_what_is_published_before_they_ask_is_there_for_all_who_ask_at_once(
     assert {route.model for route in asyncio.run(within())} == {"digits"}
 
 
-def test_while_redis_is_away_a_name_is_not_called_unknown(start_redis: Callable[..., Any]) -> None:
+def test_while_redis_is_down_no_name_is_called_unknown(start_redis: Callable[..., Any]) -> None:
     server = start_redis()
     server.kill()
 

@@ -68,7 +68,7 @@ async def post(client: httpx.AsyncClient, image: bytes, **headers: str) -> int:
     return answer.status_code
 
 
-def test_a_submission_is_counted_by_what_became_of_it(
+def test_a_submission_is_counted_by_its_outcome(
     serve: Serve, app: FastAPI, counts: Any, redis_client: "redis.Redis", digits: Route
 ) -> None:
     first, second = pictures(2)
@@ -92,7 +92,7 @@ def test_a_submission_is_counted_by_what_became_of_it(
     serve(claim, routes=[digits])
 
 
-def test_what_never_reached_the_queue_is_no_submission(serve: Serve, counts: Any, digits: Route) -> None:
+def test_requests_refused_before_the_queue_are_not_counted(serve: Serve, counts: Any, digits: Route) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         [image] = pictures(1)
         assert await post(client, b"no image") == 415
@@ -103,7 +103,7 @@ def test_what_never_reached_the_queue_is_no_submission(serve: Serve, counts: Any
     serve(claim, routes=[digits])
 
 
-def test_a_redis_without_memory_refuses(
+def test_a_submission_refused_for_memory_is_counted(
     serve: Serve, counts: Any, redis_client: "redis.Redis", digits: Route, png: bytes
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -117,7 +117,7 @@ def test_a_redis_without_memory_refuses(
     serve(claim, routes=[digits])
 
 
-def test_an_answer_that_was_lost_was_to_a_submission_that_is_in_the_queue(digits: Route) -> None:
+def test_a_submission_whose_answer_was_lost_counts_as_queued(digits: Route) -> None:
     digest = Digest("ab" * 32)
     submission = Submission(
         id=PredictionId("its own"),
@@ -135,7 +135,7 @@ def test_an_answer_that_was_lost_was_to_a_submission_that_is_in_the_queue(digits
     assert outcome_of(submission, Hit(1, b"{}")) == "cached"
 
 
-def test_every_image_of_an_upload_is_counted_and_none_while_it_waits_for_room(
+def test_an_uploads_images_are_counted_when_accepted_not_while_they_wait(
     serve: Serve, app: FastAPI, counts: Any, engine: Engine, redis_client: "redis.Redis", digits: Route
 ) -> None:
     images = pictures(70)
@@ -157,9 +157,7 @@ def test_every_image_of_an_upload_is_counted_and_none_while_it_waits_for_room(
     serve(claim, routes=[digits], engine=engine)
 
 
-def test_a_job_names_the_request_that_brought_it(
-    serve: Serve, redis_client: "redis.Redis", digits: Route, png: bytes
-) -> None:
+def test_a_job_has_the_id_of_its_request(serve: Serve, redis_client: "redis.Redis", digits: Route, png: bytes) -> None:
     async def claim(client: httpx.AsyncClient) -> str:
         answer = await client.post("/v1/predictions", content=png, headers=PNG | {"X-Request-ID": "mine"})
         shown = await client.get(f"/v1/predictions/{answer.json()['id']}")
@@ -170,7 +168,7 @@ def test_a_job_names_the_request_that_brought_it(
     assert {request["request_id"] for request in requests(redis_client)} == {"mine", made}
 
 
-def test_every_item_of_an_upload_names_the_uploads_request(
+def test_every_item_of_an_upload_has_the_uploads_request_id(
     serve: Serve, engine: Engine, redis_client: "redis.Redis", digits: Route, png: bytes
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -183,7 +181,7 @@ def test_every_item_of_an_upload_names_the_uploads_request(
     assert [request["request_id"] for request in requests(redis_client)] == ["upload", "upload"]
 
 
-def test_the_request_id_makes_no_request_another_under_its_key(serve: Serve, digits: Route, png: bytes) -> None:
+def test_the_request_id_is_no_part_of_a_requests_fingerprint(serve: Serve, digits: Route, png: bytes) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         headers = [PNG | {"Idempotency-Key": "k", "X-Request-ID": id} for id in ("one", "two")]
         answers = [await client.post("/v1/predictions", content=png, headers=each) for each in headers]

@@ -87,7 +87,7 @@ def log(engine: Engine) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("priority", ["interactive", "bulk"])
-def test_a_submissions_webhook_is_kept_with_its_job(
+def test_a_submissions_webhook_is_stored_with_its_job(
     serve: Serve, redis_client: "redis.Redis", png: bytes, priority: str
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> list[str]:
@@ -104,7 +104,7 @@ def test_a_submissions_webhook_is_kept_with_its_job(
     assert [redis_client.hget(f"job:{id}", "tell_start") for id in ids] == [None, b"1", None]
 
 
-def test_another_webhook_is_another_request_under_the_same_key(serve: Serve, png: bytes) -> None:
+def test_a_different_webhook_under_the_same_key_is_a_conflict(serve: Serve, png: bytes) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         async def post(**data: Any) -> tuple[int, str]:
             answer = await client.post(
@@ -121,7 +121,7 @@ def test_another_webhook_is_another_request_under_the_same_key(serve: Serve, png
     serve(claim, routes=[DIGITS])
 
 
-def test_a_batch_has_one_webhook_and_its_items_none(
+def test_a_batch_has_one_webhook_and_its_items_have_none(
     serve: Serve, engine: Engine, redis_client: "redis.Redis", png: bytes
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -147,7 +147,7 @@ def test_a_batch_has_one_webhook_and_its_items_none(
 # The secret
 
 
-def test_the_secret_is_made_once_and_another_after_a_rotation(serve: Serve, engine: Engine) -> None:
+def test_the_secret_stays_the_same_until_a_rotation(serve: Serve, engine: Engine) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         answers = [await client.get(SECRET), await client.get(SECRET)]
         answers += [await client.post(ROTATE), await client.get(SECRET)]
@@ -178,7 +178,7 @@ async def expect(client: httpx.AsyncClient, method: str, path: str, status: int,
     return body
 
 
-def test_a_delivery_is_seen_from_its_first_attempt_to_its_last(
+def test_a_delivery_is_readable_from_its_first_attempt_to_its_last(
     serve: Serve, engine: Engine, add: Add, log: Callable[..., None]
 ) -> None:
     [id] = add()
@@ -212,7 +212,7 @@ def test_a_delivery_is_seen_from_its_first_attempt_to_its_last(
 
 
 @pytest.mark.parametrize("outcome", DeliveryStatus)
-def test_asking_again_makes_it_due_now_and_rings_the_courier(
+def test_a_retry_makes_the_delivery_due_now_and_rings_the_courier(
     serve: Serve, engine: Engine, redis_client: "redis.Redis", add: Add, log: Callable[..., None], outcome: Any
 ) -> None:
     [id] = add()
@@ -231,7 +231,7 @@ def test_asking_again_makes_it_due_now_and_rings_the_courier(
     serve(claim, engine=engine, routes=[DIGITS])
 
 
-def test_asking_again_is_accepted_without_redis_since_the_courier_looks_by_itself(
+def test_a_retry_is_accepted_without_redis_because_the_courier_polls(
     serve: Serve, engine: Engine, add: Add, log: Callable[..., None]
 ) -> None:
     [id] = add()
@@ -261,7 +261,7 @@ def test_a_list_pages_through_every_delivery_once_newest_first(serve: Serve, eng
     serve(claim, engine=engine, routes=[DIGITS])
 
 
-def test_a_list_is_filtered_by_state_and_by_what_is_told_of(
+def test_a_list_is_filtered_by_status_and_by_subject(
     serve: Serve, engine: Engine, add: Add, log: Callable[..., None]
 ) -> None:
     batch = new_uuid7()
@@ -286,7 +286,7 @@ def test_a_list_is_filtered_by_state_and_by_what_is_told_of(
     serve(claim, engine=engine, routes=[DIGITS])
 
 
-def test_a_list_refuses_what_it_cannot_read(serve: Serve, engine: Engine) -> None:
+def test_a_list_refuses_invalid_parameters(serve: Serve, engine: Engine) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
         for query in ("cursor=nonsense", "cursor=%00", "limit=0", "limit=1001", "limit=x", "status=done"):
             body = await expect(client, "GET", f"{DELIVERIES}?{query}", 422, "invalid-parameter")
@@ -305,7 +305,7 @@ def test_an_unknown_or_malformed_id_is_unknown(serve: Serve, engine: Engine, red
     assert redis_client.llen(keys.WEBHOOK_QUEUE) == 0
 
 
-def test_somebody_elses_delivery_is_unknown_and_not_touched(
+def test_another_owners_delivery_is_unknown_and_stays_unchanged(
     serve: Serve, engine: Engine, add: Add, log: Callable[..., None]
 ) -> None:
     [theirs] = add(owner=SOMEBODY)
@@ -323,7 +323,7 @@ def test_somebody_elses_delivery_is_unknown_and_not_touched(
     assert found[0].status == "exhausted"
 
 
-def test_without_postgres_only_what_can_be_no_delivery_is_unknown(serve: Serve, nowhere: Engine) -> None:
+def test_without_postgres_only_malformed_ids_are_unknown(serve: Serve, nowhere: Engine) -> None:
     one = f"{DELIVERIES}/{new_uuid7()}"
 
     async def claim(client: httpx.AsyncClient) -> None:

@@ -26,7 +26,7 @@ def arrived(connection: Connection, server: socket.socket, piece: bytes) -> tupl
     return connection.receive()
 
 
-def test_an_answer_in_pieces_is_taken_when_it_is_whole(pair: tuple[Connection, socket.socket]) -> None:
+def test_an_answer_in_pieces_is_read_when_complete(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     assert connection.send(b"GET / HTTP/1.1\r\n\r\n")
     assert arrived(connection, server, ANSWER[:30]) is None
@@ -52,7 +52,7 @@ def test_a_closed_connection_is_a_wrong_answer(pair: tuple[Connection, socket.so
         connection.receive()
 
 
-def test_a_request_larger_than_the_socket_takes_leaves_in_parts(pair: tuple[Connection, socket.socket]) -> None:
+def test_a_request_larger_than_the_socket_buffer_is_sent_in_parts(pair: tuple[Connection, socket.socket]) -> None:
     connection, server = pair
     request = b"x" * 20_000_000
     whole, received = connection.send(request), 0

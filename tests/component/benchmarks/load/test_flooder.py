@@ -84,7 +84,7 @@ def test_everything_is_sent_and_counted(serve: Gateway, images: Path, connection
 
 
 @pytest.mark.parametrize("serve", [(202, 500)], indirect=True)
-def test_any_other_answer_is_a_wrong_one(serve: Gateway, images: Path) -> None:
+def test_any_other_answer_counts_as_wrong(serve: Gateway, images: Path) -> None:
     with pytest.raises(WrongAnswer, match="500 for image"):
         Flooder(flood(serve, images)).run()
 

@@ -41,7 +41,7 @@ def test_requests_in_pieces_and_together_are_answered_once_each() -> None:
     assert [post.arrived for post in came] == sorted(post.arrived for post in came)
 
 
-def test_milliseconds_are_from_the_end_of_the_prediction() -> None:
+def test_milliseconds_are_counted_from_the_predictions_end() -> None:
     head, _, body = posted().partition(b"\r\n\r\n")
     instant = datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC).timestamp()
     received = read([Post(7.0, instant, head.lower(), body)], processor_seconds=0)

@@ -48,7 +48,7 @@ def busy(seconds: str) -> Fault:
     return Fault(answer=(503, {"Retry-After": seconds}, {"title": "Full", "detail": "the queue is full"}))
 
 
-def test_the_gateway_is_waited_for_as_long_as_it_asks(
+def test_the_client_waits_as_long_as_the_gateway_asks(
     gateway: BulkGateway, client: Client, pauses: list[float], archive: BinaryIO
 ) -> None:
     gateway.state.faults = [busy("7"), busy("0"), busy("3600"), busy("soon")]
@@ -57,7 +57,7 @@ def test_the_gateway_is_waited_for_as_long_as_it_asks(
     assert pauses == [7, 1, 60, 4]
 
 
-def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute_of_growing_pauses(
+def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute(
     gateway: BulkGateway, client: Client, pauses: list[float], archive: BinaryIO
 ) -> None:
     gateway.state.faults = [BROKEN] * 20
@@ -68,7 +68,7 @@ def test_a_connection_that_keeps_breaking_is_given_up_after_about_a_minute_of_gr
     assert pauses == sorted(pauses)
 
 
-def test_a_gateway_that_is_away_is_waited_for(pauses: list[float]) -> None:
+def test_the_client_waits_for_a_gateway_that_is_down(pauses: list[float]) -> None:
     with Client("http://127.0.0.1:1", pause=pauses.append) as client:
         with pytest.raises(Declined, match="ConnectError"):
             batches.read_batch(client, "batch0")
@@ -78,7 +78,7 @@ def test_a_gateway_that_is_away_is_waited_for(pauses: list[float]) -> None:
     assert len(pauses) == 9
 
 
-def test_an_upload_that_is_being_read_for_ever_is_given_up_with_the_gateways_words(
+def test_an_upload_that_is_read_for_ever_is_given_up_with_the_gateways_error(
     gateway: BulkGateway, client: Client, archive: BinaryIO
 ) -> None:
     gateway.state.faults = [refused(409, "still being read")] * 20
@@ -87,7 +87,7 @@ def test_an_upload_that_is_being_read_for_ever_is_given_up_with_the_gateways_wor
     assert len(gateway.state.posts) == batches.MOST_FIRST_TRIES
 
 
-def test_an_upload_whose_first_try_was_canceled_is_sent_again(
+def test_an_upload_whose_first_attempt_was_canceled_is_sent_again(
     gateway: BulkGateway, client: Client, archive: BinaryIO
 ) -> None:
     gateway.state.batches["broken"] = Uploaded("broken", [], canceled=True)

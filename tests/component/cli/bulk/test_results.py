@@ -14,7 +14,7 @@ def taken(id: str, *names: str, is_archive: bool = False) -> Taken:
     return Taken(Entry(id, tuple(Mark(name, 1, 1) for name in names), is_archive), None)
 
 
-def test_results_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None:
+def test_interrupted_results_leave_the_file_unchanged(tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     out.write_text("of yesterday")
     with bulk_gateway() as server, Client(server.url, pause=lambda _: None) as client:
@@ -27,7 +27,7 @@ def test_results_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None
     assert [path.read_text() for path in tmp_path.iterdir()] == ["of yesterday"]
 
 
-def test_each_name_counts_where_it_was_sent_last_and_an_archive_as_a_whole() -> None:
+def test_each_name_counts_where_it_was_last_sent_and_an_archive_as_a_whole() -> None:
     parts = [
         taken("1", "a", "b"),
         taken("2", "x.zip", is_archive=True),
@@ -38,7 +38,7 @@ def test_each_name_counts_where_it_was_sent_last_and_an_archive_as_a_whole() -> 
     assert last == [("1", {"b"}), ("3", set()), ("4", set())]
 
 
-def test_what_the_gateway_has_forgotten_meanwhile_failed() -> None:
+def test_items_that_the_gateway_no_longer_knows_count_as_failed() -> None:
     with Client("http://127.0.0.1:1") as client:
         found = results.tally_results(client, [taken("1", "a", "b"), taken("2", "b")], [])
     assert (found.failed, found.total) == (2, 2)

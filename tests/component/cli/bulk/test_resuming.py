@@ -34,30 +34,30 @@ def taken(gateway: BulkGateway, id: str, *files: Mark, results: int | None = Non
     return Entry(id, files, is_archive=False)
 
 
-def test_what_succeeded_or_is_under_way_is_not_sent_again(gateway: BulkGateway) -> None:
+def test_files_that_succeeded_or_are_unfinished_are_not_sent_again(gateway: BulkGateway) -> None:
     entry = taken(gateway, "1", A, B)
     assert left(gateway, [A, B], entry) == []
     gateway.state.predicting.clear()
     assert left(gateway, [A, B], entry) == []
 
 
-def test_files_never_accepted_come_first_and_apart_from_those_sent_again(gateway: BulkGateway) -> None:
+def test_files_never_accepted_come_first_in_parts_of_their_own(gateway: BulkGateway) -> None:
     entry = taken(gateway, "1", A, C)
     assert marks(left(gateway, [A, B, C], entry)) == [([B], 0), ([C], 1)]
 
 
-def test_what_a_canceled_batch_has_no_result_of_is_sent_again(gateway: BulkGateway) -> None:
+def test_files_without_a_result_in_a_canceled_batch_are_sent_again(gateway: BulkGateway) -> None:
     entry = taken(gateway, "1", A, B, results=1, canceled=True)
     gateway.state.batches["1"].succeeded = frozenset({"a.png"})
     assert marks(left(gateway, [A, B], entry)) == [([B], 1)]
 
 
-def test_what_failed_when_it_was_sent_last_is_sent_again_though_it_succeeded_before(gateway: BulkGateway) -> None:
+def test_files_that_failed_last_are_sent_again_even_if_they_succeeded_before(gateway: BulkGateway) -> None:
     first = taken(gateway, "1", A)
     second = taken(gateway, "2", CHANGED_A, canceled=True)
     assert marks(left(gateway, [A], first, second)) == [([A], 1)]
 
 
-def test_each_try_is_counted_so_that_no_key_is_used_twice(gateway: BulkGateway) -> None:
+def test_each_attempt_is_counted_so_that_no_key_is_used_twice(gateway: BulkGateway) -> None:
     entries = [taken(gateway, id, C) for id in ("1", "2")]
     assert marks(left(gateway, [C], *entries, Entry("forgotten", (C,), is_archive=False))) == [([C], 3)]

@@ -25,7 +25,7 @@ from tests.component.cli.bulk.stub_gateway import (
 )
 
 
-def test_a_folder_is_sent_as_one_archive_with_its_names(
+def test_a_folder_is_sent_as_one_archive_with_its_file_names(
     gateway: BulkGateway, images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert send(images, model="digits") == 0
@@ -34,7 +34,7 @@ def test_a_folder_is_sent_as_one_archive_with_its_names(
     assert re.fullmatch(r"3 of 3 succeeded in [\d.]+ s \([\d,]+ images/s\)\n", capsys.readouterr().out)
 
 
-def test_an_archive_is_sent_as_it_is(gateway: BulkGateway, tmp_path: Path, send: Callable[..., int]) -> None:
+def test_an_archive_is_sent_unchanged(gateway: BulkGateway, tmp_path: Path, send: Callable[..., int]) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("1.png"), io.BytesIO())
     assert send(tmp_path / "a.tar.gz") == 0
@@ -42,9 +42,7 @@ def test_an_archive_is_sent_as_it_is(gateway: BulkGateway, tmp_path: Path, send:
     assert sent(gateway) == [["1.png"]]
 
 
-def test_a_webhook_goes_along_with_every_batch(
-    gateway: BulkGateway, both: list[Path], send: Callable[..., int]
-) -> None:
+def test_a_webhook_is_sent_with_every_batch(gateway: BulkGateway, both: list[Path], send: Callable[..., int]) -> None:
     assert send(*both, webhook=WEBHOOK) == 0
     assert [post.webhook for post in gateway.state.posts] == [WEBHOOK, WEBHOOK]
 
@@ -59,7 +57,7 @@ def test_a_large_folder_is_split(gateway: BulkGateway, tmp_path: Path, send: Cal
     assert len({name for names in sent(gateway) for name in names}) == 5_001
 
 
-def test_failures_are_named_the_first_ten_and_clutter_is_counted(
+def test_the_first_ten_failures_are_named_and_clutter_is_counted(
     gateway: BulkGateway, images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(12):
@@ -75,7 +73,7 @@ def test_failures_are_named_the_first_ten_and_clutter_is_counted(
 
 
 @pytest.mark.usefixtures("gateway")
-def test_tables_that_were_skipped_are_named_the_first_five(
+def test_the_first_five_skipped_files_are_named(
     images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / ".DS_Store").touch()
@@ -104,7 +102,7 @@ def test_a_gateway_of_an_earlier_version_names_no_skipped_files() -> None:
 
 
 @pytest.mark.parametrize("given", ["none", "empty"])
-def test_nothing_to_send_is_one_line_and_nothing_is_sent(
+def test_an_empty_folder_is_reported_in_one_line_and_nothing_is_sent(
     gateway: BulkGateway,
     tmp_path: Path,
     images: Path,
@@ -138,7 +136,7 @@ def test_an_upload_that_breaks_is_sent_again_under_its_key_and_counts_once(
     assert sent(gateway) == [IMAGES]
 
 
-def test_an_upload_whose_first_try_is_still_being_read_is_waited_for_and_not_sent_again(
+def test_an_upload_still_being_read_is_waited_for_and_not_sent_again(
     gateway: BulkGateway, images: Path, send: Callable[..., int]
 ) -> None:
     conflict = refused(409, "still being read", first_id="batch0")
@@ -148,7 +146,7 @@ def test_an_upload_whose_first_try_is_still_being_read_is_waited_for_and_not_sen
     assert sent(gateway) == [IMAGES]
 
 
-def test_an_upload_whose_first_try_came_to_nothing_is_sent_again(
+def test_an_upload_whose_first_attempt_left_nothing_is_sent_again(
     gateway: BulkGateway, images: Path, send: Callable[..., int]
 ) -> None:
     gateway.state.faults = [refused(409, "still being read", first_id="gone"), refused(409, "still being read")]
@@ -157,7 +155,7 @@ def test_an_upload_whose_first_try_came_to_nothing_is_sent_again(
     assert sent(gateway) == [IMAGES]
 
 
-def test_a_refusal_is_reported_in_the_gateways_words(
+def test_a_refusal_is_reported_with_the_gateways_error(
     gateway: BulkGateway, images: Path, send: Callable[..., int]
 ) -> None:
     gateway.state.faults = [refused(404, "no model 'nope' is served; there is digits")]
@@ -174,7 +172,7 @@ def test_a_missing_gateway_is_reported_at_once(
         send(images)
 
 
-def test_an_archive_that_is_refused_does_not_stop_the_rest(
+def test_a_refused_archive_does_not_stop_the_rest(
     gateway: BulkGateway, both: list[Path], send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.state.faults = [None, refused(422, "the archive is refused: a path with '..' in it")]
@@ -185,7 +183,7 @@ def test_an_archive_that_is_refused_does_not_stop_the_rest(
     assert sent(gateway) == [IMAGES]
 
 
-def test_a_file_that_the_gateway_refuses_in_an_archive_is_left_out_and_the_rest_is_sent(
+def test_a_file_refused_within_an_archive_is_omitted_and_the_rest_sent(
     gateway: BulkGateway, images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.state.faults = [refused(422, "the archive is refused: an archive", entry="images/1.png")]
@@ -244,7 +242,7 @@ def test_results_and_home_inside_the_folder_are_not_sent(
 
 
 @pytest.mark.usefixtures("gateway")
-def test_results_are_json_lines_where_the_name_says_so_and_any_name_survives(
+def test_results_are_json_lines_by_file_name_and_keep_any_image_name(
     images: Path, send: Callable[..., int], tmp_path: Path
 ) -> None:
     odd = 'a\u00a0\u200d,"é.txt'
@@ -257,7 +255,7 @@ def test_results_are_json_lines_where_the_name_says_so_and_any_name_survives(
         assert [row["custom_id"] for row in csv.DictReader(file)] == [*IMAGES, f"images/{odd}"]
 
 
-def test_without_a_terminal_there_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_progress_is_a_line_every_five_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
     meter = Meter(Console(file=io.StringIO()), before=10, clock=lambda: now)
     with meter:
@@ -267,7 +265,7 @@ def test_without_a_terminal_there_is_a_line_every_five_seconds(capsys: pytest.Ca
     assert said == "sending: 1,115 done, 221 images/s\npredicting: 1,120 of 2,000 done, 111 images/s\n"
 
 
-def test_in_a_terminal_there_is_a_bar_with_speed_and_counts() -> None:
+def test_in_a_terminal_progress_is_a_bar_with_speed_and_counts() -> None:
     screen = io.StringIO()
     with Meter(Console(file=screen, force_terminal=True, width=120)) as meter:
         meter.show(done=310, total=1_200, is_sending=True)

@@ -53,7 +53,7 @@ def test_an_interrupted_run_prints_a_command_that_resumes_it(
     assert len(gateway.state.posts) == 2
 
 
-def test_resuming_a_run_that_is_done_sends_nothing_and_says_so(
+def test_resuming_a_finished_run_sends_nothing_and_says_so(
     gateway: BulkGateway, both: list[Path], send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert send(*both, resume=True) == 0
@@ -71,7 +71,7 @@ def test_without_resume_everything_is_sent_under_new_keys(
     assert first.key != second.key
 
 
-def test_resuming_sends_what_failed_changed_or_is_new(
+def test_resuming_sends_files_that_failed_changed_or_are_new(
     gateway: BulkGateway, images: Path, send: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "a.txt").touch()
@@ -95,7 +95,7 @@ def test_resuming_sends_what_failed_changed_or_is_new(
     assert len(rows) == 5
 
 
-def test_what_is_refused_when_it_is_sent_again_counts_as_it_was_before(
+def test_files_refused_when_sent_again_keep_their_earlier_result(
     gateway: BulkGateway, images: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images / "a.txt").touch()
@@ -105,7 +105,7 @@ def test_what_is_refused_when_it_is_sent_again_counts_as_it_was_before(
     assert capsys.readouterr().out.splitlines()[-1] == "3 of 4 succeeded; 1 failed"
 
 
-def test_resuming_sends_what_a_canceled_batch_left_under_a_new_key(
+def test_resuming_sends_a_canceled_batchs_rest_under_a_new_key(
     gateway: BulkGateway, both: list[Path], send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.state.predicting.clear()
@@ -127,7 +127,7 @@ def _cancel_all(gateway: BulkGateway, *, parts: int) -> None:
         batch.canceled = True
 
 
-def test_resuming_sends_what_the_gateway_has_forgotten(
+def test_resuming_sends_files_the_gateway_no_longer_knows(
     gateway: BulkGateway, both: list[Path], send: Callable[..., int]
 ) -> None:
     assert send(*both) == 0

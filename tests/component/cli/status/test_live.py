@@ -47,7 +47,7 @@ def assert_left_well(seat: Seat) -> None:
     assert b"Traceback" not in raw
 
 
-def test_it_draws_each_snapshot_over_the_last_one(seat: Seat) -> None:
+def test_each_snapshot_is_drawn_over_the_last_one(seat: Seat) -> None:
     seat.read_until("snapshot 2")
     assert seat.modes() != seat.modes_before
     seat.press(b"x\x1b[A")
@@ -59,19 +59,19 @@ def test_it_draws_each_snapshot_over_the_last_one(seat: Seat) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_as_well(seat: Seat, number: signal.Signals) -> None:
+def test_a_signal_ends_the_live_view(seat: Seat, number: signal.Signals) -> None:
     seat.read_until("snapshot 1")
     seat.process.send_signal(number)
     assert_left_well(seat)
 
 
-def test_it_ends_with_its_terminal(seat: Seat) -> None:
+def test_the_live_view_ends_with_its_terminal(seat: Seat) -> None:
     seat.read_until("snapshot 1")
     seat.hang_up()
     seat.process.wait(timeout=10)
 
 
-def test_another_width_is_drawn_at_once() -> None:
+def test_a_resized_terminal_is_redrawn_at_once() -> None:
     with seated(program(pauses=(60, 60))) as seat:
         seat.read_until("snapshot 1 width 100")
         seat.resize(columns=60, rows=20)
@@ -93,7 +93,7 @@ def test_suspended_it_restores_the_terminal_and_continues_afterwards(seat: Seat)
     assert_left_well(seat)
 
 
-def test_a_slow_snapshot_delays_no_key() -> None:
+def test_a_slow_snapshot_does_not_delay_keys() -> None:
     with seated(program("time.sleep(1.2 if next(numbers) > 1 else 0)")) as seat:
         seat.read_until("snapshot 2")
         time.sleep(0.4)

@@ -27,7 +27,7 @@ def test_a_family_is_a_process_with_its_children_and_their_usage() -> None:
     assert families([parent.pid]) == {}
 
 
-def test_a_process_has_a_start_time_and_one_that_is_gone_has_none() -> None:
+def test_a_running_process_has_a_start_time_and_an_ended_one_none() -> None:
     mine = started_at(os.getpid())
     assert mine is not None
     assert timedelta(0) < datetime.now(UTC) - mine < timedelta(hours=3)

@@ -71,7 +71,7 @@ def answering(body: bytes, *, status: int = 200) -> Callable[[http.server.BaseHT
     return answer
 
 
-def test_everything_that_is_shown_is_exported_under_its_name() -> None:
+def test_every_shown_metric_is_exported_under_its_name() -> None:
     values = parse_metrics(generate_latest(exported()).decode())
     assert {series.name for series in values} == set(SHOWN)
     assert values[Series("darkroom_submissions_total", (("model", "digits"), ("outcome", "cached")))] == 3
@@ -86,7 +86,7 @@ def test_labels_are_read_as_they_were_written() -> None:
     assert series.by == {"model": 'a "b"\\n\n', "outcome": "queued"}
 
 
-def test_each_answer_comes_under_its_name() -> None:
+def test_each_answer_is_returned_under_its_name() -> None:
     with serving(answering(b"darkroom_queue_visible 1.0\n")) as one, serving(answering(b"")) as two:
         assert scrape_all({"one": one, "two": two}) == {
             "one": Scrape({Series("darkroom_queue_visible"): 1.0}),
@@ -103,7 +103,7 @@ def test_each_answer_comes_under_its_name() -> None:
         (b"\xff", 200, "answers something else"),
     ],
 )
-def test_an_invalid_answer_is_reported_as_trouble(body: bytes, status: int, trouble: str) -> None:
+def test_an_invalid_answer_is_reported_as_an_error(body: bytes, status: int, trouble: str) -> None:
     with serving(answering(body, status=status)) as url:
         found = scrape_all({"one": url})["one"]
     assert found == Scrape(trouble=trouble)

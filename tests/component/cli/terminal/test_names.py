@@ -22,7 +22,7 @@ from cli.terminal.names import sent, shown
         ("-x.png", "-x.png"),
     ],
 )
-def test_a_name_is_one_line_that_a_terminal_only_shows(name: str, printed: str) -> None:
+def test_a_name_is_shown_on_one_line_without_control_characters(name: str, printed: str) -> None:
     assert shown(name) == printed
     assert shown(name).isprintable()
 
@@ -44,5 +44,5 @@ def test_a_name_is_sent_as_the_same_utf8_from_every_locale(name: bytes, locale: 
     assert done.stdout == name.decode("utf-8", "replace").encode()
 
 
-def test_a_name_that_no_bytes_decode_to_is_sent_too() -> None:
+def test_a_name_that_no_bytes_decode_to_can_be_sent() -> None:
     assert sent("\ud800x") == "?x"

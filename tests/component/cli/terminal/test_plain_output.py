@@ -76,7 +76,7 @@ def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, t
         ('("$@"; echo $? >&2) | true', 0),
     ],
 )
-def test_a_command_succeeds_without_an_output(tmp_path: Path, command: str, shell: str, code: int) -> None:
+def test_a_command_succeeds_with_its_output_closed(tmp_path: Path, command: str, shell: str, code: int) -> None:
     done = run(command, home=tmp_path, environment={}, through=shell)
     assert b"Traceback" not in done.stderr
     assert b"Exception ignored" not in done.stderr

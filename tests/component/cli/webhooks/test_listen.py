@@ -87,7 +87,7 @@ def gateway_url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
-def test_it_asks_the_gateway_shows_a_line_each_and_ends_with_how_many_came(
+def test_it_reads_the_secret_prints_a_line_each_and_ends_with_the_count(
     gateway_url: str, tmp_path: Path, how: signal.Signals
 ) -> None:
     port = free_port()
@@ -102,7 +102,7 @@ def test_it_asks_the_gateway_shows_a_line_each_and_ends_with_how_many_came(
     assert (said, wrong, process.returncode) == ("\n2 came, 1 of them verified.\n", "", 0)
 
 
-def test_a_secret_that_is_given_needs_no_gateway(tmp_path: Path) -> None:
+def test_with_a_given_secret_no_gateway_is_needed(tmp_path: Path) -> None:
     port = free_port()
     with listening(port, "--secret", SECRET, home=tmp_path) as process:
         read_line(process)
@@ -149,7 +149,7 @@ def test_a_delivery_is_printed_in_one_line_however_long() -> None:
     assert heard.summary() == "1 came, 1 of them verified."
 
 
-def test_colours_tell_the_verified_from_the_rest() -> None:
+def test_verified_deliveries_have_another_colour() -> None:
     styles = [
         {str(span.style) for span in line(what, time="12:00:00").spans}
         for what in (Delivery("e", "s", ""), Delivery("e", "s", "malformed"), "refused")

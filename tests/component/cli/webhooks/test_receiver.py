@@ -85,7 +85,7 @@ def listening() -> Iterator[Listening]:
         ([], "neither prediction nor batch"),
     ],
 )
-def test_a_signed_delivery_is_answered_204_and_told_in_words(listening: Listening, facts: object, said: str) -> None:
+def test_a_signed_delivery_is_answered_204_and_described(listening: Listening, facts: object, said: str) -> None:
     body = json.dumps(facts).encode()
     assert listening.post(body, signed(body)) == 204
     assert listening.told() == Delivery("0198-e", said, "")
@@ -127,7 +127,7 @@ def later(**time: float) -> datetime:
         (dict, "missing required headers"),
     ],
 )
-def test_what_is_not_signed_rightly_is_answered_401_and_told_with_the_reason(
+def test_an_invalid_signature_is_answered_401_and_the_reason_reported(
     listening: Listening, make: Callable[[], dict[str, str]], doubt: str
 ) -> None:
     headers = make()
@@ -137,7 +137,7 @@ def test_what_is_not_signed_rightly_is_answered_401_and_told_with_the_reason(
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff\xfe", b"[" * 100_000, b"9" * 10_000])
-def test_a_body_that_is_no_json_is_not_verified_and_the_next_one_is(listening: Listening, body: bytes) -> None:
+def test_after_a_body_that_is_no_json_the_next_is_still_verified(listening: Listening, body: bytes) -> None:
     assert listening.post(body, signed(BODY)) == 401
     told = listening.told()
     assert isinstance(told, Delivery)
@@ -145,7 +145,7 @@ def test_a_body_that_is_no_json_is_not_verified_and_the_next_one_is(listening: L
     assert listening.works()
 
 
-def test_received_text_can_neither_control_the_terminal_nor_fill_it(listening: Listening) -> None:
+def test_received_text_is_shortened_and_cannot_control_the_terminal(listening: Listening) -> None:
     said = {"id": "\x1b[2J\u202e[red]x\r\n", "status": "y" * 500, "output": {"predicted_class": {"deep": "\x07"}}}
     body = json.dumps(said).encode()
     assert listening.post(body, {"webhook-id": "\x9b31me"}) == 401
@@ -155,7 +155,7 @@ def test_received_text_can_neither_control_the_terminal_nor_fill_it(listening: L
     assert told.said == f"prediction  [2J[red]x  {'y' * 80}…  {{'deep': '\\x07'}}"
 
 
-def test_the_largest_body_is_taken_and_a_larger_one_answered_413(listening: Listening) -> None:
+def test_the_largest_body_is_accepted_and_a_larger_one_answered_413(listening: Listening) -> None:
     body = json.dumps({"filling": ""}).encode()
     body = body[:-2] + b"x" * (MOST_BYTES - len(body)) + body[-2:]
     assert listening.post(body, signed(body)) == 204
@@ -185,7 +185,7 @@ def test_the_largest_body_is_taken_and_a_larger_one_answered_413(listening: List
         (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", b"400"),
     ],
 )
-def test_garbage_is_refused_and_the_next_delivery_is_taken(listening: Listening, words: bytes, status: bytes) -> None:
+def test_after_invalid_http_the_next_delivery_is_accepted(listening: Listening, words: bytes, status: bytes) -> None:
     assert status in listening.say(words).split(b"\r\n")[0].split()[1:2]
     told = listening.told()
     assert isinstance(told, str)
@@ -193,7 +193,7 @@ def test_garbage_is_refused_and_the_next_delivery_is_taken(listening: Listening,
     assert listening.works()
 
 
-def test_hanging_clients_delay_nobody_and_are_disconnected(listening: Listening) -> None:
+def test_hanging_clients_delay_no_other_and_are_disconnected(listening: Listening) -> None:
     began = [b"", b"PO", b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"]
     hanging = [socket.create_connection(("127.0.0.1", listening.port), timeout=10) for _ in range(50) for _ in began]
     try:
@@ -218,7 +218,7 @@ def test_a_client_that_leaves_before_the_answer_causes_one_line_at_most(listenin
     assert listening.post(body, signed(body)) == 204
 
 
-def test_many_come_at_once(listening: Listening) -> None:
+def test_many_concurrent_deliveries_are_answered(listening: Listening) -> None:
     body = json.dumps(PREDICTION).encode()
     statuses: list[int] = []
     threads = [threading.Thread(target=lambda: statuses.append(listening.post(body, signed(body)))) for _ in range(60)]

@@ -26,7 +26,7 @@ def well(port: int, *, longest: float = 30, now: float | None = None) -> str:
     return find_problem(port=port, longest=timedelta(seconds=longest), now=time.time() if now is None else now)
 
 
-def test_a_registry_is_served_until_it_is_closed() -> None:
+def test_metrics_are_served_until_the_server_is_closed() -> None:
     port, registry = free_port(), new_registry()
     close = serve_metrics(registry, Metrics(port=port))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -43,7 +43,7 @@ def test_without_a_port_nothing_is_served() -> None:
     serve_metrics(new_registry(), Metrics())()
 
 
-def test_a_port_that_is_taken_is_logged_and_stops_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_in_use_is_logged_and_stops_no_worker(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_logged_and_stops_no_worker(caplog: pytest.LogCa
     assert [(record.getMessage(), record.port) for record in caplog.records] == [("metrics_not_served", port)]
 
 
-def test_a_worker_is_well_while_its_heartbeat_is_recent() -> None:
+def test_a_worker_is_healthy_while_its_heartbeat_is_recent() -> None:
     port, registry = free_port(), new_registry()
     heartbeat = WorkerMetrics(registry).heartbeat
     close = serve_metrics(registry, Metrics(port=port))
@@ -65,7 +65,7 @@ def test_a_worker_is_well_while_its_heartbeat_is_recent() -> None:
     assert well(port) == f"port {port} does not answer (ConnectionRefusedError)"
 
 
-def test_the_check_is_a_command() -> None:
+def test_the_health_check_is_a_command() -> None:
     port, registry = free_port(), new_registry()
     WorkerMetrics(registry).heartbeat.set_to_current_time()
     close = serve_metrics(registry, Metrics(port=port))

@@ -7,7 +7,7 @@ from shared.queue import bells
 from tests.support.servers import RedisServer
 
 
-def test_a_bell_is_what_celery_itself_would_have_sent(redis_server: RedisServer) -> None:
+def test_a_bell_equals_the_message_celery_itself_sends(redis_server: RedisServer) -> None:
     with redis_server.client() as client:
         client.flushdb()
         app = Celery(broker=redis_server.url.replace("unix://", "redis+socket://"), set_as_current=False)

@@ -81,7 +81,7 @@ def test_the_oldest_come_first_and_every_destination_gets_its_share(engine: Engi
         assert [one.subject for one in claim(connection, limit=2)] == many[6:8]
 
 
-def test_owners_have_a_share_each_at_the_same_destination(engine: Engine, add: Callable[..., Any]) -> None:
+def test_owners_have_a_share_each_of_the_same_destination(engine: Engine, add: Callable[..., Any]) -> None:
     owners = [Owner(name) for name in ("ann", "bob", "cleo")]
     for owner in owners:
         add("https://hub.example/hook", count=5, owner=owner)
@@ -94,7 +94,7 @@ def test_owners_have_a_share_each_at_the_same_destination(engine: Engine, add: C
         assert [one.receiver for one in delivery_claims.claim_for(connection, of, limit=9, terms=terms)] == [ann]
 
 
-def test_claiming_for_others_finds_the_one_receiver_that_is_not_excluded(engine: Engine) -> None:
+def test_claiming_finds_the_one_receiver_that_is_not_excluded(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(
             text("""
@@ -111,7 +111,7 @@ def test_claiming_for_others_finds_the_one_receiver_that_is_not_excluded(engine:
         assert {one.receiver for one in found} == {Receiver(Owner("owner-2"), "https://6.example")}
 
 
-def test_two_workers_never_claim_the_same(engine: Engine, add: Callable[..., Any]) -> None:
+def test_two_workers_never_claim_the_same_delivery(engine: Engine, add: Callable[..., Any]) -> None:
     add("https://a.example", count=60)
 
     def work(_: int) -> list[str]:
@@ -124,7 +124,7 @@ def test_two_workers_never_claim_the_same(engine: Engine, add: Callable[..., Any
     assert len(claimed) <= 60
 
 
-def test_a_failed_attempt_puts_its_delivery_off_and_is_logged(engine: Engine, add: Callable[..., Any]) -> None:
+def test_a_failed_attempt_postpones_its_delivery_and_is_logged(engine: Engine, add: Callable[..., Any]) -> None:
     add("https://a.example")
     with engine.connect() as connection:
         [one] = claim(connection)
@@ -160,7 +160,7 @@ def test_an_ended_delivery_stays_ended_until_its_owner_retries_it(
     assert [logged.status for logged in found[1]] == [200, 500]
 
 
-def test_a_delivery_that_is_given_back_is_due_again(engine: Engine, add: Callable[..., Any]) -> None:
+def test_a_returned_delivery_is_due_again(engine: Engine, add: Callable[..., Any]) -> None:
     add("https://a.example", count=2)
     with engine.connect() as connection:
         ids = [one.id for one in claim(connection)]
@@ -168,7 +168,7 @@ def test_a_delivery_that_is_given_back_is_due_again(engine: Engine, add: Callabl
         assert [one.id for one in claim(connection)] == ids[:1]
 
 
-def test_starts_become_deliveries_once(engine: Engine) -> None:
+def test_a_start_becomes_one_delivery(engine: Engine) -> None:
     start = {"owner": ANYONE, "subject": new_uuid7(), "url": "https://a.example", "body": {"status": "processing"}}
     with engine.connect() as connection:
         deliveries.add_starts(connection, [start])
@@ -177,7 +177,9 @@ def test_starts_become_deliveries_once(engine: Engine) -> None:
     assert (one.event, one.subject, one.body) == ("start", start["subject"], {"status": "processing"})
 
 
-def test_lists_are_the_owners_newest_first_by_status_and_subject(engine: Engine, add: Callable[..., Any]) -> None:
+def test_lists_are_by_owner_newest_first_filtered_by_status_and_subject(
+    engine: Engine, add: Callable[..., Any]
+) -> None:
     subjects = add("https://a.example", count=5)
     add("https://a.example", owner="b")
     with engine.connect() as connection:

@@ -120,7 +120,7 @@ def test_the_urls_own_options_are_kept_beside_a_statement_timeout(server: Postgr
     engine.dispose()
 
 
-def test_a_slow_statement_of_the_gateways_ends_at_its_time(server: PostgresServer) -> None:
+def test_a_slow_statement_of_the_gateway_ends_at_its_timeout(server: PostgresServer) -> None:
     engine = make_engine(Database(url=server.url), statement_timeout=timedelta(milliseconds=200))
     with engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(30)"))
@@ -165,7 +165,7 @@ def _write_on(connection: Connection) -> None:
         connection.rollback()
 
 
-def test_a_refused_copy_drops_its_connection_too(pool: Engine) -> None:
+def test_a_refused_copy_drops_its_connection(pool: Engine) -> None:
     """COPY goes past SQLAlchemy, straight to psycopg2."""
     raw = pool.raw_connection()
     with raw.cursor() as cursor:
@@ -196,7 +196,7 @@ def test_other_errors_keep_the_connection(pool: Engine, state: str) -> None:
         assert not error.value.connection_invalidated
 
 
-def test_a_restarted_server_costs_nobody_an_error(server: PostgresServer, pool: Engine) -> None:
+def test_a_restarted_server_causes_no_error(server: PostgresServer, pool: Engine) -> None:
     fill(pool, 3)
     server.stop()
     server.start()
@@ -290,7 +290,7 @@ def test_a_round_trip_within_its_limit_is_not_disturbed(server: PostgresServer) 
     engine.dispose()
 
 
-def test_a_forked_process_watches_its_round_trips_too(server: PostgresServer) -> None:
+def test_a_forked_process_limits_its_round_trips_too(server: PostgresServer) -> None:
     script = f"""
 import os, signal, sys
 from datetime import timedelta

@@ -24,7 +24,7 @@ def recorded(engine: Engine, finished_record: Make) -> list[PredictionId]:
     return [PredictionId(one[b"id"].decode()) for one in records]
 
 
-def test_a_prediction_is_its_owners_alone(engine: Engine, recorded: list[PredictionId]) -> None:
+def test_a_prediction_is_visible_to_its_owner_only(engine: Engine, recorded: list[PredictionId]) -> None:
     with engine.connect() as connection:
         mine = find_prediction(connection, recorded[0], ANYONE)
         assert mine is not None
@@ -34,9 +34,7 @@ def test_a_prediction_is_its_owners_alone(engine: Engine, recorded: list[Predict
         assert find_prediction(connection, PredictionId("no id\0"), ANYONE) is None
 
 
-def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
-    engine: Engine, recorded: list[PredictionId]
-) -> None:
+def test_pages_are_newest_first_without_gap_or_repetition(engine: Engine, recorded: list[PredictionId]) -> None:
     seen: list[PredictionId] = []
     with engine.connect() as connection:
         while rows := list_predictions(connection, ANYONE, before=seen[-1] if seen else None, limit=3):
@@ -44,7 +42,7 @@ def test_pages_follow_each_other_newest_first_without_gap_or_repetition(
     assert seen == [id for id in reversed(recorded) if id != recorded[4]]
 
 
-def test_a_page_can_be_of_one_model_one_status_or_one_batch(engine: Engine, recorded: list[PredictionId]) -> None:
+def test_a_page_can_be_filtered_by_model_status_or_batch(engine: Engine, recorded: list[PredictionId]) -> None:
     with engine.connect() as connection:
 
         def ids(**filters: object) -> list[PredictionId]:

@@ -56,7 +56,7 @@ def test_a_row_holds_every_field_of_its_record(engine: Engine, finished_record: 
     assert row.base_url == "http://host:8000"
 
 
-def test_a_failure_and_a_cache_hit_leave_what_they_lack_null(engine: Engine, finished_record: Make) -> None:
+def test_a_failures_or_cache_hits_missing_fields_are_null(engine: Engine, finished_record: Make) -> None:
     failed = finished_record(state="failed", error="tab\tand\nline\\", code="model_error", run="")
     failed |= {b"output": b"", b"id": new_uuid7(unix_ms=1).encode()}
     hit = finished_record(source="cache", started="", run="", attempts=0)
@@ -67,7 +67,7 @@ def test_a_failure_and_a_cache_hit_leave_what_they_lack_null(engine: Engine, fin
     assert found == [(True, "tab\tand\nline\\", "model_error", False, None), (False, None, None, True, None)]
 
 
-def test_an_id_is_recorded_once_within_a_commit_and_across(engine: Engine, finished_record: Make) -> None:
+def test_an_id_is_recorded_once_within_a_commit_and_across_commits(engine: Engine, finished_record: Make) -> None:
     batch = new_uuid7()
     one, two = finished_record(batch=batch), finished_record(batch=batch, state="failed")
     assert store(engine, one, one, two) == [0, 1, 2]
@@ -101,7 +101,7 @@ def test_a_batch_is_complete_once_its_last_item_and_its_total_are_known(
     ]
 
 
-def test_a_batch_ended_when_its_last_item_did_or_its_upload_whichever_came_last(
+def test_a_batch_ends_with_its_last_item_or_its_upload_whichever_is_later(
     engine: Engine, finished_record: Make, batch_record: Make
 ) -> None:
     read_last, item_last = BatchId(new_uuid7()), BatchId(new_uuid7())
@@ -116,7 +116,7 @@ def test_a_batch_ended_when_its_last_item_did_or_its_upload_whichever_came_last(
 
 
 @pytest.mark.parametrize("canceled_first", [True, False])
-def test_a_canceled_batch_is_canceled_for_ever_and_its_first_total_holds(
+def test_a_canceled_batch_stays_canceled_with_its_first_total(
     engine: Engine, finished_record: Make, batch_record: Make, *, canceled_first: bool
 ) -> None:
     batch = BatchId(new_uuid7())
@@ -130,7 +130,7 @@ def test_a_canceled_batch_is_canceled_for_ever_and_its_first_total_holds(
     assert rows(engine, query) == [("digits", 1, 1, 4, {"who": "me"}, False, False)]
 
 
-def test_a_batch_with_text_that_postgres_refuses_is_stored_without_it(
+def test_a_batch_with_text_that_postgres_refuses_is_stored_without_that_text(
     engine: Engine, finished_record: Make, batch_record: Make
 ) -> None:
     batch = BatchId(new_uuid7())
@@ -154,7 +154,7 @@ def test_a_batch_record_of_an_older_version_has_no_skipped_files(engine: Engine,
     assert [(row.skipped, row.skipped_files) for row in listed] == [(3, ()), (3, ())]
 
 
-def test_the_outbox_gets_one_row_for_each_prediction_that_asked(engine: Engine, finished_record: Make) -> None:
+def test_the_outbox_gets_one_row_for_each_prediction_with_a_webhook(engine: Engine, finished_record: Make) -> None:
     url = "https://example.org/hook"
     asked = [
         finished_record(request={"webhook": {"url": url}}),
@@ -212,7 +212,7 @@ def test_a_record_without_a_usable_id_is_refused_and_the_others_stored(engine: E
     assert (outcome.kept, outcome.refused) == ([0], [1, 2])
 
 
-def test_concurrent_recorders_with_overlapping_records_count_exactly_and_never_deadlock(
+def test_concurrent_recorders_count_exactly_and_never_deadlock(
     engine: Engine, database_url: str, finished_record: Make, batch_record: Make
 ) -> None:
     batches = [BatchId(new_uuid7()) for _ in range(5)]
@@ -245,7 +245,7 @@ def test_commits_are_durable_when_they_return(engine: Engine) -> None:
     assert rows(engine, "SHOW synchronous_commit") == [("on",)]
 
 
-def test_lists_and_batches_are_read_by_an_index(engine: Engine, finished_record: Make) -> None:
+def test_lists_and_batches_are_read_through_an_index(engine: Engine, finished_record: Make) -> None:
     """Newest first, with or without a filter, without sorting all that an owner has."""
 
     def many(count: int, **changes: object) -> Sequence[Record]:

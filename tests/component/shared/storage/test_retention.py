@@ -137,7 +137,7 @@ def test_ended_deliveries_are_deleted_with_their_attempts(engine: Engine, add: C
         assert missing_deliveries(connection) == [], "nobody looks for those of long ago"
 
 
-def test_rows_that_stay_do_not_hold_up_those_behind_them(
+def test_rows_that_stay_do_not_block_later_ones(
     engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 2)
@@ -149,7 +149,7 @@ def test_rows_that_stay_do_not_hold_up_those_behind_them(
     assert ids(engine, "predictions") == set(stays)
 
 
-def test_a_query_steps_over_one_chunk_of_deleted_rows_and_not_all_of_them(
+def test_a_query_skips_one_chunk_of_deleted_rows_and_not_all_of_them(
     engine: Engine, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 2)
@@ -179,7 +179,7 @@ def test_a_locked_row_is_skipped(engine: Engine, add: Callable[..., str]) -> Non
     assert sweep(engine) == 1
 
 
-def test_a_prediction_that_ended_lately_stays_however_long_it_waited(engine: Engine, add: Callable[..., str]) -> None:
+def test_a_recently_ended_prediction_stays_however_long_it_waited(engine: Engine, add: Callable[..., str]) -> None:
     kept = add(OLD, ended=YOUNG)
     assert sweep(engine) == 0
     assert ids(engine, "predictions") == {kept}
@@ -268,7 +268,7 @@ def test_all_rows_of_one_owner_are_deleted_and_no_others(engine: Engine, add: Ca
             assert found == ["bob"] * rows, table
 
 
-def test_the_first_id_of_a_millisecond_is_below_all_of_it() -> None:
+def test_the_first_id_of_a_millisecond_is_its_lowest() -> None:
     now = time.time() * 1000
     assert first_uuid7(now) <= new_uuid7(unix_ms=int(now)) < first_uuid7(now + 1)
 

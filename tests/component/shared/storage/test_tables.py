@@ -21,12 +21,12 @@ from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 
 
-def test_the_migrations_make_the_tables_as_they_are_defined(engine: Engine) -> None:
+def test_the_migrations_make_the_defined_tables(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_the_database_accepts_the_domains_words_and_no_others(engine: Engine) -> None:
+def test_the_database_accepts_only_the_domains_statuses(engine: Engine) -> None:
     query = text("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conname = :name")
     terminal = {status for status in Status if status.is_terminal}
     for name, words in (("predictions_status", terminal), ("predictions_source", set(Source))):
@@ -35,7 +35,7 @@ def test_the_database_accepts_the_domains_words_and_no_others(engine: Engine) ->
         assert set(definition.split("'")[1::2]) == {str(word) for word in words}
 
 
-def test_two_processes_may_migrate_at_once_and_again(fresh_url: str) -> None:
+def test_two_processes_may_migrate_at_once_and_repeatedly(fresh_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade, [fresh_url] * 4))
     upgrade(fresh_url)

@@ -25,7 +25,7 @@ def test_concurrent_first_reads_all_get_the_same_secret(engine: Engine) -> None:
     assert len(base64.b64decode(key.removeprefix("whsec_"), validate=True)) == 32
 
 
-def test_old_secrets_sign_for_a_while_after_a_rotation(engine: Engine) -> None:
+def test_old_secrets_still_sign_for_a_while_after_a_rotation(engine: Engine) -> None:
     with engine.connect() as connection:
         [first] = signing_secrets(connection, ANYONE, overlap=DAY)
         second = rotate_secret(connection, ANYONE, overlap=DAY)
@@ -45,7 +45,7 @@ def test_old_secrets_sign_for_a_while_after_a_rotation(engine: Engine) -> None:
         assert len(signing_secrets(connection, ANYONE, overlap=DAY)) == 2, "those whose time is over are forgotten"
 
 
-def test_rotations_at_once_all_succeed_and_one_is_the_last(engine: Engine) -> None:
+def test_concurrent_rotations_all_succeed_and_one_is_current(engine: Engine) -> None:
     def work(_: int) -> str:
         with engine.connect() as connection:
             return rotate_secret(connection, ANYONE, overlap=DAY)

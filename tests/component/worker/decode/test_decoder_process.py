@@ -55,14 +55,14 @@ def child(decoder: DecoderProcess) -> int:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_the_pixels_are_those_that_decoding_here_gives(decoder: Callable[..., DecoderProcess], format: str) -> None:
+def test_the_decoder_process_gives_the_same_pixels(decoder: Callable[..., DecoderProcess], format: str) -> None:
     data = encoded(picture(640, 427), format)
     one = decoder()
     for spec in (SPEC, ImageSpec(None, (40, 30))):
         assert np.array_equal(one.decode(data, spec), decode(data, spec, max_pixels=MAX_PIXELS))
 
 
-def test_the_words_are_those_that_decoding_here_gives(decoder: Callable[..., DecoderProcess]) -> None:
+def test_the_decoder_process_gives_the_same_errors(decoder: Callable[..., DecoderProcess]) -> None:
     data = encoded(picture(640, 427), "JPEG")[:2000]
     with pytest.raises(Undecodable) as here:
         decode(data, SPEC, max_pixels=MAX_PIXELS)
@@ -71,14 +71,14 @@ def test_the_words_are_those_that_decoding_here_gives(decoder: Callable[..., Dec
     assert str(there.value) == str(here.value)
 
 
-def test_what_takes_too_long_is_given_up_and_the_next_image_is_decoded(decoder: Callable[..., DecoderProcess]) -> None:
+def test_an_image_that_takes_too_long_fails_and_the_next_is_decoded(decoder: Callable[..., DecoderProcess]) -> None:
     one = decoder(0.2)
     with pytest.raises(Undecodable, match=r"longer than 0\.2 s"):
         one.decode(many_scans(7000, 7000, 90), SPEC)
     assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
 
 
-def test_the_bound_is_each_images_own(decoder: Callable[..., DecoderProcess]) -> None:
+def test_each_image_has_its_own_time_limit(decoder: Callable[..., DecoderProcess]) -> None:
     one, data = decoder(1.0), encoded(picture(1500, 1500))
     one.decode(data, SPEC)
     process = child(one)
@@ -88,7 +88,7 @@ def test_the_bound_is_each_images_own(decoder: Callable[..., DecoderProcess]) ->
     assert child(one) == process
 
 
-def test_a_process_that_is_killed_costs_one_image_at_most(decoder: Callable[..., DecoderProcess]) -> None:
+def test_a_killed_process_fails_one_image_at_most(decoder: Callable[..., DecoderProcess]) -> None:
     one = decoder()
     one.decode(encoded(picture()), SPEC)
     os.kill(child(one), 9)
@@ -100,7 +100,7 @@ def test_a_process_that_is_killed_costs_one_image_at_most(decoder: Callable[...,
     assert one.decode(encoded(picture()), SPEC).shape == (224, 224, 3)
 
 
-def test_a_process_that_ended_between_two_images_costs_none_and_leaves_no_pipe_open(
+def test_a_process_that_ended_between_images_fails_none_and_leaks_no_pipe(
     decoder: Callable[..., DecoderProcess],
 ) -> None:
     one = decoder()
@@ -114,7 +114,7 @@ def test_a_process_that_ended_between_two_images_costs_none_and_leaves_no_pipe_o
         assert len(list(Path("/proc/self/fd").iterdir())) == files
 
 
-def test_it_has_no_secret_and_bounded_memory(
+def test_the_decoder_process_has_no_secrets_and_limited_memory(
     decoder: Callable[..., DecoderProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DARKROOM_DATABASE_URL", "postgresql://ann:secret@db/x")
@@ -129,7 +129,7 @@ def test_it_has_no_secret_and_bounded_memory(
 
 
 @pytest.mark.timeout(60)
-def test_it_ends_with_its_parent() -> None:
+def test_the_decoder_process_ends_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         process = Path(f"/proc/{int(parent.stdout.readline())}")
@@ -139,11 +139,11 @@ def test_it_ends_with_its_parent() -> None:
         time.sleep(0.01)
 
 
-def test_a_large_image_needs_no_more_memory_than_it_may_have(decoder: Callable[..., DecoderProcess]) -> None:
+def test_a_large_image_is_decoded_within_the_memory_limit(decoder: Callable[..., DecoderProcess]) -> None:
     data = encoded(picture(10, 10).resize((7000, 7000)).convert("RGBA"), "PNG", compress_level=1)
     assert decoder().decode(data, SPEC).shape == (224, 224, 3)
 
 
-def test_a_picture_is_the_number_it_was_made_of(decoder: Callable[..., DecoderProcess]) -> None:
+def test_a_picture_decodes_to_the_number_it_was_made_from(decoder: Callable[..., DecoderProcess]) -> None:
     pixels = decoder().decode(large_picture(0x010203), ImageSpec(None, (1, 1)))
     assert pixels.tolist() == [[[1, 2, 3]]]

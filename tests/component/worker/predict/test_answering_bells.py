@@ -29,14 +29,14 @@ from worker.predict.slots import BatchSlots
 # Bells
 
 
-def test_another_bell_is_left_to_whom_it_calls(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+def test_a_bell_for_another_model_is_not_answered(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     submit(10)
     assert predictor(Watched()).answer_bell("an older token")["images"] == 0
     token = redis_client.get(keys.bell(MODEL)).decode()
     assert predictor(Watched()).answer_bell(token)["images"] == 1
 
 
-def test_it_rings_for_another_worker_before_it_computes_unless_nothing_is_left(
+def test_another_worker_is_woken_before_computing_unless_nothing_is_left(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     rung: list[int] = []
@@ -53,7 +53,7 @@ def test_it_rings_for_another_worker_before_it_computes_unless_nothing_is_left(
     assert rung == [1, 0]
 
 
-def test_a_turn_goes_on_until_the_lanes_are_empty(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+def test_a_task_continues_until_the_lanes_are_empty(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     for number in range(10, 19):
         submit(number)
     model = Watched()
@@ -62,7 +62,7 @@ def test_a_turn_goes_on_until_the_lanes_are_empty(submit: Submit, predictor: Mak
     assert (report["batches"], report["images"], model.sizes) == (3, 9, [4, 4, 1])
 
 
-def test_what_comes_during_a_turn_rings_for_another_worker_and_is_computed_by_whoever_is_first(
+def test_work_that_arrives_during_a_task_wakes_another_worker(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     class Followed(Watched):
@@ -79,7 +79,7 @@ def test_what_comes_during_a_turn_rings_for_another_worker_and_is_computed_by_wh
     assert redis_client.exists(keys.bell(MODEL)) == 1
 
 
-def test_a_turn_that_is_over_leaves_the_rest_to_the_bell(
+def test_a_task_that_ends_leaves_the_rest_to_the_bell(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     now = [100.0]
@@ -97,7 +97,7 @@ def test_a_turn_that_is_over_leaves_the_rest_to_the_bell(
     assert redis_client.llen(keys.predict_queue(MODEL)) == 1
 
 
-def test_a_batch_that_is_not_full_waits_for_more_and_holds_it_too(
+def test_a_micro_batch_that_is_not_full_waits_for_more_entries(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     in_hand = LeasedEntries()
@@ -120,7 +120,7 @@ def test_a_batch_that_is_not_full_waits_for_more_and_holds_it_too(
 # Suspects
 
 
-def test_what_a_dead_worker_had_runs_alone_and_another_worker_is_called(
+def test_a_dead_workers_entries_run_alone_and_another_worker_is_woken(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     jobs = [submit(number) for number in (10, 11)]
@@ -138,7 +138,7 @@ def test_what_a_dead_worker_had_runs_alone_and_another_worker_is_called(
     assert [job(redis_client, id, "attempts") for id in jobs] == [("2",), ("2",), ("1",)]
 
 
-def test_it_looks_for_suspects_now_and_then(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+def test_suspects_are_searched_for_periodically(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     now = [100.0]
     one = predictor(Watched(), monotonic=lambda: now[0])
     assert one.poll()["images"] == 0

@@ -33,7 +33,7 @@ def told(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
     return [vars(record) for record in caplog.records if record.getMessage() == event]
 
 
-def test_a_batch_is_counted_by_how_its_images_ended_and_where_its_time_went(
+def test_a_micro_batch_is_counted_by_outcomes_and_time_per_step(
     submit: Submit, predictor: Make, registry: CollectorRegistry, value: Callable[..., float | None]
 ) -> None:
     for number in (10, 11, 12, RAISES, UNREADABLE):
@@ -49,7 +49,7 @@ def test_a_batch_is_counted_by_how_its_images_ended_and_where_its_time_went(
         assert value(f"darkroom_{part}_seconds_count") == 1
 
 
-def test_the_wait_of_an_image_is_counted_by_its_kind_of_lane(
+def test_an_images_wait_is_counted_by_its_kind_of_lane(
     submit: Submit, redis_client: redis.Redis, registry: CollectorRegistry, value: Callable[..., float | None]
 ) -> None:
     for lane in ("interactive", "bulk:b1", "bulk:b2"):
@@ -66,7 +66,7 @@ def test_the_wait_of_an_image_is_counted_by_its_kind_of_lane(
     assert value("darkroom_queue_seconds_sum", lane="interactive") == pytest.approx(7, abs=0.01)
 
 
-def test_an_image_that_fails_is_logged_with_whose_it_is(
+def test_a_failed_image_is_logged_with_its_prediction(
     submit: Submit, predictor: Make, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, good = submit(RAISES), submit(RAISES), submit(10)
@@ -79,7 +79,7 @@ def test_an_image_that_fails_is_logged_with_whose_it_is(
     assert second != first != good
 
 
-def test_an_image_taken_over_is_counted_and_named_before_it_runs(
+def test_a_reclaimed_image_is_counted_and_logged_before_it_runs(
     submit: Submit, predictor: Make, registry: CollectorRegistry, value: Callable[..., float | None],
     caplog: pytest.LogCaptureFixture, redis_client: redis.Redis,
 ) -> None:  # fmt: skip
@@ -94,7 +94,7 @@ def test_an_image_taken_over_is_counted_and_named_before_it_runs(
     assert told(caplog, "suspect_taken_over")[0]["attempt"] == 2
 
 
-def test_a_log_costs_no_result_where_redis_does_not_say_whose_an_image_is(
+def test_results_are_kept_when_redis_fails_while_logging(
     submit: Submit, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Forgetful(Lanes):
@@ -110,9 +110,7 @@ def test_a_log_costs_no_result_where_redis_does_not_say_whose_an_image_is(
     assert "prediction_id" not in line
 
 
-def test_nobody_wants_what_another_computation_of_the_same_image_does(
-    submit: Submit, redis_client: redis.Redis
-) -> None:
+def test_only_the_entry_of_the_current_computation_is_wanted(submit: Submit, redis_client: redis.Redis) -> None:
     submit(10)
     lanes = Lanes(redis_client, model=MODEL, consumer="w", settings=Queue(lease=LEASE))
     [entry] = lanes.pull(1).entries
@@ -122,7 +120,7 @@ def test_nobody_wants_what_another_computation_of_the_same_image_does(
     assert lanes.who_wants([entry]) == {}
 
 
-def test_versions_that_serve_or_fail_are_shown_until_they_no_longer_do(
+def test_serving_and_failing_versions_are_exported_while_they_are_so(
     registry: CollectorRegistry, value: Callable[..., float | None]
 ) -> None:
     versions = VersionObserver(PredictMetrics(registry), MODEL)
@@ -136,7 +134,7 @@ def test_versions_that_serve_or_fail_are_shown_until_they_no_longer_do(
     assert value("darkroom_model_version_failing", version="4") is None
 
 
-def test_loads_are_counted_and_those_that_fail_raise_on(
+def test_loads_are_counted_and_failed_ones_still_raise(
     registry: CollectorRegistry, value: Callable[..., float | None]
 ) -> None:
     versions = VersionObserver(PredictMetrics(registry), MODEL)

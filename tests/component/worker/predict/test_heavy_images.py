@@ -76,7 +76,7 @@ def test_others_in_the_batch_do_not_wait_for_a_heavy_image(
     assert job(redis_client, heavy) == said(77)
 
 
-def test_a_flood_of_them_leaves_the_worker_free(
+def test_many_heavy_images_leave_the_worker_free(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     flood = [submit(0, data=large_picture(number), lane=HEAVY_LANE) for number in range(30, 40)]
@@ -96,7 +96,7 @@ def test_a_flood_of_them_leaves_the_worker_free(
     assert [job(redis_client, id) for id in flood] == [said(number) for number in range(30, 40)]
 
 
-def test_a_full_room_rings_when_there_is_room_again(
+def test_a_bell_rings_when_there_is_room_for_heavy_images_again(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     for number in range(30, 33):
@@ -108,7 +108,7 @@ def test_a_full_room_rings_when_there_is_room_again(
     until(lambda: redis_client.exists(keys.bell(MODEL)))
 
 
-def test_a_batch_of_photos_gives_as_many_as_there_is_room_for(
+def test_only_as_many_photos_are_taken_as_there_is_room_for(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     lane = keys.bulk_lane("photos")
@@ -121,7 +121,7 @@ def test_a_batch_of_photos_gives_as_many_as_there_is_room_for(
     assert [job(redis_client, id) for id in photos] == [said(number) for number in range(30, 42)]
 
 
-def test_one_that_cannot_be_decoded_fails_with_words(
+def test_a_heavy_image_that_cannot_be_decoded_fails_with_a_reason(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     decoders.go_on.set()
@@ -133,7 +133,7 @@ def test_one_that_cannot_be_decoded_fails_with_words(
     assert job(redis_client, good) == said(12)
 
 
-def test_a_version_that_does_not_load_fails_it(
+def test_a_heavy_image_of_a_version_that_does_not_load_fails(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     decoders.go_on.set()
@@ -143,7 +143,7 @@ def test_a_version_that_does_not_load_fails_it(
     assert job(redis_client, id, "code") == ("model_unavailable",)
 
 
-def test_a_suspect_is_decoded_within_its_turn(
+def test_a_heavy_suspect_is_decoded_within_its_task(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     id = submit(0, data=large_picture(12), lane=HEAVY_LANE)
@@ -157,7 +157,7 @@ def test_a_suspect_is_decoded_within_its_turn(
     assert job(redis_client, id, "attempts") == ("2",)
 
 
-def test_what_is_in_hand_is_known_to_who_renews_leases_until_it_ended(
+def test_heavy_images_in_hand_have_their_leases_renewed_until_they_end(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     id = submit(0, data=large_picture(12), lane=HEAVY_LANE)
@@ -170,7 +170,7 @@ def test_what_is_in_hand_is_known_to_who_renews_leases_until_it_ended(
     until(lambda: not one.heavy.entries())
 
 
-def test_stopping_finishes_what_is_in_hand(
+def test_stopping_finishes_the_heavy_images_in_hand(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     ids = [submit(0, data=large_picture(number), lane=HEAVY_LANE) for number in (12, 13)]
@@ -181,7 +181,7 @@ def test_stopping_finishes_what_is_in_hand(
     assert [job(redis_client, id) for id in ids] == [said(12), said(13)]
 
 
-def test_a_heavy_image_that_somebody_left_is_not_predicted(
+def test_a_canceled_heavy_image_is_not_predicted(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     id = submit(0, data=large_picture(12), lane=HEAVY_LANE)
@@ -194,7 +194,7 @@ def test_a_heavy_image_that_somebody_left_is_not_predicted(
     assert job(redis_client, id, "state") == ("canceled",)
 
 
-def test_a_suspect_waits_until_nothing_is_decoded_beside_it() -> None:
+def test_a_suspect_waits_until_no_heavy_image_is_being_decoded() -> None:
     slots, inside = BatchSlots(1), threading.Event()
 
     def alone() -> None:
@@ -209,7 +209,7 @@ def test_a_suspect_waits_until_nothing_is_decoded_beside_it() -> None:
     assert inside.is_set()
 
 
-def test_small_images_are_decoded_here(submit: Submit, predictor: Make, decoders: Held) -> None:
+def test_small_images_are_decoded_in_this_process(submit: Submit, predictor: Make, decoders: Held) -> None:
     for number in range(10, 20):
         submit(number, data=picture(number))
     assert predictor(Watched()).poll()["images"] == 10

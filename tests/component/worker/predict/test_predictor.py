@@ -17,7 +17,9 @@ from worker.models.errors import OutOfMemory
 from worker.predict.batch_limit import LOWERED_FOR
 
 
-def test_each_job_gets_its_own_pictures_output(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+def test_each_job_gets_the_output_of_its_own_picture(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
     numbers = random.Random(1).choices(range(10, 60), k=64)  # with duplicates
     jobs = [(submit(number), number) for number in numbers]
     model = Watched()
@@ -27,7 +29,7 @@ def test_each_job_gets_its_own_pictures_output(submit: Submit, predictor: Make, 
     assert redis_client.xlen(LANE) == 0
 
 
-def test_a_batch_that_raises_is_halved_until_the_picture_is_alone(
+def test_a_micro_batch_that_raises_is_halved_down_to_the_faulty_picture(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     numbers = [10, 11, RAISES, 12, 13, 14, 15, 16]
@@ -57,7 +59,7 @@ def test_a_model_that_raises_for_every_picture_fails_each(
     }
 
 
-def test_a_model_that_answers_too_few_fails_them_rather_than_shift_answers(
+def test_a_model_that_returns_too_few_outputs_fails_all_of_them(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     class Short(Pictures):
@@ -69,7 +71,7 @@ def test_a_model_that_answers_too_few_fails_them_rather_than_shift_answers(
     assert {job(redis_client, id) for id in jobs} == {("failed", "", "model_error")}
 
 
-def test_out_of_memory_halves_the_batch_and_lowers_the_limit(
+def test_out_of_memory_halves_the_micro_batch_and_lowers_the_limit(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     jobs = [(submit(number), number) for number in range(10, 42)]
@@ -80,7 +82,7 @@ def test_out_of_memory_halves_the_batch_and_lowers_the_limit(
     assert [job(redis_client, id) for id, _ in jobs] == [said(number) for _, number in jobs]
 
 
-def test_a_lowered_limit_is_full_again_after_a_while(submit: Submit, predictor: Make) -> None:
+def test_a_lowered_limit_is_restored_after_a_while(submit: Submit, predictor: Make) -> None:
     now = [100.0]
     one = predictor(Watched(room=5), max_batch_size=8, monotonic=lambda: now[0])
     for number in range(10, 30):
@@ -90,7 +92,7 @@ def test_a_lowered_limit_is_full_again_after_a_while(submit: Submit, predictor: 
     assert one.poll()["images"] == 8
 
 
-def test_a_picture_that_has_no_room_even_alone_fails(
+def test_a_picture_that_runs_out_of_memory_alone_fails(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:
     id = submit(10)
@@ -98,7 +100,7 @@ def test_a_picture_that_has_no_room_even_alone_fails(
     assert job(redis_client, id, "code", "error") == ("model_error", "OutOfMemory: 1 images")
 
 
-def test_the_halves_run_when_what_the_failed_pass_held_is_free(submit: Submit, predictor: Make) -> None:
+def test_memory_of_the_failed_pass_is_freed_before_the_halves_run(submit: Submit, predictor: Make) -> None:
     class Activations:
         pass
 
@@ -130,9 +132,7 @@ def test_a_picture_that_cannot_be_decoded_fails_alone_and_never_reaches_the_mode
     assert [job(redis_client, id) for id in jobs] == [said(10), ("failed", "", "undecodable_image"), said(11)]
 
 
-def test_over_the_limit_of_pixels_nothing_is_decoded(
-    submit: Submit, predictor: Make, redis_client: redis.Redis
-) -> None:
+def test_nothing_over_the_pixel_limit_is_decoded(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     large = picture(10)[:16] + (10_000).to_bytes(4, "big") * 2 + picture(10)[24:]
     id = submit(0, data=large)
     model = Watched()
@@ -163,7 +163,7 @@ def test_only_successes_are_cached(submit: Submit, predictor: Make, redis_client
     assert job(redis_client, submit(RAISES), "state") == ("starting",)
 
 
-def test_nothing_is_computed_for_those_who_left(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
+def test_canceled_jobs_are_not_computed(submit: Submit, predictor: Make, redis_client: redis.Redis) -> None:
     id = submit(10)
     Scripts(redis_client).run(Script.CANCEL, (), bells.record_message(), id, "user", "")
     model = Watched()
@@ -171,7 +171,7 @@ def test_nothing_is_computed_for_those_who_left(submit: Submit, predictor: Make,
     assert model.sizes == []
 
 
-def test_bulk_beside_people_takes_as_long_as_the_model_was_slow_before(submit: Submit, predictor: Make) -> None:
+def test_bulk_beside_interactive_work_is_sized_by_measured_speed(submit: Submit, predictor: Make) -> None:
     clock = [0.0]
 
     class Slow(Watched):

@@ -22,6 +22,6 @@ with leased.hold([]):
 """
 
 
-def test_a_batch_that_takes_longer_than_it_may_ends_its_process() -> None:
+def test_a_micro_batch_over_its_time_limit_ends_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=False)
     assert (ended.returncode, ended.stderr) == (STUCK_EXIT, "CRITICAL batch_stuck 121.0\n")

@@ -21,7 +21,7 @@ def run(begin: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("end", ["raise ValueError('no')", "raise SystemExit(0)", "raise KeyboardInterrupt", "exit()"])
-def test_a_vital_thread_that_ends_by_an_error_ends_its_process(end: str) -> None:
+def test_an_error_in_a_vital_thread_ends_the_process(end: str) -> None:
     ended = run(
         f"from worker.process.background_threads import vital_thread\n"
         f"def work():\n {end}\nvital_thread(work, name='leases').start()"
@@ -30,7 +30,7 @@ def test_a_vital_thread_that_ends_by_an_error_ends_its_process(end: str) -> None
     assert ended.stderr.startswith("CRITICAL thread_died leases\n")
 
 
-def test_a_ticker_outlives_errors_and_exits_but_nothing_worse() -> None:
+def test_a_periodic_thread_survives_errors_and_exits_but_nothing_worse() -> None:
     ended = run(
         "from datetime import timedelta\nfrom worker.process.background_threads import PeriodicThread\nimport time\n"
         "ends = [ValueError, SystemExit, GeneratorExit]\n"
@@ -42,7 +42,7 @@ def test_a_ticker_outlives_errors_and_exits_but_nothing_worse() -> None:
     assert "GeneratorExit" in ended.stderr
 
 
-def test_a_courier_that_cannot_begin_ends_its_process_and_keeps_nobody_waiting() -> None:
+def test_a_courier_that_fails_to_start_ends_its_process() -> None:
     ended = run(
         "from shared.settings import Webhooks\nfrom worker.webhooks.courier import Courier\n"
         "def sender():\n raise OSError('no sockets left')\n"

@@ -40,7 +40,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(text) for text in path.read_bytes().splitlines()]
 
 
-def test_a_line_says_who_what_when_and_how_long(finished_record: Make) -> None:
+def test_a_line_has_owner_model_times_and_durations(finished_record: Make) -> None:
     record = finished_record(
         id="01a1fcbb-4b36-71de-a741-01ba9b5eeb24", batch="01a1fcbb-4b36-71de-a741-000000000000", owner="anna",
         created=1_790_000_000_000_000, started=1_790_000_000_002_100, completed=1_790_000_000_010_100,
@@ -94,7 +94,7 @@ def test_no_line_holds_a_webhook_metadata_or_a_file_name(finished_record: Make) 
     [{b"request": b"{"}, {b"request": b"[]"}, {b"output": b"\xff"}, {b"output": b"[1]"}, {b"error": b"\xff\x00"}],
     ids=str,
 )
-def test_a_record_that_postgres_took_without_its_text_is_no_obstacle(
+def test_a_record_that_postgres_stored_without_its_text_is_logged(
     finished_record: Make, damage: dict[bytes, bytes], open_log: Open, tmp_path: Path
 ) -> None:
     RecordObserver(RecordMetrics(CollectorRegistry()), open_log(tmp_path / "log")).committed(
@@ -103,7 +103,7 @@ def test_a_record_that_postgres_took_without_its_text_is_no_obstacle(
     assert len(read(tmp_path / "log")) == 1
 
 
-def test_a_file_is_put_aside_when_it_has_grown(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
+def test_a_full_file_is_rotated(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", predictions_max_bytes=2000)
     for _ in range(10):
         log.write([prediction_line(finished_record(), JobRequest.read({}))])
@@ -112,7 +112,7 @@ def test_a_file_is_put_aside_when_it_has_grown(finished_record: Make, open_log: 
     assert read(tmp_path / "log.1")
 
 
-def test_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
+def test_concurrent_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
     log, lines = open_log(tmp_path / "log"), [prediction_line(finished_record(), JobRequest.read({}))] * 50
     threads = [threading.Thread(target=lambda: [log.write(lines) for _ in range(20)]) for _ in range(4)]
     for thread in threads:
@@ -122,7 +122,7 @@ def test_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_pa
     assert len(read(tmp_path / "log")) == 4 * 20 * 50
 
 
-def test_a_dash_is_standard_output_and_nothing_else_comes_there() -> None:
+def test_a_dash_logs_to_standard_output_and_nothing_else_goes_there() -> None:
     program = (
         "from shared.settings import Logging; from worker.record.prediction_log import PredictionLog;"
         "PredictionLog(Logging(predictions='-')).write([b'{\"a\": 1}', b'{\"a\": 2}'])"
@@ -131,7 +131,7 @@ def test_a_dash_is_standard_output_and_nothing_else_comes_there() -> None:
     assert done.stdout == b'{"a": 1}\n{"a": 2}\n'
 
 
-def test_a_disk_that_is_full_costs_lines_and_no_predictions() -> None:
+def test_a_full_disk_loses_lines_and_no_predictions() -> None:
     program = """
 from shared.settings import Logging
 from worker.record.prediction_log import PredictionLog
@@ -146,12 +146,12 @@ print("went on")
     assert len(done.stderr) < 1000
 
 
-def test_a_file_that_cannot_be_written_stops_the_boot_with_a_line(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_stops_the_start_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_LOG_PREDICTIONS: No such file or directory"):
         PredictionLog(Logging(predictions=str(tmp_path / "nowhere" / "log")))
 
 
-def test_what_ended_is_counted_by_model_version_status_source_and_code(finished_record: Make) -> None:
+def test_ended_predictions_are_counted_by_model_status_source_and_code(finished_record: Make) -> None:
     registry = CollectorRegistry()
     observer = RecordObserver(RecordMetrics(registry), None)
     hit, failed = finished_record(source="cache"), finished_record(state="failed", code="model_error")

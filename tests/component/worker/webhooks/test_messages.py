@@ -27,7 +27,7 @@ def letter(*secrets: str) -> WebhookMessage:
     return WebhookMessage(delivery, BODY, secrets)
 
 
-def test_the_library_verifies_what_is_signed_now_and_nothing_else() -> None:
+def test_the_library_verifies_only_what_was_just_signed() -> None:
     secret, other = new_secret(), new_secret()
     sent = letter(secret)
     headers = sent.headers(datetime.now(UTC))
@@ -42,7 +42,7 @@ def test_the_library_verifies_what_is_signed_now_and_nothing_else() -> None:
             wrong()
 
 
-def test_every_attempt_is_signed_anew_under_the_same_id() -> None:
+def test_every_attempt_has_a_new_signature_and_the_same_id() -> None:
     sent = letter(new_secret())
     now = datetime(2026, 1, 31, 12, 0, 0, 999_999, UTC)
     first, second = sent.headers(now), sent.headers(now + timedelta(seconds=30))
@@ -52,7 +52,7 @@ def test_every_attempt_is_signed_anew_under_the_same_id() -> None:
     assert first["webhook-signature"].startswith("v1,")
 
 
-def test_while_secrets_change_either_verifies() -> None:
+def test_during_a_rotation_either_secret_verifies() -> None:
     newer, older = new_secret(), new_secret()
     headers = letter(newer, older).headers(datetime.now(UTC))
     assert len(headers["webhook-signature"].split(" ")) == 2
@@ -70,7 +70,7 @@ console.log(JSON.stringify({ id: found.id, refused }));
 """
 
 
-def test_a_receiver_in_node_verifies_it_too(tmp_path: Path) -> None:
+def test_the_node_library_verifies_it_too(tmp_path: Path) -> None:
     node, npm = (Path(sys.executable).with_name(name) for name in ("node", "npm"))
     install = [npm, "install", "--prefix", tmp_path, "--no-audit", "--no-fund", "--cache", tmp_path / "cache"]
     # It then trusts whom the machine trusts, as pip does.

@@ -240,7 +240,7 @@ def test_an_ipv6_host_is_named_in_brackets() -> None:
     assert b"\r\nHost: [2606:4700::1111]:" in seen[0]
 
 
-def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert post(answering(OK)).status == 200
@@ -255,13 +255,13 @@ def test_every_2xx_is_a_success(status: int) -> None:
     assert (answer.status, answer.error, answer.response) == (status, None, "")
 
 
-def test_what_a_success_says_besides_is_not_kept() -> None:
+def test_the_body_of_a_success_is_not_stored() -> None:
     answer = post(answering(b"HTTP/1.1 200 OK\r\nRetry-After: 5\r\nContent-Length: 3\r\n\r\nyes"))
     assert (answer.response, answer.retry_after) == ("", None)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 429, 500, 503, 999])
-def test_any_other_status_is_an_error_with_the_beginning_of_what_was_said(status: int) -> None:
+def test_any_other_status_is_an_error_with_the_bodys_beginning(status: int) -> None:
     answer = post(answering(failed(status, body=b"out of \xc3\xa4pples \xff\0!")))
     assert (answer.status, answer.error) == (status, f"answered {status}")
     assert answer.response == "out of äpples \ufffd!"
@@ -291,7 +291,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         ("X: y", None),
     ],
 )
-def test_a_failed_answer_says_when_to_come_back(field: str, seconds: int | None) -> None:
+def test_a_failed_answers_retry_after_is_returned(field: str, seconds: int | None) -> None:
     answer = post(answering(failed(429, field)))
     assert answer.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
@@ -311,12 +311,12 @@ def test_a_failed_answers_body_is_kept_up_to_the_limit(size: int) -> None:
 
 
 @pytest.mark.parametrize("letter", [b"\xff", "ä".encode(), "😀".encode()])
-def test_the_limit_is_in_bytes_of_what_is_kept(letter: bytes) -> None:
+def test_the_body_limit_counts_stored_bytes(letter: bytes) -> None:
     answer = post(answering(failed(500, body=b"x" + letter * 100)), max_response_bytes=100)
     assert 97 <= len(answer.response.encode()) <= 100
 
 
-def test_a_body_in_chunks_is_put_together() -> None:
+def test_a_chunked_body_is_read() -> None:
     head = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert post(answering(head, b"3\r\nabc\r\n", b"3;x=y\r\ndef\r\n", b"0\r\n\r\n")).response == "abcdef"
 
@@ -334,14 +334,14 @@ def test_a_slow_receiver_is_waited_for() -> None:
     assert post(slow, timeout=timedelta(seconds=30)).status == 200
 
 
-def test_a_receiver_that_says_nothing_is_given_up() -> None:
+def test_a_receiver_that_never_answers_times_out() -> None:
     answer = post(never, timeout=timedelta(seconds=0.2))
     assert (answer.status, answer.error) == (None, "no HTTP answer within 0.2 s")
     assert 200 <= answer.milliseconds < 10_000
 
 
 @pytest.mark.parametrize("part", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-", b"HTTP/1.1 100 Continue\r\n\r\n"])
-def test_half_a_head_is_no_answer(part: bytes) -> None:
+def test_an_incomplete_head_is_no_answer(part: bytes) -> None:
     assert post(answering(part), timeout=timedelta(seconds=0.2)).error == "no HTTP answer within 0.2 s"
 
 
@@ -354,7 +354,7 @@ def test_a_body_that_never_ends_does_not_change_the_verdict(status: int, error: 
     assert (answer.status, answer.error, answer.response) == (status, error, "half" if error else "")
 
 
-def test_a_receiver_that_lets_nothing_in_is_given_up() -> None:
+def test_a_receiver_that_reads_nothing_times_out() -> None:
     async def blocked(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(60)
@@ -367,7 +367,7 @@ def test_a_receiver_that_lets_nothing_in_is_given_up() -> None:
     asyncio.run(run())
 
 
-def test_a_closed_port_refuses() -> None:
+def test_a_closed_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     answer = call(f"http://receiver.test:{port}/")
@@ -388,7 +388,7 @@ def test_a_reset_connection_is_no_answer() -> None:
     assert answer.reason == "the connection broke before there was an answer"
 
 
-def test_a_receiver_that_hangs_up_gave_no_answer() -> None:
+def test_a_connection_closed_without_an_answer_is_an_error() -> None:
     answer = post(closing())
     assert (answer.status, answer.error) == (None, "no HTTP answer within 15 s")
     assert answer.reason == "RemoteProtocolError: Server disconnected without sending a response."
@@ -409,7 +409,7 @@ def test_a_receiver_that_hangs_up_gave_no_answer() -> None:
         "HTTP/1.1 \u2028\x85".encode("utf-16") + b"\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_no_answer(garbage: bytes) -> None:
+def test_invalid_http_is_no_answer(garbage: bytes) -> None:
     answer = post(closing(garbage))
     assert answer.status is None
     assert answer.error == "no HTTP answer within 15 s"
@@ -426,7 +426,7 @@ def test_what_is_no_http_is_no_answer(garbage: bytes) -> None:
     st.binary(max_size=100).map(lambda rest: b"HTTP/1.1 429 X\r\nRetry-After: " + rest + b"\r\n\r\n"),
 ))  # fmt: skip
 @settings(max_examples=150)
-def test_whatever_a_receiver_sends_there_is_an_answer_that_can_be_kept(sent: bytes) -> None:
+def test_whatever_a_receiver_sends_the_result_can_be_stored(sent: bytes) -> None:
     check_storable(post(closing(sent)))
 
 
@@ -457,7 +457,7 @@ def test_an_endless_body_is_read_up_to_the_limit_and_no_further(status: int, hea
     asyncio.run(run())
 
 
-def test_once_the_limit_is_reached_nothing_more_is_waited_for() -> None:
+def test_reading_ends_at_the_limit_without_waiting_for_more() -> None:
     part = b"HTTP/1.1 500 X\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100
     answer = post(answering(part), max_response_bytes=100, timeout=timedelta(seconds=60))
     assert answer.response == "x" * 100
@@ -473,7 +473,7 @@ def test_once_the_limit_is_reached_nothing_more_is_waited_for() -> None:
         (b"", b"x" * 65536),
     ],
 )
-def test_an_endless_head_is_not_read_on_and_on(start: bytes, more: bytes) -> None:
+def test_an_endless_head_is_not_read_to_the_end(start: bytes, more: bytes) -> None:
     async def run() -> None:
         pushing = Pushing(start, more)
         async with Receiver(pushing) as receiver, closed_after(a_sender(timeout=timedelta(seconds=60))) as sender:
@@ -487,12 +487,12 @@ def test_an_endless_head_is_not_read_on_and_on(start: bytes, more: bytes) -> Non
     asyncio.run(run())
 
 
-def test_endless_interim_answers_are_said_to_be_too_much() -> None:
+def test_endless_interim_answers_are_an_error() -> None:
     answer = post(Pushing(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), timeout=timedelta(seconds=60))
     assert answer.error == "over 327680 bytes came and no whole answer"
 
 
-def test_a_switch_of_protocols_nobody_asked_for_is_no_answer() -> None:
+def test_an_unrequested_switch_of_protocols_is_no_answer() -> None:
     answer = post(answering(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"))
     assert answer.status is None
     assert answer.error == "no HTTP answer within 15 s"
@@ -526,7 +526,7 @@ def test_a_switch_of_protocols_nobody_asked_for_is_no_answer() -> None:
         ("http://[fe80::1%25lo]/", "fe80::1%25lo leads to no address that may be called"),
     ],
 )
-def test_a_url_that_must_not_or_cannot_be_called_is_an_error_in_words(url: str, error: str) -> None:
+def test_a_forbidden_or_invalid_url_is_an_error_with_a_reason(url: str, error: str) -> None:
     async def run() -> Answer:
         async with closed_after(Sender(timeout=timedelta(seconds=20))) as sender:
             return await send(sender, url)
@@ -540,7 +540,7 @@ def test_a_url_that_must_not_or_cannot_be_called_is_an_error_in_words(url: str, 
 
 @given(st.one_of(st.text(max_size=50), st.text(max_size=50).map(lambda rest: "http://" + rest)))
 @settings(max_examples=150)
-def test_whatever_the_url_is_there_is_an_answer_that_can_be_kept(url: str) -> None:
+def test_whatever_the_url_is_the_result_can_be_stored(url: str) -> None:
     async def run() -> Answer:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loads no authorities, which takes 20 ms
         async with closed_after(Sender(resolve=lambda _: ["10.0.0.1"], ssl_context=tls)) as sender:
@@ -549,7 +549,7 @@ def test_whatever_the_url_is_there_is_an_answer_that_can_be_kept(url: str) -> No
     check_storable(asyncio.run(run()))
 
 
-def test_a_name_that_changes_its_mind_gains_nothing() -> None:
+def test_a_name_whose_address_changes_is_not_called_at_the_new_one() -> None:
     """The receiver is at 127.0.0.1, where nobody may call; its name leads to an address that is allowed, once."""
     lookups = []
 
@@ -571,7 +571,7 @@ def test_a_name_that_changes_its_mind_gains_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", ["/a b", "/\x01", "/?\x7f"])
-def test_a_target_that_http_cannot_carry_is_an_error_in_words(path: str) -> None:
+def test_a_target_that_http_cannot_carry_is_an_error_with_a_reason(path: str) -> None:
     answer = post(answering(OK), path=path)
     assert answer.status is None
     assert answer.error
@@ -579,7 +579,7 @@ def test_a_target_that_http_cannot_carry_is_an_error_in_words(path: str) -> None
     check_storable(answer)
 
 
-def test_what_nobody_thought_of_ends_the_attempt_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_exception_ends_the_attempt_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def lookup(host: str) -> Sequence[str]:
         raise KeyError(host)
 
@@ -607,7 +607,7 @@ def looked_up(*found: str | OSError) -> Callable[[str], Sequence[str]]:
      (OSError(-2, "Name or service not known"),), (OSError(-3, "Temporary failure in name resolution"),)],
     ids=str,
 )  # fmt: skip
-def test_a_name_of_the_inside_cannot_be_told_from_one_that_nobody_knows(found: tuple[str | OSError, ...]) -> None:
+def test_the_owner_cannot_tell_an_internal_name_from_an_unknown_one(found: tuple[str | OSError, ...]) -> None:
     lookup = looked_up(*found) if found else lambda _: []
     answer = call("http://jenkins.corp/", allowed=(), resolve=lookup)
     assert (answer.status, answer.error) == (None, "jenkins.corp leads to no address that may be called")
@@ -626,7 +626,7 @@ async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
     [reset, hang_up, answering(b"SSH-2.0-OpenSSH_9.9\r\n"), answering(b"-ERR unknown command\r\n"), None],
     ids=["resets", "hangs up", "SSH", "Redis", "closed"],
 )
-def test_what_is_at_a_port_is_not_told(scheme: str, handler: Handler | None) -> None:
+def test_the_owner_is_not_told_what_is_at_a_port(scheme: str, handler: Handler | None) -> None:
     async def run() -> Answer:
         async with (
             Receiver(handler or never) as receiver,
@@ -648,7 +648,7 @@ def test_what_is_at_a_port_is_not_told(scheme: str, handler: Handler | None) -> 
     assert answer.milliseconds > 0
 
 
-def test_where_no_connection_came_about_in_time_is_told_as_if_it_were_closed() -> None:
+def test_a_connect_timeout_is_reported_like_a_closed_port() -> None:
     """A port behind a filter: nothing comes back. The backlog of one that accepts nobody is full at once."""
     with socket.socket() as full, contextlib.ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
@@ -661,7 +661,7 @@ def test_where_no_connection_came_about_in_time_is_told_as_if_it_were_closed() -
     assert (answer.status, answer.error, answer.shown_milliseconds) == (None, "no HTTP answer within 0.3 s", 0)
 
 
-def test_of_several_addresses_none_is_named() -> None:
+def test_the_error_names_none_of_several_addresses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     answer = call(f"http://receiver.test:{port}/", resolve=looked_up("10.9.8.7", "127.0.0.1", "127.0.0.2"))
@@ -727,7 +727,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
-def test_the_certificate_is_verified_for_the_urls_name_and_the_name_is_asked_for(authority: Authority) -> None:
+def test_the_certificate_is_verified_for_the_urls_name_sent_as_sni(authority: Authority) -> None:
     asked_for: list[str | None] = []
     tls = authority.server("receiver.test", asked_for)
     answer = post(answering(OK), host="receiver.test", tls=tls, ssl_context=authority.client())
@@ -735,7 +735,7 @@ def test_the_certificate_is_verified_for_the_urls_name_and_the_name_is_asked_for
     assert asked_for == ["receiver.test"]
 
 
-def test_another_names_certificate_is_refused(authority: Authority) -> None:
+def test_a_certificate_for_another_name_is_refused(authority: Authority) -> None:
     tls = authority.server("other.test")
     answer = post(answering(OK), host="receiver.test", tls=tls, ssl_context=authority.client())
     assert answer.status is None
@@ -745,7 +745,7 @@ def test_another_names_certificate_is_refused(authority: Authority) -> None:
     )
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(authority: Authority) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(authority: Authority) -> None:
     seen: list[bytes] = []
     tls = authority.server("receiver.test")
     answer = post(answering(OK, seen=seen), host="receiver.test", tls=tls, ssl_context=None)
@@ -755,7 +755,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(authority: Authority) -> No
     assert seen == []
 
 
-def test_plain_http_where_tls_is_due_is_no_answer() -> None:
+def test_plain_http_in_place_of_tls_is_no_answer() -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -771,7 +771,7 @@ def test_plain_http_where_tls_is_due_is_no_answer() -> None:
     asyncio.run(run())
 
 
-def test_a_handshake_that_hangs_is_given_up_and_its_connection_closed() -> None:
+def test_a_hanging_handshake_times_out_and_its_connection_is_closed() -> None:
     async def run() -> None:
         sender = a_sender(timeout=timedelta(seconds=0.2))
         async with Receiver(never) as receiver, closed_after(sender):
@@ -807,7 +807,7 @@ def test_two_attempts_share_a_connection_under_tls(authority: Authority) -> None
     asyncio.run(run())
 
 
-def test_a_name_does_not_get_another_names_connection() -> None:
+def test_a_name_does_not_reuse_another_names_connection() -> None:
     async def run() -> None:
         async with Receiver(answering(OK)) as receiver, closed_after(a_sender()) as sender:
             for host in ("one.test", "two.test", "one.test"):
@@ -818,7 +818,7 @@ def test_a_name_does_not_get_another_names_connection() -> None:
 
 
 @pytest.mark.parametrize("answer", [OK, failed(500)])
-def test_a_connection_the_receiver_closed_is_not_used_again(answer: bytes) -> None:
+def test_a_connection_closed_by_the_receiver_is_not_reused(answer: bytes) -> None:
     async def run() -> None:
         async with Receiver(closing(answer)) as receiver, closed_after(a_sender()) as sender:
             for _ in range(3):
@@ -830,7 +830,7 @@ def test_a_connection_the_receiver_closed_is_not_used_again(answer: bytes) -> No
     asyncio.run(run())
 
 
-def test_idle_connections_count_among_the_most_there_may_be() -> None:
+def test_idle_connections_count_towards_the_maximum() -> None:
     async def run() -> None:
         async with Receiver(answering(OK)) as receiver, closed_after(a_sender(max_connections=3)) as sender:
             for number in range(10):
@@ -845,7 +845,7 @@ def test_idle_connections_count_among_the_most_there_may_be() -> None:
     asyncio.run(run())
 
 
-def test_no_more_attempts_run_at_once_than_there_are_connections() -> None:
+def test_concurrent_attempts_are_limited_by_the_connections() -> None:
     most = 0
 
     async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -881,7 +881,7 @@ def test_waiting_for_a_connection_takes_no_time_from_the_attempt() -> None:
     asyncio.run(run())
 
 
-def test_receivers_that_hang_use_up_no_connections() -> None:
+def test_hanging_receivers_do_not_use_up_the_connections() -> None:
     async def run() -> None:
         sender = a_sender(max_connections=4, timeout=timedelta(seconds=0.5))
         async with Receiver(never) as hanging, Receiver(answering(OK)) as receiver:
@@ -908,7 +908,7 @@ def test_an_attempt_that_is_canceled_leaves_no_connection_open() -> None:
     asyncio.run(run())
 
 
-def test_an_attempt_under_way_may_end_when_all_is_closed_and_its_connection_too() -> None:
+def test_closing_lets_an_attempt_under_way_end_and_closes_its_connection() -> None:
     async def run() -> None:
         go_on = asyncio.Event()
 

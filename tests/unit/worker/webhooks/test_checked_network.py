@@ -221,7 +221,7 @@ def test_the_read_limit_holds_under_tls() -> None:
 
 
 @pytest.mark.parametrize("broken_off", [asyncio.CancelledError(), httpcore.ConnectError("x")])
-def test_a_handshake_that_fails_or_is_cut_off_leaves_no_connection_open(broken_off: BaseException) -> None:
+def test_a_failed_or_interrupted_handshake_leaves_no_connection_open(broken_off: BaseException) -> None:
     class Handshake(httpcore.AsyncMockStream):
         closed = False
 

@@ -14,7 +14,7 @@ LOGIN = Login("darkroom", "s3cret:with:colons")
 URL = "http://127.0.0.1:5000"
 
 
-def test_a_login_is_created_once_at_random_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_a_random_login_is_created_once_and_readable_only_by_its_user(tmp_path: Path) -> None:
     first = keep_login(tmp_path, url=URL)
     assert keep_login(tmp_path, url=URL) == first == Login.read(tmp_path)
     assert len(first.password) >= 32
@@ -27,7 +27,7 @@ def test_a_login_is_created_once_at_random_and_readable_by_its_owner_alone(tmp_p
     assert first.password not in repr(first)
 
 
-def test_a_shell_takes_the_file_as_mlflows_environment(tmp_path: Path) -> None:
+def test_a_shell_can_source_the_file_as_mlflows_environment(tmp_path: Path) -> None:
     login = keep_login(tmp_path, url=URL)
     script = f"set -a; . {shlex.quote(str(login_file(tmp_path)))}; env"
     said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
@@ -83,7 +83,7 @@ GOOD = LOGIN.header().encode()
 
 @pytest.mark.parametrize("header", [GOOD, GOOD.replace(b"Basic", b"basic"), GOOD.replace(b" ", b"  ") + b" "])
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_a_request_with_the_login_is_passed_on(kind: str, header: bytes) -> None:
+def test_a_request_with_the_login_is_forwarded(kind: str, header: bytes) -> None:
     assert asked(kind=kind, headers=[header]) == ["inside"]
 
 
@@ -111,6 +111,6 @@ def test_every_other_request_is_refused(headers: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health/", "/health/x", "//health", "/HEALTH", "/health\n", "/x/../health", ""])
-def test_only_the_health_path_is_open(path: str) -> None:
+def test_only_the_health_path_needs_no_login(path: str) -> None:
     assert asked(path="/health", headers=[]) == ["inside"]
     assert asked(path=path, headers=[])[0] == 401

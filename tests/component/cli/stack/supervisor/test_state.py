@@ -37,7 +37,7 @@ def test_a_written_state_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
 
 
-def test_a_dead_supervisors_stack_does_not_run(tmp_path: Path) -> None:
+def test_a_stack_whose_supervisor_is_dead_is_not_running(tmp_path: Path) -> None:
     state.write_state(tmp_path, stack(me()))
     assert state.running_stack(tmp_path) is not None
     # The same pid with another start time: another process.
@@ -45,7 +45,7 @@ def test_a_dead_supervisors_stack_does_not_run(tmp_path: Path) -> None:
     assert state.running_stack(tmp_path) is None
 
 
-def test_a_file_of_another_release_counts_as_none(tmp_path: Path) -> None:
+def test_a_state_file_of_another_release_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('{"programs": [], "colour": "red"}')
     assert state.read_state(tmp_path) is None
 
@@ -62,7 +62,7 @@ def test_a_process_that_ended_is_not_alive_even_before_anyone_waits_for_it() -> 
         assert ProcessIdentity.of(process.pid) is None
 
 
-def test_end_kills_for_sure_and_may_be_repeated() -> None:
+def test_end_kills_reliably_and_may_be_repeated() -> None:
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -74,7 +74,7 @@ def test_end_kills_for_sure_and_may_be_repeated() -> None:
         assert not identity.is_alive
 
 
-def test_leftovers_of_a_dead_supervisor_are_cleared_and_no_other_process_is_ended(tmp_path: Path) -> None:
+def test_leftovers_of_a_dead_supervisor_are_ended_and_no_other_process(tmp_path: Path) -> None:
     sockets = tmp_path / "sockets"
     sockets.mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
@@ -105,7 +105,7 @@ def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
     assert running["redis"]["pids"] == status_facts(None, {})["api"]["pids"] == []
 
 
-def test_a_role_that_runs_and_does_nothing_is_not_ready() -> None:
+def test_a_role_that_runs_but_does_no_work_is_not_ready() -> None:
     running = stack(me())
     for program in running.programs:
         program.phase = Phase.READY

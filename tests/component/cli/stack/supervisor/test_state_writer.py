@@ -70,7 +70,7 @@ def running(trouble: Iterator[int]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", [full, no_files_left, in_the_way, read_only])
-def test_a_state_that_cannot_be_written_is_written_later_and_ends_nothing(
+def test_a_state_that_cannot_be_written_is_written_later_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: Trouble
 ) -> None:
     monkeypatch.setattr(module, "AGAIN_AFTER", timedelta(milliseconds=20))
@@ -102,7 +102,7 @@ def test_a_state_that_cannot_be_written_is_written_later_and_ends_nothing(
         asyncio.run(run())
 
 
-def test_a_stack_stops_though_its_state_cannot_be_removed(tmp_path: Path) -> None:
+def test_a_stack_stops_even_if_its_state_cannot_be_removed(tmp_path: Path) -> None:
     (tmp_path / "state.json").mkdir()
 
     async def run() -> None:

@@ -62,7 +62,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(milliseconds=50))
 
 
-def test_a_program_that_is_killed_is_started_again(tmp_path: Path) -> None:
+def test_a_killed_program_is_started_again(tmp_path: Path) -> None:
     watched = Watched(tmp_path, python("sleeper", SLEEP))
     seen: list[int] = []
 
@@ -210,7 +210,7 @@ def test_an_external_server_is_probed_and_never_started(tmp_path: Path) -> None:
     assert watched.states["redis"].process is None
 
 
-def test_programs_stop_rank_after_rank(tmp_path: Path) -> None:
+def test_programs_stop_in_order_of_rank(tmp_path: Path) -> None:
     ends = tmp_path / "ends"
 
     def slow(name: str) -> str:
@@ -232,7 +232,7 @@ def test_programs_stop_rank_after_rank(tmp_path: Path) -> None:
     assert {state.phase for state in watched.states.values()} == {Phase.STOPPED}
 
 
-def test_a_program_that_does_not_stop_is_killed_when_its_patience_is_over(tmp_path: Path) -> None:
+def test_a_program_that_does_not_stop_is_killed_after_its_grace_period(tmp_path: Path) -> None:
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
@@ -248,7 +248,7 @@ def test_a_program_that_does_not_stop_is_killed_when_its_patience_is_over(tmp_pa
     assert 0.2 < time.monotonic() - began < 10
 
 
-def test_a_program_being_prepared_at_the_stop_is_never_started(tmp_path: Path) -> None:
+def test_a_program_still_being_prepared_at_the_stop_is_never_started(tmp_path: Path) -> None:
     preparing = threading.Event()
 
     def prepare() -> None:
@@ -286,7 +286,7 @@ def test_a_program_runs_at_its_niceness() -> None:
     assert int(done.stdout) == os.nice(0) + 3
 
 
-def test_a_launcher_whose_parent_is_gone_starts_nothing() -> None:
+def test_a_launcher_whose_parent_has_ended_starts_nothing() -> None:
     program = Program(name="s", role="s", command=(sys.executable, "-c", "print('ran')"))
     done = subprocess.run(spawn_command(program, parent=1 << 30), capture_output=True, check=False)
     assert done.returncode == 1

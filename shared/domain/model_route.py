@@ -15,8 +15,23 @@ FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far a version's scores agree with those of fp32 and exact decoding, on the same images.
+
+    `top1` is the fraction of the images whose best class is the same, `largest_difference` that of two scores.
+    """
+
+    images: int
+    top1: float
+    largest_difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One registered version of a model that a worker can serve. `image` is its ImageSpec as JSON."""
+    """One registered version of a model that a worker can serve. `image` is its ImageSpec as JSON.
+
+    `decode` and `precision` are how its images are computed, None until it was loaded.
+    """
 
     number: VersionNumber
     key: VersionKey
@@ -25,6 +40,9 @@ class Version:
     image: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    decode: str | None = None
+    precision: str | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

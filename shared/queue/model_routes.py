@@ -13,7 +13,7 @@ import orjson
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import Route, Version
+from shared.domain.model_route import Agreement, Route, Version
 from shared.queue import keys
 from shared.queue.lua import Script, source
 
@@ -98,9 +98,16 @@ def parse(data: bytes) -> Route:
 
 def _version(members: dict[str, Any]) -> Version:
     known = _known(Version, members)
-    return Version(**{**known, "labels": tuple(known["labels"])})
+    agreement = known.get("agreement")
+    return Version(
+        **{
+            **known,
+            "labels": tuple(known["labels"]),
+            "agreement": Agreement(**_known(Agreement, agreement)) if agreement else None,
+        }
+    )
 
 
-def _known(kind: type[Route | Version], members: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Route | Version | Agreement], members: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in members.items() if name in names}

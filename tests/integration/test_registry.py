@@ -182,6 +182,20 @@ def test_a_version_that_fails_to_load_never_serves_and_the_route_says_why(
     assert route_in(redis_client).failed == {}
 
 
+def test_a_tag_of_the_version_is_read_when_it_is_loaded(
+    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], clock: Clock
+) -> None:
+    shop.register("champion")
+    shop.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "half")
+    follower = follow()
+    follower.refresh()
+    assert "the tag darkroom.precision must be auto, fp32" in route_in(redis_client).failed[ONE]
+    shop.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "fp32")
+    clock.now = 5.1
+    follower.refresh()
+    assert route_in(redis_client).aliases == {"champion": ONE}
+
+
 def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:

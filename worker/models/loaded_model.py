@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from shared.domain.model_route import Agreement
 from worker.models.errors import ModelError, OutOfMemory
-from worker.models.model_metadata import SOFTMAX, ModelMetadata
+from worker.models.model_metadata import SOFTMAX, Decode, ModelMetadata, Precision
 from worker.models.output_json import scores_to_json, unique_labels
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class LoadedModel:
         self._names = unique_labels(metadata.labels)
         self.top_k = metadata.top_k
         self.device = device
+        self.decode = Decode.EXACT
+        self.precision = Precision.FP32
+        self.agreement: Agreement | None = None
+        """How far the scores agree with those of fp32 and exact decoding; None where nothing is lost."""
         self._softmax = metadata.activation == SOFTMAX
         self._forward = forward
         self._batch_size = batch_size

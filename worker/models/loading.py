@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from types import MethodType
 
@@ -13,11 +14,13 @@ from torch.export.passes import move_to_device_pass
 from shared.settings import Registry
 from worker.models.loaded_model import Forward, LoadedModel
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import ModelMetadata
+from worker.models.model_metadata import NO_TAGS, ModelMetadata
 
 
-def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedModel:
+def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mapping[str, str] = NO_TAGS) -> LoadedModel:
     """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
+
+    `tags` are the model version's in the registry, which override some of its metadata.
 
     Raises ModelError for metadata that is incomplete or wrong, and whatever MLflow and torch raise for files they can't
     get or read. `threads`, those of a forward pass, is a setting of the whole process: the last call counts.
@@ -37,7 +40,7 @@ def load(uri: str, *, registry: Registry, device: str, threads: int) -> LoadedMo
             uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
         )
         description = Model.load(path)
-        metadata = ModelMetadata.from_metadata(description.metadata)
+        metadata = ModelMetadata.from_metadata(description.metadata, tags)
         if "pytorch" in description.flavors:
             data = Path(path) / description.flavors["pytorch"]["model_data"]
             forward, batch_size = _load_torch(path, data, device=device)

@@ -234,9 +234,17 @@ class RegistryFollower:
             registry=self._registry,
             device=self._device,
             threads=self._predict.torch_threads,
+            tags=candidate.tags,
         )
         model.warm_up(self._max_batch_size)
-        self._note(candidate, labels=model.labels, image=model.spec.as_metadata())
+        self._note(
+            candidate,
+            labels=model.labels,
+            image=model.spec.as_metadata(),
+            decode=str(model.decode),
+            precision=str(model.precision),
+            agreement=model.agreement,
+        )
         facts = {"version": candidate.number, "device": self._device}
         milliseconds = round((time.monotonic() - started) * 1000)
         log.info("version_loaded", extra={**facts, "milliseconds": milliseconds})

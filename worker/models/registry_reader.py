@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
 from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.model_metadata import TAG_PREFIX
 
 log = logging.getLogger(__name__)
 
-CHALLENGER_TAG = "darkroom.challenger_percent"
+CHALLENGER_TAG = f"{TAG_PREFIX}challenger_percent"
 _LOGGED_MODEL = re.compile(r"models:/m-(?P<id>[0-9a-f]{12,})/?")
 _NOT_IN_URI = re.compile(r"[?\x00-\x1f]")
 """Characters of a name after which MLflow reads no further in `models:/<name>/<version>`."""
@@ -27,13 +28,17 @@ class NotRegistered(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyVersion:
-    """One ready version. `logged_model` and `run` are MLflow's ids of what it came from, or empty."""
+    """One ready version, as it was when it was read.
+
+    `logged_model` and `run` are MLflow's ids of what it came from, or empty; `tags` are those of Darkroom.
+    """
 
     number: VersionNumber
     key: VersionKey
     created_at: str
     logged_model: str
     run: str
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,4 +142,5 @@ def _candidate(version: Any) -> ReadyVersion:
         created_at=created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         logged_model=f"m-{logged['id']}" if logged else "",
         run=version.run_id or "",
+        tags={name: value for name, value in (version.tags or {}).items() if name.startswith(TAG_PREFIX)},
     )

@@ -1,4 +1,4 @@
-"""Scores become the JSON output; metadata is read, or refused with a clear error."""
+"""Scores become the JSON output."""
 
 import json
 from typing import Any
@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models.errors import ModelError
-from worker.models.model_metadata import ModelMetadata
 from worker.models.output_json import scores_to_json, unique_labels
 
 LABELS = ("cat", "dog", "owl")
-IMAGE = {"crop_size": 32}
 
 
 def scores(*rows: list[float]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -75,12 +73,6 @@ def test_labels_are_made_unique_and_unique_ones_are_kept(labels: tuple[str, ...]
         assert name == label if labels.count(label) == 1 else name.startswith(f"{label} (")
 
 
-def test_labels_may_repeat() -> None:
-    contract = ModelMetadata.from_metadata({"image": IMAGE, "labels": ["a", "a", "b"]})
-    assert contract.labels == ("a", "a", "b")
-    assert contract.top_k == 3
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_scores_are_an_error(bad: float) -> None:
     with pytest.raises(ModelError, match="not finite"):
@@ -91,31 +83,3 @@ def test_nan_scores_are_an_error(bad: float) -> None:
 def test_scores_that_do_not_match_the_labels_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="3 labels"):
         scores_to_json(np.zeros(shape, np.float32), labels=LABELS, top_k=3)
-
-
-@pytest.mark.parametrize(
-    ("classes", "asked", "top_k"), [(3, None, 3), (100, None, 100), (101, None, 5), (3, 2, 2), (3, 50, 3), (1000, 7, 7)]
-)
-def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: int | None, top_k: int) -> None:
-    metadata = {"image": IMAGE, "labels": [str(n) for n in range(classes)], "top_k": asked}
-    assert ModelMetadata.from_metadata(metadata).top_k == top_k
-
-
-@pytest.mark.parametrize(
-    ("metadata", "words"),
-    [
-        (None, "no image and no labels"),
-        ({"labels": ["a"]}, "no image"),
-        ({"image": IMAGE}, "no labels"),
-        ({"image": IMAGE, "labels": ["a", "b"], "top_k": -1}, "top_k"),
-        ({"image": IMAGE, "labels": ["a", "b"], "top_k": "many"}, "top_k"),
-        ({"image": IMAGE, "labels": ["a", "b"], "activation": "sigmoid"}, "activation"),
-        ({"image": {"crop_size": 0}, "labels": ["a", "b"]}, "the metadata's image: crop_size"),
-        ({"image": "large", "labels": ["a", "b"]}, "the metadata's image"),
-        ({"image": IMAGE, "labels": 10}, "labels"),
-        ({"image": IMAGE, "labels": "cat"}, "labels"),
-    ],
-)
-def test_invalid_metadata_is_refused_with_the_reason(metadata: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelError, match=words):
-        ModelMetadata.from_metadata(metadata)

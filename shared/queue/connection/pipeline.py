@@ -9,7 +9,7 @@ up. Refused commands wait outside the queue, so that reads, which a replica stil
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -55,6 +55,7 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout.total_seconds()
         self._pending: deque[Pending] = deque()
+        self._sources: list[Callable[[], Iterable[Pending]]] = []
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._wake = asyncio.Event()
         self._connection: AbstractConnection | None = None
@@ -72,6 +73,14 @@ class Pipeline:
     def when_moved(self, listener: Callable[[], None]) -> None:
         """Call the listener whenever writes succeed again after the server had stopped being the primary."""
         self._listeners.append(listener)
+
+    def add_source(self, source: Callable[[], Iterable[Pending]]) -> None:
+        """Call `source` before each write, and at the end, for commands that it has gathered until then."""
+        self._sources.append(source)
+
+    def wake(self) -> None:
+        """Write as soon as the writer is free: a source has commands."""
+        self._wake.set()
 
     async def try_once(self, *command: bytes | str | int) -> Any:
         """Run one command; a refusal is not repeated but raised at once, as StorageUnavailable."""
@@ -106,7 +115,7 @@ class Pipeline:
         self._wake.set()
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
-        for future in [*(future for _, future in self._pending), *self._refused]:
+        for future in [*(future for _, future in self._take_pending()), *self._refused]:
             fail(future, self._unavailable(future))
         if self._connection is not None:
             await self._connection.disconnect()
@@ -115,14 +124,21 @@ class Pipeline:
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
-            batch = list(self._pending)
-            self._pending.clear()
+            batch = self._take_pending()
             try:
                 await self._deliver_all(batch)
             except asyncio.CancelledError:
                 for _, future in batch:
                     fail(future, self._unavailable(future))
                 raise
+
+    def _take_pending(self) -> list[Pending]:
+        """Return every command that waits to be written, those of the sources last."""
+        batch = list(self._pending)
+        self._pending.clear()
+        for source in self._sources:
+            batch += source()
+        return batch
 
     async def _deliver_all(self, batch: list[Pending]) -> None:
         """Send in one write; if the client library fails, one by one, so that its error reaches only its caller."""

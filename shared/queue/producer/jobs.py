@@ -12,7 +12,8 @@ from shared.domain.key_limits import Limits, Remaining
 from shared.queue import bells, job_records, keys
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
-from shared.queue.producer.submission import Answer, Submission, queue_full, read_answer, read_left, submit_command
+from shared.queue.producer.submission import Answer, Submission, queue_full, read_answer, read_left
+from shared.queue.producer.submission_groups import SubmissionGroups
 from shared.settings import Queue
 
 RECORDS_AT_ONCE: Final = 128
@@ -27,6 +28,7 @@ class Jobs:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._redis = pipeline
+        self._groups = SubmissionGroups(pipeline)
 
     async def submit(
         self,
@@ -39,13 +41,16 @@ class Jobs:
     ) -> tuple[Answer, Remaining]:
         """Put one job into the queue; return what became of it, and what is left of the key's limits.
 
+        Jobs that come in at the same time share a script call, after which what is left is read for all of them.
+
         `request` is `submission.request()`. Raises what `read_answer` raises, and StorageUnavailable: `certain` where
         nothing was written.
         """
-        job = (submission, job_records.write_request(request))
-        command = submit_command(job, settings=settings, memory_is_high=memory_is_high, limits=limits)
+        written = job_records.write_request(request)
         try:
-            reply, rest = await self._redis.call(*command)
+            reply, rest = await self._groups.submit(
+                submission, written, settings=settings, memory_is_high=memory_is_high, limits=limits
+            )
         except OutOfMemoryError:
             raise queue_full(submission.choice.model) from None
         left = read_left(rest)

@@ -1,0 +1,60 @@
+"""How far two arrays of scores agree, and which references say nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from worker.models.agreement import AGREES, compare, why_incomparable
+from worker.models.errors import ModelError
+from worker.models.reference_photographs import COUNT
+
+
+def scores(*rows: list[float]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.array(rows, dtype=np.float32)
+
+
+def test_agreement_is_the_share_of_equal_best_classes_and_the_largest_difference() -> None:
+    reference = scores([0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5], [0.4, 0.35, 0.25])
+    found = compare(scores([0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5], [0.375, 0.45, 0.175]), reference)
+    assert (found.images, found.top1) == (4, 0.75)
+    assert found.largest_difference == pytest.approx(0.1)
+
+
+def test_equal_scores_agree_wholly() -> None:
+    found = compare(scores([0.5, 0.5], [0.1, 0.9]), scores([0.5, 0.5], [0.1, 0.9]))
+    assert (found.images, found.top1, found.largest_difference) == (2, 1.0, 0.0)
+
+
+def test_two_of_the_photographs_may_differ_and_three_may_not() -> None:
+    reference = np.tile(scores([0.6, 0.4]), (COUNT, 1))
+    for differing, agrees in ((2, True), (3, False)):
+        other = reference.copy()
+        other[:differing] = (0.4, 0.6)
+        assert (compare(other, reference).top1 >= AGREES) is agrees
+
+
+@pytest.mark.parametrize("bad", [scores([0.5, 0.5]), scores([0.5, 0.3, 0.2]), scores([0.5, np.nan], [0.1, 0.9])])
+def test_scores_that_cannot_be_compared_are_an_error(bad: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    with pytest.raises(ModelError, match=r"shape|finite"):
+        compare(bad, scores([0.5, 0.5], [0.1, 0.9]))
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        (scores([0.5, 0.5], [0.1, 0.9]), ""),
+        (scores([0.1, 0.9], [0.2, 0.8]), ""),
+        (scores([1.0], [1.0]), "one label"),
+        (scores([0.5, 0.5], [0.5, 0.5]), "the same for all images"),
+        (scores([0.5, np.inf], [0.1, 0.9]), "not finite"),
+        (np.zeros((2, 2, 2), np.float32), "shape"),
+        (np.zeros(2, np.float32), "shape"),
+        (np.zeros((0, 2), np.float32), "shape"),
+    ],
+)
+def test_a_reference_that_says_nothing_is_told_apart(
+    reference: np.ndarray[Any, np.dtype[np.float32]], reason: str
+) -> None:
+    assert reason in why_incomparable(reference)
+    assert bool(why_incomparable(reference)) is bool(reason)

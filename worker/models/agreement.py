@@ -1,0 +1,47 @@
+"""Compares a version's scores, computed in a faster way, with its scores of fp32 and exact decoding."""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from shared.domain.model_route import Agreement
+from worker.models.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float32]
+    """(images, labels), as answered: probabilities, or raw scores if the metadata asks for those."""
+
+AGREES: Final = 0.995
+"""Fraction of images whose best class has to be the same, for `auto` to choose a faster way."""
+
+
+def compare(scores: "Scores", reference: "Scores") -> Agreement:
+    """Return how far scores agree with the reference's, of the same images.
+
+    Raises ModelError for scores of another shape, and for those that are not finite numbers.
+    """
+    if scores.shape != reference.shape:
+        raise ModelError(f"scores in the shape {[*scores.shape]}, not {[*reference.shape]}")
+    if not np.isfinite(scores).all():
+        raise ModelError("scores that are not finite")
+    same = scores.argmax(axis=1) == reference.argmax(axis=1)
+    return Agreement(
+        images=len(scores),
+        top1=float(same.mean()),
+        largest_difference=float(np.abs(scores - reference).max()),
+    )
+
+
+def why_incomparable(reference: "Scores") -> str:
+    """Return why an agreement with such a reference would say nothing; empty where it says something."""
+    if reference.ndim != 2 or not len(reference):  # noqa: PLR2004  images and labels
+        return f"the scores have the shape {[*reference.shape]}"
+    if reference.shape[1] < 2:  # noqa: PLR2004  with one label it is always the best
+        return "there is one label"
+    if not np.isfinite(reference).all():
+        return "the scores are not finite"
+    if (reference == reference[0]).all():
+        return "the scores are the same for all images"
+    return ""

@@ -1,0 +1,59 @@
+"""JPEGs on which a version's faster ways to compute are compared with the exact one: crops of shipped photographs.
+
+Why nine photographs suffice: whether the version is right about them does not matter, only whether two ways to compute
+the same scores differ. They differ by rounding, in the decoder and in number formats. That depends on edges, textures,
+colours, sizes and the JPEG's encoding more than on what is shown, and those vary as widely as with clients' pictures:
+96 to 640 pixels a side, upright and wide, colour and grey, quality 50 to 95, each chroma subsampling, baseline and
+progressive. Crops that show nothing in particular have close scores, which rounding exchanges more easily than those of
+a whole object: the comparison is on the strict side.
+"""
+
+import io
+import random
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from PIL import Image
+
+COUNT: Final = 400
+"""How many there are: enough to tell two images in 400 that differ, which are accepted, from three."""
+_SIDES: Final = (96, 128, 160, 224, 224, 256, 320, 384, 500, 640)
+_SHAPES: Final = (1.0, 1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 16 / 9)
+_SUBSAMPLINGS: Final = ("4:4:4", "4:2:2", "4:2:0", "4:2:0")
+_QUALITIES: Final = (50, 75, 75, 85, 90, 95)
+
+
+@cache
+def reference_photographs() -> tuple[bytes, ...]:
+    """Return the JPEGs, in the same order and with the same pixels each time; 0.4 s of one core the first time.
+
+    Any first few of them are as varied as all are. Together 5.5 MB, kept for the next version to be loaded.
+    """
+    folder = resources.files("worker.models") / "photographs"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".jpg")), key=lambda file: file.name)
+    originals = [Image.open(io.BytesIO(file.read_bytes())) for file in files]
+    chance = random.Random(0)  # noqa: S311  no secret
+    return tuple(_variation(originals[index % len(originals)], chance) for index in range(COUNT))
+
+
+def _variation(original: Image.Image, chance: random.Random) -> bytes:
+    """Return a crop of a photograph, scaled and perhaps flipped, as a JPEG."""
+    longest, shape = chance.choice(_SIDES) + chance.randrange(16), chance.choice(_SHAPES)
+    width, height = (longest, round(longest / shape)) if shape >= 1 else (round(longest * shape), longest)
+    # The largest box of that shape, and of it a part.
+    part = chance.uniform(0.35, 1.0) * min(original.width / width, original.height / height)
+    across, down = width * part, height * part
+    left, top = chance.uniform(0, original.width - across), chance.uniform(0, original.height - down)
+    image = original.resize((width, height), Image.Resampling.BILINEAR, (left, top, left + across, top + down))
+    if chance.random() < 0.5:  # noqa: PLR2004  every other one
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    file = io.BytesIO()
+    image.save(
+        file,
+        "JPEG",
+        quality=chance.choice(_QUALITIES),
+        subsampling=chance.choice(_SUBSAMPLINGS),
+        progressive=chance.random() < 0.1,  # noqa: PLR2004  one in ten
+    )
+    return file.getvalue()

@@ -20,10 +20,11 @@ AGREES: Final = 0.995
 def compare(scores: "Scores", reference: "Scores") -> Agreement:
     """Return how far scores agree with the reference's, of the same images.
 
-    Raises ModelError for scores of another shape, and for those that are not finite numbers.
+    Raises ModelError for scores of another shape, for other arrays than (images, labels), and for scores that are not
+    finite numbers.
     """
-    if scores.shape != reference.shape:
-        raise ModelError(f"scores in the shape {[*scores.shape]}, not {[*reference.shape]}")
+    if scores.ndim != 2 or not scores.size or scores.shape != reference.shape:  # noqa: PLR2004  images and labels
+        raise ModelError(f"scores in the shape {[*scores.shape]}, not {[*reference.shape]} of images and labels")
     if not np.isfinite(scores).all():
         raise ModelError("scores that are not finite")
     same = scores.argmax(axis=1) == reference.argmax(axis=1)
@@ -34,14 +35,10 @@ def compare(scores: "Scores", reference: "Scores") -> Agreement:
     )
 
 
-def why_incomparable(reference: "Scores") -> str:
-    """Return why an agreement with such a reference would say nothing; empty where it says something."""
-    if reference.ndim != 2 or not len(reference):  # noqa: PLR2004  images and labels
-        return f"the scores have the shape {[*reference.shape]}"
-    if reference.shape[1] < 2:  # noqa: PLR2004  with one label it is always the best
-        return "there is one label"
-    if not np.isfinite(reference).all():
-        return "the scores are not finite"
+def why_meaningless(reference: "Scores") -> str:
+    """Return why agreement with such a reference would say nothing; empty where it says something."""
+    if reference.shape[1] == 1:
+        return "there is one label, which is always the best"
     if (reference == reference[0]).all():
         return "the scores are the same for all images"
     return ""

@@ -245,7 +245,12 @@ class RegistryFollower:
             precision=str(model.precision),
             agreement=model.agreement,
         )
-        facts = {"version": candidate.number, "device": self._device}
+        facts = {
+            "version": candidate.number,
+            "device": self._device,
+            "decode": str(model.decode),
+            "precision": str(model.precision),
+        }
         milliseconds = round((time.monotonic() - started) * 1000)
         log.info("version_loaded", extra={**facts, "milliseconds": milliseconds})
         return model

@@ -106,7 +106,7 @@ def _default(*, quick: bool) -> list[str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a look while developing: small amounts, no repeats")
+    parser.add_argument("--quick", action="store_true", help="a quick run while developing: small amounts, no repeats")
     parser.add_argument("--only", action="append", choices=list(CASES), help="this case (may be repeated)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--keep", type=Path, help="a folder that keeps models and images for the next run")

@@ -133,7 +133,7 @@ class HttpProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for an answer, uvicorn gives none
         """Tell whether the connection stays open after the client closed its half: while complete requests wait.
 
-        A client that has gone looks the same. A body that is cut off is never answered; writing to a client that has
+        A client that has gone seems the same. A body that is cut off is never answered; writing to a client that has
         gone ends the connection; into a silent stream bytes are written once a second to find out (`check_timeouts`).
         """
         cycle = self.cycle

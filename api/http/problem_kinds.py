@@ -88,7 +88,7 @@ UNDECODABLE_IMAGE: Final = Kind(
     status=422,
     slug="undecodable-image",
     title="The image is broken",
-    meaning="The content begins like an image of the kind in `format` but is not whole.",
+    meaning="The content begins like an image of the kind in `format` but is incomplete or damaged.",
 )
 INVALID_PARAMETER: Final = Kind(
     status=422,
@@ -167,7 +167,7 @@ REQUEST_TIMEOUT: Final = Kind(
     status=408,
     slug="request-timeout",
     title="The request came too slowly",
-    meaning="Its head was not whole in time, or its body stood still or trickled. Nothing was kept; send it again.",
+    meaning="Its head did not arrive completely in time, or its body came too slowly. Nothing was kept; send it again.",
 )
 TARGET_TOO_LONG: Final = Kind(
     status=414,

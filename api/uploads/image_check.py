@@ -19,7 +19,7 @@ def check_image(data: bytes, *, filename: str | None, content_type: str | None, 
     """Return what is known of an image without decoding it; the content decides, not the declared type.
 
     Raises ImageTooLarge (bytes or pixels), UnsupportedImage (no image of a kind we read) or UndecodableImage (an
-    image that is not whole); nothing else, whatever the bytes.
+    image that is incomplete); nothing else, whatever the bytes.
     """
     size = len(data)
     if size > limits.max_image_bytes:

@@ -27,7 +27,7 @@ BEARABLE: Final = timedelta(seconds=2)
 CONNECTIONS: Final = 256
 EXPECTED: Final = 300
 """Images a second, for the lane's depth, which has to be set before anything can be measured."""
-LOOK: Final = 0.5
+SAMPLE_PAUSE: Final = 0.5
 SETTLED: Final = 3
 """After this many requests in a row at the normal latency the stack counts as recovered."""
 LONGEST: Final = 30.0
@@ -145,7 +145,7 @@ def _watched(stack: Stack) -> Iterator[list[dict[str, float]]]:
     over = threading.Event()
 
     def read_memory() -> None:
-        while not over.wait(LOOK):
+        while not over.wait(SAMPLE_PAUSE):
             resident = {role: resident_mebibytes(stack.roles[role]) for role in WATCHED}
             samples.append({"redis": stack.memory_mebibytes(), **resident})
 

@@ -113,7 +113,7 @@ class Flooder:
                 self._send(sent, due=started + sent / rate)
                 sent += 1
             is_next_known = sent < count and self._free
-            self._look(max(0.0, started + sent / rate - time.monotonic()) if is_next_known else 0.05)
+            self._handle_ready(max(0.0, started + sent / rate - time.monotonic()) if is_next_known else 0.05)
 
     def _send(self, number: int, *, due: float) -> None:
         plan, connection = self._flood.plan, self._free.popleft()
@@ -123,7 +123,7 @@ class Flooder:
         if not connection.send(render(plan, image, path=plan.path)):
             self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
 
-    def _look(self, pause: float) -> None:
+    def _handle_ready(self, pause: float) -> None:
         """Handle what is ready, or becomes so within a pause (seconds)."""
         for key, events in self._selector.select(pause):
             connection: Connection = key.data

@@ -21,7 +21,7 @@ from cli.terminal.refused import Refused
 HOPELESS_AFTER: Final = 4
 """Crashes in a row, about 4 s of them, after which `wait_until_ready` gives up on a program."""
 STOPPING_TIME: Final = timedelta(seconds=90)
-_LOOK_PAUSE: Final = 0.1
+_POLL_PAUSE: Final = 0.1
 
 Watch = Callable[[StackState], None]
 
@@ -97,7 +97,7 @@ def wait_until_ready(started: Started, *, patience: timedelta, watch: Watch) -> 
             late = time.monotonic() > until
             if late or any(program.crashes >= HOPELESS_AFTER for program in now.programs):
                 raise NotReady(_what_is_missing(now, started.home, late=patience if late else None))
-        time.sleep(_LOOK_PAUSE)
+        time.sleep(_POLL_PAUSE)
 
 
 def stop(home: Path, watch: Watch) -> bool:
@@ -113,7 +113,7 @@ def stop(home: Path, watch: Watch) -> bool:
         if (now := state.read_state(home)) is not None:
             watch(now)
         _reap(supervisor.pid)
-        time.sleep(_LOOK_PAUSE)
+        time.sleep(_POLL_PAUSE)
     supervisor.end(patience=timedelta(0))
     leftovers.clear_leftovers(home)
     return was_running

@@ -10,7 +10,7 @@ def submit_as_one_batch(system: Breakable, images: list[bytes]) -> list[str]:
         return [system.submit(image) for image in images]
 
 
-def test_images_that_do_not_decode_or_make_the_model_raise_fail_alone(breakable: Breakable) -> None:
+def test_undecodable_images_and_ones_the_model_raises_for_fail_alone(breakable: Breakable) -> None:
     numbers = range(10_000, 10_020)
     bad = {3: undecodable(), 8: colour(*RAISES), 9: undecodable()}
     images = [bad.get(place, picture(number)) for place, number in enumerate(numbers)]
@@ -28,7 +28,7 @@ def test_images_that_do_not_decode_or_make_the_model_raise_fail_alone(breakable:
     breakable.audit()
 
 
-def test_an_image_that_ends_its_process_each_time_fails_alone_after_some_attempts(breakable: Breakable) -> None:
+def test_an_image_that_kills_its_process_fails_alone_after_max_attempts(breakable: Breakable) -> None:
     numbers = range(11_000, 11_012)
     images = [picture(number) for number in numbers]
     images[5] = colour(*KILLS)

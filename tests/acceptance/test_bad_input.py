@@ -37,7 +37,7 @@ def test_an_empty_file_is_a_bad_request(door: Door) -> None:
         (bytes(range(256)), "bytes that are no image"),
     ],
 )
-def test_what_is_no_image_is_unsupported_and_called_by_its_name(door: Door, content: bytes, words: str) -> None:
+def test_data_that_is_no_image_is_unsupported_and_its_format_named(door: Door, content: bytes, words: str) -> None:
     for answer in (
         door.submit(content),
         door.post(files={"image": ("7.png", content, "image/png")}),
@@ -95,7 +95,7 @@ def test_50_megabytes_are_refused_before_they_are_sent(door: Door, path: str) ->
     assert (problem["size"], problem["limit"], problem["unit"]) == (50 * MEGABYTE, 20 * MEGABYTE, "bytes")
 
 
-def test_50_megabytes_of_undeclared_length_are_refused_too(door: Door) -> None:
+def test_50_megabytes_of_undeclared_length_are_refused(door: Door) -> None:
     pieces = (bytes(MEGABYTE) for _ in range(50))
     answer = door.post(content=pieces, headers={"Content-Type": "image/png"})
     assert expect_problem(answer, 413, "image-too-large")["size"] <= 21 * MEGABYTE
@@ -134,7 +134,7 @@ def test_a_body_that_is_no_json_object_is_a_bad_request(door: Door, body: bytes)
         "/v1/files/x",
     ],
 )
-def test_an_image_member_that_is_neither_data_nor_a_file_of_ours_is_invalid(door: Door, image: object) -> None:
+def test_an_image_that_is_neither_data_nor_an_uploaded_file_is_invalid(door: Door, image: object) -> None:
     problem = expect_problem(door.post(json={"model": "digits", "input": {"image": image}}), 422, "invalid-parameter")
     assert problem["errors"][0]["pointer"] == "/input/image"
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 
 @pytest.mark.parametrize("model", ["nosuch", "darkroom/nosuch", "digits@nosuch", "digits:99", "digits:99:1:98"])
-def test_an_unknown_model_is_not_found_and_the_known_ones_are_named(door: Door, image: bytes, model: str) -> None:
+def test_an_unknown_model_is_not_found_and_known_ones_are_named(door: Door, image: bytes, model: str) -> None:
     for answer in (
         door.submit(image, model=model),
         door.post(json={"model": model, "input": {"image": data_url(image)}}),
@@ -46,7 +46,7 @@ def test_an_unknown_model_in_the_path_is_not_found(door: Door, image: bytes) -> 
 
 
 @pytest.mark.parametrize("model", ["digits@", "digits:", "@champion", "x" * 256, "dig\0its"])
-def test_a_model_that_is_none_at_all_is_an_invalid_parameter(door: Door, image: bytes, model: str) -> None:
+def test_a_malformed_model_is_an_invalid_parameter(door: Door, image: bytes, model: str) -> None:
     answer = door.post(json={"model": model, "input": {"image": data_url(image)}})
     assert expect_problem(answer, 422, "invalid-parameter")["errors"][0]["pointer"] == "/model"
 
@@ -72,7 +72,7 @@ def test_an_unknown_or_malformed_id_is_not_found(door: Door, id: str) -> None:
     expect_problem(door.http.post(f"/v1/webhook-deliveries/{id}/redeliver"), 404, "unknown-webhook-delivery")
 
 
-def test_somebody_elses_prediction_is_not_found_and_not_touched(door: Door) -> None:
+def test_another_owners_prediction_is_not_found_and_stays_unchanged(door: Door) -> None:
     id = new_uuid7()
     theirs: dict[Any, Any] = {"state": "starting", "owner": "somebody", "batch": "", "request": "{}", "created": "1"}
     door.redis.hset(f"job:{id}", mapping=theirs)
@@ -85,7 +85,7 @@ def test_somebody_elses_prediction_is_not_found_and_not_touched(door: Door) -> N
         door.redis.delete(f"job:{id}")
 
 
-def test_somebody_elses_file_is_not_found_and_not_touched(door: Door, image: bytes) -> None:
+def test_another_owners_file_is_not_found_and_stays_unchanged(door: Door, image: bytes) -> None:
     id = door.post("/v1/files", files={"content": image}).json()["id"]
     door.redis.hset(f"file:{id}", "owner", "somebody")
     expect_problem(door.http.get(f"/v1/files/{id}"), 404, "unknown-file")
@@ -114,7 +114,7 @@ def test_a_cancel_after_that_is_no_duration_is_invalid(door: Door, image: bytes,
 
 
 @pytest.mark.parametrize("metadata", METADATA, ids=lambda text: str(text)[:20])
-def test_metadata_that_can_not_be_kept_is_invalid(door: Door, image: bytes, metadata: str) -> None:
+def test_metadata_that_cannot_be_stored_is_invalid(door: Door, image: bytes, metadata: str) -> None:
     body = b'{"metadata": %s, "input": {"image": "%s"}}' % (metadata.encode(), data_url(image).encode())
     whole = door.post(content=body, headers={"Content-Type": "application/json"})
     for answer in (
@@ -135,7 +135,7 @@ def test_metadata_that_can_not_be_kept_is_invalid(door: Door, image: bytes, meta
         ("webhook", f"https://example.org/{'x' * 2048}"),
     ],
 )  # fmt: skip
-def test_a_parameter_with_a_value_it_does_not_take_is_invalid(door: Door, image: bytes, name: str, value: str) -> None:
+def test_a_parameter_with_an_unsupported_value_is_invalid(door: Door, image: bytes, name: str, value: str) -> None:
     for answer in (
         door.post(content=image, params={name: value}, headers={"Content-Type": "image/png"}),
         door.post(files={"image": image}, data={name: value}),
@@ -145,7 +145,7 @@ def test_a_parameter_with_a_value_it_does_not_take_is_invalid(door: Door, image:
 
 
 @pytest.mark.parametrize("events", ["end", "start,completed", "nul\0", ["completed", "end"]])
-def test_an_event_that_there_is_not_is_invalid(door: Door, image: bytes, events: str | list[str]) -> None:
+def test_an_unknown_webhook_event_is_invalid(door: Door, image: bytes, events: str | list[str]) -> None:
     said: Json = {"webhook": "https://example.org/hook", "webhook_events_filter": events}
     for answer in (
         door.post(content=image, params=said, headers={"Content-Type": "image/png"}),
@@ -159,7 +159,7 @@ def test_an_event_that_there_is_not_is_invalid(door: Door, image: bytes, events:
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "", '""'])
-def test_an_idempotency_key_of_no_or_over_255_characters_is_invalid(door: Door, image: bytes, key: str) -> None:
+def test_an_empty_or_overlong_idempotency_key_is_invalid(door: Door, image: bytes, key: str) -> None:
     answer = door.submit(image, headers={"Idempotency-Key": key})
     assert expect_problem(answer, 422, "invalid-parameter")["errors"][0]["pointer"] == "Idempotency-Key"
 
@@ -169,7 +169,7 @@ def test_an_unknown_path_is_not_found(door: Door) -> None:
         expect_problem(door.http.get(path), 404, "not-found")
 
 
-def test_another_method_is_told_which_ones_are_allowed(door: Door) -> None:
+def test_an_unsupported_method_is_answered_with_the_allowed_ones(door: Door) -> None:
     for method, path, allowed in (
         ("DELETE", "/v1/predictions", {"GET", "HEAD", "POST"}),
         ("PUT", f"/v1/predictions/{UNKNOWN_ID}", {"GET", "HEAD"}),
@@ -201,7 +201,7 @@ def test_another_method_is_told_which_ones_are_allowed(door: Door) -> None:
         ("webhook-deliveries?cursor=%00", "/cursor"),
     ],
 )
-def test_a_list_says_which_query_parameter_is_wrong(door: Door, query: str, pointer: str) -> None:
+def test_a_list_names_the_invalid_query_parameter(door: Door, query: str, pointer: str) -> None:
     problem = expect_problem(door.http.get(f"/v1/{query}"), 422, "invalid-parameter")
     assert [wrong["pointer"] for wrong in problem["errors"]] == [pointer]
 
@@ -225,7 +225,7 @@ def test_a_stream_token_of_another_prediction_is_unauthorized(door: Door) -> Non
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_every_problem_type_that_was_met_resolves(door: Door) -> None:
+def test_the_url_of_every_problem_type_seen_resolves(door: Door) -> None:
     for slug in ("bad-request", "unknown-model", "image-too-large", "invalid-parameter", "queue-full", "not-found"):
         answer = door.http.get(f"/problems/{slug}")
         assert answer.status_code == 200

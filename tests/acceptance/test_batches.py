@@ -54,7 +54,7 @@ def scans(stack: Stack) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_every_body_gives_each_image_its_result_under_its_name_in_order(door: Door, scans: Named, body: str) -> None:
+def test_every_form_of_upload_gives_each_image_its_named_result_in_order(door: Door, scans: Named, body: str) -> None:
     files = [*scans[:20], ("broken.png", b"no image"), *scans[20:]]
     found = accepted(BODIES[body](door.http, files))
     assert (found["status"], found["request_counts"]["total"]) == ("in_progress", 61)
@@ -101,7 +101,7 @@ def test_clutter_is_skipped_and_counted(door: Door, scans: Named) -> None:
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-def test_documents_in_an_archive_are_skipped_by_name_and_no_failed_images(
+def test_documents_in_an_archive_are_skipped_by_name_and_not_failed(
     door: Door, scans: Named, pack: Callable[[Named], bytes]
 ) -> None:
     others = [("scans/.DS_Store", b"x"), ("scans/labels.csv", b"name,label\n7.png,7\n"), ("notes.txt", b"by hand")]
@@ -127,7 +127,7 @@ def test_many_skipped_files_are_counted_and_the_first_hundred_named(door: Door, 
         assert (told["skipped"], told["skipped_files"]) == (150, ["x" * 251 + ".csv"] * 100)
 
 
-def test_parameters_are_kept(door: Door, scans: Named) -> None:
+def test_an_uploads_parameters_are_stored(door: Door, scans: Named) -> None:
     data = {"model": "darkroom/digits@champion", "metadata": '{"folder": "scans"}'}
     found = accepted(send_images(door.http, scans[:1], data=data))
     assert (found["model"], found["metadata"]) == ("digits", {"folder": "scans"})
@@ -136,7 +136,7 @@ def test_parameters_are_kept(door: Door, scans: Named) -> None:
     assert again["created_at"] == found["created_at"] < again["completed_at"]
 
 
-def test_a_key_makes_one_batch_of_two_tries(door: Door, scans: Named) -> None:
+def test_two_uploads_under_one_key_make_one_batch(door: Door, scans: Named) -> None:
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     archive, other = zipped(scans[:5]), zipped(scans[:6])
     found = accepted(send_archive(door.http, archive, headers=headers))
@@ -145,7 +145,7 @@ def test_a_key_makes_one_batch_of_two_tries(door: Door, scans: Named) -> None:
     assert ended(door.http, found["id"])["request_counts"]["total"] == 5
 
 
-def test_the_stream_tells_the_counts_and_the_end(door: Door, scans: Named) -> None:
+def test_the_stream_sends_the_counts_and_the_end(door: Door, scans: Named) -> None:
     with door.workers_stopped():
         found = accepted(send_archive(door.http, zipped(scans)))
         url = found["urls"]["stream"]
@@ -163,7 +163,7 @@ def test_the_stream_tells_the_counts_and_the_end(door: Door, scans: Named) -> No
     expect_problem(door.http.get(url.replace("token=", "token=1")), 401, "unauthorized")
 
 
-def test_canceling_ends_what_waits_for_ever(door: Door, scans: Named) -> None:
+def test_canceling_ends_a_batch_whose_images_wait_for_ever(door: Door, scans: Named) -> None:
     with door.workers_stopped():
         found = accepted(send_archive(door.http, zipped(scans)))
         canceled = door.http.post(f"{PATH}/{found['id']}/cancel").json()
@@ -178,7 +178,7 @@ def test_canceling_ends_what_waits_for_ever(door: Door, scans: Named) -> None:
     assert batch(door.http, found["id"])["status"] == "canceled"
 
 
-def test_a_completed_batch_can_not_be_canceled(door: Door, scans: Named) -> None:
+def test_a_completed_batch_cannot_be_canceled(door: Door, scans: Named) -> None:
     found = ended(door.http, accepted(send_images(door.http, scans[:3]))["id"])
     assert door.http.post(f"{PATH}/{found['id']}/cancel").json() == found
 
@@ -216,13 +216,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("archive", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.usefixtures("nothing_kept")
-def test_an_archive_that_is_not_safe_is_refused_whole(door: Door, archive: bytes) -> None:
+def test_an_unsafe_archive_is_refused_as_a_whole(door: Door, archive: bytes) -> None:
     problem = expect_problem(send_archive(door.http, archive), 422, "invalid-parameter")
     assert problem["errors"][0]["pointer"] == "/archive"
 
 
 @pytest.mark.usefixtures("nothing_kept")
-def test_what_makes_no_batch_is_refused(door: Door, scans: Named) -> None:
+def test_an_invalid_upload_is_refused(door: Door, scans: Named) -> None:
     send = door.http
     expect_problem(send_images(send, scans[:3], data={"model": "unknown"}), 404, "unknown-model")
     expect_problem(send_images(send, scans[:3], data={"model": "digits@nobody"}), 404, "unknown-model")
@@ -233,7 +233,7 @@ def test_what_makes_no_batch_is_refused(door: Door, scans: Named) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/results", "/stream"])
-def test_a_batch_that_is_not_there_is_unknown(door: Door, path: str) -> None:
+def test_an_unknown_batch_is_not_found(door: Door, path: str) -> None:
     for id in ("01a20f6c-1786-7968-b0f8-897108caf859", "x"):
         expect_problem(door.http.get(f"{PATH}/{id}{path}"), 404, "unknown-batch")
     expect_problem(door.http.post(f"{PATH}/x/cancel"), 404, "unknown-batch")
@@ -271,7 +271,7 @@ def newest(door: Door, *, total: int, within: float = 20) -> Json:
         time.sleep(0.02)
 
 
-def test_an_upload_that_breaks_off_is_canceled_and_its_key_free(door: Door, scans: Named) -> None:
+def test_an_interrupted_upload_is_canceled_and_its_key_freed(door: Door, scans: Named) -> None:
     key = uuid.uuid4().hex
     with Slow(door, key=key) as upload:
         upload.send(scans[:40])
@@ -285,7 +285,7 @@ def test_an_upload_that_breaks_off_is_canceled_and_its_key_free(door: Door, scan
     assert other["id"] != found["id"]
 
 
-def test_an_upload_that_is_being_read_may_be_canceled(door: Door, scans: Named) -> None:
+def test_an_upload_can_be_canceled_while_it_is_read(door: Door, scans: Named) -> None:
     with Slow(door) as upload:
         upload.send(scans[:32])
         found = newest(door, total=32)
@@ -295,7 +295,7 @@ def test_an_upload_that_is_being_read_may_be_canceled(door: Door, scans: Named) 
     assert (after["status"], after["request_counts"]["total"]) == ("canceled", 32)
 
 
-def test_an_upload_that_is_being_read_answers_409_under_its_key(door: Door, scans: Named) -> None:
+def test_a_key_whose_upload_is_still_being_read_answers_409(door: Door, scans: Named) -> None:
     key, content = uuid.uuid4().hex, lines(scans)
     headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
     go_on = threading.Event()

@@ -57,7 +57,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder.parent).as_posix() for path in folder.rglob("*.*"))
 
 
-def test_a_folder_is_predicted_and_its_results_are_a_table(stack: "Stack", tmp_path: Path) -> None:
+def test_a_folder_is_predicted_and_its_results_written_as_a_table(stack: "Stack", tmp_path: Path) -> None:
     folder = fill(tmp_path / "digits", stack, count=200)
     (folder / ".DS_Store").touch()
     out = tmp_path / "results.csv"
@@ -70,7 +70,7 @@ def test_a_folder_is_predicted_and_its_results_are_a_table(stack: "Stack", tmp_p
     assert all(row["status"] == "succeeded" and 0 < float(row["confidence"]) <= 1 for row in found)
 
 
-def test_more_than_one_part_is_predicted_whole(stack: "Stack", tmp_path: Path, door: Door) -> None:
+def test_several_parts_are_predicted_completely(stack: "Stack", tmp_path: Path, door: Door) -> None:
     folder = fill(tmp_path / "digits", stack, count=5_200)
     out, before = tmp_path / "results.ndjson", total_batches(door)
     said = last_line(stack.darkroom("bulk", str(folder), "--out", str(out)).stdout)
@@ -91,9 +91,7 @@ def test_an_archive_is_predicted(stack: "Stack", tmp_path: Path, scan: bytes, ki
     assert [row["custom_id"] for row in rows(out)] == [name for name, _ in files]
 
 
-def test_what_is_no_image_fails_by_its_name_and_the_exit_code_says_so(
-    stack: "Stack", tmp_path: Path, scan: bytes
-) -> None:
+def test_files_that_are_no_images_are_named_and_the_exit_code_is_1(stack: "Stack", tmp_path: Path, scan: bytes) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
     (folder / "1.png").write_bytes(renewed(scan))
@@ -109,7 +107,7 @@ def test_what_is_no_image_fails_by_its_name_and_the_exit_code_says_so(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_name_the_gateway_refuses_in_an_archive_is_told_and_the_rest_is_predicted(
+def test_a_refused_name_in_an_archive_is_reported_and_the_rest_predicted(
     stack: "Stack", tmp_path: Path, scan: bytes
 ) -> None:
     # No drive on this system, and a path out of the folder on others.
@@ -123,7 +121,7 @@ def test_a_name_the_gateway_refuses_in_an_archive_is_told_and_the_rest_is_predic
     assert last.startswith("1 of 2 succeeded")
 
 
-def test_an_archive_that_is_refused_and_an_unknown_model_are_told_in_the_gateways_words(
+def test_a_refused_archive_or_model_is_reported_with_the_gateways_error(
     stack: "Stack", tmp_path: Path, scan: bytes
 ) -> None:
     (tmp_path / "out.zip").write_bytes(zipped([("../1.png", scan)]))
@@ -137,7 +135,7 @@ def test_an_archive_that_is_refused_and_an_unknown_model_are_told_in_the_gateway
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_run_that_is_stopped_is_resumed_and_every_file_has_one_result(
+def test_a_stopped_run_is_resumed_and_every_file_has_one_result(
     stack: "Stack", tmp_path: Path, how: signal.Signals
 ) -> None:
     folder, out = fill(tmp_path / "digits", stack, count=5_400), tmp_path / "results.csv"
@@ -159,9 +157,7 @@ def test_a_run_that_is_stopped_is_resumed_and_every_file_has_one_result(
     assert [row["custom_id"] for row in rows(out)] == names(folder)
 
 
-def test_a_gateway_killed_while_it_reads_is_waited_for_and_every_file_succeeds(
-    breakable: Breakable, tmp_path: Path
-) -> None:
+def test_bulk_waits_for_a_gateway_killed_while_reading_and_succeeds(breakable: Breakable, tmp_path: Path) -> None:
     folder, out = tmp_path / "pixels", tmp_path / "results.csv"
     folder.mkdir()
     for number in range(3 * LANE_DEPTH):

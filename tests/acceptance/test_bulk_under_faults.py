@@ -126,7 +126,7 @@ def unended(system: Breakable) -> list[Any]:
     return [one for one in listed if one["completed_at"] is None]
 
 
-def test_processes_killed_at_random_under_uploads_leave_every_batch_exact(breakable: Breakable) -> None:
+def test_batches_are_exact_when_processes_are_killed_during_uploads(breakable: Breakable) -> None:
     chance = random.Random(time.time_ns())
     with Uploads(breakable.stack.url, first=1_000_000) as uploads:
         uploads.wait_for_more(2)
@@ -138,7 +138,7 @@ def test_processes_killed_at_random_under_uploads_leave_every_batch_exact(breaka
     reckon(breakable, uploads)
 
 
-def test_redis_restarted_under_uploads_leaves_every_batch_exact(breakable: Breakable) -> None:
+def test_batches_are_exact_when_redis_restarts_during_uploads(breakable: Breakable) -> None:
     with Uploads(breakable.stack.url, first=4_000_000) as uploads:
         uploads.wait_for_more(2)
         for seconds_away in (0.2, 1.5):
@@ -149,7 +149,7 @@ def test_redis_restarted_under_uploads_leaves_every_batch_exact(breakable: Break
     reckon(breakable, uploads)
 
 
-def test_postgres_away_holds_up_no_upload_and_every_batch_ends_when_it_is_back(breakable: Breakable) -> None:
+def test_uploads_continue_without_postgres_and_batches_end_when_it_is_back(breakable: Breakable) -> None:
     with Uploads(breakable.stack.url, first=7_000_000) as uploads:
         uploads.wait_for_more(2)
         breakable.postgres.stop()
@@ -160,7 +160,7 @@ def test_postgres_away_holds_up_no_upload_and_every_batch_ends_when_it_is_back(b
 
 
 @pytest.mark.parametrize("victim", ["api", "client"])
-def test_an_upload_cut_short_leaves_no_half_batch(breakable: Breakable, victim: str) -> None:
+def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, victim: str) -> None:
     content = lines(pictures(range(10_000_001, 10_000_200)))
     cut = threading.Event()
 
@@ -223,7 +223,7 @@ def test_an_upload_waits_for_room_and_is_listed_meanwhile(breakable: Breakable) 
     assert all(map(right, results(breakable.http, found["id"])))
 
 
-def test_the_end_is_told_when_the_last_item_ends_and_not_before(breakable: Breakable) -> None:
+def test_a_batchs_end_is_sent_when_its_last_item_ends_and_not_before(breakable: Breakable) -> None:
     found = accepted(send_archive(breakable.http, zipped(pictures(range(12_000_001, 12_000_400)))))
     while (now := batch(breakable.http, found["id"]))["completed_at"] is None:
         assert now["status"] == "in_progress"

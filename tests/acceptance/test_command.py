@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROLES = {"api", "predict", "record", "webhooks", "beat", "flower", "redis", "postgres", "mlflow"}
 
 
-def test_up_again_says_that_it_runs_and_where(stack: "Stack") -> None:
+def test_up_on_a_running_stack_says_where_it_runs(stack: "Stack") -> None:
     said = stack.up()
     assert said.startswith("Already running.")
     status = stack.status()
@@ -44,7 +44,7 @@ def test_the_curl_line_that_up_prints_predicts_its_image(stack: "Stack") -> None
     assert f'"predicted_class":"{label[1]}"' in done.stdout
 
 
-def test_status_has_every_role_and_its_pids_live(stack: "Stack") -> None:
+def test_status_has_every_role_with_live_pids(stack: "Stack") -> None:
     status = stack.wait_until_ready()
     assert set(status) == ROLES
     assert all(role["pids"] and all(map(psutil.pid_exists, role["pids"])) for role in status.values())
@@ -69,14 +69,14 @@ def test_submit_predicts_held_out_images(stack: "Stack") -> None:
     assert sum(right) >= len(images) - 1  # it is right in 99%
 
 
-def test_submit_without_wait_says_id_and_status(stack: "Stack") -> None:
+def test_submit_without_wait_prints_id_and_status(stack: "Stack") -> None:
     file, id, status, *_ = stack.darkroom("submit", str(stack.images[0])).stdout.split()
     assert file == str(stack.images[0])
     assert status in ("starting", "succeeded")
     assert httpx.get(f"{stack.url}/v1/predictions/{id}").json()["id"] == id
 
 
-def test_submit_tells_failures_in_a_line_each_and_exits_1(stack: "Stack", tmp_path: Path) -> None:
+def test_submit_prints_failures_in_a_line_each_and_exits_1(stack: "Stack", tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no image")
     done = stack.darkroom("submit", "--wait", str(text), str(tmp_path / "none.png"), str(stack.images[0]), expect=1)
@@ -101,7 +101,7 @@ def test_demo_on_a_running_stack_leaves_it_running(stack: "Stack") -> None:
 @pytest.mark.parametrize(
     "role", ["redis", "postgres", "api", "predict", "record", "webhooks", "beat", "flower", "mlflow"]
 )
-def test_a_killed_process_comes_back_where_it_was_and_nothing_is_lost(stack: "Stack", role: str) -> None:
+def test_a_killed_process_is_restarted_and_nothing_is_lost(stack: "Stack", role: str) -> None:
     before = stack.status()[role]
     killed = before["pids"]
     for pid in killed:
@@ -114,12 +114,12 @@ def test_a_killed_process_comes_back_where_it_was_and_nothing_is_lost(stack: "St
     assert "succeeded" in stack.darkroom("submit", "--wait", str(stack.images[7])).stdout
 
 
-def test_audit_finds_nothing_broken_after_all_that(stack: "Stack") -> None:
+def test_audit_finds_nothing_after_the_tests_before(stack: "Stack") -> None:
     assert "All is well" in stack.darkroom("audit").stdout
     assert "newest schema" in stack.darkroom("migrate").stdout
 
 
-def test_a_role_that_does_not_come_up_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:
+def test_a_role_that_does_not_start_is_named_with_the_end_of_its_log(make_stack: Callable[..., "Stack"]) -> None:
     nowhere = {"DARKROOM_REGISTRY_URL": "http://127.0.0.1:1", "DARKROOM_LOCAL_START_TIMEOUT": "4"}
     stack = make_stack(environment=nowhere)
     done = stack.darkroom("up", "--detach", "--port", str(stack.port), "--model", "other", expect=1)
@@ -130,7 +130,7 @@ def test_a_role_that_does_not_come_up_is_named_with_the_end_of_its_log(make_stac
     assert "Traceback" not in done.stderr.splitlines()[0]
 
 
-def test_in_the_foreground_it_ends_with_the_terminal_or_a_killed_supervisor_and_starts_again(
+def test_a_foreground_stack_ends_with_its_terminal_or_supervisor(
     stack: "Stack", make_stack: Callable[..., "Stack"]
 ) -> None:
     # Only what starts in a second: the stores.

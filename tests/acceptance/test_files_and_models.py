@@ -35,7 +35,7 @@ def test_an_uploaded_file_has_every_member_and_none_is_null(door: Door, image: b
 
 
 @pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "image/jpeg"])
-def test_a_file_without_a_telling_name_or_type_is_sniffed(door: Door, image: bytes, media_type: str) -> None:
+def test_a_file_without_a_name_or_type_is_sniffed(door: Door, image: bytes, media_type: str) -> None:
     file = uploaded(door, image, name="upload", media_type=media_type)
     assert (file["name"], file["content_type"]) == ("upload.png", "image/png")
 
@@ -58,7 +58,7 @@ def test_files_are_listed_newest_first_page_by_page(door: Door, scan: bytes) -> 
     assert listed == sorted(listed, reverse=True)
 
 
-def test_a_file_stands_for_its_image_whatever_the_urls_host(door: Door, image: bytes) -> None:
+def test_an_uploaded_file_can_be_named_by_url_whatever_the_host(door: Door, image: bytes) -> None:
     file = uploaded(door, image)
     for url in (file["urls"]["get"], f"https://nowhere.example/behind/proxy/v1/files/{file['id']}?x=1#y"):
         answer = door.post(json={"model": "digits", "input": {"image": url}}, headers={"Prefer": "wait"})
@@ -68,7 +68,7 @@ def test_a_file_stands_for_its_image_whatever_the_urls_host(door: Door, image: b
         assert found["input"]["image"]["filename"] == "7.png"
 
 
-def test_a_deleted_file_is_gone_and_its_predictions_stay(door: Door, image: bytes) -> None:
+def test_a_deleted_file_is_unknown_and_its_predictions_stay(door: Door, image: bytes) -> None:
     file = uploaded(door, image)
     body = {"input": {"image": file["urls"]["get"]}}
     id = door.post(json=body).json()["id"]
@@ -81,7 +81,7 @@ def test_a_deleted_file_is_gone_and_its_predictions_stay(door: Door, image: byte
     assert file["id"] not in [found["id"] for found in door.http.get("/v1/files").json()["results"]]
 
 
-def test_a_file_that_is_no_image_is_kept_and_refused_where_an_image_is_needed(door: Door) -> None:
+def test_a_file_that_is_no_image_is_stored_and_refused_as_an_image(door: Door) -> None:
     file = uploaded(door, b"hello", name="a.txt", media_type="text/plain")
     assert (file["name"], file["content_type"]) == ("a.txt", "text/plain")
     expect_problem(door.post(json={"input": {"image": file["urls"]["get"]}}), 415, "unsupported-image")
@@ -107,7 +107,7 @@ def test_a_model_shows_its_serving_versions(door: Door) -> None:
     assert version["parameters"]["epochs"]
 
 
-def test_a_model_is_the_same_by_every_path_and_on_the_list(door: Door) -> None:
+def test_a_model_is_the_same_on_every_path_and_in_the_list(door: Door) -> None:
     one = door.http.get("/v1/models/digits").json()
     page = door.http.get("/v1/models").json()
     found = [door.http.get(f"/v1/models/{path}").json() for path in ("darkroom/digits", "anybody/digits")]
@@ -125,7 +125,7 @@ def test_a_models_versions_are_listed_and_found_by_number_and_alias(door: Door) 
         assert door.http.get(f"/v1/models/darkroom/digits/versions/{id}").json() == version
 
 
-def test_health_says_that_everything_is_there(door: Door) -> None:
+def test_health_is_ok_when_everything_runs(door: Door) -> None:
     assert door.http.get("/health/live").json() == {"status": "alive"}
     ready = door.http.get("/health/ready")
     body = ready.json()
@@ -139,14 +139,14 @@ def test_health_says_that_everything_is_there(door: Door) -> None:
     assert used["lane_depths"].keys() == {"digits"}
 
 
-def test_urls_in_answers_lead_to_where_the_request_went(door: Door, image: bytes) -> None:
+def test_urls_in_answers_have_the_requests_host(door: Door, image: bytes) -> None:
     id = door.predicted(image)["id"]
     elsewhere = httpx.URL(door.url).copy_with(host="localhost")
     found = httpx.get(f"{elsewhere}/v1/predictions/{id}", trust_env=False).json()
     assert found["urls"]["get"] == f"{elsewhere}/v1/predictions/{id}"
 
 
-def test_the_document_and_its_page_are_served(door: Door) -> None:
+def test_the_openapi_document_and_its_page_are_served(door: Door) -> None:
     assert door.http.get("/openapi.json").json()["openapi"].startswith("3.1")
     assert "swagger" in door.http.get("/docs").text.lower()
     assert door.http.get("/").headers["location"] == "/docs"

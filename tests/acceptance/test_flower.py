@@ -58,7 +58,7 @@ def test_predict_tasks_show_their_model_batch_size_and_milliseconds(
     assert turn["batch_size"] == turn["images"] / turn["batches"] >= 1
 
 
-def test_recording_telling_and_sweeping_are_there_too(flower: httpx.Client, door: Door, image: bytes) -> None:
+def test_record_webhook_and_sweep_tasks_are_shown(flower: httpx.Client, door: Door, image: bytes) -> None:
     with receiving() as receiver:
         door.submit(image, webhook=receiver.url)
         receiver.wait_for(1)
@@ -81,7 +81,7 @@ def test_every_worker_is_online_with_its_queues(flower: httpx.Client, stack: "St
     assert {"predict.digits", "record", "upkeep", "webhooks"} <= queues
 
 
-def test_every_page_is_shown_and_nothing_is_complained_of(flower: httpx.Client, stack: "Stack") -> None:
+def test_every_page_of_flower_is_shown_without_an_error(flower: httpx.Client, stack: "Stack") -> None:
     log = stack.home / "logs" / "flower.log"
     before = log.read_text()
     worker = next(name for name, is_alive in online(flower).items() if is_alive)
@@ -110,9 +110,7 @@ def another_worker(stack: "Stack", name: str) -> Iterator["subprocess.Popen[byte
         process.wait()
 
 
-def test_a_worker_started_by_hand_appears_and_killed_it_is_offline_in_a_few_seconds(
-    flower: httpx.Client, stack: "Stack"
-) -> None:
+def test_a_manually_started_worker_appears_and_goes_offline_when_killed(flower: httpx.Client, stack: "Stack") -> None:
     name = f"extra{time.time_ns()}@test"
     with another_worker(stack, name) as worker:
         until(lambda: online(flower).get(name), seconds=20, what="it does not appear")
@@ -123,7 +121,7 @@ def test_a_worker_started_by_hand_appears_and_killed_it_is_offline_in_a_few_seco
     assert [row["status"] for row in shown if row["hostname"] == name] == [False]
 
 
-def test_a_page_that_has_its_own_name_resolved_to_this_machine_reads_nothing(flower: httpx.Client) -> None:
+def test_a_page_using_dns_rebinding_reads_nothing_from_flower(flower: httpx.Client) -> None:
     for path in ("/", "/tasks", "/api/workers", "/metrics", "/static/css/flower.css", "/nothing"):
         refused = flower.get(path, headers={"Host": "evil.example"})
         assert refused.status_code == 403, path

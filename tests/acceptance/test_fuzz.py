@@ -47,7 +47,7 @@ def fuzz(url: str, folder: Path, *, hook: str, key: str = "") -> "tuple[subproce
     return done, [event["ScenarioFinished"] for event in events if "ScenarioFinished" in event]
 
 
-def test_every_answer_is_what_the_document_says(closed: ClosedGateway, door: Door, tmp_path: Path) -> None:
+def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, door: Door, tmp_path: Path) -> None:
     key = closed.key(NAME, "--role", "admin", *LIMITS)
     with receiving() as receiver:
         done, scenarios = fuzz(closed.url, tmp_path, hook=receiver.url, key=key)
@@ -117,7 +117,7 @@ def faulty() -> Iterator[str]:
         server.shutdown()
 
 
-def test_what_the_document_does_not_say_is_found(faulty: str, tmp_path: Path) -> None:
+def test_answers_that_violate_the_openapi_document_are_found(faulty: str, tmp_path: Path) -> None:
     done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook", key="dk_key")
     assert done.returncode == 1, done.stdout + done.stderr
     failed: defaultdict[str, set[str]] = defaultdict(set)

@@ -62,7 +62,7 @@ def growth(door: Door) -> Growth:
 # What is counted
 
 
-def test_submissions_are_counted_by_what_became_of_them(door: Door, growth: Growth, image: bytes) -> None:
+def test_submissions_are_counted_by_outcome(door: Door, growth: Growth, image: bytes) -> None:
     door.predicted(image)
     door.predicted(image)
     new = renewed(image)
@@ -86,7 +86,7 @@ def test_every_image_of_an_upload_is_counted(door: Door, growth: Growth, image: 
     assert growth.of(SUBMISSIONS) == {("digits", "queued"): 50, ("digits", "unreadable"): 1}
 
 
-def test_requests_are_counted_by_their_routes_and_timed(door: Door, growth: Growth, image: bytes) -> None:
+def test_requests_are_counted_and_timed_by_route(door: Door, growth: Growth, image: bytes) -> None:
     id = door.predicted(image)["id"]
     door.ended(id)
     door.cancel(id)
@@ -109,7 +109,7 @@ def test_requests_are_counted_by_their_routes_and_timed(door: Door, growth: Grow
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool, which comes with Prometheus, is not on PATH")
-def test_prometheus_own_tool_finds_nothing_to_say(door: Door, image: bytes) -> None:
+def test_promtool_accepts_the_metrics(door: Door, image: bytes) -> None:
     door.predicted(image)
     text = door.http.get("/metrics").content
     done = subprocess.run([str(PROMTOOL), "check", "metrics"], input=text, capture_output=True, check=False)
@@ -119,7 +119,7 @@ def test_prometheus_own_tool_finds_nothing_to_say(door: Door, image: bytes) -> N
 # The request's id
 
 
-def test_a_job_names_the_request_that_brought_it_and_its_object_does_not(door: Door, image: bytes) -> None:
+def test_a_job_has_its_requests_id_and_the_prediction_object_has_not(door: Door, image: bytes) -> None:
     answer = door.submit(image, headers={"X-Request-ID": "from-a-proxy.1"})
     assert answer.headers["x-request-id"] == "from-a-proxy.1"
     id = answer.json()["id"]
@@ -238,19 +238,19 @@ def _alive(http: httpx.Client) -> bool:
         return False
 
 
-def test_no_line_tells_a_secret(told: Told) -> None:
+def test_no_log_line_contains_a_secret(told: Told) -> None:
     for secret in (SECRET, PASSWORD, "IHDR", "IEND", data_url(picture(1))[22:60]):
         assert secret.lower() not in told.written.lower()
     # All kinds of endings were among them.
     assert {202, 400, 401, 404, 415, 422, 500, 503} == set(told.statuses.values())
 
 
-def test_every_line_is_json_the_servers_own_too(told: Told) -> None:
+def test_every_log_line_is_json_including_the_servers_own(told: Told) -> None:
     events = {json.loads(line)["event"] for line in told.written.splitlines()}
     assert {"request", "redis_lost", "Exception in ASGI application", "Invalid HTTP request received."} < events
 
 
-def test_every_request_has_one_line(told: Told) -> None:
+def test_every_request_has_one_log_line(told: Told) -> None:
     about = [line for line in told.lines("request") if line["route"] != "/health/live"]
     assert [(line["request_id"], line["status"]) for line in about] == list(told.statuses.items())
     accepted = [line for line in about if line["status"] == 202]
@@ -264,7 +264,7 @@ def test_every_request_has_one_line(told: Told) -> None:
     assert fault["exception"].count("WRONGTYPE") == 1
 
 
-def test_the_stacks_gateway_writes_its_faults_in_the_same_form(door: Door, stack: Stack) -> None:
+def test_the_stacks_gateway_logs_internal_errors_in_the_same_form(door: Door, stack: Stack) -> None:
     door.redis.set(keys.job_prefix() + LOST, "no hash")
     answer = door.http.get(f"/v1/predictions/{LOST}")
     door.redis.delete(keys.job_prefix() + LOST)

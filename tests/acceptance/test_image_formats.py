@@ -95,7 +95,7 @@ FILES: dict[str, tuple[str, Encode]] = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_digit_is_recognised_in_every_kind_of_file(door: Door, digits: dict[str, Image.Image], kind: str) -> None:
+def test_a_digit_is_recognised_in_every_file_format(door: Door, digits: dict[str, Image.Image], kind: str) -> None:
     format, encode = FILES[kind]
     for label, image in digits.items():
         found = door.predicted(encode(image), media_type="application/octet-stream")
@@ -103,7 +103,7 @@ def test_a_digit_is_recognised_in_every_kind_of_file(door: Door, digits: dict[st
         assert found["output"]["predicted_class"] == label
 
 
-def test_a_photo_on_its_side_is_turned_only_if_it_says_so(door: Door, digits: dict[str, Image.Image]) -> None:
+def test_a_photo_is_rotated_only_if_its_exif_says_so(door: Door, digits: dict[str, Image.Image]) -> None:
     lying = {label: image.transpose(Image.Transpose.ROTATE_90) for label, image in digits.items()}
     seen = {label: door.predicted(encoded(image, "PNG"))["output"] for label, image in lying.items()}
     wrong = [label for label, output in seen.items() if output["predicted_class"] != label]
@@ -118,7 +118,7 @@ def test_a_single_pixel_is_predicted(door: Door, format: str) -> None:
     assert len(found["output"]["probabilities"]) == 10
 
 
-def test_a_strip_that_would_grow_beyond_the_limit_fails_alone(door: Door, image: bytes) -> None:
+def test_a_strip_whose_resize_exceeds_the_limit_fails_alone(door: Door, image: bytes) -> None:
     strip = black(width=40_000_000, height=1, depth=1, colour=0)
     with door.workers_stopped():
         ids = door.accepted(strip), door.accepted(image)
@@ -127,7 +127,7 @@ def test_a_strip_that_would_grow_beyond_the_limit_fails_alone(door: Door, image:
     assert good["status"] == "succeeded"
 
 
-def test_damage_inside_the_pixels_fails_that_image_alone(door: Door, scan: bytes) -> None:
+def test_an_image_with_damaged_pixels_fails_alone(door: Door, scan: bytes) -> None:
     broken = bytearray(renewed(scan))
     place = broken.index(b"IDAT")
     broken[place + 4 : place + 40] = bytes(36)
@@ -144,7 +144,7 @@ def test_damage_inside_the_pixels_fails_that_image_alone(door: Door, scan: bytes
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75, 0.95])
-def test_a_part_of_a_jpeg_is_not_predicted(door: Door, scan: bytes, share: float) -> None:
+def test_a_partial_jpeg_is_not_predicted(door: Door, scan: bytes, share: float) -> None:
     whole = encoded(opened(scan), "JPEG")
     pixels = whole.index(b"\xff\xda") + 14
     found = door.ended(door.accepted(whole[: pixels + int((len(whole) - pixels) * share)]))

@@ -101,7 +101,7 @@ def ask(client: httpx.Client, method: str, path: str) -> httpx.Response:
     return client.request(method, path, **content)  # type: ignore[arg-type]
 
 
-def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed: ClosedGateway, anns: Things) -> None:
+def test_every_operation_answers_401_without_a_valid_key(closed: ClosedGateway, anns: Things) -> None:
     with closed.client() as nobody, closed.client(f"dk_{'x' * 43}") as stranger:
         for method, path in operations(nobody):
             where = re.sub(r"{\w+}", lambda name, path=path: anns.id(path) if name[0] == "{id}" else "x", path)
@@ -117,7 +117,7 @@ def test_without_a_key_or_with_one_of_nobodys_every_operation_answers_401(closed
             assert answer.status_code == 401, scheme
 
 
-def test_somebody_elses_ids_are_nobodys(ann: httpx.Client, bob: httpx.Client, anns: Things) -> None:
+def test_another_owners_ids_are_not_found(ann: httpx.Client, bob: httpx.Client, anns: Things) -> None:
     asked = 0
     for method, path in operations(bob):
         if "{id}" in path and EVERYBODYS not in path:
@@ -135,7 +135,9 @@ def test_somebody_elses_ids_are_nobodys(ann: httpx.Client, bob: httpx.Client, an
     assert ann.get(f"/v1/webhook-deliveries/{anns.delivery}").status_code == 200
 
 
-def test_no_list_shows_what_is_somebody_elses(ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes) -> None:
+def test_no_list_shows_another_owners_resources(
+    ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes
+) -> None:
     predicted(bob, renewed(scan))
     for method, path in operations(bob):
         if method == "GET" and "{" not in path and path.startswith("/v1/") and path != "/v1/models":
@@ -146,7 +148,7 @@ def test_no_list_shows_what_is_somebody_elses(ann: httpx.Client, bob: httpx.Clie
         assert bob.get(where, params=query).json()["results"] == []
 
 
-def test_somebody_elses_file_or_idempotency_key_means_nothing(
+def test_another_owners_file_or_idempotency_key_has_no_effect(
     ann: httpx.Client, bob: httpx.Client, anns: Things, scan: bytes
 ) -> None:
     body = {"input": {"image": f"{ann.base_url}/v1/files/{anns.file}"}}
@@ -161,15 +163,13 @@ def test_somebody_elses_file_or_idempotency_key_means_nothing(
     assert first.json()["id"] != second.json()["id"]
 
 
-def test_who_sends_an_image_that_another_owner_has_sent_can_not_tell(
-    ann: httpx.Client, bob: httpx.Client, scan: bytes
-) -> None:
+def test_a_cached_image_of_another_owner_cannot_be_detected(ann: httpx.Client, bob: httpx.Client, scan: bytes) -> None:
     image = renewed(scan)
     assert [predicted(ann, image)["source"] for _ in range(2)] == ["model", "cache"]
     assert [predicted(bob, image)["source"] for _ in range(2)] == ["model", "cache"]
 
 
-def test_a_streams_own_token_opens_it_and_nothing_else(closed: ClosedGateway, ann: httpx.Client, anns: Things) -> None:
+def test_a_streams_token_opens_only_that_stream(closed: ClosedGateway, ann: httpx.Client, anns: Things) -> None:
     stream = ann.get(f"/v1/predictions/{anns.prediction}").json()["urls"]["stream"]
     batch_stream = ann.get(f"/v1/batches/{anns.batch}").json()["urls"]["stream"]
     query = stream.partition("?")[2]
@@ -206,7 +206,7 @@ def test_a_streams_own_token_opens_it_and_nothing_else(closed: ClosedGateway, an
         ("admin", [("POST", "/v1/webhooks/default/secret/rotate"), ("GET", "/metrics"), ("POST", "/v1/files")], []),
     ],
 )  # fmt: skip
-def test_a_role_may_what_it_says(
+def test_a_role_permits_exactly_its_operations(
     closed: ClosedGateway, role: str, may: list[tuple[str, str]], may_not: list[tuple[str, str]]
 ) -> None:
     with closed.client(closed.key(f"role-{role}", "--role", role)) as client:
@@ -217,7 +217,7 @@ def test_a_role_may_what_it_says(
             assert f"this one's is {role}" in problem["detail"]
 
 
-def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revoked(closed: ClosedGateway) -> None:
+def test_a_key_works_at_once_and_stops_within_5_s_of_its_revocation(closed: ClosedGateway) -> None:
     key = closed.key("carol")
     with closed.client(key) as carol:
         assert carol.get("/v1/predictions").status_code == 200
@@ -247,11 +247,11 @@ def test_a_key_is_shown_once_works_at_once_and_stops_within_5_s_when_it_is_revok
         (["a", "--role", "root"], "'submit', 'admin'"),
     ],
 )
-def test_a_key_that_can_not_be_is_refused_with_words(stack: "Stack", arguments: list[str], says: str) -> None:
+def test_an_invalid_key_request_is_refused_with_a_reason(stack: "Stack", arguments: list[str], says: str) -> None:
     assert says in " ".join(stack.darkroom("keys", "create", *arguments, expect=2).stderr.split())
 
 
-def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(closed: ClosedGateway, scan: bytes) -> None:
+def test_images_over_a_keys_rate_are_refused_with_retry_after(closed: ClosedGateway, scan: bytes) -> None:
     with closed.client(closed.key("rated", "--rate", "2/s")) as client:
 
         def send() -> httpx.Response:
@@ -273,7 +273,7 @@ def test_more_images_a_second_than_a_key_allows_are_told_when_to_come_again(clos
         assert "RateLimit" in uploads[-1].headers
 
 
-def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(
+def test_images_over_a_keys_unfinished_limit_are_refused_until_some_end(
     closed: ClosedGateway, scan: bytes, door: Any
 ) -> None:
     with closed.client(closed.key("patient", "--max-inflight", "3")) as client, door.workers_stopped():
@@ -287,7 +287,7 @@ def test_more_unfinished_images_than_a_key_allows_wait_for_their_ends(
 
 
 @pytest.mark.parametrize("option", [("--rate", "20/s"), ("--max-inflight", "7")])
-def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
+def test_a_bulk_upload_over_its_keys_limits_is_slowed_down(
     closed: ClosedGateway, scan: bytes, option: tuple[str, str]
 ) -> None:
     with closed.client(closed.key("bulky", *option)) as client:
@@ -296,7 +296,7 @@ def test_a_bulk_upload_beyond_its_keys_limits_takes_its_time(
         assert [line["status"] for line in results(client, batch)] == ["succeeded"] * 30
 
 
-def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "Stack") -> None:
+def test_the_gateway_refuses_to_start_without_keys_on_a_public_address(stack: "Stack") -> None:
     done = GatewayByHand(stack, DARKROOM_SERVER_HOST="0.0.0.0", DARKROOM_AUTH_REQUIRED="false").run()  # noqa: S104
     said = done.stdout + done.stderr
     assert done.returncode != 0
@@ -304,7 +304,7 @@ def test_it_refuses_to_start_where_others_could_come_in_without_a_key(stack: "St
     assert "Traceback" not in said
 
 
-def test_without_keys_it_is_for_its_own_machine(stack: "Stack", closed: ClosedGateway) -> None:
+def test_without_keys_only_this_machine_is_served(stack: "Stack", closed: ClosedGateway) -> None:
     with httpx.Client(base_url=stack.url, trust_env=False) as client:
         assert client.get("/v1/predictions").status_code == 200
         # A page of the web may have its own name resolved to this machine.

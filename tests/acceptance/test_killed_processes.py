@@ -12,7 +12,7 @@ from tests.support.load import Load, reckon, settle
 from tests.support.waiting import until
 
 
-def test_predict_workers_killed_in_the_middle_of_a_batch_lose_no_job(breakable: Breakable) -> None:
+def test_killing_predict_workers_during_a_micro_batch_loses_no_job(breakable: Breakable) -> None:
     numbers = range(20_000, 20_008)
     with breakable.stopped("predict"):
         ids = [breakable.submit(picture(number)) for number in numbers]
@@ -29,7 +29,7 @@ def test_predict_workers_killed_in_the_middle_of_a_batch_lose_no_job(breakable: 
     breakable.audit()
 
 
-def test_a_recorder_killed_between_commit_and_acknowledgement_records_each_job_once(breakable: Breakable) -> None:
+def test_a_recorder_killed_between_commit_and_ack_records_each_job_once(breakable: Breakable) -> None:
     """A lock delays the commit until Redis is paused: the commit then succeeds and its acknowledgement can't."""
     rows_before = breakable.count_rows()
     lock = psycopg2.connect(breakable.postgres.url)
@@ -75,7 +75,7 @@ def _is_waiting_for_the_lock(system: Breakable) -> bool:
     return bool(count)
 
 
-def test_processes_killed_at_random_instants_under_load_lose_and_double_nothing(breakable: Breakable) -> None:
+def test_processes_killed_under_load_lose_and_duplicate_nothing(breakable: Breakable) -> None:
     chance = random.Random(time.time_ns())
     rows_before = breakable.count_rows()
     with Load(breakable.stack.url, first=30_000) as load:

@@ -50,7 +50,7 @@ def darkroom(stack: "Stack", *arguments: str, terminal: dict[str, str], folder: 
 
 
 @pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
-def test_every_name_is_sent_shown_and_written_whatever_the_terminal(
+def test_any_file_name_is_sent_shown_and_written_in_any_terminal(
     stack: "Stack", tmp_path: Path, terminal: dict[str, str]
 ) -> None:
     (tmp_path / "in").mkdir()

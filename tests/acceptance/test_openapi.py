@@ -67,13 +67,13 @@ PAGES = {("GET", path) for path in ("/", "/docs", "/docs/{name}", "/openapi.json
 """The document itself, and pages for people."""
 
 
-def test_every_route_is_in_the_document_and_nothing_else_is(document: Json) -> None:
+def test_the_document_has_exactly_the_routes_of_the_app(document: Json) -> None:
     defined = list(routes())
     assert len(defined) == len(set(defined))
     assert {operation for operation, _ in operations(document)} == set(defined) - PAGES
 
 
-def test_every_operation_has_words_and_every_answer_a_schema(document: Json) -> None:
+def test_every_operation_has_a_description_and_every_answer_a_schema(document: Json) -> None:
     names = []
     for operation, said in operations(document):
         assert said["summary"], operation
@@ -88,7 +88,7 @@ def test_every_operation_has_words_and_every_answer_a_schema(document: Json) -> 
     assert len(names) == len(set(names))
 
 
-def test_every_operation_declares_its_problems_and_nothing_of_the_frameworks(document: Json) -> None:
+def test_every_operation_declares_its_problems_and_no_framework_errors(document: Json) -> None:
     assert "ValidationError" not in str(document)
     for operation, said in operations(document):
         errors = {status: response for status, response in said["responses"].items() if status >= "400"}
@@ -121,7 +121,7 @@ def test_every_parameter_of_a_path_is_declared(document: Json) -> None:
         assert declared == {part[1:-1] for part in operation[1].split("/") if part.startswith("{")}, operation
 
 
-def test_examples_are_what_their_schemas_say(document: Json, judge: Judge) -> None:
+def test_examples_conform_to_their_schemas(document: Json, judge: Judge) -> None:
     judged = 0
     for node in nodes(document):
         examples = node.get("examples", [])
@@ -139,7 +139,7 @@ def test_examples_are_what_their_schemas_say(document: Json, judge: Judge) -> No
     assert judged > 100
 
 
-def test_a_submissions_answer_tells_of_its_headers(document: Json) -> None:
+def test_a_submissions_answer_documents_its_headers(document: Json) -> None:
     for path in ("/v1/predictions", "/v1/models/{owner}/{name}/predictions"):
         said = document["paths"][path]["post"]
         assert {"Prefer", "Cancel-After", "Idempotency-Key", "model"} <= {p["name"] for p in said["parameters"]}
@@ -262,7 +262,7 @@ READERS: dict[str, Callable[[str], Iterator[Any]]] = {
 }
 
 
-def test_real_answers_are_what_the_document_says(door: Door, document: Json, judge: Judge, image: bytes) -> None:
+def test_real_answers_conform_to_the_document(door: Door, document: Json, judge: Judge, image: bytes) -> None:
     declared = dict(operations(document))
     answers = asked(door, image)
     assert set(answers) == set(declared)

@@ -88,7 +88,7 @@ def test_another_user_reads_nothing_under_the_home_and_reaches_no_socket(stack: 
     assert reached_by_nobody([stack.home.parent]) or stack.home.parent.stat().st_mode & stat.S_IXOTH
 
 
-def test_another_user_reads_nothing_that_the_processes_have_open(stack: "Stack") -> None:
+def test_another_user_reads_no_file_that_the_processes_have_open(stack: "Stack") -> None:
     pids = [process.pid for process in stack.state.processes()]
     processes = [process for pid in pids for process in (psutil.Process(pid), *psutil.Process(pid).children())]
     opened = {Path(file.path) for process in processes for file in process.open_files()}
@@ -98,7 +98,7 @@ def test_another_user_reads_nothing_that_the_processes_have_open(stack: "Stack")
     assert reached_by_nobody(ours) == []
 
 
-def test_nothing_that_runs_can_make_what_others_read(stack: "Stack") -> None:
+def test_no_process_has_a_umask_that_lets_others_read(stack: "Stack") -> None:
     pids = [process.pid for process in stack.state.processes()]
     masks = {pid: _umask(pid) for pid in pids}
     assert set(masks.values()) == {0o077}, masks
@@ -109,7 +109,7 @@ def _umask(pid: int) -> int:
     return int(facts["Umask"], 8)
 
 
-def test_another_user_registers_no_code_and_reads_nothing_of_the_registry(stack: "Stack", tmp_path: Path) -> None:
+def test_another_user_can_neither_write_nor_read_the_registry(stack: "Stack", tmp_path: Path) -> None:
     url = stack.url_of("mlflow")
     login = Login.read(stack.home)
     assert login is not None
@@ -134,7 +134,7 @@ def test_another_user_registers_no_code_and_reads_nothing_of_the_registry(stack:
     assert after.json() == before.json()
 
 
-def test_no_command_line_and_no_log_tells_the_registrys_password(stack: "Stack") -> None:
+def test_no_command_line_or_log_contains_the_registrys_password(stack: "Stack") -> None:
     login = Login.read(stack.home)
     assert login is not None
     lines = [" ".join(process.cmdline()) for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]

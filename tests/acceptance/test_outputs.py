@@ -115,7 +115,7 @@ def expect_output(found: Json, expected: Json) -> None:
     assert found["confidence"] == found["probabilities"][found["predicted_class"]]
 
 
-def test_the_digits_are_told_apart_by_their_outputs(shelf: Shelf) -> None:
+def test_the_digits_have_different_outputs(shelf: Shelf) -> None:
     different = [shelf.expected[Picture(digit, 0)] for digit in range(DIGITS)]
     nearest = min(apart(one, other) for one, other in itertools.combinations(different, 2))
     assert nearest > 5 * TOLERANCE  # or a mixed-up answer would pass for the right one

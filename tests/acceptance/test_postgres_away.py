@@ -22,7 +22,7 @@ from tests.support.batches import (
 from tests.support.breakable_stack import Breakable, picture
 
 AWAY = "postgres is away"
-LOOKERS = 12
+READERS = 12
 
 
 @contextlib.contextmanager
@@ -38,22 +38,22 @@ def refusing(breakable: Breakable) -> Iterator[None]:
 def hanging(breakable: Breakable) -> Iterator[None]:
     """Postgres hangs, and so many requests need it that every thread for such requests waits."""
     with breakable.postgres.hanging():
-        lookers = [threading.Thread(target=_look, args=[breakable], daemon=True) for _ in range(LOOKERS)]
-        for looker in lookers:
-            looker.start()
+        readers = [threading.Thread(target=_read, args=[breakable], daemon=True) for _ in range(READERS)]
+        for reader in readers:
+            reader.start()
         yield
-    for looker in lookers:
-        looker.join(timeout=60)
+    for reader in readers:
+        reader.join(timeout=60)
 
 
-def _look(breakable: Breakable) -> None:
+def _read(breakable: Breakable) -> None:
     with httpx.Client(base_url=breakable.stack.url, timeout=60, trust_env=False) as http:
         answer = http.get(f"/v1/predictions/{new_uuid7()}")
     assert answer.status_code in (404, 503)
 
 
 @pytest.mark.parametrize("away", [refusing, hanging])
-def test_what_redis_knows_is_answered(
+def test_requests_that_redis_can_answer_are_answered(
     breakable: Breakable, away: Callable[[Breakable], contextlib.AbstractContextManager[None]]
 ) -> None:
     http, first = breakable.http, int.from_bytes(uuid.uuid4().bytes[:2], "big") * 200

@@ -71,7 +71,7 @@ def in_redis(client: redis.Redis, owner: str) -> list[str]:
     return found
 
 
-def test_all_of_one_owner_goes_what_is_unfinished_too_and_nothing_else(stack: "Stack", door: Door, scan: bytes) -> None:
+def test_purge_deletes_everything_of_one_owner_and_nothing_else(stack: "Stack", door: Door, scan: bytes) -> None:
     with closing(use(stack, "gone", scan)) as gone, closing(use(stack, "stays", scan)) as stays:
         before = rows(stack, "stays")
         assert min(before.values()) > 0
@@ -94,7 +94,7 @@ def test_all_of_one_owner_goes_what_is_unfinished_too_and_nothing_else(stack: "S
     assert "All is well" in stack.darkroom("audit").stdout
 
 
-def test_killed_anywhere_it_can_be_done_again(stack: "Stack", scan: bytes) -> None:
+def test_a_purge_killed_at_any_point_can_be_repeated(stack: "Stack", scan: bytes) -> None:
     use(stack, "halved", scan).close()
     command = [COMMAND, "purge", "--owner", "halved", "--yes"]
     purging = subprocess.Popen(command, env=stack.environment, stdout=subprocess.PIPE, text=True)
@@ -108,7 +108,7 @@ def test_killed_anywhere_it_can_be_done_again(stack: "Stack", scan: bytes) -> No
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_it_asks_first(stack: "Stack", answer: str) -> None:
+def test_purge_asks_for_confirmation(stack: "Stack", answer: str) -> None:
     done = subprocess.run(
         [COMMAND, "purge", "--owner", "default"],
         env=stack.environment, input=answer, capture_output=True, text=True, check=False,

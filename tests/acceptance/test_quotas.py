@@ -50,7 +50,7 @@ def few(narrow: GatewayByHand) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_lines_that_are_no_images_come_no_faster_than_their_key_allows(closed: ClosedGateway) -> None:
+def test_lines_that_are_no_images_count_towards_the_keys_rate(closed: ClosedGateway) -> None:
     with closed.client(closed.key("liner", "--rate", "4/s")) as client:
         started = time.monotonic()
         found = accepted(client.post(PATH, content=b"1\n" * 12, headers={"Content-Type": "application/x-ndjson"}))
@@ -59,7 +59,7 @@ def test_lines_that_are_no_images_come_no_faster_than_their_key_allows(closed: C
         assert [line["custom_id"] for line in results(client, found["id"])] == [f"line {n + 1}" for n in range(12)]
 
 
-def test_what_is_repeated_with_each_item_is_bounded_and_the_base_url_is_the_batch_s(
+def test_fields_repeated_in_each_item_are_limited_and_the_url_is_the_batchs(
     closed: ClosedGateway, stack: "Stack"
 ) -> None:
     with closed.client(closed.key("hosty")) as client:
@@ -78,11 +78,11 @@ def _is_of(client: redis.Redis, key: bytes, batch: str) -> bool:
 
 
 @pytest.mark.parametrize("host", ["h" * 256, "h" * 30_000, "a b"])
-def test_a_host_that_can_be_none_is_refused(door: Door, host: str) -> None:
+def test_an_invalid_host_header_is_refused(door: Door, host: str) -> None:
     expect_problem(door.http.get("/v1/predictions", headers={"Host": host}), 400, "bad-request")
 
 
-def test_two_hosts_are_refused(stack: "Stack") -> None:
+def test_two_host_headers_are_refused(stack: "Stack") -> None:
     with socket.create_connection(("127.0.0.1", stack.port)) as connection:
         connection.sendall(
             b"GET /v1/predictions HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nConnection: close\r\n\r\n"
@@ -91,7 +91,7 @@ def test_two_hosts_are_refused(stack: "Stack") -> None:
 
 
 @pytest.mark.parametrize("form", ["images", "ndjson", "zip", "tar"])
-def test_a_batch_has_a_largest_number_of_images_in_every_form(few: httpx.Client, scan: bytes, form: str) -> None:
+def test_the_images_of_a_batch_are_limited_in_every_form(few: httpx.Client, scan: bytes, form: str) -> None:
     def send(count: int) -> httpx.Response:
         files = [(f"{number}.png", renewed(scan) if number % 2 else b"no image") for number in range(count)]
         if form == "images":
@@ -130,7 +130,7 @@ def in_hand(gateway: ClosedGateway) -> int:
 @pytest.mark.parametrize(
     ("path", "kind"), [("/v1/predictions", "image/png"), ("/v1/files", "multipart/form-data; boundary=b")]
 )
-def test_half_sent_bodies_of_one_owner_take_a_bounded_part_of_the_gateway(
+def test_one_owners_half_sent_bodies_take_a_limited_share_of_the_gateway(
     closed: ClosedGateway, path: str, kind: str
 ) -> None:
     key, other = closed.key("halves"), closed.key("whole")
@@ -157,7 +157,7 @@ def test_half_sent_bodies_of_one_owner_take_a_bounded_part_of_the_gateway(
     until(lambda: in_hand(closed) == 0, what="what was begun is given back")
 
 
-def test_a_key_without_anything_left_is_told_before_its_large_body_is_read(closed: ClosedGateway, scan: bytes) -> None:
+def test_a_key_over_its_limit_is_refused_before_its_body_is_read(closed: ClosedGateway, scan: bytes) -> None:
     key = closed.key("spent", "--rate", "0.01/s")
     with closed.client(key) as client:
         first = client.post("/v1/predictions", content=renewed(scan), headers={"Content-Type": "image/png"})
@@ -169,9 +169,7 @@ def test_a_key_without_anything_left_is_told_before_its_large_body_is_read(close
     assert in_hand(closed) == 0
 
 
-def test_bulk_uploads_that_stand_still_wait_for_room_and_hold_no_more_than_their_part(
-    closed: ClosedGateway, scan: bytes
-) -> None:
+def test_stalled_bulk_uploads_hold_no_more_than_their_share(closed: ClosedGateway, scan: bytes) -> None:
     key = closed.key("bulks")
     begun = []
     try:

@@ -91,7 +91,7 @@ def test_the_last_page_of_a_list_has_no_next(door: Door, image: bytes) -> None:
     assert (page["next"], page["previous"]) == (None, None)
 
 
-def test_the_list_includes_what_is_unfinished_and_filters_by_status(door: Door, scan: bytes) -> None:
+def test_the_list_includes_unfinished_predictions_and_filters_by_status(door: Door, scan: bytes) -> None:
     def listed(status: str) -> list[str]:
         page = door.http.get("/v1/predictions", params={"status": status, "limit": 10}).json()
         assert {item["status"] for item in page["results"]} <= {status}
@@ -111,14 +111,14 @@ def test_the_list_includes_what_is_unfinished_and_filters_by_status(door: Door, 
         assert listed("succeeded")[0] == processing
 
 
-def test_an_item_of_the_list_is_the_prediction_itself(door: Door, image: bytes) -> None:
+def test_an_item_of_the_list_equals_the_prediction(door: Door, image: bytes) -> None:
     found = door.predicted(image)
     assert door.http.get("/v1/predictions?limit=1").json()["results"] == [found]
     door.forget_in_redis(found["id"])
     assert door.http.get("/v1/predictions?limit=1").json()["results"] == [found]
 
 
-def test_a_stream_tells_the_whole_story_as_it_happens(door: Door, image: bytes) -> None:
+def test_a_stream_sends_every_event_as_it_happens(door: Door, image: bytes) -> None:
     with door.workers_stopped():
         worker = WorkerByHand(door.redis)
         id = door.accepted(image)
@@ -137,7 +137,7 @@ def test_a_stream_tells_the_whole_story_as_it_happens(door: Door, image: bytes) 
     assert told(text) == [STARTING, PROCESSING, Event("output", OUTPUT.decode(), "3"), DONE]
 
 
-def test_a_stream_of_the_past_says_the_same_and_goes_on_where_it_was_left(door: Door, image: bytes) -> None:
+def test_a_later_stream_sends_the_same_and_resumes_after_the_last_id(door: Door, image: bytes) -> None:
     found = door.predicted(image)
     url = f"/v1/predictions/{found['id']}/stream"
     whole = [STARTING, PROCESSING, output_event(found), DONE]
@@ -149,7 +149,7 @@ def test_a_stream_of_the_past_says_the_same_and_goes_on_where_it_was_left(door: 
         assert told(answer) == whole
 
 
-def test_a_stream_that_was_told_to_the_end_has_no_content(door: Door, image: bytes) -> None:
+def test_a_stream_resumed_after_its_end_has_no_content(door: Door, image: bytes) -> None:
     id = door.predicted(image)["id"]
     answer = door.http.get(f"/v1/predictions/{id}/stream", headers={"Last-Event-ID": "4"})
     assert (answer.status_code, answer.content) == (204, b"")

@@ -34,7 +34,7 @@ def submit(breakable: Breakable, number: int) -> tuple[int, dict[str, str], str]
 @pytest.mark.parametrize(
     ("refuse", "code", "first"), [(as_replica, "READONLY", 70_000), (without_replicas, "NOREPLICAS", 71_000)]
 )
-def test_a_refusal_is_said_and_waited_out(
+def test_callers_get_the_refusals_reason_and_processes_wait_it_out(
     breakable: Breakable,
     refuse: Callable[[Breakable], contextlib.AbstractContextManager[None]],
     code: str,

@@ -70,7 +70,7 @@ def test_run_takes_bytes_in_memory_and_data_urls(
     assert output["predicted_class"] == label
 
 
-def test_run_polls_where_it_is_told_not_to_wait(client: Client, image: bytes, label: str) -> None:
+def test_run_polls_when_waiting_is_switched_off(client: Client, image: bytes, label: str) -> None:
     output: Any = client.run("darkroom/digits", input={"image": data_url(image)}, wait=False)
     assert output["predicted_class"] == label
 
@@ -180,7 +180,7 @@ def test_files_are_kept_listed_and_deleted(client: Client, file: Any, image: byt
         client.files.get(made.id)
 
 
-def test_a_refusal_is_the_clients_own_error_with_our_words(client: Client, image: bytes) -> None:
+def test_a_refusal_is_the_clients_own_error_with_our_detail(client: Client, image: bytes) -> None:
     with pytest.raises(ReplicateError) as error:
         client.run("darkroom/nosuch", input={"image": data_url(image)})
     assert (error.value.status, error.value.type) == (404, "/problems/unknown-model")
@@ -192,7 +192,7 @@ def test_a_refusal_is_the_clients_own_error_with_our_words(client: Client, image
         client.predictions.get("nonsense")
 
 
-def test_the_asynchronous_half_works_too(client: Client, door: Door, scan: bytes, label: str) -> None:
+def test_the_asynchronous_client_works(client: Client, door: Door, scan: bytes, label: str) -> None:
     async def told(events: AsyncIterator[Any]) -> list[str]:
         return [event.event.value async for event in events]
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 PNG = {"Content-Type": "image/png"}
 
 
-def test_a_purged_owner_leaves_no_row_whatever_was_open(closed: ClosedGateway, door: Door, scan: bytes) -> None:
+def test_a_purged_owner_leaves_no_row_whatever_requests_were_open(
+    closed: ClosedGateway, door: Door, scan: bytes
+) -> None:
     key = closed.key("purged")
     opened = [begin(closed.url, key, scan, new_uuid7()) for begin in UPLOADS]
     with finishing(opened) as said:
@@ -31,14 +33,14 @@ def test_a_purged_owner_leaves_no_row_whatever_was_open(closed: ClosedGateway, d
     with closed.client(key) as client:
         assert client.get("/v1/predictions").status_code == 401
     with closed.client(closed.key("purged")) as client:
-        # A gateway looks every 2 s whether the purge is over.
+        # A gateway checks every 2 s whether the purge has ended.
         until(lambda: client.get("/v1/predictions").status_code == 200, seconds=10, what="the owner is welcome again")
         assert client.get("/v1/predictions").json()["results"] == []
         assert client.post("/v1/predictions", content=renewed(scan), headers=PNG).status_code in (200, 202)
         until(lambda: door.redis.zcard(keys.inflight(Owner("purged"))) == 0, seconds=20, what="it has ended")
 
 
-def test_who_needs_no_key_is_refused_while_it_is_purged_and_welcome_again(
+def test_the_keyless_owner_is_refused_during_its_purge_and_served_after(
     stack: "Stack", door: Door, scan: bytes
 ) -> None:
     opened = [begin(stack.url, "", scan, new_uuid7()) for begin in UPLOADS]

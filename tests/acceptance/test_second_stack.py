@@ -54,7 +54,7 @@ def second(stack: Stack, disk: Path) -> Iterator[Stack]:
         second.down()
 
 
-def test_it_stands_beside_the_first(stack: Stack, second: Stack) -> None:
+def test_a_second_stack_runs_beside_the_first(stack: Stack, second: Stack) -> None:
     status = second.status()
     assert status["mlflow"] == {"url": stack.url_of("mlflow"), "pids": [], "state": "ready", "metrics_urls": []}
     assert "succeeded" in second.darkroom("submit", "--wait", str(second.images[0])).stdout
@@ -104,7 +104,7 @@ def predict(stack: Stack) -> httpx.Response:
 until = partial(waiting.until, seconds=90, pause=0.2)
 
 
-def test_a_full_disk_ends_nothing_for_good(second: Stack, disk: Path) -> None:
+def test_everything_recovers_from_a_full_disk(second: Stack, disk: Path) -> None:
     if not disk.is_mount():
         pytest.skip("only root can mount a small disk, and not everywhere")
     assert predict(second).json()["status"] == "succeeded"
@@ -134,7 +134,7 @@ def _ready(stack: Stack) -> int:
         return 0
 
 
-def test_down_leaves_nothing_of_it_and_all_of_the_first(stack: Stack, second: Stack) -> None:
+def test_down_ends_all_of_this_stack_and_nothing_of_the_first(stack: Stack, second: Stack) -> None:
     pids = {process.pid for process in second.state.processes()}
     families = pids | {child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)}
     sockets = Path(second.url_of("redis").removeprefix("unix://")).parent

@@ -9,7 +9,7 @@ SECONDS, SEED = 60, "11"
 
 
 @pytest.mark.timeout(600)  # a stack's start and stop, and the time in which all has to settle
-def test_after_a_minute_of_faults_the_books_agree() -> None:
+def test_after_a_minute_of_faults_ledger_and_records_agree() -> None:
     command = [sys.executable, "-m", "tests.soak", "--seconds", str(SECONDS), "--mean-gap", "2.5", "--seed", SEED]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -41,7 +41,7 @@ def submitting(door: Door, scan: bytes) -> Iterator[None]:
         thread.join()
 
 
-def test_every_process_says_where_its_metrics_are_and_they_are_there(stack: "Stack") -> None:
+def test_every_process_serves_metrics_at_the_url_in_status(stack: "Stack") -> None:
     status = stack.wait_until_ready()
     assert status["flower"]["url"].startswith("http://127.0.0.1:")
     assert len(status["api"]["metrics_urls"]) == 1
@@ -53,9 +53,7 @@ def test_every_process_says_where_its_metrics_are_and_they_are_there(stack: "Sta
         assert "darkroom_build_info" in httpx.get(url, trust_env=False).raise_for_status().text
 
 
-def test_in_a_pipe_it_is_printed_once_with_lanes_rates_and_the_last_errors(
-    stack: "Stack", door: Door, scan: bytes
-) -> None:
+def test_in_a_pipe_status_is_printed_once_with_lanes_rates_and_errors(stack: "Stack", door: Door, scan: bytes) -> None:
     at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     line = {"time": at, "level": "error", "event": "made_up", "logger": "test", "error": "[/] is no markup"}
     (stack.home / "logs" / "test.log").write_text(json.dumps(line) + "\n")
@@ -84,7 +82,7 @@ def test_in_a_pipe_it_is_printed_once_with_lanes_rates_and_the_last_errors(
     assert any(re.match(r"\S+ +test +made_up  \[/\] is no markup", line) for line in lines)
 
 
-def test_in_a_terminal_it_goes_on_until_q_and_leaves_the_terminal_as_it_was(stack: "Stack") -> None:
+def test_in_a_terminal_status_runs_until_q_and_restores_the_terminal(stack: "Stack") -> None:
     with seated([str(COMMAND), "status"], environment=stack.environment) as seat:
         drawn = seat.read_until("last errors")
         assert all(words in drawn for words in (stack.url, "predict", "digits", "q ends"))
@@ -96,7 +94,7 @@ def test_in_a_terminal_it_goes_on_until_q_and_leaves_the_terminal_as_it_was(stac
         assert seat.read_rest().endswith(b"\x1b[?25h\x1b[?1049l")
 
 
-def test_in_a_terminal_once_is_once(stack: "Stack") -> None:
+def test_in_a_terminal_once_prints_a_single_snapshot(stack: "Stack") -> None:
     with seated([str(COMMAND), "status", "--once"], environment=stack.environment) as seat:
         assert seat.process.wait(timeout=20) == 0
         raw = seat.read_rest()

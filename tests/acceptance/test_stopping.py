@@ -41,7 +41,7 @@ def start(stack: "Stack") -> Iterator[Callable[..., GatewayByHand]]:
         gateway.close()
 
 
-def test_it_turns_unready_serves_on_and_ends_when_its_time_is_over(
+def test_on_sigterm_it_turns_unready_serves_and_ends_after_its_drain_time(
     start: Callable[..., GatewayByHand], scan: bytes
 ) -> None:
     gateway = start(drain="2")
@@ -65,7 +65,7 @@ def test_a_second_signal_ends_it_at_once(start: Callable[..., GatewayByHand]) ->
     gateway.process.wait(timeout=10)
 
 
-def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
+def test_at_the_end_waits_get_the_current_state_and_streams_can_resume(
     start: Callable[..., GatewayByHand], door: Door, scan: bytes
 ) -> None:
     gateway = start(drain="0.5")
@@ -84,7 +84,7 @@ def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
                     ("submit", "POST", "/v1/predictions"),
                     {"content": renewed(scan), "headers": PNG | {"Prefer": "wait"}},
                 ),
-                (("look", "GET", f"/v1/predictions/{id}"), {"headers": {"Prefer": "wait"}}),
+                (("wait", "GET", f"/v1/predictions/{id}"), {"headers": {"Prefer": "wait"}}),
                 (("follow", "GET", f"/v1/predictions/{id}/stream"), {}),
             )
         ]
@@ -97,7 +97,7 @@ def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
             one.join()
         gateway.process.wait(timeout=10)
     assert (answers["submit"].status_code, answers["submit"].json()["status"]) == (202, "starting")
-    assert (answers["look"].status_code, answers["look"].json()["status"]) == (200, "starting")
+    assert (answers["wait"].status_code, answers["wait"].json()["status"]) == (200, "starting")
     # It breaks off whole, without an end: EventSource and others ask again with its id, wherever the URL leads by then.
     assert answers["follow"].text.startswith("event: logs\ndata: starting\nid: 1\n\n")
     assert "event: done" not in answers["follow"].text
@@ -107,9 +107,7 @@ def test_who_waits_is_told_how_it_stands_and_who_follows_may_go_on_elsewhere(
 
 
 @pytest.mark.parametrize("role", ["predict", "record"])
-def test_a_worker_that_is_told_to_stop_leaves_nothing_in_its_hands(
-    stack: "Stack", door: Door, scan: bytes, role: str
-) -> None:
+def test_a_stopped_worker_leaves_no_entry_leased(stack: "Stack", door: Door, scan: bytes, role: str) -> None:
     pids = stack.pids(role)
     batch = accepted(send_images(door.http, [(f"{number}.png", renewed(scan)) for number in range(1500)]))["id"]
     stream, group = keys.lane(MODEL, keys.bulk_lane(batch)), keys.WORKERS
@@ -133,7 +131,7 @@ class Balancer:
         self._ready = dict.fromkeys(gateways, True)
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._poll)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -167,7 +165,7 @@ class Balancer:
         with self._lock:
             return not self._ready[gateway] and not self._asked[gateway]
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while not self._over.wait(0.1):
             for gateway in self._ready:
                 self._ready[gateway] = gateway.ready() == 200
@@ -220,7 +218,7 @@ class People(threading.Thread):
                 asked.append(("GET", f"/v1/predictions/{self.accepted[-1]}", {}))
 
 
-def test_restarting_everything_one_by_one_fails_nobody(
+def test_a_rolling_restart_fails_no_request(
     start: Callable[..., GatewayByHand], stack: "Stack", door: Door, scan: bytes
 ) -> None:
     gateways, over = [start(drain="PT1H"), start(drain="PT1H")], threading.Event()

@@ -32,7 +32,7 @@ def redis_nearly_full(door: Door) -> Iterator[None]:
     try:
         with door.sweeps_stopped():
             door.redis.config_set("maxmemory", int(door.redis.info("memory")["used_memory"] / 0.9))
-            time.sleep(1.3)  # the gateway looks once a second
+            time.sleep(1.3)  # the gateway checks once a second
             yield
     finally:
         door.redis.config_set("maxmemory", limit)
@@ -55,7 +55,7 @@ def test_a_prediction_has_every_member_of_the_contract(door: Door, image: bytes)
     assert found["urls"]["stream"].startswith(f"{url}/stream?token=")
 
 
-def test_an_output_has_all_classes_the_likeliest_first(door: Door, image: bytes) -> None:
+def test_an_output_has_all_classes_the_most_likely_first(door: Door, image: bytes) -> None:
     output = door.predicted(image)["output"]
     probabilities = list(output["probabilities"].values())
     assert sorted(output["probabilities"]) == [str(digit) for digit in range(10)]
@@ -97,7 +97,7 @@ def test_fields_may_follow_the_file_and_repeat_in_the_query(door: Door, image: b
     assert answer.json()["metadata"] == {"a": 1}
 
 
-def test_what_nobody_asked_for_is_ignored_and_never_echoed(door: Door, image: bytes) -> None:
+def test_unknown_parameters_are_ignored_and_never_echoed(door: Door, image: bytes) -> None:
     body = {
         "input": {"image": data_url(image), "secret": "hunter2"}, "stream": True, "webhook_completed": "hunter2",
         "webhook_events_filter": ["hunter2"], "hunter2": {},
@@ -110,7 +110,7 @@ def test_what_nobody_asked_for_is_ignored_and_never_echoed(door: Door, image: by
     assert "hunter2" not in str(door.redis.hgetall(f"job:{found['id']}"))
 
 
-def test_a_new_prediction_is_accepted_and_its_location_leads_to_it(door: Door, image: bytes) -> None:
+def test_a_new_prediction_is_accepted_and_location_is_its_url(door: Door, image: bytes) -> None:
     answer = door.submit(image)
     made = answer.json()
     assert (answer.status_code, made["status"]) == (202, "starting")
@@ -154,7 +154,7 @@ def test_a_repeated_image_is_answered_from_the_cache_at_once(door: Door, image: 
     assert door.prediction(second["id"]) == second
 
 
-def test_every_form_of_a_model_leads_to_its_version(door: Door, image: bytes, version: str) -> None:
+def test_every_form_of_a_model_reference_selects_its_version(door: Door, image: bytes, version: str) -> None:
     number, alias = version, "champion"
     forms: list[tuple[Json, str]] = [
         ({}, alias), ({"model": "digits"}, alias), ({"model": "darkroom/digits"}, alias),
@@ -181,7 +181,7 @@ def test_a_model_in_the_path_may_carry_an_alias(door: Door, image: bytes, versio
         door.ended(answer.json()["id"])
 
 
-def test_bulk_priority_is_predicted_too(door: Door, image: bytes) -> None:
+def test_an_image_with_bulk_priority_is_predicted(door: Door, image: bytes) -> None:
     assert door.predicted(image, priority="bulk")["source"] == "model"
 
 
@@ -212,14 +212,14 @@ def test_an_idempotency_key_belongs_to_one_request(door: Door, image: bytes, ver
     assert door.kept().jobs == before.jobs
 
 
-def test_a_refused_request_keeps_no_key(door: Door, image: bytes) -> None:
+def test_a_refused_request_leaves_its_idempotency_key_unused(door: Door, image: bytes) -> None:
     headers = {"Idempotency-Key": f"bad-{image[41:70].hex()}"}
     expect_problem(door.submit(b"no image", headers=headers), 415, "unsupported-image")
     expect_problem(door.submit(image, headers=headers, model="nosuch"), 404, "unknown-model")
     assert door.submit(image, headers=headers).status_code == 202
 
 
-def test_a_full_memory_refuses_new_work_and_still_answers_what_it_knows(door: Door, scan: bytes, image: bytes) -> None:
+def test_a_full_redis_refuses_new_work_and_answers_known_predictions(door: Door, scan: bytes, image: bytes) -> None:
     known = renewed(scan)
     door.predicted(known)
     with redis_nearly_full(door):

@@ -19,14 +19,14 @@ def worker(door: Door) -> Iterator[WorkerByHand]:
         yield WorkerByHand(door.redis)
 
 
-def test_a_wait_is_answered_before_it_is_over(door: Door, worker: WorkerByHand, image: bytes) -> None:
+def test_a_wait_for_an_unfinished_prediction_is_answered_in_its_time(door: Door, worker: WorkerByHand, image: bytes) -> None:
     began = time.monotonic()
     answer = door.submit(image, headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.json()["status"]) == (202, "starting")
     assert 0.7 < time.monotonic() - began < 1
     began = time.monotonic()
-    looked = door.http.get(f"/v1/predictions/{answer.json()['id']}", headers={"Prefer": "wait=1"})
-    assert (looked.status_code, looked.json()["status"]) == (200, "starting")
+    read = door.http.get(f"/v1/predictions/{answer.json()['id']}", headers={"Prefer": "wait=1"})
+    assert (read.status_code, read.json()["status"]) == (200, "starting")
     assert 0.7 < time.monotonic() - began < 1
     worker.begin()
     worker.succeed()
@@ -44,7 +44,7 @@ def test_the_same_image_twice_is_computed_once(door: Door, image: bytes) -> None
     assert all(found["metrics"]["batch_size"] == 1 for found in made)
 
 
-def test_a_deadline_cancels_what_has_not_started_and_nothing_else(
+def test_a_deadline_cancels_only_jobs_that_have_not_started(
     door: Door, worker: WorkerByHand, image: bytes, scan: bytes
 ) -> None:
     started = door.accepted(image, headers={"Cancel-After": "1"})
@@ -76,7 +76,7 @@ def test_a_canceled_job_is_never_computed(door: Door, image: bytes) -> None:
     assert door.submit(image).json()["source"] != "cache"
 
 
-def test_canceling_one_of_two_that_share_a_computation_leaves_the_other(door: Door, image: bytes) -> None:
+def test_canceling_one_of_two_jobs_of_a_computation_leaves_the_other(door: Door, image: bytes) -> None:
     with door.workers_stopped():
         first, second = door.accepted(image), door.accepted(image)
         assert door.cancel(first)["status"] == "canceled"
@@ -84,7 +84,7 @@ def test_canceling_one_of_two_that_share_a_computation_leaves_the_other(door: Do
     assert door.prediction(first)["status"] == "canceled"
 
 
-def test_a_late_result_of_a_canceled_job_goes_to_the_others_and_to_the_cache(
+def test_a_canceled_jobs_late_result_serves_the_others_and_the_cache(
     door: Door, worker: WorkerByHand, image: bytes
 ) -> None:
     first, second = door.accepted(image), door.accepted(image)
@@ -129,7 +129,7 @@ def test_a_post_never_answers_processing(door: Door, worker: WorkerByHand, image
     assert door.submit(image, headers=headers).json()["status"] == "succeeded"
 
 
-def test_a_failed_computation_is_not_kept_in_the_cache(door: Door, worker: WorkerByHand, image: bytes) -> None:
+def test_a_failed_computation_is_not_cached(door: Door, worker: WorkerByHand, image: bytes) -> None:
     id = door.accepted(image)
     worker.begin()
     worker.fail("the model said no")
@@ -155,7 +155,7 @@ def test_a_wait_ends_the_moment_the_prediction_does(door: Door, worker: WorkerBy
         began = time.monotonic()
         computing.start()
         answer = request()
-        # Without the word that it is done, the gateway would look again after a second.
+        # Without the notification that it is done, the gateway would poll again after a second.
         assert time.monotonic() - began < 0.9
         assert answer.json()["status"] == "succeeded"
         computing.join()

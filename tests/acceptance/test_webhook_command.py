@@ -40,7 +40,7 @@ def listener(stack: "Stack") -> Iterator[Listener]:
         process.kill()
 
 
-def test_what_submit_sends_is_told_to_the_listener_and_verified(
+def test_the_listener_receives_and_verifies_submits_webhooks(
     stack: "Stack", listener: Listener, tmp_path: Path, image: bytes
 ) -> None:
     (tmp_path / "new.png").write_bytes(image)
@@ -56,7 +56,7 @@ def test_what_submit_sends_is_told_to_the_listener_and_verified(
     assert verified == f"{came} of them verified."
 
 
-def test_what_bulk_sends_is_told_to_the_listener_once_a_batch(
+def test_the_listener_receives_one_webhook_for_each_bulk_batch(
     stack: "Stack", listener: Listener, tmp_path: Path, scan: bytes
 ) -> None:
     folder = tmp_path / "digits"

@@ -38,7 +38,7 @@ def delivery(door: Door, subject: str) -> Json:
     return one
 
 
-def test_every_body_takes_a_webhook_and_its_end_becomes_a_delivery(door: Door, scan: bytes) -> None:
+def test_every_form_of_submission_with_a_webhook_gets_a_delivery(door: Door, scan: bytes) -> None:
     said: dict[str, Any] = {"webhook": HOOK, "webhook_events_filter": ["completed", "logs"]}
     made = [
         door.post(files={"image": renewed(scan)}, data=said),
@@ -61,7 +61,7 @@ def test_every_body_takes_a_webhook_and_its_end_becomes_a_delivery(door: Door, s
 
 
 @pytest.mark.parametrize("end", ["cache", "canceled"])
-def test_every_end_is_told_of(door: Door, image: bytes, end: str) -> None:
+def test_every_kind_of_end_is_delivered(door: Door, image: bytes, end: str) -> None:
     if end == "cache":
         door.predicted(image)
         id = door.submit(image, webhook=HOOK).json()["id"]
@@ -74,7 +74,7 @@ def test_every_end_is_told_of(door: Door, image: bytes, end: str) -> None:
 
 
 @pytest.mark.parametrize("events", [["start"], ["output", "logs"]])
-def test_an_event_that_nobody_asked_for_is_not_told(door: Door, image: bytes, events: list[str]) -> None:
+def test_an_event_outside_the_filter_is_not_delivered(door: Door, image: bytes, events: list[str]) -> None:
     body = {"webhook": HOOK, "webhook_events_filter": events, "input": {"image": data_url(image)}}
     id = door.post(json=body, headers={"Prefer": "wait=20"}).json()["id"]
     door.forget_in_redis(id)  # so it is recorded
@@ -99,7 +99,7 @@ def test_a_batch_has_one_delivery_and_its_items_none(door: Door, scan: bytes, bo
         assert listed(door, subject=item["id"]) == []
 
 
-def test_a_batch_with_another_webhook_is_another_request_under_its_key(door: Door, image: bytes) -> None:
+def test_a_batch_with_a_different_webhook_under_its_key_is_a_conflict(door: Door, image: bytes) -> None:
     headers = {"Idempotency-Key": f"hook-{image[41:70].hex()}"}
     request: Json = {"content": b'{"image": "%s"}' % base64.b64encode(image)}
     request["headers"] = headers | {"Content-Type": "application/x-ndjson"}
@@ -131,7 +131,7 @@ def test_the_list_has_every_delivery_newest_first_page_by_page(door: Door, scan:
         assert {one["status"] for one in listed(door, status=status)} <= {status}
 
 
-def test_a_delivery_is_asked_for_again_under_its_own_id(door: Door, image: bytes) -> None:
+def test_a_delivery_is_retried_under_its_own_id(door: Door, image: bytes) -> None:
     id = door.accepted(image, webhook=HOOK)
     found = delivery(door, id)
     answer = door.http.post(found["urls"]["redeliver"])
@@ -145,7 +145,7 @@ def test_a_delivery_is_asked_for_again_under_its_own_id(door: Door, image: bytes
     assert delivery(door, id)["id"] == found["id"]
 
 
-def test_the_secret_stays_until_it_is_changed(door: Door) -> None:
+def test_the_secret_stays_until_it_is_rotated(door: Door) -> None:
     before = door.http.get(SECRET)
     assert (before.status_code, set(before.json())) == (200, {"key"})
     assert before.headers["cache-control"] == "no-store"

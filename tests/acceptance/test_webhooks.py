@@ -39,7 +39,7 @@ def said(came: list[Came]) -> list[tuple[str, str]]:
     return sorted((one.json["id"], one.json["status"]) for one in came)
 
 
-def test_a_start_and_an_end_are_told_signed_and_listed(breakable: Breakable) -> None:
+def test_a_start_and_an_end_are_delivered_signed_and_listed(breakable: Breakable) -> None:
     key = secret(breakable)
     with receiving() as receiver:
         id = submit(breakable, 15_000_001, receiver)
@@ -56,7 +56,7 @@ def test_a_start_and_an_end_are_told_signed_and_listed(breakable: Breakable) -> 
     assert {one["event"] for one in listed} == {"start", "completed"}
 
 
-def test_a_filter_holds_and_a_cached_answer_has_only_an_end(breakable: Breakable) -> None:
+def test_an_event_filter_holds_and_a_cached_answer_sends_only_its_end(breakable: Breakable) -> None:
     with receiving() as receiver:
         first = submit(breakable, 15_000_002, receiver, "completed")
         receiver.wait_for(1)
@@ -88,7 +88,7 @@ def test_a_batch_has_one_webhook_and_its_images_none(breakable: Breakable) -> No
     assert {**came.json, "urls": None} == {**done, "urls": None}
 
 
-def test_what_failed_is_sent_again_when_asked(breakable: Breakable) -> None:
+def test_an_exhausted_delivery_is_sent_again_on_request(breakable: Breakable) -> None:
     with receiving(lambda came, before: ok(came, before) if before else (410, {}, b"gone")) as receiver:
         id = submit(breakable, 15_000_004, receiver, "completed")
         until(lambda: deliveries(breakable, subject=id, status="exhausted"), seconds=10, what="it is given up")
@@ -102,7 +102,7 @@ def test_what_failed_is_sent_again_when_asked(breakable: Breakable) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_every_end_is_told_whatever_is_killed(breakable: Breakable) -> None:
+def test_every_end_is_delivered_whatever_process_is_killed(breakable: Breakable) -> None:
     key = secret(breakable)
     ids: list[str] = []
     with receiving() as receiver:

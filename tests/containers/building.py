@@ -128,7 +128,7 @@ class Builder:
             kept.mkdir(parents=True, exist_ok=True)
             seen.append(Volume(source=str(kept), target=settings["target"]))
         environment = {"HOME": "/root"} | variables | arguments | image.environment
-        # Without the home that the image gives its user: pip looks for its settings in root's.
+        # Without the home that the image gives its user: pip reads its settings from root's.
         _run(
             replace(image, environment=environment | {"HOME": "/root"}),
             ["/bin/sh", "-c", instruction.text],

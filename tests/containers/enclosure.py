@@ -124,7 +124,7 @@ def _execute(specification: dict[str, Any]) -> None:
     if specification["init"]:
         _be_init()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.environ.clear()  # execvpe looks along this PATH, not along the one it hands on
+    os.environ.clear()  # execvpe searches this PATH, not the one it passes on
     os.environ.update(specification["environment"])
     os.execvp(specification["command"][0], specification["command"])  # noqa: S606
 

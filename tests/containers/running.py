@@ -20,12 +20,12 @@ from tests.containers.enclosed import Enclosed, Specification, Volume
 from tests.containers.network import Networks, Place
 
 LONGEST_START_SECONDS = 180
-_LOOK_PAUSE_SECONDS = 0.5
+_POLL_PAUSE_SECONDS = 0.5
 
 
 @dataclass
 class Container:
-    """One replica of a service; `check_seconds` is the CPU time of each look at its health."""
+    """One replica of a service; `check_seconds` is the CPU time of each health check."""
 
     service: Service
     image: Image
@@ -194,7 +194,7 @@ class Composition:
             assert status is None, f"{container.name} ended with {status}:\n{container.program.said()}"
             if condition == "service_healthy" and container.is_healthy():
                 return
-            time.sleep(_LOOK_PAUSE_SECONDS)
+            time.sleep(_POLL_PAUSE_SECONDS)
         raise AssertionError(f"{container.name} is not {condition}:\n{container.program.said()}")
 
     def _volumes(self, service: Service, image: Image) -> list[Volume]:

@@ -1,4 +1,4 @@
-"""What the Dockerfiles make: each line carried out as it stands, then looked into as a container would run it."""
+"""What the Dockerfiles make: each line carried out as it stands, then inspected as a container would run it."""
 
 import re
 import subprocess
@@ -122,7 +122,7 @@ def test_an_image_has_compiled_what_it_cannot_write_down_later(image: Image) -> 
 
 def test_its_user_can_change_nothing_of_it(image: Image) -> None:
     assert image.uid > 0
-    looked = (
+    find_writable = (
         "find",
         image.root / "app",
         image.root / "venv",
@@ -138,7 +138,7 @@ def test_its_user_can_change_nothing_of_it(image: Image) -> None:
         "/o+w",
         ")",
     )
-    assert subprocess.run(looked, check=True, capture_output=True, text=True).stdout == ""
+    assert subprocess.run(find_writable, check=True, capture_output=True, text=True).stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_stopped_under_load_everything_ends_in_its_grace_and_nothing_is_lost(
 
 def test_stopped_after_redis_everything_ends_in_its_grace(project: Project) -> None:
     project.compose("stop", "redis")
-    # Each has noticed, and looks for it.
+    # Each process has noticed, and tries to reconnect.
     for name in ("predict", "record", "webhooks"):
         until(lambda name=name: "ConnectionError" in project.compose("logs", name), seconds=60, what=name)
     project.compose("stop")

@@ -1,6 +1,6 @@
 """Fuzz targets: the readers of clients' bytes, each a function of bytes that reads or refuses them.
 
-Anything else that is raised, and work out of proportion to the input, is a finding. `make fuzz` looks for findings;
+Anything else that is raised, and work out of proportion to the input, is a finding. `make fuzz` searches for findings;
 `tests/unit/fuzz` replays the seeds and what was found.
 """
 

@@ -25,7 +25,7 @@ def test_an_empty_system_is_clean(system: System) -> None:
     assert system.audit() == []
 
 
-def test_every_stage_of_a_job_is_clean(system: System) -> None:
+def test_the_audit_is_clean_at_every_stage_of_a_job(system: System) -> None:
     for number in range(12):
         system.submit(b"image %d" % number)
     for _ in range(5):
@@ -41,7 +41,7 @@ def test_every_stage_of_a_job_is_clean(system: System) -> None:
     assert system.audit() == [], "being recorded"
 
 
-def test_after_its_whole_life_a_job_is_recorded_and_the_audit_clean(system: System) -> None:
+def test_after_its_last_stage_a_job_is_recorded_and_the_audit_clean(system: System) -> None:
     kept = [system.submit(b"image %d" % number) for number in range(30)]
     for id in kept[:10]:
         system.cancel(id)
@@ -60,7 +60,7 @@ def test_after_its_whole_life_a_job_is_recorded_and_the_audit_clean(system: Syst
         ]  # fmt: skip
 
 
-def test_a_batch_that_was_read_and_can_not_be_recorded_any_more_is_found(
+def test_a_batch_that_can_no_longer_be_recorded_is_found(
     system: System, redis_client: redis.Redis, batch_record: Make
 ) -> None:
     lost, recorded, about_to_be, being_read = (new_uuid7() for _ in range(4))
@@ -78,7 +78,7 @@ def test_a_batch_that_was_read_and_can_not_be_recorded_any_more_is_found(
     assert system.audit() == [f"batch {lost}: it was read and is neither in the finished stream nor recorded"]
 
 
-def test_counters_that_differ_from_the_rows_and_batches_that_did_not_end_are_found(
+def test_wrong_counters_and_batches_that_did_not_end_are_found(
     system: System, finished_record: Make, batch_record: Make
 ) -> None:
     lied_about, not_ended, clean = (BatchId(new_uuid7(unix_ms=i)) for i in range(3))
@@ -94,7 +94,7 @@ def test_counters_that_differ_from_the_rows_and_batches_that_did_not_end_are_fou
     ]
 
 
-def test_one_image_with_two_outputs_is_found_and_a_difference_of_last_digits_is_not(
+def test_an_image_with_two_outputs_is_found_unless_only_last_digits_differ(
     system: System, finished_record: Make
 ) -> None:
     def answered(sha256: str, *outputs: dict[str, object]) -> list[dict[bytes, bytes]]:
@@ -131,7 +131,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_lane_that_workers_do_not_read_is_stuck_and_without_workers_it_is_not(system: System) -> None:
+def test_a_lane_that_its_workers_do_not_read_is_stuck(system: System) -> None:
     for number in range(5):
         system.submit(b"image %d" % number)
     time.sleep(0.2)
@@ -144,7 +144,7 @@ def test_a_lane_that_workers_do_not_read_is_stuck_and_without_workers_it_is_not(
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_deep_lane_that_moves_is_not_stuck(system: System) -> None:
+def test_a_deep_lane_that_shrinks_is_not_stuck(system: System) -> None:
     for number in range(400):
         system.submit(b"image %d" % number)
     time.sleep(0.2)
@@ -163,7 +163,7 @@ def test_a_deep_lane_that_moves_is_not_stuck(system: System) -> None:
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_an_entry_that_nobody_takes_over_is_stuck(system: System) -> None:
+def test_an_entry_that_no_worker_reclaims_is_stuck(system: System) -> None:
     system.submit(b"image")
     system.lanes.pull(1)
     make_worker_seen(system, ago=timedelta(0))
@@ -172,7 +172,7 @@ def test_an_entry_that_nobody_takes_over_is_stuck(system: System) -> None:
     assert "has been nobody's for" in found[0]
 
 
-def test_a_system_in_full_motion_is_clean(system: System) -> None:
+def test_the_audit_of_a_system_under_load_is_clean(system: System) -> None:
     """Submitting, canceling, computing and recording go on while the audit runs again and again."""
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -220,7 +220,7 @@ def test_a_system_in_full_motion_is_clean(system: System) -> None:
     assert next(numbers) > 200, "it did move"
 
 
-def test_many_findings_are_counted_rather_than_listed(system: System) -> None:
+def test_many_findings_are_counted_instead_of_listed(system: System) -> None:
     for number in range(MOST_OF_A_KIND + 5):
         system.submit(b"image %d" % number)
     system.client.delete(LANE)
@@ -237,7 +237,7 @@ def long_ago(client: redis.Redis, *, seconds: int) -> int:
     return (now - seconds) * 1000
 
 
-def test_images_that_wait_for_a_model_without_a_worker_are_found(system: System) -> None:
+def test_images_waiting_for_a_model_without_a_worker_are_found(system: System) -> None:
     id = system.submit(b"one")
     assert system.audit() == []
     fields = system.client.xrange(LANE)[0][1]
@@ -253,7 +253,7 @@ def test_images_that_wait_for_a_model_without_a_worker_are_found(system: System)
     assert system.audit() == []
 
 
-def test_results_that_nobody_records_and_calls_that_nobody_answers_are_found(system: System) -> None:
+def test_unrecorded_results_and_unanswered_bells_are_found(system: System) -> None:
     system.submit(b"one")
     system.compute()
     assert system.audit() == []
@@ -275,9 +275,7 @@ def test_sweeps_that_stopped_are_found(system: System) -> None:
     assert re.fullmatch(r"upkeep: no worker has swept \(deadlines, files, lost bells\) for 7\d s", found)
 
 
-def test_webhooks_that_are_due_and_not_tried_are_found(
-    system: System, finished_record: Callable[..., dict[bytes, bytes]]
-) -> None:
+def test_overdue_webhooks_are_found(system: System, finished_record: Callable[..., dict[bytes, bytes]]) -> None:
     with system.engine.connect() as connection:
         record(connection, [finished_record(request={"webhook": {"url": "http://127.0.0.1:9/"}}) for _ in range(3)])
         assert system.audit() == []

@@ -137,7 +137,7 @@ def test_backing_up_postgres_before_redis_loses_rows(
     assert id not in other.rows()
 
 
-def test_a_file_copied_in_the_middle_of_a_write_is_read_up_to_that_write(
+def test_a_file_copied_during_a_write_is_read_up_to_that_write(
     make_machine: Callable[..., Machine], short_directory: Callable[[], Path]
 ) -> None:
     folder = short_directory()

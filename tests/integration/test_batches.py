@@ -93,7 +93,7 @@ def states(client: Any) -> list[str]:
     return sorted(client.hget(key, "state").decode() for key in client.scan_iter(match="job:*"))
 
 
-def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: Any, piped: Piped) -> None:
+def test_the_total_counts_accepted_items_however_often_they_were_sent(redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -103,15 +103,15 @@ def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: 
         assert await send(pipeline, opening, b"a", id=id) == Known(PredictionId(id))
         await send_broken(pipeline, opening, id=broken)
         await send_broken(pipeline, opening, id=broken)
-        look = await Batches(pipeline).find(opening.id)
-        assert look is not None
-        assert (look.state, look.total, look.model, look.metadata) == ("validating", 2, MODEL, {"who": "tests"})
-        assert look.skipped_files == []
+        batch = await Batches(pipeline).find(opening.id)
+        assert batch is not None
+        assert (batch.state, batch.total, batch.model, batch.metadata) == ("validating", 2, MODEL, {"who": "tests"})
+        assert batch.skipped_files == []
         assert await Batches(pipeline).close(opening, sent=2, skipped=7, skipped_files=["labels.csv"])
         assert await Batches(pipeline).close(opening, sent=2, skipped=7, skipped_files=["labels.csv"])
-        look = await Batches(pipeline).find(opening.id)
-        assert look is not None
-        assert (look.skipped, look.skipped_files) == (7, ["labels.csv"])
+        batch = await Batches(pipeline).find(opening.id)
+        assert batch is not None
+        assert (batch.skipped, batch.skipped_files) == (7, ["labels.csv"])
 
     piped(claim)
     (record,) = records(redis_client, opening)
@@ -121,7 +121,7 @@ def test_the_total_is_what_was_accepted_however_often_it_was_sent(redis_client: 
     assert not redis_client.exists(keys.UPLOADS)
 
 
-def test_what_is_no_image_is_a_failed_prediction_under_its_name(redis_client: Any, piped: Piped) -> None:
+def test_an_item_that_is_no_image_is_a_failed_prediction_with_its_name(redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -135,7 +135,7 @@ def test_what_is_no_image_is_a_failed_prediction_under_its_name(redis_client: An
     assert orjson.loads(record[b"request"])["custom_id"] == "notes.txt"
 
 
-def test_a_closed_batch_takes_nothing_more(redis_client: Any, piped: Piped) -> None:
+def test_a_closed_batch_accepts_no_more_items(redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -152,7 +152,7 @@ def test_a_closed_batch_takes_nothing_more(redis_client: Any, piped: Piped) -> N
     assert states(redis_client) == ["starting"]
 
 
-def test_a_redis_that_lost_items_is_noticed(redis_client: Any, piped: Piped) -> None:
+def test_lost_items_of_a_batch_are_detected(redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -165,7 +165,7 @@ def test_a_redis_that_lost_items_is_noticed(redis_client: Any, piped: Piped) -> 
     assert records(redis_client, opening) == []
 
 
-def test_a_key_means_one_upload(piped: Piped) -> None:
+def test_a_key_belongs_to_one_upload(piped: Piped) -> None:
     first, again, other = an_opening(key="k"), an_opening(key="k"), an_opening(key="k", fingerprint="g")
 
     async def claim(pipeline: Pipeline) -> None:
@@ -182,7 +182,7 @@ def test_a_key_means_one_upload(piped: Piped) -> None:
     piped(claim)
 
 
-def test_canceling_ends_all_that_waits_and_is_computed(system: System, redis_client: Any, piped: Piped) -> None:
+def test_canceling_ends_waiting_and_processing_items(system: System, redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def fill(pipeline: Pipeline) -> None:
@@ -202,7 +202,7 @@ def test_canceling_ends_all_that_waits_and_is_computed(system: System, redis_cli
     assert len(in_hand) == 8
 
 
-def test_a_broken_upload_without_items_leaves_nothing_but_a_free_key(redis_client: Any, piped: Piped) -> None:
+def test_an_interrupted_upload_without_items_only_frees_its_key(redis_client: Any, piped: Piped) -> None:
     opening, next_try = an_opening(key="k"), an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
@@ -214,7 +214,7 @@ def test_a_broken_upload_without_items_leaves_nothing_but_a_free_key(redis_clien
     piped(claim)
 
 
-def test_a_broken_upload_is_canceled_and_its_key_is_free(redis_client: Any, piped: Piped) -> None:
+def test_an_interrupted_upload_is_canceled_and_its_key_freed(redis_client: Any, piped: Piped) -> None:
     opening, next_try = an_opening(key="k"), an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
@@ -229,7 +229,7 @@ def test_a_broken_upload_is_canceled_and_its_key_is_free(redis_client: Any, pipe
     assert [(r[b"state"], r[b"total"]) for r in records(redis_client, opening)] == [(b"canceled", b"1")]
 
 
-def test_what_has_been_read_can_not_break_off(redis_client: Any, piped: Piped) -> None:
+def test_a_completely_read_upload_cannot_be_interrupted(redis_client: Any, piped: Piped) -> None:
     opening = an_opening(key="k")
 
     async def claim(pipeline: Pipeline) -> None:
@@ -242,7 +242,7 @@ def test_what_has_been_read_can_not_break_off(redis_client: Any, piped: Piped) -
     assert states(redis_client) == ["starting"]
 
 
-def test_the_sweep_cancels_uploads_whose_gateway_is_silent(redis_client: Any, piped: Piped) -> None:
+def test_the_sweep_cancels_uploads_whose_gateway_is_dead(redis_client: Any, piped: Piped) -> None:
     silent, tended = an_opening(key="k"), an_opening()
 
     async def fill(pipeline: Pipeline) -> None:
@@ -260,7 +260,7 @@ def test_the_sweep_cancels_uploads_whose_gateway_is_silent(redis_client: Any, pi
     assert not redis_client.exists(keys.idempotency(ANYONE, "k"))
 
 
-def test_the_sweep_finishes_a_cancellation_that_was_cut_short(redis_client: Any, piped: Piped) -> None:
+def test_the_sweep_finishes_an_interrupted_cancellation(redis_client: Any, piped: Piped) -> None:
     opening = an_opening()
 
     async def fill(pipeline: Pipeline) -> None:

@@ -134,7 +134,7 @@ def test_the_prediction_arrives_signed(
     assert [(one.status, one.error) for one in attempts(engine)] == [(204, None)]
 
 
-def test_while_a_secret_changes_both_sign(
+def test_during_a_rotation_both_secrets_sign(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
 ) -> None:
     with engine.connect() as connection:
@@ -148,7 +148,7 @@ def test_while_a_secret_changes_both_sign(
     assert len(came.headers["webhook-signature"].split()) == 2
 
 
-def test_a_batch_arrives_when_its_last_image_is_in(
+def test_a_batch_is_delivered_when_its_last_image_is_recorded(
     engine: Engine, courier: Callable[..., Courier], finished_record: Make, batch_record: Make, secret: str
 ) -> None:
     courier()
@@ -167,7 +167,7 @@ def test_a_batch_arrives_when_its_last_image_is_in(
     assert came.json["urls"]["results"] == f"http://host:8000/v1/batches/{batch}/results"
 
 
-def test_after_a_failure_it_comes_again_under_the_same_id_signed_anew(
+def test_a_failed_delivery_is_retried_with_the_same_id_and_a_new_signature(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]], secret: str
 ) -> None:
     courier(pauses=(timedelta(seconds=1.5),))
@@ -183,7 +183,7 @@ def test_after_a_failure_it_comes_again_under_the_same_id_signed_anew(
     assert [(one.status, one.response) for one in attempts(engine)] == [(500, "not today"), (204, None)]
 
 
-def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
+def test_after_the_last_attempt_it_is_exhausted_until_retried_by_request(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -213,7 +213,7 @@ def test_after_the_last_attempt_it_is_exhausted_and_goes_again_when_asked(
     assert not any("secret" in str(line) or "token" in str(line) for line in told)
 
 
-def test_who_is_gone_is_not_asked_again(
+def test_a_receiver_that_answers_410_is_not_tried_again(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier()
@@ -223,7 +223,7 @@ def test_who_is_gone_is_not_asked_again(
         assert len(receiver.came) == 1
 
 
-def test_who_asks_for_time_gets_it(
+def test_retry_after_is_respected(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier()
@@ -238,7 +238,7 @@ def test_who_asks_for_time_gets_it(
         wait_until(has_status(engine, "delivered"))
 
 
-def test_inside_nobody_is_called(
+def test_internal_addresses_are_not_called(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier(allowed_networks=(), pauses=())
@@ -250,7 +250,7 @@ def test_inside_nobody_is_called(
     assert attempt.error == "127.0.0.1 leads to no address that may be called"
 
 
-def test_killed_between_the_answer_and_its_record_it_comes_again_under_the_same_id(
+def test_a_courier_killed_before_recording_an_answer_delivers_again(
     database_url: str, engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     program = f"""
@@ -287,7 +287,7 @@ time.sleep(60)
     assert len(attempts(engine)) == 1, "of the one that was killed nothing is known"
 
 
-def test_a_dead_receiver_rests_and_comes_back(
+def test_a_failing_receiver_rests_and_gets_all_when_it_recovers(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     # What failed and rests is tried a few at a time; when it answers, all the rest follows.
@@ -302,7 +302,7 @@ def test_a_dead_receiver_rests_and_comes_back(
         wait_until(has_status(engine, "delivered"))
 
 
-def test_who_answers_most_of_the_time_gets_most_at_once_however_its_answers_fall(
+def test_a_flaky_receiver_gets_most_deliveries_at_once(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier(pauses=(timedelta(hours=1),))
@@ -320,7 +320,7 @@ def test_who_answers_most_of_the_time_gets_most_at_once_however_its_answers_fall
         assert sum(one.status == "delivered" for one in every(engine)) == 310
 
 
-def test_one_owners_dead_url_does_not_close_the_same_server_for_another(
+def test_one_owners_dead_url_does_not_open_anothers_breaker(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier(breaker_rest=timedelta(hours=1))
@@ -336,7 +336,7 @@ def test_one_owners_dead_url_does_not_close_the_same_server_for_another(
         assert sum(came.path == "/dead" for came in receiver.came) < 30
 
 
-def test_urls_that_are_gone_close_nothing(
+def test_urls_that_answer_410_open_no_breaker(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier(breaker_rest=timedelta(hours=1))
@@ -351,7 +351,7 @@ def test_urls_that_are_gone_close_nothing(
         wait_until(lambda: sum(one.status == "delivered" for one in every(engine)) == 30)
 
 
-def test_while_postgres_is_away_nothing_is_lost(
+def test_no_delivery_is_lost_while_postgres_is_down(
     start_postgres: Callable[[], PostgresServer], finished_record: Make, courier: Callable[..., Courier]
 ) -> None:
     postgres = start_postgres()
@@ -377,7 +377,7 @@ def test_while_postgres_is_away_nothing_is_lost(
     engine.dispose()
 
 
-def test_a_thousand_receivers_that_hang_delay_nobody_who_answers(
+def test_a_thousand_hanging_receivers_delay_no_healthy_one(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     with socket.socket() as hanging, receiving() as live:

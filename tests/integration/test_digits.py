@@ -61,7 +61,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
     assert said == []
 
 
-def test_no_held_out_image_is_trained_on() -> None:
+def test_no_held_out_image_is_used_for_training() -> None:
     scans = digits.read_scans()
     assert not set(scans.training) & set(scans.held_out)
     assert len(scans.training) + len(scans.held_out) == len(scans.pixels) == 1797

@@ -49,7 +49,7 @@ def test_a_role_is_ready_late_or_missing_and_says_why(
     assert bool(duty.words) is (state is not State.READY)
 
 
-def test_what_is_looked_at_is_what_was_signed_and_waits(redis_client: redis.Redis) -> None:
+def test_duties_are_read_from_signs_of_life_and_waiting_work(redis_client: redis.Redis) -> None:
     assert {(duty.silence, duty.bells, duty.oldest) for duty in duties.read_duties(redis_client)} == {(None, 0, NOW)}
     now, _ = redis_client.time()
     Sign(redis_client, "record", name="w").give()
@@ -65,7 +65,7 @@ def test_what_is_looked_at_is_what_was_signed_and_waits(redis_client: redis.Redi
     assert timedelta(seconds=99) < upkeep.silence < timedelta(seconds=120)
 
 
-def test_signs_are_given_every_two_seconds_however_often_one_looks(redis_client: redis.Redis) -> None:
+def test_signs_of_life_are_written_at_most_every_two_seconds(redis_client: redis.Redis) -> None:
     now = 0.0
     sign = Sign(redis_client, "webhooks", name="w", monotonic=lambda: now)
     given = []
@@ -78,7 +78,7 @@ def test_signs_are_given_every_two_seconds_however_often_one_looks(redis_client:
     assert not redis_client.exists(keys.signs("webhooks"))
 
 
-def test_a_sweep_signs_when_it_is_done_and_forgets_who_is_long_gone(redis_client: redis.Redis, engine: Engine) -> None:
+def test_a_sweep_writes_its_sign_at_the_end_and_forgets_old_workers(redis_client: redis.Redis, engine: Engine) -> None:
     now, _ = redis_client.time()
     gone = now - 2 * SIGNER_GONE.total_seconds()
     redis_client.zadd(keys.signs("record"), {"gone": gone * 1e6, "silent": (now - 3600) * 1e6})
@@ -90,7 +90,7 @@ def test_a_sweep_signs_when_it_is_done_and_forgets_who_is_long_gone(redis_client
     assert redis_client.zrange(keys.signs("record"), 0, -1) == [b"silent"]
 
 
-def test_nothing_due_is_not_overdue(engine: Engine) -> None:
+def test_a_role_without_due_work_is_not_overdue(engine: Engine) -> None:
     with engine.connect() as connection:
         found = overdue(connection, by=NOW)
     assert (found.count, found.oldest) == (0, NOW)

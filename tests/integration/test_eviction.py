@@ -66,13 +66,13 @@ def fill_with_cache(client: redis.Redis, *, until: float) -> None:
 def admits(url: str) -> bool:
     """Read admission once as a gateway does."""
 
-    async def look() -> bool:
+    async def read() -> bool:
         client = connect_async(Redis(url=url))
         pipeline = Pipeline(client, timeout=timedelta(seconds=5))
         watch = RedisMemory(Server(pipeline), share=Redis().memory_share)
         try:
             async with asyncio.timeout(10):
-                while not watch.limit_bytes:  # noqa: ASYNC110  it looks by itself and tells nobody
+                while not watch.limit_bytes:  # noqa: ASYNC110  it polls by itself and has no event
                     await asyncio.sleep(0.001)
             return not watch.high
         finally:
@@ -80,14 +80,14 @@ def admits(url: str) -> bool:
             await pipeline.close()
             await client.aclose()
 
-    return asyncio.run(look())
+    return asyncio.run(read())
 
 
 def waiting(system: System, count: int) -> list[str]:
     return [system.submit(os.urandom(20_000)) for _ in range(count)]
 
 
-def test_cached_outputs_go_the_oldest_first_until_there_is_room(small: redis.Redis) -> None:
+def test_cached_outputs_are_evicted_oldest_first_until_there_is_room(small: redis.Redis) -> None:
     fill_with_cache(small, until=0.9)
     before = {key: small.pttl(key) for key in small.scan_iter(match="cache:*", count=10_000)}
     one = evicting(small)
@@ -101,7 +101,7 @@ def test_cached_outputs_go_the_oldest_first_until_there_is_room(small: redis.Red
     assert one.sweep() == 0
 
 
-def test_unfinished_work_stays_whatever_it_takes(small: redis.Redis, system: System) -> None:
+def test_unfinished_work_is_never_evicted(small: redis.Redis, system: System) -> None:
     ids = waiting(system, 150)
     fill_with_cache(small, until=0.85)
     unfinished = {key: small.dump(key) for key in small.scan_iter(match="[jwlid]*", count=10_000)}
@@ -118,7 +118,7 @@ def test_unfinished_work_stays_whatever_it_takes(small: redis.Redis, system: Sys
     assert small.xlen(keys.FINISHED) == len(ids)
 
 
-def test_admission_that_cached_outputs_ended_opens_again_and_the_rest_is_untouched(
+def test_evicting_cached_outputs_reopens_admission_and_keeps_the_rest(
     small: redis.Redis, system: System, redis_server: RedisServer
 ) -> None:
     ended = waiting(system, 20)
@@ -134,7 +134,7 @@ def test_admission_that_cached_outputs_ended_opens_again_and_the_rest_is_untouch
     assert (small.xlen(LANE), small.xlen(keys.FINISHED)) == (len(ids), len(ended))
 
 
-def test_lanes_full_of_images_keep_admission_closed_until_workers_have_caught_up(
+def test_full_lanes_keep_admission_closed_until_workers_catch_up(
     small: redis.Redis, system: System, redis_server: RedisServer
 ) -> None:
     ids: list[str] = []
@@ -155,7 +155,7 @@ def test_lanes_full_of_images_keep_admission_closed_until_workers_have_caught_up
     assert admits(redis_server.url)
 
 
-def test_recorded_predictions_go_too_and_nothing_is_broken(small: redis.Redis, system: System) -> None:
+def test_recorded_predictions_are_evicted_and_nothing_breaks(small: redis.Redis, system: System) -> None:
     ids = waiting(system, 60)
     while system.compute():
         pass
@@ -166,14 +166,16 @@ def test_recorded_predictions_go_too_and_nothing_is_broken(small: redis.Redis, s
     assert system.audit() == []
 
 
-def test_without_a_limit_or_far_from_it_nothing_goes(redis_client: redis.Redis, small: redis.Redis) -> None:
+def test_nothing_is_evicted_without_a_limit_or_far_below_it(redis_client: redis.Redis, small: redis.Redis) -> None:
     fill_with_cache(small, until=0.4)
     assert evicting(small).sweep() == 0
     small.config_set("maxmemory", 0)
     assert evicting(redis_client, share=0.0001).sweep() == 0
 
 
-def test_a_sweep_takes_its_time_and_the_next_goes_on(small: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_stops_at_its_time_limit_and_the_next_continues(
+    small: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill_with_cache(small, until=0.9)
     monkeypatch.setattr(eviction, "PAGES", 1)
     one = evicting(small)
@@ -185,7 +187,7 @@ def test_a_sweep_takes_its_time_and_the_next_goes_on(small: redis.Redis, monkeyp
     assert max(sweeps) <= 1000
 
 
-def test_a_key_that_lost_its_ttl_meanwhile_stays(small: redis.Redis) -> None:
+def test_a_key_that_lost_its_ttl_meanwhile_is_not_evicted(small: redis.Redis) -> None:
     fill_with_cache(small, until=0.6)
     kept: Callable[[], list[bytes]] = lambda: list(small.scan_iter(match="cache:*", count=10_000))  # noqa: E731
     for key in kept():

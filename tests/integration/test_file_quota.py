@@ -70,7 +70,7 @@ async def refusal(pipeline: Pipeline, file: StoredFile, allowed: Quota) -> FileQ
     return raised.value
 
 
-def test_an_owner_keeps_so_many_files(piped: Run, redis_client: redis.Redis) -> None:
+def test_an_owners_number_of_files_is_limited(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed, first = allowing(max_files=2), a_file(life=HOUR)
         await keep(pipeline, first, allowed)
@@ -86,7 +86,7 @@ def test_an_owner_keeps_so_many_files(piped: Run, redis_client: redis.Redis) -> 
     assert redis_client.zcard(keys.files_of(ANN)) == 2
 
 
-def test_an_owner_keeps_so_many_bytes_and_the_same_content_counts_twice(piped: Run, redis_client: redis.Redis) -> None:
+def test_an_owners_bytes_are_limited_and_the_same_content_counts_twice(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed = allowing(max_bytes=2500)
         for _ in range(2):
@@ -102,7 +102,7 @@ def test_an_owner_keeps_so_many_bytes_and_the_same_content_counts_twice(piped: R
     assert counted(redis_client)[""] == lying(redis_client, ANN) + lying(redis_client, BOB)
 
 
-def test_all_files_together_take_their_share_and_one_owner_half_of_it(piped: Run) -> None:
+def test_all_files_together_have_a_share_and_one_owner_half_of_it(piped: Run) -> None:
     allowed = quota(Files(memory_share=0.1), memory=100_000)
     assert (allowed.max_bytes, allowed.max_bytes_of_all) == (5000, 10_000)
     assert quota(Files(max_bytes=7), memory=100_000).max_bytes == 7
@@ -121,7 +121,7 @@ def test_all_files_together_take_their_share_and_one_owner_half_of_it(piped: Run
     piped(claim)
 
 
-def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(piped: Run, redis_client: redis.Redis) -> None:
+def test_bytes_are_limited_by_rate_with_a_burst_of_ten_seconds(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         allowed, sizes = allowing(max_bytes_a_second=1000), [4000, 4000, 4000]
         for size in sizes:
@@ -138,7 +138,7 @@ def test_bytes_come_no_faster_than_allowed_and_ten_seconds_worth_at_once(piped: 
     piped(claim)
 
 
-def test_what_is_refused_or_only_asked_for_leaves_nothing(piped: Run, redis_client: redis.Redis) -> None:
+def test_refused_files_and_dry_checks_leave_nothing(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         for allowed in (allowing(max_files=0), allowing(max_bytes=10), allowing(max_bytes_of_all=10)):
             with pytest.raises((FileQuota, UploadTooLarge, StorageUnavailable)):
@@ -149,7 +149,7 @@ def test_what_is_refused_or_only_asked_for_leaves_nothing(piped: Run, redis_clie
     assert redis_client.keys() == []
 
 
-def test_a_file_is_counted_once_and_given_back_once(piped: Run, redis_client: redis.Redis) -> None:
+def test_a_file_is_counted_once_and_released_once(piped: Run, redis_client: redis.Redis) -> None:
     async def claim(pipeline: Pipeline) -> None:
         file, other = a_file(), a_file(life=-1)
         for one in (file, file, other, other):
@@ -166,7 +166,7 @@ def test_a_file_is_counted_once_and_given_back_once(piped: Run, redis_client: re
     assert redis_client.exists(keys.FILE_BYTES, keys.FILES, keys.files_of(ANN)) == 0
 
 
-def test_a_file_from_before_files_were_counted_goes_without_a_trace(piped: Run, redis_client: redis.Redis) -> None:
+def test_a_file_stored_before_counting_is_deleted_without_a_trace(piped: Run, redis_client: redis.Redis) -> None:
     file = a_file()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -182,7 +182,7 @@ def test_a_file_from_before_files_were_counted_goes_without_a_trace(piped: Run, 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["keep", "again", "remove", "purge"]), st.integers(0, 3)), max_size=25))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_sums_are_those_of_the_files_whatever_is_done_in_whatever_order(
+def test_the_sums_match_the_files_after_any_sequence_of_actions(
     redis_server: RedisServer, redis_client: redis.Redis, steps: list[tuple[str, int]]
 ) -> None:
     redis_client.flushall()

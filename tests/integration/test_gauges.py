@@ -38,9 +38,7 @@ def test_an_empty_queue_has_empty_lanes_and_no_workers(redis_client: redis.Redis
 
 
 @pytest.mark.usefixtures("served")
-def test_lanes_count_entries_and_bytes_and_the_oldest_is_the_oldest_in_hand_or_not(
-    redis_client: redis.Redis, system: System
-) -> None:
+def test_lanes_export_entries_bytes_and_the_age_of_the_oldest(redis_client: redis.Redis, system: System) -> None:
     for number in range(3):
         system.submit(bytes([number]) * IMAGE_BYTES)
     batches = LANES_AT_ONCE + 5
@@ -59,13 +57,13 @@ def test_lanes_count_entries_and_bytes_and_the_oldest_is_the_oldest_in_hand_or_n
 
 
 @pytest.mark.usefixtures("served")
-def test_workers_are_those_that_gave_a_sign_of_life(redis_client: redis.Redis, system: System) -> None:
+def test_workers_with_a_sign_of_life_are_counted(redis_client: redis.Redis, system: System) -> None:
     system.lanes.sign_of_life()
     redis_client.zadd(keys.workers(MODEL), {"gone": (time.time() - 60) * 1e6})
     assert Gauges(redis_client).read().workers == {MODEL: 1}
 
 
-def test_the_recorders_lag_is_the_age_of_what_has_no_row(redis_client: redis.Redis) -> None:
+def test_the_recorders_lag_is_the_age_of_the_oldest_unrecorded_result(redis_client: redis.Redis) -> None:
     redis_client.xadd(keys.FINISHED, {"id": "a"}, id=f"{int((time.time() - 30) * 1000)}-0")
     redis_client.xadd(keys.FINISHED, {"id": "b"})
     state = Gauges(redis_client).read()
@@ -73,7 +71,7 @@ def test_the_recorders_lag_is_the_age_of_what_has_no_row(redis_client: redis.Red
     assert timedelta(seconds=29) < state.recorder_lag < timedelta(seconds=40)
 
 
-def test_a_redis_that_hangs_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_hanging_redis_times_out_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "BRIEFLY", timedelta(milliseconds=100))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = clients.connect_briefly(Redis(url=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
@@ -83,7 +81,7 @@ def test_a_redis_that_hangs_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) ->
         assert time.monotonic() - started < 2, "not once more, and once more"
 
 
-def test_memory_is_what_redis_says(redis_client: redis.Redis) -> None:
+def test_memory_gauges_are_what_redis_reports(redis_client: redis.Redis) -> None:
     redis_client.config_set("maxmemory", 500_000_000)
     state = Gauges(redis_client).read()
     assert state.memory_limit_bytes == 500_000_000

@@ -12,7 +12,7 @@ from tests.support.queue_system import BULK, MODEL, System, images, jobs, submit
 # Pulling
 
 
-def test_while_people_send_bulk_fills_batches_up_to_a_limit_of_its_own(
+def test_beside_interactive_work_bulk_fills_micro_batches_up_to_its_limit(
     system: System, redis_client: redis.Redis
 ) -> None:
     clock = [0.0]
@@ -37,7 +37,7 @@ def test_lanes_nobody_has_submitted_to_are_empty(system: System) -> None:
     assert (pull.entries, pull.lanes_empty) == ([], True)
 
 
-def test_interactive_work_comes_first_and_one_slot_is_bulks(system: System) -> None:
+def test_interactive_work_comes_first_and_one_slot_is_reserved_for_bulk(system: System) -> None:
     submit(system, 20, lane=BULK[0])
     submit(system, 20)
     first = system.lanes.pull(8)
@@ -53,7 +53,7 @@ def test_bulk_fills_what_interactive_work_leaves_free(system: System) -> None:
     ]
 
 
-def test_without_bulk_work_no_slot_is_kept_for_it(system: System) -> None:
+def test_without_bulk_work_no_slot_is_reserved_for_it(system: System) -> None:
     submit(system, 20)
     assert len(system.lanes.pull(8).entries) == 8
 
@@ -66,7 +66,7 @@ def test_a_batch_of_one_is_interactive_while_there_is_such_work(system: System) 
     assert [pull.lanes_empty for pull in pulls] == [False, False, False, True]
 
 
-def test_bulk_lanes_take_turns(system: System) -> None:
+def test_bulk_lanes_are_read_in_rotation(system: System) -> None:
     for lane in BULK[:3]:
         submit(system, 4, lane=lane)
     pulls = [images(system.lanes.pull(2).entries) for _ in range(6)]
@@ -88,7 +88,7 @@ def test_a_steady_stream_of_interactive_work_does_not_starve_bulk(system: System
     )
 
 
-def test_bulk_lanes_share_a_batch_when_each_holds_little(system: System) -> None:
+def test_bulk_lanes_share_a_micro_batch_when_each_holds_little(system: System) -> None:
     for lane in BULK[:3]:
         submit(system, 1, lane=lane)
     pull = system.lanes.pull(8)
@@ -96,7 +96,7 @@ def test_bulk_lanes_share_a_batch_when_each_holds_little(system: System) -> None
     assert pull.lanes_empty
 
 
-def test_lanes_are_not_called_empty_while_one_was_not_looked_at(system: System) -> None:
+def test_lanes_are_not_reported_empty_while_one_was_not_checked(system: System) -> None:
     lanes = BULK[: MOST_BULK_LANES_A_PULL + 2]
     for lane in lanes:
         submit(system, 1, lane=lane)
@@ -106,7 +106,7 @@ def test_lanes_are_not_called_empty_while_one_was_not_looked_at(system: System) 
     assert second.lanes_empty
 
 
-def test_lanes_whose_work_is_all_in_hand_are_empty_however_many(system: System) -> None:
+def test_lanes_whose_work_is_all_leased_are_empty_however_many(system: System) -> None:
     for lane in BULK:
         submit(system, 1, lane=lane)
     while not (pull := system.lanes.pull(3)).lanes_empty:
@@ -114,7 +114,7 @@ def test_lanes_whose_work_is_all_in_hand_are_empty_however_many(system: System) 
     assert len(BULK) > MOST_BULK_LANES_A_PULL
 
 
-def test_a_full_pull_never_calls_the_lanes_empty(system: System) -> None:
+def test_a_full_pull_never_reports_the_lanes_empty(system: System) -> None:
     submit(system, 3)
     assert not system.lanes.pull(3).lanes_empty
     assert system.lanes.pull(3).lanes_empty
@@ -133,7 +133,7 @@ def test_a_finished_bulk_lane_leaves_the_rotation_and_comes_back_with_new_work(
     assert jobs(redis_client, [id], "state") == [("succeeded",)]
 
 
-def test_a_bulk_lane_whose_work_is_all_in_hand_keeps_its_place(system: System, redis_client: redis.Redis) -> None:
+def test_a_bulk_lane_whose_work_is_all_leased_keeps_its_place(system: System, redis_client: redis.Redis) -> None:
     submit(system, 2, lane=BULK[0])
     in_hand = system.lanes.pull(8).entries
     assert system.lanes.pull(8).lanes_empty
@@ -144,7 +144,7 @@ def test_a_bulk_lane_whose_work_is_all_in_hand_keeps_its_place(system: System, r
 # Bells
 
 
-def test_only_the_bell_that_rings_is_answered(system: System, redis_client: redis.Redis) -> None:
+def test_only_the_current_bell_is_answered(system: System, redis_client: redis.Redis) -> None:
     system.submit(b"one")
     token = redis_client.get(keys.bell(MODEL)).decode()
     assert system.lanes.answer("another") is None

@@ -148,7 +148,7 @@ def kinds(found: list[Answer | DarkroomError]) -> list[type]:
     return [type(one) for one in found]
 
 
-def test_a_second_s_worth_may_come_at_once_and_then_one_by_one(client: Client) -> None:
+def test_the_rate_allows_a_burst_of_one_second(client: Client) -> None:
     limits = Limits(key=KEY, rate=4)
     found, left = client.send(*(b"%d" % number for number in range(6)), limits=limits)
     assert kinds(found) == [Queued] * 4 + [RateLimited] * 2
@@ -166,7 +166,7 @@ def test_a_second_s_worth_may_come_at_once_and_then_one_by_one(client: Client) -
     assert left.images == 3, "what was not used long ago is not saved up"
 
 
-def test_a_rate_below_one_a_second_lets_one_through(client: Client) -> None:
+def test_a_rate_below_one_per_second_allows_one_image(client: Client) -> None:
     found, left = client.send(b"1", b"2", limits=SLOW)
     assert kinds(found) == [Queued, RateLimited]
     assert left == Remaining(images=0, until_all=left.until_all)
@@ -176,7 +176,7 @@ def test_a_rate_below_one_a_second_lets_one_through(client: Client) -> None:
     assert timedelta(milliseconds=client.redis.pttl(keys.rate(KEY))) <= timedelta(seconds=1001), "it is forgotten then"
 
 
-def test_what_is_refused_leaves_nothing_behind(client: Client) -> None:
+def test_a_refused_image_leaves_nothing_behind(client: Client) -> None:
     client.send(b"1", limits=SLOW)
     before = {name: client.redis.dump(name) for name in client.redis.keys("*")}
     for limits in (SLOW, Limits(key=KEY, max_inflight=1)):
@@ -187,7 +187,7 @@ def test_what_is_refused_leaves_nothing_behind(client: Client) -> None:
     assert kinds(found) == [Queued]
 
 
-def test_the_same_job_or_idempotency_key_again_takes_nothing(client: Client) -> None:
+def test_a_repeated_job_or_idempotency_key_takes_nothing_of_the_limits(client: Client) -> None:
     id = new_uuid7()
     for _ in range(3):
         found, _ = client.send(b"1", limits=SLOW, id=id, key="k")
@@ -196,7 +196,7 @@ def test_the_same_job_or_idempotency_key_again_takes_nothing(client: Client) -> 
     assert kinds(found) == [Known]
 
 
-def test_what_the_cache_answers_counts_to_the_rate_and_is_never_unfinished(client: Client, system: System) -> None:
+def test_a_cache_hit_counts_towards_the_rate_and_is_never_unfinished(client: Client, system: System) -> None:
     system.submit(b"1")
     system.compute()
     image = b"2"
@@ -207,7 +207,7 @@ def test_what_the_cache_answers_counts_to_the_rate_and_is_never_unfinished(clien
     assert left.unfinished == 1
 
 
-def test_unfinished_ones_are_their_owners_whatever_they_wait_for(client: Client, system: System) -> None:
+def test_unfinished_jobs_count_for_their_owner_whatever_they_wait_for(client: Client, system: System) -> None:
     limits = Limits(key=KEY, max_inflight=3)
     # Two that share a computation, and one of its own.
     found, left = client.send(b"1", b"1", b"2", b"3", limits=limits)
@@ -221,19 +221,19 @@ def test_unfinished_ones_are_their_owners_whatever_they_wait_for(client: Client,
     assert left == Remaining(unfinished=2)
 
 
-def test_two_keys_have_a_rate_each(client: Client) -> None:
+def test_each_key_has_its_own_rate(client: Client) -> None:
     for key in ("a", "b"):
         found, _ = client.send(b"%s" % key.encode(), limits=Limits(key=KeyId(key), rate=0.001))
         assert kinds(found) == [Queued]
 
 
-def test_without_limits_nothing_is_kept_of_them(client: Client) -> None:
+def test_without_limits_nothing_is_stored_for_them(client: Client) -> None:
     _, left = client.send(b"1")
     assert left == Remaining()
     assert client.redis.keys("rate:*") == []
 
 
-def test_a_lane_takes_so_many_bytes_and_no_more_until_it_empties(client: Client, system: System) -> None:
+def test_a_lanes_bytes_are_limited_until_it_empties(client: Client, system: System) -> None:
     settings = Queue(max_lane_bytes=100_000)
     big = [bytes([65 + number]) * 30_000 for number in range(6)]
     found, _ = client.send(*big, settings=settings)
@@ -245,7 +245,7 @@ def test_a_lane_takes_so_many_bytes_and_no_more_until_it_empties(client: Client,
     assert kinds(found) == [Queued]
 
 
-def test_what_is_no_job_takes_of_the_rate_too(client: Client) -> None:
+def test_requests_that_make_no_job_count_towards_the_rate(client: Client) -> None:
     scripts = Scripts(client.redis)
 
     def take() -> int:
@@ -257,21 +257,21 @@ def test_what_is_no_job_takes_of_the_rate_too(client: Client) -> None:
     assert kinds(found) == [RateLimited]
 
 
-def test_what_is_no_image_counts_to_the_rate(uploader: Uploader) -> None:
+def test_items_that_are_no_images_count_towards_the_rate(uploader: Uploader) -> None:
     limits = Limits(key=KEY, rate=3)
     assert uploader.send(32, limits=limits) == [Failed] * 3 + [RateLimited] * 29
     assert uploader.send(32, limits=limits) == [RateLimited] * 32
     assert uploader.failed == 3
 
 
-def test_what_is_no_image_is_refused_while_too_many_are_unfinished(client: Client, uploader: Uploader) -> None:
+def test_items_that_are_no_images_are_refused_over_the_unfinished_limit(client: Client, uploader: Uploader) -> None:
     limits = Limits(key=KEY, max_inflight=2)
     client.send(b"1", b"2", limits=limits)
     assert uploader.send(3, limits=limits) == [RateLimited] * 3
     assert uploader.failed == 0
 
 
-def test_what_is_no_image_is_refused_where_the_lane_or_the_memory_is_full(client: Client, uploader: Uploader) -> None:
+def test_items_that_are_no_images_are_refused_when_lane_or_memory_is_full(client: Client, uploader: Uploader) -> None:
     assert uploader.send(2, memory_is_high=True) == [QueueFull] * 2
     upload = submission(b"1")
     upload = replace(upload, lane=keys.bulk_lane(uploader.batch), batch=uploader.batch)
@@ -281,7 +281,7 @@ def test_what_is_no_image_is_refused_where_the_lane_or_the_memory_is_full(client
     assert client.redis.xlen(keys.FINISHED) == 0
 
 
-def test_what_is_no_image_waits_for_its_row_and_no_more_than_a_lane_holds(uploader: Uploader) -> None:
+def test_unrecorded_items_that_are_no_images_are_limited_by_the_lanes_depth(uploader: Uploader) -> None:
     """While Postgres is away, nothing else would bound them."""
     assert uploader.send(5, settings=Queue(max_lane_depth=3)) == [Failed] * 3 + [QueueFull] * 2
     found = uploader.send(64, settings=Queue(max_lane_bytes=12_000))
@@ -290,7 +290,7 @@ def test_what_is_no_image_waits_for_its_row_and_no_more_than_a_lane_holds(upload
     assert uploader.failed == 3 + found.count(Failed)
 
 
-def test_an_item_that_is_no_image_costs_a_bounded_part_of_the_append_only_file(
+def test_an_item_that_is_no_image_writes_little_to_the_append_only_file(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     with start_redis(appendfsync="everysec").client() as client:

@@ -44,7 +44,7 @@ def rows(listed: str) -> dict[str, list[str]]:
     return {name: rest.split(maxsplit=3) for name, rest in (line.split(maxsplit=1) for line in lines)}
 
 
-def test_the_list_says_what_serves_and_why_the_others_do_not(run: Run, redis_client: redis.Redis) -> None:
+def test_the_list_shows_which_models_serve_and_why_others_do_not(run: Run, redis_client: redis.Redis) -> None:
     assert run("list").stdout.startswith("No model is served.")
     for name in ("digits", "away", "old", "gone"):
         publish(redis_client, name)
@@ -76,14 +76,14 @@ def test_a_model_is_retired_and_restored(run: Run, redis_client: redis.Redis) ->
     assert (again.returncode, "is not retired" in again.stderr + again.stdout) == (1, True)
 
 
-def test_a_name_that_is_not_there_is_refused(run: Run, redis_client: redis.Redis) -> None:
+def test_an_unknown_model_name_is_refused(run: Run, redis_client: redis.Redis) -> None:
     publish(redis_client, "digits")
     done = run("retire", "digit")
     assert done.returncode == 1
     assert "There is no model 'digit'. There is: digits." in done.stderr + done.stdout
 
 
-def test_a_redis_that_is_away_is_said(redis_server: RedisServer) -> None:
+def test_an_unreachable_redis_is_reported(redis_server: RedisServer) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("darkroom"), "models", "list"],
         env={"DARKROOM_REDIS_URL": f"{redis_server.url}.nowhere"},

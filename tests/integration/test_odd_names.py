@@ -29,7 +29,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_queue_is_a_models_own_and_names_it(name: str) -> None:
+def test_each_model_has_its_own_queue_named_after_it(name: str) -> None:
     queue = keys.predict_queue(ModelName(name))
     assert keys.model_of_queue(queue) == name
     assert "," not in queue
@@ -39,12 +39,12 @@ def test_a_queue_is_a_models_own_and_names_it(name: str) -> None:
     assert model_of(keys.lane(ModelName(name), keys.bulk_lane("b1"))) == name
 
 
-def test_queues_of_different_models_differ() -> None:
+def test_different_models_have_different_queues() -> None:
     assert len({keys.predict_queue(ModelName(name)) for name in NAMES}) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_label_and_an_address_say_the_name(name: str) -> None:
+def test_labels_and_urls_contain_the_models_name(name: str) -> None:
     registry = new_registry()
     ModelMetrics(PredictMetrics(registry), name).count(["succeeded"])
     samples = [

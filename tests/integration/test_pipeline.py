@@ -64,7 +64,9 @@ def relayed(
 until = partial(until_async, seconds=5, pause=0.001)
 
 
-def test_commands_of_one_turn_share_a_write(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:
+def test_commands_of_one_event_loop_turn_share_a_write(
+    redis_server: RedisServer, short_directory: Callable[[], Path]
+) -> None:
     async def claim(relay: Relay, pipeline: Pipeline) -> None:
         await pipeline.call("PING")
         relay.writes.clear()
@@ -76,7 +78,7 @@ def test_commands_of_one_turn_share_a_write(redis_server: RedisServer, short_dir
     relayed(short_directory(), redis_server.url, claim)
 
 
-def test_commands_that_come_while_one_write_is_answered_share_the_next(
+def test_commands_queued_during_a_write_share_the_next(
     redis_server: RedisServer, short_directory: Callable[[], Path]
 ) -> None:
     async def claim(relay: Relay, pipeline: Pipeline) -> None:
@@ -92,7 +94,7 @@ def test_commands_that_come_while_one_write_is_answered_share_the_next(
     relayed(short_directory(), redis_server.url, claim)
 
 
-def test_a_script_that_redis_forgot_is_loaded_and_the_neighbours_run_once(
+def test_a_script_that_redis_forgot_is_loaded_and_its_neighbours_run_once(
     redis_server: RedisServer, redis_client: redis.Redis
 ) -> None:
     async def claim(pipeline: Pipeline) -> None:
@@ -170,7 +172,7 @@ def test_a_canceled_callers_write_still_goes_through(redis_server: RedisServer, 
     piped(redis_server.url, claim)
 
 
-def test_nobody_waits_behind_a_large_body(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:
+def test_no_command_waits_behind_a_large_body(redis_server: RedisServer, short_directory: Callable[[], Path]) -> None:
     async def claim(relay: Relay, pipeline: Pipeline) -> None:
         await pipeline.call("PING")
         relay.stall_after = 1
@@ -197,7 +199,7 @@ def test_a_write_whose_answer_was_lost_is_sent_again(
     relayed(short_directory(), redis_server.url, claim)
 
 
-def test_a_redis_killed_and_started_again_in_the_middle_loses_no_answered_write(
+def test_a_redis_killed_and_restarted_loses_no_answered_write(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     server = start_redis()
@@ -224,7 +226,7 @@ def test_a_redis_killed_and_started_again_in_the_middle_loses_no_answered_write(
     piped(server.url, claim)
 
 
-def test_when_the_time_is_up_the_caller_is_told_and_later_ones_are_served(
+def test_a_timed_out_caller_gets_an_error_and_later_ones_are_served(
     start_redis: Callable[..., RedisServer],
 ) -> None:
     server = start_redis()
@@ -243,7 +245,7 @@ def test_when_the_time_is_up_the_caller_is_told_and_later_ones_are_served(
     piped(server.url, claim, timeout=SHORT)
 
 
-def test_closing_fails_what_has_no_answer_yet(start_redis: Callable[..., RedisServer]) -> None:
+def test_closing_fails_commands_without_an_answer(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
 
     async def claim(pipeline: Pipeline) -> None:
@@ -260,7 +262,7 @@ def test_closing_fails_what_has_no_answer_yet(start_redis: Callable[..., RedisSe
     piped(server.url, claim)
 
 
-def test_it_closes_at_any_moment(redis_server: RedisServer) -> None:
+def test_the_pipeline_can_be_closed_at_any_moment(redis_server: RedisServer) -> None:
     async def run(turns: int) -> None:
         client = connect_async(Redis(url=redis_server.url))
         pipeline = Pipeline(client, timeout=LONG)

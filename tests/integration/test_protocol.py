@@ -39,7 +39,7 @@ def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
 
 
 @pytest.mark.parametrize("weather", [CHAOS, DROUGHT, CALM, POISONED], ids=["chaos", "drought", "calm", "poisoned"])
-def test_no_history_breaks_a_promise(
+def test_no_history_violates_an_invariant(
     simulate: Callable[..., tuple[int, int]], weather: Weather, simulation_seconds: float
 ) -> None:
     histories, jobs = simulate(weather=weather, seconds=simulation_seconds / 4)
@@ -65,7 +65,7 @@ def break_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str
 
 
 @pytest.mark.parametrize("hole", HOLES)
-def test_a_known_hole_is_found(
+def test_a_known_fault_is_found(
     simulate: Callable[..., tuple[int, int]], break_script: Callable[[str, str], None], hole: str
 ) -> None:
     sound, broken, weather = HOLES[hole]
@@ -78,7 +78,7 @@ def test_a_late_result_does_not_bring_back_a_job_that_was_recorded_and_evicted(r
     World(redis_client, seed=1, weather=CHAOS).late_result()
 
 
-def test_taking_a_missing_job_for_a_live_one_is_found(
+def test_treating_a_missing_job_as_live_is_found(
     redis_client: redis.Redis, break_script: Callable[[str, str], None]
 ) -> None:
     break_script(

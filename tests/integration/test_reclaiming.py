@@ -70,7 +70,9 @@ def test_after_max_attempts_the_jobs_of_an_entry_fail_with_worker_lost(
     assert system.audit() == []
 
 
-def test_an_entry_that_is_gone_but_pending_is_let_go(system: System, other: Lanes, redis_client: redis.Redis) -> None:
+def test_a_pending_entry_that_no_longer_exists_is_acknowledged(
+    system: System, other: Lanes, redis_client: redis.Redis
+) -> None:
     submit(system, 1)
     (entry,) = system.lanes.pull(8).entries
     redis_client.xdel(LANE, entry.id)
@@ -90,7 +92,7 @@ def test_a_renewed_entry_is_not_reclaimed(system: System, other: Lanes) -> None:
     assert other.reclaim() is None
 
 
-def test_renewing_what_another_took_over_does_not_take_it_back(
+def test_renewing_a_reclaimed_entry_does_not_take_it_back(
     system: System, other: Lanes, redis_client: redis.Redis
 ) -> None:
     submit(system, 1)
@@ -112,7 +114,7 @@ def test_renewing_what_another_took_over_does_not_take_it_back(
 # Wait lists
 
 
-def test_one_computation_serves_everybody_who_waits(system: System, redis_client: redis.Redis) -> None:
+def test_one_computation_serves_all_waiting_jobs(system: System, redis_client: redis.Redis) -> None:
     ids = [system.submit(b"same") for _ in range(5)]
     assert system.compute() == 5
     assert jobs(redis_client, ids, "state", "source", "output") == [
@@ -120,7 +122,7 @@ def test_one_computation_serves_everybody_who_waits(system: System, redis_client
     ]
 
 
-def test_a_full_wait_list_is_set_aside_and_a_new_computation_starts(system: System, redis_client: redis.Redis) -> None:
+def test_a_full_wait_list_is_renamed_and_a_new_computation_starts(system: System, redis_client: redis.Redis) -> None:
     ids = [system.submit(b"same", waiters=3) for _ in range(8)]
     assert redis_client.xlen(LANE) == 3
     lists = sorted(redis_client.llen(key) for key in redis_client.keys("waiting:*"))
@@ -134,7 +136,7 @@ def test_a_full_wait_list_is_set_aside_and_a_new_computation_starts(system: Syst
     assert redis_client.keys("waiting:*") == []
 
 
-def test_a_job_on_a_list_set_aside_can_still_be_canceled_alone(system: System, redis_client: redis.Redis) -> None:
+def test_a_job_on_a_renamed_wait_list_can_still_be_canceled_alone(system: System, redis_client: redis.Redis) -> None:
     ids = [system.submit(b"same", waiters=2) for _ in range(5)]
     for id in ids[:2]:
         system.cancel(id)
@@ -144,7 +146,7 @@ def test_a_job_on_a_list_set_aside_can_still_be_canceled_alone(system: System, r
     assert system.lanes.begin(system.lanes.pull(8).entries) == []
 
 
-def test_what_everybody_left_before_it_began_is_not_computed(system: System, redis_client: redis.Redis) -> None:
+def test_a_computation_whose_jobs_were_all_canceled_does_not_start(system: System, redis_client: redis.Redis) -> None:
     ids = submit(system, 2)
     entries = system.lanes.pull(8).entries
     system.cancel(ids[0])
@@ -152,7 +154,7 @@ def test_what_everybody_left_before_it_began_is_not_computed(system: System, red
     assert redis_client.xpending(LANE, keys.WORKERS)["pending"] == 1
 
 
-def test_a_worker_says_that_it_is_there_and_that_it_left(system: System, redis_client: redis.Redis) -> None:
+def test_a_worker_registers_and_unregisters(system: System, redis_client: redis.Redis) -> None:
     system.lanes.sign_of_life()
     assert redis_client.zrange(keys.workers(MODEL), 0, -1) == [b"w"]
     system.lanes.leave()

@@ -145,14 +145,16 @@ def test_a_recorder_waits_for_more_results_unless_many_wait_already(
     assert slept == [0.05]
 
 
-def test_what_arrives_while_it_lingers_is_in_the_same_commit(finish: Finish, recorder: Callable[..., Recorder]) -> None:
+def test_results_that_arrive_while_the_recorder_waits_join_its_commit(
+    finish: Finish, recorder: Callable[..., Recorder]
+) -> None:
     finish(1)
     one = recorder(settings=quick(linger=timedelta(milliseconds=50)), sleep=lambda _: finish(4) and None)
     assert one.run_once() == 5
 
 
 @pytest.mark.parametrize("point", ["before commit", "between commit and settle", "while settling"])
-def test_a_recorder_killed_anywhere_leaves_one_row_each(
+def test_a_recorder_killed_at_any_step_leaves_one_row_each(
     redis_client: redis.Redis, engine: Engine, database_url: str, redis_server: object,
     finish: Finish, recorder: Callable[..., Recorder], point: str,
 ) -> None:  # fmt: skip
@@ -176,7 +178,7 @@ def test_a_recorder_killed_anywhere_leaves_one_row_each(
 
 
 @pytest.mark.parametrize("point", ["before commit", "between commit and settle", "while settling"])
-def test_a_recorder_killed_anywhere_leaves_a_batch_that_ends_once_and_a_line_each(
+def test_a_recorder_killed_at_any_step_ends_a_batch_once_with_all_lines(
     redis_client: redis.Redis, engine: Engine, database_url: str, redis_server: object,
     finish: Finish, batch_record: Make, recorder: Callable[..., Recorder], point: str, tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -274,7 +276,7 @@ def test_concurrent_recorders_record_everything_once_with_exact_counters(
         assert connection.execute(text("SELECT succeeded FROM batches")).scalars().all() == [100] * 4
 
 
-def test_while_postgres_is_away_nothing_is_lost_and_everything_is_recorded_once_when_it_returns(
+def test_results_are_recorded_once_when_postgres_returns(
     redis_client: redis.Redis, finish: Finish, recorder: Callable[..., Recorder],
     start_postgres: Callable[[], object], caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -302,7 +304,7 @@ def test_while_postgres_is_away_nothing_is_lost_and_everything_is_recorded_once_
     engine.dispose()
 
 
-def test_postgres_stopped_in_the_middle_of_a_commit_costs_the_lease_and_nothing_else(
+def test_stopping_postgres_during_a_commit_only_delays_by_the_lease(
     redis_client: redis.Redis, finish: Finish, recorder: Callable[..., Recorder], start_postgres: Callable[[], object]
 ) -> None:
     postgres = start_postgres()

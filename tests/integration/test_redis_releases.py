@@ -26,7 +26,7 @@ RUN = b'{"batch_size":1,"predict_ms":1.0,"worker":"w2"}'
 
 
 @pytest.mark.parametrize("program", OLDER.values(), ids=OLDER)
-def test_jobs_that_an_older_server_kept_are_computed_and_recorded_by_the_embedded_one(
+def test_the_embedded_redis_serves_jobs_stored_by_older_releases(
     short_directory: Callable[[], Path], engine: Engine, database_url: str, program: str | None
 ) -> None:
     if program is None:
@@ -112,7 +112,7 @@ def test_a_client_that_pauses_a_loading_server_does_not_end_it(embedded: RedisSe
         assert client.xpending("lane", "workers")["pending"] == 60_000
 
 
-def test_the_embedded_server_is_a_redis_of_now(tmp_path: Path) -> None:
+def test_the_embedded_server_is_a_current_redis(tmp_path: Path) -> None:
     said = subprocess.run([redis_executable(), "--version"], capture_output=True, text=True, check=True).stdout
     version = next(word.removeprefix("v=") for word in said.split() if word.startswith("v="))
     assert int(version.split(".")[0]) >= 7

@@ -122,7 +122,7 @@ def piped(url: str, claim: Callable[[Pipeline], Awaitable[None]], *, timeout: ti
 
 
 @pytest.mark.parametrize("body", [b"small", b"x" * (LARGE + 1)], ids=["small", "large"])
-def test_a_write_that_is_refused_for_long_is_said_to_be(
+def test_a_write_refused_for_long_fails_with_the_reason(
     server: RedisServer, refusing: tuple[str, Hold], body: bytes
 ) -> None:
     code, hold = refusing
@@ -146,7 +146,7 @@ def test_a_write_that_is_refused_for_long_is_said_to_be(
     piped(server.url, claim, timeout=SHORT)
 
 
-def test_a_write_that_is_refused_for_a_while_is_done_then_and_once(
+def test_a_write_refused_for_a_while_is_carried_out_once_afterwards(
     server: RedisServer, refusing: tuple[str, Hold]
 ) -> None:
     async def claim(pipeline: Pipeline) -> None:
@@ -164,7 +164,7 @@ def test_a_write_that_is_refused_for_a_while_is_done_then_and_once(
     piped(server.url, claim, timeout=LONG)
 
 
-def test_a_busy_script_holds_up_and_fails_nobody(server: RedisServer) -> None:
+def test_a_busy_script_delays_callers_and_fails_none(server: RedisServer) -> None:
     async def claim(pipeline: Pipeline) -> None:
         await pipeline.call("PING")
         with server.client() as operator:
@@ -210,7 +210,7 @@ def test_reads_of_a_replica_do_not_wait_behind_writes_that_it_refuses(server: Re
     piped(server.url, claim, timeout=LONG)
 
 
-def test_after_a_failover_everybody_is_at_the_new_primary(
+def test_after_a_failover_every_client_uses_the_new_primary(
     server: RedisServer, start_redis: Callable[..., RedisServer], short_directory: Callable[[], Path]
 ) -> None:
     """A failover: the name leads to another server, and the old one goes on as a read-only replica."""
@@ -252,7 +252,7 @@ def _until_somebody_listens(client: redis.Redis) -> None:
         time.sleep(0.01)
 
 
-def test_a_script_that_redis_never_keeps_is_no_endless_loop(server: RedisServer) -> None:
+def test_a_script_that_redis_never_keeps_causes_no_endless_loop(server: RedisServer) -> None:
     async def claim(pipeline: Pipeline) -> None:
         with server.client() as operator:
             operator.execute_command("ACL", "SETUSER", "default", "-script")
@@ -264,7 +264,7 @@ def test_a_script_that_redis_never_keeps_is_no_endless_loop(server: RedisServer)
     piped(server.url, claim, timeout=SHORT)
 
 
-def test_a_gateway_that_starts_at_a_replica_waits_until_it_takes_writes(server: RedisServer) -> None:
+def test_a_gateway_started_on_a_replica_waits_until_it_accepts_writes(server: RedisServer) -> None:
     async def claim(pipeline: Pipeline) -> None:
         with server.client() as operator:
             with as_replica(operator):
@@ -276,7 +276,7 @@ def test_a_gateway_that_starts_at_a_replica_waits_until_it_takes_writes(server: 
     piped(server.url, claim, timeout=SHORT)
 
 
-def test_closing_fails_what_is_refused(server: RedisServer) -> None:
+def test_closing_fails_refused_commands(server: RedisServer) -> None:
     async def claim(pipeline: Pipeline) -> None:
         await pipeline.call("PING")
         with server.client() as operator, without_replicas(operator):
@@ -289,7 +289,7 @@ def test_closing_fails_what_is_refused(server: RedisServer) -> None:
     piped(server.url, claim, timeout=LONG)
 
 
-def test_a_workers_client_waits_and_runs_a_script_once(server: RedisServer, refusing: tuple[str, Hold]) -> None:
+def test_a_workers_client_waits_and_runs_its_script_once(server: RedisServer, refusing: tuple[str, Hold]) -> None:
     code, hold = refusing
     client = connect(Redis(url=server.url))
     scripts = Scripts(client)
@@ -313,7 +313,7 @@ def test_a_workers_client_waits_and_runs_a_script_once(server: RedisServer, refu
     client.close()
 
 
-def test_a_fault_of_ours_is_not_tried_again(server: RedisServer) -> None:
+def test_an_error_of_ours_is_not_retried(server: RedisServer) -> None:
     with connect(Redis(url=server.url)) as client:
         client.set("word", "a")
         with pytest.raises(redis.ResponseError) as fault:

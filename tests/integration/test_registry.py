@@ -132,7 +132,7 @@ def test_a_route_carries_every_ready_version_and_the_challenger_share(
 
 
 @pytest.mark.parametrize("share", ["many", "-1", "101", "12.5", ""])
-def test_a_share_that_is_no_percentage_sends_the_challenger_nothing(
+def test_an_invalid_challenger_share_counts_as_zero(
     shop: Shop,
     redis_client: "redis.Redis",
     follow: Callable[..., RegistryFollower],
@@ -148,7 +148,7 @@ def test_a_share_that_is_no_percentage_sends_the_challenger_nothing(
     assert events(caplog).count("challenger_percent_ignored") == 1
 
 
-def test_promoting_flips_the_route_and_the_old_version_still_serves_its_entries(
+def test_promoting_changes_the_route_and_the_old_version_serves_its_entries(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     old = shop.register("champion")
@@ -161,7 +161,7 @@ def test_promoting_flips_the_route_and_the_old_version_still_serves_its_entries(
 
 
 @pytest.mark.parametrize("breakage", ["no metadata", "wrong labels", "no files"])
-def test_a_version_that_fails_to_load_never_serves_and_the_route_says_why(
+def test_a_version_that_fails_to_load_never_serves_and_has_its_reason(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], breakage: str
 ) -> None:
     key = shop.register("champion")
@@ -206,7 +206,7 @@ def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
     assert "no image and no labels" in route_in(redis_client).failed[ONE]
 
 
-def test_a_worker_that_starts_with_a_broken_champion_goes_on_with_the_one_before(
+def test_a_worker_started_with_a_broken_champion_serves_the_one_before(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     key = shop.register("champion")
@@ -258,7 +258,9 @@ def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
     assert route_in(redis_client).versions[TWO].labels == ("dark", "light")
 
 
-def test_a_recreated_model_is_not_taken_for_the_one_before(shop: Shop, follow: Callable[..., RegistryFollower]) -> None:
+def test_a_recreated_model_is_distinguished_from_the_one_before(
+    shop: Shop, follow: Callable[..., RegistryFollower]
+) -> None:
     old = shop.register("champion")
     shop.client.delete_registered_model(MODEL)
     new = shop.register("champion")
@@ -279,7 +281,7 @@ def test_a_version_that_was_never_registered_is_unavailable(
         follow().loaded(VersionKey(key))
 
 
-def test_the_least_recently_used_version_leaves_first_and_never_one_that_serves(
+def test_the_least_recently_used_version_is_unloaded_unless_it_serves(
     shop: Shop, follow: Callable[..., RegistryFollower]
 ) -> None:
     champion, second, third = shop.register("champion"), shop.register(), shop.register()
@@ -308,7 +310,7 @@ def test_many_threads_that_need_a_version_load_it_once(
     assert events(caplog).count("version_loaded") == 1
 
 
-def test_a_registry_that_is_down_changes_nothing_and_is_mentioned_once(
+def test_a_registry_outage_changes_nothing_and_is_logged_once(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -339,7 +341,7 @@ def test_a_registry_that_is_down_at_the_start_is_waited_for(
     eventually(lambda: bool(redis_client.exists(keys.route(MODEL))))
 
 
-def test_a_registry_nobody_listens_at_holds_a_worker_for_seconds_only(
+def test_an_unreachable_registry_delays_a_worker_for_seconds_only(
     follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     started = time.monotonic()
@@ -358,7 +360,7 @@ def test_a_model_registered_after_the_worker_started_is_served(
     eventually(lambda: route_in(redis_client).aliases == {"champion": ONE})
 
 
-def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_alone(
+def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     shop.register("champion")
@@ -378,7 +380,7 @@ def test_a_route_that_redis_lost_is_published_again_and_an_unchanged_one_left_al
 
 
 @pytest.mark.parametrize("how", ["deleted", "renamed"])
-def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serves_on(
+def test_a_deleted_models_route_is_withdrawn_and_loaded_versions_serve(
     how: str,
     shop: Shop,
     redis_client: "redis.Redis",
@@ -406,7 +408,7 @@ def test_the_route_of_a_model_that_is_gone_is_withdrawn_and_what_is_loaded_serve
         assert model_routes.names(redis_client) == [MODEL]
 
 
-def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
+def test_a_registry_without_a_model_keeps_other_workers_routes(
     redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
     model_routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
@@ -415,7 +417,7 @@ def test_a_registry_that_never_knew_a_model_takes_no_other_workers_route_away(
     assert model_routes.names(redis_client) == [MODEL]
 
 
-def test_workers_obey_a_retirement_whatever_is_promoted_until_the_model_is_restored(
+def test_a_retired_model_has_no_route_until_it_is_restored(
     shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -453,7 +455,7 @@ def test_a_training_run_is_shown_with_its_version(
     assert route_in(redis_client).versions[ONE].parameters == {}
 
 
-def test_a_route_of_a_newer_release_is_read_without_what_is_new() -> None:
+def test_a_newer_releases_route_is_read_without_its_new_members() -> None:
     data = (
         b'{"model":"m","description":"","aliases":{"champion":"1"},"news":1,"versions":'
         b'{"1":{"number":"1","key":"1-a","created_at":"","labels":["x"],"more":[]}}}'

@@ -31,7 +31,7 @@ def sent(client: httpx.Client, scan: bytes) -> str:
     return id
 
 
-def test_a_revoked_key_ends_every_request_that_is_open(
+def test_revoking_a_key_ends_every_open_request(
     start: Start, engine: Engine, redis_client: redis.Redis, scan: bytes
 ) -> None:
     gateway, key, other = start(True), made(engine, "leaver"), made(engine, "leaver")  # noqa: FBT003
@@ -46,7 +46,7 @@ def test_a_revoked_key_ends_every_request_that_is_open(
             assert answer.startswith(b"HTTP/1.1 401 "), (begin, answer)
             assert b"was revoked while the request was open" in answer, begin
         assert said[-1].startswith(b"HTTP/1.1 200 ")
-        assert not said[-1].endswith(b"0\r\n\r\n"), "a broken answer must not look whole"
+        assert not said[-1].endswith(b"0\r\n\r\n"), "a broken answer must not seem complete"
         # Uploads that were broken off are canceled; the submission that was whole stays, as does who has another key.
         until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) == 2, seconds=20, what="uploads are canceled")
         stays.post(f"/v1/predictions/{id}/cancel")
@@ -56,7 +56,7 @@ def test_a_revoked_key_ends_every_request_that_is_open(
     assert '"error"' not in gateway.log()
 
 
-def test_an_owner_that_is_purged_is_refused_until_the_purge_has_ended(
+def test_a_purged_owner_is_refused_until_the_purge_has_ended(
     start: Start, redis_client: redis.Redis, scan: bytes
 ) -> None:
     gateway = start(False)  # noqa: FBT003
@@ -78,9 +78,7 @@ def test_an_owner_that_is_purged_is_refused_until_the_purge_has_ended(
     assert "Traceback" not in gateway.log()
 
 
-def test_the_mark_of_a_purge_that_was_killed_goes_by_itself(
-    monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis
-) -> None:
+def test_the_mark_of_a_killed_purge_expires(monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis) -> None:
     owner = Owner("ann")
     purge_marks.mark(redis_client, owner)
     assert purge_marks.parse(redis_client.execute_command(*purge_marks.read_command())) == {owner}

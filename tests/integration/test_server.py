@@ -24,7 +24,7 @@ def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_it_listens_on_a_socket_where_everybody_needs_a_key(
+def test_the_gateway_listens_on_a_unix_socket_and_requires_keys(
     redis_server: RedisServer, short_directory: Callable[[], Path]
 ) -> None:
     path = short_directory() / "api.sock"
@@ -44,7 +44,7 @@ def test_it_listens_on_a_socket_where_everybody_needs_a_key(
             process.kill()
 
 
-def test_where_the_address_is_taken_it_says_so_and_ends(redis_server: RedisServer) -> None:
+def test_an_address_in_use_is_reported_and_ends_the_gateway(redis_server: RedisServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run(*COMMAND, DARKROOM_REDIS_URL=redis_server.url, DARKROOM_SERVER_PORT=port)
@@ -53,7 +53,7 @@ def test_where_the_address_is_taken_it_says_so_and_ends(redis_server: RedisServe
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_gateway_that_waits_for_its_redis_ends_when_it_is_told_to(tmp_path: Path, stop: signal.Signals) -> None:
+def test_a_gateway_waiting_for_redis_stops_when_told_to(tmp_path: Path, stop: signal.Signals) -> None:
     log, environment = tmp_path / "log", {"DARKROOM_REDIS_URL": f"unix://{tmp_path}/none.sock"}
     with log.open("wb") as lines, subprocess.Popen(COMMAND, env=os.environ | environment, stderr=lines) as process:
         try:

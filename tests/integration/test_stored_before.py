@@ -115,7 +115,7 @@ def found(job: Job | None) -> Job:
     return job
 
 
-def test_every_job_is_found_as_it_was(ids: dict[str, str], ask: Ask[list[Job]]) -> None:
+def test_every_stored_job_is_found_unchanged(ids: dict[str, str], ask: Ask[list[Job]]) -> None:
     names = [name for name in ids if name not in ("whole", "half", "reading", "file")]
     jobs = ask(lambda producer: producer.jobs.find_all([PredictionId(ids[name]) for name in names]))
     states = {name: (job.status.value, job.source.value) for name, job in zip(names, jobs, strict=True)}
@@ -137,7 +137,7 @@ def test_every_job_is_found_as_it_was(ids: dict[str, str], ask: Ask[list[Job]]) 
     assert job["half_item"].batch == ids["half"]
 
 
-def test_lists_files_models_and_secrets_are_there(ids: dict[str, str], ask: Ask[None]) -> None:
+def test_stored_lists_files_models_and_secrets_are_found(ids: dict[str, str], ask: Ask[None]) -> None:
     async def claim(producer: Producer) -> None:
         unfinished = {"processing", "waiting", "joined", "late", "half_item", "reading_item"}
         assert await producer.jobs.unfinished(OWNER, until=None, most=100) == {ids[name] for name in unfinished}
@@ -157,7 +157,9 @@ def test_lists_files_models_and_secrets_are_there(ids: dict[str, str], ask: Ask[
     ask(claim)
 
 
-def test_repetitions_are_known_and_limits_go_on(ids: dict[str, str], ask: Ask[None], redis_client: redis.Redis) -> None:
+def test_stored_keys_cache_entries_and_limits_still_apply(
+    ids: dict[str, str], ask: Ask[None], redis_client: redis.Redis
+) -> None:
     route = parse_route(redis_client.get("route:digits"))  # type: ignore[arg-type]
 
     def submission(image: str, **more: Any) -> Submission:
@@ -189,7 +191,7 @@ def test_repetitions_are_known_and_limits_go_on(ids: dict[str, str], ask: Ask[No
     ask(claim)
 
 
-def test_work_goes_on_and_is_recorded(
+def test_stored_work_is_computed_and_recorded(
     ids: dict[str, str], restored: Engine, redis_client: redis.Redis, ask: Ask[Any]
 ) -> None:
     worker, run = lanes(redis_client), b'{"batch_size":4,"predict_ms":2.5,"worker":"new-1"}'
@@ -213,7 +215,7 @@ def test_work_goes_on_and_is_recorded(
     assert (half.batch().status, half.batch().succeeded, half.batch().failed) == (BatchStatus.COMPLETED, 1, 1)
 
 
-def test_rows_are_whole_predictions(stored: dict[str, Any], restored: Engine) -> None:
+def test_stored_rows_are_read_as_complete_predictions(stored: dict[str, Any], restored: Engine) -> None:
     ids = stored["ids"]
     with restored.connect() as connection:
         rows = {

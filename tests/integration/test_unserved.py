@@ -42,9 +42,7 @@ def ends(system: System, ids: list[str]) -> list[tuple[str, ...]]:
     return jobs(system.client, ids, "state", "code", "error")
 
 
-def test_what_waits_for_a_model_that_nobody_serves_fails_after_a_while(
-    system: System, unserved: UnservedModels
-) -> None:
+def test_jobs_of_a_model_without_workers_fail_after_a_while(system: System, unserved: UnservedModels) -> None:
     waiting = [*submit(system, 3), system.submit(b"interactive 0"), *submit(system, 2, lane=BULK[0])]
     assert unserved.sweep() == 0
     assert {state for (state,) in jobs(system.client, waiting, "state")} == {"starting"}
@@ -56,7 +54,7 @@ def test_what_waits_for_a_model_that_nobody_serves_fails_after_a_while(
     assert system.audit() == []
 
 
-def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: System, unserved: UnservedModels) -> None:
+def test_no_job_fails_while_a_worker_serves_its_model(system: System, unserved: UnservedModels) -> None:
     [id] = submit(system, 1)
     unserved.sweep()
     system.lanes.sign_of_life()
@@ -65,7 +63,7 @@ def test_while_a_worker_serves_it_nothing_fails_however_long_it_waits(system: Sy
     assert model_routes.names(system.client) == [MODEL]
 
 
-def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved: UnservedModels) -> None:
+def test_a_returning_worker_restarts_the_waiting_time(system: System, unserved: UnservedModels) -> None:
     submit(system, 1)
     unserved.sweep()
     time.sleep(PATIENCE.total_seconds())
@@ -76,7 +74,7 @@ def test_a_worker_that_comes_back_begins_the_count_anew(system: System, unserved
     assert give_up(unserved) == 1
 
 
-def test_an_image_waits_its_own_while_even_for_a_model_that_is_long_gone(
+def test_a_new_image_waits_its_full_time_even_for_a_long_unserved_model(
     system: System, unserved: UnservedModels
 ) -> None:
     give_up(unserved)
@@ -84,7 +82,7 @@ def test_an_image_waits_its_own_while_even_for_a_model_that_is_long_gone(
     assert (unserved.sweep(), give_up(unserved)) == (0, 1)
 
 
-def test_where_no_sweep_comes_nobody_knows_and_the_count_begins_anew(system: System, unserved: UnservedModels) -> None:
+def test_the_waiting_time_restarts_after_a_gap_between_sweeps(system: System, unserved: UnservedModels) -> None:
     """A stack that was stopped overnight must not fail in the morning what its workers are about to compute."""
     submit(system, 1)
     unserved.sweep()
@@ -95,9 +93,7 @@ def test_where_no_sweep_comes_nobody_knows_and_the_count_begins_anew(system: Sys
     assert unserved.sweep() == 0
 
 
-def test_a_worker_that_had_pulled_and_comes_back_computes_nothing_that_has_failed(
-    system: System, unserved: UnservedModels
-) -> None:
+def test_a_returning_worker_does_not_compute_jobs_that_have_failed(system: System, unserved: UnservedModels) -> None:
     pulled, begun = submit(system, 2)
     entries = system.lanes.pull(8).entries
     system.lanes.begin(entries[1:])
@@ -109,23 +105,21 @@ def test_a_worker_that_had_pulled_and_comes_back_computes_nothing_that_has_faile
     assert system.client.xpending(LANE, keys.WORKERS)["pending"] == 0
 
 
-def test_two_sweeps_at_once_end_each_job_once(system: System, unserved: UnservedModels) -> None:
+def test_concurrent_sweeps_end_each_job_once(system: System, unserved: UnservedModels) -> None:
     submit(system, 3)
     other = UnservedModels(system.client, patience=PATIENCE)
     assert give_up(unserved) + other.sweep() == 3
     assert system.client.xlen(keys.FINISHED) == 3
 
 
-def test_its_route_goes_and_a_worker_brings_it_back(system: System, unserved: UnservedModels) -> None:
+def test_an_unserved_models_route_is_withdrawn_until_a_worker_returns(system: System, unserved: UnservedModels) -> None:
     give_up(unserved)
     assert (model_routes.names(system.client), model_routes.is_published(system.client, MODEL)) == ([], False)
     model_routes.publish(system.client, ROUTE)
     assert (model_routes.names(system.client), model_routes.leaving(system.client)) == ([MODEL], {})
 
 
-def test_a_withdrawn_name_is_looked_after_until_nothing_waits_for_it_and_then_forgotten(
-    system: System, unserved: UnservedModels
-) -> None:
+def test_a_withdrawn_model_is_swept_until_nothing_waits_for_it(system: System, unserved: UnservedModels) -> None:
     submit(system, 1)
     model_routes.withdraw(system.client, MODEL)
     long_ago = model_routes.leaving(system.client)[MODEL] - 2 * LEFT_AFTER // timedelta(microseconds=1)
@@ -136,7 +130,7 @@ def test_a_withdrawn_name_is_looked_after_until_nothing_waits_for_it_and_then_fo
     assert model_routes.leaving(system.client) == {}
 
 
-def test_a_retired_name_gets_no_route_until_it_is_restored(system: System) -> None:
+def test_a_retired_model_gets_no_route_until_it_is_restored(system: System) -> None:
     model_routes.publish(system.client, ROUTE)
     for _ in range(2):
         model_routes.retire(system.client, MODEL)
@@ -146,9 +140,7 @@ def test_a_retired_name_gets_no_route_until_it_is_restored(system: System) -> No
     assert (model_routes.publish(system.client, ROUTE), model_routes.names(system.client)) == (True, [MODEL])
 
 
-def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
-    system: System, unserved: UnservedModels
-) -> None:
+def test_jobs_waiting_at_a_retirement_are_computed_by_loaded_workers(system: System, unserved: UnservedModels) -> None:
     [id] = submit(system, 1)
     model_routes.retire(system.client, MODEL)
     system.lanes.sign_of_life()
@@ -156,7 +148,9 @@ def test_what_waited_when_a_name_was_retired_is_computed_by_who_has_it_loaded(
     assert (system.compute(), jobs(system.client, [id], "state")) == (1, [("succeeded",)])
 
 
-def test_deep_lanes_end_in_steps(system: System, unserved: UnservedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deep_lanes_are_failed_in_steps(
+    system: System, unserved: UnservedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worker.upkeep.unserved_models.ENTRIES_AT_ONCE", 2)
     monkeypatch.setattr("worker.upkeep.unserved_models.CALLS_A_SWEEP", 3)
     submit(system, 5)

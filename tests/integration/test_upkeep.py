@@ -68,9 +68,7 @@ def test_a_job_past_its_deadline_is_canceled_though_no_worker_is_up(system: Syst
     assert system.audit() == []
 
 
-def test_a_job_that_joined_a_computation_is_canceled_and_the_others_get_their_result(
-    system: System, upkeep: Upkeep
-) -> None:
+def test_a_joined_job_is_canceled_at_its_deadline_and_the_others_succeed(system: System, upkeep: Upkeep) -> None:
     first, late = system.submit(b"same"), system.submit(b"same", cancel_after=SOON)
     time.sleep(0.03)
     assert upkeep.sweep()["canceled"] == 1
@@ -144,7 +142,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
     assert system.audit() == []
 
 
-def test_recorded_jobs_are_searched_once_after_each_start_of_redis_and_only_that_waits_for_postgres(
+def test_recorded_jobs_are_searched_once_after_each_start_of_redis(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     nowhere = make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
@@ -160,11 +158,11 @@ def test_recorded_jobs_are_searched_once_after_each_start_of_redis_and_only_that
     upkeep._engine = engine
     assert upkeep.sweep()["forgotten"] == 1
     again = came_back(system, [b"four"])
-    assert upkeep.sweep()["forgotten"] == 0  # the same start of Redis: it has no reason to look
+    assert upkeep.sweep()["forgotten"] == 0  # the same start of Redis: it has no reason to search
     assert state(redis_client, again[0]) == "starting"
 
 
-def test_a_job_that_ended_differently_in_redis_is_what_its_row_says(
+def test_a_job_that_ended_differently_in_redis_follows_its_row(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     id = system.submit(b"one")
@@ -183,7 +181,7 @@ def test_a_job_that_ended_differently_in_redis_is_what_its_row_says(
     assert system.audit() == []
 
 
-def test_a_killed_redis_that_kept_everything_loses_no_job(
+def test_killing_a_redis_that_kept_everything_loses_no_job(
     start_redis: Callable[..., RedisServer], engine: Engine, database_url: str
 ) -> None:
     server = start_redis()
@@ -203,7 +201,7 @@ def test_a_killed_redis_that_kept_everything_loses_no_job(
 # Bells, and consumers that are gone
 
 
-def test_a_bell_is_rung_for_what_waits_and_not_twice(system: System, redis_client: redis.Redis, upkeep: Upkeep) -> None:
+def test_a_bell_is_rung_once_for_waiting_work(system: System, redis_client: redis.Redis, upkeep: Upkeep) -> None:
     assert upkeep.sweep()["bells"] == 0
     serve(redis_client)
     system.submit(b"one", lane=BULK)
@@ -219,7 +217,7 @@ def test_a_bell_is_rung_for_what_waits_and_not_twice(system: System, redis_clien
     assert redis_client.llen(keys.RECORD_QUEUE) == 1
 
 
-def test_consumers_that_are_gone_are_removed_unless_they_have_pending_entries(
+def test_dead_consumers_are_removed_unless_they_have_pending_entries(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
     serve(redis_client)
@@ -245,7 +243,7 @@ def test_consumers_that_are_gone_are_removed_unless_they_have_pending_entries(
     assert redis_client.xinfo_consumers(keys.FINISHED, keys.RECORDERS) == []
 
 
-def test_workers_without_a_sign_of_life_are_no_longer_counted(redis_client: redis.Redis, upkeep: Upkeep) -> None:
+def test_workers_without_a_sign_of_life_are_not_counted(redis_client: redis.Redis, upkeep: Upkeep) -> None:
     serve(redis_client)
     now = now_us(redis_client)
     redis_client.zadd(keys.workers(MODEL), {"gone": now - 61_000_000, "there": now - 30_000_000})
@@ -253,7 +251,7 @@ def test_workers_without_a_sign_of_life_are_no_longer_counted(redis_client: redi
     assert redis_client.zrange(keys.workers(MODEL), 0, -1) == [b"there"]
 
 
-def test_two_sweeps_at_once_do_each_thing_once(
+def test_concurrent_sweeps_do_each_step_once(
     system: System, redis_server: RedisServer, engine: Engine, upkeep: Upkeep
 ) -> None:
     ids = [system.submit(str(number).encode(), cancel_after=SOON) for number in range(100)]

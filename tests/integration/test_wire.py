@@ -55,7 +55,7 @@ def get_paths(document: dict[str, dict[str, object]], id: str) -> Iterator[str]:
             yield path.replace("{id}", id).replace("{owner}", "o").replace("{name}", "digits")
 
 
-def test_head_says_what_get_says_and_has_no_body(gateway: Gateway, scan: bytes) -> None:
+def test_head_has_the_headers_of_get_and_no_body(gateway: Gateway, scan: bytes) -> None:
     with gateway.client() as client:
         id = client.post("/v1/predictions", content=scan, headers={"Content-Type": "image/png"}).json()["id"]
         ended = client.post(f"/v1/predictions/{id}/cancel").json()
@@ -87,7 +87,7 @@ def test_head_of_a_stream_is_answered_at_once(gateway: Gateway, scan: bytes) -> 
     assert "Traceback" not in gateway.log()
 
 
-def test_who_half_closes_after_its_body_gets_its_answer(gateway: Gateway, scan: bytes) -> None:
+def test_a_client_that_half_closes_after_its_body_gets_the_answer(gateway: Gateway, scan: bytes) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="image"; filename="1.png"\r\n\r\n%b\r\n--b--\r\n' % scan
     lines = line(renewed(scan)) + line(renewed(scan))
     get = b"GET /v1/predictions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -104,7 +104,7 @@ def test_who_half_closes_after_its_body_gets_its_answer(gateway: Gateway, scan: 
     assert "Traceback" not in gateway.log()
 
 
-def test_who_half_closes_within_its_body_enqueues_nothing(
+def test_a_client_that_half_closes_within_its_body_enqueues_nothing(
     gateway: Gateway, scan: bytes, redis_client: redis.Redis
 ) -> None:
     for sent in (
@@ -116,7 +116,7 @@ def test_who_half_closes_within_its_body_enqueues_nothing(
     assert "Traceback" not in gateway.log()
 
 
-def test_a_trailer_is_no_head(start: Start, engine: Engine) -> None:
+def test_trailers_are_not_headers(start: Start, engine: Engine) -> None:
     gateway = start(True)  # noqa: FBT003
     with engine.connect() as connection:
         key = api_keys.create_key(connection, Owner("ann"), role=Role.ADMIN)[1]
@@ -131,7 +131,7 @@ def test_a_trailer_is_no_head(start: Start, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions", "/v1/models/o/digits/predictions", "/v1/batches", "/v1/files"])
-def test_a_compressed_body_is_refused_with_words(gateway: Gateway, path: str) -> None:
+def test_a_compressed_body_is_refused_with_a_reason(gateway: Gateway, path: str) -> None:
     for media_type in ("image/png", "application/json", "multipart/form-data; boundary=b", "application/x-ndjson"):
         answer = said(gateway, post(path, b"\x1f\x8b" * 20, media_type, "Content-Encoding: gzip"))
         assert statuses(answer) == [415]
@@ -141,7 +141,7 @@ def test_a_compressed_body_is_refused_with_words(gateway: Gateway, path: str) ->
         assert problem["detail"] == "a body with Content-Encoding: gzip is not taken; send it without"
 
 
-def test_control_characters_and_heads_that_are_too_long_get_words_and_no_traceback(gateway: Gateway) -> None:
+def test_control_characters_and_long_heads_are_answered_without_a_traceback(gateway: Gateway) -> None:
     for target, status in (
         ("/v1/predictions%0A", 400),
         ("/metrics%0a", 400),

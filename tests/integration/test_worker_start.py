@@ -81,7 +81,7 @@ def test_a_worker_that_starts_before_its_redis_works_once_redis_is_there(
     ],
     ids=lambda refusal: refusal.split()[0],
 )
-def test_a_redis_that_refuses_is_waited_for(
+def test_a_worker_waits_for_a_redis_that_refuses(
     refusal: str, begin: Begin, redis_server: RedisServer, short_directory: Callable[[], Path], database_url: str
 ) -> None:
     door = RefusingDoor(short_directory(), to=redis_server.url, error=refusal)
@@ -115,7 +115,7 @@ def test_a_courier_that_starts_before_its_postgres_delivers_once_postgres_is_the
         receiver.wait_for(1, limit=60)
 
 
-def test_a_predict_worker_that_starts_before_its_registry_serves_once_that_is_there(
+def test_a_predict_worker_started_before_its_registry_serves_later(
     begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, shop: Shop
 ) -> None:
     shop.register("champion")
@@ -128,7 +128,7 @@ def test_a_predict_worker_that_starts_before_its_registry_serves_once_that_is_th
     worker.wait_until_healthy()
 
 
-def test_one_models_trouble_keeps_no_other_waiting(
+def test_one_models_failure_delays_no_other_model(
     begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, shop: Shop
 ) -> None:
     """Of three models one is there, one is missing until later, and one has a version that does not load."""
@@ -173,7 +173,7 @@ def answered(client: redis.Redis, model: ModelName) -> bool:
         ("webhooks", {"redis_timeout": "long"}),
     ],
 )
-def test_a_worker_that_cannot_start_ends_and_says_why(
+def test_a_worker_that_cannot_start_ends_with_the_reason(
     queues: str, broken: dict[str, str], begin: Begin, redis_server: RedisServer, database_url: str, shop: Shop
 ) -> None:
     sound = {"redis_url": redis_server.url, "database_url": database_url, "registry_url": shop.url}

@@ -81,7 +81,7 @@ class Door:
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("gone", [True, False], ids=["Redis is gone", "Redis is there"])
 @pytest.mark.parametrize("role", ROLES)
-def test_a_worker_ends_in_its_grace(
+def test_a_worker_ends_within_its_grace_period(
     role: str,
     begin: Callable[..., Worker],
     start_redis: Any,
@@ -103,7 +103,7 @@ def test_a_worker_ends_in_its_grace(
         assert bool(worker.said("stopping_late")) is gone
 
 
-def test_flower_ends_in_its_grace_where_redis_is_gone(start_redis: Any, tmp_path: Path) -> None:
+def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp_path: Path) -> None:
     port = free_port()
     with closing(Door(start_redis().url)) as door, (tmp_path / "log").open("wb") as log:
         flower = subprocess.Popen(
@@ -116,7 +116,7 @@ def test_flower_ends_in_its_grace_where_redis_is_gone(start_redis: Any, tmp_path
                 assert flower.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < end, (tmp_path / "log").read_text()
             door.shut()
-            # Its threads look for workers now, and don't come back.
+            # Its threads search for workers now, and do not return.
             with suppress(OSError):
                 urlopen(f"http://127.0.0.1:{port}/workers?refresh=1", timeout=1)
             flower.terminate()

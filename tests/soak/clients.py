@@ -58,7 +58,7 @@ class Clients:
         while not self._stopping.is_set():
             try:
                 work(chance)
-            except Exception as error:  # noqa: BLE001  a client that ends unseen would make the run look quiet
+            except Exception as error:  # noqa: BLE001  a client that ends unseen would make the run seem quiet
                 self._ledger.violated(f"a client stumbled: {type(error).__name__}: {error}")
                 return
 
@@ -157,7 +157,7 @@ class Clients:
         with connect(self._url) as client:
             while not self._stopping.wait(0.02):
                 if known := self._ledger.known_ids():
-                    look(client, chance.choice(known[-500:]), self._ledger)
+                    poll_once(client, chance.choice(known[-500:]), self._ledger)
 
     def _break_off(self, chance: random.Random) -> None:
         """Send half of a request and leave: with a TCP reset, or silently."""
@@ -184,7 +184,7 @@ class Clients:
         self._stopping.wait(0.3)
 
 
-def look(client: httpx.Client, id: str, ledger: Ledger) -> str | None:
+def poll_once(client: httpx.Client, id: str, ledger: Ledger) -> str | None:
     """Poll one prediction; return how it ended, None where it has not or nobody can say."""
     try:
         answer = client.get(f"/v1/predictions/{id}")

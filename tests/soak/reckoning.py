@@ -9,7 +9,7 @@ import httpx
 import psycopg2
 
 from tests.soak.books import Row, compare
-from tests.soak.clients import connect, look
+from tests.soak.clients import connect, poll_once
 from tests.soak.ledger import Ledger
 from tests.soak.receiver import Inbox
 from tests.soak.stack import SoakedStack
@@ -71,7 +71,7 @@ def _until(late: Callable[[], list[str]], ledger: Ledger, words: str) -> None:
 
 def _unfinished(stack: SoakedStack, ledger: Ledger) -> list[str]:
     with connect(stack.url) as client:
-        return [id for id in ledger.known_ids() if ledger.end_of(id) is None and look(client, id, ledger) is None]
+        return [id for id in ledger.known_ids() if ledger.end_of(id) is None and poll_once(client, id, ledger) is None]
 
 
 def _batch(stack: SoakedStack, id: str) -> Row:

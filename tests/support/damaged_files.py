@@ -19,11 +19,11 @@ NUMBERS = [
 def damaged(draw: Callable, files: Sequence[bytes], *, mend: Callable[[bytes], bytes] | None = None) -> bytes:  # type: ignore[type-arg]
     """Draw one of the files with one to four places changed, spliced with another, or cut short.
 
-    `mend` makes checksums right again, for half of them: those get past a reader's first look.
+    `mend` makes checksums right again, for half of them: those get past a reader's first check.
     """
     data = draw(st.sampled_from(files))
     for _ in range(draw(st.integers(1, 4))):
-        # Most of what readers look at is near the start, some of it near the end.
+        # Most of what readers check is near the start, some of it near the end.
         last = len(data)
         at = min(last, draw(st.integers(0, 80) | st.integers(0, last) | st.integers(max(0, last - 80), last)))
         match draw(

@@ -90,7 +90,7 @@ class Load:
                 body = answer.json()
                 self.accepted[body["id"]] = number
                 self.at[body["id"]] = time.time()
-                self._look(body["id"], body["status"])
+                self._note(body["id"], body["status"])
                 return str(body["id"])
             if answer.status_code == 404 and wait and "id" in answer.json():
                 self.lost_while_waiting.add(answer.json()["id"])
@@ -108,7 +108,7 @@ class Load:
         except httpx.TransportError:
             return
         if answer.status_code == 200:
-            self._look(id, answer.json()["status"])
+            self._note(id, answer.json()["status"])
         elif answer.status_code not in (404, 503):
             self.odd.append(answer.text)
 
@@ -124,13 +124,13 @@ class Load:
                 except httpx.TransportError:
                     continue
                 if answer.status_code == 200:
-                    self._look(id, answer.json()["status"])
+                    self._note(id, answer.json()["status"])
                 elif answer.status_code == 404:
                     self.missing.add(id)
                 elif answer.status_code != 503:
                     self.odd.append(answer.text)
 
-    def _look(self, id: str, status: str) -> None:
+    def _note(self, id: str, status: str) -> None:
         before = self.seen.get(id)
         if before is not None and status != before:
             self.changed.add(id)

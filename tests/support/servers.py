@@ -92,7 +92,7 @@ class PostgresServer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "pg"
         if os.geteuid() == 0:
-            account_for_root()  # the library would look for useradd on PATH alone
+            account_for_root()  # the library would search only PATH for useradd
         self.start()
 
     def start(self) -> None:

@@ -68,7 +68,7 @@ class PredictRole:
         self._renewing = PeriodicThread(
             self._renew, pause=min(self._queue.lease / 5, timedelta(seconds=2)), name="renew"
         )
-        self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="look")
+        self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
 
     def start(self, models: list[ModelName], *, consume: Callable[[ModelName], object]) -> None:
         """Return once one of the models is served; serve the others as soon as they can be, each from a thread.

@@ -68,7 +68,7 @@ class Supervisor:
             kept.hurried.set()
 
     def _stop_at_fault(self, task: "asyncio.Task[None]") -> None:
-        """Stop everything at a fault of the supervisor itself: half a stack must not look like a whole one."""
+        """Stop everything at a fault of the supervisor itself: an incomplete stack must not pass for a complete one."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("fault", exc_info=error)
             self.stop()

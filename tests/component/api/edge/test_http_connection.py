@@ -24,7 +24,7 @@ from api.http.problems import MEDIA_TYPE
 from shared.domain.identifiers import is_uuid
 
 MAX_HEAD, MAX_FIELDS, MAX_TARGET = 4000, 20, 1000
-HEAD_LOOKS = BODY_LOOKS = ANSWER_LOOKS = 5
+HEAD_SAMPLES = BODY_SAMPLES = ANSWER_SAMPLES = 5
 RATE = 100
 GET = b"GET /things?token=swordfish HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST /things HTTP/1.1\r\nHost: h\r\n"
@@ -86,8 +86,8 @@ class Client:
             await asyncio.sleep(0)
         await asyncio.sleep(0.002)
 
-    async def look(self, times: int) -> None:
-        """Let so many seconds go by."""
+    async def sample(self, times: int) -> None:
+        """Take so many samples of every connection, as the server does once a second."""
         for _ in range(times):
             for connection in tuple(self.state.connections):
                 assert isinstance(connection, HttpProtocol)
@@ -123,11 +123,11 @@ def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ca
     complaints: list[dict[str, Any]] = []
     for name, value in {
         "MAX_HEAD_BYTES": MAX_HEAD, "MAX_HEAD_FIELDS": MAX_FIELDS, "MAX_TARGET_BYTES": MAX_TARGET,
-        "HEAD_TIMEOUT": HEAD_LOOKS - 1, "BODY_RATE": RATE, "BODY_PATIENCE": BODY_LOOKS - 1,
-        "ANSWER_PATIENCE": ANSWER_LOOKS - 1,
+        "HEAD_TIMEOUT": HEAD_SAMPLES - 1, "BODY_RATE": RATE, "BODY_PATIENCE": BODY_SAMPLES - 1,
+        "ANSWER_PATIENCE": ANSWER_SAMPLES - 1,
     }.items():  # fmt: skip
         monkeypatch.setenv(f"DARKROOM_WIRE_{name}", str(value))
-    # Nothing but the tests looks.
+    # Only the tests take samples.
     monkeypatch.setattr(protocol.Connections, "_sample", lambda _: None)
 
     async def within(app: App, claim: Claim) -> None:
@@ -266,7 +266,7 @@ def test_a_refused_client_that_never_stops_sending_is_closed_soon(serve: Any) ->
         client = await connect()
         await client.send(GET + b"X: " + b"a" * MAX_HEAD)
         await client.answer()
-        await client.look(2)
+        await client.sample(2)
         client.writer.write(b"a" * 1000)
         assert await client.reader.read() is not None
         assert not client.state.connections
@@ -338,9 +338,9 @@ def test_a_head_that_stays_incomplete_times_out(serve: Any, sent: bytes) -> None
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(sent)
-        await client.look(HEAD_LOOKS - 1)
+        await client.sample(HEAD_SAMPLES - 1)
         await client.send(b"E" if sent == b"G" else b"X")
-        await client.look(1)
+        await client.sample(1)
         answer = await client.rest()
         path = {b"G": "", b"GET / HTTP/1.1\r\n": "/"}.get(sent, "/things")
         assert expect_problem(answer, 408, "request-timeout", path=path) == "the head was not complete within 4 s"
@@ -356,7 +356,7 @@ def test_a_client_that_sends_nothing_or_empty_lines_is_closed(serve: Any, before
             await client.send(before)
             await client.answer()
         await client.send(b"\r\n")
-        await client.look(HEAD_LOOKS)
+        await client.sample(HEAD_SAMPLES)
         assert await client.rest() == b""
 
     serve(reading(), claim)
@@ -368,13 +368,13 @@ def test_an_idle_keep_alive_connection_is_closed_by_uvicorn(serve: Any) -> None:
         for _ in range(3):
             await client.send(GET + b"\r\n")
             assert b"GET 0 bytes" in await client.answer()
-            await client.look(10 * HEAD_LOOKS)
+            await client.sample(10 * HEAD_SAMPLES)
 
     serve(reading(), claim)
 
 
 @pytest.mark.parametrize(
-    "pieces", [[b""], [b"12345"], [b"a" * (RATE - 20)] * BODY_LOOKS * 9], ids=["none", "5", "80/s"]
+    "pieces", [[b""], [b"12345"], [b"a" * (RATE - 20)] * BODY_SAMPLES * 9], ids=["none", "5", "80/s"]
 )
 def test_a_body_that_is_too_slow_times_out_and_the_app_sees_a_disconnect(serve: Any, pieces: list[bytes]) -> None:
     async def claim(connect: Any) -> None:
@@ -383,10 +383,10 @@ def test_a_body_that_is_too_slow_times_out_and_the_app_sees_a_disconnect(serve: 
         for piece in pieces:
             if not app.left.is_set():
                 await client.send(piece)
-                await client.look(1)
-        await client.look(BODY_LOOKS)
+                await client.sample(1)
+        await client.sample(BODY_SAMPLES)
         detail = expect_problem(await client.rest(), 408, "request-timeout")
-        assert detail == f"the body brought less than {RATE} bytes a second for {BODY_LOOKS - 1} s"
+        assert detail == f"the body brought less than {RATE} bytes a second for {BODY_SAMPLES - 1} s"
         await app.left.wait()
 
     app = reading()
@@ -398,7 +398,7 @@ def test_a_body_at_the_required_rate_is_read_completely(serve: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: %d\r\n\r\n" % (RATE * 40))
         for _ in range(40):
-            await client.look(1)
+            await client.sample(1)
             await client.send(b"a" * RATE)
         assert b"POST %d bytes" % (RATE * 40) in await client.answer()
 
@@ -414,7 +414,7 @@ def test_a_body_that_the_server_does_not_read_does_not_time_out(serve: Any) -> N
         sending = asyncio.create_task(client.send(bytes(size)))
         await app.began.wait()
         await asyncio.sleep(0.01)
-        await client.look(100 * BODY_LOOKS)
+        await client.sample(100 * BODY_SAMPLES)
         app.may_read.set()
         await sending
         assert b"POST %d bytes" % size in await client.answer()
@@ -427,7 +427,7 @@ def test_a_client_waiting_for_100_continue_does_not_time_out(serve: Any) -> None
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-        await client.look(10 * BODY_LOOKS)
+        await client.sample(10 * BODY_SAMPLES)
         app.may_read.set()
         assert await client.answer() == b"HTTP/1.1 100 Continue\r\n\r\n"
         await client.send(b"abc")
@@ -441,7 +441,7 @@ def test_a_slow_body_whose_answer_has_begun_gets_no_second_answer(serve: Any) ->
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 1000\r\n\r\n")
-        await client.look(BODY_LOOKS)
+        await client.sample(BODY_SAMPLES)
         rest = await client.rest()
         assert rest.startswith(b"HTTP/1.1 200 OK")
         assert rest.endswith(b"begun\r\n")
@@ -456,7 +456,7 @@ def test_a_request_being_answered_has_no_timeout(serve: Any) -> None:
     async def claim(connect: Any) -> None:
         client = await connect()
         await client.send(POST + b"Content-Length: 3\r\n\r\nabc" + GET[:20])  # the next one's head has begun
-        await client.look(10 * HEAD_LOOKS)
+        await client.sample(10 * HEAD_SAMPLES)
         app.may_read.set()
         assert b"POST 3 bytes" in await client.answer()
         await client.send(GET[20:] + b"\r\n")
@@ -485,9 +485,9 @@ def test_a_client_that_reads_nothing_of_its_answer_is_closed(serve: Any) -> None
         client = await connect()
         client.writer.transport.pause_reading()
         await client.send(GET + b"\r\n")
-        await client.look(ANSWER_LOOKS - 1)
+        await client.sample(ANSWER_SAMPLES - 1)
         assert client.state.connections
-        await client.look(1)
+        await client.sample(1)
         assert not client.state.connections
 
     app = App(answer=bytes(50_000_000))
@@ -545,7 +545,7 @@ def test_a_client_that_half_closes_after_its_requests_gets_every_answer(
             app.may_read.set()
         client.writer.write(b"".join(requests))
         await client.half_close()
-        await client.look(10 * HEAD_LOOKS)
+        await client.sample(10 * HEAD_SAMPLES)
         app.may_read.set()
         rest = await client.rest()
         assert re.findall(rb"[A-Z]+ \d+ bytes", rest) == answers
@@ -561,7 +561,7 @@ def test_a_stream_continues_to_its_end_for_a_half_closed_client(serve: Any) -> N
         client = await connect()
         await client.send(GET + b"\r\n")
         await client.half_close()
-        await client.look(3)
+        await client.sample(3)
         app.may_read.set()
         rest = await client.rest()
         assert rest.count(b"3\r\n:\n\n\r\n") == 3
@@ -580,7 +580,7 @@ def test_a_client_that_leaves_a_stream_is_noticed_within_seconds(serve: Any) -> 
         client.writer.close()
         await client.writer.wait_closed()
         for _ in range(3):
-            await client.look(1)
+            await client.sample(1)
         assert not client.state.connections
 
     app = App(answers_first=True, nothing=b":\n\n")

@@ -147,7 +147,7 @@ def test_an_uploads_images_are_counted_when_accepted_not_while_they_wait(
         upload = asyncio.create_task(client.post("/v1/batches", files=files))
         while counts().get("queued", 0) < 50:  # noqa: ASYNC110  a counter tells nobody
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)  # it waits for room, and looks for it twice
+        await asyncio.sleep(0.1)  # it waits for room, and checks for it twice
         assert counts() == {"queued": 50}
         [lane] = redis_client.scan_iter("lane:*")
         redis_client.xtrim(lane, maxlen=0, approximate=False)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.terminals import Seat, seated
 
 ENTERED, LEFT, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
-# What is drawn is how often was looked, in how wide a terminal.
+# Each drawing shows the number of the snapshot and the width of the terminal.
 PROGRAM = """
 import itertools, sys, time
 from datetime import timedelta

@@ -134,7 +134,7 @@ def test_ended_deliveries_are_deleted_with_their_attempts(engine: Engine, add: C
     with engine.connect() as connection:
         assert connection.execute(text("SELECT status FROM webhook_deliveries")).scalars().all() == ["pending"]
         assert connection.execute(text("SELECT count(*) FROM webhook_attempts")).scalar_one() == 1
-        assert missing_deliveries(connection) == [], "nobody looks for those of long ago"
+        assert missing_deliveries(connection) == [], "nobody searches for those of long ago"
 
 
 def test_rows_that_stay_do_not_block_later_ones(

@@ -19,7 +19,7 @@ LIMITS = Wire(
 REQUEST = object()
 
 
-def looks(
+def samples(
     patience: ConnectionTimeouts, awaited: Awaited, *, came: Iterable[int], request: object = REQUEST
 ) -> list[bool]:
     """Take a sample for each entry, after so many more bytes of a body."""
@@ -32,53 +32,53 @@ def looks(
 
 @pytest.mark.parametrize("awaited", [Awaited.HEAD, Awaited.FIRST_BYTE])
 def test_a_head_has_its_time_and_no_more(awaited: Awaited) -> None:
-    # The first look finds it under way for less than a second.
-    assert looks(ConnectionTimeouts(LIMITS), awaited, came=[0] * 4) == [False, False, False, True]
+    # At the first sample it has been under way for less than a second.
+    assert samples(ConnectionTimeouts(LIMITS), awaited, came=[0] * 4) == [False, False, False, True]
 
 
 def test_each_request_has_its_own_time() -> None:
     patience = ConnectionTimeouts(LIMITS)
     for request in ("first", "second", "third"):
-        assert not any(looks(patience, Awaited.HEAD, came=[0] * 3, request=request))
+        assert not any(samples(patience, Awaited.HEAD, came=[0] * 3, request=request))
 
 
 def test_a_first_byte_begins_the_heads_time() -> None:
     patience = ConnectionTimeouts(LIMITS)
-    assert not any(looks(patience, Awaited.FIRST_BYTE, came=[0] * 3))
-    assert not any(looks(patience, Awaited.HEAD, came=[0] * 3))
+    assert not any(samples(patience, Awaited.FIRST_BYTE, came=[0] * 3))
+    assert not any(samples(patience, Awaited.HEAD, came=[0] * 3))
 
 
 def test_a_body_may_stand_still_for_its_patience() -> None:
-    assert looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[0] * 6) == [False] * 5 + [True]
+    assert samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[0] * 6) == [False] * 5 + [True]
 
 
 def test_a_body_at_its_rate_takes_as_long_as_it_takes() -> None:
-    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[100] * 1000))
-    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[400, 0, 0, 0] * 250))
+    assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[100] * 1000))
+    assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[400, 0, 0, 0] * 250))
 
 
 def test_a_body_below_its_rate_is_given_up() -> None:
-    assert any(looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[90] * 60))
+    assert any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[90] * 60))
 
 
 def test_who_was_fast_first_may_not_be_slow_for_an_hour() -> None:
-    assert looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[1_000_000, 1_000_000, *[0] * 5])[-1]
+    assert samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[1_000_000, 1_000_000, *[0] * 5])[-1]
 
 
 def test_what_the_server_holds_up_is_not_the_clients_time() -> None:
     patience = ConnectionTimeouts(LIMITS)
-    looks(patience, Awaited.BODY, came=[0] * 5)
-    assert not any(looks(patience, Awaited.OURSELVES, came=[0] * 1000))
-    assert looks(patience, Awaited.BODY, came=[0]) == [True]
+    samples(patience, Awaited.BODY, came=[0] * 5)
+    assert not any(samples(patience, Awaited.OURSELVES, came=[0] * 1000))
+    assert samples(patience, Awaited.BODY, came=[0]) == [True]
 
 
 def test_nobody_is_waited_for_between_requests() -> None:
-    assert not any(looks(ConnectionTimeouts(LIMITS), Awaited.NOTHING, came=[0] * 1000))
+    assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.NOTHING, came=[0] * 1000))
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=5, max_size=60))
 def test_a_body_is_given_up_only_after_seconds_below_its_rate(came: list[int]) -> None:
-    said = looks(ConnectionTimeouts(LIMITS), Awaited.BODY, came=came)
+    said = samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=came)
     if True in said:
         over = said.index(True)
         assert any(sum(came[start : over + 1]) <= 100 * (over + 1 - start) for start in range(1, over))

@@ -100,7 +100,7 @@ def test_a_truncated_image_is_undecodable(kind: str) -> None:
 def test_no_mutation_raises_anything_else(kind: str, edits: st.DataObject) -> None:
     data = bytearray(KINDS[kind])
     for _ in range(edits.draw(st.integers(1, 6))):
-        # Most of what readers look at is near the start.
+        # Most of what readers check is near the start.
         last = min(len(data) - 1, edits.draw(st.sampled_from([64, 200, len(data) - 1])))
         data[edits.draw(st.integers(0, last))] = edits.draw(st.integers(0, 255))
     data = data[: edits.draw(st.integers(0, len(data)))] if edits.draw(st.booleans()) else data

@@ -109,7 +109,7 @@ def test_a_role_that_runs_but_does_no_work_is_not_ready() -> None:
     running = stack(me())
     for program in running.programs:
         program.phase = Phase.READY
-    facts = status_facts(running, {program.role: Duty("missing", "nobody has looked") for program in running.programs})
+    facts = status_facts(running, {program.role: Duty("missing", "no sign of life") for program in running.programs})
     assert {facts[program.role]["state"] for program in running.programs} == {"missing"}
     running.programs[0].phase = Phase.CRASHED
     again = status_facts(running, {running.programs[0].role: Duty("missing", "")})

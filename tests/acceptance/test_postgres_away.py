@@ -65,9 +65,9 @@ def test_requests_that_redis_can_answer_are_answered(
             assert (batch["status"], batch["request_counts"]["total"]) == ("in_progress", 20)
             assert AWAY in answer.headers["darkroom-incomplete"]
             batches.append(batch["id"])
-        looked = http.get(f"{PATH}/{batches[0]}")
-        assert (looked.status_code, looked.json()["status"]) == (200, "in_progress")
-        assert AWAY in looked.headers["darkroom-incomplete"]
+        read = http.get(f"{PATH}/{batches[0]}")
+        assert (read.status_code, read.json()["status"]) == (200, "in_progress")
+        assert AWAY in read.headers["darkroom-incomplete"]
         listed = http.get(PATH, params={"limit": 3})
         assert [one["id"] for one in listed.json()["results"]] == batches[::-1]
         assert AWAY in listed.headers["darkroom-incomplete"]

@@ -132,8 +132,8 @@ def test_a_preference_to_wait_is_clamped_and_echoed(door: Door, image: bytes, pr
     answer = door.submit(image, headers={"Prefer": prefer})
     assert answer.headers.get("preference-applied") == applied
     assert answer.status_code == (202 if applied is None else 200)
-    looked = door.http.get(f"/v1/predictions/{answer.json()['id']}", headers={"Prefer": prefer})
-    assert looked.headers.get("preference-applied") == applied
+    read = door.http.get(f"/v1/predictions/{answer.json()['id']}", headers={"Prefer": prefer})
+    assert read.headers.get("preference-applied") == applied
 
 
 def test_preferences_on_several_lines_count_as_one(door: Door, image: bytes) -> None:

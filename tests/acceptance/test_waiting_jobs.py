@@ -19,7 +19,9 @@ def worker(door: Door) -> Iterator[WorkerByHand]:
         yield WorkerByHand(door.redis)
 
 
-def test_a_wait_for_an_unfinished_prediction_is_answered_in_its_time(door: Door, worker: WorkerByHand, image: bytes) -> None:
+def test_a_wait_for_an_unfinished_prediction_is_answered_in_its_time(
+    door: Door, worker: WorkerByHand, image: bytes
+) -> None:
     began = time.monotonic()
     answer = door.submit(image, headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.json()["status"]) == (202, "starting")

@@ -1,6 +1,6 @@
 """Everything of docker-compose.yml, running outside Docker: its command lines, environments, users, volumes, networks.
 
-Tests stand in the order of a day: what was started is used, scaled, hurt, looked after, stopped and started again.
+Tests stand in the order of a day: what was started is used, scaled, killed, inspected, stopped and started again.
 
 Over 300 lines: its tests share their helpers.
 """

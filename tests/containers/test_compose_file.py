@@ -56,11 +56,11 @@ def test_nothing_starts_without_a_secret(name: str, tmp_path: Path) -> None:
     assert re.search(rf"required variable {name} is missing a value: run `make env`", answer.stderr)
 
 
-def test_the_example_itself_starts_nothing() -> None:
+def test_the_example_env_alone_starts_nothing() -> None:
     assert config(EXAMPLE, FILE).stdout == ""
 
 
-def test_make_env_fills_every_blank_with_a_secret_of_its_own_and_touches_none_that_is_there(tmp_path: Path) -> None:
+def test_make_env_fills_every_blank_with_a_secret_and_keeps_existing_ones(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE.read_text())
     made = []
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_make_env_fills_every_blank_with_a_secret_of_its_own_and_touches_none_th
     assert config(tmp_path / ".env", FILE).stdout
 
 
-def test_make_env_lets_containers_read_what_they_are_shown_of_a_clone_under_umask_077(tmp_path: Path) -> None:
+def test_make_env_lets_containers_read_a_clone_made_under_umask_077(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE.read_text())
     shutil.copytree(REPOSITORY / "deploy", tmp_path / "deploy")
     shown = [tmp_path / "deploy", *(tmp_path / "deploy").rglob("*")]
@@ -107,11 +107,11 @@ def test_every_service_has_a_memory_limit(said: list[Service]) -> None:
     assert [service.name for service in said if int(service.said.get("mem_limit", 0)) <= 0] == []
 
 
-def test_every_service_writes_to_tmp_and_its_volumes_alone(said: list[Service]) -> None:
+def test_every_service_writes_only_to_tmp_and_its_volumes(said: list[Service]) -> None:
     assert [service.name for service in said if not service.said.get("read_only") or "/tmp" not in service.tmpfs] == []  # noqa: S108
 
 
-def test_no_service_may_become_more_than_it_is(said: list[Service]) -> None:
+def test_no_service_can_gain_privileges(said: list[Service]) -> None:
     for service in said:
         assert service.said["cap_drop"] == ["ALL"], service.name
         assert service.said["security_opt"] == ["no-new-privileges:true"], service.name
@@ -135,7 +135,7 @@ def test_every_service_has_a_health_check_or_ends(said: list[Service]) -> None:
     assert {service.name for service in said if not service.health} == ENDS
 
 
-def test_everything_comes_back_after_a_crash_but_jobs(said: list[Service]) -> None:
+def test_every_service_but_one_off_jobs_restarts_after_a_crash(said: list[Service]) -> None:
     assert {service.name: service.said["restart"] for service in said} == {
         service.name: "no" if service.name in ENDS else "unless-stopped" for service in said
     }
@@ -147,12 +147,12 @@ def test_no_log_fills_the_disk(said: list[Service]) -> None:
     ] == []
 
 
-def test_others_images_are_pinned_to_a_release(said: list[Service]) -> None:
+def test_third_party_images_are_pinned_to_a_release(said: list[Service]) -> None:
     theirs = [service.image for service in said if not service.built]
     assert [image for image in theirs if not re.search(r":v?\d+\.\d+(\.\d+)?(-bookworm)?$", image)] == []
 
 
-def test_each_image_is_built_by_one_service_and_others_use_what_is_there(said: list[Service]) -> None:
+def test_each_image_is_built_by_one_service_and_reused_by_others(said: list[Service]) -> None:
     # Built twice, one of the two loses its name, and every `up` replaces the containers that run it.
     ours = {service.image for service in said if service.built}
     assert {image: [s.name for s in said if s.builds and s.image == image] for image in ours} == {
@@ -167,19 +167,19 @@ def test_each_image_is_built_by_one_service_and_others_use_what_is_there(said: l
     }  # fmt: skip
 
 
-def test_what_is_published_is_on_loopback(said: list[Service]) -> None:
+def test_ports_are_published_only_on_loopback(said: list[Service]) -> None:
     ports = {service.name: service.said["ports"] for service in said if service.said.get("ports")}
     assert set(ports) == PUBLISHED
     assert {port["host_ip"] for published in ports.values() for port in published} == {"127.0.0.1"}
 
 
-def test_the_api_alone_can_be_published_elsewhere(tmp_path: Path) -> None:
+def test_only_the_api_can_be_published_elsewhere(tmp_path: Path) -> None:
     found = services(filled_in(tmp_path, DARKROOM_BIND="192.0.2.1", DARKROOM_PORT="80"), FILE).values()
     moved = {s.name: p["host_ip"] for s in found for p in s.said.get("ports", []) if p["host_ip"] != "127.0.0.1"}
     assert moved == {"api": "192.0.2.1"}
 
 
-def test_stores_have_no_way_out_and_only_mlflow_a_way_to_models(by_name: dict[str, Service], tmp_path: Path) -> None:
+def test_stores_cannot_reach_out_and_only_mlflow_reaches_models(by_name: dict[str, Service], tmp_path: Path) -> None:
     text = config(filled_in(tmp_path), FILE).stdout
     internal = set(re.findall(r'"name": "darkroom_(\w+)",\s*"ipam": \{\},\s*"internal": true', text))
     assert {network for store in STORES for network in by_name[store].networks} <= internal
@@ -187,12 +187,12 @@ def test_stores_have_no_way_out_and_only_mlflow_a_way_to_models(by_name: dict[st
     assert neighbours == {"store", "mlflow"}
 
 
-def test_whoever_needs_no_way_out_has_none(by_name: dict[str, Service]) -> None:
+def test_services_that_need_no_outside_network_have_none(by_name: dict[str, Service]) -> None:
     assert {name for name, one in by_name.items() if "outside" in one.networks} == PUBLISHED | {"webhooks"}
 
 
 @pytest.mark.parametrize("name", ["predict", "record", "webhooks"])
-def test_workers_can_be_many(name: str, by_name: dict[str, Service]) -> None:
+def test_workers_can_be_scaled(name: str, by_name: dict[str, Service]) -> None:
     assert not {"container_name", "ports", "hostname"} & set(by_name[name].said)
 
 
@@ -214,13 +214,13 @@ def test_predict_serves_the_models_that_env_names(tmp_path: Path) -> None:
     assert "--queues=predict.cats,predict.dogs" in found["predict"].command
 
 
-def test_commands_are_executed_and_not_handed_to_a_shell(said: list[Service]) -> None:
+def test_commands_are_executed_without_a_shell(said: list[Service]) -> None:
     shells = {service.name: service.command[2] for service in said if service.command[:1] == ["sh"]}
     assert set(shells) == {"setup", "redis"}
     assert all("&& exec " in words for words in shells.values())
 
 
-def test_no_command_line_and_no_health_check_holds_a_secret(tmp_path: Path) -> None:
+def test_no_command_line_or_health_check_contains_a_secret(tmp_path: Path) -> None:
     env = filled_in(tmp_path)
     secrets = [line.partition("=")[2].rpartition(":")[2] for line in env.read_text().splitlines()]
     lines = {one.name: [*one.command, *one.health, *(one.entrypoint or [])] for one in services(env, FILE).values()}
@@ -228,7 +228,7 @@ def test_no_command_line_and_no_health_check_holds_a_secret(tmp_path: Path) -> N
     assert [name for name, words in lines.items() if any(secret in " ".join(words) for secret in secrets)] == []
 
 
-def test_stopping_waits_for_what_is_in_hand(by_name: dict[str, Service]) -> None:
+def test_stopping_waits_for_work_in_hand(by_name: dict[str, Service]) -> None:
     def grace(name: str) -> timedelta:
         return timedelta(seconds=by_name[name].seconds("stop_grace_period"))
 
@@ -252,7 +252,7 @@ def test_redis_runs_as_up_runs_it(by_name: dict[str, Service], tmp_path: Path) -
     assert by_name["redis"].environment["REDISCLI_AUTH"]
 
 
-def test_flower_shows_what_it_shows_under_up(by_name: dict[str, Service]) -> None:
+def test_flower_shows_the_same_as_under_darkroom_up(by_name: dict[str, Service]) -> None:
     usual = roles.flower(1, after=()).environment
     assert {name: by_name["flower"].environment.get(name) for name in usual} == usual
 
@@ -265,13 +265,13 @@ def test_a_gpu_is_reserved_and_has_two_threads(tmp_path: Path) -> None:
     assert found["predict"].environment["DARKROOM_PREDICT_DEVICE"] == "cuda"
 
 
-def test_a_cpu_build_is_a_matter_of_env(tmp_path: Path) -> None:
+def test_a_cpu_build_is_chosen_in_env(tmp_path: Path) -> None:
     found = services(filled_in(tmp_path, DARKROOM_DEVICE="cpu", TORCH_INDEX_URL="https://index.example/cpu"), FILE)
     assert found["setup"].said["build"]["args"] == {"DEVICE": "cpu", "TORCH_INDEX_URL": "https://index.example/cpu"}
     assert found["predict"].image == found["setup"].image
 
 
-def test_every_setting_of_the_example_is_one_that_is_read() -> None:
+def test_every_setting_of_the_example_exists() -> None:
     offered = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE))
     read = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text() + GPU_FILE.read_text()))
     assert offered == read

@@ -22,24 +22,24 @@ def images() -> list[Stage]:
     return [read_stages(REPOSITORY / file)[name] for file, names in IMAGES.items() for name in names]
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     answer = subprocess.run((hadolint, *DOCKERFILES), cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
-def test_every_image_begins_with_the_same_release_of_python() -> None:
+def test_every_image_has_the_same_python_release() -> None:
     names = {stage.name for stage in stages()}
     bases = {stage.base for stage in stages()} - names
     assert len(bases) == 1
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", bases.pop())
 
 
-def test_the_last_stage_of_the_workers_is_what_predicts() -> None:
+def test_the_last_stage_of_the_worker_image_is_the_predict_role() -> None:
     assert list(read_stages(REPOSITORY / "Dockerfile.worker"))[-1] == "predict"
 
 
-def test_a_change_to_the_sources_installs_nothing_anew() -> None:
+def test_a_source_change_reinstalls_no_packages() -> None:
     installing = [stage for stage in stages() if any("pip install" in line.text for line in stage.all("RUN"))]
     assert len(installing) == 6
     copied = {source for stage in installing for line in stage.all("COPY") for source in line.text.split()[:-1]}
@@ -65,7 +65,7 @@ def test_every_package_is_installed_as_the_lock_says() -> None:
     assert [command for command in commands if "--constraint " not in command] == []
 
 
-def test_nothing_names_where_packages_come_from() -> None:
+def test_no_file_names_a_package_index() -> None:
     for name in (*DOCKERFILES, "docker-compose.yml", "docker-compose.gpu.yml", ".env.example"):
         assert (
             re.findall(
@@ -76,7 +76,7 @@ def test_nothing_names_where_packages_come_from() -> None:
 
 
 @pytest.mark.parametrize("stage", images(), ids=lambda stage: stage.name)
-def test_an_image_runs_one_program_as_nobody_special(stage: Stage) -> None:
+def test_an_image_runs_one_program_as_an_unprivileged_user(stage: Stage) -> None:
     assert stage.all("CMD")[-1].text.startswith("[")
     assert stage.all("USER")[-1].text == "10001:10001"
     last_root = max(number for number, line in enumerate(stage.instructions) if line.word in ("RUN", "COPY"))
@@ -106,5 +106,5 @@ def test_an_image_runs_one_program_as_nobody_special(stage: Stage) -> None:
         ("darkroom.egg-info/PKG-INFO", False),
     ],
 )
-def test_the_builder_is_sent_what_images_are_made_of(path: str, *, is_sent: bool) -> None:
+def test_the_build_context_has_only_the_files_of_the_images(path: str, *, is_sent: bool) -> None:
     assert Context(REPOSITORY).sends(path) is is_sent

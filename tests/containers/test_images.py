@@ -77,7 +77,7 @@ def locked() -> dict[str, set[str]]:
     return found
 
 
-def test_an_image_imports_what_it_runs_and_carries_nothing_heavier(name: str, image: Image, tmp_path: Path) -> None:
+def test_an_image_imports_its_programs_and_has_no_heavier_packages(name: str, image: Image, tmp_path: Path) -> None:
     there, absent = EXPECTED[name]
     code = f"""
 import importlib.util
@@ -87,7 +87,7 @@ print([name for name in {absent} if importlib.util.find_spec(name)])
     assert python(image, code, tmp_path)[-1] == "[]"
 
 
-def test_the_gateway_can_be_made(images: "Images", tmp_path: Path) -> None:
+def test_the_gateways_app_can_be_created(images: "Images", tmp_path: Path) -> None:
     code = """
 from api.main import create_app
 from api.state.draining import Draining
@@ -96,31 +96,31 @@ print(create_app(Draining()).title)
     assert python(images.get("Dockerfile.api"), code, tmp_path) == ["Darkroom"]
 
 
-def test_torch_carries_cuda_by_default(images: "Images", tmp_path: Path) -> None:
+def test_torch_has_cuda_by_default(images: "Images", tmp_path: Path) -> None:
     code = "import platform, torch; print(platform.machine() != 'x86_64' or torch.version.cuda is not None)"
     assert python(images.get("Dockerfile.worker", "predict"), code, tmp_path)[-1] == "True"
 
 
-def test_an_image_has_the_locked_versions_alone(image: Image, tmp_path: Path) -> None:
+def test_an_image_has_only_locked_versions(image: Image, tmp_path: Path) -> None:
     lock = locked()
     here = installed(image, tmp_path)
     del here["pip"], here["darkroom"]
     assert {name: version for name, version in here.items() if version not in lock.get(name, ())} == {}
 
 
-def test_an_image_has_the_sources_it_runs_and_nothing_else(name: str, image: Image) -> None:
+def test_an_image_has_only_the_sources_it_runs(name: str, image: Image) -> None:
     found = {path.name for path in (image.root / "app").iterdir()}
     assert found == SOURCES[name]
     forbidden = [p for p in (image.root / "app").rglob("*") if p.name in (".git", ".env", ".venv", "tests")]
     assert forbidden == []
 
 
-def test_an_image_has_compiled_what_it_cannot_write_down_later(image: Image) -> None:
+def test_an_images_sources_are_precompiled(image: Image) -> None:
     sources = [path for path in (image.root / "app").rglob("*.py") if "migrations/versions" not in str(path)]
     assert [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))] == []
 
 
-def test_its_user_can_change_nothing_of_it(image: Image) -> None:
+def test_an_images_user_cannot_change_its_files(image: Image) -> None:
     assert image.uid > 0
     find_writable = (
         "find",
@@ -148,7 +148,7 @@ def test_its_user_can_change_nothing_of_it(image: Image) -> None:
         ({"DEVICE": "tpu"}, "DEVICE is cuda or cpu, not tpu"),
     ],
 )
-def test_a_build_that_lacks_something_says_so(
+def test_a_build_with_something_missing_fails_with_the_reason(
     arguments: dict[str, str], words: str, images: "Images", tmp_path: Path
 ) -> None:
     images.get("Dockerfile.worker", "predict")
@@ -201,7 +201,7 @@ def index(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Index]:
 
 
 @pytest.mark.parametrize("index", ["jinja2"], indirect=True)
-def test_a_cpu_build_takes_torch_from_the_named_index_and_nothing_of_cuda(
+def test_a_cpu_build_takes_torch_without_cuda_from_the_named_index(
     index: Index, images: "Images", workshop: Path, tmp_path: Path
 ) -> None:
     images.get("Dockerfile.worker", "predict")
@@ -214,7 +214,7 @@ def test_a_cpu_build_takes_torch_from_the_named_index_and_nothing_of_cuda(
 
 
 @pytest.mark.parametrize("index", ["nvidia-cublas"], indirect=True)
-def test_a_cpu_build_refuses_a_torch_that_wants_cuda(index: Index, images: "Images", tmp_path: Path) -> None:
+def test_a_cpu_build_refuses_a_torch_that_requires_cuda(index: Index, images: "Images", tmp_path: Path) -> None:
     images.get("Dockerfile.worker", "predict")
     builder = images.worker_builder(tmp_path / "built", DEVICE="cpu", TORCH_INDEX_URL=index.url)
     with pytest.raises(BuildFailed) as failed:

@@ -134,7 +134,7 @@ def test_a_prediction_has_its_row_and_its_line_in_the_record_workers_log(
     assert [line["status"] for line in lines] == ["succeeded"]
 
 
-def test_nobody_is_let_in_without_a_key(api: Api) -> None:
+def test_requests_without_a_key_are_refused(api: Api) -> None:
     for headers in ({}, {"Authorization": f"Bearer dk_{'x' * 43}"}):
         assert api.container.ask("GET", "/v1/predictions", port=8000, headers=headers)[0] == 401
 
@@ -145,7 +145,7 @@ def test_everything_was_started_after_what_it_needs(composition: Composition) ->
             assert composition.started.index(needed) < composition.started.index(service.name)
 
 
-def test_models_lie_in_the_store_and_nobody_but_mlflow_reaches_it(composition: Composition) -> None:
+def test_models_are_in_the_store_that_only_mlflow_reaches(composition: Composition) -> None:
     listing = """
 import boto3
 found = boto3.client("s3", endpoint_url="http://store:8333").list_objects_v2(Bucket="mlflow")["Contents"]
@@ -159,20 +159,20 @@ print(*(one["Key"] for one in found if one["Size"]), sep="\\n")
         assert composition.one("api").program.run(["python", "-c", code]).returncode != 0, host
 
 
-def test_the_store_asks_for_its_key(composition: Composition) -> None:
+def test_the_model_store_requires_its_key(composition: Composition) -> None:
     assert composition.one("mlflow").ask("GET", "/mlflow", host=composition.one("store").address, port=8333)[0] == 403
 
 
 @pytest.mark.parametrize(
     ("host", "status"), [("mlflow:5000", 200), ("localhost:5001", 200), ("127.0.0.1:5000", 200), ("evil.example", 403)]
 )
-def test_mlflow_answers_to_its_own_names(host: str, status: int, composition: Composition) -> None:
+def test_mlflow_answers_only_to_its_own_host_names(host: str, status: int, composition: Composition) -> None:
     headers = {"Host": host}
     path = "/api/2.0/mlflow/registered-models/get?name=digits"
     assert composition.one("mlflow").ask("GET", path, port=5000, headers=headers)[0] == status
 
 
-def test_redis_asks_for_its_password(composition: Composition) -> None:
+def test_redis_requires_its_password(composition: Composition) -> None:
     answer = composition.one("redis").program.run(["env", "--unset=REDISCLI_AUTH", "redis-cli", "PING"])
     assert "NOAUTH" in answer.stdout
 
@@ -185,7 +185,7 @@ def test_each_database_is_closed_to_the_others_owner(composition: Composition) -
     assert "permission denied for database" in answer.stderr
 
 
-def test_flower_asks_for_its_login_and_shows_every_worker(composition: Composition) -> None:
+def test_flower_requires_its_login_and_shows_every_worker(composition: Composition) -> None:
     flower = composition.one("flower")
 
     def ask(path: str, login: str) -> tuple[int, Any]:
@@ -203,7 +203,7 @@ def test_flower_asks_for_its_login_and_shows_every_worker(composition: Compositi
     until(lambda: expected <= online(), seconds=30, what="not every worker is online")
 
 
-def test_a_second_predict_worker_is_seen_by_all(api: Api, composition: Composition) -> None:
+def test_a_second_predict_worker_is_seen_by_every_service(api: Api, composition: Composition) -> None:
     second = composition.add(composition.services["predict"])
     composition.wait_healthy(second)
     assert get(api, "/v1/models/digits")["workers"] == 2
@@ -230,7 +230,7 @@ def test_prometheus_has_its_rules(composition: Composition) -> None:
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
 
 
-def test_a_gpus_pool_of_two_threads_serves(api: Api, composition: Composition, tmp_path: Path) -> None:
+def test_a_pool_of_two_threads_as_on_a_gpu_serves(api: Api, composition: Composition, tmp_path: Path) -> None:
     service = services(filled_in(tmp_path), FILE, GPU_FILE)["predict"]
     # The device is all that this machine lacks.
     service = replace(
@@ -242,7 +242,7 @@ def test_a_gpus_pool_of_two_threads_serves(api: Api, composition: Composition, t
     assert composition.remove(second)[0] in STOPPED
 
 
-def test_a_stopped_predict_worker_finishes_what_it_has_in_hand(
+def test_a_stopped_predict_worker_finishes_its_work_in_hand(
     api: Api, digits: list[Path], composition: Composition
 ) -> None:
     predict = composition.one("predict")
@@ -266,7 +266,7 @@ def test_a_stopped_predict_worker_finishes_what_it_has_in_hand(
     assert postgres_says(composition, query) == f"{count}|1"
 
 
-def test_a_killed_predict_worker_that_comes_back_under_its_name_loses_nothing(
+def test_a_killed_predict_worker_restarted_under_its_name_loses_nothing(
     api: Api, digits: list[Path], composition: Composition
 ) -> None:
     predict = composition.one("predict")
@@ -298,7 +298,7 @@ def test_health_checks_are_cheap(composition: Composition) -> None:
     assert sum(share.values()) < 0.05, share
 
 
-def test_what_hangs_is_not_healthy(composition: Composition) -> None:
+def test_a_hanging_service_is_not_healthy(composition: Composition) -> None:
     servers = [one for one in composition.containers if one.service.health and one.service.name != "beat"]
     with ExitStack() as held, ThreadPoolExecutor(len(servers)) as threads:
         for container in servers:
@@ -309,7 +309,7 @@ def test_what_hangs_is_not_healthy(composition: Composition) -> None:
         composition.wait_healthy(container)
 
 
-def test_a_beat_that_rings_no_more_is_not_healthy(composition: Composition) -> None:
+def test_a_beat_that_stopped_sending_is_not_healthy(composition: Composition) -> None:
     beat = composition.one("beat")
     with beat.program.held_still():
         beat.program.run(["sh", "-c", "touch --date='3 minutes ago' /tmp/rung"])
@@ -317,7 +317,7 @@ def test_a_beat_that_rings_no_more_is_not_healthy(composition: Composition) -> N
     until(beat.is_healthy, seconds=30, what="beat does not ring")
 
 
-def test_everything_stops_in_its_time_and_comes_back_with_what_was_promised(
+def test_every_service_stops_in_time_and_restarts_with_its_data(
     api: Api, digits: list[Path], composition: Composition
 ) -> None:
     composition.stop(composition.one("predict"))

@@ -42,7 +42,7 @@ def healthy(project: Project) -> dict[str, str]:
     return {service(one): one["State"].get("Health", {}).get("Status", "") for one in project.containers()}
 
 
-def test_a_clone_under_umask_077_comes_up_at_the_first_try(project: Project) -> None:
+def test_a_clone_under_umask_077_starts_at_the_first_attempt(project: Project) -> None:
     found = healthy(project)
     assert {name for name, health in found.items() if health != "healthy"} == {"setup"}
     [setup] = project.containers("setup")
@@ -57,14 +57,14 @@ def test_each_image_is_built_once(built: Built, project: Project) -> None:
         assert used == {tagged}, name
 
 
-def test_a_second_up_leaves_everything_as_it_is(project: Project) -> None:
+def test_a_second_up_changes_nothing(project: Project) -> None:
     assert "ecreate" not in project.compose("up", "--detach", "--dry-run")
     before = ids(project)
     project.compose("up", "--detach", "--wait")
     assert ids(project) == before
 
 
-def test_scaling_adds_and_takes_away_and_leaves_the_others(project: Project) -> None:
+def test_scaling_adds_and_removes_containers_and_keeps_the_others(project: Project) -> None:
     before = ids(project)
     project.compose("up", "--detach", "--wait", "--scale", "predict=2")
     after = ids(project)
@@ -74,7 +74,7 @@ def test_scaling_adds_and_takes_away_and_leaves_the_others(project: Project) -> 
     assert ids(project) == before
 
 
-def test_nobody_is_more_than_it_needs_to_be(project: Project) -> None:
+def test_no_container_has_more_privileges_than_it_needs(project: Project) -> None:
     for one in project.containers():
         name, config = service(one), one["HostConfig"]
         assert one["Config"]["User"].split(":")[0] not in ("", "0", "root"), name
@@ -89,7 +89,7 @@ def test_nobody_is_more_than_it_needs_to_be(project: Project) -> None:
             assert kernel["Uid"].split()[0] != "0", name
 
 
-def test_no_secret_stands_in_a_command_line(project: Project) -> None:
+def test_no_command_line_contains_a_secret(project: Project) -> None:
     running = [one for one in project.containers() if one["State"]["Running"]]
     told = json.dumps([[one["Path"], one["Args"], one["Config"].get("Healthcheck")] for one in project.containers()])
     seen = [project.engine.docker("top", one["Id"], "-eo", "pid,args") for one in running]
@@ -99,14 +99,14 @@ def test_no_secret_stands_in_a_command_line(project: Project) -> None:
         assert not [text for text in seen if secret in text]
 
 
-def test_redis_and_flower_ask_for_what_env_says(project: Project, host: Host) -> None:
+def test_redis_and_flower_require_the_secrets_of_env(project: Project, host: Host) -> None:
     said = project.compose("exec", "redis", "env", "--unset=REDISCLI_AUTH", "redis-cli", "PING")
     assert "NOAUTH" in said
     login = project.settings()["FLOWER_BASIC_AUTH"]
     assert [host.at("FLOWER_PORT", "/api/workers", login=one)[0] for one in ("", f"{login}x", login)] == [401, 401, 200]
 
 
-def test_prometheus_sees_everybody(host: Host) -> None:
+def test_prometheus_scrapes_every_service(host: Host) -> None:
     def targets() -> list[tuple[str, str]]:
         found = host.at("PROMETHEUS_PORT", "/api/v1/targets")[1]["data"]["activeTargets"]
         return sorted((target["labels"]["job"], target["health"]) for target in found)
@@ -115,7 +115,7 @@ def test_prometheus_sees_everybody(host: Host) -> None:
     until(lambda: targets() == [(job, "up") for job in jobs], seconds=120, what="not every target is up")
 
 
-def test_the_hosts_command_has_every_image_predicted(host: Host, fresh: Path, tmp_path: Path) -> None:
+def test_bulk_on_the_host_has_every_image_predicted(host: Host, fresh: Path, tmp_path: Path) -> None:
     said = host.run("bulk", str(fresh), "--out", str(tmp_path / "results.csv"), home=tmp_path)
     assert "360 of 360 succeeded" in said
     lines = (tmp_path / "results.csv").read_text().splitlines()[1:]
@@ -123,7 +123,7 @@ def test_the_hosts_command_has_every_image_predicted(host: Host, fresh: Path, tm
     assert sum(right) > 0.95 * 360
 
 
-def test_a_receiver_is_told(project: Project, host: Host, fresh: Path) -> None:
+def test_a_webhook_is_delivered_to_the_host(project: Project, host: Host, fresh: Path) -> None:
     came: list[dict[str, Any]] = []
     told = Event()
 
@@ -154,7 +154,7 @@ def test_a_receiver_is_told(project: Project, host: Host, fresh: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["predict", "redis", "postgres"])
-def test_who_is_killed_under_load_comes_back_and_nothing_is_lost(
+def test_containers_killed_under_load_restart_and_nothing_is_lost(
     name: str, project: Project, host: Host, fresh: Path, tmp_path: Path
 ) -> None:
     [container] = project.containers(name)
@@ -171,7 +171,7 @@ def test_who_is_killed_under_load_comes_back_and_nothing_is_lost(
     assert ids(project)[container["Name"]] == container["Id"], "it was started again, not replaced"
 
 
-def test_stopped_under_load_everything_ends_in_its_grace_and_nothing_is_lost(
+def test_a_stop_under_load_ends_in_time_and_loses_nothing(
     project: Project, host: Host, fresh: Path, tmp_path: Path
 ) -> None:
     bulk = host.darkroom("bulk", str(fresh), home=tmp_path)
@@ -183,7 +183,7 @@ def test_stopped_under_load_everything_ends_in_its_grace_and_nothing_is_lost(
     assert "360 of 360 succeeded" in host.run("bulk", str(fresh), "--resume", home=tmp_path)
 
 
-def test_stopped_after_redis_everything_ends_in_its_grace(project: Project) -> None:
+def test_a_stop_after_redis_ends_within_the_grace_periods(project: Project) -> None:
     project.compose("stop", "redis")
     # Each process has noticed, and tries to reconnect.
     for name in ("predict", "record", "webhooks"):
@@ -192,7 +192,7 @@ def test_stopped_after_redis_everything_ends_in_its_grace(project: Project) -> N
     assert killed(project) == {}
 
 
-def test_gone_and_made_anew_everything_kept_is_there(project: Project, host: Host) -> None:
+def test_down_and_up_again_keeps_all_stored_data(project: Project, host: Host) -> None:
     project.compose("down")
     project.compose("up", "--detach", "--wait")
     status, answer = host.ask("GET", "/v1/predictions?status=succeeded&limit=1")

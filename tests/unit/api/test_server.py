@@ -47,7 +47,7 @@ def test_no_other_server_may_run_the_app() -> None:
         create_app()
 
 
-def test_it_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(app, settings.read(settings.Server))
     assert (config.host, config.port, config.uds, config.timeout_graceful_shutdown) == ("127.0.0.1", 8000, None, 25)
     for name, value in {"HOST": "::1", "PORT": "9", "SOCKET": "/run/api", "STOP_TIMEOUT": "5"}.items():
@@ -56,14 +56,14 @@ def test_it_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> N
     assert (config.host, config.port, config.uds, config.timeout_graceful_shutdown) == ("::1", 9, "/run/api", 5)
 
 
-def test_connections_are_bounded_and_no_line_is_written_about_each_request() -> None:
+def test_connections_are_limited_and_uvicorns_access_log_is_off() -> None:
     config = make_config(app, settings.Server())
     config.load()
     assert config.http_protocol_class is HttpProtocol
     assert not logging.getLogger("uvicorn.access").hasHandlers()
 
 
-def test_it_drains_before_it_stops_and_the_second_signal_ends_that() -> None:
+def test_the_server_drains_before_stopping_until_a_second_signal() -> None:
     draining, woken = Draining(), list[bool]()
     draining.when_over(lambda: woken.append(draining.is_over))
 
@@ -81,7 +81,7 @@ def test_it_drains_before_it_stops_and_the_second_signal_ends_that() -> None:
     asyncio.run(serve())
 
 
-def test_it_stops_at_once_where_somebody_presses_control_c() -> None:
+def test_the_server_stops_at_once_on_control_c() -> None:
     async def serve() -> None:
         server = Server(make_config(app, settings.Server()), draining=Draining(), drain=timedelta(hours=1))
         server._loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ def _attributes_of(name: str, within: ast.AST) -> set[str]:
     return {node.attr for node in found if isinstance(node.value, ast.Name) and node.value.id == name}
 
 
-def test_every_member_of_uvicorns_that_is_used_is_named_here_and_is_there() -> None:
+def test_uvicorn_has_every_member_that_is_used() -> None:
     tree = ast.parse(Path(http_connection.__file__).read_text())
     [connection] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "HttpProtocol"]
     own = {node.name for node in connection.body if isinstance(node, ast.FunctionDef)}

@@ -19,13 +19,13 @@ LOCKED = [Requirement(line) for line in (ROOT / "requirements.lock").read_text()
 REACHED_INTO = ("celery", "fastapi", "flower", "kombu", "redis", "starlette", "uvicorn", "uvloop")
 
 
-def test_the_lock_names_versions_and_no_place_to_get_them_from() -> None:
+def test_the_lock_names_versions_and_no_package_index() -> None:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         assert re.fullmatch(r"[\w.-]+==[\w.]+( ; .+)?", line), line
 
 
 @pytest.mark.parametrize("wanted", [one for one in WANTED if one.name != "darkroom"], ids=lambda one: one.name)
-def test_what_is_locked_is_allowed(wanted: Requirement) -> None:
+def test_locked_versions_are_allowed_by_pyproject(wanted: Requirement) -> None:
     locked = [one for one in LOCKED if canonicalize_name(one.name) == canonicalize_name(wanted.name)]
     assert locked
     for one in locked:
@@ -34,11 +34,11 @@ def test_what_is_locked_is_allowed(wanted: Requirement) -> None:
 
 
 @pytest.mark.parametrize("name", REACHED_INTO)
-def test_what_is_reached_into_has_an_upper_bound(name: str) -> None:
+def test_packages_whose_internals_are_used_have_an_upper_bound(name: str) -> None:
     (wanted,) = (one for one in WANTED if one.name == name)
     assert [bound for bound in wanted.specifier if bound.operator == "<"]
 
 
-def test_the_gateway_and_workers_without_a_model_need_no_arrays_and_no_pictures() -> None:
+def test_gateway_and_services_do_not_depend_on_numpy_pillow_torch_or_mlflow() -> None:
     services = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["services"]]
     assert {Requirement(line).name for line in services}.isdisjoint({"numpy", "pillow", "torch", "mlflow"})

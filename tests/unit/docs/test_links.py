@@ -49,7 +49,7 @@ def quoted(text: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_link_leads_somewhere(name: str) -> None:
+def test_every_link_has_a_target(name: str) -> None:
     page = NAMES[name]
     broken = []
     for target in LINK.findall(without_code(page.read_text())):

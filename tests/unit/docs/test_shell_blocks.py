@@ -44,7 +44,7 @@ a picture
 """
 
 
-def test_blocks_are_run_from_top_to_bottom_with_what_stands_after_each() -> None:
+def test_blocks_run_in_order_each_with_its_expected_output() -> None:
     assert shell_blocks(PAGE) == [Block("make up\n", "Up after 3 s\n"), Block("make down\n", None)]
 
 
@@ -60,7 +60,7 @@ def test_blocks_are_run_from_top_to_bottom_with_what_stands_after_each() -> None
         ("first\n…\nlast", "first\nsecond\nlast"),
     ],
 )  # fmt: skip
-def test_what_may_differ_may_differ(expected: str, printed: str) -> None:
+def test_ids_paths_and_numbers_may_differ(expected: str, printed: str) -> None:
     assert missing(expected, printed) is None
 
 

@@ -50,7 +50,7 @@ def row(id: str, number: int, **facts: Any) -> dict[str, Any]:
     return made | {"attempts": 1, "metadata": {}, "batch_id": None, "custom_id": None} | facts
 
 
-def test_honest_books_agree() -> None:
+def test_correct_books_agree() -> None:
     assert Books().compare() == []
 
 
@@ -86,7 +86,7 @@ TRICKS: dict[str, Callable[[Books], Any]] = {
 
 
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
-def test_cooked_books_are_seen(trick: Callable[[Books], Any]) -> None:
+def test_every_falsified_book_is_detected(trick: Callable[[Books], Any]) -> None:
     books = Books()
     trick(books)
     assert books.compare() != []

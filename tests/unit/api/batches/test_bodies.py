@@ -131,7 +131,7 @@ def test_an_empty_body_is_a_bad_request(content_type: str | None, declared: int 
     refused(errors.BadRequest, [], content_type, declared=declared)
 
 
-def test_another_body_that_declares_more_than_an_archive_may_have_is_too_large() -> None:
+def test_a_body_declaring_more_than_the_archive_limit_is_too_large() -> None:
     error = refused(errors.UploadTooLarge, [], "application/zip", declared=5001, max_archive_bytes=5000)
     assert (error.size, error.limit) == (5001, 5000)
 
@@ -153,7 +153,7 @@ def test_an_oversized_image_is_one_bad_item_and_the_next_is_fine() -> None:
 
 
 @pytest.mark.parametrize(("given", "name"), [("a\tb\x1b.png", "ab.png"), ("ü", "ü"), LONG_NAME])
-def test_a_file_is_an_item_whatever_its_name_and_even_if_it_is_empty(given: str, name: str) -> None:
+def test_a_file_is_an_item_even_if_unnamed_or_empty(given: str, name: str) -> None:
     assert read(form(part("images", b"", given), FILE))[1] == [Item(name, b""), Item("7.png", IMAGE)]
 
 
@@ -168,7 +168,7 @@ def test_a_form_out_of_order_contradicting_or_cut_short_is_a_bad_request(body: b
 
 
 @pytest.mark.parametrize(("name", "value"), [*UNUSABLE, *NO_METADATA])
-def test_a_field_that_cannot_be_used_is_refused_with_its_place(name: str, value: str) -> None:
+def test_an_invalid_field_is_refused_with_its_pointer(name: str, value: str) -> None:
     assert refused(errors.InvalidParameter, form(part(name, value.encode()), FILE)).pointer == f"/{name}"
 
 
@@ -176,7 +176,7 @@ def test_a_form_without_files_is_refused() -> None:
     assert refused(errors.InvalidParameter, form(MODEL, part("picture", IMAGE, "7.png"))).pointer == "/images"
 
 
-def test_a_field_may_be_as_long_as_the_contract_says() -> None:
+def test_a_field_of_the_documented_maximum_length_is_accepted() -> None:
     metadata = part("metadata", b'{"a":"%s"}' % (b"y" * 92))
     assert len(read(form(metadata, part("x", bytes(BESIDE_THE_IMAGE)), FILE))[0].metadata["a"]) == 92
     assert "'xyz'" in refused(errors.BadRequest, form(part("xyz", bytes(BESIDE_THE_IMAGE + 1)), FILE)).detail
@@ -186,7 +186,7 @@ def test_a_field_after_the_files_is_named() -> None:
     assert "'model'" in refused(errors.BadRequest, form(FILE, MODEL)).detail
 
 
-def test_fields_before_the_files_are_bounded_altogether() -> None:
+def test_the_total_size_of_fields_before_the_files_is_limited() -> None:
     refused(errors.BadRequest, itertools.chain(itertools.repeat(part("x", bytes(60_000)), 1000), [form(FILE)]))
 
 
@@ -206,7 +206,7 @@ def test_an_archive_gives_its_files_and_counts_clutter(size: int) -> None:
     assert skipped.names == ["notes.txt", "__MACOSX/x"]
 
 
-def test_an_archive_over_the_limit_is_refused_while_it_comes() -> None:
+def test_an_archive_over_the_limit_is_refused_while_it_is_received() -> None:
     pieces = itertools.chain([part("archive", b"", "a.zip")[:-2]], itertools.repeat(bytes(1000), 99))
     error = refused(errors.UploadTooLarge, pieces, max_archive_bytes=5500)
     assert (error.size, error.limit) == (6000, 5500)
@@ -219,7 +219,7 @@ def left_in(folder: Path) -> tuple[int, list[int]]:
 
 
 @pytest.mark.parametrize("end", ["2.png", "notes.txt", "none"])
-def test_the_spooled_archive_has_no_name_and_is_gone_afterwards(end: str, tmp_path: Path) -> None:
+def test_the_spooled_archive_has_no_name_and_is_deleted_afterwards(end: str, tmp_path: Path) -> None:
     async def claim() -> None:
         request = a_request([form(part("archive", ARCHIVE, "a.zip"))], spool=tmp_path)
         body = read_batch_body(request, request.stream(), a_hold())
@@ -317,7 +317,7 @@ def outcome(pieces: list[bytes], kind: str) -> Any:
 
 @settings(derandomize=True, max_examples=150)
 @given(damaged([body for body, _ in UPLOADS]), st.sampled_from(UPLOADS), st.lists(st.integers(0, 1500), max_size=8))
-def test_no_damage_raises_anything_else_and_cuts_change_nothing(
+def test_damage_raises_only_refusals_and_cuts_change_nothing(
     body: bytes, proper: tuple[bytes, str], places: list[int]
 ) -> None:
     cuts = [0, *sorted(min(place, len(body)) for place in places), len(body)]
@@ -326,7 +326,7 @@ def test_no_damage_raises_anything_else_and_cuts_change_nothing(
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_what_is_said_of_a_form_with_two_faults_does_not_depend_on_how_it_was_cut(size: int) -> None:
+def test_the_error_for_two_faults_does_not_depend_on_the_cuts(size: int) -> None:
     bad = b"--x-x\r\n\0: no header\r\n\r\n"
     body = form(part("metadata", b"[]"), FILE, bad)
     assert refused(errors.InvalidParameter, cut(body, size)).pointer == "/metadata"
@@ -341,7 +341,7 @@ def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None
         outcome([body], (start + rest).decode("latin-1"))
 
 
-def test_fields_of_lines_are_the_querys_and_lines_may_end_with_a_carriage_return() -> None:
+def test_ndjson_takes_fields_from_the_query_and_allows_crlf() -> None:
     body = line(custom_id=1) + b"\r\n\r\n" + line() + b"\r\n"
     fields, items, skipped = read(body, LINES, query="model=digits&metadata=%7B%22a%22:1%7D")
     assert (fields.model, fields.metadata, skipped.count) == ("digits", {"a": 1}, 0)
@@ -369,7 +369,7 @@ FOUR_MEGABYTES = [(LINES, ONE_LINE, 2), (LINES, MANY_LINES, MANY), (FORM, ONE_FI
 
 
 @pytest.mark.parametrize(("content_type", "pieces", "expected"), FOUR_MEGABYTES)
-def test_memory_holds_no_more_than_an_image(content_type: str, pieces: list[bytes], expected: int) -> None:
+def test_memory_holds_no_more_than_one_image(content_type: str, pieces: list[bytes], expected: int) -> None:
     async def count() -> int:
         body = read_batch_body(request := a_request(pieces, content_type), request.stream(), a_hold())
         await body.fields()
@@ -384,7 +384,7 @@ def test_memory_holds_no_more_than_an_image(content_type: str, pieces: list[byte
 
 
 @pytest.mark.parametrize("name", ["images", "image", "images[]", "image[]", "images[0]", "images[12]"])
-def test_images_may_be_named_as_libraries_name_a_list(name: str) -> None:
+def test_the_images_field_may_have_list_brackets(name: str) -> None:
     _, items, _ = read(form(MODEL, part(name, IMAGE, "1.png"), part(name, b"2", "2.png")))
     assert items == [Item("1.png", IMAGE), Item("2.png", b"2")]
 
@@ -401,7 +401,7 @@ def test_clutter_among_images_is_skipped_as_in_an_archive() -> None:
     assert (skipped.count, skipped.names) == (4, ["a/.DS_Store", "Thumbs.db", "__MACOSX/a/._1.png", "a/._1.png"])
 
 
-def test_a_field_of_a_page_where_nobody_chose_a_file_is_no_image() -> None:
+def test_an_empty_file_field_of_a_browser_form_is_no_image() -> None:
     _, items, skipped = read(form(part("images", b"", ""), FILE, part("images", b"", "empty.png")))
     assert [item.name for item in items] == ["7.png", "empty.png"]
     assert (skipped.count, skipped.names) == (1, [])
@@ -410,11 +410,11 @@ def test_a_field_of_a_page_where_nobody_chose_a_file_is_no_image() -> None:
 @pytest.mark.parametrize(
     "kind", ["application/ndjson", "application/jsonl", "application/x-jsonlines", "Application/X-NDJSON; a=b"]
 )
-def test_lines_have_several_names(kind: str) -> None:
+def test_the_image_of_a_line_may_have_several_member_names(kind: str) -> None:
     assert read(line(), kind)[1] == [Item("line 1", IMAGE)]
 
 
-def test_names_are_those_of_the_client_whichever_way_it_writes_them() -> None:
+def test_file_names_are_read_in_every_encoding_of_clients() -> None:
     heads = [
         b"form-data; name=images; filename=\"=?utf-8?B?w6kxLnBuZw==?=\"; filename*=utf-8''%C3%A91.png",
         b"form-data; name=\"images\"; filename*=UTF-8''%C3%A92.png",

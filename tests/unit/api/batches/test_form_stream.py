@@ -107,7 +107,9 @@ def test_pieces_of_every_size_give_the_same_parts(data: list[bytes]) -> None:
 
 
 @given(st.lists(st.tuples(texts, texts, contents), min_size=1, max_size=4), cuts)
-def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, str, bytes]], places: list[int]) -> None:
+def test_a_form_encoded_by_a_client_is_read_back_unchanged(
+    parts: list[tuple[str, str, bytes]], places: list[int]
+) -> None:
     # A quotation mark is the client's %22 (the HTML standard), a backslash has a test of its own.
     clean = [tuple(text.translate({34: None, 92: None}) for text in texts) for *texts, _ in parts]
     files = [(name or "n", (filename or "f", data)) for (name, filename), (*_, data) in zip(clean, parts, strict=True)]
@@ -180,16 +182,16 @@ def test_a_form_may_have_empty_lines_before_padding_and_an_epilogue() -> None:
     "preamble", [b"\r\n\r\n", b"This is a form.\r\n", b"\r\n\r\ndigits\r\n", b"--\r\n", b"-" * 9000 + b"\r\n"]
 )
 @pytest.mark.parametrize("size", [1, 4, 7, 100_000])
-def test_what_stands_before_a_form_is_passed_over_however_it_is_cut(preamble: bytes, size: int) -> None:
+def test_a_preamble_is_skipped_however_it_is_cut(preamble: bytes, size: int) -> None:
     body = preamble + form(part(b"1"), part(b"2"))
     assert read(cut(body, size)) == whole(body) == [("images", "7.png", b"1"), ("images", "7.png", b"2")]
 
 
-def test_a_form_without_parts_is_whole() -> None:
+def test_a_form_without_parts_is_complete() -> None:
     assert read([b"--a-boundary--"]) == []
 
 
-def test_bytes_are_given_as_they_come_and_not_kept_until_a_part_ends() -> None:
+def test_bytes_are_passed_on_as_they_arrive_not_at_a_parts_end() -> None:
     stream = FormStream(CONTENT_TYPE)
     assert list(stream.feed(part(b"")[:-2])) == [PartBegin("images", "7.png")]
     for number in range(256):

@@ -78,7 +78,7 @@ def test_a_canceled_image_has_neither_output_nor_error() -> None:
     assert as_csv([one]) == f"scans/7.png,{one.id},canceled,,,3,,\r\n".encode()
 
 
-def test_what_a_row_has_not_is_empty() -> None:
+def test_missing_values_of_a_row_are_empty() -> None:
     (found,) = read_csv([row(None, output={"predicted_class": "7"})])
     assert (found["custom_id"], found["predicted_class"], found["confidence"]) == ("", "7", "")
 
@@ -113,7 +113,7 @@ def test_names_are_quoted_where_they_have_to_be(name: str, written: str) -> None
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+7.png", "-7.png", "@SUM(A1)", "=cmd|'/C calc'!A0", "＝1+1"])
-def test_no_text_is_a_spreadsheets_formula(name: str) -> None:
+def test_no_text_is_written_as_a_spreadsheet_formula(name: str) -> None:
     (found,) = read_csv([row(name, output={**OUTPUT, "predicted_class": name}, error=name)])
     assert [found[column] for column in ("custom_id", "predicted_class", "error")] == [f"'{name}"] * 3
     (whole,) = read_ndjson([row(name, output={**OUTPUT, "predicted_class": name}, error=name)])
@@ -132,7 +132,7 @@ def test_numbers_and_other_texts_are_left_as_they_are(name: str) -> None:
         max_size=6,
     )
 )
-def test_any_text_comes_back_out_of_both_formats(texts: list[tuple[str, str, str]]) -> None:
+def test_any_text_is_read_back_from_both_formats(texts: list[tuple[str, str, str]]) -> None:
     rows = [
         row(name, output={**OUTPUT, "predicted_class": label}, error=error, error_code="model_error")
         for name, label, error in texts
@@ -182,7 +182,7 @@ def test_of_equal_probabilities_the_predicted_class_comes_first() -> None:
     assert list(found["output"]["probabilities"]) == ["7", "1", "0", "2"]
 
 
-def test_the_row_itself_keeps_its_output_as_it_was() -> None:
+def test_the_row_itself_is_not_changed() -> None:
     one = row(output={**OUTPUT, "probabilities": {"1": 0.1, "7": 0.9}})
     as_ndjson([one])
     assert list(one.output["probabilities"]) == ["1", "7"]
@@ -203,7 +203,7 @@ def test_rows_keep_their_order() -> None:
     assert [found["id"] for found in read_ndjson(rows)] == ids
 
 
-def test_no_rows_are_no_bytes() -> None:
+def test_no_rows_give_no_bytes() -> None:
     assert as_csv([]) == as_ndjson([]) == b""
     assert read_csv([]) == []
 

@@ -8,7 +8,7 @@ from shared.domain.hosts import is_loopback
 from shared.settings import Auth
 
 
-def test_each_role_may_what_those_before_it_may() -> None:
+def test_each_role_includes_the_permissions_of_those_before_it() -> None:
     assert [[role.may(needed) for needed in Role] for role in Role] == [
         [True, False, False], [True, True, False], [True, True, True],
     ]  # fmt: skip
@@ -22,12 +22,12 @@ def test_each_role_may_what_those_before_it_may() -> None:
         (True, "127.0.0.1", True), (True, "0.0.0.0", True), (False, "127.0.0.1", False), (False, "", False),  # noqa: S104
     ],
 )  # fmt: skip
-def test_keys_are_asked_for_everywhere_but_on_loopback(*, setting: bool | None, host: str, required: bool) -> None:
+def test_keys_are_required_everywhere_but_on_loopback(*, setting: bool | None, host: str, required: bool) -> None:
     assert keys_required(Auth(required=setting), host=host) is required
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "box.example"])  # noqa: S104
-def test_without_keys_it_listens_nowhere_else(host: str) -> None:
+def test_without_keys_the_gateway_listens_only_on_loopback(host: str) -> None:
     with pytest.raises(KeysNeeded, match=f"listen on {host}"):
         keys_required(Auth(required=False), host=host)
 

@@ -31,7 +31,7 @@ def samples(
 
 
 @pytest.mark.parametrize("awaited", [Awaited.HEAD, Awaited.FIRST_BYTE])
-def test_a_head_has_its_time_and_no_more(awaited: Awaited) -> None:
+def test_a_head_has_its_timeout_and_no_more(awaited: Awaited) -> None:
     # At the first sample it has been under way for less than a second.
     assert samples(ConnectionTimeouts(LIMITS), awaited, came=[0] * 4) == [False, False, False, True]
 
@@ -48,43 +48,43 @@ def test_a_first_byte_begins_the_heads_time() -> None:
     assert not any(samples(patience, Awaited.HEAD, came=[0] * 3))
 
 
-def test_a_body_may_stand_still_for_its_patience() -> None:
+def test_a_body_may_pause_for_its_patience() -> None:
     assert samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[0] * 6) == [False] * 5 + [True]
 
 
-def test_a_body_at_its_rate_takes_as_long_as_it_takes() -> None:
+def test_a_body_at_the_required_rate_never_times_out() -> None:
     assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[100] * 1000))
     assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[400, 0, 0, 0] * 250))
 
 
-def test_a_body_below_its_rate_is_given_up() -> None:
+def test_a_body_below_the_required_rate_times_out() -> None:
     assert any(samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[90] * 60))
 
 
-def test_who_was_fast_first_may_not_be_slow_for_an_hour() -> None:
+def test_a_fast_start_gives_no_credit_for_later_slowness() -> None:
     assert samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=[1_000_000, 1_000_000, *[0] * 5])[-1]
 
 
-def test_what_the_server_holds_up_is_not_the_clients_time() -> None:
+def test_time_in_which_the_server_does_not_read_is_not_counted() -> None:
     patience = ConnectionTimeouts(LIMITS)
     samples(patience, Awaited.BODY, came=[0] * 5)
     assert not any(samples(patience, Awaited.OURSELVES, came=[0] * 1000))
     assert samples(patience, Awaited.BODY, came=[0]) == [True]
 
 
-def test_nobody_is_waited_for_between_requests() -> None:
+def test_no_timeout_applies_between_requests() -> None:
     assert not any(samples(ConnectionTimeouts(LIMITS), Awaited.NOTHING, came=[0] * 1000))
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=5, max_size=60))
-def test_a_body_is_given_up_only_after_seconds_below_its_rate(came: list[int]) -> None:
+def test_a_body_times_out_only_after_its_patience_below_its_rate(came: list[int]) -> None:
     said = samples(ConnectionTimeouts(LIMITS), Awaited.BODY, came=came)
     if True in said:
         over = said.index(True)
         assert any(sum(came[start : over + 1]) <= 100 * (over + 1 - start) for start in range(1, over))
 
 
-def test_an_answer_that_moves_is_not_stuck_and_one_that_does_not_is() -> None:
+def test_an_answer_times_out_only_when_it_makes_no_progress() -> None:
     patience = ConnectionTimeouts(LIMITS)
     assert not any(patience.answer_is_stuck(unread) for unread in [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0])
     assert [patience.answer_is_stuck(7) for _ in range(5)] == [False, False, False, False, True]

@@ -146,7 +146,7 @@ def may(role: Role | None, wanted: Role | None) -> bool:
     return wanted is None or (role is not None and role.may(wanted))
 
 
-def test_a_role_is_asked_for_by_every_route(app: FastAPI) -> None:
+def test_every_route_requires_its_role(app: FastAPI) -> None:
     asked = 0
     for method, template, path in operations(app):
         wanted = needed(method, template)
@@ -163,7 +163,7 @@ def test_a_role_is_asked_for_by_every_route(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_a_path_and_no_method_gets_past_it(app: FastAPI, spelling: str) -> None:
+def test_no_path_spelling_or_method_bypasses_the_required_role(app: FastAPI, spelling: str) -> None:
     """What runs, whatever the path, is what this role may run: the route says so, not the text."""
     spell = SPELLINGS[spelling]
     for _, _, path in operations(app):
@@ -187,13 +187,13 @@ def route_template(app: FastAPI, route: APIRoute) -> str:
 
 @pytest.mark.parametrize("spelling", [name for name in SPELLINGS if "newline" in name or name in (
     "return", "both", "nul", "tab", "delete", "next line")])  # fmt: skip
-def test_a_control_character_in_a_path_is_refused_with_words(app: FastAPI, spelling: str) -> None:
+def test_a_control_character_in_a_path_is_refused_with_a_reason(app: FastAPI, spelling: str) -> None:
     for key in ("", "dk_read", "dk_admin"):
         for path in ("/metrics", "/docs", "/nowhere"):
             assert ask(app, "GET", SPELLINGS[spelling](path), key=key)[0] == 400
 
 
-def test_who_has_no_key_can_not_tell_what_there_is(app: FastAPI) -> None:
+def test_a_client_without_a_key_cannot_tell_which_paths_exist(app: FastAPI) -> None:
     for path in ("/nowhere", "/v1/predictions/", "/v1/predictions/x/y", "//", "/docs/"):
         for method in METHODS:
             assert ask(app, method, path)[0] == 401, (method, path)
@@ -204,7 +204,7 @@ def test_who_has_no_key_can_not_tell_what_there_is(app: FastAPI) -> None:
     assert ask(app, "POST", "/docs")[0] == 405
 
 
-def test_a_streams_token_opens_the_two_streams_and_nothing_else(app: FastAPI) -> None:
+def test_a_streams_token_opens_only_the_two_streams(app: FastAPI) -> None:
     good = StreamTokens(b"secret").sign(PredictionId(ID))
     for _, template, path in operations(app):
         for method in METHODS:
@@ -228,7 +228,7 @@ def test_a_streams_token_opens_the_two_streams_and_nothing_else(app: FastAPI) ->
         "9" * 12 + "." + "é" * 36,
     ],
 )  # fmt: skip
-def test_a_token_that_is_none_of_ours_is_no_key(app: FastAPI, token: str) -> None:
+def test_a_token_not_signed_by_us_is_no_key(app: FastAPI, token: str) -> None:
     for path in (f"/v1/predictions/{ID}/stream", f"/v1/batches/{ID}/stream"):
         assert ask(app, "GET", f"{path}?token={token}")[0] == 401
 
@@ -296,13 +296,13 @@ def _add_pages(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("add", [_add_plain, _include_plain, _mount, _add_websocket, _add_pages])
-def test_an_app_with_a_route_that_asks_nobody_does_not_start(add: Callable[[FastAPI], None], new_app: FastAPI) -> None:
+def test_an_app_with_a_route_without_a_policy_does_not_start(add: Callable[[FastAPI], None], new_app: FastAPI) -> None:
     add(new_app)
     with pytest.raises(TypeError, match=r"checks? no key"):
         guard.install(new_app)
 
 
-def test_a_route_that_says_nothing_is_closed(new_app: FastAPI) -> None:
+def test_a_route_without_a_policy_refuses_everybody(new_app: FastAPI) -> None:
     app = new_app
     router = APIRouter(route_class=GuardedRoute)
     for methods in (["GET"], ["POST"], ["GET", "DELETE"]):

@@ -15,7 +15,7 @@ LONGEST = "a" * 255
         "xn--bcher-kva.example", "[::ffff:10.0.0.1]:1", "host:", LONGEST, f"{LONGEST}:65535",
     ],
 )  # fmt: skip
-def test_a_name_or_an_address_with_or_without_a_port_is_taken(host: str) -> None:
+def test_a_name_or_address_with_or_without_a_port_is_accepted(host: str) -> None:
     assert read_host([(b"accept", b"*/*"), (b"host", host.encode("latin-1"))]) == host
 
 
@@ -31,7 +31,7 @@ def test_anything_else_is_refused(host: str) -> None:
         read_host([(b"host", host.encode("latin-1"))])
 
 
-def test_none_is_none_and_two_are_refused() -> None:
+def test_a_missing_host_is_none_and_two_are_refused() -> None:
     assert read_host([(b"accept", b"*/*")]) == ""
     with pytest.raises(BadRequest, match="more than one Host"):
         read_host([(b"host", b"a"), (b"host", b"a")])

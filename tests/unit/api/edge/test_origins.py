@@ -95,13 +95,13 @@ def is_refused(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("headers", STRANGERS, ids=str)
-def test_without_keys_a_page_of_another_site_changes_nothing(app: FastAPI, headers: dict[str, str]) -> None:
+def test_without_keys_cross_site_requests_change_nothing(app: FastAPI, headers: dict[str, str]) -> None:
     for method, path in WRITES:
         assert is_refused(ask(app, method, path, **headers)), (method, path)
 
 
 @pytest.mark.parametrize("headers", OURS, ids=str)
-def test_our_own_pages_and_what_is_no_browser_may_all(app: FastAPI, headers: dict[str, str]) -> None:
+def test_same_origin_pages_and_other_clients_are_allowed(app: FastAPI, headers: dict[str, str]) -> None:
     for method, path in [*WRITES, ("GET", "/v1/predictions"), ("GET", "/v1/webhooks/default/secret")]:
         assert ask(app, method, path, **headers).status_code not in (401, 403), (method, path)
 
@@ -109,7 +109,7 @@ def test_our_own_pages_and_what_is_no_browser_may_all(app: FastAPI, headers: dic
 @pytest.mark.parametrize(
     "path", ["/v1/predictions", "/v1/predictions/x/stream", "/v1/webhooks/default/secret", "/metrics"]
 )
-def test_nor_does_it_load_anything_but_by_a_link_that_somebody_follows(app: FastAPI, path: str) -> None:
+def test_without_keys_cross_site_reads_work_only_by_navigation(app: FastAPI, path: str) -> None:
     for method in ("GET", "HEAD"):
         for mode in ("cors", "no-cors", "websocket"):
             answer = ask(app, method, path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode})
@@ -120,18 +120,18 @@ def test_nor_does_it_load_anything_but_by_a_link_that_somebody_follows(app: Fast
 
 
 @pytest.mark.parametrize("path", ["/docs", "/health/live", "/openapi.json", "/problems/not-found"])
-def test_what_is_open_to_all_is_open_to_links(app: FastAPI, path: str) -> None:
+def test_public_pages_can_be_linked_from_other_sites(app: FastAPI, path: str) -> None:
     assert ask(app, "GET", path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).status_code == 200
 
 
-def test_a_key_is_sent_by_the_page_that_has_it_alone(app: FastAPI) -> None:
+def test_with_keys_cross_site_requests_need_a_key(app: FastAPI) -> None:
     headers = {"Origin": "http://evil.com", "Authorization": "Bearer dk_ann", "Sec-Fetch-Site": "cross-site", **GZIP}
     assert ask(app, "POST", "/v1/files", **headers).status_code == 415
     assert ask(app, "POST", "/v1/files", **headers | {"Authorization": "Bearer dk_other"}).status_code == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
-def test_a_browser_that_asks_first_is_answered_for_an_allowed_origin_alone(closed_app: FastAPI, method: str) -> None:
+def test_preflights_are_answered_only_for_allowed_origins(closed_app: FastAPI, method: str) -> None:
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization,idempotency-key"}
     answer = ask(closed_app, "OPTIONS", "/v1/predictions", Origin=APP, **asked)
     assert answer.status_code == 200
@@ -146,7 +146,7 @@ def test_a_browser_that_asks_first_is_answered_for_an_allowed_origin_alone(close
         assert not [name for name in refused.headers if name.startswith("access-control-")]
 
 
-def test_an_allowed_page_reads_answers_and_refusals_with_their_heads(closed_app: FastAPI) -> None:
+def test_an_allowed_origin_reads_answers_and_errors_with_headers(closed_app: FastAPI) -> None:
     key = {"Authorization": "Bearer dk_ann", **GZIP}
     for headers, status in ((key, 415), ({}, 401), ({"Authorization": "Bearer dk_x"}, 401)):
         answer = ask(closed_app, "POST", "/v1/files", Origin=APP, **headers)
@@ -162,7 +162,7 @@ def test_an_allowed_page_reads_answers_and_refusals_with_their_heads(closed_app:
     assert "access-control-allow-origin" not in elsewhere.headers
 
 
-def test_without_keys_an_allowed_page_may_all_and_others_nothing(shared_app: FastAPI) -> None:
+def test_without_keys_only_allowed_origins_are_served(shared_app: FastAPI) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     for origin in (APP, "http://localhost:3000"):
         for method, path in [*WRITES, ("GET", "/v1/predictions")]:
@@ -178,13 +178,13 @@ def test_without_keys_an_allowed_page_may_all_and_others_nothing(shared_app: Fas
 @pytest.mark.parametrize(
     "origin", ["*", "null", "example.com", "https://a.example/", "https://a.example/x", "https://*.a", "", "//a"]
 )
-def test_an_origin_that_no_browser_sends_is_no_setting(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+def test_an_origin_that_no_browser_sends_is_an_invalid_setting(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{origin}"]')
     with pytest.raises(SettingsError, match=r"DARKROOM_ALLOWED_ORIGINS: .* is not an origin"):
         settings.read(Gateway)
 
 
-def test_an_origin_is_kept_as_browsers_write_it() -> None:
+def test_an_origin_is_normalised_as_browsers_write_it() -> None:
     given: Any = ("HTTPS://App.Example:443", "http://a:80", "http://a:8080", "app://x")
     assert Gateway(allowed_origins=given).allowed_origins == (
         "https://app.example",

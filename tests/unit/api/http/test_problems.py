@@ -146,14 +146,14 @@ def test_statuses_are_the_contracts(error: type[DarkroomError], status: int, slu
     assert (body["status"], body["type"]) == (status, f"/problems/{slug}")
 
 
-def test_facts_are_members() -> None:
+def test_an_errors_facts_are_members_of_the_problem() -> None:
     body = problem(ask("/raise", raising=SAMPLES[errors.ImageTooLarge]))
     assert (body["size"], body["limit"], body["unit"]) == (9_000_000, 8_000_000, "bytes")
     body = problem(ask("/raise", raising=SAMPLES[errors.UnknownModel]))
     assert body["served"] == ["digits", "digits@champion"]
 
 
-def test_a_parameter_error_says_where() -> None:
+def test_a_parameter_error_has_a_pointer() -> None:
     body = problem(ask("/raise", raising=SAMPLES[errors.InvalidParameter]))
     assert body["errors"] == [{"detail": "no such priority", "pointer": "/priority"}]
 
@@ -165,11 +165,11 @@ def test_retry_after_is_whole_seconds(error: type[DarkroomError], seconds: str) 
     assert ask("/raise", raising=SAMPLES[error]).headers["retry-after"] == seconds
 
 
-def test_401_names_its_scheme() -> None:
+def test_401_names_its_authentication_scheme() -> None:
     assert ask("/raise", raising=SAMPLES[errors.Unauthorized]).headers["www-authenticate"] == "Bearer"
 
 
-def test_a_key_s_limit_says_what_is_left_in_headers_and_not_what_the_key_is() -> None:
+def test_rate_limit_headers_show_what_is_left_and_not_the_key() -> None:
     answer = ask("/raise", raising=SAMPLES[errors.RateLimited])
     assert answer.headers["ratelimit-policy"] == '"images";q=3;w=2, "unfinished";q=10'
     assert answer.headers["ratelimit"] == '"images";r=0;t=2, "unfinished";r=4'
@@ -182,19 +182,19 @@ def test_an_unknown_path_is_a_problem() -> None:
     assert problem(ask("/problems/nothing"))["status"] == 404
 
 
-def test_a_wrong_method_is_told_every_right_one() -> None:
+def test_a_wrong_method_is_answered_with_all_allowed_ones() -> None:
     response = ask("/raise", method="PUT")
     assert problem(response)["type"] == "/problems/method-not-allowed"
     assert response.headers["allow"] == "GET, DELETE"
 
 
-def test_the_frameworks_own_422_is_ours() -> None:
+def test_the_frameworks_422_becomes_a_problem() -> None:
     body = problem(ask("/query?limit=0"))
     assert body["type"] == "/problems/invalid-parameter"
     assert [error["pointer"] for error in body["errors"]] == ["/limit"]
 
 
-def test_a_fault_of_ours_shows_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_shows_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         response = ask("/raise", raising=RuntimeError("the password is swordfish"))
     assert problem(response)["type"] == "/problems/internal-error"

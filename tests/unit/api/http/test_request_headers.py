@@ -34,7 +34,7 @@ def test_cancel_after_refuses_everything_else(text: str) -> None:
 
 
 @given(st.binary(max_size=12) | st.from_regex(rb"[0-9]{0,10}[hms]?[0-9]{0,9}[hms]?", fullmatch=True))
-def test_cancel_after_is_what_the_document_says_whatever_comes(header: bytes) -> None:
+def test_cancel_after_accepts_exactly_what_the_document_says(header: bytes) -> None:
     text = header.decode("latin-1")
     said = re.fullmatch(CANCEL_AFTER, text.strip())
     try:
@@ -46,7 +46,7 @@ def test_cancel_after_is_what_the_document_says_whatever_comes(header: bytes) ->
 
 
 @given(st.binary(max_size=30).map(lambda rest: b"wait=" + rest) | st.binary(max_size=30))
-def test_prefer_waits_for_a_second_to_a_minute_or_not_at_all_whatever_comes(header: bytes) -> None:
+def test_any_prefer_header_waits_between_a_second_and_a_minute_or_not(header: bytes) -> None:
     wait = parse_prefer_wait(header.decode("latin-1"))
     assert wait is None or SHORTEST_WAIT <= wait <= LONGEST_WAIT
 
@@ -91,7 +91,7 @@ def test_an_idempotency_key_may_be_quoted(header: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["", " ", '""', "x" * 256])
-def test_an_idempotency_key_of_nothing_or_too_much_is_refused_with_its_place(header: str) -> None:
+def test_an_empty_or_long_idempotency_key_is_refused_with_its_pointer(header: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         read_idempotency_key(header)
     assert refused.value.pointer == "Idempotency-Key"

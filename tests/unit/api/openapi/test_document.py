@@ -75,7 +75,7 @@ def test_the_frameworks_own_422_does_not_appear(document: dict[str, Any]) -> Non
     assert list(refused["content"]) == ["application/problem+json"]
 
 
-def test_every_operation_has_words_and_only_problems_for_errors(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_description_and_only_problems_as_errors(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path
@@ -111,7 +111,7 @@ def test_problems_of_one_status_share_a_response_with_an_example_each(document: 
     assert "Retry-After" in responses["503"]["headers"]
 
 
-def test_what_a_reference_and_a_webhook_may_be_is_said_wherever_one_is_taken(document: dict[str, Any]) -> None:
+def test_the_forms_of_references_and_webhooks_are_documented_everywhere(document: dict[str, Any]) -> None:
     submit = document["paths"]["/v1/predictions"]["post"]
     form = submit["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     query = {p["name"]: p.get("schema") for p in submit["parameters"] if p["in"] == "query"}
@@ -134,7 +134,7 @@ def test_a_streams_events_are_described_one_by_one() -> None:
 
 
 @given(st.uuids().map(str) | st.text("0123456789abcdef-", max_size=36) | st.uuids().map(lambda id: str(id).upper()))
-def test_a_cursor_is_what_the_document_says(cursor: str) -> None:
+def test_a_cursor_matches_its_documented_pattern(cursor: str) -> None:
     assert bool(re.search(UUID, cursor)) is is_uuid(cursor)
 
 

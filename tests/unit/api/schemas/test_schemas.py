@@ -44,7 +44,7 @@ ENDED = {"created": JOB.created, "started": JOB.created + 2, "completed": JOB.cr
     ],
     ids=lambda job: f"{job.status}-{job.source}",
 )
-def test_a_prediction_looks_as_the_document_says(job: Job) -> None:
+def test_a_prediction_conforms_to_its_schema(job: Job) -> None:
     answer = orjson.loads(orjson.dumps(prediction_object(job, base_url="http://host", tokens=StreamTokens(b"secret"))))
     Prediction.model_validate(answer)
     assert Prediction.model_fields.keys() == answer.keys()

@@ -17,7 +17,7 @@ TINY = Intake(max_image_bytes=MB, max_owner_bytes_in_hand=1, max_bytes_in_hand=1
 """Room for one body, no more."""
 
 
-def test_an_owner_has_so_many_bytes_in_hand_and_all_together_so_many() -> None:
+def test_bytes_in_hand_are_limited_by_owner_and_in_total() -> None:
     in_hand = BodyMemory(NARROW)
     with in_hand.hold(ANN) as anns, in_hand.hold(BOB) as bobs:
         anns.take(6 * MB)
@@ -38,7 +38,7 @@ def test_one_body_always_fits() -> None:
         hold.take(limits.max_image_bytes * 4 // 3)
 
 
-def test_a_large_item_waits_until_there_is_room_and_small_ones_never_do() -> None:
+def test_a_large_item_waits_for_room_and_small_ones_never_wait() -> None:
     in_hand = BodyMemory(NARROW)
     most = largest_in_hand(NARROW)
 
@@ -65,7 +65,7 @@ def test_a_large_item_waits_until_there_is_room_and_small_ones_never_do() -> Non
 
 
 @pytest.mark.parametrize("limits", [NARROW, TINY])
-def test_whatever_uploads_do_in_whatever_order_all_come_to_their_end_and_nothing_stays_in_hand(limits: Intake) -> None:
+def test_any_sequence_of_uploads_ends_with_no_bytes_in_hand(limits: Intake) -> None:
     in_hand, chance = BodyMemory(limits), random.Random(7)
     most = largest_in_hand(limits)
     seen = 0

@@ -30,7 +30,7 @@ class Connecting(DoneChannel):
 until = partial(until_async, seconds=30, pause=0.001)
 
 
-def test_it_closes_while_it_connects() -> None:
+def test_the_listener_closes_while_it_connects() -> None:
     async def close() -> None:
         channel = Connecting()
         waiters = JobWaiters(channel)
@@ -41,7 +41,7 @@ def test_it_closes_while_it_connects() -> None:
     asyncio.run(close())
 
 
-def test_it_listens_anew_while_it_connects_and_the_old_listener_ends() -> None:
+def test_a_listener_started_while_connecting_replaces_the_old_one() -> None:
     async def move() -> None:
         channel = Connecting()
         waiters = JobWaiters(channel)

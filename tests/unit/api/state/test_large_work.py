@@ -30,7 +30,7 @@ def leaves_the_loop(work: Coroutine[Any, Any, Any]) -> bool:
     return any(thread.name.startswith("large-body") for thread in set(threading.enumerate()) - before)
 
 
-def test_work_is_done_here_or_there_by_its_size() -> None:
+def test_large_work_runs_in_a_thread_and_small_work_on_the_loop() -> None:
     async def where(size: int) -> str:
         return await off_the_loop(size, lambda: threading.current_thread().name)
 
@@ -38,13 +38,13 @@ def test_work_is_done_here_or_there_by_its_size() -> None:
     assert asyncio.run(where(LARGE)).startswith("large-body")
 
 
-def test_an_error_comes_back() -> None:
+def test_an_error_in_the_thread_is_raised_to_the_caller() -> None:
     with pytest.raises(ValueError, match="no number"):
         asyncio.run(off_the_loop(LARGE, int, "no number"))
 
 
 @pytest.mark.parametrize(("size", "leaves"), [(LARGE // 4, False), (2 * LARGE, True)])
-def test_a_large_body_is_taken_apart_in_a_thread(size: int, *, leaves: bool) -> None:
+def test_a_large_body_is_parsed_in_a_thread(size: int, *, leaves: bool) -> None:
     image = b"x" * size
     url = "data:," + "x" * size
     as_json = a_request(orjson.dumps({"input": {"image": url}}), "application/json")

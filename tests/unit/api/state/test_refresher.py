@@ -51,7 +51,7 @@ def with_refresher(store: Store, claim: Callable[[Refresher], Awaitable[None]], 
     asyncio.run(within())
 
 
-def test_whoever_asks_sees_what_was_there_when_they_asked(store: Store) -> None:
+def test_a_caller_never_gets_data_older_than_its_call(store: Store) -> None:
     async def ask(refresher: Refresher) -> None:
         store.value += 1
         asked = store.value
@@ -67,7 +67,7 @@ def test_whoever_asks_sees_what_was_there_when_they_asked(store: Store) -> None:
     with_refresher(store, claim)
 
 
-def test_a_flood_of_questions_is_no_flood_of_reads(store: Store) -> None:
+def test_many_calls_share_few_reads(store: Store) -> None:
     async def claim(refresher: Refresher) -> None:
         await asyncio.gather(*(refresher.once_more() for _ in range(500)))
 
@@ -75,7 +75,7 @@ def test_a_flood_of_questions_is_no_flood_of_reads(store: Store) -> None:
     assert 0 < len(store.copies) <= 3
 
 
-def test_one_who_leaves_takes_nobody_elses_read_along(store: Store) -> None:
+def test_a_canceled_caller_does_not_cancel_the_read_of_others(store: Store) -> None:
     async def claim(refresher: Refresher) -> None:
         first, second = (asyncio.create_task(refresher.once_more()) for _ in range(2))
         await store.has_been_read.wait()  # by itself; now the first waits for its turn
@@ -87,9 +87,7 @@ def test_one_who_leaves_takes_nobody_elses_read_along(store: Store) -> None:
     with_refresher(store, claim)
 
 
-def test_a_read_that_fails_is_told_to_all_who_asked_and_tried_again(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_read_is_raised_to_all_callers_and_retried(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     store.broken = True
 
     async def claim(refresher: Refresher) -> None:

@@ -153,7 +153,7 @@ def test_a_form_needs_exactly_one_image_with_content() -> None:
     assert refused(InvalidParameter, *form({}, [("picture", ("a.png", IMAGE))])).pointer == "/image"
 
 
-def test_a_form_whose_image_is_over_the_limit_is_left_to_intake() -> None:
+def test_an_image_over_the_limit_in_a_form_is_left_to_the_image_check() -> None:
     # The form may be larger than the image by its other fields; the image itself is measured where it is checked.
     assert len(read(*form({}, [("image", ("a.png", bytes(1500)))])).image) == 1500
     refused(ImageTooLarge, *form({}, [("image", ("a.png", bytes(80_000)))]))
@@ -174,7 +174,7 @@ def test_a_form_whose_image_is_over_the_limit_is_left_to_intake() -> None:
         "data:image/png;name=7.png;base64," + base64.b64encode(IMAGE).decode(),
     ],
 )
-def test_a_data_url_is_the_image(url: str) -> None:
+def test_a_data_url_is_decoded_to_the_image(url: str) -> None:
     assert read(*as_json(input={"image": url}, model="digits")).image == IMAGE
 
 
@@ -201,12 +201,12 @@ def test_a_files_url_is_a_reference_whatever_its_host(host: str) -> None:
         7,
     ],
 )
-def test_any_other_image_is_refused_with_its_place(image: Any) -> None:
+def test_any_other_image_value_is_refused_with_its_pointer(image: Any) -> None:
     assert refused(InvalidParameter, *as_json(input={"image": image})).pointer == "/input/image"
 
 
 @pytest.mark.parametrize("members", [{}, {"input": None}, {"input": []}, {"input": {}}])
-def test_json_without_an_image_is_refused_with_its_place(members: dict[str, Any]) -> None:
+def test_json_without_an_image_is_refused_with_its_pointer(members: dict[str, Any]) -> None:
     assert refused(InvalidParameter, *as_json(**members)).pointer == "/input/image"
 
 
@@ -276,7 +276,7 @@ def test_metadata_nested_too_deeply_is_refused() -> None:
     assert refused(InvalidParameter, *form({"metadata": deep.decode()})).pointer == "/metadata"
 
 
-def test_a_lone_surrogate_in_json_metadata_is_refused_with_its_place() -> None:
+def test_a_lone_surrogate_in_json_metadata_is_refused_with_its_pointer() -> None:
     body = b'{"input": {"image": "x"}, "metadata": {"a": "\\uD800"}}'
     assert refused(InvalidParameter, body, "application/json").pointer == "/metadata"
     refused(BadRequest, b'{"model": "\\ud800"}', "application/json")
@@ -293,7 +293,7 @@ def test_a_query_that_contradicts_itself_is_a_bad_request() -> None:
     refused(BadRequest, IMAGE, "image/png", query="model=a&model=b")
 
 
-def test_empty_values_are_as_if_left_out() -> None:
+def test_empty_values_count_as_omitted() -> None:
     for body, content_type, query in bodies(model="", webhook="", version="", metadata=""):
         assert read(body, content_type, query=query).fields.model is None
 
@@ -322,7 +322,7 @@ def test_the_events_in_json_are_a_list_or_one_or_all(events: Any) -> None:
 
 
 @pytest.mark.parametrize("events", [7, {}, [["start"]], [None], ["start"] * 21, ["start", "end"]])
-def test_events_that_are_none_are_refused_with_their_place_where_there_is_a_webhook(events: Any) -> None:
+def test_unknown_events_beside_a_webhook_are_refused_with_their_pointer(events: Any) -> None:
     members = {"input": {"image": data_url()}, "webhook_events_filter": events}
     error = refused(InvalidParameter, *as_json(**members, webhook=HOOK))
     assert error.pointer == "/webhook_events_filter"
@@ -332,12 +332,12 @@ def test_events_that_are_none_are_refused_with_their_place_where_there_is_a_webh
 
 
 @pytest.mark.parametrize("webhook", [7, True, [HOOK], {"url": HOOK}])
-def test_a_webhook_that_is_no_text_is_refused_with_its_place(webhook: Any) -> None:
+def test_a_webhook_that_is_no_text_is_refused_with_its_pointer(webhook: Any) -> None:
     members = {"input": {"image": data_url()}, "webhook": webhook}
     assert refused(InvalidParameter, *as_json(**members)).pointer == "/webhook"
 
 
-def test_two_webhooks_contradict_and_events_add_up() -> None:
+def test_two_webhooks_are_refused_and_events_are_merged() -> None:
     for body, content_type, _ in bodies(webhook=HOOK, webhook_events_filter="start")[1:]:
         refused(BadRequest, body, content_type, query={"webhook": f"{HOOK}/2"})
         both = webhook_of(body, content_type, query={"webhook": HOOK, "webhook_events_filter": "completed"})
@@ -404,7 +404,7 @@ def test_no_content_type_raises_anything_else(rest: bytes, start: bytes) -> None
 
 @FUZZING
 @given(damaged([body for body, _, _ in PROPER]), st.sampled_from(PROPER), st.lists(st.integers(0, 900), max_size=6))
-def test_no_body_raises_anything_else_and_cuts_change_nothing(
+def test_bodies_raise_only_refusals_and_cuts_change_nothing(
     body: bytes, proper: tuple[bytes, str, dict[str, str]], places: list[int]
 ) -> None:
     _, content_type, query = proper
@@ -425,7 +425,7 @@ def test_no_query_raises_anything_else(query: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
-def test_an_image_may_be_named_as_libraries_name_a_list(name: str) -> None:
+def test_the_image_field_may_have_list_brackets(name: str) -> None:
     assert read(*form({}, [(name, ("7.png", IMAGE, "image/png"))])).image == IMAGE
 
 
@@ -435,19 +435,19 @@ def test_an_image_under_two_of_its_names_is_two_images() -> None:
 
 
 @pytest.mark.parametrize("name", ["webhook_events_filter", "webhook_events_filter[]", "webhook_events_filter[0]"])
-def test_a_filter_may_be_named_as_libraries_name_a_list(name: str) -> None:
+def test_the_event_filter_field_may_have_list_brackets(name: str) -> None:
     for given_form in (form({"webhook": HOOK, name: "start"}), form({"webhook": HOOK, name: ["start"]})):
         assert read(*given_form).fields.webhook == Webhook(HOOK, frozenset({Event.START}))
     assert read(IMAGE, "image/png", query={"webhook": HOOK, name: "start"}).fields.webhook is not None
 
 
 @pytest.mark.parametrize("field", ["metadata", "model", "webhook"])
-def test_fields_are_bounded_before_they_are_read(field: str) -> None:
+def test_fields_are_limited_before_they_are_parsed(field: str) -> None:
     text = "[" * 70_000
     assert "bytes" in refused_large(BadRequest, *form({field: text})).detail
 
 
-def test_a_files_metadata_is_bounded_before_it_is_read() -> None:
+def test_a_files_metadata_is_limited_before_it_is_parsed() -> None:
     files = [("content", ("7.png", IMAGE, "image/png")), ("metadata", ("m.json", b"{" * 70_000, "application/json"))]
     with pytest.raises(BadRequest, match="bytes"):
         asyncio.run(read_file(a_request(*form({}, files)), limits=Intake(), hold=a_hold()))
@@ -460,7 +460,7 @@ def refused_large(error: type[DarkroomError], *given: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["metadata", "model", "version", "webhook", "priority"])
-def test_a_long_text_beside_the_image_is_refused_with_its_place(name: str) -> None:
+def test_a_long_text_beside_the_image_is_refused_with_its_pointer(name: str) -> None:
     members = {"input": {"image": data_url()}, name: {"a": "x" * 200_000} if name == "metadata" else "x" * 200_000}
     assert refused_large(InvalidParameter, *as_json(**members)).pointer == f"/{name}"
 
@@ -471,6 +471,6 @@ def test_a_long_text_elsewhere_is_ignored() -> None:
     assert upload.image == IMAGE
 
 
-def test_an_object_may_begin_with_a_byte_order_mark() -> None:
+def test_a_json_object_may_start_with_a_byte_order_mark() -> None:
     body, kind = as_json(input={"image": data_url()})
     assert read(b"\xef\xbb\xbf" + body, kind).image == IMAGE

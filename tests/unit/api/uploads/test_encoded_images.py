@@ -69,7 +69,7 @@ def test_escapes_of_json_may_lie_across_pieces(shift: int) -> None:
 @pytest.mark.parametrize(
     "text", ["*", "A", "AAAAA", "QQ==QQ", "QQ==QQ==", "=", "====", "A===", "ü", "%", "%4", "%zz", "%4g"]
 )
-def test_what_is_no_base64_is_refused_at_any_length(text: str) -> None:
+def test_invalid_base64_is_refused_at_any_length(text: str) -> None:
     for given_text in (text, long(text), long("AAAA" * PIECE + text)):
         with pytest.raises(ImageTextError):
             read_base64(given_text)
@@ -89,7 +89,7 @@ def test_a_data_url_has_its_comma_near_its_start(text: str) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 255))
-def test_percents_are_undone_as_urllib_undoes_them(content: bytes, always: int) -> None:
+def test_percent_escapes_are_decoded_as_urllib_does(content: bytes, always: int) -> None:
     text = b"".join(
         b"%%%02X" % byte if byte in b'%,"\\' or byte < 32 or byte > always else bytes([byte]) for byte in content
     )
@@ -101,7 +101,7 @@ def test_percents_are_undone_as_urllib_undoes_them(content: bytes, always: int) 
 
 
 @given(st.text("A+/%41\r\n=-_", max_size=40))
-def test_short_and_long_texts_are_one(text: str) -> None:
+def test_short_and_long_texts_are_decoded_alike(text: str) -> None:
     outcomes = []
     for given_text in (text, long(orjson.dumps(text)[1:-1])):
         try:
@@ -111,12 +111,12 @@ def test_short_and_long_texts_are_one(text: str) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-def test_a_data_url_is_known_by_its_scheme() -> None:
+def test_a_data_url_is_recognised_by_its_scheme() -> None:
     for text, found in (("data:,", True), ("DaTa:x", True), ("http://data:", False), ("", False), ("dat", False)):
         assert is_data_url(text) == is_data_url(long(text)) == found
 
 
-def test_a_long_text_is_never_whole_in_memory_and_no_piece_is_long() -> None:
+def test_a_long_text_is_decoded_in_short_pieces() -> None:
     pieces = list(unescaped(long(b"A" * (3 * PIECE + 7))))
     assert max(map(len, pieces)) <= PIECE
     assert [len(piece) for piece in itertools.islice(pieces, 3)] == [PIECE] * 3

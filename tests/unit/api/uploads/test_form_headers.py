@@ -74,12 +74,12 @@ def test_a_boundary_is_named_in_some_ways(content_type: str) -> None:
         "multipart/form-data; boundary=a" + ";" * 2000,
     ],
 )
-def test_a_boundary_that_is_none_or_long_is_refused(content_type: str) -> None:
+def test_a_missing_or_long_boundary_is_refused(content_type: str) -> None:
     with pytest.raises(BadRequest):
         read_boundary(content_type)
 
 
-def test_parameters_are_bounded_and_semicolons_alone_are_none() -> None:
+def test_parameters_are_limited_and_semicolons_alone_are_none() -> None:
     assert header_parameters(b"form-data" + b";" * 8000) == {}
     assert len(header_parameters(b"form-data" + b"".join(b"; a%d=1" % number for number in range(32)))) == 32
     with pytest.raises(BadRequest):

@@ -75,7 +75,7 @@ KINDS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_format_and_size_are_what_pillow_says(kind: str) -> None:
+def test_format_and_size_are_those_that_pillow_reads(kind: str) -> None:
     data = KINDS[kind]
     found = facts(data)
     with Image.open(io.BytesIO(data)) as image:
@@ -174,13 +174,13 @@ def test_too_many_bytes_are_refused_whatever_they_are() -> None:
         (b"\x89PNG", "bytes that are no image"),
     ],
 )
-def test_what_came_instead_is_named(data: bytes, words: str) -> None:
+def test_the_kind_of_a_file_that_is_no_image_is_named(data: bytes, words: str) -> None:
     with pytest.raises(UnsupportedImage) as refused:
         facts(data)
     assert refused.value.found == words
 
 
-def test_the_content_decides_not_the_declared_type() -> None:
+def test_the_content_decides_the_format_not_the_declared_type() -> None:
     assert facts(KINDS["jpeg-RGB"], content_type="image/png").format == "JPEG"
     with pytest.raises(UnsupportedImage) as refused:
         facts(b"plain words", content_type="image/png")

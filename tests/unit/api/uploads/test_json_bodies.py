@@ -15,12 +15,12 @@ def test_a_small_object_is_parsed_as_it_is() -> None:
     assert parse_json_object(b'{"a": [1, "x"]}') == ({"a": [1, "x"]}, {})
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     assert parse_json_object(b"\xef\xbb\xbf{}").members == {}
     assert parse_json_object(bytearray(b"\xef\xbb\xbf{}")).members == {}
 
 
-def test_long_texts_stand_aside_with_their_escapes() -> None:
+def test_long_texts_are_kept_apart_with_their_escapes() -> None:
     text = b'\\"' + IMAGE + b"\\\\"
     members, long_texts = parse_json_object(
         b'{"short": "a\\"b", "input": {"image": "' + text + b'"}, "other": "' + IMAGE + b'"}'
@@ -30,7 +30,7 @@ def test_long_texts_stand_aside_with_their_escapes() -> None:
     assert bytes(long_texts[members["other"]]) == IMAGE
 
 
-def test_a_member_that_holds_a_long_text_is_known() -> None:
+def test_the_member_of_a_long_text_is_known() -> None:
     found = parse_json_object(b'{"metadata": {"a": ["' + IMAGE + b'"]}, "model": "a", "image": "' + IMAGE + b'"}')
     assert [name for name in ("metadata", "model", "image", "none") if found.holds_long_text(name)] == [
         "metadata",
@@ -43,7 +43,7 @@ def test_a_member_that_holds_a_long_text_is_known() -> None:
     [b"[],", b"{},", b"1e9,", b'"a",', b'"\\ud800",', b'"",', b" ", b"9", b"[", b'"a":1,', b"\xff", b'"\\""', b"\\"],
 )
 @pytest.mark.parametrize("around", [(b'{"a":[', b"1]}"), (b'{"image":"' + IMAGE + b'","a":[', b"1]}"), (b"", b"")])
-def test_what_a_parser_would_work_long_on_is_refused_before_it(unit: bytes, around: tuple[bytes, bytes]) -> None:
+def test_objects_that_are_slow_to_parse_are_refused_before_parsing(unit: bytes, around: tuple[bytes, bytes]) -> None:
     # The parser's own error would be another.
     with pytest.raises(JsonBodyError, match="bytes of JSON beside its image"):
         parse_json_object(around[0] + unit * (2 * MOST_PARSED // len(unit)) + around[1])
@@ -56,7 +56,7 @@ def test_a_text_without_an_end_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("unit", [b"\\" * 1000, b'\\"' * 100_000])
-def test_searching_for_a_texts_end_is_bounded_too(unit: bytes) -> None:
+def test_the_search_for_a_texts_end_is_limited(unit: bytes) -> None:
     with pytest.raises(JsonBodyError, match="over"):
         parse_json_object(b'{"a":"' + IMAGE + unit + b'"}')
 
@@ -76,7 +76,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
-def test_what_was_written_is_read_whatever_its_length(value: dict[str, object]) -> None:
+def test_any_written_object_is_read_back_whatever_its_length(value: dict[str, object]) -> None:
     members, long_texts = parse_json_object(orjson.dumps(value))
     texts = {mark: orjson.loads(b'"' + bytes(text) + b'"') for mark, text in long_texts.items()}
 

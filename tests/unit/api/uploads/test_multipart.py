@@ -37,7 +37,7 @@ def test_a_form_may_have_a_preamble_padding_and_an_epilogue() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=60)), min_size=1, max_size=5))
-def test_what_a_client_encodes_comes_out_as_it_went_in(parts: list[tuple[str, bytes]]) -> None:
+def test_a_form_encoded_by_a_client_is_read_back_unchanged(parts: list[tuple[str, bytes]]) -> None:
     request = httpx.Request("POST", "http://test", files=[(name, ("ü.bin", data)) for name, data in parts])
     body, content_type = request.read(), request.headers["content-type"]
     assert [(part.name, part.data, part.filename) for part in parse_form(body, content_type=content_type)] == [

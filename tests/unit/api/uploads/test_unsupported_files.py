@@ -88,14 +88,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_it_is_named(kind: str) -> None:
+def test_the_kind_of_a_file_is_named(kind: str) -> None:
     data, words = OTHERS[kind]
     with pytest.raises(UnsupportedImage) as refused:
         facts(data)
     assert refused.value.found == words
 
 
-def test_nothing_and_declared_types_are_said() -> None:
+def test_empty_files_and_declared_types_are_described() -> None:
     assert describe_file(b"", None) == "nothing"
     assert describe_file(b"\xd8\xfe\0\1", "image/x-odd; a=b") == "bytes that are no image, declared as image/x-odd"
     assert describe_file(b"\xd8\xfe\0\1", "no type at all!") == "bytes that are no image"

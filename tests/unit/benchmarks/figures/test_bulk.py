@@ -50,7 +50,7 @@ def goals(found: Found) -> list[Figure]:
     ("times", "cost", "reached"),
     [(1.3, 0.42, [True, True]), (1.29, 0.42, [False, True]), (2.0, 0.43, [True, False])],
 )
-def test_an_archive_is_to_be_faster_and_to_cost_less(times: float, cost: float, reached: list[bool]) -> None:
+def test_the_goals_of_an_archive_are_speed_and_cost(times: float, cost: float, reached: list[bool]) -> None:
     found = goals(Found(bulk=bulk(times=times, cost=cost)))
     assert [figure.value for figure in found] == pytest.approx([times, cost])
     assert [figure.reached for figure in found] == reached

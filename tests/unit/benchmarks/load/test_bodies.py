@@ -48,7 +48,7 @@ def files_of(pieces: Iterable[bytes]) -> list[tuple[str, str | None, bytes]]:
     return found
 
 
-def test_no_two_images_of_an_upload_or_of_two_stamps_are_the_same_bytes(tmp_path: Path) -> None:
+def test_all_images_of_all_uploads_have_different_bytes(tmp_path: Path) -> None:
     first, second = (list(bodies.stamped_images(upload(tmp_path, count=10, stamp=stamp))) for stamp in (1, 2))
     assert len({*first, *second}) == 20
 

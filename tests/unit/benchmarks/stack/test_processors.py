@@ -4,7 +4,7 @@ import os
 from benchmarks.stack import processors
 
 
-def test_the_peak_is_of_the_time_since_it_was_forgotten() -> None:
+def test_the_peak_is_measured_since_its_reset() -> None:
     here = [os.getpid()]
     _allocate()
     processors.forget_peak(here)

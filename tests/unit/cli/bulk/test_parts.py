@@ -44,7 +44,7 @@ def test_a_file_given_twice_is_sent_once(tmp_path: Path) -> None:
     assert names(make_plan([tmp_path / "cats", tmp_path / "cats/1.png", tmp_path / "cats/../cats"])) == ["cats/1.png"]
 
 
-def test_clutter_is_left_out_and_counted_and_everything_else_is_sent(tmp_path: Path) -> None:
+def test_clutter_is_omitted_and_counted_and_the_rest_is_sent(tmp_path: Path) -> None:
     write(tmp_path, "in/1.png", "in/notes.txt", "in/.DS_Store", "in/__MACOSX/1.png", "in/._1.png")
     plan = make_plan([tmp_path / "in"])
     assert names(plan) == ["in/1.png", "in/notes.txt"]
@@ -61,7 +61,7 @@ def test_a_linked_file_is_followed_and_a_linked_folder_is_not(tmp_path: Path) ->
     assert plan.files[1].mark.size == len("elsewhere/2.png")
 
 
-def test_a_link_to_nothing_can_not_be_read_and_does_not_stop_the_rest(tmp_path: Path) -> None:
+def test_a_dangling_link_is_reported_and_the_rest_is_sent(tmp_path: Path) -> None:
     write(tmp_path, "in/1.png")
     (tmp_path / "in/gone.png").symlink_to(tmp_path / "nothing")
     plan = make_plan([tmp_path / "in"])
@@ -92,7 +92,7 @@ def test_nothing_to_send_is_reported_in_one_line(tmp_path: Path, given: str, say
         make_plan([tmp_path / given])
 
 
-def test_an_archive_given_by_path_is_sent_as_one_and_inside_a_folder_counts_as_a_file(tmp_path: Path) -> None:
+def test_an_archive_given_by_path_is_one_and_within_a_folder_a_file(tmp_path: Path) -> None:
     write(tmp_path, "in/1.png")
     with zipfile.ZipFile(tmp_path / "in/2.zip", "w") as archive:
         archive.writestr("x.png", b"x")
@@ -142,7 +142,7 @@ def test_a_part_is_an_uncompressed_zip_of_the_same_bytes_each_time(tmp_path: Pat
             }
 
 
-def test_files_that_changed_vanished_or_are_archives_are_reported_and_the_rest_is_packed(tmp_path: Path) -> None:
+def test_files_that_changed_or_vanished_are_reported_and_the_rest_packed(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", "1.png", "2.png", "3.png", "4.docx", "5.zip")
     (folder / "4.docx").write_bytes(b"PK\x03\x04 and so on")
     part = only_part(make_plan([folder]))
@@ -171,7 +171,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_sent(tmp_path: Path) -> None:
         list(content)
 
 
-def test_an_archive_is_sent_as_it_is_unless_it_changed(tmp_path: Path) -> None:
+def test_an_archive_is_sent_unchanged_unless_it_was_modified(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.png", b"x")

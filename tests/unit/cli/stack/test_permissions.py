@@ -63,9 +63,7 @@ def test_in_a_folder_with_other_files_only_darkrooms_are_closed(home: Path) -> N
     assert stat.S_IMODE(home.stat().st_mode) == 0o755
 
 
-def test_a_folder_linked_to_another_disk_is_closed_there_and_other_links_are_not_followed(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_folder_linked_to_another_disk_is_made_private_there(home: Path, tmp_path: Path) -> None:
     elsewhere, foreign = tmp_path / "disk", tmp_path / "foreign"
     write(elsewhere, {"appendonly.aof"})
     write(foreign, {"theirs"})

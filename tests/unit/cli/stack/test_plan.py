@@ -37,7 +37,7 @@ def test_stores_listen_on_sockets_and_loopback_only(tmp_path: Path) -> None:
     assert "127.0.0.1" in programs["mlflow"].command
 
 
-def test_redis_evicts_nothing_that_is_not_recorded_and_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+def test_redis_evicts_nothing_unrecorded_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
     command = " ".join(planned(tmp_path)["redis"].command)
     for setting in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy volatile-lru"):
         assert setting in command
@@ -131,7 +131,7 @@ def test_webhooks_may_call_this_machine_unless_networks_are_set(
     assert f"Webhooks may call {says}" in guide(running, tmp_path).splitlines()
 
 
-def test_where_keys_are_needed_the_guide_says_how_to_create_one_and_its_command_sends_it(tmp_path: Path) -> None:
+def test_where_keys_are_required_the_guide_says_how_to_create_one(tmp_path: Path) -> None:
     held_out_folder(tmp_path).mkdir(parents=True)
     (held_out_folder(tmp_path) / "7-0001.png").touch()
     running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["digits"], {}, "", keys_required=True)

@@ -49,7 +49,7 @@ def test_programs_of_a_home_never_share_a_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere homes that start at once only seldom want the same")
-def test_homes_that_choose_at_once_take_different_ports_before_anybody_listens(tmp_path: Path) -> None:
+def test_homes_that_choose_ports_at_once_get_different_ones(tmp_path: Path) -> None:
     # The worst case: both have the same ports, since one home is a copy of the other.
     for home in ("one", "two"):
         (tmp_path / home).mkdir()

@@ -48,7 +48,7 @@ def test_our_own_lines_are_read_in_both_forms(formatter: logging.Formatter) -> N
     )
 
 
-def test_without_a_field_that_says_why_all_fields_are_the_reason() -> None:
+def test_without_a_reason_field_all_fields_are_the_reason() -> None:
     assert troubles(*formatted(JsonLines(), logging.ERROR, "batch_stuck", seconds=121, model="digits")) == [
         ("batch_stuck", "seconds=121 model=digits")
     ]
@@ -131,7 +131,7 @@ def test_a_traceback_alone_is_an_error_with_its_last_line() -> None:
     assert troubles(*TRACEBACK) == []
 
 
-def test_a_traceback_after_an_error_is_its_reason_and_in_a_chain_the_last_one_counts() -> None:
+def test_a_traceback_after_an_error_is_its_reason_the_last_of_a_chain() -> None:
     chained = ["", "During handling of the above exception, another exception occurred:", ""]
     lines = ["ERROR:    Exception in ASGI application", *TRACEBACK, "KeyError: 'a'", *chained, *TRACEBACK, "OSError: b"]
     assert troubles(*lines) == [("Exception in ASGI application", "OSError: b")]
@@ -145,7 +145,7 @@ def test_a_traceback_after_a_harmless_line_is_no_part_of_it() -> None:
     assert troubles("10:00:00 INFO    ready", *TRACEBACK, "KeyError: 'a'") == [("KeyError", "'a'")]
 
 
-def test_a_line_without_a_time_gets_that_of_the_line_before_or_at_the_end_the_files() -> None:
+def test_a_line_without_a_time_gets_the_previous_lines_or_the_files() -> None:
     lines = ["2026/11/25 04:52:13 INFO x: y", "ERROR:  a", "2026/11/25 04:52:20 INFO x: y", "ERROR:  b"]
     first, last = parse_log(lines, role="r", changed=CHANGED)
     assert first.at == datetime(2026, 11, 25, 4, 52, 13).astimezone()

@@ -93,7 +93,7 @@ def test_without_images_the_rate_is_zero_and_there_is_no_mean() -> None:
     assert digits.batch_size is None
 
 
-def test_answers_are_counted_over_all_models_and_the_cache_has_its_share_of_what_was_answered() -> None:
+def test_answers_are_counted_over_all_models_with_the_caches_share() -> None:
     shown = watched(
         {"api": submitted(queued=100, cached=0, refused=0)},
         {"api": submitted(queued=130, cached=10, refused=30, limited=20)},
@@ -103,7 +103,7 @@ def test_answers_are_counted_over_all_models_and_the_cache_has_its_share_of_what
     assert shown.answers.cached == 0.25
 
 
-def test_without_submissions_the_cache_has_no_share_and_without_the_gateway_nothing_is_known() -> None:
+def test_the_caches_share_is_unknown_without_submissions() -> None:
     idle = watched({"api": submitted(queued=1)}, {"api": submitted(queued=1)}).answers
     assert idle is not None
     assert idle.cached is None

@@ -174,7 +174,7 @@ def test_without_a_stack_the_page_says_so_and_shows_the_last_errors() -> None:
     assert drawn(shown(troubles=[]))[-1].startswith("no warnings or errors")
 
 
-def test_a_role_whose_work_is_not_done_is_shown_so_though_its_process_is_ready() -> None:
+def test_a_role_whose_work_is_not_done_is_shown_even_if_ready() -> None:
     lines = drawn(shown(roles=[role("webhooks", duty="missing", why="no sign of life for 31 s"), role("beat")]))
     [line] = [line for line in lines if line.startswith("webhooks")]
     assert "missing" in line

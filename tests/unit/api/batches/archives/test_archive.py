@@ -78,7 +78,7 @@ def test_the_same_name_twice_is_two_images(kind: str) -> None:
         (f"{'long/' * 300}1.png", f"{'long/' * 300}1.png"[-1024:]),
     ],
 )
-def test_a_name_is_the_tidy_path(kind: str, given: str, path: str) -> None:
+def test_an_items_name_is_its_normalised_path(kind: str, given: str, path: str) -> None:
     assert [item.name for item in read(an_archive(kind, [(given, b"x")]))] == [path]
 
 
@@ -134,7 +134,7 @@ def test_an_archive_in_an_archive_is_refused_by_its_first_bytes(kind: str, inner
 
 
 @every_kind
-def test_what_is_neither_an_image_nor_an_archive_is_an_item(kind: str) -> None:
+def test_a_file_that_is_neither_image_nor_archive_is_an_item(kind: str) -> None:
     found = read(
         an_archive(kind, [("photo", b"\xff no image"), ("empty", b""), ("a.raw", b"\0\1"), ("b.png", b"text")])
     )
@@ -164,7 +164,7 @@ def test_a_text_of_any_suffix_and_an_office_document_are_skipped(kind: str, name
 
 @every_kind
 @pytest.mark.parametrize("name", ["a.txt", "README", "a.xlsx", "photo.dat", "photo"])
-def test_an_image_is_one_under_any_name(kind: str, name: str) -> None:
+def test_an_image_is_recognised_under_any_name(kind: str, name: str) -> None:
     assert [item.name for item in read(an_archive(kind, [(name, PNG)]))] == [name]
 
 
@@ -190,7 +190,7 @@ def test_unpacked_bytes_are_limited(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_what_grows_too_much_is_refused(kind: str) -> None:
+def test_an_archive_with_too_high_a_compression_ratio_is_refused(kind: str) -> None:
     data = an_archive(kind, [("1.png", bytes(500_000)), ("2.png", bytes(500_000))])
     assert "times" in refused(data, ratio_from_bytes=400_000).reason
     assert len(read(data, ratio_from_bytes=2_000_000)) == 2
@@ -198,7 +198,7 @@ def test_what_grows_too_much_is_refused(kind: str) -> None:
 
 
 @every_kind
-def test_cut_short_anywhere_it_is_refused(kind: str) -> None:
+def test_an_archive_cut_short_anywhere_is_refused(kind: str) -> None:
     data = an_archive(kind, PICTURES)
     if kind == "tar":
         data = data.rstrip(b"\0") + bytes(512)  # what follows the end mark may be missing
@@ -207,7 +207,7 @@ def test_cut_short_anywhere_it_is_refused(kind: str) -> None:
 
 
 @every_kind
-def test_each_step_may_be_in_another_thread(kind: str) -> None:
+def test_each_step_may_run_in_another_thread(kind: str) -> None:
     archive = opened(an_archive(kind, PICTURES))
     check, items = archive.check(), archive.items()
     found: list[Item] = []
@@ -225,7 +225,7 @@ def test_each_step_may_be_in_another_thread(kind: str) -> None:
 
 
 @every_kind
-def test_the_check_can_be_left_after_each_entry(kind: str) -> None:
+def test_the_check_can_be_stopped_after_each_entry(kind: str) -> None:
     assert sum(1 for _ in opened(an_archive(kind, [(f"{n}.png", b"x") for n in range(50)])).check()) >= 50
 
 
@@ -242,7 +242,7 @@ def test_the_check_can_be_left_after_each_entry(kind: str) -> None:
         (b"Rar!\x1a\x07\0", "rar"),
     ],
 )
-def test_what_is_no_archive_is_told_what_to_send(data: bytes, words: str) -> None:
+def test_a_body_that_is_no_archive_is_refused_with_what_to_send(data: bytes, words: str) -> None:
     reason = refused(data).reason
     assert words in reason
     assert "send zip, tar or tar.gz" in reason

@@ -15,13 +15,13 @@ def skipped(*names: str) -> Skipped:
     return found
 
 
-def test_clutter_is_named_after_what_somebody_chose() -> None:
+def test_skipped_documents_are_named_before_clutter() -> None:
     found = skipped("a/.DS_Store", "a/labels.csv", "__MACOSX/a/._1.png", "link.png")
     assert found.count == 4
     assert found.names == ["a/labels.csv", "link.png", "a/.DS_Store", "__MACOSX/a/._1.png"]
 
 
-def test_much_clutter_crowds_out_no_document() -> None:
+def test_much_clutter_displaces_no_document_from_the_names() -> None:
     documents = [f"{number}.txt" for number in range(MOST_SKIPPED_NAMES - 1)]
     clutter = [f"{number}/.DS_Store" for number in range(10 * MOST_SKIPPED_NAMES)]
     found = skipped(*clutter, *documents)
@@ -30,7 +30,7 @@ def test_much_clutter_crowds_out_no_document() -> None:
     assert (found.count, found.names) == (len(clutter) + len(documents) + 2, [*documents, "a.txt"])
 
 
-def test_a_name_is_cut_to_its_end_and_holds_nothing_that_can_not_be_shown() -> None:
+def test_a_long_name_keeps_its_end_without_unprintable_characters() -> None:
     found = skipped("x" * 1000 + "/labels.csv", "a\0b\r\n\u202egnp.csv\ud800", "\0", "")
     first, second = found.names
     assert (len(first), first[-12:]) == (LONGEST_SKIPPED_NAME, "x/labels.csv")

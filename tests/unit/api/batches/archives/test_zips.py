@@ -52,7 +52,7 @@ BEYOND = 0xFFFF_FFFF
     compression=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
     comment=st.binary(max_size=60),
 )
-def test_it_is_what_zipfile_reads(entries: list[tuple[str, bytes]], compression: int, comment: bytes) -> None:
+def test_a_zip_is_read_as_zipfile_reads_it(entries: list[tuple[str, bytes]], compression: int, comment: bytes) -> None:
     data = a_zip(entries, compression, comment)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         expected = [(info.filename, archive.read(info)) for info in archive.infolist()]
@@ -85,7 +85,7 @@ def test_a_zip64_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [item.data for item in read(data)] == [NOISE, b"two", NOISE[:300]]
 
 
-def test_a_zip64_field_may_stand_behind_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip64_field_may_follow_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     data, other = a_zip([("1.png", NOISE)], zipfile.ZIP_STORED), b"\x99\x99\x05\0other"
     record = data.index(RECORD)
@@ -95,13 +95,13 @@ def test_a_zip64_field_may_stand_behind_others(monkeypatch: pytest.MonkeyPatch) 
     assert read(patched(longer, END64, 40, "<Q", length)) == [Item("1.png", NOISE)]
 
 
-def test_names_are_utf8_said_so_or_not_and_else_of_the_dos_kind() -> None:
+def test_names_are_utf8_with_or_without_the_flag_or_else_cp437() -> None:
     data = a_zip([("kase/1.png", b"x")])
     assert read(data.replace(b"kase", "kä".encode() + b"e"))[0].name == "käe/1.png"
     assert read(data.replace(b"kase", b"k\x84se"))[0].name == "käse/1.png"
 
 
-def test_entries_may_be_listed_in_another_order_than_they_lie() -> None:
+def test_entries_may_be_listed_in_another_order_than_stored() -> None:
     start, end = PAIR.index(RECORD), PAIR.index(END)
     second = PAIR.index(RECORD, start + 1)
     swapped = PAIR[:start] + PAIR[second:end] + PAIR[start:second] + PAIR[end:]
@@ -129,7 +129,7 @@ def test_memory_does_not_grow_with_the_entries() -> None:
 
 
 @pytest.mark.parametrize("data", [PAIR, STORED], ids=["deflated", "stored"])
-def test_damaged_data_is_an_item_and_the_rest_goes_on(data: bytes) -> None:
+def test_damaged_data_is_a_failed_item_and_the_rest_is_read(data: bytes) -> None:
     at = data.index(b"1.png") + 10
     first, second = read(data[:at] + b"\x07" + data[at + 1 :])
     assert (first.name, first.data) == ("1.png", b"")
@@ -146,7 +146,7 @@ def test_damaged_data_is_an_item_and_the_rest_goes_on(data: bytes) -> None:
         (CRC, 7, "its checksum does not match"),
     ],
 )
-def test_an_entry_that_lies_about_its_data_is_damaged(field: int, value: int, words: str) -> None:
+def test_an_entry_whose_header_contradicts_its_data_is_damaged(field: int, value: int, words: str) -> None:
     first, second = read(patched(PAIR, RECORD, field, "<L", value))
     assert first == Item("1.png", b"", f"it is damaged in the archive: {words}")
     assert second.data
@@ -161,7 +161,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
     assert "times" in refused(bytes(damaged), ratio_from_bytes=1_000_000).reason
 
 
-def test_a_lying_size_does_not_unpack_more_than_it_says() -> None:
+def test_no_more_is_unpacked_than_the_declared_size() -> None:
     data = patched(a_zip([("1.png", bytes(30_000_000))]), RECORD, SIZE, "<L", 20_000)
     tracemalloc.start()
     try:
@@ -191,7 +191,7 @@ def test_an_encrypted_entry_is_refused(bit: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "name"), [(12, "bzip2"), (14, "lzma"), (9, "deflate64"), (77, "method 77")])
-def test_a_compression_that_is_not_read_is_named(method: int, name: str) -> None:
+def test_an_unsupported_compression_is_named(method: int, name: str) -> None:
     error = refused(patched(PAIR, RECORD, METHOD, "<H", method))
     assert error.entry == "1.png"
     assert name in error.reason
@@ -254,14 +254,14 @@ OLD = "日本.png".encode("cp932")
         ([(0x5455, b"")] * 65 + [unicode_path(OLD, b"late.png")], None),
     ],
 )
-def test_a_unicode_path_names_an_entry_if_it_was_made_for_its_name(
+def test_a_unicode_path_is_used_if_its_checksum_matches_the_name(
     fields: list[tuple[int, bytes]], name: str | None
 ) -> None:
     assert [item.name for item in read(with_extra(OLD, *fields))] == [name or OLD.decode("cp437")]
 
 
 @pytest.mark.parametrize("path", [b"../x.png", b"/etc/x.png", b"a/../../x.png"])
-def test_a_unicode_path_that_leads_out_is_refused(path: bytes) -> None:
+def test_a_unicode_path_outside_the_folder_is_refused(path: bytes) -> None:
     refused(with_extra(OLD, unicode_path(OLD, path)))
 
 
@@ -295,7 +295,7 @@ def test_sizes_that_contradict_are_refused() -> None:
     assert "contradict" in refused(patched(noise, RECORD, SIZE, "<L", 1)).reason
 
 
-def test_sizes_too_large_for_their_field_must_be_in_the_other() -> None:
+def test_sizes_too_large_for_their_field_must_be_in_the_zip64_field() -> None:
     assert "zip64" in refused(patched(PAIR, RECORD, SIZE, "<L", BEYOND)).reason
 
 

@@ -92,7 +92,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         "DARKROOM_REDIS_URL": redis_server.url,
         "DARKROOM_DATABASE_URL": postgres.url,
         "DARKROOM_REGISTRY_URL": registry,
-        # Quick to give up the dead; everything else as it ships.
+        # Dead workers are given up sooner; every other setting is the default.
         "DARKROOM_QUEUE_LEASE": str(LEASE_SECONDS),
         "DARKROOM_RECORDING_LEASE": str(LEASE_SECONDS),
         "DARKROOM_BULK_LEASE": str(LEASE_SECONDS),

@@ -85,7 +85,7 @@ def test_50_megabytes_are_refused_before_they_are_sent(door: Door, path: str) ->
     connection.putrequest("POST", path)
     connection.putheader("Content-Type", "multipart/form-data; boundary=b" if path == "/v1/files" else "image/png")
     connection.putheader("Content-Length", str(50 * MEGABYTE))
-    # Nothing but the head: whoever waits for the body first never answers.
+    # Only the head is sent: a server that waits for the body would never answer.
     connection.endheaders()
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Content-Type"]) == (413, "application/problem+json")

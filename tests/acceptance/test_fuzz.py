@@ -25,7 +25,7 @@ from tests.support.stack import ENVIRONMENT
 
 CONFIGURATION = Path(__file__).parents[1] / "support" / "schemathesis.toml"
 NAME = Owner("schemathesis")
-# Far more than is asked for: every answer tells what is left, and none is refused.
+# Far above the load: every answer has rate-limit headers, and none is refused.
 LIMITS = ("--rate", "100000/s", "--max-inflight", "100000")
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}
 
@@ -53,7 +53,7 @@ def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, do
         done, scenarios = fuzz(closed.url, tmp_path, hook=receiver.url, key=key)
         assert done.returncode == 0, done.stdout + done.stderr
         door.wait_until_quiet(owner=NAME)
-    assert "skipped: " not in done.stdout, done.stdout  # it says so of what it can't generate or judge
+    assert "skipped: " not in done.stdout, done.stdout  # Schemathesis says "skipped" of what it can't generate or check
 
     recorders = [scenario["recorder"] for scenario in scenarios]
     answers: defaultdict[str, Counter[int]] = defaultdict(Counter)
@@ -72,7 +72,7 @@ def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, do
 
 
 class Faulty(BaseHTTPRequestHandler):
-    """An API that does not do what it says."""
+    """An API that violates its own document."""
 
     answers: ClassVar = {
         "/fails": (500, "application/json", b"{}"),

@@ -150,7 +150,7 @@ class Told:
 
 
 def requests(image: bytes) -> Iterator[tuple[str, str, Json]]:
-    """Give requests with a secret wherever there is a place for one, most of them wrong in some way."""
+    """Yield requests with a secret in every possible place, most of them invalid."""
     one, many, json_body, ndjson = "/v1/predictions", "/v1/batches", "application/json", "application/x-ndjson"
     hook, new, unknown = f"https://hook.example/{SECRET}?key={SECRET}", renewed(image), new_uuid7()
     for content, query in (

@@ -1,4 +1,4 @@
-"""Every kind of image file is read as a person would see it: the same digit, whatever it is wrapped in."""
+"""Every image format is decoded to the same digit that a person would see."""
 
 import io
 import zlib
@@ -21,7 +21,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(scope="module")
 def digits(stack: "Stack", door: Door) -> dict[str, Image.Image]:
-    """Of each class a scan that the model is sure of, so that a little compression changes nothing."""
+    """One scan of each class that the model predicts confidently, so that compression changes nothing."""
     chosen: dict[str, tuple[float, bytes]] = {}
     for path in stack.images[::6]:
         label, file = path.name[0], path.read_bytes()
@@ -33,14 +33,14 @@ def digits(stack: "Stack", door: Door) -> dict[str, Image.Image]:
 
 
 def rotated_photo(image: Image.Image) -> bytes:
-    """A JPEG lying on its side, that says so."""
+    """A rotated JPEG with an EXIF orientation."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     return encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=98, exif=exif)
 
 
 def transparent(image: Image.Image) -> Image.Image:
-    """Black ink on nothing."""
+    """Black ink on a transparent background."""
     ink = ImageOps.invert(image.convert("L"))
     return Image.merge("LA", (Image.new("L", image.size, 0), ink)).convert("RGBA")
 
@@ -58,7 +58,7 @@ def animation(image: Image.Image, format: str) -> bytes:
 
 
 def one_colour_clear(image: Image.Image) -> bytes:
-    """A palette whose first colour, the paper's, is called transparent and is black."""
+    """A palette whose first colour, that of the paper, is black and marked transparent."""
     grey = np.asarray(image.convert("L"))
     indices = Image.fromarray((15 - grey // 16).astype(np.uint8), mode="P")
     indices.putpalette([0, 0, 0] + [value for level in range(1, 16) for value in [255 - level * 17] * 3])

@@ -64,7 +64,7 @@ class Things:
     secret: str
 
     def id(self, path: str) -> str:
-        """Return the id that stands in a path of the document; KeyError for a noun that nobody owns yet."""
+        """Return the id for a path of the document; KeyError for a noun without an owned resource."""
         return {
             "predictions": self.prediction,
             "batches": self.batch,
@@ -312,11 +312,11 @@ def test_without_keys_only_this_machine_is_served(stack: "Stack", closed: Closed
             expect_problem(client.get(path, headers={"Host": "evil.example"}), 403, "forbidden")
         for host in ("localhost:8000", "[::1]:8000", "127.0.0.1"):
             assert client.get("/v1/predictions", headers={"Host": host}).status_code == 200
-        # A proxy on this machine lets others in.
+        # A proxy on this machine may forward requests of others.
         forwarded = {"X-Forwarded-For": "127.0.0.1, 203.0.113.7"}
         expect_problem(client.get("/v1/predictions", headers=forwarded), 401, "unauthorized")
         assert client.get("/v1/predictions", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
-        # Whatever else clients send is nobody's; a key is whose it is, or refused.
+        # Another bearer token is ignored; a key acts for its owner or is refused.
         assert client.get("/v1/predictions", headers={"Authorization": "Bearer any"}).status_code == 200
         key = {"Authorization": f"Bearer {closed.key('dora', '--role', 'read')}"}
         assert client.get("/v1/predictions", headers=key).json()["results"] == []

@@ -54,7 +54,7 @@ def test_a_redis_that_lost_a_second_loses_only_that_and_changes_no_end(breakable
     # Until it is forgotten, a job that came back is shown as it was; but only one that ended in the lost second.
     again = breakable.rows(load.changed)
     assert all(kept_at - 0.1 <= row.completed_at <= killed_at for row in again.values())
-    # These were all recorded and all came back: what they were told is what they are.
+    # All of these were recorded and came back: their status is what clients were told.
     assert set(ends.values()) == {"canceled", "succeeded"}
     assert {id: breakable.prediction(id)["status"] for id in waiting} == ends
     assert {id: row.status for id, row in breakable.rows(waiting).items()} == ends

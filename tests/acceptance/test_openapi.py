@@ -16,7 +16,7 @@ import api
 from shared.domain.identifiers import new_uuid7
 from tests.support.api_client import Door, Json
 from tests.support.batches import ended, lines
-from tests.support.json_schema import Judge
+from tests.support.json_schema import Validator
 from tests.support.pictures import data_url, renewed
 
 PROBLEM = "application/problem+json"
@@ -35,8 +35,8 @@ def document(door: Door) -> Json:
 
 
 @pytest.fixture(scope="module")
-def judge(document: Json) -> Judge:
-    return Judge(document)
+def validator(document: Json) -> Validator:
+    return Validator(document)
 
 
 def operations(document: Json) -> Iterator[tuple[Operation, Json]]:
@@ -108,10 +108,10 @@ def test_every_operation_declares_its_problems_and_no_framework_errors(document:
             assert {"400", "413", "415", "422"} <= set(errors), operation
 
 
-def test_every_reference_resolves_and_every_schema_is_used(document: Json, judge: Judge) -> None:
+def test_every_reference_resolves_and_every_schema_is_used(document: Json, validator: Validator) -> None:
     references = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
     for reference in references:
-        assert judge.resolve(reference)
+        assert validator.resolve(reference)
     assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
 
 
@@ -121,7 +121,7 @@ def test_every_parameter_of_a_path_is_declared(document: Json) -> None:
         assert declared == {part[1:-1] for part in operation[1].split("/") if part.startswith("{")}, operation
 
 
-def test_examples_conform_to_their_schemas(document: Json, judge: Judge) -> None:
+def test_examples_conform_to_their_schemas(document: Json, validator: Validator) -> None:
     judged = 0
     for node in nodes(document):
         examples = node.get("examples", [])
@@ -134,7 +134,7 @@ def test_examples_conform_to_their_schemas(document: Json, judge: Judge) -> None
         elif "example" in node and "schema" in node:
             pairs.append((node["example"], node["schema"]))
         for example, schema in pairs:
-            assert list(judge.faults(example, schema)) == [], (example, schema)
+            assert list(validator.faults(example, schema)) == [], (example, schema)
         judged += len(pairs)
     assert judged > 100
 
@@ -262,7 +262,7 @@ READERS: dict[str, Callable[[str], Iterator[Any]]] = {
 }
 
 
-def test_real_answers_conform_to_the_document(door: Door, document: Json, judge: Judge, image: bytes) -> None:
+def test_real_answers_conform_to_the_document(door: Door, document: Json, validator: Validator, image: bytes) -> None:
     declared = dict(operations(document))
     answers = asked(door, image)
     assert set(answers) == set(declared)
@@ -282,10 +282,10 @@ def test_real_answers_conform_to_the_document(door: Door, document: Json, judge:
                 found = list(READERS[kind](answer.text))
                 assert found, where
                 for item in found:
-                    assert list(judge.faults(item, content["itemSchema"])) == [], where
+                    assert list(validator.faults(item, content["itemSchema"])) == [], where
                 continue
             value: Any = answer.json() if kind.endswith("json") else answer.text
-            assert list(judge.faults(value, content["schema"])) == [], where
+            assert list(validator.faults(value, content["schema"])) == [], where
             if kind == PROBLEM:
                 assert value["type"].removeprefix("/problems/") in content["examples"], where
             for name in ("location", "preference-applied", "retry-after", "www-authenticate"):

@@ -42,7 +42,7 @@ orders = st.lists(st.lists(pictures, min_size=1, max_size=9), min_size=1, max_si
 
 @pytest.fixture(scope="module")
 def alone(door: Door, stack: "Stack") -> Callable[[bytes], Json]:
-    """What the registry's champion, loaded into this process, says of one image by itself."""
+    """What the registry's champion, loaded into this process, predicts for one image alone."""
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         for name, value in stack.registry_environment.items():
             patch.setenv(name, value)
@@ -108,7 +108,7 @@ def apart(one: Json, other: Json) -> float:
 
 
 def expect_output(found: Json, expected: Json) -> None:
-    """Hold an output against the one of the image alone; two classes that tie within TOLERANCE may change places."""
+    """Compare an output with that of the image alone; classes that tie within TOLERANCE may swap places."""
     assert apart(found, expected) <= TOLERANCE
     assert abs(found["confidence"] - expected["confidence"]) <= TOLERANCE
     assert expected["probabilities"][found["predicted_class"]] >= expected["confidence"] - 2 * TOLERANCE

@@ -1,4 +1,4 @@
-"""A minute of `make soak`: kills, cut connections, a full disk and promotions under load; then the books agree."""
+"""A minute of `make soak`: kills, cut connections, a full disk and promotions; then ledger and records agree."""
 
 import subprocess
 import sys

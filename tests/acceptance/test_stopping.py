@@ -98,7 +98,7 @@ def test_at_the_end_waits_get_the_current_state_and_streams_can_resume(
         gateway.process.wait(timeout=10)
     assert (answers["submit"].status_code, answers["submit"].json()["status"]) == (202, "starting")
     assert (answers["wait"].status_code, answers["wait"].json()["status"]) == (200, "starting")
-    # It breaks off whole, without an end: EventSource and others ask again with its id, wherever the URL leads by then.
+    # It ends between two events, without `done`: EventSource reconnects with the last id, to whichever gateway serves.
     assert answers["follow"].text.startswith("event: logs\ndata: starting\nid: 1\n\n")
     assert "event: done" not in answers["follow"].text
     rest = door.http.get(f"/v1/predictions/{id}/stream", headers={"Last-Event-ID": "1"}).text
@@ -237,7 +237,7 @@ def test_a_rolling_restart_fails_no_request(
             running = stack.status()
             for role in ("predict", "record", "webhooks", "beat", "flower", "postgres", "redis"):
                 for pid in running[role]["pids"]:
-                    # Postgres' word for it: SIGTERM would wait until everybody has left.
+                    # SIGINT is Postgres' fast shutdown: SIGTERM would wait until all clients have disconnected.
                     os.kill(pid, signal.SIGINT if role == "postgres" else signal.SIGTERM)
                     until(lambda pid=pid: not psutil.pid_exists(pid), what=f"{role} ends")
             stack.wait_until_ready()

@@ -1,4 +1,4 @@
-"""docker-compose.yml as it stands: what Docker would be told of each service."""
+"""docker-compose.yml: what Docker would be told of each service."""
 
 import re
 import shutil

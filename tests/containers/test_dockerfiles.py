@@ -1,4 +1,4 @@
-"""The two Dockerfiles and .dockerignore, as they stand."""
+"""The two Dockerfiles and .dockerignore."""
 
 import re
 import subprocess

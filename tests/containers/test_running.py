@@ -1,6 +1,6 @@
 """Everything of docker-compose.yml, running outside Docker: its command lines, environments, users, volumes, networks.
 
-Tests stand in the order of a day: what was started is used, scaled, killed, inspected, stopped and started again.
+The tests run in this order on one composition: use, scale, kill, inspect, stop, start again.
 
 Over 300 lines: its tests share their helpers.
 """
@@ -40,7 +40,7 @@ def digits(composition: Composition, workshop: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Api:
-    """The gateway, as who has a key asks it."""
+    """A client of the gateway with a key."""
 
     container: Container
     key: str

@@ -81,7 +81,7 @@ def project(built: Built) -> Project:
 
 @pytest.fixture(scope="session")
 def host(project: Project) -> Host:
-    """This machine, as somebody with a key and the `darkroom` command."""
+    """A user on this machine with a key and the `darkroom` command."""
     said = project.compose("run", "--rm", "setup", "darkroom", "keys", "create", "tests")
     key = next(word for word in said.split() if word.startswith("dk_"))
     project.compose("cp", "setup:/held-out", str(project.folder / "held-out"))

@@ -14,7 +14,7 @@ from tests.docker.project import Project
 
 @dataclass(frozen=True)
 class Host:
-    """Somebody with a key."""
+    """A user with a key."""
 
     project: Project
     key: str

@@ -30,7 +30,7 @@ def ids(project: Project) -> dict[str, str]:
 
 
 def killed(project: Project) -> dict[str, int]:
-    """Return what of ours did not stop in time."""
+    """Return our containers that did not stop in time."""
     return {
         one["Name"]: one["State"]["ExitCode"]
         for one in project.containers()

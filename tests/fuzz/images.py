@@ -1,6 +1,6 @@
 """The headers of image files as the gateway reads them, and damaged files as the worker writes them anew.
 
-Whatever the bytes, an image has pixels or is refused in words; what is written anew is read as the same image.
+Whatever the bytes, an image has pixels or is refused with a reason; what is written anew is read as the same image.
 """
 
 import contextlib

@@ -75,7 +75,7 @@ def lines(data: bytes) -> None:
 
 
 def archive(data: bytes) -> None:
-    """Read a zip, tar or tar.gz: an archive that was checked gives its images and no surprise."""
+    """Read a zip, tar or tar.gz: an archive that passed the check is read without an error."""
     try:
         found = open_archive(io.BytesIO(data), limits=BULK, max_image_bytes=INTAKE.max_image_bytes)
         for _ in found.check():

@@ -290,7 +290,7 @@ time.sleep(60)
 def test_a_failing_receiver_rests_and_gets_all_when_it_recovers(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
-    # What failed and rests is tried a few at a time; when it answers, all the rest follows.
+    # A resting receiver is tried with a few deliveries at a time; when it answers, all others follow.
     courier(at_once_each=2, breaker_attempts=3, breaker_rest=timedelta(seconds=1), pauses=(SOON,) * 9)
     alive = []
     with receiving(lambda came, before: ok(came, before) if alive else (503, {}, b"")) as receiver:
@@ -306,7 +306,7 @@ def test_a_flaky_receiver_gets_most_deliveries_at_once(
     engine: Engine, courier: Callable[..., Courier], announce: Callable[..., list[str]]
 ) -> None:
     courier(pauses=(timedelta(hours=1),))
-    # 62 in a hundred, the others in rows of up to nine: five in a row closed the door to all that waited.
+    # 62% succeed, with up to nine failures in a row: a rule of five in a row would open the breaker.
     fails = [*range(9), *range(20, 28), *range(50, 58), *range(70, 78), *range(90, 95)]
 
     def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:

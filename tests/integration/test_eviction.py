@@ -96,7 +96,7 @@ def test_cached_outputs_are_evicted_oldest_first_until_there_is_room(small: redi
     assert full(small) < 0.51
     left = {key: life for key, life in before.items() if small.exists(key)}
     gone = [life for key, life in before.items() if key not in left]
-    # In pages, so nearly: the middle of those that went was older than the middle of those that stayed.
+    # Pages are only nearly in order: compare the medians of those evicted and those kept.
     assert sorted(gone)[len(gone) // 2] < sorted(left.values())[len(left) // 2]
     assert one.sweep() == 0
 

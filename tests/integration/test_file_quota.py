@@ -55,7 +55,7 @@ def counted(client: redis.Redis) -> dict[str, int]:
     return {name.decode(): int(value) for name, value in client.hgetall(keys.FILE_BYTES).items()}  # type: ignore[union-attr]
 
 
-def lying(client: redis.Redis, owner: Owner) -> int:
+def counted_bytes(client: redis.Redis, owner: Owner) -> int:
     """Return the bytes counted for each file of an owner."""
     ids = client.zrange(keys.files_of(owner), 0, -1)
     return sum(int(client.hget(keys.file(FileId(id.decode())), "counted") or 0) for id in ids)  # type: ignore[union-attr,arg-type]
@@ -99,7 +99,7 @@ def test_an_owners_bytes_are_limited_and_the_same_content_counts_twice(piped: Ru
         await keep(pipeline, a_file(1000, owner=BOB), allowed)
 
     piped(claim)
-    assert counted(redis_client)[""] == lying(redis_client, ANN) + lying(redis_client, BOB)
+    assert counted(redis_client)[""] == counted_bytes(redis_client, ANN) + counted_bytes(redis_client, BOB)
 
 
 def test_all_files_together_have_a_share_and_one_owner_half_of_it(piped: Run) -> None:
@@ -155,11 +155,11 @@ def test_a_file_is_counted_once_and_released_once(piped: Run, redis_client: redi
         for one in (file, file, other, other):
             await keep(pipeline, one, ROOMY)
         assert (await FileStore(pipeline).content(ANN, file.id)).content == file.content
-        assert counted(redis_client)[""] == lying(redis_client, ANN)
+        assert counted(redis_client)[""] == counted_bytes(redis_client, ANN)
         assert purge_expired(redis_client, now_us(), 10) == 1
         for _ in range(2):
             remove_file(Scripts(redis_client), ANN, other.id)
-        assert counted(redis_client) == {"": lying(redis_client, ANN), "ann": lying(redis_client, ANN)}
+        assert counted(redis_client) == {"": counted_bytes(redis_client, ANN), "ann": counted_bytes(redis_client, ANN)}
         assert sum(Owned(redis_client, ANN).delete_all()) >= 1
 
     piped(claim)
@@ -177,7 +177,7 @@ def test_a_file_stored_before_counting_is_deleted_without_a_trace(piped: Run, re
         await FileStore(pipeline).delete(ANN, file.id)
 
     piped(claim)
-    assert counted(redis_client)[""] == lying(redis_client, ANN) > 0
+    assert counted(redis_client)[""] == counted_bytes(redis_client, ANN) > 0
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["keep", "again", "remove", "purge"]), st.integers(0, 3)), max_size=25))
@@ -206,7 +206,7 @@ def test_the_sums_match_the_files_after_any_sequence_of_actions(
             except (FileQuota, StorageUnavailable):
                 pass
             sums = counted(redis_client)
-            each = [lying(redis_client, owner) for owner in (ANN, BOB)]
+            each = [counted_bytes(redis_client, owner) for owner in (ANN, BOB)]
             assert [sums.get(owner, 0) for owner in (ANN, BOB)] == each
             assert sums.get("", 0) == sum(each) <= 7000
             assert max(each) <= 5000

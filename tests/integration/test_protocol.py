@@ -11,26 +11,26 @@ import redis
 from shared.queue import lua
 from shared.queue.consumer.entries import Pull
 from shared.queue.consumer.lanes import Lanes
-from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Violation, Weather, World
+from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Conditions, Violation, World
 
-HOLES: dict[str, tuple[str, str, Weather]] = {
+FAULTS: dict[str, tuple[str, str, Conditions]] = {
     "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS),
     "claim many": ("    break\n", "", POISONED),
 }
-"""A script's text, the faulty text that an earlier version had, and the weather in which the fault shows."""
+"""A script's text, the faulty text that an earlier version had, and the conditions in which the fault shows."""
 
 
 @pytest.fixture
 def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
     """Play seeds for some seconds; return how many histories and jobs there were."""
 
-    def play(*, weather: Weather, seconds: float, steps: int = 500) -> tuple[int, int]:
+    def play(*, conditions: Conditions, seconds: float, steps: int = 500) -> tuple[int, int]:
         end, seed, jobs = time.monotonic() + seconds, 0, 0
         while time.monotonic() < end or jobs <= 100:  # a slow machine plays on
             try:
-                jobs += World(redis_client, seed=seed, weather=weather, steps=steps).run()
+                jobs += World(redis_client, seed=seed, conditions=conditions, steps=steps).run()
             except Violation as violation:
-                violation.add_note(f"seed {seed}, {weather}")
+                violation.add_note(f"seed {seed}, {conditions}")
                 raise
             seed += 1
         return seed, jobs
@@ -38,11 +38,11 @@ def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
     return play
 
 
-@pytest.mark.parametrize("weather", [CHAOS, DROUGHT, CALM, POISONED], ids=["chaos", "drought", "calm", "poisoned"])
+@pytest.mark.parametrize("conditions", [CHAOS, DROUGHT, CALM, POISONED], ids=["chaos", "drought", "calm", "poisoned"])
 def test_no_history_violates_an_invariant(
-    simulate: Callable[..., tuple[int, int]], weather: Weather, simulation_seconds: float
+    simulate: Callable[..., tuple[int, int]], conditions: Conditions, simulation_seconds: float
 ) -> None:
-    histories, jobs = simulate(weather=weather, seconds=simulation_seconds / 4)
+    histories, jobs = simulate(conditions=conditions, seconds=simulation_seconds / 4)
     assert histories > 1
     assert jobs > 100
 
@@ -64,18 +64,18 @@ def break_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str
     lua.sha.cache_clear()
 
 
-@pytest.mark.parametrize("hole", HOLES)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_known_fault_is_found(
-    simulate: Callable[..., tuple[int, int]], break_script: Callable[[str, str], None], hole: str
+    simulate: Callable[..., tuple[int, int]], break_script: Callable[[str, str], None], fault: str
 ) -> None:
-    sound, broken, weather = HOLES[hole]
+    sound, broken, conditions = FAULTS[fault]
     break_script(sound, broken)
     with pytest.raises(Violation):
-        simulate(weather=weather, seconds=60)
+        simulate(conditions=conditions, seconds=60)
 
 
 def test_a_late_result_does_not_bring_back_a_job_that_was_recorded_and_evicted(redis_client: redis.Redis) -> None:
-    World(redis_client, seed=1, weather=CHAOS).late_result()
+    World(redis_client, seed=1, conditions=CHAOS).late_result()
 
 
 def test_treating_a_missing_job_as_live_is_found(
@@ -87,7 +87,7 @@ def test_treating_a_missing_job_as_live_is_found(
         "for i, none in ipairs({'', 'x', '', '{}', now}) do job[i] = job[i] or none end",
     )
     with pytest.raises(Violation, match="two records"):
-        World(redis_client, seed=1, weather=CHAOS).late_result()
+        World(redis_client, seed=1, conditions=CHAOS).late_result()
 
 
 def test_ringing_only_after_full_batches_is_found(
@@ -102,4 +102,4 @@ def test_ringing_only_after_full_batches_is_found(
 
     monkeypatch.setattr(Lanes, "pull", see_only_size)
     with pytest.raises(Violation, match="nobody was called"):
-        simulate(weather=CALM, seconds=60, steps=60)  # it shows when work runs out, so let it often
+        simulate(conditions=CALM, seconds=60, steps=60)  # the fault shows when work runs out, so have that happen often

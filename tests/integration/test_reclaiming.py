@@ -10,7 +10,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 
-# What the dead leave behind
+# Entries of dead workers
 
 
 def test_nothing_is_reclaimed_within_its_lease(system: System) -> None:

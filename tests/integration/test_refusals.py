@@ -62,7 +62,7 @@ def without_disk(client: redis.Redis) -> Iterator[None]:
 
 @contextlib.contextmanager
 def with_a_password(client: redis.Redis) -> Iterator[None]:
-    """A rotation: who is connected is asked for it too."""
+    """A password rotation: connected clients are asked for it too."""
     client.config_set("requirepass", "secret")
     client.execute_command("AUTH", "secret")
     client.client_kill_filter(_type="normal", skipme=True)

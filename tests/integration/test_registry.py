@@ -33,7 +33,7 @@ ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 
 
 class Clock:
-    """Time that passes when a test says so."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0

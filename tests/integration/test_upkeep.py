@@ -85,7 +85,7 @@ def test_a_job_that_has_started_runs_on_past_its_deadline(system: System, upkeep
     assert system.client.zcard(keys.DEADLINES) == 0
 
 
-# What has expired
+# Expired keys and files
 
 
 def test_idempotency_keys_are_purged_when_they_expire(redis_client: redis.Redis, upkeep: Upkeep) -> None:

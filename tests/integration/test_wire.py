@@ -17,7 +17,7 @@ from tests.support.gateways import Gateway, Start
 from tests.support.open_requests import chunk, line
 from tests.support.pictures import renewed
 
-# What each answer has of its own, or says how its body comes.
+# Headers that differ between answers or describe how the body is framed.
 OWN = {"x-request-id", "date", "transfer-encoding", "connection", "content-length"}
 
 
@@ -27,7 +27,7 @@ def gateway(start: Start) -> Gateway:
 
 
 def said(gateway: Gateway, sent: bytes, *, half_close: bool = True) -> bytes:
-    """Send all of it, close that half, and return everything that comes."""
+    """Send all of it, half-close, and return everything received."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=20) as link:
         link.sendall(sent)

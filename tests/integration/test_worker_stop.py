@@ -25,7 +25,7 @@ GRACE_SECONDS = 30
 
 
 class Door:
-    """A TCP port that leads to a Redis on a Unix socket until it is `shut`: then it takes connections, and is silent.
+    """A TCP port that leads to a Redis on a Unix socket until `shut`; then it accepts connections and answers none.
 
     This is what a container sees when another one is gone: connections are not refused, but each call times out.
     """
@@ -41,7 +41,7 @@ class Door:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def shut(self) -> None:
-        """Take connections and answer none from now on; break off those that are open."""
+        """From now on accept connections and answer none; close those that are open."""
         with self._lock:
             self._open = False
             for pair in self._pairs:

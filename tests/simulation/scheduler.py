@@ -1,6 +1,6 @@
-"""Actors are threads of which one runs at a time; each may be stopped for ever before any of its Redis commands.
+"""Actors are threads of which one runs at a time; each may be killed before any of its Redis commands.
 
-The choice of who runs next comes from one seeded generator, so a seed is a whole history.
+One seeded generator chooses the next actor, so a seed reproduces a whole history.
 """
 
 import random

@@ -1,7 +1,7 @@
 """The simulated system: clients, Celery, workers, recorders, a sweep, time and faults.
 
 Everything that touches Redis is the product's own code; Postgres is a dictionary with atomic commits, Celery a list
-that loses messages. What must hold is checked as it goes and once more when everything has come to rest.
+that loses messages. Invariants are checked after every step, and promises once nothing is left to do.
 
 Over 300 lines: the actors share the state of one object.
 """
@@ -96,7 +96,7 @@ class Violation(AssertionError):
 
 
 @dataclass(frozen=True)
-class Weather:
+class Conditions:
     """What goes wrong.
 
     `kills` and `evictions` are chances a step, `deadlines` a submission's to have one; a batch takes up to `slowness`
@@ -111,13 +111,13 @@ class Weather:
     slowness: int = 3
 
 
-CHAOS = Weather()
+CHAOS = Conditions()
 """Kills anywhere, lost bells, evicted keys, flipped routes, Postgres up and down, claims of live entries."""
-DROUGHT = Weather(evictions=0.3, deadlines=0.7, slowness=60)
+DROUGHT = Conditions(evictions=0.3, deadlines=0.7, slowness=60)
 """Slow models, so that many jobs end while others wait on, and memory so short that ended jobs are soon evicted."""
-CALM = Weather(kills=0.0, accidents=False)
+CALM = Conditions(kills=0.0, accidents=False)
 """No accidents: bells alone, without ticks or sweeps, must bring every job to its end."""
-POISONED = Weather(kills=0.0, leases_hold=True)
+POISONED = Conditions(kills=0.0, leases_hold=True)
 """Only the poisonous image kills workers, and live workers' leases hold: no other image may fail as worker_lost."""
 
 
@@ -133,10 +133,10 @@ class Accepted:
 class World:
     """One history, played from a seed."""
 
-    def __init__(self, client: redis.Redis, *, seed: int, weather: Weather, steps: int = 500) -> None:
+    def __init__(self, client: redis.Redis, *, seed: int, conditions: Conditions, steps: int = 500) -> None:
         client.flushdb()
         self.random = random.Random(seed)
-        self.weather = weather
+        self.conditions = conditions
         self.steps = steps
         self.plain = client
         self.stepped = SteppedRedis(connection_pool=client.connection_pool)
@@ -145,7 +145,7 @@ class World:
             max_waiters=4,
             max_lane_depth=30,
             max_attempts=3,
-            lease=timedelta(milliseconds=LAPSED_MS // 2 if weather.leases_hold else 0),
+            lease=timedelta(milliseconds=LAPSED_MS // 2 if conditions.leases_hold else 0),
         )
         self.versions = ("3-a", "4-b")
         self.version = "3-a"
@@ -187,7 +187,7 @@ class World:
         for _ in range(3):
             *replies, _left = self.stepped.execute_command(*command)
             for one, reply in zip(upload, replies, strict=True):
-                self._heed(one, reply)
+                self._note_accepted(one, reply)
             if chance.random() > 0.15:
                 return
 
@@ -195,9 +195,9 @@ class World:
         """Choose a picture: often one that others send too."""
         chance = self.random
         number = chance.randint(1, 8) if chance.random() < 0.6 else chance.randint(100, 9999)
-        return 5 if self.weather is CALM and number == pictures.POISON else number
+        return 5 if self.conditions is CALM and number == pictures.POISON else number
 
-    def _heed(self, submission: Submission | Unreadable, reply: Any) -> None:
+    def _note_accepted(self, submission: Submission | Unreadable, reply: Any) -> None:
         """Note an accepted job."""
         try:
             answer = read_item(reply, submission)
@@ -264,7 +264,7 @@ class World:
             lane=lane,
             batch=lane.removeprefix("bulk:") if lane != keys.INTERACTIVE else "",
             cancel_after=timedelta(microseconds=int(10 ** chance.uniform(0, 6)))
-            if chance.random() < self.weather.deadlines
+            if chance.random() < self.conditions.deadlines
             else None,
             idempotency_key=chance.choice(("", "", "", "k1", "k2", "k3")),
             fingerprint=str(number),
@@ -312,7 +312,7 @@ class World:
             model=MODEL,
             worker=name,
             lanes=lanes,
-            models=pictures.PictureModels(pauses=self.random.randint(0, self.weather.slowness)),
+            models=pictures.PictureModels(pauses=self.random.randint(0, self.conditions.slowness)),
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
             slots=BatchSlots(1),
             leased=in_hand,
@@ -376,33 +376,33 @@ class World:
         lane = keys.lane(MODEL, self.random.choice(LANES))
         Scripts(self.stepped).run(Script.EXPEL, (lane,), keys.WORKERS, -1)
 
-    # Time and accidents
+    # Time and faults
 
     def run(self) -> int:
         """Play the history; raises Violation. Returns how many jobs there were."""
         for step in range(self.steps):
-            self._happen()
+            self._begin_something()
             self._serve_bells()
-            self._step(self.weather.kills)
+            self._step(self.conditions.kills)
             if step % 8 == 0:
                 self.check()
         self.postgres_up = True
-        self._rest()
+        self._run_until_idle()
         self.check()
         self.check_at_rest()
         return len(self.accepted)
 
-    def _happen(self) -> None:
-        """Begin something, or let an accident happen."""
+    def _begin_something(self) -> None:
+        """Begin an action of an actor, or cause a fault."""
         began = self.random.choices(list(LIFE), weights=list(LIFE.values()))[0]
         if began is not None:
             self.schedule.spawn(began, getattr(self, began))
-        if not self.weather.accidents:
+        if not self.conditions.accidents:
             return
         went_wrong = self.random.choices(list(ACCIDENTS), weights=list(ACCIDENTS.values()))[0]
         if went_wrong is not None:
             getattr(self, went_wrong)()
-        if self.random.random() < self.weather.evictions:
+        if self.random.random() < self.conditions.evictions:
             self._evict()
 
     def _cancel_batch_now(self) -> None:
@@ -464,10 +464,10 @@ class World:
     def _step(self, kills: float) -> None:
         before = len(self.schedule.actors)
         self.schedule.step(kill_chance=kills)
-        if self.weather.leases_hold and len(self.schedule.actors) < before:
-            self._lapse()
+        if self.conditions.leases_hold and len(self.schedule.actors) < before:
+            self._end_leases_of_dead()
 
-    def _lapse(self) -> None:
+    def _end_leases_of_dead(self) -> None:
         """Let the leases of dead workers end: their pending entries become long idle; live workers' stay fresh."""
         living = {entry.id for _, in_hand in self.in_hand for entry in in_hand.entries()}
         for lane in self._lanes():
@@ -479,7 +479,7 @@ class World:
     def _lanes(self) -> list[str]:
         return [lane for name in LANES if self.plain.exists(lane := keys.lane(MODEL, name))]
 
-    def _rest(self) -> None:
+    def _run_until_idle(self) -> None:
         """Run until nothing is left to do."""
         for _ in range(MOST_ROUNDS):
             while self.schedule.actors:
@@ -489,7 +489,7 @@ class World:
                 continue
             if not any(self.plain.xlen(lane) for lane in (*self._lanes(), keys.FINISHED)):
                 return
-            if self.weather is CALM:
+            if self.conditions is CALM:
                 raise Violation("work waits and nobody was called")
             self.plain.delete(keys.bell(MODEL), keys.RECORD_BELL)  # five seconds pass
             self.schedule.spawn("sweep", self.sweep)
@@ -586,7 +586,7 @@ class World:
         if row["code"] in codes and promise.picture != codes[row["code"]]:
             raise Violation(f"{promise} failed for its neighbour: {row['code']}")
         given_up = row["code"] == "worker_lost" and promise.picture != pictures.POISON
-        if given_up and self.weather.leases_hold:
+        if given_up and self.conditions.leases_hold:
             raise Violation(f"{promise} was given up though innocent")
 
 

@@ -1,7 +1,7 @@
 """What clients asked for and what they were answered. Standard library only.
 
-It knows nothing of how Darkroom works. What it holds every answer to is the contract: an id that was given is kept, an
-end is for ever, a picture's answer is its own.
+It knows nothing of how Darkroom works. What it holds every answer to is the contract: an accepted id stays
+known, an end never changes, each picture gets its own answer.
 """
 
 import threading

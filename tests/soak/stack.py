@@ -21,7 +21,7 @@ from tests.soak.model import NAME
 COMMAND = Path(sys.executable).with_name("darkroom")
 DISK_BYTES = 1024**3
 _SETTINGS = {
-    # Quick to give up the dead and to try receivers again, so that minutes show what hours would; else as it ships.
+    # Dead workers are given up and receivers retried sooner, so that minutes show what hours would; else defaults.
     "DARKROOM_QUEUE_LEASE": "3",
     "DARKROOM_RECORDING_LEASE": "3",
     "DARKROOM_BULK_LEASE": "6",

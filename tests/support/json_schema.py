@@ -20,7 +20,7 @@ _KNOWN: Final = _ANNOTATIONS | {
 }  # fmt: skip
 
 
-class Judge:
+class Validator:
     """Validates values against the schemas of one document."""
 
     def __init__(self, document: dict[str, Any]) -> None:

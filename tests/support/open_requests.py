@@ -129,7 +129,7 @@ WAITS: list[Begin] = [waiting_for_a_new_one, waiting_for_one]
 
 @contextmanager
 def finishing(open_requests: list[Open]) -> Iterator[list[bytes]]:
-    """Read what is still said to open requests while something else is done; the list is whole afterwards."""
+    """Read the answers to open requests while something else is done; the list is complete afterwards."""
     found: list[bytes] = [b""] * len(open_requests)
 
     def read(number: int) -> None:

@@ -72,7 +72,7 @@ class PgBouncer:
         raise RuntimeError((folder / "log").read_text() if (folder / "log").exists() else "pgbouncer did not start")
 
     def stop(self) -> None:
-        """Return when it is gone; everybody's connections break off."""
+        """End it, and with it every connection; return when it has ended."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(timeout=10)
 
@@ -87,7 +87,7 @@ def bouncer(_postgres: PostgresServer, short_directory: Callable[[], Path]) -> I
 
 @pytest.fixture
 def database_url(bouncer: PgBouncer, _emptying: Engine) -> str:
-    """The way to the tests' own, emptied database that leads through PgBouncer."""
+    """The URL through PgBouncer of the tests' own, emptied database."""
     with _emptying.begin() as connection:
         connection.execute(text("TRUNCATE " + ", ".join(metadata.tables)))
     return bouncer.url

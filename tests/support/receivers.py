@@ -1,4 +1,4 @@
-"""Webhook receivers on loopback: they keep what came and answer as the test says."""
+"""Webhook receivers on loopback: they keep what they receive and answer as the test says."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True)
 class Came:
-    """One POST that came."""
+    """One received POST."""
 
     at: float
     headers: dict[str, str]

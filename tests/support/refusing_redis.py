@@ -11,7 +11,7 @@ _COMMAND = re.compile(rb"^\*\d+\r\n", re.MULTILINE)
 
 
 class RefusingDoor:
-    """A Unix socket before a real Redis; `url` is where."""
+    """A Unix socket in front of a real Redis; clients connect to `url`."""
 
     def __init__(self, directory: Path, *, to: str, error: str) -> None:
         self.url = f"unix://{directory}/refusing.sock"

@@ -1,4 +1,4 @@
-"""Schemathesis hooks: real images for request bodies, and findings that are none.
+"""Schemathesis hooks: real images for request bodies, and which findings to ignore.
 
 Loaded by Schemathesis (`hooks` in schemathesis.toml), which runs in a process of its own.
 """

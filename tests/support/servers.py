@@ -107,7 +107,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """Let every process of it stand still: who connects is taken by the kernel, and gets no answer."""
+        """Suspend all its processes: the kernel accepts connections, and nothing answers."""
         first = psutil.Process(self._server.get_pid())
         processes = [first, *first.children(recursive=True)]
         for process in processes:

@@ -21,7 +21,7 @@ COMMAND = Path(sys.executable).with_name("darkroom")
 
 
 class Stack:
-    """A stack on a home of its own. What a test breaks it must see mended: `wait_until_ready`."""
+    """A stack on a home of its own. A test that breaks something waits until it runs again: `wait_until_ready`."""
 
     def __init__(self, home: Path, *, port: int, environment: dict[str, str] | None = None) -> None:
         self.home = home

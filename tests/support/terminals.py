@@ -69,7 +69,7 @@ def seated(command: Sequence[str], *, environment: Mapping[str, str] | None = No
     """Start a program in a terminal of 100 columns and 40 rows."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    # What some programs set for theirs, pytest among them, would pass for this terminal's size.
+    # Some programs, pytest among them, set variables that would override this terminal's size.
     others = {name: value for name, value in (environment or os.environ).items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, env={**others, "TERM": "xterm-256color"}

@@ -19,7 +19,7 @@ from shared.observability import metrics
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "prometheus"
-# What Prometheus adds to every series that it scrapes, and the series that it makes itself.
+# Labels that Prometheus adds to every scraped series, and series that it makes itself.
 ADDED = frozenset({"job", "instance"})
 OWN = {"up": frozenset[str]()}
 
@@ -33,7 +33,7 @@ QUEUE = metrics.QueueState(
     silence={"record": timedelta(seconds=1), "webhooks": timedelta.max},
     bells={"record": 1},
 )
-# What metrics that are read at each scrape are given, by class.
+# Constructor arguments of metrics that are read at each scrape, by class.
 READINGS: dict[str, Any] = {
     "QueueMetrics": lambda: QUEUE,
     "DeviceMetrics": lambda: {"allocated": 1},
@@ -46,7 +46,7 @@ needs_promtool = pytest.mark.skipif(
 
 
 def promtool(*arguments: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    # From a folder of its own: what is named relatively must be found beside the file that names it.
+    # In another folder: relative paths must be found beside the file that names them.
     command = ["promtool", *map(str, arguments)]
     return subprocess.run(command, input=given, capture_output=True, text=True, cwd="/", check=False, timeout=60)
 

@@ -104,7 +104,7 @@ def test_the_command_that_flower_starts_is_guarded(monkeypatch: pytest.MonkeyPat
 
 
 def test_flower_and_tornado_have_the_members_that_are_used() -> None:
-    """The name that the command makes its application of, Tornado's two methods, and the options that are read."""
+    """The class that the command makes its application from, Tornado's two methods, and the options that are read."""
     assert flower.command.__name__ == flower_guard.COMMAND
     assert "Flower" in inspect.unwrap(flower.command.flower.callback).__code__.co_names
     assert issubclass(flower.app.Flower, Application)

@@ -1,4 +1,4 @@
-"""Which roles a process starts, and what importing each of them brings with it."""
+"""Which roles a process starts, and which packages importing each role loads."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ BLOCKED = "import sys; sys.modules |= dict.fromkeys({blocked!r}); import worker.
 
 
 def run(module: str, *, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-    """Import a worker's app, its tasks and one module more in a new interpreter that has not got some others."""
+    """Import a worker's app, its tasks and one more module in a new interpreter in which some packages are blocked."""
     command = [sys.executable, "-W", "error", "-c", BLOCKED.format(blocked=blocked, module=module)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

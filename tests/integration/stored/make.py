@@ -1,6 +1,6 @@
 """Makes `redis.json` and `postgres.sql`: run `python make.py FOLDER` in a checkout of the version they are of, 4e45632.
 
-It imports that version's modules, so nothing of it works in the tree that it lies in.
+It imports that version's modules, so it does not run in this tree.
 """
 
 import asyncio

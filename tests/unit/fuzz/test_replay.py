@@ -1,4 +1,4 @@
-"""What the fuzzer begins with and whatever it found, once more, without the fuzzer."""
+"""Replays the fuzzer's seeds and past findings without the fuzzer."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The reckoning finds what it is there for: honest books agree, and each way of cooking them is seen."""
+"""The comparison accepts correct books and detects every way of falsifying them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What happens in Celery when a worker starts."""
+"""What a starting worker configures in Celery."""
 
 from pathlib import Path
 from types import SimpleNamespace

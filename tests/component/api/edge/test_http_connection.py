@@ -118,7 +118,7 @@ Claim = Callable[[Callable[[], Awaitable[Client]]], Awaitable[None]]
 def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[App, Claim], None]:
     """Serve an app with small limits and run a claim, which connects as often as it wants.
 
-    Whatever the event loop has to complain of fails the claim.
+    Any error that the event loop reports fails the claim.
     """
     complaints: list[dict[str, Any]] = []
     for name, value in {
@@ -318,7 +318,7 @@ def test_invalid_http_is_answered_with_a_problem_of_the_contract(serve: Any) -> 
     async def claim(connect: Any) -> None:
         for sent in (
             b"\x16\x03\x01\x02\x00\x01", b"SWORDFISH / HTTP/1.1\r\n\r\n", b"GET / HTTP/9\r\n\r\n",
-            # What the parser lets through and nobody could make a request of.
+            # Accepted by the parser, but no valid request.
             b"CONNECT h:80 HTTP/1.1\r\n\r\n", b"GET http://h HTTP/1.1\r\n\r\n", b"GET http://h:99999/ HTTP/1.1\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\n\r\n", b"GET /a\x01b HTTP/1.1\r\n\r\n", b"GET /a\x7fb HTTP/1.1\r\n\r\n",
         ):  # fmt: skip
@@ -519,7 +519,7 @@ def test_trailer_fields_are_not_headers(serve: Any, chunks: bytes, pieces: int) 
     serve(app, claim)
 
 
-# Who has said everything
+# Half-closed connections
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_an_invalid_accept_header_gets_the_text_format(serve: Serve, accept: str
 
 
 def check(families: Any) -> None:
-    """Hold what was read against what was asked before."""
+    """Compare the metrics with the requests made before."""
     samples = {(sample.name, *sample.labels.values()): sample.value for each in families for sample in each.samples}
     assert samples["darkroom_http_requests_total", "GET", "unmatched", "404"] == 1
     assert samples["darkroom_http_request_duration_seconds_count", "GET", "unmatched"] == 1

@@ -62,7 +62,7 @@ async def walk(client: httpx.AsyncClient, path: str, limit: int) -> list[str]:
 
 @pytest.fixture
 def recorded(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]) -> list[str]:
-    """Rows of two pieces and a few."""
+    """Rows for two pieces and a few more."""
     records = [finished_record() for _ in range(2 * PIECE + 7)]
     with engine.connect() as connection:
         record(connection, records)
@@ -91,7 +91,7 @@ def hashes_read(client: redis.Redis) -> int:
     return int(client.info("commandstats").get("cmdstat_hmget", {}).get("calls", 0))
 
 
-def test_a_page_of_one_reads_one_chunk_however_many_wait(
+def test_a_page_of_one_reads_one_piece_however_many_wait(
     serve: Serve, engine: Engine, digits: Route, redis_client: redis.Redis
 ) -> None:
     async def claim(client: httpx.AsyncClient) -> None:
@@ -119,7 +119,7 @@ def test_unfinished_batches_are_listed_in_pages(
     serve(claim, routes=[digits], engine=engine)
 
 
-def test_results_of_several_chunks_are_complete_and_in_order(
+def test_results_of_several_pieces_are_complete_and_in_order(
     serve: Serve, engine: Engine, digits: Route, finished_record: Callable[..., dict[bytes, bytes]]
 ) -> None:
     for images in (PIECE, PIECE + 1):

@@ -27,7 +27,7 @@ Find = Callable[[Reference], str]
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[ServedModels]:
-    """Yield a book on this Redis."""
+    """Yield the served models read from this Redis."""
     connection = connect_async(Redis(url=url))
     pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
     book = ServedModels(Models(pipeline))

@@ -19,7 +19,7 @@ IMAGES = ["images/0.png", "images/1.png", "images/2.png"]
 
 
 def briefly(event: threading.Event, seconds: float) -> bool:
-    """Wait for a fiftieth of the time: the stub gateway is ready sooner."""
+    """Shorten every wait to a fiftieth: the stub gateway is ready sooner."""
     return event.wait(seconds / 50)
 
 

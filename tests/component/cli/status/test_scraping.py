@@ -113,7 +113,7 @@ def test_processes_that_do_not_answer_are_awaited_in_parallel() -> None:
     with ExitStack() as stack:
         urls = {}
         for name in ("deaf1", "deaf2", "deaf3"):
-            # It accepts connections and never answers, as a suspended process does.
+            # It accepts connections and never answers, like a suspended process.
             deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             urls[name] = f"http://127.0.0.1:{deaf.getsockname()[1]}/metrics"
         urls["gone"] = "http://127.0.0.1:1/metrics"

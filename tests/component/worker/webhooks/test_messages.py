@@ -73,7 +73,7 @@ console.log(JSON.stringify({ id: found.id, refused }));
 def test_the_node_library_verifies_it_too(tmp_path: Path) -> None:
     node, npm = (Path(sys.executable).with_name(name) for name in ("node", "npm"))
     install = [npm, "install", "--prefix", tmp_path, "--no-audit", "--no-fund", "--cache", tmp_path / "cache"]
-    # It then trusts whom the machine trusts, as pip does.
+    # It then trusts the machine's certificate authorities, as pip does.
     trusting = os.environ | {"NODE_OPTIONS": "--use-system-ca"}
     fetch = [*install, "standardwebhooks@1.0.0"]
     installed = subprocess.run(fetch, capture_output=True, text=True, check=False, timeout=120, env=trusting)

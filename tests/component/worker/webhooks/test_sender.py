@@ -1,6 +1,6 @@
 """Single attempts against real servers on loopback that behave as badly as a receiver can.
 
-Over 300 lines: a receiver for each way to behave, all of them held against the same sender.
+Over 300 lines: each test has a receiver that behaves in another way; the sender is the same.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ def answering(*answers: bytes, seen: list[bytes] | None = None) -> Handler:
 
 
 def closing(*answers: bytes) -> Handler:
-    """Answer one request and hang up."""
+    """Answer one request and close the connection."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -106,13 +106,13 @@ def closing(*answers: bytes) -> Handler:
 
 
 async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the request and say nothing, until the other side hangs up."""
+    """Take the request and answer nothing until the other side closes."""
     await reader.read()
     writer.close()
 
 
 class Pushing:
-    """Sends `start` and then `more`, again and again, as long as somebody takes it; `pushed` counts the bytes."""
+    """Sends `start`, then `more` repeatedly as long as it is read; `pushed` counts the bytes."""
 
     def __init__(self, start: bytes, more: bytes) -> None:
         self.pushed = 0
@@ -133,7 +133,7 @@ class Pushing:
 
 
 def a_sender(**rest: Any) -> Sender:
-    """Return one that takes every name for 127.0.0.1, may call there, and trusts no certificate."""
+    """Return a sender that resolves every name to 127.0.0.1, may call it, and trusts no certificate."""
     usual: dict[str, Any] = {
         "allowed": [ip_network("127.0.0.0/8")],
         "resolve": lambda _: ["127.0.0.1"],
@@ -376,7 +376,7 @@ def test_a_closed_port_is_an_error() -> None:
 
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the request, then drop the connection without a word (RST)."""
+    """Take the request, then reset the connection (RST)."""
     await read_request(reader)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
@@ -500,7 +500,7 @@ def test_an_unrequested_switch_of_protocols_is_no_answer() -> None:
     assert answer.reason.startswith("RemoteProtocolError: ")
 
 
-# Where it may not go.
+# Forbidden and invalid URLs.
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from shared.presentation.stream_tokens import StreamTokens
 
 ID = new_uuid7()
 KEYS: dict[str, Caller] = {f"dk_{role}": Caller(owner=Owner("ann"), role=role) for role in Role}
-# Said here once more, by what the routes do.
+# The required roles, repeated here by what each route does.
 OPEN = {"/", "/docs", "/docs/{name}", "/openapi.json", "/problems/{slug}", "/health/live", "/health/ready"}
 OTHERWISE = {
     ("GET", "/metrics"): Role.ADMIN,
@@ -164,7 +164,7 @@ def test_every_route_requires_its_role(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_path_spelling_or_method_bypasses_the_required_role(app: FastAPI, spelling: str) -> None:
-    """What runs, whatever the path, is what this role may run: the route says so, not the text."""
+    """Whatever the path's spelling, only endpoints that this role may use run."""
     spell = SPELLINGS[spelling]
     for _, _, path in operations(app):
         for method in METHODS:
@@ -251,7 +251,7 @@ def test_no_route_takes_a_compressed_body(app: FastAPI, encoding: str) -> None:
     assert ask(app, "POST", "/v1/predictions", key="dk_admin", **{"content-encoding": " Identity"})[0] != 415
 
 
-# A route added tomorrow
+# Routes added later
 
 
 @pytest.fixture

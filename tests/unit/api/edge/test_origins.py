@@ -55,21 +55,21 @@ class ApiKeys:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """The whole app with nothing behind it: what is let in fails with a 500, or is refused for what it is."""
+    """The whole app without stores: an admitted request fails with a 500, or is refused for its content."""
     monkeypatch.setenv("DARKROOM_PUBLIC_URL", "http://darkroom.test/")
     return _made()
 
 
 @pytest.fixture
 def shared_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """One that lets a page in."""
+    """The app with allowed origins."""
     monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}", "http://localhost:3000"]')
     return _made()
 
 
 @pytest.fixture
 def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """One that lets a page in and asks for keys."""
+    """The app with allowed origins that requires keys."""
     monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}"]')
     monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
     return _made()

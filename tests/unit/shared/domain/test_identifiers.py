@@ -27,7 +27,7 @@ def count_of(id: str) -> int:
 
 
 def ahead(*, milliseconds: int, count: int = 0) -> OrderedIds:
-    """Return a maker whose last id is of a time that the clock, which went back since, has not reached."""
+    """Return a maker whose last id is later than its clock, which has gone back since."""
     ids = OrderedIds()
     ids._last = (now() + milliseconds) << 12 | count
     return ids

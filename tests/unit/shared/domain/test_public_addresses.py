@@ -47,14 +47,14 @@ REFUSED = [
     ("fe80::/10", "link-local"),
     ("fec0::/10", "site-local"),
     ("ff00::/8", "multicast"),
-    # Nobody's: outside of 2000::/3, in no registry.
+    # Unassigned: outside of 2000::/3, in no registry.
     ("::ffff:0:0:0/96", "reserved"),
     ("1::/16", "reserved"),
     ("1fff::/16", "reserved"),
     ("4000::/3", "reserved"),
     ("fe00::/9", "reserved"),
 ]
-# What a network at a cloud provider answers to.
+# Metadata services of cloud providers.
 METADATA = [
     *("169.254.169.254", "169.254.170.2", "169.254.0.23", "169.254.42.42"),  # nearly all
     "168.63.129.16",  # Azure
@@ -63,7 +63,7 @@ METADATA = [
     *("161.26.0.10", "166.9.24.90"),  # IBM
     *("fd00:ec2::254", "fd20:ce::254", "fd00:42::42", "fe80::a9fe:a9fe"),  # AWS, Google, Scaleway, OpenStack
 ]
-# An IPv4 address in it, which somebody on the way may call in its place.
+# Embeds an IPv4 address, which a translator on the way may call instead.
 WRAPPED = {
     "::ffff:{}": "mapped", "64:ff9b::{}": "NAT64", "64:ff9b:1::{}": "NAT64 of one's own", "::{}": "compatible",
     "::ffff:0:{}": "translated", "2002:{hex}::1": "6to4", "2001:0:{hex}::1": "Teredo's server",

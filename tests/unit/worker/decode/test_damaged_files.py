@@ -23,7 +23,7 @@ FUZZING = settings(derandomize=True, max_examples=1500)
 LIMIT = 1_000_000
 AS_IT_IS = ImageSpec(None, (200, 200))
 files = damaged(list(KINDS.values()), mend=with_png_checksums)
-# What no error text may show: Python's objects and classes, addresses, paths.
+# No error text may contain Python's objects and classes, addresses or paths.
 INTERNAL = re.compile(r"<|>| at 0x|Error|Exception|Traceback|/|PIL|libtiff|None")
 TRUNCATED = "its image data ends before the last pixel"
 
@@ -89,7 +89,7 @@ STRICTER = (
     "in fill bytes",
     "does not exist",
     "its header is invalid",  # pixels that begin at 0
-    "its directory has no image data",  # where it is stands in a tag of a type that no position has
+    "its directory has no image data",  # its position is in a tag of a type that no position has
 )
 
 
@@ -190,7 +190,7 @@ def test_half_a_jpeg_is_refused(mode: str, share: float, zeros: int) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_half_an_image_is_refused_by_gateway_or_worker(kind: str) -> None:
     data = KINDS[kind]
-    # Of an animation the first frame counts.
+    # Only the first frame of an animation is decoded.
     data = data[: len(data) // (4 if kind.endswith("animated") else 2)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ GREY_AS_IT_IS = ImageSpec(None, (48, 64), mean=(0.0,), std=(1.0,), mode=Mode.GRE
 
 
 def picture(width: int = 64, height: int = 48, *, mode: str = "RGB") -> Image.Image:
-    """Return noise over a slope: every step that is not exact shows."""
+    """Return noise on a gradient: any inexact step changes pixels."""
     random = np.random.default_rng(width * height)
     slope = np.linspace(0, 200, width * height).reshape(height, width, 1)
     pixels = (slope + random.integers(0, 56, (height, width, 3))).astype(np.uint8)

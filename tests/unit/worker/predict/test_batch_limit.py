@@ -9,7 +9,7 @@ from worker.predict.batch_limit import LOWERED_FOR, BatchLimit
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test sets."""
 
     now = 100.0
 

@@ -15,7 +15,7 @@ def entry(id: str) -> Entry:
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""What Redis' errors are, as every version writes them and the client library hands them on."""
+"""How Redis' errors are recognised, in every version's wording and as the client library raises them."""
 
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_every_blocking_client_raises_named_refusals(url: str, make: Any) -> Non
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0", "redis+socket:///nowhere.sock"])
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_celerys_connections_raise_named_refusals(url: str, asynchronous: bool) -> None:  # noqa: FBT001
-    """The members that are reached into are there, and the class that kombu chooses is kept."""
+    """Kombu has the private members that are used, and the class that it chooses is kept."""
     broker_transport.install()
     kombu.transport._transport_cache.clear()  # another test of this process may have asked for `redis` before
     with kombu.Connection(url) as connection:

@@ -110,7 +110,8 @@ _UNFINISHED = {"starting", "processing"}
 
 def _submit(client: httpx.Client, data: bytes) -> str | None:
     answer = client.post("/v1/predictions", content=data, headers={"Content-Type": "application/octet-stream"})
-    return answer.json().get("id")
+    body: dict[str, str | None] = answer.json()
+    return body.get("id")
 
 
 def _options() -> argparse.Namespace:

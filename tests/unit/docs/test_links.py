@@ -78,6 +78,12 @@ def test_every_file_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_test_file_of_a_command_exists(name: str) -> None:
+    named = re.findall(r"(?<![\w/])tests/[\w/]+\.py\b", NAMES[name].read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_test_that_is_named_exists(name: str) -> None:
     absent = []
     for file, test in re.findall(r"(tests/[\w/]+\.py)::(\w+)", NAMES[name].read_text()):

@@ -1,6 +1,6 @@
 """The objects of models and versions in answers, made from a model's route."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -85,6 +85,9 @@ def _served(route: Route, version: Version) -> dict[str, Any]:
         "input": version.image,
         "parameters": version.parameters,
         "metrics": version.metrics,
+        "decode": version.decode,
+        "precision": version.precision,
+        "agreement": asdict(version.agreement) if version.agreement else None,
     }
 
 

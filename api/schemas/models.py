@@ -20,6 +20,14 @@ class VersionList(Page[Version]):
     """The versions that serve, newest first."""
 
 
+class Agreement(Answer):
+    """How far a version's scores agree with those of exact decoding and fp32, on photographs that Darkroom ships."""
+
+    images: int = Field(description="How many were compared", examples=[400])
+    top1: float = Field(description="Fraction of them whose best class is the same", examples=[0.9975], ge=0, le=1)
+    largest_difference: float = Field(description="Largest difference of two scores", examples=[0.0118], ge=0)
+
+
 class ServedVersion(Answer):
     """A version that serves, as the registry describes it."""
 
@@ -34,6 +42,18 @@ class ServedVersion(Answer):
     )
     parameters: dict[str, str] = Field(description="Of the training run")
     metrics: dict[str, float] = Field(description="Of the training run", examples=[{"accuracy": 0.985}])
+    decode: str | None = Field(
+        description="How its images are decoded: `exact` or `fast`; null until a worker has loaded it",
+        examples=["fast"],
+    )
+    precision: str | None = Field(
+        description="What it computes in: `fp32`, `tf32`, `bf16` or `fp16`; null until a worker has loaded it",
+        examples=["fp16"],
+    )
+    agreement: Agreement | None = Field(
+        description="How far its scores agree with those of `exact` and `fp32`; null where it is computed so, and "
+        "where that could not be measured"
+    )
 
 
 class FailedVersion(Answer):

@@ -11,7 +11,7 @@ from cli.addresses import store_url
 from cli.home import command_line
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
-from shared.domain.identifiers import ModelName
+from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.model_route import CHAMPION, Route
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect
@@ -21,14 +21,22 @@ from shared.settings import Redis
 
 T = TypeVar("T")
 
+NONE = "–"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A model's row. `waiting` counts its images in the queue, those being computed included."""
+    """A model's row. `waiting` counts its images in the queue, those being computed included.
+
+    `decode`, `precision` and `agreement` are the champion's.
+    """
 
     name: ModelName
     state: str
     champion: str
+    decode: str
+    precision: str
+    agreement: str
     workers: int
     waiting: int
 
@@ -39,8 +47,10 @@ def list_models(home: Path) -> None:
     if not listed:
         say("No model is served. Register one in MLflow and point its alias champion at a version.")
         return
-    rows = [("model", "champion", "workers", "waiting", "state")]
-    rows += [(one.name, one.champion, str(one.workers), f"{one.waiting:,}", one.state) for one in listed]
+    rows = [("model", "champion", "decode", "precision", "agreement", "workers", "waiting", "state")]
+    for one in listed:
+        computes = (one.decode, one.precision, one.agreement)
+        rows.append((one.name, one.champion, *computes, str(one.workers), f"{one.waiting:,}", one.state))
     say_table(rows)
 
 
@@ -85,7 +95,7 @@ def _list(client: redis.Redis) -> list[Listed]:
 def _listed(
     name: ModelName, route: Route | None, *, is_published: bool, is_retired: bool, workers: int, waiting: int
 ) -> Listed:
-    champion = route.aliases.get(CHAMPION, "") if route else ""
+    champion = route.versions.get(route.aliases.get(CHAMPION, VersionNumber(""))) if route else None
     if is_retired:
         state = "retired"
     elif not is_published or route is None:
@@ -95,7 +105,16 @@ def _listed(
         state = f"version {number} can't be loaded: {error}"
     else:
         state = "serves" if workers else "no worker: its images wait"
-    return Listed(name=name, state=state, champion=champion or "–", workers=workers, waiting=waiting)
+    return Listed(
+        name=name,
+        state=state,
+        champion=champion.number if champion else NONE,
+        decode=(champion and champion.decode) or NONE,
+        precision=(champion and champion.precision) or NONE,
+        agreement=f"{champion.agreement.top1:.2%}" if champion and champion.agreement else NONE,
+        workers=workers,
+        waiting=waiting,
+    )
 
 
 def _ask(home: Path, ask: Callable[[redis.Redis], T]) -> T:

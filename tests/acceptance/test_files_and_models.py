@@ -102,6 +102,7 @@ def test_a_model_shows_its_serving_versions(door: Door) -> None:
     assert version["aliases"] == ["champion"]
     assert version["classes"] == [str(digit) for digit in range(10)]
     assert version["num_classes"] == 10
+    assert (version["decode"], version["precision"], version["agreement"]) == ("exact", "fp32", None)
     assert version["input"]["mode"] == "RGB"
     assert version["metrics"]["accuracy"] >= 0.97
     assert version["parameters"]["epochs"]

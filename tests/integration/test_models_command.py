@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.model_route import Route, Version
+from shared.domain.model_route import Agreement, Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
@@ -17,7 +18,7 @@ from tests.support.servers import RedisServer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ONE = VersionNumber("1")
-VERSION = Version(number=ONE, key=VersionKey("1-a"), created_at="")
+VERSION = Version(number=ONE, key=VersionKey("1-a"), created_at="", decode="exact", precision="fp32")
 
 
 @pytest.fixture
@@ -41,24 +42,28 @@ def publish(client: redis.Redis, name: str, **facts: object) -> None:
 def rows(listed: str) -> dict[str, list[str]]:
     """What is said of each model."""
     _, *lines = listed.splitlines()
-    return {name: rest.split(maxsplit=3) for name, rest in (line.split(maxsplit=1) for line in lines)}
+    return {name: rest.split(maxsplit=6) for name, rest in (line.split(maxsplit=1) for line in lines)}
 
 
 def test_the_list_shows_which_models_serve_and_why_others_do_not(run: Run, redis_client: redis.Redis) -> None:
     assert run("list").stdout.startswith("No model is served.")
-    for name in ("digits", "away", "old", "gone"):
+    for name in ("digits", "away", "old"):
         publish(redis_client, name)
+    agreement = Agreement(images=400, top1=0.9975, largest_difference=0.02)
+    lossy = replace(VERSION, decode="fast", precision="fp16", agreement=agreement)
+    publish(redis_client, "gone", versions={ONE: lossy})
     publish(redis_client, "bad", aliases={}, failed={ONE: "OSError: no files"})
     Lanes(redis_client, model=ModelName("digits"), consumer="w", settings=Queue()).sign_of_life()
     redis_client.xadd(keys.lane(ModelName("away"), keys.INTERACTIVE), {"image": "x"})
     model_routes.retire(redis_client, ModelName("old"))
     model_routes.withdraw(redis_client, ModelName("gone"))
+    withdrawn = "withdrawn: no worker serves it, or it is no longer registered"
     assert rows(run("list").stdout) == {
-        "away": ["1", "0", "1", "no worker: its images wait"],
-        "bad": ["–", "0", "0", "version 1 can't be loaded: OSError: no files"],
-        "digits": ["1", "1", "0", "serves"],
-        "gone": ["1", "0", "0", "withdrawn: no worker serves it, or it is no longer registered"],
-        "old": ["1", "0", "0", "retired"],
+        "away": ["1", "exact", "fp32", "–", "0", "1", "no worker: its images wait"],
+        "bad": ["–", "–", "–", "–", "0", "0", "version 1 can't be loaded: OSError: no files"],
+        "digits": ["1", "exact", "fp32", "–", "1", "0", "serves"],
+        "gone": ["1", "fast", "fp16", "99.75%", "0", "0", withdrawn],
+        "old": ["1", "exact", "fp32", "–", "0", "0", "retired"],
     }
 
 

@@ -114,6 +114,8 @@ def test_the_champion_is_loaded_and_then_its_route_published(
     assert route.versions[ONE].key == key
     assert route.versions[ONE].labels == ("dark", "light")
     assert route.versions[ONE].image["crop_size"] == [4]
+    assert (route.versions[ONE].decode, route.versions[ONE].precision) == ("exact", "fp32")
+    assert route.versions[ONE].agreement is None
     assert route.versions[ONE].created_at.endswith("Z")
 
 

@@ -1,6 +1,7 @@
 """Models that serve, in the form that people and Replicate's client read."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from api.models.objects import traffic
 from api.schemas import Model, ModelList, Version, VersionList
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.model_route import Route
+from shared.domain.model_route import Agreement, Route
 from shared.domain.model_route import Version as ServedVersion
 from shared.domain.timestamps import now_us
 from shared.queue import keys
@@ -65,6 +66,20 @@ def test_a_model_shows_its_serving_versions(serve: Serve, engine: Engine, path: 
     assert body["versions"][0]["classes"] == ["0", "1", "2"]
     assert body["versions"][0]["num_classes"] == 3
     assert body["failed_versions"] == [{"version": "11", "error": "no labels"}]
+
+
+def test_a_version_shows_how_it_is_computed_and_how_far_that_agrees(serve: Serve, engine: Engine) -> None:
+    agreement = Agreement(images=400, top1=0.9975, largest_difference=0.0118)
+    lossy = replace(version("10"), decode="fast", precision="fp16", agreement=agreement)
+    exact = replace(version("9"), decode="exact", precision="fp32")
+    versions = {one.number: one for one in (lossy, exact, version("8"))}
+    body = get(serve, "/v1/models/digits", engine=engine, routes=[route(versions=versions)]).json()
+    Model.model_validate(body)
+    assert [(v["decode"], v["precision"], v["agreement"]) for v in body["versions"]] == [
+        ("fast", "fp16", {"images": 400, "top1": 0.9975, "largest_difference": 0.0118}),
+        ("exact", "fp32", None),
+        (None, None, None),
+    ]
 
 
 def test_a_list_holds_every_model_on_one_page(serve: Serve, engine: Engine) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.queue import keys
+from worker.process.allocator import keep_freed_memory
 from worker.process.worker_process import WorkerProcess, start_process
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def start(
     # A role is imported only where its queue is consumed: predict brings torch, numpy and MLflow, webhooks an HTTP
     # client, and an image that lacks those can take the other roles.
     if models := [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]:
+        # Before torch and its threads. With -P threads, one a decoder, a single arena would be contended.
+        keep_freed_memory(one_arena=pool == "solo")
         from worker.roles.predict import PredictRole  # noqa: PLC0415
 
         roles.predicting = PredictRole(roles.process, slots=slots)

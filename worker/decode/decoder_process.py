@@ -26,6 +26,7 @@ import orjson
 from shared.domain.image import ImageSpec
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
+from worker.process.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,6 +163,7 @@ def main() -> None:
     # A terminal's Ctrl-C goes to the parent too, which ends this process by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    keep_freed_memory(one_arena=True)
     os.nice(_NICENESS)
     memory = _BASE_MEMORY + int(sys.argv[1]) * _BYTES_A_PIXEL
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -102,10 +102,9 @@ def _load_pyfunc(path: str, metadata: ModelMetadata) -> Forward:
 
     def forward(batch: torch.Tensor) -> object:
         array = batch.cpu().numpy()
-        if len(shape) == 2:  # noqa: PLR2004  images and features
-            array = array.reshape(len(array), -1)
-        elif len(shape) == 4 and shape[3] == channels != shape[1]:  # noqa: PLR2004  channels last, as Keras wants
-            array = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
-        return model.predict(array)
+        if len(shape) == 4 and shape[3] == channels != shape[1]:  # noqa: PLR2004  channels last, as Keras wants
+            return model.predict(np.ascontiguousarray(array.transpose(0, 2, 3, 1)))
+        array = np.ascontiguousarray(array)
+        return model.predict(array.reshape(len(array), -1) if len(shape) == 2 else array)  # noqa: PLR2004  features
 
     return forward

@@ -1,0 +1,74 @@
+"""Runs a model on a CPU with its input in channels-last memory format, where the model takes that.
+
+Decoded pixels are channels-last already, and convolutions are faster with them: mobilenet_v3_small takes 1.7 in place
+of 2.6 ms an image in a batch of 64. A few models accept only contiguous planes: a graph that calls `view` across
+channels raises, one that calls `as_strided` gives wrong scores.
+"""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3
+"""Difference between both formats' scores, as a part of the largest score, up to which it is rounding."""
+CPU_ALLOCATION_FAILED = "can't allocate memory"
+"""In the message of the plain RuntimeError that torch's CPU allocator raises."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory was short, on a CPU or a GPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and CPU_ALLOCATION_FAILED in str(error)
+
+
+class ChannelsLast:
+    """A forward pass that takes channels-last batches; for one thread at a time.
+
+    It changes to contiguous batches for good, with one log line, when the model raises for channels-last and not for
+    contiguous, or when their scores differ. They are compared in the first pass of one image and the first of several,
+    which are those of the warm-up.
+    """
+
+    def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._forward = forward
+        self._accepted = True
+        self._compared: set[bool] = set()
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the scores of a batch of (images, channels, height, width), in whatever memory format it is."""
+        if not self._accepted:
+            return self._forward(batch.contiguous())
+        if batch.is_contiguous():  # one channel, or one pixel: both formats are the same
+            return self._forward(batch)
+        several = len(batch) > 1
+        try:
+            scores = self._forward(batch)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            if several in self._compared:
+                return scores
+            reason = ""
+        # Outside the except block: the error's frames hold what the failed pass allocated.
+        expected = self._forward(batch.contiguous())
+        if reason or not _agree(scores, expected):
+            self._accepted = False
+            log.info("channels_last_refused", extra={"reason": reason.partition("\n")[0][:300] or "other scores"})
+        self._compared.add(several)
+        return expected
+
+
+def _agree(scores: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Tell whether two passes' scores are equal but for rounding."""
+    if scores.shape != expected.shape:
+        return False
+    if scores.numel() == 0:
+        return True
+    scores, expected = scores.double(), expected.double()
+    return bool((scores - expected).abs().max() <= TOLERANCE * expected.abs().max())

@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -44,6 +45,15 @@ from shared.queue.producer.server import Server
 from shared.storage.engine import make_engine
 
 log = logging.getLogger(__name__)
+
+READ_IN_LIFESPAN: Final = (
+    settings.Redis, settings.Metrics, settings.Database, settings.Intake, settings.Files, settings.Queue,
+    settings.Bulk, settings.Webhooks, settings.Wire,
+)  # fmt: skip
+"""Settings that `create_app` reads too: what is wrong there ends the process at once, with one line.
+
+`lifespan` waits for Redis first, and uvicorn makes a traceback of what it raises.
+"""
 
 
 @asynccontextmanager
@@ -132,6 +142,8 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         raise WrongServer("start the gateway with `python -m api.server`; DARKROOM_SERVER_HOST and …_PORT say where")
     logging_settings = settings.read(settings.Logging)
     configure_logging(logging_settings)
+    for read_again in READ_IN_LIFESPAN:
+        settings.read(read_again)
     app = FastAPI(
         title="Darkroom",
         version="1",

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import logging
+import re
 import signal
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from api import main
 from api.edge import http_connection
 from api.edge.http_connection import HttpProtocol
 from api.main import WrongServer, create_app
@@ -45,6 +47,28 @@ def test_no_other_server_may_run_the_app() -> None:
     # As `uvicorn api.main:create_app --factory` calls it.
     with pytest.raises(WrongServer, match=r"python -m api\.server"):
         create_app()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["DARKROOM_REDIS_TIMEOUT", "DARKROOM_DATABASE_TIMEOUT", "DARKROOM_QUEUE_LEASE", "DARKROOM_WEBHOOKS_AT_ONCE_EACH"],
+)
+def test_a_setting_that_no_one_can_use_ends_the_start_before_redis_is_waited_for(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "abc")
+    with pytest.raises(settings.SettingsError, match=rf"^{variable}: .+ \(it is 'abc'\)$"):
+        create_app(Draining())
+
+
+def test_what_the_lifespan_reads_is_read_before_it() -> None:
+    functions = {node.name: ast.unparse(node) for node in ast.parse(Path(main.__file__).read_text()).body
+                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}  # fmt: skip
+    in_lifespan, in_create_app = (
+        set(re.findall(r"settings\.read\(settings\.(\w+)\)", functions[name])) for name in ("lifespan", "create_app")
+    )
+    assert len(in_lifespan) > 5
+    assert in_lifespan <= in_create_app | {read.__name__ for read in main.READ_IN_LIFESPAN}
 
 
 def test_the_server_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:

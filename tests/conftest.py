@@ -44,7 +44,7 @@ ORDER = ("soak", "restarted stack", "breakable stack", "stack", "integration", "
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In several processes, keep together the tests that share a running stack, and begin with the longest group."""
+    """In several processes, keep tests that share a running stack together, and begin with the longest group."""
     if not hasattr(config, "workerinput"):
         return
     for item in items:

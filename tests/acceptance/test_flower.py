@@ -50,7 +50,7 @@ def test_predict_tasks_show_their_model_batch_size_and_milliseconds(
     spent = prediction["metrics"]["predict_time"] * 1000
 
     def computed() -> list[dict[str, Any]]:
-        # Flower hears of a turn a moment after the prediction's end.
+        # Flower gets a task's event a moment after the prediction's end.
         return [turn for turn in results(flower, "predict") if turn["images"] and turn["ms"] >= spent > 0]
 
     turn = until(computed, seconds=10, what="no turn that took as long")[0]
@@ -89,7 +89,7 @@ def test_every_page_of_flower_is_shown_without_an_error(flower: httpx.Client, st
         assert flower.get(page).status_code == 200, page
     assert re.search(r"predict\.digits</\w+>", flower.get("/broker").text)
     assert log.read_text() == before
-    # It keeps nothing: not where it stands, and not where a test stands.
+    # Flower stores nothing, neither in its own folder nor in the test's.
     assert not [path for folder in (stack.home, stack.home / "scratch") for path in folder.glob("flower*")]
 
 

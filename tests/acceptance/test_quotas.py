@@ -112,7 +112,7 @@ def test_the_images_of_a_batch_are_limited_in_every_form(few: httpx.Client, scan
 
 
 def half_sent(gateway: ClosedGateway, key: str, *, path: str, kind: str, length: int) -> socket.socket:
-    """Begin a request with half of its body; it goes on when somebody sends the rest."""
+    """Begin a request with half of its body; it continues when the rest is sent."""
     connection = socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
     head = (
         f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"

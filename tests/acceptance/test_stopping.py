@@ -1,4 +1,4 @@
-"""A gateway that gets SIGTERM: it turns unready, serves until its drain time is over, and breaks off no request."""
+"""A gateway that gets SIGTERM: it becomes unready, serves until its drain time is over, and interrupts no request."""
 
 import os
 import signal

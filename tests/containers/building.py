@@ -1,4 +1,4 @@
-"""Images built from our Dockerfiles without Docker: each line is carried out as it stands, in a root of its own."""
+"""Images built from our Dockerfiles without Docker: each line is executed unchanged, in a root of its own."""
 
 import json
 import shutil

@@ -123,7 +123,7 @@ def _unescaped(text: str) -> str:
 
 
 def services(env_file: Path, *files: Path) -> dict[str, Service]:
-    """Return the services by name; raises RuntimeError with compose's words where it accepts the files not."""
+    """Return the services by name; raises RuntimeError with compose's error where it refuses the files."""
     answer = config(env_file, *files)
     if not answer.stdout:
         raise RuntimeError(answer.stderr)

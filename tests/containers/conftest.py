@@ -40,7 +40,7 @@ class Images:
         return self._builders["Dockerfile.worker"].with_arguments(folder, **arguments)
 
     def of(self, service: Service) -> Image | None:
-        """Return what a service runs in; None where this machine has nothing that could stand in."""
+        """Return what a service runs in; None where this machine has no substitute."""
         if service.built:
             return self.get(*service.built)
         return standins.make(service.image.partition(":")[0], self.folder / "standins" / service.name, uid=service.uid)

@@ -1,4 +1,4 @@
-"""A program in a container of the kernel's making: `enclosure.py SPECIFICATION.json`, run by root.
+"""A program in namespaces, as in a container: `enclosure.py SPECIFICATION.json`, run by root.
 
 What Docker does before it executes a command: namespaces for mounts, processes, the host's name and IPC, a root of its
 own (read-only where the file says so), volumes and tmpfs on top, no capability, no way to gain one, another user. The

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NEW_NETWORK = 0x40000000
-# Ends with whoever started it.
+# Ends with the process that started it.
 _HOLD = "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0); print(flush=True); signal.pause()"
 
 

@@ -84,7 +84,7 @@ def _seconds_of_children() -> float:
 
 
 class Composition:
-    """The services of a file, those whose image this machine can stand in for, running."""
+    """The running services of a file, those whose image this machine can substitute."""
 
     def __init__(self, services: dict[str, Service], image: Callable[[Service], Image | None], folder: Path) -> None:
         self.images = {name: found for name, service in services.items() if (found := image(service))}

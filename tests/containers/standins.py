@@ -83,7 +83,7 @@ _STANDINS: dict[str, Callable[[Image], Image]] = {
 
 
 def make(name: str, folder: Path, *, uid: int) -> Image | None:
-    """Return what stands in for an image, in a root of its own; None where this machine has no such server.
+    """Return the substitute for an image, in a root of its own; None where this machine has no such server.
 
     The user has a name inside, as it has in the image: Postgres asks for its own.
     """

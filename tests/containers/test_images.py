@@ -1,4 +1,4 @@
-"""What the Dockerfiles make: each line carried out as it stands, then inspected as a container would run it."""
+"""What the Dockerfiles make: each line executed unchanged, then inspected as a container would run it."""
 
 import re
 import subprocess

@@ -39,7 +39,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What is not ours, in the engine; those that are stand-ins."""
+    """Third-party images, loaded into the engine; returns those that are substitutes."""
     said = services(filled_in(tmp_path_factory.mktemp("env")), FILE).values()
     theirs = {service.image for service in said if service.built is None}
     return foreign.provide(engine, [PYTHON, *sorted(theirs)])

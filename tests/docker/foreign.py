@@ -1,4 +1,4 @@
-"""Images that are not ours: pulled where a registry answers, else made from Debian's packages and tagged the same."""
+"""Third-party images: pulled where a registry answers, else made from Debian's packages and tagged the same."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ _STAGES: Final = {
 
 
 def provide(engine: Engine, images: Iterable[str]) -> list[str]:
-    """Have these images in the engine under their names; return those that are stand-ins.
+    """Load these images into the engine under their names; return those that are substitutes.
 
     After the first that can't be pulled no other is tried: each would cost its time limit.
     """

@@ -29,7 +29,7 @@ services:
 
 
 def clone(folder: Path) -> None:
-    """Copy what git would, as it stands in the working tree, readable by its owner alone."""
+    """Copy the files that git would, from the working tree, readable only by their owner."""
     listed = subprocess.run(
         ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
         cwd=REPOSITORY, check=True, capture_output=True, text=True,

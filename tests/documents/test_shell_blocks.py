@@ -1,4 +1,4 @@
-"""README.md and docs/quickstart.md do what they say: their shell blocks, run from top to bottom as they stand there.
+"""README.md and docs/quickstart.md do what they say: their shell blocks, run unchanged from top to bottom.
 
 They run in a copy of the repository, on a stack of its own. The blocks name port 8000, which may be taken: in the copy,
 `darkroom up` and `curl` are wrappers that put a free port in its place.

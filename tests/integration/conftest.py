@@ -26,7 +26,7 @@ from tests.support.workers import Worker
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from tests.support.registries import Shop
+    from tests.support.registries import MlflowStore
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, template: Path) -> "Shop":
+def mlflow_store(tmp_path: Path, template: Path) -> "MlflowStore":
     """An MLflow registry for this test alone."""
-    from tests.support.registries import Shop  # noqa: PLC0415
+    from tests.support.registries import MlflowStore  # noqa: PLC0415
 
-    return Shop(tmp_path, template)
+    return MlflowStore(tmp_path, template)
 
 
 @pytest.fixture

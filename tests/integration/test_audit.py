@@ -201,7 +201,7 @@ def test_the_audit_of_a_system_under_load_is_clean(system: System) -> None:
         time.sleep(0.001)
 
     def answer_calls() -> None:
-        """Stands in for Celery: nothing else takes the bells' messages here."""
+        """In place of Celery: nothing else takes the bells' messages here."""
         system.client.delete(keys.RECORD_QUEUE, keys.predict_queue(MODEL))
         time.sleep(0.01)
 

@@ -19,7 +19,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.inspection.audit import model_of
 from shared.settings import Predict, Queue, Registry
 from tests.support.observations import predict_metrics
-from tests.support.registries import Shop
+from tests.support.registries import MlflowStore
 from worker.models.registry_follower import RegistryFollower
 
 NAMES = (
@@ -55,14 +55,14 @@ def test_labels_and_urls_contain_the_models_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_is_followed_loaded_and_shown(name: str, shop: Shop, redis_client: redis.Redis) -> None:
+def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowStore, redis_client: redis.Redis) -> None:
     model = ModelName(name)
-    key = shop.register("champion", model=model)
-    shop.register("champion", model=ModelName("another"))
+    key = mlflow_store.register("champion", model=model)
+    mlflow_store.register("champion", model=ModelName("another"))
     follower = RegistryFollower(
         model,
         client=redis_client,
-        registry=Registry(url=shop.url, poll=timedelta(seconds=5)),
+        registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
         predict=Predict(device="cpu"),
         max_batch_size=2,
         metrics=predict_metrics(),

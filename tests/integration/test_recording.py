@@ -1,6 +1,6 @@
 """From the finished stream to Postgres: one row for each prediction, whichever process dies in between.
 
-Over 300 lines: all of its tests stand on the same fixtures of a recorder and its stream.
+Over 300 lines: all of its tests use the same fixtures of a recorder and its stream.
 """
 
 import logging

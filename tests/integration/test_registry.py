@@ -23,7 +23,7 @@ from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
-from tests.support.registries import METADATA, MODEL, Shop
+from tests.support.registries import METADATA, MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
@@ -53,12 +53,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(shop: Shop, redis_client: "redis.Redis", clock: Clock) -> Iterator[Callable[..., RegistryFollower]]:
+def follow(
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", clock: Clock
+) -> Iterator[Callable[..., RegistryFollower]]:
     """Make followers, as worker processes would; they are stopped after the test."""
     made: list[RegistryFollower] = []
 
     def make(
-        *, url: str = shop.url, poll: float = 0.05, loaded_versions: int = 4, metrics: PredictMetrics | None = None
+        *,
+        url: str = mlflow_store.url,
+        poll: float = 0.05,
+        loaded_versions: int = 4,
+        metrics: PredictMetrics | None = None,
     ) -> RegistryFollower:
         made.append(
             RegistryFollower(
@@ -99,10 +105,13 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def test_the_champion_is_loaded_and_then_its_route_published(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follower = follow()
     follower.refresh()
     assert [event for event in events(caplog) if event != "training_run_gone"] == ["version_loaded", "route_published"]
@@ -120,12 +129,12 @@ def test_the_champion_is_loaded_and_then_its_route_published(
 
 
 def test_a_route_carries_every_ready_version_and_the_challenger_share(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    shop.register("champion")
-    shop.register("challenger")
-    shop.register("favourite")
-    shop.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", "20")
+    mlflow_store.register("champion")
+    mlflow_store.register("challenger")
+    mlflow_store.register("favourite")
+    mlflow_store.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", "20")
     follow().refresh()
     route = route_in(redis_client)
     assert route.aliases == {"champion": ONE, "challenger": TWO}
@@ -135,14 +144,14 @@ def test_a_route_carries_every_ready_version_and_the_challenger_share(
 
 @pytest.mark.parametrize("share", ["many", "-1", "101", "12.5", ""])
 def test_an_invalid_challenger_share_counts_as_zero(
-    shop: Shop,
+    mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
     follow: Callable[..., RegistryFollower],
     share: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    shop.register("champion")
-    shop.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", share)
+    mlflow_store.register("champion")
+    mlflow_store.client.set_registered_model_tag(MODEL, "darkroom.challenger_percent", share)
     follower = follow()
     follower.refresh()
     follower.refresh()
@@ -151,12 +160,12 @@ def test_an_invalid_challenger_share_counts_as_zero(
 
 
 def test_promoting_changes_the_route_and_the_old_version_serves_its_entries(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    old = shop.register("champion")
+    old = mlflow_store.register("champion")
     follower = follow()
     follower.refresh()
-    new = shop.register("champion")
+    new = mlflow_store.register("champion")
     follower.refresh()
     assert route_in(redis_client).aliases == {"champion": TWO}
     assert follower.loaded(old).predict([IMAGE]) != follower.loaded(new).predict([IMAGE])
@@ -164,56 +173,56 @@ def test_promoting_changes_the_route_and_the_old_version_serves_its_entries(
 
 @pytest.mark.parametrize("breakage", ["no metadata", "wrong labels", "no files"])
 def test_a_version_that_fails_to_load_never_serves_and_has_its_reason(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], breakage: str
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], breakage: str
 ) -> None:
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follower = follow()
     follower.refresh()
     broken = {"no metadata": {}, "wrong labels": METADATA | {"labels": ["one"]}, "no files": METADATA}[breakage]
-    shop.register("champion", metadata=broken)
+    mlflow_store.register("champion", metadata=broken)
     if breakage == "no files":
-        shutil.rmtree(shop.files(2))
+        shutil.rmtree(mlflow_store.files(2))
     follower.refresh()
     route = route_in(redis_client)
     assert route.aliases == {"champion": ONE}
     assert list(route.failed) == [TWO]
     assert route.failed[TWO]
     assert follower.loaded(key).predict([IMAGE])
-    shop.promote("champion", ONE)
+    mlflow_store.promote("champion", ONE)
     follower.refresh()
     assert route_in(redis_client).failed == {}
 
 
 def test_a_tag_of_the_version_is_read_when_it_is_loaded(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], clock: Clock
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], clock: Clock
 ) -> None:
-    shop.register("champion")
-    shop.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "half")
+    mlflow_store.register("champion")
+    mlflow_store.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "half")
     follower = follow()
     follower.refresh()
     assert "the tag darkroom.precision must be auto, fp32" in route_in(redis_client).failed[ONE]
-    shop.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "fp32")
+    mlflow_store.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "fp32")
     clock.now = 5.1
     follower.refresh()
     assert route_in(redis_client).aliases == {"champion": ONE}
 
 
 def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    shop.register("champion", metadata={})
-    shop.register("challenger")
+    mlflow_store.register("champion", metadata={})
+    mlflow_store.register("challenger")
     follow().refresh()
     assert route_in(redis_client).aliases == {"challenger": TWO}
     assert "no image and no labels" in route_in(redis_client).failed[ONE]
 
 
 def test_a_worker_started_with_a_broken_champion_serves_the_one_before(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follow().refresh()
-    shop.register("champion", metadata={})
+    mlflow_store.register("champion", metadata={})
     another = follow()
     another.refresh()
     assert route_in(redis_client).aliases == {"champion": ONE}
@@ -222,10 +231,10 @@ def test_a_worker_started_with_a_broken_champion_serves_the_one_before(
 
 
 def test_a_broken_version_is_tried_again_after_pauses_that_double(
-    shop: Shop, follow: Callable[..., RegistryFollower], clock: Clock
+    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], clock: Clock
 ) -> None:
-    key = shop.register()
-    files, aside = shop.files(1), shop.directory / "aside"
+    key = mlflow_store.register()
+    files, aside = mlflow_store.files(1), mlflow_store.directory / "aside"
     files.rename(aside)
     follower = follow()
     with pytest.raises(ModelUnavailable) as first:
@@ -248,10 +257,10 @@ def test_a_broken_version_is_tried_again_after_pauses_that_double(
 
 
 def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    shop.register("champion")
-    other = shop.register()
+    mlflow_store.register("champion")
+    other = mlflow_store.register()
     follower = follow()
     follower.refresh()
     assert route_in(redis_client).versions[TWO].labels == ()
@@ -261,11 +270,11 @@ def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
 
 
 def test_a_recreated_model_is_distinguished_from_the_one_before(
-    shop: Shop, follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]
 ) -> None:
-    old = shop.register("champion")
-    shop.client.delete_registered_model(MODEL)
-    new = shop.register("champion")
+    old = mlflow_store.register("champion")
+    mlflow_store.client.delete_registered_model(MODEL)
+    new = mlflow_store.register("champion")
     assert old.split("-")[0] == new.split("-")[0]
     follower = follow()
     follower.refresh()
@@ -276,17 +285,17 @@ def test_a_recreated_model_is_distinguished_from_the_one_before(
 
 @pytest.mark.parametrize("key", ["99-0123456789ab", "nonsense", ""])
 def test_a_version_that_was_never_registered_is_unavailable(
-    shop: Shop, follow: Callable[..., RegistryFollower], key: str
+    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], key: str
 ) -> None:
-    shop.register("champion")
+    mlflow_store.register("champion")
     with pytest.raises(ModelUnavailable):
         follow().loaded(VersionKey(key))
 
 
 def test_the_least_recently_used_version_is_unloaded_unless_it_serves(
-    shop: Shop, follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]
 ) -> None:
-    champion, second, third = shop.register("champion"), shop.register(), shop.register()
+    champion, second, third = mlflow_store.register("champion"), mlflow_store.register(), mlflow_store.register()
     follower = follow(loaded_versions=2)
     follower.refresh()
     held = {key: weakref.ref(follower.loaded(key)) for key in (champion, second, third)}
@@ -295,10 +304,10 @@ def test_the_least_recently_used_version_is_unloaded_unless_it_serves(
 
 
 def test_many_threads_that_need_a_version_load_it_once(
-    shop: Shop, follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follower = follow()
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(follower.loaded(key))) for _ in range(4)]
@@ -313,33 +322,36 @@ def test_many_threads_that_need_a_version_load_it_once(
 
 
 def test_a_registry_outage_changes_nothing_and_is_logged_once(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follower = follow()
     follower.start()
-    shop.break_down()
+    mlflow_store.break_down()
     eventually(lambda: "registry_unreachable" in events(caplog))
     time.sleep(0.3)
     assert events(caplog).count("registry_unreachable") == 1
     assert follower.loaded(key).predict([IMAGE])
     assert route_in(redis_client).aliases == {"champion": ONE}
-    shop.come_back()
-    shop.register("champion")
+    mlflow_store.come_back()
+    mlflow_store.register("champion")
     eventually(lambda: route_in(redis_client).aliases == {"champion": TWO})
     assert events(caplog).count("registry_followed_again") == 1
 
 
 def test_a_registry_that_is_down_at_the_start_is_waited_for(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    shop.register("champion")
-    shop.break_down()
+    mlflow_store.register("champion")
+    mlflow_store.break_down()
     follower = follow()
     follower.start()
     assert not redis_client.exists(keys.route(MODEL))
-    shop.come_back()
+    mlflow_store.come_back()
     eventually(lambda: bool(redis_client.exists(keys.route(MODEL))))
 
 
@@ -353,19 +365,22 @@ def test_an_unreachable_registry_delays_a_worker_for_seconds_only(
 
 
 def test_a_model_registered_after_the_worker_started_is_served(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     follow().start()
     assert events(caplog) == ["model_not_registered"]
-    shop.register("champion")
+    mlflow_store.register("champion")
     eventually(lambda: bool(redis_client.exists(keys.route(MODEL))))
     eventually(lambda: route_in(redis_client).aliases == {"champion": ONE})
 
 
 def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    shop.register("champion")
+    mlflow_store.register("champion")
     follower = follow()
     follower.refresh()
     ahead = Route(model=MODEL, description="by a worker that is ahead", aliases={}, versions={})
@@ -384,18 +399,18 @@ def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
 @pytest.mark.parametrize("how", ["deleted", "renamed"])
 def test_a_deleted_models_route_is_withdrawn_and_loaded_versions_serve(
     how: str,
-    shop: Shop,
+    mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
     follow: Callable[..., RegistryFollower],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    key, other = shop.register("champion"), shop.register()
+    key, other = mlflow_store.register("champion"), mlflow_store.register()
     follower = follow()
     follower.refresh()
     if how == "deleted":
-        shop.client.delete_registered_model(MODEL)
+        mlflow_store.client.delete_registered_model(MODEL)
     else:
-        shop.client.rename_registered_model(MODEL, "tints")
+        mlflow_store.client.rename_registered_model(MODEL, "tints")
     for _ in range(2):
         with pytest.raises(NotRegistered):
             follower.refresh()
@@ -405,7 +420,7 @@ def test_a_deleted_models_route_is_withdrawn_and_loaded_versions_serve(
     with pytest.raises(ModelUnavailable):
         follower.loaded(other)
     if how == "renamed":
-        shop.client.rename_registered_model("tints", MODEL)
+        mlflow_store.client.rename_registered_model("tints", MODEL)
         follower.refresh()
         assert model_routes.names(redis_client) == [MODEL]
 
@@ -420,14 +435,17 @@ def test_a_registry_without_a_model_keeps_other_workers_routes(
 
 
 def test_a_retired_model_has_no_route_until_it_is_restored(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    key = shop.register("champion")
+    key = mlflow_store.register("champion")
     follower = follow()
     follower.refresh()
     model_routes.retire(redis_client, MODEL)
-    shop.register("champion")
+    mlflow_store.register("champion")
     for _ in range(2):
         follower.refresh()
     assert model_routes.names(redis_client) == []
@@ -440,15 +458,17 @@ def test_a_retired_model_has_no_route_until_it_is_restored(
 
 
 def test_a_training_run_is_shown_with_its_version(
-    shop: Shop, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:
-    experiment = shop.client.create_experiment("training", artifact_location=(shop.directory / "runs").as_uri())
-    run = shop.client.create_run(experiment).info.run_id
-    shop.client.log_param(run, "epochs", 3)
-    shop.client.log_metric(run, "accuracy", 0.75)
-    shop.register("champion")
-    path = (shop.directory / "model-1").as_uri()
-    version = shop.client.create_model_version(MODEL, path, run_id=run)
+    experiment = mlflow_store.client.create_experiment(
+        "training", artifact_location=(mlflow_store.directory / "runs").as_uri()
+    )
+    run = mlflow_store.client.create_run(experiment).info.run_id
+    mlflow_store.client.log_param(run, "epochs", 3)
+    mlflow_store.client.log_metric(run, "accuracy", 0.75)
+    mlflow_store.register("champion")
+    path = (mlflow_store.directory / "model-1").as_uri()
+    version = mlflow_store.client.create_model_version(MODEL, path, run_id=run)
     follow().refresh()
     found = route_in(redis_client).versions[VersionNumber(str(version.version))]
     assert found.key == f"2-{run[:12]}"
@@ -467,8 +487,8 @@ def test_a_newer_releases_route_is_read_without_its_new_members() -> None:
     assert route.challenger_percent == 0
 
 
-def test_stopping_ends_the_thread(shop: Shop, follow: Callable[..., RegistryFollower]) -> None:
-    shop.register("champion")
+def test_stopping_ends_the_thread(mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]) -> None:
+    mlflow_store.register("champion")
     follower = follow()
     follower.start()
     follower.stop()

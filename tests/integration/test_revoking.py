@@ -47,7 +47,7 @@ def test_revoking_a_key_ends_every_open_request(
             assert b"was revoked while the request was open" in answer, begin
         assert said[-1].startswith(b"HTTP/1.1 200 ")
         assert not said[-1].endswith(b"0\r\n\r\n"), "a broken answer must not seem complete"
-        # Uploads that were broken off are canceled; the submission that was whole stays, as does who has another key.
+        # Interrupted uploads are canceled; the complete submission stays, and so do requests with another key.
         until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) == 2, seconds=20, what="uploads are canceled")
         stays.post(f"/v1/predictions/{id}/cancel")
         kept.read(until_it_says=b"event: done")

@@ -21,7 +21,7 @@ from shared.storage.recording import record
 from shared.storage.tables import predictions
 from tests.support.receivers import ok, receiving
 from tests.support.refusing_redis import RefusingDoor
-from tests.support.registries import MODEL, Shop
+from tests.support.registries import MODEL, MlflowStore
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.workers import Worker
 
@@ -56,12 +56,18 @@ def _count(engine: Engine) -> int:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_worker_that_starts_before_its_redis_works_once_redis_is_there(
-    role: str, begin: Begin, start_redis: Any, shop: Shop, database_url: str, engine: Engine, finished_record: Make
+    role: str,
+    begin: Begin,
+    start_redis: Any,
+    mlflow_store: MlflowStore,
+    database_url: str,
+    engine: Engine,
+    finished_record: Make,
 ) -> None:
-    shop.register("champion")
+    mlflow_store.register("champion")
     server: RedisServer = start_redis()
     server.kill()
-    worker = begin(role, redis_url=server.url, database_url=database_url, registry_url=shop.url)
+    worker = begin(role, redis_url=server.url, database_url=database_url, registry_url=mlflow_store.url)
     assert "connect" in worker.wait_until_said("waiting_for_redis")["reason"].lower()
     assert worker.health() == (1, "it does not consume yet")
     server.start()
@@ -116,33 +122,33 @@ def test_a_courier_that_starts_before_its_postgres_delivers_once_postgres_is_the
 
 
 def test_a_predict_worker_started_before_its_registry_serves_later(
-    begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, shop: Shop
+    begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, mlflow_store: MlflowStore
 ) -> None:
-    shop.register("champion")
-    shop.break_down()
-    worker = begin("predict.shades", redis_url=redis_server.url, registry_url=shop.url, registry_poll="1")
+    mlflow_store.register("champion")
+    mlflow_store.break_down()
+    worker = begin("predict.shades", redis_url=redis_server.url, registry_url=mlflow_store.url, registry_poll="1")
     worker.wait_until_said("registry_unreachable")
     assert worker.health() == (1, "it does not consume yet")
-    shop.come_back()
+    mlflow_store.come_back()
     until(lambda: redis_client.zcard(keys.workers("shades")), worker)  # type: ignore[arg-type]
     worker.wait_until_healthy()
 
 
 def test_one_models_failure_delays_no_other_model(
-    begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, shop: Shop
+    begin: Begin, redis_server: RedisServer, redis_client: redis.Redis, mlflow_store: MlflowStore
 ) -> None:
     """Of three models one is there, one is missing until later, and one has a version that does not load."""
     odd = ModelName("it's, odd")
-    shop.register("champion")
-    shop.register("champion", model=ModelName("broken"))
-    shutil.rmtree(shop.files(2))
+    mlflow_store.register("champion")
+    mlflow_store.register("champion", model=ModelName("broken"))
+    shutil.rmtree(mlflow_store.files(2))
     queues = ",".join(keys.predict_queue(model) for model in (odd, ModelName("broken"), MODEL))
-    worker = begin(queues, redis_url=redis_server.url, registry_url=shop.url, registry_poll="1")
+    worker = begin(queues, redis_url=redis_server.url, registry_url=mlflow_store.url, registry_poll="1")
     until(lambda: redis_client.zcard(keys.workers(MODEL)), worker)
     worker.wait_until_healthy()
     assert not redis_client.exists(keys.workers(odd))
     until(lambda: answered(redis_client, MODEL), worker)
-    shop.register("champion", model=odd)
+    mlflow_store.register("champion", model=odd)
     until(lambda: redis_client.zcard(keys.workers(odd)), worker)
     until(lambda: answered(redis_client, odd), worker)
     assert sorted(model_routes.names(redis_client)) == sorted(("broken", odd, MODEL))
@@ -174,9 +180,14 @@ def answered(client: redis.Redis, model: ModelName) -> bool:
     ],
 )
 def test_a_worker_that_cannot_start_ends_with_the_reason(
-    queues: str, broken: dict[str, str], begin: Begin, redis_server: RedisServer, database_url: str, shop: Shop
+    queues: str,
+    broken: dict[str, str],
+    begin: Begin,
+    redis_server: RedisServer,
+    database_url: str,
+    mlflow_store: MlflowStore,
 ) -> None:
-    sound = {"redis_url": redis_server.url, "database_url": database_url, "registry_url": shop.url}
+    sound = {"redis_url": redis_server.url, "database_url": database_url, "registry_url": mlflow_store.url}
     worker = begin(queues, **sound | broken)
     assert worker.wait_for_end() > 0, worker.text
     said = [line for line in worker.text.splitlines() if line.strip()]

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from cli.stack.ports import free_port
-from tests.support.registries import Shop
+from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 
@@ -85,15 +85,15 @@ def test_a_worker_ends_within_its_grace_period(
     role: str,
     begin: Callable[..., Worker],
     start_redis: Any,
-    shop: Shop,
+    mlflow_store: MlflowStore,
     database_url: str,
     *,
     gone: bool,
 ) -> None:
-    shop.register("champion")
+    mlflow_store.register("champion")
     server: RedisServer = start_redis()
     with closing(Door(server.url)) as door:
-        worker = begin(role, redis_url=door.url, database_url=database_url, registry_url=shop.url)
+        worker = begin(role, redis_url=door.url, database_url=database_url, registry_url=mlflow_store.url)
         worker.wait_until_healthy()
         if gone:
             door.shut()

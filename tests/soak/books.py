@@ -25,7 +25,7 @@ def _mark(thing: Row) -> str:
 
 
 def _check_submissions(ledger: Ledger, rows: Rows) -> Iterator[str]:
-    """Each accepted submission has its row, which says what people were told, and the right answer."""
+    """Each accepted submission has its row, with the status that clients were told and the right answer."""
     by_mark: dict[str, list[str]] = {}
     for id, row in rows.items():
         if row["batch_id"] is None:

@@ -135,13 +135,13 @@ class Ledger:
             return [upload for upload in self.uploads.values() if upload.id is not None]
 
     def wanted_webhooks(self) -> set[str]:
-        """Return the ids of predictions and batches whose end somebody wants to be told."""
+        """Return the ids of predictions and batches whose end is to be sent to a webhook."""
         with self._lock:
             asked: list[Submission | Upload] = [*self.submissions.values(), *self.uploads.values()]
             return {one.id for one in asked if one.webhook and one.id is not None}
 
     def end_of(self, id: str) -> str | None:
-        """Return how a prediction ended, as far as somebody saw."""
+        """Return how a prediction ended, as far as a client saw it."""
         with self._lock:
             return self._ends.get(id)
 

@@ -1,4 +1,4 @@
-"""Archives in memory for the tests of `api.batches.archives`: proper ones, and ones with a field that lies."""
+"""Archives in memory for the tests of `api.batches.archives`: valid ones, and ones with a false field."""
 
 import gzip
 import io
@@ -62,7 +62,7 @@ def a_tar(entries: Entries, *, format: int = tarfile.PAX_FORMAT) -> bytes:
 
 
 def blocks(member: tarfile.TarInfo, data: bytes = b"", *, format: int = tarfile.GNU_FORMAT) -> bytes:
-    """Return a member as it stands in a tar, without an end after it."""
+    """Return a member's blocks in a tar, without an end mark."""
     return member.tobuf(format) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
 
 

@@ -91,14 +91,14 @@ class GatewayByHand:
 
 
 class ClosedGateway(GatewayByHand):
-    """A gateway that asks for keys, as each one does that listens on all addresses."""
+    """A gateway that requires keys, as every gateway on a public address does."""
 
     def __init__(self, stack: "Stack") -> None:
         super().__init__(stack, DARKROOM_SERVER_HOST="0.0.0.0")  # noqa: S104
         self.stack = stack
 
     def key(self, name: str, *options: str) -> str:
-        """Make a key as people do."""
+        """Make a key with the command."""
         found = KEY.search(self.stack.darkroom("keys", "create", name, *options).stdout)
         assert found is not None
         return found[0]

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 
 class Load:
-    """Clients that submit, repeat, wait, cancel and poll until the block ends; what they were told is written down.
+    """Clients that submit, repeat, wait, cancel and poll until the block ends; the answers are recorded.
 
     A submission without an answer is sent again under its idempotency key until it has one, so each is one job.
     """

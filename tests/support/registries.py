@@ -25,7 +25,7 @@ MODEL = ModelName("shades")
 METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
 
 
-class Shop:
+class MlflowStore:
     """A real MLflow store, of one registered model unless others are named; versions are a few kilobytes each."""
 
     def __init__(self, directory: Path, template: Path) -> None:

@@ -42,7 +42,7 @@ class Seat:
         self._slave = self._master = -1
 
     def read_until(self, words: str, *, limit: float = 60) -> str:
-        """Return what was drawn since the last time, once `words` are in it; without control sequences."""
+        """Return what was drawn since the last call, once `words` are in it; without control sequences."""
         until, begun = time.monotonic() + limit, len(self.raw)
         while words not in (drawn := _CONTROL.sub(b"", self.raw[begun:]).decode(errors="replace")):
             assert time.monotonic() < until, drawn

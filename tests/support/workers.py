@@ -59,7 +59,7 @@ class Worker:
         return found[0]
 
     def wait_until_said_like(self, words: str, *, seconds: float = 60) -> None:
-        """Wait for words anywhere in what it wrote; fails where the process ends or the time does."""
+        """Wait for a text anywhere in what it wrote; fails where the process ends or the time does."""
         until = time.monotonic() + seconds
         while words not in self.text:
             assert self._process.poll() is None, self.text

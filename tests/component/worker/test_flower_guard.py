@@ -19,7 +19,7 @@ from worker import flower_guard
 
 
 class Pages(RequestHandler):
-    """Stands for Flower's pages."""
+    """In place of Flower's pages."""
 
     def get(self) -> None:
         self.write("a page")

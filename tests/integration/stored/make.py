@@ -200,7 +200,7 @@ def main(folder: Path) -> None:
             (folder / "redis.json").write_text(json.dumps(maker.dumped(), indent=1) + "\n")
             dump = (PG_DUMP, "--inserts", "--no-owner", "--no-privileges", postgres.url)
             written = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
-            # Without the words that are psql's alone.
+            # Without psql's own commands.
             kept = [line for line in written.splitlines() if line and not line.startswith(("\\", "--"))]
             (folder / "postgres.sql").write_text("\n".join(kept) + "\n")
         finally:

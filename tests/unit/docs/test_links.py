@@ -1,4 +1,4 @@
-"""Links, files, tests and modules that documents name are there."""
+"""Links, files, tests and modules that documents name exist."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ def tracked() -> frozenset[str]:
 
 
 def quoted(text: str) -> Iterator[str]:
-    """Go through what stands in backticks."""
+    """Yield what is in backticks."""
     yield from re.findall(r"`([^`\n]+)`", without_code(text))
 
 

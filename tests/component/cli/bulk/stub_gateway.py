@@ -55,7 +55,7 @@ class Post:
 
 @dataclass
 class Fault:
-    """How one upload is treated. `taken`: accepted as usual; else it leaves no trace. Then the answer, or none."""
+    """How one upload is treated. `taken`: accepted as usual, else without effect. Then the answer, or none."""
 
     taken: bool = False
     answer: tuple[int, dict[str, str], dict[str, Any]] | None = None

@@ -1,4 +1,4 @@
-"""`darkroom webhooks listen` as a process, with a stand-in for the gateway."""
+"""`darkroom webhooks listen` as a process, with a substitute for the gateway."""
 
 import http.client
 import json

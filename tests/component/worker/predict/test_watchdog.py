@@ -1,4 +1,4 @@
-"""A process with a stuck micro-batch ends, and says so."""
+"""A process with a stuck micro-batch ends and logs why."""
 
 import subprocess
 import sys

@@ -54,7 +54,7 @@ def test_a_large_item_waits_for_room_and_small_ones_never_wait() -> None:
             assert not waits.done()
             assert in_hand.bytes <= in_hand.most_of_owner
             with in_hand.hold(ANN) as small:
-                small.take(BULK_BASE)  # there is room for who has little
+                small.take(BULK_BASE)  # there is room for an owner with few bytes in hand
             for hold, waiting in ((first, waits_too), (second, waits)):
                 hold.shrink()
                 await waiting

@@ -25,7 +25,7 @@ SIZES = (0, 1, 2, 3, 1000)
 
 
 def long(text: str | bytes) -> memoryview:
-    """Return a text as it stands in a body that is read piece by piece."""
+    """Return a text as found in a body that is read in pieces."""
     return memoryview(text.encode() if isinstance(text, str) else text)
 
 

@@ -111,7 +111,7 @@ BEFORE_END = PNG.index(b"IEND") - 4
 
 
 def tiff_with_broken_notes() -> bytes:
-    """Return a TIFF whose description and XMP stand beyond its end."""
+    """Return a TIFF whose description and XMP are beyond its end."""
     notes = {270: "a" * 40, 700: b"x" * 40}
     file = io.BytesIO()
     Image.open(io.BytesIO(KINDS["tiff-RGB"])).save(file, "TIFF", tiffinfo=notes)

@@ -1,6 +1,6 @@
 """Samples are converted as the file says, or the file is refused with a reason. Pixels are computed by hand.
 
-Over 300 lines: each format's ways to say what its samples mean stand beside the others'.
+Over 300 lines: the formats' ways to say what their samples mean are tested side by side.
 """
 
 import io

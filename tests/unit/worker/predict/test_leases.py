@@ -56,7 +56,7 @@ def test_the_longest_leased_is_the_oldest_batch_still_held() -> None:
 
 
 class Calls:
-    """Stands for one model's lanes; notes what is called."""
+    """In place of one model's lanes; records the calls."""
 
     def __init__(self) -> None:
         self.renewed: list[list[Entry]] = []

@@ -1,4 +1,4 @@
-"""Batch slots, with real threads."""
+"""Micro-batch slots, with real threads."""
 
 import threading
 import time

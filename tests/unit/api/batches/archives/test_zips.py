@@ -72,7 +72,7 @@ def test_a_zip_written_to_a_pipe_is_read() -> None:
 
     pipe = Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("1.png", NOISE)  # its sizes stand behind its data
+        archive.writestr("1.png", NOISE)  # its sizes follow its data
         archive.writestr("2.png", b"two")
     assert read(pipe.getvalue()) == [Item("1.png", NOISE), Item("2.png", b"two")]
 

@@ -1,9 +1,8 @@
 """The gateway's shared connection: all Redis commands of one turn of the event loop go out in one write.
 
-One script call at a time cost the gateway 0.28 ms of CPU a job, most of it asyncio and the client; a shared write halves
-it, and with `appendfsync always` one fsync serves all of its commands. Every command must be safe to repeat: one whose
-reply was lost, or which Redis refuses for now (`refusals`), is sent again until its time is up. Refused commands wait
-outside the queue, so that reads, which a replica still answers, do not wait behind them.
+A write for each script call cost 0.28 ms of CPU a job, mostly asyncio and the client; sharing it halves that, and one
+fsync serves it. Every command must be safe to repeat: one whose reply was lost, or which Redis refuses (`refusals`), is
+sent again until its time is up. Refused ones wait outside the queue: reads, which a replica answers, need not wait.
 """
 
 import asyncio

@@ -1,5 +1,7 @@
 """Real servers for tests: Redis and Postgres, started once a run and emptied for each test, or one's own to break."""
 
+import atexit
+import gc
 import shutil
 import signal
 import tempfile
@@ -36,10 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
+# Importing makes no garbage to speak of, and what was imported stays: going through it again and again took 8 of the 55
+# seconds that the unit tests take one process.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
+    atexit.register(gc.unfreeze)
+
+
 # Tests that start the stack's processes anew, or a second stack: half of the time of all that use the running one.
 RESTARTING = {"test_command.py", "test_flower.py", "test_other_users.py", "test_second_stack.py", "test_stopping.py"}
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-ORDER = ("soak", "restarted stack", "breakable stack", "stack", "integration", "component", "unit")
+ORDER = ("soak", "restarted stack", "breakable stack", "stack", "torch", "integration", "component", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -54,9 +67,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _place(item: pytest.Item) -> str:
-    """Return the name of a test's stack, or of the folder of one that needs none."""
+    """Return the name of a test's stack or group, or of the folder of one that has none."""
     if "acceptance" not in item.path.parts:
-        return item.path.relative_to(Path(__file__).parent).parts[0]
+        group = item.get_closest_marker("xdist_group")
+        return group.args[0] if group else item.path.relative_to(Path(__file__).parent).parts[0]
     if item.path.name == "test_soak.py":
         return "soak"
     if "breakable" in getattr(item, "fixturenames", ()):

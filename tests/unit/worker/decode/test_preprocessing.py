@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
-from torchvision.transforms import InterpolationMode, functional
-from torchvision.transforms._presets import ImageClassification
 
 from shared.domain.image import ImageSpec, Interpolation, Mode
 from tests.support.damaged_files import damaged, with_png_checksums
+from tests.support.deferred_imports import deferred
 from worker.decode.preprocessing import Undecodable, decode
+
+torch = deferred("torch")
+transforms = deferred("torchvision.transforms")
+presets = deferred("torchvision.transforms._presets")
+beside_torch = pytest.mark.xdist_group("torch")
+"""Tests that need torch run in one process: only that one imports it."""
 
 LIMIT = 1_000_000
 AS_IT_IS = ImageSpec(None, (48, 64))
@@ -38,6 +42,7 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+@beside_torch
 @pytest.mark.parametrize("interpolation", list(Interpolation))
 @pytest.mark.parametrize("size", [(64, 48), (33, 57), (301, 200), (640, 427), (20, 20), (7, 90), (31, 40)])
 @pytest.mark.parametrize(("resize", "crop"), [(32, 28), (32, 32), (41, 28), (24, 31), (57, 57)])
@@ -45,12 +50,12 @@ def test_a_preset_is_followed_bit_for_bit(
     size: tuple[int, int], resize: int, crop: int, interpolation: Interpolation
 ) -> None:
     image = picture(*size)
-    preset = ImageClassification(
+    preset = presets.ImageClassification(
         crop_size=crop,
         resize_size=resize,
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
-        interpolation=InterpolationMode(str(interpolation)),
+        interpolation=transforms.InterpolationMode(str(interpolation)),
     )
     expected = (preset(image) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     found = decode(encoded(image), ImageSpec((resize,), (crop,), interpolation), max_pixels=LIMIT)
@@ -58,16 +63,18 @@ def test_a_preset_is_followed_bit_for_bit(
     assert np.array_equal(found, expected)
 
 
+@beside_torch
 @pytest.mark.parametrize("size", [(64, 48), (10, 90), (40, 30), (33, 41)])
 def test_two_numbers_are_height_and_width(size: tuple[int, int]) -> None:
     image = picture(*size)
-    expected = functional.center_crop(functional.resize(image, [30, 40]), [20, 51])
+    expected = transforms.functional.center_crop(transforms.functional.resize(image, [30, 40]), [20, 51])
     found = decode(encoded(image), ImageSpec((30, 40), (20, 51)), max_pixels=LIMIT)
     assert np.array_equal(found, np.asarray(expected))
 
 
+@beside_torch
 def test_a_resize_to_height_and_width_needs_no_crop() -> None:
-    expected = functional.resize(picture(), [30, 40])
+    expected = transforms.functional.resize(picture(), [30, 40])
     found = decode(encoded(picture()), ImageSpec((30, 40), None), max_pixels=LIMIT)
     assert np.array_equal(found, np.asarray(expected))
 

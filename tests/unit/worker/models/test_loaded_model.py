@@ -1,33 +1,30 @@
 """Loading versions as MLflow saved them, and predicting: each image gets its own output."""
 
+import importlib
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from sklearn.linear_model import LogisticRegression
-from torch import nn
-from torchvision.transforms.functional import convert_image_dtype, normalize
 
 from shared.domain.image import ImageSpec
 from shared.settings import Registry, SettingsError
-from worker.models.devices import choose_device
+from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, OutOfMemory
-from worker.models.loaded_model import LoadedModel
-from worker.models.loading import load, load_exported
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.model_metadata import ModelMetadata
 
-with warnings.catch_warnings():
-    # MLflow warns of its own type hints while it is imported.
-    warnings.simplefilter("ignore")
-    import mlflow.pyfunc
-    import mlflow.pytorch
-    import mlflow.sklearn
-    from mlflow.models import infer_signature
+torch = deferred("torch")
+nn = deferred("torch.nn")
+mlflow = deferred("mlflow")
+devices = deferred("worker.models.devices")
+loaded_model = deferred("worker.models.loaded_model")
+loading = deferred("worker.models.loading")
+# One process runs them all: only that one imports torch, MLflow and scikit-learn.
+pytestmark = pytest.mark.xdist_group("torch")
 
 SIDE = 8
 LABELS = [f"pixel {index}" for index in range(4)]
@@ -37,16 +34,28 @@ METADATA: dict[str, Any] = {
 }
 
 
-class FirstPixels(nn.Module):
-    """Scores are the first four red pixels: what comes out says which image went in."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images[:, 0, 0, :4] * 10
+@pytest.fixture(scope="module", autouse=True)
+def _mlflow() -> None:
+    with warnings.catch_warnings():
+        # MLflow warns of its own type hints while it is imported.
+        warnings.simplefilter("ignore")
+        for module in ("mlflow.pyfunc", "mlflow.pytorch", "mlflow.sklearn", "mlflow.models"):
+            importlib.import_module(module)
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     configure_mlflow_client(Registry())
+
+
+def first_pixels() -> Any:
+    """Make a network whose scores are the first four red pixels: what comes out says which image went in."""
+
+    class FirstPixels(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images[:, 0, 0, :4] * 10
+
+    return FirstPixels()
 
 
 def pointing_at(index: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
@@ -55,15 +64,15 @@ def pointing_at(index: int) -> "np.ndarray[Any, np.dtype[np.uint8]]":
     return image
 
 
-def network() -> nn.Sequential:
+def network() -> Any:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, len(LABELS))).eval()
 
 
-def saved(module: nn.Module, path: Path, *, batch: int = 2, free: bool = True, **options: Any) -> str:
+def saved(module: Any, path: Path, *, batch: int = 2, free: bool = True, **options: Any) -> str:
     """Save as MLflow would log it; a signature with a fixed first dimension makes a fixed batch size."""
     example = np.zeros((batch, 3, SIDE, SIDE), np.float32)
-    signature = infer_signature(example, module(torch.from_numpy(example)).detach().numpy())
+    signature = mlflow.models.infer_signature(example, module(torch.from_numpy(example)).detach().numpy())
     if not free:
         for schema in (signature.inputs, signature.outputs):
             spec = schema.inputs[0]
@@ -73,12 +82,12 @@ def saved(module: nn.Module, path: Path, *, batch: int = 2, free: bool = True, *
     return str(path)
 
 
-def loaded(uri: str) -> LoadedModel:
-    return load(uri, registry=Registry(url="sqlite://"), device="cpu", threads=1)
+def loaded(uri: str) -> Any:
+    return loading.load(uri, registry=Registry(url="sqlite://"), device="cpu", threads=1)
 
 
-def made(forward: Any, **metadata: Any) -> LoadedModel:
-    return LoadedModel(forward, metadata=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
+def made(forward: Any, **metadata: Any) -> Any:
+    return loaded_model.LoadedModel(forward, metadata=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
 
 
 def classes(outputs: list[bytes]) -> list[str]:
@@ -86,7 +95,7 @@ def classes(outputs: list[bytes]) -> list[str]:
 
 
 def test_an_exported_version_answers_each_image_with_its_own_output(tmp_path: Path) -> None:
-    model = loaded(saved(FirstPixels(), tmp_path / "model"))
+    model = loaded(saved(first_pixels(), tmp_path / "model"))
     model.warm_up(8)
     order = [3, 0, 0, 2, 1, 3, 2]
     assert classes(model.predict([pointing_at(index) for index in order])) == [f"pixel {index}" for index in order]
@@ -111,8 +120,9 @@ def test_the_model_gets_the_tensor_that_torchvision_would_make() -> None:
 
     images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     made(forward).predict(list(images))
-    tensors = convert_image_dtype(torch.from_numpy(images).permute(0, 3, 1, 2), torch.float)
-    expected = normalize(tensors, METADATA["image"]["mean"], METADATA["image"]["std"])
+    functional = deferred("torchvision.transforms.functional")
+    tensors = functional.convert_image_dtype(torch.from_numpy(images).permute(0, 3, 1, 2), torch.float)
+    expected = functional.normalize(tensors, METADATA["image"]["mean"], METADATA["image"]["std"])
     assert [batch.is_contiguous() for batch in seen] == [False, True]  # the first batch is passed in both formats
     for batch in seen:
         torch.testing.assert_close(batch, expected, rtol=1e-6, atol=1e-6)
@@ -121,7 +131,7 @@ def test_the_model_gets_the_tensor_that_torchvision_would_make() -> None:
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("images", [1, 2, 3, 7])
 def test_a_fixed_batch_size_is_served_in_chunks_of_that_size(tmp_path: Path, size: int, images: int) -> None:
-    model = loaded(saved(FirstPixels(), tmp_path / "model", batch=size, free=False))
+    model = loaded(saved(first_pixels(), tmp_path / "model", batch=size, free=False))
     model.warm_up(4)
     order = [index % 4 for index in range(images)]
     assert classes(model.predict([pointing_at(index) for index in order])) == [f"pixel {index}" for index in order]
@@ -168,11 +178,11 @@ def test_a_forward_pass_with_another_result_is_a_model_error(forward: Any, words
         made(forward).predict([pointing_at(0), pointing_at(1)])
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError()])
-def test_out_of_memory_is_distinguished_from_other_errors(error: Exception) -> None:
+@pytest.mark.parametrize("error", [lambda: torch.OutOfMemoryError("CUDA"), MemoryError])
+def test_out_of_memory_is_distinguished_from_other_errors(error: Callable[[], Exception]) -> None:
     def forward(batch: torch.Tensor) -> torch.Tensor:
         if len(batch) > 1:
-            raise error
+            raise error()
         return torch.zeros(1, 4)
 
     model = made(forward)
@@ -217,7 +227,7 @@ def test_an_exported_graph_moves_to_a_device_with_its_constants(tmp_path: Path) 
             return scores
 
     path = saved(WithConstant().eval(), tmp_path / "model")
-    module = load_exported(Path(path) / "data" / "model.pt2", device="meta")
+    module = loading.load_exported(Path(path) / "data" / "model.pt2", device="meta")
     assert {parameter.device.type for parameter in module.parameters()} == {"meta"}
     assert module(torch.zeros(3, 3, SIDE, SIDE, device="meta")).device.type == "meta"
 
@@ -225,12 +235,12 @@ def test_an_exported_graph_moves_to_a_device_with_its_constants(tmp_path: Path) 
 def test_any_other_flavour_is_served_through_pyfunc(tmp_path: Path) -> None:
     images = [pointing_at(index % 4) for index in range(40)]
     pixels = np.stack(images).transpose(0, 3, 1, 2).reshape(40, -1).astype(np.float32) / 255
-    classifier = LogisticRegression().fit(pixels, [index % 4 for index in range(40)])
+    classifier = deferred("sklearn.linear_model").LogisticRegression().fit(pixels, [index % 4 for index in range(40)])
     mlflow.sklearn.save_model(
         classifier,
         str(tmp_path / "model"),
         pyfunc_predict_fn="predict_proba",
-        signature=infer_signature(pixels, classifier.predict_proba(pixels)),
+        signature=mlflow.models.infer_signature(pixels, classifier.predict_proba(pixels)),
         metadata={"image": {"crop_size": SIDE}, "labels": LABELS, "activation": "none"},
         pip_requirements=["scikit-learn"],
         serialization_format="cloudpickle",
@@ -250,7 +260,7 @@ def test_a_signature_with_channels_last_gets_them_last(tmp_path: Path) -> None:
         str(tmp_path / "model"),
         python_model=FirstPixelsOfTheFirstRow(),
         input_example=example,
-        signature=infer_signature(example, np.zeros((2, 4), np.float32)),
+        signature=mlflow.models.infer_signature(example, np.zeros((2, 4), np.float32)),
         metadata=METADATA,
         pip_requirements=["numpy"],
     )
@@ -271,11 +281,11 @@ def test_downloaded_files_are_deleted_when_nothing_needs_them(tmp_path: Path, mo
 
 
 def test_auto_selects_a_gpu_if_there_is_one() -> None:
-    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert choose_device("cpu") == "cpu"
+    assert devices.choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert devices.choose_device("cpu") == "cpu"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
 def test_an_absent_device_is_an_invalid_setting(device: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_PREDICT_DEVICE"):
-        choose_device(device)
+        devices.choose_device(device)

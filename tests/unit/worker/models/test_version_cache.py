@@ -2,8 +2,11 @@
 
 import pytest
 
+from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelUnavailable
-from worker.models.version_cache import VersionCache
+
+version_cache = deferred("worker.models.version_cache")
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 def test_a_version_whose_code_calls_exit_fails_to_load() -> None:
@@ -11,4 +14,4 @@ def test_a_version_whose_code_calls_exit_fails_to_load() -> None:
         raise SystemExit(3)
 
     with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
-        VersionCache(load, room=1).get("1-a")  # type: ignore[arg-type]
+        version_cache.VersionCache(load, room=1).get("1-a")

@@ -49,7 +49,7 @@ BODIES: dict[str, Send] = {
 
 @pytest.fixture
 def scans(stack: Stack) -> list[tuple[str, bytes]]:
-    """Digits that nobody has sent yet, under names that tell what they are, in no order."""
+    """New digits, never sent before, named after their labels, in no order."""
     return [(f"scans/{path.stem[0]}/{path.name}", renewed(path.read_bytes())) for path in stack.images[:300:5]]
 
 

@@ -115,7 +115,7 @@ def test_a_manually_started_worker_appears_and_goes_offline_when_killed(flower: 
     with another_worker(stack, name) as worker:
         until(lambda: online(flower).get(name), seconds=20, what="it does not appear")
         os.kill(worker.pid, signal.SIGKILL)
-        # Its heartbeat comes every 2 s, and two may be missing.
+        # It sends a heartbeat every 2 s, and two may be missed.
         until(lambda: not online(flower)[name], seconds=10, what="it is still online")
     shown = flower.get("/workers", params={"json": "1"}).raise_for_status().json()["data"]
     assert [row["status"] for row in shown if row["hostname"] == name] == [False]

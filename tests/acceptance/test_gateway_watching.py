@@ -139,7 +139,7 @@ LOST = new_uuid7()
 
 @dataclass(frozen=True)
 class Told:
-    """What a gateway has answered, by the requests' ids, and everything that it wrote."""
+    """What a gateway answered, by request id, and everything that it wrote."""
 
     statuses: dict[str, int]
     written: str
@@ -196,7 +196,7 @@ def ask_all(http: httpx.Client, image: bytes) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def told(short_directory: Callable[[], Path]) -> Iterator[Told]:
-    """A gateway started by hand, on a Redis that wants a password and is killed, and a Postgres that is not there."""
+    """A gateway of the test's own, on a Redis with a password that is killed, and on a Postgres that is down."""
     server, port = RedisServer(short_directory()), free_port()
     number = VersionNumber("1")
     versions = {number: Version(number=number, key=VersionKey("1-m-1"), created_at="")}

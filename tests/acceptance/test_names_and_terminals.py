@@ -38,7 +38,7 @@ TERMINALS = {
 
 
 def darkroom(stack: "Stack", *arguments: str, terminal: dict[str, str], folder: Path) -> bytes:
-    """Run the command in a folder, and return what it said; it must succeed."""
+    """Run the command in a folder and return its output; it must succeed."""
     environment = {name: value for name, value in stack.environment.items() if not name.startswith(("LC_", "LANG"))}
     done = subprocess.run(
         [COMMAND, *arguments], env=environment | terminal, cwd=folder, capture_output=True, timeout=170, check=False

@@ -149,7 +149,7 @@ def test_a_submissions_answer_documents_its_headers(document: Json) -> None:
 
 
 def delivered(door: Door, subject: str) -> str:
-    """Return the URL of what a prediction's webhook is told, once its end is recorded."""
+    """Return the URL of the delivery of a prediction's end, once that is recorded."""
     until = time.monotonic() + 20
     while not (found := door.http.get("/v1/webhook-deliveries", params={"subject": subject}).json()["results"]):
         assert time.monotonic() < until, "its end is never recorded"

@@ -59,7 +59,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 def reached_by_nobody(paths: list[Path]) -> list[Any]:
-    """Which of these another user can list, read, write or connect to, told one by one where they are."""
+    """Which of these another user can list, read, write or connect to, each checked separately."""
     asked = [(str(path), kind(path)) for path in paths]
     program = [sys.executable, "-I", "-S", "-c", REACHES.replace("NOBODY", str(NOBODY))]
     done = subprocess.run(program, input=json.dumps(asked), capture_output=True, text=True, check=True)

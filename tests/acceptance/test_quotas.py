@@ -107,7 +107,7 @@ def test_the_images_of_a_batch_are_limited_in_every_form(few: httpx.Client, scan
     problem = expect_problem(send(MOST_ITEMS + 1), 413, "image-too-large")
     assert (problem["limit"], problem["unit"]) == (MOST_ITEMS, "images")
     for one in few.get(PATH).json()["results"]:
-        if one["id"] not in before:  # nothing of it is said to be whole
+        if one["id"] not in before:  # what was read of it is canceled, not completed
             assert batch(few, one["id"])["status"] == "canceled"
 
 

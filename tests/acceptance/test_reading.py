@@ -177,7 +177,7 @@ def test_a_cached_answer_has_a_stream_too(door: Door, image: bytes) -> None:
     assert told(door.http.get(found["urls"]["stream"])) == [STARTING, output_event(found), DONE]
 
 
-def test_the_stream_url_carries_a_token_for_its_own_prediction_only(door: Door, scan: bytes) -> None:
+def test_the_stream_urls_token_is_valid_for_its_prediction_only(door: Door, scan: bytes) -> None:
     first, second = (door.predicted(renewed(scan)) for _ in range(2))
     url = httpx.URL(first["urls"]["stream"])
     assert door.http.get(url).status_code == 200

@@ -48,7 +48,7 @@ def test_the_listener_receives_and_verifies_submits_webhooks(
         "submit", "--wait", str(tmp_path / "new.png"), "--webhook", listener.url
     ).stdout.split()
     lines = [listener.line()]
-    # It may have been told that a worker began, before or after.
+    # A `start` event may have arrived before or after it.
     if f"  prediction  {id}  processing  " in lines[0]:
         lines.append(listener.line())
     assert lines[-1].endswith(f"  prediction  {id}  {status}  {predicted}  verified")

@@ -31,7 +31,7 @@ class Image:
     shown: list[tuple[str, str]] = field(default_factory=machine.shown)
 
     def run(self, command: list[str], scratch: Path, *, seconds: float = 120) -> str:
-        """Run a command in a container that may write to /tmp alone; return what it said, raise where it fails."""
+        """Run a command in a container that may write to /tmp alone; return its output, raise where it fails."""
         return _run(self, command, scratch, seconds=seconds, tmpfs={"/tmp": "mode=1777"}, read_only=True)  # noqa: S108
 
 
@@ -139,7 +139,7 @@ class Builder:
 
 
 class BuildFailed(Exception):
-    """A command did not end well; `said` is what it wrote."""
+    """A command failed; `said` is its output."""
 
     def __init__(self, command: list[str], said: str) -> None:
         self.said = said

@@ -14,7 +14,7 @@ from tests.containers.running import Composition, make_folder
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
-    """A folder with room for 10 GB, gone after the run; skips where no containers can be made."""
+    """A folder with room for 10 GB, deleted after the run; skips where no containers can be made."""
     if why_not := machine.lacks():
         pytest.skip(why_not)
     folder = make_folder()

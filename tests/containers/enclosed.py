@@ -26,7 +26,7 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """What enclosure.py is told; `shown` are system folders, read-only; `network` is a namespace's file."""
+    """The specification for enclosure.py; `shown` are system folders, read-only; `network` is a namespace's file."""
 
     root: str
     command: list[str]
@@ -44,7 +44,7 @@ class Specification:
 
 
 class Enclosed:
-    """A program that runs. `folder` gets its log, its pid and what it was told."""
+    """A program that runs. `folder` has its log, its pid and its specification."""
 
     def __init__(self, specification: Specification, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

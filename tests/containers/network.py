@@ -104,7 +104,7 @@ class Networks:
         return place
 
     def leave(self, place: Place) -> None:
-        """Take a container's place away: its names lead nowhere, its addresses are gone."""
+        """Remove a container's place: its names and addresses no longer exist."""
         self._places.remove(place)
         self._write_table()
         place.namespace.close()

@@ -164,7 +164,7 @@ class Composition:
         return next(container for container in self.containers if container.service.name == service)
 
     def run(self, service: str, *command: str) -> str:
-        """Do what `docker compose run --rm` does; return what it said."""
+        """Do what `docker compose run --rm` does; return its output."""
         container = self.add(
             replace(self.services[service], said=self.services[service].said | {"command": [*command]})
         )

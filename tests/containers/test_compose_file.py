@@ -1,4 +1,4 @@
-"""docker-compose.yml: what Docker would be told of each service."""
+"""docker-compose.yml: the configuration of each service that Docker would get."""
 
 import re
 import shutil

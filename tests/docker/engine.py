@@ -51,7 +51,7 @@ exec "$@"
 
 
 class CommandFailed(Exception):
-    """A command of Docker's ended with another status than 0; `said` is all that it wrote."""
+    """A command of Docker's ended with another status than 0; `said` is its output."""
 
     def __init__(self, command: Sequence[str], status: int, said: str) -> None:
         self.said = said

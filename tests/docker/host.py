@@ -38,7 +38,7 @@ class Host:
         )  # fmt: skip
 
     def run(self, *words: str, home: Path, seconds: float = 300) -> str:
-        """Run the host's command to its end; return what it said."""
+        """Run the host's command to its end; return its output."""
         process = self.darkroom(*words, home=home)
         said, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, said

@@ -47,7 +47,7 @@ class Finding(Exception):
 
 
 def multipart(data: bytes) -> None:
-    """Take a form apart that is in memory, and the same as it comes: they agree where the first reads it."""
+    """Parse a form in memory, and the same form as a stream: they agree where the first accepts it."""
     whole = _form(data)
     streamed = _form_stream(data)
     if whole is not None and streamed is not None and [part[2] for part in whole] != [part[2] for part in streamed]:

@@ -32,7 +32,7 @@ def test_beside_interactive_work_bulk_fills_micro_batches_up_to_its_limit(
     assert len(lanes.pull(16, beside=3).entries) == 16
 
 
-def test_lanes_nobody_has_submitted_to_are_empty(system: System) -> None:
+def test_lanes_without_submissions_are_empty(system: System) -> None:
     pull = system.lanes.pull(8)
     assert (pull.entries, pull.lanes_empty) == ([], True)
 

@@ -40,7 +40,7 @@ def publish(client: redis.Redis, name: str, **facts: object) -> None:
 
 
 def rows(listed: str) -> dict[str, list[str]]:
-    """What is said of each model."""
+    """The cells of each model's row."""
     _, *lines = listed.splitlines()
     return {name: rest.split(maxsplit=6) for name, rest in (line.split(maxsplit=1) for line in lines)}
 

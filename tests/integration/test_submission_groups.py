@@ -92,9 +92,7 @@ def warm(redis_server: RedisServer, redis_client: redis.Redis) -> redis.Redis:
     return redis_client
 
 
-def test_submissions_of_one_turn_share_a_call_and_each_has_its_answer(
-    redis_server: RedisServer, warm: redis.Redis
-) -> None:
+def test_submissions_of_one_event_loop_turn_share_a_call(redis_server: RedisServer, warm: redis.Redis) -> None:
     first = image(b"a", key="k", fingerprint="f")
     same, other = image(b"a", key="k", fingerprint="f"), image(b"b", key="k", fingerprint="g")
     warm.set(keys.cache(ANYONE, MODEL, version=VersionKey("1-m"), digest=image(b"cached").facts.sha256), b"[1]")
@@ -112,7 +110,7 @@ def test_submissions_of_one_turn_share_a_call_and_each_has_its_answer(
     assert warm.xlen(LANE) == 2
 
 
-def test_a_lone_submission_is_a_call_of_its_own(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_a_lone_submission_has_a_call_of_its_own(redis_server: RedisServer, warm: redis.Redis) -> None:
     async def one_by_one(jobs: Jobs) -> None:
         for number in range(3):
             assert isinstance(await send(jobs, image(b"%d" % number)), Queued)
@@ -132,7 +130,7 @@ def test_each_owner_lane_and_model_has_a_call_of_its_own(redis_server: RedisServ
     }
 
 
-def test_a_call_takes_so_many_images_and_bytes_at_most(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_the_images_and_bytes_of_a_call_are_limited(redis_server: RedisServer, warm: redis.Redis) -> None:
     many = [image(b"%d" % number) for number in range(2 * MOST_IMAGES + 1)]
     run(redis_server.url, lambda jobs: send_together(jobs, *many))
     assert script_calls(warm) == 3
@@ -143,7 +141,7 @@ def test_a_call_takes_so_many_images_and_bytes_at_most(redis_server: RedisServer
     assert warm.xlen(LANE) == len(many) + len(heavy)
 
 
-def test_a_full_lane_refuses_only_those_that_have_no_room(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_a_full_lane_refuses_only_submissions_without_room(redis_server: RedisServer, warm: redis.Redis) -> None:
     sent = [image(b"%d" % number) for number in range(5)]
     settings = Queue(max_lane_depth=3)
     answers = run(redis_server.url, lambda jobs: send_together(jobs, *sent, settings=settings))
@@ -151,7 +149,7 @@ def test_a_full_lane_refuses_only_those_that_have_no_room(redis_server: RedisSer
     assert script_calls(warm) == 1
 
 
-def test_a_rate_passes_as_many_as_it_allows_and_each_refused_one_has_an_error_of_its_own(
+def test_submissions_over_the_rate_are_refused_each_with_its_own_error(
     redis_server: RedisServer, warm: redis.Redis
 ) -> None:
     limits = Limits(key=KeyId("k"), rate=3.0)
@@ -162,9 +160,7 @@ def test_a_rate_passes_as_many_as_it_allows_and_each_refused_one_has_an_error_of
     assert answers[3] is not answers[4]
 
 
-def test_submissions_under_other_limits_are_not_counted_by_one_anothers(
-    redis_server: RedisServer, warm: redis.Redis
-) -> None:
+def test_submissions_with_different_limits_are_counted_separately(redis_server: RedisServer, warm: redis.Redis) -> None:
     async def claim(jobs: Jobs) -> list[Any]:
         old, new = Limits(key=KeyId("k"), max_inflight=1), Limits(key=KeyId("k"), max_inflight=9)
         sent = [send(jobs, image(b"%d" % number), limits=limits) for number, limits in enumerate([old, old, new, new])]
@@ -175,7 +171,7 @@ def test_submissions_under_other_limits_are_not_counted_by_one_anothers(
     assert [type(answer) for answer in answers] == [Queued, RateLimited, Queued, Queued]
 
 
-def test_an_error_that_one_submission_causes_is_its_own(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_an_error_caused_by_one_submission_fails_only_that_one(redis_server: RedisServer, warm: redis.Redis) -> None:
     sent = [image(b"%d" % number) for number in range(4)]
     spoiled = image(b"spoiled")
     list_key = keys.waiting(ANYONE, MODEL, lane=spoiled.lane, version=VersionKey("1-m"), digest=spoiled.facts.sha256)
@@ -189,14 +185,16 @@ def test_an_error_that_one_submission_causes_is_its_own(redis_server: RedisServe
     assert warm.xlen(LANE) == 3
 
 
-def test_text_that_can_not_be_sent_fails_its_own_submission(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_text_that_cannot_be_sent_fails_only_its_submission(redis_server: RedisServer, warm: redis.Redis) -> None:
     odd = image(b"odd", key="\ud800", fingerprint="f")
     answers = run(redis_server.url, lambda jobs: send_together(jobs, image(b"1"), odd, image(b"2")))
     assert [type(answer) for answer in answers] == [Queued, UnicodeEncodeError, Queued]
     assert warm.xlen(LANE) == 2
 
 
-def test_a_client_that_leaves_loses_and_doubles_nobodys(redis_server: RedisServer, warm: redis.Redis) -> None:
+def test_a_canceled_caller_neither_loses_nor_duplicates_other_submissions(
+    redis_server: RedisServer, warm: redis.Redis
+) -> None:
     sent = [image(b"%d" % number) for number in range(40)]
 
     async def claim(jobs: Jobs) -> list[Any]:
@@ -219,7 +217,7 @@ def test_a_client_that_leaves_loses_and_doubles_nobodys(redis_server: RedisServe
     assert warm.xlen(LANE) == len(begun) + 1
 
 
-def test_a_lost_reply_is_no_second_job(
+def test_a_lost_reply_makes_no_second_job(
     redis_server: RedisServer, warm: redis.Redis, short_directory: Callable[[], Path]
 ) -> None:
     sent = [image(b"%d" % number) for number in range(10)]
@@ -242,7 +240,7 @@ def test_a_lost_reply_is_no_second_job(
     assert warm.xlen(LANE) == 11
 
 
-def test_while_redis_is_away_each_has_an_error_of_its_own(short_directory: Callable[[], Path]) -> None:
+def test_while_redis_is_down_each_submission_gets_an_error(short_directory: Callable[[], Path]) -> None:
     sent = [image(b"%d" % number) for number in range(3)]
     url = f"unix://{short_directory()}/nobody.sock"
     answers = run(url, lambda jobs: send_together(jobs, *sent), timeout=timedelta(seconds=0.5))

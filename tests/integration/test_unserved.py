@@ -1,4 +1,4 @@
-"""A model without workers: its waiting jobs fail after a while and its route goes; both return with a worker."""
+"""A model without workers: its waiting jobs fail after a while and its route is withdrawn, until a worker returns."""
 
 import time
 from datetime import timedelta
@@ -88,7 +88,7 @@ def test_the_waiting_time_restarts_after_a_gap_between_sweeps(system: System, un
     unserved.sweep()
     ttl = timedelta(milliseconds=system.client.pttl(keys.unserved(MODEL)))
     assert timedelta(0) < ttl <= REMEMBERED
-    system.client.delete(keys.unserved(MODEL))  # as it goes when its time is over
+    system.client.delete(keys.unserved(MODEL))  # as when its TTL ends
     time.sleep(PATIENCE.total_seconds())
     assert unserved.sweep() == 0
 

@@ -198,7 +198,7 @@ def test_killing_a_redis_that_kept_everything_loses_no_job(
         assert system.audit() == []
 
 
-# Bells, and consumers that are gone
+# Bells, and dead consumers
 
 
 def test_a_bell_is_rung_once_for_waiting_work(system: System, redis_client: redis.Redis, upkeep: Upkeep) -> None:

@@ -156,7 +156,7 @@ def test_one_models_failure_delays_no_other_model(
 
 
 def answered(client: redis.Redis, model: ModelName) -> bool:
-    """Ring a model's bell where it does not ring, and tell whether Celery's consumer has taken every call."""
+    """Ring a model's bell unless it rings; return whether Celery's consumer has taken every message."""
     queue, bell = keys.predict_queue(model), keys.bell(model)
     Scripts(client).run(Script.RING, (bell,), queue, bells.predict_message(model))
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""A worker that is told to stop ends in its grace period, also where Redis is gone and each call takes seconds."""
+"""A worker that is told to stop ends in its grace period, also where Redis is down and each call takes seconds."""
 
 import os
 import socket

@@ -97,7 +97,7 @@ class Violation(AssertionError):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What goes wrong.
+    """Which faults occur, and how often.
 
     `kills` and `evictions` are chances a step, `deadlines` a submission's to have one; a batch takes up to `slowness`
     times as long as a command. Without `leases_hold` any pull may claim anything.
@@ -432,7 +432,7 @@ class World:
         self.schedule.spawn("give_up", self.give_up)
 
     def _worker_seen_now(self) -> None:
-        """A worker of the model comes, or goes."""
+        """A worker of the model appears or disappears."""
         lanes = Lanes(self.plain, model=MODEL, consumer="seen", settings=self.queue)
         self.random.choice((lanes.sign_of_life, lanes.leave))()
 

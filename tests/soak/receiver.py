@@ -21,7 +21,7 @@ HANG_SECONDS = 4.0
 
 @dataclass
 class Inbox:
-    """What came: events by their `webhook-id`, and how the receiver answers now."""
+    """Received events by their `webhook-id`, and how the receiver answers now."""
 
     url: str = ""
     secret: str = ""

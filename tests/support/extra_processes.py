@@ -63,7 +63,7 @@ class GatewayByHand:
         self.url = f"http://127.0.0.1:{port}"
 
     def run(self) -> "subprocess.CompletedProcess[str]":
-        """Run it to its end, which comes at once."""
+        """Run one that is expected to end at once; return the finished process."""
         return subprocess.run(
             self._command, env=self._environment, capture_output=True, text=True, timeout=30, check=False
         )

@@ -35,7 +35,7 @@ class Validator:
         return resolved
 
     def faults(self, value: object, schema: dict[str, Any], *, at: str = "") -> Iterator[str]:
-        """Give each way in which a value breaks its schema."""
+        """Yield each way in which a value violates its schema."""
         unknown = schema.keys() - _KNOWN
         assert not unknown, f"{at}: the keywords {unknown} are not judged here"
         if "$ref" in schema:

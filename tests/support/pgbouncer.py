@@ -31,7 +31,7 @@ SERVERS: Final = 2
 
 
 def once_more(*modules: str) -> dict[str, Any]:
-    """Return what pytest collects in these modules, tests under names that tell where they are from."""
+    """Return what pytest collects in these modules, tests under names that include their module."""
     found = {}
     for module in map(import_module, modules):
         for name, member in vars(module).items():

@@ -62,5 +62,5 @@ def job(client: redis.Redis, id: str, *fields: str) -> tuple[str, ...]:
 
 
 def said(number: int, version: str = VERSION) -> tuple[str, str, str]:
-    """The job's fields once a picture was predicted."""
+    """The job's fields once its picture was predicted."""
     return ("succeeded", output(version, number).decode(), "")

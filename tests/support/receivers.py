@@ -52,7 +52,7 @@ class Receiver:
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, count: int, *, limit: float = 20) -> list[Came]:
-        """Return what came once there are `count`."""
+        """Return the received requests once there are `count`."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.came) >= count, limit), f"{len(self.came)} of {count} came"
             return list(self.came)

@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Relay:
-    """Passes bytes on; `url` is where. What it saw: `connections`, and `writes`, each client's chunks as they came."""
+    """Passes bytes on; clients connect to `url`. It records `connections`, and `writes`, the chunks of all clients."""
 
     def __init__(self, directory: Path, *, to: str) -> None:
         self.url = f"unix://{directory}/relay.sock"

@@ -121,19 +121,19 @@ def _is_hook(value: object) -> bool:
 
 @schemathesis.hook
 def filter_failure(_: HookContext, failure: Failure, case: Case, response: Response) -> bool:
-    """Tell whether a finding is one: not what the document can't say, nor what is forgiven on purpose."""
+    """Tell whether a finding counts: not if the document can't express it, or if it is accepted on purpose."""
     if isinstance(failure, RejectedPositiveData):
         return not REFUSALS.search(response.json()["detail"])
     return not (isinstance(failure, AcceptedNegativeData) and _is_forgiven(case))
 
 
 def _is_forgiven(case: Case) -> bool:
-    """Tell whether an improper request may be taken for a proper one."""
+    """Tell whether an invalid request may be accepted."""
     given = dict(case.query or {}) | (case.body if isinstance(case.body, dict) else {})
     if any(given.get(name) in ("", []) for name in ("metadata", "webhook")):
         return True  # forms send their empty fields; a list of nothing isn't even sent
     if "webhook_events_filter" in given and not given.get("webhook"):
-        return True  # events of which nobody is told
+        return True  # events that are not sent
     # Any text is lines: one that can't be used is an image that failed.
     return (
         case.media_type == LINES

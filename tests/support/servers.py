@@ -87,7 +87,7 @@ class RedisServer:
 
 
 class PostgresServer:
-    """A Postgres on a Unix socket. `stop` breaks off every connection; `start` after it has all that was committed."""
+    """A Postgres on a Unix socket. `stop` ends every connection; after `start` it has all that was committed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "pg"

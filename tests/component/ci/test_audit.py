@@ -1,4 +1,4 @@
-"""The audit of dependencies, with a pip-audit that says what it is told to."""
+"""The audit of dependencies, with a pip-audit whose report the test makes."""
 
 import json
 import subprocess

@@ -118,7 +118,7 @@ class Maker:
         with self.engine.connect() as connection:
             webhook_secrets.read(connection, OWNER, overlap=timedelta(days=1))
 
-        # Not recorded: ended, in a worker's hands, waiting alone, waiting for one that came before, past its deadline.
+        # Not recorded: ended, leased by a worker, waiting alone, joined to an earlier one, past its deadline.
         await self.submit(pipeline, self.submission("finished", "third", custom_id="own"))
         self.compute()
         await self.submit(pipeline, self.submission("processing", "fourth"))

@@ -37,7 +37,7 @@ def ready(serve: Serve, **rest: Any) -> tuple[int, dict[str, Any]]:
 
 
 def said(answer: tuple[int, dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-    """Leave out the limits."""
+    """Return the answer without its limits."""
     status, body = answer
     return status, {name: body[name] for name in ("status", "down", "degraded")}
 

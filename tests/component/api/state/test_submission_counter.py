@@ -145,7 +145,7 @@ def test_an_uploads_images_are_counted_when_accepted_not_while_they_wait(
         gate.bulk = gate.bulk.model_copy(update={"max_lane_depth": 50})
         files = [("images", (f"{n}.png", image)) for n, image in enumerate([*images, images[0], b"no image"])]
         upload = asyncio.create_task(client.post("/v1/batches", files=files))
-        while counts().get("queued", 0) < 50:  # noqa: ASYNC110  a counter tells nobody
+        while counts().get("queued", 0) < 50:  # noqa: ASYNC110  a counter has no event
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)  # it waits for room, and checks for it twice
         assert counts() == {"queued": 50}

@@ -132,7 +132,7 @@ def test_a_batch_has_one_webhook_and_its_items_have_none(
         made = await post(webhook=HOOK)
         assert made.status_code == 202, made.text
         assert (await post(webhook=HOOK)).json()["id"] == made.json()["id"]
-        # As long as the first one, so that its length tells nothing.
+        # As long as the first one, so that a difference in length does not matter.
         other = await post(webhook=HOOK.replace("hook", "book"))
         assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-mismatch")
 

@@ -1,4 +1,4 @@
-"""A stub gateway for bulk uploads: keeps what it was sent, recognises idempotency keys, fails as a test tells it."""
+"""A stub gateway for bulk uploads: stores uploads, recognises idempotency keys, fails as a test asks."""
 
 import csv
 import io

@@ -127,9 +127,7 @@ def test_a_slow_statement_of_the_gateway_ends_at_its_timeout(server: PostgresSer
     engine.dispose()
 
 
-def test_pooled_connections_of_a_server_that_became_read_only_are_dropped_before_reuse(
-    server: PostgresServer, pool: Engine
-) -> None:
+def test_pooled_connections_to_a_now_read_only_server_are_dropped(server: PostgresServer, pool: Engine) -> None:
     before = fill(pool, 3)
     demote(server, read_only=True)
     try:

@@ -26,7 +26,7 @@ CUT = large_picture(10)[:-200]
 
 
 class Held(DecoderPool):
-    """Decodes only once it is told to, as if every image took that long."""
+    """Decodes only when the test lets it, as if every image took that long."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count, longest=timedelta(seconds=60), max_pixels=10_000_000)

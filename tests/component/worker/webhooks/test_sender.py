@@ -589,7 +589,7 @@ def test_an_unexpected_exception_ends_the_attempt_and_is_logged(caplog: pytest.L
     assert (record.getMessage(), bool(record.exc_info)) == ("attempt_broke", True)
 
 
-# What the owner is told.
+# What the owner sees.
 
 
 def looked_up(*found: str | OSError) -> Callable[[str], Sequence[str]]:

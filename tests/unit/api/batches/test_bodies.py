@@ -50,7 +50,7 @@ def a_hold() -> MemoryHold:
 def a_request(
     pieces: Iterable[Any], kind: Any = FORM, *, query: str = "", declared: Any = None, spool: Any = None, **bulk: Any
 ) -> Request:
-    """Make a request whose body comes in pieces, each made when it is asked for; at None the client leaves."""
+    """Make a request whose body arrives in pieces, each made when it is read; at None the client disconnects."""
     messages = ({"type": "http.request", "body": piece, "more_body": True} for piece in pieces)
 
     async def receive() -> dict[str, Any]:
@@ -308,7 +308,7 @@ UPLOADS = [
 
 
 def outcome(pieces: list[bytes], kind: str) -> Any:
-    """Return what is read, or which of the contract's errors comes of it; fails at any other."""
+    """Return what is read, or which of the contract's errors is raised; fails at any other."""
     try:
         return read(pieces, kind)
     except errors.DarkroomError as error:

@@ -46,7 +46,7 @@ def a_request(
     declared: int | None = None,
     leaves: bool = False,
 ) -> Request:
-    """Make a request whose body comes in pieces."""
+    """Make a request whose body arrives in pieces."""
     pieces = [body] if isinstance(body, bytes) else body
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "body": b""})
@@ -377,14 +377,14 @@ def test_a_file_needs_content_within_the_limit() -> None:
         read_upload(IMAGE, "image/png")
 
 
-# Whatever comes
+# Arbitrary input
 
 PROPER = bodies(model="digits", metadata={"a": [1, "b"]}, webhook=HOOK, webhook_events_filter=["start"])
 PROPER[0][2]["webhook_events_filter"] = "start"
 
 
 def outcome(reading: Coroutine[Any, Any, T]) -> T | tuple[str, str]:
-    """Return what is read, or which of the contract's errors comes of it; fails at any other."""
+    """Return what is read, or which of the contract's errors is raised; fails at any other."""
     try:
         return asyncio.run(reading)
     except DarkroomError as error:

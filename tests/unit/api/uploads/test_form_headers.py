@@ -97,6 +97,6 @@ def test_nothing_else_is_raised(rest: bytes) -> None:
 
 
 @given(st.text(max_size=60))
-def test_a_text_without_words_stays_as_it_is(text: str) -> None:
+def test_a_text_without_encoded_words_stays_unchanged(text: str) -> None:
     if "=?" not in text:
         assert decode_words(text) == text

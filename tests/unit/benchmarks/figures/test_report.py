@@ -19,7 +19,7 @@ def test_a_goal_is_reached_at_its_bound(goal: Goal, value: float, *, reached: bo
     assert Figure(name="speed", value=value, unit="", goal=goal).reached is reached
 
 
-def test_the_file_says_of_each_figure_whether_its_goal_was_reached() -> None:
+def test_the_report_file_says_whether_each_goal_was_reached() -> None:
     figures = [Figure(name="a", value=1, unit="s"), Figure(name="b", value=2, unit="s", goal=Goal(at_most=1))]
     content = orjson.loads(as_json(machine={}, settings={}, sections=[Section(title="all", figures=figures)]))
     assert [figure["reached"] for figure in content["sections"][0]["figures"]] == [None, False]

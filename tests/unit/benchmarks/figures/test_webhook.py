@@ -37,7 +37,7 @@ def test_only_beside_receivers_that_hang_is_there_a_goal() -> None:
     assert [figure.reached for figure in section(Found(beside_hanging=slower))] == [False]
 
 
-def test_a_delivery_costs_what_the_roles_that_deliver_spent() -> None:
+def test_a_deliverys_cost_is_the_cpu_time_of_the_delivering_roles() -> None:
     (cost,) = [figure for figure in section(Found(webhooks=WEBHOOKS)) if figure.name == "  CPU a delivery"]
     assert cost.value == pytest.approx(0.85)
     assert "webhooks 0.6, postgres 0.25" in cost.beside

@@ -172,7 +172,7 @@ def test_the_newest_of_all_logs_come_first_and_not_all_of_them(tmp_path: Path) -
     assert Logs(tmp_path / "none").newest() == []
 
 
-def test_a_log_that_has_grown_is_read_again_and_one_that_is_gone_is_not(tmp_path: Path) -> None:
+def test_a_grown_log_is_read_again_and_a_deleted_one_is_not(tmp_path: Path) -> None:
     log, logs = tmp_path / "api.log", Logs(tmp_path)
     log.write_text("ERROR: a\n")
     assert [trouble.event for trouble in logs.newest()] == ["a"]

@@ -134,7 +134,7 @@ def test_a_process_in_one_snapshot_has_memory_and_no_cpu_share() -> None:
     assert redis.memory == 100
 
 
-def test_roles_are_in_order_and_show_what_is_wrong_with_one_of_their_programs() -> None:
+def test_roles_are_in_order_and_show_a_failure_of_their_programs() -> None:
     programs = [
         program("predict1"),
         program("predict2", pid=8, phase=Phase.CRASHED, detail="killed by SIGKILL"),

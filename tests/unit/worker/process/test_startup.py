@@ -36,7 +36,7 @@ def test_a_worker_stopped_while_it_starts_exits_without_a_failure(caplog: pytest
     assert caplog.records == []
 
 
-def test_waiting_says_why_once_and_again_where_the_reason_changes(
+def test_the_reason_for_waiting_is_logged_once_and_when_it_changes(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.process.startup.time.sleep", lambda _: None)

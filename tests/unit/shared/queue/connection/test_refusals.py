@@ -147,7 +147,7 @@ def test_a_client_connects_to_its_urls_address_and_database(url: str, leads_to: 
     assert (connection.host, connection.port) == leads_to
 
 
-def test_a_unix_sockets_connection_has_what_the_librarys_errors_ask_for() -> None:
+def test_a_unix_socket_connection_has_the_members_the_librarys_errors_use() -> None:
     connection = connect(Redis(url="unix:///nowhere.sock")).connection_pool.make_connection()
     assert hasattr(connection, "host")
     assert hasattr(connection, "port")

@@ -1,6 +1,7 @@
 """A Darkroom stack, started and stopped by its own command, with what the benchmarks read from it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import psycopg2
@@ -21,6 +22,9 @@ from cli.stack.servers.mlflow_login import Login
 from shared.domain.identifiers import ANYONE, ModelName
 from shared.queue import keys
 
+_READY: Final = re.compile(r"^(.+) ready after ([0-9.]+) s$", re.MULTILINE)
+"""A line of what `up --detach` prints."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
@@ -29,10 +33,14 @@ class Stack:
     model: str
     port: int
     roles: Mapping[str, Sequence[int]]
+    metrics: Mapping[str, Sequence[str]]
+    """Addresses of the metrics of each role's processes."""
     redis: redis.Redis
     database_url: str
     registry: Mapping[str, str]
     """Environment variables for clients of the registry: its address and the login."""
+    start: Mapping[str, float]
+    """Seconds from `up` until each role was ready."""
 
     def depth(self) -> int:
         """Return how many entries wait or are being computed."""
@@ -140,18 +148,25 @@ def home(bench: Workbench) -> Path:
 
 @contextmanager
 def running(
-    bench: Workbench, model: str, *, appendfsync: str, settings: Mapping[str, str] | None = None
+    bench: Workbench,
+    model: str,
+    *others: str,
+    appendfsync: str,
+    settings: Mapping[str, str] | None = None,
+    limit: float = 300,
 ) -> Iterator[Stack]:
     """Start a stack that serves `model`, with empty stores; yield it when all of it is ready; stop it.
 
-    `settings`: environment variables that are not to be at their defaults.
+    `others` are served too. `settings`: environment variables that are not to be at their defaults. `limit` is that of
+    the start, in seconds.
     """
     place, port = home(bench), servers.free_port()
     for store in ("redis", "postgres"):
         shutil.rmtree(place / store, ignore_errors=True)
     try:
-        up = ("up", "--detach", "--home", str(place), "--port", str(port), "--model", model)
-        _darkroom(*up, environment={"DARKROOM_LOCAL_APPENDFSYNC": appendfsync, **(settings or {})})
+        models = [argument for name in (model, *others) for argument in ("--model", name)]
+        up = ("up", "--detach", "--home", str(place), "--port", str(port), *models)
+        said = _darkroom(*up, environment={"DARKROOM_LOCAL_APPENDFSYNC": appendfsync, **(settings or {})}, limit=limit)
         roles = orjson.loads(_darkroom("status", "--json", "--home", str(place)))
         client = redis.Redis.from_url(roles["redis"]["url"])
         try:
@@ -159,9 +174,11 @@ def running(
                 model=model,
                 port=port,
                 roles={role: facts["pids"] for role, facts in roles.items()},
+                metrics={role: facts["metrics_urls"] for role, facts in roles.items()},
                 redis=client,
                 database_url=roles["postgres"]["url"],
                 registry=_registry(place, roles["mlflow"]["url"]),
+                start={role: float(seconds) for role, seconds in _READY.findall(said)},
             )
         finally:
             client.close()
@@ -175,18 +192,19 @@ def _registry(place: Path, url: str) -> dict[str, str]:
     return {"MLFLOW_TRACKING_URI": url, **(login.environment() if login else {})}
 
 
-def _darkroom(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+def _darkroom(*arguments: str, environment: Mapping[str, str] | None = None, limit: float = 300) -> str:
     """Run the product's own command, its settings at their defaults, and return what it printed.
 
     Raises NotReady with its words where it fails.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("darkroom")), *arguments],
+        # Not the installed command: a copy of the files without an installation will do.
+        [sys.executable, "-m", "cli.main", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=limit,
         env={**own, **(environment or {})},
     )
     if done.returncode:

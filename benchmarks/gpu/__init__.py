@@ -1,0 +1,1 @@
+"""What one GPU gives, bare and through Darkroom: `python -m benchmarks.gpu`."""

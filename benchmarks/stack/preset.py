@@ -1,0 +1,45 @@
+"""Images to model input as torchvision's own preset makes it, `torchvision.transforms._presets.ImageClassification`.
+
+Used where a figure or an expected class has to be independent of Darkroom's decoding: nothing of `worker/` is imported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision.transforms import functional
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """What the preset is given, under its names; sizes are those of squares, as in most models."""
+
+    resize_size: int
+    crop_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def from_metadata(cls, image: dict[str, Any]) -> Self:
+        """Read the `image` of an `MLmodel` file's metadata."""
+        (resize,), (crop,) = image["resize_size"], image["crop_size"]
+        return cls(resize_size=resize, crop_size=crop, mean=tuple(image["mean"]), std=tuple(image["std"]))
+
+    def pixels(self, image: bytes) -> Pixels:
+        """Decode, resize the shorter side and crop the centre with Pillow: (height, width, 3)."""
+        decoded = Image.open(BytesIO(image)).convert("RGB")
+        cropped = functional.center_crop(functional.resize(decoded, [self.resize_size]), [self.crop_size])
+        return np.asarray(cropped)
+
+    def batch(self, pixels: Sequence[Pixels]) -> torch.Tensor:
+        """Return normalised float32 (images, 3, height, width), channels last in memory: no rearranging copy."""
+        planes = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) * 255 for values in (self.mean, self.std))
+        return planes.sub_(mean).div_(std)

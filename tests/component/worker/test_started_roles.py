@@ -11,28 +11,31 @@ from worker.process.worker_process import WorkerProcess
 from worker.started_roles import NotStarted, StartedRoles
 
 HEAVY_MODULES = ("numpy", "PIL", "torch", "torchvision", "mlflow")
-BLOCKED = "import sys; sys.modules |= dict.fromkeys({blocked!r}); import worker.main, worker.tasks, {module}"
+BLOCKED = """
+import importlib, os, sys
+sys.modules |= dict.fromkeys({blocked!r})
+import worker.main, worker.tasks
+for module in {modules!r}:
+    if (child := os.fork()) == 0:
+        importlib.import_module(module)
+        sys.exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        sys.exit("failed: " + module)
+"""
 
 
-def run(module: str, *, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-    """Import a worker's app, its tasks and one more module in a new interpreter in which some packages are blocked."""
-    command = [sys.executable, "-W", "error", "-c", BLOCKED.format(blocked=blocked, module=module)]
+def run(*modules: str, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+    """Import a worker's app and tasks, then each module in a fork, in an interpreter in which packages are blocked."""
+    command = [sys.executable, "-W", "error", "-c", BLOCKED.format(blocked=blocked, modules=modules)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "celery.beat",
-        "worker.roles.record",
-        "worker.roles.upkeep",
-        "worker.roles.webhooks",
-        "worker.flower",
-        "worker.health",
-    ],
-)
-def test_other_roles_import_no_numpy_pillow_torch_or_mlflow(module: str) -> None:
-    imported = run(module, blocked=HEAVY_MODULES)
+def test_other_roles_import_no_numpy_pillow_torch_or_mlflow() -> None:
+    imported = run(
+        *("celery.beat", "worker.roles.record", "worker.roles.upkeep", "worker.roles.webhooks"),
+        *("worker.flower", "worker.health"),
+        blocked=HEAVY_MODULES,
+    )
     assert imported.returncode == 0, imported.stderr
 
 

@@ -53,6 +53,7 @@ def pillow_decodes(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow  # 1,500 damaged files
 @FUZZING
 @given(files)
 def test_files_the_gateway_accepts_are_decoded_or_fail_with_a_reason(data: bytes) -> None:
@@ -66,6 +67,7 @@ def test_files_the_gateway_accepts_are_decoded_or_fail_with_a_reason(data: bytes
     assert not INTERNAL.search(words)
 
 
+@pytest.mark.slow  # 1,500 damaged files
 @FUZZING
 @given(files)
 def test_files_the_gateway_refuses_are_not_decoded_by_pillow(data: bytes) -> None:

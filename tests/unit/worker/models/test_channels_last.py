@@ -1,71 +1,37 @@
 """On a CPU a model gets channels-last batches if it takes them; one that does not works as with contiguous ones."""
 
+import importlib
 import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from shared.settings import Registry
-from worker.models.channels_last import ChannelsLast
-from worker.models.loading import load
+from tests.support.deferred_imports import deferred
 from worker.models.mlflow_setup import configure_mlflow_client
 
-with warnings.catch_warnings():
-    # MLflow warns of its own type hints while it is imported.
-    warnings.simplefilter("ignore")
-    import mlflow.pytorch
-    from mlflow.models import infer_signature
+torch = deferred("torch")
+mlflow = deferred("mlflow")
+networks = deferred("tests.support.networks")
+channels_last = deferred("worker.models.channels_last")
+loading = deferred("worker.models.loading")
+# One process runs them all: only that one imports torch and MLflow.
+pytestmark = pytest.mark.xdist_group("torch")
 
 SIDE, CLASSES = 8, 5
 
 
-class ViewsAcrossChannels(nn.Module):
-    """Raises for channels-last: `view` merges dimensions that are not adjacent in memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * SIDE * SIDE, CLASSES)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.linear(images.view(images.shape[0], 3 * SIDE * SIDE))
-        return scores
-
-
-class AssumesStrides(nn.Module):
-    """Gives wrong scores for channels-last, without an error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * SIDE * SIDE, CLASSES)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        size = 3 * SIDE * SIDE
-        scores: torch.Tensor = self.linear(images.as_strided((images.shape[0], size), (size, 1)))
-        return scores
-
-
-class Convolutions(nn.Module):
-    """Takes both, with scores equal but for rounding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(8, CLASSES),
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.layers(images)
-        return scores
+@pytest.fixture(scope="module", autouse=True)
+def _mlflow() -> None:
+    with warnings.catch_warnings():
+        # MLflow warns of its own type hints while it is imported.
+        warnings.simplefilter("ignore")
+        for module in ("mlflow.pytorch", "mlflow.models"):
+            importlib.import_module(module)
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +40,12 @@ def _logs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="worker.models.channels_last")
 
 
-def batch(images: int, channels: int = 3) -> torch.Tensor:
+def batch(images: int, channels: int = 3) -> Any:
     torch.manual_seed(images)
     return torch.rand(images, SIDE, SIDE, channels).permute(0, 3, 1, 2)
 
 
-def formats(
-    forward: Callable[[torch.Tensor], torch.Tensor], seen: list[bool]
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def formats(forward: Callable[[Any], Any], seen: list[bool]) -> Callable[[Any], Any]:
     """Note for each pass whether its batch was contiguous."""
 
     def noted(images: torch.Tensor) -> torch.Tensor:
@@ -97,8 +61,8 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_convolutions_get_channels_last(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    model, seen = Convolutions().eval(), list[bool]()
-    forward = ChannelsLast(formats(model, seen))
+    model, seen = networks.Convolutions().eval(), list[bool]()
+    forward = channels_last.ChannelsLast(formats(model, seen))
     for images in (1, 4, 1, 4):
         torch.testing.assert_close(forward(batch(images)), model(batch(images).contiguous()), rtol=1e-5, atol=1e-6)
     # One image and several are compared once each.
@@ -106,13 +70,15 @@ def test_convolutions_get_channels_last(caplog: pytest.LogCaptureFixture) -> Non
     assert refusals(caplog) == []
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(ViewsAcrossChannels, "RuntimeError: view"), (AssumesStrides, "other")])
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("ViewsAcrossChannels", "RuntimeError: view"), ("AssumesStrides", "other")]
+)
 def test_a_model_that_needs_contiguous_batches_gets_them(
-    kind: type[nn.Module], reason: str, caplog: pytest.LogCaptureFixture
+    kind: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)
-    model, seen = kind().eval(), list[bool]()
-    forward = ChannelsLast(formats(model, seen))
+    model, seen = getattr(networks, kind)().eval(), list[bool]()
+    forward = channels_last.ChannelsLast(formats(model, seen))
     for images in (1, 4, 4):
         torch.testing.assert_close(forward(batch(images)), model(batch(images).contiguous()))
     assert seen == [False, True, True, True]
@@ -121,16 +87,16 @@ def test_a_model_that_needs_contiguous_batches_gets_them(
 
 
 @pytest.mark.parametrize("format", ["pt2", "pickle"])
-@pytest.mark.parametrize("kind", [ViewsAcrossChannels, AssumesStrides, Convolutions])
-def test_a_loaded_version_predicts_whatever_format_it_needs(kind: type[nn.Module], format: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["ViewsAcrossChannels", "AssumesStrides", "Convolutions"])
+def test_a_loaded_version_predicts_whatever_format_it_needs(kind: str, format: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = kind().eval()
+    model = getattr(networks, kind)().eval()
     example = np.zeros((2, 3, SIDE, SIDE), np.float32)
     mlflow.pytorch.save_model(
         model,
         str(tmp_path / "model"),
         input_example=example,
-        signature=infer_signature(example, model(torch.from_numpy(example)).detach().numpy()),
+        signature=mlflow.models.infer_signature(example, model(torch.from_numpy(example)).detach().numpy()),
         serialization_format=format,
         metadata={
             "image": {"crop_size": SIDE},
@@ -139,7 +105,7 @@ def test_a_loaded_version_predicts_whatever_format_it_needs(kind: type[nn.Module
         },
         pip_requirements=["torch"],
     )
-    version = load(str(tmp_path / "model"), registry=Registry(url="sqlite://"), device="cpu", threads=1)
+    version = loading.load(str(tmp_path / "model"), registry=Registry(url="sqlite://"), device="cpu", threads=1)
     version.warm_up(4)
     pixels = list(np.random.default_rng(1).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8))
     with torch.inference_mode():
@@ -157,7 +123,7 @@ def test_an_image_that_the_model_raises_for_changes_nothing(caplog: pytest.LogCa
             raise ValueError("too dark")
         return images[:, 0, 0, :CLASSES]
 
-    forward = ChannelsLast(formats(refuses_dark, seen))
+    forward = channels_last.ChannelsLast(formats(refuses_dark, seen))
     forward(batch(1))
     with pytest.raises(ValueError, match="too dark"):
         forward(batch(1) * 0)
@@ -176,11 +142,11 @@ def test_a_full_memory_is_no_reason_for_another_format() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        ChannelsLast(fails)(batch(2))
+        channels_last.ChannelsLast(fails)(batch(2))
     assert passes == 1
 
 
 def test_one_channel_needs_no_comparison() -> None:
     seen: list[bool] = []
-    ChannelsLast(formats(lambda images: images[:, 0, 0], seen))(batch(3, channels=1))
+    channels_last.ChannelsLast(formats(lambda images: images[:, 0, 0], seen))(batch(3, channels=1))
     assert seen == [True]

@@ -7,6 +7,7 @@ import tracemalloc
 import warnings
 import zipfile
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from shared.domain.errors import ArchiveRefused, UploadTooLarge
 from tests.support.archives import a_tar, a_zip, an_archive, read
 from tests.support.damaged_files import damaged
 from tests.unit.api.batches.archives.test_archive import PICTURES, with_checksums
+
+pytestmark = pytest.mark.slow  # 1,800 damaged archives
 
 FUZZING = settings(derandomize=True, max_examples=600)
 ZIPS = [

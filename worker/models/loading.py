@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,12 @@ from shared.settings import Registry
 from worker.models.loaded_model import Forward, LoadedModel
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.model_metadata import NO_TAGS, ModelMetadata
+
+_READING = threading.Lock()
+"""Held while a version's files are read: torch keeps the exported program that it reads in a global.
+
+Where a worker read those of two models at once, one failed with an AssertionError and was tried again later.
+"""
 
 
 def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mapping[str, str] = NO_TAGS) -> LoadedModel:
@@ -41,11 +48,12 @@ def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mappi
         )
         description = Model.load(path)
         metadata = ModelMetadata.from_metadata(description.metadata, tags)
-        if "pytorch" in description.flavors:
-            data = Path(path) / description.flavors["pytorch"]["model_data"]
-            forward, batch_size = _load_torch(path, data, device=device)
-        else:
-            forward, batch_size = _load_pyfunc(path, metadata), None
+        with _READING:
+            if "pytorch" in description.flavors:
+                data = Path(path) / description.flavors["pytorch"]["model_data"]
+                forward, batch_size = _load_torch(path, data, device=device)
+            else:
+                forward, batch_size = _load_pyfunc(path, metadata), None
         model = LoadedModel(forward, metadata=metadata, device=device, batch_size=batch_size)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

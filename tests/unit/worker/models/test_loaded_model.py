@@ -4,6 +4,7 @@ import importlib
 import json
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,15 @@ def test_an_exported_graph_moves_to_a_device_with_its_constants(tmp_path: Path) 
     module = loading.load_exported(Path(path) / "data" / "model.pt2", device="meta")
     assert {parameter.device.type for parameter in module.parameters()} == {"meta"}
     assert module(torch.zeros(3, 3, SIDE, SIDE, device="meta")).device.type == "meta"
+
+
+def test_exported_versions_are_loaded_in_several_threads_at_once(tmp_path: Path) -> None:
+    # As the followers of several models do in one worker.
+    path = saved(network(), tmp_path / "model")
+    loaded(path)
+    with ThreadPoolExecutor(4) as threads:
+        models = list(threads.map(loaded, [path] * 12))
+    assert len(models) == 12
 
 
 def test_any_other_flavour_is_served_through_pyfunc(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ nor slow clients, and would cut connections at the first signal: `create_app` re
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -19,12 +20,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.edge.http_connection import HttpProtocol
+from api.listening import accept_waiting, shared_sockets
 from api.main import create_app
 from api.state.draining import Draining
 from shared import settings
 
+log = logging.getLogger(__name__)
+
 START_FAILED: Final = 3
 """The exit status where the app did not start or the address is taken; uvicorn's own."""
+
+
+LAST_REQUESTS: Final = timedelta(milliseconds=250)
+"""How long a gateway that leaves a shared port waits for requests on connections that it took last."""
 
 
 class Server(uvicorn.Server):
@@ -43,9 +51,25 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close every connection and stop the app; a Unix socket's file goes too."""
+        if sockets:
+            await self._leave(sockets)
         await super().shutdown(sockets)
         if self.config.uds:
             Path(self.config.uds).unlink(missing_ok=True)  # noqa: ASYNC240  nobody is served any more
+
+    async def _leave(self, sockets: list[socket.socket]) -> None:
+        """Leave a port to the other gateways there: take the connections that wait, and give them time to ask."""
+        # The doubles keep the sockets open while the loop gives up its own.
+        doubles = [one.dup() for one in sockets]
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)
+        for connection in accept_waiting(doubles):
+            made = partial(HttpProtocol, self.config, self.server_state, self.lifespan.state)
+            await asyncio.get_running_loop().connect_accepted_socket(made, connection)
+        # Answers close their connections now; the rest of them are idle and end with the shutdown.
+        self._draining.has_begun = True
+        await asyncio.sleep(LAST_REQUESTS.total_seconds())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM and SIGINT. Before it listens they end the process at once, whatever its start waits for."""
@@ -85,9 +109,14 @@ def main() -> None:
     app = create_app(draining)
     drain = settings.read(settings.Gateway).drain
     server = Server(make_config(app, listening), draining=draining, drain=drain)
+    try:
+        sockets = shared_sockets(listening) if listening.share_port and not listening.socket else None
+    except OSError as error:
+        log.error("address_taken", extra={"host": listening.host, "port": listening.port, "error": str(error)})  # noqa: TRY400
+        sys.exit(START_FAILED)
     # When everything is closed, uvicorn sends itself the signal that stopped it once more.
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets)
     if not server.started:
         sys.exit(START_FAILED)
 

@@ -14,7 +14,7 @@ from cli.demo import trial
 from cli.demo.trial import Figures
 from cli.home import command_line
 from cli.stack import ports
-from cli.stack.plan import DEMO_MODEL, Options, held_out_folder
+from cli.stack.plan import DEMO_MODEL, Options, held_out_folder, usual_gateways
 from cli.stack.supervisor import state
 from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
@@ -33,7 +33,7 @@ def demo(home: Path) -> None:
         send_images(gateway_url(home), home, console)
         return
     port = USUAL_PORT if ports.is_free(USUAL_PORT) else ports.free_port()
-    options = Options(home=home, port=port, models=(DEMO_MODEL,))
+    options = Options(home=home, port=port, models=(DEMO_MODEL,), gateways=usual_gateways())
     with terminated_as_interrupted():
         started, ready = attended.start(options, console, attached=True)
         try:

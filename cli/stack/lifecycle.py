@@ -50,8 +50,10 @@ class Started:
 def start(options: Options, *, attached: bool) -> Started:
     """Start a stack's supervisor; attached, it stops when this process ends.
 
-    Raises Refused where the port is taken or the home can't be made private.
+    Raises Refused where the port is taken, gateways can't share it, or the home can't be made private.
     """
+    if options.gateways > 1 and sys.platform != "linux":
+        raise Refused("Several gateways share a port on Linux only. Start one: darkroom up --gateways 1")
     if not ports.is_free(options.port):
         raise Refused(
             f"Port {options.port} is in use by another program. Choose another: darkroom up --port {options.port + 1}"

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from cli.stack import probes, roles
+from cli.stack import devices, probes, roles
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.servers.mlflow import mlflow_program, mlflow_url
 from cli.stack.servers.mlflow_login import keep_login, login_file
 from cli.stack.servers.postgres import postgres_program
 from cli.stack.servers.redis import redis_program
 from cli.stack.supervisor.programs import Program, log_path
-from shared.settings import Webhooks
+from shared.settings import Intake, Local, Webhooks, read
 
 DEMO_MODEL: Final = "digits"
 THIS_MACHINE: Final = "127.0.0.0/8"
@@ -29,6 +29,7 @@ class Options:
     home: Path
     port: int
     models: tuple[str, ...]
+    gateways: int = 1
 
     @property
     def url(self) -> str:
@@ -43,7 +44,7 @@ class Options:
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote."""
         value = json.loads(text)
-        return cls(home=Path(value["home"]), port=value["port"], models=tuple(value["models"]))
+        return cls(**value | {"home": Path(value["home"]), "models": tuple(value["models"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,11 @@ class Plan:
     programs: list[Program]
     stores: dict[str, str]
     environment: dict[str, str]
+
+
+def usual_gateways() -> int:
+    """Return how many gateways to start: as many as are set, else as this machine's cores suggest."""
+    return read(Local).local_gateways or devices.gateways()
 
 
 def held_out_folder(home: Path) -> Path:
@@ -71,10 +77,12 @@ def called_networks(webhooks: Webhooks) -> list[str]:
     return [str(network) for network in webhooks.allowed_networks] if is_set else [THIS_MACHINE]
 
 
-def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str]) -> Plan:
+def plan_stack(
+    options: Options, *, sockets: Path, ports: Ports, appendfsync: str, networks: Sequence[str], intake: Intake
+) -> Plan:
     """Return what to run. A store whose address is set in the environment is only probed, never started.
 
-    `networks` are private networks that webhooks may call.
+    `networks` are private networks that webhooks may call; `intake` says what bodies may take on this machine.
     """
     home = options.home
     mlflow, login = _mlflow(home, ports)
@@ -99,7 +107,7 @@ def plan_stack(options: Options, *, sockets: Path, ports: Ports, appendfsync: st
     ]
     own = [
         roles.migrations(database),
-        roles.api(options.port, ports),
+        *roles.gateways(options.port, count=options.gateways, intake=intake, ports=ports),
         *workers,
         roles.beat(str(home / "beat-schedule")),
         roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers)),

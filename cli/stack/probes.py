@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from cli.stack.supervisor.identity import ProcessIdentity
 
 SECONDS = 1.0
@@ -49,6 +51,15 @@ def http_answers(url: str, *, authorization: str = "") -> str:
         return ""
     body = answer.body if isinstance(answer.body, dict) else {}
     return f"{url} says {answer.status} {body.get('detail') or json.dumps(body)}"
+
+
+def gateway_serves(pid: int, *, url: str, port: int) -> str:
+    """Probe a gateway: ready once this very process listens, which others may do there too, and the API is ready."""
+    try:
+        listening = {one.laddr.port for one in psutil.Process(pid).net_connections("tcp") if one.status == "LISTEN"}
+    except psutil.Error as error:
+        return f"its sockets can't be read ({type(error).__name__})"
+    return http_answers(f"{url}/health/ready") if port in listening else f"it does not listen on port {port} yet"
 
 
 def redis_answers(url: str) -> str:

@@ -14,6 +14,7 @@ from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.supervisor.programs import Program
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
+from shared.settings import Intake
 
 BACKGROUND = 10
 """Niceness of workers: about a tenth of the CPU share of a normal process, enough to progress beside a compiler."""
@@ -33,24 +34,37 @@ def migrations(database_url: str) -> Program:
     )
 
 
-def api(port: int, ports: Ports) -> Program:
-    """Return the gateway: one process, listening on loopback."""
-    url = f"http://{LOOPBACK}:{port}"
-    gateway = Program(
-        name="api",
-        role="api",
-        url=url,
-        command=(sys.executable, "-m", "api.server"),
-        environment={
-            "DARKROOM_SERVER_HOST": LOOPBACK,
-            "DARKROOM_SERVER_PORT": str(port),
-            "DARKROOM_SERVER_STOP_TIMEOUT": "5",
-        },
-        after=("redis", "migrations"),
-        probe=lambda _: probes.http_answers(f"{url}/health/ready"),
-        stop_rank=1,
-    )
-    return _exporting(gateway, ports)
+def gateways(port: int, *, count: int, intake: Intake, ports: Ports) -> list[Program]:
+    """Return the gateways, all on one port of loopback: `api`, or `api1`, `api2`, … where there are several.
+
+    Several divide the memory for bodies that `intake` allows a machine.
+    """
+    url, several = f"http://{LOOPBACK}:{port}", count > 1
+    environment = {
+        "DARKROOM_SERVER_HOST": LOOPBACK,
+        "DARKROOM_SERVER_PORT": str(port),
+        "DARKROOM_SERVER_STOP_TIMEOUT": "5",
+    }
+    if several:
+        environment |= {
+            "DARKROOM_SERVER_SHARE_PORT": "true",
+            "DARKROOM_INTAKE_MAX_BYTES_IN_HAND": str(-(-intake.max_bytes_in_hand // count)),
+            "DARKROOM_INTAKE_MAX_OWNER_BYTES_IN_HAND": str(-(-intake.max_owner_bytes_in_hand // count)),
+        }
+    programs = [
+        Program(
+            name=f"api{number}" if several else "api",
+            role="api",
+            url=url,
+            command=(sys.executable, "-m", "api.server"),
+            environment=environment,
+            after=("redis", "migrations"),
+            probe=partial(probes.gateway_serves, url=url, port=port),
+            stop_rank=1,
+        )
+        for number in range(1, count + 1)
+    ]
+    return [_exporting(program, ports) for program in programs]
 
 
 def predict_workers(

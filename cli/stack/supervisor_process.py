@@ -32,14 +32,16 @@ def main(options: Options, *, attached: bool) -> None:
     os.umask(permissions.UMASK)  # inherited by every program
     configure_logging(settings.Logging(format="text"))
     appendfsync = settings.read(settings.Local).local_appendfsync
-    networks = called_networks(settings.read(settings.Webhooks))
+    networks, intake = called_networks(settings.read(settings.Webhooks)), settings.read(settings.Intake)
     with alone_on(options.home), Ports(options.home / "ports", taken=[options.port]) as ports:
         leftovers.clear_leftovers(options.home)
         shutil.rmtree(scratch_folder(options.home), ignore_errors=True)
         scratch_folder(options.home).mkdir()
         sockets = socket_folder()
         try:
-            planned = plan_stack(options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks)
+            planned = plan_stack(
+                options, sockets=sockets, ports=ports, appendfsync=appendfsync, networks=networks, intake=intake
+            )
             asyncio.run(run(options, planned, sockets, networks=networks, attached=attached))
         finally:
             shutil.rmtree(sockets, ignore_errors=True)

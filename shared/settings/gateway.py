@@ -51,6 +51,9 @@ class Server(BaseSettings):
     """Address to listen on. On any but loopback the API asks for keys."""
     port: Annotated[int, Field(gt=0, le=65535)] = 8000
     """TCP port to listen on."""
+    share_port: bool = False
+    """Whether other gateways of the same user on this machine listen on the same port too (SO_REUSEPORT; Linux). The
+    kernel divides new connections among them. `darkroom up` sets it where it starts several."""
     socket: Path | None = None
     """Unix socket to listen on, in place of host and port. The API asks for keys there."""
     stop_timeout: Duration = timedelta(seconds=25)
@@ -105,9 +108,10 @@ class Intake(BaseSettings):
     """Bytes of a prediction's or batch's `metadata` as JSON; more are refused. It lies in Redis and in every row."""
     max_bytes_in_hand: PositiveInt = 512 * 1024**2
     """Bytes of request bodies that one gateway holds in memory at a time, at least one whole body; more get 503. Set it
-    to what the process' memory limit allows."""
+    to what the process' memory limit allows. `darkroom up` divides it among the gateways that it starts."""
     max_owner_bytes_in_hand: PositiveInt = 128 * 1024**2
-    """Bytes of `max_bytes_in_hand` that one owner may take; more get 429, and a bulk upload waits."""
+    """Bytes of `max_bytes_in_hand` that one owner may take in one gateway; more get 429, and a bulk upload waits.
+    `darkroom up` divides it likewise."""
     file_ttl: Duration = timedelta(hours=24)
     """How long a file uploaded to `/v1/files` is kept in Redis."""
 

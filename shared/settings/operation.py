@@ -50,6 +50,9 @@ class Local(BaseSettings):
     """Gateway that `submit` and `demo` talk to. Empty: the one that runs in `home`."""
     api_key: str = ""
     """API key that the command sends. Empty: none."""
+    local_gateways: PositiveInt | None = None
+    """How many gateways `up` starts, all on one port (more than one on Linux only). Unset: one a four cores, at least
+    one and at most four, since Redis is busy all the time before four are."""
     local_appendfsync: Literal["always", "everysec"] = "always"
     """When the embedded Redis forces a prediction to disk: before its 202 (`always`), or once a second (`everysec`),
     which is faster and may lose the last second in a power cut."""

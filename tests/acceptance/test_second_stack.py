@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from cli.stack.plan import held_out_folder
 from cli.stack.ports import free_port
 from cli.stack.supervisor.identity import ProcessIdentity
+from cli.status.scraping import SUBMISSIONS, scrape
 from tests.support import waiting
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
@@ -47,7 +49,7 @@ def second(stack: Stack, disk: Path) -> Iterator[Stack]:
     # The images are there too, and its workers need not wait for them.
     shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
     try:
-        second.up()
+        second.up("--gateways", "2")
         yield second
     finally:
         # While its disk is there to say what runs.
@@ -64,6 +66,25 @@ def test_a_second_stack_runs_beside_the_first(stack: Stack, second: Stack) -> No
     assert not ours & theirs
     assert not addresses(first) & addresses(status)
     assert_flower_shows_pages_and_keeps_its_api_shut(status["flower"]["url"])
+
+
+def test_its_two_gateways_share_a_port_and_their_figures_add_up(second: Stack) -> None:
+    facts = second.status()["api"]
+    assert facts["url"] == second.url
+    assert len(set(facts["pids"])) == len(set(facts["metrics_urls"])) == 2
+    before = [submissions(url) for url in facts["metrics_urls"]]
+    for _ in range(40):
+        assert predict(second).json()["status"] == "succeeded"
+    grown = [submissions(url) - counted for url, counted in zip(facts["metrics_urls"], before, strict=True)]
+    assert sum(grown) == 40
+    # Each request has a connection of its own: all fall to one gateway once in 2 to the 39.
+    assert all(grown)
+
+
+def submissions(metrics_url: str) -> float:
+    """Return how many submissions a gateway has counted."""
+    found = scrape(metrics_url, patience=timedelta(seconds=5))
+    return sum(value for series, value in found.values.items() if series.name == SUBMISSIONS)
 
 
 def addresses(status: dict[str, dict[str, Any]]) -> set[str]:

@@ -10,6 +10,7 @@ import httpx
 import redis
 
 from cli.stack.ports import free_port
+from cli.stack.probes import gateway_serves
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
@@ -55,11 +56,12 @@ class WorkerByHand:
 class GatewayByHand:
     """One more gateway on a stack's stores, with settings of its own. Not started yet."""
 
-    def __init__(self, stack: "Stack", **environment: str) -> None:
-        port = free_port()
+    def __init__(self, stack: "Stack", *, port: int | None = None, **environment: str) -> None:
+        port = port or free_port()
         server = {"DARKROOM_SERVER_PORT": str(port), "DARKROOM_SERVER_STOP_TIMEOUT": "5"}
         self._environment = stack.environment | stack.stores | server | environment
         self._command = (sys.executable, "-m", "api.server")
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
     def run(self) -> "subprocess.CompletedProcess[str]":
@@ -71,7 +73,10 @@ class GatewayByHand:
     def begin(self) -> None:
         """Start it, for the first time or once more, and return when it is ready."""
         self.process = subprocess.Popen(self._command, env=self._environment)
-        until(lambda: self.ready() == 200, seconds=60, what="it is ready")
+        # Others may listen on the port too.
+        until(
+            lambda: not gateway_serves(self.process.pid, url=self.url, port=self.port), seconds=60, what="it is ready"
+        )
 
     def ready(self) -> int:
         """Return the status of its readiness, on a connection of its own; 0 where nothing listens."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.stack import devices, lifecycle
-from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack
+from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack, usual_gateways
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.servers.postgres import _remove_stale_lock
 from cli.stack.supervisor.identity import ProcessIdentity
@@ -25,7 +25,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def planned(home: Path, *, networks: tuple[str, ...] = (), **options: object) -> dict[str, Program]:
     wanted = {"home": home, "port": 8123, "models": ("digits",)} | options
     with Ports(home / "ports") as ports:
-        found = plan_stack(Options(**wanted), sockets=Path("/s"), ports=ports, appendfsync="always", networks=networks)  # type: ignore[arg-type]
+        found = plan_stack(
+            Options(**wanted),  # type: ignore[arg-type]
+            sockets=Path("/s"), ports=ports, appendfsync="always", networks=networks, intake=settings.Intake(),
+        )  # fmt: skip
     return {program.name: program for program in found.programs}
 
 
@@ -183,19 +186,53 @@ def test_predictions_are_logged_beside_the_logs_unless_a_file_is_set(
     assert planned(tmp_path)["record"].environment["DARKROOM_LOG_PREDICTIONS"] == expected
 
 
+def test_a_gateway_alone_does_not_share_its_port(tmp_path: Path) -> None:
+    programs = planned(tmp_path)
+    assert [name for name, program in programs.items() if program.role == "api"] == ["api"]
+    assert "DARKROOM_SERVER_SHARE_PORT" not in programs["api"].environment
+    assert "DARKROOM_INTAKE_MAX_BYTES_IN_HAND" not in programs["api"].environment
+
+
+def test_several_gateways_share_a_port_and_the_memory_for_bodies(tmp_path: Path) -> None:
+    programs = planned(tmp_path, gateways=3)
+    gateways = [programs[f"api{number}"] for number in (1, 2, 3)]
+    assert {program.role for program in gateways} == {"api"}
+    assert {program.environment["DARKROOM_SERVER_PORT"] for program in gateways} == {"8123"}
+    assert len({program.metrics_url for program in gateways}) == 3
+    assert {program.environment["DARKROOM_SERVER_SHARE_PORT"] for program in gateways} == {"true"}
+    share = int(gateways[0].environment["DARKROOM_INTAKE_MAX_BYTES_IN_HAND"])
+    assert 0 <= 3 * share - settings.Intake().max_bytes_in_hand < 3
+
+
+@pytest.mark.parametrize(
+    ("cores", "platform", "count"),
+    [(1, "linux", 1), (7, "linux", 1), (8, "linux", 2), (64, "linux", 4), (64, "darwin", 1)],
+)
+def test_there_is_a_gateway_for_four_cores_where_they_can_share_a_port(
+    monkeypatch: pytest.MonkeyPatch, cores: int, platform: str, count: int
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: cores)
+    monkeypatch.setattr("sys.platform", platform)
+    assert usual_gateways() == count
+    monkeypatch.setenv("DARKROOM_LOCAL_GATEWAYS", "3")
+    assert usual_gateways() == 3
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as somebody:
+        # Gateways that share a port would share it with this one too.
+        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         somebody.bind(("127.0.0.1", 0))
         somebody.listen()
         port = somebody.getsockname()[1]
         with pytest.raises(Refused, match=f"Port {port} is in use") as refused:
-            lifecycle.start(Options(home=tmp_path / "home", port=port, models=()), attached=False)
+            lifecycle.start(Options(home=tmp_path / "home", port=port, models=(), gateways=2), attached=False)
     assert "--port" in str(refused.value)
     assert not (tmp_path / "home").exists()
 
 
 def test_options_are_read_back_by_the_supervisor(tmp_path: Path) -> None:
-    options = Options(home=tmp_path, port=1, models=("a", "b"))
+    options = Options(home=tmp_path, port=1, models=("a", "b"), gateways=2)
     assert Options.from_json(options.to_json()) == options
 
 

@@ -48,7 +48,8 @@ def submitted(**outcomes: float) -> Scrape:
 
 def watched(*scrapes: dict[str, Scrape]) -> Figures:
     """Figures after snapshots two seconds apart."""
-    programs = [program(name, pid=pid) for pid, name in enumerate(("api", "predict1", "predict2", "record"), start=10)]
+    usual = ("api", "predict1", "predict2", "record")
+    programs = [program(name, pid=pid) for pid, name in enumerate(dict.fromkeys((*usual, *scrapes[0])), start=10)]
     return status_figures([snapshot(2.0 * number, *programs, scrapes=found) for number, found in enumerate(scrapes)])
 
 
@@ -101,6 +102,15 @@ def test_answers_are_counted_over_all_models_with_the_caches_share() -> None:
     assert shown.answers is not None
     assert shown.answers.rates == {"queued": 30.0, "joined": 0.0, "cached": 10.0, "repeated": 0.0, "refused": 50.0}
     assert shown.answers.cached == 0.25
+
+
+def test_answers_of_several_gateways_add_up() -> None:
+    shown = watched(
+        {"api1": submitted(queued=100), "api2": submitted(queued=7, cached=3)},
+        {"api1": submitted(queued=130), "api2": submitted(queued=17, cached=13)},
+    )
+    assert shown.answers is not None
+    assert (shown.answers.rates["queued"], shown.answers.rates["cached"]) == (40.0, 10.0)
 
 
 def test_the_caches_share_is_unknown_without_submissions() -> None:

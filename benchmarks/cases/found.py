@@ -23,6 +23,8 @@ class Found:
 
     loops: dict[tuple[str, int], Loop] = field(default_factory=dict)
     """By subject and number of processes."""
+    fast_loops: dict[str, Loop] = field(default_factory=dict)
+    """With torchvision's decoding, a process a core."""
     tutorials: dict[str, Tutorial] = field(default_factory=dict)
     throughputs: dict[tuple[str, str], Throughput] = field(default_factory=dict)
     """By subject and appendfsync."""

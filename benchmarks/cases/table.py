@@ -17,6 +17,7 @@ from benchmarks.cases.depth import SHALLOW
 from benchmarks.cases.found import Found
 from benchmarks.measuring.predictions import warm_up_predictions
 from benchmarks.stack import darkroom as stack
+from benchmarks.stack.independent_model import TORCHVISION
 from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]
@@ -31,6 +32,11 @@ def bare_loops(bench: Workbench, subjects: dict[str, Subject], found: Found) -> 
             images = amounts[name] // 2 if processes == 1 else amounts[name]
             loop = bare.measure(bench, subject, processes=processes, images=images)
             found.loops[name, processes] = loop
+        if name == MOBILENET:
+            bench.say(f"bare loop: {name}, libjpeg-turbo through torchvision in place of Pillow")
+            found.fast_loops[name] = bare.measure(
+                bench, subject, processes=bench.cores, images=amounts[name], decoder=TORCHVISION
+            )
 
 
 def tutorials(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:

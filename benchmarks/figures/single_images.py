@@ -36,6 +36,16 @@ def _compared(found: Found, subject: str) -> list[Figure]:
                     detail={"cores_busy": loop.images_per_second * loop.milliseconds / 1000},
                 )
             )
+    fast = found.fast_loops.get(subject)
+    if fast is not None:
+        figures.append(
+            Figure(
+                name="bare loop, a process a core, decoding with torchvision",
+                value=fast.images_per_second,
+                unit="images/s",
+                beside=f"{written(fast.milliseconds)} ms CPU an image, in batches of {fast.batch}",
+            )
+        )
     tutorial = found.tutorials.get(subject)
     if tutorial is not None:
         cost = sum(tutorial.milliseconds.values())

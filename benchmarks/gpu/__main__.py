@@ -97,6 +97,21 @@ class Run:
             self._measure_ceilings(models or list(self._scale.models))
         for group in groups[1:]:
             self._serve(group, [])
+        for model in models:
+            self._compare(model)
+
+    def _compare(self, model: str) -> None:
+        """Add a model's share of what its bare loop does, where both were measured."""
+        served = self._session.figure(model, f"{model}: submitted")
+        loop = self._session.figure(CEILINGS, f"{model}: bare loop")
+        if served is not None and loop is not None:
+            share = Figure(
+                name=f"{model}:   share of the bare loop",
+                value=served.value / loop.value,
+                unit="",
+                beside=f"its {loop.value:,.0f} images/s",
+            )
+            self._session.add(model, [share])
 
     def _make_images(self) -> None:
         subjects.make_images(self._bench.folder, photographs=self._scale.photographs, digits=self._scale.digits)

@@ -13,10 +13,8 @@ from mlflow.types import Schema, TensorSpec
 from torchvision.models import MobileNetV3, mobilenet_v3_small
 
 from benchmarks.load.images import photographs
-from benchmarks.stack.model import MAX_PIXELS
+from benchmarks.stack.preset import Preset
 from benchmarks.workbench import MOBILENET
-from shared.domain.image import ImageSpec
-from worker.decode.preprocessing import decode
 
 CLASSES = 1000
 _IMAGE = {
@@ -70,10 +68,8 @@ def register() -> None:
 
 def _pictures(count: int) -> torch.Tensor:
     """Return photograph-like pictures as the model gets them, (count, channels, height, width)."""
-    spec = ImageSpec.from_metadata(_IMAGE)
-    pixels = np.stack([decode(image, spec, max_pixels=MAX_PIXELS) for image in photographs(count, seed=1)])
-    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return (scaled - torch.tensor(spec.mean).view(-1, 1, 1)) / torch.tensor(spec.std).view(-1, 1, 1)
+    preset = Preset.from_metadata(_IMAGE)
+    return preset.batch([preset.pixels(image) for image in photographs(count, seed=1)])
 
 
 if __name__ == "__main__":

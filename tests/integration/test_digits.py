@@ -36,6 +36,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
         registry=Registry(url=url),
         predict=Predict(device="cpu"),
         max_batch_size=64,
+        max_pixels=1_000_000,
         metrics=predict_metrics(),
     )
     follower.refresh()

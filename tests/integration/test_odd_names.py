@@ -65,6 +65,7 @@ def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowSto
         registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
         predict=Predict(device="cpu"),
         max_batch_size=2,
+        max_pixels=1_000_000,
         metrics=predict_metrics(),
     )
     follower.refresh()

@@ -73,6 +73,7 @@ def follow(
                 registry=Registry(url=url, poll=timedelta(seconds=poll)),
                 predict=Predict(device="cpu", loaded_versions=loaded_versions),
                 max_batch_size=4,
+                max_pixels=1_000_000,
                 metrics=metrics or predict_metrics(),
                 monotonic=clock,
             )

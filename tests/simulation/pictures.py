@@ -29,6 +29,7 @@ class PictureModel:
     """Answers with its version and the picture's number."""
 
     spec = ImageSpec(resize_size=None, crop_size=(1, 1))
+    fast_decoder = None
 
     def __init__(self, version: str, *, pauses: int) -> None:
         self._version = version

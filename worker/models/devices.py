@@ -1,4 +1,8 @@
-"""The device that models compute on: which one, and how much memory it has."""
+"""The device that models compute on: which one, how much memory it has, and the cores beside it."""
+
+import os
+import threading
+from functools import cache
 
 import torch
 
@@ -18,8 +22,24 @@ def choose_device(setting: str) -> str:
 
 def device_memory(device: str) -> dict[str, int]:
     """Return a GPU's memory in bytes: `allocated` to tensors, `reserved` by torch, and `total`; nothing for a CPU."""
-    if not device.startswith("cuda"):
+    if not is_gpu(device):
         return {}
     _, total = torch.cuda.mem_get_info(device)
     allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
     return {"allocated": allocated, "reserved": reserved, "total": total}
+
+
+def is_gpu(device: str) -> bool:
+    """Tell whether a device, as `choose_device` returns it, is a GPU."""
+    return device.startswith("cuda")
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def device_lock(device: str) -> threading.Lock:  # noqa: ARG001  it is the cache's key
+    """Return the device's lock, which every version on it shares: forward passes are started one after another."""
+    return threading.Lock()

@@ -4,18 +4,23 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MethodType
 
 import numpy as np
 import torch
 from torch.export.passes import move_to_device_pass
 
 from shared.settings import Registry
-from worker.models.loaded_model import Forward, LoadedModel
+from worker.models.cpu.forward import CpuForward
+from worker.models.devices import is_gpu
+from worker.models.gpu.loading import put_on_gpu
+from worker.models.loaded_model import LoadedModel
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import NO_TAGS, ModelMetadata
+from worker.models.model_metadata import NO_TAGS, SOFTMAX, ModelMetadata
+
+Forward = Callable[[torch.Tensor], object]
+"""Takes float32 (images, channels, height, width), gives one row of scores an image."""
 
 _READING = threading.Lock()
 """Held while a version's files are read: torch keeps the exported program that it reads in a global.
@@ -24,7 +29,15 @@ Where a worker read those of two models at once, one failed with an AssertionErr
 """
 
 
-def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mapping[str, str] = NO_TAGS) -> LoadedModel:
+def load(
+    uri: str,
+    *,
+    registry: Registry,
+    device: str,
+    threads: int,
+    max_pixels: int,
+    tags: Mapping[str, str] = NO_TAGS,
+) -> LoadedModel:
     """Return the version behind an MLflow URI such as `models:/digits/3`; not warmed up.
 
     `tags` are the model version's in the registry, which override some of its metadata.
@@ -48,18 +61,23 @@ def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mappi
         )
         description = Model.load(path)
         metadata = ModelMetadata.from_metadata(description.metadata, tags)
-        with _READING:
-            if "pytorch" in description.flavors:
-                data = Path(path) / description.flavors["pytorch"]["model_data"]
-                forward, batch_size = _load_torch(path, data, device=device)
-            else:
-                forward, batch_size = _load_pyfunc(path, metadata), None
-        model = LoadedModel(forward, metadata=metadata, device=device, batch_size=batch_size)
+        if "pytorch" in description.flavors:
+            data = Path(path) / description.flavors["pytorch"]["model_data"]
+            with _READING:
+                module, batch_size = _load_torch(path, data, device=device)
+            in_memory = isinstance(module, torch.fx.GraphModule)
+            model = _torch_version(module, metadata, device=device, batch_size=batch_size, max_pixels=max_pixels)
+        else:
+            with _READING:
+                pyfunc = _load_pyfunc(path, metadata)
+            in_memory = False
+            forward = CpuForward(pyfunc, spec=metadata.spec, softmax=metadata.activation == SOFTMAX)
+            model = LoadedModel(forward, metadata=metadata, device=device)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if isinstance(forward, MethodType) and isinstance(forward.__self__, torch.fx.GraphModule):
-        # A graph is wholly in memory, and a process that is killed would leave its files behind.
+    if in_memory:
+        # A graph has no code or files of its own, and a process that is killed would leave its files behind.
         shutil.rmtree(folder, ignore_errors=True)
     else:
         # The model's own code is imported from there, and some flavours read their files when they predict.
@@ -67,20 +85,42 @@ def load(uri: str, *, registry: Registry, device: str, threads: int, tags: Mappi
     return model
 
 
-def _load_torch(path: str, data: Path, *, device: str) -> tuple[Forward, int | None]:
-    """Return a torch version's forward pass, and its batch size if the exported graph fixes that."""
+def _torch_version(
+    module: torch.nn.Module, metadata: ModelMetadata, *, device: str, batch_size: int | None, max_pixels: int
+) -> LoadedModel:
+    """Return the version with its forward pass on the device, in the decoding and precision it is to have."""
+    if is_gpu(device):
+        on_gpu = put_on_gpu(
+            module, forward_of, metadata=metadata, device=device, batch_size=batch_size, max_pixels=max_pixels
+        )
+        return LoadedModel(
+            on_gpu.forward, metadata=metadata, device=device, mode=on_gpu.mode, fast_decoder=on_gpu.decoder
+        )
+    softmax = metadata.activation == SOFTMAX
+    forward = CpuForward(forward_of(module), spec=metadata.spec, softmax=softmax, batch_size=batch_size)
+    return LoadedModel(forward, metadata=metadata, device=device)
+
+
+def forward_of(module: torch.nn.Module) -> Forward:
+    """Return a module's forward pass.
+
+    Calling an exported module instead would add input checks that the graph's guards repeat: 45 microseconds.
+    """
+    return module.forward if isinstance(module, torch.fx.GraphModule) else module
+
+
+def _load_torch(path: str, data: Path, *, device: str) -> tuple[torch.nn.Module, int | None]:
+    """Return a torch version's module on the device, and its batch size if the exported graph fixes that."""
     import mlflow.pytorch  # noqa: PLC0415
 
     exported = data / "model.pt2"
     if not exported.exists():
-        module = mlflow.pytorch.load_model(path, map_location=device)
-        return module.eval(), None
+        return mlflow.pytorch.load_model(path, map_location=device).eval(), None
     # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
     module = mlflow.pytorch.load_model(path)
-    if device != "cpu":
+    if is_gpu(device):
         module = load_exported(exported, device=device)
-    # Calling the module instead would add input checks that the graph's guards repeat: 45 microseconds.
-    return module.forward, _fixed_batch_size(module)
+    return module, _fixed_batch_size(module)
 
 
 def load_exported(file: Path, *, device: str) -> torch.nn.Module:

@@ -48,6 +48,7 @@ class RegistryFollower:
         registry: Registry,
         predict: Predict,
         max_batch_size: int,
+        max_pixels: int,
         metrics: PredictMetrics,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,6 +57,7 @@ class RegistryFollower:
         self._registry = registry
         self._predict = predict
         self._max_batch_size = max_batch_size
+        self._max_pixels = max_pixels
         self._observer = VersionObserver(metrics, model)
         self._device = choose_device(predict.device)
         self._reader = RegistryReader(model, registry)
@@ -214,10 +216,7 @@ class RegistryFollower:
             return
         self._retired = False
         self._published = route
-        log.info(
-            "route_published",
-            extra={"aliases": route.aliases, "failed": route.failed},
-        )
+        log.info("route_published", extra={"aliases": route.aliases, "failed": route.failed})
 
     def _load(self, key: VersionKey) -> LoadedModel:
         """Load and warm up the version of a key; raises ModelUnavailable if its number is another version's by now."""
@@ -234,6 +233,7 @@ class RegistryFollower:
             registry=self._registry,
             device=self._device,
             threads=self._predict.torch_threads,
+            max_pixels=self._max_pixels,
             tags=candidate.tags,
         )
         model.warm_up(self._max_batch_size)

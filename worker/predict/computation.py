@@ -5,19 +5,17 @@ the image that makes the model raise is by itself.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from shared.domain.identifiers import VersionKey
-from shared.domain.image import ImageSpec
 from shared.domain.prediction import ErrorCode, Status
-from shared.image_files.formats import HEAVY
 from shared.observability.metrics import ModelMetrics
 from shared.queue.consumer.entries import Entry, Result
-from worker.decode.decoder_pool import DecoderPool
 from worker.decode.image_loading import Undecodable
-from worker.decode.preprocessing import decode, estimated_work
 from worker.models.errors import ModelUnavailable, OutOfMemory
 from worker.predict.batch_limit import BatchLimit
+from worker.predict.decoding import Decoding
+from worker.predict.model_protocols import Model, Models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,39 +23,18 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
-MOST_HEAVY: Final = 64
-"""Heavy images in hand at most: so many may come with the first pull from a lane of which nothing is known."""
 LONGEST_ERROR: Final = 500
 """Characters of an error that are kept."""
-
-
-class Model(Protocol):
-    """A loaded version: `worker.models.loaded_model` on a device, or a test's."""
-
-    spec: ImageSpec
-
-    def predict(self, images: "Sequence[Pixels]") -> list[bytes]:
-        """Return one output (JSON) an image; raises OutOfMemory, or anything else for an image it can't take."""
-
-
-class Models(Protocol):
-    """Where loaded versions come from."""
-
-    def loaded(self, key: VersionKey) -> Model:
-        """Return the version, loading it if need be; raises ModelUnavailable."""
 
 
 class Computation:
     """Computes one model's entries; threads may share it."""
 
-    def __init__(
-        self, models: Models, *, decoders: DecoderPool, metrics: ModelMetrics, limit: BatchLimit, max_pixels: int
-    ) -> None:
+    def __init__(self, models: Models, *, decoding: Decoding, metrics: ModelMetrics, limit: BatchLimit) -> None:
         self._models = models
-        self._decoders = decoders
+        self._decoding = decoding
         self._metrics = metrics
         self._limit = limit
-        self._max_pixels = max_pixels
 
     def compute(
         self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
@@ -80,18 +57,13 @@ class Computation:
         except ModelUnavailable as error:
             return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
         results: list[Result] = []
-        decoded: list[tuple[Entry, Pixels]] = []
+        decoded: list[tuple[Entry, object]] = []
         with self._metrics.decode.time():
-            for entry in entries:
-                try:
-                    if estimated_work(entry.image, model.spec) <= HEAVY:
-                        decoded.append((entry, decode(entry.image, model.spec, max_pixels=self._max_pixels)))
-                    elif heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:
-                        heavy.append(entry)
-                    else:
-                        decoded.append((entry, self._decoders.decode(entry.image, model.spec)))
-                except Undecodable as error:
-                    results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error)))
+            for entry, pixels in self._decoding.decode(model, entries, heavy=heavy, heavy_in_hand=heavy_in_hand):
+                if isinstance(pixels, Undecodable):
+                    results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(pixels)))
+                else:
+                    decoded.append((entry, pixels))
         if decoded:
             results += self.forward(model, decoded)
         return results
@@ -100,19 +72,20 @@ class Computation:
         """Return the pixels, decoded in a decoder process, with the model for them; or how the image failed."""
         try:
             model = self._models.loaded(entry.version)
-            with self._metrics.decode.time():
-                return model, self._decoders.decode(entry.image, model.spec)
         except ModelUnavailable as error:
             return _failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error))
-        except Undecodable as error:
-            return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(error))
+        with self._metrics.decode.time():
+            pixels = self._decoding.decode_apart(model, entry)
+        if isinstance(pixels, Undecodable):
+            return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(pixels))
+        return model, pixels
 
-    def forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
+    def forward(self, model: Model, decoded: Sequence[tuple[Entry, object]]) -> list[Result]:
         """Return the results of one forward pass over all images; where it raises, of more passes over fewer."""
         with self._metrics.forward.time():
             return self._forward(model, decoded)
 
-    def _forward(self, model: Model, decoded: "Sequence[tuple[Entry, Pixels]]") -> list[Result]:
+    def _forward(self, model: Model, decoded: Sequence[tuple[Entry, object]]) -> list[Result]:
         """Predict; halve what raises until the image at fault is alone. Running out of memory lowers the limit."""
         try:
             outputs = model.predict([image for _, image in decoded])

@@ -17,12 +17,15 @@ from shared.queue.consumer.heavy_room import HeavyRoom
 from shared.queue.consumer.lanes import BellCall, Lanes
 from shared.queue.job_records import write_run
 from shared.settings import Batching
+from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.batch_observer import BatchObserver
-from worker.predict.computation import Computation, Models
+from worker.predict.computation import Computation
+from worker.predict.decoding import Decoding
 from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
+from worker.predict.model_protocols import Models
 from worker.predict.slots import BatchSlots
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ class Predictor:
         leased: LeasedEntries,
         observer: BatchObserver,
         decoders: DecoderPool,
+        threads: DecodeThreads,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -93,9 +97,8 @@ class Predictor:
         self._observer = observer
         self._monotonic = monotonic
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
-        self._computation = Computation(
-            models, decoders=decoders, metrics=observer.metrics, limit=self._limit, max_pixels=limits.max_pixels
-        )
+        decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
+        self._computation = Computation(models, decoding=decoding, metrics=observer.metrics, limit=self._limit)
         self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
         self._next_reclaim = 0.0
 

@@ -16,8 +16,9 @@ from shared.domain.identifiers import ModelName
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
 from shared.queue.consumer.entries import Entry
 from shared.queue.consumer.lanes import Lanes
+from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
-from worker.models.devices import choose_device, device_memory
+from worker.models.devices import choose_device, cores, device_memory, is_gpu
 from worker.models.registry_follower import RegistryFollower
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.leases import LeasedEntries, LeaseKeeper
@@ -58,7 +59,12 @@ class PredictRole:
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
         max_pixels = self._intake.max_image_pixels
-        self._decoders = DecoderPool(slots, longest=self._predict.decode_timeout, max_pixels=max_pixels)
+        # Beside a GPU the cores have nothing to do but decode; on a CPU each core has a process of its own.
+        at_once = cores() if is_gpu(device) else 1
+        self._threads = DecodeThreads(at_once)
+        self._decoders = DecoderPool(
+            max(slots, at_once // 2), longest=self._predict.decode_timeout, max_pixels=max_pixels
+        )
         self._watchdog = Watchdog(self._leased, longest=self._predict.timeout)
         self._keeper = LeaseKeeper(self._leased, heavy=self._heavy_entries)
         self._followers: list[RegistryFollower] = []
@@ -80,6 +86,7 @@ class PredictRole:
         """
         self._process.on_close(
             self._decoders.stop,
+            self._threads.stop,
             self._leave_lanes,
             self._stop_following,
             self._renewing.stop,
@@ -114,6 +121,7 @@ class PredictRole:
             registry=self._registry,
             predict=self._predict,
             max_batch_size=self._batching.max_batch_size,
+            max_pixels=self._intake.max_image_pixels,
             metrics=self._metrics,
         )
         self._followers.append(follower)
@@ -137,6 +145,7 @@ class PredictRole:
             leased=self._leased,
             observer=BatchObserver(lanes, ModelMetrics(self._metrics, model)),
             decoders=self._decoders,
+            threads=self._threads,
         )
         self._keeper.add(lanes)
         self._served[model] = ServedModel(lanes, predictor)

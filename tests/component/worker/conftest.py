@@ -21,6 +21,7 @@ from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
 from tests.support.predictors import LEASE, MODEL, VERSION, Pictures, Versions
+from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
@@ -81,7 +82,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
-            observer=observer(lanes, registry), decoders=decoders,
+            observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1),
         )  # fmt: skip
 
     return make

@@ -1,4 +1,7 @@
-"""Loading versions as MLflow saved them, and predicting: each image gets its own output."""
+"""Loading versions as MLflow saved them, and predicting: each image gets its own output.
+
+Over 300 lines: every flavour and kind of output is a test of its own, with one set of helpers.
+"""
 
 import importlib
 import json
@@ -16,11 +19,12 @@ from shared.settings import Registry, SettingsError
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, OutOfMemory
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import ModelMetadata
+from worker.models.model_metadata import SOFTMAX, ModelMetadata
 
 torch = deferred("torch")
 nn = deferred("torch.nn")
 mlflow = deferred("mlflow")
+cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
@@ -84,11 +88,13 @@ def saved(module: Any, path: Path, *, batch: int = 2, free: bool = True, **optio
 
 
 def loaded(uri: str) -> Any:
-    return loading.load(uri, registry=Registry(url="sqlite://"), device="cpu", threads=1)
+    return loading.load(uri, registry=Registry(url="sqlite://"), device="cpu", threads=1, max_pixels=1_000_000)
 
 
 def made(forward: Any, **metadata: Any) -> Any:
-    return loaded_model.LoadedModel(forward, metadata=ModelMetadata.from_metadata(METADATA | metadata), device="cpu")
+    found = ModelMetadata.from_metadata(METADATA | metadata)
+    on_cpu = cpu_forward.CpuForward(forward, spec=found.spec, softmax=found.activation == SOFTMAX)
+    return loaded_model.LoadedModel(on_cpu, metadata=found, device="cpu")
 
 
 def classes(outputs: list[bytes]) -> list[str]:

@@ -17,7 +17,7 @@ from worker.models.mlflow_setup import configure_mlflow_client
 torch = deferred("torch")
 mlflow = deferred("mlflow")
 networks = deferred("tests.support.networks")
-channels_last = deferred("worker.models.channels_last")
+channels_last = deferred("worker.models.cpu.channels_last")
 loading = deferred("worker.models.loading")
 # One process runs them all: only that one imports torch and MLflow.
 pytestmark = pytest.mark.xdist_group("torch")
@@ -37,7 +37,7 @@ def _mlflow() -> None:
 @pytest.fixture(autouse=True)
 def _logs(caplog: pytest.LogCaptureFixture) -> None:
     configure_mlflow_client(Registry())
-    caplog.set_level(logging.INFO, logger="worker.models.channels_last")
+    caplog.set_level(logging.INFO, logger="worker.models.cpu.channels_last")
 
 
 def batch(images: int, channels: int = 3) -> Any:
@@ -105,7 +105,8 @@ def test_a_loaded_version_predicts_whatever_format_it_needs(kind: str, format: s
         },
         pip_requirements=["torch"],
     )
-    version = loading.load(str(tmp_path / "model"), registry=Registry(url="sqlite://"), device="cpu", threads=1)
+    registry = Registry(url="sqlite://")
+    version = loading.load(str(tmp_path / "model"), registry=registry, device="cpu", threads=1, max_pixels=1_000_000)
     version.warm_up(4)
     pixels = list(np.random.default_rng(1).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8))
     with torch.inference_mode():

@@ -10,19 +10,10 @@ from collections.abc import Callable
 
 import torch
 
+from worker.models.memory import is_out_of_memory
+from worker.models.scores import equal_but_for_rounding
+
 log = logging.getLogger(__name__)
-
-TOLERANCE = 1e-3
-"""Difference between both formats' scores, as a part of the largest score, up to which it is rounding."""
-CPU_ALLOCATION_FAILED = "can't allocate memory"
-"""In the message of the plain RuntimeError that torch's CPU allocator raises."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory was short, on a CPU or a GPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and CPU_ALLOCATION_FAILED in str(error)
 
 
 class ChannelsLast:
@@ -57,18 +48,8 @@ class ChannelsLast:
             reason = ""
         # Outside the except block: the error's frames hold what the failed pass allocated.
         expected = self._forward(batch.contiguous())
-        if reason or not _agree(scores, expected):
+        if reason or not equal_but_for_rounding(scores, expected):
             self._accepted = False
             log.info("channels_last_refused", extra={"reason": reason.partition("\n")[0][:300] or "other scores"})
         self._compared.add(several)
         return expected
-
-
-def _agree(scores: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Tell whether two passes' scores are equal but for rounding."""
-    if scores.shape != expected.shape:
-        return False
-    if scores.numel() == 0:
-        return True
-    scores, expected = scores.double(), expected.double()
-    return bool((scores - expected).abs().max() <= TOLERANCE * expected.abs().max())

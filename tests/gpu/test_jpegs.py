@@ -1,0 +1,113 @@
+"""JPEGs decoded on a GPU: close to what Pillow gives, and left to Pillow where they can't be."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from shared.domain.image import ImageSpec, Interpolation, Mode
+from worker.decode.preprocessing import decode
+from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
+from worker.models.reference_photographs import reference_photographs
+
+SPECS = [
+    ImageSpec((256,), (224,)),
+    ImageSpec((256,), (224,), Interpolation.BICUBIC),
+    ImageSpec((48, 80), None),
+    ImageSpec(None, (300, 500)),
+    ImageSpec((64,), (64,), mean=(0.0,), std=(1.0,), mode=Mode.GREYSCALE),
+]
+LIMIT = 50_000_000
+
+
+def decoder(spec: ImageSpec) -> DeviceJpegs:
+    made = device_jpegs(spec, device="cuda", max_pixels=LIMIT)
+    assert made is not None
+    return made
+
+
+def pixels(tensor: torch.Tensor) -> Any:
+    return tensor.permute(1, 2, 0).cpu().numpy().astype(int)
+
+
+def photograph(number: int = 0) -> Image.Image:
+    return Image.open(io.BytesIO(reference_photographs()[number])).convert("RGB")
+
+
+def is_colour(data: bytes) -> bool:
+    return Image.open(io.BytesIO(data)).mode == "RGB"
+
+
+def encoded(image: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_pixels_are_close_to_pillows(spec: ImageSpec) -> None:
+    found = decoder(spec).decode(reference_photographs())
+    assert [one is not None for one in found] == [is_colour(data) for data in reference_photographs()]
+    means = []
+    for data, one in zip(reference_photographs(), found, strict=True):
+        if one is not None:
+            exact = decode(data, spec, max_pixels=LIMIT).astype(int)
+            assert pixels(one).shape == exact.shape
+            means.append(np.abs(pixels(one) - exact).mean())
+    assert np.mean(means) < 1.0
+    assert max(means) < 6.0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_is_followed(orientation: int) -> None:
+    image = photograph().resize((96, 64))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, exif=exif, quality=95, subsampling=0)
+    spec = ImageSpec(None, (64, 64))
+    (found,) = decoder(spec).decode([data])
+    assert found is not None
+    assert np.abs(pixels(found) - decode(data, spec, max_pixels=LIMIT)).mean() < 2
+
+
+def test_what_is_no_plain_jpeg_is_left_to_pillow() -> None:
+    image = photograph()
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    good = encoded(image)
+    others = [png.getvalue(), encoded(image.convert("CMYK")), encoded(image.convert("L")), good[:-300], b""]
+    found = decoder(SPECS[0]).decode([good, *others, good])
+    assert [one is not None for one in found] == [True, *[False] * len(others), True]
+
+
+def test_a_file_that_nvjpeg_refuses_leaves_the_others_alone() -> None:
+    good = encoded(photograph())
+    scan = good.index(b"\xff\xda")
+    # Its Huffman tables are gone: no decoder can read the scan.
+    table = good.index(b"\xff\xc4")
+    broken = good[:table] + good[scan:]
+    images = [good, broken, good, good, broken]
+    found = decoder(SPECS[0]).decode(images)
+    alone = decoder(SPECS[0]).decode([good])[0]
+    assert alone is not None
+    for data, one in zip(images, found, strict=True):
+        assert data is broken or (one is not None and torch.equal(one, alone))
+
+
+def test_damage_of_any_kind_ends_no_process() -> None:
+    random = np.random.default_rng(0)
+    good = bytearray(encoded(photograph(3)))
+    damaged = []
+    for _ in range(300):
+        copy = bytearray(good)
+        for _ in range(random.integers(1, 8)):
+            copy[random.integers(2, len(copy) - 2)] = random.integers(0, 256)
+        damaged.append(bytes(copy))
+    found = decoder(SPECS[0]).decode(damaged)
+    assert len(found) == len(damaged)
+    last = decoder(SPECS[0]).decode([bytes(good)])[0]
+    assert last is not None
+    assert np.abs(pixels(last) - decode(bytes(good), SPECS[0], max_pixels=LIMIT)).mean() < 2

@@ -1,0 +1,186 @@
+"""The forward pass of one version on a GPU: pixels in, scores out, as a CUDA graph where the model allows it."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from shared.domain.image import ImageSpec
+from worker.models.devices import device_lock
+from worker.models.gpu.faults import end_process_if_lost
+from worker.models.gpu.precision import fp32_as, number_type
+from worker.models.gpu.streams import thread_stream
+from worker.models.model_metadata import Precision
+from worker.models.scores import checked_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+log = logging.getLogger(__name__)
+
+Forward = Callable[[torch.Tensor], object]
+
+
+class _Graph(NamedTuple):
+    """A captured forward pass: write `images`, replay, read `scores`."""
+
+    graph: torch.cuda.CUDAGraph
+    images: torch.Tensor
+    scores: torch.Tensor
+
+
+class GpuForward:
+    """Scores of micro-batches of one version. Threads may share it; the device's forward passes run one at a time.
+
+    A thread copies its pixels to the device on a stream of its own, meanwhile others' are computed.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        spec: ImageSpec,
+        device: str,
+        softmax: bool,
+        precision: Precision = Precision.FP32,
+        channels_last: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        """`forward` takes (images, channels, height, width) in the precision; just `batch_size` images if that is set.
+
+        Its module is in the memory format already.
+        """
+        self._forward = forward
+        self._device = device
+        self._softmax = softmax
+        self._precision = precision
+        self._type = number_type(precision)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._batch_size = batch_size
+        height, width = spec.input_size or (1, 1)
+        self._shape = (spec.mode.channels, height, width)
+        self._lock = device_lock(device)
+        self._stream = _forward_stream(device)
+        self._graphs: dict[int, _Graph] = {}
+        # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
+        std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
+        self._scale = 1 / (255 * std)
+        self._shift = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1) / std
+
+    def scores(self, images: "Sequence[Pixels | torch.Tensor]") -> "NDArray[np.float32]":
+        """Return (images, labels) float32 scores.
+
+        An image is uint8 (height, width, channels) in memory or (channels, height, width) on the device. Raises
+        ModelError, and what torch and the model raise.
+        """
+        try:
+            with thread_stream(self._device) as stream:
+                batch = self._gathered(images)
+                ready = stream.record_event()
+                with self._lock, torch.cuda.stream(self._stream):
+                    self._stream.wait_event(ready)
+                    scores = self._computed(batch)
+                    found = torch.empty(scores.shape, dtype=torch.float32, pin_memory=True)
+                    found.copy_(scores, non_blocking=True)
+                    # Waits without spinning: the thread's core is another thread's meanwhile.
+                    done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+                    done.record(self._stream)
+                done.synchronize()
+                answer: NDArray[np.float32] = found.numpy()
+                return answer
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            end_process_if_lost(self._device, error)
+            raise
+
+    def prepare(self, batch_size: int) -> None:
+        """Capture a graph for 1, 2, 4, … `batch_size` images; a model that can't be captured runs without.
+
+        A graph starts all kernels of a pass at once, which takes longer one by one than a small batch computes. Its
+        memory is taken here, so that no forward pass runs out of it later. Raises torch.OutOfMemoryError if there is
+        too little.
+        """
+        if self._batch_size is not None:
+            sizes = [self._batch_size]
+        else:
+            sizes = [1 << bit for bit in range(batch_size.bit_length()) if 1 << bit < batch_size] + [batch_size]
+        pool = torch.cuda.graph_pool_handle()
+        for size in reversed(sizes):
+            try:
+                self._graphs[size] = self._captured(size, pool)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever a model does that no graph can hold
+                end_process_if_lost(self._device, error)
+                log.warning("graph_not_captured", extra={"batch_size": size, "reason": str(error).partition("\n")[0]})
+                self._graphs.clear()
+                return
+
+    def _captured(self, size: int, pool: Any) -> _Graph:
+        noise = np.random.default_rng(0).integers(0, 256, (size, *self._shape), dtype=np.uint8)
+        # One graph a hold of the lock: images of the version that serves are computed between two of them.
+        with torch.inference_mode(), self._lock, torch.cuda.stream(self._stream):
+            images = torch.from_numpy(noise).to(self._device)
+            for _ in range(2):
+                self._pass(images)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may allocate meanwhile, which another mode would forbid them.
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
+                scores = self._pass(images)
+            return _Graph(graph, images, scores)
+
+    def _gathered(self, images: "Sequence[Pixels | torch.Tensor]") -> torch.Tensor:
+        """Return uint8 (images, channels, height, width) on the device, in order."""
+        in_memory = [image for image in images if isinstance(image, np.ndarray)]
+        if not in_memory:
+            return torch.stack([image for image in images if isinstance(image, torch.Tensor)])
+        pinned = torch.empty((len(in_memory), *in_memory[0].shape), dtype=torch.uint8, pin_memory=True)
+        np.stack(in_memory, out=pinned.numpy())
+        copied = pinned.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        if len(in_memory) == len(images):
+            return copied
+        rest = iter(copied.unbind())
+        return torch.stack([next(rest) if isinstance(image, np.ndarray) else image for image in images])
+
+    def _computed(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the scores of a batch of any size, on the forward passes' stream."""
+        portions = [self._answers(part) for part in self._portions(batch)]
+        return portions[0] if len(portions) == 1 else torch.cat(portions)
+
+    def _portions(self, batch: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the batch in portions that one pass takes."""
+        most = self._batch_size or (max(self._graphs) if self._graphs else len(batch))
+        yield from torch.split(batch, most)
+
+    def _answers(self, part: torch.Tensor) -> torch.Tensor:
+        """Return a portion's scores: of the smallest graph that has room for it, whose other rows are not looked at."""
+        count = len(part)
+        graph = next((self._graphs[size] for size in sorted(self._graphs) if size >= count), None)
+        if graph is not None:
+            graph.images[:count].copy_(part)
+            graph.graph.replay()
+            # The next replay overwrites the rows, and a batch may have several portions.
+            return graph.scores[:count].clone()
+        if self._batch_size is not None and count < self._batch_size:
+            part = torch.cat([part, part[-1:].expand(self._batch_size - count, -1, -1, -1)])
+        return self._pass(part)[:count]
+
+    def _pass(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (images, labels) float32: probabilities, or the raw scores if the metadata asks for those."""
+        values = images.float().mul_(self._scale).sub_(self._shift)
+        with fp32_as(self._precision):
+            output = self._forward(values.to(self._type, memory_format=self._layout))
+        scores = checked_scores(output, images=len(images)).float()
+        return scores.softmax(dim=1) if self._softmax and scores.ndim > 1 else scores
+
+
+@cache
+def _forward_stream(device: str) -> torch.cuda.Stream:
+    """Return the stream of a device's forward passes, which go before decoding and copies."""
+    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]

@@ -1,0 +1,73 @@
+"""The images of a micro-batch to pixels: in the version's fast way, by Pillow, or in a decoder process."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from shared.domain.image import ImageSpec
+from shared.image_files.formats import HEAVY
+from shared.queue.consumer.entries import Entry
+from worker.decode.decode_threads import DecodeThreads
+from worker.decode.decoder_pool import DecoderPool
+from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import decode, estimated_work
+from worker.predict.model_protocols import Model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+MOST_HEAVY: Final = 64
+"""Heavy images in hand at most: so many may come with the first pull from a lane of which nothing is known."""
+
+
+class Decoding:
+    """Decodes images for a version; threads may share it."""
+
+    def __init__(self, *, decoders: DecoderPool, threads: DecodeThreads, max_pixels: int) -> None:
+        self._decoders = decoders
+        self._threads = threads
+        self._max_pixels = max_pixels
+
+    def decode(
+        self, model: Model, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+    ) -> Iterator[tuple[Entry, object]]:
+        """Yield what the model takes, or Undecodable, for each entry that is not added to `heavy`.
+
+        Where `heavy` is None the entries run alone, because one of them may have ended its process: nothing is decoded
+        in the fast way, and heavy images in a decoder process.
+        """
+        works = [estimated_work(entry.image, model.spec) for entry in entries]
+        light = [entry for entry, work in zip(entries, works, strict=True) if work <= HEAVY]
+        if model.fast_decoder is not None and light and heavy is not None:
+            found = list(zip(light, model.fast_decoder.decode([entry.image for entry in light]), strict=True))
+            yield from ((entry, pixels) for entry, pixels in found if pixels is not None)
+            light = [entry for entry, pixels in found if pixels is None]
+        if light:
+            decode_one = partial(_pixels_or_reason, spec=model.spec, max_pixels=self._max_pixels)
+            pixels = self._threads.map(decode_one, [entry.image for entry in light], estimated_work=sum(works))
+            yield from zip(light, pixels, strict=True)
+        for entry, work in zip(entries, works, strict=True):
+            if work <= HEAVY:
+                continue
+            if heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:
+                heavy.append(entry)
+            else:
+                yield entry, self.decode_apart(model, entry)
+
+    def decode_apart(self, model: Model, entry: Entry) -> "Pixels | Undecodable":
+        """Return the pixels, decoded in a decoder process, or why there are none."""
+        try:
+            return self._decoders.decode(entry.image, model.spec)
+        except Undecodable as error:
+            return error
+
+
+def _pixels_or_reason(image: bytes, *, spec: ImageSpec, max_pixels: int) -> "Pixels | Undecodable":
+    """Return the pixels, or why there are none."""
+    try:
+        return decode(image, spec, max_pixels=max_pixels)
+    except Undecodable as error:
+        return error

@@ -38,7 +38,7 @@ class Architecture:
 
 
 def architecture(name: str) -> Architecture:
-    """Return the demo's CNN for `digits`, else torchvision's model of that name with 1,000 classes."""
+    """Return the demo's CNN for `digits_cnn`, else torchvision's model of that name with 1,000 classes."""
     if name == DIGITS:
         return Architecture(make=_small_cnn, classes=10, image=_SMALL)
     return Architecture(

@@ -28,8 +28,7 @@ cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
-# One process runs them all: only that one imports torch, MLflow and scikit-learn.
-pytestmark = pytest.mark.xdist_group("torch")
+pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
 
 SIDE = 8
 LABELS = [f"pixel {index}" for index in range(4)]
@@ -42,8 +41,7 @@ METADATA: dict[str, Any] = {
 @pytest.fixture(scope="module", autouse=True)
 def _mlflow() -> None:
     with warnings.catch_warnings():
-        # MLflow warns of its own type hints while it is imported.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # MLflow's, of its own type hints
         for module in ("mlflow.pyfunc", "mlflow.pytorch", "mlflow.sklearn", "mlflow.models"):
             importlib.import_module(module)
 

@@ -21,10 +21,13 @@ class VersionList(Page[Version]):
 
 
 class Agreement(Answer):
-    """How far a version's scores agree with those of exact decoding and fp32, on photographs that Darkroom ships."""
+    """How far a version's scores agree with those of exact decoding and fp32, on photographs that Darkroom ships.
 
-    images: int = Field(description="How many were compared", examples=[400])
-    top1: float = Field(description="Fraction of them whose best class is the same", examples=[0.9975], ge=0, le=1)
+    Compared are those about which the version is least in doubt.
+    """
+
+    images: int = Field(description="How many were compared", examples=[256])
+    top1: float = Field(description="Fraction of them whose best class is the same", examples=[0.9961], ge=0, le=1)
     largest_difference: float = Field(description="Largest difference of two scores", examples=[0.0118], ge=0)
 
 

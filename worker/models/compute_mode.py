@@ -1,8 +1,8 @@
 """Chooses how a version decodes images and in which number format it computes: the fastest mode that agrees.
 
-Agreement is that of the best classes, on the reference photographs, with the scores of what the version asks for: where
-it names a decoding or a precision itself, that is taken as it is and only the other part is chosen. What is shown is
-always the agreement with exact decoding and fp32.
+Agreement is that of the best classes, on the reference photographs that the version is least in doubt about, with the
+scores of what the version asks for: where it names a decoding or a precision itself, that is taken as it is and only
+the other part is chosen. What is shown is always the agreement with exact decoding and fp32.
 """
 
 import logging
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.domain.model_route import Agreement
-from worker.models.agreement import AGREES, compare, why_meaningless
+from worker.models.agreement import AGREES, clearest_half, compare, why_meaningless
 from worker.models.model_metadata import Decode, Precision
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ class _Search:
 
     def __init__(self, scores_in: ScoresIn, reference: "Scores") -> None:
         self._scores_in = scores_in
-        self._reference = reference
+        self._compared = clearest_half(reference)
+        self._reference = reference[self._compared]
         self._tried: dict[ComputeMode, tuple[Scores, Agreement] | None] = {
-            REFERENCE: (reference, compare(reference, reference))
+            REFERENCE: (self._reference, compare(self._reference, self._reference))
         }
         self.refused: list[dict[str, object]] = []
 
@@ -149,10 +150,10 @@ class _Search:
         return False
 
     def _try(self, mode: ComputeMode) -> "tuple[Scores, Agreement] | None":
-        """Return a mode's scores and how far they agree with the reference; None where there are no usable ones."""
+        """Return a mode's scores of what is compared, and how far they agree; None where there are no usable ones."""
         if mode not in self._tried:
             try:
-                scores = self._scores_in(*mode)
+                scores = self._scores_in(*mode)[self._compared]
                 self._tried[mode] = scores, compare(scores, self._reference)
             except Exception as error:  # noqa: BLE001  whatever a kernel or a driver raises, slower modes remain
                 log.warning("compute_mode_failed", extra={**_facts(mode), "reason": repr(error)[:300]})

@@ -5,18 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from shared.domain.image import ImageSpec
+from tests.support.deferred_imports import deferred
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode
-from worker.models.fast_decoder import CpuFastDecoder, is_faster, resize_and_crop_fast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
+
+torch = deferred("torch")
+fast_decoder = deferred("worker.models.fast_decoder")
+# One process runs them all: only that one imports torch.
+pytestmark = pytest.mark.xdist_group("torch")
 
 MAX_PIXELS = 4_000_000
 MOST_CHANGED, MOSTLY_CHANGED = 0.2, 0.005
@@ -50,7 +54,7 @@ def spec_of(**image: Any) -> ImageSpec:
 
 
 def fast(data: bytes, spec: ImageSpec) -> "Pixels":
-    [pixels] = CpuFastDecoder(spec, max_pixels=MAX_PIXELS).decode([data])
+    [pixels] = fast_decoder.CpuFastDecoder(spec, max_pixels=MAX_PIXELS).decode([data])
     assert pixels is not None
     return pixels
 
@@ -123,7 +127,7 @@ def test_cmyk_and_transparent_images() -> None:
 def test_filters_that_torch_lacks_give_exactly_pillows_pixels(interpolation: str) -> None:
     data, spec = file_of(photograph(210, 140)), spec_of(interpolation=interpolation)
     assert (fast(data, spec) == decode(data, spec, max_pixels=MAX_PIXELS)).all()
-    assert not is_faster(spec)
+    assert not fast_decoder.is_faster(spec)
 
 
 def test_a_crop_larger_than_the_image_and_an_image_of_the_right_size_are_as_exact() -> None:
@@ -138,15 +142,15 @@ def test_a_file_that_exact_decoding_refuses_is_refused() -> None:
     for data in (complete[: len(complete) // 2], b"not an image", file_of(photograph(2100, 2000)), strip):
         with pytest.raises(Undecodable):
             decode(data, spec_of(), max_pixels=MAX_PIXELS)
-        assert CpuFastDecoder(spec_of(), max_pixels=MAX_PIXELS).decode([data]) == [None]
+        assert fast_decoder.CpuFastDecoder(spec_of(), max_pixels=MAX_PIXELS).decode([data]) == [None]
         with pytest.raises(Undecodable):
-            decode(data, spec_of(), max_pixels=MAX_PIXELS, resize_and_crop=resize_and_crop_fast)
+            decode(data, spec_of(), max_pixels=MAX_PIXELS, resize_and_crop=fast_decoder.resize_and_crop_fast)
 
 
 def test_damaged_files_are_judged_as_by_exact_decoding() -> None:
     complete = file_of(photograph(210, 140), quality=80)
     random = np.random.default_rng(0)
-    decoder = CpuFastDecoder(spec_of(), max_pixels=MAX_PIXELS)
+    decoder = fast_decoder.CpuFastDecoder(spec_of(), max_pixels=MAX_PIXELS)
     for _ in range(200):
         damaged = bytearray(complete)
         for place in random.integers(2, len(damaged), int(random.integers(1, 5))):
@@ -160,4 +164,4 @@ def test_damaged_files_are_judged_as_by_exact_decoding() -> None:
 
 
 def test_it_is_used_only_where_the_processor_has_vector_instructions_that_torch_uses() -> None:
-    assert is_faster(spec_of()) == (torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"))
+    assert fast_decoder.is_faster(spec_of()) == (torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"))

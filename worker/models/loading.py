@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,13 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from shared.settings import Registry
-from worker.models.cpu.forward import CpuForward
+from worker.models.cpu.forward import Forward
+from worker.models.cpu.loading import put_on_cpu
 from worker.models.devices import is_gpu
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.loaded_model import LoadedModel
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import NO_TAGS, SOFTMAX, ModelMetadata
-
-Forward = Callable[[torch.Tensor], object]
-"""Takes float32 (images, channels, height, width), gives one row of scores an image."""
+from worker.models.model_metadata import NO_TAGS, ModelMetadata
 
 _READING = threading.Lock()
 """Held while a version's files are read: torch keeps the exported program that it reads in a global.
@@ -71,8 +69,7 @@ def load(
             with _READING:
                 pyfunc = _load_pyfunc(path, metadata)
             in_memory = False
-            forward = CpuForward(pyfunc, spec=metadata.spec, softmax=metadata.activation == SOFTMAX)
-            model = LoadedModel(forward, metadata=metadata, device=device)
+            model = _cpu_version(pyfunc, metadata, device=device, batch_size=None, max_pixels=max_pixels)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -96,9 +93,16 @@ def _torch_version(
         return LoadedModel(
             on_gpu.forward, metadata=metadata, device=device, mode=on_gpu.mode, fast_decoder=on_gpu.decoder
         )
-    softmax = metadata.activation == SOFTMAX
-    forward = CpuForward(forward_of(module), spec=metadata.spec, softmax=softmax, batch_size=batch_size)
-    return LoadedModel(forward, metadata=metadata, device=device)
+    forward = forward_of(module)
+    return _cpu_version(forward, metadata, device=device, batch_size=batch_size, max_pixels=max_pixels)
+
+
+def _cpu_version(
+    forward: Forward, metadata: ModelMetadata, *, device: str, batch_size: int | None, max_pixels: int
+) -> LoadedModel:
+    """Return the version with its forward pass on the CPU; `device` is the worker's, which may be a GPU."""
+    on_cpu = put_on_cpu(forward, metadata=metadata, batch_size=batch_size, max_pixels=max_pixels)
+    return LoadedModel(on_cpu.forward, metadata=metadata, device=device, mode=on_cpu.mode, fast_decoder=on_cpu.decoder)
 
 
 def forward_of(module: torch.nn.Module) -> Forward:

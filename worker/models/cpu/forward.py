@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.uint8]
 
+Forward = Callable[[torch.Tensor], object]
+"""Takes float32 (images, channels, height, width), gives one row of scores an image."""
+
 PORTION: Final = 2_500_000
 """Input values of one forward pass: 10 MB, 16 images of 224x224.
 
@@ -28,7 +31,7 @@ class CpuForward:
 
     def __init__(
         self,
-        forward: Callable[[torch.Tensor], object],
+        forward: Forward,
         *,
         spec: ImageSpec,
         softmax: bool,

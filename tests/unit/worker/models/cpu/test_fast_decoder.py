@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 torch = deferred("torch")
-fast_decoder = deferred("worker.models.fast_decoder")
+fast_decoder = deferred("worker.models.cpu.fast_decoder")
 # One process runs them all: only that one imports torch.
 pytestmark = pytest.mark.xdist_group("torch")
 

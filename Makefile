@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo up down test test-fast documents check docs reference containers docker env bench bench-gpu fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast documents check docs reference containers docker env bench bench-gpu bench-peers fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench: install  ## Run every benchmark; `python -m benchmarks --help` says how t
 
 bench-gpu: install  ## Measure one GPU, bare and through Darkroom: 8 minutes (BENCH_GPU='--only resnet50')
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH_GPU)
+
+bench-peers: install  ## Darkroom beside Mosec, LitServe and others: half an hour (BENCH_PEERS='--only mosec --rounds 1')
+	$(BIN)/python -W ignore -m benchmarks.peers $(BENCH_PEERS)
 
 # Pins every dependency; the file names no package index, so any mirror can be used.
 lock: install  ## Regenerate requirements.lock from pyproject.toml

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -34,15 +34,28 @@ class Tutorial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Which gateway and which tasks, run by which Python."""
+
+    app: str = "benchmarks.tutorial.app:app"
+    tasks: str = "benchmarks.tutorial.tasks"
+    python: str = sys.executable
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+TUTORIAL = Design()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Service:
     port: int
     backend: redis.Redis
     roles: dict[str, list[int]]
 
 
-def measure(bench: Workbench, subject: Subject, *, images: int) -> Tutorial:
+def measure(bench: Workbench, subject: Subject, *, images: int, design: Design = TUTORIAL) -> Tutorial:
     """Start the service, run floods and polling clients against it, stop it."""
-    with _service(bench, subject) as service:
+    with _service(bench, subject, design) as service:
         generate(bench, _plan(bench, subject, service, images=max(64, images // 10), connections=32, poll=True))
         numbers = CONNECTIONS[: bench.amounts.repeats]
         floods = [_flood(bench, subject, service, images=images, connections=number) for number in numbers]
@@ -59,7 +72,7 @@ def _plan(bench: Workbench, subject: Subject, service: _Service, *, images: int,
         count=images,
         stamp=bench.stamp(),
         accepted=202,
-        id_member="task_id",
+        id_mark='"task_id":"',
         form=True,
         connections=connections,
         poll_path="/result/" if poll else "",
@@ -102,9 +115,9 @@ def _check(bench: Workbench, subject: Subject, outcome: Outcome) -> None:
 
 
 @contextmanager
-def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
+def _service(bench: Workbench, subject: Subject, design: Design) -> Iterator[_Service]:
     """Run Redis, one uvicorn and a prefork pool with a process a core; the pool takes tasks once it is up."""
-    folder = bench.scratch / f"tutorial-{subject.name}"
+    folder = bench.scratch / f"tutorial-{subject.name}-{bench.stamp()}"
     folder.mkdir()
     port = servers.free_port()
     with servers.redis_server(folder) as (redis_pid, backend):
@@ -113,11 +126,12 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
             "TUTORIAL_BROKER": f"{address}/0",
             "TUTORIAL_BACKEND": f"{address}/1",
             "TUTORIAL_MODEL": str(subject.model),
+            **design.environment,
         }
-        run = partial(_python, folder, environment)
+        run = partial(_python, design.python, folder, environment)
         with (
-            run("uvicorn", "benchmarks.tutorial.app:app", "--port", str(port), "--no-access-log") as api,
-            run("celery", "-A", "benchmarks.tutorial.tasks", "worker", "--concurrency", str(bench.cores)) as worker,
+            run("uvicorn", design.app, "--port", str(port), "--no-access-log") as api,
+            run("celery", "-A", design.tasks, "worker", "--concurrency", str(bench.cores)) as worker,
         ):
             servers.wait_until(lambda: servers.answers(port), limit=30, pause=0.1, what="the tutorial's api")
             yield _Service(
@@ -130,9 +144,9 @@ def _service(bench: Workbench, subject: Subject) -> Iterator[_Service]:
 Service = AbstractContextManager[subprocess.Popen[bytes]]
 
 
-def _python(folder: Path, environment: dict[str, str], module: str, *arguments: str) -> Service:
+def _python(python: str, folder: Path, environment: dict[str, str], module: str, *arguments: str) -> Service:
     return servers.process(
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         log=folder / f"{module}.log",
         environment={**environment, "PYTHONPATH": str(Path.cwd())},
     )

@@ -5,6 +5,8 @@ from typing import Final
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
+_CHUNKED: Final = b"transfer-encoding: chunked"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 _READ: Final = 65536
 
 
@@ -55,6 +57,8 @@ class Connection:
             self._received = received
             return None
         length = received.find(_LENGTH, 0, head + 2)
+        if length < 0 and received.find(_CHUNKED, 0, head + 2) > 0:
+            return self._receive_chunked(received, head)
         if length < 0:
             raise WrongAnswer(f"no Content-Length in {received[:head]!r}")
         size = int(received[length + len(_LENGTH) : received.find(b"\r", length)])
@@ -66,6 +70,19 @@ class Connection:
             raise WrongAnswer(f"more than one answer to one request: {received[end:][:500]!r}")
         self._received = b""
         return int(received[9:12]), received[head + len(_HEAD_END) :]
+
+    def _receive_chunked(self, received: bytes, head: int) -> tuple[int, bytes] | None:
+        """Do so with a body in chunks (RFC 9112, 7.1), without trailers."""
+        if not received.endswith(_LAST_CHUNK):
+            self._received = received
+            return None
+        self._received = b""
+        body, position = b"", head + len(_HEAD_END)
+        while size := int(received[position : received.index(b"\r\n", position)], 16):
+            position = received.index(b"\r\n", position) + 2
+            body += received[position : position + size]
+            position += size + 2
+        return int(received[9:12]), body
 
     def close(self) -> None:
         """Close the socket."""

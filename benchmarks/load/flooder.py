@@ -16,7 +16,7 @@ import orjson
 
 from benchmarks.load import children, image_files
 from benchmarks.load.connection import Connection, WrongAnswer
-from benchmarks.load.generator import member, render
+from benchmarks.load.generator import render, text_after
 from benchmarks.load.plan import Plan
 
 ACCEPTED: Final = (200, 202)
@@ -73,7 +73,7 @@ class Flooder:
         self._images = image_files.read(Path(flood.plan.images))
         self._selector = selectors.DefaultSelector()
         self._free: deque[Connection] = deque()
-        self._member = f'"{flood.plan.id_member}":"'.encode()
+        self._mark = flood.plan.id_mark.encode()
         self._due: dict[Connection, float] = {}
         self._ids: list[str] = []
         self._numbers: list[int] = []
@@ -135,7 +135,7 @@ class Flooder:
     def _take(self, connection: Connection, status: int, body: bytes) -> None:
         milliseconds = (time.monotonic() - self._due.pop(connection)) * 1000
         if status in ACCEPTED:
-            self._ids.append(member(self._member, body))
+            self._ids.append(text_after(self._mark, body))
             self._numbers.append(connection.image)
             self._accepted.append(milliseconds)
         elif status in REFUSED:

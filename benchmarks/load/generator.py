@@ -4,6 +4,7 @@ As cheap as Python can be, since it shares the cores with what it measures: requ
 clock starts, sockets never block, and of an answer only what is checked is read.
 """
 
+import base64
 import heapq
 import selectors
 import sys
@@ -19,7 +20,6 @@ from benchmarks.load.connection import Connection, WrongAnswer
 from benchmarks.load.plan import Outcome, Plan
 
 _BOUNDARY: Final = "------------------------darkroombenchmark"
-_CLASS: Final = b'"predicted_class":"'
 
 
 def render(plan: Plan, image: bytes, *, path: str) -> bytes:
@@ -29,6 +29,9 @@ def render(plan: Plan, image: bytes, *, path: str) -> bytes:
         head = f'Content-Disposition: form-data; name="image"; filename="image"\r\nContent-Type: {kind}\r\n\r\n'
         image = f"--{_BOUNDARY}\r\n{head}".encode() + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
         kind = f"multipart/form-data; boundary={_BOUNDARY}"
+    if plan.template:
+        image = plan.template.encode().replace(b"BASE64", base64.b64encode(image))
+        kind = "application/json"
     prefer = f"Prefer: {plan.prefer}\r\n" if plan.prefer else ""
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n{prefer}"
@@ -47,12 +50,12 @@ def render_all(plan: Plan) -> list[bytes]:
     ]
 
 
-def member(name: bytes, body: bytes) -> str:
-    """Return the text after `"name":"`, empty where there is none."""
-    start = body.find(name)
+def text_after(mark: bytes, body: bytes) -> str:
+    """Return the text between a mark and the next quotation mark, empty where there is none."""
+    start = body.find(mark)
     if start < 0:
         return ""
-    start += len(name)
+    start += len(mark)
     return body[start : body.index(b'"', start)].decode()
 
 
@@ -62,7 +65,8 @@ class Generator:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._requests = render_all(plan)
-        self._id_member = f'"{plan.id_member}":"'.encode()
+        self._id_mark = plan.id_mark.encode()
+        self._class_mark = plan.class_mark.encode()
         self._poll_head = f"GET {plan.poll_path}"
         self._poll_tail = f" HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n\r\n"
         self._selector = selectors.DefaultSelector()
@@ -134,9 +138,9 @@ class Generator:
         if status != (200 if polled else self._plan.accepted):
             raise WrongAnswer(f"{status} for image {connection.image}: {body[:500]!r}")
         if not polled:
-            connection.id = self._ids[connection.image] = member(self._id_member, body)
+            connection.id = self._ids[connection.image] = text_after(self._id_mark, body)
             if not connection.id:
-                raise WrongAnswer(f"no {self._plan.id_member} in {body[:500]!r}")
+                raise WrongAnswer(f"no {self._plan.id_mark} in {body[:500]!r}")
         if polled and b'"FAILURE"' in body:
             raise WrongAnswer(f"image {connection.image} failed: {body[:500]!r}")
         if self._plan.poll_path and not (polled and b'"SUCCESS"' in body):
@@ -145,7 +149,7 @@ class Generator:
             return
         self._milliseconds[connection.image] = (time.perf_counter() - connection.sent) * 1000
         if polled or self._plan.prefer:
-            self._classes[connection.image] = member(_CLASS, body)
+            self._classes[connection.image] = text_after(self._class_mark, body)
             if not self._classes[connection.image]:
                 raise WrongAnswer(f"no result for image {connection.image}: {body[:500]!r}")
         self._answered += 1

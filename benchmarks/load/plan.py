@@ -23,11 +23,15 @@ class Plan:
     stamp: int
     accepted: int
     """The status that a POST must be answered with."""
-    id_member: str = "id"
+    id_mark: str = '"id":"'
+    class_mark: str = '"predicted_class":"'
+    """What stands before the id, and before the class, in an answer's JSON."""
     connections: int = 64
     prefer: str = ""
     form: bool = False
     """Send multipart/form-data with a file field `image`, instead of the raw bytes."""
+    template: str = ""
+    """JSON to send instead, in which BASE64 stands for the image."""
     poll_path: str = ""
     """Path to poll, with `<id>`, until the answer says SUCCESS; empty: do not poll."""
     poll_pause: float = 0.01

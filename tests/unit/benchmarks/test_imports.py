@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-# The bare loops, the tutorials' design, and the GPU's ceilings.
+# The bare loops, the tutorials' design, the peers, and the GPU's ceilings.
 INDEPENDENT = (
     "benchmarks.stack.bare_loop",
     "benchmarks.tutorial.app",
     "benchmarks.tutorial.tasks",
     "benchmarks.gpu.ceilings.__main__",
     "benchmarks.gpu.registration",
+    *(f"benchmarks.peers.systems.{file.stem}" for file in sorted((BENCHMARKS / "peers" / "systems").glob("[!_]*.py"))),
 )
 
 

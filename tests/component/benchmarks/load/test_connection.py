@@ -35,6 +35,14 @@ def test_an_answer_in_pieces_is_read_when_complete(pair: tuple[Connection, socke
     assert arrived(connection, server, ANSWER + b"7 bytes") == (202, b"7 bytes")
 
 
+def test_an_answer_in_chunks_is_read_when_the_last_one_is_there(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert arrived(connection, server, head + b'4\r\n{"a"\r\n') is None
+    assert arrived(connection, server, b"3\r\n:1}\r\n0\r\n\r\n") == (200, b'{"a":1}')
+    assert arrived(connection, server, ANSWER + b"7 bytes") == (202, b"7 bytes")
+
+
 @pytest.mark.parametrize(
     "piece", [ANSWER + b'{"a":1}more', b"HTTP/1.1 200 OK\r\n\r\n"], ids=["two answers", "no length"]
 )

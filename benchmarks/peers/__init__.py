@@ -1,0 +1,1 @@
+"""Darkroom beside other systems that serve models, each as its documentation recommends."""

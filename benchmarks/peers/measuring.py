@@ -1,0 +1,185 @@
+"""Measures one system: images a second, processor time a job, latency one at a time; every answer is checked."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.cases import tutorial
+from benchmarks.load import image_files
+from benchmarks.load.generator import render
+from benchmarks.load.plan import Plan
+from benchmarks.measuring.generator import finished, generate, started
+from benchmarks.measuring.predictions import compare_classes, plan_predictions
+from benchmarks.order_statistics import percentile
+from benchmarks.peers.peers import Peer, QueuePeer
+from benchmarks.peers.systems.given import Given
+from benchmarks.stack import darkroom, processors, servers
+from benchmarks.stack.darkroom import Stack
+from benchmarks.workbench import Subject, Workbench
+
+_START: Final = 120.0
+_CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Of one run. `milliseconds` is processor time a job of all the system's processes, the client's apart."""
+
+    images_per_second: float
+    milliseconds: float
+    client_milliseconds: float
+    p50: float
+    p99: float
+    detail: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much is sent."""
+
+    images: int
+    warm_up: int
+    single: int
+
+
+def measure_peer(bench: Workbench, subject: Subject, peer: Peer, given: Given, load: Load) -> Measured:
+    """Start a system, warm it up, measure it, stop it."""
+    with _running(bench, subject, peer, given) as pid:
+        plan = Plan(
+            port=given.port,
+            path=peer.path,
+            images=str(subject.images),
+            count=load.images,
+            stamp=bench.stamp(),
+            accepted=200,
+            connections=_CONNECTIONS,
+            prefer="wait",  # the answer has the class; the systems do not read it
+            form=peer.form,
+            template=peer.template,
+            id_mark=peer.id_mark,
+            class_mark=peer.class_mark,
+        )
+        return _measure(bench, subject, plan, {"all": [pid]}, load)
+
+
+def measure_queue(bench: Workbench, subject: Subject, peer: QueuePeer, given: Given, load: Load) -> Measured:
+    """Do so with one that is polled: until the last result is in its backend, without the cost of polling."""
+    found = tutorial.measure(bench, subject, images=load.images, design=peer.design(given))
+    return Measured(
+        images_per_second=max(found.flood, found.polled),
+        milliseconds=sum(found.milliseconds.values()),
+        client_milliseconds=0.0,
+        p50=0.0,
+        p99=0.0,
+        detail={**found.milliseconds, "polled": found.polled},
+    )
+
+
+def measure_darkroom(
+    bench: Workbench, subject: Subject, load: Load, *, settings: Mapping[str, str], appendfsync: str = "everysec"
+) -> Measured:
+    """Do so with Darkroom at its defaults: requests that wait for their result, every row in Postgres."""
+    with darkroom.running(bench, subject.name, appendfsync=appendfsync, settings=settings) as stack:
+        plan = plan_predictions(bench, stack, subject, images=load.images, wait=True)
+        waiting = _measure(bench, subject, plan, stack.roles, load, stack=stack)
+        submitted = plan_predictions(bench, stack, subject, images=load.images)
+        outcome = generate(bench, submitted)
+        ended = stack.wait_until_idle(limit=submitted.limit)
+        detail = {**waiting.detail, "submitted": load.images / (ended - outcome.started)}
+    return Measured(
+        images_per_second=waiting.images_per_second,
+        milliseconds=waiting.milliseconds,
+        client_milliseconds=waiting.client_milliseconds,
+        p50=waiting.p50,
+        p99=waiting.p99,
+        detail=detail,
+    )
+
+
+def _measure(
+    bench: Workbench,
+    subject: Subject,
+    plan: Plan,
+    roles: Mapping[str, Sequence[int]],
+    load: Load,
+    *,
+    stack: Stack | None = None,
+) -> Measured:
+    """Warm up, send everything at 64 connections, then one at a time; with a stack until its rows are there."""
+    generate(bench, _changed(bench, plan, count=load.warm_up))
+    with started(bench, plan) as generator:
+        generator.wait_until_ready()
+        before = processors.spent(roles)
+        outcome = finished(generator, plan)
+        ended = stack.wait_until_idle(limit=plan.limit) if stack else outcome.ended
+        after = processors.spent(roles)
+    compare_classes(bench, subject, outcome.classes)
+    single = generate(bench, _changed(bench, plan, count=load.single, connections=1))
+    compare_classes(bench, subject, single.classes)
+    cost = processors.milliseconds_each(before, after, jobs=plan.count)
+    return Measured(
+        images_per_second=plan.count / (ended - outcome.started),
+        milliseconds=sum(cost.values()),
+        client_milliseconds=outcome.processor_seconds * 1000 / plan.count,
+        p50=percentile(single.milliseconds, 0.5),
+        p99=percentile(single.milliseconds, 0.99),
+        detail=cost,
+    )
+
+
+def _changed(bench: Workbench, plan: Plan, *, count: int, connections: int = _CONNECTIONS) -> Plan:
+    return replace(plan, count=count, connections=min(count, connections), stamp=bench.stamp())
+
+
+@contextmanager
+def _running(bench: Workbench, subject: Subject, peer: Peer, given: Given) -> Iterator[int]:
+    """Run the system's own command until the block ends; yield its process once it answers an image."""
+    log = bench.scratch / f"{peer.requirements}-{bench.stamp()}.log"
+    environment = {**given.environment(), "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    with servers.process(peer.start(given), log=log, environment=environment) as process:
+        try:
+            servers.wait_until(
+                lambda: process.poll() is not None or _answers(subject, peer, given),
+                limit=_START,
+                pause=0.5,
+                what=f"an answer of {peer.title}",
+            )
+        except servers.NotReady as error:
+            raise servers.NotReady(f"{error}: {_end(log)}") from None
+        if process.poll() is not None:
+            raise servers.NotReady(f"{peer.title} ended: {_end(log)}")
+        yield process.pid
+
+
+def _answers(subject: Subject, peer: Peer, given: Given) -> bool:
+    """Send one image; true where the answer is 200."""
+    if not servers.answers(given.port):
+        return False
+    image = image_files.read(subject.images)[0]
+    plan = Plan(
+        port=given.port,
+        path=peer.path,
+        images="",
+        count=1,
+        stamp=0,
+        accepted=200,
+        form=peer.form,
+        template=peer.template,
+        connections=1,
+    )
+    head, _, body = render(plan, image, path=peer.path).partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    request = urllib.request.Request(f"http://127.0.0.1:{given.port}{peer.path}", data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  an address of this machine
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _end(log: Path) -> str:
+    return log.read_text(errors="replace")[-1500:]

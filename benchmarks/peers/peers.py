@@ -1,0 +1,142 @@
+"""The peers: how each is started, how a request to it looks, and what it keeps of an accepted image."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.cases.tutorial import TUTORIAL, Design
+from benchmarks.peers.environment import environment_python
+from benchmarks.peers.systems.given import Given
+from benchmarks.stack.servers import free_port
+
+_NOTHING: Final = "nothing: an image that is not answered is lost"
+_BROKER: Final = "tasks in Redis until taken, results in Redis for a day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A system that answers a request with the class, in one exchange."""
+
+    title: str
+    keeps: str
+    requirements: str
+    """Name of its file of pins."""
+    command: Callable[[str, Given], list[str]]
+    """Takes the environment's Python."""
+    path: str
+    form: bool = False
+    """Whether it takes the image as a file of a form, instead of as the body."""
+    template: str = ""
+    """Or as base64 within this JSON."""
+    id_mark: str = '"id":"'
+    class_mark: str = '"predicted_class":"'
+    """What stands before both in an answer."""
+
+    def start(self, given: Given) -> list[str]:
+        """Return the command line, its environment made where it is missing."""
+        return self.command(environment_python(self.requirements), given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePeer:
+    """A system that answers with an id, whose result is polled."""
+
+    title: str
+    keeps: str
+    design: Callable[[Given], Design]
+
+
+def _module(name: str) -> Callable[[str, Given], list[str]]:
+    return lambda python, _: [python, "-W", "ignore", "-m", f"benchmarks.peers.systems.{name}"]
+
+
+def _mosec(python: str, given: Given) -> list[str]:
+    return [*_module("mosec_server")(python, given), "--port", str(given.port), "--log-level", "warning"]
+
+
+def _bentoml(python: str, given: Given) -> list[str]:
+    service = "benchmarks.peers.systems.bentoml_service:Inference"
+    return [python, "-W", "ignore", "-m", "bentoml", "serve", service, "--port", str(given.port)]
+
+
+def _mlserver(python: str, given: Given) -> list[str]:
+    """Write its two files of settings; its processes talk over ports of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
+    (folder / "settings.json").write_text(
+        json.dumps(
+            {
+                "host": "127.0.0.1",
+                "http_port": given.port,
+                "grpc_port": free_port(),
+                "metrics_port": free_port(),
+                "parallel_workers": given.processes,
+            }
+        )
+    )
+    (folder / "model-settings.json").write_text(
+        json.dumps(
+            {
+                "name": "model",
+                "implementation": "benchmarks.peers.systems.mlserver_runtime.Inference",
+                "max_batch_size": given.batch,
+                "max_batch_time": given.wait_ms / 1000,
+            }
+        )
+    )
+    return [python, "-W", "ignore", "-m", "mlserver.cli.main", "start", str(folder)]
+
+
+def _batches(given: Given) -> Design:
+    return Design(
+        app="benchmarks.peers.systems.celery_batches_app:app",
+        tasks="benchmarks.peers.systems.celery_batches_tasks",
+        python=environment_python("celery_batches"),
+        environment=given.environment(),
+    )
+
+
+PEERS: Final[dict[str, Peer | QueuePeer]] = {
+    "mosec": Peer(title="Mosec", keeps=_NOTHING, requirements="mosec", command=_mosec, path="/inference"),
+    "litserve": Peer(
+        title="LitServe",
+        keeps=_NOTHING,
+        requirements="litserve",
+        command=_module("litserve_server"),
+        path="/predict",
+        form=True,
+    ),
+    "celery-batches": QueuePeer(title="FastAPI + celery-batches", keeps=_BROKER, design=_batches),
+    "celery": QueuePeer(title="FastAPI + one Celery task an image", keeps=_BROKER, design=lambda _: TUTORIAL),
+    "bentoml": Peer(
+        title="BentoML, adaptive batching",
+        keeps=_NOTHING,
+        requirements="bentoml",
+        command=_bentoml,
+        path="/predict",
+        form=True,
+        id_mark='"id": "',
+        class_mark='"predicted_class": "',
+    ),
+    "ray": Peer(
+        title="Ray Serve, @serve.batch",
+        keeps=_NOTHING,
+        requirements="ray",
+        command=_module("ray_server"),
+        path="/",
+    ),
+    "mlserver": Peer(
+        title="MLServer, adaptive batching",
+        keeps=_NOTHING,
+        requirements="mlserver",
+        command=_mlserver,
+        path="/v2/models/model/infer",
+        template='{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"content_type":"base64"},'
+        '"data":["BASE64"]}]}',
+        class_mark='"data":["',
+    ),
+}
+MISSING: Final = "the task queues of BentoML and Ray Serve"
+"""Not among them yet; the report says so."""

@@ -1,0 +1,1 @@
+"""What each system runs, in its own environment, all with the same model; PEER_* variables say which and how."""

@@ -15,7 +15,6 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
-from celery.worker import state
 
 from shared import settings
 from shared.observability.logs import configure_logging
@@ -24,8 +23,10 @@ from shared.queue.connection.clients import broker_url
 from worker import flower_guard, started_roles
 from worker.process import broker_transport
 from worker.process.consumed_queues import ConsumedQueues
-from worker.process.shutdown import ShutdownDeadline
+from worker.process.shutdown import ShutdownDeadline, told_to_stop
 from worker.process.startup import exit_on_failure
+from worker.process.task_events import GatheringEvents
+from worker.process.thread_pool import WakingTaskPool
 
 SWEEP_TASK = "worker.tasks.sweep"
 # How late a job past its deadline is canceled, and a lost bell rung again.
@@ -62,7 +63,7 @@ def configuration() -> dict[str, Any]:
 
 
 broker_transport.install()
-app = Celery("darkroom", include=["worker.tasks"])
+app = Celery("darkroom", include=["worker.tasks"], events=GatheringEvents)
 app.add_defaults(configuration)
 flower_guard.guard()
 
@@ -86,22 +87,19 @@ def _start(sender: Any, **_: Any) -> None:
 def _start_roles(sender: Any) -> None:
     queues = dict(sender.app.amqp.queues.consume_from)
     pool = sender.pool_cls.__module__.rpartition(".")[2]
-    if pool == "solo":
-        # It takes one task at a time, so kombu need not track unacknowledged ones: a round trip less for every task.
-        for queue in queues.values():
-            queue.no_ack = True
-
-    def stopping() -> bool:
-        # Celery's signal handlers only set these; code that waits during the start has to check them.
-        return any(flag not in (None, False) for flag in (state.should_stop, state.should_terminate))
+    # A bell that is lost with its worker is rung again, or missed by 2 s: two round trips less for each of them.
+    for queue in queues.values():
+        queue.no_ack = True
+    if pool == "thread":
+        sender.pool_cls = WakingTaskPool
 
     held_back = [queue for queue in queues if keys.model_of_queue(queue) is not None]
-    consuming = ConsumedQueues(sender, held_back=held_back, stopping=stopping)
+    consuming = ConsumedQueues(sender, held_back=held_back, stopping=told_to_stop)
     started_roles.start(
         queues=list(queues),
         pool=pool,
         slots=1 if pool == "solo" else int(sender.concurrency),
-        stopping=stopping,
+        stopping=told_to_stop,
         consume=consuming.begin,
     )
     consuming.started()

@@ -1,33 +1,61 @@
-"""Kombu's Redis transport, changed so that Celery reconnects when Redis refuses commands (RedisRefuses).
+"""Kombu's Redis transport, changed in two ways: it takes refusals for lost connections, and bounds what is in hand.
+
+Celery has to reconnect when Redis refuses commands (RedisRefuses).
 
 A Redis refuses when it loads its data, has become a replica or wants another password. Kombu takes most refusals for
 errors of a channel: they end a worker, and beat and Flower keep their connection to a replica for ever. Here they are
 lost connections. Private member used: `Channel._connparams`, which chooses the class of connections.
+
+Kombu bounds the tasks that a worker has in hand by those it has not acknowledged. Bells are consumed without
+acknowledging, which saves two round trips each, so here the tasks that Celery has reserved count.
 """
 
-from typing import Any
+import threading
+from typing import Any, Final
 
+from celery.worker import state
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Channel, Transport
+from kombu.transport.redis import Channel, QoS, Transport
 
 from shared.queue.connection.refusals import naming
 
+waits_for_a_thread: Final = threading.Event()
+"""Set when no task was taken because there are as many in hand as may be; who ends one wakes Celery's main loop."""
 
-class RefusalChannel(Channel):
-    """A channel whose connections raise RedisRefuses."""
+
+class ReservedTasksQoS(QoS):
+    """A channel's prefetch limit, held by the tasks that Celery has reserved and not ended."""
+
+    def can_consume(self) -> bool:
+        """Tell whether one more task may be taken."""
+        if self._has_room():
+            return True
+        waits_for_a_thread.set()
+        return self._has_room()  # a thread that ended a task before the event was set has woken nobody
+
+    def _has_room(self) -> bool:
+        most = self.prefetch_count
+        below = bool(super().can_consume())  # type: ignore[no-untyped-call]
+        return below and (not most or len(state.reserved_requests) < most)
+
+
+class BellChannel(Channel):
+    """A channel whose connections raise RedisRefuses, with that limit."""
+
+    QoS = ReservedTasksQoS
 
     def _connparams(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = super()._connparams(*arguments, **options)  # type: ignore[no-untyped-call]
         return parameters | {"connection_class": naming(parameters["connection_class"])}
 
 
-class RefusalTransport(Transport):
+class BellTransport(Transport):
     """Kombu's Redis transport with these channels."""
 
-    Channel = RefusalChannel
+    Channel = BellChannel
 
 
 def install() -> None:
     """Use this transport, in this process, for broker URLs that begin with `redis` or `rediss`."""
     for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{__name__}:{RefusalTransport.__name__}"
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{BellTransport.__name__}"

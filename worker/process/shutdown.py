@@ -14,12 +14,23 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from celery.worker import state
+
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = timedelta(seconds=5)
 """How long Celery may take once nothing is in hand; where Redis answers, it ends by itself sooner."""
 LONGEST_CLOSING: Final = timedelta(seconds=10)
 _PAUSE_SECONDS: Final = 0.2
+
+
+def told_to_stop() -> bool:
+    """Whether this worker was told to stop. Celery's signal handlers only set flags, which code that waits must check.
+
+    A flag is None or False until then, and the exit status afterwards, which is 0 after SIGTERM.
+    """
+    flags = (state.should_stop, state.should_terminate)
+    return any(flag is not None and flag is not False for flag in flags)
 
 
 class ShutdownDeadline:

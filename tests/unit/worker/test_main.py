@@ -12,6 +12,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from worker import main, started_roles
 from worker.process.consumed_queues import ConsumedQueues
+from worker.process.thread_pool import WakingTaskPool
 
 
 @pytest.fixture
@@ -24,15 +25,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("pool", "slots"), [(solo, 1), (thread, 2)])
-def test_only_a_solo_worker_consumes_bells_without_acknowledging(
-    started: dict[str, Any], pool: Any, slots: int
-) -> None:
+def test_a_worker_consumes_bells_without_acknowledging(started: dict[str, Any], pool: Any, slots: int) -> None:
     app = Celery(set_as_current=False)
     app.amqp.queues.select(["predict.m"])
-    main._start(SimpleNamespace(app=app, pool_cls=pool.TaskPool, concurrency=2))
+    sender = SimpleNamespace(app=app, pool_cls=pool.TaskPool, concurrency=2)
+    main._start(sender)
     assert (started["queues"], started["pool"]) == (["predict.m"], pool.__name__.rpartition(".")[2])
     assert started["slots"] == slots
-    assert bool(app.amqp.queues["predict.m"].no_ack) is (pool is solo)
+    assert app.amqp.queues["predict.m"].no_ack
+    assert sender.pool_cls is (WakingTaskPool if pool is thread else solo.TaskPool)
 
 
 @pytest.mark.usefixtures("started")

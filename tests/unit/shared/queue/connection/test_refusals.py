@@ -123,7 +123,7 @@ def test_celerys_connections_raise_named_refusals(url: str, asynchronous: bool) 
     kombu.transport._transport_cache.clear()  # another test of this process may have asked for `redis` before
     with kombu.Connection(url) as connection:
         transport = connection.transport
-        assert isinstance(transport, broker_transport.RefusalTransport)
+        assert isinstance(transport, broker_transport.BellTransport)
         channel = object.__new__(transport.Channel)
         assert isinstance(channel, Channel)
         channel.connection = transport

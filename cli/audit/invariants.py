@@ -83,6 +83,7 @@ class Audit:
         kinds = (
             self._jobs(),
             self._wait_lists(),
+            self._images(),
             self._inflight(),
             self._stranded(),
             self._stuck_lanes(),
@@ -128,6 +129,11 @@ class Audit:
         """Invariant 1, checked from the wait lists: each has its entry."""
         suspects = self._persisting(self._inspection.wait_lists_without_entry(), self._inspection.without_entry)
         return (f"wait list {name}: its entry is gone" for name in suspects)
+
+    def _images(self) -> Iterator[str]:
+        """No image outlives its entry: nothing else would delete it."""
+        suspects = self._persisting(self._inspection.images_without_entry(), self._inspection.without_their_entry)
+        return (f"{name}: its entry is gone" for name in suspects)
 
     def _inflight(self) -> Iterator[str]:
         """Check that predictions counted as unfinished are; one whose job is missing has ended."""

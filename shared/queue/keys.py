@@ -52,6 +52,8 @@ IDEMPOTENCY_KEYS: Final = "idempotency"
 """Sorted set, microseconds: idempotency keys by when they came. They have no TTL; sweeps purge them."""
 FILES: Final = "files"
 """Sorted set, microseconds: uploaded files by when they expire. They have no TTL; sweeps purge them."""
+IMAGE_BYTES: Final = "image_bytes"
+"""Hash: bytes of the images that are kept beside a lane's entries, by the lane's stream."""
 FILE_BYTES: Final = "file_bytes"
 """Hash: bytes of files by owner; the empty name has the sum of all owners."""
 
@@ -104,6 +106,26 @@ def heavy_mark() -> str:
 def lane(model: ModelName, lane: str) -> str:
     """Stream, group `workers`: one entry for each computation. `lane` is INTERACTIVE or a `bulk_lane`."""
     return f"lane:{model}:{lane}"
+
+
+def image_prefix() -> str:
+    """Return what the key of every image that is kept beside its entry begins with."""
+    return "image:"
+
+
+def image(stream: str, entry: str) -> str:
+    """Return the key of a string: the image of a lane's entry, where it is too large to be in the entry itself."""
+    return f"{image_prefix()}{stream}:{entry}"
+
+
+def staged_prefix() -> str:
+    """Return what every staged image's key begins with."""
+    return "staged:"
+
+
+def staged_image(id: PredictionId) -> str:
+    """Return the key of a string that expires: a job's image before the submit script takes it over."""
+    return f"{staged_prefix()}{id}"
 
 
 def signs(role: str) -> str:

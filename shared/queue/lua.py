@@ -28,6 +28,9 @@ _NAMES = {
     "WEBHOOK_BELL": keys.WEBHOOK_BELL,
     "WEBHOOK_QUEUE": keys.WEBHOOK_QUEUE,
     "IDEMPOTENCY_KEYS": keys.IDEMPOTENCY_KEYS,
+    "IMAGE": keys.image_prefix(),
+    "IMAGE_BYTES": keys.IMAGE_BYTES,
+    "STAGED": keys.staged_prefix(),
     "FILES": keys.FILES,
     "FILE_OF": keys.file_prefix(),
     "FILE_BYTES": keys.FILE_BYTES,
@@ -68,6 +71,7 @@ class Script(StrEnum):
     EVICT = "evict"
     READ_DUTIES = "read_duties"
     CHECK_JOBS = "check_jobs"
+    CHECK_IMAGES = "check_images"
     CHECK_LANE = "check_lane"
     MEASURE_LANES = "measure_lanes"
     CHECK_WAIT_LISTS = "check_wait_lists"

@@ -92,13 +92,15 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         "DARKROOM_REDIS_URL": redis_server.url,
         "DARKROOM_DATABASE_URL": postgres.url,
         "DARKROOM_REGISTRY_URL": registry,
-        # Dead workers are given up sooner; every other setting is the default.
+        # Dead workers are given up sooner; every other setting but the last is the default.
         "DARKROOM_QUEUE_LEASE": str(LEASE_SECONDS),
         "DARKROOM_RECORDING_LEASE": str(LEASE_SECONDS),
         "DARKROOM_BULK_LEASE": str(LEASE_SECONDS),
         "DARKROOM_BULK_MAX_LANE_DEPTH": str(LANE_DEPTH),
         "DARKROOM_WEBHOOKS_TIMEOUT": str(LEASE_SECONDS - 1),
         "DARKROOM_WEBHOOKS_LEASE": str(LEASE_SECONDS),
+        # Its pictures are tiny and take the way of large images, which has more steps to be killed between.
+        "DARKROOM_QUEUE_MAX_INLINE_IMAGE": "1",
     }
     stack = Stack(home / "stack", port=free_port(), environment=environment)
     try:

@@ -40,6 +40,23 @@ def lose_entry_seen_from_its_list(system: System, id: str) -> str:
     return f"wait list {list_of(system, id)}: its entry is gone"
 
 
+def lose_an_image(system: System, id: str) -> str:
+    entry = entry_of(system, id)
+    fields = dict(system.client.xrange(LANE, entry, entry)[0][1])
+    later = system.client.xadd(LANE, {name: value for name, value in fields.items() if name != b"image"})
+    system.client.xdel(LANE, entry)
+    system.client.lset(list_of(system, id), 0, later)
+    system.client.hset(f"job:{id}", "entry", later)
+    return f"job {id}: its image is gone"
+
+
+def keep_an_image(system: System, id: str) -> str:
+    image = keys.image(LANE, entry_of(system, id))
+    system.cancel(id)
+    system.client.set(image, b"image")
+    return f"{image}: its entry is gone"
+
+
 def remove_a_consumer_with_work(system: System, id: str) -> str:
     system.lanes.pull(64)
     system.client.xgroup_delconsumer(LANE, keys.WORKERS, "w")
@@ -120,10 +137,10 @@ def lose_a_delivery(system: System, id: str) -> str:
 
 
 BREAKAGES = [
-    lose_wait_list, forget_in_wait_list, lose_entry, lose_entry_seen_from_its_list, remove_a_consumer_with_work,
-    remove_a_consumer_seen_from_the_lane, end_without_a_record, expire_without_a_row, strand_a_record, revive,
-    end_otherwise_than_recorded, change_an_output, stay_in_flight, be_evicted_while_in_flight, give_a_bulk_lane_no_turn,
-    lose_a_delivery,
+    lose_wait_list, forget_in_wait_list, lose_entry, lose_entry_seen_from_its_list, lose_an_image, keep_an_image,
+    remove_a_consumer_with_work, remove_a_consumer_seen_from_the_lane, end_without_a_record, expire_without_a_row,
+    strand_a_record, revive, end_otherwise_than_recorded, change_an_output, stay_in_flight,
+    be_evicted_while_in_flight, give_a_bulk_lane_no_turn, lose_a_delivery,
 ]  # fmt: skip
 
 

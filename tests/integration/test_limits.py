@@ -26,6 +26,7 @@ from shared.domain.key_limits import UNLIMITED, Limits, Remaining
 from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts, source
+from shared.queue.producer.staged_images import stage_command
 from shared.queue.producer.submission import (
     Answer,
     Failed,
@@ -34,6 +35,7 @@ from shared.queue.producer.submission import (
     Queued,
     Submission,
     Unreadable,
+    is_staged,
     prepared,
     rate_arguments,
     read_answer,
@@ -68,6 +70,9 @@ class Client:
         """Return what became of each, and what is left of the limits."""
         upload = [submission(image, **more) for image in images]
         jobs = [prepared(one) for one in upload]
+        for one in upload:
+            if is_staged(one.image, settings or Queue()):
+                self.redis.execute_command(*stage_command(one))
         command = submit_command(*jobs, settings=settings or Queue(), memory_is_high=memory_is_high, limits=limits)
         *replies, rest = self.redis.execute_command(*command)
         left = read_left(rest)

@@ -16,6 +16,9 @@ from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Conditions, V
 FAULTS: dict[str, tuple[str, str, Conditions]] = {
     "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS),
     "claim many": ("    break\n", "", POISONED),
+    "a kept image expires": ("    redis.call('PERSIST', kept)\n", "", CHAOS),
+    "an image outlives its entry": ("  drop_images(lane, {...})\n", "", CHAOS),
+    "images are counted off too early": ("XLEN', lane) == 0 then", "XLEN', lane) == 1 then", CHAOS),
 }
 """A script's text, the faulty text that an earlier version had, and the conditions in which the fault shows."""
 

@@ -136,7 +136,8 @@ def test_the_images_and_bytes_of_a_call_are_limited(redis_server: RedisServer, w
     assert script_calls(warm) == 3
     warm.config_resetstat()
     heavy = [image(b"%d" % number + bytes(MOST_BYTES // 3)) for number in range(4)]
-    run(redis_server.url, lambda jobs: send_together(jobs, *heavy))
+    within = Queue(max_inline_image=MOST_BYTES)
+    run(redis_server.url, lambda jobs: send_together(jobs, *heavy, settings=within))
     assert script_calls(warm) == 2
     assert warm.xlen(LANE) == len(many) + len(heavy)
 

@@ -42,6 +42,7 @@ from shared.queue.consumer.finished_stream import FinishedStream
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.job_records import FIELDS, parse
 from shared.queue.lua import Script, Scripts, source
+from shared.queue.producer.staged_images import stage_command
 from shared.queue.producer.submission import (
     BatchClosed,
     Failed,
@@ -50,6 +51,7 @@ from shared.queue.producer.submission import (
     Queued,
     Submission,
     Unreadable,
+    is_staged,
     prepared,
     read_item,
     submit_command,
@@ -58,6 +60,7 @@ from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.support.observations import observer, upkeep_metrics
+from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
@@ -162,6 +165,7 @@ class World:
         """Consumers whose process is alive: a pull of several reads has leased entries that it has not returned yet."""
         # None of these pictures takes long, so that no process is started.
         self.decoders = DecoderPool(1, longest=timedelta(seconds=2), max_pixels=100)
+        self.threads = DecodeThreads(1)
         client.sadd(keys.MODELS, MODEL)
         self._open_batches()
         for script in Script:
@@ -183,8 +187,12 @@ class World:
             upload.insert(chance.randint(0, len(upload)), _no_image(first))
         jobs = [prepared(one) for one in upload]
         limits = LIMITS if chance.random() < 0.3 else UNLIMITED
-        command = submit_command(*jobs, settings=self.queue, memory_is_high=False, limits=limits)
+        queue = self.queue if chance.random() < 0.5 else self.queue.model_copy(update={"max_inline_image": 1})
+        command = submit_command(*jobs, settings=queue, memory_is_high=False, limits=limits)
         for _ in range(3):
+            for one in upload:
+                if isinstance(one, Submission) and is_staged(one.image, queue) and chance.random() < 0.9:
+                    self.stepped.execute_command(*stage_command(one))
             *replies, _left = self.stepped.execute_command(*command)
             for one, reply in zip(upload, replies, strict=True):
                 self._note_accepted(one, reply)
@@ -318,6 +326,7 @@ class World:
             leased=in_hand,
             observer=observer(lanes),
             decoders=self.decoders,
+            threads=self.threads,
         )
         self.working.add(name)
         try:
@@ -515,7 +524,12 @@ class World:
 
     def _entries(self, lane: str) -> set[str]:
         """Return the entries that are new or pending; any other is stranded."""
-        present = [entry.decode() for entry, _ in self.plain.xrange(lane)]
+        found = self.plain.xrange(lane)
+        present = [entry.decode() for entry, _ in found]
+        beside = [entry.decode() for entry, fields in found if b"image" not in fields]
+        lost = [entry for entry in beside if self.plain.pttl(keys.image(lane, entry)) != -1]
+        if lost:
+            raise Violation(f"no image, or not for good, in {lane}: {lost}")
         pending = {p["message_id"].decode() for p in self.plain.xpending_range(lane, keys.WORKERS, "-", "+", 999)}
         delivered = _order(self.plain.xinfo_groups(lane)[0]["last-delivered-id"].decode())
         stranded = [e for e in present if _order(e) <= delivered and e not in pending]

@@ -1,8 +1,9 @@
 """What a predict worker takes out of a model's lanes: entries, and their results."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import redis
 from redis.exceptions import ResponseError
 
 from shared.domain.identifiers import PredictionId, VersionKey
@@ -14,6 +15,7 @@ class Entry:
     """One computation: an image, the version it is bound to, and where its result goes.
 
     `lane` is the stream it came from, `waiting` its wait list's key, `cache` its output's. `attempts` counts this one.
+    `image` is empty until it is read where it is kept beside the entry (`with_images`).
     """
 
     lane: str
@@ -64,6 +66,20 @@ class Pull:
     lanes_empty: bool
 
 
+def with_images(client: redis.Redis, entries: list[Entry]) -> list[Entry]:
+    """Return the entries with their images, which are read here where they are kept beside the entries.
+
+    An entry that was deleted meanwhile, because nobody waits for it any more, is left out.
+    """
+    beside = [entry for entry in entries if not entry.image]
+    if not beside:
+        return entries
+    found: Any = client.mget([keys.image(entry.lane, entry.id) for entry in beside])
+    images = {(entry.lane, entry.id): image for entry, image in zip(beside, found, strict=True)}
+    read = (replace(entry, image=entry.image or images[entry.lane, entry.id] or b"") for entry in entries)
+    return [entry for entry in read if entry.image]
+
+
 def read_entries(lane: str, reply: Any) -> list[Entry]:
     """Return the entries of XREADGROUP's reply; a lane that nobody has submitted to is empty. Raises other errors."""
     if isinstance(reply, ResponseError) and str(reply).startswith("NOGROUP"):
@@ -81,6 +97,6 @@ def read_entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: in
         waiting=fields[b"waiting"].decode(),
         cache=fields[b"cache"].decode(),
         version=VersionKey(fields[b"version"].decode()),
-        image=fields[b"image"],
+        image=fields.get(b"image", b""),
         attempts=attempts,
     )

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.identifiers import ModelName, PredictionId
 from shared.queue import bells, keys
-from shared.queue.consumer.entries import Entry, Pull, Result, Wanted, read_entry
+from shared.queue.consumer.entries import Entry, Pull, Result, Wanted, read_entry, with_images
 from shared.queue.consumer.heavy_room import UNLIMITED_ROOM, HeavyRoom
 from shared.queue.consumer.puller import Puller
 from shared.queue.job_records import parse_request
@@ -128,7 +128,8 @@ class Lanes:
             if claimed:
                 id, attempts, flat = claimed
                 fields = dict(zip(flat[::2], flat[1::2], strict=True))
-                return read_entry(lane, id, fields, attempts=int(attempts))
+                for suspect in with_images(self._client, [read_entry(lane, id, fields, attempts=int(attempts))]):
+                    return suspect
         return None
 
     def renew(self, entries: Sequence[Entry]) -> None:

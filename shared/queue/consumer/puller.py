@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
-from shared.queue.consumer.entries import Entry, Pull, read_entries
+from shared.queue.consumer.entries import Entry, Pull, read_entries, with_images
 from shared.queue.consumer.heavy_room import UNLIMITED_ROOM, HeavyRoom
 from shared.queue.lua import Script, Scripts, sha
 
@@ -60,7 +60,7 @@ class Puller:
             # Asking for the next lane moves the rotation on, so only where that lane will be read.
             if len(entries) < limit and lanes_read < MOST_BULK_LANES_A_PULL:
                 lane = self._rotate(heavy)
-        return Pull(entries, lanes_empty=interactive_empty and lane is None)
+        return Pull(with_images(self._client, entries), lanes_empty=interactive_empty and lane is None)
 
     def _people_are_there(self, entries: Sequence[Entry]) -> bool:
         """Tell whether interactive images come in: these are some, or there were some a moment ago."""

@@ -145,6 +145,18 @@ class Inspection:
             yield from (found.decode() for found in without)
             known = known[checked:]
 
+    def images_without_entry(self) -> list[str]:
+        """Return the images that are kept for good although their entry is not in its lane."""
+        prefix = keys.image_prefix() + "*"
+        return [found for chunk in self._scan(prefix, kind="string") for found in self.without_their_entry(chunk)]
+
+    def without_their_entry(self, images: Sequence[str]) -> Iterator[str]:
+        """Of these images, give those that are kept for good although their entry is not in its lane."""
+        for start in range(0, len(images), JOBS_AT_ONCE):
+            part = images[start : start + JOBS_AT_ONCE]
+            places = [place for image in part for place in image.removeprefix(keys.image_prefix()).rsplit(":", 1)]
+            yield from (found.decode() for found in self._scripts.run(Script.CHECK_IMAGES, tuple(part), *places))
+
     def inflight(self) -> Iterator[tuple[Owner, list[PredictionId]]]:
         """Give the unfinished ids of each owner, in chunks."""
         for chunk in self._scan(keys.inflight_prefix() + "*"):

@@ -19,6 +19,7 @@ from shared.queue import batch_records, bells, keys
 from shared.queue.batch_records import BatchRecord, cancel_arguments, cancel_lane_arguments
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
+from shared.queue.producer.staged_images import stage_all
 from shared.queue.producer.submission import Prepared, submit_command
 from shared.settings import Queue
 
@@ -100,6 +101,8 @@ class Batches:
         """
         command = submit_command(*items, settings=settings, memory_is_high=memory_is_high, limits=limits)
         try:
+            if not memory_is_high:
+                await stage_all(self._redis, items, settings)
             *replies, _ = await self._redis.call(*command)
         except OutOfMemoryError:
             raise RedisFull from None

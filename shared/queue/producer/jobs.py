@@ -12,7 +12,8 @@ from shared.domain.key_limits import Limits, Remaining
 from shared.queue import bells, job_records, keys
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
-from shared.queue.producer.submission import Answer, Submission, queue_full, read_answer, read_left
+from shared.queue.producer.staged_images import StagedSubmissions
+from shared.queue.producer.submission import Answer, Submission, is_staged, queue_full, read_answer, read_left
 from shared.queue.producer.submission_groups import SubmissionGroups
 from shared.settings import Queue
 
@@ -29,6 +30,7 @@ class Jobs:
     def __init__(self, pipeline: Pipeline) -> None:
         self._redis = pipeline
         self._groups = SubmissionGroups(pipeline)
+        self._staged = StagedSubmissions(pipeline, self._groups)
 
     async def submit(
         self,
@@ -48,7 +50,8 @@ class Jobs:
         """
         written = job_records.write_request(request)
         try:
-            reply, rest = await self._groups.submit(
+            way = self._staged if is_staged(submission.image, settings) else self._groups
+            reply, rest = await way.submit(
                 submission, written, settings=settings, memory_is_high=memory_is_high, limits=limits
             )
         except OutOfMemoryError:

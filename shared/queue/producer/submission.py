@@ -161,6 +161,11 @@ class BatchClosed(Exception):
     id: str
 
 
+def is_staged(image: bytes, settings: Queue) -> bool:
+    """Tell whether an image is staged (`staged_images`), not sent within its submission."""
+    return len(image) > settings.max_inline_image
+
+
 def submit_command(
     *jobs: Prepared, settings: Queue, memory_is_high: bool, limits: Limits = UNLIMITED
 ) -> tuple[bytes | str | int, ...]:
@@ -185,7 +190,7 @@ def submit_command(
         arguments += (
             submission.id,
             request,
-            submission.image,
+            b"" if is_staged(submission.image, settings) else submission.image,
             version,
             0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
             submission.fingerprint,
@@ -260,7 +265,7 @@ def read_answer(
             raise RateLimited(limit="rate", limits=limits, left=left, retry_after=pause)
         case [b"many", _]:
             raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
-        case [b"full", _]:
+        case [b"full" | b"unset", _]:
             raise queue_full(submission.choice.model)
     raise AssertionError(f"the submit script said {reply!r}")
 

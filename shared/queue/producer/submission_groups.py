@@ -15,9 +15,9 @@ from redis.exceptions import OutOfMemoryError
 
 from shared.domain.errors import StorageUnavailable
 from shared.domain.key_limits import Limits
-from shared.queue.connection.exchange import LARGE, Pending, fail
+from shared.queue.connection.exchange import LARGE, Command, Pending, fail
 from shared.queue.connection.pipeline import Pipeline
-from shared.queue.producer.submission import Prepared, Submission, submit_command
+from shared.queue.producer.submission import Prepared, Submission, is_staged, submit_command
 from shared.settings import Queue
 
 # A script call holds Redis until its end: 64 small images take it about 2 ms.
@@ -74,6 +74,7 @@ class SubmissionGroups:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._loop = asyncio.get_running_loop()
+        self._first: list[Pending] = []
         self._groups: list[_Group] = []
         self._open: dict[tuple[object, ...], _Group] = {}
         pipeline.add_source(self._take)
@@ -85,7 +86,8 @@ class SubmissionGroups:
 
         `request` is `submission.request()` as JSON. Raises what `Pipeline.call` raises.
         """
-        size, job = len(request) + len(submission.image), (submission, request)
+        within = 0 if is_staged(submission.image, settings) else len(submission.image)
+        size, job = len(request) + within, (submission, request)
         if size > LARGE:
             command = submit_command(job, settings=settings, memory_is_high=memory_is_high, limits=limits)
             reply: Reply = await self._pipeline.call(*command)
@@ -100,11 +102,20 @@ class SubmissionGroups:
         self._pipeline.wake()
         return await future
 
+    def send_before(self, command: Command) -> "asyncio.Future[Any]":
+        """Let the next write carry a command before the submissions; return what gets its reply or error."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._first.append((command, future))
+        self._pipeline.wake()
+        return future
+
     def _take(self) -> Iterator[Pending]:
         """Give the commands of all that was gathered since the last write, and begin new groups."""
-        if not self._groups:
+        if not self._groups and not self._first:
             return
+        first, self._first = self._first, []
         groups, self._groups = self._groups, []
+        yield from first
         self._open.clear()
         for group in groups:
             yield from self._commands(group)

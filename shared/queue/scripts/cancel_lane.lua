@@ -12,7 +12,7 @@ for _ = 1, ARGV[3] do
   for place = 2, #list do put(list[place], 'canceled', {}) end
   if key then redis.call('DEL', key) end
   drop(KEYS[1], entry)
-  bytes = bytes + #fields.image
+  bytes = bytes + #(fields.image or '')
   if bytes > tonumber(ARGV[4]) then break end
 end
 local left = redis.call('XLEN', KEYS[1])

@@ -33,6 +33,7 @@ local function wrong_with_entry(lane, entry)
       places[place] = 'its entry is not in its lane'
     else
       for _, part in ipairs(found[2]) do spent = spent + #part end
+      if not has_image(lane, entry, found[2]) then places[place] = 'its image is gone' end
       if not after(entry, last_delivered(lane)) and not redis.call('XPENDING', lane, WORKERS, entry, entry, 1)[1] then
         places[place] = 'its entry was read and is pending with nobody'
       end

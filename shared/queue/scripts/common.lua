@@ -83,10 +83,42 @@ local function record_batch(id, key, record_task)
   ring(RECORD_BELL, RECORD_QUEUE, record_task)
 end
 
--- Acknowledge and delete entries of a lane.
+-- The key of an entry's image, where that is not in the entry itself.
+local function image_key(lane, entry)
+  return IMAGE .. lane .. ':' .. entry
+end
+
+-- Whether an entry, given with its fields as a flat list, has its image: in the entry itself or beside it.
+local function has_image(lane, entry, flat)
+  for i = 1, #flat, 2 do
+    if flat[i] == 'image' then return true end
+  end
+  return redis.call('EXISTS', image_key(lane, entry)) == 1
+end
+
+-- Delete the images that are kept beside these entries of a lane, and count them off.
+local function drop_images(lane, entries)
+  local kept = redis.call('HGET', IMAGE_BYTES, lane)
+  if not kept then return end
+  local images, bytes = {}, 0
+  for _, entry in ipairs(entries) do
+    local key = image_key(lane, entry)
+    local size = redis.call('STRLEN', key)
+    if size > 0 then images[#images + 1], bytes = key, bytes + size end
+  end
+  in_pieces(images, function(...) redis.call('UNLINK', ...) end)
+  if bytes >= tonumber(kept) or redis.call('XLEN', lane) == 0 then
+    redis.call('HDEL', IMAGE_BYTES, lane)
+  elseif bytes > 0 then
+    redis.call('HINCRBY', IMAGE_BYTES, lane, -bytes)
+  end
+end
+
+-- Acknowledge and delete entries of a lane, in one step with their images.
 local function drop(lane, ...)
   redis.call('XACK', lane, WORKERS, ...)
   redis.call('XDEL', lane, ...)
+  drop_images(lane, {...})
 end
 
 -- Take a job off its wait list; the entry is deleted only when no job is left on it.

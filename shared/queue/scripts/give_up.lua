@@ -27,7 +27,7 @@ for _ = 1, ARGV[6] do
   for place = 2, #list do put(list[place], 'failed', {error = ARGV[2], code = 'model_unavailable'}) end
   if key then redis.call('DEL', key) end
   drop(KEYS[1], entry)
-  bytes = bytes + #fields.image
+  bytes = bytes + #(fields.image or '')
   if bytes > tonumber(ARGV[7]) then break end
 end
 announce(ARGV[1])

@@ -1,11 +1,14 @@
 -- Accept jobs for one lane, each by itself: answer it from the cache, let it join a computation, or start one. Nothing
 -- of a job is written when it is refused. An item that is no image has no wait list, and an error's text in the image's
 -- place: it is refused where an image would be; otherwise it fails at once and waits in `finished` for its row.
+-- An image given as '' was staged: written before to a key of its own that expires. It becomes its entry's in the step
+-- that makes the entry, and is deleted where there is no entry. `unset`: the key is not there; stage it, submit again.
 -- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache|'' waiting|'')…
 -- ARGV owner batch lane_cap lane_bytes_cap waiters_cap memory_high interval_us burst inflight_cap|'' queue predict_task
 --   record_task, then (id request image version cancel_after_us fingerprint tell_start)…
--- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | hit id created output |
---   failed id created | follow id created | queued id created; last, what is left: images|-1 until_all_us unfinished|-1
+-- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | unset id |
+--   hit id created output | failed id created | follow id created | queued id created; last, what is left: images|-1
+--   until_all_us unfinished|-1
 -- Safe twice: a job's first line. All its writes come after its last refusal.
 local SHARED_KEYS, KEYS_OF_A_JOB, SHARED_ARGUMENTS, ARGUMENTS_OF_A_JOB = 5, 4, 12, 7
 local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = unpack(KEYS, 1, SHARED_KEYS)
@@ -24,7 +27,9 @@ local bytes_in = {}  -- by stream, measured once, for the first job that needs a
 -- Whether a stream of `depth` entries takes no more. Where it does take one more, its `size` in bytes is counted.
 local function is_full(stream, depth, size)
   if MEMORY_HIGH or depth >= LANE_CAP then return true end
-  bytes_in[stream] = bytes_in[stream] or redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 5) or 0
+  if not bytes_in[stream] then
+    bytes_in[stream] = (redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 5) or 0) + (redis.call('HGET', IMAGE_BYTES, stream) or 0)
+  end
   if bytes_in[stream] >= LANE_BYTES_CAP then return true end
   bytes_in[stream] = bytes_in[stream] + size
   return false
@@ -98,8 +103,10 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     return {'follow', id, now}
   end
 
-  local depth = redis.call('XLEN', LANE)
-  if is_full(LANE, depth, #image) then return {'full', id} end
+  local depth, staged, size = redis.call('XLEN', LANE), image == '', #image
+  if staged then size = redis.call('STRLEN', STAGED .. id) end
+  if is_full(LANE, depth, size) then return {'full', id} end
+  if size == 0 then return {'unset', id} end
 
   if depth == 0 and redis.call('EXISTS', LANE) == 0 then
     redis.call('XGROUP', 'CREATE', LANE, WORKERS, '0', 'MKSTREAM')
@@ -110,7 +117,16 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     redis.call('RENAME', waiting, renamed)
     for _, other in ipairs(redis.call('LRANGE', renamed, 1, -1)) do redis.call('HSET', JOB .. other, 'waiting', renamed) end
   end
-  local new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image)
+  local new  -- added first, because the first write alone is refused when the memory is full
+  if staged then
+    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version)
+    local kept = image_key(LANE, new)
+    redis.call('RENAME', STAGED .. id, kept)
+    redis.call('PERSIST', kept)
+    redis.call('HINCRBY', IMAGE_BYTES, LANE, size)
+  else
+    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image)
+  end
   accept('lane', LANE, 'waiting', waiting, 'entry', new)
   redis.call('RPUSH', waiting, new, id)
   begin_waiting()
@@ -118,13 +134,16 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
   return {'queued', id, now}
 end
 
-local answers = {}
+local answers, unwanted = {}, {}
 local argument = SHARED_ARGUMENTS
 for key = SHARED_KEYS, #KEYS - 1, KEYS_OF_A_JOB do
   local job, idempotency, cache, waiting = unpack(KEYS, key + 1, key + KEYS_OF_A_JOB)
-  answers[#answers + 1] = submit(job, idempotency, cache, waiting, unpack(ARGV, argument + 1, argument + ARGUMENTS_OF_A_JOB))
+  local answer = submit(job, idempotency, cache, waiting, unpack(ARGV, argument + 1, argument + ARGUMENTS_OF_A_JOB))
+  answers[#answers + 1] = answer
+  if ARGV[argument + 3] == '' and answer[1] ~= 'queued' then unwanted[#unwanted + 1] = STAGED .. ARGV[argument + 1] end
   argument = argument + ARGUMENTS_OF_A_JOB
 end
+in_pieces(unwanted, function(...) redis.call('UNLINK', ...) end)
 announce(RECORD_TASK)
 if has_work then ring(BELL, QUEUE, PREDICT_TASK) end
 local left, until_all = -1, 0

@@ -55,7 +55,7 @@ class ServedVersion(Answer):
     )
     agreement: Agreement | None = Field(
         description="How far its scores agree with those of `exact` and `fp32`; null where it is computed so, and "
-        "where that was not measured, as on a CPU"
+        "where that could not be measured"
     )
 
 

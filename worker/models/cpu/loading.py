@@ -48,4 +48,5 @@ def put_on_cpu(forward: Forward, *, metadata: ModelMetadata, batch_size: int | N
             [on_cpu.scores(pixels[first : first + _AT_ONCE]) for first in range(0, COMPARED, _AT_ONCE)]
         )
 
-    return OnCpu(on_cpu, fast, choose_compute_mode(Decode.FAST, Precision.FP32, scores_in))
+    mode = choose_compute_mode(Decode.FAST, Precision.FP32, scores_in)
+    return OnCpu(on_cpu, fast if mode.decode is Decode.FAST else None, mode)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shared.queue import keys
 from worker.process.allocator import keep_freed_memory
+from worker.process.garbage import collect_rarely
 from worker.process.worker_process import WorkerProcess, start_process
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def start(
     if models := [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]:
         # Before torch and its threads. With -P threads, one a decoder, a single arena would be contended.
         keep_freed_memory(one_arena=pool == "solo")
+        collect_rarely()
         from worker.roles.predict import PredictRole  # noqa: PLC0415
 
         roles.predicting = PredictRole(roles.process, slots=slots)

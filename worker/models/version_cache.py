@@ -11,6 +11,7 @@ from datetime import timedelta
 from shared.domain.identifiers import VersionKey
 from worker.models.errors import ModelUnavailable
 from worker.models.loaded_model import LoadedModel
+from worker.process.garbage import collect_all
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,9 @@ class VersionCache:
         """Keep these versions, whatever else is used; drop others that are too many now."""
         with self._lock:
             self._kept = frozenset(serving)
-            self._make_room()
+            dropped = self._make_room()
+        if dropped:
+            collect_all()
 
     def clear(self) -> None:
         """Drop all versions."""
@@ -93,16 +96,24 @@ class VersionCache:
         with self._lock:
             self._failures.pop(key, None)
             self._loaded[key] = model
-            self._make_room()
+            dropped = self._make_room()
+        if dropped:
+            # A graph refers to itself: without this its weights would stay for long.
+            collect_all()
         return model
 
-    def _make_room(self) -> None:
-        """Drop the least recently used versions over the limit, but neither the newest nor those to be kept."""
+    def _make_room(self) -> bool:
+        """Drop the least recently used versions over the limit, but neither the newest nor those to be kept.
+
+        Return whether any was dropped.
+        """
+        before = len(self._loaded)
         for key in list(self._loaded)[:-1]:
             if len(self._loaded) <= self._room:
-                return
+                break
             if key not in self._kept:
                 del self._loaded[key]
+        return len(self._loaded) < before
 
 
 def _reason(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from worker.predict.predictor import Limits, Predictor
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
 from worker.process.background_threads import PeriodicThread, vital_thread
+from worker.process.garbage import leave_alone_what_is_there
 from worker.process.startup import Stopped, wait_for_redis
 from worker.process.worker_process import WorkerProcess
 
@@ -129,6 +130,7 @@ class PredictRole:
         while not follower.wait_until_followed(longest=CHECK_PAUSE):
             if self._is_ending():
                 return
+        leave_alone_what_is_there()
         lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
         # Registers the worker as one that serves the model, which `darkroom up` waits for.
         try:

@@ -1,9 +1,12 @@
 """Loading versions into memory."""
 
+import weakref
+
 import pytest
 
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelUnavailable
+from worker.process.garbage import leave_alone_what_is_there
 
 version_cache = deferred("worker.models.version_cache")
 pytestmark = pytest.mark.xdist_group("torch")
@@ -15,3 +18,22 @@ def test_a_version_whose_code_calls_exit_fails_to_load() -> None:
 
     with pytest.raises(ModelUnavailable, match="SystemExit: 3"):
         version_cache.VersionCache(load, room=1).get("1-a")
+
+
+def test_a_dropped_version_is_freed_though_it_refers_to_itself() -> None:
+    class Version:
+        def __init__(self) -> None:
+            self.graph = self
+
+    loaded: list[weakref.ref[Version]] = []
+
+    def load(_: object) -> Version:
+        version = Version()
+        loaded.append(weakref.ref(version))
+        return version
+
+    cache = version_cache.VersionCache(load, room=1)
+    cache.get("1-a")
+    leave_alone_what_is_there()
+    cache.get("2-b")
+    assert [version() is None for version in loaded] == [True, False]

@@ -31,7 +31,7 @@ from benchmarks.workbench import Subject, Workbench
 
 DARKROOM: Final = "darkroom"
 _MOBILENET: Final = "mobilenet_v3_small"
-_BATCHES: Final = {subjects.DIGITS: 64, _MOBILENET: 8}
+_BATCHES: Final = {subjects.DIGITS: 64, _MOBILENET: 16}
 """The batch that costs the bare loop least."""
 _WAIT_MS: Final = 5
 _LOADS: Final = {

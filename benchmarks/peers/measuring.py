@@ -68,7 +68,8 @@ def measure_peer(bench: Workbench, subject: Subject, peer: Peer, given: Given, l
 
 def measure_queue(bench: Workbench, subject: Subject, peer: QueuePeer, given: Given, load: Load) -> Measured:
     """Do so with one that is polled: until the last result is in its backend, without the cost of polling."""
-    found = tutorial.measure(bench, subject, images=load.images, design=peer.design(given))
+    # Up to six runs, with several numbers of clients, of which the best counts.
+    found = tutorial.measure(bench, subject, images=max(64, load.images // 4), design=peer.design(given))
     return Measured(
         images_per_second=max(found.flood, found.polled),
         milliseconds=sum(found.milliseconds.values()),

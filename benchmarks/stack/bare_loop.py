@@ -1,7 +1,8 @@
 """The bare loop: decode and one forward pass a batch, with no service around it and nothing of Darkroom in it.
 
-A process of its own: `python -m benchmarks.stack.bare_loop OUTPUT`, its task on standard input. One thread computes:
-with a process a core that was the best of what was tried, since decoding and the rest of a batch then overlap.
+A process of its own: `python -m benchmarks.stack.bare_loop OUTPUT`, its task on standard input. It computes in one
+thread, with a process a core: on two busy cores two such loops did 155 to 199 mobilenet images a second in three turns,
+one loop with two threads 41 to 62, at three times the processor time.
 """
 
 import sys

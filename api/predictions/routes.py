@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api import schemas
 from api.edge.auth import caller, follower
@@ -31,14 +32,23 @@ from shared.presentation.objects import prediction_object
 
 
 class DirectRoute(GuardedRoute):
-    """A route whose endpoint takes the request itself and returns the response.
+    """A route whose endpoint takes the request itself and returns the response; its errors go on to the app's handlers.
 
-    FastAPI's resolving of dependencies costs 12 µs a request, a tenth of a submission in the gateway.
+    FastAPI's resolving of dependencies costs 12 µs a request, a tenth of a submission in the gateway, and what it puts
+    around the endpoint another 4: two stacks of contexts and a second handling of errors.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Return the endpoint."""
-        return self.endpoint
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = partial(_serve, endpoint)
+
+
+async def _serve(
+    endpoint: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer one request, as an ASGI app."""
+    response = await endpoint(Request(scope, receive, send))
+    await response(scope, receive, send)
 
 
 router = APIRouter(prefix="/v1", tags=["predictions"], route_class=GuardedRoute)

@@ -1,7 +1,9 @@
 """Ids are UUIDs version 7; those of one OrderedIds sort in the order they were made, even if the clock goes back."""
 
+import os
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -132,3 +134,18 @@ def test_an_id_made_without_a_maker_has_74_random_bits() -> None:
     assert {(id.version, id.variant) for id in ids} == {(7, uuid.RFC_4122)}
     for bit in (*range(62), *range(64, 76)):
         assert {id.int >> bit & 1 for id in ids} == {0, 1}
+
+
+def test_threads_and_forked_processes_never_make_the_same_id() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = [id for ids in pool.map(lambda _: [new_uuid7() for _ in range(2000)], range(8)) for id in ids]
+    assert len(set(made)) == len(made)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, new_uuid7()[14:].encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100).decode() != new_uuid7()[14:]
+    for end in (read, write):
+        os.close(end)

@@ -76,6 +76,7 @@ class Script(StrEnum):
     MEASURE_LANES = "measure_lanes"
     CHECK_WAIT_LISTS = "check_wait_lists"
     FIND_STRANDED = "find_stranded"
+    FIND_WAITING = "find_waiting"
 
 
 @cache

@@ -62,5 +62,4 @@ class LeaseKeeper:
             return
         # Any model's lanes will do: an entry names its own.
         lanes[0].renew(self._leased.entries() + self._heavy())
-        for one in lanes:
-            one.sign_of_life()
+        lanes[0].sign_of_life(*lanes[1:])

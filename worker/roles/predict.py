@@ -170,8 +170,16 @@ class PredictRole:
         self._keeper.renew()
 
     def _poll(self) -> None:
+        models = self._models()
+        if not models:
+            return
+        # Polling an idle model takes four round trips, 55 µs of Redis: of 200 models in 64 processes a third of it.
+        first, *others = (model.lanes for model in models)
+        waiting = first.lanes_with_entries(*others)
         poll_lanes(
-            [model.predictor for model in self._models()], slots=self._slots, stopped=lambda: self._polling.is_stopped
+            [model.predictor for model in models if model.lanes in waiting],
+            slots=self._slots,
+            stopped=lambda: self._polling.is_stopped,
         )
 
     def _finish_heavy(self) -> None:

@@ -49,7 +49,7 @@ class Lanes:
         self._client = client
         self._scripts = Scripts(client)
         self._puller = Puller(client, model=model, consumer=consumer, monotonic=monotonic)
-        self._model = model
+        self.model = model
         self._consumer = consumer
         self._settings = settings
         self._monotonic = monotonic
@@ -58,13 +58,13 @@ class Lanes:
 
     def answer(self, token: str) -> BellCall | None:
         """Silence the bell; None where another bell rings by now. `token` is the bell's, empty for a tick."""
-        bulk_lanes = self._scripts.run(Script.ANSWER, (self._bell, keys.rotation(self._model)), token)
+        bulk_lanes = self._scripts.run(Script.ANSWER, (self._bell, keys.rotation(self.model)), token)
         return None if bulk_lanes is None else BellCall(bulk_waits=bulk_lanes > 0)
 
     def ring(self) -> None:
         """Wake a worker, unless the bell rings already."""
-        queue = keys.predict_queue(self._model)
-        self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self._model))
+        queue = keys.predict_queue(self.model)
+        self._scripts.run(Script.RING, (self._bell,), queue, bells.predict_message(self.model))
 
     def wake_another(self, call: BellCall) -> None:
         """Wake another worker, once a call: whoever answers wakes the next one while there is work."""
@@ -110,13 +110,13 @@ class Lanes:
     def has_suspects(self) -> bool:
         """Tell whether an entry's lease has ended: its worker seems to be gone. Changes nothing."""
         lease = self._settings.lease // timedelta(milliseconds=1)
-        lanes = streams(self._client, self._model)
+        lanes = streams(self._client, self.model)
         return bool(self._scripts.run(Script.SUSPECTS, tuple(lanes), lease))
 
     def reclaim(self) -> Entry | None:
         """Take over one entry whose worker is gone, None where there is none: a suspect, to be run alone."""
         lease = self._settings.lease // timedelta(milliseconds=1)
-        for lane in streams(self._client, self._model):
+        for lane in streams(self._client, self.model):
             claimed = self._scripts.run(
                 Script.RECLAIM,
                 (lane,),
@@ -138,9 +138,15 @@ class Lanes:
             arguments = [part for entry in entries for part in (entry.lane, entry.id)]
             self._scripts.run(Script.RENEW, (), self._consumer, *arguments)
 
-    def sign_of_life(self) -> None:
-        """Give a sign of life, by which this worker is counted."""
-        self._scripts.run(Script.SIGN, (keys.workers(self._model),), self._consumer)
+    def sign_of_life(self, *others: "Lanes") -> None:
+        """Give a sign of life, by which this worker is counted; with one call for its other models too."""
+        self._scripts.run(Script.SIGN, tuple(keys.workers(one.model) for one in (self, *others)), self._consumer)
+
+    def lanes_with_entries(self, *others: "Lanes") -> "list[Lanes]":
+        """Return those of these lanes that hold entries, leased or not, with one call: all others need no poll."""
+        lanes = (self, *others)
+        names = [name for one in lanes for name in (keys.lane(one.model, keys.INTERACTIVE), keys.rotation(one.model))]
+        return [lanes[place - 1] for place in self._scripts.run(Script.FIND_WAITING, tuple(names))]
 
     def who_wants(self, entries: Sequence[Entry]) -> dict[str, Wanted]:
         """Return, by entry id, who waits for each computation, for logs; entries that nobody waits for are left out."""
@@ -164,7 +170,7 @@ class Lanes:
     def leave(self) -> None:
         """Remove this worker's sign of life; if Redis can't be reached, it counts as gone a minute later."""
         with contextlib.suppress(RedisError):
-            self._client.zrem(keys.workers(self._model), self._consumer)
+            self._client.zrem(keys.workers(self.model), self._consumer)
 
 
 def _request_id(request: bytes | None) -> str:

@@ -65,8 +65,9 @@ class Calls:
     def renew(self, entries: list[Entry]) -> None:
         self.renewed.append(entries)
 
-    def sign_of_life(self) -> None:
-        self.signs += 1
+    def sign_of_life(self, *others: "Calls") -> None:
+        for calls in (self, *others):
+            calls.signs += 1
 
 
 def test_all_leases_are_renewed_at_once_and_each_model_is_registered() -> None:

@@ -47,7 +47,7 @@ def test_the_embedded_redis_serves_jobs_stored_by_older_releases(
         waiting = [system.submit(f"waiting {number}".encode()) for number in range(30)]
         system.lanes.pull(5)
     older.kill()
-    newer = RedisServer(directory, appendfsync="always")
+    newer = RedisServer(directory, appendfsync="always", program=redis_executable())
     try:
         with newer.client() as client:
             system = System(client, engine, database_url, newer.url)

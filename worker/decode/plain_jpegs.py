@@ -25,11 +25,12 @@ _SAMPLINGS: Final = frozenset({(0x11, 0x11, 0x11), (0x21, 0x11, 0x11), (0x22, 0x
 
 
 class PlainJpeg(NamedTuple):
-    """Width and height in pixels, as stored, and the number of components: 1 is grey, 3 is colour."""
+    """Width and height in pixels, as stored; the number of components: 1 is grey, 3 is colour."""
 
     width: int
     height: int
     components: int
+    progressive: bool
 
 
 def plain_jpeg_header(data: bytes) -> PlainJpeg | None:
@@ -73,5 +74,5 @@ def _frame_header(data: bytes, frame: int) -> PlainJpeg | None:
         return None
     samplings = tuple(data[frame + 9 + 3 * number] for number in range(components))
     if components == _GREY or (components == _COLOUR and samplings in _SAMPLINGS):
-        return PlainJpeg(width, height, components)
+        return PlainJpeg(width, height, components, data[frame - 1] == _PROGRESSIVE)
     return None

@@ -39,17 +39,23 @@ class Decoding:
         Where `heavy` is None the entries run alone, because one of them may have ended its process: nothing is decoded
         in the fast way, and heavy images in a decoder process.
         """
-        works = [estimated_work(entry.image, model.spec) for entry in entries]
-        light = [entry for entry, work in zip(entries, works, strict=True) if work <= HEAVY]
-        if model.fast_decoder is not None and light and heavy is not None:
-            found = list(zip(light, model.fast_decoder.decode([entry.image for entry in light]), strict=True))
-            yield from ((entry, pixels) for entry, pixels in found if pixels is not None)
-            light = [entry for entry, pixels in found if pixels is None]
+        left = [(entry, estimated_work(entry.image, model.spec)) for entry in entries]
+        if model.fast_decoder is not None and heavy is not None:
+            tried = [one for one in left if one[1] <= HEAVY or model.fast_decoder.takes_heavy]
+            left = [one for one in left if one[1] > HEAVY and not model.fast_decoder.takes_heavy]
+            found = model.fast_decoder.decode([entry.image for entry, _ in tried])
+            for one, pixels in zip(tried, found, strict=True):
+                if pixels is None:
+                    left.append(one)
+                else:
+                    yield one[0], pixels
+        light = [one for one in left if one[1] <= HEAVY]
         if light:
             decode_one = partial(_pixels_or_reason, spec=model.spec, max_pixels=self._max_pixels)
-            pixels = self._threads.map(decode_one, [entry.image for entry in light], estimated_work=sum(works))
-            yield from zip(light, pixels, strict=True)
-        for entry, work in zip(entries, works, strict=True):
+            images, estimated = [entry.image for entry, _ in light], sum(work for _, work in light)
+            decoded = self._threads.map(decode_one, images, estimated_work=estimated)
+            yield from ((entry, pixels) for (entry, _), pixels in zip(light, decoded, strict=True))
+        for entry, work in left:
             if work <= HEAVY:
                 continue
             if heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:

@@ -34,6 +34,8 @@ _VECTORISED: Final = frozenset({"AVX2", "AVX512"})
 class CpuFastDecoder:
     """Decodes images for one version's input; threads may share it."""
 
+    takes_heavy = False
+
     def __init__(self, spec: ImageSpec, *, max_pixels: int) -> None:
         self._decode = partial(decode, spec=spec, max_pixels=max_pixels, resize_and_crop=resize_and_crop_fast)
 

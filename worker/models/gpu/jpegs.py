@@ -25,6 +25,8 @@ _PIXELS_AT_ONCE: Final = 32 * 2**20
 """Pixels that one call decodes at most: their floats take 400 MB of the device's memory."""
 _MOST_PIXELS: Final = 16 * 2**20
 """Larger images are decoded by Pillow."""
+_MOST_PROGRESSIVE: Final = 2**20
+"""Of progressive JPEGs, whose scans nvJPEG reads on the CPU one after another."""
 _COLOUR: Final = 3
 """Components of the JPEGs that are decoded here. Of grey ones the GPU's hardware decoder gives wrong pixels for many
 sizes (36 of 47 photographs; nvJPEG 13.0, H200)."""
@@ -39,6 +41,8 @@ Decoder = Callable[[Sequence[bytes], str], list[torch.Tensor]]
 
 class DeviceJpegs:
     """Decodes plain JPEGs for one model's input; threads may share it, and each uses its own stream."""
+
+    takes_heavy = True
 
     def __init__(self, decoder: Decoder, spec: ImageSpec, *, device: str, max_pixels: int) -> None:
         self._decoder = decoder
@@ -66,7 +70,7 @@ class DeviceJpegs:
         if header is None or header.components != _COLOUR:
             return None
         size = header.width, header.height
-        if header.width * header.height > self._most:
+        if header.width * header.height > (_MOST_PROGRESSIVE if header.progressive else self._most):
             return None
         if self._spec.resize_size is not None:
             width, height = resized_size(size, self._spec.resize_size)

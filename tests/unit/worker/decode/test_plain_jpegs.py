@@ -19,7 +19,7 @@ def jpeg(mode: str = "RGB", **options: Any) -> bytes:
     return file.getvalue()
 
 
-GOOD, GREY = jpeg(), jpeg("L")
+GOOD, GREY, PROGRESSIVE = jpeg(), jpeg("L"), jpeg(progressive=True)
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -35,7 +35,7 @@ def with_segment(data: bytes, marker: int, content: bytes) -> bytes:
     [
         jpeg(),
         GREY,
-        jpeg(progressive=True),
+        PROGRESSIVE,
         jpeg(subsampling="4:4:4"),
         jpeg(subsampling="4:2:2"),
         jpeg(subsampling="4:2:0"),
@@ -45,7 +45,7 @@ def with_segment(data: bytes, marker: int, content: bytes) -> bytes:
     ],
 )
 def test_usual_files_are_plain(data: bytes) -> None:
-    assert plain_jpeg_header(data) == (61, 37, 1 if data is GREY else 3)
+    assert plain_jpeg_header(data) == (61, 37, 1 if data is GREY else 3, data is PROGRESSIVE)
 
 
 @pytest.mark.parametrize(

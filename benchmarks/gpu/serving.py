@@ -53,10 +53,10 @@ def throughput(served: Served, *, speed: float, seconds: float) -> list[Figure]:
     images = max(served.generators, min(_MOST_IMAGES, round(speed * seconds)))
     stack, model = served.stack, served.model
     sizes = model_facts.batch_sizes(stack.metrics["predict"], model)
-    before = stack.spent()
+    before, threads = stack.spent(), processors.thread_seconds(stack.roles)
     outcomes = _load(served, images=images, connections=_CONNECTIONS)
     ended = stack.wait_until_idle(limit=_LIMIT)
-    after = stack.spent()
+    after, threads_after = stack.spent(), processors.thread_seconds(stack.roles)
     sizes_after = model_facts.batch_sizes(stack.metrics["predict"], model)
     begun = min(outcome.started for outcome in outcomes)
     use = served.samples.between(begun, ended)
@@ -64,6 +64,7 @@ def throughput(served: Served, *, speed: float, seconds: float) -> list[Figure]:
     agreeing = _check_rows(served, outcomes)
     cost = processors.milliseconds_each(before, after, jobs=images)
     submitted = max(outcome.ended for outcome in outcomes) - begun
+    busiest = processors.busiest_threads(threads, threads_after, seconds=ended - begun)
     found = [
         Figure(
             name=f"{model}: submitted one by one, first request to last row",
@@ -80,6 +81,13 @@ def throughput(served: Served, *, speed: float, seconds: float) -> list[Figure]:
             beside=", ".join(f"{role} {written(spent)}" for role, spent in cost.items() if spent >= 0.002)
             + f"; load generators apart {written(_generator_cost(outcomes, images))}",
             detail={"cpu_ms_by_role": cost, "processes": {role: len(pids) for role, pids in stack.roles.items()}},
+        ),
+        Figure(
+            name=f"{model}:   busiest thread",
+            value=max(busiest.values()) * 100,
+            unit="% of a core",
+            beside=", ".join(f"{role} {share:.0%}" for role, share in busiest.items() if share >= 0.02),
+            detail={"share_of_a_core_by_role": busiest},
         ),
         Figure(
             name=f"{model}:   images in a micro-batch, mean",

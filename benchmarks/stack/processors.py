@@ -1,6 +1,7 @@
 """CPU time and memory of process trees, by role: what a job costs, and where."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,27 @@ def spent(roles: Mapping[str, Iterable[int]]) -> dict[str, float]:
                 continue  # it ended between the listing and the reading, and now counts through its parent
         totals[role] = total
     return totals
+
+
+def thread_seconds(roles: Mapping[str, Iterable[int]]) -> dict[str, dict[int, float]]:
+    """Return by role the seconds of processor time of each living thread of its processes, by the thread's id."""
+    found: dict[str, dict[int, float]] = {}
+    for role, pids in roles.items():
+        found[role] = {}
+        for process in _family(pids).values():
+            with suppress(psutil.NoSuchProcess):
+                found[role] |= {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
+    return found
+
+
+def busiest_threads(
+    before: Mapping[str, Mapping[int, float]], after: Mapping[str, Mapping[int, float]], *, seconds: float
+) -> dict[str, float]:
+    """Return by role the share of a core that its busiest thread used: near 1, that thread is the limit."""
+    return {
+        role: max((spent - before[role].get(id, 0.0) for id, spent in threads.items()), default=0.0) / seconds
+        for role, threads in after.items()
+    }
 
 
 def resident_mebibytes(pids: Iterable[int]) -> float:

@@ -79,17 +79,21 @@ class DeviceJpegs:
         return size
 
     def _decoded(self, images: Sequence[bytes]) -> "list[torch.Tensor | None]":
-        """Decode these; halve what nvJPEG refuses until the image at fault is alone."""
+        """Decode these; where nvJPEG refuses one or memory is short, leave all of them to Pillow.
+
+        A refusal costs the decoder, which takes 0.1 s to make anew: looking for the image at fault would take longer
+        than Pillow takes for a micro-batch.
+        """
         try:
             return list(self._fitted(self._decoder(images, self._device)))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            log.warning("jpegs_left_to_cpu", extra={"images": len(images), "reason": "the GPU's memory is full"})
-            return [None] * len(images)
+            reason = "the GPU's memory is full"
         except RuntimeError as error:
             end_process_if_lost(self._device, error)
-        half = len(images) // 2
-        return self._decoded(images[:half]) + self._decoded(images[half:]) if half else [None]
+            reason = str(error).strip().partition("\n")[0][:300]
+        log.info("jpegs_left_to_cpu", extra={"images": len(images), "reason": reason})
+        return [None] * len(images)
 
     def _fitted(self, pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Resize and crop pictures, those of one size together."""

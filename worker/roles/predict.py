@@ -19,6 +19,7 @@ from shared.queue.consumer.lanes import Lanes
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, cores, device_memory, is_gpu
+from worker.models.gpu.warming import warm_up_device
 from worker.models.registry_follower import RegistryFollower
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.leases import LeasedEntries, LeaseKeeper
@@ -60,6 +61,8 @@ class PredictRole:
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
         max_pixels = self._intake.max_image_pixels
+        if is_gpu(device):
+            threading.Thread(target=warm_up_device, args=(device,), name="warm-device", daemon=True).start()
         # Beside a GPU the cores have nothing to do but decode; on a CPU each core has a process of its own.
         at_once = cores() if is_gpu(device) else 1
         self._threads = DecodeThreads(at_once)

@@ -151,12 +151,12 @@ def device_jpegs(spec: ImageSpec, *, device: str, max_pixels: int) -> DeviceJpeg
     """Return what decodes JPEGs on this device; None where nothing can, or the spec's resize can't be done there."""
     if spec.resize_size is not None and spec.interpolation not in _RESIZES:
         return None
-    decoder = _nvjpeg()
+    decoder = nvjpeg()
     return None if decoder is None else DeviceJpegs(decoder, spec, device=device, max_pixels=max_pixels)
 
 
 @cache
-def _nvjpeg() -> Decoder | None:
+def nvjpeg() -> Decoder | None:
     """Return torchcodec's JPEG decoder; None, with one log line, where it is missing."""
     try:
         from torchcodec.decoders import decode_jpeg  # noqa: PLC0415  loads nvJPEG, which a CPU worker need not have

@@ -1,4 +1,7 @@
-"""Images above a size are kept beside their entries: none is lost, and none outlives its entry."""
+"""Images above a size are kept beside their entries: none is lost, and none outlives its entry.
+
+Over 300 lines: each way an entry can end, and each line a process can be killed at, is a test with the same helpers.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

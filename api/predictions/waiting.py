@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import Request
 
+from api.http.request_facts import header
 from api.http.request_headers import parse_prefer_wait
 from api.predictions.lookup import refresh_prediction
 from api.state.gateway import Gateway
@@ -18,6 +19,8 @@ ANSWER_MARGIN: Final = timedelta(milliseconds=100)
 
 def preferred_wait(request: Request) -> timedelta | None:
     """Return how long the client wants to wait; several `Prefer` lines count as one (RFC 7240, section 2)."""
+    if header(request, b"prefer") is None:
+        return None
     return parse_prefer_wait(",".join(request.headers.getlist("prefer")))
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from api.http.request_facts import header
 from api.state.body_memory import MemoryHold
 from api.state.large_work import off_the_loop
 from api.uploads.encoded_images import ImageTextError, Text, is_data_url, read_data_url
@@ -65,7 +66,7 @@ async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold)
     Raises BadRequest, InvalidParameter, ImageTooLarge (before the body is read where its length is declared),
     UnsupportedImage (another kind of body), what `hold` raises at the memory limits, and ClientDisconnect.
     """
-    content_type = request.headers.get("content-type", "")
+    content_type = header(request, b"content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind == "application/octet-stream":
         image = await read_body(request, most=limits.max_image_bytes, limits=limits, hold=hold)
@@ -106,7 +107,7 @@ async def read_body(request: Request, *, most: int, limits: Intake, hold: Memory
     A declared length is counted in `hold` before anything is read, any other as it arrives. Raises ImageTooLarge
     by the declared length already, BadRequest for an empty body, ClientDisconnect, and what `hold.take` raises.
     """
-    declared = request.headers.get("content-length")
+    declared = header(request, b"content-length")
     length = int(declared) if declared is not None and declared.isdecimal() else 0
     if length > most:
         raise ImageTooLarge(size=length, limit=limits.max_image_bytes)

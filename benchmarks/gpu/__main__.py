@@ -34,8 +34,6 @@ from benchmarks.workbench import Workbench
 
 CEILINGS: Final = "ceilings"
 _RESULTS: Final = Path("benchmarks/results")
-_START_LIMIT: Final = 100.0
-_PART_LIMIT: Final = 75.0
 _REGISTRY_ENVIRONMENT: Final = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
@@ -84,7 +82,7 @@ class Run:
     def everything(self, parts: Sequence[str]) -> None:
         """Prepare, then measure: the first model alone, the ceilings, then the other models on one stack."""
         models = [part for part in parts if part != CEILINGS]
-        self._session.attempt("images", self._make_images, limit=_START_LIMIT)
+        self._session.attempt("images", self._make_images, limit=self._scale.start_limit)
         if "images" in self._session.failures:
             return
         alone = 1 if self._scale.first_alone else len(models)
@@ -127,7 +125,9 @@ class Run:
     def _serve(self, models: Sequence[str], registering: Sequence["subprocess.Popen[bytes]"]) -> None:
         """Start one stack for these models, measure each, stop it."""
         told, what = self._session, ", ".join(models)
-        told.attempt(f"registered: {what}", lambda: self._wait_registered(models, registering), limit=_START_LIMIT)
+        told.attempt(
+            f"registered: {what}", lambda: self._wait_registered(models, registering), limit=self._scale.start_limit
+        )
         if f"registered: {what}" in told.failures:
             return
         settings = {
@@ -141,10 +141,10 @@ class Run:
                 f"start with {what}",
                 lambda: running.enter_context(
                     darkroom.running(
-                        self._bench, *models, appendfsync="everysec", settings=settings, limit=_START_LIMIT
+                        self._bench, *models, appendfsync="everysec", settings=settings, limit=self._scale.start_limit
                     )
                 ),
-                limit=_START_LIMIT,
+                limit=self._scale.start_limit,
             )
             if stack is None:
                 return
@@ -176,13 +176,13 @@ class Run:
         )
         told, scale = self._session, self._scale
         speed = told.attempt(
-            f"{model}: warm-up", lambda: serving.warm_up(served, images=scale.warm_up), limit=_PART_LIMIT
+            f"{model}: warm-up", lambda: serving.warm_up(served, images=scale.warm_up), limit=scale.part_limit
         )
         if speed is None:
             return
 
         def measured(part: str, work: Callable[..., list[Figure]], **amounts: float) -> None:
-            found = told.attempt(f"{model}: {part}", lambda: work(served, **amounts), limit=_PART_LIMIT)
+            found = told.attempt(f"{model}: {part}", lambda: work(served, **amounts), limit=scale.part_limit)
             told.add(model, found or [])
 
         measured("throughput", serving.throughput, speed=speed, seconds=scale.throughput_seconds)

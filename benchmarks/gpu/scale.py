@@ -22,7 +22,10 @@ class Scale:
     waiting_seconds: float
     ceiling_seconds: float
     """Of each single figure of the ceilings."""
+    start_limit: float
+    part_limit: float
     ceilings_limit: float
+    """Seconds that a stack's start, one measurement, and all ceilings may take."""
 
 
 FULL = Scale(
@@ -35,6 +38,8 @@ FULL = Scale(
     throughput_seconds=6.0,
     waiting_seconds=3.0,
     ceiling_seconds=0.6,
+    start_limit=100.0,
+    part_limit=75.0,
     ceilings_limit=110.0,
 )
 SMALL = Scale(
@@ -47,5 +52,8 @@ SMALL = Scale(
     throughput_seconds=1.0,
     waiting_seconds=0.5,
     ceiling_seconds=0.1,
-    ceilings_limit=60.0,
+    # Small amounts are for tests, on machines that are busy with others.
+    start_limit=400.0,
+    part_limit=200.0,
+    ceilings_limit=300.0,
 )

@@ -13,7 +13,7 @@ from torch.export.passes import move_to_device_pass
 
 from shared.settings import Registry
 from worker.models.cpu.forward import Forward
-from worker.models.cpu.loading import put_on_cpu
+from worker.models.cpu.loading import OnCpu, put_on_cpu
 from worker.models.devices import is_gpu
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.loaded_model import LoadedModel
@@ -69,7 +69,8 @@ def load(
             with _READING:
                 pyfunc = _load_pyfunc(path, metadata)
             in_memory = False
-            model = _cpu_version(pyfunc, metadata, device=device, batch_size=None, max_pixels=max_pixels)
+            on_cpu = put_on_cpu(pyfunc, metadata=metadata, batch_size=None, max_pixels=max_pixels)
+            model = _cpu_version(on_cpu, metadata, device=device)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -93,15 +94,14 @@ def _torch_version(
         return LoadedModel(
             on_gpu.forward, metadata=metadata, device=device, mode=on_gpu.mode, fast_decoder=on_gpu.decoder
         )
-    forward = forward_of(module)
-    return _cpu_version(forward, metadata, device=device, batch_size=batch_size, max_pixels=max_pixels)
+    on_cpu = put_on_cpu(
+        forward_of(module), metadata=metadata, batch_size=batch_size, max_pixels=max_pixels, module=module
+    )
+    return _cpu_version(on_cpu, metadata, device=device)
 
 
-def _cpu_version(
-    forward: Forward, metadata: ModelMetadata, *, device: str, batch_size: int | None, max_pixels: int
-) -> LoadedModel:
+def _cpu_version(on_cpu: OnCpu, metadata: ModelMetadata, *, device: str) -> LoadedModel:
     """Return the version with its forward pass on the CPU; `device` is the worker's, which may be a GPU."""
-    on_cpu = put_on_cpu(forward, metadata=metadata, batch_size=batch_size, max_pixels=max_pixels)
     return LoadedModel(on_cpu.forward, metadata=metadata, device=device, mode=on_cpu.mode, fast_decoder=on_cpu.decoder)
 
 

@@ -36,13 +36,17 @@ class CpuForward:
         spec: ImageSpec,
         softmax: bool,
         batch_size: int | None = None,
+        module: torch.nn.Module | None = None,
     ) -> None:
-        """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set."""
+        """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set.
+
+        `module`, where there is one, has its weights.
+        """
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             return checked_scores(forward(batch), images=len(batch))
 
-        self._scores_of = ChannelsLast(scores_of)
+        self._scores_of = ChannelsLast(scores_of, module=module)
         self._softmax = softmax
         self._batch_size = batch_size
         self._lock = device_lock("cpu")

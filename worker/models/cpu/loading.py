@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import torch
 
 from worker.decode.preprocessing import decode as decode_exactly
 from worker.models.compute_mode import REFERENCE, ChosenMode, choose_compute_mode
@@ -27,13 +28,21 @@ class OnCpu(NamedTuple):
     mode: ChosenMode
 
 
-def put_on_cpu(forward: Forward, *, metadata: ModelMetadata, batch_size: int | None, max_pixels: int) -> OnCpu:
+def put_on_cpu(
+    forward: Forward,
+    *,
+    metadata: ModelMetadata,
+    batch_size: int | None,
+    max_pixels: int,
+    module: torch.nn.Module | None = None,
+) -> OnCpu:
     """Return the version with `decode: fast` if it asks for that and this processor gains from it, else exact.
 
-    `fast` is compared with exact on photographs, which takes 128 forward passes of one image.
+    `module`, where there is one, has the weights that `forward` computes with. `fast` is compared with exact on
+    photographs, which takes 128 forward passes of one image.
     """
     softmax = metadata.activation == SOFTMAX
-    on_cpu = CpuForward(forward, spec=metadata.spec, softmax=softmax, batch_size=batch_size)
+    on_cpu = CpuForward(forward, spec=metadata.spec, softmax=softmax, batch_size=batch_size, module=module)
     if metadata.decode is not Decode.FAST or not is_faster(metadata.spec):
         return OnCpu(on_cpu, None, ChosenMode(*REFERENCE, agreement=None))
     fast = CpuFastDecoder(metadata.spec, max_pixels=max_pixels)

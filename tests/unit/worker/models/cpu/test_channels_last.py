@@ -151,3 +151,31 @@ def test_one_channel_needs_no_comparison() -> None:
     seen: list[bool] = []
     channels_last.ChannelsLast(formats(lambda images: images[:, 0, 0], seen))(batch(3, channels=1))
     assert seen == [True]
+
+
+def test_the_weights_are_in_the_format_of_the_batches() -> None:
+    model = networks.Convolutions().eval()
+    [convolution, *_] = model.layers
+
+    def is_channels_last() -> bool:
+        return bool(convolution.weight.is_contiguous(memory_format=torch.channels_last))
+
+    forward = channels_last.ChannelsLast(model, module=model)
+    with torch.inference_mode():
+        expected = model(batch(4).contiguous())
+        for _ in range(2):
+            torch.testing.assert_close(forward(batch(4)), expected, rtol=1e-5, atol=1e-6)
+    assert is_channels_last()
+
+
+def test_weights_stay_contiguous_where_channels_last_is_refused() -> None:
+    class ViewsItsWeights(networks.Convolutions):  # type: ignore[name-defined,misc]
+        def forward(self, images: Any) -> Any:
+            [convolution, *_] = self.layers
+            return images.mean(dim=(2, 3)) @ convolution.weight.view(8, 27)[:5, :3].T
+
+    model = ViewsItsWeights().eval()
+    forward = channels_last.ChannelsLast(model, module=model)
+    with torch.inference_mode():
+        for _ in range(2):
+            torch.testing.assert_close(forward(batch(4)), model(batch(4)))

@@ -116,12 +116,15 @@ def forward_of(module: torch.nn.Module) -> Forward:
 def _load_torch(path: str, data: Path, *, device: str) -> tuple[torch.nn.Module, int | None]:
     """Return a torch version's module on the device, and its batch size if the exported graph fixes that."""
     import mlflow.pytorch  # noqa: PLC0415
+    from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION  # noqa: PLC0415
 
     exported = data / "model.pt2"
     if not exported.exists():
         return mlflow.pytorch.load_model(path, map_location=device).eval(), None
-    # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
-    module = mlflow.pytorch.load_model(path)
+    module = None
+    if not is_gpu(device) or not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get():
+        # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
+        module = mlflow.pytorch.load_model(path)
     if is_gpu(device):
         module = load_exported(exported, device=device)
     return module, _fixed_batch_size(module)

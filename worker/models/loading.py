@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,8 +122,8 @@ def _load_torch(path: str, data: Path, *, device: str) -> tuple[torch.nn.Module,
     exported = data / "model.pt2"
     if not exported.exists():
         return mlflow.pytorch.load_model(path, map_location=device).eval(), None
-    module = None
-    if not is_gpu(device) or not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get():
+    module: Any = None
+    if not is_gpu(device) or not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get():  # type: ignore[no-untyped-call]
         # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
         module = mlflow.pytorch.load_model(path)
     if is_gpu(device):

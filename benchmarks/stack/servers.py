@@ -1,11 +1,12 @@
 """Processes that a benchmark starts by itself: a Redis, and Python services beside it."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -47,7 +48,7 @@ def answers(port: int) -> bool:
 def process(
     command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command while the block runs, its output in `log`."""
+    """Run a command while the block runs, its output in `log`; what it started and left behind ends with it."""
     with log.open("ab") as output:
         running = subprocess.Popen(
             command,
@@ -55,6 +56,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
+            start_new_session=True,
         )
     try:
         yield running
@@ -65,6 +67,8 @@ def process(
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 @contextmanager

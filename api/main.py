@@ -14,6 +14,7 @@ from api.edge import guard
 from api.edge.auth import Authentication, keys_required
 from api.edge.origins import CrossOrigin
 from api.edge.request_observer import RequestObserver
+from api.edge.short_path import ShortPath
 from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
@@ -162,6 +163,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     required = keys_required(settings.read(settings.Auth), host="" if listening.socket else listening.host)
     gateway_settings = settings.read(settings.Gateway)
     origins = gateway_settings.allowed_origins
+    app.add_middleware(ShortPath, route=predictions.submission, method="POST")
     app.add_middleware(
         Authentication, required=required, public_url=gateway_settings.public_url, allowed_origins=origins
     )

@@ -85,6 +85,9 @@ async def create(request: Request) -> Response:
     return await submit(request)
 
 
+[submission] = (route for route in direct.routes if isinstance(route, DirectRoute))
+
+
 @direct.post("/models/{owner}/{name}/predictions", summary="Predict an image with a model", **_SUBMIT)
 async def create_for_model(request: Request) -> Response:
     """Accept one image for the model in the path; `name` may carry `@alias`."""

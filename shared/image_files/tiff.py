@@ -154,7 +154,9 @@ def _directory(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Page
     if entries > MAX_ENTRIES:
         raise BrokenImageError(f"a directory has more than {MAX_ENTRIES:,} entries")
     start = offset + struct.calcsize(order + count)
-    end = start + entries * width
+    # A directory that says it has more entries than the file has bytes for ends with the last whole one, as for Pillow.
+    whole = min(entries, max(0, len(data) - start) // width)
+    end = start + whole * width
     tags: Tags = {}
     for place in range(start, end, width):
         tag, kind, amount = struct.unpack_from(order + entry, data, place)
@@ -172,7 +174,8 @@ def _directory(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Page
         layout = f"{order}{amount}{number}"
         tags[tag] = struct.unpack_from(layout, data, value)
     # The position after the last directory is sometimes cut off.
-    following = struct.unpack_from(order + word, data, end)[0] if end + inline <= len(data) else 0
+    is_followed = whole == entries and end + inline <= len(data)
+    following = struct.unpack_from(order + word, data, end)[0] if is_followed else 0
     return Page(offset, tags), following
 
 

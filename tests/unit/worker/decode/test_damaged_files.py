@@ -227,3 +227,15 @@ def test_a_second_page_with_numbers_in_the_files_header_fails_with_a_reason() ->
     # Its height is a list that begins at the file's fourth byte: it changes with where the first directory is.
     page = directory(*image, (257, 2, 4), following=0)
     assert refusal(b"II*\0" + struct.pack("<I", 8) + preview + page).endswith("lie in the file's header")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow says so, and reads on
+@pytest.mark.parametrize("claimed", [20, 200, 4_000])
+def test_a_directory_that_claims_more_entries_than_the_file_has_is_read(claimed: int) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(file, "TIFF")
+    data = bytearray(file.getvalue())
+    (directory,) = struct.unpack_from("<I", data, 4)
+    struct.pack_into("<H", data, directory, claimed)
+    assert pixels(bytes(data))[100, 100].tolist() == [1, 2, 3]
+    assert facts(bytes(data)).width == 8

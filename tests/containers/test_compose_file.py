@@ -244,7 +244,7 @@ def test_redis_runs_as_up_runs_it(by_name: dict[str, Service], tmp_path: Path) -
     here = options(redis_program(folder=tmp_path, sockets=tmp_path, appendfsync="always").command)
     # Behind the shell that writes the password down, and its script.
     there = options(by_name["redis"].command[3:])
-    own = {"--port", "--unixsocket", "--unixsocketperm", "--dir", "--maxmemory"}
+    own = {"--port", "--unixsocket", "--unixsocketperm", "--dir", "--maxmemory", "--io-threads"}
     assert {name: there.get(name) for name in here if name not in own} == {
         name: value for name, value in here.items() if name not in own
     }
@@ -257,7 +257,7 @@ def test_flower_shows_the_same_as_under_darkroom_up(by_name: dict[str, Service])
     assert {name: by_name["flower"].environment.get(name) for name in usual} == usual
 
 
-def test_a_gpu_is_reserved_and_has_two_threads(tmp_path: Path) -> None:
+def test_a_gpu_is_reserved_and_has_four_threads(tmp_path: Path) -> None:
     found = services(filled_in(tmp_path), FILE, GPU_FILE)
     with_gpu = {name for name, service in found.items() if "devices" in str(service.said.get("deploy"))}
     assert with_gpu == {"predict"}

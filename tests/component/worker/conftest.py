@@ -16,7 +16,8 @@ from shared.domain.model_route import Choice
 from shared.queue import keys
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, source
-from shared.queue.producer.submission import Submission, prepared, submit_command
+from shared.queue.producer.staged_images import stage_command
+from shared.queue.producer.submission import Submission, is_staged, prepared, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
@@ -48,6 +49,8 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
             base_url="",
             lane=lane,
         )
+        if is_staged(data, Queue()):
+            redis_client.execute_command(*stage_command(submission))
         job = prepared(submission)
         redis_client.execute_command(*submit_command(job, settings=Queue(), memory_is_high=False))
         return submission.id

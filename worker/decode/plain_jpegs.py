@@ -25,12 +25,17 @@ _SAMPLINGS: Final = frozenset({(0x11, 0x11, 0x11), (0x21, 0x11, 0x11), (0x22, 0x
 
 
 class PlainJpeg(NamedTuple):
-    """Width and height in pixels, as stored; the number of components: 1 is grey, 3 is colour."""
+    """Width and height in pixels, as stored; the number of components; whether it is coded progressively."""
 
     width: int
     height: int
     components: int
     progressive: bool
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether it has three components; else it has one and is grey."""
+        return self.components == _COLOUR
 
 
 def plain_jpeg_header(data: bytes) -> PlainJpeg | None:

@@ -14,6 +14,7 @@ from worker.models.compute_mode import REFERENCE, ChosenMode
 from worker.models.errors import OutOfMemory
 from worker.models.memory import raising_out_of_memory
 from worker.models.model_metadata import ModelMetadata
+from worker.models.noise import noise
 from worker.models.output_json import scores_to_json, unique_labels
 
 if TYPE_CHECKING:
@@ -72,16 +73,13 @@ class LoadedModel:
         Checks, too, that the version's scores fit its labels. Raises as `predict` does, except that a batch that needs
         too much memory is halved.
         """
-        height, width = self.spec.input_size or (1, 1)
-        shape = (batch_size, height, width, self.spec.mode.channels)
-        # Noise, because models that divide by an image's own deviation would divide by zero for a uniform one.
-        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        self.predict([noise[0]])
+        images = noise(self.spec, batch_size)
+        self.predict(images[:1])
         while batch_size >= 1:
             try:
                 with raising_out_of_memory(self.device):
                     self._forward.prepare(batch_size)
-                self.predict(list(noise[:batch_size]))
+                self.predict(images[:batch_size])
             except OutOfMemory:
                 if batch_size == 1:
                     raise

@@ -27,9 +27,6 @@ _MOST_PIXELS: Final = 16 * 2**20
 """Larger images are decoded by Pillow."""
 _MOST_PROGRESSIVE: Final = 2**20
 """Of progressive JPEGs, whose scans nvJPEG reads on the CPU one after another."""
-_COLOUR: Final = 3
-"""Components of the JPEGs that are decoded here. Of grey ones the GPU's hardware decoder gives wrong pixels for many
-sizes (36 of 47 photographs; nvJPEG 13.0, H200)."""
 _LUMA: Final = (0.299, 0.587, 0.114)
 """Red, green and blue in a grey value: ITU-R 601-2, as Pillow converts."""
 _RESIZES: Final = (Interpolation.BILINEAR, Interpolation.BICUBIC)
@@ -67,7 +64,8 @@ class DeviceJpegs:
     def _accepted(self, data: bytes) -> tuple[int, int] | None:
         """Return the size of an image that is to be decoded here."""
         header = plain_jpeg_header(data)
-        if header is None or header.components != _COLOUR:
+        # Of grey JPEGs the hardware decoder gives wrong pixels for many sizes: 36 of 47 files (nvJPEG 13.0, H200).
+        if header is None or not header.is_colour:
             return None
         size = header.width, header.height
         if header.width * header.height > (_MOST_PROGRESSIVE if header.progressive else self._most):

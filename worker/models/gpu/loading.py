@@ -17,6 +17,7 @@ from worker.models.gpu.forward import Forward, GpuForward
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.gpu.precision import in_precision
 from worker.models.model_metadata import SOFTMAX, Decode, ModelMetadata, Precision
+from worker.models.noise import noise
 from worker.models.reference_photographs import reference_photographs
 from worker.models.scores import equal_but_for_rounding
 
@@ -110,11 +111,11 @@ class _Candidates:
 
     def _put_in_channels_last(self) -> bool:
         """Reorder the parameters for tensor cores; put them back where the model can't compute in that order."""
-        noise = self._noise(2)
-        expected = self._made(self._module, Precision.FP32, channels_last=False).scores(noise)
+        images = noise(self._metadata.spec, 2)
+        expected = self._made(self._module, Precision.FP32, channels_last=False).scores(images)
         self._module.to(memory_format=torch.channels_last)
         try:
-            scores = self._made(self._module, Precision.FP32, channels_last=True).scores(noise)
+            scores = self._made(self._module, Precision.FP32, channels_last=True).scores(images)
             if equal_but_for_rounding(torch.from_numpy(scores), torch.from_numpy(expected)):
                 return True
             reason = "other scores"
@@ -125,11 +126,6 @@ class _Candidates:
         log.info("channels_last_refused", extra={"reason": reason})
         self._module.to(memory_format=torch.contiguous_format)
         return False
-
-    def _noise(self, count: int) -> "list[NDArray[np.uint8]]":
-        height, width = self._metadata.spec.input_size or (1, 1)
-        shape = (count, height, width, self._metadata.spec.mode.channels)
-        return list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
     def _photographs(self, decode: Decode) -> "list[NDArray[np.uint8] | torch.Tensor]":
         if decode not in self._pixels:

@@ -67,7 +67,11 @@ def test_escapes_of_json_may_lie_across_pieces(shift: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["*", "A", "AAAAA", "QQ==QQ", "QQ==QQ==", "=", "====", "A===", "ü", "%", "%4", "%zz", "%4g"]
+    "text",
+    [
+        *("*", "A", "AAAAA", "ü", "%", "%4", "%zz", "%4g", "QQ==QQ", "QQ==QQ=="),
+        *("=", "====", "A===", "QQ===", "QUE==", "QUFB=", "QUFB==", "QUFB===", "QUFB===="),
+    ],
 )
 def test_invalid_base64_is_refused_at_any_length(text: str) -> None:
     for given_text in (text, long(text), long("AAAA" * PIECE + text)):
@@ -98,6 +102,20 @@ def test_percent_escapes_are_decoded_as_urllib_does(content: bytes, always: int)
         assert expected == content
         assert read_data_url("data:," + text.decode()) == ("", content)
         assert read_data_url(long(b"data:," + text)) == ("", content)
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_padding_only_completes_the_last_four_characters_and_may_be_missing(length: int) -> None:
+    """RFC 4648, sections 3.2 and 4: which padding is taken must not depend on Python's version."""
+    encoded = re.compile("(?:A{4})*(?:AA={0,2}|AAA=?)?")
+    for characters in itertools.product("A=", repeat=length):
+        text = "".join(characters)
+        for given_text in (text, long(text)):
+            try:
+                read = read_base64(given_text)
+            except ImageTextError:
+                read = None
+            assert (read == bytes(text.count("A") * 3 // 4)) == bool(encoded.fullmatch(text)), text
 
 
 @given(st.text("A+/%41\r\n=-_", max_size=40))

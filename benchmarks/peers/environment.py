@@ -23,17 +23,28 @@ def environment_python(name: str) -> str:
     digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = _cache() / f"{name}-{digest}"
     python = folder / "bin" / "python"
-    if (folder / "complete").exists():
-        return str(python)
-    _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+    complete = (folder / "complete").exists()
+    if not complete:
+        _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
     packages = Path(_run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    # Found after the environment's own: what a peer pins goes before, and torch is not installed once more.
+    # Found after the environment's own: what a peer pins goes before, and torch is not installed once more. Written
+    # each time: clones of the project share the environment.
     (packages / "project.pth").write_text("\n".join(_project_packages()) + "\n")
-    _run(
-        *(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"),
-        *("--requirement", str(pins)),
-    )
-    (folder / "complete").touch()
+    if not complete:
+        _run(
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                str(python),
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ),
+            *("--requirement", str(pins)),
+        )
+        (folder / "complete").touch()
     return str(python)
 
 

@@ -8,6 +8,9 @@ from api.http.problem_kinds import Kind
 from shared.domain import errors
 from shared.domain.errors import DarkroomError, FileQuota, RateLimited, UnknownModel
 
+MOST_NAMES: Final = 10
+"""References that the sentence of a 404 lists; its member `served` has all of them."""
+
 
 class Row(NamedTuple):
     """How a class of errors is answered; `detail` makes the sentence for one error."""
@@ -17,7 +20,8 @@ class Row(NamedTuple):
 
 
 def _unknown_model(error: UnknownModel) -> str:
-    names = ", ".join(error.served[:10])
+    more = len(error.served) - MOST_NAMES
+    names = ", ".join(error.served[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
     if error.reason:
         there_is = f"; there is {names}" if names else ""
         return f"{error.reference[:80]!r} is not served: {error.reason}{there_is}"

@@ -17,8 +17,7 @@ from api.models.objects import Load, model_object, newest_first, version_object
 from api.openapi import responses
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.threads import in_thread
-from shared.domain.errors import UnknownModel
-from shared.domain.identifiers import ModelName, Owner, VersionNumber
+from shared.domain.identifiers import ModelName, Owner
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
 from shared.storage import predictions
@@ -75,13 +74,11 @@ async def versions(request: Request, owner: str, name: str) -> Response:  # noqa
     responses=responses.by_status({200: schemas.Version}, kinds.UNKNOWN_MODEL, kinds.STORAGE_UNAVAILABLE),
 )
 async def version(request: Request, owner: str, name: str, id: str) -> Response:  # noqa: ARG001  any owner does
-    """Return one version that serves; `id` is its number, `name:number`, or `name@alias`."""
+    """Return one version that serves; `id` is its number, `latest`, `name:number`, or `name@alias`."""
     route = await gateway(request).models.get(ModelName(name))
     wanted = Reference.parse_version(id)
-    number = wanted.version or route.aliases.get(wanted.alias or id, VersionNumber(""))
-    found = route.versions.get(number)
-    if found is None:
-        raise UnknownModel(reference=f"{name}:{id}", served=route.names())
+    alias = None if wanted.version else wanted.alias or id
+    found = route.find_version(Reference(name=route.model, alias=alias, version=wanted.version))
     return JSONResponse(version_object(route, found))
 
 

@@ -30,7 +30,8 @@ class Submission(BaseModel):
         default=None,
         pattern=REFERENCE_PATTERN,
         max_length=LONGEST_TEXT,
-        description="`[owner/]name`, `name@alias` or `name:version`; may be left out where one model serves",
+        description="`[owner/]name`, `name@alias`, `name:version`, or MLflow's `models:/name/version`; a version is a "
+        "number or `latest`, the newest one. May be left out where one model serves",
         examples=["digits"],
     )
     version: str | None = Field(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from shared.domain.identifiers import Digest
 
@@ -28,6 +28,9 @@ class Interpolation(StrEnum):
     BOX = "box"
     HAMMING = "hamming"
     LANCZOS = "lanczos"
+
+
+_Choice = TypeVar("_Choice", Mode, Interpolation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +76,11 @@ class ImageSpec:
         }
         if unknown:
             raise ValueError(f"unknown image metadata: {', '.join(sorted(unknown))}")
-        mode = Mode(metadata.get("mode", "RGB"))
+        mode = _choice(Mode, "mode", metadata.get("mode", "RGB"))
         spec = cls(
             resize_size=_size("resize_size", metadata.get("resize_size")),
             crop_size=_size("crop_size", metadata.get("crop_size")),
-            interpolation=Interpolation(metadata.get("interpolation", "bilinear")),
+            interpolation=_choice(Interpolation, "interpolation", metadata.get("interpolation", "bilinear")),
             mean=tuple(float(m) for m in metadata.get("mean", [0.0] * mode.channels)),
             std=tuple(float(s) for s in metadata.get("std", [1.0] * mode.channels)),
             mode=mode,
@@ -110,6 +113,14 @@ class ImageSpec:
             "std": list(self.std),
             "mode": str(self.mode),
         }
+
+
+def _choice(kind: type[_Choice], name: str, value: Any) -> _Choice:
+    """Return the member of that value; raises ValueError that lists what it may be."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one of {', '.join(kind)}, not {value!r}") from None
 
 
 def _size(name: str, value: object) -> tuple[int, ...] | None:

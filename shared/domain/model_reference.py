@@ -1,5 +1,6 @@
 """References to a model as clients write them in `model` and `version`: parsing, and the form for the document."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -8,11 +9,17 @@ from shared.domain.identifiers import ModelName, VersionNumber
 
 REFERENCE_PATTERN: Final = r"^(([^\x00]*/)?[^\x00/@:]+(@[^\x00/@:]+|(:[^\x00/@:]+){1,2})?)?$"
 """Form of a reference for the OpenAPI document; parsing accepts a little more, such as extra colons."""
+LATEST: Final = VersionNumber("latest")
+"""In place of a version's number: the newest ready version. MLflow lets no alias have this name."""
+_MLFLOW: Final = re.compile(r"models:/([^/@:]+)(?:/([^/@:]+)|@([^/@:]+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A parsed reference: `[owner/]name`, `[owner/]name@alias`, `[owner/]name:version`, or a bare version."""
+    """A parsed reference: `[owner/]name`, `[owner/]name@alias`, `[owner/]name:version`, or a bare version.
+
+    Also MLflow's own forms, `models:/name/version` and `models:/name@alias`. A version is a number or `latest`.
+    """
 
     name: ModelName | None
     alias: str | None = None
@@ -27,14 +34,18 @@ class Reference:
     def parse_model(cls, text: str) -> Self:
         """Parse a `model` parameter; the owner part is ignored. Raises InvalidParameter."""
         name, alias, version = text.rsplit("/", 1)[-1], None, None
-        if "@" in name:
+        if text.startswith("models:/") and (parts := _MLFLOW.fullmatch(text)):
+            name, version, alias = parts.groups()
+        elif "@" in name:
             name, alias = name.split("@", 1)
         elif ":" in name:
             name, version = name.split(":", 1)
             version = version.rsplit(":", 1)[-1]  # Replicate's clients expand name:3 to name:name:3
+        if alias == LATEST:
+            alias, version = None, LATEST
         if not name or alias == "" or version == "":
             raise InvalidParameter(
-                detail=f"{text!r} does not name a model; write name, name@alias or name:version",
+                detail=f"{text!r} does not name a model; write name, name@alias, name:version or models:/name/version",
                 pointer="/model",
             )
         return cls(
@@ -45,8 +56,8 @@ class Reference:
 
     @classmethod
     def parse_version(cls, text: str) -> Self:
-        """Parse a `version` parameter: a bare number, as Replicate's clients send it, or a whole reference."""
-        if any(mark in text for mark in "/:@") or not text.isdigit():
+        """Parse a `version` parameter: a whole reference, a bare number as Replicate's clients send it, or `latest`."""
+        if text != LATEST and (any(mark in text for mark in "/:@") or not text.isdigit()):
             return cls.parse_model(text)
         return cls(name=None, version=VersionNumber(text))
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
-from shared.domain.model_reference import Reference
+from shared.domain.model_reference import LATEST, Reference
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -47,7 +47,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The version that a request resolved to. `variant` is the alias that chose it, or the number itself."""
+    """The version that a request resolved to. `variant` is the alias that chose it, `latest`, or the number itself."""
 
     model: ModelName
     version: VersionNumber
@@ -73,15 +73,28 @@ class Route:
 
         Raises UnknownModel where the alias or version is not served, with the reason where a version failed to load.
         """
+        variant = reference.version or reference.alias or self._draw(digest)
+        version = self.find_version(reference, alias=variant)
+        return Choice(model=self.model, version=version.number, key=version.key, variant=variant)
+
+    def find_version(self, reference: Reference, *, alias: str = CHAMPION) -> Version:
+        """Return the version that a reference names, or that `alias` does where the reference has neither.
+
+        Raises UnknownModel as `choose` does.
+        """
         if reference.version is not None:
-            version = None if self._fails(reference.version) else self.versions.get(reference.version)
-            variant = str(reference.version)
+            number = self._newest() if reference.version == LATEST else reference.version
+            version = None if self._fails(number) else self.versions.get(number)
         else:
-            variant = reference.alias or self._draw(digest)
-            version = self.versions.get(self.aliases.get(variant, VersionNumber("")))
+            version = self.versions.get(self.aliases.get(reference.alias or alias, VersionNumber("")))
         if version is None:
             raise UnknownModel(reference=str(reference), served=self.names(), reason=self._why_not(reference))
-        return Choice(model=self.model, version=version.number, key=version.key, variant=variant)
+        return version
+
+    def _newest(self) -> VersionNumber:
+        """Return the highest number of a version that did not fail to load; an empty one where there is none."""
+        numbers = (number for number in self.versions if not self._fails(number))
+        return max(numbers, key=lambda number: (len(number), number), default=VersionNumber(""))
 
     def _draw(self, digest: Digest) -> str:
         """Return champion or challenger; the same image always gets the same one."""
@@ -106,7 +119,14 @@ class Route:
         return number in self.failed and number not in self.aliases.values()
 
     def _why_not(self, reference: Reference) -> str:
-        """Return why the referenced version, or one that a followed alias names, failed to load; empty: none did."""
-        wanted = [reference.version] if reference.version or reference.alias not in (None, *FOLLOWED) else self.failed
-        failed = next((number for number in wanted if number in self.failed), None)
-        return "" if failed is None else f"version {failed} can't be loaded: {self.failed[failed]}"
+        """Return why nothing serves under a reference: its version can't be loaded, or its alias is not followed.
+
+        Empty where neither is so. `failed` does not say by which alias a version was named: of several, all are told.
+        """
+        if reference.alias not in (None, *FOLLOWED):
+            return f"only the aliases {', '.join(FOLLOWED)} serve; name another version by its number"
+        wanted = [reference.version] if reference.version not in (None, LATEST) else [*self.failed]
+        reasons = (
+            f"version {number} can't be loaded: {self.failed[number]}" for number in wanted if number in self.failed
+        )
+        return "; ".join(reasons)

@@ -69,8 +69,11 @@ def test_a_greyscale_model_has_one_channel() -> None:
         ({"crop_size": [1, 2, 3]}, "crop_size"),
         ({"crop_size": []}, "crop_size"),
         ({"crop_size": 32, "resize_size": [32, None]}, "resize_size"),
-        ({"crop_size": 32, "interpolation": "cubic"}, "cubic"),
-        ({"crop_size": 32, "mode": "CMYK"}, "CMYK"),
+        (
+            {"crop_size": 32, "interpolation": "cubic"},
+            "must be one of nearest, bilinear, bicubic, box, hamming, lanczos, not .cubic",
+        ),
+        ({"crop_size": 32, "mode": "CMYK"}, "must be one of RGB, L, not .CMYK"),
         ({"crop_size": 32, "mean": [0.5]}, "mean and std"),
         ({"crop_size": 32, "mode": "L", "std": [1, 1, 1]}, "mean and std"),
         ({"crop_size": 32, "std": [1, 0, 1]}, "std must be positive"),

@@ -15,6 +15,12 @@ from shared.domain.model_reference import REFERENCE_PATTERN, Reference
         ("digits@challenger", "digits", "challenger", None),
         ("darkroom/digits:3", "digits", None, "3"),
         ("darkroom/digits:digits:3", "digits", None, "3"),
+        ("digits:latest", "digits", None, "latest"),
+        ("digits@latest", "digits", None, "latest"),
+        ("models:/digits", "digits", None, None),
+        ("models:/digits/3", "digits", None, "3"),
+        ("models:/digits/latest", "digits", None, "latest"),
+        ("models:/digits@challenger", "digits", "challenger", None),
     ],
 )
 def test_every_documented_form_of_a_model_reference_is_parsed(
@@ -24,7 +30,7 @@ def test_every_documented_form_of_a_model_reference_is_parsed(
     assert (reference.name, reference.alias, reference.version) == (name, alias, version)
 
 
-@pytest.mark.parametrize("text", ["", "owner/", "@champion", "digits@", "digits:", ":3"])
+@pytest.mark.parametrize("text", ["", "owner/", "@champion", "digits@", "digits:", ":3", "models:/", "models:/digits/"])
 def test_a_reference_that_names_nothing_is_refused(text: str) -> None:
     with pytest.raises(InvalidParameter):
         Reference.parse_model(text)
@@ -32,6 +38,7 @@ def test_a_reference_that_names_nothing_is_refused(text: str) -> None:
 
 def test_a_bare_version_has_no_name() -> None:
     assert Reference.parse_version("3") == Reference(name=None, version=VersionNumber("3"))
+    assert Reference.parse_version("latest") == Reference(name=None, version=VersionNumber("latest"))
     assert Reference.parse_version("darkroom/digits:3").name == "digits"
 
 

@@ -43,6 +43,37 @@ def test_a_version_can_be_asked_for_by_its_number() -> None:
     assert route().choose(Reference.parse_model("digits:1"), digest=digest(1)).key == "1-abc"
 
 
+def test_latest_is_the_newest_version_that_did_not_fail_to_load() -> None:
+    at = "2026-01-01T00:00:00Z"
+    versions = {
+        n: Version(number=n, key=VersionKey(f"{n}-abc"), created_at=at) for n in map(VersionNumber, ("9", "10"))
+    }
+    latest = Reference.parse_model("models:/digits/latest")
+    choice = route(versions=versions).choose(latest, digest=digest(1))
+    assert (choice.version, choice.variant) == ("10", "latest")
+    failed = {VersionNumber("10"): "ModelError: no labels"}
+    assert route(versions=versions, failed=failed).choose(latest, digest=digest(1)).version == "9"
+    with pytest.raises(UnknownModel):
+        route(versions={}).choose(latest, digest=digest(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("digits:3", "version 3 can't be loaded: ModelError: no labels"),
+        ("digits@challenger", "version 3 can't be loaded: ModelError: no labels"),
+        ("digits@staging", "only the aliases champion, challenger, shadow serve; name another version by its number"),
+        ("digits:9", ""),
+    ],
+)
+def test_the_error_for_an_unserved_reference_says_why_it_is_not_served(text: str, why: str) -> None:
+    aliases = {"champion": VersionNumber("2")}
+    broken = route(aliases=aliases, failed={VersionNumber("3"): "ModelError: no labels"})
+    with pytest.raises(UnknownModel) as caught:
+        broken.choose(Reference.parse_model(text), digest=digest(1))
+    assert caught.value.reason == why
+
+
 @pytest.mark.parametrize("text", ["digits:9", "digits@shadow"])
 def test_the_error_for_an_unserved_reference_lists_the_served_ones(text: str) -> None:
     with pytest.raises(UnknownModel) as caught:

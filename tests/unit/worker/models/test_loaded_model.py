@@ -28,6 +28,7 @@ cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
+torch_modules = deferred("worker.models.flavours.torch_modules")
 pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
 
 SIDE = 8
@@ -232,7 +233,7 @@ def test_an_exported_graph_moves_to_a_device_with_its_constants(tmp_path: Path) 
             return scores
 
     path = saved(WithConstant().eval(), tmp_path / "model")
-    module = loading.load_exported(Path(path) / "data" / "model.pt2", device="meta")
+    module = torch_modules.load_exported(Path(path) / "data" / "model.pt2", device="meta")
     assert {parameter.device.type for parameter in module.parameters()} == {"meta"}
     assert module(torch.zeros(3, 3, SIDE, SIDE, device="meta")).device.type == "meta"
 

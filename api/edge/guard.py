@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
+from api.http.known_parameters import check_parameters
 from shared.domain.api_keys import Role
 from shared.domain.errors import UnsupportedEncoding
 
@@ -65,6 +66,9 @@ def _declare(endpoint: Endpoint, policy: Policy) -> Endpoint:
 class GuardedRoute(APIRoute):
     """A route that checks the caller's key, answers HEAD like GET, and refuses compressed bodies.
 
+    A GET whose endpoint has query parameters refuses others. One without any ignores them, and so do streams:
+    replacements of EventSource for old browsers send parameters of their own (`lastEventId`).
+
     Without a declaration it needs a key of the role READ, or SUBMIT where it has other than reading methods.
     """
 
@@ -74,6 +78,8 @@ class GuardedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         usual = Role.READ if self.methods <= READING else Role.SUBMIT
         self.policy = _DECLARED.get(endpoint) or Policy(role=usual)
+        asked = self.dependant.query_params if self.methods <= READING else ()
+        self.parameters = tuple(parameter.alias for parameter in asked)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match HEAD where GET matches. HEAD is not in `methods`, so the OpenAPI document lists GET alone."""
@@ -86,7 +92,7 @@ class GuardedRoute(APIRoute):
         """Serve a request whose caller the policy admits.
 
         Raises Unauthorized, Forbidden, StorageUnavailable or UnsupportedEncoding; HTTPException for a method that the
-        route does not have.
+        route does not have; RequestValidationError for a query parameter that it does not have.
         """
         method: str = scope["method"]
         authentication = scope[AUTHENTICATION]
@@ -98,7 +104,13 @@ class GuardedRoute(APIRoute):
         elif method not in READING and (encoding := authentication.body_encoding(scope)):
             await authentication.admit(scope, self.policy)
             raise UnsupportedEncoding(encoding=encoding)
-        await authentication.serve(super().handle, self.policy, scope, receive, send)
+        checked = self.parameters and scope["query_string"]
+        handle = self._handle_known_parameters if checked else super().handle
+        await authentication.serve(handle, self.policy, scope, receive, send)
+
+    async def _handle_known_parameters(self, scope: Scope, receive: Receive, send: Send) -> None:
+        check_parameters(scope["query_string"], self.parameters)
+        await super().handle(scope, receive, send)
 
 
 class _Head:

@@ -199,11 +199,24 @@ def test_an_unsupported_method_is_answered_with_the_allowed_ones(door: Door) -> 
         ("webhook-deliveries?status=done", "/status"),
         ("webhook-deliveries?cursor=x", "/cursor"),
         ("webhook-deliveries?cursor=%00", "/cursor"),
+        ("predictions?stauts=failed", "/stauts"),
+        ("batches?status=failed", "/status"),
+        ("files?page=2", "/page"),
+        ("webhook-deliveries?subjekt=x", "/subjekt"),
     ],
 )
 def test_a_list_names_the_invalid_query_parameter(door: Door, query: str, pointer: str) -> None:
     problem = expect_problem(door.http.get(f"/v1/{query}"), 422, "invalid-parameter")
     assert [wrong["pointer"] for wrong in problem["errors"]] == [pointer]
+
+
+def test_an_unknown_query_parameter_is_named_with_those_that_there_are(door: Door) -> None:
+    problem = expect_problem(door.http.get("/v1/predictions?Stauts=failed&when"), 422, "invalid-parameter")
+    assert [wrong["pointer"] for wrong in problem["errors"]] == ["/Stauts", "/when"]
+    assert "did you mean status?" in problem["errors"][0]["detail"]
+    assert "there is model, status, batch_id" in problem["errors"][1]["detail"]
+    long = door.http.get("/v1/predictions", params=[(f"{number}{'x' * 500}", "") for number in range(20)])
+    assert len(expect_problem(long, 422, "invalid-parameter")["errors"]) == 5
 
 
 @pytest.mark.parametrize(

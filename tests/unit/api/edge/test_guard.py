@@ -251,6 +251,27 @@ def test_no_route_takes_a_compressed_body(app: FastAPI, encoding: str) -> None:
     assert ask(app, "POST", "/v1/predictions", key="dk_admin", **{"content-encoding": " Identity"})[0] != 415
 
 
+def test_every_get_with_query_parameters_refuses_others_by_name(app: FastAPI) -> None:
+    """The document says which operations have parameters; streams take those of EventSource's replacements."""
+    refusing = set()
+    for path, methods in app.openapi()["paths"].items():
+        names = [said["name"] for said in methods.get("get", {}).get("parameters", ()) if said["in"] == "query"]
+        if not names or path.endswith("/stream"):
+            continue
+        refusing.add(path)
+        filled = path.replace("{id}", ID).replace("{name}", "digits").replace("{owner}", "ann")
+        wrong = f"{names[0][:-1]}X"
+        for method in ("GET", "HEAD"):
+            assert ask(app, method, f"{filled}?{wrong}=1")[0] == 401, path
+            assert ask(app, method, f"{filled}?{wrong}=1", key="dk_admin")[0] == 422, path
+            assert ask(app, method, f"{filled}?{names[0]}=1&%F6=1", key="dk_admin")[0] == 422, path
+            assert ask(app, method, f"{filled}?{'&' * 9}", key="dk_admin")[0] != 422, path
+    lists = {"/v1/predictions", "/v1/batches", "/v1/files", "/v1/webhook-deliveries"}
+    assert refusing >= {*lists, "/v1/batches/{id}/results"}
+    for path in (f"/v1/predictions/{ID}", "/v1/models", f"/v1/batches/{ID}/stream"):
+        assert ask(app, "GET", f"{path}?lastEventId=1", key="dk_admin")[0] != 422, path
+
+
 # Routes added later
 
 

@@ -1,10 +1,16 @@
 """Facts of an image, and the specification of a model's input image."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from shared.domain.identifiers import Digest
+
+_NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode")
+"""What the `image` metadata of a model may have."""
+_LARGEST_STD: Final = 10
+"""Of values from 0 to 1 no deviation is that large; of values from 0 to 255 it is around 60."""
 
 
 class Mode(StrEnum):
@@ -66,16 +72,7 @@ class ImageSpec:
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> Self:
         """Read the `image` metadata of an MLflow model; raises ValueError that says what is wrong."""
-        unknown = metadata.keys() - {
-            "resize_size",
-            "crop_size",
-            "interpolation",
-            "mean",
-            "std",
-            "mode",
-        }
-        if unknown:
-            raise ValueError(f"unknown image metadata: {', '.join(sorted(unknown))}")
+        _check_names(metadata)
         mode = _choice(Mode, "mode", metadata.get("mode", "RGB"))
         spec = cls(
             resize_size=_size("resize_size", metadata.get("resize_size")),
@@ -89,6 +86,8 @@ class ImageSpec:
             raise ValueError(f"mean and std need {mode.channels} numbers each for mode {mode}")
         if any(s <= 0 for s in spec.std):
             raise ValueError("std must be positive")
+        if any(m > 1 for m in spec.mean) or any(s > _LARGEST_STD for s in spec.std):
+            raise ValueError("mean and std are of values from 0..1, not 0..255: divide both by 255")
         if spec.input_size is None:
             raise ValueError("crop_size, or a resize_size of (height, width), must fix the input's size")
         return spec
@@ -113,6 +112,15 @@ class ImageSpec:
             "std": list(self.std),
             "mode": str(self.mode),
         }
+
+
+def _check_names(metadata: dict[str, Any]) -> None:
+    """Raise ValueError for names that an `image` has not, with the one that is probably meant."""
+    unknown = sorted(str(name) for name in metadata if name not in _NAMES)
+    if unknown:
+        meant = get_close_matches(unknown[0].lower(), _NAMES, n=1)
+        hint = f": did you mean {meant[0]!r}?" if meant else f"; there are {', '.join(_NAMES)}"
+        raise ValueError(f"unknown image metadata: {', '.join(unknown)}{hint}")
 
 
 def _choice(kind: type[_Choice], name: str, value: Any) -> _Choice:

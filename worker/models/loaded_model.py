@@ -49,6 +49,11 @@ class LoadedModel:
         self.labels = metadata.labels
         self._names = unique_labels(metadata.labels)
         self.top_k = metadata.top_k
+        self.task = metadata.task
+        self.options = metadata.options()
+        """What decides the form of the task's outputs, as JSON."""
+        self.warnings = metadata.warnings
+        """What is probably a mistake of whoever registered the version, in words for people."""
         self.device = device
         self.decode = mode.decode
         self.precision = mode.precision

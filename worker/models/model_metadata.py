@@ -1,24 +1,47 @@
-"""What a model version says of itself in `MLmodel`: its labels, how images and scores are prepared, what it may lose.
+"""What a model version says of itself: its task, its labels, how images and outputs are prepared, what it may lose.
 
-What it may lose, `decode` and `precision`, can also be set by tags of the model version in the registry, which can be
-changed after the version was registered.
+Each key stands in `MLmodel`'s metadata or, which counts more, in a tag of the model version in the registry: tags can
+be changed after the version was registered. What a flavour knows of itself counts where neither says anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from shared.domain.image import ImageSpec
+from shared.domain.task import Task
 from worker.models.errors import ModelError
+from worker.models.metadata_values import (
+    TAG_PREFIX,
+    Heads,
+    Key,
+    MetadataValues,
+    choice_of,
+    fraction,
+    heads,
+    image_spec,
+    label_list,
+    named_values,
+    one_of,
+    truth,
+    whole_number,
+)
 
-ALL_CLASSES_UP_TO = 100
-TOP_K_OF_MANY = 5
-SOFTMAX, NONE = "softmax", "none"
-TAG_PREFIX: Final = "darkroom."
-"""Before the names of the tags that override the metadata: `darkroom.decode`, `darkroom.precision`."""
+ALL_CLASSES_UP_TO: Final = 100
+TOP_K_OF_MANY: Final = 5
+THRESHOLD: Final = 0.5
+MAX_DETECTIONS: Final = 100
+MAX_BYTES: Final = 65_536
+MOST_BYTES: Final = 1_048_576
+"""An output is kept in Redis and in Postgres, and may be sent in a webhook."""
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
+NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
+OTHER_TAGS: Final = frozenset(
+    {"challenger_percent", "max_batch_size", "max_wait", "beside_people", "timeout", "max_error_percent"}
+)
+"""Tags that begin with `darkroom.` and are read elsewhere: by what follows the registry, and by what makes batches."""
 
 
 class Decode(StrEnum):
@@ -43,53 +66,160 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
-_Choice = TypeVar("_Choice", Decode, Precision)
+class Activation(StrEnum):
+    """What turns the model's raw scores into probabilities."""
+
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
+    NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
+class Encoding(StrEnum):
+    """How an embedding is written."""
+
+    LIST = "list"
+    BASE64 = "base64"
+    """Of little-endian float32."""
+
+
+SOFTMAX, NONE = Activation.SOFTMAX, Activation.NONE
+
+_ACTIVATIONS: Final = {
+    Task.CLASSIFICATION: (Activation.SOFTMAX, Activation.NONE),
+    Task.MULTILABEL: (Activation.SIGMOID, Activation.NONE),
+}
+"""Those that a task may have, its default first; the other tasks have none."""
+
+_KEYS: Final[Mapping[str, Key]] = {
+    "task": Key(choice_of(Task), is_word=True),
+    "image": Key(image_spec),
+    "labels": Key(label_list),
+    "top_k": Key(whole_number()),
+    "activation": Key(choice_of(Activation), is_word=True),
+    "decode": Key(choice_of(Decode), is_word=True),
+    "precision": Key(choice_of(Precision), is_word=True),
+    "threshold": Key(fraction),
+    "max_detections": Key(whole_number()),
+    "values": Key(named_values),
+    "normalize": Key(truth),
+    "encoding": Key(choice_of(Encoding), is_word=True),
+    "max_bytes": Key(whole_number(highest=MOST_BYTES)),
+    "output": Key(heads),
+}
+_TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
+    "labels": tuple(task for task in Task if task.needs_labels),
+    "top_k": (Task.CLASSIFICATION, Task.MULTILABEL),
+    "activation": (Task.CLASSIFICATION, Task.MULTILABEL),
+    "threshold": (Task.MULTILABEL, Task.DETECTION),
+    "max_detections": (Task.DETECTION,),
+    "values": (Task.REGRESSION,),
+    "normalize": (Task.EMBEDDING,),
+    "encoding": (Task.EMBEDDING,),
+    "max_bytes": (Task.JSON,),
+}
+"""The tasks for which a key means something; keys that are not here mean something for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelMetadata:
-    """The metadata of one version: `image`, `labels`; optionally `top_k`, `activation`, `decode` and `precision`."""
+    """The metadata of one version; what means nothing for its task has its default.
+
+    `values` has a regression's names with their units, or is empty where they are not named. `output` is None where
+    the model's whole output counts. `warnings` are those of the metadata itself, in words for people.
+    """
 
     spec: ImageSpec
-    labels: tuple[str, ...]
-    top_k: int
-    activation: str
+    labels: tuple[str, ...] = ()
+    task: Task = Task.CLASSIFICATION
+    top_k: int = TOP_K_OF_MANY
+    activation: Activation = Activation.SOFTMAX
     decode: Decode = Decode.AUTO
     precision: Precision = Precision.AUTO
+    threshold: float = THRESHOLD
+    max_detections: int = MAX_DETECTIONS
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    normalize: bool = False
+    encoding: Encoding = Encoding.LIST
+    max_bytes: int = MAX_BYTES
+    output: Heads | None = None
+    warnings: tuple[str, ...] = ()
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any] | None, tags: Mapping[str, str] = NO_TAGS) -> Self:
-        """Read `MLmodel`'s metadata and the version's tags; raises ModelError naming what is missing or wrong."""
-        metadata = metadata or {}
-        missing = [name for name in ("image", "labels") if not metadata.get(name)]
-        if missing:
-            raise ModelError(f"the metadata in MLmodel has no {' and no '.join(missing)}")
-        if not isinstance(metadata["labels"], list | tuple):
-            raise ModelError("the metadata's labels must be a list")
-        labels = tuple(str(label) for label in metadata["labels"])
-        top_k = metadata.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
-        if not isinstance(top_k, int) or top_k < 1:
-            raise ModelError(f"the metadata's top_k must be a positive whole number, not {top_k!r}")
-        activation = metadata.get("activation") or SOFTMAX
-        if activation not in (SOFTMAX, NONE):
-            raise ModelError(f"the metadata's activation must be {SOFTMAX} or {NONE}, not {activation!r}")
-        try:
-            spec = ImageSpec.from_metadata(dict(metadata["image"]))
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"the metadata's image: {error}") from error
-        decode = _choice(Decode, "decode", metadata, tags)
-        precision = _choice(Precision, "precision", metadata, tags)
-        return cls(spec, labels, min(top_k, len(labels)), activation, decode, precision)
+    def from_metadata(
+        cls,
+        metadata: Mapping[str, Any] | None,
+        tags: Mapping[str, str] = NO_TAGS,
+        defaults: Mapping[str, Any] = NO_DEFAULTS,
+    ) -> Self:
+        """Read the version's tags, `MLmodel`'s metadata, and what its flavour knows of itself, in that order.
+
+        Raises ModelError that names what is missing, misspelled or wrong, and where it stands.
+        """
+        values = MetadataValues(_KEYS, metadata or {}, tags, defaults)
+        values.refuse_misspelled(other_tags=OTHER_TAGS)
+        task = values.get("task") or Task.CLASSIFICATION
+        _require(values, "image", *(["labels"] if task.needs_labels else []))
+        labels = (values.get("labels") or ()) if task.needs_labels else ()
+        top_k = values.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
+        found = {
+            key: value
+            for key in ("threshold", "max_detections", "values", "normalize", "encoding", "max_bytes", "output")
+            if (value := values.get(key)) is not None and task in _TASKS_OF.get(key, tuple(Task))
+        }
+        return cls(
+            spec=values.get("image"),
+            labels=labels,
+            task=task,
+            top_k=min(top_k, len(labels)) if labels else top_k,
+            activation=_activation(values, task),
+            decode=values.get("decode") or Decode.AUTO,
+            precision=values.get("precision") or Precision.AUTO,
+            warnings=_warnings(values, task),
+            **found,
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return, as JSON, the options that decide the form of this task's outputs."""
+        options: dict[str, Any] = {
+            "top_k": self.top_k,
+            "threshold": self.threshold,
+            "max_detections": self.max_detections,
+            "values": dict(self.values),
+            "normalize": self.normalize,
+            "encoding": str(self.encoding),
+            "max_bytes": self.max_bytes,
+        }
+        return {key: value for key, value in options.items() if self.task in _TASKS_OF[key]}
 
 
-def _choice(kind: type[_Choice], name: str, metadata: Mapping[str, Any], tags: Mapping[str, str]) -> _Choice:
-    """Return what the tag says, else the metadata, else auto; a tag also overrides metadata that is wrong."""
-    tag = TAG_PREFIX + name
-    where, value = (f"the tag {tag}", tags[tag]) if tag in tags else (f"the metadata's {name}", metadata.get(name))
-    if value is None:
-        return kind.AUTO
-    try:
-        return kind(value)
-    except ValueError:
-        *all_but_last, last = kind
-        raise ModelError(f"{where} must be {', '.join(all_but_last)} or {last}, not {value!r}") from None
+def _require(values: MetadataValues, *keys: str) -> None:
+    """Raise ModelError where one of the keys stands nowhere, or is empty."""
+    missing = [key for key in keys if (place := values.place(key)) is None or place.value in ([], {}, (), "")]
+    if missing:
+        tags = " or ".join(TAG_PREFIX + key for key in missing)
+        raise ModelError(f"the metadata in MLmodel has no {' and no '.join(missing)}, nor is there a tag {tags}")
+
+
+def _activation(values: MetadataValues, task: Task) -> Activation:
+    """Return what the version names, else the task's default; raises ModelError for one that the task has not."""
+    allowed = _ACTIVATIONS.get(task)
+    found = values.get("activation")
+    if allowed is None:
+        return Activation.NONE
+    if found is None:
+        return allowed[0]
+    if found not in allowed:
+        where = values.place("activation")
+        raise ModelError(f"{where and where.where} must be {one_of(allowed)} for {task}, not {str(found)!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _warnings(values: MetadataValues, task: Task) -> tuple[str, ...]:
+    """Return what is probably a mistake but keeps nothing from working."""
+    unknown = [f"nothing reads the tag {tag}" for tag in values.unknown_tags(other_tags=OTHER_TAGS)]
+    useless = [
+        f"{place.where} means nothing for the task {task}"
+        for key, tasks in _TASKS_OF.items()
+        if task not in tasks and (place := values.given(key)) is not None
+    ]
+    return (*unknown, *useless)

@@ -10,8 +10,8 @@ from typing import Any
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
+from worker.models.metadata_values import TAG_PREFIX
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import TAG_PREFIX
 
 log = logging.getLogger(__name__)
 

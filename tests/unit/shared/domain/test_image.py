@@ -77,6 +77,10 @@ def test_a_greyscale_model_has_one_channel() -> None:
         ({"crop_size": 32, "mean": [0.5]}, "mean and std"),
         ({"crop_size": 32, "mode": "L", "std": [1, 1, 1]}, "mean and std"),
         ({"crop_size": 32, "std": [1, 0, 1]}, "std must be positive"),
+        ({"crop_size": 32, "mean": [123.7, 116.3, 103.5]}, "0..1, not 0..255"),
+        ({"crop_size": 32, "std": [58.4, 57.1, 57.4]}, "0..1, not 0..255"),
+        ({"crop_size": 32, "resize": 36}, "did you mean 'resize_size'?"),
+        ({"crop_size": 32, "flavour": 36}, "unknown image metadata: flavour; there are resize_size, crop_size"),
         ({"crop_size": 32, "size": 3}, "unknown image metadata: size"),
     ],
 )

@@ -38,7 +38,7 @@ test: install  ## Every test but those of containers, on real servers
 
 # Without the few that are marked slow, which take nearly half of the time. Each process begins with a third of the tests
 # and takes from another's when it is done: those of a folder stay together, and what they import or start with them.
-test-fast: install  ## Tests of single modules, those with a real server too: about a minute
+test-fast: install  ## Tests of single modules, those with a real server too: under a minute
 	$(BIN)/pytest --numprocesses 3 --dist worksteal -m "not slow" tests/unit tests/component
 
 documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from benchmarks.load.children import Child
-from benchmarks.stack.independent_model import PILLOW
+from benchmarks.stack.decoders import PILLOW
 from benchmarks.workbench import Subject, Workbench
 
 

@@ -17,7 +17,7 @@ from benchmarks.cases.depth import SHALLOW
 from benchmarks.cases.found import Found
 from benchmarks.measuring.predictions import warm_up_predictions
 from benchmarks.stack import darkroom as stack
-from benchmarks.stack.independent_model import TORCHVISION
+from benchmarks.stack.decoders import TORCHVISION
 from benchmarks.workbench import DIGITS, MOBILENET, Subject, Workbench
 
 Case = Callable[[Workbench, dict[str, Subject], Found], None]

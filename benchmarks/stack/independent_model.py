@@ -13,13 +13,12 @@ from typing import Any, Final, Self
 import torch
 import yaml  # type: ignore[import-untyped]
 
+from benchmarks.stack.decoders import PILLOW, TORCHVISION
 from benchmarks.stack.preset import Preset
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
 _NEVER: Final = 2**31 - 1
-PILLOW: Final = "pillow"
-TORCHVISION: Final = "torchvision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ def run(*modules: str, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_other_roles_import_no_numpy_pillow_torch_or_mlflow() -> None:
     imported = run(
         *("celery.beat", "worker.roles.record", "worker.roles.upkeep", "worker.roles.webhooks"),

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.documents import ROOT
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_warnings_and_external_resources(tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("mkdocs"), "build", "--quiet", "--strict", "--site-dir", tmp_path]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}

@@ -30,6 +30,7 @@ class Gateway(ThreadingHTTPServer):
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: the second would wait 40 ms for the first one's acknowledgement
     server: Gateway
 
     def do_POST(self) -> None:
@@ -43,6 +44,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -34,6 +34,7 @@ def test_a_killed_upload_is_resumed_without_sending_it_twice(
     assert gateway.state.posts[1].key == gateway.state.posts[2].key
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_prints_a_command_that_resumes_it(
     gateway: BulkGateway, both: list[Path], home: Path
 ) -> None:

@@ -17,13 +17,14 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from shared.settings import Database, SettingsError
+from shared.storage import limited_connection
 from shared.storage.engine import connection_parameters, make_engine
 from shared.storage.limited_connection import LOST
 from tests.support.servers import PostgresServer
 from tests.support.waiting import until
 
 WRITE = text("CREATE TEMPORARY TABLE written (id integer) ON COMMIT DROP")
-SOON = timedelta(seconds=1)
+SOON = timedelta(seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +258,9 @@ def _connect(engine: Engine, _: Connection) -> None:
 
 @pytest.mark.parametrize("ask", [_statement, _commit, _copy, _connect])
 def test_a_round_trip_to_a_hanging_server_ends(
-    server: PostgresServer, ask: Callable[[Engine, Connection], None]
+    server: PostgresServer, ask: Callable[[Engine, Connection], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limited_connection, "PING_LIMIT", SOON)
     engine = make_engine(Database(url=server.url, timeout=SOON), patience=SOON)
     fill(engine, 2)
     connection = engine.connect()
@@ -278,7 +280,8 @@ class _Endless:
         return b"1\n" * (size // 2)
 
 
-def test_a_hanging_ping_is_short(server: PostgresServer) -> None:
+def test_a_hanging_ping_is_short(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited_connection, "PING_LIMIT", SOON)
     engine = make_engine(Database(url=server.url))
     with engine.connect() as connection:
         raw = connection.connection.dbapi_connection
@@ -289,11 +292,11 @@ def test_a_hanging_ping_is_short(server: PostgresServer) -> None:
 
 
 def test_a_round_trip_within_its_limit_is_not_disturbed(server: PostgresServer) -> None:
-    engine = make_engine(Database(url=server.url), patience=SOON)
+    engine = make_engine(Database(url=server.url), patience=timedelta(seconds=0.7))
     with engine.connect() as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
-        for _ in range(6):
-            connection.execute(text("SELECT pg_sleep(0.3)"))
+        for _ in range(5):  # longer than the limit together
+            connection.execute(text("SELECT pg_sleep(0.2)"))
         assert connection.scalar(text("SELECT pg_backend_pid()")) == pid
     engine.dispose()
 
@@ -306,7 +309,7 @@ from pathlib import Path
 from sqlalchemy import text
 from shared.settings import Database
 from shared.storage.engine import make_engine
-make = lambda: make_engine(Database(url={server.url!r}), patience=timedelta(seconds=1))
+make = lambda: make_engine(Database(url={server.url!r}), patience=timedelta(seconds=0.3))
 with make().connect() as connection:
     connection.execute(text("SELECT 1"))
     if os.fork() == 0:

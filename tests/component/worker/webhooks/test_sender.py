@@ -348,7 +348,7 @@ def test_an_incomplete_head_is_no_answer(part: bytes) -> None:
 @pytest.mark.parametrize(("status", "error"), [(200, None), (500, "answered 500")])
 def test_a_body_that_never_ends_does_not_change_the_verdict(status: int, error: str | None) -> None:
     part = f"HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\nhalf".encode()
-    answer = post(answering(part), timeout=timedelta(seconds=1))
+    answer = post(answering(part), timeout=timedelta(seconds=0.3))
     assert (answer.status, answer.error, answer.response) == (status, error, "half" if error else "")
     answer = post(closing(part))
     assert (answer.status, answer.error, answer.response) == (status, error, "half" if error else "")
@@ -630,18 +630,18 @@ def test_the_owner_is_not_told_what_is_at_a_port(scheme: str, handler: Handler |
     async def run() -> Answer:
         async with (
             Receiver(handler or never) as receiver,
-            closed_after(a_sender(timeout=timedelta(seconds=0.5))) as sender,
+            closed_after(a_sender(timeout=timedelta(seconds=0.2))) as sender,
         ):
             url = receiver.url().replace("http:", f"{scheme}:")
             if handler:
                 return await send(sender, url)
-        async with closed_after(a_sender(timeout=timedelta(seconds=0.5))) as sender:
+        async with closed_after(a_sender(timeout=timedelta(seconds=0.2))) as sender:
             return await send(sender, url)
 
     answer = asyncio.run(run())
     assert (answer.status, answer.error, answer.response, answer.shown_milliseconds) == (
         None,
-        "no HTTP answer within 0.5 s",
+        "no HTTP answer within 0.2 s",
         "",
         0,
     )
@@ -870,12 +870,12 @@ def test_concurrent_attempts_are_limited_by_the_connections() -> None:
 
 def test_waiting_for_a_connection_takes_no_time_from_the_attempt() -> None:
     async def run() -> None:
-        sender = a_sender(max_connections=1, timeout=timedelta(seconds=1))
+        sender = a_sender(max_connections=1, timeout=timedelta(seconds=0.4))
         async with Receiver(never) as hanging, Receiver(answering(OK)) as receiver, closed_after(sender):
             *lost, answer = await asyncio.gather(
                 send(sender, hanging.url()), send(sender, hanging.url()), send(sender, receiver.url())
             )
-            assert [one.error for one in lost] == ["no HTTP answer within 1 s"] * 2
+            assert [one.error for one in lost] == ["no HTTP answer within 0.4 s"] * 2
             assert answer.status == 200
 
     asyncio.run(run())
@@ -883,11 +883,11 @@ def test_waiting_for_a_connection_takes_no_time_from_the_attempt() -> None:
 
 def test_hanging_receivers_do_not_use_up_the_connections() -> None:
     async def run() -> None:
-        sender = a_sender(max_connections=4, timeout=timedelta(seconds=0.5))
+        sender = a_sender(max_connections=4, timeout=timedelta(seconds=0.2))
         async with Receiver(never) as hanging, Receiver(answering(OK)) as receiver:
             async with closed_after(sender):
                 answers = await asyncio.gather(*(send(sender, hanging.url()) for _ in range(12)))
-                assert {answer.error for answer in answers} == {"no HTTP answer within 0.5 s"}
+                assert {answer.error for answer in answers} == {"no HTTP answer within 0.2 s"}
                 await until(lambda: hanging.open == 0)
                 assert (await send(sender, receiver.url())).status == 200
             await until(lambda: receiver.open == 0)

@@ -315,6 +315,7 @@ def outcome(pieces: list[bytes], kind: str) -> Any:
         return type(error), problem_table.error_words(error)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=150)
 @given(damaged([body for body, _ in UPLOADS]), st.sampled_from(UPLOADS), st.lists(st.integers(0, 1500), max_size=8))
 def test_damage_raises_only_refusals_and_cuts_change_nothing(
@@ -368,6 +369,7 @@ MANY_FILES = [part("images", bytes(MOST))] * MANY + [b"--x-x--"]
 FOUR_MEGABYTES = [(LINES, ONE_LINE, 2), (LINES, MANY_LINES, MANY), (FORM, ONE_FILE, 1), (FORM, MANY_FILES, MANY)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content_type", "pieces", "expected"), FOUR_MEGABYTES)
 def test_memory_holds_no_more_than_one_image(content_type: str, pieces: list[bytes], expected: int) -> None:
     async def count() -> int:

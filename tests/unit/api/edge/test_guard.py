@@ -162,6 +162,7 @@ def test_every_route_requires_its_role(app: FastAPI) -> None:
     assert asked > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_path_spelling_or_method_bypasses_the_required_role(app: FastAPI, spelling: str) -> None:
     """Whatever the path's spelling, only endpoints that this role may use run."""

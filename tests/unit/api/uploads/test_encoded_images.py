@@ -49,6 +49,7 @@ def test_base64_is_read_however_it_is_written(way: str, size: int) -> None:
     assert read_data_url(f"DATA:image/png;charset=x; BASE64,{text.decode()}") == ("image/png", LARGE[:size])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("less", range(4))
 def test_a_long_text_is_read_as_a_short_one(way: str, less: int) -> None:

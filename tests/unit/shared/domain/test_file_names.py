@@ -59,6 +59,7 @@ def test_ordinary_names_stay_as_they_are(name: str) -> None:
     assert showable_name(name) == name
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_control_character_or_line_end_is_left(name: str) -> None:
     assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in showable_name(name))

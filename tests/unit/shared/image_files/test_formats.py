@@ -34,6 +34,7 @@ def by_pillow(data: bytes) -> tuple[str | None, int, int] | None:
             return None
 
 
+@pytest.mark.slow
 @FUZZING
 @given(damaged_files)
 def test_a_damaged_file_is_refused_or_has_the_size_that_pillow_reads(data: bytes) -> None:
@@ -44,6 +45,7 @@ def test_a_damaged_file_is_refused_or_has_the_size_that_pillow_reads(data: bytes
     assert by_pillow(data) in (None, (found.format, found.width, found.height))
 
 
+@pytest.mark.slow
 @FUZZING
 @given(damaged_files)
 def test_reading_a_damaged_file_takes_little_memory(data: bytes) -> None:

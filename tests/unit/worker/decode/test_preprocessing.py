@@ -258,6 +258,7 @@ FILES = [
 ]
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=500)
 @given(damaged(FILES, mend=with_png_checksums))
 def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
@@ -268,6 +269,7 @@ def test_a_damaged_file_is_decoded_or_undecodable(data: bytes) -> None:
     assert found.shape == (28, 28, 3)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=300)
 @given(damaged(FILES, mend=with_png_checksums), st.integers(1, 5_000))
 def test_no_damaged_file_exceeds_the_pixel_limit(data: bytes, limit: int) -> None:

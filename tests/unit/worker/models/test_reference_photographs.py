@@ -4,6 +4,7 @@ import io
 from collections import Counter
 
 import numpy as np
+import pytest
 from PIL import Image, JpegImagePlugin
 
 from shared.domain.image import ImageSpec
@@ -11,6 +12,7 @@ from worker.decode.preprocessing import decode
 from worker.models.reference_photographs import COUNT, reference_photographs
 
 
+@pytest.mark.slow
 def test_every_one_is_another_jpeg_that_can_be_decoded() -> None:
     photographs = reference_photographs()
     assert len(set(photographs)) == len(photographs) == COUNT
@@ -20,6 +22,7 @@ def test_every_one_is_another_jpeg_that_can_be_decoded() -> None:
     assert min(np.std(picture) for picture in pixels) > 0
 
 
+@pytest.mark.slow
 def test_they_are_the_same_each_time() -> None:
     first = reference_photographs()
     reference_photographs.cache_clear()

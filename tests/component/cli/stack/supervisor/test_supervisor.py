@@ -84,8 +84,8 @@ def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:
 def test_the_pauses_between_starts_grow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # It never becomes ready: the program always ends before its probe runs.
     watched = Watched(tmp_path, python("crasher", "raise SystemExit(3)", probe=lambda _: "not yet"))
-    watched.until(lambda _: len(pauses_of(caplog)) == 4)
-    assert pauses_of(caplog) == [0.05, 0.1, 0.2, 0.4]
+    watched.until(lambda _: len(pauses_of(caplog)) == 3)
+    assert pauses_of(caplog) == [0.05, 0.1, 0.2]
     assert "ended with code 3" in watched.states["crasher"].detail
 
 
@@ -102,11 +102,11 @@ def test_a_program_that_ends_as_soon_as_it_is_ready_backs_off(
 def test_a_healthy_program_is_restarted_at_once_however_often_it_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=20))
+    monkeypatch.setattr(module, "WELL_AFTER", timedelta(milliseconds=10))
     # It is healthy when it ends: it was ready, and ran for twice as long after that.
-    watched = Watched(tmp_path, python("sleeper", "import time; time.sleep(0.3); raise SystemExit(3)"))
-    watched.until(lambda _: len(pauses_of(caplog)) == 5)
-    assert pauses_of(caplog) == [0.05] * 5
+    watched = Watched(tmp_path, python("sleeper", "import time; time.sleep(0.15); raise SystemExit(3)"))
+    watched.until(lambda _: len(pauses_of(caplog)) == 4)
+    assert pauses_of(caplog) == [0.05] * 4
 
 
 def test_a_pausing_program_restarts_at_once_when_hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,6 +272,7 @@ PROPER = [
 ]
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=700)
 @given(data=st.sampled_from(PROPER), zipped=st.booleans(), edits=st.data())
 def test_no_mutation_raises_anything_else(data: bytes, *, zipped: bool, edits: st.DataObject) -> None:

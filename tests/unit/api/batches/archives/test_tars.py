@@ -247,6 +247,7 @@ def test_the_check_can_be_stopped_inside_a_large_entry(*, zipped: bool) -> None:
     assert sum(1 for _ in opened(gzip.compress(data, 1) if zipped else data).check()) > 20
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_entries_or_their_size() -> None:
     entries = [(f"{number}.png", b"x") for number in range(5000)] + [("big.png", NOISE * 1000)]
     archive = opened(gzip.compress(a_tar(entries, format=tarfile.USTAR_FORMAT), 1))

@@ -115,6 +115,7 @@ def test_a_directory_of_many_windows_is_read(monkeypatch: pytest.MonkeyPatch) ->
     assert [(item.name, item.data) for item in found] == [(name, name[-9:].encode()) for name in names]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_entries() -> None:
     archive = opened(a_zip((f"{number}.png", b"x") for number in range(20_000)))
     tracemalloc.start()

@@ -86,6 +86,7 @@ def test_a_model_that_needs_contiguous_batches_gets_them(
     assert refusals(caplog)[0].startswith(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["pt2", "pickle"])
 @pytest.mark.parametrize("kind", ["ViewsAcrossChannels", "AssumesStrides", "Convolutions"])
 def test_a_loaded_version_predicts_whatever_format_it_needs(kind: str, format: str, tmp_path: Path) -> None:

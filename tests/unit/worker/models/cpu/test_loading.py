@@ -35,6 +35,7 @@ def test_a_version_is_decoded_exactly_unless_it_asks_for_fast(decode: str) -> No
     assert put_on_cpu(decode=decode) == (None, ChosenMode(Decode.EXACT, Precision.FP32, None))
 
 
+@pytest.mark.slow
 def test_a_version_that_asks_for_fast_gets_it_and_says_how_far_its_scores_agree() -> None:
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         pytest.skip("this processor decodes exactly")

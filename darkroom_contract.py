@@ -1,0 +1,268 @@
+"""The metadata that Darkroom reads from a model, made where the model is logged.
+
+    from darkroom_contract import contract
+    mlflow.pytorch.log_model(model, name="model", metadata=contract(MobileNet_V3_Small_Weights.DEFAULT))
+
+This file needs the standard library alone: copy it to where you train, or install Darkroom there.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+TASKS: Final = ("classification", "multilabel", "regression", "embedding", "detection", "segmentation", "json")
+NEEDS_LABELS: Final = frozenset({"classification", "multilabel", "detection", "segmentation"})
+IMAGE_KEYS: Final = frozenset({"resize_size", "crop_size", "interpolation", "mean", "std", "mode"})
+INTERPOLATIONS: Final = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+"""Their places are Pillow's numbers of them, which transformers uses."""
+
+# Named by the presets' classes in torchvision.transforms._presets.
+_TORCHVISION_TASKS: Final = {
+    "ImageClassification": "classification",
+    "ObjectDetection": "detection",
+    "SemanticSegmentation": "segmentation",
+}
+_PROBLEM_TYPES: Final = {"multi_label_classification": "multilabel", "regression": "regression"}
+_ARCHITECTURES: Final = {
+    "ForImageClassification": "classification",
+    "ForObjectDetection": "detection",
+    "ForSemanticSegmentation": "segmentation",
+}
+
+
+def contract(  # noqa: PLR0913  the keys of the metadata
+    *sources: Any,
+    size: Sequence[int] | None = None,
+    image: Mapping[str, Any] | None = None,
+    labels: Sequence[object] | None = None,
+    task: str | None = None,
+    top_k: int | None = None,
+    activation: str | None = None,
+    threshold: float | None = None,
+    max_detections: int | None = None,
+    values: str | Sequence[str] | Mapping[str, str] | None = None,
+    normalize: bool | None = None,
+    encoding: str | None = None,
+    max_bytes: int | None = None,
+    output: str | int | Sequence[object] | Mapping[str, object] | None = None,
+    decode: str | None = None,
+    precision: str | None = None,
+) -> dict[str, Any]:
+    """Return `metadata` for MLflow's `log_model`, from a preset and from arguments, which go before the preset.
+
+    `sources` is one of: a weights enum of torchvision or what its `transforms()` returns; a timm model or its
+    `pretrained_cfg`; a pipeline of transformers, or an image processor and a model or its config. Without one, `image`
+    and mostly `labels` have to be given. `image` changes single entries of the preset's. `size` is the input's
+    (height, width), for presets that leave it open or to have it otherwise: the whole image is resized to it.
+
+    Raises ValueError or TypeError for what Darkroom would refuse, and for a preset that it can't follow.
+    """
+    found: dict[str, Any] = {"image": {}}
+    for source in sources:
+        part = _of_source(source)
+        found["image"] |= part.pop("image", {})
+        found |= part
+    given = {
+        "labels": labels, "task": task, "top_k": top_k, "activation": activation, "threshold": threshold,
+        "max_detections": max_detections, "values": values, "normalize": normalize, "encoding": encoding,
+        "max_bytes": max_bytes, "output": output, "decode": decode, "precision": precision,
+    }  # fmt: skip
+    found |= {name: value for name, value in given.items() if value is not None}
+    if size is not None:
+        found["image"] |= {"resize_size": [*size], "crop_size": None}
+    found["image"] |= image or {}
+    found["task"] = found.get("task", "classification")
+    if found["task"] not in NEEDS_LABELS and labels is None:
+        found.pop("labels", None)
+    _fix_size(found["image"])
+    return _checked(found)
+
+
+def _of_source(source: Any) -> dict[str, Any]:
+    """Return what one source says; raises TypeError for one of another kind."""
+    preset = getattr(source, "pretrained_cfg", source)
+    preset = preset.to_dict() if hasattr(preset, "input_size") else preset
+    if isinstance(preset, Mapping) and "input_size" in preset:
+        return _of_timm(preset, classes=getattr(source, "num_classes", None))
+    if hasattr(source, "transforms") and hasattr(source, "meta"):
+        return _of_torchvision(source.transforms()) | {"labels": [*source.meta.get("categories", [])]}
+    if type(source).__module__.startswith("torchvision.transforms"):
+        return _of_torchvision(source)
+    return _of_transformers(source)
+
+
+def _of_transformers(source: Any) -> dict[str, Any]:
+    """Follow a pipeline, an image processor, a model or a config."""
+    if getattr(source, "image_processor", None) is not None and hasattr(source, "model"):
+        return {"image": _of_processor(source.image_processor)} | _of_config(source.model.config)
+    if hasattr(source, "image_mean") or hasattr(source, "do_rescale"):
+        return {"image": _of_processor(source)}
+    config = getattr(source, "config", source)
+    if hasattr(config, "id2label"):
+        return _of_config(config)
+    raise TypeError(f"contract() knows no preset in {type(source).__name__}: name image=… and labels=…")
+
+
+def _of_torchvision(preset: Any) -> dict[str, Any]:
+    kind = type(preset).__name__
+    if kind not in _TORCHVISION_TASKS:
+        raise ValueError(f"torchvision's preset {kind} is none for single images")
+    image: dict[str, Any] = {
+        name: [*getattr(preset, name)]
+        for name in ("resize_size", "crop_size", "mean", "std")
+        if getattr(preset, name, None) is not None
+    }
+    interpolation = getattr(preset, "interpolation", None)
+    if interpolation is not None:
+        image["interpolation"] = str(getattr(interpolation, "value", interpolation))
+    return {"image": image, "task": _TORCHVISION_TASKS[kind]}
+
+
+def _of_timm(preset: Mapping[str, Any], *, classes: int | None) -> dict[str, Any]:
+    """Follow `timm.data.create_transform` for evaluation; `classes` are the model's, which may be fine-tuned."""
+    channels, height, width = preset["input_size"]
+    share, mode = preset.get("crop_pct") or 0.875, preset.get("crop_mode") or "center"
+    if mode not in ("center", "squash") or (mode == "center" and height != width):
+        raise ValueError(f"timm's crop_mode {mode!r} of {height}x{width} can't be followed: name image=…")
+    resized = [int(height / share), int(width / share)]
+    image = {
+        "resize_size": resized if mode == "squash" else resized[:1],
+        "crop_size": [height, width],
+        "interpolation": preset.get("interpolation") or "bilinear",
+        "mean": [*preset["mean"]],
+        "std": [*preset["std"]],
+        "mode": "L" if channels == 1 else "RGB",
+    }
+    classes = preset.get("num_classes") if classes is None else classes
+    if classes == 0:
+        return {"image": image, "task": "embedding"}
+    labels = [*(preset.get("label_names") or [])] if classes == preset.get("num_classes") else []
+    if not labels and classes == preset.get("num_classes") == 1000:  # noqa: PLR2004  ImageNet's, which timm's presets are of
+        labels = _imagenet_labels()
+    return {"image": image} | ({"labels": labels} if labels else {})
+
+
+def _imagenet_labels() -> list[str]:
+    """Return what timm calls ImageNet's classes; nothing where it isn't installed."""
+    try:
+        from timm.data.imagenet_info import ImageNetInfo  # noqa: PLC0415  only who has a model of it has it
+    except ImportError:
+        return []
+    return [str(label) for label in ImageNetInfo().label_descriptions()]
+
+
+def _of_processor(processor: Any) -> dict[str, Any]:
+    """Follow an image processor of transformers: resize, crop, rescale, normalise."""
+    image: dict[str, Any] = {}
+    size = dict(getattr(processor, "size", None) or {})
+    crop = dict(getattr(processor, "crop_size", None) or {})
+    if getattr(processor, "do_pad", False) and not {"height", "width"} <= size.keys():
+        size.setdefault("longest_edge", size.get("shortest_edge", 0))
+    if getattr(processor, "do_resize", False):
+        image |= _of_size(size, share=getattr(processor, "crop_pct", None))
+        image["interpolation"] = _filter_name(getattr(processor, "resample", None))
+    if getattr(processor, "do_center_crop", False) and crop:
+        image["crop_size"] = [crop["height"], crop["width"]]
+    # Their value is (pixel * factor - offset - mean) / std, ours (pixel / 255 - mean) / std.
+    factor = (
+        255 * float(getattr(processor, "rescale_factor", 1 / 255)) if getattr(processor, "do_rescale", True) else 255
+    )
+    offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
+    mean, std = [0.0] * 3, [1.0] * 3
+    if getattr(processor, "do_normalize", False):
+        mean, std = [*processor.image_mean], [*processor.image_std]
+    if getattr(processor, "include_top", False):  # EfficientNet's divides twice
+        std = [one * one for one in std]
+    image["mean"] = [(one + offset) / factor for one in mean]
+    image["std"] = [one / factor for one in std]
+    return image
+
+
+def _filter_name(resample: Any) -> str:
+    """Return the name of Pillow's number of a filter, or of torchvision's interpolation."""
+    if isinstance(resample, int):
+        return INTERPOLATIONS[resample]
+    return str(getattr(resample, "value", None) or "bilinear")
+
+
+def _of_size(size: Mapping[str, Any], *, share: float | None) -> dict[str, Any]:
+    """Return the resize, and ConvNeXt's crop after it: below 384 pixels it keeps a `share` of the resized image."""
+    if "height" in size and "width" in size:
+        return {"resize_size": [size["height"], size["width"]]}
+    shortest = size.get("shortest_edge") or size.get("longest_edge")
+    if shortest is None:
+        raise ValueError(f"the image processor's size {dict(size)} can't be followed: name size=(height, width)")
+    if share is None:
+        return {"resize_size": [shortest]}
+    if shortest >= 384:  # noqa: PLR2004  ConvNextImageProcessor's own limit
+        return {"resize_size": [shortest, shortest]}
+    return {"resize_size": [int(shortest / share)], "crop_size": [shortest, shortest]}
+
+
+def _of_config(config: Any) -> dict[str, Any]:
+    """Return the labels and the task of a model's config of transformers."""
+    architecture = next(iter(getattr(config, "architectures", None) or []), "")
+    task = next((task for end, task in _ARCHITECTURES.items() if architecture.endswith(end)), "embedding")
+    if task == "classification":
+        task = _PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "", task)
+    labels = [str(config.id2label[index]) for index in sorted(config.id2label, key=int)]
+    return {"task": task} | ({"values": labels} if task == "regression" else {"labels": labels})
+
+
+def _fix_size(image: dict[str, Any]) -> None:
+    """Take a square where a preset resizes the shorter side and crops nothing: Darkroom's inputs have one size."""
+    resize = image.get("resize_size")
+    side = resize if isinstance(resize, int) else resize[0] if isinstance(resize, list) and len(resize) == 1 else None
+    if side is not None and image.get("crop_size") is None:
+        image["resize_size"] = [side, side]
+        warnings.warn(
+            f"the preset leaves the input's size open: {side}x{side} is taken, or name size=(height, width)",
+            stacklevel=3,
+        )
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata without what is not set; raises ValueError for what Darkroom would refuse."""
+    image = {name: _plain(value) for name, value in found["image"].items() if value is not None}
+    _check_image(image)
+    if found["task"] not in TASKS:
+        raise ValueError(f"task is one of {', '.join(TASKS)}, not {found['task']!r}")
+    if found["task"] in NEEDS_LABELS and not found.get("labels"):
+        raise ValueError(f"{found['task']} needs labels=[…], in the order of the model's scores")
+    _check_numbers(found)
+    rest = {name: _plain(value) for name, value in found.items() if name != "image" and value is not None}
+    if "labels" in rest:
+        rest["labels"] = [str(label) for label in rest["labels"]]
+    return {"image": image, **rest}
+
+
+def _check_image(image: Mapping[str, Any]) -> None:
+    if unknown := image.keys() - IMAGE_KEYS:
+        raise ValueError(f"image has no {', '.join(sorted(unknown))}: its entries are {', '.join(sorted(IMAGE_KEYS))}")
+    if "crop_size" not in image and "resize_size" not in image:
+        raise ValueError("the preset leaves the input's size open: name size=(height, width)")
+    channels = 1 if image.get("mode") == "L" else 3
+    for name in ("mean", "std"):
+        if name in image and len(image[name]) != channels:
+            raise ValueError(f"{name} has to have {channels} numbers for mode {image.get('mode', 'RGB')}")
+    if any(value > 1 for value in image.get("mean", ())):
+        raise ValueError(f"mean is of values from 0 to 1, not of 0 to 255: {image['mean']}")
+    if any(value <= 0 for value in image.get("std", ())):
+        raise ValueError(f"std has to be positive: {image['std']}")
+    if image.get("interpolation", "bilinear") not in INTERPOLATIONS:
+        raise ValueError(f"interpolation is one of {', '.join(INTERPOLATIONS)}, not {image['interpolation']!r}")
+
+
+def _check_numbers(found: Mapping[str, Any]) -> None:
+    for name in ("top_k", "max_detections", "max_bytes"):
+        value = found.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"{name} has to be a positive whole number, not {value!r}")
+    threshold = found.get("threshold")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold has to be from 0 to 1, not {threshold!r}")
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples, which MLflow can't write, as lists."""
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value

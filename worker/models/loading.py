@@ -18,6 +18,7 @@ from worker.models.flavours.pyfunc import load_pyfunc
 from worker.models.flavours.torch_modules import forward_of, load_torch
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.loaded_model import LoadedModel
+from worker.models.missing_packages import note_missing_package
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.model_metadata import NO_TAGS, ModelMetadata
 
@@ -53,7 +54,7 @@ def load(
     mlflow.set_tracking_uri(registry.url)
     mlflow.set_registry_uri(registry.url)
     torch.set_num_threads(threads)
-    folder = Path(tempfile.mkdtemp(prefix="darkroom-model-"))
+    folder, path = Path(tempfile.mkdtemp(prefix="darkroom-model-")), None
     try:
         path = mlflow.artifacts.download_artifacts(
             uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
@@ -63,7 +64,9 @@ def load(
             flavour = _read_flavour(path, description, device=device)
         metadata = ModelMetadata.from_metadata(description.metadata, tags)
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
-    except BaseException:
+    except BaseException as error:
+        if path is not None:
+            note_missing_package(error, Path(path))
         shutil.rmtree(folder, ignore_errors=True)
         raise
     if flavour.needs_files:

@@ -23,6 +23,7 @@ from shared.queue import model_routes
 from shared.settings import Predict, Registry
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
+from worker.models.failure_text import failure_text, one_line
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
 from worker.models.registry_reader import NotRegistered, ReadyVersion, RegistryReader, RegistrySnapshot
@@ -272,11 +273,11 @@ class RegistryFollower:
         try:
             self.refresh()
         except NotRegistered as error:
-            return "model_not_registered", str(error)
+            return "model_not_registered", one_line(str(error))
         except redis.RedisError as error:
-            return "route_not_published", repr(error)
+            return "route_not_published", failure_text(error)
         except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors; serving goes on
-            return "registry_unreachable", repr(error)
+            return "registry_unreachable", failure_text(error)
         return "", ""
 
     def _withdraw(self) -> None:
@@ -293,7 +294,7 @@ class RegistryFollower:
         if failure == self._failure:
             return
         if failure:
-            log.warning(failure, extra={"reason": reason[:300]})
+            log.warning(failure, extra={"reason": reason})
         else:
             log.info("registry_followed_again")
         self._failure = failure

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from shared.domain.identifiers import VersionKey
 from worker.models.errors import ModelUnavailable
+from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
 from worker.process.garbage import collect_all
 
@@ -87,7 +88,7 @@ class VersionCache:
             model = self._load(key)
         except (Exception, SystemExit) as error:  # a model is code; where that exits, the worker must not
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
-            reason = _reason(error)
+            reason = failure_text(error)
             retry_at = self._monotonic() + pause.total_seconds()
             self._failures[key] = _Failure(reason, pause, retry_at)
             facts = {"version": key, "reason": reason, "retry_in_s": pause.total_seconds()}
@@ -114,9 +115,3 @@ class VersionCache:
             if key not in self._kept:
                 del self._loaded[key]
         return len(self._loaded) < before
-
-
-def _reason(error: BaseException) -> str:
-    """Return why loading failed, in one line of at most 300 characters."""
-    lines = str(error).strip().splitlines() or ["no reason given"]
-    return (lines[0] if isinstance(error, ModelUnavailable) else f"{type(error).__name__}: {lines[0]}")[:300]

@@ -5,7 +5,7 @@ the image that makes the model raise is by itself.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from shared.domain.identifiers import VersionKey
 from shared.domain.prediction import ErrorCode, Status
@@ -13,6 +13,7 @@ from shared.observability.metrics import ModelMetrics
 from shared.queue.consumer.entries import Entry, Result
 from worker.decode.image_loading import Undecodable
 from worker.models.errors import ModelUnavailable, OutOfMemory
+from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.decoding import Decoding
 from worker.predict.model_protocols import Model, Models
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-
-LONGEST_ERROR: Final = 500
-"""Characters of an error that are kept."""
 
 
 class Computation:
@@ -94,7 +92,7 @@ class Computation:
                 for (entry, _), output in zip(decoded, outputs, strict=True)
             ]
         except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
-            reason, out_of_memory = f"{type(error).__name__}: {error}", isinstance(error, OutOfMemory)
+            reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
         # Outside the except block: the error's frames hold what the failed pass left on the device.
         half = len(decoded) // 2
         if out_of_memory:
@@ -113,10 +111,4 @@ def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 
 def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
-    return Result(entry, Status.FAILED, error=_first_line(error), code=code)
-
-
-def _first_line(text: str) -> str:
-    """Return the first line that is not empty, without what neither Redis nor Postgres takes, cut to the limit."""
-    lines = (line.strip() for line in text.replace("\x00", "").splitlines())
-    return next(filter(None, lines), "no reason given").encode(errors="replace").decode()[:LONGEST_ERROR]
+    return Result(entry, Status.FAILED, error=one_line(error), code=code)

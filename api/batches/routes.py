@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api import schemas
 from api.batches.events import batch_events, told_everything
 from api.batches.lookup import find_batch, list_batches
-from api.batches.results import as_csv, as_ndjson, csv_header, result_lines
+from api.batches.results import result_lines
 from api.batches.upload import accept_upload
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
@@ -18,6 +18,7 @@ from api.http import problem_kinds as kinds
 from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.http.result_formats import CSV, NDJSON, as_csv, as_ndjson, csv_header
 from api.openapi import requests, responses
 from api.state.gateway import base_url, gateway
 from shared.domain.batch import Batch
@@ -42,8 +43,6 @@ _REFUSALS: Final = (
 INCOMPLETE: Final = "Darkroom-Incomplete"
 UNCOUNTED: Final = "postgres is away: how many have ended is not known"
 UNLISTED: Final = "postgres is away: batches that have ended are not listed, and others not counted"
-_NDJSON: Final = "application/x-ndjson"
-_CSV: Final = "text/csv"
 
 
 @router.post(
@@ -104,8 +103,8 @@ async def results(
     if not batch.counted:  # before the first byte of an answer that would break off
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
     if format == "csv":
-        return StreamingResponse(result_lines(gate, batch, as_csv, header=csv_header()), media_type=_CSV)
-    return StreamingResponse(result_lines(gate, batch, as_ndjson), media_type=_NDJSON)
+        return StreamingResponse(result_lines(gate, batch, as_csv, header=csv_header()), media_type=CSV)
+    return StreamingResponse(result_lines(gate, batch, as_ndjson), media_type=NDJSON)
 
 
 @router.get(

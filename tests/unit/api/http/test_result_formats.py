@@ -1,4 +1,4 @@
-"""A batch's results: a JSON object or a CSV line an image."""
+"""Results as lines: a JSON object or a CSV line an image."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.batches.results import COLUMNS, as_csv, as_ndjson, csv_header
+from api.http.result_formats import COLUMNS, as_csv, as_ndjson, csv_header
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
@@ -212,3 +212,9 @@ def test_every_csv_line_has_every_column() -> None:
     for found in read_csv([row(), failed(), row(None, output=None, version="")]):
         assert tuple(found) == COLUMNS
         assert None not in found.values()
+
+
+def test_further_columns_follow_and_are_no_formulas_either() -> None:
+    one = row()
+    assert csv_header("model", "filename").endswith(b",error,model,filename\r\n")
+    assert as_csv([one], more=[("digits", "=1+1")]).endswith(b"3,,,digits,'=1+1\r\n")

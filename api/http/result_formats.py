@@ -1,0 +1,69 @@
+"""How results of images are written: a line of NDJSON or of CSV an image, for batches and for predictions."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from shared.presentation.spreadsheets import safe_cell
+from shared.storage.batches import ItemRow
+from shared.storage.predictions import with_sorted_probabilities
+
+COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
+NDJSON: Final = "application/x-ndjson"
+CSV: Final = "text/csv"
+
+
+def as_ndjson(rows: Sequence[ItemRow]) -> bytes:
+    """Write each row as a JSON object on a line of its own."""
+    return b"".join(orjson.dumps(result_object(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def csv_header(*more: str) -> bytes:
+    """Return the header line; `more` are the names of columns that follow the usual ones."""
+    return (",".join((*COLUMNS, *more)) + "\r\n").encode()
+
+
+def as_csv(rows: Sequence[ItemRow], *, more: Sequence[Sequence[object]] | None = None) -> bytes:
+    """Write each row as a line of CSV (RFC 4180); missing values are empty, and no text is a formula.
+
+    `more` are the further cells of each row.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    for row, beside in zip(rows, more if more is not None else [()] * len(rows), strict=True):
+        found = row.output if isinstance(row.output, dict) else {}
+        writer.writerow(
+            (
+                _cell(row.custom_id),
+                row.id,
+                row.status,
+                _cell(found.get("predicted_class")),
+                found.get("confidence"),
+                _cell(row.version),
+                row.error_code,
+                _cell(row.error),
+                *map(_cell, beside),
+            )
+        )
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    return safe_cell(value) if isinstance(value, str) else value
+
+
+def result_object(row: ItemRow) -> dict[str, Any]:
+    """Return a row as the HTTP API shows it."""
+    return {
+        "custom_id": row.custom_id,
+        "id": row.id,
+        "status": row.status,
+        "version": row.version,
+        "source": row.source,
+        "output": with_sorted_probabilities(row.output),
+        "error": row.error,
+        "error_code": row.error_code,
+    }

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from shared.domain.identifiers import VersionNumber
 from shared.domain.model_route import CHALLENGER, CHAMPION, Route, Version
+from shared.domain.output_schema import output_schema
+from shared.domain.task import Task
 
 COG_VERSION: Final = "darkroom"
 
@@ -76,18 +78,22 @@ def traffic(route: Route) -> dict[str, int]:
 
 
 def _served(route: Route, version: Version) -> dict[str, Any]:
+    labels = version.labels if Task(version.task).needs_labels else ()
     return {
         "version": version.number,
         "aliases": sorted(name for name, number in route.aliases.items() if number == version.number),
         "created_at": version.created_at,
-        "classes": list(version.labels),
-        "num_classes": len(version.labels),
+        "task": version.task if version.was_loaded else None,
+        "classes": list(labels),
+        "num_classes": len(labels),
         "input": version.image,
+        "output": _output(version) if version.was_loaded else None,
         "parameters": version.parameters,
         "metrics": version.metrics,
         "decode": version.decode,
         "precision": version.precision,
         "agreement": asdict(version.agreement) if version.agreement else None,
+        "warnings": list(version.warnings),
     }
 
 
@@ -99,16 +105,6 @@ def interface(route: Route, version: Version) -> dict[str, Any]:
         "title": "Image",
         "description": "A data: URL, or the URL of an uploaded file",
         "x-order": 0,
-    }
-    label: dict[str, Any] = {"type": "string"}
-    if version.labels:
-        label["enum"] = list(dict.fromkeys(version.labels))  # two classes may have the same word
-    number = {"type": "number", "minimum": 0, "maximum": 1}
-    output = {
-        "predicted_class": label,
-        "predicted_index": {"type": "integer", "minimum": 0},
-        "confidence": number,
-        "probabilities": {"type": "object", "additionalProperties": number},
     }
     return {
         "openapi": "3.0.2",
@@ -122,12 +118,12 @@ def interface(route: Route, version: Version) -> dict[str, Any]:
                     "required": ["image"],
                     "properties": {"image": image},
                 },
-                "Output": {
-                    "type": "object",
-                    "title": "Output",
-                    "required": list(output),
-                    "properties": output,
-                },
+                "Output": _output(version),
             }
         },
     }
+
+
+def _output(version: Version) -> dict[str, Any]:
+    """Return the schema of its outputs; made here where the worker that loaded it is of a release that told none."""
+    return version.output or output_schema(Task.CLASSIFICATION, labels=version.labels)

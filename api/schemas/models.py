@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.base import Answer, Page, Url
+from shared.domain.task import Task
 
 
 class Version(Answer):
@@ -37,11 +38,18 @@ class ServedVersion(Answer):
     version: str = Field(examples=["3"])
     aliases: list[str] = Field(examples=[["champion"]])
     created_at: str = Field(examples=["2026-01-31T12:00:00Z"])
-    classes: list[str] = Field(examples=[["0", "1", "2"]])
+    task: Task | None = Field(description="What it computes; null until a worker has loaded it")
+    classes: list[str] = Field(
+        description="Its labels by index; empty where its task has none, as `regression`", examples=[["0", "1", "2"]]
+    )
     num_classes: int = Field(examples=[10])
     input: dict[str, Any] = Field(
         description="How an image becomes the model's input, in torchvision's preset names",
         examples=[{"resize_size": [32, 32], "mode": "RGB"}],
+    )
+    output: dict[str, Any] | None = Field(
+        description="JSON Schema of its predictions' `output`; null until a worker has loaded it",
+        examples=[{"type": "object", "required": ["values"], "properties": {"values": {"type": "object"}}}],
     )
     parameters: dict[str, str] = Field(description="Of the training run")
     metrics: dict[str, float] = Field(description="Of the training run", examples=[{"accuracy": 0.985}])
@@ -56,6 +64,9 @@ class ServedVersion(Answer):
     agreement: Agreement | None = Field(
         description="How far its scores agree with those of `exact` and `fp32`; null where it is computed so, and "
         "where that could not be measured"
+    )
+    warnings: list[str] = Field(
+        description="What its metadata leaves in doubt", examples=[["the exported program takes one image at a time"]]
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.model_reference import LATEST, Reference
+from shared.domain.task import Task
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -30,7 +31,8 @@ class Agreement:
 class Version:
     """One registered version of a model that a worker can serve. `image` is its ImageSpec as JSON.
 
-    `decode` and `precision` are how its images are computed, None until it was loaded.
+    `decode` and `precision` are how its images are computed, None until it was loaded. `output` is the JSON Schema of
+    its outputs, empty until then; `warnings` are sentences about what its metadata leaves in doubt.
     """
 
     number: VersionNumber
@@ -43,6 +45,14 @@ class Version:
     decode: str | None = None
     precision: str | None = None
     agreement: Agreement | None = None
+    task: str = Task.CLASSIFICATION
+    output: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def was_loaded(self) -> bool:
+        """Whether a worker has loaded it and said what it answers; a worker of an earlier release gave only labels."""
+        return bool(self.output or self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

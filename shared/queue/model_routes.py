@@ -103,6 +103,7 @@ def _version(members: dict[str, Any]) -> Version:
         **{
             **known,
             "labels": tuple(known["labels"]),
+            "warnings": tuple(known.get("warnings", ())),
             "agreement": Agreement(**_known(Agreement, agreement)) if agreement else None,
         }
     )

@@ -182,6 +182,7 @@ class ModelMetadata:
         """Return, as JSON, the options that decide the form of this task's outputs."""
         options: dict[str, Any] = {
             "top_k": self.top_k,
+            "activation": str(self.activation),
             "threshold": self.threshold,
             "max_detections": self.max_detections,
             "values": dict(self.values),

@@ -17,6 +17,7 @@ import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
+from shared.domain.output_schema import output_schema
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import model_routes
@@ -245,6 +246,9 @@ class RegistryFollower:
             decode=str(model.decode),
             precision=str(model.precision),
             agreement=model.agreement,
+            task=str(model.task),
+            output=output_schema(model.task, labels=model.labels, options=model.options),
+            warnings=model.warnings,
         )
         facts = {
             "version": candidate.number,

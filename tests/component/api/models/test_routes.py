@@ -14,6 +14,8 @@ from api.schemas import Model, ModelList, Version, VersionList
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Agreement, Route
 from shared.domain.model_route import Version as ServedVersion
+from shared.domain.output_schema import output_schema
+from shared.domain.task import Task
 from shared.domain.timestamps import now_us
 from shared.queue import keys
 
@@ -66,6 +68,30 @@ def test_a_model_shows_its_serving_versions(serve: Serve, engine: Engine, path: 
     assert body["versions"][0]["classes"] == ["0", "1", "2"]
     assert body["versions"][0]["num_classes"] == 3
     assert body["failed_versions"] == [{"version": "11", "error": "no labels"}]
+
+
+def test_a_version_shows_its_task_and_the_schema_of_its_outputs(serve: Serve, engine: Engine) -> None:
+    schema = output_schema(Task.REGRESSION, options={"values": {"age": "years"}})
+    age = replace(version("12"), task=Task.REGRESSION, labels=(), output=schema, warnings=("no units",))
+    unloaded = replace(version("8"), labels=())
+    versions = {one.number: one for one in (age, version("9"), unloaded)}
+    body = get(serve, "/v1/models/digits", engine=engine, routes=[route(versions=versions)]).json()
+    Model.model_validate(body)
+    regression, older, unknown = body["versions"]
+    assert (regression["task"], regression["output"], regression["warnings"]) == ("regression", schema, ["no units"])
+    assert (regression["classes"], regression["num_classes"]) == ([], 0)
+    # A worker of an earlier release told only its labels.
+    assert (older["task"], older["num_classes"]) == ("classification", 3)
+    assert older["output"] == output_schema(Task.CLASSIFICATION, labels=["0", "1", "2"])
+    assert (unknown["task"], unknown["output"], unknown["warnings"]) == (None, None, [])
+
+
+def test_the_interface_of_a_version_names_its_outputs(serve: Serve) -> None:
+    schema = output_schema(Task.EMBEDDING, options={"dimensions": 512})
+    versions = {"9": replace(version("9"), task=Task.EMBEDDING, output=schema)}
+    path = "/v1/models/darkroom/digits/versions/9"
+    shown = get(serve, path, routes=[route(versions=versions)]).json()["openapi_schema"]
+    assert shown["components"]["schemas"]["Output"] == schema
 
 
 def test_a_version_shows_how_it_is_computed_and_how_far_that_agrees(serve: Serve, engine: Engine) -> None:

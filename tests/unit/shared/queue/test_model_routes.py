@@ -16,6 +16,9 @@ VERSION = Version(
     decode="fast",
     precision="fp16",
     agreement=Agreement(images=256, top1=0.996, largest_difference=0.02),
+    task="multilabel",
+    output={"type": "object", "required": ["scores"]},
+    warnings=("no units",),
 )
 
 
@@ -30,10 +33,11 @@ def test_a_route_is_read_as_it_was_written(version: Version) -> None:
 
 def test_a_route_of_an_older_release_says_nothing_of_what_a_version_loses() -> None:
     written = orjson.loads(orjson.dumps(route(VERSION)))
-    for member in ("decode", "precision", "agreement"):
+    for member in ("decode", "precision", "agreement", "task", "output", "warnings"):
         del written["versions"]["1"][member]
     version = model_routes.parse(orjson.dumps(written)).versions[ONE]
     assert (version.decode, version.precision, version.agreement) == (None, None, None)
+    assert (version.task, version.output, version.warnings) == ("classification", {}, ())
     assert version.labels == ("dark", "light")
 
 

@@ -15,7 +15,7 @@ from worker.models.errors import OutOfMemory
 from worker.models.memory import raising_out_of_memory
 from worker.models.model_metadata import ModelMetadata
 from worker.models.noise import noise
-from worker.models.output_json import scores_to_json, unique_labels
+from worker.models.outputs.classification import scores_to_json, unique_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models.errors import ModelError
-from worker.models.output_json import scores_to_json, unique_labels
+from worker.models.outputs.classification import scores_to_json, unique_labels
 
 LABELS = ("cat", "dog", "owl")
 

@@ -1,0 +1,1 @@
+"""What a version answers for an image, as JSON: one module a task."""

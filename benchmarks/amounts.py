@@ -37,6 +37,8 @@ class Amounts:
     flood_seconds: int
     old_rows: int
     """Rows that retention deletes."""
+    swap_seconds: float
+    """Seconds of steady load before a promotion, and as many after it."""
 
 
 FULL = Amounts(
@@ -58,6 +60,7 @@ FULL = Amounts(
     deliveries_beside=500,
     flood_seconds=60,
     old_rows=1_000_000,
+    swap_seconds=15,
 )
 QUICK = Amounts(
     repeats=1,
@@ -78,4 +81,5 @@ QUICK = Amounts(
     deliveries_beside=50,
     flood_seconds=8,
     old_rows=50_000,
+    swap_seconds=10,
 )

@@ -11,6 +11,7 @@ from benchmarks.cases.flood import Flooded
 from benchmarks.cases.retention import Forgotten
 from benchmarks.cases.single_images import Waiting
 from benchmarks.cases.stall import Stall
+from benchmarks.cases.swap import Swap
 from benchmarks.cases.tutorial import Tutorial
 from benchmarks.cases.webhook import Webhooks
 from benchmarks.cases.webhook_beside import BesideHanging
@@ -40,3 +41,5 @@ class Found:
     flooded: Flooded | None = None
     forgotten: Forgotten | None = None
     stalls: list[Stall] = field(default_factory=list)
+    swaps: dict[str, list[Swap]] = field(default_factory=dict)
+    """Promotions by subject."""

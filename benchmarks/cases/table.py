@@ -10,6 +10,7 @@ from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
 from benchmarks.cases import retention as retention_case
 from benchmarks.cases import stall as stall_case
+from benchmarks.cases import swap as swap_case
 from benchmarks.cases import tutorial as tutorial_case
 from benchmarks.cases import webhook as webhook_case
 from benchmarks.cases import webhook_beside as webhook_beside_case
@@ -159,6 +160,15 @@ def stall(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
         found.stalls = stall_case.measure(bench, running)
 
 
+def swap(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Promote a version while images come at a steady rate."""
+    for name in (DIGITS, MOBILENET):
+        bench.say(f"Darkroom: promotions of {name} at {swap_case.RATES[name]:.0f} images/s")
+        with stack.running(bench, name, appendfsync="everysec") as running:
+            warm_up_predictions(bench, running, subjects[name])
+            found.swaps[name] = swap_case.measure(bench, running, subjects[name])
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -173,5 +183,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "flood": (flood, {MOBILENET}),
     "retention": (retention, {DIGITS}),
     "stall": (stall, {DIGITS}),
+    "swap": (swap, {DIGITS, MOBILENET}),
 }
 """Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

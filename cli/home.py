@@ -31,3 +31,9 @@ def command_line(words: str, home: Path) -> str:
 def home_option(home: Path) -> str:
     """Return the option a command line needs to mean this home; empty where it means it without."""
     return "" if home == find_home(None) else f" --home {shlex.quote(str(home))}"
+
+
+def first_model_lines(home: Path) -> str:
+    """Return the two lines to paste where no model is registered: register one, make it the champion."""
+    add = command_line("models add NAME --torchvision resnet50 --weights FILE.pth --labels LABELS.txt", home)
+    return f"  {add}\n  {command_line('models promote NAME latest', home)}"

@@ -5,17 +5,14 @@ for the demo and for people to try. The same seed gives the same split, images a
 """
 
 import hashlib
-import logging
-import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.registry import registry_client
 from shared.domain.model_route import CHAMPION
-from shared.settings import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +63,7 @@ def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[st
     Safe to repeat. Killed before the alias is set it leaves a version without one, and trains again; run twice at
     once it registers two versions, of which the later one serves.
     """
-    client = _connect(registry_url)
+    client = registry_client(registry_url)
     images_there = len(list(folder.glob("[0-9]-[0-9]*.png"))) == HELD_OUT
     champion = _champion(client)
     if champion is None or not images_there:
@@ -171,21 +168,6 @@ def _measure(model: "torch.nn.Module", scans: Scans) -> dict[str, float]:
         scores = model(inputs)
         loss = torch.nn.functional.cross_entropy(scores, labels)
     return {"accuracy": float((scores.argmax(dim=1) == labels).float().mean()), "loss": float(loss)}
-
-
-def _connect(registry_url: str) -> "MlflowClient":
-    """Return a client; MLflow's own functions talk to the same registry from now on."""
-    os.environ.update(Registry(url=registry_url).client_environment())
-    import mlflow  # noqa: PLC0415  reads the environment above
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415
-
-    # MLflow warns about its own type hints and files, which users can't act on.
-    warnings.filterwarnings("ignore", module=r"mlflow\.")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(registry_url)
-    mlflow.set_registry_uri(registry_url)
-    return MlflowClient(registry_url, registry_url)
 
 
 def _champion(client: "MlflowClient") -> Any | None:

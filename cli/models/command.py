@@ -6,9 +6,16 @@ import typer
 
 from cli.options import Home
 
+_VERSION_HELP = "The version's number, or `latest`: the newest that is ready."
+
 Name = Annotated[str, typer.Argument(help="The model's name, as `models list` shows it.", metavar="NAME")]
 
-models = typer.Typer(help="List the models, take one out of service, bring it back.", no_args_is_help=True)
+Version = Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="VERSION")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until workers serve it, or can't load it.")]
+
+models = typer.Typer(
+    help="Which models and versions serve: show, check, add, promote, roll back, retire.", no_args_is_help=True
+)
 
 
 @models.command("list")
@@ -18,6 +25,52 @@ def list_models(home: Home = None) -> None:
     from cli.models import run
 
     run.list_models(find_home(home))
+
+
+@models.command()
+def show(name: Name, home: Home = None) -> None:
+    """Show one model: its versions, what they answer, the traffic, warnings, and why a version does not serve."""
+    from cli.home import find_home
+    from cli.models import run
+
+    run.show_model(find_home(home), name)
+
+
+@models.command()
+def promote(name: Name, version: Version, wait: Wait = True, home: Home = None) -> None:
+    """Make a version the champion, which serves requests that name none."""
+    from cli.home import find_home
+    from cli.models import aliases
+
+    aliases.promote(find_home(home), name, version, wait=wait)
+
+
+@models.command()
+def rollback(name: Name, wait: Wait = True, home: Home = None) -> None:
+    """Make the champion before the last promotion the champion again, else the next lower version."""
+    from cli.home import find_home
+    from cli.models import aliases
+
+    aliases.rollback(find_home(home), name, wait=wait)
+
+
+@models.command()
+def challenger(
+    name: Name,
+    version: Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="[VERSION]")] = "latest",
+    percent: Annotated[int, typer.Option(help="Its share of the requests that name no version.", min=0, max=100)] = 10,
+    off: Annotated[bool, typer.Option("--off", help="End it: the champion gets all requests again.")] = False,
+    wait: Wait = True,
+    home: Home = None,
+) -> None:
+    """Give a version a share of the traffic beside the champion."""
+    from cli.home import find_home
+    from cli.models import aliases
+
+    if off:
+        aliases.end_challenger(find_home(home), name)
+    else:
+        aliases.challenger(find_home(home), name, version, percent=percent, wait=wait)
 
 
 @models.command()

@@ -1,51 +1,31 @@
-"""List the models, take one out of service, bring it back."""
+"""List the models, show one, take one out of service, bring it back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import redis
 
 from cli.addresses import store_url
-from cli.home import command_line
+from cli.home import command_line, first_model_lines
+from cli.models.listed import Listed, listed_models
+from cli.models.show import show_route
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
-from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_route import CHAMPION, Route
+from shared.domain.identifiers import ModelName
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect
-from shared.queue.inspection.gauges import Gauges
-from shared.queue.lane_streams import streams
 from shared.settings import Redis
 
 T = TypeVar("T")
 
-NONE = "–"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """A model's row. `waiting` counts its images in the queue, those being computed included.
-
-    `decode`, `precision` and `agreement` are the champion's.
-    """
-
-    name: ModelName
-    state: str
-    champion: str
-    decode: str
-    precision: str
-    agreement: str
-    workers: int
-    waiting: int
-
 
 def list_models(home: Path) -> None:
     """Print every model that serves, that images wait for, or that is retired."""
-    listed = _ask(home, _list)
+    listed = _ask(home, listed_models)
     if not listed:
-        say("No model is served. Register one in MLflow and point its alias champion at a version.")
+        say("No model is served. Register one, in MLflow or like this, and make it the champion:")
+        say(first_model_lines(home))
         return
     rows = [("model", "champion", "decode", "precision", "agreement", "workers", "waiting", "state")]
     for one in listed:
@@ -54,13 +34,22 @@ def list_models(home: Path) -> None:
     say_table(rows)
 
 
+def show_model(home: Path, name: str) -> None:
+    """Print one model: its versions, the traffic, warnings, what could not be loaded; raises Refused for no such."""
+    known = _ask(home, listed_models)
+    route = _ask(home, lambda client: model_routes.read(client, ModelName(name)))
+    listed = next((one for one in known if one.name == name), None)
+    if listed is None or route is None:
+        raise _unknown(name, known)
+    show_route(route, listed)
+
+
 def retire(home: Path, name: str) -> None:
     """Take a model out of service. Safe to repeat."""
     model = ModelName(name)
-    known = _ask(home, _list)
+    known = _ask(home, listed_models)
     if model not in {one.name for one in known}:
-        names = ", ".join(one.name for one in known) or "none"
-        raise Refused(f"There is no model {name!r}. There is: {names}.")
+        raise _unknown(name, known)
     _ask(home, lambda client: model_routes.retire(client, model))
     [waiting] = [one.waiting for one in known if one.name == model]
     say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
@@ -76,45 +65,9 @@ def restore(home: Path, name: str) -> None:
     say(f"Restored {name}: its workers serve it again when they next read the registry.")
 
 
-def _list(client: redis.Redis) -> list[Listed]:
-    published, retired = set(model_routes.names(client)), set(model_routes.retired(client))
-    gauges = Gauges(client)
-    return [
-        _listed(
-            model,
-            model_routes.read(client, model),
-            is_published=model in published,
-            is_retired=model in retired,
-            workers=gauges.workers(model),
-            waiting=sum(client.xlen(lane) for lane in streams(client, model)),
-        )
-        for model in sorted(published | retired | set(model_routes.leaving(client)))
-    ]
-
-
-def _listed(
-    name: ModelName, route: Route | None, *, is_published: bool, is_retired: bool, workers: int, waiting: int
-) -> Listed:
-    champion = route.versions.get(route.aliases.get(CHAMPION, VersionNumber(""))) if route else None
-    if is_retired:
-        state = "retired"
-    elif not is_published or route is None:
-        state = "withdrawn: no worker serves it, or it is no longer registered"
-    elif route.never_loaded:
-        number, error = next(iter(route.failed.items()))
-        state = f"version {number} can't be loaded: {error}"
-    else:
-        state = "serves" if workers else "no worker: its images wait"
-    return Listed(
-        name=name,
-        state=state,
-        champion=champion.number if champion else NONE,
-        decode=(champion and champion.decode) or NONE,
-        precision=(champion and champion.precision) or NONE,
-        agreement=f"{champion.agreement.top1:.2%}" if champion and champion.agreement else NONE,
-        workers=workers,
-        waiting=waiting,
-    )
+def _unknown(name: str, known: list[Listed]) -> Refused:
+    names = ", ".join(one.name for one in known) or "none"
+    return Refused(f"There is no model {name!r}. There is: {names}.")
 
 
 def _ask(home: Path, ask: Callable[[redis.Redis], T]) -> T:

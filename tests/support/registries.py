@@ -62,6 +62,11 @@ class MlflowStore:
     def promote(self, alias: str, number: VersionNumber, *, model: ModelName = MODEL) -> None:
         self.client.set_registered_model_alias(model, alias, number)
 
+    def set_status(self, model: str, number: int, status: str) -> None:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            words = (status, model, number)
+            connection.execute("UPDATE model_versions SET status = ? WHERE name = ? AND version = ?", words)
+
     def files(self, number: int) -> Path:
         return self.directory / f"model-{number}" / "data"
 

@@ -1,0 +1,98 @@
+"""Say in the registry which version serves: promote one, roll back, give a challenger its share."""
+
+from pathlib import Path
+from typing import Final
+
+from cli.home import command_line
+from cli.models.registered import Registered, refusing, registered_model
+from cli.models.watching import wait_until_served
+from cli.registry import connect
+from cli.terminal.lines import say
+from cli.terminal.refused import Refused
+from shared.domain.identifiers import VersionNumber
+from shared.domain.model_route import CHALLENGER, CHAMPION
+
+PREVIOUS: Final = "darkroom.previous_champion"
+"""Tag of a registered model, set by `promote`: the version to which `rollback` goes."""
+SHARE: Final = "darkroom.challenger_percent"
+
+
+def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
+    """Make a version the champion, and wait until it serves; raises Refused where it does not load. Safe to repeat."""
+    client = connect(home)
+    model = registered_model(client, name)
+    version, before = model.ready_version(number), model.aliases.get(CHAMPION)
+    if version == before:
+        say(f"Version {version} of {name} is its champion already.")
+    else:
+        with refusing():
+            if before is not None:
+                # First: killed in between, `rollback` goes to the version that still serves.
+                client.set_registered_model_tag(name, PREVIOUS, before)
+            client.set_registered_model_alias(name, CHAMPION, version)
+        undo = f" Undo it: {command_line(f'models rollback {name}', home)}" if before else ""
+        say(f"Promoted version {version} of {name}{f', before it was {before}' if before else ''}.{undo}")
+    if wait:
+        wait_until_served(home, model.name, version, alias=CHAMPION)
+
+
+def rollback(home: Path, name: str, *, wait: bool) -> None:
+    """Make the champion before, else the next lower ready version, the champion again; raises Refused for neither."""
+    client = connect(home)
+    model = registered_model(client, name)
+    now = model.aliases.get(CHAMPION)
+    if now is None:
+        raise Refused(f"{name} has no champion. Make one: {command_line(f'models promote {name} latest', home)}")
+    version, why = _version_before(model, now)
+    with refusing():
+        client.set_registered_model_alias(name, CHAMPION, version)
+        # Rolled back again, it goes on to a lower version, and not back to the one that was left.
+        client.delete_registered_model_tag(name, PREVIOUS)
+    undo = command_line(f"models promote {name} {now}", home)
+    say(f"Rolled {name} back from version {now} to {version}, {why}. Undo it: {undo}")
+    if wait:
+        wait_until_served(home, model.name, version, alias=CHAMPION)
+
+
+def challenger(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
+    """Give a version its share of the requests that name none; raises Refused where it does not load. Repeatable."""
+    client = connect(home)
+    model = registered_model(client, name)
+    version = model.ready_version(number)
+    if model.aliases.get(CHAMPION) is None:
+        raise Refused(f"{name} has no champion to challenge: {command_line(f'models promote {name} {version}', home)}")
+    with refusing():
+        client.set_registered_model_tag(name, SHARE, str(percent))
+        client.set_registered_model_alias(name, CHALLENGER, version)
+    say(
+        f"Version {version} of {name} is the challenger and gets {percent}% of the requests that name no version. "
+        f"End it: {command_line(f'models challenger {name} --off', home)}"
+    )
+    if wait:
+        wait_until_served(home, model.name, version, alias=CHALLENGER)
+
+
+def end_challenger(home: Path, name: str) -> None:
+    """Give all requests to the champion again. Safe to repeat."""
+    client = connect(home)
+    model = registered_model(client, name)
+    if CHALLENGER not in model.aliases:
+        say(f"{name} has no challenger.")
+        return
+    with refusing():
+        client.delete_registered_model_alias(name, CHALLENGER)
+        client.delete_registered_model_tag(name, SHARE)
+    say(f"{name} has no challenger any more: its champion gets every request that names no version.")
+
+
+def _version_before(model: Registered, now: VersionNumber) -> tuple[VersionNumber, str]:
+    """Return the version to roll back to, and in words why that one."""
+    previous = VersionNumber(model.tags.get(PREVIOUS, ""))
+    if previous != now and previous in model.ready():
+        return previous, "its champion before"
+    lower = [number for number in model.ready() if int(number) < int(now)]
+    if not lower:
+        there = ", ".join(model.ready())
+        raise Refused(f"Version {now} of {model.name} has no version before it. Ready are: {there}.")
+    gone = f" (its champion before, {previous}, is no longer ready)" if previous and previous != now else ""
+    return lower[-1], f"the next lower ready version{gone}"

@@ -1,0 +1,189 @@
+"""`darkroom models promote`, `rollback`, `challenger` and `show`, on a real MLflow registry and a real Redis."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from cli.models import aliases, run
+from cli.terminal.refused import Refused
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.model_route import Agreement, Route, Version
+from shared.queue import model_routes
+from tests.support.servers import RedisServer
+
+if TYPE_CHECKING:
+    from tests.support.registries import MlflowStore
+
+NAME = "zoo"
+
+
+@pytest.fixture
+def registry(mlflow_store: "MlflowStore", monkeypatch: pytest.MonkeyPatch) -> "MlflowStore":
+    """A registry with four versions of `zoo`, of which the fourth is not ready; commands use it, and no Redis."""
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", mlflow_store.url)
+    client = mlflow_store.client
+    client.create_registered_model(NAME)
+    for number in range(4):
+        client.create_model_version(NAME, f"file:///nowhere/{number}")
+    mlflow_store.set_status(NAME, 4, "FAILED_REGISTRATION")
+    return mlflow_store
+
+
+@pytest.fixture
+def champion(registry: "MlflowStore") -> Callable[[], str | None]:
+    """Return the champion's number."""
+    return lambda: str(registry.client.get_registered_model(NAME).aliases.get("champion"))
+
+
+def test_a_promotion_remembers_the_champion_before_and_a_rollback_goes_to_it(
+    registry: "MlflowStore", champion: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aliases.promote(tmp_path, NAME, "1", wait=True)
+    assert "Workers serve it once they run." in capsys.readouterr().out
+    aliases.promote(tmp_path, NAME, "latest", wait=False)
+    assert (champion(), registry.client.get_registered_model(NAME).tags["darkroom.previous_champion"]) == ("3", "1")
+    assert "Promoted version 3 of zoo, before it was 1. Undo it: " in capsys.readouterr().out
+    aliases.promote(tmp_path, NAME, "3", wait=False)
+    assert "is its champion already" in capsys.readouterr().out
+    aliases.rollback(tmp_path, NAME, wait=False)
+    assert champion() == "1"
+    assert "Rolled zoo back from version 3 to 1, its champion before." in capsys.readouterr().out
+    with pytest.raises(Refused, match=r"^Version 1 of zoo has no version before it. Ready are: 1, 2, 3.$"):
+        aliases.rollback(tmp_path, NAME, wait=False)
+
+
+def test_a_rollback_without_a_known_champion_before_goes_to_the_next_lower_ready_version(
+    registry: "MlflowStore", champion: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.client.set_registered_model_alias(NAME, "champion", "3")
+    aliases.rollback(tmp_path, NAME, wait=False)
+    assert champion() == "2"
+    assert "from version 3 to 2, the next lower ready version." in capsys.readouterr().out
+    registry.client.set_registered_model_alias(NAME, "champion", "3")
+    registry.client.set_registered_model_tag(NAME, "darkroom.previous_champion", "4")
+    aliases.rollback(tmp_path, NAME, wait=False)
+    assert "the next lower ready version (its champion before, 4, is no longer ready)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "why"),
+    [
+        ("zo", "1", "No model 'zo' is registered. There is: zoo."),
+        (NAME, "9", "zoo has no version 9. Ready are: 1, 2, 3."),
+        (NAME, "4", "Version 4 of zoo is not ready: MLflow says FAILED_REGISTRATION."),
+    ],
+)
+@pytest.mark.usefixtures("registry")
+def test_what_can_not_be_promoted_is_refused_with_the_reason(tmp_path: Path, name: str, version: str, why: str) -> None:
+    with pytest.raises(Refused) as refused:
+        aliases.promote(tmp_path, name, version, wait=False)
+    assert str(refused.value) == why
+
+
+def test_a_challenger_gets_its_share_until_it_is_ended(
+    registry: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Refused, match="has no champion to challenge"):
+        aliases.challenger(tmp_path, NAME, "2", percent=30, wait=False)
+    aliases.promote(tmp_path, NAME, "1", wait=False)
+    aliases.challenger(tmp_path, NAME, "2", percent=30, wait=False)
+    model = registry.client.get_registered_model(NAME)
+    assert (str(model.aliases["challenger"]), model.tags["darkroom.challenger_percent"]) == ("2", "30")
+    for _ in range(2):
+        aliases.end_challenger(tmp_path, NAME)
+    model = registry.client.get_registered_model(NAME)
+    assert ("challenger" in model.aliases, "darkroom.challenger_percent" in model.tags) == (False, False)
+    assert "zoo has no challenger." in capsys.readouterr().out
+
+
+def test_a_registry_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Refused, match="The registry can't be asked: ") as refused:
+        aliases.promote(tmp_path, NAME, "1", wait=False)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.fixture
+def published(
+    redis_server: RedisServer, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Publish a route as a worker does."""
+    monkeypatch.setenv("DARKROOM_REDIS_URL", redis_server.url)
+
+    def publish(**facts: object) -> None:
+        model_routes.publish(redis_client, Route(model=ModelName(NAME), description="Animals", **facts))  # type: ignore[arg-type]
+
+    return publish
+
+
+ONE, TWO = (
+    Version(number=VersionNumber(n), key=VersionKey(f"{n}-a"), created_at="2026-01-31T12:00:00Z") for n in ("1", "2")
+)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_promotion_waits_until_the_version_serves(
+    published: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(aliases={"champion": TWO.number}, versions={ONE.number: ONE, TWO.number: TWO})
+    aliases.promote(tmp_path, NAME, "2", wait=True)
+    assert "Version 2 serves as champion (0." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_promotion_of_a_version_that_does_not_load_is_refused_with_the_reason(
+    published: Callable[..., None], tmp_path: Path
+) -> None:
+    failed = {TWO.number: "RuntimeError: size mismatch for fc.weight"}
+    published(aliases={"champion": ONE.number}, versions={ONE.number: ONE, TWO.number: TWO}, failed=failed)
+    with pytest.raises(Refused) as refused:
+        aliases.promote(tmp_path, NAME, "2", wait=True)
+    why = "Version 2 can't be loaded: RuntimeError: size mismatch for fc.weight. Version 1 goes on serving."
+    assert str(refused.value) == why
+
+
+def test_a_model_is_shown_with_its_versions_warnings_and_failures(
+    published: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = Version(
+        number=TWO.number,
+        key=TWO.key,
+        created_at=TWO.created_at,
+        labels=tuple("abcdefgh"),
+        decode="fast",
+        precision="fp16",
+        agreement=Agreement(images=400, top1=0.9975, largest_difference=0.02),
+        task="multilabel",
+        warnings=("the rows sum to 1",),
+    )
+    published(
+        aliases={"champion": TWO.number, "challenger": ONE.number},
+        versions={ONE.number: ONE, TWO.number: loaded},
+        challenger_percent=30,
+        failed={VersionNumber("3"): "ModelError: no labels"},
+    )
+    run.show_model(tmp_path, NAME)
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
+        "zoo: Animals",
+        "",
+        "state no worker: its images wait",
+        "workers 0, on cpu, 64 images at once at most",
+        "waiting 0",
+        "traffic champion 70%, challenger 30%",
+        "",
+        "version aliases task labels computes registered",
+        "2 champion multilabel 8: a, b, c, d, e, f, … fast, fp16, agrees 99.75% 2026-01-31T12:00:00Z",
+        "1 challenger – – not loaded yet 2026-01-31T12:00:00Z",
+        "",
+        "Warnings:",
+        "version 2: the rows sum to 1",
+        "",
+        "Can't be loaded:",
+        "version 3: ModelError: no labels",
+    ]
+    with pytest.raises(Refused, match=r"There is no model 'zo'. There is: zoo."):
+        run.show_model(tmp_path, "zo")

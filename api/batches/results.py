@@ -8,6 +8,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from api.http.output_columns import OutputColumns, output_columns
 from api.state.gateway import Gateway
 from api.state.postgres_pages import PIECE, read_piece
 from shared.domain.batch import Batch
@@ -30,6 +31,12 @@ async def result_lines(gate: Gateway, batch: Batch, write: Format, *, header: by
         yield written
         if after is None:
             return
+
+
+async def read_columns(gate: Gateway, batch: Batch) -> OutputColumns:
+    """Return the columns of CSV that fit the batch's outputs; raises StorageUnavailable."""
+    first = partial(storage.first_output, batch=batch.id)
+    return output_columns(await read_piece(gate, batch.owner, first, pool=gate.threads.results))
 
 
 def _piece(

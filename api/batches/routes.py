@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api import schemas
 from api.batches.events import batch_events, told_everything
 from api.batches.lookup import find_batch, list_batches
-from api.batches.results import result_lines
+from api.batches.results import read_columns, result_lines
 from api.batches.upload import accept_upload
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
@@ -103,7 +103,9 @@ async def results(
     if not batch.counted:  # before the first byte of an answer that would break off
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
     if format == "csv":
-        return StreamingResponse(result_lines(gate, batch, as_csv, header=csv_header()), media_type=CSV)
+        columns = await read_columns(gate, batch)
+        write, header = partial(as_csv, columns=columns), csv_header(columns=columns)
+        return StreamingResponse(result_lines(gate, batch, write, header=header), media_type=CSV)
     return StreamingResponse(result_lines(gate, batch, as_ndjson), media_type=NDJSON)
 
 

@@ -1,4 +1,7 @@
-"""How results of images are written: a line of NDJSON or of CSV an image, for batches and for predictions."""
+"""How results of images are written: a line of NDJSON or of CSV an image, for batches and for predictions.
+
+CSV has one line about its columns, which depend on the outputs: `api.http.output_columns` says which.
+"""
 
 import csv
 import io
@@ -7,11 +10,13 @@ from typing import Any, Final
 
 import orjson
 
+from api.http.output_columns import CLASSIFICATION, OutputColumns
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
-from shared.storage.predictions import with_sorted_probabilities
+from shared.storage.predictions import with_sorted_scores
 
-COLUMNS: Final = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
+BEFORE_OUTPUT: Final = ("custom_id", "id", "status")
+AFTER_OUTPUT: Final = ("version", "error_code", "error")
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 
@@ -21,27 +26,33 @@ def as_ndjson(rows: Sequence[ItemRow]) -> bytes:
     return b"".join(orjson.dumps(result_object(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-def csv_header(*more: str) -> bytes:
+def csv_header(*more: str, columns: OutputColumns = CLASSIFICATION) -> bytes:
     """Return the header line; `more` are the names of columns that follow the usual ones."""
-    return (",".join((*COLUMNS, *more)) + "\r\n").encode()
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow((*BEFORE_OUTPUT, *columns.names, *AFTER_OUTPUT, *more))
+    return text.getvalue().encode()
 
 
-def as_csv(rows: Sequence[ItemRow], *, more: Sequence[Sequence[object]] | None = None) -> bytes:
+def as_csv(
+    rows: Sequence[ItemRow],
+    *,
+    columns: OutputColumns = CLASSIFICATION,
+    more: Sequence[Sequence[object]] | None = None,
+) -> bytes:
     """Write each row as a line of CSV (RFC 4180); missing values are empty, and no text is a formula.
 
-    `more` are the further cells of each row.
+    `columns` are those of the outputs, `more` the further cells of each row.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
+    cells, empty = columns.cells, columns.empty
     for row, beside in zip(rows, more if more is not None else [()] * len(rows), strict=True):
-        found = row.output if isinstance(row.output, dict) else {}
         writer.writerow(
             (
                 _cell(row.custom_id),
                 row.id,
                 row.status,
-                _cell(found.get("predicted_class")),
-                found.get("confidence"),
+                *(cells(row.output) if isinstance(row.output, dict) else empty),
                 _cell(row.version),
                 row.error_code,
                 _cell(row.error),
@@ -63,7 +74,7 @@ def result_object(row: ItemRow) -> dict[str, Any]:
         "status": row.status,
         "version": row.version,
         "source": row.source,
-        "output": with_sorted_probabilities(row.output),
+        "output": with_sorted_scores(row.output),
         "error": row.error,
         "error_code": row.error_code,
     }

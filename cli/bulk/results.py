@@ -1,6 +1,5 @@
 """The results of a bulk run: counts, the first failures, and every result in a file."""
 
-import csv
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Final, Literal, TextIO
 from cli.bulk import batches
 from cli.bulk.batches import Result
 from cli.bulk.parts import NOT_READ, Failure, Unusable
+from cli.bulk.results_table import ResultsTable
 from cli.bulk.resuming import Taken
 from cli.client import Client
 from cli.terminal.names import shown
@@ -96,7 +96,7 @@ def write_results(client: Client, taken: Sequence[Taken], out: Path) -> None:
     """
     draft = out.with_name(f".{out.name}.part")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
+        with draft.open("w+", encoding="utf-8", newline="") as file:
             write_all = _write_ndjson if out.suffix == ".ndjson" else _write_csv
             write_all(client, taken, file)
         draft.replace(out)
@@ -133,21 +133,10 @@ def _lines(client: Client, part: Taken, format: Literal["ndjson", "csv"]) -> Ite
 
 
 def _write_csv(client: Client, taken: Sequence[Taken], file: TextIO) -> None:
-    writer = csv.writer(file)
-    has_header = False
+    table = ResultsTable(file)
     for part, replaced in last_of_each(taken):
-        # Lines keep their ends, since a CSV field may contain line ends.
-        rows = csv.reader(_lines(client, part, "csv"))
-        header = next(rows, None)
-        if header is None:
-            continue
-        if not has_header:
-            writer.writerow(header)
-            has_header = True
-        name = header.index("custom_id")
         # The gateway escapes names in cells, so that no spreadsheet runs one as a formula.
-        left_out = {safe_cell(one) for one in replaced}
-        writer.writerows(row for row in rows if row[name] not in left_out)
+        table.add(_lines(client, part, "csv"), without=frozenset(map(safe_cell, replaced)))
 
 
 def _write_ndjson(client: Client, taken: Sequence[Taken], file: TextIO) -> None:

@@ -18,7 +18,7 @@ def submit(
         typer.Option(help="URL to call about each prediction.", metavar="URL", callback=check_webhook),
     ] = None,
 ) -> None:
-    """Submit images and print a line for each: id and status; with --wait also class and confidence."""
+    """Submit images and print a line for each: id and status; with --wait also the result."""
     from cli.home import find_home
     from cli.submit import run
 

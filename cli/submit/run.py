@@ -1,6 +1,5 @@
 """Submit image files, and print a line for each."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined, Prediction
 from cli.terminal.lines import say
 from cli.terminal.names import sent, shown
+from cli.terminal.outputs import output_line
 from shared.domain.file_names import showable_name
 
 AT_ONCE: Final = 8
@@ -71,10 +71,8 @@ def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, we
 
 
 def _outcome(prediction: Prediction) -> str:
-    """Return the status, followed by class and confidence, by other output as JSON, or by the error."""
+    """Return the status, followed by the output in a line, or by the error."""
     status, output = prediction["status"], prediction["output"]
     if status != "succeeded":
         return f"{status}  {prediction['error']}" if prediction["error"] else str(status)
-    if isinstance(output, dict) and "predicted_class" in output:
-        return f"{status}  {output['predicted_class']}  {output['confidence']:.3f}"
-    return f"{status}  {json.dumps(output)}"
+    return f"{status}  {shown(output_line(output))}"

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from cli.terminal.outputs import output_line
+
 LONGEST_WORD: Final = 80
 
 
@@ -46,6 +48,8 @@ def _description(body: bytes) -> str:
             return _words("batch", id, status, f"{succeeded} of {total} succeeded")
         case {"id": id, "status": status, "output": {"predicted_class": predicted}}:
             return _words("prediction", id, status, predicted)
+        case {"id": id, "status": status, "output": dict(output)}:
+            return _words("prediction", id, status, output_line(output))
         case {"id": id, "status": status}:
             return _words("prediction", id, status)
         case _:

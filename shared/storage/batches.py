@@ -193,6 +193,12 @@ def list_batches(
     return [BatchRow(**row) for row in connection.execute(query.order_by(batches.c.id.desc()).limit(limit)).mappings()]
 
 
+def first_output(connection: Connection, batch: BatchId) -> Any:
+    """Return the output of a batch's first recorded item, in upload order, that has one; None where none has."""
+    with_output = (predictions.c.batch_id == batch, predictions.c.output.is_not(None))
+    return connection.scalar(select(predictions.c.output).where(*with_output).order_by(predictions.c.id).limit(1))
+
+
 def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:
     """Return up to `limit` of a batch's recorded items in upload order; with `after`, those that follow that id."""
     query = select(*_ITEM_COLUMNS).where(predictions.c.batch_id == batch)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
 from shared.domain.job_request import JobRequest, RequestImage
+from shared.domain.output_form import are_numbers
 from shared.domain.prediction import Source, Status
 from shared.domain.timestamps import microseconds
 from shared.domain.webhooks import Webhook
@@ -69,7 +70,7 @@ class Prediction:
             started=microseconds(self.started_at) if self.started_at else None,
             completed=microseconds(self.completed_at),
             source=Source(self.source),
-            output=with_sorted_probabilities(self.output),
+            output=with_sorted_scores(self.output),
             error=self.error,
             code=self.error_code,
             attempts=self.attempts,
@@ -135,11 +136,19 @@ def count_predictions(connection: Connection, owner: Owner, model: ModelName, *,
     return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
 
 
-def with_sorted_probabilities(output: Any) -> Any:
-    """Return an output with its probabilities sorted, the highest first: jsonb has its own order of members."""
-    if output is None:
-        return None
-    # Where several classes share a label, each label has its class' index behind it.
-    first = (output["predicted_class"], f"{output['predicted_class']} ({output['predicted_index']})")
-    ordered = sorted(output["probabilities"].items(), key=lambda item: (-item[1], item[0] not in first))
-    return {**output, "probabilities": dict(ordered)}
+def with_sorted_scores(output: Any) -> Any:
+    """Return an output with its probabilities or scores sorted, the highest first: jsonb has its own order of members.
+
+    Other outputs, whose members have no order that means anything, are returned as they are.
+    """
+    match output:
+        case {"predicted_class": label, "predicted_index": index, "probabilities": scores} if are_numbers(scores):
+            # Where several classes share a label, each label has its class' index behind it.
+            first: tuple[object, ...] = (label, f"{label} ({index})")
+            member = "probabilities"
+        case {"predicted_classes": [*first_of_all], "scores": scores} if are_numbers(scores):
+            first, member = tuple(first_of_all), "scores"
+        case _:
+            return output
+    ordered = sorted(scores.items(), key=lambda item: (-item[1], item[0] not in first))
+    return {**output, member: dict(ordered)}

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.result_formats import COLUMNS, as_csv, as_ndjson, csv_header
+from api.http.output_columns import CLASSIFICATION
+from api.http.result_formats import AFTER_OUTPUT, BEFORE_OUTPUT, as_csv, as_ndjson, csv_header
 from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
@@ -210,7 +211,7 @@ def test_no_rows_give_no_bytes() -> None:
 
 def test_every_csv_line_has_every_column() -> None:
     for found in read_csv([row(), failed(), row(None, output=None, version="")]):
-        assert tuple(found) == COLUMNS
+        assert tuple(found) == (*BEFORE_OUTPUT, *CLASSIFICATION.names, *AFTER_OUTPUT)
         assert None not in found.values()
 
 
@@ -218,3 +219,11 @@ def test_further_columns_follow_and_are_no_formulas_either() -> None:
     one = row()
     assert csv_header("model", "filename").endswith(b",error,model,filename\r\n")
     assert as_csv([one], more=[("digits", "=1+1")]).endswith(b"3,,,digits,'=1+1\r\n")
+
+
+def test_scores_of_several_labels_come_highest_first_and_other_outputs_stay_as_they_are() -> None:
+    output = {"predicted_classes": ["dog"], "scores": {"a": 0.25, "cat": 0.5, "dog": 0.75}}
+    outputs = [output, {"values": {"b": 1, "a": 2}}, {"predicted_classes": 3, "scores": {"a": None, "b": 1}}, None]
+    found = [one["output"] for one in read_ndjson([row(output=one) for one in outputs])]
+    assert list(found[0]["scores"]) == ["dog", "cat", "a"]
+    assert found[1:] == outputs[1:]

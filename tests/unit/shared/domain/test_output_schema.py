@@ -7,26 +7,9 @@ from jsonschema_rs import Draft4Validator
 
 from shared.domain.output_schema import output_schema
 from shared.domain.task import Task
+from tests.support.outputs import OUTPUTS
 
-OUTPUTS: dict[Task, dict[str, Any]] = {
-    Task.CLASSIFICATION: {
-        "predicted_class": "cat",
-        "predicted_index": 0,
-        "confidence": 0.75,
-        "probabilities": {"cat": 0.75, "dog": 0.25},
-    },
-    Task.MULTILABEL: {"predicted_classes": ["cat"], "scores": {"cat": 0.75, "dog": 0.25}},
-    Task.REGRESSION: {"values": {"age": -3.5, "height": 2}, "units": {"age": "years"}},
-    Task.EMBEDDING: {"dimensions": 3, "embedding": [0.5, -0.5, 1]},
-    Task.DETECTION: {"detections": [{"label": "cat", "score": 0.5, "box": [1, 2.5, 3, 4]}]},
-    Task.SEGMENTATION: {
-        "width": 8,
-        "height": 9,
-        "mask": "aGk=",
-        "classes": [{"label": "dog", "index": 1, "share": 0.25}],
-    },
-}
-LABELS = ["cat", "dog", "cat"]
+LABELS = ["cat", "dog", "cat", "a bird", "a; dog"]
 OPTIONS: dict[str, Any] = {"values": {"age": "years", "height": None}, "dimensions": 3, "max_detections": 2}
 
 
@@ -40,7 +23,7 @@ def test_a_schema_takes_the_outputs_of_its_task_and_no_others(task: Task, known:
 
 def test_labels_with_the_same_word_are_listed_once() -> None:
     label = output_schema(Task.CLASSIFICATION, labels=LABELS)["properties"]["predicted_class"]
-    assert label["enum"] == ["cat", "dog"]
+    assert label["enum"] == ["cat", "dog", "a bird", "a; dog"]
 
 
 def test_scores_that_are_no_probabilities_have_no_bounds() -> None:

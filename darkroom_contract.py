@@ -57,11 +57,7 @@ def contract(  # noqa: PLR0913  the keys of the metadata
 
     Raises ValueError or TypeError for what Darkroom would refuse, and for a preset that it can't follow.
     """
-    found: dict[str, Any] = {"image": {}}
-    for source in sources:
-        part = _of_source(source)
-        found["image"] |= part.pop("image", {})
-        found |= part
+    found = preset(*sources)
     given = {
         "labels": labels, "task": task, "top_k": top_k, "activation": activation, "threshold": threshold,
         "max_detections": max_detections, "values": values, "normalize": normalize, "encoding": encoding,
@@ -74,8 +70,32 @@ def contract(  # noqa: PLR0913  the keys of the metadata
     found["task"] = found.get("task", "classification")
     if found["task"] not in NEEDS_LABELS and labels is None:
         found.pop("labels", None)
-    _fix_size(found["image"])
+    if (note := fix_size(found["image"])) is not None:
+        warnings.warn(f"{note}, or name size=(height, width)", stacklevel=2)
     return _checked(found)
+
+
+def preset(*sources: Any) -> dict[str, Any]:
+    """Return what the sources say by themselves, `image` at least; unchecked, and perhaps without labels."""
+    found: dict[str, Any] = {"image": {}}
+    for source in sources:
+        part = _of_source(source)
+        found["image"] |= part.pop("image", {})
+        found |= part
+    return found
+
+
+def fix_size(image: dict[str, Any]) -> str | None:
+    """Take a square where a preset resizes the shorter side and crops nothing: Darkroom's inputs have one size.
+
+    Returns a sentence that says so, None where nothing had to be changed.
+    """
+    resize = image.get("resize_size")
+    side = resize if isinstance(resize, int) else resize[0] if isinstance(resize, list) and len(resize) == 1 else None
+    if side is None or image.get("crop_size") is not None:
+        return None
+    image["resize_size"] = [side, side]
+    return f"the preset leaves the input's size open: images are resized to {side}x{side}"
 
 
 def _of_source(source: Any) -> dict[str, Any]:
@@ -207,18 +227,6 @@ def _of_config(config: Any) -> dict[str, Any]:
         task = _PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "", task)
     labels = [str(config.id2label[index]) for index in sorted(config.id2label, key=int)]
     return {"task": task} | ({"values": labels} if task == "regression" else {"labels": labels})
-
-
-def _fix_size(image: dict[str, Any]) -> None:
-    """Take a square where a preset resizes the shorter side and crops nothing: Darkroom's inputs have one size."""
-    resize = image.get("resize_size")
-    side = resize if isinstance(resize, int) else resize[0] if isinstance(resize, list) and len(resize) == 1 else None
-    if side is not None and image.get("crop_size") is None:
-        image["resize_size"] = [side, side]
-        warnings.warn(
-            f"the preset leaves the input's size open: {side}x{side} is taken, or name size=(height, width)",
-            stacklevel=3,
-        )
 
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_torchvisions_detectors_need_a_size() -> None:
 
 def test_a_preset_that_leaves_the_size_open_gets_a_square_and_says_so() -> None:
     weights = deferred("torchvision.models.segmentation").DeepLabV3_MobileNet_V3_Large_Weights.DEFAULT
-    with pytest.warns(UserWarning, match="520x520 is taken"):
+    with pytest.warns(UserWarning, match=r"resized to 520x520, or name size="):
         metadata = contract(weights)
     assert (metadata["task"], metadata["image"]["resize_size"]) == ("segmentation", [520, 520])
 

@@ -5,6 +5,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from shared.settings import Registry
 from worker.models.cpu.loading import put_on_cpu
 from worker.models.devices import is_gpu
+from worker.models.errors import ModelError
 from worker.models.flavours.loaded_flavour import LoadedFlavour
+from worker.models.flavours.onnx import load_onnx
 from worker.models.flavours.pyfunc import load_pyfunc
 from worker.models.flavours.torch_modules import forward_of, load_torch
+from worker.models.flavours.transformers import is_image_pipeline, load_transformers
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.loaded_model import LoadedModel
 from worker.models.missing_packages import note_missing_package
@@ -61,8 +65,8 @@ def load(
         )
         description = Model.load(path)
         with _READING:
-            flavour = _read_flavour(path, description, device=device)
-        metadata = ModelMetadata.from_metadata(description.metadata, tags)
+            flavour = _read_flavour(path, description, device=device, threads=threads)
+        metadata = _metadata(flavour, description.metadata, tags)
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
     except BaseException as error:
         if path is not None:
@@ -78,11 +82,25 @@ def load(
     return model
 
 
-def _read_flavour(path: str, description: Any, *, device: str) -> LoadedFlavour:
+def _read_flavour(path: str, description: Any, *, device: str, threads: int) -> LoadedFlavour:
     """Return what the flavour makes of the files; of several flavours the most specific is taken."""
     if "pytorch" in description.flavors:
-        return load_torch(path, Path(path) / description.flavors["pytorch"]["model_data"], device=device)
-    return load_pyfunc(path)
+        return load_torch(path, description, device=device)
+    if "onnx" in description.flavors:
+        return load_onnx(path, description, device=device, threads=threads)
+    if is_image_pipeline(description):
+        return load_transformers(path, description, device=device)
+    return load_pyfunc(path, description)
+
+
+def _metadata(flavour: LoadedFlavour, metadata: Mapping[str, Any] | None, tags: Mapping[str, str]) -> ModelMetadata:
+    """Return the version's metadata, with the flavour's warnings; raises ModelError where it contradicts the files."""
+    found = ModelMetadata.from_metadata(metadata, tags, flavour.defaults)
+    flavour.form.check(found.spec)
+    own = tuple(flavour.defaults.get("labels", ()))
+    if found.labels != own and sorted(found.labels) == sorted(own):
+        raise ModelError(f"the labels are in another order than the model's own: {', '.join(own)}"[:300])
+    return replace(found, warnings=(*flavour.warnings, *found.warnings))
 
 
 def _put_on_device(flavour: LoadedFlavour, metadata: ModelMetadata, *, device: str, max_pixels: int) -> LoadedModel:

@@ -1,25 +1,45 @@
 """Every flavour that has no module of its own here, through `mlflow.pyfunc`."""
 
-import numpy as np
+from typing import Any
+
 import torch
 
-from worker.models.flavours.loaded_flavour import LoadedFlavour
+from worker.models.flavours.estimators import ESTIMATORS, load_estimator
+from worker.models.flavours.input_form import InputForm, signature_form
+from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour, fixed_batch_warnings
 
 
-def load_pyfunc(path: str) -> LoadedFlavour:
-    """Return the forward pass of any flavour, which takes a float32 array in its signature's layout."""
+def load_pyfunc(path: str, description: Any) -> LoadedFlavour:
+    """Return the forward pass of any flavour, in the layout and number type of its signature.
+
+    Without a signature it gets float32 (images, channels, height, width), a scikit-learn-like model rows of features.
+    """
     import mlflow.pyfunc  # noqa: PLC0415
 
     model = mlflow.pyfunc.load_model(path)
-    schema = model.metadata.get_input_schema()
-    tensors = schema.inputs if schema is not None and schema.is_tensor_spec() else []
-    shape = tuple(tensors[0].shape) if tensors else ()
+    schema = description.get_input_schema()
+    form = signature_form(schema)
+    predict_function = description.flavors.get("python_function", {}).get("predict_fn", "predict")
+    if ESTIMATORS & description.flavors.keys() and predict_function == "predict":
+        return load_estimator(model.get_raw_model(), form)
+    columns = None if schema is None or schema.is_tensor_spec() else schema.input_names()
+    return LoadedFlavour(
+        forward=_forward(model, form, columns),
+        batch_size=form.batch_size,
+        form=form,
+        defaults={"activation": "none"} if predict_function == "predict_proba" else {},
+        warnings=fixed_batch_warnings(form.batch_size, remedy="give its signature a first dimension of -1"),
+    )
 
+
+def _forward(model: Any, form: InputForm, columns: list[str] | None) -> Forward:
     def forward(batch: torch.Tensor) -> object:
-        array, channels = batch.cpu().numpy(), batch.shape[1]
-        if len(shape) == 4 and shape[3] == channels != shape[1]:  # noqa: PLR2004  channels last, as Keras wants
-            return model.predict(np.ascontiguousarray(array.transpose(0, 2, 3, 1)))
-        array = np.ascontiguousarray(array)
-        return model.predict(array.reshape(len(array), -1) if len(shape) == 2 else array)  # noqa: PLR2004  features
+        array = form.arranged(batch.cpu()).numpy()
+        if columns is None:
+            return model.predict(array)
+        import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415  few signatures are a table's
 
-    return LoadedFlavour(forward=forward)
+        found = model.predict(pd.DataFrame(array, columns=columns))
+        return found.to_numpy() if hasattr(found, "to_numpy") else found
+
+    return forward

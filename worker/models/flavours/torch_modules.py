@@ -1,32 +1,87 @@
 """Torch modules as MLflow saves them: pickled modules, TorchScript, and exported programs (`model.pt2`)."""
 
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.export.passes import move_to_device_pass
 
 from worker.models.devices import is_gpu
-from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour
+from worker.models.errors import ModelError
+from worker.models.flavours.input_form import InputForm, shape_of, signature_form
+from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour, fixed_batch_warnings
+
+_COMPILED: Final = "data/aotinductor/"
+"""The folder of an archive's shared libraries, after a first folder of any name."""
 
 
-def load_torch(path: str, data: Path, *, device: str) -> LoadedFlavour:
-    """Return a torch version's module on the device, and its batch size if the exported graph fixes that."""
+class Adapted(torch.nn.Module):
+    """A module that takes its input in a form of its own: half precision, flat, channels last, bytes."""
+
+    def __init__(self, module: torch.nn.Module, form: InputForm) -> None:
+        super().__init__()
+        self.module = module
+        self.form = form
+
+    def forward(self, batch: torch.Tensor) -> object:
+        """Bring float32 (images, channels, height, width) into the form, and run the module."""
+        return forward_of(self.module)(self.form.arranged(batch))
+
+
+def load_torch(path: str, description: Any, *, device: str) -> LoadedFlavour:
+    """Return a torch version's module on the device; `description` is its `MLmodel`.
+
+    Raises ModelError for an AOTInductor package.
+    """
+    import mlflow.pytorch  # noqa: PLC0415
+
+    exported = Path(path) / description.flavors["pytorch"]["model_data"] / "model.pt2"
+    if exported.exists():
+        return _load_exported_version(path, exported, device=device)
+    module = mlflow.pytorch.load_model(path, map_location=device).eval()
+    return pickled_flavour(module, signature_form(description.get_input_schema()))
+
+
+def pickled_flavour(
+    module: torch.nn.Module, signature: InputForm, *, defaults: Mapping[str, Any] | None = None
+) -> LoadedFlavour:
+    """Return what is served of a module with code, whose parameters say which number type it takes."""
+    form = InputForm(where=signature.where, shape=signature.shape, type=_parameters_type(module) or signature.type)
+    adapted = _adapted(module, form)
+    return LoadedFlavour(
+        forward=forward_of(adapted),
+        module=adapted,
+        form=form,
+        defaults=_timm_preset(module) if defaults is None else defaults,
+    )
+
+
+def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedFlavour:
     import mlflow.pytorch  # noqa: PLC0415
     from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION  # noqa: PLC0415
 
-    exported = data / "model.pt2"
-    if not exported.exists():
-        module: Any = mlflow.pytorch.load_model(path, map_location=device).eval()
-        return LoadedFlavour(forward=forward_of(module), module=module)
+    if is_compiled_package(exported):
+        raise ModelError(
+            f"data/{exported.name} is an AOTInductor package, compiled for one kind of device: log the exported "
+            "program that it was made of, or the module with serialization_format='pt2'"
+        )
+    module: Any = None
     if not is_gpu(device) or not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get():  # type: ignore[no-untyped-call]
         # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
         module = mlflow.pytorch.load_model(path)
     if is_gpu(device):
         module = load_exported(exported, device=device)
-    # A graph has no code or files of its own.
+    form = _graph_form(module)
+    adapted = _adapted(module, form)
     return LoadedFlavour(
-        forward=forward_of(module), module=module, batch_size=_fixed_batch_size(module), needs_files=False
+        forward=forward_of(adapted),
+        module=adapted,
+        batch_size=form.batch_size,
+        form=form,
+        warnings=fixed_batch_warnings(form.batch_size, remedy="log it with an input_example of two images"),
+        needs_files=False,  # a graph has no code or files of its own
     )
 
 
@@ -46,8 +101,40 @@ def load_exported(file: Path, *, device: str) -> torch.nn.Module:
     return move_to_device_pass(torch.export.load(file), device).module()
 
 
-def _fixed_batch_size(module: torch.fx.GraphModule) -> int | None:
-    """Return the size of the first input's first dimension if the graph fixes it."""
+def is_compiled_package(file: Path) -> bool:
+    """Tell an AOTInductor package, which has shared libraries, from an exported program: both are named `.pt2`."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+    return any(_COMPILED in name or name.endswith(".so") for name in names)
+
+
+def _adapted(module: torch.nn.Module, form: InputForm) -> torch.nn.Module:
+    return module if form.is_default else Adapted(module, form)
+
+
+def _graph_form(module: torch.fx.GraphModule) -> InputForm:
+    """Return the form of the graph's first input."""
     first = next(node for node in module.graph.nodes if node.op == "placeholder")
-    size = first.meta["val"].shape[0] if "val" in first.meta else None
-    return size if isinstance(size, int) else None
+    value = first.meta.get("val")
+    if value is None:
+        return InputForm()
+    return InputForm(where="the exported graph", shape=shape_of(value.shape), type=value.dtype)
+
+
+def _parameters_type(module: torch.nn.Module) -> torch.dtype | None:
+    """Return the number type of a module's first parameter that is no whole number."""
+    return next((one.dtype for one in module.parameters() if one.is_floating_point()), None)
+
+
+def _timm_preset(module: torch.nn.Module) -> dict[str, Any]:
+    """Return what a model of timm says of its input and labels, in the preset that it was made with."""
+    if not hasattr(module, "pretrained_cfg"):
+        return {}
+    from darkroom_contract import preset  # noqa: PLC0415  few models need it
+
+    try:
+        return preset(module)
+    except (KeyError, TypeError, ValueError):  # a preset that can't be followed: the metadata has to say it
+        return {}

@@ -4,6 +4,7 @@ A version whose exported graph has a fixed batch size works too, in portions of 
 its last image. Exported with a batch size of one it costs a forward pass an image: export with a free batch dimension.
 """
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
+_LONGEST_PASS: Final = 0.1
+"""Seconds that a pass of noise may keep a CPU from images of the version that serves; larger passes are left out."""
+_PAUSE: Final = 0.005
+"""Seconds between two passes of noise: a lock that is taken again at once does not reach the thread that waits."""
 
 
 class ForwardPass(Protocol):
     """A version's forward pass on its device."""
+
+    largest_pass: int | None
+    """Images that are computed at once at most; None: as many as a micro-batch has."""
 
     def prepare(self, batch_size: int) -> None:
         """Take what memory batches of this size need; raises what torch raises where there is too little."""
@@ -73,14 +81,37 @@ class LoadedModel:
         return scores_to_json(scores, labels=self.labels, top_k=self.top_k, names=self._names)
 
     def warm_up(self, batch_size: int) -> None:
-        """Predict one image and a batch of noise: the first passes are slow, and should not be those of real images.
+        """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.
 
-        Checks, too, that the version's scores fit its labels. Raises as `predict` does, except that a batch that needs
-        too much memory is halved.
+        Between passes the device is given up, for images of the version that serves. Checks, too, that the version's
+        scores fit its labels. Raises as `predict` does, except that a batch that needs too much memory is halved.
         """
         images = noise(self.spec, batch_size)
         self.predict(images[:1])
+        if self._forward.largest_pass is None:
+            self._warm_up_batches(images)
+        else:
+            self._warm_up_passes(images[: self._forward.largest_pass])
+
+    def _warm_up_passes(self, images: Sequence[object]) -> None:
+        """Predict 2, 4, 8, … images while that is quick: what larger passes are slower at first is little."""
+        size, seconds = 2, 0.0
+        while size <= len(images) and 2 * seconds <= _LONGEST_PASS:
+            time.sleep(_PAUSE)
+            began = time.monotonic()
+            try:
+                self.predict(images[:size])
+            except OutOfMemory:
+                return
+            # The first pass of several computes twice, to compare memory formats.
+            seconds = (time.monotonic() - began) / (2 if size == 2 else 1)  # noqa: PLR2004
+            size *= 2
+
+    def _warm_up_batches(self, images: Sequence[object]) -> None:
+        """Prepare for batches of this many images and predict one; half as many where memory is too short."""
+        batch_size = len(images)
         while batch_size >= 1:
+            time.sleep(_PAUSE)
             try:
                 with raising_out_of_memory(self.device):
                     self._forward.prepare(batch_size)

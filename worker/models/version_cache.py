@@ -13,6 +13,7 @@ from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
 from worker.process.garbage import collect_all
+from worker.process.switch_interval import short_switch_interval
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class VersionCache:
 
     def _fetch(self, key: VersionKey, failure: _Failure | None) -> LoadedModel:
         try:
-            model = self._load(key)
+            with short_switch_interval():
+                model = self._load(key)
         except (Exception, SystemExit) as error:  # a model is code; where that exits, the worker must not
             pause = FIRST_RETRY if failure is None else min(failure.pause * 2, LAST_RETRY)
             reason = failure_text(error)

@@ -49,10 +49,11 @@ class CpuForward:
         self._scores_of = ChannelsLast(scores_of, module=module)
         self._softmax = softmax
         self._batch_size = batch_size
+        height, width = spec.input_size or (1, 1)
+        self.largest_pass: int | None = batch_size or max(1, PORTION // (height * width * spec.mode.channels))
         self._lock = device_lock("cpu")
         # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
         # By rows of (width x channels) values: three to six times as fast as by channels, which lie beside each other.
-        _, width = spec.input_size or (1, 1)
         std = torch.tensor(spec.std)
         self._scale = (1 / (255 * std)).repeat(width)
         self._shift = (torch.tensor(spec.mean) / std).repeat(width)

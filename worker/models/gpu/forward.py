@@ -1,9 +1,10 @@
 """The forward pass of one version on a GPU: pixels in, scores out, as a CUDA graph where the model allows it."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Forward = Callable[[torch.Tensor], object]
+_PAUSE: Final = 0.002
+"""Seconds between two captures."""
 
 
 class _Graph(NamedTuple):
@@ -39,6 +42,8 @@ class GpuForward:
 
     A thread copies its pixels to the device on a stream of its own, meanwhile others' are computed.
     """
+
+    largest_pass: int | None = None
 
     def __init__(
         self,
@@ -112,6 +117,8 @@ class GpuForward:
             sizes = [1 << bit for bit in range(batch_size.bit_length()) if 1 << bit < batch_size] + [batch_size]
         pool = torch.cuda.graph_pool_handle()
         for size in reversed(sizes):
+            # For threads that wait with images: a lock that is taken again at once does not reach them.
+            time.sleep(_PAUSE)
             try:
                 self._graphs[size] = self._captured(size, pool)
             except torch.OutOfMemoryError:

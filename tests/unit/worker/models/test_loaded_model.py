@@ -5,6 +5,7 @@ Over 300 lines: every flavour and kind of output is a test of its own, with one 
 
 import importlib
 import json
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +197,27 @@ def test_out_of_memory_is_distinguished_from_other_errors(error: Callable[[], Ex
         model.predict([pointing_at(0)] * 2)
     # A batch limit above what fits is the predictor's to lower, and no reason to refuse the version.
     model.warm_up(64)
+
+
+def test_a_warm_up_gives_the_device_up_between_its_passes() -> None:
+    passes: list[tuple[int, bool]] = []
+    waited = threading.Event()
+
+    def wait_for_device() -> None:
+        with devices.device_lock("cpu"):
+            waited.set()
+
+    waiting = threading.Thread(target=wait_for_device)
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        if not passes:
+            waiting.start()
+        passes.append((len(batch), waited.is_set()))
+        return torch.zeros(len(batch), 4)
+
+    made(forward).warm_up(64)
+    assert passes[0] == (1, False)
+    assert passes[-1] == (64, True)
 
 
 def test_a_failed_cpu_allocation_counts_as_out_of_memory() -> None:

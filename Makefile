@@ -95,7 +95,7 @@ bench: install  ## Run every benchmark; `python -m benchmarks --help` says how t
 bench-gpu: install  ## Measure one GPU, bare and through Darkroom: 8 minutes (BENCH_GPU='--only resnet50')
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH_GPU)
 
-bench-peers: install  ## Darkroom beside Mosec, LitServe and others: half an hour (BENCH_PEERS='--only mosec --rounds 1')
+bench-peers: install  ## Darkroom beside Mosec, LitServe and others: 20 minutes (BENCH_PEERS='--only mosec --rounds 1')
 	$(BIN)/python -W ignore -m benchmarks.peers $(BENCH_PEERS)
 
 # Pins every dependency; the file names no package index, so any mirror can be used.

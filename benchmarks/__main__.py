@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only NAME] [--json FILE]`: measure, print a table, write a JSON file.
+"""`python -m benchmarks [--quick] [--only NAME] [--deepest] [--json FILE]`: measure, print a table, write a JSON file.
 
 Missing a goal is no failure; a wrong result is: then the exit code is 1.
 """
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import psycopg2
 import redis
 from rich.console import Console
 
-from benchmarks.amounts import FULL, QUICK
+from benchmarks.amounts import FULL, QUICK, Amounts
+from benchmarks.cases import growth
 from benchmarks.cases.found import Found
 from benchmarks.cases.table import CASES
 from benchmarks.figures import machine, report
@@ -31,7 +32,7 @@ from benchmarks.stack.servers import NotReady
 from benchmarks.workbench import DIGITS, MOBILENET, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")
-_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood")
+_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth")
 _PROBLEMS = (
     WrongResult,
     NotReady,
@@ -54,7 +55,7 @@ def main() -> int:
         bench = Workbench(
             folder=preparation.kept_folder(options.keep, Path(scratch)),
             scratch=Path(scratch),
-            amounts=QUICK if options.quick else FULL,
+            amounts=_amounts(options),
             cores=description["cores"],
             say=_teller(console),
         )
@@ -99,6 +100,11 @@ def _warn(console: Console, description: dict[str, Any]) -> None:
         )
 
 
+def _amounts(options: argparse.Namespace) -> Amounts:
+    amounts = QUICK if options.quick else FULL
+    return replace(amounts, growth_depth=growth.DEEPEST) if options.deepest else amounts
+
+
 def _default(*, quick: bool) -> list[str]:
     """Return the cases that run when none is named."""
     return [name for name in CASES if not (quick and name in _LEFT_OUT_WHEN_QUICK)]
@@ -108,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quick run while developing: small amounts, no repeats")
     parser.add_argument("--only", action="append", choices=list(CASES), help="this case (may be repeated)")
+    parser.add_argument("--deepest", action="store_true", help="growth: a million jobs waiting too")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--keep", type=Path, help="a folder that keeps models and images for the next run")
     return parser.parse_args()

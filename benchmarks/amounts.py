@@ -22,6 +22,10 @@ class Amounts:
     depth: int
     depth_jobs: int
     """Jobs submitted and drained at each depth."""
+    growth_jobs: int
+    """Jobs of one turn of each amount of growth."""
+    growth_depth: int
+    """The most that wait then; a million with `--deepest`."""
     large_upload: int
     """Images of one upload while memory is watched; and those that wait while others are in a hurry."""
     kept_waiting: int
@@ -52,6 +56,8 @@ FULL = Amounts(
     tutorial_photographs=600,
     depth=100_000,
     depth_jobs=5_000,
+    growth_jobs=10_000,
+    growth_depth=100_000,
     large_upload=100_000,
     kept_waiting=20_000,
     hurried=500,
@@ -73,6 +79,8 @@ QUICK = Amounts(
     tutorial_photographs=150,
     depth=10_000,
     depth_jobs=2_000,
+    growth_jobs=2_000,
+    growth_depth=1_000,
     large_upload=10_000,
     kept_waiting=1_000,
     hurried=50,

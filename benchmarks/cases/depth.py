@@ -42,14 +42,14 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
         generate(bench, plan_predictions(bench, stack, subject, images=depth))
         stack.wait_until_rewritten(limit=120)
         rewrites = stack.rewrites()
-        submit = _submit(bench, stack, subject, jobs=jobs)
+        submitted = submit(bench, stack, subject, jobs=jobs)
         if stack.depth() != depth + jobs:
             raise WrongResult(f"{stack.depth()} entries wait where {depth + jobs} were submitted")
         memory = stack.memory_mebibytes()
         resident = {role: resident_mebibytes(stack.roles[role]) for role in ("api", "predict", "record")}
         stack.wait_until_rewritten(limit=120)
         before = stack.spent()
-    drain = _drain(stack, before=before, rows=rows, until=depth)
+    drained = drain(stack, before=before, rows=rows, until=depth)
     rewrites = stack.rewrites() - rewrites
     stack.wait_until_idle(limit=180)
     recorded = stack.count_rows() - rows
@@ -57,26 +57,26 @@ def measure(bench: Workbench, stack: Stack, subject: Subject, *, depth: int, job
         raise WrongResult(f"{depth + jobs} predictions were accepted, {recorded} have a row")
     return Cost(
         depth=depth,
-        submit=submit,
-        drain=drain,
+        submit=sum(submitted.values()),
+        drain=sum(drained.values()),
         memory_mebibytes=memory,
         rewrites=rewrites,
         resident_mebibytes=resident,
     )
 
 
-def _submit(bench: Workbench, stack: Stack, subject: Subject, *, jobs: int) -> float:
-    """Return processor milliseconds a job for submitting `jobs` more."""
+def submit(bench: Workbench, stack: Stack, subject: Subject, *, jobs: int) -> dict[str, float]:
+    """Return processor milliseconds a job and role for submitting `jobs` more."""
     load = plan_predictions(bench, stack, subject, images=jobs)
     with started(bench, load) as generator:
         generator.wait_until_ready()
         before = stack.spent()
         finished(generator, load)
-        return sum(milliseconds_each(before, stack.spent(), jobs=jobs).values())
+        return milliseconds_each(before, stack.spent(), jobs=jobs)
 
 
-def _drain(stack: Stack, *, before: Mapping[str, float], rows: int, until: int) -> float:
-    """Return processor milliseconds a job while the workers bring the lane down to `until`, rows included.
+def drain(stack: Stack, *, before: Mapping[str, float], rows: int, until: int) -> dict[str, float]:
+    """Return processor milliseconds a job and role while the workers bring the lane down to `until`, rows included.
 
     The workers have just been let go; they are stopped again at the end, so that only whole jobs count.
     """
@@ -85,4 +85,4 @@ def _drain(stack: Stack, *, before: Mapping[str, float], rows: int, until: int) 
         stack.wait_until_recorded(limit=30)
         after = stack.spent()
         jobs = stack.count_rows() - rows
-    return sum(milliseconds_each(before, after, jobs=jobs).values())
+    return milliseconds_each(before, after, jobs=jobs)

@@ -8,6 +8,7 @@ from benchmarks.cases.bulk_beside import Beside
 from benchmarks.cases.bulk_memory import Memory
 from benchmarks.cases.depth import Cost
 from benchmarks.cases.flood import Flooded
+from benchmarks.cases.growth import Grown
 from benchmarks.cases.retention import Forgotten
 from benchmarks.cases.single_images import Waiting
 from benchmarks.cases.stall import Stall
@@ -33,6 +34,7 @@ class Found:
     crowds: dict[str, Waiting] = field(default_factory=dict)
     """Requests that wait, one at a time and 64 at a time, by appendfsync."""
     depths: list[Cost] = field(default_factory=list)
+    grown: list[Grown] = field(default_factory=list)
     bulk: Bulk | None = None
     memories: list[Memory] = field(default_factory=list)
     beside: Beside | None = None

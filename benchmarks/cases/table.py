@@ -8,6 +8,7 @@ from benchmarks.cases import bulk_beside as bulk_beside_case
 from benchmarks.cases import bulk_memory as bulk_memory_case
 from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
+from benchmarks.cases import growth as growth_case
 from benchmarks.cases import retention as retention_case
 from benchmarks.cases import stall as stall_case
 from benchmarks.cases import swap as swap_case
@@ -85,6 +86,11 @@ def depth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
             found.depths.append(
                 depth_case.measure(bench, running, subjects[DIGITS], depth=waiting, jobs=bench.amounts.depth_jobs)
             )
+
+
+def growth(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Compare what a job costs in small and in large installations."""
+    growth_case.measure(bench, subjects[DIGITS], found.grown)
 
 
 def bulk(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
@@ -175,6 +181,7 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "digits": (digits, {DIGITS}),
     "always": (always, {DIGITS}),
     "depth": (depth, {DIGITS}),
+    "growth": (growth, {DIGITS}),
     "bulk": (bulk, {DIGITS}),
     "bulk-memory": (bulk_memory, {DIGITS}),
     "bulk-beside": (bulk_beside, {DIGITS}),

@@ -40,12 +40,19 @@ class Throughput:
 
 
 def plan_predictions(
-    bench: Workbench, stack: Stack, subject: Subject, *, images: int, connections: int = 64, wait: bool = False
+    bench: Workbench,
+    stack: Stack,
+    subject: Subject,
+    *,
+    images: int,
+    connections: int = 64,
+    wait: bool = False,
+    named: bool = False,
 ) -> Plan:
-    """Return a plan of raw bodies that no cache answers."""
+    """Return a plan of raw bodies that no cache answers; `named`: each request names the model."""
     return Plan(
         port=stack.port,
-        path="/v1/predictions",
+        path=f"/v1/predictions?model={stack.model}" if named else "/v1/predictions",
         images=str(subject.images),
         count=images,
         stamp=bench.stamp(),
@@ -74,9 +81,9 @@ def median_run(runs: Sequence[Run]) -> Throughput:
     )
 
 
-def measure_run(bench: Workbench, stack: Stack, subject: Subject, *, images: int) -> Run:
+def measure_run(bench: Workbench, stack: Stack, subject: Subject, *, images: int, named: bool = False) -> Run:
     """Submit `images` once, one request each, wait until each has its row, check each row."""
-    load = plan_predictions(bench, stack, subject, images=images)
+    load = plan_predictions(bench, stack, subject, images=images, named=named)
     with started(bench, load) as generator:
         generator.wait_until_ready()
         before = stack.spent()

@@ -36,6 +36,7 @@ class Stack:
     metrics: Mapping[str, Sequence[str]]
     """Addresses of the metrics of each role's processes."""
     redis: redis.Redis
+    redis_url: str
     database_url: str
     registry: Mapping[str, str]
     """Environment variables for clients of the registry: its address and the login."""
@@ -176,6 +177,7 @@ def running(
                 roles={role: facts["pids"] for role, facts in roles.items()},
                 metrics={role: facts["metrics_urls"] for role, facts in roles.items()},
                 redis=client,
+                redis_url=roles["redis"]["url"],
                 database_url=roles["postgres"]["url"],
                 registry=_registry(place, roles["mlflow"]["url"]),
                 start={role: float(seconds) for role, seconds in _READY.findall(said)},

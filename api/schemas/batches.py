@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer, Id, Instant, Page, Url
 from api.schemas.bounds import LONGEST_SKIPPED_NAME, MOST_SKIPPED_NAMES
-from api.schemas.predictions import Output
+from api.schemas.outputs import Output
 from shared.domain.batch import BatchStatus
 from shared.domain.prediction import ErrorCode, Source, Status
 

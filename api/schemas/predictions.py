@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from api.schemas.base import Answer, Id, Instant, Page, Sha256, Url
+from api.schemas.outputs import Output
 from shared.domain.prediction import ErrorCode, Source, Status
 
 
@@ -23,19 +24,6 @@ class PredictionInput(Answer):
     """The submission."""
 
     image: Image
-
-
-class Output(Answer):
-    """The model's result."""
-
-    predicted_class: str = Field(examples=["7"])
-    predicted_index: int = Field(examples=[7])
-    confidence: float = Field(description="Of the predicted class, 0 to 1", examples=[0.998])
-    probabilities: dict[str, float] = Field(
-        description="By class, highest first; at most the model's `top_k`. A class whose word other classes have too "
-        "has its index behind it: `crane (134)`",
-        examples=[{"7": 0.998, "1": 0.001}],
-    )
 
 
 class Metrics(Answer):
@@ -65,7 +53,7 @@ class Prediction(Answer):
     variant: str = Field(description="The alias, or the version, that was served", examples=["champion"])
     status: Status = Field(description="starting → processing → succeeded, failed or canceled")
     input: PredictionInput
-    output: Output | None
+    output: Output | None = Field(description="Its form depends on the model's task; null unless it succeeded")
     error: str | None = Field(description="Words, where it failed")
     error_code: ErrorCode | None
     logs: str = Field(examples=[""])

@@ -1,8 +1,9 @@
 """The prediction log: one JSON line for each prediction that ended, for Filebeat, Fluent Bit or a BigQuery loader.
 
-Every line has the same members, and none is named by a class or by anything that people send: probabilities are a
-list. A line is written once the prediction's row is committed, and again if the recorder is killed before it has
-settled the record. So each comes at least once; `prediction_id` identifies duplicates.
+Every line has the same members, and none is named by a class or by anything that people send: probabilities, scores
+and values are lists, and the object of a `json` model is a text. A line is written once the prediction's row is
+committed, and again if the recorder is killed before it has settled the record. So each comes at least once;
+`prediction_id` identifies duplicates.
 """
 
 import logging
@@ -15,11 +16,15 @@ from typing import Any, Final, TextIO
 import orjson
 
 from shared.domain.job_request import JobRequest
+from shared.domain.output_form import task_of_output
+from shared.domain.task import Task
 from shared.settings import Logging, SettingsError
 
 log = logging.getLogger(__name__)
 
 STANDARD_OUTPUT: Final = "-"
+LONGEST_OUTPUT: Final = 65_536
+"""Bytes of an output that a line has, so that lines stay below what readers of logs take; rows have every output."""
 
 
 class _LogsFailure(logging.Handler):
@@ -101,18 +106,43 @@ def _text(record: Mapping[bytes, bytes], name: bytes) -> str | None:
 
 
 def _output(output: bytes | None) -> dict[str, Any] | None:
-    """Return the output with its probabilities as a list, because a loader makes a column of every name it meets.
+    """Return the output without members of the model's naming, because a loader makes a column of every name it meets.
 
-    None if it is no JSON object; Postgres does not get that either.
+    Of one longer than LONGEST_OUTPUT only its length. None if it is no JSON object; Postgres does not get that either.
     """
+    if output and len(output) > LONGEST_OUTPUT:
+        return {"left_out_bytes": len(output)}
     try:
         members = orjson.loads(output or b"null")
     except orjson.JSONDecodeError:
         return None
     if not isinstance(members, dict):
         return None
-    probabilities = members.get("probabilities")
-    if isinstance(probabilities, dict):
+    if "predicted_class" in members and isinstance(probabilities := members.get("probabilities"), dict):
         named = [{"class": name, "probability": value} for name, value in probabilities.items()]
         return members | {"probabilities": named}
-    return members
+    return _LOGGED.get(task_of_output(members), _unchanged)(members)
+
+
+Members = dict[str, Any]
+
+
+def _multilabel(output: Members) -> Members:
+    return output | {"scores": [{"class": name, "score": score} for name, score in output["scores"].items()]}
+
+
+def _regression(output: Members) -> Members:
+    units = output.get("units") or {}
+    values = output["values"].items()
+    return {"values": [{"name": name, "value": value, "unit": units.get(name)} for name, value in values]}
+
+
+def _json(output: Members) -> Members:
+    return {"json": orjson.dumps(output).decode()}
+
+
+def _unchanged(output: Members) -> Members:
+    return output
+
+
+_LOGGED: Final = {Task.MULTILABEL: _multilabel, Task.REGRESSION: _regression, Task.JSON: _json}

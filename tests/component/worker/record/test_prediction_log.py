@@ -13,9 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.domain.job_request import JobRequest
+from shared.domain.task import Task
 from shared.observability.metrics import RecordMetrics
 from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
+from tests.support.outputs import OUTPUTS
 from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_observer import RecordObserver
 
@@ -71,6 +73,31 @@ def test_a_line_has_owner_model_times_and_durations(finished_record: Make) -> No
         "queue_ms": 2.1,
         "latency_ms": 10.1,
     }
+
+
+LOGGED: dict[Task, dict[str, Any]] = {
+    Task.MULTILABEL: {
+        "predicted_classes": ["dog", "cat"],
+        "scores": [{"class": "dog", "score": 0.75}, {"class": "cat", "score": 0.5}, {"class": "a bird", "score": 0.25}],
+    },
+    Task.REGRESSION: {
+        "values": [{"name": "height", "value": 2, "unit": None}, {"name": "age", "value": -3.5, "unit": "years"}]
+    },
+    Task.JSON: {"json": '{"text":"=1+1","lines":[{"at":[1,2]}],"seen":null}'},
+}
+
+
+@pytest.mark.parametrize("task", [task for task in Task if task is not Task.CLASSIFICATION])
+def test_no_member_of_an_output_is_named_by_the_model(task: Task, finished_record: Make) -> None:
+    record = finished_record() | {b"output": orjson.dumps(OUTPUTS[task])}
+    said = orjson.loads(prediction_line(record, JobRequest.read({})))
+    assert said["output"] == LOGGED.get(task, OUTPUTS[task])
+
+
+def test_a_long_output_is_left_out_of_its_line(finished_record: Make) -> None:
+    output = orjson.dumps(OUTPUTS[Task.SEGMENTATION] | {"mask": "x" * 100_000})
+    line = prediction_line(finished_record() | {b"output": output}, JobRequest.read({}))
+    assert orjson.loads(line)["output"] == {"left_out_bytes": len(output)}
 
 
 def test_a_failure_and_a_cache_hit_have_the_same_members(finished_record: Make) -> None:

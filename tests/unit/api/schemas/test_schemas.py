@@ -9,9 +9,11 @@ from api.schemas import Prediction
 from shared.domain.identifiers import ANYONE, PredictionId
 from shared.domain.job import Job
 from shared.domain.job_request import JobRequest
+from shared.domain.output_form import task_of_output
 from shared.domain.prediction import ErrorCode, Source, Status
 from shared.presentation.objects import prediction_object
 from shared.presentation.stream_tokens import StreamTokens
+from tests.support.outputs import OUTPUTS
 
 REQUEST = {
     "model": "digits",
@@ -38,11 +40,12 @@ ENDED = {"created": JOB.created, "started": JOB.created + 2, "completed": JOB.cr
         JOB,
         replace(JOB, status=Status.PROCESSING, started=JOB.created + 2),
         replace(JOB, status=Status.SUCCEEDED, output=OUTPUT, predict_ms=6.4, batch_size=17, **ENDED),
+        *(replace(JOB, status=Status.SUCCEEDED, output=output, **ENDED) for output in OUTPUTS.values()),
         replace(JOB, status=Status.SUCCEEDED, output=OUTPUT, source=Source.CACHE, completed=JOB.created),
         replace(JOB, status=Status.FAILED, error="broken", code=ErrorCode.UNDECODABLE_IMAGE, **ENDED),
         replace(JOB, status=Status.CANCELED, completed=JOB.created + 9, batch="0194"),
     ],
-    ids=lambda job: f"{job.status}-{job.source}",
+    ids=lambda job: f"{job.status}-{job.source}-{task_of_output(job.output)}",
 )
 def test_a_prediction_conforms_to_its_schema(job: Job) -> None:
     answer = orjson.loads(orjson.dumps(prediction_object(job, base_url="http://host", tokens=StreamTokens(b"secret"))))

@@ -1,0 +1,115 @@
+"""Schemas of a prediction's output, one for each task. A version's own schema is at `GET /v1/models/{name}`."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, RootModel
+
+from api.schemas.base import Answer
+
+Score = Annotated[float, Field(examples=[0.998])]
+
+
+class ClassificationOutput(Answer):
+    """Of `classification`: one of the labels."""
+
+    predicted_class: str = Field(examples=["7"])
+    predicted_index: int = Field(examples=[7])
+    confidence: float = Field(description="Of the predicted class, 0 to 1", examples=[0.998])
+    probabilities: dict[str, float] = Field(
+        description="By class, highest first; at most the model's `top_k`. A class whose word other classes have too "
+        "has its index behind it: `crane (134)`",
+        examples=[{"7": 0.998, "1": 0.001}],
+    )
+
+
+class MultilabelOutput(Answer):
+    """Of `multilabel`: any number of the labels."""
+
+    predicted_classes: list[str] = Field(
+        description="Those at or above the model's threshold, highest score first; may be empty",
+        examples=[["cat", "sofa"]],
+    )
+    scores: dict[str, float] = Field(
+        description="By class, highest first; at most the model's `top_k`",
+        examples=[{"cat": 0.96, "sofa": 0.71, "dog": 0.04}],
+    )
+
+
+class RegressionOutput(Answer):
+    """Of `regression`: named numbers."""
+
+    values: dict[str, float] = Field(examples=[{"age": 37.2, "height": 1.81}])
+    units: dict[str, str] | None = Field(
+        default=None,
+        description="By name, of the values that have one; missing where none has",
+        examples=[{"age": "years", "height": "m"}],
+    )
+
+
+class EmbeddingOutput(Answer):
+    """Of `embedding`, as a list."""
+
+    dimensions: int = Field(examples=[3])
+    embedding: list[float] = Field(examples=[[0.12, -0.8, 0.55]])
+
+
+class EncodedEmbeddingOutput(Answer):
+    """Of `embedding`, where the model's `encoding` is `base64`."""
+
+    dimensions: int = Field(examples=[1])
+    embedding_base64: str = Field(description="Little-endian float32, 4 bytes a number", examples=["AACAPw=="])
+
+
+class Detection(Answer):
+    """One box."""
+
+    label: str = Field(examples=["cat"])
+    score: Score
+    box: list[float] = Field(
+        description="x0, y0, x1, y1 in pixels of the picture as it is shown upright",
+        examples=[[12.5, 40.0, 310.25, 402.0]],
+        min_length=4,
+        max_length=4,
+    )
+
+
+class DetectionOutput(Answer):
+    """Of `detection`: labelled boxes."""
+
+    detections: list[Detection] = Field(description="Highest score first; may be empty")
+
+
+class SegmentedClass(Answer):
+    """A class that occurs in a mask."""
+
+    label: str = Field(examples=["road"])
+    index: int = Field(description="Its pixels' value in the mask", examples=[1])
+    share: float = Field(description="Of the picture's pixels", examples=[0.382], ge=0, le=1)
+
+
+class SegmentationOutput(Answer):
+    """Of `segmentation`: a class for every pixel."""
+
+    width: int = Field(examples=[640])
+    height: int = Field(examples=[427])
+    mask: str = Field(description="A PNG in base64, 8 bits a pixel: the index of its class", examples=["iVBORw0KGgo…"])
+    classes: list[SegmentedClass]
+
+
+class JsonOutput(RootModel[dict[str, Any]]):
+    """Of `json`: the object that the model returned."""
+
+
+class Output(
+    RootModel[
+        ClassificationOutput
+        | MultilabelOutput
+        | RegressionOutput
+        | EmbeddingOutput
+        | EncodedEmbeddingOutput
+        | DetectionOutput
+        | SegmentationOutput
+        | JsonOutput
+    ]
+):
+    """The model's result, in the form of its task; a `json` model's object may have another task's form."""

@@ -1,6 +1,7 @@
 """The Celery app: its settings, and what happens when a worker starts, sends heartbeats and stops.
 
-`celery -A worker.main worker -Q predict.<model> -P solo`, or `-Q record,upkeep -P threads`, or `-Q webhooks -P solo`.
+`celery -A worker.main worker -Q predict -P solo` (of one model: `-Q predict.<model>`), or `-Q record,upkeep -P threads`,
+or `-Q webhooks -P solo`.
 """
 
 import logging
@@ -101,6 +102,7 @@ def _start_roles(sender: Any) -> None:
         slots=1 if pool == "solo" else int(sender.concurrency),
         stopping=told_to_stop,
         consume=consuming.begin,
+        consume_no_more=consuming.end,
     )
     consuming.started()
 

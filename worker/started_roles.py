@@ -40,7 +40,7 @@ class StartedRoles:
     @property
     def predict(self) -> "PredictRole":
         """Return the role that predicts."""
-        return _started(self.predicting, "predict.<model>")
+        return _started(self.predicting, f"{keys.PREDICT_QUEUE} or {keys.PREDICT_QUEUE}.<model>")
 
     @property
     def record(self) -> "RecordRole":
@@ -74,26 +74,38 @@ def current() -> StartedRoles:
 
 
 def start(
-    *, queues: list[str], pool: str, slots: int, stopping: Callable[[], bool], consume: Callable[[str], object]
+    *,
+    queues: list[str],
+    pool: str,
+    slots: int,
+    stopping: Callable[[], bool],
+    consume: Callable[[str], object],
+    consume_no_more: Callable[[str], object],
 ) -> None:
-    """Start the roles of these queues; blocks until one of their models is served, or raises Stopped when told to stop.
+    """Start the roles of these queues; blocks until one of the models that they name is served.
 
-    `consume` is called with the queue of each model as soon as it is served; models served later call it from a thread.
-    Anything else this raises, an unusable setting included, is a reason to end the process.
+    `consume` is called with the queue of each model as soon as it is served, `consume_no_more` once it no longer is;
+    later both are called from threads. Raises Stopped when the worker is told to stop before. Anything else this
+    raises, an unusable setting included, is a reason to end the process.
     """
     if pool not in ("solo", "thread"):
         raise SystemExit(f"Pool {pool} forks away from the loaded models; use -P solo (CPU) or -P threads (GPU).")
     roles = StartedRoles(start_process(stopping=stopping))
     # A role is imported only where its queue is consumed: predict brings torch, numpy and MLflow, webhooks an HTTP
     # client, and an image that lacks those can take the other roles.
-    if models := [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]:
+    named = [model for queue in queues if (model := keys.model_of_queue(queue)) is not None]
+    if named or keys.PREDICT_QUEUE in queues:
         # Before torch and its threads. With -P threads, one a decoder, a single arena would be contended.
         keep_freed_memory(one_arena=pool == "solo")
         collect_rarely()
         from worker.roles.predict import PredictRole  # noqa: PLC0415
 
         roles.predicting = PredictRole(roles.process, slots=slots)
-        roles.predicting.start(models, consume=lambda model: consume(keys.predict_queue(model)))
+        roles.predicting.start(
+            None if keys.PREDICT_QUEUE in queues else named,
+            consume=lambda model: consume(keys.predict_queue(model)),
+            consume_no_more=lambda model: consume_no_more(keys.predict_queue(model)),
+        )
     if keys.RECORD_QUEUE in queues:
         from worker.roles.record import RecordRole  # noqa: PLC0415
 

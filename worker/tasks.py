@@ -12,7 +12,7 @@ from worker.main import SWEEP_TASK, app
 @app.task(name=bells.PREDICT_TASK, bind=True, acks_late=True)  # type: ignore[untyped-decorator]
 def predict(self: Any, model: str) -> dict[str, Any]:
     """Predict micro-batches while there are images, for a limited time; the task's id is the bell's token."""
-    return dict(started_roles.current().predict.predictor(ModelName(model)).answer_bell(self.request.id))
+    return dict(started_roles.current().predict.answer_bell(ModelName(model), self.request.id))
 
 
 @app.task(name=bells.RECORD_TASK, bind=True)  # type: ignore[untyped-decorator]

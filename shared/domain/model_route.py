@@ -1,6 +1,7 @@
 """A model's route: which of its versions serve, and which of them a reference resolves to."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from shared.domain.errors import UnknownModel
@@ -13,6 +14,14 @@ CHALLENGER = "challenger"
 SHADOW = "shadow"
 FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
 """Aliases whose versions workers load; other aliases in the registry are ignored."""
+
+
+class Gone(StrEnum):
+    """What was deleted in the registry of a version that goes on serving."""
+
+    ALIAS = "alias"
+    VERSION = "version"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +76,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What serves under one model's name, as its workers published it. `failed` has the reason by version."""
+    """What serves under one model's name, as its workers published it.
+
+    `failed` has the reason by version; `gone` the versions that serve though the registry no longer names them.
+    """
 
     model: ModelName
     description: str
@@ -75,6 +87,7 @@ class Route:
     versions: dict[VersionNumber, Version]
     challenger_percent: int = 0
     failed: dict[VersionNumber, str] = field(default_factory=dict)
+    gone: dict[VersionNumber, Gone] = field(default_factory=dict)
     device: str = "cpu"
     max_batch_size: int = 64
 
@@ -116,6 +129,21 @@ class Route:
     def never_loaded(self) -> bool:
         """Whether the registry names versions to serve and none of them ever loaded: the model can't be used."""
         return bool(self.failed) and not self.aliases
+
+    @property
+    def is_held_in_memory_alone(self) -> bool:
+        """Whether a version that serves was deleted in the registry: a worker that starts can't load it."""
+        return any(gone is not Gone.ALIAS for gone in self.gone.values())
+
+    def notices(self) -> tuple[str, ...]:
+        """Return a sentence for each version that serves though the registry no longer names it."""
+        until = f"it goes on serving until another version is {CHAMPION} or the model is retired"
+        said = {
+            Gone.ALIAS: f"no alias names version {{}} in the registry any more; {until}",
+            Gone.VERSION: f"version {{}} is no longer in the registry; {until}, while a worker has it loaded",
+            Gone.MODEL: f"the model is no longer in the registry; {until}, while a worker has version {{}} loaded",
+        }
+        return tuple(said[gone].format(number) for number, gone in self.gone.items())
 
     def names(self) -> tuple[str, ...]:
         """Return every reference that resolves, to list in the error for one that does not."""

@@ -39,6 +39,10 @@ LEAVING: Final = "leaving"
 """Sorted set, microseconds: names whose route was withdrawn, by when that was; images may still wait for them."""
 PURGING: Final = "purging"
 """Sorted set, microseconds: owners that are being purged, by when their mark expires."""
+PREDICT_QUEUE: Final = "predict"
+"""Celery queue of workers that serve every registered model that has a champion; no message is ever sent to it."""
+SERVING_ALL: Final = "serving_all"
+"""Sorted set, microseconds: workers that serve every such model and have loaded, or failed to, what they first read."""
 RECORD_BELL: Final = "bell:record"
 RECORD_QUEUE: Final = "record"
 UPKEEP_QUEUE: Final = "upkeep"
@@ -186,6 +190,14 @@ def predict_queue(model: ModelName) -> str:
 def model_of_queue(queue: str) -> ModelName | None:
     """Return the model whose predict workers consume a Celery queue; None for a queue of another kind."""
     return ModelName(unquote(queue.removeprefix(_PREDICT))) if queue.startswith(_PREDICT) else None
+
+
+def registry_answer(scope: str) -> tuple[str, str, str]:
+    """Return the keys of what the registry answered one kind of question: when and its digest, the models, a mark.
+
+    The mark is there while a worker asks, and for a while after it failed to. All are strings with a TTL.
+    """
+    return f"registry:{scope}:read", f"registry:{scope}:models", f"registry:{scope}:asking"
 
 
 def inflight_prefix() -> str:

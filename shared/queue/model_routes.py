@@ -13,7 +13,7 @@ import orjson
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import Agreement, Route, Version
+from shared.domain.model_route import Agreement, Gone, Route, Version
 from shared.queue import keys
 from shared.queue.lua import Script, source
 
@@ -92,6 +92,7 @@ def read(client: redis.Redis, model: ModelName) -> Route | None:
 def parse(data: bytes) -> Route:
     """Return the route that `publish` wrote; members that a newer worker added are ignored."""
     members = _known(Route, orjson.loads(data))
+    members["gone"] = {number: Gone(what) for number, what in members.get("gone", {}).items()}
     members["versions"] = {number: _version(version) for number, version in members["versions"].items()}
     return Route(**members)
 

@@ -27,7 +27,7 @@ from tests.support.registries import METADATA, MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_reader import NotRegistered
+from worker.models.registry_snapshot import NotRegistered
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 

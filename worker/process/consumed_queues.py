@@ -1,7 +1,7 @@
-"""Which Celery queues a worker consumes: a model's only once it is served, so that no bell is taken in vain.
+"""Which Celery queues a worker consumes: a model's only while it is served, so that no bell is taken in vain.
 
 Members of Celery used, as its own remote control does: the worker's `consumer`, which Celery makes after
-`worker_init`, and its `call_soon`, `task_consumer` and `add_task_queue`.
+`worker_init`, and its `call_soon`, `task_consumer`, `add_task_queue` and `cancel_task_queue`.
 """
 
 import threading
@@ -13,7 +13,10 @@ PAUSE: Final = 0.2
 
 
 class ConsumedQueues:
-    """The queues of one worker. A queue in `held_back` is consumed once `begin` is called for it."""
+    """The queues of one worker. Those in `held_back`, and new ones, are consumed from a call of `begin` until `end`.
+
+    Both may be called from any thread, and again.
+    """
 
     def __init__(self, sender: Any, *, held_back: list[str], stopping: Callable[[], bool]) -> None:
         self._sender = sender
@@ -21,22 +24,34 @@ class ConsumedQueues:
         self._queues.deselect(held_back)
         self._stopping = stopping
         self._lock = threading.Lock()
-        self._early: list[str] | None = []
+        self._early: dict[str, None] | None = {}
 
     def begin(self, queue: str) -> None:
-        """Consume a queue from now on. May be called from any thread, and again."""
+        """Consume a queue from now on."""
+        # A lost bell is rung again: tasks need no acknowledging, which costs two round trips.
+        self._queues[queue].no_ack = True
         with self._lock:
             if self._early is not None:
-                self._early.append(queue)
+                self._early[queue] = None
                 return
         consumer = self._wait_for_consumer()
         if consumer is not None:
             consumer.call_soon(consumer.add_task_queue, queue)
 
+    def end(self, queue: str) -> None:
+        """Consume a queue no more."""
+        with self._lock:
+            if self._early is not None:
+                self._early.pop(queue, None)
+                return
+        consumer = self._wait_for_consumer()
+        if consumer is not None:
+            consumer.call_soon(consumer.cancel_task_queue, queue)
+
     def started(self) -> None:
         """Select the queues begun by now; called in the main thread, before Celery makes its consumer."""
         with self._lock:
-            early, self._early = self._early or [], None
+            early, self._early = self._early or {}, None
             for queue in early:
                 self._queues.select_add(self._queues[queue])
 

@@ -1,49 +1,43 @@
-"""The predict role (`-Q predict.<model>`): follows each model in the registry and predicts what is in its lanes.
+"""The predict role (`-Q predict`, or `-Q predict.<model>`): follows models in the registry and predicts their images.
 
-Each model is served by itself: one that is missing, or takes long to load, keeps no other waiting.
+Of all registered models that have a champion, or of those named. Each is served by itself: one that is missing, or
+takes long to load, keeps no other waiting. A model is picked up when it gets its champion, within a poll of the
+registry; once it is retired and none of its images wait, it is left.
 """
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Final
 
 from shared import settings
 from shared.domain.identifiers import ModelName
+from shared.domain.model_route import CHAMPION
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
+from shared.queue import keys, model_routes
 from shared.queue.consumer.entries import Entry
 from shared.queue.consumer.lanes import Lanes
+from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, cores, device_memory, is_gpu
 from worker.models.gpu.warming import warm_up_device
 from worker.models.registry_follower import RegistryFollower
+from worker.models.registry_snapshot import Snapshots
+from worker.models.registry_watch import RegistryWatch
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
-from worker.predict.predictor import Limits, Predictor
+from worker.predict.predictor import Limits, Predictor, PredictReport
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
-from worker.process.background_threads import PeriodicThread, vital_thread
-from worker.process.garbage import leave_alone_what_is_there
-from worker.process.startup import Stopped, wait_for_redis
+from worker.process.background_threads import PeriodicThread
+from worker.process.startup import Stopped
 from worker.process.worker_process import WorkerProcess
+from worker.roles.model_service import CHECK_PAUSE, ModelParts, ModelService
 
 log = logging.getLogger(__name__)
-
-CHECK_PAUSE: Final = timedelta(seconds=0.5)
-"""How often a thread that waits checks whether the process was told to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One model of this process, loaded and predicted."""
-
-    lanes: Lanes
-    predictor: Predictor
 
 
 class PredictRole:
@@ -71,8 +65,12 @@ class PredictRole:
         )
         self._watchdog = Watchdog(self._leased, longest=self._predict.timeout)
         self._keeper = LeaseKeeper(self._leased, heavy=self._heavy_entries)
-        self._followers: list[RegistryFollower] = []
-        self._served: dict[ModelName, ServedModel] = {}
+        self._scripts = Scripts(process.client)
+        self._watch: RegistryWatch | None = None
+        self._names: list[ModelName] | None = []
+        self._seen: Snapshots = {}
+        self._services: dict[ModelName, ModelService] = {}
+        self._served: dict[ModelName, ModelParts] = {}
         self._any_served = threading.Event()
         # A fifth of the lease: four renewals may fail before another worker takes an entry over.
         self._renewing = PeriodicThread(
@@ -80,14 +78,22 @@ class PredictRole:
         )
         self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
 
-    def start(self, models: list[ModelName], *, consume: Callable[[ModelName], object]) -> None:
-        """Return once one of the models is served; serve the others as soon as they can be, each from a thread.
+    def start(
+        self,
+        models: list[ModelName] | None,
+        *,
+        consume: Callable[[ModelName], object],
+        consume_no_more: Callable[[ModelName], object],
+    ) -> None:
+        """Serve these models as soon as they can be, each from a thread; of all that have a champion where it is None.
 
-        `consume` is called with each model as it is served. Raises Stopped when the worker is told to stop before.
-        Closed with the process in this order: nothing more is pulled; what is in hand is finished, its leases renewed
-        meanwhile; then followers, lanes and decoders end. A micro-batch may take `predict.timeout`, and nobody would be
-        served sooner if another worker computed it again.
+        Returns once one of the named models is served, or at once where none is named: there may be none yet.
+        `consume` is called with each model as it is served, `consume_no_more` once it no longer is. Raises Stopped when
+        the worker is told to stop before. Closed with the process in this order: nothing more is pulled; what is in
+        hand is finished, its leases renewed meanwhile; then followers, lanes and decoders end. A micro-batch may take
+        `predict.timeout`, and nobody would be served sooner if another worker computed it again.
         """
+        self._names, self._consume, self._consume_no_more = models, consume, consume_no_more
         self._process.on_close(
             self._decoders.stop,
             self._threads.stop,
@@ -98,27 +104,58 @@ class PredictRole:
             lambda: self._polling.stop(patience=self._predict.timeout),
             self._ended.set,
         )
-        for model in models:
-            vital_thread(partial(self._serve, model, consume), name=f"serve-{model}").start()
-        while not self._any_served.wait(CHECK_PAUSE.total_seconds()):
+        self._watch = RegistryWatch(
+            models, client=self._process.client, settings=self._registry, on_read=self._choose_models
+        )
+        self._watch.start()
+        while models and not self._any_served.wait(CHECK_PAUSE.total_seconds()):
             if self._process.stopping():
                 raise Stopped
         self._renewing.start()
         self._polling.start()
 
-    def predictor(self, model: ModelName) -> Predictor:
-        """Return a served model's predictor; KeyError where this worker does not serve it."""
-        return self._served[model].predictor
+    def answer_bell(self, model: ModelName, token: str) -> PredictReport:
+        """Predict what waits for a model; nothing where this worker no longer serves it."""
+        served = self._served.get(model)
+        if served is None:
+            return PredictReport(model=model, batch_size=0.0, ms=0.0, images=0, batches=0)
+        return served.predictor.answer_bell(token)
 
     def is_busy(self) -> bool:
         """Tell whether images are in hand that another worker would have to compute again."""
         return bool(self._leased.entries() or self._heavy_entries())
 
-    def _serve(self, model: ModelName, consume: Callable[[ModelName], object]) -> None:
-        """Load what the model's aliases name, however long its registry or Redis is away, then take its work.
+    def _choose_models(self, snapshots: Snapshots) -> None:
+        """Follow the models that are wanted now; leave those that are retired and for which nothing waits.
 
-        A worker that took work earlier would fail it because of a registry that is merely late.
+        Called in the watch's thread after each read. Followers of models that have changed are woken.
         """
+        retired = set(model_routes.retired(self._process.client))
+        for model in self._wanted(snapshots):
+            if model not in self._services and model not in retired and not self._is_ending():
+                self._services[model] = self._service(model)
+                self._services[model].start()
+        for model in retired & self._services.keys():
+            # What is registered may serve under this name again once it is restored.
+            if not self._services[model].parts.lanes.lanes_with_entries():
+                self._services.pop(model).stop()
+                log.info("model_dropped", extra={"model": model, "reason": "it is retired"})
+        if snapshots is not self._seen:
+            for model, service in self._services.items():
+                if snapshots.get(model) != self._seen.get(model):
+                    service.parts.follower.wake()
+            self._seen = snapshots
+
+    def _wanted(self, snapshots: Snapshots) -> Iterable[ModelName]:
+        """Return the models named; of all, those with a champion, and those that served until their alias was gone."""
+        if self._names is not None:
+            return self._names
+        routed = set(model_routes.names(self._process.client))
+        return [model for model, one in snapshots.items() if CHAMPION in one.aliases or model in routed]
+
+    def _service(self, model: ModelName) -> ModelService:
+        if self._watch is None:
+            raise RuntimeError("start was not called")
         follower = RegistryFollower(
             model,
             client=self._process.client,
@@ -127,19 +164,9 @@ class PredictRole:
             max_batch_size=self._batching.max_batch_size,
             max_pixels=self._intake.max_image_pixels,
             metrics=self._metrics,
+            read=partial(self._watch.snapshot, model),
         )
-        self._followers.append(follower)
-        follower.start()
-        while not follower.wait_until_followed(longest=CHECK_PAUSE):
-            if self._is_ending():
-                return
-        leave_alone_what_is_there()
         lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
-        # Registers the worker as one that serves the model, which `darkroom up` waits for.
-        try:
-            wait_for_redis(lanes.sign_of_life, stopping=self._is_ending)
-        except Stopped:
-            return
         predictor = Predictor(
             model=model,
             worker=self._process.name,
@@ -152,16 +179,28 @@ class PredictRole:
             decoders=self._decoders,
             threads=self._threads,
         )
-        self._keeper.add(lanes)
-        self._served[model] = ServedModel(lanes, predictor)
-        log.info("model_served", extra={"model": model})
-        consume(model)
+        parts = ModelParts(follower, lanes, predictor)
+        return ModelService(parts, begin=self._begin, end=self._end, is_ending=self._is_ending)
+
+    def _begin(self, parts: ModelParts) -> None:
+        """Take a model's work: called in its service's thread."""
+        self._keeper.add(parts.lanes)
+        self._served[parts.lanes.model] = parts
+        self._consume(parts.lanes.model)
         self._any_served.set()
+
+    def _end(self, parts: ModelParts) -> None:
+        """Take a model's work no more; what is in hand is finished."""
+        self._consume_no_more(parts.lanes.model)
+        self._served.pop(parts.lanes.model, None)
+        self._keeper.remove(parts.lanes)
+        parts.predictor.heavy.stop()
+        parts.lanes.leave()
 
     def _is_ending(self) -> bool:
         return self._ended.is_set() or self._process.stopping()
 
-    def _models(self) -> list[ServedModel]:
+    def _models(self) -> list[ModelParts]:
         """Return a copy: a model may begin to be served in another thread meanwhile."""
         return list(self._served.values())
 
@@ -171,6 +210,13 @@ class PredictRole:
     def _renew(self) -> None:
         self._watchdog.check()
         self._keeper.renew()
+        if self._names is None and self._has_read_all():
+            self._scripts.run(Script.SIGN, (keys.SERVING_ALL,), self._process.name)
+
+    def _has_read_all(self) -> bool:
+        """Tell whether the registry was read and every champion of then is loaded or failed to be."""
+        was_read = self._watch is not None and self._watch.was_read
+        return was_read and all(service.is_first_read for service in list(self._services.values()))
 
     def _poll(self) -> None:
         models = self._models()
@@ -190,9 +236,13 @@ class PredictRole:
             model.predictor.heavy.stop()
 
     def _stop_following(self) -> None:
-        for follower in list(self._followers):
-            follower.stop()
+        if self._watch is not None:
+            self._watch.stop()
+        for service in list(self._services.values()):
+            service.parts.follower.stop()
 
     def _leave_lanes(self) -> None:
+        if self._names is None:
+            self._process.client.zrem(keys.SERVING_ALL, self._process.name)
         for model in self._models():
             model.lanes.leave()

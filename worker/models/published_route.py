@@ -1,0 +1,125 @@
+"""One model's route, as this process publishes it in Redis for the gateways."""
+
+import logging
+from collections.abc import Mapping
+
+import redis
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.model_route import Gone, Route
+from shared.queue import model_routes
+from worker.models.known_versions import KnownVersions
+from worker.models.registry_snapshot import RegistrySnapshot
+from worker.models.serving_tags import read_challenger_share
+
+log = logging.getLogger(__name__)
+
+
+class PublishedRoute:
+    """The route of one model; called from its follower's thread alone."""
+
+    def __init__(
+        self, model: ModelName, *, client: redis.Redis, known: KnownVersions, device: str, max_batch_size: int
+    ) -> None:
+        self._model = model
+        self._client = client
+        self._known = known
+        self._device = device
+        self._max_batch_size = max_batch_size
+        self._published: Route | None = None
+        self._ignored_share = ""
+        self.is_retired = False
+        """Whether an operator had retired the model when it was last to be published."""
+
+    @property
+    def was_published(self) -> bool:
+        """Whether this process has published the route, and not withdrawn it since."""
+        return self._published is not None
+
+    def is_published(self) -> bool:
+        """Tell whether a route of the model is in Redis, whoever published it."""
+        return model_routes.is_published(self._client, self._model)
+
+    def publish(
+        self,
+        registered: RegistrySnapshot,
+        serving: Mapping[str, VersionKey],
+        failed: dict[VersionNumber, str],
+        *,
+        model_is_gone: bool,
+    ) -> None:
+        """Publish a route that changed, or that is no longer in Redis: lost by Redis, or withdrawn meanwhile.
+
+        An unchanged route is not published again: a worker that lags behind would undo what others have published. The
+        route of a retired model waits until the model is restored.
+        """
+        route = self._route(registered, serving, failed, model_is_gone=model_is_gone)
+        if route == self._published and self.is_published():
+            return
+        is_retired = not model_routes.publish(self._client, route)
+        if is_retired:
+            self._published = None
+            if not self.is_retired:
+                log.info("model_retired")
+            self.is_retired = True
+            return
+        self.is_retired = False
+        if route.gone != (self._published.gone if self._published else {}):
+            for notice in route.notices():
+                log.warning("served_version_gone", extra={"reason": notice})
+        self._published = route
+        log.info("route_published", extra={"aliases": route.aliases, "failed": route.failed})
+
+    def withdraw(self, *, was_served: bool) -> None:
+        """Withdraw the route of a model that is no longer registered and that no worker has loaded.
+
+        Only if it served, here or elsewhere: a registry that never had the model may be new and filled later.
+        """
+        if self._published is not None or (was_served and self.is_published()):
+            model_routes.withdraw(self._client, self._model)
+            self._published = None
+            log.warning("route_withdrawn")
+
+    def _route(
+        self,
+        registered: RegistrySnapshot,
+        serving: Mapping[str, VersionKey],
+        failed: dict[VersionNumber, str],
+        *,
+        model_is_gone: bool,
+    ) -> Route:
+        versions = {n: self._known.version(candidate) for n, candidate in registered.versions.items()}
+        # A version that serves though it was deleted, or its number is another's since.
+        versions |= {v.number: v for key in serving.values() if (v := self._known.find(key)) is not None}
+        numbers = {version.key: number for number, version in versions.items()}
+        percent, wrong = read_challenger_share(registered.tags)
+        if wrong and wrong != self._ignored_share:
+            log.warning("challenger_percent_ignored", extra={"reason": wrong})
+        self._ignored_share = wrong
+        return Route(
+            model=self._model,
+            description=registered.description,
+            aliases={alias: numbers[key] for alias, key in serving.items()},
+            versions=versions,
+            challenger_percent=percent,
+            failed=failed,
+            gone=_gone(registered, {a: (k, numbers[k]) for a, k in serving.items()}, model_is_gone=model_is_gone),
+            device=self._device,
+            max_batch_size=self._max_batch_size,
+        )
+
+
+def _gone(
+    registered: RegistrySnapshot, serving: Mapping[str, tuple[VersionKey, VersionNumber]], *, model_is_gone: bool
+) -> dict[VersionNumber, Gone]:
+    """Return what the registry no longer has of each version that serves."""
+    keys = {candidate.key for candidate in registered.versions.values()}
+    gone: dict[VersionNumber, Gone] = {}
+    for alias, (key, number) in serving.items():
+        if model_is_gone:
+            gone[number] = Gone.MODEL
+        elif key not in keys:
+            gone[number] = Gone.VERSION
+        elif alias not in registered.aliases:
+            gone[number] = Gone.ALIAS
+    return gone

@@ -1,0 +1,88 @@
+"""Reads the registry for all models of one process, and wakes their followers when it has changed."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import redis
+
+from shared.domain.identifiers import ModelName
+from shared.settings import Registry
+from worker.models.failure_text import failure_text
+from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot, Snapshots
+from worker.models.shared_registry import NotReadYet, SharedRegistry
+from worker.process.background_threads import vital_thread
+
+LONGEST_PAUSE: Final = timedelta(milliseconds=500)
+"""How often Redis is asked whether another worker has read a change."""
+
+
+class NotRead(Exception):
+    """The registry could not be read; the message says why."""
+
+
+class RegistryWatch:
+    """The registry as it was last read. `snapshot` may be called from any thread."""
+
+    def __init__(
+        self,
+        names: list[ModelName] | None,
+        *,
+        client: redis.Redis,
+        settings: Registry,
+        on_read: Callable[[Snapshots], object],
+    ) -> None:
+        """`names` are the models to read, None for all. `on_read` is called in this thread after each read."""
+        self._shared = SharedRegistry(client, settings=settings, names=names)
+        self._on_read = on_read
+        self._pause = min(settings.poll, LONGEST_PAUSE)
+        self._snapshots: Snapshots | None = None
+        self._failure = "it was not read yet"
+        self._stopping = threading.Event()
+        self._thread = vital_thread(self._run, name="registry")
+
+    def start(self) -> None:
+        """Start reading, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread; it may be in a call to MLflow, which the process need not wait for."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=5)
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the registry could be read once."""
+        return self._snapshots is not None
+
+    def snapshot(self, model: ModelName) -> RegistrySnapshot:
+        """Return a model as it was last read; raises NotRegistered where it is missing, NotRead while nothing is known.
+
+        While the registry is away it is what was read before.
+        """
+        if self._failure:
+            raise NotRead(self._failure)
+        found = (self._snapshots or {}).get(model)
+        if found is None:
+            raise NotRegistered(f"no registered model is called {model!r}")
+        return found
+
+    def _run(self) -> None:
+        self._read()
+        while not self._stopping.wait(self._pause.total_seconds()):
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            self._snapshots = self._shared.read()
+            self._failure = ""
+        except NotReadYet:
+            return
+        except Exception as error:  # noqa: BLE001  MLflow's stores and Redis raise all kinds of errors; serving goes on
+            self._failure = failure_text(error)
+        try:
+            self._on_read(self._snapshots or {})
+        except redis.RedisError as error:
+            self._failure = failure_text(error)

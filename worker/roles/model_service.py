@@ -1,0 +1,91 @@
+"""One model in one worker process: followed in the registry, and served whenever this process has it loaded."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from shared.domain.identifiers import ModelName
+from shared.queue.consumer.lanes import Lanes
+from worker.models.registry_follower import RegistryFollower
+from worker.predict.predictor import Predictor
+from worker.process.background_threads import vital_thread
+from worker.process.garbage import leave_alone_what_is_there
+from worker.process.startup import Stopped, wait_for_redis
+
+log = logging.getLogger(__name__)
+
+CHECK_PAUSE: Final = timedelta(seconds=0.5)
+"""How often a thread that waits checks whether the process was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """One model's parts in this process, made when it is first served here."""
+
+    follower: RegistryFollower
+    lanes: Lanes
+    predictor: Predictor
+
+
+class ModelService:
+    """Follows a model in a thread of its own; `begin` and `end` are called as this process may take its work, or not.
+
+    It may once what the model's aliases name is loaded, however long its registry or Redis is away until then: a worker
+    that took work earlier would fail it because of a registry that is merely late. It may not while the champion is
+    gone from the registry and only other workers have it loaded, nor after `stop`.
+    """
+
+    def __init__(
+        self,
+        parts: ModelParts,
+        *,
+        begin: Callable[[ModelParts], object],
+        end: Callable[[ModelParts], object],
+        is_ending: Callable[[], bool],
+    ) -> None:
+        self.parts = parts
+        self.model: ModelName = parts.lanes.model
+        self._begin = begin
+        self._end = end
+        self._process_ends = is_ending
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread."""
+        vital_thread(self._run, name=f"serve-{self.model}").start()
+
+    def stop(self) -> None:
+        """Take no more of the model's work, and drop what is loaded. Returns once that is so."""
+        self._stopped.set()
+        self.parts.follower.stop()
+
+    @property
+    def is_first_read(self) -> bool:
+        """Whether the registry was read and what it then named was loaded, or failed to be."""
+        return self.parts.follower.is_first_read
+
+    def _run(self) -> None:
+        follower = self.parts.follower
+        follower.start()
+        while not self._is_ending():
+            if not follower.wait_until_followed(longest=CHECK_PAUSE):
+                continue
+            leave_alone_what_is_there()
+            # Registers the worker as one that serves the model, which `darkroom up` waits for.
+            try:
+                wait_for_redis(partial(self.parts.lanes.sign_of_life), stopping=self._is_ending)
+            except Stopped:
+                return
+            self._begin(self.parts)
+            log.info("model_served", extra={"model": self.model})
+            follower.wait_until_lost()
+            if not self._process_ends():
+                self._end(self.parts)
+                log.info("model_left", extra={"model": self.model})
+
+    def _is_ending(self) -> bool:
+        return self._stopped.is_set() or self._process_ends()

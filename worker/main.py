@@ -1,6 +1,6 @@
 """The Celery app: its settings, and what happens when a worker starts, sends heartbeats and stops.
 
-`celery -A worker.main worker -Q predict -P solo` (of one model: `-Q predict.<model>`), or `-Q record,upkeep -P threads`,
+`celery -A worker.main worker -Q predict -P solo` (of one model: `-Q predict.<model>`), or `-Q record,upkeep -P threads`
 or `-Q webhooks -P solo`.
 """
 

@@ -112,7 +112,7 @@ def _select_one(engine: Engine) -> None:
 
 
 async def _models(gate: Gateway) -> list[str]:
-    """Return what is wrong with models: none served, no workers, never loaded."""
+    """Return what is wrong with models: none served, no workers, never loaded, gone from the registry."""
     routes = await gate.models.all()
     broken = [f"model {route.model}: {_why_broken(route)}" for route in await gate.models.never_loaded()]
     if not routes:
@@ -123,7 +123,8 @@ async def _models(gate: Gateway) -> list[str]:
         for route, count in zip(routes, counts, strict=True)
         if not count
     ]
-    return away + broken
+    kept = [f"model {route.model}: {notice}" for route in routes for notice in route.notices()]
+    return away + broken + kept
 
 
 def _why_broken(route: Route) -> str:

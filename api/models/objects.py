@@ -36,6 +36,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "traffic": traffic(route),
         "versions": [_served(route, version) for version in newest_first(route)],
         "failed_versions": [{"version": number, "error": error} for number, error in sorted(route.failed.items())],
+        "notices": list(route.notices()),
         "device": route.device,
         "max_batch_size": route.max_batch_size,
         "workers": load.workers,

@@ -94,6 +94,10 @@ class Model(Answer):
     )
     versions: list[ServedVersion]
     failed_versions: list[FailedVersion]
+    notices: list[str] = Field(
+        description="What was deleted in the registry and goes on serving",
+        examples=[["version 3 is no longer in the registry; it goes on serving until another version is champion"]],
+    )
     device: str = Field(examples=["cpu"])
     max_batch_size: int = Field(examples=[64])
     workers: int = Field(description="Predict workers seen in the last 10 s", examples=[2])

@@ -24,7 +24,7 @@ _REDIS, _DATABASE, _REGISTRY = "DARKROOM_REDIS_URL", "DARKROOM_DATABASE_URL", "D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of `up`."""
+    """The options of `up`; without `models` every registered model that has a champion is served."""
 
     home: Path
     port: int
@@ -96,7 +96,7 @@ def plan_stack(
     redis, database, registry = (server.url or "" for server in servers)
     # Workers retry until the registry answers, so they need not wait for it: both spend 3 s importing.
     before_predict = ["redis"]
-    if DEMO_MODEL in options.models:
+    if DEMO_MODEL in options.models or not options.models:
         servers.append(_demo_model(home, registry, login))
         # A first training comes before them: they would only compete with it for the cores.
         before_predict += [] if held_out_folder(home).exists() else ["model"]

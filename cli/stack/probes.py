@@ -110,7 +110,10 @@ def has_lived(pid: int, *, seconds: float) -> str:
 
 
 def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
-    """Probe a predict worker: ready once it serves every model but retired ones, and each has a champion."""
+    """Probe a predict worker: ready once it serves every model but retired ones, and each has a champion.
+
+    With no models it serves all that are registered: ready once it has loaded, or failed to, the champions of then.
+    """
     import redis  # noqa: PLC0415
 
     from shared.domain.identifiers import ModelName  # noqa: PLC0415
@@ -118,6 +121,11 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
 
     member = f"{socket.gethostname()}-{pid}"
     with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+        try:
+            if not models and client.zscore(keys.SERVING_ALL, member) is None:
+                return "it has not loaded all champions yet"
+        except (redis.RedisError, OSError) as error:
+            return str(error)
         for model in map(ModelName, models):
             try:
                 if client.sismember(keys.RETIRED, model):

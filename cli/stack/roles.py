@@ -72,6 +72,8 @@ def predict_workers(
 ) -> list[Program]:
     """Return one process a GPU with four threads each, else one process a core; `login` is for the registry.
 
+    They serve `models`, or every registered model that has a champion where there are none.
+
     On a CPU two threads that decode and predict compete for the cores: 200 images/s against 286 with a
     process each (mobilenet_v3_small, two cores). On a GPU one batch decodes while the other computes.
 
@@ -80,7 +82,7 @@ def predict_workers(
     """
     gpus = devices.gpus()
     pool = ("threads", "--concurrency", "4") if gpus else ("solo",)
-    queues = ",".join(keys.predict_queue(ModelName(model)) for model in models)
+    queues = ",".join(keys.predict_queue(ModelName(model)) for model in models) or keys.PREDICT_QUEUE
     workers = [
         Program(
             name=f"predict{number}",

@@ -22,7 +22,10 @@ def up(
         bool, typer.Option("--detach", help="Return when everything is ready; the stack keeps running.")
     ] = False,
     model: Annotated[
-        list[str] | None, typer.Option(help="Model to serve; may be given again.", show_default="digits")
+        list[str] | None,
+        typer.Option(
+            help="Model to serve; may be given again.", show_default="every registered one that has a champion"
+        ),
     ] = None,
 ) -> None:
     """Start everything on this machine: Redis, Postgres, MLflow, the API, the workers and Flower."""

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.stack.plan import THIS_MACHINE, held_out_folder
+from cli.stack.plan import DEMO_MODEL, THIS_MACHINE, held_out_folder
 from cli.stack.servers.mlflow_login import Login, login_file
 from cli.stack.supervisor.state import StackState
 
@@ -24,8 +24,9 @@ def guide(state: StackState, home: Path) -> str:
     lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _keys(state.keys_required)]
     lines.append(_webhooks(state.networks))
     image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
-    if image is not None and state.models:
-        command = curl(state.url, model=state.models[0], image=image, with_key=state.keys_required)
+    if image is not None:
+        model = next(iter(state.models), DEMO_MODEL)
+        command = curl(state.url, model=model, image=image, with_key=state.keys_required)
         lines += ["", "Try it:", f"  {command}"]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cli.home import command_line
 from cli.stack import lifecycle
-from cli.stack.plan import DEMO_MODEL, Options, usual_gateways
+from cli.stack.plan import Options, usual_gateways
 from cli.stack.supervisor import state
 from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
@@ -23,7 +23,7 @@ def up(home: Path, *, port: int, gateways: int | None, detach: bool, models: tup
         return
     if found is not None:
         lifecycle.stop(home, lambda _: None)
-    options = Options(home=home, port=port, models=models or (DEMO_MODEL,), gateways=gateways or usual_gateways())
+    options = Options(home=home, port=port, models=models, gateways=gateways or usual_gateways())
     with terminated_as_interrupted():
         started, ready = attended.start(options, console, attached=not detach)
         say(guide(ready, home))

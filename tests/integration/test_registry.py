@@ -397,35 +397,6 @@ def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
     assert model_routes.names(redis_client) == [MODEL]
 
 
-@pytest.mark.parametrize("how", ["deleted", "renamed"])
-def test_a_deleted_models_route_is_withdrawn_and_loaded_versions_serve(
-    how: str,
-    mlflow_store: MlflowStore,
-    redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    key, other = mlflow_store.register("champion"), mlflow_store.register()
-    follower = follow()
-    follower.refresh()
-    if how == "deleted":
-        mlflow_store.client.delete_registered_model(MODEL)
-    else:
-        mlflow_store.client.rename_registered_model(MODEL, "tints")
-    for _ in range(2):
-        with pytest.raises(NotRegistered):
-            follower.refresh()
-    assert events(caplog).count("route_withdrawn") == 1
-    assert model_routes.names(redis_client) == []
-    assert len(follower.loaded(key).predict([IMAGE])) == 1
-    with pytest.raises(ModelUnavailable):
-        follower.loaded(other)
-    if how == "renamed":
-        mlflow_store.client.rename_registered_model("tints", MODEL)
-        follower.refresh()
-        assert model_routes.names(redis_client) == [MODEL]
-
-
 def test_a_registry_without_a_model_keeps_other_workers_routes(
     redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
 ) -> None:

@@ -21,6 +21,8 @@ REMEMBERED: Final = timedelta(minutes=1)
 ENTRIES_AT_ONCE: Final = 100
 BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 CALLS_A_SWEEP: Final = 200
+# A version that was deleted in the registry is in the memory of workers alone: once those are gone, nobody can load it.
+PATIENCE_FOR_DELETED: Final = timedelta(seconds=5)
 # Gateways cache routes for a second, so submissions may come after a route is withdrawn; this is far longer.
 LEFT_AFTER: Final = timedelta(minutes=10)
 
@@ -33,37 +35,43 @@ class UnservedModels:
         self._scripts = Scripts(client)
         self._patience = patience
         self._record_task = bells.record_message()
-        minutes = patience / timedelta(minutes=1)
-        duration = f"{minutes:g} min" if minutes >= 1 else f"{patience.total_seconds():g} s"
-        self._error = f"no worker has served this model for {duration}"
 
     def sweep(self) -> int:
         """Fail jobs that waited too long, withdraw the routes of models that nobody serves; return how many failed."""
         leaving = model_routes.leaving(self._client)
         ended = sum(self._sweep_model(model) for model in model_routes.names(self._client))
         for model, withdrawn in leaving.items():
-            ended += self._give_up(model)[1]
+            ended += self._give_up(model, self._patience_for(model))[1]
             self._forget(model, withdrawn)
         return ended
 
     def _sweep_model(self, model: ModelName) -> int:
-        unserved, ended = self._give_up(model)
-        if unserved >= self._patience:
+        patience = self._patience
+        unserved, ended = self._give_up(model, patience)
+        if timedelta(0) < unserved < patience and (patience := self._patience_for(model)) < self._patience:
+            unserved, ended = self._give_up(model, patience)
+        if unserved >= patience:
             # A worker that comes back at this moment sees with its next poll that its route is gone, and publishes it.
             model_routes.withdraw(self._client, model)
             log.warning("model_unserved", extra={"model": model, "seconds": round(unserved.total_seconds())})
         return ended
 
-    def _give_up(self, model: ModelName) -> tuple[timedelta, int]:
+    def _patience_for(self, model: ModelName) -> timedelta:
+        """Return how long a model may be without a worker: not for long where no worker that starts could load it."""
+        route = model_routes.read(self._client, model)
+        is_deleted = route is not None and route.is_held_in_memory_alone
+        return min(self._patience, PATIENCE_FOR_DELETED) if is_deleted else self._patience
+
+    def _give_up(self, model: ModelName, patience: timedelta) -> tuple[timedelta, int]:
         """Fail what has waited too long in a model's lanes; return how long it is unserved and how many failed."""
         interactive, *bulk = streams(self._client, model)
-        microseconds, ended, more = self._give_up_lane(model, interactive)
+        microseconds, ended, more = self._give_up_lane(model, interactive, patience)
         unserved = timedelta(microseconds=microseconds)
-        if unserved < self._patience:
+        if unserved < patience:
             return unserved, 0
         lanes, calls = ([interactive] if more else []) + bulk, 1
         while lanes and calls < CALLS_A_SWEEP:
-            _, jobs, more = self._give_up_lane(model, lanes[0])
+            _, jobs, more = self._give_up_lane(model, lanes[0], patience)
             ended, calls = ended + jobs, calls + 1
             if not more:
                 lanes.pop(0)
@@ -71,13 +79,13 @@ class UnservedModels:
             log.warning("model_unavailable", extra={"model": model, "jobs": ended})
         return unserved, ended
 
-    def _give_up_lane(self, model: ModelName, lane: str) -> tuple[int, int, int]:
+    def _give_up_lane(self, model: ModelName, lane: str, patience: timedelta) -> tuple[int, int, int]:
         found: Any = self._scripts.run(
             Script.GIVE_UP,
             (lane, keys.workers(model), keys.unserved(model)),
             self._record_task,
-            self._error,
-            self._patience // timedelta(microseconds=1),
+            _error(patience),
+            patience // timedelta(microseconds=1),
             WORKER_SEEN // timedelta(microseconds=1),
             REMEMBERED // timedelta(milliseconds=1),
             ENTRIES_AT_ONCE,
@@ -92,3 +100,9 @@ class UnservedModels:
         age = timedelta(seconds=seconds, microseconds=micros - withdrawn)
         if age > LEFT_AFTER and not any(self._client.xlen(lane) for lane in streams(self._client, model)):
             self._client.zrem(keys.LEAVING, model)
+
+
+def _error(patience: timedelta) -> str:
+    minutes = patience / timedelta(minutes=1)
+    duration = f"{minutes:g} min" if minutes >= 1 else f"{patience.total_seconds():g} s"
+    return f"no worker has served this model for {duration}"

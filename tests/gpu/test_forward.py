@@ -15,7 +15,8 @@ from shared.domain.image import ImageSpec
 from worker.models.gpu.faults import DEVICE_LOST_EXIT
 from worker.models.gpu.forward import GpuForward
 from worker.models.gpu.precision import in_precision
-from worker.models.model_metadata import Precision
+from worker.models.model_metadata import Activation, Precision
+from worker.models.output_readers import ScoresReader
 from worker.models.reference_photographs import reference_photographs
 
 SIDE = 64
@@ -35,7 +36,14 @@ def noise(count: int, *, seed: int = 0) -> list[Any]:
 def on_gpu(module: Any, precision: Precision = Precision.FP32, **options: Any) -> GpuForward:
     if isinstance(module, nn.Module):
         module = in_precision(module.to("cuda").to(memory_format=torch.channels_last), precision)
-    return GpuForward(module, spec=SPEC, device="cuda", softmax=True, precision=precision, **options)
+    return GpuForward(
+        module,
+        spec=SPEC,
+        device="cuda",
+        reader=ScoresReader(activation=Activation.SOFTMAX),
+        precision=precision,
+        **options,
+    )
 
 
 def expected(module: nn.Module, images: list[Any]) -> Any:
@@ -53,16 +61,16 @@ def expected(module: nn.Module, images: list[Any]) -> Any:
 def test_scores_are_those_of_float64_up_to_the_precision(make: Any, precision: Precision, tolerance: float) -> None:
     images = noise(7)
     forward = on_gpu(network(make), precision)
-    eager = forward.scores(images)
+    eager = forward.outputs(images)
     forward.prepare(8)
     np.testing.assert_allclose(eager, expected(network(make), images), atol=tolerance)
-    np.testing.assert_allclose(forward.scores(images), eager, atol=tolerance / 10)
+    np.testing.assert_allclose(forward.outputs(images), eager, atol=tolerance / 10)
 
 
 def test_every_size_and_many_threads_give_each_image_its_own_scores() -> None:
     images = noise(150)
     forward = on_gpu(network())
-    alone = np.concatenate([forward.scores([image]) for image in images])
+    alone = np.concatenate([forward.outputs([image]) for image in images])
     forward.prepare(48)
     wrong: list[str] = []
 
@@ -73,7 +81,7 @@ def test_every_size_and_many_threads_give_each_image_its_own_scores() -> None:
             mixed = [
                 torch.from_numpy(images[n]).permute(2, 0, 1).cuda() if n % 3 == seed % 3 else images[n] for n in numbers
             ]
-            if not np.allclose(forward.scores(mixed), alone[numbers], atol=1e-5):
+            if not np.allclose(forward.outputs(mixed), alone[numbers], atol=1e-5):
                 wrong.append(f"{len(numbers)} images")
 
     threads = [threading.Thread(target=run, args=(seed,)) for seed in range(6)]
@@ -87,12 +95,12 @@ def test_every_size_and_many_threads_give_each_image_its_own_scores() -> None:
 def test_a_version_is_captured_while_another_one_serves() -> None:
     images, serving = noise(40), on_gpu(network())
     serving.prepare(64)
-    answer, failed, stop = serving.scores(images), list[str](), threading.Event()
+    answer, failed, stop = serving.outputs(images), list[str](), threading.Event()
 
     def serve() -> None:
         while not stop.is_set():
             try:
-                if not np.allclose(serving.scores(images), answer, atol=1e-6):
+                if not np.allclose(serving.outputs(images), answer, atol=1e-6):
                     failed.append("other scores")
             except Exception as error:  # noqa: BLE001  whatever it is, the test says so
                 failed.append(repr(error))
@@ -103,7 +111,7 @@ def test_a_version_is_captured_while_another_one_serves() -> None:
     for _ in range(3):
         other = on_gpu(network(mobilenet_v3_small), Precision.FP16)
         other.prepare(64)
-        assert other.scores(images[:3]).shape == (3, 10)
+        assert other.outputs(images[:3]).shape == (3, 10)
     stop.set()
     for thread in threads:
         thread.join()
@@ -121,7 +129,7 @@ def test_a_model_that_no_graph_can_hold_runs_without(caplog: pytest.LogCaptureFi
     one = on_gpu(forward)
     one.prepare(8)
     assert [record.getMessage() for record in caplog.records].count("graph_not_captured") == 1
-    np.testing.assert_allclose(one.scores(images), on_gpu(network()).scores(images), atol=1e-5)
+    np.testing.assert_allclose(one.outputs(images), on_gpu(network()).outputs(images), atol=1e-5)
 
 
 def test_a_fixed_batch_size_is_filled_up() -> None:
@@ -134,12 +142,12 @@ def test_a_fixed_batch_size_is_filled_up() -> None:
         return scores
 
     images = noise(7)
-    reference = on_gpu(module).scores(images)
+    reference = on_gpu(module).outputs(images)
     fixed = on_gpu(forward, batch_size=4)
-    np.testing.assert_allclose(fixed.scores(images), reference, atol=1e-5)
+    np.testing.assert_allclose(fixed.outputs(images), reference, atol=1e-5)
     assert sizes == [4, 4]
     fixed.prepare(64)
-    np.testing.assert_allclose(fixed.scores(images), reference, atol=1e-5)
+    np.testing.assert_allclose(fixed.outputs(images), reference, atol=1e-5)
 
 
 LOST = """
@@ -147,8 +155,8 @@ import numpy as np, torch
 from tests.gpu.test_forward import noise, on_gpu
 table = torch.zeros(4, 10, device="cuda")
 forward = on_gpu(lambda batch: table[(batch[:, 0, 0, 0] > 0).long() * 1000])
-forward.scores([np.zeros_like(noise(1)[0])])
-forward.scores([np.full_like(noise(1)[0], 255)])
+forward.outputs([np.zeros_like(noise(1)[0])])
+forward.outputs([np.full_like(noise(1)[0], 255)])
 print("still here")
 """
 

@@ -30,6 +30,7 @@ class PictureModel:
 
     spec = ImageSpec(resize_size=None, crop_size=(1, 1))
     fast_decoder = None
+    needs_size = False
 
     def __init__(self, version: str, *, pauses: int) -> None:
         self._version = version

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain.image import ImageSpec
 from worker.decode.decoder_process import DecoderProcess
+from worker.decode.sized_pixels import SizedPixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,11 @@ class DecoderPool:
         """Decode in a free process, waiting for one; raises Undecodable."""
         with self._borrow() as decoder:
             return decoder.decode(data, spec)
+
+    def decode_sized(self, data: bytes, spec: ImageSpec) -> SizedPixels:
+        """Decode as `decode` does; return the picture's size too."""
+        with self._borrow() as decoder:
+            return decoder.decode_sized(data, spec)
 
     @contextmanager
     def _borrow(self) -> Iterator[DecoderProcess]:

@@ -25,7 +25,8 @@ import orjson
 
 from shared.domain.image import ImageSpec
 from worker.decode.image_loading import Undecodable
-from worker.decode.preprocessing import decode
+from worker.decode.preprocessing import decode_sized
+from worker.decode.sized_pixels import SizedPixels
 from worker.process.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 _REQUEST: Final = struct.Struct("<IIQ")
 """Length of the instructions (JSON), microseconds of CPU allowed, length of the image."""
-_ANSWER: Final = struct.Struct("<BIIIQ")
-"""1 for pixels, 0 for an error text; height, width, channels; length of what follows."""
+_ANSWER: Final = struct.Struct("<BIIIIIQ")
+"""1 for pixels, 0 for an error text; height, width, channels; the picture's width and height; length of the rest."""
 _WALL_TO_CPU: Final = 30
 """CPU time is what is limited, so that no image fails on a busy machine; after so many times as long, it hangs."""
 _NICENESS: Final = 5
@@ -57,6 +58,11 @@ class DecoderProcess:
 
     def decode(self, data: bytes, spec: ImageSpec) -> "Pixels":
         """Return what `preprocessing.decode` returns; raises Undecodable, also for an image that takes too long."""
+        pixels: Pixels = self.decode_sized(data, spec).pixels
+        return pixels
+
+    def decode_sized(self, data: bytes, spec: ImageSpec) -> SizedPixels:
+        """Return what `preprocessing.decode_sized` returns; raises as `decode`."""
         process = self._running() or self._start()
         hanging = threading.Timer(self._longest.total_seconds() * _WALL_TO_CPU, process.kill)
         hanging.start()
@@ -84,7 +90,7 @@ class DecoderProcess:
             self._process.wait()
             self._drop(self._process)
 
-    def _ask(self, process: "subprocess.Popen[bytes]", data: bytes, spec: ImageSpec) -> "Pixels":
+    def _ask(self, process: "subprocess.Popen[bytes]", data: bytes, spec: ImageSpec) -> SizedPixels:
         assert process.stdin  # noqa: S101  both are pipes
         assert process.stdout  # noqa: S101
         instructions = orjson.dumps({"spec": spec.as_metadata(), "max_pixels": self._max_pixels})
@@ -92,11 +98,11 @@ class DecoderProcess:
         process.stdin.write(_REQUEST.pack(len(instructions), microseconds, len(data)) + instructions)
         process.stdin.write(data)
         process.stdin.flush()
-        good, *shape, length = _ANSWER.unpack(_read_exactly(process.stdout, _ANSWER.size))
+        good, *shape, across, down, length = _ANSWER.unpack(_read_exactly(process.stdout, _ANSWER.size))
         content = _read_exactly(process.stdout, length)
         if not good:
             raise Undecodable(content.decode())
-        return np.frombuffer(content, np.uint8).reshape(shape)
+        return SizedPixels(np.frombuffer(content, np.uint8).reshape(shape), (across, down))
 
     def _running(self) -> "subprocess.Popen[bytes] | None":
         """Return the process if it runs, else None; closes the pipes of one that ended between two images."""
@@ -148,11 +154,11 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         # Once this much CPU time is used the kernel ends the process, whatever C code it is in.
         signal.setitimer(signal.ITIMER_PROF, microseconds / 1e6)
         try:
-            pixels = decode(data, spec, max_pixels=instructions["max_pixels"])
-            answer, content = _ANSWER.pack(1, *pixels.shape, pixels.nbytes), pixels.tobytes()
+            pixels, size = decode_sized(data, spec, max_pixels=instructions["max_pixels"])
+            answer, content = _ANSWER.pack(1, *pixels.shape, *size, pixels.nbytes), pixels.tobytes()
         except Undecodable as error:
             content = str(error).encode()
-            answer = _ANSWER.pack(0, 0, 0, 0, len(content))
+            answer = _ANSWER.pack(0, 0, 0, 0, 0, 0, len(content))
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(answer + content)
         answers.flush()

@@ -16,6 +16,7 @@ from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from worker.decode.geometry import crop_offset, crop_size, resized_size
 from worker.decode.image_loading import Undecodable, check_pixels, error_text, load_image
+from worker.decode.sized_pixels import SizedPixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,6 +95,21 @@ def decode(
         # Pillow's decoders raise nearly anything for broken files: OSError, SyntaxError, ValueError, struct.error,
         # IndexError, zlib.error have all been seen.
         raise Undecodable(error_text(error)) from error
+
+
+def decode_sized(
+    data: bytes, spec: ImageSpec, *, max_pixels: int, resize_and_crop: ResizeAndCrop = resize_and_crop
+) -> SizedPixels:
+    """Return what `decode` returns, with the size of the whole picture, upright; raises Undecodable."""
+    size = (0, 0)
+
+    def noting_size(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint8]":
+        nonlocal size
+        size = image.size
+        return resize_and_crop(image, spec, max_pixels=max_pixels)
+
+    pixels = decode(data, spec, max_pixels=max_pixels, resize_and_crop=noting_size)
+    return SizedPixels(pixels, size)
 
 
 def estimated_work(data: bytes, spec: ImageSpec) -> float:

@@ -8,9 +8,10 @@ the other part is chosen. What is shown is always the agreement with exact decod
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.domain.model_route import Agreement
+from shared.domain.task import Task
 from worker.models.agreement import AGREES, clearest_half, compare, why_meaningless
 from worker.models.model_metadata import Decode, Precision
 
@@ -44,6 +45,11 @@ class ChosenMode:
     agreement: Agreement | None
 
 
+COMPARED_TASKS: Final = (Task.CLASSIFICATION, Task.MULTILABEL)
+"""Tasks whose agreement is defined, as that of the best class. Versions of the others get what they name, `auto` being
+exact decoding and fp32."""
+
+
 def choose_compute_mode(decode: Decode, precision: Precision, scores_in: ScoresIn) -> ChosenMode:
     """Return the fastest mode that a version allows and that agrees, of those that `scores_in` can compute.
 
@@ -55,7 +61,7 @@ def choose_compute_mode(decode: Decode, precision: Precision, scores_in: ScoresI
     if reason:
         if decode is Decode.AUTO or precision is Precision.AUTO:
             log.warning("compute_mode_not_compared", extra={"reason": reason[:300]})
-        decode, precision = _what_is_asked_for(decode, precision)
+        decode, precision = named_mode(decode, precision)
     if reference is None or (decode, precision) == REFERENCE:
         return ChosenMode(decode, precision, None)
     search = _Search(scores_in, reference)
@@ -65,8 +71,8 @@ def choose_compute_mode(decode: Decode, precision: Precision, scores_in: ScoresI
     return ChosenMode(*mode, None if mode == REFERENCE else search.agreement(mode))
 
 
-def _what_is_asked_for(decode: Decode, precision: Precision) -> ComputeMode:
-    """Return what the version names, exact and fp32 where that is auto."""
+def named_mode(decode: Decode, precision: Precision) -> ComputeMode:
+    """Return what a version names, exact and fp32 where that is auto."""
     return ComputeMode(
         Decode.EXACT if decode is Decode.AUTO else decode,
         Precision.FP32 if precision is Precision.AUTO else precision,
@@ -100,7 +106,7 @@ class _Search:
 
         On a GPU decoding costs more than the forward pass, so `fast` with fp32 is preferred to `exact` with fp16.
         """
-        base = self._base(_what_is_asked_for(decode, precision))
+        base = self._base(named_mode(decode, precision))
         chooses_decode, chooses_precision = decode is Decode.AUTO, precision is Precision.AUTO
         best = Decode.FAST if chooses_decode else base.decode
         if chooses_precision:

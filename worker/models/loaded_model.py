@@ -6,20 +6,21 @@ its last image. Exported with a batch size of one it costs a forward pass an ima
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
-import numpy as np
+import orjson
 
+from shared.domain.task import Task
 from worker.decode.fast_decoder import FastDecoder
+from worker.decode.sized_pixels import SizedPixels
 from worker.models.compute_mode import REFERENCE, ChosenMode
 from worker.models.errors import OutOfMemory
 from worker.models.memory import raising_out_of_memory
 from worker.models.model_metadata import ModelMetadata
 from worker.models.noise import noise
-from worker.models.outputs.classification import scores_to_json, unique_labels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from worker.models.outputs.by_task import output_writer
+from worker.models.outputs.writer import Output
+from worker.models.probabilities import already_probabilities
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
 _LONGEST_PASS: Final = 0.1
@@ -37,8 +38,12 @@ class ForwardPass(Protocol):
     def prepare(self, batch_size: int) -> None:
         """Take what memory batches of this size need; raises what torch raises where there is too little."""
 
-    def scores(self, images: Sequence[Any]) -> "NDArray[np.float32]":
-        """Return (images, labels) float32: probabilities, or the raw scores if the metadata asks for those."""
+    def outputs(self, images: Sequence[Any], *, activate: bool = True) -> Any:
+        """Return what the version's reader (`worker.models.output_readers`) makes of the images' outputs.
+
+        For a classification (images, labels) float32: probabilities, or the raw scores if the metadata asks for those,
+        or if `activate` is false.
+        """
 
 
 class LoadedModel:
@@ -55,12 +60,11 @@ class LoadedModel:
     ) -> None:
         self.spec = metadata.spec
         self.labels = metadata.labels
-        self._names = unique_labels(metadata.labels)
         self.top_k = metadata.top_k
         self.task = metadata.task
         self.options = metadata.options()
         """What decides the form of the task's outputs, as JSON."""
-        self.warnings = metadata.warnings
+        self.warnings: tuple[str, ...] = metadata.warnings
         """What is probably a mistake of whoever registered the version, in words for people."""
         self.device = device
         self.decode = mode.decode
@@ -69,25 +73,36 @@ class LoadedModel:
         """How far the scores agree with those of fp32 and exact decoding; None where nothing is lost."""
         self.fast_decoder = fast_decoder
         self._forward = forward
+        self._writer = output_writer(metadata)
+        self._activation = metadata.activation
+        self.needs_size = self._writer.needs_size
+        """Whether images have to come as SizedPixels: the outputs lie in the original picture."""
 
-    def predict(self, images: Sequence[object]) -> list[bytes]:
-        """Return one output (JSON) for each image.
+    def predict(self, images: Sequence[Any]) -> Sequence[Output]:
+        """Return one output (JSON) for each image, or a ModelError for one whose output can't be used.
 
-        Images are uint8 (height, width, channels) as `decode` returns them, or what `fast_decoder` returned. Raises
-        OutOfMemory if the device has too little memory for so many, ModelError for scores that can't be used.
+        Images are uint8 (height, width, channels) as `decode` returns them, or what `fast_decoder` returned; with the
+        picture's size where `needs_size`. Raises OutOfMemory if the device has too little memory for so many,
+        ModelError for outputs that fit the version for no image.
         """
+        if not self.needs_size:
+            with raising_out_of_memory(self.device):
+                found = self._forward.outputs(images)
+            return self._writer.write(found)
         with raising_out_of_memory(self.device):
-            scores = self._forward.scores(images)
-        return scores_to_json(scores, labels=self.labels, top_k=self.top_k, names=self._names)
+            found = self._forward.outputs([image.pixels for image in images])
+        return self._writer.write(found, [image.size for image in images])
 
     def warm_up(self, batch_size: int) -> None:
         """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.
 
         Between passes the device is given up, for images of the version that serves. Checks, too, that the version's
-        scores fit its labels. Raises as `predict` does, except that a batch that needs too much memory is halved.
+        outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
+        that a batch that needs too much memory is halved.
         """
         images = noise(self.spec, batch_size)
-        self.predict(images[:1])
+        self._learn(self._tried(images[:1])[0])
+        self._warn_of_probabilities(images)
         if self._forward.largest_pass is None:
             self._warm_up_batches(images)
         else:
@@ -100,7 +115,7 @@ class LoadedModel:
             time.sleep(_PAUSE)
             began = time.monotonic()
             try:
-                self.predict(images[:size])
+                self._tried(images[:size])
             except OutOfMemory:
                 return
             # The first pass of several computes twice, to compare memory formats.
@@ -115,10 +130,36 @@ class LoadedModel:
             try:
                 with raising_out_of_memory(self.device):
                     self._forward.prepare(batch_size)
-                self.predict(images[:batch_size])
+                self._tried(images[:batch_size])
             except OutOfMemory:
                 if batch_size == 1:
                     raise
                 batch_size //= 2
             else:
                 return
+
+    def _tried(self, images: Sequence[Any]) -> list[bytes]:
+        """Return the outputs of images of noise; raises the error of one that has none."""
+        if self.needs_size:
+            images = [SizedPixels(image, (image.shape[1], image.shape[0])) for image in images]
+        written = []
+        for output in self.predict(images):
+            if not isinstance(output, bytes):
+                raise output
+            written.append(output)
+        return written
+
+    def _learn(self, output: bytes) -> None:
+        """Note what an output tells of the form of all of them."""
+        if self.task is Task.EMBEDDING:
+            self.options["dimensions"] = orjson.loads(output)["dimensions"]
+        elif self.task is Task.REGRESSION and not self.options["values"]:
+            self.options["values"] = dict.fromkeys(orjson.loads(output)["values"])
+
+    def _warn_of_probabilities(self, images: Sequence[Any]) -> None:
+        """Add a warning where the model answers with probabilities already."""
+        warning = already_probabilities(
+            self._activation, lambda number: self._forward.outputs([images[number]], activate=False)
+        )
+        if warning is not None:
+            self.warnings = (*self.warnings, warning)

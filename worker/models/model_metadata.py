@@ -82,13 +82,15 @@ class Encoding(StrEnum):
     """Of little-endian float32."""
 
 
-SOFTMAX, NONE = Activation.SOFTMAX, Activation.NONE
-
 _ACTIVATIONS: Final = {
     Task.CLASSIFICATION: (Activation.SOFTMAX, Activation.NONE),
     Task.MULTILABEL: (Activation.SIGMOID, Activation.NONE),
+    Task.SEGMENTATION: (Activation.SIGMOID, Activation.SOFTMAX, Activation.NONE),
 }
-"""Those that a task may have, its default first; the other tasks have none."""
+"""Those that a task may have, its default first; the other tasks have none.
+
+Of a segmentation's it matters where there is one score a pixel: the highest of several is the same after any of them.
+"""
 
 _KEYS: Final[Mapping[str, Key]] = {
     "task": Key(choice_of(Task), is_word=True),
@@ -106,11 +108,12 @@ _KEYS: Final[Mapping[str, Key]] = {
     "max_bytes": Key(whole_number(highest=MOST_BYTES)),
     "output": Key(heads),
 }
+_OF_SEVERAL_HEADS: Final = (Task.REGRESSION, Task.DETECTION, Task.JSON)
 _TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
     "labels": tuple(task for task in Task if task.needs_labels),
     "top_k": (Task.CLASSIFICATION, Task.MULTILABEL),
-    "activation": (Task.CLASSIFICATION, Task.MULTILABEL),
-    "threshold": (Task.MULTILABEL, Task.DETECTION),
+    "activation": (Task.CLASSIFICATION, Task.MULTILABEL, Task.SEGMENTATION),
+    "threshold": (Task.MULTILABEL, Task.DETECTION, Task.SEGMENTATION),
     "max_detections": (Task.DETECTION,),
     "values": (Task.REGRESSION,),
     "normalize": (Task.EMBEDDING,),
@@ -158,6 +161,7 @@ class ModelMetadata:
         values = MetadataValues(_KEYS, metadata or {}, tags, defaults)
         values.refuse_misspelled(other_tags=OTHER_TAGS)
         task = values.get("task") or Task.CLASSIFICATION
+        _check_heads(values, task)
         _require(values, "image", *(["labels"] if task.needs_labels else []))
         labels = (values.get("labels") or ()) if task.needs_labels else ()
         top_k = values.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
@@ -201,6 +205,14 @@ def _require(values: MetadataValues, *keys: str) -> None:
         raise ModelError(f"the metadata in MLmodel has no {' and no '.join(missing)}, nor is there a tag {tags}")
 
 
+def _check_heads(values: MetadataValues, task: Task) -> None:
+    """Raise ModelError where several heads are named for a task that has one."""
+    found = values.get("output")
+    if found is not None and found.only is None and task not in _OF_SEVERAL_HEADS:
+        place = values.place("output")
+        raise ModelError(f"{place and place.where} must name one head for the task {task}")
+
+
 def _activation(values: MetadataValues, task: Task) -> Activation:
     """Return what the version names, else the task's default; raises ModelError for one that the task has not."""
     allowed = _ACTIVATIONS.get(task)
@@ -210,8 +222,10 @@ def _activation(values: MetadataValues, task: Task) -> Activation:
     if found is None:
         return allowed[0]
     if found not in allowed:
+        if values.given("activation") is None:  # a flavour's, for another task
+            return allowed[0]
         where = values.place("activation")
-        raise ModelError(f"{where and where.where} must be {one_of(allowed)} for {task}, not {str(found)!r}")
+        raise ModelError(f"{where and where.where} must be {one_of(allowed)} for the task {task}, not {str(found)!r}")
     return found  # type: ignore[no-any-return]
 
 

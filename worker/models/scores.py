@@ -1,42 +1,80 @@
-"""The scores of a forward pass, found in whatever a model answers with."""
+"""The scores of a forward pass, one row an image, found in whatever a model answers with."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from worker.models.errors import ModelError
+from worker.models.heads import one_head, several_heads
+from worker.models.metadata_values import Heads
 
 _ROUNDING: Final = 1e-3
+_FLIPPED: Final = 0.01
+"""Share of whole numbers, as the classes of pixels, that rounding may change."""
 
 
-def checked_scores(output: object, *, images: int) -> torch.Tensor:
-    """Return the scores, one row for each of the images; raises ModelError where there are fewer or more."""
-    scores = _tensor(output)
+def checked_scores(
+    output: object, *, images: int, heads: Heads | None = None, usual: tuple[str, ...] = ("logits",)
+) -> torch.Tensor:
+    """Return the scores, one row for each of the images; raises ModelError where there are fewer or more.
+
+    Several named heads stand beside each other in the rows. `usual` are the names of a head that counts unnamed.
+    """
+    if isinstance(output, torch.Tensor) and heads is None:
+        return _rows(output, images)
+    if heads is None or heads.only is not None:
+        return _rows(_tensor(one_head(output, heads, usual=usual)), images)
+    parts = [_rows(_tensor(part), images) for part in several_heads(output, heads).values()]
+    return torch.cat([part.reshape(images, -1).float() for part in parts], dim=1)
+
+
+def equal_but_for_rounding(scores: Any, expected: Any) -> bool:
+    """Tell whether two ways to compute the same differ by a thousandth of the largest score at most.
+
+    Scores are tensors, arrays, or nested lists and dicts of those; of whole numbers one in a hundred may differ.
+    """
+    if isinstance(expected, Mapping):
+        return (
+            isinstance(scores, Mapping)
+            and scores.keys() == expected.keys()
+            and all(equal_but_for_rounding(scores[name], expected[name]) for name in expected)
+        )
+    if isinstance(expected, (list, tuple)):
+        return len(scores) == len(expected) and all(map(equal_but_for_rounding, scores, expected))
+    if isinstance(expected, (torch.Tensor, np.ndarray)):
+        return _nearly_equal(torch.as_tensor(scores), torch.as_tensor(expected))
+    return type(scores) is type(expected)
+
+
+def _nearly_equal(scores: torch.Tensor, expected: torch.Tensor) -> bool:
+    if scores.shape != expected.shape:
+        return False
+    if scores.numel() == 0:
+        return True
+    if not expected.is_floating_point():
+        return bool((scores != expected).double().mean() <= _FLIPPED)
+    scores, expected = scores.double(), expected.double()
+    return bool((scores - expected).abs().max() <= _ROUNDING * expected.abs().max())
+
+
+def _rows(scores: torch.Tensor, images: int) -> torch.Tensor:
     if scores.ndim == 0 or len(scores) != images:
         raise ModelError(f"the model answers {images} images in the shape {[*scores.shape]}")
     return scores
 
 
-def equal_but_for_rounding(scores: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Tell whether the scores of two ways to compute the same differ by a thousandth of the largest score at most."""
-    if scores.shape != expected.shape:
-        return False
-    if scores.numel() == 0:
-        return True
-    scores, expected = scores.double(), expected.double()
-    return bool((scores - expected).abs().max() <= _ROUNDING * expected.abs().max())
-
-
 def _tensor(output: object) -> torch.Tensor:
-    """Return a forward pass' output as a tensor: of several outputs `logits` or the first."""
+    """Return one head as a tensor."""
     if isinstance(output, torch.Tensor):
         return output
-    if isinstance(output, dict) and output:
-        return _tensor(output.get("logits", next(iter(output.values()))))
-    if isinstance(output, (tuple, list)) and output:
-        return _tensor(output[0])
-    array = np.asarray(output)
-    if array.dtype.kind not in "fiu":
+    if isinstance(output, list) and output and all(isinstance(row, torch.Tensor) for row in output):
+        return torch.stack(output)
+    try:
+        array = np.asarray(output)
+    except ValueError:  # rows of different lengths
+        raise ModelError("the model answers with rows of different lengths") from None
+    if array.dtype.kind not in "fiub":
         raise ModelError(f"the model answers with {type(output).__name__}, not with numbers")
     return torch.from_numpy(np.ascontiguousarray(array))

@@ -1,7 +1,7 @@
 """Entries to results: decode, one forward pass for all of a version's images, and a failure for each that has none.
 
-A bad image fails alone: what can't be decoded never reaches the model, and a micro-batch that raises is halved until
-the image that makes the model raise is by itself.
+A bad image fails alone: what can't be decoded never reaches the model, an output that can't be used fails its image,
+and a micro-batch that raises is halved until the image that makes the model raise is by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,8 @@ from shared.domain.prediction import ErrorCode, Status
 from shared.observability.metrics import ModelMetrics
 from shared.queue.consumer.entries import Entry, Result
 from worker.decode.image_loading import Undecodable
-from worker.models.errors import ModelUnavailable, OutOfMemory
+from worker.decode.sized_pixels import SizedPixels
+from worker.models.errors import ModelError, ModelUnavailable, OutOfMemory
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.decoding import Decoding
@@ -66,7 +67,7 @@ class Computation:
             results += self.forward(model, decoded)
         return results
 
-    def decode_heavy(self, entry: Entry) -> "Result | tuple[Model, Pixels]":
+    def decode_heavy(self, entry: Entry) -> "Result | tuple[Model, Pixels | SizedPixels]":
         """Return the pixels, decoded in a decoder process, with the model for them; or how the image failed."""
         try:
             model = self._models.loaded(entry.version)
@@ -87,10 +88,7 @@ class Computation:
         """Predict; halve what raises until the image at fault is alone. Running out of memory lowers the limit."""
         try:
             outputs = model.predict([image for _, image in decoded])
-            return [
-                Result(entry, Status.SUCCEEDED, output=output)
-                for (entry, _), output in zip(decoded, outputs, strict=True)
-            ]
+            return [_result(entry, output) for (entry, _), output in zip(decoded, outputs, strict=True)]
         except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
             reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
         # Outside the except block: the error's frames hold what the failed pass left on the device.
@@ -108,6 +106,13 @@ def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
     for entry in entries:
         groups.setdefault(entry.version, []).append(entry)
     return list(groups.values())
+
+
+def _result(entry: Entry, output: bytes | ModelError) -> Result:
+    """Return how an image ended that was computed: with an output, or with one that can't be used."""
+    if isinstance(output, bytes):
+        return Result(entry, Status.SUCCEEDED, output=output)
+    return _failure(entry, ErrorCode.MODEL_ERROR, failure_text(output))
 
 
 def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:

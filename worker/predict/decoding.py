@@ -10,7 +10,8 @@ from shared.queue.consumer.entries import Entry
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.decode.image_loading import Undecodable
-from worker.decode.preprocessing import decode, estimated_work
+from worker.decode.preprocessing import decode, decode_sized, estimated_work
+from worker.decode.sized_pixels import SizedPixels
 from worker.predict.model_protocols import Model
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Decoding:
                     yield one[0], pixels
         light = [one for one in left if one[1] <= HEAVY]
         if light:
-            decode_one = partial(_pixels_or_reason, spec=model.spec, max_pixels=self._max_pixels)
+            decode_one = partial(
+                _pixels_or_reason, spec=model.spec, max_pixels=self._max_pixels, sized=model.needs_size
+            )
             images, estimated = [entry.image for entry, _ in light], sum(work for _, work in light)
             decoded = self._threads.map(decode_one, images, estimated_work=estimated)
             yield from ((entry, pixels) for (entry, _), pixels in zip(light, decoded, strict=True))
@@ -63,17 +66,23 @@ class Decoding:
             else:
                 yield entry, self.decode_apart(model, entry)
 
-    def decode_apart(self, model: Model, entry: Entry) -> "Pixels | Undecodable":
+    def decode_apart(self, model: Model, entry: Entry) -> "Pixels | SizedPixels | Undecodable":
         """Return the pixels, decoded in a decoder process, or why there are none."""
         try:
+            if model.needs_size:
+                return self._decoders.decode_sized(entry.image, model.spec)
             return self._decoders.decode(entry.image, model.spec)
         except Undecodable as error:
             return error
 
 
-def _pixels_or_reason(image: bytes, *, spec: ImageSpec, max_pixels: int) -> "Pixels | Undecodable":
-    """Return the pixels, or why there are none."""
+def _pixels_or_reason(
+    image: bytes, *, spec: ImageSpec, max_pixels: int, sized: bool
+) -> "Pixels | SizedPixels | Undecodable":
+    """Return the pixels, with the picture's size if asked for, or why there are none."""
     try:
+        if sized:
+            return decode_sized(image, spec, max_pixels=max_pixels)
         return decode(image, spec, max_pixels=max_pixels)
     except Undecodable as error:
         return error

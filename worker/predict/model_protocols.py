@@ -6,6 +6,7 @@ from typing import Protocol
 from shared.domain.identifiers import VersionKey
 from shared.domain.image import ImageSpec
 from worker.decode.fast_decoder import FastDecoder
+from worker.models.errors import ModelError
 
 
 class Model(Protocol):
@@ -14,11 +15,14 @@ class Model(Protocol):
     spec: ImageSpec
     fast_decoder: FastDecoder | None
     """None for a version whose images are decoded exactly."""
+    needs_size: bool
+    """Whether it takes SizedPixels: its outputs lie in the picture."""
 
-    def predict(self, images: Sequence[object]) -> list[bytes]:
-        """Return one output (JSON) an image, which is pixels (height, width, channels) or what `fast_decoder` gave.
+    def predict(self, images: Sequence[object]) -> Sequence[bytes | ModelError]:
+        """Return one output (JSON) an image, or why it has none.
 
-        Raises OutOfMemory, or anything else for an image it can't take.
+        An image is pixels (height, width, channels), with the picture's size if `needs_size`, or what `fast_decoder`
+        gave. Raises OutOfMemory, or anything else for images it can't take.
         """
 
 

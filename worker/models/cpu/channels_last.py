@@ -7,6 +7,7 @@ planes: a graph that calls `view` across channels raises, one that calls `as_str
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -24,17 +25,15 @@ class ChannelsLast:
     which are those of the warm-up.
     """
 
-    def __init__(
-        self, forward: Callable[[torch.Tensor], torch.Tensor], *, module: torch.nn.Module | None = None
-    ) -> None:
+    def __init__(self, forward: Callable[[torch.Tensor], Any], *, module: torch.nn.Module | None = None) -> None:
         """Take a forward pass, and the module with the weights that it computes with, where there is one."""
         self._forward = forward
         self._module = module
         self._accepted = True
         self._compared: set[bool] = set()
 
-    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the scores of a batch of (images, channels, height, width), in whatever memory format it is."""
+    def __call__(self, batch: torch.Tensor) -> Any:
+        """Return what the forward pass returns for (images, channels, height, width) in any memory format."""
         if not self._accepted:
             return self._forward(batch.contiguous())
         if batch.is_contiguous():  # one channel, or one pixel: both formats are the same
@@ -56,7 +55,7 @@ class ChannelsLast:
         # Outside the except block: the error's frames hold what the failed pass allocated.
         return self._compare(batch, None if reason else scores, reason)
 
-    def _compare(self, batch: torch.Tensor, scores: torch.Tensor | None, reason: str) -> torch.Tensor:
+    def _compare(self, batch: torch.Tensor, scores: Any, reason: str) -> Any:
         """Return the scores of the batch as contiguous planes; refuse channels-last where its scores are others."""
         self._put_weights(torch.contiguous_format)
         try:

@@ -6,7 +6,7 @@ grey level; where the ratio of the sizes gives exact halves (320 to 256 pixels) 
 is read of a file, and what is refused, is as in exact decoding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,8 @@ from torch.nn.functional import interpolate
 from shared.domain.image import ImageSpec, Interpolation
 from worker.decode.geometry import crop_offset, crop_size, resized_size
 from worker.decode.image_loading import Undecodable, check_pixels
-from worker.decode.preprocessing import decode, resize_and_crop
+from worker.decode.preprocessing import decode, decode_sized, resize_and_crop
+from worker.decode.sized_pixels import SizedPixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,14 +37,16 @@ class CpuFastDecoder:
 
     takes_heavy = False
 
-    def __init__(self, spec: ImageSpec, *, max_pixels: int) -> None:
-        self._decode = partial(decode, spec=spec, max_pixels=max_pixels, resize_and_crop=resize_and_crop_fast)
+    def __init__(self, spec: ImageSpec, *, max_pixels: int, sized: bool = False) -> None:
+        """`sized` is whether each image's pixels come with the picture's size."""
+        decode_one: Callable[..., Pixels | SizedPixels] = decode_sized if sized else decode
+        self._decode = partial(decode_one, spec=spec, max_pixels=max_pixels, resize_and_crop=resize_and_crop_fast)
 
-    def decode(self, images: Sequence[bytes]) -> "list[Pixels | None]":
+    def decode(self, images: Sequence[bytes]) -> "list[Pixels | SizedPixels | None]":
         """Return each image's pixels (height, width, channels), None for one that can't be decoded."""
         return [self._pixels(image) for image in images]
 
-    def _pixels(self, image: bytes) -> "Pixels | None":
+    def _pixels(self, image: bytes) -> "Pixels | SizedPixels | None":
         try:
             return self._decode(image)
         except Undecodable:

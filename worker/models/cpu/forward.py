@@ -1,7 +1,7 @@
-"""The forward pass of one version on a CPU: pixels in, scores out."""
+"""The forward pass of one version on a CPU: pixels in, the model's output out."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch
 from shared.domain.image import ImageSpec
 from worker.models.cpu.channels_last import ChannelsLast
 from worker.models.devices import device_lock
-from worker.models.scores import checked_scores
+from worker.models.output_readers import OutputReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,27 +27,32 @@ mobilenet_v3_small costs 2.3 ms an image in portions of 8, 1.7 in portions of 16
 
 
 class CpuForward:
-    """Scores of micro-batches of one version. Threads may share it; the process computes one micro-batch at a time."""
+    """Outputs of micro-batches of one version. Threads may share it; the process computes one micro-batch at a time."""
 
     def __init__(
         self,
         forward: Forward,
         *,
         spec: ImageSpec,
-        softmax: bool,
+        reader: OutputReader,
         batch_size: int | None = None,
         module: torch.nn.Module | None = None,
     ) -> None:
         """`forward` takes float32 (images, channels, height, width), `batch_size` of them if set.
 
-        `module`, where there is one, has its weights.
+        `reader` reads what it returns. `module`, where there is one, has its weights.
         """
 
-        def scores_of(batch: torch.Tensor) -> torch.Tensor:
-            return checked_scores(forward(batch), images=len(batch))
+        def read(batch: torch.Tensor) -> Any:
+            return reader.read(forward(batch), images=len(batch))
 
-        self._scores_of = ChannelsLast(scores_of, module=module)
-        self._softmax = softmax
+        def read_contiguous(batch: torch.Tensor) -> Any:
+            return read(batch.contiguous())
+
+        self._read: Callable[[torch.Tensor], Any] = (
+            ChannelsLast(read, module=module) if reader.is_comparable else read_contiguous
+        )
+        self._reader = reader
         self._batch_size = batch_size
         height, width = spec.input_size or (1, 1)
         self.largest_pass: int | None = batch_size or max(1, PORTION // (height * width * spec.mode.channels))
@@ -61,20 +66,15 @@ class CpuForward:
     def prepare(self, batch_size: int) -> None:
         """Do nothing: a CPU needs no preparation for batches of this size."""
 
-    def scores(self, images: "Sequence[Pixels]") -> "NDArray[np.float32]":
-        """Return (images, labels) float32: probabilities, or the raw scores if the metadata asks for those.
+    def outputs(self, images: "Sequence[Pixels]", *, activate: bool = True) -> Any:
+        """Return what the reader makes of the images' outputs, raw if `activate` is false.
 
         Images are uint8 (height, width, channels). Raises ModelError, and what torch and the model raise.
         """
         with self._lock, torch.inference_mode():
-            portions = [self._scores_of(self._normalised(part)) for part in self._portions(images)]
-            scores = portions[0] if len(portions) == 1 else torch.cat(portions)
+            portions = [self._read(self._normalised(part)) for part in self._portions(images)]
             # A fixed batch size may have filled up the last portion.
-            scores = scores[: len(images)].float()
-            if self._softmax and scores.ndim > 1:
-                scores = scores.softmax(dim=1)
-            found: NDArray[np.float32] = scores.cpu().numpy()
-            return found
+            return self._reader.joined(portions, images=len(images), activate=activate)
 
     def _normalised(self, images: "Sequence[Pixels]") -> torch.Tensor:
         """Return float32 (images, channels, height, width), channels-last as the pixels are."""

@@ -39,7 +39,6 @@ def _forward(model: Any, form: InputForm, columns: list[str] | None) -> Forward:
             return model.predict(array)
         import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415  few signatures are a table's
 
-        found = model.predict(pd.DataFrame(array, columns=columns))
-        return found.to_numpy() if hasattr(found, "to_numpy") else found
+        return model.predict(pd.DataFrame(array, columns=columns))
 
     return forward

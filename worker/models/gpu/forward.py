@@ -15,7 +15,7 @@ from worker.models.gpu.faults import end_process_if_lost
 from worker.models.gpu.precision import fp32_as, number_type
 from worker.models.gpu.streams import thread_stream
 from worker.models.model_metadata import Precision
-from worker.models.scores import checked_scores
+from worker.models.output_readers import OutputReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,18 +51,18 @@ class GpuForward:
         *,
         spec: ImageSpec,
         device: str,
-        softmax: bool,
+        reader: OutputReader,
         precision: Precision = Precision.FP32,
         channels_last: bool = True,
         batch_size: int | None = None,
     ) -> None:
         """`forward` takes (images, channels, height, width) in the precision; just `batch_size` images if that is set.
 
-        Its module is in the memory format already.
+        Its module is in the memory format already. `reader` reads what it returns.
         """
         self._forward = forward
         self._device = device
-        self._softmax = softmax
+        self._reader = reader
         self._precision = precision
         self._type = number_type(precision)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -77,8 +77,8 @@ class GpuForward:
         self._scale = 1 / (255 * std)
         self._shift = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1) / std
 
-    def scores(self, images: "Sequence[Pixels | torch.Tensor]") -> "NDArray[np.float32]":
-        """Return (images, labels) float32 scores.
+    def outputs(self, images: "Sequence[Pixels | torch.Tensor]", *, activate: bool = True) -> Any:
+        """Return what the reader makes of the images' outputs, raw if `activate` is false.
 
         An image is uint8 (height, width, channels) in memory or (channels, height, width) on the device. Raises
         ModelError, and what torch and the model raise.
@@ -89,6 +89,9 @@ class GpuForward:
                 ready = stream.record_event()
                 with self._lock, torch.cuda.stream(self._stream):
                     self._stream.wait_event(ready)
+                    if not self._reader.is_tensor or not activate:
+                        portions = [self._read(part) for part in self._portions(batch)]
+                        return self._reader.joined(portions, images=len(images), activate=activate)
                     scores = self._computed(batch)
                     found = torch.empty(scores.shape, dtype=torch.float32, pin_memory=True)
                     found.copy_(scores, non_blocking=True)
@@ -96,8 +99,7 @@ class GpuForward:
                     done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
                     done.record(self._stream)
                 done.synchronize()
-                answer: NDArray[np.float32] = found.numpy()
-                return answer
+                return found.numpy()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -109,8 +111,10 @@ class GpuForward:
 
         A graph starts all kernels of a pass at once, which takes longer one by one than a small batch computes. Its
         memory is taken here, so that no forward pass runs out of it later. Raises torch.OutOfMemoryError if there is
-        too little.
+        too little. What is not one tensor is read on the CPU, which no graph can hold.
         """
+        if not self._reader.is_tensor:
+            return
         if self._batch_size is not None:
             sizes = [self._batch_size]
         else:
@@ -174,17 +178,25 @@ class GpuForward:
             graph.graph.replay()
             # The next replay overwrites the rows, and a batch may have several portions.
             return graph.scores[:count].clone()
-        if self._batch_size is not None and count < self._batch_size:
-            part = torch.cat([part, part[-1:].expand(self._batch_size - count, -1, -1, -1)])
         return self._pass(part)[:count]
+
+    def _filled_up(self, part: torch.Tensor) -> torch.Tensor:
+        """Return a portion of the fixed batch size, with its last image repeated; as it is where there is none."""
+        missing = (self._batch_size or len(part)) - len(part)
+        return torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]) if missing > 0 else part
 
     def _pass(self, images: torch.Tensor) -> torch.Tensor:
         """Return (images, labels) float32: probabilities, or the raw scores if the metadata asks for those."""
+        scores: torch.Tensor = self._reader.activated(self._read(images))
+        return scores
+
+    def _read(self, part: torch.Tensor) -> Any:
+        """Return what the reader reads of a portion's output."""
+        images = self._filled_up(part)
         values = images.float().mul_(self._scale).sub_(self._shift)
         with fp32_as(self._precision):
             output = self._forward(values.to(self._type, memory_format=self._layout))
-        scores = checked_scores(output, images=len(images)).float()
-        return scores.softmax(dim=1) if self._softmax and scores.ndim > 1 else scores
+        return self._reader.read(output, images=len(images))
 
 
 @cache

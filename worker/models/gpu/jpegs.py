@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, pad
 from shared.domain.image import ImageSpec, Interpolation, Mode
 from worker.decode.geometry import crop_offset, crop_size, resized_size
 from worker.decode.plain_jpegs import plain_jpeg_header
+from worker.decode.sized_pixels import SizedPixels
 from worker.models.gpu.faults import end_process_if_lost
 from worker.models.gpu.streams import thread_stream
 
@@ -41,18 +42,21 @@ class DeviceJpegs:
 
     takes_heavy = True
 
-    def __init__(self, decoder: Decoder, spec: ImageSpec, *, device: str, max_pixels: int) -> None:
+    def __init__(self, decoder: Decoder, spec: ImageSpec, *, device: str, max_pixels: int, sized: bool = False) -> None:
         self._decoder = decoder
         self._spec = spec
         self._device = device
         self._most = min(max_pixels, _MOST_PIXELS)
+        self._sized = sized
 
-    def decode(self, images: Sequence[bytes]) -> list[torch.Tensor | None]:
+    def decode(self, images: Sequence[bytes]) -> list[torch.Tensor | SizedPixels | None]:
         """Return for each image uint8 (channels, height, width) on the device, in the spec's input size.
+
+        With `sized` the picture's size comes with each.
 
         None for an image that is no plain colour JPEG, is too large, or that nvJPEG refuses: Pillow may decode it.
         """
-        found: list[torch.Tensor | None] = [None] * len(images)
+        found: list[torch.Tensor | SizedPixels | None] = [None] * len(images)
         sizes = [(number, size) for number, data in enumerate(images) if (size := self._accepted(data)) is not None]
         with thread_stream(self._device):
             for numbers in _portions(sizes):
@@ -76,14 +80,20 @@ class DeviceJpegs:
                 return None
         return size
 
-    def _decoded(self, images: Sequence[bytes]) -> "list[torch.Tensor | None]":
+    def _decoded(self, images: Sequence[bytes]) -> "list[torch.Tensor | SizedPixels | None]":
         """Decode these; where nvJPEG refuses one or memory is short, leave all of them to Pillow.
 
         A refusal costs the decoder, which takes 0.1 s to make anew: looking for the image at fault would take longer
         than Pillow takes for a micro-batch.
         """
         try:
-            return list(self._fitted(self._decoder(images, self._device)))
+            pictures = self._decoder(images, self._device)
+            fitted = self._fitted(pictures)
+            if not self._sized:
+                return list(fitted)
+            # nvJPEG's caller has turned them upright by their EXIF.
+            sizes = [(picture.shape[-1], picture.shape[-2]) for picture in pictures]
+            return [SizedPixels(one, size) for one, size in zip(fitted, sizes, strict=True)]
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             reason = "the GPU's memory is full"
@@ -145,12 +155,12 @@ class DeviceJpegs:
         return pictures[..., top : top + high, left : left + wide]
 
 
-def device_jpegs(spec: ImageSpec, *, device: str, max_pixels: int) -> DeviceJpegs | None:
+def device_jpegs(spec: ImageSpec, *, device: str, max_pixels: int, sized: bool = False) -> DeviceJpegs | None:
     """Return what decodes JPEGs on this device; None where nothing can, or the spec's resize can't be done there."""
     if spec.resize_size is not None and spec.interpolation not in _RESIZES:
         return None
     decoder = nvjpeg()
-    return None if decoder is None else DeviceJpegs(decoder, spec, device=device, max_pixels=max_pixels)
+    return None if decoder is None else DeviceJpegs(decoder, spec, device=device, max_pixels=max_pixels, sized=sized)
 
 
 @cache

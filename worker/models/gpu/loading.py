@@ -1,23 +1,25 @@
 """A torch version on a GPU: the decoding and the precision it is to have, its forward pass, its JPEG decoder."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from worker.decode.preprocessing import decode as decode_exactly
-from worker.models.compute_mode import ChosenMode, choose_compute_mode
+from worker.models.compute_mode import COMPARED_TASKS, ChosenMode, choose_compute_mode, named_mode
 from worker.models.devices import cores
 from worker.models.errors import ModelError
 from worker.models.gpu.forward import Forward, GpuForward
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.gpu.precision import in_precision
-from worker.models.model_metadata import SOFTMAX, Decode, ModelMetadata, Precision
+from worker.models.model_metadata import Decode, ModelMetadata, Precision
 from worker.models.noise import noise
+from worker.models.output_readers import output_reader
+from worker.models.outputs.by_task import needs_size
 from worker.models.reference_photographs import reference_photographs
 from worker.models.scores import equal_but_for_rounding
 
@@ -51,10 +53,15 @@ def put_on_gpu(
 ) -> OnGpu:
     """Return the version in the fastest mode it allows and that agrees; its module is on the device already.
 
-    Takes a few seconds: up to seven modes are compared on the reference photographs. Raises what the module raises.
+    Takes a few seconds where the task's agreement is defined: up to seven modes are compared on the reference
+    photographs. Raises what the module raises.
     """
     candidates = _Candidates(module, forward_of, metadata, device=device, batch_size=batch_size, max_pixels=max_pixels)
-    mode = choose_compute_mode(metadata.decode, metadata.precision, candidates.scores)
+    if metadata.task in COMPARED_TASKS:
+        mode = choose_compute_mode(metadata.decode, metadata.precision, candidates.scores)
+    else:
+        decode, precision = named_mode(metadata.decode, metadata.precision)
+        mode = ChosenMode(decode if candidates.jpegs else Decode.EXACT, precision, agreement=None)
     decoder = candidates.jpegs if mode.decode is Decode.FAST else None
     return OnGpu(candidates.forward(mode.precision), decoder, mode)
 
@@ -75,20 +82,21 @@ class _Candidates:
         self._module = module
         self._forward_of = forward_of
         self._metadata = metadata
+        self._reader = output_reader(metadata)
         self._device = device
         self._batch_size = batch_size
         self._max_pixels = max_pixels
         self._channels_last = self._put_in_channels_last()
         self._forwards: dict[Precision, GpuForward] = {}
         self._pixels: dict[Decode, list[NDArray[np.uint8] | torch.Tensor]] = {}
-        self.jpegs = device_jpegs(metadata.spec, device=device, max_pixels=max_pixels)
+        self.jpegs = device_jpegs(metadata.spec, device=device, max_pixels=max_pixels, sized=needs_size(metadata.task))
 
     def scores(self, decode: Decode, precision: Precision) -> "NDArray[np.float32]":
         """Return the photographs' scores (images, labels); raises ModelError where they can't be decoded that way."""
         forward = self.forward(precision)
         pixels = self._photographs(decode)
         return np.concatenate(
-            [forward.scores(pixels[first : first + _AT_ONCE]) for first in range(0, len(pixels), _AT_ONCE)]
+            [forward.outputs(pixels[first : first + _AT_ONCE]) for first in range(0, len(pixels), _AT_ONCE)]
         )
 
     def forward(self, precision: Precision) -> GpuForward:
@@ -103,20 +111,25 @@ class _Candidates:
             self._forward_of(module),
             spec=self._metadata.spec,
             device=self._device,
-            softmax=self._metadata.activation == SOFTMAX,
+            reader=self._reader,
             precision=precision,
             channels_last=channels_last,
             batch_size=self._batch_size,
         )
 
     def _put_in_channels_last(self) -> bool:
-        """Reorder the parameters for tensor cores; put them back where the model can't compute in that order."""
+        """Reorder the parameters for tensor cores; put them back where the model can't compute in that order.
+
+        They stay where noise does not tell: of a detector, which finds nothing in it.
+        """
+        if not self._reader.is_comparable:
+            return False
         images = noise(self._metadata.spec, 2)
-        expected = self._made(self._module, Precision.FP32, channels_last=False).scores(images)
+        expected = self._made(self._module, Precision.FP32, channels_last=False).outputs(images)
         self._module.to(memory_format=torch.channels_last)
         try:
-            scores = self._made(self._module, Precision.FP32, channels_last=True).scores(images)
-            if equal_but_for_rounding(torch.from_numpy(scores), torch.from_numpy(expected)):
+            scores = self._made(self._module, Precision.FP32, channels_last=True).outputs(images)
+            if equal_but_for_rounding(scores, expected):
                 return True
             reason = "other scores"
         except torch.OutOfMemoryError:
@@ -142,5 +155,5 @@ class _Candidates:
         if self.jpegs is None:
             raise ModelError("JPEGs can't be decoded on this GPU")
         exact = self._photographs(Decode.EXACT)
-        found = self.jpegs.decode(reference_photographs())
+        found: Sequence[Any] = self.jpegs.decode(reference_photographs())
         return [one if one is not None else other for one, other in zip(found, exact, strict=True)]

@@ -1,36 +1,37 @@
-"""A model's scores as the JSON output that people get."""
+"""The outputs of a classification: the best class, and the probabilities of the best few."""
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
-from worker.models.errors import ModelError
+from worker.models.model_metadata import ModelMetadata
+from worker.models.outputs.labels import unique_labels
+from worker.models.outputs.writer import DIGITS, Output, Size, check_labels, write_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DIGITS = 6
-"""Probabilities are rounded to a millionth: more digits are the device's noise and cost bytes."""
 
+class ClassificationWriter:
+    """Writes one output for each row of scores."""
 
-def unique_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the labels as names that are all different: a label of several classes gets each class' index appended.
+    needs_size = False
 
-    ImageNet has two classes called crane: `crane (134)` and `crane (517)`.
-    """
-    many = Counter(labels)
-    if len(many) == len(labels):
-        return labels
-    taken, names = {label for label, times in many.items() if times == 1}, []
-    for index, label in enumerate(labels):
-        name = label if many[label] == 1 else f"{label} ({index})"
-        while many[label] > 1 and name in taken:  # another class already has this name
-            name = f"{name} ({index})"
-        taken.add(name)
-        names.append(name)
-    return tuple(names)
+    def __init__(self, metadata: ModelMetadata) -> None:
+        self._labels = metadata.labels
+        self._names = unique_labels(metadata.labels)
+        self._top_k = metadata.top_k
+
+    def write(self, scores: "NDArray[np.floating[Any]]", sizes: Sequence[Size] = ()) -> Sequence[Output]:  # noqa: ARG002
+        """Return an output for each of (images, labels); raises ModelError for another shape."""
+
+        def write_rows(rows: "NDArray[np.floating[Any]]") -> list[bytes]:
+            return scores_to_json(rows, labels=self._labels, top_k=self._top_k, names=self._names)
+
+        check_labels(scores, self._labels)
+        return write_finite(scores, write_rows)
 
 
 def scores_to_json(
@@ -39,15 +40,9 @@ def scores_to_json(
     """Return one output for each row of scores (images, labels): its `top_k` best, best first.
 
     `names` are the keys of the probabilities: the labels, or what `unique_labels` makes of them.
-    2 microseconds an image for 10 classes in a batch of 64. Raises ModelError for another shape,
-    NaN or infinity.
+    2 microseconds an image for 10 classes in a batch of 64. Scores are finite.
     """
-    if scores.ndim != 2 or scores.shape[1] != len(labels):  # noqa: PLR2004  images and labels
-        raise ModelError(f"the model answers in the shape {scores.shape} and has {len(labels)} labels")
-    # A sum is finite only if every term is: one pass, no array of flags.
-    if not np.isfinite(scores.sum(dtype=np.float64)):
-        raise ModelError("the model's scores are not finite numbers")
-    order = _best(scores, top_k)
+    order = best_columns(scores, top_k)
     best = np.round(np.take_along_axis(scores, order, axis=1).astype(np.float64), DIGITS).tolist()
     outputs, names = [], names or labels
     for indices, probabilities in zip(order.tolist(), best, strict=True):
@@ -61,7 +56,7 @@ def scores_to_json(
     return outputs
 
 
-def _best(scores: "NDArray[np.floating[Any]]", top_k: int) -> "NDArray[np.intp]":
+def best_columns(scores: "NDArray[np.floating[Any]]", top_k: int) -> "NDArray[np.intp]":
     """Return the columns of each row's `top_k` highest scores, highest first."""
     falling = -scores
     if top_k * 4 >= scores.shape[1]:

@@ -20,7 +20,7 @@ from shared.settings import Registry, SettingsError
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, OutOfMemory
 from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import SOFTMAX, ModelMetadata
+from worker.models.model_metadata import ModelMetadata
 
 torch = deferred("torch")
 nn = deferred("torch.nn")
@@ -29,6 +29,7 @@ cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
+output_readers = deferred("worker.models.output_readers")
 torch_modules = deferred("worker.models.flavours.torch_modules")
 pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
 
@@ -93,7 +94,7 @@ def loaded(uri: str) -> Any:
 
 def made(forward: Any, **metadata: Any) -> Any:
     found = ModelMetadata.from_metadata(METADATA | metadata)
-    on_cpu = cpu_forward.CpuForward(forward, spec=found.spec, softmax=found.activation == SOFTMAX)
+    on_cpu = cpu_forward.CpuForward(forward, spec=found.spec, reader=output_readers.output_reader(found))
     return loaded_model.LoadedModel(on_cpu, metadata=found, device="cpu")
 
 
@@ -158,7 +159,8 @@ def test_logits_become_probabilities_unless_the_metadata_says_they_are() -> None
 @pytest.mark.parametrize(
     "forward",
     [
-        lambda batch: (torch.eye(4)[: len(batch)], torch.zeros(1)),
+        lambda batch: (torch.eye(4)[: len(batch)],),
+        lambda batch: [list(row) for row in np.eye(4)[: len(batch)]],
         lambda batch: {"extra": torch.zeros(1), "logits": torch.eye(4)[: len(batch)]},
         lambda batch: np.eye(4)[: len(batch)],
     ],
@@ -175,14 +177,61 @@ def test_scores_are_found_in_what_a_forward_pass_returns(forward: Any) -> None:
         (lambda batch: torch.zeros(len(batch) + 1, 4), "answers 2 images"),
         (lambda batch: torch.tensor(1.0), "answers 2 images"),  # noqa: ARG005
         (lambda batch: torch.zeros(len(batch), 4, 2, 2), "4 labels"),
-        (lambda batch: torch.full((len(batch), 4), torch.nan), "not finite"),
-        (lambda batch: torch.full((len(batch), 4), torch.inf), "not finite"),
         (lambda batch: ["cat"] * len(batch), "not with numbers"),
+        (
+            lambda batch: (torch.eye(4)[: len(batch)], torch.zeros(len(batch), 7)),
+            r"the model has 2 outputs, 0 \[2, 4\], 1 \[2, 7\]: say which counts with `output`",
+        ),
+        (lambda batch: {"a": torch.zeros(2, 4), "b": torch.zeros(2, 4)}, "2 outputs, 'a' .*, 'b'"),  # noqa: ARG005
     ],
 )
 def test_a_forward_pass_with_another_result_is_a_model_error(forward: Any, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         made(forward).predict([pointing_at(0), pointing_at(1)])
+
+
+def test_the_head_that_counts_is_named_in_the_metadata() -> None:
+    def forward(batch: torch.Tensor) -> Any:
+        return {"ages": torch.zeros(len(batch), 7), "classes": torch.eye(4)[: len(batch)]}
+
+    for output in ("classes", 1):
+        assert classes(made(forward, output=output).predict([pointing_at(0)] * 3)) == LABELS[:3]
+    with pytest.raises(ModelError, match=r"`output` is 'faces', and the model has 'ages' .*, 'classes' "):
+        made(forward, output="faces").predict([pointing_at(0)])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_row_that_is_not_finite_fails_alone_but_no_version_with_such_rows_serves(bad: float) -> None:
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        scores = batch[:, 0, 0, :4].clone()
+        scores[scores[:, 2] > 0] = bad
+        return scores
+
+    good, failed, other = made(forward).predict([pointing_at(0), pointing_at(2), pointing_at(3)])
+    assert classes([good, other]) == ["pixel 0", "pixel 3"]
+    assert isinstance(failed, ModelError)
+    assert "not finite" in str(failed)
+    with pytest.raises(ModelError, match="not finite"):
+        made(forward).warm_up(2)
+
+
+@pytest.mark.parametrize(
+    ("scores", "metadata", "warned"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], {}, True),
+        ([0.1, 0.2, 0.3, 0.4], {"activation": "none"}, False),
+        ([0.1, 0.2, 0.3, 0.5], {}, False),
+        ([2.0, -1.0, 0.0, 0.0], {}, False),
+        ([0.9, 0.8, 0.1, 0.7] * 5, {"task": "multilabel", "labels": [*"abcdefghijklmnopqrst"]}, True),
+        ([0.9, -0.8, 0.1, 0.7] * 5, {"task": "multilabel", "labels": [*"abcdefghijklmnopqrst"]}, False),
+    ],
+)
+def test_a_version_that_answers_with_probabilities_already_is_warned_of(
+    scores: list[float], metadata: dict[str, Any], *, warned: bool
+) -> None:
+    model = made(lambda batch: torch.tensor([scores]).expand(len(batch), -1), **metadata)
+    model.warm_up(2)
+    assert any("set activation: none" in warning for warning in model.warnings) is warned
 
 
 @pytest.mark.parametrize("error", [lambda: torch.OutOfMemoryError("CUDA"), MemoryError])

@@ -51,7 +51,7 @@ class Process:
 def ways(images: Sequence[bytes], fast: Fast | None, *, alone: bool = False, in_hand: int = 0) -> dict[int, str]:
     """Return by image number how it was decoded: fast, process, pillow, broken or later."""
     entries = [Entry("lane", str(n), "w", "c", VersionKey("3-a"), image) for n, image in enumerate(images)]
-    model: Any = SimpleNamespace(spec=SPEC, fast_decoder=fast)
+    model: Any = SimpleNamespace(spec=SPEC, fast_decoder=fast, needs_size=False)
     pool: Any = Process()
     heavy: list[Entry] = []
     decoding = Decoding(decoders=pool, threads=DecodeThreads(1), max_pixels=10**8)

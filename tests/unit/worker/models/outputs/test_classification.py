@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models.errors import ModelError
-from worker.models.outputs.classification import scores_to_json, unique_labels
+from worker.models.model_metadata import ModelMetadata
+from worker.models.outputs.classification import ClassificationWriter, scores_to_json
+from worker.models.outputs.labels import unique_labels
 
 LABELS = ("cat", "dog", "owl")
 
@@ -73,13 +75,26 @@ def test_labels_are_made_unique_and_unique_ones_are_kept(labels: tuple[str, ...]
         assert name == label if labels.count(label) == 1 else name.startswith(f"{label} (")
 
 
+def writer(top_k: int = 3) -> ClassificationWriter:
+    metadata = {"image": {"crop_size": 8}, "labels": list(LABELS), "top_k": top_k}
+    return ClassificationWriter(ModelMetadata.from_metadata(metadata))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_scores_are_an_error(bad: float) -> None:
-    with pytest.raises(ModelError, match="not finite"):
-        scores_to_json(scores([0.1, 0.2, 0.7], [0.1, bad, 0.7]), labels=LABELS, top_k=3)
+def test_a_row_that_is_not_finite_is_an_error_and_the_others_stay_as_they_are(bad: float) -> None:
+    rows = scores([0.1, 0.2, 0.7], [0.1, bad, 0.7], [0.5, 0.3, 0.2])
+    first, failed, last = writer().write(rows)
+    assert isinstance(failed, ModelError)
+    assert "not finite" in str(failed)
+    assert [first, last] == writer().write(rows[[0, 2]])
+
+
+def test_rows_of_large_numbers_are_finite() -> None:
+    outputs = writer().write(np.full((3, 3), 3e38, np.float32))
+    assert all(isinstance(output, bytes) for output in outputs)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 4), (2,), (2, 3, 1)])
 def test_scores_that_do_not_match_the_labels_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="3 labels"):
-        scores_to_json(np.zeros(shape, np.float32), labels=LABELS, top_k=3)
+        writer().write(np.zeros(shape, np.float32))

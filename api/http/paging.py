@@ -41,13 +41,19 @@ def page_answer(
     *,
     path: str,
     limit: int,
+    after: str | None = None,
     **asked: str | None,
 ) -> JSONResponse:
-    """Return a page of at most `limit`; one more `found` means that a next page exists. `asked` are the filters."""
+    """Return a page of at most `limit`; one more `found`, or `after`, means that a next page exists.
+
+    `after` is the next page's cursor where it is known. `asked` are the filters.
+    """
     following = None
-    if len(found) > limit:
+    if after is None and len(found) > limit:
+        after = found[limit - 1].id
+    if after is not None:
         query = {name: value for name, value in asked.items() if value is not None}
-        query |= {"limit": str(limit), "cursor": found[limit - 1].id}
+        query |= {"limit": str(limit), "cursor": after}
         following = f"{base_url(request)}{path}?{urlencode(query)}"
     results = [as_object(one) for one in found[:limit]]
     return JSONResponse({"results": results, "next": following, "previous": None})

@@ -109,6 +109,26 @@ def stream(unknown: Kind, *events: str, example: str) -> dict[int | str, Json]:
     return success | problems_by_status(kinds.UNAUTHORIZED, unknown, kinds.STORAGE_UNAVAILABLE)
 
 
+_CSV_TEXT: Final[Json] = {
+    "schema": {
+        "type": "string",
+        "description": "A text that a spreadsheet would take for a formula has a `'` before it: one "
+        "that begins with `=`, `+`, `-`, `@`, a tab or a line's end and is no number. In NDJSON texts "
+        "are as they are.",
+    }
+}
+
+
+def prediction_list(*refusals: Kind) -> dict[int | str, Json]:
+    """Return the `responses` of the operation that lists predictions: a page, or lines."""
+    found = by_status({200: schemas.PredictionList}, *refusals)
+    found[200]["content"] |= {
+        "application/x-ndjson": {"itemSchema": reference(schemas.Prediction)},
+        "text/csv": _CSV_TEXT,
+    }
+    return found
+
+
 def results(*refusals: Kind) -> dict[int | str, Json]:
     """Return the `responses` of the operation that sends a batch's results."""
     success: dict[int | str, Json] = {
@@ -116,14 +136,7 @@ def results(*refusals: Kind) -> dict[int | str, Json]:
             "description": "A line an image that has ended, in upload order.",
             "content": {
                 "application/x-ndjson": {"itemSchema": reference(schemas.BatchResult)},
-                "text/csv": {
-                    "schema": {
-                        "type": "string",
-                        "description": "A text that a spreadsheet would take for a formula has a `'` before it: one "
-                        "that begins with `=`, `+`, `-`, `@`, a tab or a line's end and is no number. In NDJSON texts "
-                        "are as they are.",
-                    }
-                },
+                "text/csv": _CSV_TEXT,
             },
         }
     }

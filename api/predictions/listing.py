@@ -1,108 +1,149 @@
 """Lists an owner's predictions, newest first: those not yet recorded from Redis, the others from Postgres."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection
 
 from api.state.gateway import Gateway
-from api.state.postgres_pages import PIECE, read_rows
-from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, is_uuid
+from api.state.postgres_pages import PIECE, read_piece
+from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
-from shared.domain.prediction import Status
+from shared.domain.prediction_filter import PredictionFilter
 from shared.storage import predictions
 
 # Read at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
 MOST_UNRECORDED = 2048
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which predictions to list; `before` is the last id of the page before."""
-
-    before: PredictionId | None = None
-    model: str | None = None
-    status: Status | None = None
-    batch_id: str | None = None
-
-    @property
-    def finds_nothing(self) -> bool:
-        """Whether no prediction can match: values that Postgres would refuse with an error."""
-        return (self.batch_id is not None and not is_uuid(self.batch_id)) or "\0" in (self.model or "")
-
-    def admits(self, job: Job) -> bool:
-        """Tell whether a job belongs on the list."""
-        return (
-            (self.before is None or job.id < self.before)
-            and (self.model is None or job.request.model == self.model)
-            and (self.status is None or job.status == self.status)
-            and (self.batch_id is None or job.batch == self.batch_id)
-        )
+LONGEST_SEARCH: Final = timedelta(seconds=2)
+"""A page goes out with what was found by then: a filter may match few of ten million rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A prediction on a list; `written` is its JSON."""
+    """A prediction on a list; `written` is what is sent of it."""
 
     id: PredictionId
-    written: orjson.Fragment
+    written: bytes
 
 
-Write = Callable[[Job], Any]
-"""Return a prediction's object."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some predictions, newest first. `after`: the next page holds those before this id; None on the last page.
+
+    A page may have fewer than were asked for, or none, and yet a next one: where few of many rows match.
+    """
+
+    found: list[Listed]
+    after: PredictionId | None
 
 
-async def list_predictions(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int, write: Write) -> list[Listed]:
-    """Return up to `limit` predictions, newest first; raises StorageUnavailable. It costs what it returns.
+Write = Callable[[Job], bytes]
+"""Return what is sent of a prediction."""
+
+
+async def list_predictions(
+    gate: Gateway,
+    *,
+    owner: Owner,
+    wanted: PredictionFilter,
+    before: PredictionId | None,
+    limit: int,
+    write: Write,
+    longest: timedelta = LONGEST_SEARCH,
+    pool: ThreadPoolExecutor | None = None,
+) -> Page:
+    """Return up to `limit` predictions, newest first; raises StorageUnavailable.
+
+    Looks for matching rows no longer than `longest`, of which a piece at least.
 
     Redis is read before Postgres: a job recorded in between is then seen twice, not missed.
     """
     if wanted.finds_nothing:
-        return []
-    found = {job.id: _listed(job, write) for job in await _in_redis(gate, owner=owner, wanted=wanted, limit=limit)}
+        return Page([], None)
+    # One more than asked for tells whether there is a next page.
+    in_redis = await _in_redis(gate, owner=owner, wanted=wanted, before=before, limit=limit + 1)
+    found = {job.id: Listed(job.id, write(job)) for job in in_redis}
     ask = partial(_recorded, owner=owner, wanted=wanted, write=write)
-    rows = await read_rows(gate, owner, ask, before=wanted.before, limit=limit)
+    rows, until = await _search(gate, owner, ask, before=before, limit=limit + 1, longest=longest, pool=pool)
     found |= {row.id: row for row in rows}
-    return sorted(found.values(), key=lambda listed: listed.id, reverse=True)[:limit]
+    # Older rows were not read: what Redis has among them belongs on the next page.
+    newest = sorted((id for id in found if until is None or id >= until), reverse=True)
+    after = newest[limit - 1] if len(newest) > limit else until
+    return Page([found[id] for id in newest[:limit]], after)
 
 
-async def _in_redis(gate: Gateway, *, owner: Owner, wanted: Filter, limit: int) -> list[Job]:
+Recorded = tuple[list[Listed], PredictionId | None]
+
+
+async def _search(
+    gate: Gateway,
+    owner: Owner,
+    ask: Callable[..., Recorded],
+    *,
+    before: PredictionId | None,
+    limit: int,
+    longest: timedelta,
+    pool: ThreadPoolExecutor | None,
+) -> Recorded:
+    """Return up to `limit` recorded predictions, and the last id that was read; None where that was the end."""
+    found: list[Listed] = []
+    until = asyncio.get_running_loop().time() + longest.total_seconds()
+    while True:
+        of_piece = partial(ask, before=before, limit=min(PIECE, limit - len(found)))
+        rows, before = await read_piece(gate, owner, of_piece, pool=pool)
+        found += rows
+        if before is None or len(found) >= limit or asyncio.get_running_loop().time() >= until:
+            return found, before
+
+
+async def _in_redis(
+    gate: Gateway, *, owner: Owner, wanted: PredictionFilter, before: PredictionId | None, limit: int
+) -> list[Job]:
     """Return the newest `limit` jobs whose rows may not exist yet and that belong on the list."""
     until = None
-    if wanted.before:
+    highest = wanted.highest_id(before)
+    if highest:
         # The first 48 bits of a UUIDv7 are its milliseconds; a second more for clocks that differ.
-        until = (int(wanted.before.replace("-", "")[:12], 16) + 1000) * 1000
+        until = (int(highest.replace("-", "")[:12], 16) + 1000) * 1000
     jobs = gate.producer.jobs
     ids = await jobs.unfinished(owner, until=until, most=MOST_UNFINISHED)
     ids |= await jobs.unrecorded(owner, most=MOST_UNRECORDED)
-    newest = sorted((id for id in ids if wanted.before is None or id < wanted.before), reverse=True)
+    newest = sorted((id for id in ids if before is None or id < before), reverse=True)
     found: list[Job] = []
     for first in range(0, len(newest), PIECE):
         some = [PredictionId(id) for id in newest[first : first + PIECE]]
-        found += [job for job in await jobs.find_all(some) if job.owner == owner and wanted.admits(job)]
+        found += [job for job in await jobs.find_all(some) if job.owner == owner and _admits(wanted, job)]
         if len(found) >= limit:
             break
     return found[:limit]
 
 
+def _admits(wanted: PredictionFilter, job: Job) -> bool:
+    return wanted.admits(job, confidence=None if wanted.max_confidence is None else _confidence(job.output))
+
+
+def _confidence(output: Any) -> float | None:
+    """Return an output's confidence; None where it has none."""
+    value = orjson.loads(orjson.dumps(output))  # it may be a fragment of JSON
+    found = value.get("confidence") if isinstance(value, dict) else None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
 def _recorded(
-    connection: Connection, *, owner: Owner, wanted: Filter, before: PredictionId | None, limit: int, write: Write
-) -> list[Listed]:
-    rows = predictions.list_predictions(
-        connection,
-        owner,
-        before=before,
-        limit=limit,
-        model=ModelName(wanted.model) if wanted.model else None,
-        status=wanted.status,
-        batch_id=BatchId(wanted.batch_id) if wanted.batch_id else None,
-    )
-    return [_listed(row.job(), write) for row in rows]
-
-
-def _listed(job: Job, write: Write) -> Listed:
-    return Listed(job.id, orjson.Fragment(orjson.dumps(write(job))))
+    connection: Connection,
+    *,
+    owner: Owner,
+    wanted: PredictionFilter,
+    before: PredictionId | None,
+    limit: int,
+    write: Write,
+) -> Recorded:
+    rows, after = predictions.list_predictions(connection, owner, wanted, before=before, limit=limit)
+    return [Listed(row.id, write(row.job())) for row in rows], after

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -15,18 +16,22 @@ from api.http import problem_kinds as kinds
 from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.http.result_formats import CSV, NDJSON
 from api.openapi import requests, responses
 from api.predictions.events import prediction_events, told_everything
-from api.predictions.listing import Filter, list_predictions
+from api.predictions.export import CSV_HEADER, as_csv_line, exported_lines
+from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import submit
 from api.predictions.waiting import answer_deadline, preferred_wait, wait_for_prediction
 from api.state.gateway import base_url, gateway
-from shared.domain.errors import UnknownPrediction
+from shared.domain.errors import InvalidParameter, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.model_reference import Reference
 from shared.domain.prediction import Status
+from shared.domain.prediction_filter import PredictionFilter
+from shared.domain.timestamps import parse_rfc3339
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
 
@@ -76,6 +81,12 @@ _SUBMIT: dict[str, Any] = {
     ),
     "openapi_extra": requests.submission(),
 }
+PAGE_SIZE: Final = 100
+# In the document alone: pydantic would take a number of seconds for an instant too.
+INSTANT: Final[dict[str, Any]] = {
+    "json_schema_extra": {"format": "date-time"},
+    "examples": ["2026-01-31T12:00:00Z"],
+}
 _UNKNOWN = (kinds.UNKNOWN_PREDICTION, kinds.STORAGE_UNAVAILABLE)
 
 
@@ -116,29 +127,76 @@ async def read(request: Request) -> Response:
 @router.get(
     "/predictions",
     summary="List predictions",
-    responses=responses.by_status({200: schemas.PredictionList}, kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
+    responses=responses.prediction_list(kinds.INVALID_PARAMETER, kinds.STORAGE_UNAVAILABLE),
 )
-async def index(
+async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
     request: Request,
     model: Annotated[str | None, Query(description="Only this model's")] = None,
+    version: Annotated[str | None, Query(description="Only this version's, of any model", examples=["3"])] = None,
+    variant: Annotated[
+        str | None, Query(description="Only those that this alias chose", examples=["challenger"])
+    ] = None,
     status: Annotated[Status | None, Query(description="Only those in this state")] = None,
     batch_id: Annotated[str | None, Query(description="Only this batch's")] = None,
+    created_after: Annotated[str | None, Query(description="Only those created then or later", **INSTANT)] = None,
+    created_before: Annotated[str | None, Query(description="Only those created before then", **INSTANT)] = None,
+    max_confidence: Annotated[
+        float | None, Query(ge=0, le=1, description="Only those that have a confidence, and none above this")
+    ] = None,
+    format: Annotated[
+        Literal["json", "ndjson", "csv"],
+        Query(description="`json`: a page. `ndjson`, `csv`: a line each, every one that matches unless `limit` is set"),
+    ] = "json",
     cursor: Cursor = None,
-    limit: Limit = 100,
+    limit: Annotated[Limit | None, Query(description="At most so many; of a page 100 where nothing is said")] = None,
 ) -> Response:
-    """Return the caller's predictions, newest first, unfinished ones included."""
+    """Return the caller's predictions, newest first, unfinished ones included.
+
+    A page may have fewer than `limit` and yet a `next`, where few of many predictions match.
+    """
     check_cursor(cursor)
-    wanted = Filter(
-        before=PredictionId(cursor) if cursor else None,
+    wanted = PredictionFilter(
         model=Reference.parse_model(model).name if model else None,
+        version=version,
+        variant=variant,
         status=status,
         batch_id=batch_id,
+        created_after=_instant(created_after, "/created_after"),
+        created_before=_instant(created_before, "/created_before"),
+        max_confidence=max_confidence,
     )
     gate, base = gateway(request), base_url(request)
-    write = partial(prediction_object, base_url=base, tokens=gate.tokens)
-    found = await list_predictions(gate, owner=caller(request).owner, wanted=wanted, limit=limit + 1, write=write)
-    asked = {"model": model, "status": status, "batch_id": batch_id}
-    return page_answer(request, found, lambda one: one.written, path="/v1/predictions", limit=limit, **asked)
+    before = PredictionId(cursor) if cursor else None
+
+    def as_json(job: Job) -> bytes:
+        return orjson.dumps(prediction_object(job, base_url=base, tokens=gate.tokens))
+
+    owner = caller(request).owner
+    export = partial(exported_lines, gate, owner=owner, wanted=wanted, before=before, limit=limit)
+    if format == "csv":
+        return StreamingResponse(await export(write=as_csv_line, header=CSV_HEADER), media_type=CSV)
+    if format == "ndjson":
+        return StreamingResponse(await export(write=lambda job: as_json(job) + b"\n"), media_type=NDJSON)
+    size = limit or PAGE_SIZE
+    page = await list_predictions(gate, owner=owner, wanted=wanted, before=before, limit=size, write=as_json)
+    asked = {name: value for name, value in request.query_params.items() if name not in ("limit", "cursor", "format")}
+    return page_answer(
+        request,
+        page.found,
+        lambda one: orjson.Fragment(one.written),
+        path="/v1/predictions",
+        limit=size,
+        after=page.after,
+        **asked,
+    )
+
+
+def _instant(text: str | None, pointer: str) -> int | None:
+    """Return an instant of the query in microseconds since 1970; raises InvalidParameter."""
+    try:
+        return parse_rfc3339(text) if text is not None else None
+    except ValueError as error:
+        raise InvalidParameter(detail=str(error), pointer=pointer) from None
 
 
 @direct.get(

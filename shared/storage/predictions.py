@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Numeric, case, cast, func, select, true
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
 from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.output_form import are_numbers
 from shared.domain.prediction import Source, Status
-from shared.domain.timestamps import microseconds
+from shared.domain.prediction_filter import PredictionFilter
+from shared.domain.timestamps import instant, microseconds
 from shared.domain.webhooks import Webhook
 from shared.storage.tables import predictions
+
+MOST_READ: Final = 5000
+"""Rows that one call of `list_predictions` compares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,25 +113,67 @@ def recorded_ids(connection: Connection, ids: Sequence[PredictionId]) -> list[Pr
 def list_predictions(
     connection: Connection,
     owner: Owner,
+    wanted: PredictionFilter,
     *,
     before: PredictionId | None,
     limit: int,
-    model: ModelName | None = None,
-    status: Status | None = None,
-    batch_id: BatchId | None = None,
-) -> list[Prediction]:
-    """Return up to `limit` of the owner's predictions, the newest first; with `before`, those older than that id."""
-    query = select(*_COLUMNS).where(predictions.c.owner == owner)
-    if before is not None:
-        query = query.where(predictions.c.id < before)
-    if model is not None:
-        query = query.where(predictions.c.model == model)
-    if status is not None:
-        query = query.where(predictions.c.status == status)
-    if batch_id is not None:
-        query = query.where(predictions.c.batch_id == batch_id)
-    rows = connection.execute(query.order_by(predictions.c.id.desc()).limit(limit)).mappings()
-    return [Prediction(**row) for row in rows]
+    most_read: int = MOST_READ,
+) -> tuple[list[Prediction], PredictionId | None]:
+    """Return up to `limit` of the owner's predictions, newest first, and the id to go on before; None at the end.
+
+    With `before`, those older than that id. An index finds the rows of one condition; where there are others, at most
+    `most_read` of those rows are read and compared. So a call takes milliseconds, may return too few, and says where
+    to go on: of ten million rows none may match.
+    """
+    indexed, compared = _conditions(owner, wanted)
+    below, lowest = wanted.highest_id(before), wanted.lowest_id
+    if below is not None:
+        indexed.append(predictions.c.id < below)
+    if lowest is not None:
+        indexed.append(predictions.c.id >= lowest)
+    # The ids from an index alone, then a row for each (OFFSET 0 leaves Postgres no other way): else it may
+    # walk the table by id, past millions of other rows.
+    ids = select(predictions.c.id).where(*indexed).order_by(predictions.c.id.desc())
+    last = connection.scalar(ids.offset(most_read - 1).limit(1)) if compared else None
+    read = ids.limit(most_read if compared else limit).subquery("read")
+    row = select(*_COLUMNS).where(predictions.c.id == read.c.id, *compared).offset(0).lateral("row")
+    query = select(row).select_from(read.join(row, true())).order_by(read.c.id.desc()).limit(limit)
+    rows = [Prediction(**row) for row in connection.execute(query).mappings()]
+    return rows, rows[-1].id if len(rows) == limit else last
+
+
+def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Return the conditions that one index holds for, and those to compare its rows with."""
+    row = predictions.c
+    is_owner = row.owner == owner
+    of_batch = [] if wanted.batch_id is None else [row.batch_id == wanted.batch_id]
+    of_status = [] if wanted.status is None else [row.status == wanted.status]
+    of_model = [] if wanted.model is None else [row.model == wanted.model]
+    compared: list[ColumnElement[bool]] = []
+    # The index that holds the fewest rows: nearly all rows succeeded, and the index by status has only the others.
+    if of_batch:
+        indexed = of_batch
+        compared += [is_owner, *of_status, *of_model]
+    elif of_status and wanted.status is not Status.SUCCEEDED:
+        indexed = [is_owner, *of_status]
+        compared += of_model
+    else:
+        indexed = [is_owner, *of_model]
+        compared += of_status
+    if wanted.version is not None:
+        compared.append(row.version == wanted.version)
+    if wanted.variant is not None:
+        compared.append(row.variant == wanted.variant)
+    if wanted.created_after is not None:
+        compared.append(row.created_at >= instant(wanted.created_after))
+    if wanted.created_before is not None:
+        compared.append(row.created_at < instant(wanted.created_before))
+    if wanted.max_confidence is not None:
+        # An output of the task `json` may call anything its confidence.
+        value = row.output["confidence"]
+        is_number = func.jsonb_typeof(value) == "number"
+        compared.append(case((is_number, cast(value.astext, Numeric) <= wanted.max_confidence), else_=False))
+    return indexed, compared
 
 
 def count_predictions(connection: Connection, owner: Owner, model: ModelName, *, most: int) -> int:

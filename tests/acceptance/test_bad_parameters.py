@@ -200,6 +200,12 @@ def test_an_unsupported_method_is_answered_with_the_allowed_ones(door: Door) -> 
         ("webhook-deliveries?cursor=x", "/cursor"),
         ("webhook-deliveries?cursor=%00", "/cursor"),
         ("predictions?stauts=failed", "/stauts"),
+        ("predictions?created_after=yesterday", "/created_after"),
+        ("predictions?created_before=2026-01-01", "/created_before"),
+        ("predictions?max_confidence=1.5", "/max_confidence"),
+        ("predictions?max_confidence=nan", "/max_confidence"),
+        ("predictions?format=xml", "/format"),
+        ("predictions?format=csv&limit=0", "/limit"),
         ("batches?status=failed", "/status"),
         ("files?page=2", "/page"),
         ("webhook-deliveries?subjekt=x", "/subjekt"),
@@ -214,7 +220,7 @@ def test_an_unknown_query_parameter_is_named_with_those_that_there_are(door: Doo
     problem = expect_problem(door.http.get("/v1/predictions?Stauts=failed&when"), 422, "invalid-parameter")
     assert [wrong["pointer"] for wrong in problem["errors"]] == ["/Stauts", "/when"]
     assert "did you mean status?" in problem["errors"][0]["detail"]
-    assert "there is model, status, batch_id" in problem["errors"][1]["detail"]
+    assert "there is model, version" in problem["errors"][1]["detail"]
     long = door.http.get("/v1/predictions", params=[(f"{number}{'x' * 500}", "") for number in range(20)])
     assert len(expect_problem(long, 422, "invalid-parameter")["errors"]) == 5
 
@@ -222,7 +228,21 @@ def test_an_unknown_query_parameter_is_named_with_those_that_there_are(door: Doo
 @pytest.mark.parametrize(
     "query",
     [
-        *(f"predictions?{query}" for query in ("batch_id=x", "batch_id=%00", "model=%00", "model=nosuch")),
+        *(
+            f"predictions?{query}"
+            for query in (
+                "batch_id=x",
+                "batch_id=%00",
+                "model=%00",
+                "model=nosuch",
+                "version=%00",
+                "version=99",
+                "variant=nosuch",
+                "max_confidence=0",
+                "created_before=0001-01-01T00:00:00Z",
+                "created_after=9999-12-31T23:59:59Z",
+            )
+        ),
         *(f"webhook-deliveries?subject={subject}" for subject in ("x", "%00", UNKNOWN_ID, UNKNOWN_ID.upper(), "")),
     ],
 )

@@ -1,8 +1,11 @@
 """A page costs in proportion to its rows, and misses no prediction: waiting, ended or recorded."""
 
 import asyncio
+import csv
 import io
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,12 +16,15 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from api.batches import routes as batches
+from api.predictions import export
 from api.predictions import routes as predictions
+from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE
 from api.state.reading_turns import AT_ONCE, ReadingTurns
-from shared.domain.identifiers import Owner
+from shared.domain.identifiers import OrderedIds, Owner
 from shared.domain.model_route import Route
 from shared.queue import keys
+from shared.storage import predictions as storage
 from shared.storage.recording import record
 
 Serve = Callable[..., Any]
@@ -161,3 +167,74 @@ def test_owners_take_turns_and_few_reads_run_at_once() -> None:
         return order
 
     assert len(asyncio.run(claim())) == 16 * 5 + 3
+
+
+@pytest.fixture
+def mixed(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]) -> list[str]:
+    """Two pieces of rows and a few more, the oldest first; every third is of version 4."""
+    ids, numbers = OrderedIds(), range(2 * PIECE + 7)
+    records = [finished_record(id=ids.next(), request={"version": "34"[n % 3 == 0]}) for n in numbers]
+    with engine.connect() as connection:
+        record(connection, records)
+    return [one[b"id"].decode() for one in records]
+
+
+@pytest.mark.parametrize("format", ["ndjson", "csv"])
+def test_a_download_has_every_prediction_that_matches_waiting_ended_and_recorded(
+    serve: Serve,
+    engine: Engine,
+    digits: Route,
+    mixed: list[str],
+    redis_client: redis.Redis,
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 30)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        await upload(client, 40)
+        waiting = [id.decode() for id in redis_client.zrange(keys.inflight(Owner("default")), 0, -1)]  # type: ignore[union-attr]
+        canceled = waiting[::3]
+        for id in canceled:
+            await client.post(f"/v1/predictions/{id}/cancel")
+
+        async def ids(query: str) -> list[str]:
+            answer = await client.get(f"/v1/predictions?format={format}&{query}")
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["content-type"].partition(";")[0] == {
+                "csv": "text/csv", "ndjson": "application/x-ndjson"}[format]  # fmt: skip
+            if format == "ndjson":
+                return [json.loads(line)["id"] for line in answer.text.splitlines()]
+            return [line["id"] for line in csv.DictReader(io.StringIO(answer.text))]
+
+        assert await ids("") == sorted({*waiting, *mixed}, reverse=True)
+        assert await ids("version=4") == mixed[::3][::-1]
+        assert await ids("status=canceled") == sorted(canceled, reverse=True)
+        assert await ids("version=4&limit=7") == mixed[::3][::-1][:7]
+        assert await ids(f"cursor={mixed[10]}") == mixed[:10][::-1]
+        assert await ids("max_confidence=0.2") == []
+        assert await ids("created_before=2020-01-01T00:00:00Z") == []
+        assert len(await ids("created_after=2020-01-01T00:00:00%2B02:00&variant=champion")) == len({*waiting, *mixed})
+
+    serve(claim, routes=[digits], engine=engine)
+
+
+def test_a_page_that_found_too_few_in_its_time_goes_on_with_the_next(
+    serve: Serve, engine: Engine, digits: Route, mixed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few rows are read at a time, pages that follow `next` have every match once, those in Redis too."""
+    monkeypatch.setitem(list_predictions.__kwdefaults__, "longest", timedelta(0))
+    monkeypatch.setitem(storage.list_predictions.__kwdefaults__, "most_read", 10)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        await upload(client, 25)
+        waiting = await walk(client, "/v1/predictions?status=starting", 1000)
+        assert len(waiting) == 25
+        assert await walk(client, "/v1/predictions?version=4", 1000) == mixed[::3][::-1]
+        found = await walk(client, "/v1/predictions?variant=champion", 20)
+        assert found == sorted({*waiting, *mixed}, reverse=True)
+        assert await walk(client, "/v1/predictions?max_confidence=0.1", 20) == []
+        page = (await client.get("/v1/predictions?max_confidence=0.1&limit=20")).json()
+        assert (page["results"], page["next"][:24]) == ([], "http://darkroom.test/v1/")
+
+    serve(claim, routes=[digits], engine=engine)

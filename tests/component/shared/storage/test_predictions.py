@@ -1,14 +1,17 @@
 """Reading recorded predictions: by id, in pages, by owner."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select, text
 
-from shared.domain.identifiers import ANYONE, BatchId, ModelName, Owner, PredictionId, new_uuid7
+from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
 from shared.domain.prediction import Status
-from shared.storage.predictions import find_prediction, list_predictions
+from shared.domain.prediction_filter import PredictionFilter
+from shared.storage.predictions import Prediction, _conditions, find_prediction, list_predictions
 from shared.storage.recording import record
+from shared.storage.tables import predictions
 
 Make = Callable[..., dict[bytes, bytes]]
 
@@ -37,21 +40,115 @@ def test_a_prediction_is_visible_to_its_owner_only(engine: Engine, recorded: lis
 def test_pages_are_newest_first_without_gap_or_repetition(engine: Engine, recorded: list[PredictionId]) -> None:
     seen: list[PredictionId] = []
     with engine.connect() as connection:
-        while rows := list_predictions(connection, ANYONE, before=seen[-1] if seen else None, limit=3):
+        before = None
+        while True:
+            rows, before = list_predictions(connection, ANYONE, PredictionFilter(), before=before, limit=3)
             seen += [row.id for row in rows]
+            if before is None:
+                break
     assert seen == [id for id in reversed(recorded) if id != recorded[4]]
+
+
+def found_before(connection: Connection, before: PredictionId) -> Prediction:
+    ((row,), _) = list_predictions(connection, ANYONE, PredictionFilter(), before=before, limit=1)
+    return row
 
 
 def test_a_page_can_be_filtered_by_model_status_or_batch(engine: Engine, recorded: list[PredictionId]) -> None:
     with engine.connect() as connection:
 
-        def ids(**filters: object) -> list[PredictionId]:
-            return [row.id for row in list_predictions(connection, ANYONE, before=None, limit=100, **filters)]
+        def ids(**filters: Any) -> list[PredictionId]:
+            rows, rest = list_predictions(connection, ANYONE, PredictionFilter(**filters), before=None, limit=100)
+            assert rest is None
+            return [row.id for row in rows]
 
-        batch = list_predictions(connection, ANYONE, before=recorded[4], limit=1)[0].batch_id
-        assert ids(model=ModelName("faces")) == [recorded[2]]
+        batch = found_before(connection, recorded[4]).batch_id
+        assert ids(model="faces") == [recorded[2]]
         assert ids(status=Status.FAILED) == [recorded[1]]
-        assert ids(status=Status.FAILED, model=ModelName("faces")) == []
+        assert ids(status=Status.FAILED, model="faces") == []
         assert ids(batch_id=batch) == [recorded[3]]
-        assert ids(batch_id=BatchId(new_uuid7())) == []
+        assert ids(batch_id=new_uuid7()) == []
         assert ids(status=Status.STARTING) == []
+
+
+CONFIDENCES = (0.2, 0.5, 0.9)
+MADE = 1_767_225_600_000_000
+"""Microseconds; predictions are created a second after one another."""
+
+
+@pytest.fixture
+def various(engine: Engine, finished_record: Make) -> list[PredictionId]:
+    """Twelve, the oldest first, a second apart; each differs from the one before in all that can be asked for."""
+    records = []
+    for number in range(12):
+        created = MADE + number * 1_000_000
+        records.append(
+            finished_record(
+                id=new_uuid7(unix_ms=created // 1000 - 1),
+                created=str(created),
+                state="failed" if number % 4 == 3 else "succeeded",
+                output={"confidence": CONFIDENCES[number % 3]},
+                request={
+                    "model": "digits" if number % 2 else "faces",
+                    "version": str(number % 3),
+                    "variant": "champion" if number % 5 else "challenger",
+                },
+            )
+        )
+        if number % 4 == 3:
+            records[-1][b"output"] = b""
+    with engine.connect() as connection:
+        record(connection, records)
+    return [PredictionId(one[b"id"].decode()) for one in records]
+
+
+FILTERS: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
+    ({"version": "2"}, lambda n: n % 3 == 2),
+    ({"variant": "challenger"}, lambda n: n % 5 == 0),
+    ({"created_after": MADE + 4_000_000}, lambda n: n >= 4),
+    ({"created_before": MADE + 4_000_000}, lambda n: n < 4),
+    ({"created_after": MADE + 2_000_001, "created_before": MADE + 4_000_001}, lambda n: n in (3, 4)),
+    ({"max_confidence": 0.5}, lambda n: n % 4 != 3 and n % 3 < 2),
+    ({"max_confidence": 0.1}, lambda _: False),
+    ({"status": Status.SUCCEEDED, "model": "digits"}, lambda n: n % 2 == 1 and n % 4 != 3),
+    ({"status": Status.FAILED, "model": "faces"}, lambda _: False),
+    ({"model": "digits", "version": "1", "variant": "champion", "status": Status.SUCCEEDED, "max_confidence": 0.5,
+      "created_after": MADE, "created_before": MADE + 20_000_000},
+     lambda n: n % 2 == 1 and n % 3 == 1 and n % 5 != 0 and n % 4 != 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(FILTERS)))
+@pytest.mark.parametrize("most_read", [1, 3, 5000])
+def test_filters_combine_and_every_row_is_found_however_few_are_read_at_a_time(
+    engine: Engine, various: list[PredictionId], number: int, most_read: int
+) -> None:
+    filters, is_wanted = FILTERS[number]
+    wanted, seen, before, calls = PredictionFilter(**filters), [], None, 0
+    with engine.connect() as connection:
+        while calls < 20:
+            rows, before = list_predictions(connection, ANYONE, wanted, before=before, limit=2, most_read=most_read)
+            assert len(rows) <= 2
+            assert all(wanted.admits(row.job(), confidence=(row.output or {}).get("confidence")) for row in rows)
+            seen += [row.id for row in rows]
+            calls += 1
+            if before is None:
+                break
+    assert seen == [id for n, id in reversed(list(enumerate(various))) if is_wanted(n)]
+
+
+def test_a_confidence_that_is_no_number_matches_nothing(engine: Engine, finished_record: Make) -> None:
+    outputs = ['{"confidence": "0.1"}', '{"confidence": null}', "[1]", "0.1", '"x"', '{"confidence": 0.1}', '{"a": 1}']
+    records = [finished_record() | {b"output": output.encode()} for output in outputs]
+    with engine.connect() as connection:
+        record(connection, records)
+        query = PredictionFilter(max_confidence=0.5)
+        wanted = text("SELECT id::text FROM predictions WHERE output = '{\"confidence\": 0.1}'")
+        (id,) = connection.execute(wanted).scalars()
+        assert [id] == ids_of(connection, query)
+
+
+def ids_of(connection: Connection, wanted: PredictionFilter) -> list[str]:
+    """Return the ids that match, without reading the rows as predictions of a classifier."""
+    indexed, compared = _conditions(ANYONE, wanted)
+    return [str(id) for id in connection.execute(select(predictions.c.id).where(*indexed, *compared)).scalars()]

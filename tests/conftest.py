@@ -4,6 +4,7 @@ import atexit
 import gc
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -38,12 +39,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
+IMPORTED_WHILE_COLLECTING = pytest.StashKey[frozenset[str]]()
+
+
 # Importing makes no garbage to speak of, and what was imported stays: going through it again and again took 8 of the 55
 # seconds that the unit tests take one process.
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[IMPORTED_WHILE_COLLECTING] = frozenset(sys.modules)
     gc.enable()
     gc.freeze()
     atexit.register(gc.unfreeze)
@@ -76,6 +81,12 @@ def _place(item: pytest.Item) -> str:
     if "breakable" in getattr(item, "fixturenames", ()):
         return "breakable stack"
     return "restarted stack" if item.path.name in RESTARTING else "stack"
+
+
+@pytest.fixture(scope="session")
+def imported_while_collecting(pytestconfig: pytest.Config) -> frozenset[str]:
+    """Names of the modules that were there when all tests had been collected."""
+    return pytestconfig.stash[IMPORTED_WHILE_COLLECTING]
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,16 @@ import pytest
 import redis
 from PIL import Image
 
-from cli.demo import digits
 from shared.domain.identifiers import ModelName
 from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
+from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from worker.decode.preprocessing import decode
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
+
+digits = deferred("cli.demo.digits")
 
 
 @pytest.mark.timeout(300)

@@ -15,13 +15,13 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import redis
-import torch
 
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
+from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
@@ -29,6 +29,7 @@ from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
 from worker.models.registry_snapshot import NotRegistered
 
+torch = deferred("torch")
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 
 

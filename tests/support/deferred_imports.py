@@ -1,15 +1,20 @@
 """Imports a heavy module at its first use: every process of a parallel run imports all test modules, few need torch."""
 
 import importlib
+import warnings
 from types import ModuleType
 from typing import Any
 
 
 class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # pytest asks everything in a test module for marks of its own
+        if name.startswith(("__", "_pytest", "_hypothesis")):  # pytest asks everything in a test module for its marks
             raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+        with warnings.catch_warnings():
+            # MLflow warns of its own type hints while it is imported.
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(self.__name__)
+        return getattr(module, name)
 
 
 def deferred(module: str) -> ModuleType:

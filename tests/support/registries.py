@@ -2,24 +2,21 @@
 
 import shutil
 import sqlite3
-import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.settings import Registry
+from tests.support.deferred_imports import deferred
 from worker.models.mlflow_setup import configure_mlflow_client
 
-with warnings.catch_warnings():
-    # MLflow warns of its own type hints while it is imported.
-    warnings.simplefilter("ignore")
-    import mlflow.pytorch
-    from mlflow.models import infer_signature
-    from mlflow.tracking import MlflowClient
+nn = deferred("torch.nn")
+mlflow_models = deferred("mlflow.models")
+mlflow_pytorch = deferred("mlflow.pytorch")
+mlflow_tracking = deferred("mlflow.tracking")
 
 MODEL = ModelName("shades")
 METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
@@ -33,7 +30,7 @@ class MlflowStore:
         self.database = directory / "mlflow.db"
         shutil.copy(template, self.database)
         self.url = f"sqlite:///{self.database}"
-        self.client = MlflowClient(self.url, self.url)
+        self.client = mlflow_tracking.MlflowClient(self.url, self.url)
         self._made = 0
 
     def register(self, *aliases: str, metadata: dict[str, Any] | None = None, model: ModelName = MODEL) -> VersionKey:
@@ -44,11 +41,11 @@ class MlflowStore:
         path = self.directory / f"model-{self._made}"
         example = np.zeros((2, 3, 4, 4), np.float32)
         network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
-        mlflow.pytorch.save_model(
+        mlflow_pytorch.save_model(
             network,
             str(path),
             input_example=example,
-            signature=infer_signature(example, np.zeros((2, 2), np.float32)),
+            signature=mlflow_models.infer_signature(example, np.zeros((2, 2), np.float32)),
             serialization_format="pt2",
             metadata=METADATA if metadata is None else metadata,
             pip_requirements=["torch"],
@@ -87,5 +84,5 @@ def empty_registry(directory: Path) -> Path:
     configure_mlflow_client(Registry())
     path = directory / "empty.db"
     url = f"sqlite:///{path}"
-    MlflowClient(url, url).search_registered_models()
+    mlflow_tracking.MlflowClient(url, url).search_registered_models()
     return path

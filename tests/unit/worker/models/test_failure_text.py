@@ -7,19 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from sklearn.ensemble import RandomForestClassifier
-from torch import nn
 
+from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import LONGEST, failure_text, one_line
 from worker.models.missing_packages import note_missing_package
 
-with warnings.catch_warnings():
-    # MLflow warns of its own type hints while it is imported.
-    warnings.simplefilter("ignore")
-    from mlflow.models.utils import _enforce_schema
-    from mlflow.types import Schema, TensorSpec
+torch = deferred("torch")
+nn = deferred("torch.nn")
+mlflow_models = deferred("mlflow.models.utils")
+ensemble = deferred("sklearn.ensemble")
+mlflow_types = deferred("mlflow.types")
 
 ARRAY = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
 
@@ -47,7 +45,8 @@ def in_torch_script() -> None:
 
 
 def of_another_schema() -> None:
-    _enforce_schema(ARRAY, Schema([TensorSpec(np.dtype("float32"), (-1, 3, 32, 32))]))
+    spec = mlflow_types.TensorSpec(np.dtype("float32"), (-1, 3, 32, 32))
+    mlflow_models._enforce_schema(ARRAY, mlflow_types.Schema([spec]))
 
 
 def echoing_a_tensor() -> None:
@@ -63,7 +62,7 @@ def echoing_a_list() -> None:
 
 
 def wrong_features() -> None:
-    RandomForestClassifier(2).fit(np.eye(4), [0, 1, 0, 1]).predict(np.zeros((1, 5)))
+    ensemble.RandomForestClassifier(2).fit(np.eye(4), [0, 1, 0, 1]).predict(np.zeros((1, 5)))
 
 
 def without_a_text() -> None:

@@ -243,3 +243,13 @@ def files_of(owner: Owner) -> str:
 def workers(model: ModelName) -> str:
     """Sorted set, microseconds: a model's predict workers by their last sign of life."""
     return f"workers:{model}"
+
+
+def loading_turns(model: ModelName) -> str:
+    """Sorted set, microseconds: the workers that load a version of a model now, by when their turns end."""
+    return f"loading:{model}"
+
+
+def prepared(model: ModelName, version: VersionKey) -> str:
+    """Set that expires: the workers that have loaded a version that is about to serve, or failed to."""
+    return f"prepared:{model}:{version}"

@@ -68,6 +68,8 @@ class Script(StrEnum):
     PUBLISH = "publish"
     GIVE_UP = "give_up"
     SIGN = "sign"
+    TAKE_LOADING_TURN = "take_loading_turn"
+    NOTE_PREPARED = "note_prepared"
     EVICT = "evict"
     READ_DUTIES = "read_duties"
     CHECK_JOBS = "check_jobs"

@@ -39,7 +39,7 @@ class Registry(BaseSettings):
 
     url: str = "http://127.0.0.1:5000"
     """MLflow's tracking URI."""
-    poll: Duration = timedelta(seconds=5)
+    poll: Duration = timedelta(seconds=2)
     """How often workers read the registry: how soon a promoted model is noticed."""
 
     def client_environment(self) -> dict[str, str]:

@@ -31,6 +31,7 @@ def follow(mlflow_store: MlflowStore, redis_client: redis.Redis) -> Iterator[Cal
         made.append(
             RegistryFollower(
                 MODEL,
+                worker="worker",
                 client=redis_client,
                 registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=0.05)),
                 predict=Predict(device="cpu"),

@@ -34,6 +34,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
     assert len(files) == digits.HELD_OUT
     follower = RegistryFollower(
         ModelName("digits"),
+        worker="worker",
         client=redis_client,
         registry=Registry(url=url),
         predict=Predict(device="cpu"),

@@ -61,6 +61,7 @@ def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowSto
     mlflow_store.register("champion", model=ModelName("another"))
     follower = RegistryFollower(
         model,
+        worker="worker",
         client=redis_client,
         registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
         predict=Predict(device="cpu"),

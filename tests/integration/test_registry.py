@@ -70,6 +70,7 @@ def follow(
         made.append(
             RegistryFollower(
                 MODEL,
+                worker="worker",
                 client=redis_client,
                 registry=Registry(url=url, poll=timedelta(seconds=poll)),
                 predict=Predict(device="cpu", loaded_versions=loaded_versions),

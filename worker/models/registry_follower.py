@@ -19,13 +19,16 @@ from shared.domain.model_route import CHAMPION
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import model_routes
+from shared.queue.consumer.promotions import Promotions
 from shared.queue.inspection.gauges import Gauges
 from shared.settings import Predict, Registry
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
+from worker.models.handover import Handover
 from worker.models.known_versions import KnownVersions
 from worker.models.loaded_model import LoadedModel
+from worker.models.loading_turns import LoadingTurns
 from worker.models.published_route import PublishedRoute
 from worker.models.registry_reader import RegistryReader
 from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot
@@ -37,16 +40,19 @@ from worker.process.background_threads import vital_thread
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
+HANDOVER_PAUSE = timedelta(milliseconds=200)
+"""How often it is checked whether all workers have loaded a version that is loaded here."""
 NOT_REGISTERED = "model_not_registered"
 
 
 class RegistryFollower:
     """One model's versions in this process. `loaded` may be called from any thread at any time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a worker has one of is handed in, not looked for
         self,
         model: ModelName,
         *,
+        worker: str,
         client: redis.Redis,
         registry: Registry,
         predict: Predict,
@@ -56,7 +62,10 @@ class RegistryFollower:
         read: Callable[[], RegistrySnapshot] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` returns the model as it is registered, or raises NotRegistered; without it MLflow is asked."""
+        """`worker` is the name under which this process gives its sign of life.
+
+        `read` returns the model as it is registered, or raises NotRegistered; without it MLflow is asked.
+        """
         self._model = model
         self._client = client
         self._registry = registry
@@ -84,6 +93,9 @@ class RegistryFollower:
         )
         self._failure = ""
         self._stopping = threading.Event()
+        promotions = Promotions(client, model=model, worker=worker)
+        self._turns = LoadingTurns(promotions, stopping=self._stopping.is_set)
+        self._handover = Handover(promotions, monotonic=monotonic)
         self._wake = threading.Event()
         self._was_read = False
         self._followed = threading.Event()
@@ -158,8 +170,8 @@ class RegistryFollower:
                 self._route.withdraw(was_served=CHAMPION in before)
                 raise missing
         self._observer.show(serving, failing=failed)
+        serving = self._hand_over(registered, before, serving)
         self._serving = serving
-        self._cache.keep(serving.values())
         self._known.read_training(registered.versions.values(), reader=self._reader, serving=serving.values())
         self._route.publish(registered, serving, failed, model_is_gone=missing is not None)
         self._lost.clear()
@@ -193,7 +205,7 @@ class RegistryFollower:
                 continue
             wanted, old = registered.versions[number].key, before.get(alias)
             try:
-                self._cache.get(wanted)
+                self._load_in_turn(wanted)
                 serving[alias] = wanted
             except ModelUnavailable as error:
                 failed[number] = str(error)
@@ -209,6 +221,30 @@ class RegistryFollower:
         old = before.get(CHAMPION)
         if CHAMPION not in serving and old is not None and self._route.is_published() and self._loads(old):
             serving[CHAMPION] = old
+
+    def _hand_over(
+        self, registered: RegistrySnapshot, before: Mapping[str, VersionKey], loaded: Mapping[str, VersionKey]
+    ) -> dict[str, VersionKey]:
+        """Return the version that gets each alias' images: one that is new once all workers have it loaded."""
+        wanted = {a: registered.versions[n].key for a, n in registered.aliases.items() if n in registered.versions}
+        serving = self._handover.aliases_to_route(before=before, wanted=wanted, loaded=loaded)
+        for alias, key in loaded.items():
+            # This process has just started, and the one before can't be loaded any more.
+            if serving[alias] != key and not self._loads(serving[alias]):
+                serving[alias] = key
+        self._cache.keep({*loaded.values(), *serving.values()})
+        return serving
+
+    def _load_in_turn(self, key: VersionKey) -> None:
+        """Load a version in turn with the other workers; at once where this process serves nothing yet.
+
+        Raises ModelUnavailable.
+        """
+        if self._serving is None or self._cache.holds(key):
+            self._cache.get(key)
+            return
+        with self._turns.held():
+            self._cache.get(key)
 
     def _loads(self, key: VersionKey) -> bool:
         try:
@@ -229,7 +265,8 @@ class RegistryFollower:
         """Refresh until stopped, at the poll's pace; before the first success after pauses that double up to that."""
         pause = min(FIRST_PAUSE, self._registry.poll)
         while True:
-            self._wake.wait((self._registry.poll if self._route.was_published else pause).total_seconds())
+            usual = self._registry.poll if self._route.was_published else pause
+            self._wake.wait((min(HANDOVER_PAUSE, usual) if self._handover.waits else usual).total_seconds())
             self._wake.clear()
             if self._stopping.is_set():
                 return

@@ -64,6 +64,11 @@ class VersionCache:
                 raise ModelUnavailable(failure.reason)
             return self._fetch(key, failure)
 
+    def holds(self, key: VersionKey) -> bool:
+        """Tell whether the version is loaded."""
+        with self._lock:
+            return key in self._loaded
+
     def keep(self, serving: Iterable[VersionKey]) -> None:
         """Keep these versions, whatever else is used; drop others that are too many now."""
         with self._lock:

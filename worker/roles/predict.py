@@ -158,6 +158,7 @@ class PredictRole:
             raise RuntimeError("start was not called")
         follower = RegistryFollower(
             model,
+            worker=self._process.name,
             client=self._process.client,
             registry=self._registry,
             predict=self._predict,

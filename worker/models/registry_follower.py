@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 
 import redis
@@ -236,14 +237,9 @@ class RegistryFollower:
         return serving
 
     def _load_in_turn(self, key: VersionKey) -> None:
-        """Load a version in turn with the other workers; at once where this process serves nothing yet.
-
-        Raises ModelUnavailable.
-        """
-        if self._serving is None or self._cache.holds(key):
-            self._cache.get(key)
-            return
-        with self._turns.held():
+        """Load a version in turn with the other workers, at once where nothing serves here. Raises ModelUnavailable."""
+        waits = self._serving is not None and not self._cache.holds(key)
+        with self._turns.held() if waits else nullcontext():
             self._cache.get(key)
 
     def _loads(self, key: VersionKey) -> bool:

@@ -29,7 +29,11 @@ class Predict(BaseSettings):
     """CPU time that decoding one image may take. An image that takes longer fails; the others of its micro-batch do
     not."""
     loaded_versions: PositiveInt = 4
-    """Versions of models kept in memory; the least recently used is dropped first."""
+    """Versions of one model kept in memory, those that serve in any case; the least recently used is dropped first."""
+    memory: PositiveInt | None = None
+    """Bytes that the loaded versions of all models of one process may take; on a GPU, of its memory. Over it the least
+    recently used version is unloaded, and loaded again when an image needs it. Unset: half of the machine's memory (a
+    container's limit, where it has one) divided by its cores; 80% of a GPU's."""
 
 
 class Registry(BaseSettings):

@@ -53,6 +53,9 @@ class PictureModels:
     def __init__(self, *, pauses: int = 0) -> None:
         self._pauses = pauses
 
+    def has_to_load(self, _: str) -> bool:
+        return False
+
     def loaded(self, key: str) -> PictureModel:
         return PictureModel(key, pauses=self._pauses)
 

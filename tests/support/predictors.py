@@ -46,6 +46,9 @@ class Versions:
     def __init__(self, *models: Pictures) -> None:
         self._models = {model._version: model for model in models}
 
+    def has_to_load(self, _: VersionKey) -> bool:
+        return False
+
     def loaded(self, key: VersionKey) -> Pictures:
         if key not in self._models:
             raise ModelUnavailable(f"no version {key}\nand more")

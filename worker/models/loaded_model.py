@@ -72,6 +72,8 @@ class LoadedModel:
         self.agreement = mode.agreement
         """How far the scores agree with those of fp32 and exact decoding; None where nothing is lost."""
         self.fast_decoder = fast_decoder
+        self.memory_bytes = 0
+        """What it takes of its device's memory: its weights once it is loaded, more once it is warm."""
         self._forward = forward
         self._writer = output_writer(metadata)
         self._activation = metadata.activation

@@ -68,6 +68,7 @@ def load(
             flavour = _read_flavour(path, description, device=device, threads=threads)
         metadata = _metadata(flavour, description.metadata, tags)
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
+        model.memory_bytes = _weights(flavour, folder)
     except BaseException as error:
         if path is not None:
             note_missing_package(error, Path(path))
@@ -80,6 +81,13 @@ def load(
         # Deleted at once: a process that is killed would leave them behind.
         shutil.rmtree(folder, ignore_errors=True)
     return model
+
+
+def _weights(flavour: LoadedFlavour, folder: Path) -> int:
+    """Return the bytes of a version's parameters and buffers; of one that is no torch module, those of its files."""
+    if flavour.module is None:
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return sum(tensor.nbytes for tensor in (*flavour.module.parameters(), *flavour.module.buffers()))
 
 
 def _read_flavour(path: str, description: Any, *, device: str, threads: int) -> LoadedFlavour:

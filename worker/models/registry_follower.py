@@ -9,7 +9,7 @@ another version is champion or the model is retired.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -30,6 +30,7 @@ from worker.models.handover import Handover
 from worker.models.known_versions import KnownVersions
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading_turns import LoadingTurns
+from worker.models.memory_budget import MemoryBudget
 from worker.models.published_route import PublishedRoute
 from worker.models.registry_reader import RegistryReader
 from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot
@@ -60,6 +61,7 @@ class RegistryFollower:
         max_batch_size: int,
         max_pixels: int,
         metrics: PredictMetrics,
+        budget: MemoryBudget | None = None,
         read: Callable[[], RegistrySnapshot] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,7 +89,13 @@ class RegistryFollower:
             observer=self._observer,
             known=self._known,
         )
-        self._cache = VersionCache(self._loader.load, room=predict.loaded_versions, monotonic=monotonic)
+        self._cache = VersionCache(
+            self._loader.load,
+            room=predict.loaded_versions,
+            budget=budget,
+            on_unload=self._observer.dropped,
+            monotonic=monotonic,
+        )
         self._serving: dict[str, VersionKey] | None = None
         self._route = PublishedRoute(
             model, client=client, known=self._known, device=self._device, max_batch_size=max_batch_size
@@ -149,6 +157,16 @@ class RegistryFollower:
         """
         return self._cache.get(key)
 
+    def has_to_load(self, key: VersionKey) -> bool:
+        """Tell whether `loaded` would load the version now; False, too, while a failure is not tried again."""
+        return self._cache.has_to_load(key)
+
+    @property
+    def has_champion_loaded(self) -> bool:
+        """Whether the champion is in memory now; unloaded, it is loaded again when an image needs it."""
+        champion = (self._serving or {}).get(CHAMPION)
+        return champion is not None and self._cache.holds(champion)
+
     def refresh(self) -> None:
         """Read the registry once, load what newly serves, and publish the route if it changed.
 
@@ -162,7 +180,9 @@ class RegistryFollower:
             registered, missing = RegistrySnapshot(), error
         before = self._serving_before()
         serving, failed = self._load_aliases(registered, before)
-        self._keep_champion(before, serving)
+        registered_keys = {candidate.key for candidate in registered.versions.values()}
+        self._keep_champion(before, serving, registered_keys)
+        self._cache.pin({*serving.values(), *before.values()} - registered_keys)
         if CHAMPION not in serving:
             if CHAMPION in before and self._gauges.workers(self._model) > self._followed.is_set():
                 self._leave_it_to_others()
@@ -214,13 +234,17 @@ class RegistryFollower:
                     serving[alias] = old
         return serving, failed
 
-    def _keep_champion(self, before: Mapping[str, VersionKey], serving: dict[str, VersionKey]) -> None:
+    def _keep_champion(
+        self, before: Mapping[str, VersionKey], serving: dict[str, VersionKey], registered: Collection[VersionKey]
+    ) -> None:
         """Let the champion go on serving that the registry no longer names, or names a version that is not ready.
 
         A challenger or a shadow ends with its alias: images without an alias then all go to the champion.
         """
         old = before.get(CHAMPION)
-        if CHAMPION not in serving and old is not None and self._route.is_published() and self._loads(old):
+        if CHAMPION in serving or old is None or not self._route.is_published():
+            return
+        if self._loads(old) if old in registered else self._cache.holds(old):
             serving[CHAMPION] = old
 
     def _hand_over(
@@ -238,13 +262,13 @@ class RegistryFollower:
 
     def _load_in_turn(self, key: VersionKey) -> None:
         """Load a version in turn with the other workers, at once where nothing serves here. Raises ModelUnavailable."""
-        waits = self._serving is not None and not self._cache.holds(key)
+        waits = self._serving is not None and not self._cache.is_proven(key)
         with self._turns.held() if waits else nullcontext():
-            self._cache.get(key)
+            self._cache.prove(key)
 
     def _loads(self, key: VersionKey) -> bool:
         try:
-            self._cache.get(key)
+            self._cache.prove(key)
         except ModelUnavailable:
             return False
         return True

@@ -10,6 +10,7 @@ from worker.models.errors import ModelUnavailable
 from worker.models.known_versions import KnownVersions
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
+from worker.models.memory import memory_in_use
 from worker.models.registry_reader import RegistryReader
 from worker.models.version_observer import VersionObserver
 
@@ -60,7 +61,10 @@ class VersionLoader:
             max_pixels=self._max_pixels,
             tags=candidate.tags,
         )
+        before = memory_in_use(self._device)
         model.warm_up(self._max_batch_size)
+        model.memory_bytes += max(0, memory_in_use(self._device) - before)
+        self._observer.holds(key, memory=model.memory_bytes)
         self._known.note(
             candidate,
             labels=model.labels,
@@ -79,5 +83,5 @@ class VersionLoader:
             "precision": str(model.precision),
         }
         milliseconds = round((time.monotonic() - started) * 1000)
-        log.info("version_loaded", extra={**facts, "milliseconds": milliseconds})
+        log.info("version_loaded", extra={**facts, "milliseconds": milliseconds, "bytes": model.memory_bytes})
         return model

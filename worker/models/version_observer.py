@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from prometheus_client import Gauge
 
@@ -31,6 +31,16 @@ class VersionObserver:
             raise
         self._metrics.loads.labels(self._model, "loaded").inc()
         self._metrics.load_seconds.labels(self._model).observe(time.monotonic() - started)
+
+    def holds(self, key: VersionKey, *, memory: int) -> None:
+        """Show what a version takes that was loaded; any thread may call this and `dropped`."""
+        self._metrics.memory.labels(self._model, key.partition("-")[0]).set(memory)
+
+    def dropped(self, key: VersionKey) -> None:
+        """Count a version that was unloaded."""
+        self._metrics.unloads.labels(self._model).inc()
+        with suppress(KeyError):
+            self._metrics.memory.remove(self._model, key.partition("-")[0])
 
     def show(self, serving: Mapping[str, VersionKey], *, failing: Mapping[VersionNumber, str]) -> None:
         """Set which version serves under each alias and which can't be loaded; remove what no longer holds."""

@@ -36,15 +36,26 @@ class Computation:
         self._limit = limit
 
     def compute(
-        self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+        self,
+        entries: Sequence[Entry],
+        *,
+        heavy: list[Entry] | None,
+        heavy_in_hand: Callable[[], int],
+        unloaded: list[list[Entry]] | None,
     ) -> list[Result]:
         """Return the entries' results, in no particular order.
+
+        Those whose version is not loaded are added to `unloaded`, a list a version, and have no result yet; where that
+        is None, this waits until the version is loaded.
 
         Heavy images, which take long to decode, are added to `heavy` and have no result yet. Where that is None,
         or too many are in hand (`heavy_in_hand`), this waits for a decoder process to decode them.
         """
         results: list[Result] = []
         for version in _by_version(entries):
+            if unloaded is not None and self._models.has_to_load(version[0].version):
+                unloaded.append(version)
+                continue
             results += self._compute_version(version, heavy=heavy, heavy_in_hand=heavy_in_hand)
         return results
 

@@ -29,5 +29,8 @@ class Model(Protocol):
 class Models(Protocol):
     """Where loaded versions come from."""
 
+    def has_to_load(self, key: VersionKey) -> bool:
+        """Tell whether `loaded` would load the version now, which takes seconds."""
+
     def loaded(self, key: VersionKey) -> Model:
         """Return the version, loading it if need be; raises ModelUnavailable."""

@@ -27,6 +27,7 @@ from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
 from worker.predict.model_protocols import Models
 from worker.predict.slots import BatchSlots
+from worker.predict.unloaded_versions import UnloadedVersions
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Limits:
     max_pixels: int
     turn: timedelta
     """How long a task goes on pulling micro-batches."""
+    longest: timedelta = timedelta(seconds=120)
+    """How long images wait, leased, for their version to be loaded."""
 
 
 class Predictor:
@@ -99,6 +102,14 @@ class Predictor:
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
         self._computation = Computation(models, decoding=decoding, metrics=observer.metrics, limit=self._limit)
+        self.unloaded = UnloadedVersions(
+            models,
+            slots=slots,
+            compute=self._run_loaded,
+            on_room=lanes.ring,
+            longest=limits.longest,
+            monotonic=monotonic,
+        )
         self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
         self._next_reclaim = 0.0
 
@@ -133,6 +144,8 @@ class Predictor:
         """Pull one micro-batch, if there are entries, and predict it."""
         with self._slots.shared():
             limit = self._limit.images()
+            if self.unloaded.count() >= limit:  # a version is being loaded, and its images are a micro-batch by now
+                return NOTHING
             pull = self._lanes.pull(
                 limit, bulk=call.bulk_waits, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
             )
@@ -173,19 +186,28 @@ class Predictor:
                 return NOTHING
             self._observer.took_over(suspect)
             with self._leased.hold([suspect]):
-                return self._predict([suspect], alone=True)
+                return self._predict([suspect], alone=True, waits_for_load=True)
 
-    def _predict(self, entries: Sequence[Entry], *, alone: bool = False) -> MicroBatch:
+    def _predict(self, entries: Sequence[Entry], *, alone: bool = False, waits_for_load: bool = False) -> MicroBatch:
         """Begin, compute and finish the entries; those that nobody waits for any more are left out.
 
-        Heavy images are handed to threads of their own and finish later, except one that runs alone.
+        Heavy images are handed to threads of their own and finish later, except one that runs alone; so are those whose
+        version has to be loaded first, unless `waits_for_load`.
         """
         wanted = self._lanes.begin(entries)
         if not wanted:
             return NOTHING
         start = self._monotonic()
         heavy: list[Entry] = []
-        results = self._computation.compute(wanted, heavy=None if alone else heavy, heavy_in_hand=self.heavy.in_hand)
+        unloaded: list[list[Entry]] = []
+        results = self._computation.compute(
+            wanted,
+            heavy=None if alone else heavy,
+            heavy_in_hand=self.heavy.in_hand,
+            unloaded=None if waits_for_load else unloaded,
+        )
+        for version in unloaded:
+            self.unloaded.take(version)
         self.heavy.learn(wanted, heavy)
         self.heavy.take(heavy)
         milliseconds = self._finish(results, start)
@@ -193,6 +215,11 @@ class Predictor:
             self._limit.learn(milliseconds, images=len(results))
         log.debug("batch_predicted", extra={"size": len(results), "ms": milliseconds})
         return MicroBatch(len(wanted), milliseconds)
+
+    def _run_loaded(self, entries: Sequence[Entry]) -> None:
+        """Predict entries whose version is loaded by now, or failed to be; called in the thread that loaded it."""
+        with bound(model=self._model), self._slots.shared(), self._leased.hold(entries):
+            self._predict(entries, waits_for_load=True)
 
     def _run_heavy(self, entry: Entry) -> None:
         """Predict one heavy image while micro-batches go on: only its forward pass holds a slot."""

@@ -23,6 +23,7 @@ from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, cores, device_memory, is_gpu
 from worker.models.gpu.warming import warm_up_device
+from worker.models.memory_budget import MemoryBudget, default_limit
 from worker.models.registry_follower import RegistryFollower
 from worker.models.registry_snapshot import Snapshots
 from worker.models.registry_watch import RegistryWatch
@@ -53,6 +54,7 @@ class PredictRole:
         device = choose_device(self._predict.device)
         self._metrics = PredictMetrics(process.registry)
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
+        self._budget = MemoryBudget(self._predict.memory or default_limit(device))
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
         max_pixels = self._intake.max_image_pixels
         if is_gpu(device):
@@ -165,6 +167,7 @@ class PredictRole:
             max_batch_size=self._batching.max_batch_size,
             max_pixels=self._intake.max_image_pixels,
             metrics=self._metrics,
+            budget=self._budget,
             read=partial(self._watch.snapshot, model),
         )
         lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
@@ -173,7 +176,7 @@ class PredictRole:
             worker=self._process.name,
             lanes=lanes,
             models=follower,
-            limits=Limits(self._batching, self._intake.max_image_pixels, self._predict.turn),
+            limits=Limits(self._batching, self._intake.max_image_pixels, self._predict.turn, self._predict.timeout),
             slots=self._slots,
             leased=self._leased,
             observer=BatchObserver(lanes, ModelMetrics(self._metrics, model)),
@@ -195,6 +198,7 @@ class PredictRole:
         self._consume_no_more(parts.lanes.model)
         self._served.pop(parts.lanes.model, None)
         self._keeper.remove(parts.lanes)
+        parts.predictor.unloaded.stop()
         parts.predictor.heavy.stop()
         parts.lanes.leave()
 
@@ -206,7 +210,8 @@ class PredictRole:
         return list(self._served.values())
 
     def _heavy_entries(self) -> list[Entry]:
-        return [entry for model in self._models() for entry in model.predictor.heavy.entries()]
+        predictors = [model.predictor for model in self._models()]
+        return [entry for one in predictors for entry in (*one.heavy.entries(), *one.unloaded.entries())]
 
     def _renew(self) -> None:
         self._watchdog.check()
@@ -234,6 +239,7 @@ class PredictRole:
 
     def _finish_heavy(self) -> None:
         for model in self._models():
+            model.predictor.unloaded.stop()
             model.predictor.heavy.stop()
 
     def _stop_following(self) -> None:

@@ -50,6 +50,18 @@ class PredictMetrics:
             ["model", "outcome"],
             registry=registry,
         )
+        self.unloads = Counter(
+            "darkroom_model_unloads_total",
+            "Versions unloaded: replaced, or least recently used when memory was short",
+            ["model"],
+            registry=registry,
+        )
+        self.memory = Gauge(
+            "darkroom_model_memory_bytes",
+            "Bytes that a loaded version takes, as estimated: its weights and what its warm-up took",
+            ["model", "version"],
+            registry=registry,
+        )
         self.load_seconds = seconds("model_load", "Seconds to load and warm up a model's version", buckets=SLOW)
         self.serving = Gauge(
             "darkroom_model_version_serving",

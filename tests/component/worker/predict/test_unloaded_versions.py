@@ -1,0 +1,101 @@
+"""Images whose version has to be loaded wait for that in a thread; other images are computed meanwhile."""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shared.domain.identifiers import VersionKey
+from shared.queue.consumer.entries import Entry
+from worker.models.errors import ModelUnavailable
+from worker.predict.slots import BatchSlots
+from worker.predict.unloaded_versions import UnloadedVersions
+
+KEY = VersionKey("1-a")
+
+
+def entry(id: str, version: VersionKey = KEY) -> Entry:
+    return Entry(lane="lane:m:interactive", id=id, waiting="w", cache="c", version=version, image=b"")
+
+
+class Loading:
+    """Versions that load when the test says so."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.times = 0
+
+    def has_to_load(self, _: VersionKey) -> bool:
+        return not self.may.is_set()
+
+    def loaded(self, _: VersionKey) -> None:
+        self.times += 1
+        self.may.wait()
+        raise ModelUnavailable("as good as loaded: computing says so for each image")
+
+
+class Computed:
+    """What was computed, in batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.rooms = 0
+
+    def compute(self, entries: Sequence[Entry]) -> None:
+        self.batches.append([entry.id for entry in entries])
+
+    def room(self) -> None:
+        self.rooms += 1
+
+
+def waiting(models: Loading, computed: Computed, *, longest: float = 60) -> UnloadedVersions:
+    return UnloadedVersions(
+        models,  # type: ignore[arg-type]
+        slots=BatchSlots(1),
+        compute=computed.compute,
+        on_room=computed.room,
+        longest=timedelta(seconds=longest),
+    )
+
+
+def test_images_wait_leased_until_their_version_is_loaded_once() -> None:
+    models, computed = Loading(), Computed()
+    unloaded = waiting(models, computed)
+    unloaded.take([entry("1-0"), entry("2-0")])
+    unloaded.take([entry("3-0")])
+    assert (unloaded.count(), {one.id for one in unloaded.entries()}) == (3, {"1-0", "2-0", "3-0"})
+    models.may.set()
+    unloaded.stop()
+    assert (computed.batches, computed.rooms, models.times) == ([["1-0", "2-0", "3-0"]], 1, 1)
+    assert (unloaded.count(), unloaded.entries()) == (0, [])
+
+
+def test_an_image_that_has_waited_too_long_is_leased_no_more() -> None:
+    models, computed = Loading(), Computed()
+    unloaded = waiting(models, computed, longest=0.01)
+    unloaded.take([entry("1-0")])
+    time.sleep(0.05)
+    assert unloaded.entries() == []
+    models.may.set()
+    unloaded.stop()
+    assert computed.batches == [["1-0"]]
+
+
+def test_a_version_loads_though_another_never_does() -> None:
+    models, computed = Loading(), Computed()
+    stuck = threading.Event()
+
+    def loaded(key: VersionKey) -> None:
+        if key != KEY:
+            stuck.wait()
+
+    models.loaded = loaded  # type: ignore[method-assign]
+    unloaded = waiting(models, computed)
+    unloaded.take([entry("1-0", VersionKey("2-b"))])
+    unloaded.take([entry("2-0")])
+    end = time.monotonic() + 10
+    while not computed.batches and time.monotonic() < end:
+        time.sleep(0.01)
+    assert computed.batches == [["2-0"]]
+    stuck.set()
+    unloaded.stop()

@@ -63,6 +63,8 @@ def contract(  # noqa: PLR0913  the keys of the metadata
         "max_detections": max_detections, "values": values, "normalize": normalize, "encoding": encoding,
         "max_bytes": max_bytes, "output": output, "decode": decode, "precision": precision,
     }  # fmt: skip
+    if isinstance(values, Mapping):  # MLflow writes a mapping in the order of its names
+        given["values"] = [[name, unit] for name, unit in values.items()]
     found |= {name: value for name, value in given.items() if value is not None}
     if size is not None:
         found["image"] |= {"resize_size": [*size], "crop_size": None}

@@ -13,7 +13,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_ANNOTATIONS: Final = frozenset({"title", "description", "default", "examples", "format"})
+_ANNOTATIONS: Final = frozenset({"title", "description", "default", "examples", "format", "x-unit"})
 _KNOWN: Final = _ANNOTATIONS | {
     "$ref", "anyOf", "oneOf", "type", "enum", "const", "properties", "required", "additionalProperties", "items",
     "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",

@@ -13,7 +13,7 @@ import orjson
 from shared.domain.task import Task
 from worker.decode.fast_decoder import FastDecoder
 from worker.decode.sized_pixels import SizedPixels
-from worker.models.compute_mode import REFERENCE, ChosenMode
+from worker.models.compute_mode import COMPARED_TASKS, REFERENCE, ChosenMode
 from worker.models.errors import OutOfMemory
 from worker.models.memory import raising_out_of_memory
 from worker.models.model_metadata import ModelMetadata
@@ -160,6 +160,8 @@ class LoadedModel:
 
     def _warn_of_probabilities(self, images: Sequence[Any]) -> None:
         """Add a warning where the model answers with probabilities already."""
+        if self.task not in COMPARED_TASKS:
+            return
         warning = already_probabilities(
             self._activation, lambda number: self._forward.outputs([images[number]], activate=False)
         )

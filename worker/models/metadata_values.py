@@ -21,7 +21,8 @@ TAG_PREFIX: Final = "darkroom."
 _NEAR: Final = 0.8
 """How alike an unknown key and one of ours are, from 0 to 1, to be taken for a slip of the pen."""
 
-Value = TypeVar("Value")
+_NAME_AND_UNIT: Final = 2
+
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -174,16 +175,31 @@ def label_list(value: Any) -> tuple[str, ...]:
 
 
 def named_values(value: Any) -> dict[str, str | None]:
-    """Check a regression's names: one, a list, or a mapping of names to units; return each name's unit, or None."""
+    """Check a regression's names; return each name's unit, or None, in the order of the model's values.
+
+    One name, or a list whose items are names or pairs of a name and its unit; or a mapping of one name to its unit, but
+    not of several: MLflow writes a mapping in the order of its names.
+    """
     if isinstance(value, str):
         value = [value]
-    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
-        if len(set(value)) == len(value):
-            return dict.fromkeys(value)
-    elif isinstance(value, Mapping) and value:
-        units = {str(name): None if unit is None else str(unit) for name, unit in value.items()}
-        return {name: unit or None for name, unit in units.items()}
-    raise ValueError(f" must be a list of different names or a mapping of names to units, not {value!r:.100}")
+    if isinstance(value, Mapping):
+        if len(value) > 1:
+            in_order = [[name, unit] for name, unit in value.items()]
+            raise ValueError(f" must be a list, for the order of a mapping is not kept: {in_order!r:.200}")
+        value = [*value.items()]
+    pairs = (
+        [(item, None) if isinstance(item, str) else item for item in value] if isinstance(value, list | tuple) else []
+    )
+    good = pairs and all(
+        isinstance(pair, list | tuple)
+        and len(pair) == _NAME_AND_UNIT
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], str | None)
+        for pair in pairs
+    )
+    if not good or len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError(f" must be a list of different names, or of pairs of a name and its unit, not {value!r:.100}")
+    return {name: unit or None for name, unit in pairs}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,17 @@ def forward_of(module: torch.nn.Module) -> Forward:
     """Return a module's forward pass.
 
     Calling an exported module instead would add input checks that the graph's guards repeat: 45 microseconds.
+    torchvision's detectors as TorchScript take a list of images; as Python code they iterate over a batch.
     """
+    if isinstance(module, torch.jit.ScriptModule) and _takes_list(module):
+        return lambda batch: module([*batch.unbind()])
     return module.forward if isinstance(module, torch.fx.GraphModule) else module
+
+
+def _takes_list(module: torch.jit.ScriptModule) -> bool:
+    forward: Any = module.forward
+    arguments = forward.schema.arguments
+    return len(arguments) > 1 and isinstance(arguments[1].type, torch.ListType)
 
 
 def load_exported(file: Path, *, device: str) -> torch.nn.Module:

@@ -44,6 +44,9 @@ class RegressionWriter:
 
     def _names_of(self, count: int) -> tuple[str, ...]:
         if self._names:
+            if set(self._names) == set(self._heads) and len(self._heads) == count:
+                # The values stand in the order of the heads, whose names they have.
+                return self._heads
             if len(self._names) != count:
                 raise ModelError(
                     f"the model answers {count} values an image and has {len(self._names)} names of values"

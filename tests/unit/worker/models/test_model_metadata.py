@@ -45,6 +45,10 @@ def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: 
         ({"image": IMAGE, "labels": ["a"], "threshold": 50}, "the metadata's threshold must be a number from 0 to 1"),
         ({"image": IMAGE, "task": "regression", "values": [1]}, "the metadata's values must be"),
         ({"image": IMAGE, "task": "regression", "values": ["a", "a"]}, "the metadata's values must be"),
+        (
+            {"image": IMAGE, "task": "regression", "values": {"b": "m", "a": "s"}},
+            r"the metadata's values must be a list, for the order of a mapping is not kept: \[\['b', 'm'\]",
+        ),
         ({"image": IMAGE, "task": "embedding", "normalize": "yes"}, "must be true or false, not 'yes'"),
         ({"image": IMAGE, "task": "embedding", "encoding": "hex"}, "must be list or base64"),
         ({"image": IMAGE, "task": "json", "max_bytes": 2**30}, "max_bytes must be a positive whole number up to"),
@@ -153,7 +157,8 @@ def test_a_regression_names_its_values_and_their_units() -> None:
 
     assert values("age") == {"age": None}
     assert values(["age", "height"]) == {"age": None, "height": None}
-    assert values({"age": "years", "height": None}) == {"age": "years", "height": None}
+    assert values({"age": "years"}) == {"age": "years"}
+    assert [*values([["height", "cm"], "age"]).items()] == [("height", "cm"), ("age", None)]
     assert values(None) == {}
 
 

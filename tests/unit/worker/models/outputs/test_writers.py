@@ -46,13 +46,16 @@ def test_multilabel_names_every_class_at_or_above_the_threshold() -> None:
 
 
 def test_regression_has_names_and_units() -> None:
-    [output] = writer("regression", values={"age": "years", "score": None}).write(floats([41.1, 0.25]))
+    [output] = writer("regression", values=[["age", "years"], "score"]).write(floats([41.1, 0.25]))
     assert output == b'{"values":{"age":41.1,"score":0.25},"units":{"age":"years"}}'
     assert read(writer("regression").write(floats([7], [8]))[1]) == {"values": {"value": 8}}
     assert read(writer("regression").write(floats(7, 8))[1]) == {"values": {"value": 8}}
     assert read(writer("regression").write(floats([1, 2]))[0]) == {"values": {"value_0": 1, "value_1": 2}}
     heads = {"age": "a", "score": 1}
     assert read(writer("regression", output=heads).write(floats([1, 2]))[0]) == {"values": {"age": 1, "score": 2}}
+    units = [["score", "points"], ["age", "years"]]
+    [mixed] = writer("regression", output=heads, values=units).write(floats([1, 2]))
+    assert read(mixed) == {"values": {"age": 1, "score": 2}, "units": {"score": "points", "age": "years"}}
     with pytest.raises(ModelError, match="3 values an image and has 2 names"):
         writer("regression", values=["a", "b"]).write(floats([1, 2, 3]))
 

@@ -1,5 +1,6 @@
 """`darkroom models`, as typer reads it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +35,33 @@ def show(name: Name, home: Home = None) -> None:
     from cli.models import run
 
     run.show_model(find_home(home), name)
+
+
+@models.command()
+def check(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="`models:/NAME/VERSION`, `NAME:VERSION`, `NAME@ALIAS`, `runs:/ID/model`, or the folder of a logged "
+            "model; a NAME alone means its champion.",
+            metavar="MODEL",
+        ),
+    ],
+    image: Annotated[Path | None, typer.Option(help="An image whose output is shown.")] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Install the model's requirements into an environment of its own, check there."),
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Load a version as a worker does and show its contract, speed and memory; exit 1 and say why it can't be served.
+
+    This runs the model's code on this machine.
+    """
+    from cli.home import find_home
+    from cli.models.check import check
+
+    check(find_home(home), model, image=image, install=install)
 
 
 @models.command()

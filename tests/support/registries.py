@@ -15,11 +15,20 @@ from worker.models.mlflow_setup import configure_mlflow_client
 
 nn = deferred("torch.nn")
 mlflow_models = deferred("mlflow.models")
+mlflow_pyfunc = deferred("mlflow.pyfunc")
 mlflow_pytorch = deferred("mlflow.pytorch")
 mlflow_tracking = deferred("mlflow.tracking")
 
 MODEL = ModelName("shades")
 METADATA = {"image": {"crop_size": 4}, "labels": ["dark", "light"]}
+
+RUNS_ANYWHERE = """
+import mlflow
+class Anything(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input
+mlflow.models.set_model(Anything())
+"""
 
 
 class MlflowStore:
@@ -55,6 +64,18 @@ class MlflowStore:
         for alias in aliases:
             self.promote(alias, VersionNumber(str(version.version)), model=model)
         return VersionKey(f"{version.version}-{version.run_id[:12]}")
+
+    def register_code(self, code: str, *, requirements: list[str], model: ModelName = MODEL) -> None:
+        """Register one more version, a model from code, which is not run here: it may import what is not installed."""
+        self._made += 1
+        path = self.directory / f"model-{self._made}"
+        script = self.directory / f"model-{self._made}.py"
+        script.write_text(RUNS_ANYWHERE)
+        mlflow_pyfunc.save_model(str(path), python_model=str(script), metadata=METADATA, pip_requirements=requirements)
+        (path / script.name).write_text(code)
+        if model not in {known.name for known in self.client.search_registered_models()}:
+            self.client.create_registered_model(model)
+        self.client.create_model_version(model, path.as_uri(), run_id=f"{self._made:032x}"[::-1])
 
     def promote(self, alias: str, number: VersionNumber, *, model: ModelName = MODEL) -> None:
         self.client.set_registered_model_alias(model, alias, number)

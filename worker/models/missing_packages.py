@@ -16,15 +16,24 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def note_missing_package(error: BaseException, folder: Path) -> None:
-    """Add to a failed import what the model's requirements.txt, in its folder, names for it; other errors stay."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return
-    requirement = required_package(error.name, folder)
-    if requirement:
-        error.add_note(
+    """Add to a failed import what the model's requirements.txt, in its folder, names for it; other errors stay.
+
+    Also where it is what caused the error: MLflow tells it in one of its own where a model's code is run.
+    """
+    found = missing_module(error)
+    if found is not None and found.name and (requirement := required_package(found.name, folder)):
+        found.add_note(
             f"the model's requirements.txt names {requirement}; install it where the workers run: "
             f"pip install '{requirement}'"
         )
+
+
+def missing_module(error: BaseException) -> ModuleNotFoundError | None:
+    """Return the failed import that an error is, or that caused it; None where there is none."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ModuleNotFoundError):
+        found = found.__cause__
+    return found
 
 
 def required_package(module: str, folder: Path) -> str:

@@ -1,0 +1,77 @@
+"""Try a model version in a process of the worker's code, on this machine, in this environment or one of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from cli.home import command_line
+from cli.models.registered import registered_model
+from cli.models.separate_environment import environment_for
+from cli.registry import connect, registry_environment
+from cli.terminal.lines import say
+from cli.terminal.refused import Refused
+from shared.domain.errors import InvalidParameter
+from shared.domain.model_reference import Reference
+from shared.domain.model_route import CHAMPION
+
+_PACKAGE_MISSING: Final = 3
+"""Exit status of `worker.models.check` for a module that can't be imported."""
+
+
+def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
+    """Check what a reference names and print what was found; raises SystemExit with 1 where it can't be served."""
+    if image is not None and not image.is_file():
+        raise Refused(f"{image} is not a file.")
+    uri, environment = _model_uri(home, text)
+    python = Path(sys.executable)
+    if install:
+        say(f"Installing the requirements of {uri} into an environment of its own …")
+        python = environment_for(home, uri, environment)
+    # -P: without it a module in the current folder would be found here, and not where the workers run.
+    command = [str(python), "-P", "-W", "ignore", "-m", "worker.models.check", uri]
+    if image is not None:
+        command += ["--image", str(image.resolve())]
+    code = subprocess.run(command, env=os.environ | environment, check=False).returncode  # noqa: S603  our own module
+    if code < 0:
+        raise Refused(f"The process that loaded {uri} was killed by signal {-code}: mostly for lack of memory.")
+    if code == _PACKAGE_MISSING and not install:
+        hint = command_line(f"models check {text} --install", home)
+        say(f"Try it in an environment that has the model's requirements: {hint}")
+    if code:
+        raise SystemExit(1)
+
+
+def _model_uri(home: Path, text: str) -> tuple[str, dict[str, str]]:
+    """Return MLflow's URI of what a reference names, and the variables with which a process reaches its registry.
+
+    A folder needs no registry. Raises Refused for a reference to nothing.
+    """
+    folder = Path(text)
+    if folder.is_dir():
+        if not (folder / "MLmodel").is_file():
+            raise Refused(f"{text} is no logged model: it has no file MLmodel.")
+        return str(folder.resolve()), {}
+    environment = registry_environment(home)
+    scheme, separator, _ = text.partition(":/")
+    if separator and scheme != "models":
+        return text, environment
+    try:
+        reference = Reference.parse_model(text)
+    except InvalidParameter as error:
+        raise Refused(error.detail) from None
+    if reference.name is None:
+        raise Refused(f"{text!r} names no model.")
+    if text.startswith("models:/m-") and reference.version is None:
+        return text, environment  # a logged model, which MLflow finds by its id
+    model = registered_model(connect(home), reference.name)
+    if reference.version is not None:
+        number = model.ready_version(reference.version)
+    else:
+        alias = reference.alias or CHAMPION
+        if alias not in model.aliases:
+            there = ", ".join([*sorted(model.aliases), *(f"version {number}" for number in model.ready())])
+            raise Refused(f"{model.name} has no alias {alias}. It has: {there or 'nothing'}.")
+        number = model.aliases[alias]
+    return f"models:/{model.name}/{number}", environment

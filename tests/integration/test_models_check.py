@@ -1,0 +1,118 @@
+"""`darkroom models check`, on a real MLflow registry, in the worker's own process."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from tests.support.pictures import encoded
+
+if TYPE_CHECKING:
+    from tests.support.registries import MlflowStore
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+LINES = ("version", "task", "image", "computes", "speed", "memory")
+
+
+@pytest.fixture
+def run(mlflow_store: "MlflowStore", tmp_path: Path) -> Run:
+    """Run `models check` on this registry, in an empty folder."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    environment |= {"DARKROOM_REGISTRY_URL": mlflow_store.url, "DARKROOM_HOME": str(tmp_path / "home")}
+    program = Path(sys.executable).with_name("darkroom")
+
+    def run(*words: object) -> "subprocess.CompletedProcess[str]":
+        command = [program, "models", "check", *map(str, words)]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
+        )
+
+    return run
+
+
+def test_a_version_that_serves_is_shown_with_its_output(run: Run, mlflow_store: "MlflowStore", tmp_path: Path) -> None:
+    mlflow_store.register("champion")
+    mlflow_store.client.set_model_version_tag("shades", "1", "darkroom.labels", '["night", "day"]')
+    (tmp_path / "a.png").write_bytes(encoded(Image.new("RGB", (9, 7), "white"), "PNG"))
+    done = run("shades", "--image", "a.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, last = done.stdout.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert tuple(told)[: len(LINES)] == LINES
+    assert told["version"].startswith("models:/shades/1, loaded in ")
+    assert told["task"] == "classification, 2 labels: night, day"
+    assert told["output"].startswith('{"predicted_class":')
+    assert last == "A worker would serve it."
+
+
+def test_a_version_that_can_not_be_loaded_ends_with_the_reason(run: Run, mlflow_store: "MlflowStore") -> None:
+    mlflow_store.register(metadata={"image": {"crop_size": 4}})
+    done = run("models:/shades/1")
+    assert done.returncode == 1
+    assert "A worker could not serve models:/shades/1: ModelError: " in done.stderr
+    assert "labels" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_logged_model_s_folder_is_checked_without_a_registry(
+    run: Run, mlflow_store: "MlflowStore", tmp_path: Path
+) -> None:
+    mlflow_store.register()
+    done = run(tmp_path / "model-1")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "A worker would serve it.")
+    done = run(tmp_path)
+    assert (done.returncode, "has no file MLmodel" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("shades:7", "shades has no version 7. Ready are: 1."),
+        ("shades@challenger", "shades has no alias challenger. It has: version 1."),
+        ("models:/", "does not name a model"),
+        ("shade", "No model 'shade' is registered. There is: shades."),
+    ],
+)
+def test_a_reference_to_nothing_is_refused(run: Run, mlflow_store: "MlflowStore", model: str, why: str) -> None:
+    mlflow_store.client.create_registered_model("shades")
+    mlflow_store.client.create_model_version("shades", "file:///nowhere")
+    done = run(model)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert why in done.stderr
+
+
+@pytest.mark.slow
+def test_a_missing_package_is_named_and_installed_into_an_environment_of_its_own(
+    run: Run, mlflow_store: "MlflowStore", tmp_path: Path
+) -> None:
+    wheel = tmp_path / "shadesmath-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("shadesmath/__init__.py", "import numpy\ndef scores(n):\n    return numpy.full((n, 2), 0.5)\n")
+        file.writestr("shadesmath-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: shadesmath\nVersion: 1\n")
+        file.writestr("shadesmath-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("shadesmath-1.dist-info/RECORD", "")
+    mlflow_store.register_code(
+        "import mlflow\n"
+        "from mlflow.pyfunc import PythonModel\n"
+        "import shadesmath\n"
+        "class Shades(PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        return shadesmath.scores(len(model_input))\n"
+        "mlflow.models.set_model(Shades())\n",
+        requirements=[f"shadesmath @ {wheel.as_uri()}"],
+    )
+    done = run("shades:1")
+    assert done.returncode == 1
+    assert "No module named 'shadesmath': the model's requirements.txt names shadesmath @ file:///" in done.stderr
+    assert "--install" in done.stdout
+    for _ in range(2):
+        done = run("shades:1", "--install")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "A worker would serve it.")
+    assert len(list((tmp_path / "home" / "environments").iterdir())) == 1

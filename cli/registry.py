@@ -54,3 +54,14 @@ def registry_client(url: str) -> "MlflowClient":
     mlflow.set_tracking_uri(url)
     mlflow.set_registry_uri(url)
     return MlflowClient(url, url)
+
+
+def experiment_id(client: "MlflowClient", name: str) -> str:
+    """Return the id of the experiment of this name, made if missing; a bare database keeps its files beside it."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    url = client.tracking_uri
+    database = url.removeprefix("sqlite:///")
+    beside = (Path(database).resolve().parent / "artifacts").as_uri() if database != url else None
+    return str(client.create_experiment(name, artifact_location=beside))

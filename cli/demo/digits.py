@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.registry import registry_client
+from cli.registry import experiment_id, registry_client
 from shared.domain.model_route import CHAMPION
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def ensure_registered(*, registry_url: str, folder: Path, progress: Callable[[st
             progress(f"training a small CNN on {len(scans.training):,} of them")
             model = train(scans, progress)
             progress("registering it in MLflow")
-            champion = _register(client, model, scans, registry_url=registry_url)
+            champion = _register(client, model, scans)
     accuracy = client.get_run(champion.run_id).data.metrics.get("accuracy") if champion.run_id else None
     return Trained(version=str(champion.version), accuracy=accuracy, images=folder)
 
@@ -182,7 +182,7 @@ def _champion(client: "MlflowClient") -> Any | None:
         raise
 
 
-def _register(client: "MlflowClient", model: "torch.nn.Module", scans: Scans, *, registry_url: str) -> Any:
+def _register(client: "MlflowClient", model: "torch.nn.Module", scans: Scans) -> Any:
     """Log the training run with its model, register that as the next version, and make it champion."""
     import mlflow.data.numpy_dataset  # noqa: PLC0415
     import mlflow.pytorch  # noqa: PLC0415
@@ -190,7 +190,7 @@ def _register(client: "MlflowClient", model: "torch.nn.Module", scans: Scans, *,
 
     inputs, _ = _tensors(scans, scans.held_out[:2])
     example, scores = inputs.numpy(), model(inputs).detach().numpy()
-    with mlflow.start_run(experiment_id=_experiment(client, registry_url), run_name=NAME) as run:
+    with mlflow.start_run(experiment_id=experiment_id(client, NAME), run_name=NAME) as run:
         mlflow.log_params({**TRAINING, "held_out": HELD_OUT, "data_sha256": scans.sha256()})
         dataset = mlflow.data.numpy_dataset.from_numpy(scans.pixels, targets=scans.labels, name="sklearn load_digits")
         mlflow.log_input(dataset, context="training")
@@ -211,16 +211,6 @@ def _register(client: "MlflowClient", model: "torch.nn.Module", scans: Scans, *,
     version = client.create_model_version(NAME, source, run_id=run.info.run_id, model_id=logged.model_id)
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
     return version
-
-
-def _experiment(client: "MlflowClient", registry_url: str) -> str:
-    """Return the id of the experiment the runs go to; a bare database keeps its files beside it."""
-    found = client.get_experiment_by_name(NAME)
-    if found is not None:
-        return str(found.experiment_id)
-    database = registry_url.removeprefix("sqlite:///")
-    beside = (Path(database).resolve().parent / "artifacts").as_uri() if database != registry_url else None
-    return str(client.create_experiment(NAME, artifact_location=beside))
 
 
 def _write_images(scans: Scans, folder: Path) -> None:

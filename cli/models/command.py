@@ -38,6 +38,39 @@ def show(name: Name, home: Home = None) -> None:
 
 
 @models.command()
+def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
+    name: Annotated[str, typer.Argument(help="The model's name in the registry; made if missing.", metavar="NAME")],
+    torchvision: Annotated[str | None, typer.Option(help="An architecture of torchvision, such as resnet50.")] = None,
+    timm: Annotated[str | None, typer.Option(help="An architecture of timm, which has to be installed.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="An ONNX file.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A state_dict saved by torch.save.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Random weights: to try the way, not the model.")] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="A label a line, in the order of the scores.", show_default="the preset's: ImageNet's"),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What it computes.", show_default="the preset's")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the input in pixels.", show_default="the preset's")] = None,
+    home: Home = None,
+) -> None:
+    """Register a known architecture with your weights, or an ONNX file, with the metadata that workers need."""
+    from cli.home import find_home
+    from cli.models.add import Wanted, add
+
+    wanted = Wanted(
+        torchvision=torchvision,
+        timm=timm,
+        onnx=onnx,
+        weights=weights,
+        random=random,
+        labels=labels,
+        task=task,
+        size=size,
+    )
+    add(find_home(home), name, wanted)
+
+
+@models.command()
 def check(
     model: Annotated[
         str,

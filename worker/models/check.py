@@ -156,10 +156,7 @@ def _lines(uri: str, found: Found, output: str) -> list[tuple[str, str]]:
         ("task", f"{model.task}{f', {len(labels)} labels: {shown}' if labels else ''}"),
         ("image", image),
         ("computes", f"on {model.device}: decode {model.decode}, precision {model.precision}"),
-        (
-            "speed",
-            f"{found.many_at_a_time * 1e3:.2f} ms an image, {found.one_at_a_time * 1e3:.2f} ms for one by itself",
-        ),
+        ("speed", f"{found.many_at_a_time * 1e3:.3g} ms an image, {found.one_at_a_time * 1e3:.3g} ms for one alone"),
         ("memory", f"{found.megabytes:,.0f} MB more than before"),
     ]
     if model.agreement is not None:

@@ -1,0 +1,97 @@
+"""Register a known architecture with the user's weights, or an ONNX file, as the next version of a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.home import command_line
+from cli.models.architectures import Architecture, onnx_file, timm_model, torchvision_model
+from cli.models.registered import refusing
+from cli.registry import connect, experiment_id
+from cli.terminal.lines import say
+from cli.terminal.refused import Refused
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be registered: exactly one of `torchvision`, `timm` and `onnx`, and what is said of it."""
+
+    torchvision: str | None
+    timm: str | None
+    onnx: Path | None
+    weights: Path | None
+    random: bool
+    labels: Path | None
+    task: str | None
+    size: int | None
+
+
+def add(home: Path, name: str, wanted: Wanted) -> None:
+    """Register a version and say how it is tried and promoted; raises Refused where something does not fit."""
+    if sum(one is not None for one in (wanted.torchvision, wanted.timm, wanted.onnx)) != 1:
+        raise Refused("Say what to add, once: --torchvision NAME, --timm NAME or --onnx FILE.")
+    if wanted.onnx is None and (wanted.weights is None) != wanted.random:
+        raise Refused("Say which weights: --weights FILE, or --random for random ones, which answer anything.")
+    client = connect(home)
+    given = {"labels": _labels(wanted.labels), "task": wanted.task, "size": wanted.size}
+    if wanted.onnx is not None:
+        made = onnx_file(_existing(wanted.onnx), given)
+    else:
+        build, architecture = (
+            (torchvision_model, wanted.torchvision) if wanted.torchvision else (timm_model, wanted.timm)
+        )
+        made = build(str(architecture), _existing(wanted.weights) if wanted.weights else None, given)
+    version = _register(client, name, made)
+    labels = made.metadata.get("labels") or ()
+    answers = f"{made.metadata['task']}, {len(labels)} labels" if labels else made.metadata["task"]
+    say(f"Registered version {version} of {name}: {answers}, image {made.metadata['image']}.")
+    say(f"Try it:         {command_line(f'models check {name}:{version} --image FILE', home)}")
+    say(f"Let it serve:   {command_line(f'models promote {name} {version}', home)}")
+
+
+def _labels(file: Path | None) -> list[str] | None:
+    """Return a file's labels, one a line in the order of the scores; None where no file is given."""
+    if file is None:
+        return None
+    try:
+        lines = _existing(file).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise Refused(f"{file} is no text in UTF-8.") from None
+    labels = [line.strip() for line in lines if line.strip()]
+    if not labels:
+        raise Refused(f"{file} has no labels: write one a line, in the order of the model's scores.")
+    return labels
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise Refused(f"{file} is not a file.")
+    return file
+
+
+def _register(client: "MlflowClient", name: str, made: Architecture) -> str:
+    """Log a model in a run of its own and register it; return its version's number."""
+    import mlflow  # noqa: PLC0415  slow
+
+    with refusing():
+        experiment = experiment_id(client, name)
+        with mlflow.start_run(experiment_id=experiment, run_name=name) as run:
+            logged = _logged(made.log)
+        if not client.search_registered_models(f"name='{name}'"):
+            client.create_registered_model(name)
+        source = f"models:/{logged.model_id}"
+        version = client.create_model_version(name, source, run_id=run.info.run_id, model_id=logged.model_id)
+        return str(version.version)
+
+
+def _logged(log: Callable[[str], Any]) -> Any:
+    """Log the model as an exported graph, which needs no pickle; pickled where it can't be exported, which is said."""
+    try:
+        return log("pt2")
+    except Exception as error:  # noqa: BLE001  torch.export raises all kinds of errors for what it can't trace
+        say(f"It can't be exported as a graph ({type(error).__name__}): logged pickled, which is slower to load.")
+        return log("pickle")

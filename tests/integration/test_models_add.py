@@ -1,0 +1,84 @@
+"""`darkroom models add`, on a real MLflow registry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cli.models.add import Wanted, add
+from cli.terminal.refused import Refused
+from tests.support.deferred_imports import deferred
+
+if TYPE_CHECKING:
+    from tests.support.registries import MlflowStore
+
+torch = deferred("torch")
+torchvision_models = deferred("torchvision.models")
+pytestmark = pytest.mark.xdist_group("torch")
+
+
+@pytest.fixture
+def store(mlflow_store: "MlflowStore", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "MlflowStore":
+    """A registry that the command uses; `labels.txt` is in the folder."""
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", mlflow_store.url)
+    monkeypatch.chdir(tmp_path)
+    Path("labels.txt").write_text("cat\ndog\n\nowl\n")
+    return mlflow_store
+
+
+def wanted(**given: Any) -> Wanted:
+    nothing = dict.fromkeys(("torchvision", "timm", "onnx", "weights", "labels", "task", "size"))
+    return Wanted(**{**nothing, "random": False, **given})  # type: ignore[arg-type]
+
+
+def metadata_of(store: "MlflowStore", version: int) -> Any:
+    from mlflow.models import Model  # noqa: PLC0415
+
+    source = store.client.get_model_version("pets", str(version)).source
+    return Model.load(source)
+
+
+@pytest.mark.slow
+def test_an_architecture_of_torchvision_is_registered_with_the_user_s_weights_and_labels(
+    store: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = torchvision_models.shufflenet_v2_x0_5(num_classes=3)
+    parallel = {f"module.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": parallel}, "best.pth")
+    options = {"torchvision": "shufflenet_v2_x0_5", "weights": Path("best.pth"), "labels": Path("labels.txt")}
+    add(tmp_path, "pets", wanted(**options))
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("Registered version 1 of pets: classification, 3 labels, image {")
+    assert told[1].startswith("Try it: ")
+    assert "models check pets:1" in told[1]
+    assert "models promote pets 1" in told[2]
+    logged = metadata_of(store, 1)
+    assert logged.metadata["labels"] == ["cat", "dog", "owl"]
+    assert logged.metadata["image"]["crop_size"] == [224]
+    assert logged.metadata["task"] == "classification"
+    assert store.client.get_registered_model("pets").aliases == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, "Say what to add, once: --torchvision NAME, --timm NAME or --onnx FILE."),
+        ({"torchvision": "resnet50", "timm": "resnet50"}, "Say what to add, once"),
+        ({"torchvision": "resnet50"}, "Say which weights: --weights FILE, or --random"),
+        ({"torchvision": "resnet5", "random": True}, "torchvision has no model 'resnet5'. It has: resnet50"),
+        ({"torchvision": "resnet50", "weights": Path("none.pth")}, "none.pth is not a file."),
+        ({"torchvision": "resnet50", "random": True, "labels": Path("empty.txt")}, "empty.txt has no labels"),
+        ({"torchvision": "squeezenet1_1", "weights": Path("two.pth")}, "two.pth does not fit: Error(s) in loading"),
+        ({"torchvision": "squeezenet1_1", "weights": Path("whole.pth")}, "whole.pth holds more than tensors"),
+        ({"torchvision": "squeezenet1_1", "random": True, "task": "guess"}, "This can't be served: "),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("store")
+def test_what_does_not_fit_is_refused_with_the_reason(tmp_path: Path, given: dict[str, Any], why: str) -> None:
+    Path("empty.txt").touch()
+    torch.save(torch.nn.Linear(3, 2).state_dict(), "two.pth")
+    torch.save(torch.nn.Linear(3, 2), "whole.pth")
+    with pytest.raises(Refused) as refused:
+        add(tmp_path, "pets", wanted(**given))
+    assert why in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1

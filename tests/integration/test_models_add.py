@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 torch = deferred("torch")
 torchvision_models = deferred("torchvision.models")
-pytestmark = pytest.mark.xdist_group("torch")
+# MLflow warns of its own type hints while it is imported.
+pytestmark = [pytest.mark.xdist_group("torch"), pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from tests.support.pictures import encoded
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
 
+# MLflow warns of its own type hints while it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 LINES = ("version", "task", "image", "computes", "speed", "memory")

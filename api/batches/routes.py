@@ -1,9 +1,11 @@
 """Routes of batches: upload, read, list, follow, cancel, results."""
 
+import contextlib
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -12,12 +14,14 @@ from api.batches.events import batch_events, told_everything
 from api.batches.lookup import find_batch, list_batches
 from api.batches.results import read_columns, result_lines
 from api.batches.upload import accept_upload
+from api.batches.waiting import is_small, wait_for_results
 from api.edge.auth import caller, follower
 from api.edge.guard import GuardedRoute, takes_token
 from api.http import problem_kinds as kinds
 from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.http.preferred_wait import answer_deadline, preference_applied, preferred_wait
 from api.http.result_formats import CSV, NDJSON, as_csv, as_ndjson, csv_header
 from api.openapi import requests, responses
 from api.state.gateway import base_url, gateway
@@ -49,14 +53,30 @@ UNLISTED: Final = "postgres is away: batches that have ended are not listed, and
     "",
     summary="Predict many images",
     status_code=202,
-    responses=responses.by_status({202: schemas.Batch}, *_REFUSALS, headers=responses.LOCATION),
+    responses=responses.by_status(
+        {200: schemas.BatchWithResults, 202: schemas.Batch},
+        *_REFUSALS,
+        headers=responses.LOCATION | responses.WAITED,
+    ),
     openapi_extra=requests.bulk_upload(),
 )
 async def create(request: Request) -> Response:
-    """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue."""
-    id, base = await accept_upload(request), base_url(request)
-    batch = await find_batch(gateway(request), id, owner=caller(request).owner)
-    return _answer(request, batch, status_code=202, headers={"Location": f"{base}/v1/batches/{id}"})
+    """Accept many images: files, an archive or NDJSON. The answer comes when every one of them is in the queue.
+
+    With `Prefer: wait` it is a 200 with the results of all, where they come in time and are of 256 images at most.
+    """
+    gate, owner, wait = gateway(request), caller(request).owner, preferred_wait(request)
+    accepted = await accept_upload(request)
+    headers = {"Location": f"{base_url(request)}/v1/batches/{accepted.id}"}
+    batch = await find_batch(gate, accepted.id, owner=owner)
+    if wait and is_small(accepted, batch):
+        headers |= preference_applied(wait)
+        waited = await wait_for_results(gate, accepted, batch, deadline=answer_deadline(wait))
+        if waited:
+            return _answer(request, waited.batch, headers=headers, results=waited.results)
+        with contextlib.suppress(StorageUnavailable):
+            batch = await find_batch(gate, accepted.id, owner=owner)
+    return _answer(request, batch, status_code=202, headers=headers)
 
 
 @router.get(
@@ -146,8 +166,15 @@ def _asked(id: str) -> BatchId:
 
 
 def _answer(
-    request: Request, batch: Batch, *, status_code: int = 200, headers: dict[str, str] | None = None
+    request: Request,
+    batch: Batch,
+    *,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+    results: list[orjson.Fragment] | None = None,
 ) -> Response:
     body: dict[str, Any] = batch_object(batch, base_url=base_url(request), tokens=gateway(request).tokens)
+    if results is not None:
+        body["results"] = results
     said = {} if batch.counted else {INCOMPLETE: UNCOUNTED}
     return JSONResponse(body, status_code=status_code, headers=said | (headers or {}))

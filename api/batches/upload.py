@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -18,7 +19,7 @@ from api.state.body_memory import BULK_BASE, MemoryHold
 from api.state.gateway import base_url, gateway
 from api.uploads.submission_fields import SubmissionFields, asked_model
 from shared.domain.errors import DarkroomError
-from shared.domain.identifiers import BatchId, new_uuid7
+from shared.domain.identifiers import BatchId, PredictionId, new_uuid7
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
 from shared.observability.logs import bind
@@ -28,7 +29,19 @@ from shared.queue.producer.submission import BatchClosed
 LONGEST_DRAIN: Final = timedelta(seconds=30)
 
 
-async def accept_upload(request: Request) -> BatchId:
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that was accepted, and the ids of its images in upload order.
+
+    Of an earlier batch under the same idempotency key they are not known: None. Of a batch with more images than are
+    waited for they are the first MOST_WAITED + 1.
+    """
+
+    id: BatchId
+    items: Sequence[PredictionId] | None
+
+
+async def accept_upload(request: Request) -> Accepted:
     """Read and enqueue one bulk upload; return its batch, or an earlier one of the same idempotency key.
 
     Raises the contract's errors; the batch is then canceled.
@@ -42,10 +55,10 @@ async def accept_upload(request: Request) -> BatchId:
                 async for item in body.items():
                     await writer.add(item)
                 await writer.close(skipped=body.skipped)
-                return writer.id
+                return Accepted(writer.id, writer.first_items)
     except (_KnownBatch, BatchClosed) as early:
         await _drain(chunks)
-        return BatchId(early.id)
+        return Accepted(BatchId(early.id), None)
     except DarkroomError:
         await _drain(chunks)
         raise

@@ -53,6 +53,8 @@ LIMITED_PAUSE: Final = timedelta(milliseconds=500)
 FEW: Final = 16
 # An item's problem quotes some of its own text at most, and is stored with each item.
 LONGEST_PROBLEM: Final = 500
+MOST_WAITED: Final = 256
+"""Images of a batch whose results its upload may wait for."""
 # Stands for the digest of an image without content, since a route's traffic split needs one.
 NO_DIGEST: Final = Digest("0" * 64)
 
@@ -86,6 +88,8 @@ class BatchWriter:
             update={"max_lane_depth": gate.bulk.max_lane_depth, "max_lane_bytes": gate.bulk.max_lane_bytes}
         )
         self._ids = OrderedIds()
+        self.first_items: list[PredictionId] = []
+        """Ids of the first items in upload order, as many as are waited for and one more."""
         self._lane = bulk_lane(opening.id)
         self._jobs: list[Prepared] = []
         self._chunk_bytes = 0
@@ -158,6 +162,8 @@ class BatchWriter:
         """Check one item and add it to the chunk, as a submission or as unreadable. Runs in a thread for large ones."""
         id = PredictionId(self._ids.next())
         filename = clean_filename(item.name)
+        if len(self.first_items) <= MOST_WAITED:
+            self.first_items.append(id)
         problem, facts = item.problem, None
         if not problem:
             try:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from api.http.output_columns import CLASSIFICATION, OutputColumns
+from shared.domain.job import Job
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
 from shared.storage.predictions import with_sorted_scores
@@ -64,6 +65,20 @@ def as_csv(
 
 def _cell(value: object) -> object:
     return safe_cell(value) if isinstance(value, str) else value
+
+
+def item_row(job: Job) -> ItemRow:
+    """Return a prediction as a row of results; its output may be a fragment of JSON."""
+    return ItemRow(
+        id=job.id,
+        custom_id=job.request.custom_id,
+        status=job.status,
+        version=job.request.version,
+        source=job.source,
+        output=job.output,
+        error=job.error,
+        error_code=job.code,
+    )
 
 
 def result_object(row: ItemRow) -> dict[str, Any]:

@@ -171,7 +171,16 @@ def bulk_upload() -> Json:
         "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{line}\n"},
     }
     query = [entry for entry in _QUERY if entry["name"] in fields]
-    return {"requestBody": {"required": True, "content": content}, "parameters": [SUBMISSION_HEADERS[2], *query]}
+    waiting = parameter(
+        "Prefer",
+        "`wait` (60 s) or `wait=N`, 1 to 60: answer with the results of all, at most 256 images, or when N seconds are "
+        "over",
+        examples=["wait=10"],
+    )
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": [waiting, SUBMISSION_HEADERS[2], *query],
+    }
 
 
 def file_upload() -> Json:

@@ -1,19 +1,19 @@
 """The list of predictions as a download: every one that matches, a line each, in the memory of one page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import orjson
 
-from api.http.result_formats import as_csv, csv_header
+from api.http.result_formats import as_csv, csv_header, item_row
 from api.predictions.listing import Page, Write, list_predictions
 from api.state.gateway import Gateway
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
 from shared.domain.prediction_filter import PredictionFilter
 from shared.domain.timestamps import rfc3339
-from shared.storage.batches import ItemRow
 
 PAGE: Final = 1000
 """Predictions that are read at a time: Redis is read once for them, Postgres in pieces."""
@@ -61,16 +61,7 @@ async def _lines(
 def as_csv_line(job: Job) -> bytes:
     """Write a prediction as a line of CSV."""
     request = job.request
-    row = ItemRow(
-        id=job.id,
-        custom_id=request.custom_id,
-        status=job.status,
-        version=request.version,
-        source=job.source,
-        # From Redis it is a fragment of JSON.
-        output=orjson.loads(orjson.dumps(job.output)),
-        error=job.error,
-        error_code=job.code,
-    )
+    # From Redis the output is a fragment of JSON.
+    row = replace(item_row(job), output=orjson.loads(orjson.dumps(job.output)))
     more = (request.model, request.variant, job.batch or None, request.image.filename, rfc3339(job.created))
     return as_csv([row], more=[more])

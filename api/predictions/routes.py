@@ -16,6 +16,7 @@ from api.http import problem_kinds as kinds
 from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.http.preferred_wait import answer_deadline, preference_applied, preferred_wait
 from api.http.result_formats import CSV, NDJSON
 from api.openapi import requests, responses
 from api.predictions.events import prediction_events, told_everything
@@ -23,7 +24,7 @@ from api.predictions.export import CSV_HEADER, as_csv_line, exported_lines
 from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import submit
-from api.predictions.waiting import answer_deadline, preferred_wait, wait_for_prediction
+from api.predictions.waiting import wait_for_prediction
 from api.state.gateway import base_url, gateway
 from shared.domain.errors import InvalidParameter, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
@@ -121,7 +122,7 @@ async def read(request: Request) -> Response:
     with gate.waiters.listen(id) as ended:
         job = await find_prediction(gate, id, owner=caller(request).owner)
         job = await wait_for_prediction(gate, job, ended=ended, deadline=deadline)
-    return _answer(request, job, headers={"Preference-Applied": f"wait={wait.seconds}"})
+    return _answer(request, job, headers=preference_applied(wait))
 
 
 @router.get(

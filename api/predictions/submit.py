@@ -9,11 +9,12 @@ from fastapi import Request, Response
 
 from api.edge.auth import caller
 from api.http.json import JSONResponse
+from api.http.preferred_wait import answer_deadline, preference_applied, preferred_wait
 from api.http.ratelimit import refuse_early
 from api.http.request_facts import header, request_id
 from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
-from api.predictions.waiting import answer_deadline, preferred_wait, wait_for_prediction
+from api.predictions.waiting import wait_for_prediction
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.large_work import off_the_loop
 from api.uploads.bodies import Upload, read_prediction
@@ -49,7 +50,7 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
         del upload, submission
         if wait and ended:
             job = await _wait(gate, job, ended=ended, deadline=deadline)
-            headers["Preference-Applied"] = f"wait={wait.seconds}"
+            headers |= preference_applied(wait)
     return _answer(gate, job, base, headers)
 
 

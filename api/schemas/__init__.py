@@ -3,7 +3,7 @@
 Routes write dicts straight to JSON: building these models would double a poll's cost.
 """
 
-from api.schemas.batches import Batch, BatchList, BatchResult
+from api.schemas.batches import Batch, BatchList, BatchResult, BatchWithResults
 from api.schemas.files import File, FileList
 from api.schemas.health import Alive, Readiness
 from api.schemas.models import Model, ModelList, Version, VersionList
@@ -18,6 +18,7 @@ __all__ = [
     "Batch",
     "BatchList",
     "BatchResult",
+    "BatchWithResults",
     "File",
     "FileList",
     "JsonSubmission",

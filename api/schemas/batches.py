@@ -72,3 +72,9 @@ class BatchResult(Answer):
     output: Output | None
     error: str | None
     error_code: ErrorCode | None
+
+
+class BatchWithResults(Batch):
+    """A bulk upload that has ended, with the results of all its images, in upload order."""
+
+    results: list[BatchResult]

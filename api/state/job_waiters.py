@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -93,3 +93,15 @@ async def wait_for_event(event: asyncio.Event, longest: timedelta) -> None:
     except TimeoutError:
         pass
     event.clear()
+
+
+async def wait_for_events(events: Sequence[asyncio.Event], longest: timedelta) -> None:
+    """Wait for all the events, for `longest` at most, and clear them."""
+    try:
+        async with asyncio.timeout(longest.total_seconds()):
+            for event in events:
+                await event.wait()
+    except TimeoutError:
+        pass
+    for event in events:
+        event.clear()

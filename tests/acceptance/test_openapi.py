@@ -191,7 +191,10 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
             post(elsewhere, content=renewed(image), headers=PNG), post(elsewhere, **body),
             post("/v1/models/o/nosuch/predictions", **body), *(post(elsewhere, **bad) for bad in refused),
         ],
-        ("GET", "/v1/predictions"): [http.get("/v1/predictions"), http.get("/v1/predictions?limit=0")],
+        ("GET", "/v1/predictions"): [
+            http.get("/v1/predictions"), http.get("/v1/predictions?limit=0"),
+            *(http.get(f"/v1/predictions?limit=5&format={format}") for format in ("csv", "ndjson")),
+        ],
         ("GET", "/v1/predictions/{id}"): [http.get(one), http.get(f"/v1/predictions/{UNKNOWN}")],
         ("GET", "/v1/predictions/{id}/stream"): [
             http.get(f"{one}/stream"), http.get(f"{one}/stream", headers={"Last-Event-ID": "4"}),
@@ -201,6 +204,7 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ("POST", "/v1/batches"): [
             *(post("/v1/batches", content=lines([("7.png", image)] * n), headers=NDJSON | bulk_key) for n in (1, 2)),
             *(post("/v1/batches", content=content, headers=NDJSON) for content in (b"", b"\n")),
+            post("/v1/batches", content=lines([("7.png", image), ("x", b"x")]), headers=NDJSON | {"Prefer": "wait"}),
             post("/v1/batches", content=image, headers=PNG),
             post("/v1/batches?model=nosuch", content=b"{}", headers=NDJSON),
             post("/v1/batches", files={"archive": b"PK"}),

@@ -24,6 +24,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.Batch,
     schemas.BatchList,
     schemas.BatchResult,
+    schemas.BatchWithResults,
     schemas.File,
     schemas.FileList,
     schemas.Model,

@@ -10,6 +10,7 @@ from api.openapi.references import REFERENCE, Json, reference
 from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
+from shared.image_files.formats import SUPPORTED
 
 
 def parameter(name: str, description: str, *, place: str = "header", **schema: object) -> Json:
@@ -72,6 +73,8 @@ _QUERY: Final = [
 ]
 _FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
 _BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
+_FORMATS: Final = ", ".join(SUPPORTED)
+_IMAGE: Final = {**_BINARY, "description": f"The image: {_FORMATS} (a NumPy array of uint8, `image/x-npy`)"}
 _METADATA: Final[Json] = {
     "type": "object",
     "additionalProperties": True,
@@ -86,14 +89,14 @@ def submission() -> Json:
     form: Json = {name: _in_a_form(member) for name, member in fields["$defs"]["Submission"]["properties"].items()}
     form["metadata"] = _METADATA
     form["webhook_events_filter"] |= _EVENTS
-    form["image"] = {**_BINARY, "description": "The image; after the other fields"}
+    form["image"] = {**_IMAGE, "description": f"{_IMAGE['description']}; after the other fields"}
     content = {
         "multipart/form-data": {
             "schema": {"type": "object", "properties": form, "required": ["image"]},
             "encoding": {"image": {"contentType": "image/*"}},
         },
-        "image/*": {"schema": _BINARY},
-        "application/octet-stream": {"schema": _BINARY},
+        "image/*": {"schema": _IMAGE},
+        "application/octet-stream": {"schema": _IMAGE},
         "application/json": {
             "schema": reference(schemas.JsonSubmission),
             "examples": {

@@ -54,7 +54,6 @@ _BEGINNINGS: Final = (
     (b"\0\0\x01\xb3", "a video (MPEG)"),
     (b"OggS", "an Ogg file"),
     (b"ID3", "a sound file"),
-    (b"\x93NUMPY", "a NumPy array"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"PAR1", "a Parquet file"),
 )

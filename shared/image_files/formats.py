@@ -1,4 +1,4 @@
-"""The six supported image formats: the first bytes of each, and its header reader.
+"""The seven supported image formats: the first bytes of each, and its header reader.
 
 Headers are read here and not by Pillow, which inflates a PNG's text chunks, allocates a WebP's canvas and reads all
 segments of a JPEG without a limit: on the gateway's event loop, and before the size in pixels can be refused. A PNG
@@ -13,12 +13,14 @@ from shared.image_files.bmp import read_bmp
 from shared.image_files.gif import read_gif
 from shared.image_files.header import BrokenImageError, Header, HeaderReader
 from shared.image_files.jpeg import read_jpeg
+from shared.image_files.npy import read_npy
 from shared.image_files.png import read_png
 from shared.image_files.tiff import read_tiff
 from shared.image_files.webp import read_webp
 
-SUPPORTED: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MEDIA_TYPES: Final = {name: f"image/{name.lower()}" for name in SUPPORTED}
+SUPPORTED: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "NPY")
+MEDIA_TYPES: Final = {name: f"image/{name.lower()}" for name in SUPPORTED} | {"NPY": "image/x-npy"}
+"""None is registered for NumPy's arrays."""
 HEAVY: Final = 25.0
 """Milliseconds of estimated work from which an image is decoded apart from its micro-batch."""
 
@@ -29,6 +31,7 @@ _SIGNATURES: Final[tuple[tuple[re.Pattern[bytes], str, HeaderReader], ...]] = (
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP", read_webp),
     # The header's length (12, 16, 40, 52, 56, 64, 108, 124) is checked too: many texts begin with the letters BM.
     (re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "BMP", read_bmp),
+    (re.compile(rb"\x93NUMPY"), "NPY", read_npy),
     (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF", read_tiff),
 )
 

@@ -3,14 +3,15 @@
 import io
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.support.api_client import Door
-from tests.support.pictures import black, encoded, opened, renewed
+from tests.support.api_client import Door, expect_problem
+from tests.support.batches import send_archive, send_images, zipped
+from tests.support.pictures import black, data_url, encoded, opened, renewed
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -57,6 +58,12 @@ def animation(image: Image.Image, format: str) -> bytes:
     return file.getvalue()
 
 
+def array(samples: "np.ndarray[Any, np.dtype[np.uint8]]") -> bytes:
+    file = io.BytesIO()
+    np.save(file, samples)
+    return file.getvalue()
+
+
 def one_colour_clear(image: Image.Image) -> bytes:
     """A palette whose first colour, that of the paper, is black and marked transparent."""
     grey = np.asarray(image.convert("L"))
@@ -91,6 +98,9 @@ FILES: dict[str, tuple[str, Encode]] = {
     "TIFF, LZW": ("TIFF", lambda image: encoded(image, "TIFF", compression="tiff_lzw")),
     "TIFF, CMYK": ("TIFF", lambda image: encoded(image.convert("CMYK"), "TIFF")),
     "TIFF, 16 bits": ("TIFF", lambda image: encoded(sixteen_bits(image), "TIFF")),
+    "NumPy": ("NPY", lambda image: array(np.asarray(image.convert("RGB")))),
+    "NumPy, grey": ("NPY", lambda image: array(np.asarray(image.convert("L")))),
+    "NumPy, Fortran's order": ("NPY", lambda image: array(np.asfortranarray(image.convert("RGB")))),
 }
 
 
@@ -101,6 +111,31 @@ def test_a_digit_is_recognised_in_every_file_format(door: Door, digits: dict[str
         found = door.predicted(encode(image), media_type="application/octet-stream")
         assert found["input"]["image"]["format"] == format
         assert found["output"]["predicted_class"] == label
+
+
+def test_an_array_is_taken_in_every_body_and_kept_as_a_file(door: Door, digits: dict[str, Image.Image]) -> None:
+    label, image = next(iter(digits.items()))
+    data = array(np.asarray(image.convert("RGB")))
+    file = door.post("/v1/files", files={"content": ("a.npy", data)}).json()
+    assert file["content_type"] == "image/x-npy"
+    single = [
+        door.post(content=data, headers={"Content-Type": "image/x-npy", "Prefer": "wait=20"}),
+        door.post(files={"image": ("a.npy", data)}, headers={"Prefer": "wait=20"}),
+        door.post(json={"input": {"image": data_url(data, "image/x-npy")}}, headers={"Prefer": "wait=20"}),
+        door.post(json={"input": {"image": file["urls"]["get"]}}, headers={"Prefer": "wait=20"}),
+    ]
+    assert [answer.json()["output"]["predicted_class"] for answer in single] == [label] * 4
+    floats = array(np.asarray(image, np.float32))  # type: ignore[arg-type]
+    problem = expect_problem(door.submit(floats), 415, "unsupported-image")
+    assert "a NumPy array of float32; an image is one of uint8" in problem["detail"]
+    assert "NPY" in problem["supported"]
+    for send in (
+        lambda files, **more: send_archive(door.http, zipped(files), **more),
+        lambda files, **more: send_images(door.http, files, **more),
+    ):
+        found = send([("a.npy", data), ("floats.npy", floats)], headers={"Prefer": "wait=20"}).json()["results"]
+        assert [line["status"] for line in found] == ["succeeded", "failed"]
+        assert "float32" in found[1]["error"]
 
 
 def test_a_photo_is_rotated_only_if_its_exif_says_so(door: Door, digits: dict[str, Image.Image]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import io
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from api.uploads.image_check import check_image
@@ -51,9 +52,20 @@ def image_seeds() -> list[bytes]:
         "WEBP": ({}, {"lossless": True}),
         "TIFF": ({}, {"compression": "tiff_lzw"}, {"big_tiff": True}),
     }
-    return [
+    arrays = [
+        _array(shape, order, version)
+        for shape in ((11, 23), (11, 23, 1), (11, 23, 3))
+        for order, version in (("C", (1, 0)), ("F", (2, 0)), ("C", (3, 0)))
+    ]
+    return arrays + [
         _saved(format, mode, more) for format in modes for mode in modes[format] for more in options.get(format, ({},))
     ]
+
+
+def _array(shape: tuple[int, ...], order: Any, version: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.zeros(shape, np.uint8, order=order), version=version, allow_pickle=False)
+    return file.getvalue()
 
 
 def _saved(format: str, mode: str, options: dict[str, Any]) -> bytes:

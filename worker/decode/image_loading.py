@@ -1,4 +1,4 @@
-"""Loads an image file with Pillow, so that every sample means what the file says it means."""
+"""Loads an image file with Pillow (an array with NumPy), so that every sample means what the file says it means."""
 
 import io
 import re
@@ -21,6 +21,7 @@ from shared.image_files.formats import identify_format, read_header
 from shared.image_files.header import BrokenImageError
 from worker.decode import sample_conversion
 from worker.decode.damaged_files import repaired_variants
+from worker.decode.numpy_arrays import load_array
 
 # Pillow's table of TIFF kinds has this one for little-endian files alone.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
@@ -48,6 +49,8 @@ def load_image(data: bytes, *, max_pixels: int) -> Image.Image:
     try:
         width, height, _ = read_header(data, read)
         check_pixels(width, height, max_pixels=max_pixels)
+        if format == "NPY":
+            return load_array(data)
         page = tiff.full_page(data) if format == "TIFF" else None
         data = tiff.with_first_page(data, page) if page is not None else data
     except BrokenImageError as error:

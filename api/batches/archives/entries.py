@@ -15,7 +15,7 @@ _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
 _HERE: Final = re.compile(r"\A(\./+)+")
 _IMAGES: Final = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp"),
-    *(".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".gif", ".bmp", ".dib", ".tif", ".tiff", ".npy"),
 )
 
 

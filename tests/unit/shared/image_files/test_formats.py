@@ -1,19 +1,15 @@
 """However a file is damaged, its header gives the size that Pillow reads, or one of three errors."""
 
-import io
 import struct
 import tracemalloc
 import warnings
 
 import pytest
 from hypothesis import given, settings
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.domain.errors import ImageTooLarge, UndecodableImage
-from shared.image_files.formats import SUPPORTED
 from tests.support.damaged_files import damaged, with_png_checksums
-from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts
+from tests.unit.api.uploads.test_image_check import KINDS, REFUSALS, facts, opened
 
 FUZZING = settings(derandomize=True, max_examples=600)
 damaged_files = damaged(list(KINDS.values()), mend=with_png_checksums)
@@ -22,14 +18,11 @@ MOST_MEMORY = 1_000_000
 
 
 def by_pillow(data: bytes) -> tuple[str | None, int, int] | None:
-    """Return format, width and height as Pillow reads them, None where it can't open the file."""
+    """Return format, width and height as Pillow or NumPy reads them, None where it can't open the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is damaged
         try:
-            with Image.open(io.BytesIO(data), formats=SUPPORTED) as image:
-                # Pillow turns a TIFF upright when it opens it; our size is the stored one.
-                size = (image.tag_v2[256], image.tag_v2[257]) if isinstance(image, TiffImageFile) else image.size
-                return image.format, *size
+            return opened(data)
         except Exception:  # noqa: BLE001  what its readers raise is an open set
             return None
 

@@ -49,6 +49,11 @@ def shell_blocks(text: str) -> list[Block]:
     return found
 
 
+def python_blocks(text: str) -> list[str]:
+    """Return the `python` blocks of a page from top to bottom."""
+    return [fence["body"] for fence in _FENCE.finditer(text) if fence["language"] == "python"]
+
+
 def missing(expected: str, printed: str) -> str | None:
     """Return the first piece of what a document shows that was not printed after those before it; None: all was.
 

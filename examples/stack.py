@@ -1,0 +1,14 @@
+"""What an example does when its model is registered: it promotes the version and has a picture predicted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PHOTOGRAPH = Path(__file__).parents[1] / "worker" / "models" / "photographs" / "cat.jpg"
+_COMMAND = Path(sys.executable).with_name("darkroom")
+
+
+def serve(model: str, picture: Path) -> None:
+    """Make the newest version the champion, wait until it serves, and print what it says of a picture."""
+    subprocess.run([_COMMAND, "models", "promote", model, "latest"], check=True)
+    subprocess.run([_COMMAND, "submit", "--wait", "--model", model, picture], check=True)

@@ -46,7 +46,8 @@ class Batching(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_BATCHING_", frozen=True)
 
     max_batch_size: PositiveInt = 64
-    """Images of one micro-batch. Raise it for a fast GPU; lower it where a pass takes too long or too much memory."""
+    """Images of one micro-batch. Raise it for a fast GPU; lower it where a pass takes too long or too much memory. On a
+    CPU a micro-batch has no more images than one forward pass takes, 16 of 224×224."""
     max_wait: Duration = timedelta(0)
     """How long a worker waits for a micro-batch to fill up. 0: none, since under load the next micro-batch fills while
     this one computes."""

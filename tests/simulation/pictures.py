@@ -31,6 +31,7 @@ class PictureModel:
     spec = ImageSpec(resize_size=None, crop_size=(1, 1))
     fast_decoder = None
     needs_size = False
+    enough: int | None = None
 
     def __init__(self, version: str, *, pauses: int) -> None:
         self._version = version

@@ -34,6 +34,8 @@ class ForwardPass(Protocol):
 
     largest_pass: int | None
     """Images that are computed at once at most; None: as many as a micro-batch has."""
+    enough: int | None
+    """Images of a micro-batch from which on more cost as much each; None: the more, the cheaper."""
 
     def prepare(self, batch_size: int) -> None:
         """Take what memory batches of this size need; raises what torch raises where there is too little."""
@@ -75,6 +77,8 @@ class LoadedModel:
         self.memory_bytes = 0
         """What it takes of its device's memory: its weights once it is loaded, more once it is warm."""
         self._forward = forward
+        self.enough = forward.enough
+        """As in ForwardPass."""
         self._writer = output_writer(metadata)
         self._activation = metadata.activation
         self.needs_size = self._writer.needs_size

@@ -66,6 +66,7 @@ class Computation:
             model = self._models.loaded(entries[0].version)
         except ModelUnavailable as error:
             return [_failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error)) for entry in entries]
+        self._limit.keep_to(model.enough)
         results: list[Result] = []
         decoded: list[tuple[Entry, object]] = []
         with self._metrics.decode.time():

@@ -15,6 +15,8 @@ class Model(Protocol):
     spec: ImageSpec
     fast_decoder: FastDecoder | None
     """None for a version whose images are decoded exactly."""
+    enough: int | None
+    """Images of a micro-batch from which on more cost as much each; None: the more, the cheaper."""
     needs_size: bool
     """Whether it takes SizedPixels: its outputs lie in the picture."""
 

@@ -55,7 +55,8 @@ class CpuForward:
         self._reader = reader
         self._batch_size = batch_size
         height, width = spec.input_size or (1, 1)
-        self.largest_pass: int | None = batch_size or max(1, PORTION // (height * width * spec.mode.channels))
+        self.enough: int | None = max(1, PORTION // (height * width * spec.mode.channels))
+        self.largest_pass: int | None = batch_size or self.enough
         self._lock = device_lock("cpu")
         # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
         # By rows of (width x channels) values: three to six times as fast as by channels, which lie beside each other.

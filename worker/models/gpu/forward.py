@@ -44,6 +44,7 @@ class GpuForward:
     """
 
     largest_pass: int | None = None
+    enough: int | None = None
 
     def __init__(
         self,

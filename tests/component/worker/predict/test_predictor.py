@@ -71,6 +71,18 @@ def test_a_model_that_returns_too_few_outputs_fails_all_of_them(
     assert {job(redis_client, id) for id in jobs} == {("failed", "", "model_error")}
 
 
+def test_once_a_version_is_known_no_more_are_taken_than_are_cheaper_together(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    for number in range(10, 22):
+        submit(number)
+    model = Watched()
+    model.enough = 4
+    one = predictor(model, max_batch_size=6)
+    assert [one.poll()["images"] for _ in range(3)] == [6, 4, 2]
+    assert redis_client.xlen(LANE) == 0
+
+
 def test_out_of_memory_halves_the_micro_batch_and_lowers_the_limit(
     submit: Submit, predictor: Make, redis_client: redis.Redis
 ) -> None:

@@ -40,3 +40,15 @@ def test_beside_interactive_work_the_time_limits_bulk_to_at_least_two() -> None:
     for _ in range(50):
         limit.learn(1000, images=1)
     assert limit.beside_people() == 2
+
+
+def test_no_more_are_taken_than_the_version_is_served_best_with() -> None:
+    limit = BatchLimit(Batching(max_batch_size=32))
+    limit.keep_to(16)
+    assert limit.images() == 16
+    limit.lower(4)
+    assert limit.images() == 4
+    limit.keep_to(100)
+    assert limit.images() == 4
+    limit.keep_to(None)
+    assert limit.images() == 4

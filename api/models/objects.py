@@ -35,7 +35,9 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "aliases": dict(sorted(route.aliases.items())),
         "traffic": traffic(route),
         "versions": [_served(route, version) for version in newest_first(route)],
-        "failed_versions": [{"version": number, "error": error} for number, error in sorted(route.failed.items())],
+        "failed_versions": [
+            {"version": number, "error": error} for number, error in sorted({**route.failed, **route.went_back}.items())
+        ],
         "notices": list(route.notices()),
         "device": route.device,
         "max_batch_size": route.max_batch_size,

@@ -71,7 +71,7 @@ class ServedVersion(Answer):
 
 
 class FailedVersion(Answer):
-    """A version that could not be loaded."""
+    """A version that could not be loaded, or a champion that failed too many images, so that the one before serves."""
 
     version: str = Field(examples=["4"])
     error: str = Field(examples=["the image metadata names no size"])

@@ -58,6 +58,9 @@ def _listed(
     elif route.never_loaded:
         number, error = next(iter(route.failed.items()))
         state = f"version {number} can't be loaded: {error}"
+    elif route.went_back:
+        number, reason = next(iter(route.went_back.items()))
+        state = f"version {number} went back: {reason}"
     else:
         state = "serves" if workers else "no worker: its images wait"
     return Listed(

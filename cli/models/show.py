@@ -28,6 +28,7 @@ def show_route(route: Route, listed: Listed) -> None:
     told = [(f"version {version.number}", warning) for version in versions for warning in version.warnings]
     _section("Warnings:", told)
     _section("Can't be loaded:", [(f"version {number}", reason) for number, reason in sorted(route.failed.items())])
+    _section("Went back:", [(f"version {number}", reason) for number, reason in sorted(route.went_back.items())])
 
 
 def _row(route: Route, version: Version) -> tuple[str, ...]:

@@ -49,6 +49,11 @@ def _wait(client: redis.Redis, model: ModelName, version: VersionNumber, *, alia
         if route is not None and route.aliases.get(alias) == version:
             say(f"Version {version} serves as {alias} ({waited:.1f} s).")
             return
+        if route is not None and version in route.went_back:
+            raise Refused(
+                f"Version {version} served, and went back to version {route.aliases.get(alias)}:"
+                f" {route.went_back[version].rstrip('.')}. Register a repaired one and promote that."
+            )
         if route is not None and version in route.failed:
             serving = route.aliases.get(alias)
             goes_on = f" Version {serving} goes on serving." if serving else ""

@@ -78,7 +78,9 @@ class Choice:
 class Route:
     """What serves under one model's name, as its workers published it.
 
-    `failed` has the reason by version; `gone` the versions that serve though the registry no longer names them.
+    `failed` has the versions that can't be loaded, with the reason; `went_back` the champion that failed too many
+    images, with the reason, while the one before it serves; `gone` the versions that serve though the registry no
+    longer names them.
     """
 
     model: ModelName
@@ -87,6 +89,7 @@ class Route:
     versions: dict[VersionNumber, Version]
     challenger_percent: int = 0
     failed: dict[VersionNumber, str] = field(default_factory=dict)
+    went_back: dict[VersionNumber, str] = field(default_factory=dict)
     gone: dict[VersionNumber, Gone] = field(default_factory=dict)
     device: str = "cpu"
     max_batch_size: int = 64
@@ -116,7 +119,7 @@ class Route:
 
     def _newest(self) -> VersionNumber:
         """Return the highest number of a version that did not fail to load; an empty one where there is none."""
-        numbers = (number for number in self.versions if not self._fails(number))
+        numbers = (number for number in self.versions if not self._fails(number) and number not in self.went_back)
         return max(numbers, key=lambda number: (len(number), number), default=VersionNumber(""))
 
     def _draw(self, digest: Digest) -> str:

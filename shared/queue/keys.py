@@ -250,6 +250,11 @@ def loading_turns(model: ModelName) -> str:
     return f"loading:{model}"
 
 
+def champion(model: ModelName) -> str:
+    """Hash: the version that serves as champion, the one before it, and how its first minutes went."""
+    return f"champion:{model}"
+
+
 def prepared(model: ModelName, version: VersionKey) -> str:
     """Set that expires: the workers that have loaded a version that is about to serve, or failed to."""
     return f"prepared:{model}:{version}"

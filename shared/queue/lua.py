@@ -69,6 +69,7 @@ class Script(StrEnum):
     GIVE_UP = "give_up"
     SIGN = "sign"
     TAKE_LOADING_TURN = "take_loading_turn"
+    JUDGE_CHAMPION = "judge_champion"
     NOTE_PREPARED = "note_prepared"
     EVICT = "evict"
     READ_DUTIES = "read_duties"

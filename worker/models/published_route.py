@@ -46,6 +46,7 @@ class PublishedRoute:
         serving: Mapping[str, VersionKey],
         failed: dict[VersionNumber, str],
         *,
+        went_back: dict[VersionNumber, str],
         model_is_gone: bool,
     ) -> None:
         """Publish a route that changed, or that is no longer in Redis: lost by Redis, or withdrawn meanwhile.
@@ -53,7 +54,7 @@ class PublishedRoute:
         An unchanged route is not published again: a worker that lags behind would undo what others have published. The
         route of a retired model waits until the model is restored.
         """
-        route = self._route(registered, serving, failed, model_is_gone=model_is_gone)
+        route = self._route(registered, serving, failed, went_back=went_back, model_is_gone=model_is_gone)
         if route == self._published and self.is_published():
             return
         is_retired = not model_routes.publish(self._client, route)
@@ -86,6 +87,7 @@ class PublishedRoute:
         serving: Mapping[str, VersionKey],
         failed: dict[VersionNumber, str],
         *,
+        went_back: dict[VersionNumber, str],
         model_is_gone: bool,
     ) -> Route:
         versions = {n: self._known.version(candidate) for n, candidate in registered.versions.items()}
@@ -103,6 +105,7 @@ class PublishedRoute:
             versions=versions,
             challenger_percent=percent,
             failed=failed,
+            went_back=went_back,
             gone=_gone(registered, {a: (k, numbers[k]) for a, k in serving.items()}, model_is_gone=model_is_gone),
             device=self._device,
             max_batch_size=self._max_batch_size,

@@ -4,6 +4,8 @@ The route says which version serves under which alias; the gateway reads it. It 
 loaded and warm. A version that can't be loaded never serves: its alias keeps the version before, and the route says
 why. A champion goes on serving, too, when its alias, its version or the whole model is deleted in the registry: until
 another version is champion or the model is retired.
+
+Over 300 lines: what `refresh` brings together.
 """
 
 import logging
@@ -23,6 +25,7 @@ from shared.queue import model_routes
 from shared.queue.consumer.promotions import Promotions
 from shared.queue.inspection.gauges import Gauges
 from shared.settings import Predict, Registry
+from worker.models.champion_trial import ChampionTrial
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
@@ -106,6 +109,8 @@ class RegistryFollower:
         self._turns = LoadingTurns(promotions, stopping=self._stopping.is_set)
         self._handover = Handover(promotions, monotonic=monotonic)
         self._wake = threading.Event()
+        self._trial = ChampionTrial(model, worker=worker, client=client, on_failure=self._wake.set)
+        self.trial_results = self._trial.results
         self._was_read = False
         self._followed = threading.Event()
         self._lost = threading.Event()
@@ -179,22 +184,24 @@ class RegistryFollower:
         except NotRegistered as error:
             registered, missing = RegistrySnapshot(), error
         before = self._serving_before()
-        serving, failed = self._load_aliases(registered, before)
+        loaded, failed = self._load_aliases(registered, before)
         registered_keys = {candidate.key for candidate in registered.versions.values()}
-        self._keep_champion(before, serving, registered_keys)
-        self._cache.pin({*serving.values(), *before.values()} - registered_keys)
-        if CHAMPION not in serving:
+        self._keep_champion(before, loaded, registered_keys)
+        self._cache.pin({*loaded.values(), *before.values()} - registered_keys)
+        if CHAMPION not in loaded:
             if CHAMPION in before and self._gauges.workers(self._model) > self._followed.is_set():
                 self._leave_it_to_others()
                 return
             if missing is not None:
                 self._route.withdraw(was_served=CHAMPION in before)
                 raise missing
-        self._observer.show(serving, failing=failed)
-        serving = self._hand_over(registered, before, serving)
+        handed_over = self._hand_over(registered, before, loaded)
+        serving, went_back = self._trial.apply(registered, handed_over, loads=self._loads)
+        self._cache.keep({*loaded.values(), *serving.values()})
+        self._observer.show(serving, failing=failed, went_back=went_back)
         self._serving = serving
         self._known.read_training(registered.versions.values(), reader=self._reader, serving=serving.values())
-        self._route.publish(registered, serving, failed, model_is_gone=missing is not None)
+        self._route.publish(registered, serving, failed, went_back=went_back, model_is_gone=missing is not None)
         self._lost.clear()
         self._followed.set()
 
@@ -221,15 +228,13 @@ class RegistryFollower:
         """Load the version each alias names; return which serves under it, and which versions failed and why."""
         serving: dict[str, VersionKey] = {}
         failed: dict[VersionNumber, str] = {}
-        for alias, number in registered.aliases.items():
-            if number not in registered.versions:
-                continue
-            wanted, old = registered.versions[number].key, before.get(alias)
+        for alias, wanted in registered.named().items():
+            old = before.get(alias)
             try:
-                self._load_in_turn(wanted)
-                serving[alias] = wanted
+                self._load_in_turn(wanted.key)
+                serving[alias] = wanted.key
             except ModelUnavailable as error:
-                failed[number] = str(error)
+                failed[wanted.number] = str(error)
                 if old is not None and self._loads(old):
                     serving[alias] = old
         return serving, failed
@@ -251,13 +256,12 @@ class RegistryFollower:
         self, registered: RegistrySnapshot, before: Mapping[str, VersionKey], loaded: Mapping[str, VersionKey]
     ) -> dict[str, VersionKey]:
         """Return the version that gets each alias' images: one that is new once all workers have it loaded."""
-        wanted = {a: registered.versions[n].key for a, n in registered.aliases.items() if n in registered.versions}
+        wanted = {alias: version.key for alias, version in registered.named().items()}
         serving = self._handover.aliases_to_route(before=before, wanted=wanted, loaded=loaded)
         for alias, key in loaded.items():
             # This process has just started, and the one before can't be loaded any more.
             if serving[alias] != key and not self._loads(serving[alias]):
                 serving[alias] = key
-        self._cache.keep({*loaded.values(), *serving.values()})
         return serving
 
     def _load_in_turn(self, key: VersionKey) -> None:

@@ -37,6 +37,10 @@ class RegistrySnapshot:
     versions: dict[VersionNumber, ReadyVersion] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
+    def named(self) -> dict[str, ReadyVersion]:
+        """Return the version that each alias names, of those that are ready."""
+        return {alias: self.versions[number] for alias, number in self.aliases.items() if number in self.versions}
+
 
 Snapshots = Mapping[ModelName, RegistrySnapshot]
 """All models that were read, by name; a model that is missing is not registered."""

@@ -1,7 +1,7 @@
 """Metrics of one model's versions: how often and how long they load, which serve, which fail."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 
@@ -19,6 +19,7 @@ class VersionObserver:
         self._model = model
         self._serving: set[tuple[str, ...]] = set()
         self._failing: set[tuple[str, ...]] = set()
+        self._went_back: set[tuple[str, ...]] = set()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -42,12 +43,22 @@ class VersionObserver:
         with suppress(KeyError):
             self._metrics.memory.remove(self._model, key.partition("-")[0])
 
-    def show(self, serving: Mapping[str, VersionKey], *, failing: Mapping[VersionNumber, str]) -> None:
-        """Set which version serves under each alias and which can't be loaded; remove what no longer holds."""
+    def show(
+        self,
+        serving: Mapping[str, VersionKey],
+        *,
+        failing: Iterable[VersionNumber],
+        went_back: Iterable[VersionNumber] = (),
+    ) -> None:
+        """Set which version serves under each alias, which can't be loaded and which champions failed too many images.
+
+        Removes what no longer holds.
+        """
         # A version's key begins with its number.
         now = {(alias, key.partition("-")[0]) for alias, key in serving.items()}
         self._set(self._metrics.serving, self._serving, now)
         self._set(self._metrics.failing, self._failing, {(number,) for number in failing})
+        self._set(self._metrics.went_back, self._went_back, {(number,) for number in went_back})
 
     def _set(self, gauge: Gauge, shown: set[tuple[str, ...]], now: AbstractSet[tuple[str, ...]]) -> None:
         for gone in shown - now:

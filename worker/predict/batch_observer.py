@@ -18,8 +18,17 @@ log = logging.getLogger(__name__)
 class BatchObserver:
     """Observes one model's micro-batches; `clock` returns seconds since the epoch."""
 
-    def __init__(self, lanes: Lanes, metrics: ModelMetrics, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        metrics: ModelMetrics,
+        *,
+        on_results: Callable[[Sequence[Result]], object] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`on_results` is called with the results of each micro-batch."""
         self._lanes = lanes
+        self._on_results = on_results
         self.metrics = metrics
         self._clock = clock
 
@@ -44,6 +53,7 @@ class BatchObserver:
         self.metrics.batch_size.observe(len(results))
         self.metrics.attempts.inc(len(results))
         self.metrics.count(result.code or result.state for result in results)
+        self._on_results(results)
         failed = [result for result in results if result.state == Status.FAILED]
         if failed:
             fields = self._log_fields([result.entry for result in failed])

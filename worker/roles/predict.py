@@ -179,7 +179,7 @@ class PredictRole:
             limits=Limits(self._batching, self._intake.max_image_pixels, self._predict.turn, self._predict.timeout),
             slots=self._slots,
             leased=self._leased,
-            observer=BatchObserver(lanes, ModelMetrics(self._metrics, model)),
+            observer=BatchObserver(lanes, ModelMetrics(self._metrics, model), on_results=follower.trial_results.add),
             decoders=self._decoders,
             threads=self._threads,
         )

@@ -75,6 +75,12 @@ class PredictMetrics:
             ["model", "version"],
             registry=registry,
         )
+        self.went_back = Gauge(
+            "darkroom_champion_went_back",
+            "1 where the alias champion names a version that failed too many images, and the one before serves",
+            ["model", "version"],
+            registry=registry,
+        )
 
 
 class ModelMetrics:

@@ -1,0 +1,211 @@
+"""Flavours and tasks together: what is answered is what the model called directly gives for the same input."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.deferred_imports import deferred
+
+from .conftest import IMAGE, LABELS, SIDE, network
+
+torch = deferred("torch")
+mlflow = deferred("mlflow")
+pytestmark = pytest.mark.xdist_group("torch")
+
+TOLERANCE = 1e-5
+Load = Callable[..., Any]
+PLAIN = {"resize_size": [32, 32]}
+
+
+@pytest.fixture
+def pixels() -> list[Any]:
+    return list(np.random.default_rng(3).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8))
+
+
+def answers(model: Any, images: list[Any]) -> list[Any]:
+    return [json.loads(output) for output in model.predict(images)]
+
+
+def as_batch(images: list[Any]) -> Any:
+    """Return pixels as float32 from 0 to 1."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+
+
+def mask(output: Any) -> Any:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(output["mask"]))))
+
+
+# --- numbers
+
+
+@pytest.mark.parametrize("name", ["sklearn", "xgboost", "xgboost booster", "lightgbm", "lightgbm booster"])
+def test_regressors(tmp_path: Path, load: Load, images: Any, batch: Any, name: str) -> None:
+    library = pytest.importorskip(name.split(maxsplit=1)[0])
+    rows = np.random.default_rng(0).normal(size=(80, 3 * SIDE * SIDE)).astype(np.float32)
+    ages = rows[:, 0] * 3 + 40
+    flat = batch.flatten(1).numpy()
+    if name == "sklearn":
+        model = deferred("sklearn.linear_model").Ridge().fit(rows, ages)
+    elif name == "xgboost booster":
+        model = library.train({"objective": "reg:squarederror"}, library.DMatrix(rows, ages), 3)
+    elif name == "lightgbm booster":
+        model = library.train({"verbose": -1}, library.Dataset(rows, ages), 3)
+    else:
+        model = (library.XGBRegressor if name == "xgboost" else library.LGBMRegressor)(n_estimators=3).fit(rows, ages)
+    expected = model.predict(library.DMatrix(flat) if name == "xgboost booster" else flat)
+    options = {} if "booster" in name or name == "xgboost" else {"serialization_format": "cloudpickle"}
+    getattr(mlflow, name.split(maxsplit=1)[0]).save_model(
+        model, str(tmp_path / "model"), pip_requirements=["numpy"],
+        metadata={"image": IMAGE, "values": {"age": "years"}}, **options,
+    )  # fmt: skip
+    found = answers(load(tmp_path / "model"), images)
+    assert {json.dumps(one["units"]) for one in found} == {'{"age": "years"}'}
+    assert np.abs(np.array([one["values"]["age"] for one in found]) - expected).max() <= TOLERANCE * 10
+
+
+@pytest.mark.parametrize("format", ["pt2", "pickle", "onnx"])
+def test_several_heads_by_name(tmp_path: Path, load: Load, images: Any, batch: Any, format: str) -> None:
+    class Heads(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network(6)
+
+        def forward(self, images: Any) -> Any:
+            found = self.network(images)
+            return {"species": found[:, :4], "vector": found[:, 4:]}
+
+    module = Heads().eval()
+    save(tmp_path / "model", module, format, {"image": IMAGE, "task": "embedding", "output": "vector"})
+    found = answers(load(tmp_path / "model"), images)
+    with torch.inference_mode():
+        expected = module(batch)["vector"].numpy()
+    assert np.abs(np.array([one["embedding"] for one in found]) - expected).max() <= TOLERANCE
+
+
+def save(path: Path, module: Any, format: str, metadata: Any) -> None:
+    example = torch.zeros(2, 3, SIDE, SIDE)
+    if format == "onnx":
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(package)
+        dynamic = ({0: torch.export.Dim("batch")},)
+        with torch.inference_mode():
+            names = [*module(example)]
+        program = torch.onnx.export(
+            module, (example,), dynamo=True, dynamic_shapes=dynamic, output_names=names, verbose=False
+        )
+        mlflow.onnx.save_model(program.model_proto, str(path), metadata=metadata, pip_requirements=["onnxruntime"])
+        return
+    signature = mlflow.models.infer_signature(example.numpy())
+    mlflow.pytorch.save_model(
+        module, str(path), metadata=metadata, pip_requirements=["torch"], serialization_format=format,
+        input_example=example.numpy(), signature=signature,
+    )  # fmt: skip
+
+
+# --- torchvision
+
+
+def test_a_detector_of_torchvision(tmp_path: Path, load: Load, pixels: Any) -> None:
+    detection = deferred("torchvision.models.detection")
+    torch.manual_seed(0)
+    module = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=4, box_score_thresh=0.0, min_size=64, max_size=64
+    ).eval()
+    mlflow.pytorch.save_model(
+        module, str(tmp_path / "model"), pip_requirements=["torch"], serialization_format="pickle",
+        metadata={"image": PLAIN, "labels": LABELS, "task": "detection", "threshold": 0.0, "max_detections": 5},
+    )  # fmt: skip
+    model = load(tmp_path / "model")
+    found = answers(model, sized(pixels, model))
+    with torch.inference_mode():
+        expected = module(list(as_batch(pixels)))
+    compare_boxes(found, expected, most=5)
+
+
+def sized(images: list[Any], model: Any) -> list[Any]:
+    """Return pixels as they are decoded for a task whose outputs are in those of the original picture."""
+    from worker.decode.sized_pixels import SizedPixels  # noqa: PLC0415
+
+    assert model is not None
+    return [SizedPixels(image, (image.shape[1], image.shape[0])) for image in images]
+
+
+def compare_boxes(found: list[Any], expected: list[Any], *, most: int) -> None:
+    for one, other in zip(found, expected, strict=True):
+        scores, order = torch.as_tensor(other["scores"]).sort(descending=True, stable=True)
+        answered = [detection["score"] for detection in one["detections"]]
+        assert answered
+        assert len(answered) <= most
+        boxes = np.clip(torch.as_tensor(other["boxes"])[order].numpy(), 0, 32)
+        boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+        assert scores[0] == pytest.approx(answered[0], abs=TOLERANCE)
+        nearest = [np.abs(boxes - detection["box"]).max(1).min() for detection in one["detections"]]
+        assert max(nearest) <= 0.01  # a coordinate is answered in hundredths of a pixel
+
+
+# --- transformers
+
+
+def pipeline(path: Path, task: str, model: Any, processor: Any) -> Any:
+    """Save a pipeline as its users do."""
+    transformers = pytest.importorskip("transformers")
+    made = transformers.pipeline(task, model=model.eval(), image_processor=processor)
+    mlflow.transformers.save_model(made, str(path), pip_requirements=["transformers"])
+    return path
+
+
+def test_a_feature_extraction_pipeline_gives_embeddings(tmp_path: Path, load: Load, pixels: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
+    )
+    module, processor = transformers.ViTModel(config), transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    found = answers(load(pipeline(tmp_path / "model", "image-feature-extraction", module, processor)), pixels)
+    with torch.inference_mode():
+        expected = module(**processor(pixels, return_tensors="pt")).pooler_output.numpy()
+    assert np.abs(np.array([one["embedding"] for one in found]) - expected).max() <= TOLERANCE
+
+
+def test_a_segmentation_pipeline_gives_masks(tmp_path: Path, load: Load, pixels: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8] * 4, decoder_hidden_size=8, num_attention_heads=[1, 2, 4, 8],
+        id2label=dict(enumerate(LABELS)), label2id={label: index for index, label in enumerate(LABELS)},
+    )  # fmt: skip
+    module = transformers.SegformerForSemanticSegmentation(config)
+    processor = transformers.SegformerImageProcessor(size={"height": 32, "width": 32})
+    model = load(pipeline(tmp_path / "model", "image-segmentation", module, processor))
+    found = answers(model, sized(pixels, model))
+    with torch.inference_mode():
+        outputs = module(**processor(pixels, return_tensors="pt"))
+    expected = processor.post_process_semantic_segmentation(outputs, target_sizes=[(32, 32)] * 5)
+    for one, other in zip(found, expected, strict=True):
+        assert (mask(one) == other.numpy()).mean() > 0.999  # two classes may score the same
+
+
+def test_a_detection_pipeline_gives_boxes(tmp_path: Path, load: Load, pixels: Any) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.YolosConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=[32, 32],
+        patch_size=8, num_detection_tokens=6,
+        id2label=dict(enumerate(LABELS)), label2id={label: index for index, label in enumerate(LABELS)},
+    )  # fmt: skip
+    module = transformers.YolosForObjectDetection(config)
+    processor = transformers.YolosImageProcessor(size={"shortest_edge": 32, "longest_edge": 32})
+    model = load(pipeline(tmp_path / "model", "object-detection", module, processor), threshold="0", max_detections="4")
+    assert model.warnings[0] == "the preset leaves the input's size open: images are resized to 32x32"
+    found = answers(model, sized(pixels, model))
+    with torch.inference_mode():
+        outputs = module(**processor(pixels, return_tensors="pt"))
+    expected = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=[(32, 32)] * 5)
+    compare_boxes(found, expected, most=4)

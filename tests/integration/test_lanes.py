@@ -1,9 +1,12 @@
 """What a predict worker pulls from the lanes, when they count as empty, and which bells it answers."""
 
+from typing import Any
+
 import orjson
 import redis
 
 from shared.queue import keys
+from shared.queue.consumer.entries import Result
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.consumer.puller import MOST_BULK_LANES_A_PULL, PEOPLE_STAY
 from shared.settings import Queue
@@ -164,3 +167,25 @@ def test_ringing_twice_sends_one_message(system: System, redis_client: redis.Red
     system.lanes.ring()
     (message,) = redis_client.lrange(keys.predict_queue(MODEL), 0, -1)
     assert orjson.loads(message)["headers"]["id"] == redis_client.get(keys.bell(MODEL)).decode()
+
+
+# Finishing
+
+
+def test_large_outputs_are_written_in_several_calls_and_each_reaches_its_job(
+    system: System, redis_client: redis.Redis
+) -> None:
+    ids = submit(system, 9)
+    entries = system.lanes.pull(9).entries
+    outputs = [orjson.dumps({"of": entry.image.decode(), "mask": "x" * 1_000_000}) for entry in entries]
+    results = [Result(entry, "succeeded", output) for entry, output in zip(entries, outputs, strict=True)]
+    before = calls_of_scripts(redis_client)
+    assert system.lanes.finish(results, run=b"{}") == 9
+    assert calls_of_scripts(redis_client) - before == 3
+    found = [orjson.loads(output)["of"] for (output,) in jobs(redis_client, ids, "output")]
+    assert found == [f"interactive {number}" for number in range(9)]
+
+
+def calls_of_scripts(client: redis.Redis) -> int:
+    commands: Any = client.info("commandstats")
+    return int(commands["cmdstat_evalsha"]["calls"])

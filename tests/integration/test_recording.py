@@ -353,3 +353,16 @@ def test_settling_an_evicted_job_does_not_bring_it_back(
     redis_client.delete(b"job:" + ids[0])
     assert recorder().run_once() == 3
     assert redis_client.exists(b"job:" + ids[0]) == 0
+
+
+def test_of_large_outputs_fewer_are_read_for_one_commit(
+    redis_client: redis.Redis, engine: Engine, finish: Finish, recorder: Callable[..., Recorder]
+) -> None:
+    rung: list[None] = []
+    ids = finish(130, output={"mask": "x" * 300_000})
+    one = recorder(settings=quick(max_rows=1000), ring_again=lambda: rung.append(None))
+    assert one.run_once() == 128
+    assert len(rung) == 1
+    assert one.run_once() == 2
+    assert recorded(engine) == sorted(ids)
+    assert_settled(redis_client, ids)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.domain.identifiers import PredictionId
-from shared.queue.consumer.finished_stream import Finished, FinishedStream
+from shared.queue.consumer.finished_stream import READ_BYTES, Finished, FinishedStream, output_bytes
 from shared.settings import Recording
 from shared.storage.audit_queries import Row, rows_of
 from shared.storage.batches import is_batch
@@ -115,7 +115,7 @@ class Recorder:
         finished = self._stream.take_over(limit)
         if len(finished) < limit:
             finished += self._stream.read_new(limit - len(finished))
-        if len(finished) == limit:
+        if len(finished) == limit or output_bytes(finished) >= READ_BYTES:
             self._ring_again()
         return finished
 

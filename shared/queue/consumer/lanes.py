@@ -2,10 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,6 +24,9 @@ from shared.settings import Queue
 
 # By then the client has tried for some seconds.
 FINISH_PAUSE = timedelta(milliseconds=200)
+FINISH_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of outputs that one call of the script writes, if they are of more than one image: it writes each three times,
+and Redis answers nobody meanwhile."""
 
 
 @dataclass(slots=True)
@@ -92,13 +95,17 @@ class Lanes:
         While Redis is unreachable or refuses, it repeats for as long as the lease lasts: computing the entries again,
         alone and as another attempt, would cost more. Then raises Redis' last error.
         """
+        give_up = self._monotonic() + self._settings.lease.total_seconds()
+        return sum(self._finish(some, run=run, give_up=give_up) for some in _in_portions(results))
+
+    def _finish(self, results: Sequence[Result], *, run: bytes, give_up: float) -> int:
+        """End the jobs that wait for these results, with one call; repeat it until `give_up`."""
         arguments: list[Any] = []
         for result in results:
             entry = result.entry
             arguments += (entry.lane, entry.id, entry.waiting, entry.cache)
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
-        give_up = self._monotonic() + self._settings.lease.total_seconds()
         while True:
             try:
                 return int(self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments))
@@ -176,3 +183,14 @@ class Lanes:
 def _request_id(request: bytes | None) -> str:
     """Return the id of the HTTP request that brought a job, from what is kept with the job."""
     return parse_request(request).request_id or "" if request else ""
+
+
+def _in_portions(results: Sequence[Result]) -> Iterator[Sequence[Result]]:
+    """Yield the results in portions of at most FINISH_BYTES, nearly always all of them at once."""
+    size, first = 0, 0
+    for place, result in enumerate(results):
+        size += len(result.output)
+        if size > FINISH_BYTES and place > first:
+            yield results[first:place]
+            size, first = len(result.output), place
+    yield results[first:]

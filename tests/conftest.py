@@ -55,7 +55,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # Tests that start the stack's processes anew, or a second stack: half of the time of all that use the running one.
-RESTARTING = {"test_command.py", "test_flower.py", "test_other_users.py", "test_second_stack.py", "test_stopping.py"}
+RESTARTING = {
+    "test_command.py",
+    "test_flower.py",
+    "test_other_users.py",
+    "test_second_stack.py",
+    "test_stopping.py",
+    "test_tasks.py",
+}
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
 ORDER = ("soak", "restarted stack", "breakable stack", "stack", "torch", "integration", "component", "unit")
 

@@ -30,8 +30,10 @@ def output_schema(task: Task, *, labels: Sequence[str] = (), options: Mapping[st
         case Task.CLASSIFICATION:
             members = _classification(_label(labels), score)
         case Task.MULTILABEL:
+            # A word of several classes has the class' index behind it: `crane (134)`.
+            names = labels if len(set(labels)) == len(labels) else ()
             members = {
-                "predicted_classes": {"type": "array", "items": _label(labels)},
+                "predicted_classes": {"type": "array", "items": _label(names)},
                 "scores": {"type": "object", "additionalProperties": score},
             }
         case Task.REGRESSION:

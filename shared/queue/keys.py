@@ -200,6 +200,16 @@ def registry_answer(scope: str) -> tuple[str, str, str]:
     return f"registry:{scope}:read", f"registry:{scope}:models", f"registry:{scope}:asking"
 
 
+def load_attempts(model: ModelName, version: str, host: str) -> str:
+    """Hash: the attempts of one host's workers to load a version; it is deleted once one has."""
+    return f"loading:{model}:{version}:{host}"
+
+
+def loaded(model: ModelName) -> str:
+    """Sorted set, microseconds: those of a model's predict workers that have its champion in memory now."""
+    return f"loaded:{model}"
+
+
 def inflight_prefix() -> str:
     """Return what every owner's set of unfinished ids begins with."""
     return "inflight:"

@@ -14,6 +14,7 @@ from shared.queue.lua import Script, Scripts
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL, MlflowStore
+from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
 from worker.models.registry_follower import RegistryFollower
 from worker.models.registry_snapshot import NotRegistered
@@ -35,7 +36,7 @@ def follow(mlflow_store: MlflowStore, redis_client: redis.Redis) -> Iterator[Cal
                 client=redis_client,
                 registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=0.05)),
                 predict=Predict(device="cpu"),
-                max_batch_size=4,
+                usual=usual_tuning(4),
                 max_pixels=1_000_000,
                 metrics=predict_metrics(),
             )

@@ -13,6 +13,7 @@ from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
 from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
+from tests.support.tuning import usual_tuning
 from worker.decode.preprocessing import decode
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
@@ -38,7 +39,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
         client=redis_client,
         registry=Registry(url=url),
         predict=Predict(device="cpu"),
-        max_batch_size=64,
+        usual=usual_tuning(64),
         max_pixels=1_000_000,
         metrics=predict_metrics(),
     )

@@ -20,6 +20,7 @@ from shared.queue.inspection.audit import model_of
 from shared.settings import Predict, Queue, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import MlflowStore
+from tests.support.tuning import usual_tuning
 from worker.models.registry_follower import RegistryFollower
 
 NAMES = (
@@ -65,7 +66,7 @@ def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowSto
         client=redis_client,
         registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
         predict=Predict(device="cpu"),
-        max_batch_size=2,
+        usual=usual_tuning(2),
         max_pixels=1_000_000,
         metrics=predict_metrics(),
     )

@@ -24,6 +24,7 @@ from shared.settings import Predict, Registry
 from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, MlflowStore
+from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
 from worker.models.mlflow_setup import configure_mlflow_client
 from worker.models.registry_follower import RegistryFollower
@@ -74,7 +75,7 @@ def follow(
                 client=redis_client,
                 registry=Registry(url=url, poll=timedelta(seconds=poll)),
                 predict=Predict(device="cpu", loaded_versions=loaded_versions),
-                max_batch_size=4,
+                usual=usual_tuning(4),
                 max_pixels=1_000_000,
                 metrics=metrics or predict_metrics(),
                 monotonic=clock,
@@ -468,3 +469,18 @@ def test_stopping_ends_the_thread(mlflow_store: MlflowStore, follow: Callable[..
     follower.stop()
     assert not any(thread.name == f"follow-{MODEL}" for thread in threading.enumerate())
     assert torch.get_num_threads() == 1
+
+
+def test_tags_of_the_model_and_of_its_champion_change_how_it_is_served(
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+) -> None:
+    mlflow_store.register("champion")
+    for name, value in (("max_batch_size", "8"), ("max_wait", "5"), ("beside_people", "soon")):
+        mlflow_store.client.set_registered_model_tag(MODEL, f"darkroom.{name}", value)
+    mlflow_store.client.set_model_version_tag(MODEL, ONE, "darkroom.max_batch_size", "2")
+    follower = follow()
+    follower.refresh()
+    assert (follower.tuning.max_batch_size, follower.tuning.max_wait) == (2, timedelta(milliseconds=5))
+    route = route_in(redis_client)
+    assert route.max_batch_size == 2
+    assert [warning for warning in route.versions[ONE].warnings if "darkroom.beside_people" in warning]

@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
-from shared.domain.model_route import Gone, Route
+from shared.domain.model_route import CHAMPION, Gone, Route
 from shared.queue import model_routes
 from worker.models.known_versions import KnownVersions
 from worker.models.registry_snapshot import RegistrySnapshot
-from worker.models.serving_tags import read_challenger_share
+from worker.models.serving_tags import Tuning, read_challenger_share, read_tuning
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,16 @@ class PublishedRoute:
     """The route of one model; called from its follower's thread alone."""
 
     def __init__(
-        self, model: ModelName, *, client: redis.Redis, known: KnownVersions, device: str, max_batch_size: int
+        self, model: ModelName, *, client: redis.Redis, known: KnownVersions, device: str, usual: Tuning
     ) -> None:
+        """`usual` is how micro-batches are formed where no tag says otherwise."""
         self._model = model
         self._client = client
         self._known = known
         self._device = device
-        self._max_batch_size = max_batch_size
+        self._usual = usual
+        self.tuning = usual
+        """How the model's micro-batches are formed, by its tags; any thread may read it."""
         self._published: Route | None = None
         self._ignored_share = ""
         self.is_retired = False
@@ -94,6 +98,15 @@ class PublishedRoute:
         # A version that serves though it was deleted, or its number is another's since.
         versions |= {v.number: v for key in serving.values() if (v := self._known.find(key)) is not None}
         numbers = {version.key: number for number, version in versions.items()}
+        champion = serving.get(CHAMPION)
+        tags = dict(registered.tags)
+        for candidate in registered.versions.values():
+            if candidate.key == champion:
+                tags |= candidate.tags
+        self.tuning, warnings = read_tuning(tags, usual=self._usual)
+        if champion is not None and warnings:
+            version = versions[numbers[champion]]
+            versions[version.number] = replace(version, warnings=(*version.warnings, *warnings))
         percent, wrong = read_challenger_share(registered.tags)
         if wrong and wrong != self._ignored_share:
             log.warning("challenger_percent_ignored", extra={"reason": wrong})
@@ -108,7 +121,7 @@ class PublishedRoute:
             went_back=went_back,
             gone=_gone(registered, {a: (k, numbers[k]) for a, k in serving.items()}, model_is_gone=model_is_gone),
             device=self._device,
-            max_batch_size=self._max_batch_size,
+            max_batch_size=self.tuning.max_batch_size,
         )
 
 

@@ -9,6 +9,7 @@ Over 300 lines: what `refresh` brings together.
 """
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -28,15 +29,18 @@ from shared.settings import Predict, Registry
 from worker.models.champion_trial import ChampionTrial
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
+from worker.models.failure_log import FailureLog
 from worker.models.failure_text import failure_text, one_line
 from worker.models.handover import Handover
 from worker.models.known_versions import KnownVersions
+from worker.models.load_attempts import LoadAttempts, LoadingGate
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading_turns import LoadingTurns
 from worker.models.memory_budget import MemoryBudget
 from worker.models.published_route import PublishedRoute
 from worker.models.registry_reader import RegistryReader
 from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot
+from worker.models.serving_tags import Tuning
 from worker.models.version_cache import VersionCache
 from worker.models.version_loader import VersionLoader
 from worker.models.version_observer import VersionObserver
@@ -61,14 +65,15 @@ class RegistryFollower:
         client: redis.Redis,
         registry: Registry,
         predict: Predict,
-        max_batch_size: int,
+        usual: Tuning,
         max_pixels: int,
         metrics: PredictMetrics,
         budget: MemoryBudget | None = None,
+        gate: LoadingGate | None = None,
         read: Callable[[], RegistrySnapshot] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`worker` is the name under which this process gives its sign of life.
+        """`worker` is the name under which this process gives its sign of life; `usual` what counts without tags.
 
         `read` returns the model as it is registered, or raises NotRegistered; without it MLflow is asked.
         """
@@ -81,16 +86,18 @@ class RegistryFollower:
         self._reader = RegistryReader(registry)
         self._known = KnownVersions()
         self._read = read or (lambda: self._reader.read(model))
+        self._attempts = LoadAttempts(client, model=model, host=socket.gethostname(), gate=gate or LoadingGate())
         self._loader = VersionLoader(
             model,
             reader=self._reader,
             registry=registry,
             predict=predict,
             device=self._device,
-            max_batch_size=max_batch_size,
+            max_batch_size=usual.max_batch_size,
             max_pixels=max_pixels,
             observer=self._observer,
             known=self._known,
+            attempts=self._attempts,
         )
         self._cache = VersionCache(
             self._loader.load,
@@ -100,10 +107,8 @@ class RegistryFollower:
             monotonic=monotonic,
         )
         self._serving: dict[str, VersionKey] | None = None
-        self._route = PublishedRoute(
-            model, client=client, known=self._known, device=self._device, max_batch_size=max_batch_size
-        )
-        self._failure = ""
+        self._route = PublishedRoute(model, client=client, known=self._known, device=self._device, usual=usual)
+        self._failures = FailureLog()
         self._stopping = threading.Event()
         promotions = Promotions(client, model=model, worker=worker)
         self._turns = LoadingTurns(promotions, stopping=self._stopping.is_set)
@@ -149,6 +154,7 @@ class RegistryFollower:
         self._stopping.set()
         self._wake.set()
         self._lost.set()
+        self._attempts.forget()
         if self._thread.ident is not None:
             # It may be in a call to MLflow, which has a timeout of its own; the process need not wait for that.
             self._thread.join(timeout=5)
@@ -161,6 +167,11 @@ class RegistryFollower:
         Raises ModelUnavailable; after a failure, for a while without trying again.
         """
         return self._cache.get(key)
+
+    @property
+    def tuning(self) -> Tuning:
+        """How the model's micro-batches are formed, by the settings and its tags."""
+        return self._route.tuning
 
     def has_to_load(self, key: VersionKey) -> bool:
         """Tell whether `loaded` would load the version now; False, too, while a failure is not tried again."""
@@ -302,7 +313,7 @@ class RegistryFollower:
         with bound(model=self._model):
             failure, reason = self._refresh_or_failure()
             self._was_read = self._was_read or failure in ("", NOT_REGISTERED)
-            self._log_failure(failure, reason)
+            self._failures.tell(failure, reason)
 
     def _refresh_or_failure(self) -> tuple[str, str]:
         """Refresh; return the log event of what went wrong and its reason, or two empty strings."""
@@ -315,12 +326,3 @@ class RegistryFollower:
         except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors; serving goes on
             return "registry_unreachable", failure_text(error)
         return "", ""
-
-    def _log_failure(self, failure: str, reason: str) -> None:
-        if failure == self._failure:
-            return
-        if failure:
-            log.warning(failure, extra={"reason": reason})
-        else:
-            log.info("registry_followed_again")
-        self._failure = failure

@@ -1,13 +1,34 @@
-"""Tags that say how a model is served: its challenger's share of the traffic, and when a new champion goes back."""
+"""Registry tags that say how a model is served: the challenger's share, when a champion goes back, its micro-batches.
+
+`darkroom.max_batch_size`, `darkroom.max_wait`, `darkroom.beside_people` and `darkroom.timeout` stand on the registered
+model or on the version that is champion; the version's count more. They change what the settings say for this model,
+and take effect with the next poll of the registry. A wrong value changes nothing: the route says what is wrong.
+"""
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
 
 from worker.models.metadata_values import TAG_PREFIX
 
 CHALLENGER_PERCENT: Final = f"{TAG_PREFIX}challenger_percent"
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"
 DEFAULT_MAX_ERROR_PERCENT: Final = 50
+MOST_IMAGES: Final = 4096
+LONGEST_WAIT: Final = timedelta(seconds=10)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_SECOND: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How one model's micro-batches are formed, and how long one may take."""
+
+    max_batch_size: int
+    max_wait: timedelta
+    beside_people: timedelta
+    timeout: timedelta
 
 
 def read_challenger_share(tags: Mapping[str, str]) -> tuple[int, str]:
@@ -33,3 +54,43 @@ def read_max_error_percent(tags: Mapping[str, str]) -> tuple[int | None, str]:
         return int(text), ""
     wrong = f"the tag {MAX_ERROR_PERCENT} must be off or a whole number from 0 to 100, not {text!r}"
     return DEFAULT_MAX_ERROR_PERCENT, wrong
+
+
+def read_tuning(tags: Mapping[str, str], *, usual: Tuning) -> tuple[Tuning, tuple[str, ...]]:
+    """Return the settings' tuning as the tags change it, and a sentence for each tag with a wrong value.
+
+    `timeout` may be shorter than the setting, not longer: health checks and the shutdown of a worker rely on that.
+    """
+    changed: dict[str, Any] = {}
+    wrong: list[str] = []
+    text = tags.get(f"{TAG_PREFIX}max_batch_size")
+    if text is not None:
+        if text.isdecimal() and 0 < int(text) <= MOST_IMAGES:
+            changed["max_batch_size"] = int(text)
+        else:
+            wrong.append(_sentence("max_batch_size", f"a whole number from 1 to {MOST_IMAGES}", text))
+    for name, unit, words, least, most in (
+        ("max_wait", _MILLISECOND, "milliseconds", timedelta(0), LONGEST_WAIT),
+        ("beside_people", _MILLISECOND, "milliseconds", timedelta(0), LONGEST_WAIT),
+        ("timeout", _SECOND, "seconds", timedelta(seconds=1), usual.timeout),
+    ):
+        text = tags.get(TAG_PREFIX + name)
+        if text is None:
+            continue
+        duration = _duration(text, unit)
+        if duration is not None and least <= duration <= most:
+            changed[name] = duration
+        else:
+            wrong.append(_sentence(name, f"{words} from {least / unit:g} to {most / unit:g}", text))
+    return replace(usual, **changed), tuple(wrong)
+
+
+def _duration(text: str, unit: timedelta) -> timedelta | None:
+    try:
+        return float(text) * unit
+    except (ValueError, OverflowError):
+        return None
+
+
+def _sentence(name: str, wanted: str, text: str) -> str:
+    return f"the tag {TAG_PREFIX}{name} must be {wanted}, not {text[:40]!r}: the worker's setting stays"

@@ -8,6 +8,7 @@ from shared.domain.output_schema import output_schema
 from shared.settings import Predict, Registry
 from worker.models.errors import ModelUnavailable
 from worker.models.known_versions import KnownVersions
+from worker.models.load_attempts import LoadAttempts
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
 from worker.models.memory import memory_in_use
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 class VersionLoader:
     """Loads one model's versions; threads may share it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a worker has one of is handed in, not looked for
         self,
         model: ModelName,
         *,
@@ -32,6 +33,7 @@ class VersionLoader:
         max_pixels: int,
         observer: VersionObserver,
         known: KnownVersions,
+        attempts: LoadAttempts,
     ) -> None:
         self._model = model
         self._reader = reader
@@ -42,10 +44,14 @@ class VersionLoader:
         self._max_pixels = max_pixels
         self._observer = observer
         self._known = known
+        self._attempts = attempts
 
     def load(self, key: VersionKey) -> LoadedModel:
-        """Load and warm up the version of a key; raises ModelUnavailable if its number is another version's by now."""
-        with self._observer.loading():
+        """Load and warm up the version of a key.
+
+        Raises ModelUnavailable if its number is another version's by now, or loading it has ended too many processes.
+        """
+        with self._attempts.attempt(key), self._observer.loading():
             return self._load_and_warm_up(key)
 
     def _load_and_warm_up(self, key: VersionKey) -> LoadedModel:

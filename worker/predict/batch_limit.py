@@ -31,6 +31,11 @@ class BatchLimit:
         self._milliseconds_each = 0.0
         self._enough: int | None = None
 
+    def tune(self, *, max_batch_size: int, beside_people: timedelta) -> None:
+        """Change the limit without what was learnt."""
+        self._most = max_batch_size
+        self._beside_people_ms = beside_people / timedelta(milliseconds=1)
+
     def images(self) -> int:
         """Return how many images the next micro-batch may have.
 

@@ -19,6 +19,7 @@ from shared.queue.job_records import write_run
 from shared.settings import Batching
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
+from worker.models.serving_tags import Tuning
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.computation import Computation
@@ -69,7 +70,17 @@ class Limits:
     turn: timedelta
     """How long a task goes on pulling micro-batches."""
     longest: timedelta = timedelta(seconds=120)
-    """How long images wait, leased, for their version to be loaded."""
+    """How long a micro-batch may take, and how long images wait, leased, for their version to be loaded."""
+
+    def tuning(self) -> Tuning:
+        """Return how micro-batches are formed where no tag of the model says otherwise."""
+        batching = self.batching
+        return Tuning(
+            max_batch_size=batching.max_batch_size,
+            max_wait=batching.max_wait,
+            beside_people=batching.beside_people,
+            timeout=self.longest,
+        )
 
 
 class Predictor:
@@ -88,12 +99,13 @@ class Predictor:
         observer: BatchObserver,
         decoders: DecoderPool,
         threads: DecodeThreads,
+        tuning: Callable[[], Tuning] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._worker = worker
         self._lanes = lanes
-        self._max_wait = limits.batching.max_wait.total_seconds()
+        self._tuning = tuning or limits.tuning
         self._turn = limits.turn.total_seconds()
         self._slots = slots
         self._leased = leased
@@ -143,6 +155,8 @@ class Predictor:
     def _run_next(self, call: BellCall) -> MicroBatch:
         """Pull one micro-batch, if there are entries, and predict it."""
         with self._slots.shared():
+            tuning = self._tuning()
+            self._limit.tune(max_batch_size=tuning.max_batch_size, beside_people=tuning.beside_people)
             limit = self._limit.images()
             if self.unloaded.count() >= limit:  # a version is being loaded, and its images are a micro-batch by now
                 return NOTHING
@@ -150,16 +164,16 @@ class Predictor:
                 limit, bulk=call.bulk_waits, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
             )
             entries = pull.entries
-            with self._leased.hold(entries):
+            with self._leased.hold(entries, longest=tuning.timeout):
                 if not pull.lanes_empty:
                     self._lanes.wake_another(call)
-                elif entries and self._max_wait:
-                    entries += self._wait_for_more(room=limit - len(entries))
+                elif entries and tuning.max_wait:
+                    entries += self._wait_for_more(tuning.max_wait, room=limit - len(entries))
                 self._observer.pulled(entries)
                 return self._predict(entries)
 
-    def _wait_for_more(self, *, room: int) -> list[Entry]:
-        time.sleep(self._max_wait)
+    def _wait_for_more(self, max_wait: timedelta, *, room: int) -> list[Entry]:
+        time.sleep(max_wait.total_seconds())
         return self._lanes.pull(room, heavy=self._room_for_heavy()).entries if room > 0 else []
 
     def _room_for_heavy(self) -> HeavyRoom:
@@ -185,7 +199,7 @@ class Predictor:
             if suspect is None:
                 return NOTHING
             self._observer.took_over(suspect)
-            with self._leased.hold([suspect]):
+            with self._leased.hold([suspect], longest=self._tuning().timeout):
                 return self._predict([suspect], alone=True, waits_for_load=True)
 
     def _predict(self, entries: Sequence[Entry], *, alone: bool = False, waits_for_load: bool = False) -> MicroBatch:

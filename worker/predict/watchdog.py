@@ -14,7 +14,10 @@ STUCK_EXIT: Final = 70
 
 
 class Watchdog:
-    """Allows each micro-batch `longest`. A forward pass that hangs in C ends with its process alone."""
+    """Allows each micro-batch `longest`, or less where its model's tags say so.
+
+    A forward pass that hangs in C ends with its process alone.
+    """
 
     def __init__(self, leased: LeasedEntries, *, longest: timedelta) -> None:
         self._leased = leased
@@ -22,7 +25,7 @@ class Watchdog:
 
     def check(self) -> None:
         """Log and end the process at once where a micro-batch has taken too long."""
-        held = self._leased.longest()
-        if held > self._longest:
+        held = self._leased.stuck(self._longest)
+        if held is not None:
             log.critical("batch_stuck", extra={"seconds": held.total_seconds()})
             os._exit(STUCK_EXIT)

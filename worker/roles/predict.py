@@ -23,6 +23,7 @@ from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, cores, device_memory, is_gpu
 from worker.models.gpu.warming import warm_up_device
+from worker.models.load_attempts import LoadingGate
 from worker.models.memory_budget import MemoryBudget, default_limit
 from worker.models.registry_follower import RegistryFollower
 from worker.models.registry_snapshot import Snapshots
@@ -55,6 +56,7 @@ class PredictRole:
         self._metrics = PredictMetrics(process.registry)
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
         self._budget = MemoryBudget(self._predict.memory or default_limit(device))
+        self._gate = LoadingGate()
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
         max_pixels = self._intake.max_image_pixels
         if is_gpu(device):
@@ -158,16 +160,18 @@ class PredictRole:
     def _service(self, model: ModelName) -> ModelService:
         if self._watch is None:
             raise RuntimeError("start was not called")
+        limits = Limits(self._batching, self._intake.max_image_pixels, self._predict.turn, self._predict.timeout)
         follower = RegistryFollower(
             model,
             worker=self._process.name,
             client=self._process.client,
             registry=self._registry,
             predict=self._predict,
-            max_batch_size=self._batching.max_batch_size,
+            usual=limits.tuning(),
             max_pixels=self._intake.max_image_pixels,
             metrics=self._metrics,
             budget=self._budget,
+            gate=self._gate,
             read=partial(self._watch.snapshot, model),
         )
         lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
@@ -176,7 +180,8 @@ class PredictRole:
             worker=self._process.name,
             lanes=lanes,
             models=follower,
-            limits=Limits(self._batching, self._intake.max_image_pixels, self._predict.turn, self._predict.timeout),
+            limits=limits,
+            tuning=lambda: follower.tuning,
             slots=self._slots,
             leased=self._leased,
             observer=BatchObserver(lanes, ModelMetrics(self._metrics, model), on_results=follower.trial_results.add),

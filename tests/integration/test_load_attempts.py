@@ -1,0 +1,96 @@
+"""A version whose loading ends its process is not tried for ever; others that load beside it are not blamed."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from shared.domain.identifiers import ModelName, VersionKey
+from shared.queue import keys, model_routes
+from tests.support.registries import METADATA, MODEL, MlflowStore
+from tests.support.servers import RedisServer
+from tests.support.workers import Worker
+from worker.models.errors import ModelUnavailable
+from worker.models.load_attempts import LoadAttempts, LoadingGate
+
+BROKEN = ModelName("broken")
+KEY = VersionKey("1-a")
+
+
+def register_one_that_kills(store: MlflowStore) -> None:
+    """Register a champion that kills its process while it loads."""
+    import mlflow.pyfunc  # noqa: PLC0415
+
+    class Kills(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
+        def load_context(self, context: Any) -> None:  # noqa: ARG002  MLflow's form
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002
+            return model_input
+
+    path = store.directory / "kills"
+    mlflow.pyfunc.save_model(str(path), python_model=Kills(), metadata=METADATA, pip_requirements=["numpy"])
+    store.client.create_registered_model(BROKEN)
+    version = store.client.create_model_version(BROKEN, path.as_uri(), run_id="f" * 32)
+    store.client.set_registered_model_alias(BROKEN, "champion", version.version)
+
+
+@pytest.mark.slow
+def test_a_version_that_kills_its_process_is_given_up_after_three_and_other_models_serve(
+    begin: Callable[..., Worker], redis_server: RedisServer, redis_client: redis.Redis, mlflow_store: MlflowStore
+) -> None:
+    mlflow_store.register("champion")
+    register_one_that_kills(mlflow_store)
+    settings = {"redis_url": redis_server.url, "registry_url": mlflow_store.url, "registry_poll": "1"}
+    for _ in range(3):
+        assert begin("predict", **settings).wait_for_end() == -signal.SIGKILL
+    worker = begin("predict", **settings)
+    assert "3 times" in worker.wait_until_said("version_failed")["reason"]
+    worker.wait_until_said("model_served")
+    while not redis_client.zcard(keys.workers(MODEL)):
+        assert worker.lives
+    route = model_routes.read(redis_client, BROKEN)
+    assert route is not None
+    assert "loading it ended the worker process 3 times" in next(iter(route.failed.values()))
+
+
+def end_processes(client: redis.Redis, count: int) -> None:
+    """Leave attempts as processes do that were killed."""
+    place = keys.load_attempts(MODEL, KEY, "here")
+    for number in range(count):
+        client.hset(place, f"dead{number}", f"1000 {2**22 - 1 - number} 123 {Path('/proc/self/ns/pid').readlink()}")
+
+
+def attempts(client: redis.Redis, gate: LoadingGate | None = None) -> LoadAttempts:
+    return LoadAttempts(client, model=MODEL, host="here", gate=gate or LoadingGate())
+
+
+def test_a_version_that_loads_at_last_is_no_longer_suspected(redis_client: redis.Redis) -> None:
+    end_processes(redis_client, 2)
+    with attempts(redis_client).attempt(KEY):
+        assert redis_client.hlen(keys.load_attempts(MODEL, KEY, "here")) == 3
+    assert not redis_client.exists(keys.load_attempts(MODEL, KEY, "here"))
+    end_processes(redis_client, 3)
+    with pytest.raises(ModelUnavailable, match="ended the worker process 3 times"), attempts(redis_client).attempt(KEY):
+        pass
+
+
+def test_an_attempt_that_raises_or_is_stopped_ended_no_process(redis_client: redis.Redis) -> None:
+    for _ in range(4):
+        with pytest.raises(OSError, match="no file"), attempts(redis_client).attempt(KEY):
+            raise OSError("no file")
+    stopped = attempts(redis_client)
+    with stopped.attempt(KEY):
+        stopped.forget()
+        assert not redis_client.exists(keys.load_attempts(MODEL, KEY, "here"))
+
+
+def test_many_processes_that_load_at_once_suspect_nothing(redis_client: redis.Redis) -> None:
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(attempts(redis_client).attempt(KEY))

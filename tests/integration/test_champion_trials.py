@@ -16,6 +16,7 @@ from shared.queue.consumer.entries import Entry, Result
 from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL, MlflowStore
+from tests.support.tuning import usual_tuning
 from worker.models.registry_follower import RegistryFollower
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
@@ -120,7 +121,7 @@ def follow(mlflow_store: MlflowStore, redis_client: "redis.Redis") -> Iterator[C
                 client=redis_client,
                 registry=Registry(url=mlflow_store.url),
                 predict=Predict(device="cpu"),
-                max_batch_size=4,
+                usual=usual_tuning(4),
                 max_pixels=1_000_000,
                 metrics=predict_metrics(),
             )

@@ -105,7 +105,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
     stack = Stack(home / "stack", port=free_port(), environment=environment)
     try:
         stack.up("--model", faulty_model.NAME)
-        system = Breakable(stack, redis_server, postgres, directory)
+        system = Breakable(stack, redis_server, postgres, directory, registry=registry)
         yield system
         system.close()
     finally:

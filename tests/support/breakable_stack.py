@@ -71,9 +71,10 @@ class Breakable:
     """A stack that serves `pixels` on a Redis and a Postgres of its own."""
 
     def __init__(
-        self, stack: "Stack", redis_server: "RedisServer", postgres: "PostgresServer", directory: Path
+        self, stack: "Stack", redis_server: "RedisServer", postgres: "PostgresServer", directory: Path, *, registry: str
     ) -> None:
         self.stack = stack
+        self.registry = registry
         self.redis_server = redis_server
         self.postgres = postgres
         self._directory = directory

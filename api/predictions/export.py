@@ -7,11 +7,13 @@ from typing import Final
 
 import orjson
 
+from api.http.output_columns import OutputColumns, output_columns
 from api.http.result_formats import as_csv, csv_header, item_row
 from api.predictions.listing import Page, Write, list_predictions
 from api.state.gateway import Gateway
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import Job
+from shared.domain.prediction import Status
 from shared.domain.prediction_filter import PredictionFilter
 from shared.domain.timestamps import rfc3339
 
@@ -19,8 +21,6 @@ PAGE: Final = 1000
 """Predictions that are read at a time: Redis is read once for them, Postgres in pieces."""
 _MORE: Final = ("model", "variant", "batch_id", "filename", "created_at")
 """Columns beside those of a batch's results."""
-
-CSV_HEADER: Final = csv_header(*_MORE)
 
 
 async def exported_lines(
@@ -58,10 +58,33 @@ async def _lines(
         page = await read(before=page.after)
 
 
-def as_csv_line(job: Job) -> bytes:
-    """Write a prediction as a line of CSV."""
+async def exported_csv(
+    gate: Gateway, *, owner: Owner, wanted: PredictionFilter, before: PredictionId | None, limit: int | None
+) -> AsyncIterator[bytes]:
+    """Return the lines of a CSV, like `exported_lines`; its columns are those of the newest output that matches."""
+    succeeded = replace(wanted, status=wanted.status or Status.SUCCEEDED)
+    newest = await list_predictions(
+        gate, owner=owner, wanted=succeeded, before=before, limit=1, write=_output, pool=gate.threads.results
+    )
+    columns = output_columns(orjson.loads(newest.found[0].written) if newest.found else None)
+    return await exported_lines(
+        gate,
+        owner=owner,
+        wanted=wanted,
+        before=before,
+        limit=limit,
+        write=partial(_csv_line, columns=columns),
+        header=csv_header(*_MORE, columns=columns),
+    )
+
+
+def _output(job: Job) -> bytes:
+    """Return a prediction's output as JSON; from Redis it is a fragment of that."""
+    return orjson.dumps(job.output)
+
+
+def _csv_line(job: Job, *, columns: OutputColumns) -> bytes:
     request = job.request
-    # From Redis the output is a fragment of JSON.
-    row = replace(item_row(job), output=orjson.loads(orjson.dumps(job.output)))
+    row = replace(item_row(job), output=orjson.loads(_output(job)))
     more = (request.model, request.variant, job.batch or None, request.image.filename, rfc3339(job.created))
-    return as_csv([row], more=[more])
+    return as_csv([row], columns=columns, more=[more])

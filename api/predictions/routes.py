@@ -20,7 +20,7 @@ from api.http.preferred_wait import answer_deadline, preference_applied, preferr
 from api.http.result_formats import CSV, NDJSON
 from api.openapi import requests, responses
 from api.predictions.events import prediction_events, told_everything
-from api.predictions.export import CSV_HEADER, as_csv_line, exported_lines
+from api.predictions.export import exported_csv, exported_lines
 from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import submit
@@ -173,11 +173,14 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
         return orjson.dumps(prediction_object(job, base_url=base, tokens=gate.tokens))
 
     owner = caller(request).owner
-    export = partial(exported_lines, gate, owner=owner, wanted=wanted, before=before, limit=limit)
     if format == "csv":
-        return StreamingResponse(await export(write=as_csv_line, header=CSV_HEADER), media_type=CSV)
+        lines = await exported_csv(gate, owner=owner, wanted=wanted, before=before, limit=limit)
+        return StreamingResponse(lines, media_type=CSV)
     if format == "ndjson":
-        return StreamingResponse(await export(write=lambda job: as_json(job) + b"\n"), media_type=NDJSON)
+        lines = await exported_lines(
+            gate, owner=owner, wanted=wanted, before=before, limit=limit, write=lambda job: as_json(job) + b"\n"
+        )
+        return StreamingResponse(lines, media_type=NDJSON)
     size = limit or PAGE_SIZE
     page = await list_predictions(gate, owner=owner, wanted=wanted, before=before, limit=size, write=as_json)
     asked = {name: value for name, value in request.query_params.items() if name not in ("limit", "cursor", "format")}

@@ -219,6 +219,30 @@ def test_a_download_has_every_prediction_that_matches_waiting_ended_and_recorded
     serve(claim, routes=[digits], engine=engine)
 
 
+def test_a_csv_has_the_columns_of_the_newest_output_that_matches(
+    serve: Serve, engine: Engine, digits: Route, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    ids = OrderedIds()
+    outputs = [b'{"values": {"age": 31.5}, "units": {}}', b"", b'{"detections": []}']
+    models = ["ages", "ages", "boxes"]
+    records = [finished_record(id=ids.next(), request={"model": model}) for model in models]
+    for one, output in zip(records, outputs, strict=True):
+        one |= {b"output": output, b"state": b"succeeded" if output else b"failed"}
+    with engine.connect() as connection:
+        record(connection, records)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        async def rows(query: str) -> list[dict[str, str]]:
+            answer = await client.get(f"/v1/predictions?format=csv&{query}")
+            return list(csv.DictReader(io.StringIO(answer.text)))
+
+        assert [row["values.age"] for row in await rows("model=ages")] == ["", "31.5"]
+        assert (await rows(""))[0]["output"] == '{"detections":[]}'
+        assert "predicted_class" in (await rows("status=failed"))[0]
+
+    serve(claim, routes=[digits], engine=engine)
+
+
 def test_a_page_that_found_too_few_in_its_time_goes_on_with_the_next(
     serve: Serve, engine: Engine, digits: Route, mixed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

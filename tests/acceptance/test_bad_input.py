@@ -45,7 +45,7 @@ def test_data_that_is_no_image_is_unsupported_and_its_format_named(door: Door, c
     ):
         problem = expect_problem(answer, 415, "unsupported-image")
         assert problem["found"].startswith(words)
-        assert problem["supported"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+        assert problem["supported"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "NPY"]
 
 
 @pytest.mark.parametrize("format", FORMATS)

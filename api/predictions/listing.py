@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 
 from api.state.gateway import Gateway
 from api.state.postgres_pages import PIECE, read_piece
-from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.identifiers import Owner, PredictionId, first_uuid7
 from shared.domain.job import Job
 from shared.domain.prediction_filter import PredictionFilter
 from shared.storage import predictions
 
-# Read at most for one page: an owner with a million unfinished jobs must not hold up the gateway.
+# Read at a time for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
 MOST_UNRECORDED = 2048
 LONGEST_SEARCH: Final = timedelta(seconds=2)
@@ -68,12 +68,13 @@ async def list_predictions(
     if wanted.finds_nothing:
         return Page([], None)
     # One more than asked for tells whether there is a next page.
-    in_redis = await _in_redis(gate, owner=owner, wanted=wanted, before=before, limit=limit + 1)
+    in_redis, lowest = await _in_redis(gate, owner=owner, wanted=wanted, before=before, limit=limit + 1)
     found = {job.id: Listed(job.id, write(job)) for job in in_redis}
     ask = partial(_recorded, owner=owner, wanted=wanted, write=write)
     rows, until = await _search(gate, owner, ask, before=before, limit=limit + 1, longest=longest, pool=pool)
     found |= {row.id: row for row in rows}
-    # Older rows were not read: what Redis has among them belongs on the next page.
+    # What is older was not read in both stores: it belongs on the next page.
+    until = max((id for id in (until, lowest) if id is not None), default=None)
     newest = sorted((id for id in found if until is None or id >= until), reverse=True)
     after = newest[limit - 1] if len(newest) > limit else until
     return Page([found[id] for id in newest[:limit]], after)
@@ -105,24 +106,47 @@ async def _search(
 
 async def _in_redis(
     gate: Gateway, *, owner: Owner, wanted: PredictionFilter, before: PredictionId | None, limit: int
-) -> list[Job]:
-    """Return the newest `limit` jobs whose rows may not exist yet and that belong on the list."""
-    until = None
-    highest = wanted.highest_id(before)
-    if highest:
-        # The first 48 bits of a UUIDv7 are its milliseconds; a second more for clocks that differ.
-        until = (int(highest.replace("-", "")[:12], 16) + 1000) * 1000
-    jobs = gate.producer.jobs
-    ids = await jobs.unfinished(owner, until=until, most=MOST_UNFINISHED)
-    ids |= await jobs.unrecorded(owner, most=MOST_UNRECORDED)
-    newest = sorted((id for id in ids if before is None or id < before), reverse=True)
+) -> tuple[list[Job], PredictionId | None]:
+    """Return the newest `limit` jobs whose rows may not exist yet and that belong on the list.
+
+    And the id below which none were read; None where all were.
+    """
+    ids, lowest = set[str](), None
+    if wanted.may_be_unfinished:
+        ids, lowest = await _unfinished(gate, owner, wanted.highest_id(before), before=before)
+    ids |= await gate.producer.jobs.unrecorded(owner, most=MOST_UNRECORDED)
+    on_page = (id for id in ids if (before is None or id < before) and (lowest is None or id >= lowest))
+    newest = sorted(on_page, reverse=True)
     found: list[Job] = []
     for first in range(0, len(newest), PIECE):
         some = [PredictionId(id) for id in newest[first : first + PIECE]]
-        found += [job for job in await jobs.find_all(some) if job.owner == owner and _admits(wanted, job)]
+        jobs = await gate.producer.jobs.find_all(some)
+        found += [job for job in jobs if job.owner == owner and _admits(wanted, job)]
         if len(found) >= limit:
             break
-    return found[:limit]
+    return found[:limit], lowest
+
+
+async def _unfinished(
+    gate: Gateway, owner: Owner, highest: PredictionId | None, *, before: PredictionId | None
+) -> tuple[set[str], PredictionId | None]:
+    """Return ids of unfinished jobs, the newest below `highest` among them, and the id below which none were read."""
+    until = None
+    if highest:
+        # The first 48 bits of a UUIDv7 are its milliseconds; a second more for clocks that differ.
+        until = (int(highest.replace("-", "")[:12], 16) + 1000) * 1000
+    ids: set[str] = set()
+    while True:
+        some = await gate.producer.jobs.unfinished(owner, until=until, most=MOST_UNFINISHED)
+        ids |= {id for id, _ in some}
+        if len(some) < MOST_UNFINISHED:
+            return ids, None
+        oldest = some[-1][1]
+        # What came before that has an id of a second later at most.
+        lowest = PredictionId(first_uuid7(oldest // 1000 + 1000))
+        if before is None or lowest < before:
+            return ids, lowest
+        until = oldest if oldest != until else oldest - 1
 
 
 def _admits(wanted: PredictionFilter, job: Job) -> bool:

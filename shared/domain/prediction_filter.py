@@ -39,6 +39,11 @@ class PredictionFilter:
         return (self.batch_id is not None and not is_uuid(self.batch_id)) or any("\0" in (text or "") for text in texts)
 
     @property
+    def may_be_unfinished(self) -> bool:
+        """Whether a prediction that has not ended can match."""
+        return self.max_confidence is None and (self.status is None or not self.status.is_terminal)
+
+    @property
     def lowest_id(self) -> PredictionId | None:
         """No prediction with a smaller id matches, by its time of creation."""
         return None if self.created_after is None else _first_id(self.created_after, -EARLIEST_ID)

@@ -74,13 +74,16 @@ class Jobs:
         jobs = (job_records.parse(id, reply) for id, reply in zip(ids, found, strict=True))
         return [job for job in jobs if job is not None]
 
-    async def unfinished(self, owner: Owner, *, until: int | None, most: int) -> set[str]:
-        """Return the ids of an owner's newest unfinished jobs, of those that came until `until` (microseconds)."""
+    async def unfinished(self, owner: Owner, *, until: int | None, most: int) -> list[tuple[str, int]]:
+        """Return the ids of an owner's newest unfinished jobs and when each came, in microseconds, the newest first.
+
+        Of those that came until `until`, at most `most`.
+        """
         upper = "+inf" if until is None else str(until)
         found = await self._redis.call(
-            "ZRANGE", keys.inflight(owner), upper, "-inf", "BYSCORE", "REV", "LIMIT", 0, most
+            "ZRANGE", keys.inflight(owner), upper, "-inf", "BYSCORE", "REV", "LIMIT", 0, most, "WITHSCORES"
         )
-        return {id.decode() for id in found}
+        return [(id.decode(), int(score)) for id, score in zip(found[::2], found[1::2], strict=True)]
 
     async def unrecorded(self, owner: Owner, *, most: int) -> set[str]:
         """Return the ids of an owner's jobs that have ended and wait for their row, among the last `most` of all."""

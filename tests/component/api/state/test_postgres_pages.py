@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from api.batches import routes as batches
-from api.predictions import export
+from api.predictions import export, listing
 from api.predictions import routes as predictions
 from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE
@@ -215,6 +215,29 @@ def test_a_download_has_every_prediction_that_matches_waiting_ended_and_recorded
         assert await ids("max_confidence=0.2") == []
         assert await ids("created_before=2020-01-01T00:00:00Z") == []
         assert len(await ids("created_after=2020-01-01T00:00:00%2B02:00&variant=champion")) == len({*waiting, *mixed})
+
+    serve(claim, routes=[digits], engine=engine)
+
+
+@pytest.mark.parametrize("limit", [100, 7])
+def test_pages_have_all_that_wait_however_many_came_in_one_second(
+    serve: Serve,
+    engine: Engine,
+    digits: Route,
+    redis_client: redis.Redis,
+    recorded: list[str],
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # More than came in one call, and so at one instant: 32.
+    monkeypatch.setattr(listing, "MOST_UNFINISHED", 40)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        await upload(client, PIECE)
+        waiting = [id.decode() for id in redis_client.zrange(keys.inflight(Owner("default")), 0, -1)]  # type: ignore[union-attr]
+        assert await walk(client, "/v1/predictions?status=starting", limit) == sorted(waiting, reverse=True)
+        assert await walk(client, "/v1/predictions", limit) == sorted({*waiting, *recorded}, reverse=True)
+        assert await walk(client, "/v1/predictions?status=succeeded", limit) == sorted(recorded, reverse=True)
 
     serve(claim, routes=[digits], engine=engine)
 

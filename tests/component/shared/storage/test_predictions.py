@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, event, select, text
 
 from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
 from shared.domain.prediction import Status
@@ -135,6 +135,44 @@ def test_filters_combine_and_every_row_is_found_however_few_are_read_at_a_time(
             if before is None:
                 break
     assert seen == [id for n, id in reversed(list(enumerate(various))) if is_wanted(n)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "predictions_owner"),
+        ({"model": "digits"}, "predictions_owner_model"),
+        ({"model": "digits", "version": "1", "max_confidence": 0.5}, "predictions_owner_model"),
+        ({"status": Status.SUCCEEDED, "variant": "champion"}, "predictions_owner"),
+        ({"status": Status.FAILED, "model": "faces"}, "predictions_owner_status"),
+        ({"batch_id": new_uuid7(), "version": "1"}, "predictions_batch"),
+        ({"created_after": MADE, "created_before": MADE + 1}, "predictions_owner"),
+    ],
+)
+def test_rows_are_found_by_an_index_and_read_one_by_one(
+    engine: Engine, various: list[PredictionId], filters: dict[str, Any], index: str
+) -> None:
+    """Never by walking the table or its primary key, past the rows of others."""
+    plans: list[str] = []
+
+    def explain(_: Connection, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        if statement.startswith("SELECT"):
+            cursor.execute(f"EXPLAIN {statement}", parameters)
+            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+    with engine.connect() as connection:
+        connection.execute(text("ANALYZE predictions"))
+        connection.execute(text("SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off"))
+        event.listen(connection, "before_cursor_execute", explain)
+        list_predictions(connection, ANYONE, PredictionFilter(**filters), before=various[-1], limit=5)
+    assert len(plans) == (1 if set(filters) <= {"model"} else 2)
+    for plan in plans:
+        assert f"Index Only Scan Backward using {index} on predictions" in plan, plan
+        assert "Sort" not in plan
+        assert "Seq Scan" not in plan
+    # A row is read for each id that the index gave.
+    assert "Nested Loop" in plans[-1]
+    assert "id = predictions.id)" in plans[-1], plans[-1]
 
 
 def test_a_confidence_that_is_no_number_matches_nothing(engine: Engine, finished_record: Make) -> None:

@@ -14,9 +14,13 @@ COG_VERSION: Final = "darkroom"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How busy a model is: live predict workers, computations in its interactive lane, predictions on record."""
+    """How busy a model is: live predict workers, computations in its interactive lane, predictions on record.
+
+    `loaded_workers` are the workers that have its champion in memory.
+    """
 
     workers: int
+    loaded_workers: int
     lane_depth: int
     run_count: int
 
@@ -42,6 +46,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "device": route.device,
         "max_batch_size": route.max_batch_size,
         "workers": load.workers,
+        "loaded_workers": load.loaded_workers,
         "lane_depth": load.lane_depth,
     }
 

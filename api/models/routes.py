@@ -91,12 +91,13 @@ async def _card(request: Request, route: Route) -> dict[str, object]:
 
 async def _load(gate: Gateway, model: ModelName, *, caller: Owner) -> Load:
     """Ask Redis how busy a model is, and Postgres how many predictions it has made."""
-    workers, depth, runs = await asyncio.gather(
+    workers, loaded, depth, runs = await asyncio.gather(
         gate.producer.models.live_workers(model),
+        gate.producer.models.workers_with_champion_loaded(model),
         gate.producer.models.interactive_depth(model),
         _run_count(gate, model, caller),
     )
-    return Load(workers=workers, lane_depth=depth, run_count=runs)
+    return Load(workers=workers, loaded_workers=loaded, lane_depth=depth, run_count=runs)
 
 
 async def _run_count(gate: Gateway, model: ModelName, owner: Owner) -> int:

@@ -101,6 +101,10 @@ class Model(Answer):
     device: str = Field(examples=["cpu"])
     max_batch_size: int = Field(examples=[64])
     workers: int = Field(description="Predict workers seen in the last 10 s", examples=[2])
+    loaded_workers: int = Field(
+        description="Those of them that have the champion in memory; the others load it when an image needs it",
+        examples=[2],
+    )
     lane_depth: int = Field(description="Computations that wait or run", examples=[0])
 
 

@@ -202,7 +202,7 @@ def registry_answer(scope: str) -> tuple[str, str, str]:
 
 def load_attempts(model: ModelName, version: str, host: str) -> str:
     """Hash: the attempts of one host's workers to load a version; it is deleted once one has."""
-    return f"loading:{model}:{version}:{host}"
+    return f"load_attempts:{model}:{version}:{host}"
 
 
 def loaded(model: ModelName) -> str:

@@ -75,6 +75,7 @@ class PredictRole:
         self._seen: Snapshots = {}
         self._services: dict[ModelName, ModelService] = {}
         self._served: dict[ModelName, ModelParts] = {}
+        self._shown_loaded: set[ModelName] = set()
         self._any_served = threading.Event()
         # A fifth of the lease: four renewals may fail before another worker takes an entry over.
         self._renewing = PeriodicThread(
@@ -221,8 +222,18 @@ class PredictRole:
     def _renew(self) -> None:
         self._watchdog.check()
         self._keeper.renew()
+        self._show_loaded()
         if self._names is None and self._has_read_all():
             self._scripts.run(Script.SIGN, (keys.SERVING_ALL,), self._process.name)
+
+    def _show_loaded(self) -> None:
+        """Sign in Redis for the models whose champion is in memory now, and no more for those that were unloaded."""
+        loaded = {model.lanes.model for model in self._models() if model.follower.has_champion_loaded}
+        if loaded:
+            self._scripts.run(Script.SIGN, tuple(keys.loaded(model) for model in loaded), self._process.name)
+        for model in self._shown_loaded - loaded:
+            self._process.client.zrem(keys.loaded(model), self._process.name)
+        self._shown_loaded = loaded
 
     def _has_read_all(self) -> bool:
         """Tell whether the registry was read and every champion of then is loaded or failed to be."""
@@ -256,5 +267,7 @@ class PredictRole:
     def _leave_lanes(self) -> None:
         if self._names is None:
             self._process.client.zrem(keys.SERVING_ALL, self._process.name)
-        for model in self._models():
-            model.lanes.leave()
+        for served in self._models():
+            served.lanes.leave()
+        for model in self._shown_loaded:
+            self._process.client.zrem(keys.loaded(model), self._process.name)

@@ -57,6 +57,11 @@ class Models:
         count: int = await self._call("ZCOUNT", keys.workers(model), now_us() - _SEEN_US, "+inf")
         return count
 
+    async def workers_with_champion_loaded(self, model: ModelName) -> int:
+        """Return how many of them have the champion in memory now: the others load it when an image needs it."""
+        count: int = await self._call("ZCOUNT", keys.loaded(model), now_us() - _SEEN_US, "+inf")
+        return count
+
     async def interactive_depth(self, model: ModelName) -> int:
         """Return how many entries the interactive lane has."""
         depth: int = await self._call("XLEN", keys.lane(model, keys.INTERACTIVE))

@@ -122,7 +122,7 @@ def test_a_models_load_counts_live_workers_and_waiting_images(
     for _ in range(3):
         redis_client.xadd(keys.lane(DIGITS, keys.INTERACTIVE), {"image": b"x"})
     body = get(serve, "/v1/models/digits", engine=engine).json()
-    assert (body["workers"], body["lane_depth"], body["run_count"]) == (1, 3, 0)
+    assert (body["workers"], body["loaded_workers"], body["lane_depth"], body["run_count"]) == (1, 0, 3, 0)
 
 
 def test_a_model_is_shown_while_postgres_is_down(serve: Serve, nowhere: Engine) -> None:

@@ -1,0 +1,85 @@
+"""Models of one process share a budget of memory: the champion used least is unloaded, and stays in its route."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import redis
+
+from shared.domain.identifiers import ModelName
+from shared.observability.metrics import PredictMetrics, new_registry
+from shared.queue import model_routes
+from shared.settings import Predict, Registry
+from tests.support.registries import MODEL, MlflowStore
+from tests.support.tuning import usual_tuning
+from worker.models.memory_budget import MemoryBudget
+from worker.models.registry_follower import RegistryFollower
+
+OTHER = ModelName("tints")
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.fixture
+def follow(
+    mlflow_store: MlflowStore, redis_client: redis.Redis
+) -> Iterator[Callable[[ModelName, MemoryBudget, PredictMetrics], RegistryFollower]]:
+    made: list[RegistryFollower] = []
+
+    def make(model: ModelName, budget: MemoryBudget, metrics: PredictMetrics) -> RegistryFollower:
+        made.append(
+            RegistryFollower(
+                model,
+                worker="worker",
+                client=redis_client,
+                registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
+                predict=Predict(device="cpu"),
+                usual=usual_tuning(4),
+                max_pixels=1_000_000,
+                metrics=metrics,
+                budget=budget,
+            )
+        )
+        made[-1].refresh()
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.stop()
+
+
+def test_a_champion_that_is_unloaded_serves_on_and_is_loaded_again_when_asked(
+    mlflow_store: MlflowStore,
+    redis_client: redis.Redis,
+    follow: Callable[[ModelName, MemoryBudget, PredictMetrics], RegistryFollower],
+) -> None:
+    first_key, second_key = mlflow_store.register("champion"), mlflow_store.register("champion", model=OTHER)
+    registry = new_registry()
+    budget, metrics = MemoryBudget(1), PredictMetrics(registry)
+    first, second = follow(MODEL, budget, metrics), follow(OTHER, budget, metrics)
+    assert (first.has_champion_loaded, second.has_champion_loaded) == (False, True)
+    assert (first.has_to_load(first_key), second.has_to_load(second_key)) == (True, False)
+    assert registry.get_sample_value("darkroom_model_unloads_total", {"model": MODEL}) == 1
+    held = {"model": OTHER, "version": "1"}
+    assert (registry.get_sample_value("darkroom_model_memory_bytes", held) or 0) >= 48 * 2 * 4
+    first.refresh()
+    assert not first.has_champion_loaded, "reading the registry is no reason to load it"
+    assert model_routes.names(redis_client) == sorted((MODEL, OTHER))
+    assert len(first.loaded(first_key).predict([IMAGE])) == 1
+    assert (first.has_champion_loaded, second.has_champion_loaded) == (True, False)
+
+
+def test_a_champion_that_was_deleted_is_not_unloaded(
+    mlflow_store: MlflowStore,
+    redis_client: redis.Redis,
+    follow: Callable[[ModelName, MemoryBudget, PredictMetrics], RegistryFollower],
+) -> None:
+    mlflow_store.register("champion")
+    mlflow_store.register("champion", model=OTHER)
+    budget, metrics = MemoryBudget(1), PredictMetrics(new_registry())
+    first = follow(MODEL, budget, metrics)
+    mlflow_store.client.delete_model_version(MODEL, "1")
+    first.refresh()
+    second = follow(OTHER, budget, metrics)
+    assert (first.has_champion_loaded, second.has_champion_loaded) == (True, True)
+    assert model_routes.names(redis_client) == sorted((MODEL, OTHER))

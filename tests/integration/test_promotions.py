@@ -115,7 +115,7 @@ def test_a_killed_worker_is_not_waited_for(worker: Callable[[str], Promotions], 
     assert one.aliases_to_route(**swap) == {"champion": NEW}
 
 
-def test_a_worker_that_never_loads_a_version_is_waited_for_a_minute(worker: Callable[[str], Promotions]) -> None:
+def test_a_worker_that_never_loads_a_version_is_waited_for_some_minutes(worker: Callable[[str], Promotions]) -> None:
     clock = [0.0]
     one = Handover(worker("one"), monotonic=lambda: clock[0])
     worker("stuck")

@@ -11,8 +11,11 @@ from shared.queue.consumer.promotions import Promotions
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = timedelta(seconds=60)
-"""After this the version serves although a worker has not loaded it yet: that one loads it with the first image."""
+PATIENCE: Final = timedelta(minutes=5)
+"""After this the version serves although a worker has not loaded it yet: that one loads it with the first image.
+
+A large version that three workers load in turn takes minutes.
+"""
 
 Served = Mapping[str, VersionKey]
 """The version under each alias."""

@@ -16,6 +16,14 @@ IMAGE_KEYS: Final = frozenset({"resize_size", "crop_size", "interpolation", "mea
 INTERPOLATIONS: Final = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Their places are Pillow's numbers of them, which transformers uses."""
 
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "task": TASKS,
+    "activation": ("softmax", "sigmoid", "none"),
+    "encoding": ("list", "base64"),
+    "decode": ("auto", "exact", "fast"),
+    "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
+}
+
 # Named by the presets' classes in torchvision.transforms._presets.
 _TORCHVISION_TASKS: Final = {
     "ImageClassification": "classification",
@@ -235,8 +243,9 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata without what is not set; raises ValueError for what Darkroom would refuse."""
     image = {name: _plain(value) for name, value in found["image"].items() if value is not None}
     _check_image(image)
-    if found["task"] not in TASKS:
-        raise ValueError(f"task is one of {', '.join(TASKS)}, not {found['task']!r}")
+    for name, choices in CHOICES.items():
+        if found.get(name) not in (None, *choices):
+            raise ValueError(f"{name} is one of {', '.join(choices)}, not {found[name]!r}")
     if found["task"] in NEEDS_LABELS and not found.get("labels"):
         raise ValueError(f"{found['task']} needs labels=[…], in the order of the model's scores")
     _check_numbers(found)

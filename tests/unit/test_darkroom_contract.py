@@ -1,5 +1,6 @@
 """The metadata made of presets is what the presets' own libraries do with an image, and what a worker accepts."""
 
+import inspect
 import warnings
 from typing import Any
 
@@ -10,9 +11,11 @@ from PIL import Image
 import darkroom_contract
 from darkroom_contract import contract
 from shared.domain.image import ImageSpec, Interpolation
+from shared.domain.task import Task
 from tests.support.deferred_imports import deferred
 from worker.decode.preprocessing import decode
-from worker.models.model_metadata import ModelMetadata
+from worker.models import model_metadata
+from worker.models.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
 
 torch = deferred("torch")
 models = deferred("torchvision.models")
@@ -164,6 +167,7 @@ def test_a_model_of_transformers_says_its_labels_and_its_task() -> None:
         ({"labels": ["a"], "image": {"crop_size": 8, "std": [0, 1, 1]}}, "positive"),
         ({"labels": ["a"], "image": {"crop_size": 8, "interpolation": "cubic"}}, "interpolation is one of"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "task": "detect"}, "task is one of"),
+        ({"labels": ["a"], "image": {"crop_size": 8}, "precision": "fp8"}, "precision is one of auto, fp32"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "top_k": 0}, "top_k"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "threshold": 40}, "threshold"),
     ],
@@ -189,3 +193,7 @@ def test_the_module_knows_the_workers_words() -> None:
     assert set(darkroom_contract.INTERPOLATIONS) == {str(one) for one in Interpolation}
     spec = ImageSpec.from_metadata({"crop_size": 8})
     assert spec.as_metadata().keys() == darkroom_contract.IMAGE_KEYS
+    assert {task for task in Task if task.needs_labels} == darkroom_contract.NEEDS_LABELS
+    kinds = {"task": Task, "activation": Activation, "encoding": Encoding, "decode": Decode, "precision": Precision}
+    assert {name: tuple(kind) for name, kind in kinds.items()} == darkroom_contract.CHOICES
+    assert inspect.signature(contract).parameters.keys() - {"sources", "size"} == model_metadata._KEYS.keys()

@@ -43,6 +43,7 @@ def opened(tmp_path: Any, photograph: bytes) -> Image.Image:
     return Image.open(path).convert("RGB")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ResNet50_Weights", "MobileNet_V3_Small_Weights", "ViT_B_16_Weights"])
 def test_torchvisions_weights_are_followed_to_the_pixel(tmp_path: Any, photograph: bytes, name: str) -> None:
     weights = getattr(models, name).DEFAULT

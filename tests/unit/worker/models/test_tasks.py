@@ -145,6 +145,7 @@ def test_warming_up_finds_outputs_that_do_not_fit_the_task(
         load(tmp_path / "model", task, "pickle", **metadata).warm_up(2)
 
 
+@pytest.mark.slow
 def test_a_scripted_detector_gets_a_list_of_images(tmp_path: Path) -> None:
     metadata = {"task": "detection", "image": {"resize_size": [SIDE, SIDE]}} | METADATA["detection"]
     with warnings.catch_warnings():

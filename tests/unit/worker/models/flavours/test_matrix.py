@@ -1,6 +1,8 @@
 """Every flavour as its users log it: a worker's probabilities are those of the model called directly.
 
 What is not installed is skipped; `make flavours` installs everything.
+
+Over 300 lines: all flavours are compared in one way.
 """
 
 import json
@@ -18,7 +20,7 @@ from .conftest import IMAGE, LABELS, SIDE, apart, network
 
 torch = deferred("torch")
 mlflow = deferred("mlflow")
-pytestmark = pytest.mark.xdist_group("torch")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
 
 TOLERANCE = 1e-5
 METADATA: dict[str, Any] = {"image": IMAGE, "labels": LABELS}

@@ -11,7 +11,7 @@ from typing import Final, Self
 from cli.stack import devices, probes, roles
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.servers.mlflow import mlflow_program, mlflow_url
-from cli.stack.servers.mlflow_login import keep_login, login_file
+from cli.stack.servers.mlflow_login import Login, keep_login, login_file
 from cli.stack.servers.postgres import postgres_program
 from cli.stack.servers.redis import redis_program
 from cli.stack.supervisor.programs import Program, log_path
@@ -101,7 +101,14 @@ def plan_stack(
         # A first training comes before them: they would only compete with it for the cores.
         before_predict += [] if held_out_folder(home).exists() else ["model"]
     workers = [
-        *roles.predict_workers(options.models, redis_url=redis, login=login, ports=ports, after=tuple(before_predict)),
+        *roles.predict_workers(
+            options.models,
+            redis_url=redis,
+            login=login,
+            is_missing=_is_missing(home, registry, is_ours=bool(login)),
+            ports=ports,
+            after=tuple(before_predict),
+        ),
         roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
         roles.webhook_worker(redis, networks=networks, ports=ports),
     ]
@@ -127,6 +134,21 @@ def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
     login = keep_login(home, url=mlflow_url(port))
     ours = mlflow_program(folder=home / "mlflow", port=port, login=login, login_file=login_file(home))
     return ours, login.environment()
+
+
+def _is_missing(home: Path, registry: str, *, is_ours: bool) -> Callable[[str], bool]:
+    """Return what tells whether the registry has no model of a name; the demo model is being made where it is missing.
+
+    `is_ours`: the registry is the embedded one, whose login the home keeps.
+    """
+
+    def is_missing(model: str) -> bool:
+        login = Login.read(home) if is_ours else Login.of_environment()
+        authorization = login.header() if login else ""
+        is_made_here = model == DEMO_MODEL
+        return not is_made_here and probes.is_unregistered(model, registry_url=registry, authorization=authorization)
+
+    return is_missing
 
 
 def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:

@@ -4,10 +4,10 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psutil
 
@@ -109,10 +109,14 @@ def has_lived(pid: int, *, seconds: float) -> str:
     return "" if identity is not None and identity.is_alive else "it has only begun"
 
 
-def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
-    """Probe a predict worker: ready once it serves every model but retired ones, and each has a champion.
+def models_serve(
+    pid: int, *, models: Sequence[str], redis_url: str, is_missing: Callable[[str], bool] = lambda _: False
+) -> str:
+    """Probe a predict worker: ready once it has loaded, or failed to load, what each model's aliases name.
 
-    With no models it serves all that are registered: ready once it has loaded, or failed to, the champions of then.
+    With no models it serves all that are registered: ready once that holds for the champions of then. Retired models
+    are not waited for, nor are those of which `is_missing` says that nothing is registered: a worker picks them up
+    later. `up` says which models do not serve, and why.
     """
     import redis  # noqa: PLC0415
 
@@ -124,28 +128,22 @@ def models_serve(pid: int, *, models: Sequence[str], redis_url: str) -> str:
         try:
             if not models and client.zscore(keys.SERVING_ALL, member) is None:
                 return "it has not loaded all champions yet"
+            for model in map(ModelName, models):
+                if client.sismember(keys.RETIRED, model) or client.zscore(keys.workers(model), member) is not None:
+                    continue
+                if not is_missing(model):
+                    return f"{model} is not loaded"
         except (redis.RedisError, OSError) as error:
             return str(error)
-        for model in map(ModelName, models):
-            try:
-                if client.sismember(keys.RETIRED, model):
-                    continue
-                if client.zscore(keys.workers(model), member) is None:
-                    return f"{model} is not loaded"
-                if why_not := _no_champion(client.get(keys.route(model)), model):
-                    return why_not
-            except (redis.RedisError, OSError) as error:
-                return str(error)
     return ""
 
 
-def _no_champion(published: bytes | None, model: str) -> str:
-    """Return what a model's route lacks; the loader's error where a version failed to load."""
-    from shared.domain.model_route import CHAMPION  # noqa: PLC0415
-    from shared.queue import model_routes  # noqa: PLC0415
-
-    route = model_routes.parse(published) if published else None
-    if route is not None and CHAMPION in route.aliases:
-        return ""
-    failed = next(iter(route.failed.items()), None) if route else None
-    return f"version {failed[0]} can't be loaded: {failed[1]}" if failed else f"{model} has no champion"
+def is_unregistered(model: str, *, registry_url: str, authorization: str) -> bool:
+    """Tell whether a registry over plain HTTP answers that it has no such model; False where it can't be asked."""
+    if not registry_url.startswith("http://"):
+        return False
+    url = f"{registry_url.rstrip('/')}/api/2.0/mlflow/registered-models/get?name={quote(model, safe='')}"
+    try:
+        return fetch(url, authorization=authorization).status == http.client.NOT_FOUND
+    except (OSError, http.client.HTTPException):
+        return False

@@ -12,6 +12,7 @@ from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
 from cli.up import attended
 from cli.up.guide import guide
+from cli.up.model_notes import model_notes
 
 
 def up(home: Path, *, port: int, gateways: int | None, detach: bool, models: tuple[str, ...]) -> None:
@@ -19,7 +20,7 @@ def up(home: Path, *, port: int, gateways: int | None, detach: bool, models: tup
     console = Console()
     found = state.running_stack(home)
     if found is not None and not found.stopping:
-        say(f"Already running.\n\n{guide(found, home)}")
+        say("\n\n".join(["Already running.", guide(found, home), *model_notes(found, home)]))
         return
     if found is not None:
         lifecycle.stop(home, lambda _: None)
@@ -27,6 +28,8 @@ def up(home: Path, *, port: int, gateways: int | None, detach: bool, models: tup
     with terminated_as_interrupted():
         started, ready = attended.start(options, console, attached=not detach)
         say(guide(ready, home))
+        for note in model_notes(ready, home):
+            say(f"\n{note}")
         say(f"\nStop it: {command_line('down', home) if detach else 'Ctrl-C'}")
         if detach:
             return

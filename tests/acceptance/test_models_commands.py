@@ -1,0 +1,71 @@
+"""`darkroom models` beside a running stack: a version is shown, checked, promoted and rolled back."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.api_client import Door
+from tests.support.stack import Stack
+
+_COPY = """
+from mlflow.tracking import MlflowClient
+client = MlflowClient()
+first = client.get_model_version("digits", "1")
+logged = first.source.removeprefix("models:/")
+print(client.create_model_version("digits", first.source, run_id=first.run_id, model_id=logged).version)
+"""
+
+
+def in_registry(stack: Stack, code: str) -> str:
+    """Run code with the registry's address and login in its environment; return what it prints."""
+    registry = stack.registry_environment
+    environment = os.environ | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_for_version(door: Door, scan: bytes, version: str) -> None:
+    """Return once the gateway binds new images to a version: it reads what serves once a second."""
+    until = time.monotonic() + 10
+    while (found := door.submit(scan).json()["version"]) != version:
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def copy(stack: Stack) -> Iterator[str]:
+    """The number of another version of `digits`, with the files of the first; deleted after the test."""
+    number = in_registry(stack, _COPY).split()[-1]
+    yield number
+    stack.darkroom("models", "promote", "digits", "1", expect=None)
+    code = f"from mlflow.tracking import MlflowClient; MlflowClient().delete_model_version('digits', '{number}')"
+    in_registry(stack, code)
+
+
+def test_a_version_is_promoted_and_rolled_back_while_images_come(
+    stack: Stack, door: Door, scan: bytes, copy: str
+) -> None:
+    promoted = stack.darkroom("models", "promote", "digits", "latest").stdout
+    assert f"Promoted version {copy} of digits, before it was 1." in promoted
+    assert f"Version {copy} serves as champion (" in promoted
+    wait_for_version(door, scan, copy)
+    shown = stack.darkroom("models", "show", "digits").stdout
+    assert "traffic  champion 100%" in shown
+    rolled_back = stack.darkroom("models", "rollback", "digits").stdout
+    assert f"Rolled digits back from version {copy} to 1, its champion before." in rolled_back
+    assert "Version 1 serves as champion (" in rolled_back
+    wait_for_version(door, scan, "1")
+    assert door.submit(scan, model="models:/digits/latest").json()["version"] == copy
+
+
+def test_a_served_version_is_checked_with_an_image(stack: Stack) -> None:
+    checked = stack.darkroom("models", "check", "digits", "--image", str(stack.images[0])).stdout
+    assert checked.startswith("version    models:/digits/1, loaded in ")
+    assert '{"predicted_class":' in checked
+    assert checked.endswith("A worker would serve it.\n")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shared.domain.output_schema import output_schema
+from shared.domain.task import Task
 from shared.settings import Registry
 from tests.support.deferred_imports import deferred
 from tests.support.json_schema import Validator
@@ -28,16 +29,7 @@ pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch and M
 
 SIDE = 8
 ORDER = [3, 0, 0, 2, 1, 3, 2]
-LABELS = ["zero", "one", "two", "three"]
-METADATA: dict[str, dict[str, Any]] = {
-    "classification": {"labels": LABELS},
-    "multilabel": {"labels": LABELS},
-    "regression": {"values": [["width", "mm"], "depth"]},
-    "embedding": {"normalize": True},
-    "detection": {"labels": LABELS, "output": {"boxes": "places", "labels": "kinds", "scores": "scores"}},
-    "segmentation": {"labels": ["dark", "lit"]},
-    "json": {},
-}
+TASKS = [*Task]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,21 +43,7 @@ def _mlflow() -> None:
 
 def load(path: Path, task: str, form: str, **metadata: Any) -> Any:
     """Save a model as MLflow would log it, and load it as a worker does."""
-    said = {"image": {"resize_size": [SIDE, SIDE]}, "task": task} | METADATA[task] | metadata
-    example = np.zeros((2, 3, SIDE, SIDE), np.float32)
-    options: dict[str, Any] = {"metadata": said, "pip_requirements": ["torch"]}
-    if form == "pyfunc":
-        mlflow.pyfunc.save_model(str(path), python_model=task_models.TaskPythonModel(task), **options)
-    else:
-        signature = mlflow.models.infer_signature(example)
-        mlflow.pytorch.save_model(
-            task_models.TaskModule(task).eval(),
-            str(path),
-            input_example=example,
-            signature=signature,
-            serialization_format=form,
-            **options,
-        )
+    task_models.save(str(path), str(task), form, **metadata)
     return loaded(path)
 
 
@@ -85,7 +63,7 @@ def expect_output(task: str, found: Any, index: int) -> None:
         case "classification":
             assert found["predicted_index"] == index
         case "multilabel":
-            assert found["predicted_classes"] == [LABELS[index]]
+            assert found["predicted_classes"] == [task_models.LABELS[index]]
         case "regression":
             expected = {"width": 3.0 * (index == 1), "depth": 3.0 * (index == 2)}
             assert found == {"values": expected, "units": {"width": "mm"}}
@@ -93,7 +71,7 @@ def expect_output(task: str, found: Any, index: int) -> None:
             assert found == {"dimensions": 4, "embedding": [float(n == index) for n in range(4)]}
         case "detection":
             box = [4.0 * index, 0.0, 4.0 * index + 4, 16.0]
-            assert found == {"detections": [{"label": LABELS[index], "score": 1.0, "box": box}]}
+            assert found == {"detections": [{"label": task_models.LABELS[index], "score": 1.0, "box": box}]}
         case "segmentation":
             shares = {one["label"]: one["share"] for one in found["classes"]}
             assert (found["width"], found["height"]) == (16, 16)
@@ -103,7 +81,7 @@ def expect_output(task: str, found: Any, index: int) -> None:
 
 
 @pytest.mark.parametrize("form", ["pickle", "pt2", "pyfunc"])
-@pytest.mark.parametrize("task", METADATA)
+@pytest.mark.parametrize("task", TASKS)
 def test_row_i_is_image_i_for_each_task_in_each_form(tmp_path: Path, task: str, form: str) -> None:
     model = load(tmp_path / "model", task, form)
     model.warm_up(4)
@@ -115,7 +93,7 @@ def test_row_i_is_image_i_for_each_task_in_each_form(tmp_path: Path, task: str, 
         assert list(Validator({}).faults(json.loads(output), schema)) == []
 
 
-@pytest.mark.parametrize("task", METADATA)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_fixed_batch_size_serves_each_task_in_portions(tmp_path: Path, task: str) -> None:
     model = load(tmp_path / "model", task, "pickle")
     model._forward._batch_size = 3
@@ -147,7 +125,7 @@ def test_warming_up_finds_outputs_that_do_not_fit_the_task(
 
 @pytest.mark.slow
 def test_a_scripted_detector_gets_a_list_of_images(tmp_path: Path) -> None:
-    metadata = {"task": "detection", "image": {"resize_size": [SIDE, SIDE]}} | METADATA["detection"]
+    metadata = {"task": "detection", "image": {"resize_size": [SIDE, SIDE]}} | task_models.METADATA["detection"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, that TorchScript is deprecated
         scripted = torch.jit.script(task_models.ListDetector())
@@ -163,7 +141,7 @@ def test_a_detector_of_torchvision_is_served(tmp_path: Path) -> None:
     torch.manual_seed(0)
     make = deferred("torchvision.models.detection").ssdlite320_mobilenet_v3_large
     detector = make(weights=None, weights_backbone=None, num_classes=4).eval()
-    metadata = {"task": "detection", "image": {"resize_size": [96, 96]}, "labels": LABELS, "threshold": 0.0}
+    metadata = {"task": "detection", "image": {"resize_size": [96, 96]}, "labels": task_models.LABELS, "threshold": 0.0}
     mlflow.pytorch.save_model(detector, str(tmp_path / "model"), metadata=metadata, serialization_format="pickle")
     model = loaded(tmp_path / "model")
     model.warm_up(2)

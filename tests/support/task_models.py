@@ -1,6 +1,6 @@
 """A small model of each task, as a torch module and as a PythonModel: the first four red pixels say what it answers.
 
-`python task_models.py sqlite:///… TASK…` registers one of each named task, named after it, in a registry that is a file.
+`python task_models.py sqlite:///… TASK…` registers one of each task, named after it, in a registry in a file.
 """
 
 import sys

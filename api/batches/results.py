@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from api.http.output_columns import OutputColumns, output_columns
 from api.state.gateway import Gateway
-from api.state.postgres_pages import PIECE, read_piece
+from api.state.postgres_pages import read_piece, rows_of_piece
 from shared.domain.batch import Batch
 from shared.domain.identifiers import BatchId, PredictionId
 from shared.storage import batches as storage
@@ -25,10 +25,13 @@ async def result_lines(gate: Gateway, batch: Batch, write: Format, *, header: by
         yield header
     after: PredictionId | None = None
     ask = partial(_piece, batch=batch.id, write=write)
+    rows = size = 0
     while True:
-        of_piece = partial(ask, after=after)
+        limit = rows_of_piece(rows=rows, size=size)
+        of_piece = partial(ask, after=after, limit=limit)
         written, after = await read_piece(gate, batch.owner, of_piece, pool=gate.threads.results)
         yield written
+        rows, size = rows + limit, size + len(written)
         if after is None:
             return
 
@@ -40,8 +43,8 @@ async def read_columns(gate: Gateway, batch: Batch) -> OutputColumns:
 
 
 def _piece(
-    connection: Connection, *, batch: BatchId, after: PredictionId | None, write: Format
+    connection: Connection, *, batch: BatchId, after: PredictionId | None, limit: int, write: Format
 ) -> tuple[bytes, PredictionId | None]:
     """Return some results as bytes, and the id after which to go on; None where there are no more."""
-    rows = storage.list_items(connection, batch=batch, after=after, limit=PIECE)
-    return write(rows), rows[-1].id if len(rows) == PIECE else None
+    rows = storage.list_items(connection, batch=batch, after=after, limit=limit)
+    return write(rows), rows[-1].id if len(rows) == limit else None

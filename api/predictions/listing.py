@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection
 
 from api.state.gateway import Gateway
-from api.state.postgres_pages import PIECE, read_piece
+from api.state.postgres_pages import PIECE, read_piece, rows_of_piece
 from shared.domain.identifiers import Owner, PredictionId, first_uuid7
 from shared.domain.job import Job
 from shared.domain.prediction_filter import PredictionFilter
@@ -21,6 +21,8 @@ from shared.storage import predictions
 # Read at a time for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
 MOST_UNRECORDED = 2048
+MOST_BYTES: Final = 32 * 1024 * 1024
+"""A page is not continued beyond this size: a thousand masks would be a gigabyte."""
 LONGEST_SEARCH: Final = timedelta(seconds=2)
 """A page goes out with what was found by then: a filter may match few of ten million rows."""
 
@@ -95,12 +97,15 @@ async def _search(
 ) -> Recorded:
     """Return up to `limit` recorded predictions, and the last id that was read; None where that was the end."""
     found: list[Listed] = []
+    size = 0
     until = asyncio.get_running_loop().time() + longest.total_seconds()
     while True:
-        of_piece = partial(ask, before=before, limit=min(PIECE, limit - len(found)))
+        most = rows_of_piece(rows=len(found), size=size)
+        of_piece = partial(ask, before=before, limit=min(most, limit - len(found)))
         rows, before = await read_piece(gate, owner, of_piece, pool=pool)
         found += rows
-        if before is None or len(found) >= limit or asyncio.get_running_loop().time() >= until:
+        size += sum(len(row.written) for row in rows)
+        if before is None or len(found) >= limit or size >= MOST_BYTES or asyncio.get_running_loop().time() >= until:
             return found, before
 
 

@@ -35,8 +35,19 @@ Ask = Callable[..., list[R]]
 
 PIECE: Final = 100
 """Rows read at a time: about 5 ms."""
+FIRST_PIECE: Final = 25
+"""Rows read at first, where their size is not known yet: an output may have a megabyte."""
+PIECE_BYTES: Final = 8 * 1024 * 1024
+"""Bytes that a piece should have at most, by the rows before it."""
 LONGEST_WAIT: Final = timedelta(seconds=10)
 """Time limit for a piece, the wait for its turn included."""
+
+
+def rows_of_piece(*, rows: int, size: int) -> int:
+    """Return how many rows to read next, after so many with outputs of `size` bytes in all."""
+    if not rows:
+        return FIRST_PIECE
+    return max(1, min(PIECE, PIECE_BYTES * rows // max(1, size)))
 
 
 async def read_piece(

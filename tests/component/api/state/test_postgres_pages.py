@@ -19,7 +19,7 @@ from api.batches import routes as batches
 from api.predictions import export, listing
 from api.predictions import routes as predictions
 from api.predictions.listing import list_predictions
-from api.state.postgres_pages import PIECE
+from api.state.postgres_pages import PIECE, rows_of_piece
 from api.state.reading_turns import AT_ONCE, ReadingTurns
 from shared.domain.identifiers import OrderedIds, Owner
 from shared.domain.model_route import Route
@@ -285,3 +285,27 @@ def test_a_page_that_found_too_few_in_its_time_goes_on_with_the_next(
         assert (page["results"], page["next"][:24]) == ([], "http://darkroom.test/v1/")
 
     serve(claim, routes=[digits], engine=engine)
+
+
+def test_a_page_of_large_outputs_ends_early_and_the_next_ones_have_the_rest(
+    serve: Serve, engine: Engine, digits: Route, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    records = [finished_record(output={"mask": "x" * 1_000_000}) for _ in range(45)]
+    with engine.connect() as connection:
+        record(connection, records)
+
+    async def claim(client: httpx.AsyncClient) -> None:
+        page = (await client.get("/v1/predictions?limit=1000")).json()
+        assert 32 <= len(page["results"]) < 45
+        found = await walk(client, "/v1/predictions", 1000)
+        assert sorted(found) == sorted(one[b"id"].decode() for one in records)
+
+    serve(claim, engine=engine, routes=[digits])
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "expected"),
+    [(0, 0, 25), (25, 25 * 300, PIECE), (25, 25 * 2**20, 8), (100, 10 * 2**30, 1), (25, 0, PIECE)],
+)
+def test_a_piece_has_as_many_rows_as_their_size_allows(rows: int, size: int, expected: int) -> None:
+    assert rows_of_piece(rows=rows, size=size) == expected

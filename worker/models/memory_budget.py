@@ -69,8 +69,11 @@ class MemoryBudget:
             if holder in self._holders:
                 self._holders.remove(holder)
 
-    def make_room(self, newest: VersionKey) -> None:
-        """Unload until the rest fits, but neither `newest` nor what can't be loaded again."""
+    def make_room(self, newest: VersionKey, *, of: Holder) -> None:
+        """Unload until the rest fits, but neither a cache's `newest` version nor what can't be loaded again.
+
+        Versions of two models may have the same key: those that were registered from the same run.
+        """
         dropped = False
         with self._lock:
             held = sorted((one, place) for place, holder in enumerate(self._holders) for one in holder.uses())
@@ -78,7 +81,9 @@ class MemoryBudget:
             for one, place in held:
                 if total <= self.limit:
                     break
-                if one.key != newest and not one.is_pinned and self._holders[place].unload(one.key):
+                holder = self._holders[place]
+                is_newest = holder is of and one.key == newest
+                if not is_newest and not one.is_pinned and holder.unload(one.key):
                     total -= one.bytes
                     dropped = True
         if dropped:

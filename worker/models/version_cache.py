@@ -179,7 +179,7 @@ class VersionCache:
             # A graph refers to itself: without this its weights would stay for long.
             collect_all()
         if self._budget is not None:
-            self._budget.make_room(key)
+            self._budget.make_room(key, of=self)
         return model
 
     def _make_room(self) -> list[VersionKey]:

@@ -58,6 +58,14 @@ def test_a_version_over_the_budget_is_loaded_alone() -> None:
     assert held(first, second) == {"large"}
 
 
+def test_two_models_may_have_versions_of_the_same_key() -> None:
+    loads = Loads()
+    first, second = caches(15, loads, loads)
+    first.get("1-a")
+    second.get("1-a")
+    assert (held(first), held(second)) == (set(), {"1-a"})
+
+
 def test_what_cannot_be_loaded_again_is_never_unloaded() -> None:
     loads = Loads()
     first, second, third = caches(15, loads, loads, loads)

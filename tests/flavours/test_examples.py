@@ -23,9 +23,11 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("home"), port=free_port())
-    stack.up()
-    yield stack
-    stack.down()
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
 
 
 def run(stack: Stack, script: str) -> None:

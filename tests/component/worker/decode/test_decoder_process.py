@@ -1,5 +1,6 @@
 """The decoder process: the same pixels as in this process, killed if an image takes too long, nothing left behind."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shared.domain.image import ImageSpec
 from tests.support.heavy_images import large_picture, many_scans
@@ -52,6 +54,15 @@ def child(decoder: DecoderProcess) -> int:
     """Return the id of its process."""
     assert decoder._process
     return decoder._process.pid
+
+
+def test_the_decoder_process_tells_the_size_of_the_upright_picture(decoder: Callable[..., DecoderProcess]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture(640, 427).save(file, "PNG", exif=exif)
+    pixels, size = decoder().decode_sized(file.getvalue(), SPEC)
+    assert (pixels.shape, size) == ((224, 224, 3), (427, 640))
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])

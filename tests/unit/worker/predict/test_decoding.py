@@ -13,6 +13,8 @@ from shared.domain.image import ImageSpec
 from shared.queue.consumer.entries import Entry
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import decode_sized
+from worker.decode.sized_pixels import SizedPixels
 from worker.predict.decoding import MOST_HEAVY, Decoding
 
 SPEC = ImageSpec((8,), (8,))
@@ -46,6 +48,20 @@ class Process:
         if data == BROKEN:
             raise Undecodable("it is damaged")
         return "process"
+
+
+def test_a_version_whose_outputs_lie_in_the_picture_gets_its_size_from_every_decoder() -> None:
+    class SizedProcess:
+        def decode_sized(self, data: bytes, spec: ImageSpec) -> SizedPixels:
+            return decode_sized(data, spec, max_pixels=10**8)
+
+    pool: Any = SizedProcess()
+    model: Any = SimpleNamespace(spec=SPEC, fast_decoder=None, needs_size=True)
+    entries = [Entry("lane", str(n), "w", "c", VersionKey("3-a"), data) for n, data in enumerate((PNG, HEAVY_JPEG))]
+    decoding = Decoding(decoders=pool, threads=DecodeThreads(1), max_pixels=10**8)
+    found = dict(decoding.decode(model, entries, heavy=None, heavy_in_hand=lambda: 0))
+    sizes = [pixels.size for pixels in found.values() if isinstance(pixels, SizedPixels)]
+    assert sizes == [(16, 16), (2200, 2200)]
 
 
 def ways(images: Sequence[bytes], fast: Fast | None, *, alone: bool = False, in_hand: int = 0) -> dict[int, str]:

@@ -167,3 +167,10 @@ def test_damaged_files_are_judged_as_by_exact_decoding() -> None:
 
 def test_it_is_used_only_where_the_processor_has_vector_instructions_that_torch_uses() -> None:
     assert fast_decoder.is_faster(spec_of()) == (torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"))
+
+
+def test_the_size_of_the_picture_comes_with_its_pixels_where_asked_for() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (120, 80)).save(file, "PNG")
+    [found] = fast_decoder.CpuFastDecoder(spec_of(), max_pixels=MAX_PIXELS, sized=True).decode([file.getvalue()])
+    assert (found.size, found.pixels.shape) == ((120, 80), (56, 56, 3))

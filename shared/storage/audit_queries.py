@@ -61,6 +61,7 @@ _CONTRADICTIONS = text("""
                (output->>'confidence')::float8 AS confidence
         FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
         WHERE status = 'succeeded' AND jsonb_typeof(output->'confidence') = 'number'
+              AND output ?& ARRAY['predicted_class', 'predicted_index', 'probabilities']
     )
     SELECT version_key, image_sha256
     FROM recent
@@ -69,7 +70,7 @@ _CONTRADICTIONS = text("""
     ORDER BY version_key, image_sha256
     LIMIT 100
 """)
-"""Finds images to which one version of a model gave different outputs. Confidences may differ by 0.001, since the size
+"""Finds images to which one version of a model gave different classes. Confidences may differ by 0.001, since the size
 of a micro-batch changes the last digits; and where two classes share the highest confidence, at most a half, either may
 be predicted."""
 

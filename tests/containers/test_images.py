@@ -34,7 +34,13 @@ EXPECTED = {
     ),
     "registry": (("mlflow.server", "boto3", "psycopg2"), ("torch", "api", "worker", "shared", "cli")),
     "predict": (
-        ("worker.tasks", "worker.models.registry_follower", "worker.health", "torchvision", "cli.demo.digits"),
+        (
+            "worker.tasks",
+            "worker.models.following.registry_follower",
+            "worker.health",
+            "torchvision",
+            "cli.demo.digits",
+        ),
         ("api", "flower"),
     ),
 }

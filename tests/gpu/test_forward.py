@@ -15,8 +15,8 @@ from shared.domain.image import ImageSpec
 from worker.models.gpu.faults import DEVICE_LOST_EXIT
 from worker.models.gpu.forward import GpuForward
 from worker.models.gpu.precision import in_precision
-from worker.models.model_metadata import Activation, Precision
-from worker.models.output_readers import ScoresReader
+from worker.models.metadata.model_metadata import Activation, Precision
+from worker.models.outputs.readers import ScoresReader
 from worker.models.reference_photographs import reference_photographs
 
 SIDE = 64

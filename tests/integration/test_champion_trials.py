@@ -17,7 +17,7 @@ from shared.settings import Predict, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.tuning import usual_tuning
-from worker.models.registry_follower import RegistryFollower
+from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 OLD, NEW = VersionKey("1-a"), VersionKey("2-b")

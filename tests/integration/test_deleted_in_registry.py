@@ -16,8 +16,8 @@ from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
-from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_snapshot import NotRegistered
+from worker.models.following.registry_follower import RegistryFollower
+from worker.models.registry.registry_snapshot import NotRegistered
 from worker.upkeep.unserved_models import UnservedModels
 
 ONE, TWO = VersionNumber("1"), VersionNumber("2")

@@ -15,8 +15,8 @@ from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from tests.support.tuning import usual_tuning
 from worker.decode.preprocessing import decode
-from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.registry_follower import RegistryFollower
+from worker.models.following.registry_follower import RegistryFollower
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 digits = deferred("cli.demo.digits")
 

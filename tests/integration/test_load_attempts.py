@@ -16,7 +16,7 @@ from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
-from worker.models.load_attempts import LoadAttempts, LoadingGate
+from worker.models.versions.load_attempts import LoadAttempts, LoadingGate
 
 BROKEN = ModelName("broken")
 KEY = VersionKey("1-a")

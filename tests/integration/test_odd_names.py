@@ -21,7 +21,7 @@ from shared.settings import Predict, Queue, Registry
 from tests.support.observations import predict_metrics
 from tests.support.registries import MlflowStore
 from tests.support.tuning import usual_tuning
-from worker.models.registry_follower import RegistryFollower
+from worker.models.following.registry_follower import RegistryFollower
 
 NAMES = (
     "it's", 'say "x"', "a'b\"c", "'", "a b", " lead", "a,b", "ünï", "日本", "100%", "%27", "%2C", "a#b", "a?b", "a&b=c",

@@ -13,8 +13,8 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.consumer.promotions import SEEN, Promotions
 from shared.settings import Queue
 from tests.support.registries import MODEL
-from worker.models.handover import PATIENCE, Handover
-from worker.models.loading_turns import LoadingTurns
+from worker.models.following.handover import PATIENCE, Handover
+from worker.models.following.loading_turns import LoadingTurns
 
 OLD, NEW = VersionKey("1-a"), VersionKey("2-b")
 

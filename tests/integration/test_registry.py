@@ -26,9 +26,9 @@ from tests.support.observations import predict_metrics
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
-from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_snapshot import NotRegistered
+from worker.models.following.registry_follower import RegistryFollower
+from worker.models.registry.mlflow_setup import configure_mlflow_client
+from worker.models.registry.registry_snapshot import NotRegistered
 
 torch = deferred("torch")
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")

@@ -13,8 +13,8 @@ from shared.queue import model_routes
 from shared.settings import Predict, Registry
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.tuning import usual_tuning
-from worker.models.memory_budget import MemoryBudget
-from worker.models.registry_follower import RegistryFollower
+from worker.models.following.registry_follower import RegistryFollower
+from worker.models.versions.memory_budget import MemoryBudget
 
 OTHER = ModelName("tints")
 IMAGE = np.zeros((4, 4, 3), np.uint8)

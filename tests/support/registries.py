@@ -11,7 +11,7 @@ import numpy as np
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.settings import Registry
 from tests.support.deferred_imports import deferred
-from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 nn = deferred("torch.nn")
 mlflow_models = deferred("mlflow.models")

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from shared.settings import Batching
-from worker.models.serving_tags import Tuning
+from worker.models.registry.serving_tags import Tuning
 from worker.predict.predictor import Limits
 
 

@@ -14,8 +14,8 @@ from shared.domain.image import ImageSpec, Interpolation
 from shared.domain.task import Task
 from tests.support.deferred_imports import deferred
 from worker.decode.preprocessing import decode
-from worker.models import model_metadata
-from worker.models.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
+from worker.models.metadata import model_metadata
+from worker.models.metadata.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
 
 torch = deferred("torch")
 models = deferred("torchvision.models")

@@ -23,10 +23,10 @@ from worker.models.devices import choose_device, device_memory, is_gpu
 from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
+from worker.models.metadata.model_metadata import NO_TAGS
 from worker.models.missing_packages import missing_module
-from worker.models.model_metadata import NO_TAGS
 from worker.models.reference_photographs import reference_photographs
-from worker.models.registry_reader import RegistryReader
+from worker.models.registry.registry_reader import RegistryReader
 
 PHOTOGRAPHS: Final = 64
 """Photographs that the speed is measured with."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from shared.domain.model_route import Agreement
 from shared.domain.task import Task
 from worker.models.agreement import AGREES, clearest_half, compare, why_meaningless
-from worker.models.model_metadata import Decode, Precision
+from worker.models.metadata.model_metadata import Decode, Precision
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,11 +16,11 @@ from worker.decode.sized_pixels import SizedPixels
 from worker.models.compute_mode import COMPARED_TASKS, REFERENCE, ChosenMode
 from worker.models.errors import OutOfMemory
 from worker.models.memory import raising_out_of_memory
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.noise import noise
 from worker.models.outputs.by_task import output_writer
+from worker.models.outputs.probabilities import already_probabilities
 from worker.models.outputs.writer import Output
-from worker.models.probabilities import already_probabilities
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
 _LONGEST_PASS: Final = 0.1
@@ -41,7 +41,7 @@ class ForwardPass(Protocol):
         """Take what memory batches of this size need; raises what torch raises where there is too little."""
 
     def outputs(self, images: Sequence[Any], *, activate: bool = True) -> Any:
-        """Return what the version's reader (`worker.models.output_readers`) makes of the images' outputs.
+        """Return what the version's reader (`worker.models.outputs.readers`) makes of the images' outputs.
 
         For a classification (images, labels) float32: probabilities, or the raw scores if the metadata asks for those,
         or if `activate` is false.

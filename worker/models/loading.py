@@ -22,9 +22,9 @@ from worker.models.flavours.torch_modules import forward_of, load_torch
 from worker.models.flavours.transformers import is_image_pipeline, load_transformers
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.loaded_model import LoadedModel
+from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
-from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import NO_TAGS, ModelMetadata
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 _READING = threading.Lock()
 """Held while a version's files are read: torch keeps the exported program that it reads in a global.

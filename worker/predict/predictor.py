@@ -19,7 +19,7 @@ from shared.queue.job_records import write_run
 from shared.settings import Batching
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
-from worker.models.serving_tags import Tuning
+from worker.models.registry.serving_tags import Tuning
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.computation import Computation

@@ -1,7 +1,7 @@
 """Images whose version is not loaded: they wait, leased, while a thread loads it; other versions compute meanwhile.
 
-A version is unloaded when memory is short (`worker/models/memory_budget.py`), or never was loaded here: one that a
-request names by its number.
+A version is unloaded when memory is short (`worker/models/versions/memory_budget.py`), or never was loaded here: one
+that a request names by its number.
 """
 
 import logging

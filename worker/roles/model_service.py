@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.domain.identifiers import ModelName
 from shared.queue.consumer.lanes import Lanes
-from worker.models.registry_follower import RegistryFollower
+from worker.models.following.registry_follower import RegistryFollower
 from worker.predict.predictor import Predictor
 from worker.process.background_threads import vital_thread
 from worker.process.garbage import leave_alone_what_is_there

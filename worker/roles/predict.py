@@ -22,12 +22,12 @@ from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, cores, device_memory, is_gpu
+from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
-from worker.models.load_attempts import LoadingGate
-from worker.models.memory_budget import MemoryBudget, default_limit
-from worker.models.registry_follower import RegistryFollower
-from worker.models.registry_snapshot import Snapshots
-from worker.models.registry_watch import RegistryWatch
+from worker.models.registry.registry_snapshot import Snapshots
+from worker.models.registry.registry_watch import RegistryWatch
+from worker.models.versions.load_attempts import LoadingGate
+from worker.models.versions.memory_budget import MemoryBudget, default_limit
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from worker.models.memory import is_out_of_memory
-from worker.models.scores import equal_but_for_rounding
+from worker.models.outputs.scores import equal_but_for_rounding
 
 log = logging.getLogger(__name__)
 

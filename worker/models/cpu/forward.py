@@ -9,7 +9,7 @@ import torch
 from shared.domain.image import ImageSpec
 from worker.models.cpu.channels_last import ChannelsLast
 from worker.models.devices import device_lock
-from worker.models.output_readers import OutputReader
+from worker.models.outputs.readers import OutputReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ from worker.decode.preprocessing import decode as decode_exactly
 from worker.models.compute_mode import COMPARED_TASKS, REFERENCE, ChosenMode, choose_compute_mode
 from worker.models.cpu.fast_decoder import CpuFastDecoder, is_faster
 from worker.models.cpu.forward import CpuForward, Forward
-from worker.models.model_metadata import Decode, ModelMetadata, Precision
-from worker.models.output_readers import output_reader
+from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision
 from worker.models.outputs.by_task import needs_size
+from worker.models.outputs.readers import output_reader
 from worker.models.reference_photographs import reference_photographs
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from worker.models.devices import device_lock
 from worker.models.gpu.faults import end_process_if_lost
 from worker.models.gpu.precision import fp32_as, number_type
 from worker.models.gpu.streams import thread_stream
-from worker.models.model_metadata import Precision
-from worker.models.output_readers import OutputReader
+from worker.models.metadata.model_metadata import Precision
+from worker.models.outputs.readers import OutputReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,12 +16,12 @@ from worker.models.errors import ModelError
 from worker.models.gpu.forward import Forward, GpuForward
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.gpu.precision import in_precision
-from worker.models.model_metadata import Decode, ModelMetadata, Precision
+from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision
 from worker.models.noise import noise
-from worker.models.output_readers import output_reader
 from worker.models.outputs.by_task import needs_size
+from worker.models.outputs.readers import output_reader
+from worker.models.outputs.scores import equal_but_for_rounding
 from worker.models.reference_photographs import reference_photographs
-from worker.models.scores import equal_but_for_rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 
-from worker.models.model_metadata import Precision
+from worker.models.metadata.model_metadata import Precision
 
 _TYPES: Final = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 

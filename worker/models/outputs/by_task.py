@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from shared.domain.task import Task
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.classification import ClassificationWriter
 from worker.models.outputs.detection import DetectionWriter
 from worker.models.outputs.embedding import EmbeddingWriter

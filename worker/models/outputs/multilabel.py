@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.labels import unique_labels
 from worker.models.outputs.writer import DIGITS, Output, Size, check_labels, write_finite
 

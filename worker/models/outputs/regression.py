@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worker.models.errors import ModelError
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.writer import Output, Size, as_json, write_finite
 
 if TYPE_CHECKING:

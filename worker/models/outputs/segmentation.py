@@ -12,7 +12,7 @@ from PIL import Image
 
 from worker.decode.geometry import place
 from worker.models.errors import ModelError
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.writer import DIGITS, Output, Size, as_json, write_each
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
 from tests.support.observations import observer
 from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched
-from worker.models.version_observer import VersionObserver
+from worker.models.versions.version_observer import VersionObserver
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.model_route import Agreement
 from worker.models.compute_mode import ChosenMode, choose_compute_mode
-from worker.models.model_metadata import Decode, Precision
+from worker.models.metadata.model_metadata import Decode, Precision
 
 IMAGES = 400
 """Those compared; as many again, about which the model is in doubt, are computed and not compared."""

@@ -19,8 +19,8 @@ from shared.domain.image import ImageSpec
 from shared.settings import Registry, SettingsError
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError, OutOfMemory
-from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 torch = deferred("torch")
 nn = deferred("torch.nn")
@@ -29,7 +29,7 @@ cpu_forward = deferred("worker.models.cpu.forward")
 devices = deferred("worker.models.devices")
 loaded_model = deferred("worker.models.loaded_model")
 loading = deferred("worker.models.loading")
-output_readers = deferred("worker.models.output_readers")
+output_readers = deferred("worker.models.outputs.readers")
 torch_modules = deferred("worker.models.flavours.torch_modules")
 pytestmark = pytest.mark.xdist_group("torch")  # one process runs them all, and no other imports torch and MLflow
 

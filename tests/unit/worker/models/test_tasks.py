@@ -19,7 +19,7 @@ from tests.support.deferred_imports import deferred
 from tests.support.json_schema import Validator
 from worker.decode.sized_pixels import SizedPixels
 from worker.models.errors import ModelError
-from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 torch = deferred("torch")
 mlflow = deferred("mlflow")

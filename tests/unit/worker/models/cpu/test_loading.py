@@ -7,7 +7,7 @@ import pytest
 from tests.support.deferred_imports import deferred
 from worker.decode.fast_decoder import FastDecoder
 from worker.models.compute_mode import ChosenMode
-from worker.models.model_metadata import Decode, ModelMetadata, Precision
+from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision
 
 torch = deferred("torch")
 loading = deferred("worker.models.cpu.loading")

@@ -11,7 +11,7 @@ import pytest
 
 from shared.settings import Registry
 from tests.support.deferred_imports import deferred
-from worker.models.mlflow_setup import configure_mlflow_client
+from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 torch = deferred("torch")
 loading = deferred("worker.models.loading")

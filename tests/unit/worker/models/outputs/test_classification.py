@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.models.errors import ModelError
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.classification import ClassificationWriter, scores_to_json
 from worker.models.outputs.labels import unique_labels
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from worker.models.errors import ModelError
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.by_task import output_writer
 from worker.models.outputs.segmentation import LARGEST_MASK, UNSEEN
 from worker.models.outputs.writer import Output, OutputWriter

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from shared.domain.identifiers import VersionKey
 from shared.domain.model_route import Route, Version
-from worker.models.registry_reader import RegistryReader
-from worker.models.registry_snapshot import ReadyVersion
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import ReadyVersion
 
 FACTS_A_POLL: Final = 20
 """Versions whose training is read with one poll: a call each, and hundreds of them must not delay the start."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from worker.models.model_metadata import Activation
+from worker.models.metadata.model_metadata import Activation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelUnavailable
 from worker.process.garbage import leave_alone_what_is_there
 
-version_cache = deferred("worker.models.version_cache")
+version_cache = deferred("worker.models.versions.version_cache")
 pytestmark = pytest.mark.xdist_group("torch")
 
 

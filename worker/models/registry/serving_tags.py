@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from worker.models.metadata_values import TAG_PREFIX
+from worker.models.metadata.metadata_values import TAG_PREFIX
 
 CHALLENGER_PERCENT: Final = f"{TAG_PREFIX}challenger_percent"
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from worker.models.errors import ModelError
-from worker.models.metadata_values import Heads
+from worker.models.metadata.metadata_values import Heads
 
 Head = str | int
 _SEVERAL: Final = "say which counts with `output` in the metadata, or with the version's tag darkroom.output"

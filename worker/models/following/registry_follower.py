@@ -26,24 +26,24 @@ from shared.queue import model_routes
 from shared.queue.consumer.promotions import Promotions
 from shared.queue.inspection.gauges import Gauges
 from shared.settings import Predict, Registry
-from worker.models.champion_trial import ChampionTrial
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
-from worker.models.failure_log import FailureLog
 from worker.models.failure_text import failure_text, one_line
-from worker.models.handover import Handover
-from worker.models.known_versions import KnownVersions
-from worker.models.load_attempts import LoadAttempts, LoadingGate
+from worker.models.following.champion_trial import ChampionTrial
+from worker.models.following.failure_log import FailureLog
+from worker.models.following.handover import Handover
+from worker.models.following.loading_turns import LoadingTurns
+from worker.models.following.published_route import PublishedRoute
 from worker.models.loaded_model import LoadedModel
-from worker.models.loading_turns import LoadingTurns
-from worker.models.memory_budget import MemoryBudget
-from worker.models.published_route import PublishedRoute
-from worker.models.registry_reader import RegistryReader
-from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot
-from worker.models.serving_tags import Tuning
-from worker.models.version_cache import VersionCache
-from worker.models.version_loader import VersionLoader
-from worker.models.version_observer import VersionObserver
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot
+from worker.models.registry.serving_tags import Tuning
+from worker.models.versions.known_versions import KnownVersions
+from worker.models.versions.load_attempts import LoadAttempts, LoadingGate
+from worker.models.versions.memory_budget import MemoryBudget
+from worker.models.versions.version_cache import VersionCache
+from worker.models.versions.version_loader import VersionLoader
+from worker.models.versions.version_observer import VersionObserver
 from worker.process.background_threads import vital_thread
 
 log = logging.getLogger(__name__)

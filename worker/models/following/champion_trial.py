@@ -19,8 +19,8 @@ from shared.domain.model_route import CHAMPION
 from shared.domain.prediction import ErrorCode, Status
 from shared.queue.consumer.champion_trials import MOST, ChampionTrials, Trial
 from shared.queue.consumer.entries import Result
-from worker.models.registry_snapshot import RegistrySnapshot
-from worker.models.serving_tags import read_max_error_percent
+from worker.models.registry.registry_snapshot import RegistrySnapshot
+from worker.models.registry.serving_tags import read_max_error_percent
 
 log = logging.getLogger(__name__)
 

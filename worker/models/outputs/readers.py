@@ -8,11 +8,11 @@ import torch
 
 from shared.domain.task import Task
 from worker.models.errors import ModelError
-from worker.models.heads import in_memory, one_head
-from worker.models.metadata_values import Heads
-from worker.models.model_metadata import Activation, ModelMetadata
-from worker.models.rows import rows_of
-from worker.models.scores import checked_scores
+from worker.models.metadata.metadata_values import Heads
+from worker.models.metadata.model_metadata import Activation, ModelMetadata
+from worker.models.outputs.heads import in_memory, one_head
+from worker.models.outputs.rows import rows_of
+from worker.models.outputs.scores import checked_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

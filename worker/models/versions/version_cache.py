@@ -12,7 +12,7 @@ from shared.domain.identifiers import VersionKey
 from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
-from worker.models.memory_budget import MemoryBudget, Use, use
+from worker.models.versions.memory_budget import MemoryBudget, Use, use
 from worker.process.garbage import collect_all
 from worker.process.switch_interval import short_switch_interval
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from worker.models.errors import ModelError
-from worker.models.heads import heads_of, in_memory, one_head, several_heads, shape_of
-from worker.models.metadata_values import Heads
+from worker.models.metadata.metadata_values import Heads
+from worker.models.outputs.heads import heads_of, in_memory, one_head, several_heads, shape_of
 
 _SCRIPTED_DETECTOR: Final = 2
 """torchvision's detectors as TorchScript answer with the losses, an empty dict, and the list of detections."""

@@ -7,13 +7,13 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.output_schema import output_schema
 from shared.settings import Predict, Registry
 from worker.models.errors import ModelUnavailable
-from worker.models.known_versions import KnownVersions
-from worker.models.load_attempts import LoadAttempts
 from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
 from worker.models.memory import memory_in_use
-from worker.models.registry_reader import RegistryReader
-from worker.models.version_observer import VersionObserver
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.versions.known_versions import KnownVersions
+from worker.models.versions.load_attempts import LoadAttempts
+from worker.models.versions.version_observer import VersionObserver
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.settings import Registry
 from worker.models.failure_text import failure_text
-from worker.models.registry_snapshot import NotRegistered, RegistrySnapshot, Snapshots
-from worker.models.shared_registry import NotReadYet, SharedRegistry
+from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot, Snapshots
+from worker.models.registry.shared_registry import NotReadYet, SharedRegistry
 from worker.process.background_threads import vital_thread
 
 LONGEST_PAUSE: Final = timedelta(milliseconds=500)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from worker.models.errors import ModelError
-from worker.models.heads import one_head, several_heads
-from worker.models.metadata_values import Heads
+from worker.models.metadata.metadata_values import Heads
+from worker.models.outputs.heads import one_head, several_heads
 
 _ROUNDING: Final = 1e-3
 _FLIPPED: Final = 0.01

@@ -13,8 +13,8 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.settings import Registry, RegistryLogin, read
-from worker.models.registry_reader import RegistryReader
-from worker.models.registry_snapshot import Snapshots, from_json, to_json
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import Snapshots, from_json, to_json
 
 FIRST_PAUSE: Final = timedelta(milliseconds=500)
 KEPT: Final = timedelta(hours=1)

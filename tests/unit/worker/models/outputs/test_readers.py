@@ -8,14 +8,14 @@ import pytest
 
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError
-from worker.models.metadata_values import heads
-from worker.models.model_metadata import ModelMetadata
+from worker.models.metadata.metadata_values import heads
+from worker.models.metadata.model_metadata import ModelMetadata
 
 torch = deferred("torch")
 pandas = deferred("pandas")
-output_readers = deferred("worker.models.output_readers")
-rows = deferred("worker.models.rows")
-scores = deferred("worker.models.scores")
+output_readers = deferred("worker.models.outputs.readers")
+rows = deferred("worker.models.outputs.rows")
+scores = deferred("worker.models.outputs.scores")
 pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch
 
 IMAGES = 3

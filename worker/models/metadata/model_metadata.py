@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from shared.domain.image import ImageSpec
 from shared.domain.task import Task
 from worker.models.errors import ModelError
-from worker.models.metadata_values import (
+from worker.models.metadata.metadata_values import (
     TAG_PREFIX,
     Heads,
     Key,

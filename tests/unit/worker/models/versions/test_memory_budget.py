@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.deferred_imports import deferred
 
-memory_budget = deferred("worker.models.memory_budget")
-version_cache = deferred("worker.models.version_cache")
+memory_budget = deferred("worker.models.versions.memory_budget")
+version_cache = deferred("worker.models.versions.version_cache")
 pytestmark = pytest.mark.xdist_group("torch")
 
 

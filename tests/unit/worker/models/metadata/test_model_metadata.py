@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.task import Task
 from worker.models.errors import ModelError
-from worker.models.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
+from worker.models.metadata.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
 
 IMAGE = {"crop_size": 8}
 METADATA: dict[str, Any] = {"image": IMAGE, "labels": ["a", "b"]}

@@ -11,9 +11,9 @@ from typing import Any, Final
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
-from worker.models.metadata_values import TAG_PREFIX
-from worker.models.mlflow_setup import configure_mlflow_client
-from worker.models.registry_snapshot import NotRegistered, ReadyVersion, RegistrySnapshot
+from worker.models.metadata.metadata_values import TAG_PREFIX
+from worker.models.registry.mlflow_setup import configure_mlflow_client
+from worker.models.registry.registry_snapshot import NotRegistered, ReadyVersion, RegistrySnapshot
 
 log = logging.getLogger(__name__)
 

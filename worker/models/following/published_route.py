@@ -9,9 +9,9 @@ import redis
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import CHAMPION, Gone, Route
 from shared.queue import model_routes
-from worker.models.known_versions import KnownVersions
-from worker.models.registry_snapshot import RegistrySnapshot
-from worker.models.serving_tags import Tuning, read_challenger_share, read_tuning
+from worker.models.registry.registry_snapshot import RegistrySnapshot
+from worker.models.registry.serving_tags import Tuning, read_challenger_share, read_tuning
+from worker.models.versions.known_versions import KnownVersions
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.deferred_imports import deferred
 
-serving_tags = deferred("worker.models.serving_tags")
+serving_tags = deferred("worker.models.registry.serving_tags")
 pytestmark = pytest.mark.xdist_group("torch")
 
 

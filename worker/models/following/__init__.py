@@ -1,0 +1,1 @@
+"""Follows one model in the registry: which version serves, and from when on."""

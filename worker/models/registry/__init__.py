@@ -1,0 +1,1 @@
+"""Reads the MLflow registry: models, aliases, ready versions and their tags."""

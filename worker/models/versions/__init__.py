@@ -1,0 +1,1 @@
+"""The versions in this process' memory: loaded, counted, unloaded, failed."""

@@ -1,6 +1,5 @@
 """A page costs in proportion to its rows, and misses no prediction: waiting, ended or recorded."""
 
-import asyncio
 import csv
 import io
 import json
@@ -20,7 +19,6 @@ from api.predictions import export, listing
 from api.predictions import routes as predictions
 from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE, rows_of_piece
-from api.state.reading_turns import AT_ONCE, ReadingTurns
 from shared.domain.identifiers import OrderedIds, Owner
 from shared.domain.model_route import Route
 from shared.queue import keys
@@ -142,31 +140,6 @@ def test_results_of_several_pieces_are_complete_and_in_order(
             assert len(answer.text.splitlines()) == images
 
         serve(claim, routes=[digits], engine=engine)
-
-
-def test_owners_take_turns_and_few_reads_run_at_once() -> None:
-    async def claim() -> list[str]:
-        turns, order, now, most = ReadingTurns(), [], 0, 0
-
-        async def read(owner: str, pieces: int) -> None:
-            nonlocal now, most
-            for _ in range(pieces):
-                async with turns.of(Owner(owner)):
-                    now += 1
-                    most = max(most, now)
-                    order.append(owner)
-                    await asyncio.sleep(0)
-                    now -= 1
-
-        greedy = [asyncio.create_task(read("greedy", 5)) for _ in range(16)]
-        await asyncio.sleep(0)
-        await read("other", 3)
-        assert order.count("greedy") <= 10, "it waits for few of the others' pieces"
-        await asyncio.gather(*greedy)
-        assert most <= AT_ONCE
-        return order
-
-    assert len(asyncio.run(claim())) == 16 * 5 + 3
 
 
 @pytest.fixture

@@ -152,20 +152,24 @@ class Route:
         """Return every reference that resolves, to list in the error for one that does not."""
         if self.never_loaded:
             return ()
+        bare = (str(self.model),) if CHAMPION in self.aliases else ()
         aliases = (f"{self.model}@{alias}" for alias in sorted(self.aliases))
-        return (str(self.model), *aliases, *(f"{self.model}:{n}" for n in self.versions if not self._fails(n)))
+        return (*bare, *aliases, *(f"{self.model}:{n}" for n in self.versions if not self._fails(n)))
 
     def _fails(self, number: VersionNumber) -> bool:
         """Whether a version failed to load and none serves under its number."""
         return number in self.failed and number not in self.aliases.values()
 
     def _why_not(self, reference: Reference) -> str:
-        """Return why nothing serves under a reference: its version can't be loaded, or its alias is not followed.
+        """Return why nothing serves under a reference: its version can't be loaded, or its alias names none.
 
         Empty where neither is so. `failed` does not say by which alias a version was named: of several, all are told.
         """
         if reference.alias not in (None, *FOLLOWED):
             return f"only the aliases {', '.join(FOLLOWED)} serve; name another version by its number"
+        alias = reference.alias or CHAMPION
+        if reference.version is None and not self.failed and alias not in self.aliases:
+            return f"the alias {alias} names no version of it that is loaded"
         wanted = [reference.version] if reference.version not in (None, LATEST) else [*self.failed]
         reasons = (
             f"version {number} can't be loaded: {self.failed[number]}" for number in wanted if number in self.failed

@@ -75,7 +75,9 @@ def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowSto
     route = model_routes.read(redis_client, model)
     assert route is not None
     assert (route.model, route.failed, list(route.versions)) == (name, {}, ["1"])
-    shown = model_object(route, Load(workers=1, lane_depth=0, run_count=0), owner="darkroom", base="http://h")
+    shown = model_object(
+        route, Load(workers=1, loaded_workers=1, lane_depth=0, run_count=0), owner="darkroom", base="http://h"
+    )
     path = urlsplit(shown["url"])
     assert (unquote(path.path.rsplit("/", 1)[-1]), path.query, path.fragment) == (name, "", "")
     assert shown["url"].endswith(quote(name, safe=""))

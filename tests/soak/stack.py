@@ -137,7 +137,7 @@ def running(*, port: int) -> Iterator[SoakedStack]:
 
 
 def begin(stack: SoakedStack) -> None:
-    """Start everything and register the model meanwhile: predict workers are ready when it serves."""
+    """Start everything, register the model meanwhile, and return when it serves."""
     with subprocess.Popen(
         [COMMAND, "up", "--detach", "--port", str(stack.port), "--model", NAME],
         env=stack.environment,
@@ -156,6 +156,21 @@ def begin(stack: SoakedStack) -> None:
         printed, _ = up.communicate(timeout=300)
     if up.returncode != 0:
         raise RuntimeError(f"darkroom up ended with {up.returncode}:\n{printed}")
+    _wait_for_model(stack)
+
+
+def _wait_for_model(stack: SoakedStack) -> None:
+    """Wait for the champion: `up` waits for no model that was not registered when its worker started."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"{stack.url}/v1/models/{NAME}", timeout=10) as answer:  # noqa: S310  loopback
+                if "champion" in json.load(answer)["aliases"]:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(f"{NAME} is not served")
 
 
 def _wait_for_registry(stack: SoakedStack, up: "subprocess.Popen[str]") -> None:

@@ -48,7 +48,7 @@ SOURCES = {
     "api": {"api", "shared"},
     "services": {"shared", "worker"},
     "registry": set(),
-    "predict": {"cli", "shared", "worker"},
+    "predict": {"cli", "darkroom_contract.py", "shared", "worker"},
 }
 
 
@@ -115,7 +115,7 @@ def test_an_image_has_only_locked_versions(image: Image, tmp_path: Path) -> None
 
 
 def test_an_image_has_only_the_sources_it_runs(name: str, image: Image) -> None:
-    found = {path.name for path in (image.root / "app").iterdir()}
+    found = {path.name for path in (image.root / "app").iterdir()} - {"__pycache__"}
     assert found == SOURCES[name]
     forbidden = [p for p in (image.root / "app").rglob("*") if p.name in (".git", ".env", ".venv", "tests")]
     assert forbidden == []

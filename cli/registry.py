@@ -29,10 +29,13 @@ def registry_environment(home: Path) -> dict[str, str]:
 
 def connect(home: Path) -> "MlflowClient":
     """Return a client of the registry that this home's commands are about; raises Refused where there is none."""
-    environment = registry_environment(home)
-    url = environment.pop(SETTING)
-    os.environ.update(environment)
-    return registry_client(url)
+    return connect_as(registry_environment(home))
+
+
+def connect_as(environment: dict[str, str]) -> "MlflowClient":
+    """Return a client of the registry that `registry_environment` has told, with its login; raises Refused."""
+    os.environ.update({name: value for name, value in environment.items() if name != SETTING})
+    return registry_client(environment[SETTING])
 
 
 def registry_client(url: str) -> "MlflowClient":

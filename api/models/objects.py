@@ -38,7 +38,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "latest_version": version_object(route, latest) if latest else None,
         "aliases": dict(sorted(route.aliases.items())),
         "traffic": traffic(route),
-        "versions": [_served(route, version) for version in newest_first(route)],
+        "versions": [_served(route, version) for version in route.newest_first()],
         "failed_versions": [
             {"version": number, "error": error} for number, error in sorted({**route.failed, **route.went_back}.items())
         ],
@@ -64,16 +64,7 @@ def version_object(route: Route, version: Version) -> dict[str, Any]:
 def latest_version(route: Route) -> Version | None:
     """Return the champion, or else the newest version that serves."""
     champion = route.versions.get(route.aliases.get(CHAMPION, VersionNumber("")))
-    return champion or next(iter(newest_first(route)), None)
-
-
-def newest_first(route: Route) -> list[Version]:
-    """Return the versions that serve by falling number."""
-    return sorted(
-        route.versions.values(),
-        key=lambda version: (len(version.number), version.number),
-        reverse=True,
-    )
+    return champion or next(iter(route.newest_first()), None)
 
 
 def traffic(route: Route) -> dict[str, int]:

@@ -13,7 +13,7 @@ from api.edge.auth import caller
 from api.edge.guard import GuardedRoute
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
-from api.models.objects import Load, model_object, newest_first, version_object
+from api.models.objects import Load, model_object, version_object
 from api.openapi import responses
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.threads import in_thread
@@ -64,7 +64,7 @@ async def show_owned(request: Request, owner: str, name: str) -> Response:  # no
 async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return the versions that serve, newest first; all on one page."""
     route = await gateway(request).models.get(ModelName(name))
-    results = [version_object(route, version) for version in newest_first(route)]
+    results = [version_object(route, version) for version in route.newest_first()]
     return JSONResponse({"results": results, "next": None, "previous": None})
 
 

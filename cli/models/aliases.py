@@ -10,11 +10,10 @@ from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import VersionNumber
-from shared.domain.model_route import CHALLENGER, CHAMPION
+from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION
 
 PREVIOUS: Final = "darkroom.previous_champion"
 """Tag of a registered model, set by `promote`: the version to which `rollback` goes."""
-SHARE: Final = "darkroom.challenger_percent"
 
 
 def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
@@ -62,7 +61,7 @@ def challenger(home: Path, name: str, number: str, *, percent: int, wait: bool) 
     if model.aliases.get(CHAMPION) is None:
         raise Refused(f"{name} has no champion to challenge: {command_line(f'models promote {name} {version}', home)}")
     with refusing():
-        client.set_registered_model_tag(name, SHARE, str(percent))
+        client.set_registered_model_tag(name, CHALLENGER_PERCENT, str(percent))
         client.set_registered_model_alias(name, CHALLENGER, version)
     say(
         f"Version {version} of {name} is the challenger and gets {percent}% of the requests that name no version. "
@@ -81,7 +80,7 @@ def end_challenger(home: Path, name: str) -> None:
         return
     with refusing():
         client.delete_registered_model_alias(name, CHALLENGER)
-        client.delete_registered_model_tag(name, SHARE)
+        client.delete_registered_model_tag(name, CHALLENGER_PERCENT)
     say(f"{name} has no challenger any more: its champion gets every request that names no version.")
 
 

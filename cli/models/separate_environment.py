@@ -1,7 +1,6 @@
 """An environment that has a model's requirements besides what is installed here, so that nothing here is changed."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sysconfig
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.models.registered import refusing
-from cli.registry import SETTING, registry_client
+from cli.registry import SETTING, connect_as
 from cli.terminal.refused import Refused
 
 _DONE: Final = "installed"
@@ -48,8 +47,7 @@ def environment_for(home: Path, uri: str, registry: dict[str, str]) -> Path:
 def _requirements(uri: str, registry: dict[str, str]) -> str:
     """Return the text of a model's requirements.txt."""
     if SETTING in registry:
-        os.environ.update({name: value for name, value in registry.items() if name != SETTING})
-        registry_client(registry[SETTING])
+        connect_as(registry)
     import mlflow.pyfunc  # noqa: PLC0415  slow
 
     with refusing():

@@ -23,7 +23,7 @@ def show_route(route: Route, listed: Listed) -> None:
         facts.append(("traffic", f"{CHAMPION} {100 - share}%{split}"))
     say_table([(f"  {name}", value) for name, value in facts])
     say("")
-    versions = sorted(route.versions.values(), key=lambda version: int(version.number), reverse=True)
+    versions = route.newest_first()
     say_table([("version", "aliases", "task", "labels", "computes", "registered"), *(_row(route, v) for v in versions)])
     told = [(f"version {version.number}", warning) for version in versions for warning in version.warnings]
     _section("Warnings:", told)

@@ -12,6 +12,8 @@ from shared.domain.task import Task
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SHADOW = "shadow"
+CHALLENGER_PERCENT: Final = "darkroom.challenger_percent"
+"""Tag of a registered model: the challenger's share of the requests that name no version."""
 FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
 """Aliases whose versions workers load; other aliases in the registry are ignored."""
 
@@ -117,10 +119,14 @@ class Route:
             raise UnknownModel(reference=str(reference), served=self.names(), reason=self._why_not(reference))
         return version
 
+    def newest_first(self) -> list[Version]:
+        """Return the versions by falling number."""
+        return sorted(self.versions.values(), key=lambda version: (len(version.number), version.number), reverse=True)
+
     def _newest(self) -> VersionNumber:
         """Return the highest number of a version that did not fail to load; an empty one where there is none."""
-        numbers = (number for number in self.versions if not self._fails(number) and number not in self.went_back)
-        return max(numbers, key=lambda number: (len(number), number), default=VersionNumber(""))
+        numbers = (version.number for version in self.newest_first())
+        return next((n for n in numbers if not self._fails(n) and n not in self.went_back), VersionNumber(""))
 
     def _draw(self, digest: Digest) -> str:
         """Return champion or challenger; the same image always gets the same one."""

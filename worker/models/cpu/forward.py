@@ -9,15 +9,13 @@ import torch
 from shared.domain.image import ImageSpec
 from worker.models.cpu.channels_last import ChannelsLast
 from worker.models.devices import device_lock
+from worker.models.forward_function import Forward
 from worker.models.outputs.readers import OutputReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-
-Forward = Callable[[torch.Tensor], object]
-"""Takes float32 (images, channels, height, width), gives one row of scores an image."""
 
 PORTION: Final = 2_500_000
 """Input values of one forward pass: 10 MB, 16 images of 224x224.

@@ -8,7 +8,8 @@ import torch
 from worker.decode.preprocessing import decode as decode_exactly
 from worker.models.compute_mode import COMPARED_TASKS, REFERENCE, ChosenMode, choose_compute_mode
 from worker.models.cpu.fast_decoder import CpuFastDecoder, is_faster
-from worker.models.cpu.forward import CpuForward, Forward
+from worker.models.cpu.forward import CpuForward
+from worker.models.forward_function import Forward
 from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision
 from worker.models.outputs.by_task import needs_size
 from worker.models.outputs.readers import output_reader

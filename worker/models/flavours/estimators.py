@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from worker.models.flavours.input_form import InputForm
-from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour
+from worker.models.flavours.loaded_flavour import LoadedFlavour
+from worker.models.forward_function import Forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,6 +1,6 @@
 """What a flavour makes of a version's files: a forward pass, and what the files say about the model themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -8,9 +8,7 @@ from typing import Any
 import torch
 
 from worker.models.flavours.input_form import InputForm
-
-Forward = Callable[[torch.Tensor], object]
-"""Takes float32 (images, channels, height, width), gives one row of scores an image, or what else the model gives."""
+from worker.models.forward_function import Forward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

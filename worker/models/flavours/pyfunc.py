@@ -6,7 +6,8 @@ import torch
 
 from worker.models.flavours.estimators import ESTIMATORS, load_estimator
 from worker.models.flavours.input_form import InputForm, signature_form
-from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour, fixed_batch_warnings
+from worker.models.flavours.loaded_flavour import LoadedFlavour, fixed_batch_warnings
+from worker.models.forward_function import Forward
 
 
 def load_pyfunc(path: str, description: Any) -> LoadedFlavour:

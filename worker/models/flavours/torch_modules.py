@@ -11,7 +11,8 @@ from torch.export.passes import move_to_device_pass
 from worker.models.devices import is_gpu
 from worker.models.errors import ModelError
 from worker.models.flavours.input_form import InputForm, shape_of, signature_form
-from worker.models.flavours.loaded_flavour import Forward, LoadedFlavour, fixed_batch_warnings
+from worker.models.flavours.loaded_flavour import LoadedFlavour, fixed_batch_warnings
+from worker.models.forward_function import Forward
 
 _COMPILED: Final = "data/aotinductor/"
 """The folder of an archive's shared libraries, after a first folder of any name."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 
 from shared.domain.image import ImageSpec
 from worker.models.devices import device_lock
+from worker.models.forward_function import Forward
 from worker.models.gpu.faults import end_process_if_lost
 from worker.models.gpu.precision import fp32_as, number_type
 from worker.models.gpu.streams import thread_stream
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Forward = Callable[[torch.Tensor], object]
 _PAUSE: Final = 0.002
 """Seconds between two captures."""
 

@@ -13,7 +13,8 @@ from worker.decode.preprocessing import decode as decode_exactly
 from worker.models.compute_mode import COMPARED_TASKS, ChosenMode, choose_compute_mode, named_mode
 from worker.models.devices import cores
 from worker.models.errors import ModelError
-from worker.models.gpu.forward import Forward, GpuForward
+from worker.models.forward_function import Forward
+from worker.models.gpu.forward import GpuForward
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.gpu.precision import in_precision
 from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision

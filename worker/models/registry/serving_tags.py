@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from shared.domain.model_route import CHALLENGER_PERCENT
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
-CHALLENGER_PERCENT: Final = f"{TAG_PREFIX}challenger_percent"
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"
 DEFAULT_MAX_ERROR_PERCENT: Final = 50
 MOST_IMAGES: Final = 4096

@@ -47,7 +47,6 @@ def run(
     )
 
 
-@pytest.mark.slow  # starts dozens of commands
 @pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
 def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, terminal: dict[str, str]) -> None:
     runs = [(name, home) for name in COMMANDS for home in (HOMES if name == "status" else HOMES[:1])]

@@ -1,6 +1,7 @@
 """The Postgres tables as SQLAlchemy objects, to build statements with. A test keeps them equal to `migrations`."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -24,6 +25,7 @@ from shared.domain.webhooks import DeliveryStatus
 
 TERMINAL_WORDS = tuple(str(status) for status in Status if status.is_terminal)
 SOURCE_WORDS = tuple(str(source) for source in Source)
+SHADOW_WORDS = (str(Status.SUCCEEDED), str(Status.FAILED))
 ROLE_WORDS = tuple(str(role) for role in Role)
 DELIVERY_WORDS = tuple(str(status) for status in DeliveryStatus)
 
@@ -83,6 +85,32 @@ predictions = Table(
     Index("predictions_batch", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
 )
 """One row for each finished prediction. `image` has format, width, height, bytes, filename."""
+
+shadow_predictions = Table(
+    "shadow_predictions",
+    metadata,
+    Column("prediction_id", _id, ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    Column("version_key", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("output", JSONB),
+    Column("error", Text),
+    Column("error_code", Text),
+    Column("agrees", Boolean),
+    Column("predict_ms", Double),
+    Column("created_at", _time, nullable=False),
+    CheckConstraint(_one_of("status", SHADOW_WORDS), name="shadow_predictions_status"),
+    # A prediction's rows are found by the primary key; those of a version since some time by this.
+    Index("shadow_predictions_model", "model", "version", "prediction_id"),
+)
+"""One row for each image that a model's shadow predicted too: the champion's prediction, and the shadow's answer to it.
+
+`agrees` compares both outputs (`shared/domain/output_agreement.py`), null where they can't be compared or the shadow
+failed. `version` and `version_key` are the shadow's; `created_at` is when it answered.
+"""
 
 batches = Table(
     "batches",

@@ -1,6 +1,8 @@
 """The Postgres tables as SQLAlchemy objects, to build statements with. A test keeps them equal to `migrations`."""
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -8,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -212,3 +215,25 @@ api_keys = Table(
     CheckConstraint("max_inflight > 0", name="api_keys_max_inflight"),
 )
 """API keys: `hash` is the key's SHA-256, `shown` its first characters, `rate` images a second. Keys are not stored."""
+
+report_counters = Table(
+    "report_counters",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("at", _time, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("variant", Text, primary_key=True),
+    Column("figure", Text, primary_key=True),
+    Column("bin", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+"""Numbers of predictions by bin of a figure, in the five minutes from `at` on; see `version_figures`."""
+
+report_pending = Table(
+    "report_pending",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("ids", ARRAY(_id), nullable=False),
+)
+"""Ids of predictions that are not in `report_counters` yet, a row for each statement that inserted some."""

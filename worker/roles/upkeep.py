@@ -11,6 +11,7 @@ from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.process.worker_process import WorkerProcess
 from worker.upkeep.eviction import Eviction
+from worker.upkeep.report_counters import ReportCounters
 from worker.upkeep.retention import Retention
 from worker.upkeep.sweep import Upkeep
 
@@ -36,7 +37,7 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
         settings=queue,
         bulk=settings.read(settings.Bulk),
         metrics=metrics,
-        chores={"evicted": eviction.sweep, "deleted": retention.sweep},
+        chores={"evicted": eviction.sweep, "reported": ReportCounters(engine).sweep, "deleted": retention.sweep},
         sign=process.sign_on(keys.UPKEEP_QUEUE).give,
     )
     process.on_close(engine.dispose)

@@ -1,6 +1,6 @@
 """The table definitions equal the database that the migrations make."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import resources
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 from shared.domain.identifiers import BatchId, new_uuid7
 from shared.domain.prediction import Source, Status
 from shared.settings import Database
-from shared.storage import batches
+from shared.storage import batches, recording, version_figures
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
@@ -57,6 +57,24 @@ def test_older_batches_have_no_skipped_files_and_the_migration_can_be_undone(fre
             assert row is not None
             assert (row.skipped, row.batch().skipped_files) == (3, [])
             command.downgrade(configuration, "0005")
+
+
+def test_older_predictions_are_counted_for_reports_and_the_migration_can_be_undone(
+    fresh_url: str, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    with connected(fresh_url) as connection, steps(connection) as configuration:
+        for _ in range(2):
+            command.upgrade(configuration, "0007")
+            connection.commit()
+            recording.record(connection, [finished_record() for _ in range(3)])
+            command.upgrade(configuration, "head")
+            connection.commit()
+            pending = connection.scalar(text("SELECT sum(cardinality(ids)) FROM report_pending"))
+            assert pending == connection.scalar(text("SELECT count(*) FROM predictions"))
+            connection.commit()
+            assert version_figures.count_pending(connection, rows=100) == pending
+            command.downgrade(configuration, "0007")
+            connection.commit()
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Figures from counters, with every expected number worked out by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.version_figures import (
+    Figure,
+    FigureCount,
+    bin_milliseconds,
+    confidence_bin,
+    figures_of,
+    latency_bin,
+    percentiles,
+)
+
+
+def counter(figure: Figure, name: str, count: int, *, version: str = "3", variant: str = "champion") -> FigureCount:
+    return FigureCount(version=version, variant=variant, figure=figure, bin=name, count=count)
+
+
+def test_counters_add_up_by_version_and_variant_in_the_order_of_versions() -> None:
+    found = figures_of(
+        [
+            counter(Figure.OUTCOME, "succeeded model", 3, version="10"),
+            counter(Figure.OUTCOME, "succeeded model", 2),
+            counter(Figure.OUTCOME, "succeeded cache", 1),
+            counter(Figure.OUTCOME, "failed model model_error", 1),
+            counter(Figure.OUTCOME, "succeeded model", 4),
+            counter(Figure.OUTCOME, "succeeded model", 5, variant="challenger"),
+            counter(Figure.CLASS, "cat", 2),
+            counter(Figure.CLASS, "dog", 5),
+        ]
+    )
+    assert list(found) == [("3", "challenger"), ("3", "champion"), ("10", "champion")]
+    third = found["3", "champion"]
+    assert (third.count, third.computed, third.failed_share) == (8, 7, 1 / 8)
+    assert third.errors == {"model_error": 1}
+    assert list(third.classes.items()) == [("dog", 5), ("cat", 2)]
+    assert (third.queue_ms, third.predict_ms, third.total_ms) == (None, None, None)
+
+
+def test_without_any_that_ended_no_share_failed() -> None:
+    canceled = figures_of([counter(Figure.OUTCOME, "canceled model deadline_exceeded", 1)])["3", "champion"]
+    assert canceled.failed_share == 0
+    assert canceled.errors == {"deadline_exceeded": 1}
+
+
+def test_percentiles_are_by_nearest_rank() -> None:
+    # 1.05^14 = 1.98 ms holds 90 of 100, 1.05^95 = 103 ms nine, 1.05^142 = 1,021 ms one.
+    found = percentiles({"14": 90, "95": 9, "142": 1})
+    assert found is not None
+    low, middle = (round(2 * 1.05**number / 2.05, 3) for number in (14, 95))
+    assert (found.p50, found.p90, found.p95, found.p99) == (low, low, middle, middle)
+    assert percentiles({"14": 0}) is None
+
+
+@given(st.floats(0.001, 1e9))
+def test_the_estimate_of_a_latency_is_within_two_and_a_half_percent(milliseconds: float) -> None:
+    assert bin_milliseconds(latency_bin(milliseconds)) == pytest.approx(milliseconds, rel=0.025)
+
+
+def test_confidences_have_twenty_bins() -> None:
+    assert [confidence_bin(value) for value in (0, 0.049, 0.05, 0.5, 0.999, 1, 7, -1)] == [0, 0, 1, 10, 19, 19, 19, 0]

@@ -27,6 +27,7 @@ from shared.storage.audit_queries import (
     missing_deliveries,
     rows_of,
     wrong_batches,
+    wrong_feedback,
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
@@ -92,6 +93,7 @@ class Audit:
             wrong_batches(self._connection),
             missing_deliveries(self._connection),
             contradictions(self._connection),
+            wrong_feedback(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]
 

@@ -74,6 +74,29 @@ _CONTRADICTIONS = text("""
 of a micro-batch changes the last digits; and where two classes share the highest confidence, at most a half, either may
 be predicted."""
 
+_WRONG_FEEDBACK = text("""
+    SELECT id::text, wrong FROM (
+        SELECT latest.id, CASE
+            WHEN judged.id IS NULL AND latest.created_at < clock_timestamp() - interval '1 hour'
+            THEN 'is on a prediction that has no row'
+            WHEN judged.owner <> latest.owner THEN 'is of another owner than its prediction'
+            WHEN (latest.label, latest.value, latest.boxes, latest.comment, latest.by) IS NOT DISTINCT FROM
+                 (before.label, before.value, before.boxes, before.comment, before.by) AND before.id IS NOT NULL
+            THEN 'says the same as the one before it'
+        END AS wrong
+        FROM (SELECT * FROM feedback ORDER BY id DESC LIMIT :rows) AS latest
+        LEFT JOIN predictions AS judged ON judged.id = latest.prediction_id
+        LEFT JOIN LATERAL (
+            SELECT * FROM feedback AS one WHERE one.prediction_id = latest.prediction_id AND one.id < latest.id
+            ORDER BY one.id DESC LIMIT 1
+        ) AS before ON true
+    ) AS compared
+    WHERE wrong IS NOT NULL
+    ORDER BY id
+    LIMIT 100
+""")
+"""Finds feedback without its prediction (which may be recorded a while later), of another owner, or given twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -120,3 +143,8 @@ def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
         f"image {row.image_sha256}: version {row.version_key} gave it different outputs"
         for row in connection.execute(_CONTRADICTIONS, {"rows": rows})
     ]
+
+
+def wrong_feedback(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Return a sentence for each of the latest rows of feedback that can't be."""
+    return [f"feedback {row.id}: it {row.wrong}" for row in connection.execute(_WRONG_FEEDBACK, {"rows": rows})]

@@ -34,11 +34,24 @@ _OLD_PREDICTIONS = text("""
           AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.id = candidates.batch_id)
           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE subject = candidates.id AND status = 'pending')
         RETURNING predictions.id
+    ), judged AS (
+        DELETE FROM feedback USING deleted WHERE feedback.prediction_id = deleted.id
     )
     SELECT (SELECT count(*) FROM deleted), (SELECT max(id::text) FROM candidates)
 """)
-"""Deletes old predictions. Items of a batch that still exists stay; so do predictions with a pending delivery, and
-those that are old but ended lately: Redis still answers for them, and `audit` looks for their rows."""
+"""Deletes old predictions with their feedback. Items of a batch that still exists stay; so do predictions with a
+pending delivery, and those that are old but ended lately: Redis still answers for them, and `audit` looks for their
+rows."""
+
+_ORPHANED_FEEDBACK = text("""
+    DELETE FROM feedback WHERE id IN (
+        SELECT id FROM feedback AS known
+        WHERE prediction_id < :bound AND NOT EXISTS (SELECT 1 FROM predictions WHERE id = known.prediction_id)
+        ORDER BY prediction_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+""")
+"""Deletes feedback on old predictions that were never recorded. There is little on predictions that are this old, so
+the search is short."""
 
 _OLD_DELIVERIES = text("""
     DELETE FROM webhook_deliveries WHERE id IN (
@@ -67,11 +80,13 @@ def _of_owner(table: str, key: str = "id") -> TextClause:
     """)  # noqa: S608  the names are our own
 
 
-# Deliveries first, since they would still be sent; batches before their items, as above.
+# Deliveries first, since they would still be sent; batches before their items, as above. Feedback after predictions,
+# since it is given only for those that are there.
 _OF_OWNER: Final = {
     "webhook deliveries": _of_owner("webhook_deliveries"),
     "batches": _of_owner("batches"),
     "predictions": _of_owner("predictions"),
+    "feedback": _of_owner("feedback"),
     "webhook secrets": _of_owner("webhook_secrets", "key"),
     "API keys": _of_owner("api_keys"),
 }
@@ -98,6 +113,12 @@ def delete_predictions(connection: Connection, before: datetime, *, after: Predi
     with connection.begin():
         rows, last = connection.execute(_OLD_PREDICTIONS, arguments).one()
     return Deleted(rows, PredictionId(last) if last else None)
+
+
+def delete_orphaned_feedback(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Delete up to `limit` rows of feedback on predictions made before `before` that have no row; return how many."""
+    with connection.begin():
+        return connection.execute(_ORPHANED_FEEDBACK, {"bound": _bound(before), "limit": limit}).rowcount
 
 
 def delete_deliveries(connection: Connection, before: datetime, *, limit: int) -> int:

@@ -141,6 +141,30 @@ batches = Table(
 `changed_at` is when its last item ended or its upload was read, whichever came later; it becomes `completed_at`.
 """
 
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", _id, primary_key=True, server_default=text("darkroom_uuid7()")),
+    Column("prediction_id", _id, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("label", Text),
+    Column("value", JSONB),
+    Column("boxes", JSONB),
+    Column("comment", Text),
+    Column("by", Text),
+    Column("key", Text),
+    Column("created_at", _time, nullable=False, server_default=text("clock_timestamp()")),
+    CheckConstraint("num_nonnulls(label, value, boxes) = 1", name="feedback_one"),
+    Index("feedback_prediction", "prediction_id", "id"),
+    Index("feedback_owner", "owner", "id"),
+    Index("feedback_key", "owner", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+)
+"""What people say a prediction's right answer is; of each prediction the row with the highest id counts.
+
+There is no foreign key: feedback may come before its prediction is recorded. Exactly one of `label`, `value` and
+`boxes` is set. `key` is the digest of the request's idempotency key.
+"""
+
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -157,7 +181,7 @@ webhook_deliveries = Table(
     Column("status", Text, nullable=False, server_default="pending"),
     Column("body", JSONB),
     Column("destination", Text, Computed("lower(substring(url FROM '^[a-zA-Z]+://[^/?#]*'))"), nullable=False),
-    CheckConstraint("kind IN ('prediction', 'batch')", name="webhook_deliveries_kind"),
+    CheckConstraint("kind IN ('prediction', 'batch', 'feedback')", name="webhook_deliveries_kind"),
     CheckConstraint(_one_of("status", DELIVERY_WORDS), name="webhook_deliveries_status"),
     UniqueConstraint("subject", "event", name="webhook_deliveries_subject_event"),
     Index(
@@ -169,10 +193,10 @@ webhook_deliveries = Table(
     ),
     Index("webhook_deliveries_owner", "owner", "id"),
 )
-"""The outbox: one row for each event of a prediction or batch (`subject`), inserted in the commit that made it true.
+"""The outbox: a row for each event of a prediction, batch or feedback (`subject`), inserted in the event's commit.
 
 `attempts` are counted since the owner last asked for a retry. `next_attempt_at` of a claimed delivery is when its lease
-ends. `body` is set only for `start` events; others are built from the subject's row.
+ends. `body` is set only for `start` and `feedback` events; others are built from the subject's row.
 """
 
 webhook_attempts = Table(

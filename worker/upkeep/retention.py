@@ -63,6 +63,8 @@ class Retention:
             while rows := retention.delete_batches(connection, before, limit=CHUNK):
                 yield rows
             yield from self._predictions(connection, before)
+            while rows := retention.delete_orphaned_feedback(connection, before, limit=CHUNK):
+                yield rows
         before = self._now() - keep.deliveries
         while rows := retention.delete_deliveries(connection, before, limit=CHUNK):
             yield rows

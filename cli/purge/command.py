@@ -20,5 +20,5 @@ def purge(
     from cli.purge import run
 
     if not yes:
-        typer.confirm(f"Delete every prediction, batch, file, delivery and key of {owner}?", abort=True)
+        typer.confirm(f"Delete every prediction, batch, file, delivery, kept picture and key of {owner}?", abort=True)
     sys.exit(run.purge(find_home(home), owner))

@@ -8,6 +8,7 @@ Redis makes gateways refuse this owner and end its open requests; the mark expir
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
+from cli.pictures import find_store
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
 from shared.domain.api_keys import as_owner
 from shared.domain.identifiers import Owner
+from shared.pictures.names import owner_prefix
+from shared.pictures.picture_store import PictureStore, StoreError
 from shared.queue import purge_marks
 from shared.queue.connection.clients import connect
 from shared.queue.purge_marks import MARKED
@@ -48,10 +52,10 @@ def purge(home: Path, name: str, *, sleep: Callable[[float], None] = time.sleep)
         with connect(RedisSettings(url=redis_url)) as client, engine.connect() as connection:
             try:
                 with Console().status("") as status:
-                    return Purge(client, connection, owner, status, sleep).run()
+                    return Purge(client, connection, owner, status, sleep, pictures=find_store(client)).run()
             finally:
                 purge_marks.unmark(client, owner)
-    except (RedisError, SQLAlchemyError, OSError) as error:
+    except (RedisError, SQLAlchemyError, StoreError, OSError) as error:
         raise Refused(f"Not everything is deleted; run it again: {first_line(error)}") from None
     finally:
         engine.dispose()
@@ -61,14 +65,23 @@ class Purge:
     """One purge of one owner."""
 
     def __init__(
-        self, client: Redis, connection: Connection, owner: Owner, status: Status, sleep: Callable[[float], None]
+        self,
+        client: Redis,
+        connection: Connection,
+        owner: Owner,
+        status: Status,
+        sleep: Callable[[float], None],
+        *,
+        pictures: PictureStore | None,
     ) -> None:
+        """`pictures` are kept where it says; None where none ever were."""
         self._client = client
         self._owned = Owned(client, owner)
         self._connection = connection
         self._owner = owner
         self._status = status
         self._sleep = sleep
+        self._pictures = pictures
 
     def run(self) -> int:
         """Run all steps in order; return the exit code."""
@@ -83,6 +96,8 @@ class Purge:
         self._count("in Redis: files, jobs, cached outputs, keys", self._owned.delete_all())
         for what in retention.OWNED:
             self._count(what, self._rows(what))
+        if self._pictures is not None:
+            self._count("kept pictures", self._kept(self._pictures))
         left = sum(self._owned.cancel_all())
         if left:
             say(f"{left:,} were submitted meanwhile and are canceled. Run purge again once nothing more is submitted.")
@@ -109,6 +124,13 @@ class Purge:
     def _rows(self, what: str) -> Iterator[int]:
         while rows := retention.delete_of_owner(self._connection, self._owner, what, limit=CHUNK):
             yield rows
+
+    def _kept(self, store: PictureStore) -> Iterator[int]:
+        """Delete the owner's kept pictures; those that are being written now are deleted by their writers."""
+        pictures = store.pictures(owner_prefix(self._owner))
+        while some := list(islice(pictures, CHUNK)):
+            store.delete(one.name for one in some)
+            yield len(some)
 
     def _wait_until_recorded(self) -> bool:
         give_up = time.monotonic() + RECORDING.total_seconds()

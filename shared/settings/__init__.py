@@ -7,6 +7,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 from shared.settings.environment import SettingsError, read
 from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Server, Wire
 from shared.settings.operation import Local, Logging, Metrics
+from shared.settings.pictures import KeepImages
 from shared.settings.queue import Batching, Queue
 from shared.settings.stores import Database, Redis
 from shared.settings.webhooks import Webhooks
@@ -21,6 +22,7 @@ __all__ = [
     "Files",
     "Gateway",
     "Intake",
+    "KeepImages",
     "Local",
     "Logging",
     "Metrics",

@@ -104,6 +104,11 @@ def find_predictions(connection: Connection, ids: Sequence[PredictionId]) -> lis
     return [Prediction(**row) for row in connection.execute(query).mappings()]
 
 
+def has_any(connection: Connection, owner: Owner) -> bool:
+    """Tell whether an owner has a recorded prediction."""
+    return connection.scalar(select(predictions.c.id).where(predictions.c.owner == owner).limit(1)) is not None
+
+
 def recorded_ids(connection: Connection, ids: Sequence[PredictionId]) -> list[PredictionId]:
     """Return those of the ids that have a row."""
     query = select(predictions.c.id).where(predictions.c.id.in_(ids))

@@ -114,4 +114,4 @@ def test_purge_asks_for_confirmation(stack: "Stack", answer: str) -> None:
         env=stack.environment, input=answer, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "Delete every prediction, batch, file, delivery and key of default?" in done.stdout
+    assert "Delete every prediction, batch, file, delivery, kept picture and key of default?" in done.stdout

@@ -7,7 +7,7 @@ registry; once it is retired and none of its images wait, it is left.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -16,7 +16,7 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
 from shared.queue import keys, model_routes
-from shared.queue.consumer.entries import Entry
+from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
@@ -29,6 +29,7 @@ from worker.models.registry.registry_watch import RegistryWatch
 from worker.models.versions.load_attempts import LoadingGate
 from worker.models.versions.memory_budget import MemoryBudget, default_limit
 from worker.predict.batch_observer import BatchObserver
+from worker.predict.kept_pictures import ModelPictures, start_keeping
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
 from worker.predict.predictor import Limits, Predictor, PredictReport
@@ -70,6 +71,7 @@ class PredictRole:
         self._watchdog = Watchdog(self._leased, longest=self._predict.timeout)
         self._keeper = LeaseKeeper(self._leased, heavy=self._heavy_entries)
         self._scripts = Scripts(process.client)
+        self._pictures = start_keeping(process.client, process.registry)
         self._watch: RegistryWatch | None = None
         self._names: list[ModelName] | None = []
         self._seen: Snapshots = {}
@@ -102,6 +104,7 @@ class PredictRole:
         self._process.on_close(
             self._decoders.stop,
             self._threads.stop,
+            *([self._pictures.stop] if self._pictures else []),
             self._leave_lanes,
             self._stop_following,
             self._renewing.stop,
@@ -185,12 +188,27 @@ class PredictRole:
             tuning=lambda: follower.tuning,
             slots=self._slots,
             leased=self._leased,
-            observer=BatchObserver(lanes, ModelMetrics(self._metrics, model), on_results=follower.trial_results.add),
+            observer=BatchObserver(
+                lanes, ModelMetrics(self._metrics, model), on_results=self._on_results(model, follower)
+            ),
             decoders=self._decoders,
             threads=self._threads,
         )
         parts = ModelParts(follower, lanes, predictor)
         return ModelService(parts, begin=self._begin, end=self._end, is_ending=self._is_ending)
+
+    def _on_results(self, model: ModelName, follower: RegistryFollower) -> Callable[[Sequence[Result]], object]:
+        """Return what is called with the results of each micro-batch, before they are finished."""
+        trial, pictures = follower.trial_results.add, self._pictures
+        if pictures is None:
+            return trial
+        chosen = ModelPictures(model, pictures, lambda: follower.keep_rule)
+
+        def add(results: Sequence[Result]) -> None:
+            trial(results)
+            chosen.add(results)
+
+        return add
 
     def _begin(self, parts: ModelParts) -> None:
         """Take a model's work: called in its service's thread."""

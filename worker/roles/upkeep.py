@@ -2,15 +2,20 @@
 
 from datetime import timedelta
 
+from sqlalchemy import Engine
+
 from shared import settings
-from shared.observability.metrics import OverdueMetrics, QueueMetrics, UpkeepMetrics
+from shared.observability.metrics import OverdueMetrics, QueueMetrics, StoredPictureMetrics, UpkeepMetrics
+from shared.pictures.opening import open_store
 from shared.queue import keys
 from shared.queue.connection.clients import connect_briefly
 from shared.queue.inspection.gauges import Gauges
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
+from worker.process.background_threads import PeriodicThread
 from worker.process.worker_process import WorkerProcess
 from worker.upkeep.eviction import Eviction
+from worker.upkeep.kept_pictures import PAUSE, PictureSweep
 from worker.upkeep.report_counters import ReportCounters
 from worker.upkeep.retention import Retention
 from worker.upkeep.sweep import Upkeep
@@ -41,4 +46,23 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
         sign=process.sign_on(keys.UPKEEP_QUEUE).give,
     )
     process.on_close(engine.dispose)
+    _sweep_pictures(process, engine)
     return upkeep
+
+
+def _sweep_pictures(process: WorkerProcess, engine: Engine) -> None:
+    """Sweep the store of kept pictures from a thread, where one is set; raises SettingsError where it can't be used."""
+    keep, retention = settings.read(settings.KeepImages), settings.read(settings.Retention)
+    if not keep.url:
+        return
+    sweep = PictureSweep(
+        open_store(keep),
+        process.client,
+        engine,
+        StoredPictureMetrics(process.registry),
+        most_bytes=keep.bytes,
+        age=min(keep.age, retention.predictions or keep.age),
+    )
+    thread = PeriodicThread(sweep.sweep_in_turn, pause=PAUSE / 2, name="pictures")
+    thread.start()
+    process.on_close(thread.stop)

@@ -6,6 +6,7 @@ in `_total`. A process makes each of its classes once, with the registry that it
 
 from shared.observability.metrics.gateway import GatewayMetrics
 from shared.observability.metrics.lanes import BULK, INTERACTIVE, LaneState, QueueState
+from shared.observability.metrics.pictures import PictureMetrics, StoredPictureMetrics
 from shared.observability.metrics.predict import DeviceMetrics, ModelMetrics, PredictMetrics
 from shared.observability.metrics.record import RecordMetrics
 from shared.observability.metrics.registry import new_registry
@@ -21,10 +22,12 @@ __all__ = [
     "LaneState",
     "ModelMetrics",
     "OverdueMetrics",
+    "PictureMetrics",
     "PredictMetrics",
     "QueueMetrics",
     "QueueState",
     "RecordMetrics",
+    "StoredPictureMetrics",
     "UpkeepMetrics",
     "WebhookMetrics",
     "WorkerMetrics",

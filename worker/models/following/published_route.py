@@ -7,10 +7,16 @@ from dataclasses import replace
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.keep_rule import KeepRule
 from shared.domain.model_route import CHAMPION, Gone, Route
 from shared.queue import model_routes
 from worker.models.registry.registry_snapshot import RegistrySnapshot
-from worker.models.registry.serving_tags import Tuning, read_challenger_share, read_tuning
+from worker.models.registry.serving_tags import (
+    Tuning,
+    read_challenger_share,
+    read_keep_rule,
+    read_tuning,
+)
 from worker.models.versions.known_versions import KnownVersions
 
 log = logging.getLogger(__name__)
@@ -30,6 +36,8 @@ class PublishedRoute:
         self._usual = usual
         self.tuning = usual
         """How the model's micro-batches are formed, by its tags; any thread may read it."""
+        self.keep_rule: KeepRule | None = None
+        """Which pictures its tags keep to learn from, None where there is no such tag; any thread may read it."""
         self._published: Route | None = None
         self._ignored_share = ""
         self.is_retired = False
@@ -104,6 +112,8 @@ class PublishedRoute:
             if candidate.key == champion:
                 tags |= candidate.tags
         self.tuning, warnings = read_tuning(tags, usual=self._usual)
+        self.keep_rule, wrong_rule = read_keep_rule(tags)
+        warnings += wrong_rule
         if champion is not None and warnings:
             version = versions[numbers[champion]]
             versions[version.number] = replace(version, warnings=(*version.warnings, *warnings))

@@ -19,6 +19,7 @@ from datetime import timedelta
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.keep_rule import KeepRule
 from shared.domain.model_route import CHAMPION
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
@@ -172,6 +173,11 @@ class RegistryFollower:
     def tuning(self) -> Tuning:
         """How the model's micro-batches are formed, by the settings and its tags."""
         return self._route.tuning
+
+    @property
+    def keep_rule(self) -> KeepRule | None:
+        """Which pictures the model's tags keep to learn from; None where no tag says so."""
+        return self._route.keep_rule
 
     def has_to_load(self, key: VersionKey) -> bool:
         """Tell whether `loaded` would load the version now; False, too, while a failure is not tried again."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from shared.domain.keep_rule import KEEP_IMAGES, NONE_KEPT, KeepRule, parse_keep_rule
 from shared.domain.model_route import CHALLENGER_PERCENT
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
@@ -54,6 +55,20 @@ def read_max_error_percent(tags: Mapping[str, str]) -> tuple[int | None, str]:
         return int(text), ""
     wrong = f"the tag {MAX_ERROR_PERCENT} must be off or a whole number from 0 to 100, not {text!r}"
     return DEFAULT_MAX_ERROR_PERCENT, wrong
+
+
+def read_keep_rule(tags: Mapping[str, str]) -> tuple[KeepRule | None, tuple[str, ...]]:
+    """Return which pictures are kept to learn from, None where no tag says so; and what is wrong, if anything.
+
+    `tags` are the champion's over the registered model's. With a wrong value none are kept: it may have meant `off`.
+    """
+    text = tags.get(KEEP_IMAGES)
+    if text is None:
+        return None, ()
+    try:
+        return parse_keep_rule(text), ()
+    except ValueError as error:
+        return NONE_KEPT, (f"the tag {KEEP_IMAGES} {error}: no pictures are kept",)
 
 
 def read_tuning(tags: Mapping[str, str], *, usual: Tuning) -> tuple[Tuning, tuple[str, ...]]:

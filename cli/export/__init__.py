@@ -1,0 +1,1 @@
+"""`darkroom export`: write kept pictures and their labels into a folder to train with."""

@@ -22,6 +22,7 @@ from shared.settings import Database
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
+from tests.support.leftovers import Leftovers
 from tests.support.servers import PostgresServer, RedisServer
 
 # No deadline: how long an example takes depends on the machine.
@@ -29,7 +30,9 @@ hypothesis.settings.register_profile("darkroom", deadline=None)
 hypothesis.settings.load_profile("darkroom")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Leftovers(Path(__file__).parents[1]))
     # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

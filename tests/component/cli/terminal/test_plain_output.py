@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow  # a hundred processes
+from tests.support.command_forks import run_commands
+
+pytestmark = pytest.mark.slow  # forty processes
 
 ASCII = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 LATIN = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
@@ -37,30 +38,31 @@ COMMANDS = {
 HOMES = [b"caf\xe9", "日本 with a space".encode(), b"a\nb"]
 
 
+def own() -> dict[str, str]:
+    """Return this process's environment without a locale and settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "LC_", "LANG"))}
+
+
 def run(
     *arguments: str | bytes, home: Path, environment: dict[str, str], through: str = '"$@"'
 ) -> "subprocess.CompletedProcess[bytes]":
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "LC_", "LANG"))}
     command = ["sh", "-c", through, "sh", sys.executable, "-m", "cli.main", *arguments]
     return subprocess.run(
-        command, env={**own, "DARKROOM_HOME": str(home), **environment}, capture_output=True, check=False
+        command, env={**own(), "DARKROOM_HOME": str(home), **environment}, capture_output=True, check=False
     )
 
 
 @pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
 def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, terminal: dict[str, str]) -> None:
     runs = [(name, home) for name in COMMANDS for home in (HOMES if name == "status" else HOMES[:1])]
-
-    def ended(named: tuple[str, bytes]) -> "subprocess.CompletedProcess[bytes]":
-        return run(*COMMANDS[named[0]], home=tmp_path / os.fsdecode(named[1]), environment=terminal)
-
-    with ThreadPoolExecutor(4) as pool:
-        for (name, home), done in zip(runs, pool.map(ended, runs), strict=True):
-            said = done.stdout + done.stderr
-            assert b"Traceback" not in said, (name, home, said)
-            assert said, (name, home)
-            expected = (0,) if name in ("help", "help of one", "status", "status for programs", "down") else (1, 2)
-            assert done.returncode in expected, (name, home, said)
+    commands = [
+        (tuple(map(os.fsencode, COMMANDS[name])), os.fsencode(tmp_path / os.fsdecode(home))) for name, home in runs
+    ]
+    for (name, home), done in zip(runs, run_commands(commands, environment=own() | terminal), strict=True):
+        assert b"Traceback" not in done.said, (name, home, done.said)
+        assert done.said, (name, home)
+        expected = (0,) if name in ("help", "help of one", "status", "status for programs", "down") else (1, 2)
+        assert done.returncode in expected, (name, home, done.said)
 
 
 @pytest.mark.parametrize("command", ["status", "audit"])

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from cli.models.check import check
+from cli.models.separate_environment import environment_for
+from cli.terminal.refused import Refused
+from tests.support.missing_package import register_with_missing_package
 from tests.support.pictures import encoded
 
 if TYPE_CHECKING:
@@ -82,39 +85,38 @@ def test_a_logged_model_s_folder_is_checked_without_a_registry(
         ("shade", "No model 'shade' is registered. There is: shades."),
     ],
 )
-def test_a_reference_to_nothing_is_refused(run: Run, mlflow_store: "MlflowStore", model: str, why: str) -> None:
+def test_a_reference_to_nothing_is_refused(
+    mlflow_store: "MlflowStore", tmp_path: Path, model: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", mlflow_store.url)
     mlflow_store.client.create_registered_model("shades")
     mlflow_store.client.create_model_version("shades", "file:///nowhere")
-    done = run(model)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert why in done.stderr
+    with pytest.raises(Refused) as refused:
+        check(tmp_path, model, image=None, install=False)
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
-@pytest.mark.slow
-def test_a_missing_package_is_named_and_installed_into_an_environment_of_its_own(
+def test_a_missing_package_is_named_with_what_installs_it(
     run: Run, mlflow_store: "MlflowStore", tmp_path: Path
 ) -> None:
-    wheel = tmp_path / "shadesmath-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr("shadesmath/__init__.py", "import numpy\ndef scores(n):\n    return numpy.full((n, 2), 0.5)\n")
-        file.writestr("shadesmath-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: shadesmath\nVersion: 1\n")
-        file.writestr("shadesmath-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr("shadesmath-1.dist-info/RECORD", "")
-    mlflow_store.register_code(
-        "import mlflow\n"
-        "from mlflow.pyfunc import PythonModel\n"
-        "import shadesmath\n"
-        "class Shades(PythonModel):\n"
-        "    def predict(self, context, model_input, params=None):\n"
-        "        return shadesmath.scores(len(model_input))\n"
-        "mlflow.models.set_model(Shades())\n",
-        requirements=[f"shadesmath @ {wheel.as_uri()}"],
-    )
+    register_with_missing_package(mlflow_store, tmp_path)
     done = run("shades:1")
     assert done.returncode == 1
     assert "No module named 'shadesmath': the model's requirements.txt names shadesmath @ file:///" in done.stderr
-    assert "--install" in done.stdout
-    for _ in range(2):
-        done = run("shades:1", "--install")
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "A worker would serve it.")
-    assert len(list((tmp_path / "home" / "environments").iterdir())) == 1
+    assert "models check shades:1 --install" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_environment_with_a_version_s_requirements_is_made_once(mlflow_store: "MlflowStore", tmp_path: Path) -> None:
+    """`make flavours` runs `models check --install` itself."""
+    register_with_missing_package(mlflow_store, tmp_path)
+    home = tmp_path / "home"
+    python = environment_for(home, str(tmp_path / "model-1"), {})
+    tried = "import importlib.util as util, shadesmath as m; print(len(m.scores(3)), util.find_spec('torch').name)"
+    done = subprocess.run([python, "-c", tried], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "3 torch\n", "what is installed here is found there too"
+    [environment] = (home / "environments").iterdir()
+    made = environment.stat().st_ino
+    assert environment_for(home, str(tmp_path / "model-1"), {}) == python
+    assert [one.stat().st_ino for one in (home / "environments").iterdir()] == [made]

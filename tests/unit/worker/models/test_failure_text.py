@@ -19,6 +19,7 @@ mlflow_models = deferred("mlflow.models.utils")
 ensemble = deferred("sklearn.ensemble")
 mlflow_types = deferred("mlflow.types")
 
+pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch, MLflow and scikit-learn
 ARRAY = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
 
 

@@ -71,7 +71,9 @@ async def create(request: Request) -> Response:
     batch = await find_batch(gate, accepted.id, owner=owner)
     if wait and is_small(accepted, batch):
         headers |= preference_applied(wait)
-        waited = await wait_for_results(gate, accepted, batch, deadline=answer_deadline(wait))
+        waited = await wait_for_results(
+            gate, accepted, batch, deadline=answer_deadline(wait), base_url=base_url(request)
+        )
         if waited:
             return _answer(request, waited.batch, headers=headers, results=waited.results)
         with contextlib.suppress(StorageUnavailable):
@@ -118,15 +120,15 @@ async def results(
     request: Request, id: str, format: Annotated[Literal["ndjson", "csv"], Query()] = "ndjson"
 ) -> Response:
     """Send a line an image that has ended, in upload order."""
-    gate = gateway(request)
+    gate, base = gateway(request), base_url(request)
     batch = await find_batch(gate, _asked(id), owner=caller(request).owner)
     if not batch.counted:  # before the first byte of an answer that would break off
         raise StorageUnavailable(store="postgres", retry_after=timedelta(seconds=2))
     if format == "csv":
         columns = await read_columns(gate, batch)
-        write, header = partial(as_csv, columns=columns), csv_header(columns=columns)
+        write, header = partial(as_csv, columns=columns, base_url=base), csv_header(columns=columns)
         return StreamingResponse(result_lines(gate, batch, write, header=header), media_type=CSV)
-    return StreamingResponse(result_lines(gate, batch, as_ndjson), media_type=NDJSON)
+    return StreamingResponse(result_lines(gate, batch, partial(as_ndjson, base_url=base)), media_type=NDJSON)
 
 
 @router.get(

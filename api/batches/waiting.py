@@ -51,7 +51,9 @@ def is_small(accepted: Accepted, batch: Batch) -> bool:
     return (batch.total if accepted.items is None else len(accepted.items)) <= MOST_WAITED
 
 
-async def wait_for_results(gate: Gateway, accepted: Accepted, batch: Batch, *, deadline: float) -> Waited | None:
+async def wait_for_results(
+    gate: Gateway, accepted: Accepted, batch: Batch, *, deadline: float, base_url: str
+) -> Waited | None:
     """Return the results of a small batch once its last image has ended.
 
     None where that is not before `deadline`, by the event loop's clock; or where the gateway stops, the results are
@@ -59,10 +61,10 @@ async def wait_for_results(gate: Gateway, accepted: Accepted, batch: Batch, *, d
     """
     try:
         if accepted.items is None:
-            return await _of_earlier_batch(gate, batch, deadline=deadline)
+            return await _of_earlier_batch(gate, batch, deadline=deadline, base_url=base_url)
         if not await _all_ended(gate, accepted.items, deadline=deadline):
             return None
-        return await _read_results(gate, batch, accepted.items)
+        return await _read_results(gate, batch, accepted.items, base_url=base_url)
     except (StorageUnavailable, _CannotBeSent):
         return None
 
@@ -92,7 +94,7 @@ async def _unfinished(gate: Gateway, ids: Sequence[PredictionId]) -> list[Predic
     return found
 
 
-async def _read_results(gate: Gateway, batch: Batch, ids: Sequence[PredictionId]) -> Waited:
+async def _read_results(gate: Gateway, batch: Batch, ids: Sequence[PredictionId], *, base_url: str) -> Waited:
     """Return the results of images that have ended, from Redis, where it has them no more from Postgres."""
     written, counts, completed = _Written(), Counter[Status](), 0
     for first in range(0, len(ids), PIECE):
@@ -106,7 +108,7 @@ async def _read_results(gate: Gateway, batch: Batch, ids: Sequence[PredictionId]
             job = jobs.get(id)
             if job is None or job.completed is None:
                 raise _CannotBeSent
-            written.add(result_object(item_row(job)))
+            written.add(result_object(item_row(job), base_url=base_url))
             counts[job.status] += 1
             completed = max(completed, job.completed)
     if counts[Status.CANCELED]:  # the batch, or single images of it
@@ -126,7 +128,7 @@ async def _read_results(gate: Gateway, batch: Batch, ids: Sequence[PredictionId]
     )
 
 
-async def _of_earlier_batch(gate: Gateway, batch: Batch, *, deadline: float) -> Waited | None:
+async def _of_earlier_batch(gate: Gateway, batch: Batch, *, deadline: float, base_url: str) -> Waited | None:
     """Return the results of a batch that an earlier request made, once it has ended; they are all recorded then."""
     loop = asyncio.get_running_loop()
     while not batch.has_ended:
@@ -140,7 +142,7 @@ async def _of_earlier_batch(gate: Gateway, batch: Batch, *, deadline: float) -> 
         ask = partial(storage.list_items, batch=batch.id, after=after, limit=PIECE)
         rows = await read_piece(gate, batch.owner, ask)
         for row in rows:
-            written.add(result_object(row))
+            written.add(result_object(row, base_url=base_url))
         if len(rows) < PIECE:
             return Waited(batch, written.results)
         after = rows[-1].id

@@ -40,6 +40,12 @@ UNKNOWN_PREDICTION: Final = Kind(
     title="No such prediction",
     meaning="The id is malformed, was never given, or belongs to somebody else.",
 )
+UNKNOWN_MASK: Final = Kind(
+    status=404,
+    slug="unknown-mask",
+    title="No mask",
+    meaning="The prediction has not succeeded, or its model does not answer with masks.",
+)
 UNKNOWN_BATCH: Final = Kind(
     status=404,
     slug="unknown-batch",

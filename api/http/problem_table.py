@@ -62,6 +62,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.InvalidParameter: Row(kinds.INVALID_PARAMETER, lambda e: e.detail),
     errors.Unauthorized: Row(kinds.UNAUTHORIZED, lambda e: e.detail),
     errors.Forbidden: Row(kinds.FORBIDDEN, lambda e: e.detail),
+    errors.UnknownMask: Row(kinds.UNKNOWN_MASK, lambda e: f"prediction {e.id[:80]!r} has no mask"),
     errors.UnknownPrediction: Row(kinds.UNKNOWN_PREDICTION, lambda e: f"there is no prediction {e.id[:80]!r}"),
     errors.UnknownBatch: Row(kinds.UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(kinds.UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),

@@ -12,6 +12,7 @@ import orjson
 
 from api.http.output_columns import CLASSIFICATION, OutputColumns
 from shared.domain.job import Job
+from shared.domain.large_masks import shown_output
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
 from shared.storage.predictions import with_sorted_scores
@@ -22,9 +23,11 @@ NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 
 
-def as_ndjson(rows: Sequence[ItemRow]) -> bytes:
+def as_ndjson(rows: Sequence[ItemRow], *, base_url: str) -> bytes:
     """Write each row as a JSON object on a line of its own."""
-    return b"".join(orjson.dumps(result_object(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return b"".join(
+        orjson.dumps(result_object(row, base_url=base_url), option=orjson.OPT_APPEND_NEWLINE) for row in rows
+    )
 
 
 def csv_header(*more: str, columns: OutputColumns = CLASSIFICATION) -> bytes:
@@ -37,6 +40,7 @@ def csv_header(*more: str, columns: OutputColumns = CLASSIFICATION) -> bytes:
 def as_csv(
     rows: Sequence[ItemRow],
     *,
+    base_url: str,
     columns: OutputColumns = CLASSIFICATION,
     more: Sequence[Sequence[object]] | None = None,
 ) -> bytes:
@@ -53,7 +57,7 @@ def as_csv(
                 _cell(row.custom_id),
                 row.id,
                 row.status,
-                *(cells(row.output) if isinstance(row.output, dict) else empty),
+                *(cells(_shown(row, base_url)) if isinstance(row.output, dict) else empty),
                 _cell(row.version),
                 row.error_code,
                 _cell(row.error),
@@ -81,7 +85,11 @@ def item_row(job: Job) -> ItemRow:
     )
 
 
-def result_object(row: ItemRow) -> dict[str, Any]:
+def _shown(row: ItemRow, base_url: str) -> Any:
+    return shown_output(row.output, url=f"{base_url}/v1/predictions/{row.id}")
+
+
+def result_object(row: ItemRow, *, base_url: str) -> dict[str, Any]:
     """Return a row as the HTTP API shows it."""
     return {
         "custom_id": row.custom_id,
@@ -89,7 +97,7 @@ def result_object(row: ItemRow) -> dict[str, Any]:
         "status": row.status,
         "version": row.version,
         "source": row.source,
-        "output": with_sorted_scores(row.output),
+        "output": with_sorted_scores(_shown(row, base_url)),
         "error": row.error,
         "error_code": row.error_code,
     }

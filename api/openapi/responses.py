@@ -143,6 +143,15 @@ def results(*refusals: Kind) -> dict[int | str, Json]:
     return success | problems_by_status(*refusals)
 
 
+def mask(*refusals: Kind) -> dict[int | str, Json]:
+    """Return the `responses` of the operation that sends a mask."""
+    content = {"image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}}}
+    success: dict[int | str, Json] = {
+        200: {"description": "A PNG of 8 bits a pixel: the pixel's class, as its index.", "content": content}
+    }
+    return success | problems_by_status(*refusals)
+
+
 def metrics() -> dict[int | str, Json]:
     """Return the `responses` of the operation that shows metrics."""
     example = 'darkroom_submissions_total{model="digits",outcome="queued"} 250.0\n'

@@ -1,7 +1,5 @@
 """Put one checked submission into the queue, and say what became of it."""
 
-import orjson
-
 from api.http.ratelimit import rate_limit_headers
 from api.predictions.lookup import find_prediction
 from api.state.gateway import Gateway
@@ -53,7 +51,7 @@ async def _job(gate: Gateway, submission: Submission, request: JobRequest, answe
                 request=request,
                 created=created,
             )
-        case Hit(created, output):
+        case Hit(created) as hit:
             return Job(
                 id=submission.id,
                 owner=submission.owner,
@@ -63,7 +61,7 @@ async def _job(gate: Gateway, submission: Submission, request: JobRequest, answe
                 created=created,
                 completed=created,
                 source=Source.CACHE,
-                output=orjson.Fragment(output),
+                output=hit.read_output,
             )
         case Known(id):
             return await find_prediction(gate, id, owner=submission.owner)

@@ -11,6 +11,7 @@ from api.predictions.lookup import refresh_prediction
 from api.state.gateway import Gateway
 from api.state.job_waiters import wait_for_event
 from shared.domain.job import Job
+from shared.domain.large_masks import shown_output
 from shared.domain.prediction import Status
 
 # Ids of the events: a client that reconnects gets those after its last one.
@@ -22,12 +23,12 @@ def told_everything(job: Job, *, after: int) -> bool:
     return job.status.is_terminal and after >= DONE
 
 
-async def prediction_events(gate: Gateway, job: Job, *, after: int) -> AsyncIterator[bytes]:
+async def prediction_events(gate: Gateway, job: Job, *, after: int, base_url: str) -> AsyncIterator[bytes]:
     """Yield the events after number `after` until the prediction ends or the gateway stops; a comment after 15 s."""
     with gate.waiters.listen(job.id) as ended:
         last, silent = after, timedelta(0)
         while True:
-            for number, event in _happened(job):
+            for number, event in _happened(job, base_url=base_url):
                 if number > last:
                     last, silent = number, timedelta(0)
                     yield event
@@ -42,7 +43,7 @@ async def prediction_events(gate: Gateway, job: Job, *, after: int) -> AsyncIter
             job = await refresh_prediction(gate, job)
 
 
-def _happened(job: Job) -> list[tuple[int, bytes]]:
+def _happened(job: Job, *, base_url: str) -> list[tuple[int, bytes]]:
     """Return every event up to the job's present state, numbered."""
     told = [(STARTING, _event("logs", Status.STARTING, STARTING))]
     if job.status is not Status.STARTING and job.started is not None:
@@ -51,7 +52,8 @@ def _happened(job: Job) -> list[tuple[int, bytes]]:
         return told
     done = "{}"
     if job.status is Status.SUCCEEDED:
-        told.append((RESULT, _event("output", orjson.dumps(job.output).decode(), RESULT)))
+        output = shown_output(job.output, url=f"{base_url}/v1/predictions/{job.id}")
+        told.append((RESULT, _event("output", orjson.dumps(output).decode(), RESULT)))
     elif job.status is Status.FAILED:
         told.append((RESULT, _event("error", job.error or "", RESULT)))
         done = '{"reason": "error"}'

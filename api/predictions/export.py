@@ -59,7 +59,13 @@ async def _lines(
 
 
 async def exported_csv(
-    gate: Gateway, *, owner: Owner, wanted: PredictionFilter, before: PredictionId | None, limit: int | None
+    gate: Gateway,
+    *,
+    owner: Owner,
+    wanted: PredictionFilter,
+    before: PredictionId | None,
+    limit: int | None,
+    base_url: str,
 ) -> AsyncIterator[bytes]:
     """Return the lines of a CSV, like `exported_lines`; its columns are those of the newest output that matches."""
     succeeded = replace(wanted, status=wanted.status or Status.SUCCEEDED)
@@ -73,7 +79,7 @@ async def exported_csv(
         wanted=wanted,
         before=before,
         limit=limit,
-        write=partial(_csv_line, columns=columns),
+        write=partial(_csv_line, columns=columns, base_url=base_url),
         header=csv_header(*_MORE, columns=columns),
     )
 
@@ -83,8 +89,8 @@ def _output(job: Job) -> bytes:
     return orjson.dumps(job.output)
 
 
-def _csv_line(job: Job, *, columns: OutputColumns) -> bytes:
+def _csv_line(job: Job, *, columns: OutputColumns, base_url: str) -> bytes:
     request = job.request
     row = replace(item_row(job), output=orjson.loads(_output(job)))
     more = (request.model, request.variant, job.batch or None, request.image.filename, rfc3339(job.created))
-    return as_csv([row], columns=columns, more=[more])
+    return as_csv([row], base_url=base_url, columns=columns, more=[more])

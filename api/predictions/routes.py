@@ -23,6 +23,7 @@ from api.predictions.events import prediction_events, told_everything
 from api.predictions.export import exported_csv, exported_lines
 from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
+from api.predictions.masks import read_mask
 from api.predictions.submit import submit
 from api.predictions.waiting import wait_for_prediction
 from api.state.gateway import base_url, gateway
@@ -174,7 +175,7 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
 
     owner = caller(request).owner
     if format == "csv":
-        lines = await exported_csv(gate, owner=owner, wanted=wanted, before=before, limit=limit)
+        lines = await exported_csv(gate, owner=owner, wanted=wanted, before=before, limit=limit, base_url=base)
         return StreamingResponse(lines, media_type=CSV)
     if format == "ndjson":
         lines = await exported_lines(
@@ -221,7 +222,20 @@ async def stream(request: Request) -> Response:
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 4 else 0  # noqa: PLR2004  ids are 1 to 4
     if told_everything(job, after=after):
         return Response(status_code=204)
-    return event_stream(request, prediction_events(gate, job, after=after))
+    return event_stream(request, prediction_events(gate, job, after=after, base_url=base_url(request)))
+
+
+@direct.get(
+    "/predictions/{id}/mask",
+    summary="Read a prediction's mask",
+    response_class=Response,
+    responses=responses.mask(kinds.UNKNOWN_PREDICTION, kinds.UNKNOWN_MASK, kinds.STORAGE_UNAVAILABLE),
+)
+async def mask(request: Request) -> Response:
+    """Return the mask of a segmentation as a PNG, for as long as the prediction can be read."""
+    file = await read_mask(gateway(request), _asked(request), owner=caller(request).owner)
+    # What has ended never changes; `private`: it is its owner's alone.
+    return Response(file, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
 @direct.post(

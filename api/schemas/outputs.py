@@ -92,7 +92,17 @@ class SegmentationOutput(Answer):
 
     width: int = Field(examples=[640])
     height: int = Field(examples=[427])
-    mask: str = Field(description="A PNG in base64, 8 bits a pixel: the index of its class", examples=["iVBORw0KGgo…"])
+    mask: str | None = Field(
+        default=None,
+        description="A PNG in base64, 8 bits a pixel: the index of its class. Missing where that has more than "
+        "1,048,576 characters: then there is `mask_url`",
+        examples=["iVBORw0KGgo…"],
+    )
+    mask_url: str | None = Field(
+        default=None,
+        description="Where a large mask is, as a PNG, for as long as the prediction can be read",
+        examples=["https://example.com/v1/predictions/01a21a07-d269-78f9-bd2f-ff9917b8fe85/mask"],
+    )
     classes: list[SegmentedClass]
 
 

@@ -66,6 +66,13 @@ class UnknownPrediction(DarkroomError):
 
 
 @dataclass(eq=False)
+class UnknownMask(DarkroomError):
+    """The owner's prediction has no mask: it has not succeeded, or its model answers without masks."""
+
+    id: str
+
+
+@dataclass(eq=False)
 class UnknownBatch(DarkroomError):
     """The owner has no batch with this id."""
 

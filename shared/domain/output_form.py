@@ -13,6 +13,7 @@ _MEMBERS: Final[Mapping[frozenset[str], tuple[Task, str, type]]] = {
     frozenset({"dimensions", "embedding_base64"}): (Task.EMBEDDING, "embedding_base64", str),
     frozenset({"detections"}): (Task.DETECTION, "detections", list),
     frozenset({"width", "height", "mask", "classes"}): (Task.SEGMENTATION, "classes", list),
+    frozenset({"width", "height", "mask_url", "classes"}): (Task.SEGMENTATION, "classes", list),
 }
 """The members that an output has, with its task and the type of the member that matters most."""
 

@@ -43,7 +43,7 @@ def output_schema(task: Task, *, labels: Sequence[str] = (), options: Mapping[st
         case Task.DETECTION:
             members = {"detections": _detections(_label(labels), score, options.get("max_detections"))}
         case Task.SEGMENTATION:
-            members = _segmentation(_label(labels))
+            return _segmentation(_label(labels))
         case Task.JSON:
             return {"type": "object", "title": "Output"}
     return _object(members) | {"title": "Output"}
@@ -102,9 +102,16 @@ def _detections(label: Schema, score: Schema, most: int | None) -> Schema:
 
 
 def _segmentation(label: Schema) -> Schema:
-    return {
-        "width": _INDEX,
-        "height": _INDEX,
-        "mask": _BASE64 | {"description": "A PNG of 8 bits a pixel: the pixel's class, as its index"},
-        "classes": {"type": "array", "items": _object({"label": label, "index": _INDEX, "share": dict(_SHARE)})},
+    size: Schema = {"width": _INDEX, "height": _INDEX}
+    classes: Schema = {
+        "classes": {"type": "array", "items": _object({"label": label, "index": _INDEX, "share": dict(_SHARE)})}
     }
+    # A large mask is not in the output: either of the two members is there.
+    schema = _object(size | classes) | {"title": "Output"}
+    schema["properties"]["mask"] = _BASE64 | {"description": "A PNG of 8 bits a pixel: the pixel's class, as its index"}
+    schema["properties"]["mask_url"] = {
+        "type": "string",
+        "format": "uri",
+        "description": "In place of `mask` where that has more than 1,048,576 characters: where the PNG is",
+    }
+    return schema

@@ -4,6 +4,7 @@ from typing import Any
 
 from shared.domain.batch import Batch
 from shared.domain.job import Job
+from shared.domain.large_masks import shown_output
 from shared.domain.prediction import Status
 from shared.domain.timestamps import rfc3339
 from shared.presentation.stream_tokens import StreamTokens
@@ -20,7 +21,7 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
         "variant": request.variant,
         "status": job.status,
         "input": {"image": request.image.members()},
-        "output": job.output,
+        "output": shown_output(job.output, url=url),
         "error": job.error,
         "error_code": job.code,
         "logs": "",

@@ -1,12 +1,13 @@
 """A job's hash in Redis: its fields, and how they are read."""
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job import RECORD_FIELDS, Job
 from shared.domain.job_request import JobRequest
+from shared.domain.large_masks import LARGEST_INLINE, without_large_mask
 from shared.domain.prediction import Source, Status
 
 FIELDS: Final = RECORD_FIELDS[1:]
@@ -25,13 +26,18 @@ def write_run(*, batch_size: int, predict_ms: float, worker: str) -> bytes:
     return orjson.dumps({"batch_size": batch_size, "predict_ms": predict_ms, "worker": worker})
 
 
+def read_output(data: bytes) -> Any:
+    """Return an output as a fragment of JSON; one whose mask is large as an object without it."""
+    return orjson.Fragment(data) if len(data) <= LARGEST_INLINE else without_large_mask(orjson.loads(data))
+
+
 def parse_request(data: bytes) -> JobRequest:
     """Return the request that `write_request` wrote."""
     return JobRequest.read(orjson.loads(data))
 
 
 def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
-    """Return the job of HMGET's reply for FIELDS; None where the hash is missing."""
+    """Return the job of HMGET's reply for FIELDS, its output without a large mask; None where the hash is missing."""
     state, owner, batch, request, created, started, completed, source, output, error, code, attempts, run = reply
     if state is None or owner is None or request is None or created is None:
         return None
@@ -46,7 +52,7 @@ def parse(id: PredictionId, reply: list[bytes | None]) -> Job | None:
         started=int(started) if started else None,
         completed=int(completed) if completed else None,
         source=Source((source or b"model").decode()),
-        output=orjson.Fragment(output) if output else None,
+        output=read_output(output) if output else None,
         error=error.decode() if error else None,
         code=code.decode() if code else None,
         attempts=int(attempts or 0),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, or_, select, text
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
 from shared.domain.timestamps import microseconds
+from shared.storage.shown_columns import shown_column
 from shared.storage.tables import batches, predictions
 
 _INSERT_MISSING = text("""
@@ -113,7 +114,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One item's result. The members of `output` are in Postgres' order of jsonb, not in the model's."""
+    """One item's result. `output` is without a large mask; its members are in Postgres' order of jsonb."""
 
     id: PredictionId
     custom_id: str | None
@@ -127,7 +128,7 @@ class ItemRow:
 
 _COLUMNS = [batches.c[column.name] for column in fields(BatchRow)]
 _LISTED_COLUMNS = [column for column in _COLUMNS if column.name != "skipped_files"]
-_ITEM_COLUMNS = [predictions.c[column.name] for column in fields(ItemRow)]
+_ITEM_COLUMNS = [shown_column(column.name) for column in fields(ItemRow)]
 
 
 def is_batch(record: Mapping[bytes, bytes]) -> bool:
@@ -196,7 +197,7 @@ def list_batches(
 def first_output(connection: Connection, batch: BatchId) -> Any:
     """Return the output of a batch's first recorded item, in upload order, that has one; None where none has."""
     with_output = (predictions.c.batch_id == batch, predictions.c.output.is_not(None))
-    return connection.scalar(select(predictions.c.output).where(*with_output).order_by(predictions.c.id).limit(1))
+    return connection.scalar(select(shown_column("output")).where(*with_output).order_by(predictions.c.id).limit(1))
 
 
 def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[ItemRow]:

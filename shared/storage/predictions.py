@@ -15,6 +15,7 @@ from shared.domain.prediction import Source, Status
 from shared.domain.prediction_filter import PredictionFilter
 from shared.domain.timestamps import instant, microseconds
 from shared.domain.webhooks import Webhook
+from shared.storage.shown_columns import shown_column
 from shared.storage.tables import predictions
 
 MOST_READ: Final = 5000
@@ -23,7 +24,10 @@ MOST_READ: Final = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One row of `predictions`. `image` has format, width, height, bytes, filename; instants have their time zone."""
+    """One row of `predictions`. `image` has format, width, height, bytes, filename; instants have their time zone.
+
+    `output` is without a large mask.
+    """
 
     id: PredictionId
     owner: Owner
@@ -84,7 +88,7 @@ class Prediction:
         )
 
 
-_COLUMNS = [predictions.c[column.name] for column in fields(Prediction)]
+_COLUMNS = [shown_column(column.name) for column in fields(Prediction)]
 
 
 def find_prediction(connection: Connection, id: PredictionId, owner: Owner | None) -> Prediction | None:
@@ -96,6 +100,11 @@ def find_prediction(connection: Connection, id: PredictionId, owner: Owner | Non
         query = query.where(predictions.c.owner == owner)
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else Prediction(**row)
+
+
+def find_output(connection: Connection, id: PredictionId, owner: Owner) -> Any:
+    """Return the output of the owner's prediction, with its mask however large; None where there is none."""
+    return connection.scalar(select(predictions.c.output).where(predictions.c.id == id, predictions.c.owner == owner))
 
 
 def find_predictions(connection: Connection, ids: Sequence[PredictionId]) -> list[Prediction]:

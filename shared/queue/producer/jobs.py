@@ -67,6 +67,11 @@ class Jobs:
         """Return a job, whoever owns it; None where Redis has it no more."""
         return job_records.parse(id, await self._redis.call("HMGET", keys.job(id), *job_records.FIELDS))
 
+    async def find_output(self, id: PredictionId, owner: Owner) -> bytes | None:
+        """Return the output of an owner's job as JSON, with its mask however large; None where Redis has none."""
+        found: list[bytes | None] = await self._redis.call("HMGET", keys.job(id), "owner", "output")
+        return found[1] if found[0] == owner.encode() else None
+
     async def find_all(self, ids: Sequence[PredictionId]) -> list[Job]:
         """Return those of the jobs that are there, in order, with one call: a hundred hold Redis for some 0.3 ms."""
         names = tuple(keys.job(id) for id in ids)

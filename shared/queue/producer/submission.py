@@ -15,7 +15,7 @@ from shared.domain.model_reference import Reference
 from shared.domain.model_route import Choice
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
-from shared.queue.job_records import write_request
+from shared.queue.job_records import read_output, write_request
 from shared.queue.keys import INTERACTIVE, bulk_lane, heavy_lane
 from shared.queue.lua import Script, sha
 from shared.settings import Queue
@@ -134,6 +134,11 @@ class Hit:
 
     created: int
     output: bytes
+
+    @property
+    def read_output(self) -> Any:
+        """The output as jobs have it: without a large mask."""
+        return read_output(self.output)
 
 
 @dataclass(frozen=True, slots=True)

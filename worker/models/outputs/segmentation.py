@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from shared.domain.large_masks import LARGEST_WITH_MASK
 from worker.decode.geometry import place
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
@@ -59,7 +60,7 @@ class SegmentationWriter:
                 for index, share in sorted(shares, key=lambda one: -one[1])
             ],
         }
-        return as_json(output)
+        return as_json(output, most=LARGEST_WITH_MASK)
 
     def _in_picture(self, mask: "Mask", size: Size) -> "Mask":
         """Return the mask of the original picture: of each of its pixels, what the model says of that place."""

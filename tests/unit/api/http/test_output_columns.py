@@ -14,6 +14,7 @@ from shared.domain.task import Task
 from shared.storage.batches import ItemRow
 from tests.support.outputs import OUTPUTS
 
+BASE = "http://darkroom.test"
 EXPECTED = {
     Task.CLASSIFICATION: {"predicted_class": "cat", "confidence": "0.75"},
     Task.MULTILABEL: {"predicted_classes": "dog|cat", "scores": '{"dog":0.75,"cat":0.5,"a bird":0.25}'},
@@ -31,7 +32,9 @@ def row(output: Any) -> ItemRow:
 def written(first: Any, *outputs: Any) -> list[dict[str, str]]:
     """The cells of outputs, read by a CSV reader from a file whose columns are those of the first."""
     columns = output_columns(first)
-    text = (csv_header(columns=columns) + as_csv([row(one) for one in outputs], columns=columns)).decode()
+    text = (
+        csv_header(columns=columns) + as_csv([row(one) for one in outputs], base_url=BASE, columns=columns)
+    ).decode()
     found = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     return [{name: cell for name, cell in one.items() if name in columns.names} for one in found]
 

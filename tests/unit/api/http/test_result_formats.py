@@ -16,6 +16,7 @@ from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.presentation.spreadsheets import safe_cell
 from shared.storage.batches import ItemRow
 
+BASE = "http://darkroom.test"
 OUTPUT = {
     "confidence": 0.9,
     "probabilities": {"0": 0.02, "1": 0.08, "7": 0.9},
@@ -45,13 +46,13 @@ def failed(custom_id: str | None = "notes.txt") -> ItemRow:
 
 def read_csv(rows: Sequence[ItemRow]) -> list[dict[str, str]]:
     """Read the header and the rows as any CSV reader does."""
-    text = (csv_header() + as_csv(rows)).decode()
+    text = (csv_header() + as_csv(rows, base_url=BASE)).decode()
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
 
 
 def read_ndjson(rows: Sequence[ItemRow]) -> list[dict[str, Any]]:
     """Read a JSON object a line; the last line ends too."""
-    *lines, rest = as_ndjson(rows).split(b"\n")
+    *lines, rest = as_ndjson(rows, base_url=BASE).split(b"\n")
     assert rest == b""
     return [orjson.loads(line) for line in lines]
 
@@ -65,18 +66,18 @@ def test_the_columns_of_the_csv_are_named_in_its_first_line() -> None:
 
 def test_a_csv_line_has_what_its_row_has() -> None:
     one = row()
-    assert as_csv([one]) == f"scans/7.png,{one.id},succeeded,7,0.9,3,,\r\n".encode()
+    assert as_csv([one], base_url=BASE) == f"scans/7.png,{one.id},succeeded,7,0.9,3,,\r\n".encode()
 
 
 def test_a_failed_image_has_its_error_and_nothing_of_an_output() -> None:
     one = failed()
     expected = f'notes.txt,{one.id},failed,,,3,unsupported_image,"it is text, not an image"\r\n'
-    assert as_csv([one]) == expected.encode()
+    assert as_csv([one], base_url=BASE) == expected.encode()
 
 
 def test_a_canceled_image_has_neither_output_nor_error() -> None:
     one = row(status="canceled", output=None)
-    assert as_csv([one]) == f"scans/7.png,{one.id},canceled,,,3,,\r\n".encode()
+    assert as_csv([one], base_url=BASE) == f"scans/7.png,{one.id},canceled,,,3,,\r\n".encode()
 
 
 def test_missing_values_of_a_row_are_empty() -> None:
@@ -110,7 +111,7 @@ def test_a_confidence_is_written_with_all_its_digits(confidence: float) -> None:
 )
 def test_names_are_quoted_where_they_have_to_be(name: str, written: str) -> None:
     one = row(name)
-    assert as_csv([one]) == f"{written},{one.id},succeeded,7,0.9,3,,\r\n".encode()
+    assert as_csv([one], base_url=BASE) == f"{written},{one.id},succeeded,7,0.9,3,,\r\n".encode()
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+7.png", "-7.png", "@SUM(A1)", "=cmd|'/C calc'!A0", "＝1+1"])
@@ -185,7 +186,7 @@ def test_of_equal_probabilities_the_predicted_class_comes_first() -> None:
 
 def test_the_row_itself_is_not_changed() -> None:
     one = row(output={**OUTPUT, "probabilities": {"1": 0.1, "7": 0.9}})
-    as_ndjson([one])
+    as_ndjson([one], base_url=BASE)
     assert list(one.output["probabilities"]) == ["1", "7"]
 
 
@@ -205,7 +206,7 @@ def test_rows_keep_their_order() -> None:
 
 
 def test_no_rows_give_no_bytes() -> None:
-    assert as_csv([]) == as_ndjson([]) == b""
+    assert as_csv([], base_url=BASE) == as_ndjson([], base_url=BASE) == b""
     assert read_csv([]) == []
 
 
@@ -218,7 +219,7 @@ def test_every_csv_line_has_every_column() -> None:
 def test_further_columns_follow_and_are_no_formulas_either() -> None:
     one = row()
     assert csv_header("model", "filename").endswith(b",error,model,filename\r\n")
-    assert as_csv([one], more=[("digits", "=1+1")]).endswith(b"3,,,digits,'=1+1\r\n")
+    assert as_csv([one], base_url=BASE, more=[("digits", "=1+1")]).endswith(b"3,,,digits,'=1+1\r\n")
 
 
 def test_scores_of_several_labels_come_highest_first_and_other_outputs_stay_as_they_are() -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.domain.large_masks import LARGEST_INLINE, LARGEST_WITH_MASK
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.by_task import output_writer
 from worker.models.outputs.segmentation import LARGEST_MASK, UNSEEN
-from worker.models.outputs.writer import Output, OutputWriter
+from worker.models.outputs.writer import LARGEST, Output, OutputWriter
 
 
 def writer(task: str, **metadata: Any) -> OutputWriter:
@@ -192,6 +193,16 @@ def test_the_mask_of_a_large_picture_has_the_models_size() -> None:
     side = int(LARGEST_MASK**0.5)
     small, large = segmenter().write([np.zeros((8, 8), np.uint8)] * 2, [(side, side), (side + 1, side)])
     assert (read(small)["width"], read(large)["width"]) == (side, 8)
+
+
+def test_a_mask_whose_classes_are_random_is_written_whole() -> None:
+    side = int(LARGEST_MASK**0.5)
+    noise = np.random.default_rng(0).integers(0, 250, (side, side), np.uint8)
+    whole = segmenter(labels=250, crop_size=side, resize_size=[side, side])
+    [output] = whole.write([noise], [(side, side)])
+    assert np.array_equal(mask_of(output), noise)
+    assert LARGEST_INLINE < len(output) < LARGEST_WITH_MASK
+    assert LARGEST == LARGEST_INLINE
 
 
 def test_a_bad_mask_fails_one_image() -> None:

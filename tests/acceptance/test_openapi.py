@@ -200,6 +200,7 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
             http.get(f"{one}/stream"), http.get(f"{one}/stream", headers={"Last-Event-ID": "4"}),
             http.get(f"{one}/stream?token=x"), http.get("/v1/predictions/x/stream"),
         ],
+        MASK: [http.get(f"{one}/mask"), http.get("/v1/predictions/x/mask")],
         ("POST", "/v1/predictions/{id}/cancel"): [http.post(f"{one}/cancel"), http.post("/v1/predictions/x/cancel")],
         ("POST", "/v1/batches"): [
             *(post("/v1/batches", content=lines([("7.png", image)] * n), headers=NDJSON | bulk_key) for n in (1, 2)),
@@ -260,6 +261,8 @@ def events_of(text: str) -> Iterator[Json]:
         yield dict(fields)
 
 
+MASK: Operation = ("GET", "/v1/predictions/{id}/mask")
+"""The digits have none: a PNG is read in tests/component/api/predictions."""
 READERS: dict[str, Callable[[str], Iterator[Any]]] = {
     NDJSON["Content-Type"]: lines_of,
     "text/event-stream": events_of,
@@ -272,7 +275,7 @@ def test_real_answers_conform_to_the_document(door: Door, document: Json, valida
     assert set(answers) == set(declared)
     for operation, each in answers.items():
         responses: Json = declared[operation]["responses"]
-        assert each[0].is_success, (operation, each[0].text)
+        assert each[0].is_success or operation == MASK, (operation, each[0].text)
         for answer in each:
             where = (operation, answer.status_code, answer.text[:300])
             response = responses.get(str(answer.status_code))

@@ -27,7 +27,7 @@ class Wanted:
     random: bool
     labels: Path | None
     task: str | None
-    size: int | None
+    size: str | None
 
 
 def add(home: Path, name: str, wanted: Wanted) -> None:
@@ -37,7 +37,7 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
     if wanted.onnx is None and (wanted.weights is None) != wanted.random:
         raise Refused("Say which weights: --weights FILE, or --random for random ones, which answer anything.")
     client = connect(home)
-    given = {"labels": _labels(wanted.labels), "task": wanted.task, "size": wanted.size}
+    given = {"labels": _labels(wanted.labels), "task": wanted.task, "size": _size(wanted.size)}
     if wanted.onnx is not None:
         made = onnx_file(_existing(wanted.onnx), given)
     else:
@@ -65,6 +65,16 @@ def _labels(file: Path | None) -> list[str] | None:
     if not labels:
         raise Refused(f"{file} has no labels: write one a line, in the order of the model's scores.")
     return labels
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Return `224` or `48x192` as height and width."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):  # noqa: PLR2004
+        raise Refused(f"--size is a side in pixels, as 224, or HEIGHTxWIDTH, as 48x192; not {text!r}.")
+    return int(sides[0]), int(sides[-1])
 
 
 def _existing(file: Path) -> Path:

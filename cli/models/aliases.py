@@ -5,6 +5,7 @@ from typing import Final
 
 from cli.home import command_line
 from cli.models.registered import Registered, refusing, registered_model
+from cli.models.runs import RUNS, version_of_run
 from cli.models.watching import wait_until_served
 from cli.registry import connect
 from cli.terminal.lines import say
@@ -17,8 +18,13 @@ PREVIOUS: Final = "darkroom.previous_champion"
 
 
 def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
-    """Make a version the champion, and wait until it serves; raises Refused where it does not load. Safe to repeat."""
+    """Make a version the champion, and wait until it serves; raises Refused where it does not load. Safe to repeat.
+
+    `number` may be `runs:/<id>/<path>`, which is registered first where it is not.
+    """
     client = connect(home)
+    if number.startswith(RUNS):
+        number = version_of_run(client, name, number)
     model = registered_model(client, name)
     version, before = model.ready_version(number), model.aliases.get(CHAMPION)
     if version == before:

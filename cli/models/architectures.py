@@ -19,7 +19,7 @@ _UNDER: Final = ("state_dict", "model", "model_state_dict")
 """Where training scripts keep the weights in what they save."""
 
 Given = Mapping[str, Any]
-"""`labels`, `task` and `size` as they were given, each None where it was not."""
+"""`labels`, `task` and `size` (height, width) as they were given, each None where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def onnx_file(file: Path, given: Given) -> Architecture:
     if len(shape) == 4 and all(shape[2:]):  # noqa: PLR2004  images, channels, height, width
         image = {"resize_size": shape[2:], "mode": "L" if shape[1] == 1 else "RGB"}
     if not image and given["size"] is None:
-        raise Refused("The graph leaves the input's size open: say it, as --size 224.")
+        raise Refused("The graph leaves the input's size open: say it, as --size 224 or --size 48x192.")
     metadata = _contract(None, {**given, "image": image})
 
     def log(_: str) -> Any:
@@ -137,10 +137,8 @@ def _contract(source: object, given: Given) -> dict[str, Any]:
     """Return the metadata by a preset and what was given; raises Refused for what Darkroom would not take."""
     from darkroom_contract import contract  # noqa: PLC0415
 
-    size = given["size"]
-    said = {**given, "size": [size, size] if size else None}
     try:
-        return contract(*([] if source is None else [source]), **said)
+        return contract(*([] if source is None else [source]), **given)
     except (TypeError, ValueError) as error:
         raise Refused(f"This can't be served: {_one_line(error)}") from None
 

@@ -50,7 +50,10 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
         typer.Option(help="A label a line, in the order of the scores.", show_default="the preset's: ImageNet's"),
     ] = None,
     task: Annotated[str | None, typer.Option(help="What it computes.", show_default="the preset's")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the input in pixels.", show_default="the preset's")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="The input's side in pixels, or HEIGHTxWIDTH.", show_default="the preset's, the graph's"),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Register a known architecture with your weights, or an ONNX file, with the metadata that workers need."""
@@ -98,7 +101,18 @@ def check(
 
 
 @models.command()
-def promote(name: Name, version: Version, wait: Wait = True, home: Home = None) -> None:
+def promote(
+    name: Name,
+    version: Annotated[
+        str,
+        typer.Argument(
+            help=f"{_VERSION_HELP} Or `runs:/ID/PATH`: what a run logged, which is registered first where it is not.",
+            metavar="VERSION",
+        ),
+    ],
+    wait: Wait = True,
+    home: Home = None,
+) -> None:
     """Make a version the champion, which serves requests that name none."""
     from cli.home import find_home
     from cli.models import aliases

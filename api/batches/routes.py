@@ -154,7 +154,7 @@ async def cancel(request: Request, id: str) -> Response:
     gate, owner = gateway(request), caller(request).owner
     batch = await find_batch(gate, _asked(id), owner=owner)
     if not batch.has_ended:
-        await gate.producer.batches.cancel(batch.id, model=batch.model, mode="user")
+        await gate.producer.batches.cancel(batch.id, mode="user")
         batch = await find_batch(gate, batch.id, owner=owner)
     return _answer(request, batch)
 

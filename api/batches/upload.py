@@ -11,17 +11,16 @@ import orjson
 from fastapi import Request
 
 from api.batches.bodies import read_batch_body
-from api.batches.writer import NO_DIGEST, BatchWriter
+from api.batches.writer import BatchWriter
 from api.edge.auth import caller
 from api.http.request_facts import request_id
 from api.http.request_headers import read_idempotency_key
+from api.state.asked_models import NO_DIGEST, Asked, asked_models
 from api.state.body_memory import BULK_BASE, MemoryHold
 from api.state.gateway import base_url, gateway
 from api.uploads.submission_fields import SubmissionFields, asked_model
 from shared.domain.errors import DarkroomError
 from shared.domain.identifiers import BatchId, PredictionId, new_uuid7
-from shared.domain.model_reference import Reference
-from shared.domain.model_route import Route
 from shared.observability.logs import bind
 from shared.queue.producer.batches import Opening
 from shared.queue.producer.submission import BatchClosed
@@ -84,29 +83,29 @@ async def _batch(request: Request, fields: SubmissionFields, hold: MemoryHold) -
     """Open a batch, which is canceled where the context fails; raises _KnownBatch."""
     gate = gateway(request)
     reference = asked_model(fields.model, fields.version)
-    route = await gate.models.for_reference(reference)
-    bind(model=route.model)
-    route.choose(reference, digest=NO_DIGEST)  # raises for an alias or version that is not served
-    opening = _opening(request, fields, route, reference)
+    asked = await asked_models(gate.models, reference, fields.pipeline)
+    bind(model=asked.model)
+    asked.choose(NO_DIGEST)  # raises for an alias or version that is not served
+    opening = _opening(request, fields, asked)
     id = await gate.producer.batches.open(opening)
     bind(batch_id=id)
     if id != opening.id:
         raise _KnownBatch(id)
     limits = caller(request).limits
-    async with BatchWriter(gate, opening, route=route, reference=reference, hold=hold, limits=limits) as writer:
+    async with BatchWriter(gate, opening, asked=asked, hold=hold, limits=limits) as writer:
         yield writer
 
 
-def _opening(request: Request, fields: SubmissionFields, route: Route, reference: Reference) -> Opening:
+def _opening(request: Request, fields: SubmissionFields, asked: Asked) -> Opening:
     """Return the facts a batch is opened with. A repeated request is known by its parameters and length."""
     key = request.headers.get("idempotency-key")
-    model = [route.model, reference.alias, reference.version]
     webhook = fields.webhook.as_json() if fields.webhook else None
-    same = [model, fields.metadata, request.headers.get("content-length"), webhook]
+    same = [asked.as_asked(), fields.metadata, request.headers.get("content-length"), webhook]
     return Opening(
         id=BatchId(new_uuid7()),
         owner=caller(request).owner,
-        model=route.model,
+        model=asked.model,
+        lane_model=asked.lane_model,
         metadata=fields.metadata,
         base_url=base_url(request),
         idempotency_key="" if key is None else read_idempotency_key(key),

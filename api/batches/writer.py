@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar
 
 from api.batches.archives.items import Item, Skipped
 from api.http.problem_table import error_words
+from api.state.asked_models import NO_DIGEST, Asked
 from api.state.body_memory import MemoryHold, largest_in_hand
 from api.state.gateway import Gateway
 from api.state.large_work import off_the_loop
@@ -27,8 +28,6 @@ from shared.domain.errors import (
 )
 from shared.domain.identifiers import BatchId, Digest, OrderedIds, PredictionId
 from shared.domain.key_limits import UNLIMITED, Limits
-from shared.domain.model_reference import Reference
-from shared.domain.model_route import Route
 from shared.queue.producer.batches import Opening, RedisFull
 from shared.queue.producer.submission import (
     Prepared,
@@ -55,8 +54,6 @@ FEW: Final = 16
 LONGEST_PROBLEM: Final = 500
 MOST_WAITED: Final = 256
 """Images of a batch whose results its upload may wait for."""
-# Stands for the digest of an image without content, since a route's traffic split needs one.
-NO_DIGEST: Final = Digest("0" * 64)
 
 
 class BatchWriter:
@@ -71,8 +68,7 @@ class BatchWriter:
         gate: Gateway,
         opening: Opening,
         *,
-        route: Route,
-        reference: Reference,
+        asked: Asked,
         hold: MemoryHold,
         limits: Limits = UNLIMITED,
     ) -> None:
@@ -82,8 +78,7 @@ class BatchWriter:
         self._batches = gate.producer.batches
         self._limits = limits
         self._opening = opening
-        self._route = route
-        self._reference = reference
+        self._asked = asked
         self._queue = gate.queue.model_copy(
             update={"max_lane_depth": gate.bulk.max_lane_depth, "max_lane_bytes": gate.bulk.max_lane_bytes}
         )
@@ -176,7 +171,7 @@ class BatchWriter:
                 Unreadable(
                     id=id,
                     owner=self._opening.owner,
-                    choice=self._route.choose(self._reference, digest=sha256 or NO_DIGEST),
+                    choice=self._asked.choose(sha256 or NO_DIGEST),
                     lane=self._lane,
                     batch=self._opening.id,
                     custom_id=item.name,
@@ -192,7 +187,7 @@ class BatchWriter:
             Submission(
                 id=id,
                 owner=self._opening.owner,
-                choice=self._route.choose(self._reference, digest=facts.sha256),
+                choice=self._asked.choose(facts.sha256),
                 image=item.data,
                 facts=facts,
                 metadata={},
@@ -282,6 +277,6 @@ class BatchWriter:
     async def _cancel(self) -> None:
         opening = self._opening
         try:
-            await self._batches.cancel(opening.id, model=opening.model, mode="broken")
+            await self._batches.cancel(opening.id, mode="broken")
         except StorageUnavailable:
             log.warning("batch_left_to_the_sweep")

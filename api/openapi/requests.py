@@ -9,6 +9,7 @@ from api.http.request_headers import CANCEL_AFTER
 from api.openapi.references import REFERENCE, Json, reference
 from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
+from shared.domain.pipeline import PIPELINE_FIELDS, Combination, OnError
 from shared.domain.webhooks import LONGEST_URL, NEVER_FIRE, Event
 from shared.image_files.formats import SUPPORTED
 
@@ -71,6 +72,13 @@ _QUERY: Final = [
     parameter("webhook", "Likewise: the URL that is told of events", place="query", **_WEBHOOK),
     parameter("webhook_events_filter", "Likewise, repeated: only these events", place="query", **_EVENTS),
 ]
+_PIPELINE: Final = [
+    parameter("models", "Likewise: an ensemble, names with commas between them", place="query"),
+    parameter("combine", "Likewise", place="query", enum=[*map(str, Combination)]),
+    parameter("weights", "Likewise: numbers with commas between them", place="query"),
+    json_parameter("then", "Likewise: a chain's second step"),
+    parameter("on_error", "Likewise", place="query", enum=[*map(str, OnError)]),
+]
 _FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
 _BINARY: Final = {"type": "string", "format": "binary", "minLength": 1}
 _FORMATS: Final = ", ".join(SUPPORTED)
@@ -117,7 +125,7 @@ def submission() -> Json:
     }
     return {
         "requestBody": {"required": True, "content": content},
-        "parameters": [*SUBMISSION_HEADERS, *_QUERY],
+        "parameters": [*SUBMISSION_HEADERS, *_QUERY, *_PIPELINE],
     }
 
 
@@ -125,6 +133,13 @@ def _in_a_form(member: Json) -> Json:
     """Return the schema of a form's field: as in JSON, but never null."""
     choices = member.get("anyOf", [{}])
     return {**{key: value for key, value in member.items() if key not in ("anyOf", "default")}, **choices[0]}
+
+
+def _pipeline_fields() -> Json:
+    """Return the fields that make a pipeline, as they are in a form."""
+    members = models_json_schema([(schemas.Submission, "validation")], ref_template=REFERENCE)[1]
+    properties = members["$defs"]["Submission"]["properties"]
+    return {name: _in_a_form(properties[name]) for name in PIPELINE_FIELDS}
 
 
 def reading() -> Json:
@@ -147,6 +162,7 @@ def bulk_upload() -> Json:
     fields: Json = {
         "model": {"type": "string", **_MODEL, "examples": ["digits"]},
         "version": {"type": "string", **_MODEL},
+        **_pipeline_fields(),
         "metadata": _METADATA,
         "webhook": {
             "type": "string",
@@ -173,7 +189,7 @@ def bulk_upload() -> Json:
         "multipart/form-data": {"schema": form},
         "application/x-ndjson": {"schema": {"type": "string"}, "example": f"{line}\n"},
     }
-    query = [entry for entry in _QUERY if entry["name"] in fields]
+    query = [entry for entry in (*_QUERY, *_PIPELINE) if entry["name"] in fields]
     waiting = parameter(
         "Prefer",
         "`wait` (60 s) or `wait=N`, 1 to 60: answer with the results of all, at most 256 images, or when N seconds are "

@@ -15,6 +15,7 @@ from api.http.request_facts import header, request_id
 from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.waiting import wait_for_prediction
+from api.state.asked_models import asked_models
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.large_work import off_the_loop
 from api.uploads.bodies import Upload, read_prediction
@@ -58,8 +59,8 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
     """Return what is to be enqueued; raises the contract's errors for the model, the image and the headers."""
     owner, fields = caller(request).owner, upload.fields
     reference = asked_model(model or fields.model, fields.version)
-    route = await gate.models.for_reference(reference)
-    bind(model=route.model)
+    asked = await asked_models(gate.models, reference, fields.pipeline)
+    bind(model=asked.model)
     image, filename, content_type = upload.image, upload.filename, upload.content_type
     if fields.file_reference is not None:
         stored = await gate.producer.files.content(owner, fields.file_reference)
@@ -70,7 +71,7 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
     submission = Submission(
         id=PredictionId(new_uuid7()),
         owner=owner,
-        choice=route.choose(reference, digest=facts.sha256),
+        choice=asked.choose(facts.sha256),
         image=image,
         facts=facts,
         metadata=fields.metadata,
@@ -84,7 +85,7 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
     if key is None:
         return submission
     return replace(
-        submission, idempotency_key=read_idempotency_key(key), fingerprint=fingerprint(submission, reference)
+        submission, idempotency_key=read_idempotency_key(key), fingerprint=fingerprint(submission, asked.as_asked())
     )
 
 

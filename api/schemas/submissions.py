@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
+from shared.domain.pipeline import MOST_CLASSES, MOST_MEMBERS, Combination, OnError
 from shared.domain.webhooks import LONGEST_URL
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
@@ -20,6 +21,35 @@ class SubmissionInput(BaseModel):
         description="A `data:` URL (base64 or percent-encoded), or the URL of a file uploaded to /v1/files, "
         "whatever its host. Never fetched.",
         examples=[f"data:image/png;base64,{PNG}"],
+    )
+
+
+class When(BaseModel):
+    """When a chain's second step is asked; of a detector it is about each box."""
+
+    class_: list[str] | None = Field(
+        default=None,
+        alias="class",
+        min_length=1,
+        max_length=MOST_CLASSES,
+        description="Any of these",
+        examples=[["dog"]],
+    )
+    min_confidence: float | None = Field(default=None, ge=0, le=1, description="At least so much", examples=[0.5])
+
+
+class Then(BaseModel):
+    """A chain's second step."""
+
+    model: str | None = Field(default=None, max_length=LONGEST_TEXT, description="A reference", examples=["breeds"])
+    models: list[str] | None = Field(
+        default=None, min_length=1, max_length=MOST_MEMBERS, description="Several, in place of `model`"
+    )
+    combine: Combination | None = Field(default=None, description="As for the first step")
+    weights: list[float] | None = Field(default=None, description="As for the first step")
+    when: When | None = Field(default=None, description="Only where this is so; missing: always")
+    crop: bool | None = Field(
+        default=None, description="Of a detector: the crop of each box that counts goes on, not the picture"
     )
 
 
@@ -40,6 +70,30 @@ class Submission(BaseModel):
         max_length=LONGEST_TEXT,
         description="As in `model`",
         examples=["digits:3"],
+    )
+    models: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MOST_MEMBERS,
+        description="In place of `model`: an ensemble, whose outputs are combined. In a form JSON, or with commas",
+        examples=[["digits", "digits@challenger"]],
+    )
+    combine: Combination | None = Field(
+        default=None,
+        description="`mean` of the scores, `majority` of votes; `auto` is the mean where the classes match, else the "
+        "majority",
+        examples=["auto"],
+    )
+    weights: list[float] | None = Field(
+        default=None, max_length=MOST_MEMBERS, description="One a model, above 0; equal ones where missing"
+    )
+    then: Then | None = Field(
+        default=None, description="A second step, asked where its condition is met. In a form JSON"
+    )
+    on_error: OnError | None = Field(
+        default=None,
+        description="Where one model of several has no output: `fail`, or `degrade` to the others' answer",
+        examples=["fail"],
     )
     priority: Literal["interactive", "bulk"] = "interactive"
     metadata: dict[str, Any] | None = Field(

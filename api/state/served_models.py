@@ -1,5 +1,7 @@
 """The models that serve, as the workers published them: a copy in memory, a second old at most."""
 
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -8,7 +10,10 @@ from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
+from shared.domain.pipeline import Pipeline, parse_pipeline
 from shared.queue.producer.models import Models, parse_route
+
+log = logging.getLogger(__name__)
 
 PAUSE: Final = timedelta(seconds=1)
 RETIRED: Final = "it is retired"
@@ -27,6 +32,8 @@ class ServedModels:
         self._raw: dict[ModelName, bytes] = {}
         self._retired: frozenset[ModelName] = frozenset()
         self._meant: list[Route] = []
+        self.pipelines: Mapping[ModelName, Pipeline] = {}
+        """The pipelines that the served models' tags name, by name; a model of the same name hides one."""
         self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
 
     async def get(self, name: ModelName) -> Route:
@@ -89,6 +96,23 @@ class ServedModels:
         if published.routes != self._raw:
             self._routes = {model: parse_route(value) for model, value in published.routes.items()}
             self._raw = published.routes
+            self.pipelines = _pipelines(self._by_name())
         self._retired = published.retired
         serving = [route for route in self._by_name() if not route.never_loaded]
         self._meant = [route for route in serving if route.model in published.alive] or serving
+
+
+def _pipelines(routes: Sequence[Route]) -> dict[ModelName, Pipeline]:
+    """Return the named pipelines; of two with one name the one whose model comes first by name."""
+    found: dict[ModelName, Pipeline] = {}
+    models = {route.model for route in routes}
+    for route in routes:
+        for name, definition in route.pipelines.items():
+            if name in models or name in found:
+                log.warning("pipeline_hidden", extra={"pipeline": name, "model": route.model})
+                continue
+            try:
+                found[name] = parse_pipeline(definition)
+            except InvalidParameter as error:  # a worker of another release checked it
+                log.warning("pipeline_unusable", extra={"pipeline": name, "reason": error.detail})
+    return found

@@ -12,13 +12,18 @@ from api.uploads.json_bodies import LONG_TEXT, JsonBodyError, JsonObject, parse_
 from shared.domain.errors import BadRequest, InvalidParameter
 from shared.domain.identifiers import FileId
 from shared.domain.model_reference import Reference
+from shared.domain.pipeline import PIPELINE_FIELDS
 from shared.domain.webhooks import Webhook, check_webhook_url, read_events
 from shared.settings import Intake
 
 PRIORITIES: Final = ("interactive", "bulk")
 _EVENTS: Final = "webhook_events_filter"
 _LISTED_EVENTS: Final = f"{_EVENTS}["
-_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS})
+_NAMES: Final = frozenset({"model", "version", "priority", "metadata", "webhook", _EVENTS, *PIPELINE_FIELDS})
+_PIPELINE_NAMES: Final = frozenset(PIPELINE_FIELDS)
+_LISTS: Final = ("models", "weights")
+LONGEST_DEFINITION: Final = 16 * 1024
+"""Bytes of `models`, `weights` and `then` together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class SubmissionFields:
     priority: str = "interactive"
     file_reference: FileId | None = None
     webhook: Webhook | None = None
+    pipeline: dict[str, Any] | None = None
+    """The members of a pipeline's definition that are given, unchecked; None where there are none."""
 
 
 NO_FIELDS: Final = SubmissionFields()
@@ -57,7 +64,12 @@ def collect_fields(
         if name.startswith(_EVENTS):
             events += value if isinstance(value, list) else [value]
             continue
-        if name == "metadata":
+        if name in PIPELINE_FIELDS:
+            value = read_definition(name, value)  # noqa: PLW2901
+            if name in _LISTS and isinstance(value, list) and name in given:  # a form repeats a list's field
+                given[name] = [*given[name], *value]  # type: ignore[misc]  # a list too
+                continue
+        elif name == "metadata":
             value = read_metadata(value, limits=limits)  # noqa: PLW2901  compared as values, not as texts
         if given.setdefault(name, value) != value:
             raise BadRequest(detail=f"{name} is given twice, with different values")
@@ -73,7 +85,46 @@ def collect_fields(
         priority=priority,
         file_reference=file_reference,
         webhook=_webhook(given["webhook"], events) if "webhook" in given else None,
+        pipeline=_definition(given) if not _PIPELINE_NAMES.isdisjoint(given) else None,
     )
+
+
+def read_definition(name: str, value: object) -> object:
+    """Return a member of a pipeline's definition; in a form and in a query it is the text of JSON.
+
+    `models` and `weights` may have commas between them there. Raises InvalidParameter.
+    """
+    if not isinstance(value, str):
+        return value
+    if len(value) > LONGEST_DEFINITION:
+        raise InvalidParameter(detail=f"{name} has over {LONGEST_DEFINITION:,} characters", pointer=f"/{name}")
+    if name not in _LISTS and name != "then":
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        if name == "then":
+            raise InvalidParameter(detail=f"then is no JSON: {error.msg}", pointer="/then") from None
+        parts: list[object] = [part.strip() for part in value.split(",")]
+        return parts if name == "models" else [_number(part) for part in parts]
+
+
+def _number(part: object) -> object:
+    try:
+        return float(str(part))
+    except ValueError:
+        return part
+
+
+def _definition(given: dict[str, object]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: given[name] for name in PIPELINE_FIELDS if name in given}
+    try:
+        size = len(orjson.dumps(found))
+    except TypeError:
+        raise InvalidParameter(detail="then is nested too deeply", pointer="/then") from None
+    if size > LONGEST_DEFINITION:
+        raise InvalidParameter(detail=f"the pipeline has over {LONGEST_DEFINITION:,} bytes", pointer="/then")
+    return found
 
 
 def asked_model(model: str | None, version: str | None) -> Reference:

@@ -68,12 +68,27 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The version that a request resolved to. `variant` is the alias that chose it, `latest`, or the number itself."""
+    """The version that a request resolved to. `variant` is the alias that chose it, `latest`, or the number itself.
+
+    Of a pipeline `plan` is its text (`shared.domain.pipeline_plan`), and `lane_model` the model in whose lane it waits.
+    """
 
     model: ModelName
     version: VersionNumber
     key: VersionKey
     variant: str
+    lane_model: ModelName | None = None
+    plan: str = ""
+
+    @property
+    def lane_owner(self) -> ModelName:
+        """The model whose lane the image waits in, whose workers compute it."""
+        return self.lane_model or self.model
+
+    @property
+    def entry_version(self) -> str:
+        """What stands in the queue entry's field `version`: the key, of a pipeline followed by the plan."""
+        return f"{self.key} {self.plan}" if self.plan else self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +110,8 @@ class Route:
     gone: dict[VersionNumber, Gone] = field(default_factory=dict)
     device: str = "cpu"
     max_batch_size: int = 64
+    pipelines: dict[ModelName, dict[str, Any]] = field(default_factory=dict)
+    """Definitions of the pipelines that the model's tags name (`shared.domain.pipeline`), checked, by name."""
 
     def choose(self, reference: Reference, *, digest: Digest) -> Choice:
         """Resolve a reference to a version. Without alias or version: champion or challenger, by the image's digest.

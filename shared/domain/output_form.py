@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
+from shared.domain.pipeline import PIPELINE
 from shared.domain.task import Task
 
 _MEMBERS: Final[Mapping[frozenset[str], tuple[Task, str, type]]] = {
@@ -17,6 +18,8 @@ _MEMBERS: Final[Mapping[frozenset[str], tuple[Task, str, type]]] = {
 }
 """The members that an output has, with its task and the type of the member that matters most."""
 
+_BESIDE: Final = frozenset({PIPELINE})
+
 
 def task_of_output(output: Any) -> Task:
     """Return the task whose outputs have this form; `json` for any other.
@@ -27,7 +30,8 @@ def task_of_output(output: Any) -> Task:
         return Task.JSON
     if isinstance(output.get("predicted_class"), str):
         return Task.CLASSIFICATION
-    task, member, kind = _MEMBERS.get(frozenset(output), (Task.JSON, "", object))
+    # Beside the result a pipeline's output has what each of its steps answered.
+    task, member, kind = _MEMBERS.get(frozenset(output) - _BESIDE, (Task.JSON, "", object))
     if not isinstance(output.get(member), kind):
         return Task.JSON
     numbers = {Task.MULTILABEL: "scores", Task.REGRESSION: "values"}.get(task)

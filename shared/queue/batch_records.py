@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from shared.domain.identifiers import BatchId, ModelName, Owner
-from shared.queue import bells, keys
+from shared.queue import bells
 
 # One call of cancel_lane holds Redis for about a millisecond.
 CANCEL_ENTRIES: Final = 200
@@ -30,11 +30,6 @@ class BatchRecord:
     metadata: dict[str, Any]
     skipped: int
     skipped_files: list[str]
-
-    @property
-    def lane(self) -> str:
-        """The stream of the lane that its items wait in."""
-        return keys.lane(self.model, keys.bulk_lane(self.id))
 
 
 def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:

@@ -202,7 +202,7 @@ def test_stored_work_is_computed_and_recorded(
     assert suspect is not None
     assert (suspect.image, suspect.attempts) == (b"fourth", 2)
     worker.finish([Result(entry, "succeeded", OUTPUT) for entry in [*entries, suspect]], run=run)
-    ask(lambda producer: producer.batches.cancel(BatchId(ids["reading"]), model=MODEL, mode="user"))
+    ask(lambda producer: producer.batches.cancel(BatchId(ids["reading"]), mode="user"))
     assert StartEvents(redis_client, restored, tokens=StreamTokens(b"secret")).collect() > 0
     assert recorder(redis_client, restored).run_once() == 10
     with restored.connect() as connection:

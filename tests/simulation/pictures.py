@@ -37,6 +37,14 @@ class PictureModel:
         self._version = version
         self._pauses = pauses
 
+    names: tuple[str, ...] = ()
+
+    def predict_scored(self, images: Sequence[Any]) -> tuple[list[bytes], None]:
+        return self.predict(images), None
+
+    def write_scores(self, _: Any) -> list[bytes]:
+        raise NotImplementedError("pictures have no scores")
+
     def predict(self, images: Sequence[Any]) -> list[bytes]:
         numbers = [(int(i[0, 0, 0]) << 16) + (int(i[0, 0, 1]) << 8) + int(i[0, 0, 2]) for i in images]
         for _ in range(self._pauses):

@@ -60,6 +60,7 @@ from shared.settings import Batching, Bulk
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
 from tests.support.observations import observer, upkeep_metrics
+from tests.support.predictors import AnyMembers
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
@@ -316,11 +317,13 @@ class World:
         lanes = Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue)
         in_hand = LeasedEntries()
         self.in_hand.append((lanes, in_hand))
+        models = pictures.PictureModels(pauses=self.random.randint(0, self.conditions.slowness))
         predictor = Predictor(
             model=MODEL,
             worker=name,
             lanes=lanes,
-            models=pictures.PictureModels(pauses=self.random.randint(0, self.conditions.slowness)),
+            models=models,
+            members=AnyMembers(models),
             limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
             slots=BatchSlots(1),
             leased=in_hand,

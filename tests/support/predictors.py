@@ -10,6 +10,7 @@ from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import keys
 from tests.simulation.pictures import PictureModel, output
 from worker.models.errors import ModelUnavailable, OutOfMemory
+from worker.predict.model_protocols import Models
 from worker.predict.predictor import Predictor
 
 MODEL = ModelName("m")
@@ -53,6 +54,19 @@ class Versions:
         if key not in self._models:
             raise ModelUnavailable(f"no version {key}\nand more")
         return self._models[key]
+
+
+class AnyMembers:
+    """Takes every member of a pipeline from these models, by its version's key alone."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def has_to_load(self, _: ModelName, key: VersionKey) -> bool:
+        return self._models.has_to_load(key)
+
+    def loaded(self, _: ModelName, key: VersionKey) -> Any:
+        return self._models.loaded(key)
 
 
 Submit = Callable[..., str]

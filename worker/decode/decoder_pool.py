@@ -38,6 +38,11 @@ class DecoderPool:
         with self._borrow() as decoder:
             return decoder.decode_sized(data, spec)
 
+    def decode_picture(self, data: bytes) -> "Pixels":
+        """Decode the whole picture as `decode` does: upright, (height, width, 3 or 1)."""
+        with self._borrow() as decoder:
+            return decoder.decode_picture(data)
+
     @contextmanager
     def _borrow(self) -> Iterator[DecoderProcess]:
         decoder = self._free.get()

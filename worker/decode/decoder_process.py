@@ -23,9 +23,9 @@ from typing import IO, TYPE_CHECKING, Final
 import numpy as np
 import orjson
 
-from shared.domain.image import ImageSpec
+from shared.domain.image import ImageSpec, Mode
 from worker.decode.image_loading import Undecodable
-from worker.decode.preprocessing import decode_sized
+from worker.decode.preprocessing import decode_sized, load_upright, to_pixels
 from worker.decode.sized_pixels import SizedPixels
 from worker.process.allocator import keep_freed_memory
 
@@ -61,8 +61,8 @@ class DecoderProcess:
         pixels: Pixels = self.decode_sized(data, spec).pixels
         return pixels
 
-    def decode_sized(self, data: bytes, spec: ImageSpec) -> SizedPixels:
-        """Return what `preprocessing.decode_sized` returns; raises as `decode`."""
+    def decode_sized(self, data: bytes, spec: ImageSpec | None) -> SizedPixels:
+        """Return what `preprocessing.decode_sized` returns, the whole picture without a spec; raises as `decode`."""
         process = self._running() or self._start()
         hanging = threading.Timer(self._longest.total_seconds() * _WALL_TO_CPU, process.kill)
         hanging.start()
@@ -83,6 +83,11 @@ class DecoderProcess:
         finally:
             hanging.cancel()
 
+    def decode_picture(self, data: bytes) -> "Pixels":
+        """Return the whole picture, upright: (height, width, 3 or 1); raises as `decode`."""
+        pixels: Pixels = self.decode_sized(data, None).pixels
+        return pixels
+
     def stop(self) -> None:
         """End the process."""
         if self._process:
@@ -90,10 +95,10 @@ class DecoderProcess:
             self._process.wait()
             self._drop(self._process)
 
-    def _ask(self, process: "subprocess.Popen[bytes]", data: bytes, spec: ImageSpec) -> SizedPixels:
+    def _ask(self, process: "subprocess.Popen[bytes]", data: bytes, spec: ImageSpec | None) -> SizedPixels:
         assert process.stdin  # noqa: S101  both are pipes
         assert process.stdout  # noqa: S101
-        instructions = orjson.dumps({"spec": spec.as_metadata(), "max_pixels": self._max_pixels})
+        instructions = orjson.dumps({"spec": spec and spec.as_metadata(), "max_pixels": self._max_pixels})
         microseconds = self._longest // timedelta(microseconds=1)
         process.stdin.write(_REQUEST.pack(len(instructions), microseconds, len(data)) + instructions)
         process.stdin.write(data)
@@ -150,11 +155,11 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         instructions_length, microseconds, length = _REQUEST.unpack(head)
         instructions = orjson.loads(_read_exactly(requests, instructions_length))
         data = _read_exactly(requests, length)
-        spec = ImageSpec.from_metadata(instructions["spec"])
+        spec = ImageSpec.from_metadata(instructions["spec"]) if instructions["spec"] else None
         # Once this much CPU time is used the kernel ends the process, whatever C code it is in.
         signal.setitimer(signal.ITIMER_PROF, microseconds / 1e6)
         try:
-            pixels, size = decode_sized(data, spec, max_pixels=instructions["max_pixels"])
+            pixels, size = _decoded(data, spec, max_pixels=instructions["max_pixels"])
             answer, content = _ANSWER.pack(1, *pixels.shape, *size, pixels.nbytes), pixels.tobytes()
         except Undecodable as error:
             content = str(error).encode()
@@ -162,6 +167,14 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(answer + content)
         answers.flush()
+
+
+def _decoded(data: bytes, spec: ImageSpec | None, *, max_pixels: int) -> SizedPixels:
+    if spec is not None:
+        return decode_sized(data, spec, max_pixels=max_pixels)
+    picture = load_upright(data, max_pixels=max_pixels)
+    mode = Mode.GREYSCALE if picture.mode == Mode.GREYSCALE else Mode.RGB
+    return SizedPixels(to_pixels(picture, ImageSpec(None, None, mode=mode), max_pixels=max_pixels), picture.size)
 
 
 def main() -> None:

@@ -97,6 +97,36 @@ def decode(
         raise Undecodable(error_text(error)) from error
 
 
+def load_upright(data: bytes, *, max_pixels: int) -> Image.Image:
+    """Return the whole picture, upright, for `to_pixels`; raises Undecodable. Never decodes more than `max_pixels`."""
+    try:
+        image = _plain_png(data, max_pixels=max_pixels)
+        return _upright(load_image(data, max_pixels=max_pixels)) if image is None else image
+    except Undecodable:
+        raise
+    except MemoryError:
+        raise Undecodable("there is too little memory to decode it") from None
+    except Exception as error:
+        raise Undecodable(error_text(error)) from error
+
+
+def to_pixels(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint8]":
+    """Return what `decode` makes of a picture that `load_upright` has loaded, or of a crop of it; raises Undecodable.
+
+    Colours that a PNG calls transparent are still known here: Pillow keeps them with the image and with its crops.
+    """
+    try:
+        if image.mode != spec.mode or "transparency" in image.info:
+            image = _coloured(image, spec.mode)
+        return resize_and_crop(image, spec, max_pixels=max_pixels)
+    except Undecodable:
+        raise
+    except MemoryError:
+        raise Undecodable("there is too little memory to decode it") from None
+    except Exception as error:
+        raise Undecodable(error_text(error)) from error
+
+
 def decode_sized(
     data: bytes, spec: ImageSpec, *, max_pixels: int, resize_and_crop: ResizeAndCrop = resize_and_crop
 ) -> SizedPixels:

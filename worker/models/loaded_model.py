@@ -19,10 +19,12 @@ from worker.models.memory import raising_out_of_memory
 from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.noise import noise
 from worker.models.outputs.by_task import output_writer
+from worker.models.outputs.labels import unique_labels
 from worker.models.outputs.probabilities import already_probabilities
 from worker.models.outputs.writer import Output
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
+_SCORED: Final = (Task.CLASSIFICATION, Task.MULTILABEL)
 _LONGEST_PASS: Final = 0.1
 """Seconds that a pass of noise may keep a CPU from images of the version that serves; larger passes are left out."""
 _PAUSE: Final = 0.005
@@ -62,6 +64,8 @@ class LoadedModel:
     ) -> None:
         self.spec = metadata.spec
         self.labels = metadata.labels
+        self.names = unique_labels(metadata.labels) if metadata.task in _SCORED else ()
+        """The classes that each have a score, all different; empty for other tasks."""
         self.top_k = metadata.top_k
         self.task = metadata.task
         self.options = metadata.options()
@@ -91,13 +95,24 @@ class LoadedModel:
         picture's size where `needs_size`. Raises OutOfMemory if the device has too little memory for so many,
         ModelError for outputs that fit the version for no image.
         """
+        return self.predict_scored(images)[0]
+
+    def predict_scored(self, images: Sequence[Any]) -> tuple[Sequence[Output], Any]:
+        """Return what `predict` returns, and the scores (images, labels) that it was written from.
+
+        None in place of the scores where the task has no score a class. Raises as `predict` does.
+        """
         if not self.needs_size:
             with raising_out_of_memory(self.device):
                 found = self._forward.outputs(images)
-            return self._writer.write(found)
+            return self._writer.write(found), found if self.names else None
         with raising_out_of_memory(self.device):
             found = self._forward.outputs([image.pixels for image in images])
-        return self._writer.write(found, [image.size for image in images])
+        return self._writer.write(found, [image.size for image in images]), None
+
+    def write_scores(self, scores: Any) -> Sequence[Output]:
+        """Return the outputs of scores (images, labels), as `predict` writes those of a forward pass."""
+        return self._writer.write(scores)
 
     def warm_up(self, batch_size: int) -> None:
         """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.

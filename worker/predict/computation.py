@@ -5,32 +5,29 @@ and a micro-batch that raises is halved until the image that makes the model rai
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
 
 from shared.domain.identifiers import VersionKey
 from shared.domain.prediction import ErrorCode, Status
 from shared.observability.metrics import ModelMetrics
 from shared.queue.consumer.entries import Entry, Result
 from worker.decode.image_loading import Undecodable
-from worker.decode.sized_pixels import SizedPixels
 from worker.models.errors import ModelError, ModelUnavailable, OutOfMemory
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.decoding import Decoding
 from worker.predict.model_protocols import Model, Models
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pixels = NDArray[np.uint8]
+from worker.predict.pipelines.pipelines import Pipelines
 
 
 class Computation:
     """Computes one model's entries; threads may share it."""
 
-    def __init__(self, models: Models, *, decoding: Decoding, metrics: ModelMetrics, limit: BatchLimit) -> None:
+    def __init__(
+        self, models: Models, *, pipelines: Pipelines, decoding: Decoding, metrics: ModelMetrics, limit: BatchLimit
+    ) -> None:
         self._models = models
+        self._pipelines = pipelines
         self._decoding = decoding
         self._metrics = metrics
         self._limit = limit
@@ -52,12 +49,29 @@ class Computation:
         or too many are in hand (`heavy_in_hand`), this waits for a decoder process to decode them.
         """
         results: list[Result] = []
+        piped: list[Entry] = []
         for version in _by_version(entries):
-            if unloaded is not None and self._models.has_to_load(version[0].version):
+            if unloaded is not None and self._has_to_load(version[0]):
                 unloaded.append(version)
-                continue
-            results += self._compute_version(version, heavy=heavy, heavy_in_hand=heavy_in_hand)
+            elif version[0].plan:
+                piped += version
+            else:
+                results += self._compute_version(version, heavy=heavy, heavy_in_hand=heavy_in_hand)
+        if piped:  # all of them together: what their steps have in common shares forward passes
+            results += self._pipelines.compute(piped, heavy=heavy, heavy_in_hand=heavy_in_hand)
         return results
+
+    def load(self, entry: Entry) -> None:
+        """Load what an entry needs; raises ModelUnavailable."""
+        if entry.plan:
+            self._pipelines.load(entry)
+        else:
+            self._models.loaded(entry.version)
+
+    def _has_to_load(self, entry: Entry) -> bool:
+        if entry.plan:
+            return self._pipelines.has_to_load(entry)
+        return self._models.has_to_load(entry.version)
 
     def _compute_version(
         self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
@@ -79,8 +93,10 @@ class Computation:
             results += self.forward(model, decoded)
         return results
 
-    def decode_heavy(self, entry: Entry) -> "Result | tuple[Model, Pixels | SizedPixels]":
-        """Return the pixels, decoded in a decoder process, with the model for them; or how the image failed."""
+    def decode_heavy(self, entry: Entry) -> Result | Callable[[], list[Result]]:
+        """Decode in a decoder process; return what predicts the image then, or how the image failed."""
+        if entry.plan:
+            return self._pipelines.decode_heavy(entry)
         try:
             model = self._models.loaded(entry.version)
         except ModelUnavailable as error:
@@ -89,7 +105,7 @@ class Computation:
             pixels = self._decoding.decode_apart(model, entry)
         if isinstance(pixels, Undecodable):
             return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(pixels))
-        return model, pixels
+        return partial(self.forward, model, [(entry, pixels)])
 
     def forward(self, model: Model, decoded: Sequence[tuple[Entry, object]]) -> list[Result]:
         """Return the results of one forward pass over all images; where it raises, of more passes over fewer."""

@@ -26,7 +26,8 @@ from worker.predict.computation import Computation
 from worker.predict.decoding import Decoding
 from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
-from worker.predict.model_protocols import Models
+from worker.predict.model_protocols import Members, Models
+from worker.predict.pipelines.pipelines import Pipelines
 from worker.predict.slots import BatchSlots
 from worker.predict.unloaded_versions import UnloadedVersions
 
@@ -93,6 +94,7 @@ class Predictor:
         worker: str,
         lanes: Lanes,
         models: Models,
+        members: Members,
         limits: Limits,
         slots: BatchSlots,
         leased: LeasedEntries,
@@ -102,6 +104,7 @@ class Predictor:
         tuning: Callable[[], Tuning] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`members` are the versions of pipelines, of whichever models; `models` those of this one."""
         self._model = model
         self._worker = worker
         self._lanes = lanes
@@ -113,9 +116,19 @@ class Predictor:
         self._monotonic = monotonic
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
-        self._computation = Computation(models, decoding=decoding, metrics=observer.metrics, limit=self._limit)
+        pipelines = Pipelines(
+            members,
+            decoders=decoders,
+            threads=threads,
+            max_pixels=limits.max_pixels,
+            metrics=observer.metrics,
+            limit=self._limit,
+        )
+        self._computation = Computation(
+            models, pipelines=pipelines, decoding=decoding, metrics=observer.metrics, limit=self._limit
+        )
         self.unloaded = UnloadedVersions(
-            models,
+            self._computation.load,
             slots=slots,
             compute=self._run_loaded,
             on_room=lanes.ring,
@@ -244,9 +257,8 @@ class Predictor:
             if isinstance(decoded, Result):
                 self._finish([decoded], start)
                 return
-            model, pixels = decoded
             with self._slots.shared(), self._leased.hold([entry]):
-                results = self._computation.forward(model, [(entry, pixels)])
+                results = decoded()
             self._finish(results, start)
 
     def _finish(self, results: Sequence[Result], start: float) -> float:

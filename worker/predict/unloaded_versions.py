@@ -14,7 +14,6 @@ from datetime import timedelta
 from shared.domain.identifiers import VersionKey
 from shared.queue.consumer.entries import Entry
 from worker.models.errors import ModelUnavailable
-from worker.predict.model_protocols import Models
 from worker.predict.slots import BatchSlots
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ class UnloadedVersions:
 
     def __init__(
         self,
-        models: Models,
+        load: Callable[[Entry], object],
         *,
         slots: BatchSlots,
         compute: Callable[[Sequence[Entry]], object],
@@ -37,11 +36,12 @@ class UnloadedVersions:
         longest: timedelta,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`compute` predicts and finishes entries, once their version is loaded or failed to be.
+        """`load` loads what an entry needs, and may raise ModelUnavailable.
 
-        `on_room` is called when no entry waits any more.
+        `compute` predicts and finishes entries, once their version is loaded or failed to be. `on_room` is called when
+        no entry waits any more.
         """
-        self._models = models
+        self._load = load
         self._slots = slots
         self._compute = compute
         self._on_room = on_room
@@ -79,10 +79,10 @@ class UnloadedVersions:
 
     def _run(self, key: VersionKey) -> None:
         try:
-            while self._has_more(key):
+            while (entry := self._first(key)) is not None:
                 # A suspect waits for it: it may end the process, and these entries with it.
                 with self._slots.beside(), suppress(ModelUnavailable):
-                    self._models.loaded(key)
+                    self._load(entry)
                 self._compute_all(key)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was: their leases end, and they run alone
             log.warning("images_left", extra={"version": key, "error": repr(error)[:300]})
@@ -92,14 +92,14 @@ class UnloadedVersions:
         with suppress(Exception):  # the next poll sees the room too
             self._on_room()
 
-    def _has_more(self, key: VersionKey) -> bool:
-        """Tell whether entries wait; where none do, this thread is the version's no more."""
+    def _first(self, key: VersionKey) -> Entry | None:
+        """Return one of the entries that wait; None where none do, and this thread is the version's no more."""
         with self._lock:
-            if self._waiting.get(key):
-                return True
+            if waiting := self._waiting.get(key):
+                return waiting[0][1]
             self._waiting.pop(key, None)
             self._threads.pop(key, None)
-            return False
+            return None
 
     def _compute_all(self, key: VersionKey) -> None:
         with self._lock:

@@ -27,6 +27,7 @@ from worker.models.gpu.warming import warm_up_device
 from worker.models.registry.registry_snapshot import Snapshots
 from worker.models.registry.registry_watch import RegistryWatch
 from worker.models.versions.load_attempts import LoadingGate
+from worker.models.versions.member_versions import MemberVersions
 from worker.models.versions.memory_budget import MemoryBudget, default_limit
 from worker.predict.batch_observer import BatchObserver
 from worker.predict.kept_pictures import ModelPictures, start_keeping
@@ -77,6 +78,18 @@ class PredictRole:
         self._seen: Snapshots = {}
         self._services: dict[ModelName, ModelService] = {}
         self._served: dict[ModelName, ModelParts] = {}
+        self._followers: dict[ModelName, RegistryFollower] = {}
+        self._members = MemberVersions(
+            followed=lambda: self._followers,
+            client=process.client,
+            registry=self._registry,
+            predict=self._predict,
+            max_batch_size=self._batching.max_batch_size,
+            max_pixels=max_pixels,
+            metrics=self._metrics,
+            budget=self._budget,
+            gate=self._gate,
+        )
         self._shown_loaded: set[ModelName] = set()
         self._any_served = threading.Event()
         # A fifth of the lease: four renewals may fail before another worker takes an entry over.
@@ -184,6 +197,7 @@ class PredictRole:
             worker=self._process.name,
             lanes=lanes,
             models=follower,
+            members=self._members,
             limits=limits,
             tuning=lambda: follower.tuning,
             slots=self._slots,
@@ -214,6 +228,7 @@ class PredictRole:
         """Take a model's work: called in its service's thread."""
         self._keeper.add(parts.lanes)
         self._served[parts.lanes.model] = parts
+        self._followers[parts.lanes.model] = parts.follower
         self._consume(parts.lanes.model)
         self._any_served.set()
 
@@ -221,6 +236,7 @@ class PredictRole:
         """Take a model's work no more; what is in hand is finished."""
         self._consume_no_more(parts.lanes.model)
         self._served.pop(parts.lanes.model, None)
+        self._followers.pop(parts.lanes.model, None)
         self._keeper.remove(parts.lanes)
         parts.predictor.unloaded.stop()
         parts.predictor.heavy.stop()
@@ -281,6 +297,7 @@ class PredictRole:
             self._watch.stop()
         for service in list(self._services.values()):
             service.parts.follower.stop()
+        self._members.clear()
 
     def _leave_lanes(self) -> None:
         if self._names is None:

@@ -15,7 +15,8 @@ class Entry:
     """One computation: an image, the version it is bound to, and where its result goes.
 
     `lane` is the stream it came from, `waiting` its wait list's key, `cache` its output's. `attempts` counts this one.
-    `image` is empty until it is read where it is kept beside the entry (`with_images`).
+    `image` is empty until it is read where it is kept beside the entry (`with_images`). `plan` is a pipeline's text
+    (`shared.domain.pipeline_plan`), whose digest is in `version`; empty for a single model.
     """
 
     lane: str
@@ -25,6 +26,7 @@ class Entry:
     version: VersionKey
     image: bytes
     attempts: int = 1
+    plan: str = ""
 
     @property
     def submitted_ms(self) -> int:
@@ -39,13 +41,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one computation ended; `output` is JSON, empty unless `state` is succeeded."""
+    """How one computation ended; `output` is JSON, empty unless `state` is succeeded.
+
+    One that is not `cacheable` is not kept for the next one who sends the image.
+    """
 
     entry: Entry
     state: str
     output: bytes = b""
     error: str = ""
     code: str = ""
+    cacheable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +97,14 @@ def read_entries(lane: str, reply: Any) -> list[Entry]:
 
 def read_entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 1) -> Entry:
     """Return one entry of a lane's stream."""
+    version, _, plan = fields[b"version"].decode().partition(" ")
     return Entry(
         lane=lane,
         id=id.decode(),
         waiting=fields[b"waiting"].decode(),
         cache=fields[b"cache"].decode(),
-        version=VersionKey(fields[b"version"].decode()),
+        version=VersionKey(version),
         image=fields.get(b"image", b""),
         attempts=attempts,
+        plan=plan,
     )

@@ -103,7 +103,7 @@ class Lanes:
         arguments: list[Any] = []
         for result in results:
             entry = result.entry
-            arguments += (entry.lane, entry.id, entry.waiting, entry.cache)
+            arguments += (entry.lane, entry.id, entry.waiting, entry.cache if result.cacheable else "")
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
         while True:

@@ -42,6 +42,8 @@ class Opening:
     model: ModelName
     metadata: dict[str, Any]
     base_url: str
+    lane_model: ModelName | None = None
+    """The model in whose lanes its items wait, where that is not `model`: a pipeline has no lane of its own."""
     idempotency_key: str = ""
     fingerprint: str = ""
     webhook: Webhook | None = None
@@ -57,7 +59,7 @@ class Opening:
     @property
     def lane(self) -> str:
         """The lane that its items wait in."""
-        return keys.lane(self.model, keys.bulk_lane(self.id))
+        return keys.lane(self.lane_model or self.model, keys.bulk_lane(self.id))
 
 
 class Batches:
@@ -127,9 +129,9 @@ class Batches:
             raise RedisFull from None
         return said[0] in (b"closed", b"again")
 
-    async def cancel(self, id: BatchId, *, model: ModelName, mode: Literal["user", "broken"]) -> None:
+    async def cancel(self, id: BatchId, *, mode: Literal["user", "broken"]) -> None:
         """Cancel a batch and what waits in its lane; one that has ended stays as it is."""
-        lane = keys.lane(model, keys.bulk_lane(id))
+        lane = (await self._redis.call("HGET", keys.batch(id), "lane") or b"").decode()
         said = await self._redis.evaluate(Script.CANCEL_BATCH, (keys.batch(id),), *cancel_arguments(id, mode))
         if said == b"canceled":
             while await self._redis.evaluate(Script.CANCEL_LANE, (lane,), *cancel_lane_arguments(id)):

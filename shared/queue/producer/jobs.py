@@ -55,7 +55,7 @@ class Jobs:
                 submission, written, settings=settings, memory_is_high=memory_is_high, limits=limits
             )
         except OutOfMemoryError:
-            raise queue_full(submission.choice.model) from None
+            raise queue_full(submission.choice.lane_owner) from None
         left = read_left(rest)
         return read_answer(reply, submission, limits=limits, left=left), left
 

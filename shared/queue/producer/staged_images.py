@@ -63,7 +63,7 @@ class StagedSubmissions:
         self, submission: Submission, request: bytes, *, settings: Queue, memory_is_high: bool, limits: Limits
     ) -> Reply:
         """Do what SubmissionGroups.submit does."""
-        lane = (submission.owner, submission.choice.model, submission.lane)
+        lane = (submission.owner, submission.choice.lane_owner, submission.lane)
         staging = None
         if not memory_is_high and lane not in self._unwanted:
             staging = await self._stage(submission)

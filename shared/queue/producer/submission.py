@@ -1,5 +1,6 @@
 """Submissions, the `submit` script's arguments for them, and what its replies mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +12,6 @@ from shared.domain.identifiers import Digest, ModelName, Owner, PredictionId
 from shared.domain.image import ImageFacts
 from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.key_limits import UNLIMITED, Limits, Remaining
-from shared.domain.model_reference import Reference
 from shared.domain.model_route import Choice
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
@@ -176,7 +176,7 @@ def submit_command(
 ) -> tuple[bytes | str | int, ...]:
     """Return the EVALSHA that submits items. All of them have the same owner, model, lane, batch and limits."""
     first = jobs[0][0]
-    model, owner, lane = first.choice.model, first.owner, first.lane
+    model, owner, lane = first.choice.lane_owner, first.owner, first.lane
     names: list[str] = []
     arguments: list[bytes | str | int] = []
     for submission, request in jobs:
@@ -196,7 +196,7 @@ def submit_command(
             submission.id,
             request,
             b"" if is_staged(submission.image, settings) else submission.image,
-            version,
+            submission.choice.entry_version,
             0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
             submission.fingerprint,
             1 if submission.webhook and Event.START in submission.webhook.events else 0,
@@ -271,7 +271,7 @@ def read_answer(
         case [b"many", _]:
             raise RateLimited(limit="unfinished", limits=limits, left=left, retry_after=timedelta(seconds=1))
         case [b"full" | b"unset", _]:
-            raise queue_full(submission.choice.model)
+            raise queue_full(submission.choice.lane_owner)
     raise AssertionError(f"the submit script said {reply!r}")
 
 
@@ -286,15 +286,14 @@ def queue_full(model: ModelName) -> QueueFull:
     return QueueFull(model=model, retry_after=timedelta(seconds=5))
 
 
-def fingerprint(submission: Submission, reference: Reference) -> str:
+def fingerprint(submission: Submission, asked: Sequence[Any]) -> str:
     """Return what must be equal for two requests with one idempotency key to be the same request.
 
-    It has the model as it was asked for, not the version chosen: that may change between two tries.
+    `asked` is the model as it was asked for, not the version chosen: that may change between two tries.
     """
-    model = [submission.choice.model, reference.alias, reference.version]
     cancel_after = submission.cancel_after.total_seconds() if submission.cancel_after else None
     webhook = submission.webhook.as_json() if submission.webhook else None
     return orjson.dumps(
-        [submission.facts.sha256, model, submission.metadata, submission.lane, cancel_after, webhook],
+        [submission.facts.sha256, asked, submission.metadata, submission.lane, cancel_after, webhook],
         option=orjson.OPT_SORT_KEYS,
     ).decode()

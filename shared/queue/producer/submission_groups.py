@@ -93,7 +93,14 @@ class SubmissionGroups:
             reply: Reply = await self._pipeline.call(*command)
             return reply
         future: asyncio.Future[Reply] = self._loop.create_future()
-        key = (submission.owner, submission.choice.model, submission.lane, submission.batch, limits.key, memory_is_high)
+        key = (
+            submission.owner,
+            submission.choice.lane_owner,
+            submission.lane,
+            submission.batch,
+            limits.key,
+            memory_is_high,
+        )
         group = self._open.get(key)
         if group is None or not group.takes(size, settings, limits):
             group = self._open[key] = _Group(settings, memory_is_high, limits)

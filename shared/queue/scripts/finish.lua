@@ -1,4 +1,5 @@
--- Computations have ended: every job on an entry's wait list ends with its result; successes are cached. Entries are
+-- Computations have ended: every job on an entry's wait list ends with its result; successes are cached, unless `cache`
+-- is '': the result must not be used again. Entries are
 -- deleted last, so that after an error they are still there and their lease ends.
 -- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…  → jobs ended
 -- Safe twice: the second time the list is gone; only the cache and the deletion are repeated.
@@ -13,7 +14,7 @@ for i = 4, #ARGV, 9 do
     if put(list[place], state, result) then result.source = 'coalesced' end
   end
   lists[#lists + 1] = key
-  if state == 'succeeded' then redis.call('SET', cache, output, 'PX', ARGV[2]) end
+  if state == 'succeeded' and cache ~= '' then redis.call('SET', cache, output, 'PX', ARGV[2]) end
   gone[lane] = gone[lane] or {}
   table.insert(gone[lane], entry)
 end

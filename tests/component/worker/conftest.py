@@ -21,10 +21,11 @@ from shared.queue.producer.submission import Submission, is_staged, prepared, su
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
 from tests.support.observations import observer
-from tests.support.predictors import LEASE, MODEL, VERSION, Pictures, Versions
+from tests.support.predictors import LEASE, MODEL, VERSION, AnyMembers, Pictures, Versions
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
+from worker.predict.model_protocols import Members
 from worker.predict.predictor import Limits, Predictor
 from worker.predict.slots import BatchSlots
 
@@ -77,12 +78,14 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         slots: BatchSlots | None = None,
         turn: timedelta = timedelta(0),
         registry: CollectorRegistry | None = None,
+        members: Members | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
+            members=members or AnyMembers(Versions(*models)),
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1),

@@ -15,6 +15,7 @@ from worker.models.registry.serving_tags import (
     Tuning,
     read_challenger_share,
     read_keep_rule,
+    read_pipelines,
     read_tuning,
 )
 from worker.models.versions.known_versions import KnownVersions
@@ -114,6 +115,8 @@ class PublishedRoute:
         self.tuning, warnings = read_tuning(tags, usual=self._usual)
         self.keep_rule, wrong_rule = read_keep_rule(tags)
         warnings += wrong_rule
+        pipelines, unusable = read_pipelines(tags)
+        warnings += unusable
         if champion is not None and warnings:
             version = versions[numbers[champion]]
             versions[version.number] = replace(version, warnings=(*version.warnings, *warnings))
@@ -132,6 +135,7 @@ class PublishedRoute:
             gone=_gone(registered, {a: (k, numbers[k]) for a, k in serving.items()}, model_is_gone=model_is_gone),
             device=self._device,
             max_batch_size=self.tuning.max_batch_size,
+            pipelines=pipelines,
         )
 
 

@@ -2,20 +2,26 @@
 
 `darkroom.max_batch_size`, `darkroom.max_wait`, `darkroom.beside_people` and `darkroom.timeout` stand on the registered
 model or on the version that is champion; the version's count more. They change what the settings say for this model,
-and take effect with the next poll of the registry. A wrong value changes nothing: the route says what is wrong.
+and take effect with the next poll of the registry. A wrong value changes nothing: the route says what is wrong. So it
+is with `darkroom.pipeline.<name>`, which defines a pipeline.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from shared.domain.errors import InvalidParameter
+from shared.domain.identifiers import ModelName
 from shared.domain.keep_rule import KEEP_IMAGES, NONE_KEPT, KeepRule, parse_keep_rule
 from shared.domain.model_route import CHALLENGER_PERCENT
+from shared.domain.pipeline import Pipeline, parse_pipeline
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"
 DEFAULT_MAX_ERROR_PERCENT: Final = 50
+PIPELINE_TAG: Final = f"{TAG_PREFIX}pipeline."
 MOST_IMAGES: Final = 4096
 LONGEST_WAIT: Final = timedelta(seconds=10)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -98,6 +104,36 @@ def read_tuning(tags: Mapping[str, str], *, usual: Tuning) -> tuple[Tuning, tupl
         else:
             wrong.append(_sentence(name, f"{words} from {least / unit:g} to {most / unit:g}", text))
     return replace(usual, **changed), tuple(wrong)
+
+
+def read_pipelines(tags: Mapping[str, str]) -> tuple[dict[ModelName, dict[str, Any]], tuple[str, ...]]:
+    """Return the pipelines that tags define, by name, and a sentence for each that can't be used.
+
+    `darkroom.pipeline.dog-breeds` holds the definition of the pipeline dog-breeds, as JSON.
+    """
+    found: dict[ModelName, dict[str, Any]] = {}
+    wrong: list[str] = []
+    for tag, text in sorted(tags.items()):
+        name = tag.removeprefix(PIPELINE_TAG)
+        if name == tag:
+            continue
+        try:
+            found[ModelName(name)] = _read_pipeline(name, text).definition()
+        except InvalidParameter as error:
+            wrong.append(f"the tag {tag} defines no pipeline: {error.detail}")
+    return found, tuple(wrong)
+
+
+def _read_pipeline(name: str, text: str) -> Pipeline:
+    if not name or any(mark in name for mark in "/@:"):
+        raise InvalidParameter(detail="its name may have no /, @ or :", pointer="")
+    try:
+        definition = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidParameter(detail=f"it is no JSON: {error}", pointer="") from None
+    if not isinstance(definition, dict):
+        raise InvalidParameter(detail="it is no JSON object", pointer="")
+    return parse_pipeline(definition)
 
 
 def _duration(text: str, unit: timedelta) -> timedelta | None:

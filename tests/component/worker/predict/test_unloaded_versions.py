@@ -50,7 +50,7 @@ class Computed:
 
 def waiting(models: Loading, computed: Computed, *, longest: float = 60) -> UnloadedVersions:
     return UnloadedVersions(
-        models,  # type: ignore[arg-type]
+        lambda one: models.loaded(one.version),
         slots=BatchSlots(1),
         compute=computed.compute,
         on_room=computed.room,

@@ -20,6 +20,7 @@ from api.uploads.image_check import check_image
 from api.uploads.submission_fields import MOST_EVENTS
 from shared.domain.identifiers import is_uuid
 from shared.domain.model_reference import REFERENCE_PATTERN
+from shared.domain.pipeline import PIPELINE_FIELDS
 from shared.domain.webhooks import LONGEST_URL
 from shared.settings import Intake
 from tests.support.gateway_app import make_app
@@ -91,7 +92,7 @@ def test_a_submission_has_three_bodies_and_its_headers(document: dict[str, Any])
     assert list(content) == ["multipart/form-data", "image/*", "application/octet-stream", "application/json"]
     form = content["multipart/form-data"]["schema"]
     texts = {"model", "version", "priority", "webhook"}
-    assert set(form["properties"]) == {"image", "webhook_events_filter", "metadata", *texts}
+    assert set(form["properties"]) == {"image", "webhook_events_filter", "metadata", *texts, *PIPELINE_FIELDS}
     assert {form["properties"][name]["type"] for name in texts} == {"string"}
     assert form["properties"]["metadata"]["type"] == "object"
     assert form["properties"]["image"]["format"] == "binary"

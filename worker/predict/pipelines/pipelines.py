@@ -1,0 +1,245 @@
+"""Computes the entries of pipelines: every step of each picture in this process, with one output at the end.
+
+Steps of all pictures of a micro-batch share forward passes. Pictures are held whole until their last step, so many at a
+time as PORTION allows.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from PIL import Image
+
+from shared.domain.pipeline_plan import Plan, PlannedMember, read_plan
+from shared.domain.prediction import ErrorCode, Status
+from shared.image_files.formats import HEAVY, identify_format, read_header
+from shared.image_files.header import BrokenImageError
+from shared.observability.metrics import ModelMetrics
+from shared.queue.consumer.entries import Entry, Result
+from worker.decode.decode_threads import DecodeThreads
+from worker.decode.decoder_pool import DecoderPool
+from worker.decode.image_loading import Undecodable
+from worker.decode.preprocessing import estimated_work, load_upright
+from worker.models.errors import ModelError, ModelUnavailable
+from worker.models.failure_text import one_line
+from worker.models.outputs.writer import as_json
+from worker.predict.batch_limit import BatchLimit
+from worker.predict.decoding import MOST_HEAVY
+from worker.predict.model_protocols import Members
+from worker.predict.pipelines.answer import Failed, first_step, second_step, whole_output
+from worker.predict.pipelines.asking import Asking, Question
+from worker.predict.pipelines.condition import Selection, select
+
+PORTION: Final = 32_000_000
+"""Pixels of pictures that are held at once, if they are of more than one: 100 MB in RGB."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One entry on its way."""
+
+    entry: Entry
+    plan: Plan
+    picture: Image.Image
+    first: dict[str, Any] = field(default_factory=dict)
+    step: dict[str, Any] = field(default_factory=dict)
+    selections: list[tuple[Selection, Question]] = field(default_factory=list)
+    left_out: int = 0
+    degraded: bool = False
+    failure: Failed | None = None
+
+
+class Pipelines:
+    """Computes one lane's pipelines; threads may share it."""
+
+    def __init__(
+        self,
+        members: Members,
+        *,
+        decoders: DecoderPool,
+        threads: DecodeThreads,
+        max_pixels: int,
+        metrics: ModelMetrics,
+        limit: BatchLimit,
+    ) -> None:
+        self._members = members
+        self._decoders = decoders
+        self._threads = threads
+        self._max_pixels = max_pixels
+        self._metrics = metrics
+        self._asking = Asking(members, limit=limit, max_pixels=max_pixels)
+
+    def has_to_load(self, entry: Entry) -> bool:
+        """Tell whether a version of the entry's pipeline has to be loaded first."""
+        return any(self._members.has_to_load(one.model, one.key) for one in _members_of(entry))
+
+    def load(self, entry: Entry) -> None:
+        """Load the versions of the entry's pipeline that are not; one that can't be is told when it is asked."""
+        for one in _members_of(entry):
+            try:
+                self._members.loaded(one.model, one.key)
+            except ModelUnavailable:
+                continue
+
+    def compute(
+        self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+    ) -> list[Result]:
+        """Return the entries' results, in no particular order; heavy images as `Computation.compute` says."""
+        results: list[Result] = []
+        light: list[tuple[Entry, float]] = []
+        for entry in entries:
+            work = self._work(entry)
+            if work <= HEAVY:
+                light.append((entry, work))
+            elif heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:
+                heavy.append(entry)
+            else:
+                decoded = self.decode_heavy(entry)
+                results += [decoded] if isinstance(decoded, Result) else decoded()
+        for portion in _portions(light):
+            results += self._compute_portion(portion)
+        return results
+
+    def decode_heavy(self, entry: Entry) -> Result | Callable[[], list[Result]]:
+        """Decode in a decoder process; return how the image failed, or what computes the rest."""
+        with self._metrics.decode.time():
+            try:
+                pixels = self._decoders.decode_picture(entry.image)
+            except Undecodable as error:
+                return _failure(entry, Failed(ErrorCode.UNDECODABLE_IMAGE, str(error)))
+        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        return partial(self._compute_pictures, [(entry, picture)])
+
+    def _compute_portion(self, portion: Sequence[tuple[Entry, float]]) -> list[Result]:
+        results: list[Result] = []
+        pictures: list[tuple[Entry, Image.Image]] = []
+        with self._metrics.decode.time():
+            images, work = [entry.image for entry, _ in portion], sum(one for _, one in portion)
+            decoded = self._threads.map(self._picture_or_reason, images, estimated_work=work)
+        for (entry, _), picture in zip(portion, decoded, strict=True):
+            if isinstance(picture, Undecodable):
+                results.append(_failure(entry, Failed(ErrorCode.UNDECODABLE_IMAGE, str(picture))))
+            else:
+                pictures.append((entry, picture))
+        return results + self._compute_pictures(pictures) if pictures else results
+
+    def _compute_pictures(self, pictures: Sequence[tuple[Entry, Image.Image]]) -> list[Result]:
+        """Ask both steps about pictures and return their results."""
+        results: list[Result] = []
+        works: list[_Work] = []
+        for entry, picture in pictures:
+            try:
+                works.append(_Work(entry, read_plan(entry.plan), picture))
+            except (KeyError, TypeError, ValueError):
+                wrong = "the pipeline was written by another release, which this worker can't read"
+                results.append(_failure(entry, Failed(ErrorCode.MODEL_UNAVAILABLE, wrong)))
+        with self._metrics.forward.time():
+            self._ask_first(works)
+            self._ask_second([work for work in works if work.failure is None])
+        return results + [_result(work) for work in works]
+
+    def _ask_first(self, works: Sequence[_Work]) -> None:
+        questions = [Question(work.picture, work.plan.first.members) for work in works]
+        self._asking.ask(questions)
+        for work, question in zip(works, questions, strict=True):
+            step = first_step(work.plan.first, question, degrades=work.plan.degrades)
+            if isinstance(step, Failed):
+                work.failure = step
+                continue
+            work.first, work.step, work.degraded = step.output, step.members, step.degraded
+            then = work.plan.then
+            if then is None:
+                continue
+            try:
+                selections, work.left_out = select(then, step.output, size=work.picture.size)
+            except ModelError as error:
+                work.failure = Failed(ErrorCode.MODEL_ERROR, f"then: {error}")
+                continue
+            for one in selections:
+                part = work.picture if one.crop is None else work.picture.crop(one.crop)
+                work.selections.append((one, Question(part, then.step.members)))
+
+    def _ask_second(self, works: Sequence[_Work]) -> None:
+        self._asking.ask([question for work in works for _, question in work.selections])
+
+    def _picture_or_reason(self, image: bytes) -> Image.Image | Undecodable:
+        try:
+            return load_upright(image, max_pixels=self._max_pixels)
+        except Undecodable as error:
+            return error
+
+    def _work(self, entry: Entry) -> float:
+        """Return the milliseconds that decoding and resizing may take at most, by the first version that is loaded."""
+        for one in _members_of(entry):
+            try:
+                return estimated_work(entry.image, self._members.loaded(one.model, one.key).spec)
+            except ModelUnavailable:
+                continue
+        return 0.0
+
+
+def _members_of(entry: Entry) -> list[PlannedMember]:
+    try:
+        return list(read_plan(entry.plan).members())
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _portions(light: Sequence[tuple[Entry, float]]) -> Iterator[list[tuple[Entry, float]]]:
+    """Yield the entries in portions of at most PORTION pixels, or of one entry."""
+    portion: list[tuple[Entry, float]] = []
+    held = 0
+    for one in light:
+        pixels = _pixels(one[0].image)
+        if portion and held + pixels > PORTION:
+            yield portion
+            portion, held = [], 0
+        portion.append(one)
+        held += pixels
+    if portion:
+        yield portion
+
+
+def _pixels(image: bytes) -> int:
+    kind = identify_format(image)
+    if kind is None:
+        return 0
+    try:
+        width, height, _ = read_header(image, kind[1])
+    except BrokenImageError:
+        return 0
+    return width * height
+
+
+def _result(work: _Work) -> Result:
+    if work.failure is None:
+        work.failure = _finish(work)
+    if work.failure is not None:
+        return _failure(work.entry, work.failure)
+    written = whole_output(work.first, work.step, degraded=work.degraded)
+    try:
+        return Result(work.entry, Status.SUCCEEDED, output=as_json(written), cacheable=not work.degraded)
+    except (ModelError, orjson.JSONEncodeError) as error:
+        return _failure(work.entry, Failed(ErrorCode.MODEL_ERROR, str(error)))
+
+
+def _finish(work: _Work) -> Failed | None:
+    """Put the second step's answers into the output, where there is one."""
+    if work.plan.then is None:
+        return None
+    step = second_step(work.plan.then, work.selections, left_out=work.left_out, degrades=work.plan.degrades)
+    if isinstance(step, Failed):
+        return step
+    work.degraded = work.degraded or step.degraded
+    work.step = {"steps": [work.step, step.members]}
+    if step.output is not None:
+        # The picture went on: its result is the second step's, and the first's stands in its step.
+        work.step["steps"][0] |= {"output": work.first}
+        work.first = step.output
+    return None
+
+
+def _failure(entry: Entry, failed: Failed) -> Result:
+    return Result(entry, Status.FAILED, error=one_line(failed.error), code=failed.code)

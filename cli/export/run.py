@@ -1,0 +1,122 @@
+"""Write kept pictures of one owner and model into a folder, with their labels."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from redis import RedisError
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.addresses import store_url
+from cli.export.dataset import log_dataset
+from cli.export.folder import ExportFolder
+from cli.export.label_folders import MANIFEST
+from cli.export.selection import Picture, select_pictures
+from cli.pictures import find_store
+from cli.terminal.lines import first_line, say
+from cli.terminal.names import shown
+from cli.terminal.refused import Refused
+from shared.domain.identifiers import Digest, ModelName, Owner
+from shared.pictures.names import model_prefix, read_name
+from shared.pictures.picture_store import PictureStore, StoreError
+from shared.queue.connection.clients import connect
+from shared.settings import Database, Redis
+from shared.storage.engine import make_engine
+from shared.storage.kept_predictions import read_kept_predictions
+
+BETWEEN_LINES: Final = timedelta(seconds=5)
+
+
+def export(
+    home: Path,
+    model: str,
+    *,
+    owner: Owner,
+    since: timedelta,
+    labelled: bool,
+    disagreed: bool,
+    out: Path,
+    mlflow_run: str | None,
+) -> int:
+    """Export and say what was done; return the exit code, 1 where no picture was found."""
+    try:
+        with connect(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
+            store = find_store(client)
+        if store is None:
+            raise Refused("No pictures are kept: set DARKROOM_KEEP_IMAGES_URL for the workers, and tag the model.")
+        pictures = _pictures(home, store, owner, ModelName(model), since, labelled=labelled, disagreed=disagreed)
+        if not pictures:
+            say(f"No kept picture of {shown(model)} and {owner} is in that.")
+            return 1
+        folder = ExportFolder(out)
+        folder.begin(model=model, owner=owner)
+        with _Meter(len(pictures)) as meter:
+            entries, gone = folder.write_pictures(pictures, store, on_done=meter.advance)
+        digest = folder.finish(entries, model=model, owner=owner)
+    except StoreError as error:
+        raise Refused(f"The kept pictures can't be read; run it again to continue: {error}") from None
+    except (RedisError, SQLAlchemyError, OSError) as error:
+        raise Refused(f"It is not finished; run it again to continue: {first_line(error)}") from None
+    labels = {entry["label"] for entry in entries} - {None}
+    with_label = sum(entry["label"] is not None for entry in entries)
+    say(f"{len(entries):,} pictures in {shown(out)}, {with_label:,} of them labelled with {len(labels):,} labels.")
+    if gone:
+        say(f"{gone:,} were deleted meanwhile, or damaged, and are left out.")
+    say(f"sha256 {digest} ({MANIFEST})")
+    say(log_dataset(home, model, out, digest, pictures=len(entries), run=mlflow_run))
+    return 0
+
+
+def _pictures(
+    home: Path,
+    store: PictureStore,
+    owner: Owner,
+    model: ModelName,
+    since: timedelta,
+    *,
+    labelled: bool,
+    disagreed: bool,
+) -> list[Picture]:
+    """Return what is to be exported: only of this owner's predictions, and only of its kept pictures."""
+    kept: dict[Digest, Picture] = {}
+    for one in store.pictures(model_prefix(owner, model)):
+        if (name := read_name(one.name)) is not None:
+            kept[name.digest] = Picture(name.digest, one.name, one.size)
+    engine = make_engine(Database(url=store_url(home, "DARKROOM_DATABASE_URL")))
+    try:
+        with engine.connect() as connection:
+            found = read_kept_predictions(
+                connection, owner, model, since=datetime.now(UTC) - since, digests=kept.keys()
+            )
+            return select_pictures(kept, found, labelled=labelled, disagreed=disagreed)
+    finally:
+        engine.dispose()
+
+
+class _Meter:
+    """Shows how many pictures are written: a bar in a terminal, else a line every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        console = Console()
+        self._bar = Progress(console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("writing", total=total)
+        self._total, self._done, self._said = total, 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """Count one picture; called from the threads that write."""
+        self._bar.advance(self._task)
+        self._done += 1
+        now = time.monotonic()
+        if self._bar.disable and now - self._said >= BETWEEN_LINES.total_seconds():
+            self._said = now
+            say(f"writing: {self._done:,} of {self._total:,}")

@@ -17,6 +17,6 @@ def say_table(rows: Sequence[Sequence[str]]) -> None:
         say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's text; the name of its class where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Final
 
+from shared.cores import cores
+
 MOST_GATEWAYS: Final = 4
 """Redis, which works in one thread, takes 0.05 ms for a small image and a gateway 0.1: more than this never help."""
 CORES_OF_A_GATEWAY: Final = 4
@@ -32,8 +34,3 @@ def gpus() -> list[str]:
         return []
     found = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
     return [str(number) for number in range(len(found))] if listing.returncode == 0 else []
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -96,7 +96,8 @@ def plan_stack(
     redis, database, registry = (server.url or "" for server in servers)
     # Workers retry until the registry answers, so they need not wait for it: both spend 3 s importing.
     before_predict = ["redis"]
-    if DEMO_MODEL in options.models or not options.models:
+    # Beside a registry that is somebody's own only where it is named: a demo model in production surprises.
+    if DEMO_MODEL in options.models or (not options.models and mlflow.command):
         servers.append(_demo_model(home, registry, login))
         # A first training comes before them: they would only compete with it for the cores.
         before_predict += [] if held_out_folder(home).exists() else ["model"]

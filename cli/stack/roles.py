@@ -12,6 +12,7 @@ from functools import partial
 from cli.stack import devices, probes
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.supervisor.programs import Program
+from shared.cores import cores
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.settings import Intake
@@ -103,7 +104,7 @@ def predict_workers(
             stop_rank=0,
             stop_patience=timedelta(seconds=20),
         )
-        for number in range(1, (len(gpus) or devices.cores()) + 1)
+        for number in range(1, (len(gpus) or cores()) + 1)
     ]
     return [_exporting(worker, ports) for worker in workers]
 

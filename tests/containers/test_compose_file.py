@@ -12,7 +12,6 @@ import pytest
 from cli.stack import roles
 from cli.stack.servers.redis import redis_program
 from shared import settings
-from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from tests.containers.composition import (
     EXAMPLE,
@@ -205,7 +204,7 @@ def test_every_queue_has_a_worker(by_name: dict[str, Service]) -> None:
         for queue in word.removeprefix("--queues=").split(",")
     }
     assert served == {
-        keys.RECORD_QUEUE, keys.UPKEEP_QUEUE, keys.WEBHOOK_QUEUE, keys.predict_queue(ModelName("digits")),
+        keys.RECORD_QUEUE, keys.UPKEEP_QUEUE, keys.WEBHOOK_QUEUE, keys.PREDICT_QUEUE,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,10 @@ class Api:
 @pytest.fixture(scope="session")
 def api(composition: Composition) -> Api:
     said = composition.run("setup", "darkroom", "keys", "create", "tests")
-    return Api(composition.one("api"), said.split()[0])
+    found = Api(composition.one("api"), said.split()[0])
+    # A worker of all models is healthy before it has loaded any.
+    until(lambda: found.ask("GET", "/v1/models/digits")[0] == HTTPStatus.OK, seconds=60, what="digits is not served")
+    return found
 
 
 def submit(api: Api, image: bytes, *, wait: int = 0) -> dict[str, Any]:
@@ -206,7 +210,7 @@ def test_flower_requires_its_login_and_shows_every_worker(composition: Compositi
 def test_a_second_predict_worker_is_seen_by_every_service(api: Api, composition: Composition) -> None:
     second = composition.add(composition.services["predict"])
     composition.wait_healthy(second)
-    assert get(api, "/v1/models/digits")["workers"] == 2
+    until(lambda: get(api, "/v1/models/digits")["workers"] == 2, seconds=60, what="the second worker is not counted")
     if "prometheus" in composition.services:
         prometheus = composition.one("prometheus")
 
@@ -238,7 +242,7 @@ def test_a_pool_of_two_threads_as_on_a_gpu_serves(api: Api, composition: Composi
     )
     second = composition.add(service)
     composition.wait_healthy(second)
-    assert get(api, "/v1/models/digits")["workers"] == 2
+    until(lambda: get(api, "/v1/models/digits")["workers"] == 2, seconds=60, what="the threads' worker is not counted")
     assert composition.remove(second)[0] in STOPPED
 
 

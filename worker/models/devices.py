@@ -1,6 +1,5 @@
-"""The device that models compute on: which one, how much memory it has, and the cores beside it."""
+"""The device that models compute on: which one, and how much memory it has."""
 
-import os
 import threading
 from functools import cache
 
@@ -32,11 +31,6 @@ def device_memory(device: str) -> dict[str, int]:
 def is_gpu(device: str) -> bool:
     """Tell whether a device, as `choose_device` returns it, is a GPU."""
     return device.startswith("cuda")
-
-
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

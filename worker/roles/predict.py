@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from shared import settings
+from shared.cores import cores
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION
 from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
@@ -21,7 +22,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
-from worker.models.devices import choose_device, cores, device_memory, is_gpu
+from worker.models.devices import choose_device, device_memory, is_gpu
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
 from worker.models.registry.registry_snapshot import Snapshots

@@ -9,8 +9,9 @@ from typing import Final
 
 import psutil
 
-from cli.stack import devices, probes
+from cli.stack import probes
 from cli.stack.supervisor.programs import Program
+from shared.cores import cores
 
 _MIB: Final = 1024 * 1024
 SMALLEST_MEMORY: Final = 256 * _MIB
@@ -53,7 +54,7 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         # Images pass through the file: at the default of 64 MB it would be rewritten every 16,000 images, and each
         # rewrite writes all that Redis holds. 512 MB load again in seconds.
         "--auto-aof-rewrite-min-size", "512mb",
-        "--io-threads", str(io_threads(devices.cores())),
+        "--io-threads", str(io_threads(cores())),
     )  # fmt: skip
     url = redis_url(sockets)
     return Program(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import torch
 
+from shared.cores import cores
 from worker.decode.preprocessing import decode as decode_exactly
 from worker.models.compute_mode import COMPARED_TASKS, ChosenMode, choose_compute_mode, named_mode
-from worker.models.devices import cores
 from worker.models.errors import ModelError
 from worker.models.forward_function import Forward
 from worker.models.gpu.forward import GpuForward

@@ -11,8 +11,9 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from shared.cores import cores
 from shared.domain.identifiers import VersionKey
-from worker.models.devices import cores, device_memory, is_gpu
+from worker.models.devices import device_memory, is_gpu
 from worker.process.garbage import collect_all
 
 log = logging.getLogger(__name__)

@@ -60,6 +60,14 @@ def test_the_demo_model_is_trained_only_where_it_is_served(tmp_path: Path) -> No
     assert planned(tmp_path, models=("other",))["predict1"].after == ("redis",)
 
 
+def test_beside_another_registry_the_demo_model_is_trained_only_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://theirs")
+    assert "model" not in planned(tmp_path)
+    assert "model" in planned(tmp_path, models=("digits",))
+
+
 def test_on_a_cpu_there_is_a_predict_process_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_PREDICT_DEVICE", "cpu")
     workers = [program for program in planned(tmp_path).values() if program.role == "predict"]

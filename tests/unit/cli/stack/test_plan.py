@@ -64,7 +64,7 @@ def test_beside_another_registry_the_demo_model_is_trained_only_where_it_is_name
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://theirs")
-    assert "model" not in planned(tmp_path)
+    assert "model" not in planned(tmp_path, models=())
     assert "model" in planned(tmp_path, models=("digits",))
 
 

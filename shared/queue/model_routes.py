@@ -5,14 +5,16 @@ retired when an operator says so: a retired name gets no route, whatever its wor
 that wait when a route goes are still computed by workers that have the version loaded.
 """
 
+import contextlib
 import time
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
 import redis
 
-from shared.domain.identifiers import ModelName
+from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.model_route import Agreement, Gone, Route, Version
 from shared.queue import keys
 from shared.queue.lua import Script, source
@@ -26,6 +28,29 @@ def publish(client: redis.Redis, route: Route) -> bool:
     script = client.register_script(source(Script.PUBLISH))
     names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING)
     return bool(script(keys=names, args=(route.model, orjson.dumps(route))))
+
+
+def warn(client: redis.Redis, model: ModelName, warnings: Mapping[VersionNumber, str]) -> None:
+    """Add a warning to each of these versions in the published route, where it is not there yet. Safe to repeat.
+
+    Writes nothing where another worker publishes meanwhile: whoever warns does so again with its next poll.
+    """
+    with client.pipeline() as pipeline:
+        pipeline.watch(keys.route(model))  # type: ignore[no-untyped-call]
+        route = read(client, model)
+        if route is None:
+            return
+        versions = dict(route.versions)
+        for number, warning in warnings.items():
+            version = versions.get(number)
+            if version is not None and warning not in version.warnings:
+                versions[number] = replace(version, warnings=(*version.warnings, warning))
+        if versions == route.versions:
+            return
+        pipeline.multi()
+        pipeline.set(keys.route(model), orjson.dumps(replace(route, versions=versions)))
+        with contextlib.suppress(redis.WatchError):
+            pipeline.execute()
 
 
 def is_published(client: redis.Redis, model: ModelName) -> bool:

@@ -25,7 +25,6 @@ from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import model_routes
 from shared.queue.consumer.promotions import Promotions
-from shared.queue.inspection.gauges import Gauges
 from shared.settings import Predict, Registry
 from worker.models.devices import choose_device
 from worker.models.errors import ModelUnavailable
@@ -35,6 +34,7 @@ from worker.models.following.failure_log import FailureLog
 from worker.models.following.handover import Handover
 from worker.models.following.loading_turns import LoadingTurns
 from worker.models.following.published_route import PublishedRoute
+from worker.models.following.served_elsewhere import ServedElsewhere
 from worker.models.loaded_model import LoadedModel
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot
@@ -83,7 +83,7 @@ class RegistryFollower:
         self._registry = registry
         self._observer = VersionObserver(metrics, model)
         self._device = choose_device(predict.device)
-        self._gauges = Gauges(client)
+        self._elsewhere = ServedElsewhere(model, worker=worker, client=client)
         self._reader = RegistryReader(registry)
         self._known = KnownVersions()
         self._read = read or (lambda: self._reader.read(model))
@@ -108,6 +108,7 @@ class RegistryFollower:
             monotonic=monotonic,
         )
         self._serving: dict[str, VersionKey] | None = None
+        self._served_last: dict[str, VersionKey] = {}
         self._route = PublishedRoute(model, client=client, known=self._known, device=self._device, usual=usual)
         self._failures = FailureLog()
         self._stopping = threading.Event()
@@ -202,12 +203,22 @@ class RegistryFollower:
             registered, missing = RegistrySnapshot(), error
         before = self._serving_before()
         loaded, failed = self._load_aliases(registered, before)
+        elsewhere = self._elsewhere.find(
+            failed,
+            {alias: version.key for alias, version in registered.named().items()},
+            counts_itself=self._followed.is_set(),
+        )
+        if elsewhere:
+            self._leave_it_to_others("version_left_to_others", "; ".join(elsewhere.values()))
+            self._observer.show({}, failing=failed)
+            self._elsewhere.warn(elsewhere)
+            return
         registered_keys = {candidate.key for candidate in registered.versions.values()}
         self._keep_champion(before, loaded, registered_keys)
         self._cache.pin({*loaded.values(), *before.values()} - registered_keys)
         if CHAMPION not in loaded:
-            if CHAMPION in before and self._gauges.workers(self._model) > self._followed.is_set():
-                self._leave_it_to_others()
+            if CHAMPION in before and self._elsewhere.has_others(counts_itself=self._followed.is_set()):
+                self._leave_it_to_others("champion_gone", "it is no longer in the registry")
                 return
             if missing is not None:
                 self._route.withdraw(was_served=CHAMPION in before)
@@ -216,7 +227,7 @@ class RegistryFollower:
         serving, went_back = self._trial.apply(registered, handed_over, loads=self._loads)
         self._cache.keep({*loaded.values(), *serving.values()})
         self._observer.show(serving, failing=failed, went_back=went_back)
-        self._serving = serving
+        self._serving = self._served_last = serving
         self._known.read_training(registered.versions.values(), reader=self._reader, serving=serving.values())
         self._route.publish(registered, serving, failed, went_back=went_back, model_is_gone=missing is not None)
         self._lost.clear()
@@ -252,6 +263,8 @@ class RegistryFollower:
                 serving[alias] = wanted.key
             except ModelUnavailable as error:
                 failed[wanted.number] = str(error)
+                # Others served it until now, and this worker the version before.
+                old = self._served_last.get(alias) if old == wanted.key else old
                 if old is not None and self._loads(old):
                     serving[alias] = old
         return serving, failed
@@ -294,10 +307,10 @@ class RegistryFollower:
             return False
         return True
 
-    def _leave_it_to_others(self) -> None:
-        """Take no work: the champion is gone from the registry, other workers have it loaded and this one has not."""
+    def _leave_it_to_others(self, event: str, reason: str) -> None:
+        """Take no work: other workers have a version loaded that this one can't load."""
         if not self._lost.is_set():
-            log.warning("champion_gone")
+            log.warning(event, extra={"reason": reason})
         self._serving = None
         self._followed.clear()
         self._lost.set()

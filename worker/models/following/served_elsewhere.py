@@ -1,0 +1,66 @@
+"""A version that this worker can't load and other workers serve: it serves, and its warnings say who lacks it and why.
+
+Without this rule each kind of worker would publish a route of its own, in turn, and whoever lacks the version would
+fail the images that are bound to it. So such a worker takes none of the model's work until it can load the version, or
+until nobody else serves the model.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import redis
+
+from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.model_route import CHALLENGER, CHAMPION
+from shared.queue import model_routes
+from shared.queue.inspection.gauges import Gauges
+
+log = logging.getLogger(__name__)
+
+GET_IMAGES: Final = (CHAMPION, CHALLENGER)
+"""Aliases whose images wait in the model's lanes; a shadow that can't be loaded here keeps nobody waiting."""
+LONGEST_REASON: Final = 300
+
+
+class ServedElsewhere:
+    """What other workers serve of one model; raises what Redis raises."""
+
+    def __init__(self, model: ModelName, *, worker: str, client: redis.Redis) -> None:
+        self._model = model
+        self._worker = worker
+        self._client = client
+        self._gauges = Gauges(client)
+
+    def has_others(self, *, counts_itself: bool) -> bool:
+        """Tell whether other workers give signs of life for the model; this one does where `counts_itself`."""
+        return self._gauges.workers(self._model) > counts_itself
+
+    def find(
+        self,
+        failed: Mapping[VersionNumber, str],
+        wanted: Mapping[str, VersionKey],
+        *,
+        counts_itself: bool,
+    ) -> dict[VersionNumber, str]:
+        """Return those of the versions that failed here which others serve under the alias that wants them."""
+        if not failed:
+            return {}
+        route = model_routes.read(self._client, self._model)
+        if route is None or not model_routes.is_published(self._client, self._model):
+            return {}
+        found = {}
+        for alias in GET_IMAGES:
+            number = route.aliases.get(alias)
+            if number is None or number not in failed or route.versions[number].key != wanted.get(alias):
+                continue
+            found[number] = failed[number]
+        return found if found and self.has_others(counts_itself=counts_itself) else {}
+
+    def warn(self, failed: Mapping[VersionNumber, str]) -> None:
+        """Add a warning to the published route for each version that failed here; safe to repeat."""
+        model_routes.warn(
+            self._client,
+            self._model,
+            {number: f"worker {self._worker} can't load it: {why[:LONGEST_REASON]}" for number, why in failed.items()},
+        )

@@ -64,10 +64,19 @@ RESTARTING = {
     "test_other_users.py",
     "test_second_stack.py",
     "test_stopping.py",
-    "test_tasks.py",
 }
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-ORDER = ("soak", "restarted stack", "breakable stack", "stack", "torch", "integration", "component", "unit")
+ORDER = (
+    "restarted stack",
+    "stack",
+    "breakable stack",
+    "soak",
+    "tasks' stack",
+    "torch",
+    "integration",
+    "component",
+    "unit",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -90,6 +99,8 @@ def _place(item: pytest.Item) -> str:
         return "soak"
     if "breakable" in getattr(item, "fixturenames", ()):
         return "breakable stack"
+    if "tasks_stack" in getattr(item, "fixturenames", ()):
+        return "tasks' stack"
     return "restarted stack" if item.path.name in RESTARTING else "stack"
 
 

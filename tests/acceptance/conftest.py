@@ -1,5 +1,6 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.stack.ports import free_port
+from shared.domain.task import Task
 from tests.support import faulty_model
 from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
@@ -15,6 +17,9 @@ from tests.support.extra_processes import ClosedGateway
 from tests.support.pictures import renewed
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
+from tests.support.waiting import until
+
+LIT_TASKS = ("detection", "segmentation", "json")
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +84,27 @@ def nothing_kept(door: Door) -> Iterator[None]:
     before = door.kept()
     yield
     assert door.kept() == before
+
+
+@pytest.fixture(scope="session")
+def tasks_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack that serves a model of each task from `number_models`, and the `lit-` ones of `task_models`."""
+    home = tmp_path_factory.mktemp("tasks")
+    registry = f"sqlite:///{home}/registry.db"
+    log = "from tests.support import number_models as n, task_models as t; n.main({0!r}); t.main({0!r}, *{1!r})"
+    tests = {"PYTHONPATH": str(Path(__file__).parents[2])}  # the models' classes are there
+    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS)]
+    subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
+    stack = Stack(home / "home", port=free_port(), environment={"DARKROOM_REGISTRY_URL": registry, **tests})
+    wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}
+    try:
+        stack.up()
+        with Door(stack) as door:
+            served = lambda: {model["name"] for model in door.http.get("/v1/models").json()["results"]}  # noqa: E731
+            until(lambda: wanted <= served(), seconds=120, what="a model of each task serves")
+        yield stack
+    finally:
+        stack.down()
 
 
 @pytest.fixture(scope="session")

@@ -2,39 +2,26 @@
 
 import base64
 import io
-import subprocess
-import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
-from cli.stack.ports import free_port
 from tests.support.json_schema import Validator
 from tests.support.stack import Stack
 
-MODELS = Path(__file__).parents[1] / "support" / "task_models.py"
 LABELS = ["zero", "one", "two", "three"]
 TASKS = ("detection", "segmentation", "json")
 ORDER = [3, 0, 0, 2, 1, 3, 2, 1, 0, 2, 3, 1]
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("tasks")
-    registry = f"sqlite:///{folder}/registry.db"
-    subprocess.run([sys.executable, "-W", "ignore", "-m", "tests.support.task_models", registry, *TASKS], check=True)
-    environment = {"DARKROOM_REGISTRY_URL": registry, "PYTHONPATH": str(MODELS.parents[2])}
-    stack = Stack(folder / "home", port=free_port(), environment=environment)
-    try:
-        stack.up(*(argument for task in TASKS for argument in ("--model", task)))
-        with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as http:
-            yield http
-    finally:
-        stack.down()
+def http(tasks_stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=tasks_stack.url, timeout=60, trust_env=False) as http:
+        yield http
 
 
 def picture(index: int, *, copy: int = 0, bad: bool = False, orientation: int = 1) -> bytes:
@@ -51,7 +38,7 @@ def picture(index: int, *, copy: int = 0, bad: bool = False, orientation: int = 
 
 def predicted(http: httpx.Client, model: str, image: bytes) -> dict[str, Any]:
     found = http.post(
-        f"/v1/predictions?model={model}", content=image, headers={"Prefer": "wait=30", "Content-Type": "image/png"}
+        f"/v1/predictions?model=lit-{model}", content=image, headers={"Prefer": "wait=30", "Content-Type": "image/png"}
     )
     assert found.status_code in (200, 201, 202), found.text
     id = found.json()["id"]
@@ -77,7 +64,7 @@ def test_each_prediction_has_its_own_images_output(http: httpx.Client, task: str
     files = [picture(index, copy=copy) for copy, index in enumerate(ORDER)]
     with ThreadPoolExecutor(len(files)) as clients:
         found = list(clients.map(lambda file: predicted(http, task, file), files))
-    version = http.get(f"/v1/models/{task}").json()["versions"][0]
+    version = http.get(f"/v1/models/lit-{task}").json()["versions"][0]
     assert version["task"] == task
     for prediction, index in zip(found, ORDER, strict=True):
         assert prediction["status"] == "succeeded", prediction

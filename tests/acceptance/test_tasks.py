@@ -4,53 +4,30 @@ import base64
 import csv
 import io
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from jsonschema_rs import Draft4Validator
 from PIL import Image
 
 from api.schemas import BatchResult, Model, Prediction
-from cli.stack.ports import free_port
 from shared.domain.task import Task
-from tests.support import number_models
 from tests.support.api_client import Door
 from tests.support.batches import accepted, ended, results, send_archive, zipped
 from tests.support.number_models import BROKEN, LABELS, expected, picture
 from tests.support.receivers import receiving
 from tests.support.stack import Stack
-from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(400)  # seven models are logged, and loaded by every worker
+pytestmark = pytest.mark.timeout(400)  # ten models are logged, and loaded by every worker
 every_task = pytest.mark.parametrize("task", Task)
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that serves a model of each task."""
-    home = tmp_path_factory.mktemp("tasks")
-    registry = f"sqlite:///{home}/registry.db"
-    program = [sys.executable, "-W", "ignore", "-m", number_models.__name__, registry]
-    subprocess.run(program, check=True, cwd=Path(__file__).parents[2])
-    stack = Stack(home / "home", port=free_port(), environment={"DARKROOM_REGISTRY_URL": registry})
-    try:
-        stack.up()
-        with httpx.Client(base_url=stack.url, trust_env=False, timeout=30) as http:
-            until(lambda: {*Task} <= served_names(http), seconds=120, what="a model of each task serves")
-        yield stack
-    finally:
-        stack.down()
-
-
-def served_names(http: httpx.Client) -> set[str]:
-    return {model["name"] for model in http.get("/v1/models").json()["results"]}
+def stack(tasks_stack: Stack) -> Stack:
+    return tasks_stack
 
 
 def without_mask(output: dict[str, Any]) -> dict[str, Any]:

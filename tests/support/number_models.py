@@ -4,7 +4,6 @@ A picture is of one colour, whose three bytes are the number. Each model is regi
 says what it answers.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +120,3 @@ def main(registry: str) -> None:
         client.create_registered_model(str(task))
         version = client.create_model_version(str(task), f"models:/{logged.model_id}", model_id=logged.model_id)
         client.set_registered_model_alias(str(task), "champion", version.version)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

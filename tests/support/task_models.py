@@ -1,9 +1,8 @@
 """A small model of each task, as a torch module and as a PythonModel: the first four red pixels say what it answers.
 
-`python task_models.py sqlite:///… TASK…` registers one of each task, named after it, in a registry in a file.
+`main` registers one of each of some tasks, as `lit-TASK`, in a registry in a file.
 """
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,10 +132,6 @@ def main(registry: str, *tasks: str) -> None:
     for task in tasks:
         path = Path(registry.removeprefix("sqlite:///")).parent / f"model-{task}"
         save(str(path), task, "pyfunc" if task in ("detection", "json") else "pt2")
-        client.create_registered_model(task)
-        version = client.create_model_version(task, path.as_uri())
-        client.set_registered_model_alias(task, "champion", version.version)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        client.create_registered_model(f"lit-{task}")
+        version = client.create_model_version(f"lit-{task}", path.as_uri())
+        client.set_registered_model_alias(f"lit-{task}", "champion", version.version)

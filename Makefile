@@ -32,10 +32,10 @@ up: install  ## Start everything on this machine and leave it running
 down: install  ## Stop it
 	$(BIN)/darkroom down
 
-# In four processes, more than the tests need cores: much of their time is waiting. Three have a running stack each and
-# the fourth has the soak test, then all the rest; tests/conftest.py says who has what and in which order.
+# In five processes, more than the tests need cores: much of their time is waiting. Four begin with a stack each, the
+# fifth with what needs torch, then all take the rest; tests/conftest.py says who has what and in which order.
 test: install  ## Every test but those of containers, on real servers
-	$(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
 
 # Without the few that are marked slow, which take nearly half of the time. Each process begins with a third of the tests
 # and takes from another's when it is done: those of a folder stay together, and what they import or start with them.

@@ -66,17 +66,8 @@ RESTARTING = {
     "test_stopping.py",
 }
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-ORDER = (
-    "restarted stack",
-    "stack",
-    "breakable stack",
-    "soak",
-    "tasks' stack",
-    "torch",
-    "integration",
-    "component",
-    "unit",
-)
+GROUPS = ("restarted stack", "stack", "breakable stack", "soak", "torch", "tasks' stack")
+ORDER = (*GROUPS, "integration", "component", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -1,4 +1,4 @@
-"""Register a model of each task that reads a picture's number back: `python number_models.py URL`.
+"""A model of each task that reads a picture's number back, registered by `main`.
 
 A picture is of one colour, whose three bytes are the number. Each model is registered under its task's name; `expected`
 says what it answers.

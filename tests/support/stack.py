@@ -32,7 +32,7 @@ class Stack:
     def darkroom(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run the command on this home; `expect` is the exit code, None for any."""
         done = subprocess.run(
-            [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=170, check=False
+            [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=280, check=False
         )
         assert expect in (None, done.returncode), done.stdout + done.stderr
         return done

@@ -183,7 +183,7 @@ class People(threading.Thread):
     def run(self) -> None:
         with ExitStack() as clients:
             known: dict[str, httpx.Client] = {}
-            while not self._over.is_set():
+            while not self._over.wait(0.02):
                 self._send(known, clients)
 
     def _send(self, known: dict[str, httpx.Client], clients: ExitStack) -> None:

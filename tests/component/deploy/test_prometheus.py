@@ -51,6 +51,7 @@ def promtool(*arguments: object, given: str | None = None) -> subprocess.Complet
     return subprocess.run(command, input=given, capture_output=True, text=True, cwd="/", check=False, timeout=60)
 
 
+@cache
 def read(name: str) -> dict[str, Any]:
     return yaml.safe_load((FOLDER / name).read_text())
 
@@ -68,6 +69,7 @@ def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in read("alerts.yml")["groups"] for rule in group["rules"] if "alert" in rule}
 
 
+@cache
 def classes() -> list[type]:
     """Every class that a process makes with its registry."""
     found = [

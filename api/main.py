@@ -15,6 +15,7 @@ from api.edge.auth import Authentication, keys_required
 from api.edge.origins import CrossOrigin
 from api.edge.request_observer import RequestObserver
 from api.edge.short_path import ShortPath
+from api.feedback import routes as feedback
 from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
@@ -173,7 +174,18 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     # These routes first, and not by include_router: an included router is matched twice, 10 µs a submission.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
-    for module in (predictions, batches, files, model_routes, webhooks, health, metrics, docs_page, problem_pages):
+    for module in (
+        predictions,
+        batches,
+        feedback,
+        files,
+        model_routes,
+        webhooks,
+        health,
+        metrics,
+        docs_page,
+        problem_pages,
+    ):
         app.include_router(module.router)
     guard.install(app)
     document.install(app, keys_required=required)

@@ -10,6 +10,7 @@ from cli.bulk.command import bulk
 from cli.demo.command import demo
 from cli.down.command import down
 from cli.export.command import export
+from cli.feedback.command import feedback
 from cli.keys.command import keys
 from cli.migrate.command import migrate
 from cli.models.command import models
@@ -27,7 +28,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # `--help` lists them in this order, groups last.
-for command in (up, down, status, submit, bulk, export, demo, migrate, purge, audit):
+for command in (up, down, status, submit, bulk, export, feedback, demo, migrate, purge, audit):
     commands.command()(command)
 for group, name in ((webhooks, "webhooks"), (keys, "keys"), (models, "models")):
     commands.add_typer(group, name=name)

@@ -115,6 +115,12 @@ UPLOAD_IN_PROGRESS: Final = Kind(
     title="The upload is still being read",
     meaning="A bulk upload came under this idempotency key and has not been read to its end; `first_id` is its batch.",
 )
+PREDICTION_NOT_ENDED: Final = Kind(
+    status=409,
+    slug="prediction-not-ended",
+    title="The prediction has not ended",
+    meaning="Feedback is on an answer, and there is none yet. Wait for its end, then send it again.",
+)
 RATE_LIMITED: Final = Kind(
     status=429,
     slug="rate-limited",

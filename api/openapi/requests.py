@@ -213,3 +213,41 @@ def file_upload() -> Json:
         },
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+_FEEDBACK_KEY: Final = parameter(
+    "Idempotency-Key",
+    "At most 255 characters, kept as long as the feedback: the same again makes no second row, another answer is "
+    "refused",
+    minLength=1,
+    maxLength=255,
+)
+
+
+def feedback() -> Json:
+    """Return `openapi_extra` of the operation that takes one answer."""
+    content = {
+        "application/json": {
+            "schema": reference(schemas.FeedbackAnswer),
+            "examples": {
+                "class": {"value": {"label": "7", "by": "anna"}},
+                "numbers": {"value": {"value": {"age": 37.5}}},
+                "boxes": {"value": {"boxes": [{"label": "cat", "box": [12, 30, 211, 187]}]}},
+            },
+        }
+    }
+    return {"requestBody": {"required": True, "content": content}, "parameters": [_FEEDBACK_KEY]}
+
+
+def feedback_csv(target: str) -> Json:
+    """Return `openapi_extra` of an operation that takes answers as CSV; `target` names a line's prediction."""
+    description = (
+        f"UTF-8, its first line naming the columns: `{target}`, one or more of `label`, `value` (JSON) and `boxes` "
+        "(JSON), and maybe `comment` and `by`; others are ignored. Of at most 256 MB; a line has at most 64 KB"
+    )
+    schema = {"type": "string", "description": description}
+    example = "id,label\n0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11,7\n"
+    return {
+        "requestBody": {"required": True, "content": {"text/csv": {"schema": schema, "example": example}}},
+        "parameters": [_FEEDBACK_KEY],
+    }

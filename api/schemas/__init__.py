@@ -4,6 +4,7 @@ Routes write dicts straight to JSON: building these models would double a poll's
 """
 
 from api.schemas.batches import Batch, BatchList, BatchResult, BatchWithResults
+from api.schemas.feedback import FeedbackAnswer, FeedbackList, FeedbackSummary, GivenFeedback
 from api.schemas.files import File, FileList
 from api.schemas.health import Alive, Readiness
 from api.schemas.models import Model, ModelList, Version, VersionList
@@ -19,8 +20,12 @@ __all__ = [
     "BatchList",
     "BatchResult",
     "BatchWithResults",
+    "FeedbackAnswer",
+    "FeedbackList",
+    "FeedbackSummary",
     "File",
     "FileList",
+    "GivenFeedback",
     "JsonSubmission",
     "Model",
     "ModelList",

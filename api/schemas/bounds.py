@@ -5,7 +5,7 @@ from typing import Final
 LONGEST_TEXT: Final = 255
 """Characters of a submission's short texts, such as `model`."""
 MOST_EVENTS: Final = 20
-"""Names in `webhook_events_filter`. There are four events; repeating them is harmless, a million of them is not."""
+"""Names in `webhook_events_filter`. There are five events; repeating them is harmless, a million of them is not."""
 MOST_SKIPPED_NAMES: Final = 100
 """Names in a batch's `skipped_files`."""
 LONGEST_SKIPPED_NAME: Final = 255

@@ -32,8 +32,8 @@ class WebhookDelivery(Answer):
     event: Event
     status: DeliveryStatus = Field(description="pending → delivered, or exhausted when there are no more attempts")
     url: str = Field(description="The webhook", examples=["https://example.com/hook"])
-    subject: Id = Field(description="What is told of: the prediction's or the batch's id")
-    subject_type: Literal["prediction", "batch"]
+    subject: Id = Field(description="What is told of: the prediction's, the batch's or the feedback's id")
+    subject_type: Literal["prediction", "batch", "feedback"]
     attempt_count: int = Field(description="Attempts since it was last asked for", examples=[1])
     next_attempt_at: Instant | None = Field(description="null unless pending")
     created_at: Instant

@@ -162,6 +162,14 @@ class UploadInProgress(DarkroomError):
 
 
 @dataclass(eq=False)
+class PredictionNotEnded(DarkroomError):
+    """The prediction has not ended, so nothing can be said about its answer."""
+
+    id: str
+    status: str
+
+
+@dataclass(eq=False)
 class RateLimited(DarkroomError):
     """The caller's API key allows no more now; nothing was enqueued. `limit` says which of its limits is reached."""
 

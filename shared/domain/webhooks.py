@@ -19,6 +19,12 @@ class Event(StrEnum):
     """A worker has begun to compute; may be left out under load."""
     COMPLETED = "completed"
     """The prediction or batch has ended and is recorded; always sent."""
+    FEEDBACK = "feedback"
+    """Somebody said what a prediction's right answer is; sent only where the filter names it."""
+
+
+SENT_UNASKED: Final = frozenset({Event.START, Event.COMPLETED})
+"""Events that are sent where the submission names none."""
 
 
 NEVER_FIRE: Final = frozenset({"output", "logs"})
@@ -65,16 +71,19 @@ class Webhook:
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
-        """Return the webhook that `as_json` returned; without `events`, for all events."""
+        """Return the webhook that `as_json` returned; without `events`, for those sent unasked."""
         events = members.get("events")
-        return cls(url=members["url"], events=frozenset(Event) if events is None else frozenset(map(Event, events)))
+        return cls(url=members["url"], events=SENT_UNASKED if events is None else frozenset(map(Event, events)))
 
 
 def read_events(words: Iterable[str]) -> frozenset[Event]:
-    """Return the events that a filter names, all where it names none; raises ValueError that lists the known ones."""
+    """Return the events that a filter names, those sent unasked where it names none.
+
+    Raises ValueError that lists the known ones.
+    """
     named = list(words)
     if not named:
-        return frozenset(Event)
+        return SENT_UNASKED
     wanted = set()
     for word in named:
         if word in NEVER_FIRE:

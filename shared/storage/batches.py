@@ -207,3 +207,14 @@ def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | 
         query = query.where(predictions.c.id > after)
     rows = connection.execute(query.order_by(predictions.c.id).limit(limit)).mappings()
     return [ItemRow(**row) for row in rows]
+
+
+def custom_ids(
+    connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int
+) -> list[tuple[PredictionId, str]]:
+    """Return the ids of up to `limit` recorded items with their custom_id, in upload order, after the id `after`."""
+    row = predictions.c
+    query = select(row.id, row.custom_id).where(row.batch_id == batch).order_by(row.id).limit(limit)
+    if after is not None:
+        query = query.where(row.id > after)
+    return [(PredictionId(id), custom_id or "") for id, custom_id in connection.execute(query)]

@@ -32,7 +32,7 @@ from api.state.threads import Threads
 from api.uploads.bodies import BESIDE_THE_IMAGE
 from shared.domain import errors
 from shared.domain.identifiers import ANYONE
-from shared.domain.webhooks import Event, Webhook
+from shared.domain.webhooks import SENT_UNASKED, Event, Webhook
 from shared.settings import Bulk, Gateway, Intake
 from tests.support.damaged_files import damaged
 
@@ -356,7 +356,7 @@ def test_a_batch_may_have_a_webhook_in_its_form_or_query() -> None:
         part("webhook", hook.encode()),
         *(part("webhook_events_filter", word) for word in (b"start", b"completed")),
     )
-    assert read(form(*parts, FILE))[0].webhook == Webhook(hook, frozenset(Event))
+    assert read(form(*parts, FILE))[0].webhook == Webhook(hook, SENT_UNASKED)
     assert read(line(), LINES, query=query)[0].webhook == Webhook(hook, frozenset({Event.COMPLETED}))
     assert read(form(FILE))[0].webhook is None
     refused(errors.BadRequest, form(*parts, part("webhook", b"https://example.com/other"), FILE))

@@ -102,7 +102,10 @@ def test_a_submission_has_three_bodies_and_its_headers(document: dict[str, Any])
     assert {"metadata", *texts} <= query.keys()
     assert query["metadata"]["application/json"]["schema"]["type"] == "object"
     for events in (form["properties"]["webhook_events_filter"], query["webhook_events_filter"]):
-        assert (events["type"], events["items"]["enum"]) == ("array", ["start", "completed", "logs", "output"])
+        assert (events["type"], events["items"]["enum"]) == (
+            "array",
+            ["start", "completed", "feedback", "logs", "output"],
+        )
 
 
 def test_problems_of_one_status_share_a_response_with_an_example_each(document: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@ import orjson
 
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.job_request import JobRequest, RequestImage
-from shared.domain.webhooks import Event, Webhook
+from shared.domain.webhooks import SENT_UNASKED, Event, Webhook
 
 WHOLE = JobRequest(
     model=ModelName("digits"),
@@ -34,4 +34,4 @@ def test_a_request_with_missing_or_unknown_members_is_read() -> None:
 
 
 def test_a_webhook_stored_without_events_receives_all_events() -> None:
-    assert JobRequest.read({"webhook": {"url": "https://host"}}).webhook == Webhook("https://host", frozenset(Event))
+    assert JobRequest.read({"webhook": {"url": "https://host"}}).webhook == Webhook("https://host", SENT_UNASKED)

@@ -56,7 +56,9 @@ def test_an_event_filter_may_name_events_that_never_fire() -> None:
     assert read_events([]) == frozenset({Event.START, Event.COMPLETED})
     assert read_events(["completed", "logs", "completed"]) == frozenset({Event.COMPLETED})
     assert Webhook(url, read_events(["output"])).as_json() == {"url": url, "events": []}
-    with pytest.raises(ValueError, match="'end' is not an event; the events are start, completed, logs, output"):
+    with pytest.raises(
+        ValueError, match="'end' is not an event; the events are start, completed, feedback, logs, output"
+    ):
         read_events(["end"])
 
 

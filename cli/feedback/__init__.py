@@ -1,0 +1,1 @@
+"""`darkroom feedback`: send labels from a CSV."""

@@ -1,0 +1,137 @@
+"""Sends a CSV of feedback in parts of whole lines, each with the header, and prints what became of the lines."""
+
+import csv
+import io
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from cli.addresses import api_key, gateway_url
+from cli.client import Client
+from cli.terminal.lines import say
+from cli.terminal.names import shown
+from cli.terminal.refused import Refused
+
+LINES_AT_ONCE: Final = 5000
+BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+MOST_SHOWN: Final = 10
+ALL_USED: Final = 0
+SOME_REFUSED: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Lines to send at once: `lines` are their numbers in the file, `end` is how far it was read."""
+
+    content: bytes
+    lines: list[int]
+    end: int
+
+
+@dataclass(slots=True)
+class Total:
+    """What became of all lines so far."""
+
+    created: int = 0
+    unchanged: int = 0
+    empty: int = 0
+    refused: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    unknown_labels: dict[str, None] = field(default_factory=dict)
+
+    def add(self, part: Part, answer: dict[str, Any]) -> None:
+        """Add the answer to one part; its lines are numbered as in the file."""
+        for name in ("created", "unchanged", "empty", "refused"):
+            setattr(self, name, getattr(self, name) + answer[name])
+        for one in answer["errors"][: MOST_SHOWN - len(self.errors)]:
+            self.errors.append(one | {"line": part.lines[_record_of(part, one["line"])]})
+        self.unknown_labels |= dict.fromkeys(answer["unknown_labels"])
+
+
+def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
+    """Send the file and print the summary; return the exit code. Raises Refused where it can't be read or sent."""
+    path = f"/v1/batches/{batch}/feedback" if batch else "/v1/feedback"
+    try:
+        text = labels.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise Refused(f"{labels} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{labels} is not in UTF-8. Save it as CSV UTF-8.") from None
+    total = Total()
+    with Client(gateway_url(home), api_key=api_key()) as client, _progress(len(text)) as progress:
+        for part in parts(text):
+            headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
+            total.add(part, client.ask("POST", path, content=part.content, headers=headers).json())
+            progress.update(progress.task_ids[0], completed=part.end)
+    _report(total)
+    return SOME_REFUSED if total.refused else ALL_USED
+
+
+def parts(text: str) -> Iterator[Part]:
+    """Yield the file in parts; a record may go on over line breaks within quotation marks. Raises Refused."""
+    mark = next((one for one in (",", ";", "\t") if one in text.partition("\n")[0]), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    written, lines, done = io.StringIO(), [0], 0
+    writer = csv.writer(written, lineterminator="\n")
+    header: list[str] | None = None
+    before = 0
+    try:
+        for row in reader:
+            first, before = before + 1, reader.line_num
+            if header is None:
+                header = row
+                writer.writerow(header)
+                continue
+            if not row:
+                continue
+            writer.writerow(row)
+            lines.append(first)
+            if len(lines) > LINES_AT_ONCE or written.tell() > BYTES_AT_ONCE:
+                done += written.tell()
+                yield Part(written.getvalue().encode(), lines, min(done, len(text)))
+                written, lines = io.StringIO(), [0]
+                writer = csv.writer(written, lineterminator="\n")
+                writer.writerow(header)
+    except csv.Error as error:
+        raise Refused(f"Line {reader.line_num} is no CSV: {error}") from None
+    if len(lines) > 1 or not done:
+        yield Part(written.getvalue().encode(), lines, len(text))
+
+
+def _record_of(part: Part, line: int) -> int:
+    """Return which record of a part begins at a line of what was sent."""
+    begins, at = {}, 1
+    for number, row in enumerate(csv.reader(io.StringIO(part.content.decode(), newline=""))):
+        begins[at] = number
+        at += 1 + sum(cell.count("\n") for cell in row)
+    return begins.get(line, 0)
+
+
+def _progress(size: int) -> Progress:
+    progress = Progress(TextColumn("feedback"), BarColumn(), TextColumn("{task.percentage:.0f}%"), console=Console())
+    progress.add_task("feedback", total=max(1, size))
+    return progress
+
+
+def _report(total: Total) -> None:
+    for one in total.errors:
+        say(shown(f"line {one['line']}  {one['prediction'] or ''}  {one['detail']}"))
+    if more := total.refused - len(total.errors):
+        say(f"and {more:,} more")
+    if total.unknown_labels:
+        say(shown(f"new to the model: {', '.join(list(total.unknown_labels)[:MOST_SHOWN])}"))
+    rest = [
+        f"{count:,} {what}"
+        for count, what in (
+            (total.unchanged, "said before"),
+            (total.empty, "without an answer"),
+            (total.refused, "refused"),
+        )
+        if count
+    ]
+    say("; ".join([f"{total.created:,} new", *rest]))

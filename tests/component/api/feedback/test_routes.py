@@ -1,0 +1,289 @@
+"""Feedback over HTTP: one answer, a CSV of many, its refusals, on a real Redis and Postgres."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import redis
+from fastapi import FastAPI
+from sqlalchemy import Engine, text
+
+from api.batches import routes as batches
+from api.feedback import giving
+from api.feedback import routes as feedback
+from api.predictions import routes as predictions
+from shared.domain.identifiers import ModelName, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.model_route import Route, Version
+from shared.storage.recording import record
+
+Serve = Callable[..., Any]
+HOOK = "https://a.example/x"
+DIGITS = Route(
+    model=ModelName("digits"),
+    description="",
+    aliases={"champion": VersionNumber("3")},
+    versions={
+        VersionNumber("3"): Version(
+            number=VersionNumber("3"), key=VersionKey("3-m-1"), created_at="", labels=("1", "7")
+        )
+    },
+)
+CLASS = {"predicted_class": "7", "predicted_index": 1, "confidence": 0.9, "probabilities": {"7": 0.9}}
+OUTPUTS: dict[str, Any] = {
+    "class": CLASS,
+    "multi": {"predicted_classes": ["a"], "scores": {"a": 0.9, "b": 0.1}},
+    "number": {"values": {"age": 3.5}},
+    "numbers": {"values": {"age": 3.5, "height": 1.8}},
+    "boxes": {"detections": []},
+    "vector": {"dimensions": 1, "embedding": [0.5]},
+    "json": {"text": "hello"},
+}
+
+
+@pytest.fixture
+def app(app: FastAPI) -> FastAPI:
+    """The app with predictions, batches and feedback."""
+    app.router.routes.extend(predictions.direct.routes)
+    for module in (predictions, batches, feedback):
+        app.include_router(module.router)
+    return app
+
+
+@pytest.fixture
+def add(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]) -> Callable[..., PredictionId]:
+    """Record a prediction with this output; return its id."""
+
+    def add(output: Any = CLASS, *, owner: str = "default", **changes: Any) -> PredictionId:
+        id = PredictionId(new_uuid7())
+        request = {"model": "digits", "version": "3", **changes.pop("request", {})}
+        with engine.connect() as connection:
+            one = finished_record(id=id, owner=owner, request=request, **changes)
+            record(connection, [{**one, b"output": orjson.dumps(output)}])
+        return id
+
+    return add
+
+
+def post(serve: Serve, engine: Engine, path: str, body: Any, **headers: str) -> tuple[int, dict[str, Any]]:
+    async def claim(client: httpx.AsyncClient) -> tuple[int, dict[str, Any]]:
+        given = {"content": body} if isinstance(body, bytes) else {"json": body}
+        if isinstance(body, bytes):
+            headers.setdefault("Content-Type", "text/csv")
+        answer = await client.post(path, headers={k.replace("_", "-"): v for k, v in headers.items()}, **given)
+        return answer.status_code, answer.json()
+
+    found: tuple[int, dict[str, Any]] = serve(claim, engine=engine, routes=[DIGITS])
+    return found
+
+
+def count(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM feedback")).scalar_one())
+
+
+def test_an_answer_is_stored_listed_and_not_stored_twice(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId]
+) -> None:
+    id = add()
+    path = f"/v1/predictions/{id}/feedback"
+
+    async def claim(client: httpx.AsyncClient) -> list[Any]:
+        bodies = [{"label": "1", "by": "anna"}, {"label": "1", "by": "anna"}, {"label": "owl", "comment": "an owl"}]
+        given = [await client.post(path, json=body) for body in bodies]
+        page = (await client.get(path, params={"limit": 1})).json()
+        rest = (await client.get(page["next"])).json()
+        return [[(one.status_code, one.json()["known"]) for one in given], page["results"] + rest["results"]]
+
+    statuses, listed = serve(claim, engine=engine, routes=[DIGITS])
+    assert statuses == [(201, True), (200, True), (201, False)]
+    assert [(one["label"], one["by"], one["comment"]) for one in listed] == [
+        ("owl", None, "an owl"),
+        ("1", "anna", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "body", "status"),
+    [
+        ("class", {"label": "7"}, 201),
+        ("class", {"label": "7", "value": None, "boxes": None}, 201),
+        ("class", {"value": 7}, 422),
+        ("class", {"boxes": []}, 422),
+        ("class", {}, 422),
+        ("class", {"comment": "nice"}, 422),
+        ("class", {"label": "7", "value": 1}, 422),
+        ("class", {"label": ""}, 422),
+        ("class", {"label": 7}, 422),
+        ("class", {"label": "a\0b"}, 422),
+        ("class", {"label": "x" * 256}, 422),
+        ("class", {"label": "7", "comment": "x" * 2001}, 422),
+        ("class", {"label": "7", "by": ["anna"]}, 422),
+        ("class", {"label": "7", "owner": "other"}, 422),
+        ("class", ["7"], 400),
+        ("multi", {"value": ["a", "new"]}, 201),
+        ("multi", {"value": []}, 201),
+        ("multi", {"value": "a"}, 422),
+        ("multi", {"label": "a"}, 422),
+        ("number", {"value": 4}, 201),
+        ("number", {"value": True}, 422),
+        ("number", {"value": "4"}, 422),
+        ("numbers", {"value": 4}, 422),
+        ("numbers", {"value": {"age": 4}}, 201),
+        ("numbers", {"value": {"ages": 4}}, 422),
+        ("numbers", {"value": {}}, 422),
+        ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3.5, 4]}]}, 201),
+        ("boxes", {"boxes": []}, 201),
+        ("boxes", {"boxes": [{"label": "cat", "box": [3, 0, 3, 4]}]}, 422),
+        ("boxes", {"boxes": [{"label": "cat", "box": [-1, 0, 3, 4]}]}, 422),
+        ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3]}]}, 422),
+        ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3, "4"]}]}, 422),
+        ("boxes", {"boxes": [{"box": [0, 0, 3, 4]}]}, 422),
+        ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 1e300, 4]}]}, 422),
+        ("boxes", {"boxes": {"label": "cat"}}, 422),
+        ("boxes", {"boxes": [{"label": "c", "box": [0, 0, 1, 1]}] * 1001}, 422),
+        ("vector", {"label": "same"}, 201),
+        ("json", {"value": {"text": "hi"}}, 201),
+        ("json", {"value": "x" * 20_000}, 422),
+        ("json", {"value": "\0"}, 422),
+    ],
+)
+def test_an_answer_has_to_fit_what_was_predicted(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId], output: str, body: Any, status: int
+) -> None:
+    id = add(OUTPUTS[output])
+    found, answer = post(serve, engine, f"/v1/predictions/{id}/feedback", body)
+    assert found == status, answer
+    assert count(engine) == (status == 201)
+
+
+def test_nobody_judges_anothers_prediction_or_one_that_is_not_there(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId]
+) -> None:
+    theirs = add(owner="other")
+    for id in (theirs, new_uuid7(), "nonsense"):
+        assert post(serve, engine, f"/v1/predictions/{id}/feedback", {"label": "7"})[0] == 404
+        assert post(serve, engine, "/v1/feedback", f"id,label\n{id},7\n".encode())[1]["refused"] == 1
+    assert count(engine) == 0
+
+
+def test_what_has_not_ended_can_not_be_judged(serve: Serve, engine: Engine, png: bytes) -> None:
+    async def claim(client: httpx.AsyncClient) -> list[Any]:
+        id = (await client.post("/v1/predictions", files={"image": png})).json()["id"]
+        one = await client.post(f"/v1/predictions/{id}/feedback", json={"label": "7"})
+        csv = await client.post("/v1/feedback", content=f"id,label\n{id},7\n", headers={"Content-Type": "text/csv"})
+        await client.post(f"/v1/predictions/{id}/cancel")
+        # It has ended, and is not recorded.
+        after = await client.post(f"/v1/predictions/{id}/feedback", json={"label": "7"})
+        return [one.status_code, one.json()["type"], csv.json()["errors"][0]["detail"], after.status_code]
+
+    assert serve(claim, engine=engine, routes=[DIGITS]) == [
+        409, "/problems/prediction-not-ended", "the prediction has not ended: it is starting", 201,
+    ]  # fmt: skip
+
+
+def test_a_key_makes_a_retry_harmless(serve: Serve, engine: Engine, add: Callable[..., PredictionId]) -> None:
+    path = f"/v1/predictions/{add()}/feedback"
+    _, first = post(serve, engine, path, {"label": "7"}, Idempotency_Key="k")
+    assert post(serve, engine, path, {"label": "1"})[0] == 201
+    assert post(serve, engine, path, {"label": "7"}, Idempotency_Key="k") == (200, first)
+    status, problem = post(serve, engine, path, {"label": "1"}, Idempotency_Key="k")
+    assert (status, problem["type"], problem["first_id"]) == (422, "/problems/idempotency-mismatch", first["id"])
+
+
+def test_a_csv_uses_every_line_that_can_be_used(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving, "CHUNK", 3)
+    ids = [add() for _ in range(8)]
+    lines = [f"{id},7,pred\r\n" for id in ids]
+    csv = "\ufeffID,label,predicted_class\r\n" + "".join(lines) + (
+        f"{ids[0]},owl,7\n{ids[1]},,7\n\nnonsense,7,7\n{ids[2]}\n,7,7\n{ids[3]},\"a \"\"b\"\"\nc\",7\n{ids[4]},1,7"
+    )  # fmt: skip
+    status, summary = post(serve, engine, "/v1/feedback", csv.encode())
+    assert status == 200
+    errors = summary.pop("errors")
+    assert summary == {
+        "created": 11, "unchanged": 0, "empty": 1, "refused": 3, "unknown_labels": ["owl", 'a "b"\nc'],
+    }  # fmt: skip
+    assert [(one["line"], one["detail"]) for one in errors] == [
+        (13, "there is no such prediction"),
+        (14, "the line has 1 cells, the header 3"),
+        (15, "the line names no prediction"),
+    ]
+    again = post(serve, engine, "/v1/feedback", csv.encode())[1]
+    # Three predictions are answered twice in it, so what counts changes to and fro.
+    assert (again["created"], again["unchanged"]) == (6, 5)
+
+
+def test_a_batchs_csv_names_images_by_custom_id(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:
+    async def claim(client: httpx.AsyncClient) -> list[Any]:
+        names = ["a.png", "b.png", "b.png"]
+        lines = b"".join(
+            orjson.dumps({"custom_id": name, "image": "bm8gaW1hZ2U="}) + b"\n" for name in names
+        )  # no images: each fails at once
+        batch = (
+            await client.post(
+                "/v1/batches",
+                content=lines,
+                params={"model": "digits"},
+                headers={"Content-Type": "application/x-ndjson"},
+            )
+        ).json()
+        with engine.connect() as connection:
+            entries: Any = redis_client.xrange("finished")
+            record(connection, [fields for _, fields in entries])
+        path, other = f"/v1/batches/{batch['id']}/feedback", f"/v1/batches/{new_uuid7()}/feedback"
+        kind = {"Content-Type": "text/csv"}
+        csv = "custom_id,label\na.png,7\nb.png,7\nc.png,7\n"
+        first = (await client.post(path, content=csv, headers=kind)).json()
+        return [first, (await client.post(other, content=csv, headers=kind)).status_code]
+
+    first, other = serve(claim, engine=engine, routes=[DIGITS])
+    assert (first["created"], first["refused"], other) == (1, 2, 404)
+    assert [one["detail"] for one in first["errors"]] == [
+        "several images of this batch have this custom_id; name it by id",
+        "no image of this batch that has ended and is recorded has this custom_id",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"", {}, 400),
+        (b"label\n7\n", {}, 400),
+        (b"custom_id,label\na,7\n", {}, 400),  # outside a batch nothing is called so
+        (b"id,predicted\n", {}, 400),
+        (b"id,label,label\n", {}, 400),
+        (b"id,id,label\n", {}, 400),
+        (b"\xff\xfe,label\n", {}, 400),
+        (b"id" + b",x" * 300 + b",label\n", {}, 400),
+        (b"id,label\n", {"Content-Type": "application/json"}, 400),
+        (b"id,label\n", {"Content-Length": str(300 * 1024 * 1024)}, 413),
+        (b"id,label\n", {"Idempotency-Key": "x" * 256}, 422),
+        (b"id,label\n", {}, 200),
+        (b"id;label\n", {}, 200),
+    ],
+)
+def test_a_csv_that_is_none_is_refused(
+    serve: Serve, engine: Engine, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    assert post(serve, engine, "/v1/feedback", body, **headers)[0] == status
+
+
+def test_without_postgres_it_is_a_503_and_nothing_is_lost(serve: Serve, nowhere: Engine) -> None:
+    status, problem = post(serve, nowhere, "/v1/feedback", f"id,label\n{new_uuid7()},7\n".encode())
+    assert (status, problem["type"]) == (503, "/problems/storage-unavailable")
+
+
+def test_a_webhook_that_asks_for_it_is_told(serve: Serve, engine: Engine, add: Callable[..., PredictionId]) -> None:
+    asked, unasked = (
+        add(request={"webhook": {"url": HOOK, "events": events}}) for events in (["feedback"], ["completed"])
+    )
+    post(serve, engine, "/v1/feedback", f"id,label\n{asked},7\n{unasked},7\n".encode())
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT kind, body FROM webhook_deliveries WHERE event = 'feedback'")).all()
+    assert [(row.kind, row.body["prediction_id"], row.body["label"], row.body["model"]) for row in rows] == [
+        ("feedback", asked, "7", "digits")
+    ]

@@ -1,0 +1,44 @@
+"""A file of feedback is sent in parts of whole lines, and refused lines are shown with their number in the file."""
+
+import csv
+import io
+
+import pytest
+
+from cli.feedback import run
+from cli.feedback.run import Total, parts
+from cli.terminal.refused import Refused
+
+
+def test_parts_have_the_header_and_every_line_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LINES_AT_ONCE", 3)
+    rows = [["id", "label"], *([str(number), f'a "{number}"\nb'] for number in range(8))]
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    found = [list(csv.reader(io.StringIO(part.content.decode(), newline=""))) for part in parts(text.getvalue())]
+    assert [one[0] for one in found] == [rows[0]] * 3
+    assert [row for one in found for row in one[1:]] == rows[1:]
+
+
+def test_a_refused_line_is_named_as_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LINES_AT_ONCE", 2)
+    text = 'id;label\n1;"a\nb"\n\n2;c\n3;d\n'
+    first, second = parts(text)
+    total = Total()
+    for part, line in ((first, 4), (second, 2)):
+        error = {"line": line, "prediction": "x", "detail": "no"}
+        total.add(
+            part, {"created": 1, "unchanged": 0, "empty": 0, "refused": 1, "errors": [error], "unknown_labels": []}
+        )
+    assert [one["line"] for one in total.errors] == [5, 6]
+    assert (total.created, total.refused) == (2, 2)
+
+
+def test_a_file_that_is_only_a_header_is_sent_too() -> None:
+    [part] = parts("id,label\n")
+    assert part.content == b"id,label\n"
+
+
+def test_a_file_that_is_no_csv_is_refused() -> None:
+    with pytest.raises(Refused, match="no CSV"):
+        list(parts('id,label\n"' + "x" * 200_000))

@@ -76,7 +76,7 @@ async def give(request: Request, id: str) -> Response:
         answer = read_answer((await off_the_loop(len(body), read_json_object, body)).members)
     job = await find_prediction(gate, prediction, owner=owner)
     if not job.status.is_terminal:
-        raise PredictionNotEnded(id=prediction, status=job.status)
+        raise PredictionNotEnded(id=prediction, state=job.status)
     classes = await known_classes(gate, job.request.model, job.request.version)
     check_fit(answer, plain_output(job))
     given = given_to_job(job, answer, key=key)

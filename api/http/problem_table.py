@@ -94,7 +94,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
         kinds.UPLOAD_IN_PROGRESS, lambda e: f"the upload under this key, batch {e.first_id}, is still being read"
     ),
     errors.PredictionNotEnded: Row(
-        kinds.PREDICTION_NOT_ENDED, lambda e: f"prediction {e.id} is {e.status}: there is no answer to judge yet"
+        kinds.PREDICTION_NOT_ENDED, lambda e: f"prediction {e.id} is {e.state}: there is no answer to judge yet"
     ),
     errors.RateLimited: Row(kinds.RATE_LIMITED, _rate_limited),
     errors.TooMuchInHand: Row(

@@ -163,10 +163,10 @@ class UploadInProgress(DarkroomError):
 
 @dataclass(eq=False)
 class PredictionNotEnded(DarkroomError):
-    """The prediction has not ended, so nothing can be said about its answer."""
+    """The prediction has not ended, so nothing can be said about its answer; `state` is its status."""
 
     id: str
-    status: str
+    state: str
 
 
 @dataclass(eq=False)

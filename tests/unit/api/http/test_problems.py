@@ -42,7 +42,7 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.UndecodableImage(format="PNG", reason="it ends before its IEND chunk"),
         errors.IdempotencyMismatch(key="k", first_id="x"),
         errors.UploadInProgress(key="k", first_id="x"),
-        errors.PredictionNotEnded(id="x", status="starting"),
+        errors.PredictionNotEnded(id="x", state="starting"),
         errors.RateLimited(
             limit="rate",
             limits=Limits(key=KeyId("k"), rate=2.5, max_inflight=10),

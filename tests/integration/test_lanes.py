@@ -9,6 +9,7 @@ from shared.queue import keys
 from shared.queue.consumer.entries import Result
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.consumer.puller import MOST_BULK_LANES_A_PULL, PEOPLE_STAY
+from shared.queue.lua import Script, Scripts
 from shared.settings import Queue
 from tests.support.queue_system import BULK, MODEL, System, images, jobs, submit
 
@@ -184,6 +185,33 @@ def test_large_outputs_are_written_in_several_calls_and_each_reaches_its_job(
     assert calls_of_scripts(redis_client) - before == 3
     found = [orjson.loads(output)["of"] for (output,) in jobs(redis_client, ids, "output")]
     assert found == [f"interactive {number}" for number in range(9)]
+
+
+def test_many_jobs_that_share_a_large_output_end_in_several_calls(system: System, redis_client: redis.Redis) -> None:
+    ids = [system.submit(b"the same") for _ in range(30)]
+    system.cancel(ids[0])
+    [entry] = system.lanes.pull(9).entries
+    output = orjson.dumps({"mask": "x" * 1_000_000})
+    before = calls_of_scripts(redis_client)
+    assert system.lanes.finish([Result(entry, "succeeded", output)], run=b"{}") == 29
+    assert calls_of_scripts(redis_client) - before == 8
+    found = jobs(redis_client, ids[1:], "state", "source", "output")
+    assert found[0] == ("succeeded", "model", output.decode()), "the first was canceled"
+    assert set(found[1:]) == {("succeeded", "coalesced", output.decode())}
+    assert redis_client.xlen(keys.FINISHED) == 30
+    assert redis_client.exists(entry.waiting) == redis_client.xlen(entry.lane) == 0
+    assert redis_client.get(entry.cache) == output
+
+
+def test_a_call_that_is_repeated_in_between_ends_each_job_once(system: System, redis_client: redis.Redis) -> None:
+    ids = [system.submit(b"the same") for _ in range(9)]
+    [entry] = system.lanes.pull(9).entries
+    output = orjson.dumps({"mask": "x" * 1_000_000})
+    arguments = (entry.lane, entry.id, entry.waiting, entry.cache, "succeeded", output, "", "", 1)
+    scripts = Scripts(redis_client)
+    assert [scripts.run(Script.FINISH, (), "task", 1000, b"{}", *arguments) for _ in range(4)] == [-4, -4, 1, 0]
+    assert [source for (source,) in jobs(redis_client, ids, "source")] == ["model", *["coalesced"] * 8]
+    assert redis_client.xlen(keys.FINISHED) == 9
 
 
 def calls_of_scripts(client: redis.Redis) -> int:

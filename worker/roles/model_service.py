@@ -35,8 +35,8 @@ class ModelService:
     """Follows a model in a thread of its own; `begin` and `end` are called as this process may take its work, or not.
 
     It may once what the model's aliases name is loaded, however long its registry or Redis is away until then: a worker
-    that took work earlier would fail it because of a registry that is merely late. It may not while the champion is
-    gone from the registry and only other workers have it loaded, nor after `stop`.
+    that took work earlier would fail it because of a registry that is merely late. It may not while only other workers
+    have the champion or the challenger loaded and this one can't load it, nor after `stop`.
     """
 
     def __init__(

@@ -99,16 +99,20 @@ class Lanes:
         return sum(self._finish(some, run=run, give_up=give_up) for some in _in_portions(results))
 
     def _finish(self, results: Sequence[Result], *, run: bytes, give_up: float) -> int:
-        """End the jobs that wait for these results, with one call; repeat it until `give_up`."""
+        """End the jobs that wait for these results, nearly always with one call; repeat it until `give_up`."""
         arguments: list[Any] = []
         for result in results:
             entry = result.entry
             arguments += (entry.lane, entry.id, entry.waiting, entry.cache if result.cacheable else "")
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
+        ended = 0
         while True:
             try:
-                return int(self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments))
+                some = int(self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments))
+                ended += abs(some)
+                if some >= 0:
+                    return ended
             except (RedisConnectionError, RedisTimeoutError):
                 if self._monotonic() >= give_up:
                     raise

@@ -11,8 +11,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
+import orjson
 import pytest
 import redis
 
@@ -484,3 +486,32 @@ def test_tags_of_the_model_and_of_its_champion_change_how_it_is_served(
     route = route_in(redis_client)
     assert route.max_batch_size == 2
     assert [warning for warning in route.versions[ONE].warnings if "darkroom.beside_people" in warning]
+
+
+def test_a_changed_tag_takes_effect_on_a_loaded_version_and_a_wrong_one_is_told(
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+) -> None:
+    first = mlflow_store.register("champion")
+    follower = follow()
+    follower.refresh()
+    tag = partial(mlflow_store.client.set_model_version_tag, MODEL, ONE, "darkroom.labels")
+    tag('["night", "day"]')
+    follower.refresh()
+    route = route_in(redis_client)
+    second = route.versions[ONE].key
+    assert (route.aliases, route.versions[ONE].labels) == ({"champion": ONE}, ("night", "day"))
+    assert second != first, "cached outputs with the labels before must not answer"
+    assert orjson.loads(follower.loaded(second).predict([IMAGE])[0])["predicted_class"] in {"night", "day"}
+    # Images that were submitted before have the version as it was, while it is loaded.
+    assert orjson.loads(follower.loaded(first).predict([IMAGE])[0])["predicted_class"] in {"dark", "light"}
+    tag('["three", "labels", "here"]')
+    for _ in range(2):
+        follower.refresh()
+    route = route_in(redis_client)
+    assert (route.aliases, route.versions[ONE].key) == ({"champion": ONE}, second)
+    assert "3 labels" in route.failed[ONE]
+    assert route.gone == {}
+    mlflow_store.client.delete_model_version_tag(MODEL, ONE, "darkroom.labels")
+    follower.refresh()
+    route = route_in(redis_client)
+    assert (route.versions[ONE].key, route.versions[ONE].labels, route.failed) == (first, ("dark", "light"), {})

@@ -10,7 +10,7 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.keep_rule import KeepRule
 from shared.domain.model_route import CHAMPION, Gone, Route
 from shared.queue import model_routes
-from worker.models.registry.registry_snapshot import RegistrySnapshot
+from worker.models.registry.registry_snapshot import RegistrySnapshot, files_of
 from worker.models.registry.serving_tags import (
     Tuning,
     read_challenger_share,
@@ -143,12 +143,13 @@ def _gone(
     registered: RegistrySnapshot, serving: Mapping[str, tuple[VersionKey, VersionNumber]], *, model_is_gone: bool
 ) -> dict[VersionNumber, Gone]:
     """Return what the registry no longer has of each version that serves."""
-    keys = {candidate.key for candidate in registered.versions.values()}
+    # By its files: a version whose tags were changed is still there.
+    keys = {files_of(candidate.key) for candidate in registered.versions.values()}
     gone: dict[VersionNumber, Gone] = {}
     for alias, (key, number) in serving.items():
         if model_is_gone:
             gone[number] = Gone.MODEL
-        elif key not in keys:
+        elif files_of(key) not in keys:
             gone[number] = Gone.VERSION
         elif alias not in registered.aliases:
             gone[number] = Gone.ALIAS

@@ -108,6 +108,8 @@ _KEYS: Final[Mapping[str, Key]] = {
     "max_bytes": Key(whole_number(highest=MOST_BYTES)),
     "output": Key(heads),
 }
+CONTRACT_TAGS: Final = frozenset(f"{TAG_PREFIX}{key}" for key in _KEYS)
+"""Tags of a version that change what it answers."""
 _OF_SEVERAL_HEADS: Final = (Task.REGRESSION, Task.DETECTION, Task.JSON)
 _TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
     "labels": tuple(task for task in Task if task.needs_labels),

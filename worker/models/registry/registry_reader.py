@@ -4,7 +4,7 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
 from shared.settings import Registry
 from worker.models.metadata.metadata_values import TAG_PREFIX
+from worker.models.metadata.model_metadata import CONTRACT_TAGS
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 from worker.models.registry.registry_snapshot import NotRegistered, ReadyVersion, RegistrySnapshot
 
@@ -143,15 +144,27 @@ def _candidate(version: Any) -> ReadyVersion:
     """Read MLflow's model version, whose number is an integer or a text, depending on the store."""
     logged = _LOGGED_MODEL.fullmatch(version.source or "")
     origin = logged["id"] if logged else version.run_id or hashlib.sha256((version.source or "").encode()).hexdigest()
+    tags = _own_tags(version)
     created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
     return ReadyVersion(
         number=VersionNumber(str(version.version)),
-        key=VersionKey(f"{version.version}-{origin[:12]}"),
+        key=version_key(str(version.version), origin[:12], tags),
         created_at=created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         logged_model=f"m-{logged['id']}" if logged else "",
         run=version.run_id or "",
-        tags=_own_tags(version),
+        tags=tags,
     )
+
+
+def version_key(number: str, origin: str, tags: Mapping[str, str]) -> VersionKey:
+    """Return the key of a version: its number, where its files are from, and a digest of the tags that change outputs.
+
+    So a changed tag makes another version of the same number: it is loaded and handed over as a promotion is, no cached
+    output of the one before answers for it, and where the tag is wrong the one before goes on serving.
+    """
+    contract = sorted((name, value) for name, value in tags.items() if name in CONTRACT_TAGS)
+    said = f".{hashlib.sha256(repr(contract).encode()).hexdigest()[:6]}" if contract else ""
+    return VersionKey(f"{number}-{origin}{said}")
 
 
 def _own_tags(one: Any) -> dict[str, str]:

@@ -13,6 +13,11 @@ class NotRegistered(Exception):
     """The registry answers that there is no such model or version."""
 
 
+def files_of(key: VersionKey) -> str:
+    """Return the part of a version's key that names its files, whatever its tags were."""
+    return key.partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyVersion:
     """One ready version, as it was when it was read.

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.output_schema import output_schema
@@ -11,6 +12,7 @@ from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
 from worker.models.memory import memory_in_use
 from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import files_of
 from worker.models.versions.known_versions import KnownVersions
 from worker.models.versions.load_attempts import LoadAttempts
 from worker.models.versions.version_observer import VersionObserver
@@ -56,7 +58,8 @@ class VersionLoader:
 
     def _load_and_warm_up(self, key: VersionKey) -> LoadedModel:
         candidate = self._reader.ready_version(self._model, VersionNumber(key.partition("-")[0]))
-        if candidate.key != key:
+        # Tags that were changed since the image was submitted count as they are now.
+        if files_of(candidate.key) != files_of(key):
             raise ModelUnavailable(f"version {candidate.number} was replaced by another model")
         started = time.monotonic()
         model = load(
@@ -72,7 +75,7 @@ class VersionLoader:
         model.memory_bytes += max(0, memory_in_use(self._device) - before)
         self._observer.holds(key, memory=model.memory_bytes)
         self._known.note(
-            candidate,
+            replace(candidate, key=key),
             labels=model.labels,
             image=model.spec.as_metadata(),
             decode=str(model.decode),

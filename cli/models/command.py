@@ -149,6 +149,21 @@ def challenger(
 
 
 @models.command()
+def keep(
+    name: Name,
+    which: Annotated[
+        str, typer.Argument(help="`off`, `all`, or any of `5%`, `below 0.6`, `disagree`, with commas.", metavar="WHICH")
+    ],
+    home: Home = None,
+) -> None:
+    """Keep some of a model's pictures to learn from, as their senders allow; `export` writes them into a folder."""
+    from cli.home import find_home
+    from cli.models import keeping
+
+    keeping.keep(find_home(home), name, which)
+
+
+@models.command()
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused; waiting ones are still computed where it is loaded."""
     from cli.home import find_home

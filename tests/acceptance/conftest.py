@@ -24,8 +24,9 @@ LIT_TASKS = ("detection", "segmentation", "json")
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack that serves `digits`, shared by the run."""
-    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port())
+    """A running stack that serves `digits`, shared by the run. It keeps pictures of models that are tagged so: none."""
+    kept = {"DARKROOM_KEEP_IMAGES_URL": str(tmp_path_factory.mktemp("kept"))}
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=kept)
     try:
         stack.up()
         yield stack

@@ -1,0 +1,95 @@
+"""Pictures are kept, labelled, exported, and a version is trained from them: the loop of examples/retrain."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from shared.settings import Database
+from shared.storage.engine import make_engine
+from tests.support.api_client import Door
+from tests.support.documents import ROOT
+from tests.support.pictures import renewed
+from tests.support.stack import Stack
+from tests.support.waiting import until
+
+
+def in_registry(stack: Stack, code: str) -> str:
+    """Run code with the registry's address and login in its environment; return what it prints."""
+    registry = stack.registry_environment
+    environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
+    command = [sys.executable, "-W", "ignore", "-c", f"from mlflow import MlflowClient\n{code}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def keeping(stack: Stack) -> Iterator[Path]:
+    """The folder in which all pictures of `digits` are kept during the test."""
+    stack.darkroom("models", "keep", "digits", "all")
+    yield Path(stack.environment["DARKROOM_KEEP_IMAGES_URL"])
+    in_registry(
+        stack,
+        "client = MlflowClient()\n"
+        "client.delete_registered_model_tag('digits', 'darkroom.keep_images')\n"
+        "for version in client.search_model_versions(\"name='digits'\"):\n"
+        "    if str(version.version) != '1':\n"
+        "        client.delete_model_version('digits', version.version)",
+    )
+
+
+def label(stack: Stack, ids: dict[str, str]) -> None:
+    """Say what each prediction's picture shows."""
+    engine = make_engine(Database(url=stack.url_of("postgres")))
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO feedback (prediction_id, owner, label) VALUES (:id, 'default', :label)"),
+            [{"id": id, "label": label} for id, label in ids.items()],
+        )
+    engine.dispose()
+
+
+def test_a_version_is_trained_from_pictures_that_people_labelled(
+    stack: Stack, door: Door, keeping: Path, tmp_path: Path
+) -> None:
+    def is_kept(image: bytes) -> bool:
+        return any(keeping.rglob(f"{hashlib.sha256(image).hexdigest()}.png"))
+
+    def is_keeping() -> bool:
+        image = renewed(stack.images[0].read_bytes())
+        door.submit(image)
+        return is_kept(image)
+
+    until(is_keeping, what="workers read the tag", seconds=30, pause=0.3)
+    sent = {path: renewed(path.read_bytes()) for path in stack.images[::6]}
+    ids = {door.submit(image).json()["id"]: path.name[0] for path, image in sent.items()}
+    for image in sent.values():
+        until(lambda image=image: is_kept(image), what="the picture is kept")
+    label(stack, ids)
+
+    registry = stack.registry_environment
+    environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
+    script = [sys.executable, "-W", "ignore", ROOT / "examples" / "retrain" / "retrain.py", "--until", "register"]
+    command = [*script, "--data", tmp_path / "data", "--since", "1h", "--epochs", "20"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    number = done.stdout.split("registered version ")[1].split()[0]
+
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    assert {entry["sha256"] for entry in manifest["pictures"]} >= {
+        hashlib.sha256(image).hexdigest() for image in sent.values()
+    }
+    digest = in_registry(
+        stack,
+        f"client = MlflowClient()\nrun = client.get_run(client.get_model_version('digits', '{number}').run_id)\n"
+        "print(run.inputs.dataset_inputs[0].dataset.digest, run.data.tags['darkroom.dataset_sha256'])",
+    ).split()
+    assert digest == [manifest["sha256"][:36], manifest["sha256"]]
+    answer = door.submit(renewed(stack.images[0].read_bytes()), model=f"digits:{number}").json()
+    assert answer["version"] == number

@@ -13,6 +13,7 @@ from typing import TypeVar
 import orjson
 from sqlalchemy import Connection
 
+from cli.audit.kept_pictures import wrong_pictures
 from shared.domain.identifiers import BatchId, Owner, PredictionId
 from shared.domain.prediction import Status
 from shared.queue import keys
@@ -56,7 +57,8 @@ def audit(*, redis_url: str, database_url: str) -> list[str]:
     try:
         reading = engine.execution_options(isolation_level="AUTOCOMMIT")  # each statement sees the newest state
         with connect(Redis(url=redis_url)) as client, reading.connect() as connection:
-            return Audit(Inspection(client), connection, queue=read(Queue), predict=read(Predict)).run()
+            findings = Audit(Inspection(client), connection, queue=read(Queue), predict=read(Predict)).run()
+            return [*findings, *_shortened(list(wrong_pictures(client, connection)))]
     finally:
         engine.dispose()
 

@@ -11,6 +11,9 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from shared.domain.identifiers import Digest, ModelName, Owner
+from shared.pictures.folder_store import FolderStore
+from shared.pictures.names import picture_name
 from shared.queue import keys
 from shared.settings import Database
 from shared.storage.engine import make_engine
@@ -75,6 +78,9 @@ def test_purge_deletes_everything_of_one_owner_and_nothing_else(stack: "Stack", 
     with closing(use(stack, "gone", scan)) as gone, closing(use(stack, "stays", scan)) as stays:
         before = rows(stack, "stays")
         assert min(before.values()) > 0
+        pictures = FolderStore(Path(stack.environment["DARKROOM_KEEP_IMAGES_URL"]))
+        for owner in ("gone", "stays"):
+            pictures.keep(picture_name(Owner(owner), ModelName("digits"), Digest("0" * 64), scan), scan)
         with door.workers_stopped():
             gone.post("/v1/predictions", content=renewed(scan), headers=PNG)
             accepted(send_images(gone, [("1.png", renewed(scan))]))
@@ -82,8 +88,9 @@ def test_purge_deletes_everything_of_one_owner_and_nothing_else(stack: "Stack", 
             said = stack.darkroom("purge", "--owner", "gone", "--yes").stdout
         assert [line.split(maxsplit=1)[1] for line in said.splitlines()] == [
             "unfinished, canceled", "in Redis: files, jobs, cached outputs, keys", "webhook deliveries", "batches",
-            "predictions", "webhook secrets", "API keys",
+            "predictions", "feedback", "webhook secrets", "API keys", "kept pictures",
         ]  # fmt: skip
+        assert {kept.name.partition("/")[0] for kept in pictures.pictures()} == {"stays"}
         assert in_redis(door.redis, "gone") == []
         assert set(rows(stack, "gone").values()) == {0}
         assert rows(stack, "stays") == before

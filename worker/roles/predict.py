@@ -214,16 +214,21 @@ class PredictRole:
 
     def _on_results(self, model: ModelName, follower: RegistryFollower) -> Callable[[Sequence[Result]], object]:
         """Return what is called with the results of each micro-batch, before they are finished."""
-        trial, pictures = follower.trial_results.add, self._pictures
-        if pictures is None:
+        trial, chosen = follower.trial_results.add, self._model_pictures(model, follower)
+        if chosen is None:
             return trial
-        chosen = ModelPictures(model, pictures, lambda: follower.keep_rule)
 
         def add(results: Sequence[Result]) -> None:
             trial(results)
             chosen.add(results)
 
         return add
+
+    def _model_pictures(self, model: ModelName, follower: RegistryFollower) -> ModelPictures | None:
+        """Return what chooses a model's pictures to learn from; None where no store is set."""
+        if self._pictures is None:
+            return None
+        return ModelPictures(model, self._pictures, lambda: follower.keep_rule)
 
     def _begin(self, parts: ModelParts) -> None:
         """Take a model's work: called in its service's thread."""

@@ -1,6 +1,11 @@
 """Metrics of pictures kept to learn from: those written by predict workers, and what their store holds."""
 
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+OUTCOMES: Final = ("kept", "there", "no_room", "failed", "purged")
+"""How a picture that was to be kept ended: the values of the label `outcome`."""
 
 
 class PictureMetrics:
@@ -14,7 +19,7 @@ class PictureMetrics:
             ["outcome"],
             registry=registry,
         )
-        self._outcomes = {name: pictures.labels(name) for name in ("kept", "there", "no_room", "failed", "purged")}
+        self._outcomes = {name: pictures.labels(name) for name in OUTCOMES}
 
     def count(self, outcome: str) -> None:
         """Count one picture."""

@@ -16,6 +16,7 @@ from shared import settings
 from shared.domain.prediction import ErrorCode, Source
 from shared.domain.webhooks import DeliveryStatus
 from shared.observability import metrics
+from shared.observability.metrics.pictures import OUTCOMES
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -199,7 +200,7 @@ def test_rules_use_only_label_values_that_exist(rule: str) -> None:
         "lane": {metrics.INTERACTIVE, metrics.BULK},
         "code": set(ErrorCode),
         "source": set(Source),
-        "outcome": set(DeliveryStatus),
+        "outcome": {*DeliveryStatus, *OUTCOMES},
         "job": {job["job_name"] for job in read("prometheus.yml")["scrape_configs"]},
     }
     for _, matchers in series(rules()[rule]):

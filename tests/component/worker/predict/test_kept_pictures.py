@@ -94,7 +94,9 @@ def test_what_the_rule_wants_is_kept_under_owner_model_and_digest(counted: Count
 
 def test_the_same_picture_is_kept_once_and_once_for_each_owner(counted: Counted) -> None:
     chosen = model_pictures(counted, "all")
-    chosen.add([result(b"one"), result(b"one"), result(b"one", owner=ANYONE)])
+    chosen.add([result(b"one"), result(b"one", owner=ANYONE)])
+    counted.names()  # two threads that write it at the same moment both count it as kept
+    chosen.add([result(b"one")])
     assert counted.names() == [digest_of(b"one")] * 2
     assert counted.outcomes() == {"kept": 2, "there": 1}
 

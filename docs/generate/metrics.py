@@ -18,6 +18,7 @@ each scrape is the same from every replica: take the `max`. [Alerts](alerts.md) 
 """
 _STATE: Final = metrics.QueueState(
     lanes=[metrics.LaneState(model="", lane="", entries=1, bytes=1, oldest=timedelta(0))],
+    shadow_entries={},
     workers={"": 1},
     finished=1,
     recorder_lag=timedelta(0),

@@ -14,6 +14,8 @@ CHALLENGER = "challenger"
 SHADOW = "shadow"
 CHALLENGER_PERCENT: Final = "darkroom.challenger_percent"
 """Tag of a registered model: the challenger's share of the requests that name no version."""
+SHADOW_PERCENT: Final = "darkroom.shadow_percent"
+"""Tag of a registered model: the share of the champion's images that the shadow predicts too, after the answer."""
 FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
 """Aliases whose versions workers load; other aliases in the registry are ignored."""
 
@@ -92,6 +94,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowTarget:
+    """The version that predicts a share of the champion's images too; `champion` is the version that answers them."""
+
+    champion: VersionKey
+    version: VersionNumber
+    key: VersionKey
+    percent: int
+
+    def takes(self, digest: str) -> bool:
+        """Return whether an image is of the share; always the same for an image.
+
+        By other digits than those that choose the challenger, so that the share of the champion's images is `percent`.
+        """
+        return int(digest[8:16], 16) % 100 < self.percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What serves under one model's name, as its workers published it.
 
@@ -105,6 +124,7 @@ class Route:
     aliases: dict[str, VersionNumber]
     versions: dict[VersionNumber, Version]
     challenger_percent: int = 0
+    shadow_percent: int = 0
     failed: dict[VersionNumber, str] = field(default_factory=dict)
     went_back: dict[VersionNumber, str] = field(default_factory=dict)
     gone: dict[VersionNumber, Gone] = field(default_factory=dict)
@@ -150,6 +170,13 @@ class Route:
         if CHALLENGER in self.aliases and int(digest[:8], 16) % 100 < self.challenger_percent:
             return CHALLENGER
         return CHAMPION
+
+    def shadow_target(self) -> ShadowTarget | None:
+        """Return what the shadow predicts; None where there is no shadow, its share is 0, or it is the champion."""
+        champion, shadow = (self.versions.get(self.aliases.get(a, VersionNumber(""))) for a in (CHAMPION, SHADOW))
+        if champion is None or shadow is None or champion.key == shadow.key or not self.shadow_percent:
+            return None
+        return ShadowTarget(champion=champion.key, version=shadow.number, key=shadow.key, percent=self.shadow_percent)
 
     @property
     def never_loaded(self) -> bool:

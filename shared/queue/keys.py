@@ -54,6 +54,8 @@ RECORD_QUEUE: Final = "record"
 UPKEEP_QUEUE: Final = "upkeep"
 WEBHOOK_BELL: Final = "bell:webhooks"
 WEBHOOK_QUEUE: Final = "webhooks"
+SHADOW_RESULTS: Final = "shadow_results"
+"""Stream, group `recorders`: what shadows answered, until it is committed."""
 STARTED: Final = "started"
 """Stream, bounded: predictions that began and whose webhook asks for the start event."""
 UPLOADS: Final = "uploads"
@@ -116,6 +118,11 @@ def heavy_mark() -> str:
 def lane(model: ModelName, lane: str) -> str:
     """Stream, group `workers`: one entry for each computation. `lane` is INTERACTIVE or a `bulk_lane`."""
     return f"lane:{model}:{lane}"
+
+
+def shadow_lane(model: ModelName) -> str:
+    """Stream, group `workers`: images that the champion has answered and that the model's shadow is to predict too."""
+    return f"shadow:{model}"
 
 
 def image_prefix() -> str:

@@ -24,6 +24,10 @@ class Queue(BaseSettings):
     max_inline_image: PositiveInt = 8 * 1024
     """Bytes up to which an image is sent within its submission. A larger one gets a key of its own, which costs Redis a
     third less for 53 KB. Raise it above your largest image while workers run that are older than this setting."""
+    max_shadow_depth: PositiveInt = 2000
+    """Images that may wait in a model's shadow lane; more are answered as usual and not shadowed."""
+    max_shadow_bytes: PositiveInt = 64 * 1024**2
+    """Bytes that may wait in a model's shadow lane, as Redis stores them; more are answered and not shadowed."""
     lease: Duration = timedelta(seconds=10)
     """An image whose worker did not renew its lease for this long is taken over by another worker."""
     max_attempts: PositiveInt = 3

@@ -18,6 +18,7 @@ FAULTS: dict[str, tuple[str, str, Conditions]] = {
     "claim many": ("    break\n", "", POISONED),
     "a kept image expires": ("    redis.call('PERSIST', kept)\n", "", CHAOS),
     "an image outlives its entry": ("  drop_images(lane, {...})\n", "", CHAOS),
+    "a shadow answers twice": ("and redis.call('XPENDING', SHADOW, WORKERS, entry, entry, 1)[1] then", "then", CHAOS),
     "images are counted off too early": ("XLEN', lane) == 0 then", "XLEN', lane) == 1 then", CHAOS),
 }
 """A script's text, the faulty text that an earlier version had, and the conditions in which the fault shows."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 import redis
+from sqlalchemy.exc import OperationalError
 
 from shared import settings
 from shared.domain.errors import IdempotencyMismatch, QueueFull, RateLimited
@@ -34,12 +35,13 @@ from shared.domain.identifiers import (
 from shared.domain.image import ImageFacts
 from shared.domain.key_limits import UNLIMITED
 from shared.domain.key_limits import Limits as KeyLimits
-from shared.domain.model_route import Choice
+from shared.domain.model_route import Choice, ShadowTarget
 from shared.domain.prediction import MOVES, Status
 from shared.queue import bells, keys
 from shared.queue.consumer.entries import Result
 from shared.queue.consumer.finished_stream import FinishedStream
 from shared.queue.consumer.lanes import Lanes
+from shared.queue.consumer.shadow_lane import ShadowLane
 from shared.queue.job_records import FIELDS, parse
 from shared.queue.lua import Script, Scripts, source
 from shared.queue.producer.staged_images import stage_command
@@ -57,15 +59,19 @@ from shared.queue.producer.submission import (
     submit_command,
 )
 from shared.settings import Batching, Bulk
+from shared.storage.shadow_predictions import ShadowPrediction, Stored
 from tests.simulation import pictures
 from tests.simulation.scheduler import Actor, Scheduler, SteppedRedis
-from tests.support.observations import observer, upkeep_metrics
+from tests.support.observations import observer, record_metrics, shadow_metrics, upkeep_metrics
 from tests.support.predictors import AnyMembers
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
+from worker.predict.shadow_intake import ShadowIntake
+from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
+from worker.record.shadow_recorder import ShadowRecorder
 from worker.upkeep.sweep import Upkeep
 from worker.upkeep.unserved_models import UnservedModels
 
@@ -74,10 +80,19 @@ LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")
 BATCH_SIZE = 4
 LAPSED_MS = 10_000_000
 MOST_ROUNDS = 400
+TARGET = ShadowTarget(champion=VersionKey("3-a"), version=VersionNumber("4"), key=VersionKey("4-b"), percent=90)
 LIMITS = KeyLimits(key=KeyId("k"), rate=500, max_inflight=6)
 
 
-LIFE: dict[str | None, float] = {"submit": 16, "cancel": 4, "poll": 4, "renew": 2, None: 74}
+LIFE: dict[str | None, float] = {
+    "submit": 16,
+    "cancel": 4,
+    "poll": 4,
+    "renew": 2,
+    "shadow": 4,
+    "record_shadows": 2,
+    None: 68,
+}
 """What clients and workers begin, by weight (of 100 steps)."""
 ACCIDENTS: dict[str | None, float] = {
     "_sweep_now": 2,
@@ -158,6 +173,7 @@ class World:
         self.rows: dict[PredictionId, dict[str, Any]] = {}
         self.counters: Counter[tuple[str, str]] = Counter()
         self.seen: dict[PredictionId, Status] = {}
+        self.shadow_rows: dict[tuple[PredictionId, str], ShadowPrediction] = {}
         self.postgres_up = True
         self.consumers: dict[str, Actor] = {}
         self.in_hand: list[tuple[Lanes, LeasedEntries]] = []
@@ -318,13 +334,15 @@ class World:
         in_hand = LeasedEntries()
         self.in_hand.append((lanes, in_hand))
         models = pictures.PictureModels(pauses=self.random.randint(0, self.conditions.slowness))
+        limits = Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1)))
         predictor = Predictor(
             model=MODEL,
             worker=name,
             lanes=lanes,
             models=models,
             members=AnyMembers(models),
-            limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self.random.randint(0, 1))),
+            limits=limits,
+            shadow=self._shadow_intake(),
             slots=BatchSlots(1),
             leased=in_hand,
             observer=observer(lanes),
@@ -336,6 +354,46 @@ class World:
             predictor.answer_bell(token)
         finally:
             self.working.discard(name)
+
+    def _shadow_intake(self) -> ShadowIntake:
+        return ShadowIntake(lambda: TARGET, settings=self.queue, metrics=shadow_metrics())
+
+    def shadow(self) -> None:
+        """A worker that predicts images by the model's shadow while nobody waits."""
+        name = f"s{next(self.names)}"
+        in_hand = LeasedEntries()
+        self.in_hand.append((Lanes(self.stepped, model=MODEL, consumer=name, settings=self.queue), in_hand))
+        shadowing = Shadowing(
+            ShadowLane(self.stepped, model=MODEL, consumer=name, settings=self.queue),
+            model=MODEL,
+            models=pictures.PictureModels(pauses=self.random.randint(0, self.conditions.slowness)),
+            intake=self._shadow_intake(),
+            limits=Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(0)),
+            slots=BatchSlots(1),
+            leased=in_hand,
+            metrics=shadow_metrics(),
+            decoders=self.decoders,
+            threads=self.threads,
+        )
+        while shadowing.run_pass([MODEL]):
+            pass
+
+    def record_shadows(self) -> None:
+        """A recorder of shadows' answers: its commit is one step."""
+
+        def store(shadows: list[ShadowPrediction]) -> Stored:
+            if not self.postgres_up:
+                raise OperationalError("", {}, OSError())
+            stored = Stored(known={one.prediction_id for one in shadows if one.prediction_id in self.rows})
+            for one in shadows:
+                if one.prediction_id in stored.known:
+                    first = self.shadow_rows.setdefault((one.prediction_id, one.version_key), one)
+                    if first != one:
+                        raise Violation(f"the shadow answered twice for {one.prediction_id}")
+            return stored
+
+        consumer = f"r{self.random.random()}"
+        ShadowRecorder(self.stepped, store, consumer=consumer, metrics=record_metrics(), lease=timedelta(0)).run_once()
 
     def renew(self) -> None:
         """A worker's lease thread, perhaps late: another worker may have taken over what it renews."""
@@ -500,7 +558,11 @@ class World:
             if self.schedule.actors or self.plain.llen(keys.predict_queue(MODEL)) + self.plain.llen(keys.RECORD_QUEUE):
                 continue
             if not any(self.plain.xlen(lane) for lane in (*self._lanes(), keys.FINISHED)):
-                return
+                if not any(self.plain.xlen(stream) for stream in (keys.shadow_lane(MODEL), keys.SHADOW_RESULTS)):
+                    return
+                self.schedule.spawn("shadow", self.shadow)
+                self.schedule.spawn("record_shadows", self.record_shadows)
+                continue
             if self.conditions is CALM:
                 raise Violation("work waits and nobody was called")
             self.plain.delete(keys.bell(MODEL), keys.RECORD_BELL)  # five seconds pass
@@ -576,10 +638,14 @@ class World:
             raise Violation(f"counted {self.counters}, there are {counted}")
         for id, row in self.rows.items():
             self._check_row(row, self.accepted[id])
+        for (id, key), shadow in self.shadow_rows.items():
+            self._check_shadow(self.rows[id], self.accepted[id], key, shadow)
         kept = {
             keys.workers(MODEL),
             keys.LEAVING,
             keys.FINISHED,
+            keys.SHADOW_RESULTS,
+            keys.shadow_lane(MODEL),
             keys.MODELS,
             keys.UPLOADS,
             keys.BELLS,
@@ -605,6 +671,14 @@ class World:
         given_up = row["code"] == "worker_lost" and promise.picture != pictures.POISON
         if given_up and self.conditions.leases_hold:
             raise Violation(f"{promise} was given up though innocent")
+
+    def _check_shadow(self, row: dict[str, Any], promise: Accepted, key: str, shadow: ShadowPrediction) -> None:
+        """Check that a shadow's answer is of its picture, beside a success that the champion computed."""
+        if (row["state"], row["source"], promise.version, key) != ("succeeded", "model", TARGET.champion, TARGET.key):
+            raise Violation(f"a shadow predicted {promise}, which ended as {row}")
+        expected = orjson.loads(pictures.output(TARGET.key, promise.picture))
+        if shadow.status == Status.SUCCEEDED and shadow.output != expected:
+            raise Violation(f"the shadow's answer to {promise} is {shadow.output}")
 
 
 def _no_image(beside: Submission) -> Unreadable:

@@ -2,7 +2,14 @@
 
 from prometheus_client import CollectorRegistry
 
-from shared.observability.metrics import ModelMetrics, PredictMetrics, RecordMetrics, UpkeepMetrics, WebhookMetrics
+from shared.observability.metrics import (
+    ModelMetrics,
+    PredictMetrics,
+    RecordMetrics,
+    ShadowMetrics,
+    UpkeepMetrics,
+    WebhookMetrics,
+)
 from shared.queue.consumer.lanes import Lanes
 from worker.predict.batch_observer import BatchObserver
 from worker.record.prediction_log import PredictionLog
@@ -17,6 +24,16 @@ def observer(lanes: Lanes, registry: CollectorRegistry | None = None) -> BatchOb
 def predict_metrics() -> PredictMetrics:
     """Count what nobody reads."""
     return PredictMetrics(CollectorRegistry())
+
+
+def shadow_metrics(registry: CollectorRegistry | None = None) -> ShadowMetrics:
+    """Count for a model named `m`."""
+    return ShadowMetrics(PredictMetrics(registry or CollectorRegistry()), "m")
+
+
+def record_metrics(registry: CollectorRegistry | None = None) -> RecordMetrics:
+    """Count what a recorder counts."""
+    return RecordMetrics(registry or CollectorRegistry())
 
 
 def record_observer(log: PredictionLog | None = None) -> RecordObserver:

@@ -6,10 +6,12 @@ and a micro-batch that raises is halved until the image that makes the model rai
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
+
+from prometheus_client import Histogram
 
 from shared.domain.identifiers import VersionKey
 from shared.domain.prediction import ErrorCode, Status
-from shared.observability.metrics import ModelMetrics
 from shared.queue.consumer.entries import Entry, Result
 from worker.decode.image_loading import Undecodable
 from worker.models.errors import ModelError, ModelUnavailable, OutOfMemory
@@ -20,12 +22,20 @@ from worker.predict.model_protocols import Model, Models
 from worker.predict.pipelines.pipelines import Pipelines
 
 
+class PassTimes(Protocol):
+    """Where the seconds of decoding and of forward passes are counted: a model's metrics, or its shadow's."""
+
+    decode: Histogram
+    forward: Histogram
+
+
 class Computation:
     """Computes one model's entries; threads may share it."""
 
     def __init__(
-        self, models: Models, *, pipelines: Pipelines, decoding: Decoding, metrics: ModelMetrics, limit: BatchLimit
+        self, models: Models, *, pipelines: Pipelines | None, decoding: Decoding, metrics: PassTimes, limit: BatchLimit
     ) -> None:
+        """`pipelines` is None for a shadow, whose entries are of one version."""
         self._models = models
         self._pipelines = pipelines
         self._decoding = decoding
@@ -57,19 +67,21 @@ class Computation:
                 piped += version
             else:
                 results += self._compute_version(version, heavy=heavy, heavy_in_hand=heavy_in_hand)
-        if piped:  # all of them together: what their steps have in common shares forward passes
+        if (
+            piped and self._pipelines is not None
+        ):  # all of them together: what their steps have in common shares forward passes
             results += self._pipelines.compute(piped, heavy=heavy, heavy_in_hand=heavy_in_hand)
         return results
 
     def load(self, entry: Entry) -> None:
         """Load what an entry needs; raises ModelUnavailable."""
-        if entry.plan:
+        if entry.plan and self._pipelines is not None:
             self._pipelines.load(entry)
         else:
             self._models.loaded(entry.version)
 
     def _has_to_load(self, entry: Entry) -> bool:
-        if entry.plan:
+        if entry.plan and self._pipelines is not None:
             return self._pipelines.has_to_load(entry)
         return self._models.has_to_load(entry.version)
 
@@ -95,7 +107,7 @@ class Computation:
 
     def decode_heavy(self, entry: Entry) -> Result | Callable[[], list[Result]]:
         """Decode in a decoder process; return what predicts the image then, or how the image failed."""
-        if entry.plan:
+        if entry.plan and self._pipelines is not None:
             return self._pipelines.decode_heavy(entry)
         try:
             model = self._models.loaded(entry.version)

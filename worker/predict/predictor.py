@@ -28,6 +28,7 @@ from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
 from worker.predict.model_protocols import Members, Models
 from worker.predict.pipelines.pipelines import Pipelines
+from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.slots import BatchSlots
 from worker.predict.unloaded_versions import UnloadedVersions
 
@@ -102,6 +103,7 @@ class Predictor:
         decoders: DecoderPool,
         threads: DecodeThreads,
         tuning: Callable[[], Tuning] | None = None,
+        shadow: ShadowIntake | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`members` are the versions of pipelines, of whichever models; `models` those of this one."""
@@ -113,6 +115,7 @@ class Predictor:
         self._slots = slots
         self._leased = leased
         self._observer = observer
+        self._shadow = shadow
         self._monotonic = monotonic
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
@@ -255,20 +258,24 @@ class Predictor:
             with self._slots.beside():
                 decoded = self._computation.decode_heavy(entry)
             if isinstance(decoded, Result):
-                self._finish([decoded], start)
+                self._finish([decoded], start, heavy=True)
                 return
             with self._slots.shared(), self._leased.hold([entry]):
                 results = decoded()
-            self._finish(results, start)
+            self._finish(results, start, heavy=True)
 
-    def _finish(self, results: Sequence[Result], start: float) -> float:
-        """Finish the jobs of results that were computed together since `start`; return the milliseconds of that."""
+    def _finish(self, results: Sequence[Result], start: float, *, heavy: bool = False) -> float:
+        """Finish the jobs of results that were computed together since `start`; return the milliseconds of that.
+
+        Images of the shadow's share are kept for it, but for `heavy` ones: it would take too long.
+        """
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         if results:
             run = write_run(batch_size=len(results), predict_ms=milliseconds, worker=self._worker)
             self._observer.computed(results)
             with self._observer.metrics.finish.time():
-                self._lanes.finish(results, run=run)
+                offer = self._shadow.offer(results, heavy=heavy) if self._shadow is not None else None
+                self._lanes.finish(results, run=run, shadow=offer)
         return milliseconds
 
 

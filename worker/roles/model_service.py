@@ -12,6 +12,7 @@ from shared.domain.identifiers import ModelName
 from shared.queue.consumer.lanes import Lanes
 from worker.models.following.registry_follower import RegistryFollower
 from worker.predict.predictor import Predictor
+from worker.predict.shadowing import Shadowing
 from worker.process.background_threads import vital_thread
 from worker.process.garbage import leave_alone_what_is_there
 from worker.process.startup import Stopped, wait_for_redis
@@ -29,6 +30,7 @@ class ModelParts:
     follower: RegistryFollower
     lanes: Lanes
     predictor: Predictor
+    shadowing: Shadowing
 
 
 class ModelService:

@@ -3,6 +3,8 @@
 Of all registered models that have a champion, or of those named. Each is served by itself: one that is missing, or
 takes long to load, keeps no other waiting. A model is picked up when it gets its champion, within a poll of the
 registry; once it is retired and none of its images wait, it is left.
+
+Over 300 lines: what the models of one process share, and the making of each model's parts from it.
 """
 
 import logging
@@ -15,10 +17,11 @@ from shared import settings
 from shared.cores import cores
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION
-from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics
+from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics, ShadowMetrics
 from shared.queue import keys, model_routes
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
+from shared.queue.consumer.shadow_lane import ShadowLane
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
@@ -35,6 +38,9 @@ from worker.predict.kept_pictures import ModelPictures, start_keeping
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
 from worker.predict.predictor import Limits, Predictor, PredictReport
+from worker.predict.shadow_intake import ShadowIntake
+from worker.predict.shadow_rounds import SHADOW_PAUSE, run_shadows
+from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
 from worker.process.background_threads import PeriodicThread
@@ -98,6 +104,7 @@ class PredictRole:
             self._renew, pause=min(self._queue.lease / 5, timedelta(seconds=2)), name="renew"
         )
         self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
+        self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
 
     def start(
         self,
@@ -123,6 +130,7 @@ class PredictRole:
             self._stop_following,
             self._renewing.stop,
             self._finish_heavy,
+            lambda: self._shadows.stop(patience=self._predict.timeout),
             lambda: self._polling.stop(patience=self._predict.timeout),
             self._ended.set,
         )
@@ -135,6 +143,7 @@ class PredictRole:
                 raise Stopped
         self._renewing.start()
         self._polling.start()
+        self._shadows.start()
 
     def answer_bell(self, model: ModelName, token: str) -> PredictReport:
         """Predict what waits for a model; nothing where this worker no longer serves it."""
@@ -193,6 +202,8 @@ class PredictRole:
             read=partial(self._watch.snapshot, model),
         )
         lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
+        shadow_metrics = ShadowMetrics(self._metrics, model)
+        intake = ShadowIntake(lambda: follower.shadow, settings=self._queue, metrics=shadow_metrics)
         predictor = Predictor(
             model=model,
             worker=self._process.name,
@@ -208,8 +219,24 @@ class PredictRole:
             ),
             decoders=self._decoders,
             threads=self._threads,
+            shadow=intake,
         )
-        parts = ModelParts(follower, lanes, predictor)
+        kept = self._pictures
+        pictures = ModelPictures(model, kept, lambda: follower.keep_rule) if kept else None
+        shadowing = Shadowing(
+            ShadowLane(self._process.client, model=model, consumer=self._process.name, settings=self._queue),
+            model=model,
+            models=follower,
+            intake=intake,
+            limits=limits,
+            slots=self._slots,
+            leased=self._leased,
+            metrics=shadow_metrics,
+            decoders=self._decoders,
+            threads=self._threads,
+            on_disagreement=pictures.keep_disagreement if pictures else lambda *_: None,
+        )
+        parts = ModelParts(follower, lanes, predictor, shadowing)
         return ModelService(parts, begin=self._begin, end=self._end, is_ending=self._is_ending)
 
     def _on_results(self, model: ModelName, follower: RegistryFollower) -> Callable[[Sequence[Result]], object]:
@@ -292,6 +319,10 @@ class PredictRole:
             slots=self._slots,
             stopped=lambda: self._polling.is_stopped,
         )
+
+    def _run_shadows(self) -> None:
+        shadows = {model.lanes.model: model.shadowing for model in self._models()}
+        run_shadows(self._process.client, shadows, stopped=lambda: self._shadows.is_stopped)
 
     def _finish_heavy(self) -> None:
         for model in self._models():

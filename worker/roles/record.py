@@ -9,14 +9,18 @@ from shared.observability.metrics import RecordMetrics
 from shared.queue import bells, keys
 from shared.queue.lua import Script, Scripts
 from shared.storage.engine import make_engine
+from shared.storage.shadow_predictions import ShadowPrediction, Stored, store_shadow_predictions
 from worker.process.background_threads import PeriodicThread
 from worker.process.worker_process import WorkerProcess
 from worker.record.prediction_log import PredictionLog
 from worker.record.record_observer import RecordObserver
 from worker.record.recorder import Recorder
+from worker.record.shadow_recorder import AT_ONCE, ShadowRecorder
 
 POLL: Final = timedelta(seconds=2)
 """How often the stream is read although no bell came."""
+SHADOW_POLL: Final = timedelta(seconds=1)
+"""How often shadows' answers are read; no bell comes for them."""
 
 
 class RecordRole:
@@ -34,7 +38,9 @@ class RecordRole:
         predictions = PredictionLog(log_settings) if log_settings.predictions else None
         if predictions:
             process.on_close(predictions.close)
-        self._observer = RecordObserver(RecordMetrics(process.registry), predictions)
+        metrics = RecordMetrics(process.registry)
+        self._observer = RecordObserver(metrics, predictions)
+        self._shadows = ShadowRecorder(process.client, self._store_shadows, consumer=process.name, metrics=metrics)
 
     def start(self) -> None:
         """Register as a recorder and begin to poll; closed with the process."""
@@ -46,11 +52,22 @@ class RecordRole:
 
         polling = PeriodicThread(poll, pause=POLL, name="record")
         polling.start()
-        self._process.on_close(self._engine.dispose, polling.stop)
+        shadows = PeriodicThread(self._record_shadows, pause=SHADOW_POLL, name="record-shadows")
+        shadows.start()
+        self._process.on_close(self._engine.dispose, shadows.stop, polling.stop)
 
     def run_once(self, token: str | None = None) -> int:
         """Record what waits, in one commit; return how many. `token` is the bell's, None where none came."""
         return self._recorder().run_once(token)
+
+    def _store_shadows(self, shadows: list[ShadowPrediction]) -> Stored:
+        with self._engine.connect() as connection:
+            return store_shadow_predictions(connection, shadows)
+
+    def _record_shadows(self) -> None:
+        """Record what shadows have answered: in a thread of its own, so that no prediction's row waits for it."""
+        while self._shadows.run_once() == AT_ONCE:
+            pass
 
     def _recorder(self) -> Recorder:
         if not hasattr(self._of_thread, "recorder"):

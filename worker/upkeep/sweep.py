@@ -19,6 +19,7 @@ from shared.queue.inspection import duties
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
 from shared.queue.upkeep.expired_files import purge_expired
+from shared.queue.upkeep.shadow_images import ShadowImages
 from shared.queue.upkeep.silent_uploads import SilentUploads
 from shared.settings import Bulk, Queue
 from shared.storage import predictions
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 # Items a sweep handles of each kind; the rest is left to the next sweep, 2 s later.
 CHUNK = 1000
 CONSUMER_IDLE = timedelta(hours=1)
+SHADOWS_KEPT = timedelta(minutes=10)
 WORKER_GONE = timedelta(minutes=1)
 
 
@@ -75,6 +77,7 @@ class Upkeep:
             "idempotency_keys": self._purge_idempotency(now),
             "files": purge_expired(self._client, now, CHUNK),
             "unavailable": self._unserved.sweep(),
+            "shadows": self._drop_old_shadows(now),
             "bells": self._ring(now),
         }
         swept |= {name: chore() for name, chore in self._chores.items()}
@@ -126,6 +129,15 @@ class Upkeep:
             ids = [PredictionId(member.decode()) for member in members]
             for start in range(0, len(ids), CHUNK):
                 yield ids[start : start + CHUNK]
+
+    def _drop_old_shadows(self, now: int) -> int:
+        """Delete images that have waited too long for their model's shadow: it was turned off, or workers are busy."""
+        client, dropped = self._client, 0
+        for model in {*model_routes.names(client), *model_routes.leaving(client), *model_routes.retired(client)}:
+            dropped += ShadowImages(client, model).drop_older(now - SHADOWS_KEPT // timedelta(microseconds=1))
+            self._expel(keys.shadow_lane(model), keys.WORKERS)
+        self._expel(keys.SHADOW_RESULTS, keys.RECORDERS)
+        return dropped
 
     def _ring(self, now: int) -> int:
         """Ring where something waits, for models and the finished stream; remove workers that are gone."""

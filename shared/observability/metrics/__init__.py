@@ -7,7 +7,7 @@ in `_total`. A process makes each of its classes once, with the registry that it
 from shared.observability.metrics.gateway import GatewayMetrics
 from shared.observability.metrics.lanes import BULK, INTERACTIVE, LaneState, QueueState
 from shared.observability.metrics.pictures import PictureMetrics, StoredPictureMetrics
-from shared.observability.metrics.predict import DeviceMetrics, ModelMetrics, PredictMetrics
+from shared.observability.metrics.predict import DeviceMetrics, ModelMetrics, PredictMetrics, ShadowMetrics
 from shared.observability.metrics.record import RecordMetrics
 from shared.observability.metrics.registry import new_registry
 from shared.observability.metrics.upkeep import OverdueMetrics, QueueMetrics, UpkeepMetrics
@@ -27,6 +27,7 @@ __all__ = [
     "QueueMetrics",
     "QueueState",
     "RecordMetrics",
+    "ShadowMetrics",
     "StoredPictureMetrics",
     "UpkeepMetrics",
     "WebhookMetrics",

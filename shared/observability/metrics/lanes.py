@@ -28,6 +28,8 @@ class QueueState:
     """Snapshot of what Redis holds."""
 
     lanes: Sequence[LaneState]
+    shadow_entries: dict[str, int]
+    """Images that wait for a model's shadow, by model."""
     workers: dict[str, int]
     """Live predict workers by model, for every model that has a route."""
     finished: int

@@ -44,6 +44,21 @@ class PredictMetrics:
         self.reclaimed = Counter(
             "darkroom_reclaimed_total", "Images taken over from a worker that was lost", ["model"], registry=registry
         )
+        self.shadow_queued = Counter(
+            "darkroom_shadow_queued_total",
+            "Images that the champion answered and that were kept for its shadow",
+            ["model", "version"],
+            registry=registry,
+        )
+        self.shadow_skipped = Counter(
+            "darkroom_shadow_skipped_total",
+            "Images of the shadow's share that it does not predict, by reason: lane_full, memory_high, heavy, "
+            "not_loaded, results_full",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self.shadow_decode = seconds("shadow_decode", "Seconds to decode and resize the images of a shadow's pass")
+        self.shadow_forward = seconds("shadow_forward", "Seconds of a shadow's forward pass")
         self.loads = Counter(
             "darkroom_model_loads_total",
             "Attempts to load a model's version, by outcome",
@@ -100,6 +115,26 @@ class ModelMetrics:
         """Count computed images by outcome."""
         for outcome, images in Counted(outcomes).items():
             self._images(outcome).inc(images)
+
+
+class ShadowMetrics:
+    """The metrics of one model's shadow, looked up once."""
+
+    def __init__(self, metrics: PredictMetrics, model: str) -> None:
+        self.decode = metrics.shadow_decode.labels(model)
+        self.forward = metrics.shadow_forward.labels(model)
+        self._queued = partial(metrics.shadow_queued.labels, model)
+        self._skipped = partial(metrics.shadow_skipped.labels, model)
+
+    def queue(self, version: str, images: int) -> None:
+        """Count images that were kept for a version."""
+        if images:
+            self._queued(version).inc(images)
+
+    def skip(self, reason: str, images: int) -> None:
+        """Count images of the share that are not predicted."""
+        if images:
+            self._skipped(reason).inc(images)
 
 
 class DeviceMetrics(Collector):

@@ -21,6 +21,12 @@ class RecordMetrics:
             ["model", "code"],
             registry=registry,
         )
+        self.shadow = Counter(
+            "darkroom_shadow_predictions_total",
+            "Shadow predictions recorded in Postgres, by whether they agree with the champion's: yes, no, or unknown",
+            ["model", "version", "status", "agrees"],
+            registry=registry,
+        )
         self.duration = Histogram(
             "darkroom_prediction_duration_seconds",
             "Seconds from a prediction's submission to its end",

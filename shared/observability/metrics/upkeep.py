@@ -65,6 +65,11 @@ class QueueMetrics(Collector):
             [(labels, lane.oldest.total_seconds()) for labels, lane in lanes],
         )
         yield gauge(
+            "darkroom_shadow_lane_entries",
+            "Images that the champion has answered and that wait for the model's shadow",
+            [({"model": model}, count) for model, count in state.shadow_entries.items()],
+        )
+        yield gauge(
             "darkroom_workers",
             "Predict workers that are alive, by model",
             [({"model": model}, count) for model, count in state.workers.items()],

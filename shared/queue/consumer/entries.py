@@ -6,7 +6,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from shared.domain.identifiers import PredictionId, VersionKey
+from shared.domain.identifiers import Digest, PredictionId, VersionKey
 from shared.queue import keys
 
 
@@ -32,6 +32,11 @@ class Entry:
     def submitted_ms(self) -> int:
         """When it came, in milliseconds of Redis' clock: a stream's ids begin with it."""
         return int(self.id.partition("-")[0])
+
+    @property
+    def digest(self) -> Digest:
+        """The image's SHA-256, by which its output is cached."""
+        return Digest(self.cache.rpartition(":")[2])
 
     @property
     def is_bulk(self) -> bool:

@@ -17,6 +17,7 @@ from shared.queue import bells, keys
 from shared.queue.consumer.entries import Entry, Pull, Result, Wanted, read_entry, with_images
 from shared.queue.consumer.heavy_room import UNLIMITED_ROOM, HeavyRoom
 from shared.queue.consumer.puller import Puller
+from shared.queue.consumer.shadow_offer import ShadowOffer
 from shared.queue.job_records import parse_request
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
@@ -89,16 +90,18 @@ class Lanes:
         verdicts = self._scripts.run(Script.BEGIN, (), self._record_task, self._webhook_task, *arguments)
         return [entry for entry, wanted in zip(entries, verdicts, strict=True) if wanted]
 
-    def finish(self, results: Sequence[Result], *, run: bytes) -> int:
+    def finish(self, results: Sequence[Result], *, run: bytes, shadow: ShadowOffer | None = None) -> int:
         """End the jobs that wait for these results; `run` (JSON) says how they were computed. Return how many ended.
+
+        Images that `shadow` takes move to the shadow's lane in the same step.
 
         While Redis is unreachable or refuses, it repeats for as long as the lease lasts: computing the entries again,
         alone and as another attempt, would cost more. Then raises Redis' last error.
         """
         give_up = self._monotonic() + self._settings.lease.total_seconds()
-        return sum(self._finish(some, run=run, give_up=give_up) for some in _in_portions(results))
+        return sum(self._finish(some, run=run, shadow=shadow, give_up=give_up) for some in _in_portions(results))
 
-    def _finish(self, results: Sequence[Result], *, run: bytes, give_up: float) -> int:
+    def _finish(self, results: Sequence[Result], *, run: bytes, shadow: ShadowOffer | None, give_up: float) -> int:
         """End the jobs that wait for these results, nearly always with one call; repeat it until `give_up`."""
         arguments: list[Any] = []
         for result in results:
@@ -106,12 +109,19 @@ class Lanes:
             arguments += (entry.lane, entry.id, entry.waiting, entry.cache if result.cacheable else "")
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
+        lane: tuple[str, ...] = ()
+        if shadow is not None and (chosen := shadow.arguments(results)):
+            lane = (keys.shadow_lane(self.model),)
+            arguments += chosen
         ended = 0
         while True:
             try:
-                some = int(self._scripts.run(Script.FINISH, (), self._record_task, cache_ttl, run, *arguments))
-                ended += abs(some)
-                if some >= 0:
+                said = self._scripts.run(Script.FINISH, lane, self._record_task, cache_ttl, run, *arguments)
+                if lane and shadow is not None:
+                    said, moved, full = said
+                    shadow.count(moved=moved, full=full)
+                ended += abs(int(said))
+                if said >= 0:
                     return ended
             except (RedisConnectionError, RedisTimeoutError):
                 if self._monotonic() >= give_up:

@@ -34,6 +34,7 @@ class Gauges:
         predict = {keys.predict_queue(model): int(self._client.llen(keys.predict_queue(model))) for model in models}
         return QueueState(
             lanes=[state for model in models for state in self._lanes(model)],
+            shadow_entries={model: int(self._client.xlen(keys.shadow_lane(model))) for model in models},
             workers={model: self.workers(model) for model in models},
             finished=int(self._client.xlen(keys.FINISHED)),
             recorder_lag=self._recorder_lag(),

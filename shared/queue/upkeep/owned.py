@@ -9,9 +9,10 @@ from typing import Any, Final
 import redis
 
 from shared.domain.identifiers import BatchId, FileId, Owner
-from shared.queue import bells, keys
+from shared.queue import bells, keys, model_routes
 from shared.queue.lua import Script, Scripts
 from shared.queue.upkeep import expired_files
+from shared.queue.upkeep.shadow_images import ShadowImages
 from shared.queue.upkeep.silent_uploads import cancel_and_wait
 
 CHUNK: Final = 1000
@@ -47,13 +48,17 @@ class Owned:
             after = f"({found[-1][0].decode()}"
 
     def delete_all(self) -> Iterator[int]:
-        """Delete files, recorded jobs and batches, cached outputs and idempotency keys; give how many, step by step.
+        """Delete files, images that wait for a shadow, recorded jobs and batches, cached outputs and idempotency keys.
+
+        Give how many, step by step.
 
         Jobs and batches without a TTL are not recorded yet, and stay. One pass over all keys.
         """
         for id in self._members(keys.files_of(self._owner)):
             expired_files.remove_file(self._scripts, self._owner, FileId(id))
             yield 1
+        for model in {*model_routes.names(self._client), *model_routes.leaving(self._client)}:
+            yield from ShadowImages(self._client, model).drop_of_owner(self._owner)
         cached = f"{keys.cache_prefix()}{self._owner}:".encode()
         named = keys.idempotency(self._owner, "").encode()
         cursor = -1

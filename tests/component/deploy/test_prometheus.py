@@ -26,6 +26,7 @@ OWN = {"up": frozenset[str]()}
 
 QUEUE = metrics.QueueState(
     lanes=[metrics.LaneState(model="digits", lane="bulk", entries=1, bytes=1, oldest=timedelta(seconds=1))],
+    shadow_entries={"digits": 3},
     workers={"digits": 1},
     finished=1,
     recorder_lag=timedelta(seconds=1),

@@ -27,6 +27,7 @@ from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
 from worker.predict.model_protocols import Members
 from worker.predict.predictor import Limits, Predictor
+from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.slots import BatchSlots
 
 MAX_PIXELS = 10_000_000
@@ -37,13 +38,20 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
     """Submit a picture: `submit(number, version="3-a", data=None, lane="interactive")`; returns the id."""
     redis_client.script_load(source(Script.SUBMIT))
 
-    def submit(number: int, *, version: str = VERSION, data: bytes | None = None, lane: str = keys.INTERACTIVE) -> str:
+    def submit(
+        number: int,
+        *,
+        version: str = VERSION,
+        data: bytes | None = None,
+        lane: str = keys.INTERACTIVE,
+        variant: str = "champion",
+    ) -> str:
         data = data or picture(number)
         digest = Digest(hashlib.sha256(data).hexdigest())
         submission = Submission(
             id=PredictionId(new_uuid7()),
             owner=ANYONE,
-            choice=Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey(version), variant="champion"),
+            choice=Choice(model=MODEL, version=VersionNumber("3"), key=VersionKey(version), variant=variant),
             image=data,
             facts=ImageFacts(sha256=digest, format="PNG", width=1, height=1, bytes=len(data), filename=None),
             metadata={},
@@ -80,6 +88,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         registry: CollectorRegistry | None = None,
         members: Members | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        shadow: ShadowIntake | None = None,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
@@ -88,7 +97,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
             members=members or AnyMembers(Versions(*models)),
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
-            observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1),
+            observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1), shadow=shadow,
         )  # fmt: skip
 
     return make

@@ -8,7 +8,7 @@ import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.keep_rule import KeepRule
-from shared.domain.model_route import CHAMPION, Gone, Route
+from shared.domain.model_route import CHAMPION, Gone, Route, ShadowTarget
 from shared.queue import model_routes
 from worker.models.registry.registry_snapshot import RegistrySnapshot, files_of
 from worker.models.registry.serving_tags import (
@@ -16,6 +16,7 @@ from worker.models.registry.serving_tags import (
     read_challenger_share,
     read_keep_rule,
     read_pipelines,
+    read_shadow_share,
     read_tuning,
 )
 from worker.models.versions.known_versions import KnownVersions
@@ -39,8 +40,10 @@ class PublishedRoute:
         """How the model's micro-batches are formed, by its tags; any thread may read it."""
         self.keep_rule: KeepRule | None = None
         """Which pictures its tags keep to learn from, None where there is no such tag; any thread may read it."""
+        self.shadow: ShadowTarget | None = None
+        """What the model's shadow predicts too, by the last route; any thread may read it."""
         self._published: Route | None = None
-        self._ignored_share = ""
+        self._ignored_shares: dict[str, str] = {}
         self.is_retired = False
         """Whether an operator had retired the model when it was last to be published."""
 
@@ -68,6 +71,7 @@ class PublishedRoute:
         route of a retired model waits until the model is restored.
         """
         route = self._route(registered, serving, failed, went_back=went_back, model_is_gone=model_is_gone)
+        self.shadow = route.shadow_target()
         if route == self._published and self.is_published():
             return
         is_retired = not model_routes.publish(self._client, route)
@@ -120,16 +124,15 @@ class PublishedRoute:
         if champion is not None and warnings:
             version = versions[numbers[champion]]
             versions[version.number] = replace(version, warnings=(*version.warnings, *warnings))
-        percent, wrong = read_challenger_share(registered.tags)
-        if wrong and wrong != self._ignored_share:
-            log.warning("challenger_percent_ignored", extra={"reason": wrong})
-        self._ignored_share = wrong
+        challenger_percent = self._share("challenger", *read_challenger_share(registered.tags))
+        shadow_percent = self._share("shadow", *read_shadow_share(registered.tags))
         return Route(
             model=self._model,
             description=registered.description,
             aliases={alias: numbers[key] for alias, key in serving.items()},
             versions=versions,
-            challenger_percent=percent,
+            challenger_percent=challenger_percent,
+            shadow_percent=shadow_percent,
             failed=failed,
             went_back=went_back,
             gone=_gone(registered, {a: (k, numbers[k]) for a, k in serving.items()}, model_is_gone=model_is_gone),
@@ -137,6 +140,13 @@ class PublishedRoute:
             max_batch_size=self.tuning.max_batch_size,
             pipelines=pipelines,
         )
+
+    def _share(self, alias: str, percent: int, wrong: str) -> int:
+        """Return a share; log why it is ignored once, not with every poll."""
+        if wrong and wrong != self._ignored_shares.get(alias):
+            log.warning(f"{alias}_percent_ignored", extra={"reason": wrong})  # noqa: G004  one event for each alias
+        self._ignored_shares[alias] = wrong
+        return percent
 
 
 def _gone(

@@ -20,7 +20,7 @@ import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.keep_rule import KeepRule
-from shared.domain.model_route import CHAMPION
+from shared.domain.model_route import CHAMPION, ShadowTarget
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
 from shared.queue import model_routes
@@ -179,6 +179,11 @@ class RegistryFollower:
     def keep_rule(self) -> KeepRule | None:
         """Which pictures the model's tags keep to learn from; None where no tag says so."""
         return self._route.keep_rule
+
+    @property
+    def shadow(self) -> ShadowTarget | None:
+        """What the model's shadow predicts too, None where it predicts nothing."""
+        return self._route.shadow
 
     def has_to_load(self, key: VersionKey) -> bool:
         """Tell whether `loaded` would load the version now; False, too, while a failure is not tried again."""

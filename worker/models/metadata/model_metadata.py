@@ -39,7 +39,15 @@ MOST_BYTES: Final = 1_048_576
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 NO_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({})
 OTHER_TAGS: Final = frozenset(
-    {"challenger_percent", "max_batch_size", "max_wait", "beside_people", "timeout", "max_error_percent"}
+    {
+        "challenger_percent",
+        "shadow_percent",
+        "max_batch_size",
+        "max_wait",
+        "beside_people",
+        "timeout",
+        "max_error_percent",
+    }
 )
 """Tags that begin with `darkroom.` and are read elsewhere: by what follows the registry, and by what makes batches."""
 

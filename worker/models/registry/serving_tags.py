@@ -1,4 +1,4 @@
-"""Registry tags that say how a model is served: the challenger's share, when a champion goes back, its micro-batches.
+"""Registry tags that say how a model is served: shares of aliases, when a champion goes back, micro-batches.
 
 `darkroom.max_batch_size`, `darkroom.max_wait`, `darkroom.beside_people` and `darkroom.timeout` stand on the registered
 model or on the version that is champion; the version's count more. They change what the settings say for this model,
@@ -15,7 +15,7 @@ from typing import Any, Final
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import ModelName
 from shared.domain.keep_rule import KEEP_IMAGES, NONE_KEPT, KeepRule, parse_keep_rule
-from shared.domain.model_route import CHALLENGER_PERCENT
+from shared.domain.model_route import CHALLENGER_PERCENT, SHADOW_PERCENT
 from shared.domain.pipeline import Pipeline, parse_pipeline
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
@@ -43,10 +43,22 @@ def read_challenger_share(tags: Mapping[str, str]) -> tuple[int, str]:
 
     `tags` are the registered model's.
     """
-    text = tags.get(CHALLENGER_PERCENT, "0")
+    return _read_share(tags, CHALLENGER_PERCENT)
+
+
+def read_shadow_share(tags: Mapping[str, str]) -> tuple[int, str]:
+    """Return the share of the champion's images that the shadow predicts too, and what is wrong, as the challenger's.
+
+    `tags` are the registered model's.
+    """
+    return _read_share(tags, SHADOW_PERCENT)
+
+
+def _read_share(tags: Mapping[str, str], tag: str) -> tuple[int, str]:
+    text = tags.get(tag, "0")
     if text.isdecimal() and int(text) <= 100:  # noqa: PLR2004  per cent
         return int(text), ""
-    return 0, f"the tag {CHALLENGER_PERCENT} must be a whole number from 0 to 100, not {text!r}"
+    return 0, f"the tag {tag} must be a whole number from 0 to 100, not {text!r}"
 
 
 def read_max_error_percent(tags: Mapping[str, str]) -> tuple[int | None, str]:

@@ -33,6 +33,7 @@ def exported() -> CollectorRegistry:
     lane = LaneState(model="digits", lane="bulk", entries=5, bytes=1, oldest=timedelta(seconds=2))
     state = QueueState(
         lanes=[lane],
+        shadow_entries={"digits": 0},
         workers={"digits": 2},
         finished=1,
         recorder_lag=timedelta(seconds=1),

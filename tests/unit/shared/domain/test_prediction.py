@@ -16,9 +16,13 @@ def test_lua_uses_the_statuses_of_the_table() -> None:
     (table,) = set(re.findall(r"local TERMINAL = {(.*)}", everything))
     assert set(re.findall(r"(\w+) = true", table)) == {status for status in Status if status.is_terminal}
     written = re.findall(r"(?:accept|HSET).*'state', '([a-z]+)'|put\(id, '([a-z]+)'|== '([a-z]+)'", everything)
-    # A batch has states of its own; the reason of a cancellation and a field are no status.
+    # A batch has states of its own; the reason of a cancellation and fields are no status.
     batches = {*BatchStatus, "ended"}
-    words = {word for found in written for word in found if word} - {"deadline", "user", "silent", "image"} - batches
+    words = (
+        {word for found in written for word in found if word}
+        - {"deadline", "user", "silent", "image", "owner"}
+        - batches
+    )
     assert words <= set(Status)
     assert {Status.STARTING, Status.PROCESSING} <= words
 

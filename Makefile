@@ -32,12 +32,12 @@ up: install  ## Start everything on this machine and leave it running
 down: install  ## Stop it
 	$(BIN)/darkroom down
 
-# In five processes, more than the tests need cores: much of their time is waiting. Four begin with a stack each, the
-# fifth with what needs torch, then all take the rest; tests/conftest.py says who has what and in which order.
+# In six processes, more than the tests need cores: much of their time is waiting. Five begin with a stack each and one
+# with what needs torch, then all take the rest; tests/conftest.py says who has what and in which order.
 test: install  ## Every test but those of containers, on real servers
-	$(BIN)/pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 6 --dist loadgroup --no-loadscope-reorder
 
-# Without the few that are marked slow, which take nearly half of the time. Each process begins with a third of the tests
+# Without the few that are marked slow, which take much of the time. Each process begins with a third of the tests
 # and takes from another's when it is done: those of a folder stay together, and what they import or start with them.
 test-fast: install  ## Tests of single modules, those with a real server too: under a minute
 	$(BIN)/pytest --numprocesses 3 --dist worksteal -m "not slow" tests/unit tests/component

@@ -92,6 +92,10 @@ class Model(Answer):
         description="Percent of requests by alias, where none is asked for",
         examples=[{"champion": 100}],
     )
+    shadow: dict[str, int] = Field(
+        description="Percent of the champion's images that the shadow predicts too, by its version; empty without one",
+        examples=[{"4": 100}],
+    )
     versions: list[ServedVersion]
     failed_versions: list[FailedVersion]
     notices: list[str] = Field(

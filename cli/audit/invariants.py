@@ -29,6 +29,7 @@ from shared.storage.audit_queries import (
     rows_of,
     wrong_batches,
     wrong_feedback,
+    wrong_shadow_predictions,
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
@@ -96,6 +97,7 @@ class Audit:
             missing_deliveries(self._connection),
             contradictions(self._connection),
             wrong_feedback(self._connection),
+            wrong_shadow_predictions(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]
 

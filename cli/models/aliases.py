@@ -11,7 +11,7 @@ from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import VersionNumber
-from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION
+from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, SHADOW, SHADOW_PERCENT
 
 PREVIOUS: Final = "darkroom.previous_champion"
 """Tag of a registered model, set by `promote`: the version to which `rollback` goes."""
@@ -88,6 +88,40 @@ def end_challenger(home: Path, name: str) -> None:
         client.delete_registered_model_alias(name, CHALLENGER)
         client.delete_registered_model_tag(name, CHALLENGER_PERCENT)
     say(f"{name} has no challenger any more: its champion gets every request that names no version.")
+
+
+def shadow(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
+    """Let a version predict a share of the champion's images too; raises Refused where it does not load. Repeatable."""
+    client = connect(home)
+    model = registered_model(client, name)
+    version = model.ready_version(number)
+    champion = model.aliases.get(CHAMPION)
+    if champion is None:
+        raise Refused(f"{name} has no champion to compare with: {command_line(f'models promote {name} latest', home)}")
+    if champion == version:
+        raise Refused(f"Version {version} of {name} is its champion: a shadow is another version.")
+    with refusing():
+        client.set_registered_model_tag(name, SHADOW_PERCENT, str(percent))
+        client.set_registered_model_alias(name, SHADOW, version)
+    say(
+        f"Version {version} of {name} is the shadow: it predicts {percent}% of the champion's images too, once they "
+        f"are answered and nobody waits. End it: {command_line(f'models shadow {name} --off', home)}"
+    )
+    if wait:
+        wait_until_served(home, model.name, version, alias=SHADOW)
+
+
+def end_shadow(home: Path, name: str) -> None:
+    """Let no version predict beside the champion any more; what was recorded stays. Safe to repeat."""
+    client = connect(home)
+    model = registered_model(client, name)
+    if SHADOW not in model.aliases:
+        say(f"{name} has no shadow.")
+        return
+    with refusing():
+        client.delete_registered_model_alias(name, SHADOW)
+        client.delete_registered_model_tag(name, SHADOW_PERCENT)
+    say(f"{name} has no shadow any more; what it predicted stays on record.")
 
 
 def _version_before(model: Registered, now: VersionNumber) -> tuple[VersionNumber, str]:

@@ -164,6 +164,25 @@ def keep(
 
 
 @models.command()
+def shadow(
+    name: Name,
+    version: Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="[VERSION]")] = "latest",
+    percent: Annotated[int, typer.Option(help="The share of the champion's images.", min=0, max=100)] = 100,
+    off: Annotated[bool, typer.Option("--off", help="End it; what it predicted stays on record.")] = False,
+    wait: Wait = True,
+    home: Home = None,
+) -> None:
+    """Let a version predict a share of the champion's images too, after the answer; clients never get its outputs."""
+    from cli.home import find_home
+    from cli.models import aliases
+
+    if off:
+        aliases.end_shadow(find_home(home), name)
+    else:
+        aliases.shadow(find_home(home), name, version, percent=percent, wait=wait)
+
+
+@models.command()
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused; waiting ones are still computed where it is loaded."""
     from cli.home import find_home

@@ -2,7 +2,7 @@
 
 from cli.models.listed import NONE, Listed
 from cli.terminal.lines import say, say_table
-from shared.domain.model_route import CHALLENGER, CHAMPION, Route, Version
+from shared.domain.model_route import CHALLENGER, CHAMPION, SHADOW, Route, Version
 
 MOST_LABELS = 6
 """Labels of a version that are shown; more are counted."""
@@ -21,6 +21,9 @@ def show_route(route: Route, listed: Listed) -> None:
     if CHAMPION in route.aliases:
         split = f", {CHALLENGER} {share}%" if CHALLENGER in route.aliases else ""
         facts.append(("traffic", f"{CHAMPION} {100 - share}%{split}"))
+    if SHADOW in route.aliases:
+        predicts = f"{route.shadow_percent}% of the champion's images" if route.shadow_target() else "nothing"
+        facts.append(("shadow", f"version {route.aliases[SHADOW]} predicts {predicts}"))
     say_table([(f"  {name}", value) for name, value in facts])
     say("")
     versions = route.newest_first()

@@ -98,6 +98,22 @@ _WRONG_FEEDBACK = text("""
 """Finds feedback without its prediction (which may be recorded a while later), of another owner, or given twice."""
 
 
+_WRONG_SHADOWS = text("""
+    SELECT shadow.prediction_id::text AS id, shadow.version_key,
+           CASE WHEN known.id IS NULL THEN 'has no prediction'
+                WHEN known.version_key = shadow.version_key THEN 'is of the version that answered the client'
+                ELSE 'is beside a prediction that the champion did not compute' END AS wrong
+    FROM (SELECT * FROM shadow_predictions ORDER BY prediction_id DESC LIMIT :rows) AS shadow
+    LEFT JOIN predictions AS known ON known.id = shadow.prediction_id
+    WHERE known.id IS NULL OR known.version_key = shadow.version_key OR known.owner <> shadow.owner
+       OR (known.variant, known.source, known.status) IS DISTINCT FROM ('champion', 'model', 'succeeded')
+    ORDER BY 1
+    LIMIT 100
+""")
+"""Finds shadow predictions without their prediction, and those that a client may have got. The primary key lets none be
+there twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row's status and output; `stripped` where the output could not be stored."""
@@ -148,3 +164,11 @@ def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
 def wrong_feedback(connection: Connection, *, rows: int = 200_000) -> list[str]:
     """Return a sentence for each of the latest rows of feedback that can't be."""
     return [f"feedback {row.id}: it {row.wrong}" for row in connection.execute(_WRONG_FEEDBACK, {"rows": rows})]
+
+
+def wrong_shadow_predictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Return a sentence for each of the latest shadow predictions that is not beside a champion's own success."""
+    return [
+        f"shadow prediction of {row.id} by {row.version_key}: it {row.wrong}"
+        for row in connection.execute(_WRONG_SHADOWS, {"rows": rows})
+    ]

@@ -99,6 +99,24 @@ def test_a_challenger_gets_its_share_until_it_is_ended(
     assert "zoo has no challenger." in capsys.readouterr().out
 
 
+def test_a_shadow_gets_its_share_until_it_is_ended(
+    registry: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Refused, match="has no champion to compare with"):
+        aliases.shadow(tmp_path, NAME, "2", percent=30, wait=False)
+    aliases.promote(tmp_path, NAME, "1", wait=False)
+    with pytest.raises(Refused, match="is its champion: a shadow is another version"):
+        aliases.shadow(tmp_path, NAME, "1", percent=30, wait=False)
+    aliases.shadow(tmp_path, NAME, "2", percent=30, wait=False)
+    model = registry.client.get_registered_model(NAME)
+    assert (str(model.aliases["shadow"]), model.tags["darkroom.shadow_percent"]) == ("2", "30")
+    for _ in range(2):
+        aliases.end_shadow(tmp_path, NAME)
+    model = registry.client.get_registered_model(NAME)
+    assert ("shadow" in model.aliases, "darkroom.shadow_percent" in model.tags) == (False, False)
+    assert "zoo has no shadow." in capsys.readouterr().out
+
+
 def test_a_registry_that_is_away_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

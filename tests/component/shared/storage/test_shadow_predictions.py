@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from shared.domain.identifiers import ModelName, Owner, PredictionId, new_uuid7
 from shared.settings import Retention
 from shared.storage import retention
+from shared.storage.audit_queries import wrong_shadow_predictions
 from shared.storage.recording import record
 from shared.storage.shadow_predictions import (
     UNSTORABLE,
@@ -125,3 +126,17 @@ def test_purging_an_owner_deletes_his_shadow_predictions(engine: Engine, recorde
         retention.delete_of_owner(connection, Owner("ann"), "predictions", limit=10)
         assert shadow_predictions_of(connection, mine, None) == []
     assert count(engine) == 1
+
+
+def test_the_audit_names_a_shadow_prediction_that_a_client_may_have_got(
+    engine: Engine, recorded: Callable[..., PredictionId]
+) -> None:
+    sound, returned, cached = recorded(), recorded(), recorded(source="cache")
+    store(engine, answered(sound), answered(returned, version="3", version_key="3-m-1"), answered(cached))
+    with engine.connect() as connection:
+        assert sorted(wrong_shadow_predictions(connection)) == sorted(
+            [
+                f"shadow prediction of {returned} by 3-m-1: it is of the version that answered the client",
+                f"shadow prediction of {cached} by 4-m-2: it is beside a prediction that the champion did not compute",
+            ]
+        )

@@ -79,3 +79,22 @@ def test_the_error_for_an_unserved_reference_lists_the_served_ones(text: str) ->
     with pytest.raises(UnknownModel) as caught:
         route().choose(Reference.parse_model(text), digest=digest(1))
     assert "digits@champion" in caught.value.served
+
+
+def test_a_shadow_takes_its_share_of_the_champions_images_and_an_image_always_or_never() -> None:
+    aliases = {"champion": VersionNumber("2"), "challenger": VersionNumber("3"), "shadow": VersionNumber("3")}
+    both = route(aliases=aliases, challenger_percent=50, shadow_percent=30)
+    target = both.shadow_target()
+    assert target is not None
+    assert (target.champion, target.version, target.key) == ("2-abc", "3", "3-abc")
+    bare = Reference.parse_model("digits")
+    champions = [digest(n) for n in range(4000) if both.choose(bare, digest=digest(n)).variant == "champion"]
+    assert 0.25 < sum(target.takes(one) for one in champions) / len(champions) < 0.35
+    assert [target.takes(one) for one in champions] == [target.takes(one) for one in champions]
+
+
+def test_without_a_share_or_beside_itself_a_shadow_predicts_nothing() -> None:
+    aliases = {"champion": VersionNumber("2"), "shadow": VersionNumber("3")}
+    assert route(aliases=aliases).shadow_target() is None
+    assert route(shadow_percent=50).shadow_target() is None
+    assert route(aliases={**aliases, "shadow": VersionNumber("2")}, shadow_percent=50).shadow_target() is None

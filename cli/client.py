@@ -3,7 +3,7 @@
 import mimetypes
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -81,9 +81,18 @@ class Client:
         self._http.close()
 
     def submit(
-        self, content: bytes, *, filename: str, model: str | None, wait: bool, webhook: str | None = None
+        self,
+        content: bytes,
+        *,
+        filename: str,
+        model: str | None,
+        wait: bool,
+        webhook: str | None = None,
+        pipeline: Mapping[str, str | None] | None = None,
     ) -> Prediction:
         """Send one image and return its prediction; with `wait`, when it is terminal. Raises Declined.
+
+        `pipeline` has the fields of an ensemble or a chain, as texts.
 
         Retried under the same idempotency key when the gateway is busy or the connection breaks: predicted once.
         """
@@ -92,7 +101,7 @@ class Client:
             "POST",
             "/v1/predictions",
             headers={"Idempotency-Key": uuid.uuid4().hex} | ({"Prefer": "wait"} if wait else {}),
-            data=fields(model=model, webhook=webhook),
+            data=fields(model=model, webhook=webhook, **(pipeline or {})),
             files={"image": (filename, content, media)},
         )
         prediction: Prediction = answer.json()

@@ -1,12 +1,13 @@
 """The objects of models and versions in answers, made from a model's route."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from shared.domain.identifiers import VersionNumber
-from shared.domain.model_route import CHALLENGER, CHAMPION, Route, Version
-from shared.domain.output_schema import output_schema
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.model_route import CHALLENGER, CHAMPION, Choice, Route, Version
+from shared.domain.output_schema import output_schema, pipeline_output_schema
+from shared.domain.pipeline import Pipeline
 from shared.domain.task import Task
 
 COG_VERSION: Final = "darkroom"
@@ -49,6 +50,36 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "workers": load.workers,
         "loaded_workers": load.loaded_workers,
         "lane_depth": load.lane_depth,
+        "pipeline": None,
+    }
+
+
+def pipeline_object(
+    name: ModelName, pipeline: Pipeline, choice: Choice, home: Route, load: Load, *, owner: str, base: str
+) -> dict[str, Any]:
+    """Return a named pipeline's object: a model's, without versions of its own.
+
+    `choice` is what it resolves to where each member's champion is chosen, `home` the model in whose lane it waits.
+    """
+    return model_object(
+        replace(home, versions={}, aliases={}, failed={}, went_back={}, gone={}), load, owner=owner, base=base
+    ) | {
+        "url": f"{base}/v1/models/{quote(owner, safe='')}/{quote(name, safe='')}",
+        "name": name,
+        "description": pipeline.expression(),
+        "latest_version": pipeline_version_object(name, choice, home),
+        "pipeline": pipeline.definition(),
+    }
+
+
+def pipeline_version_object(name: ModelName, choice: Choice, home: Route) -> dict[str, Any]:
+    """Return what a pipeline resolves to now, as a version."""
+    latest = latest_version(home)
+    return {
+        "id": choice.version,
+        "created_at": latest.created_at if latest else "",
+        "cog_version": COG_VERSION,
+        "openapi_schema": _document(name, choice.version, pipeline_output_schema()),
     }
 
 
@@ -98,7 +129,12 @@ def _served(route: Route, version: Version) -> dict[str, Any]:
 
 
 def interface(route: Route, version: Version) -> dict[str, Any]:
-    """Return a version's own OpenAPI document: Replicate's clients look for `Input` and `Output` in it."""
+    """Return a version's own OpenAPI document."""
+    return _document(route.model, version.number, _output(version))
+
+
+def _document(name: str, version: str, output: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document: Replicate's clients look for `Input` and `Output` in it."""
     image = {
         "type": "string",
         "format": "uri",
@@ -108,7 +144,7 @@ def interface(route: Route, version: Version) -> dict[str, Any]:
     }
     return {
         "openapi": "3.0.2",
-        "info": {"title": route.model, "version": version.number},
+        "info": {"title": name, "version": version},
         "paths": {},
         "components": {
             "schemas": {
@@ -118,7 +154,7 @@ def interface(route: Route, version: Version) -> dict[str, Any]:
                     "required": ["image"],
                     "properties": {"image": image},
                 },
-                "Output": _output(version),
+                "Output": output,
             }
         },
     }

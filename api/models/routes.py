@@ -1,6 +1,7 @@
 """Models: what serves, by which version, and how busy it is."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -13,10 +14,12 @@ from api.edge.auth import caller
 from api.edge.guard import GuardedRoute
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
-from api.models.objects import Load, model_object, version_object
+from api.models.objects import Load, model_object, pipeline_object, version_object
 from api.openapi import responses
+from api.state.asked_models import NO_DIGEST, AskedPipeline, asked_models
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.threads import in_thread
+from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName, Owner
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
@@ -40,13 +43,21 @@ async def index(request: Request) -> Response:
     """Return every model that serves, by name; all on one page."""
     gate = gateway(request)
     cards = [await _card(request, route) for route in await gate.models.all()]
+    cards += [card for name in sorted(gate.models.pipelines) if (card := await _pipeline_card(request, name))]
     return JSONResponse({"results": cards, "next": None, "previous": None})
 
 
 @router.get("/models/{name}", summary="Read a model", responses=_ONE)
 async def show(request: Request, name: str) -> Response:
-    """Return what serves under a name."""
-    route = await gateway(request).models.get(ModelName(name))
+    """Return what serves under a name, a model or a pipeline."""
+    models = gateway(request).models
+    try:
+        route = await models.get(ModelName(name))
+    except UnknownModel:
+        card = await _pipeline_card(request, ModelName(name))
+        if card is None:
+            raise
+        return JSONResponse(card)
     return JSONResponse(await _card(request, route))
 
 
@@ -63,7 +74,15 @@ async def show_owned(request: Request, owner: str, name: str) -> Response:  # no
 )
 async def versions(request: Request, owner: str, name: str) -> Response:  # noqa: ARG001  any owner does
     """Return the versions that serve, newest first; all on one page."""
-    route = await gateway(request).models.get(ModelName(name))
+    gate = gateway(request)
+    try:
+        route = await gate.models.get(ModelName(name))
+    except UnknownModel:
+        if ModelName(name) not in gate.models.pipelines:
+            raise
+        card = await _pipeline_card(request, ModelName(name))
+        results = [card["latest_version"]] if card else []
+        return JSONResponse({"results": results, "next": None, "previous": None})
     results = [version_object(route, version) for version in route.newest_first()]
     return JSONResponse({"results": results, "next": None, "previous": None})
 
@@ -87,6 +106,22 @@ async def _card(request: Request, route: Route) -> dict[str, object]:
     gate, owner = gateway(request), gateway(request).settings.owner_name
     load = await _load(gate, route.model, caller=caller(request).owner)
     return model_object(route, load, owner=owner, base=base_url(request))
+
+
+async def _pipeline_card(request: Request, name: ModelName) -> dict[str, object] | None:
+    """Return a named pipeline's object; None where there is none of that name, or a member does not serve."""
+    gate, owner = gateway(request), gateway(request).settings.owner_name
+    try:
+        asked = await asked_models(gate.models, Reference(name=name), None)
+        choice = asked.choose(NO_DIGEST)
+        home = await gate.models.get(asked.lane_model)
+    except (UnknownModel, InvalidParameter):
+        return None
+    if not isinstance(asked, AskedPipeline):
+        return None
+    load = await _load(gate, home.model, caller=caller(request).owner)
+    load = replace(load, run_count=await _run_count(gate, name, caller(request).owner))
+    return pipeline_object(name, asked.pipeline, choice, home, load, owner=owner, base=base_url(request))
 
 
 async def _load(gate: Gateway, model: ModelName, *, caller: Owner) -> Load:

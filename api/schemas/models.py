@@ -110,6 +110,9 @@ class Model(Answer):
         examples=[2],
     )
     lane_depth: int = Field(description="Computations that wait or run", examples=[0])
+    pipeline: dict[str, Any] | None = Field(
+        description="Definition of a named pipeline, whose workers and lane are its first model's; null for a model"
+    )
 
 
 class ModelList(Page[Model]):

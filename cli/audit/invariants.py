@@ -30,6 +30,7 @@ from shared.storage.audit_queries import (
     wrong_batches,
     wrong_feedback,
     wrong_shadow_predictions,
+    wrong_pipelines,
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
@@ -98,6 +99,7 @@ class Audit:
             contradictions(self._connection),
             wrong_feedback(self._connection),
             wrong_shadow_predictions(self._connection),
+            wrong_pipelines(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]
 

@@ -8,7 +8,7 @@ import typer
 from cli.options import Home, Model, check_webhook
 
 
-def submit(
+def submit(  # noqa: PLR0913, PLR0917  each is an option
     files: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
     home: Home = None,
     model: Model = None,
@@ -17,9 +17,23 @@ def submit(
         str | None,
         typer.Option(help="URL to call about each prediction.", metavar="URL", callback=check_webhook),
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Ensemble: models with commas between them, in place of --model.", metavar="A,B"),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of --models, with commas between them.", metavar="X,Y")
+    ] = None,
+    combine: Annotated[str | None, typer.Option(help="How --models are combined: mean or majority.")] = None,
+    then: Annotated[
+        str | None,
+        typer.Option(help='Second step, as JSON: {"model": "b", "when": {"class": ["dog"]}}.', metavar="JSON"),
+    ] = None,
+    on_error: Annotated[str | None, typer.Option(help="Where one model has no output: fail or degrade.")] = None,
 ) -> None:
     """Submit images and print a line for each: id and status; with --wait also the result."""
     from cli.home import find_home
     from cli.submit import run
 
-    run.submit(find_home(home), files, model=model, wait=wait, webhook=webhook)
+    pipeline = {"models": models, "weights": weights, "combine": combine, "then": then, "on_error": on_error}
+    run.submit(find_home(home), files, model=model, wait=wait, webhook=webhook, pipeline=pipeline)

@@ -1,11 +1,12 @@
 """Submit image files, and print a line for each."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from cli.addresses import api_key, gateway_url
@@ -16,13 +17,31 @@ from cli.terminal.outputs import output_line
 from shared.domain.file_names import showable_name
 
 AT_ONCE: Final = 8
+NO_PIPELINE: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
-def submit(home: Path, files: Sequence[Path], *, model: str | None, wait: bool, webhook: str | None) -> None:
-    """Submit files to the gateway that is set, or that runs on this home; exit 1 where one failed."""
+def submit(
+    home: Path,
+    files: Sequence[Path],
+    *,
+    model: str | None,
+    wait: bool,
+    webhook: str | None,
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
+) -> None:
+    """Submit files to the gateway that is set, or that runs on this home; exit 1 where one failed.
+
+    `pipeline` has the form's fields of an ensemble or a chain.
+    """
     with Client(gateway_url(home), api_key=api_key()) as client:
         all_well = submit_files(
-            client, files, model=model, wait=wait, webhook=webhook, say_line=lambda line: say(line.text)
+            client,
+            files,
+            model=model,
+            wait=wait,
+            webhook=webhook,
+            pipeline=pipeline,
+            say_line=lambda line: say(line.text),
         )
     if not all_well:
         sys.exit(1)
@@ -44,10 +63,11 @@ def submit_files(
     wait: bool,
     webhook: str | None,
     say_line: Callable[[Line], None],
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
 ) -> bool:
     """Submit each file and print its line, in the order given; return whether all succeeded."""
     width = max(len(shown(file)) for file in files)
-    one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, width=width)
+    one = partial(_submit_one, client, model=model, wait=wait, webhook=webhook, pipeline=pipeline, width=width)
     all_well = True
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for line in pool.map(one, files):
@@ -56,12 +76,26 @@ def submit_files(
     return all_well
 
 
-def _submit_one(client: Client, file: Path, *, model: str | None, wait: bool, webhook: str | None, width: int) -> Line:
+def _submit_one(
+    client: Client,
+    file: Path,
+    *,
+    model: str | None,
+    wait: bool,
+    webhook: str | None,
+    pipeline: Mapping[str, str | None],
+    width: int,
+) -> Line:
     name = f"{shown(file):<{width}}"
     try:
         content = file.read_bytes()
         prediction = client.submit(
-            content, filename=showable_name(sent(file.name)), model=model, wait=wait, webhook=webhook
+            content,
+            filename=showable_name(sent(file.name)),
+            model=model,
+            wait=wait,
+            webhook=webhook,
+            pipeline=pipeline,
         )
     except OSError as error:
         return Line(f"{name}  not sent    {error.strerror or error}", failed=True)

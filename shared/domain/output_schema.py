@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from shared.domain.pipeline import PIPELINE
 from shared.domain.task import Task
 
 Schema = dict[str, Any]
@@ -47,6 +48,13 @@ def output_schema(task: Task, *, labels: Sequence[str] = (), options: Mapping[st
         case Task.JSON:
             return {"type": "object", "title": "Output"}
     return _object(members) | {"title": "Output"}
+
+
+def pipeline_output_schema() -> Schema:
+    """Return the schema of a pipeline's output: the members of the last step's, and what each step answered."""
+    steps: Schema = {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "object"}}
+    pipeline = _object({"steps": steps, "degraded": {"type": "boolean"}})
+    return _object({PIPELINE: pipeline}) | {"title": "Output"}
 
 
 def _object(members: Schema) -> Schema:

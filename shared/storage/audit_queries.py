@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import BatchId, PredictionId, is_uuid
+from shared.domain.pipeline_answers import wrong_steps
 from shared.storage.recording import UNSTORABLE
 
 _ROWS = text("""
@@ -62,6 +63,7 @@ _CONTRADICTIONS = text("""
         FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
         WHERE status = 'succeeded' AND jsonb_typeof(output->'confidence') = 'number'
               AND output ?& ARRAY['predicted_class', 'predicted_index', 'probabilities']
+              AND NOT coalesce((output->'pipeline'->>'degraded')::boolean, false)
     )
     SELECT version_key, image_sha256
     FROM recent
@@ -73,6 +75,14 @@ _CONTRADICTIONS = text("""
 """Finds images to which one version of a model gave different classes. Confidences may differ by 0.001, since the size
 of a micro-batch changes the last digits; and where two classes share the highest confidence, at most a half, either may
 be predicted."""
+
+_PIPELINES = text("""
+    SELECT id::text, output
+    FROM (SELECT * FROM predictions ORDER BY id DESC LIMIT :rows) AS latest
+    WHERE variant = 'pipeline' AND status = 'succeeded' AND error IS DISTINCT FROM :unstorable
+    LIMIT 10000
+""")
+"""Reads outputs of pipelines among the latest rows."""
 
 _WRONG_FEEDBACK = text("""
     SELECT id::text, wrong FROM (
@@ -159,6 +169,12 @@ def contradictions(connection: Connection, *, rows: int = 200_000) -> list[str]:
         f"image {row.image_sha256}: version {row.version_key} gave it different outputs"
         for row in connection.execute(_CONTRADICTIONS, {"rows": rows})
     ]
+
+
+def wrong_pipelines(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Return a sentence for each of the latest pipelines' outputs that lacks a step which its condition asks for."""
+    found = connection.execute(_PIPELINES, {"rows": rows, "unstorable": UNSTORABLE})
+    return [f"prediction {row.id}: {wrong}" for row in found if (wrong := wrong_steps(row.output))]
 
 
 def wrong_feedback(connection: Connection, *, rows: int = 200_000) -> list[str]:

@@ -1,5 +1,6 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,11 @@ from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
 from tests.support.waiting import until
 
-LIT_TASKS = ("detection", "segmentation", "json")
+LIT_TASKS = ("detection", "segmentation", "json", "classification")
+BOXED = {
+    "models": ["lit-detection"],
+    "then": {"model": "lit-classification", "when": {"class": ["zero", "one", "two", "three"]}, "crop": True},
+}
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +99,10 @@ def tasks_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     registry = f"sqlite:///{home}/registry.db"
     log = "from tests.support import number_models as n, task_models as t; n.main({0!r}); t.main({0!r}, *{1!r})"
     tests = {"PYTHONPATH": str(Path(__file__).parents[2])}  # the models' classes are there
-    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS)]
+    # The pipeline `boxed`: what the detector finds is classified.
+    log += "; t.MlflowClient({0!r}, {0!r}).set_registered_model_tag('lit-detection', {2!r}, {3!r})"
+    pipeline = "darkroom.pipeline.boxed", json.dumps(BOXED)
+    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
     subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
     stack = Stack(home / "home", port=free_port(), environment={"DARKROOM_REGISTRY_URL": registry, **tests})
     wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.support.json_schema import Validator
 from tests.support.stack import Stack
@@ -85,3 +85,38 @@ def test_an_object_that_json_cannot_hold_fails_its_image_alone(http: httpx.Clien
     assert (first["status"], last["status"]) == ("succeeded", "succeeded")
     assert (bad["status"], bad["error_code"], bad["output"]) == ("failed", "model_error", None)
     assert "not finite" in bad["error"]
+
+
+def upright_crop(image: bytes, box: list[int]) -> bytes:
+    file = io.BytesIO()
+    ImageOps.exif_transpose(Image.open(io.BytesIO(image))).crop(tuple(box)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_named_pipeline_classifies_what_the_detector_finds(http: httpx.Client, orientation: int) -> None:
+    copies = enumerate(ORDER, start=20 * orientation)
+    files = [picture(index, copy=copy, orientation=orientation) for copy, index in copies]
+    with ThreadPoolExecutor(len(files)) as clients:
+        found = list(clients.map(lambda file: predicted(http, "boxed", file), files))
+    for prediction, file, index in zip(found, files, ORDER, strict=True):
+        assert prediction["status"] == "succeeded", prediction
+        assert (prediction["model"], prediction["variant"]) == ("boxed", "pipeline")
+        output = prediction["output"]
+        steps = output.pop("pipeline")["steps"]
+        expect_output("detection", output, index)
+        (result,) = steps[1]["results"]
+        assert result["box"] == [4 * index, 0, 4 * index + 4, 16]
+        alone = predicted(http, "lit-classification", upright_crop(file, result["box"]))
+        assert result["output"] == alone["output"]
+
+
+def test_models_show_the_pipelines_that_their_tags_define(http: httpx.Client) -> None:
+    shown = http.get("/v1/models/boxed").json()
+    assert shown["pipeline"]["then"]["models"] == ["lit-classification"]
+    assert shown["latest_version"]["openapi_schema"]["components"]["schemas"]["Output"]["required"] == ["pipeline"]
+    assert "boxed" in [one["name"] for one in http.get("/v1/models").json()["results"]]
+    assert http.get("/v1/models/lit-detection").json()["pipeline"] is None
+    png = {"Content-Type": "image/png"}
+    refused = http.post("/v1/predictions?model=boxed@champion", content=picture(1), headers=png)
+    assert (refused.status_code, refused.json()["detail"].count("pipeline")) == (404, 1)

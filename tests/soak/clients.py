@@ -24,6 +24,13 @@ PATIENCE_SECONDS = 150.0
 """How long a client repeats one request before that counts as never answered."""
 _BUSY = frozenset({409, 429, 503})
 _REPEATED = 0.1
+_PIPED = 0.15
+"""Share of the submissions and uploads that ask for a pipeline: an ensemble, or a chain that always goes on."""
+_MODEL = {"model": "numbers"}
+_PIPELINES = (
+    {"models": "numbers:1,numbers:2"},
+    {"model": "numbers:1", "then": json.dumps({"model": "numbers:2", "when": {"min_confidence": 0.5}})},
+)
 _BROKEN = 0.06
 _LARGEST_UPLOAD = 150
 
@@ -74,7 +81,8 @@ class Clients:
         cancels, hurries = chance.random() < 0.04, chance.random() < 0.04
         told = chance.random() < 0.15
         one = Submission(mark=_mark(chance), number=number, may_be_canceled=cancels or hurries, webhook=told)
-        fields: dict[str, Any] = {"model": "numbers", "metadata": json.dumps({"mark": one.mark})}
+        asked = chance.choice(_PIPELINES) if chance.random() < _PIPED else _MODEL
+        fields: dict[str, Any] = {**asked, "metadata": json.dumps({"mark": one.mark})}
         fields |= {"webhook": self._hook, "webhook_events_filter": "completed"} if told else {}
         headers = {"Idempotency-Key": one.mark}
         headers |= {"Cancel-After": "1s"} if hurries else {}
@@ -110,7 +118,8 @@ class Clients:
         files = {name: broken_file(chance) if n is None else picture(n) for name, n in numbers.items()}
         told = chance.random() < 0.5
         upload = Upload(mark=_mark(chance), numbers=numbers, webhook=told)
-        fields = {"model": "numbers", "metadata": json.dumps({"mark": upload.mark})}
+        asked = chance.choice(_PIPELINES) if chance.random() < _PIPED else _MODEL
+        fields = {**asked, "metadata": json.dumps({"mark": upload.mark})}
         fields |= {"webhook": self._hook} if told else {}
         sending = _as_upload(chance.randrange(3), files, fields)
         self._ledger.asked_many(upload)

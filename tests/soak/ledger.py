@@ -158,6 +158,21 @@ def wrong_end(number: int | None, body: dict[str, Any], *, may_be_canceled: bool
         # A picture that three killed workers had in their hands is suspected of it, and given up as promised.
         suspected = body.get("error_code") == "worker_lost" and (body.get("attempts") or 0) >= 3
         return [] if suspected else [f"{id} failed: {body.get('error_code')}, {body.get('error')}"]
+    if isinstance(output, dict) and "pipeline" in output:
+        return _wrong_pipeline(number, str(id), output)
     wanted = right_class(number, str(body["version"]))
     found = output.get("predicted_index") if isinstance(output, dict) else output
     return [] if found == wanted else [f"{id}: version {body['version']} said {found} of {number}, not {wanted}"]
+
+
+def _wrong_pipeline(number: int, id: str, output: dict[str, Any]) -> list[str]:
+    """Return what is wrong with an ensemble of both versions, or with a chain from the first to the second."""
+    first, *then = output["pipeline"]["steps"]
+    if then:
+        said = [("1", first["output"]), *(("2", output) for _ in then[0]["results"])]
+    else:
+        said = [(str(one["version"]), one["output"]) for one in first["models"]]
+    if [version for version, _ in said] != ["1", "2"]:
+        return [f"{id}: a pipeline of two versions was answered by {[version for version, _ in said]}"]
+    wrong = [version for version, one in said if one["predicted_index"] != right_class(number, version)]
+    return [f"{id}: version {version} answered wrongly in a pipeline" for version in wrong]

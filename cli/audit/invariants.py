@@ -29,8 +29,8 @@ from shared.storage.audit_queries import (
     rows_of,
     wrong_batches,
     wrong_feedback,
-    wrong_shadow_predictions,
     wrong_pipelines,
+    wrong_shadow_predictions,
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine

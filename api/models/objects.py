@@ -40,6 +40,7 @@ def model_object(route: Route, load: Load, *, owner: str, base: str) -> dict[str
         "aliases": dict(sorted(route.aliases.items())),
         "traffic": traffic(route),
         "shadow": {target.version: target.percent} if (target := route.shadow_target()) else {},
+        "canary": route.canary or None,
         "versions": [_served(route, version) for version in route.newest_first()],
         "failed_versions": [
             {"version": number, "error": error} for number, error in sorted({**route.failed, **route.went_back}.items())

@@ -96,6 +96,10 @@ class Model(Answer):
         description="Percent of the champion's images that the shadow predicts too, by its version; empty without one",
         examples=[{"4": 100}],
     )
+    canary: str | None = Field(
+        description="Where its canary is, in words; null where it never had one",
+        examples=["version 4 gets 25% (step 2 of 4)"],
+    )
     versions: list[ServedVersion]
     failed_versions: list[FailedVersion]
     notices: list[str] = Field(

@@ -1,7 +1,6 @@
 """Say in the registry which version serves: promote one, roll back, give a challenger its share."""
 
 from pathlib import Path
-from typing import Final
 
 from cli.home import command_line
 from cli.models.registered import Registered, refusing, registered_model
@@ -11,10 +10,14 @@ from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import VersionNumber
-from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, SHADOW, SHADOW_PERCENT
-
-PREVIOUS: Final = "darkroom.previous_champion"
-"""Tag of a registered model, set by `promote`: the version to which `rollback` goes."""
+from shared.domain.model_route import (
+    CHALLENGER,
+    CHALLENGER_PERCENT,
+    CHAMPION,
+    PREVIOUS_CHAMPION,
+    SHADOW,
+    SHADOW_PERCENT,
+)
 
 
 def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
@@ -33,7 +36,7 @@ def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
         with refusing():
             if before is not None:
                 # First: killed in between, `rollback` goes to the version that still serves.
-                client.set_registered_model_tag(name, PREVIOUS, before)
+                client.set_registered_model_tag(name, PREVIOUS_CHAMPION, before)
             client.set_registered_model_alias(name, CHAMPION, version)
         undo = f" Undo it: {command_line(f'models rollback {name}', home)}" if before else ""
         say(f"Promoted version {version} of {name}{f', before it was {before}' if before else ''}.{undo}")
@@ -52,7 +55,7 @@ def rollback(home: Path, name: str, *, wait: bool) -> None:
     with refusing():
         client.set_registered_model_alias(name, CHAMPION, version)
         # Rolled back again, it goes on to a lower version, and not back to the one that was left.
-        client.delete_registered_model_tag(name, PREVIOUS)
+        client.delete_registered_model_tag(name, PREVIOUS_CHAMPION)
     undo = command_line(f"models promote {name} {now}", home)
     say(f"Rolled {name} back from version {now} to {version}, {why}. Undo it: {undo}")
     if wait:
@@ -126,7 +129,7 @@ def end_shadow(home: Path, name: str) -> None:
 
 def _version_before(model: Registered, now: VersionNumber) -> tuple[VersionNumber, str]:
     """Return the version to roll back to, and in words why that one."""
-    previous = VersionNumber(model.tags.get(PREVIOUS, ""))
+    previous = VersionNumber(model.tags.get(PREVIOUS_CHAMPION, ""))
     if previous != now and previous in model.ready():
         return previous, "its champion before"
     lower = [number for number in model.ready() if int(number) < int(now)]

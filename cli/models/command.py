@@ -183,6 +183,37 @@ def shadow(
 
 
 @models.command()
+def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
+    name: Name,
+    version: Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="[VERSION]")] = "latest",
+    steps: Annotated[str, typer.Option(help="Shares in per cent, rising, the last one 100.")] = "5,25,50,100",
+    every: Annotated[str, typer.Option(help="How long each step lasts at least: 30s, 10m, 2h.")] = "10m",
+    max_errors: Annotated[str, typer.Option(help="Share of images that it may fail.")] = "1%",
+    max_p99: Annotated[str, typer.Option(help="How many times the champion's p99 its own may be.")] = "1.5x",
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Share of images on which it agrees with the champion, as shadow.", min=0, max=1),
+    ] = None,
+    min_images: Annotated[int, typer.Option(help="Images that each step judges at least.", min=1)] = 100,
+    status: Annotated[bool, typer.Option("--status", help="Show the model's canary.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End it: the champion gets all requests again.")] = False,
+    home: Home = None,
+) -> None:
+    """Give a version a growing share of the traffic while its figures hold, and make it champion; else go back."""
+    from cli.home import find_home
+    from cli.models import canary as canaries
+    from cli.models.canary_terms import read_terms
+
+    if status:
+        canaries.show(find_home(home), name)
+    elif stop:
+        canaries.stop(find_home(home), name)
+    else:
+        terms = read_terms(steps, every, max_errors, max_p99, min_agreement=min_agreement, min_images=min_images)
+        canaries.start(find_home(home), name, version, terms)
+
+
+@models.command()
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused; waiting ones are still computed where it is loaded."""
     from cli.home import find_home

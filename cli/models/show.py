@@ -24,6 +24,8 @@ def show_route(route: Route, listed: Listed) -> None:
     if SHADOW in route.aliases:
         predicts = f"{route.shadow_percent}% of the champion's images" if route.shadow_target() else "nothing"
         facts.append(("shadow", f"version {route.aliases[SHADOW]} predicts {predicts}"))
+    if route.canary:
+        facts.append(("canary", route.canary))
     say_table([(f"  {name}", value) for name, value in facts])
     say("")
     versions = route.newest_first()

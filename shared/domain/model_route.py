@@ -16,6 +16,8 @@ CHALLENGER_PERCENT: Final = "darkroom.challenger_percent"
 """Tag of a registered model: the challenger's share of the requests that name no version."""
 SHADOW_PERCENT: Final = "darkroom.shadow_percent"
 """Tag of a registered model: the share of the champion's images that the shadow predicts too, after the answer."""
+PREVIOUS_CHAMPION: Final = "darkroom.previous_champion"
+"""Tag of a registered model, set by a promotion: the version to which `rollback` goes."""
 FOLLOWED: Final = (CHAMPION, CHALLENGER, SHADOW)
 """Aliases whose versions workers load; other aliases in the registry are ignored."""
 
@@ -116,7 +118,7 @@ class Route:
 
     `failed` has the versions that can't be loaded, with the reason; `went_back` the champion that failed too many
     images, with the reason, while the one before it serves; `gone` the versions that serve though the registry no
-    longer names them.
+    longer names them; `canary` where its canary is, in words.
     """
 
     model: ModelName
@@ -130,6 +132,7 @@ class Route:
     gone: dict[VersionNumber, Gone] = field(default_factory=dict)
     device: str = "cpu"
     max_batch_size: int = 64
+    canary: str = ""
     pipelines: dict[ModelName, dict[str, Any]] = field(default_factory=dict)
     """Definitions of the pipelines that the model's tags name (`shared.domain.pipeline`), checked, by name."""
 

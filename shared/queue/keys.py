@@ -205,6 +205,20 @@ def model_of_queue(queue: str) -> ModelName | None:
     return ModelName(unquote(queue.removeprefix(_PREDICT))) if queue.startswith(_PREDICT) else None
 
 
+CANARIES: Final = "canaries"
+"""Hash: each running canary's state by its model, written by the workers that move them, with a TTL."""
+
+
+def canary_figures(model: ModelName) -> str:
+    """Return the key of a canary's latest figures, a string with a TTL."""
+    return f"canary:{model}:figures"
+
+
+def canary_turn(model: ModelName) -> str:
+    """Return the key of the turn to move a model's canary, a string with a TTL."""
+    return f"canary:{model}:turn"
+
+
 def registry_answer(scope: str) -> tuple[str, str, str]:
     """Return the keys of what the registry answered one kind of question: when and its digest, the models, a mark.
 

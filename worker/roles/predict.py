@@ -26,10 +26,13 @@ from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, device_memory, is_gpu
+from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
+from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import Snapshots
 from worker.models.registry.registry_watch import RegistryWatch
+from worker.models.registry.registry_writer import RegistryWriter
 from worker.models.versions.load_attempts import LoadingGate
 from worker.models.versions.member_versions import MemberVersions
 from worker.models.versions.memory_budget import MemoryBudget, default_limit
@@ -105,6 +108,11 @@ class PredictRole:
         )
         self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
         self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
+        mover = CanaryMover(
+            RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
+        )
+        # Without a canary a call looks through the tags of the models in memory.
+        self._canaries = PeriodicThread(lambda: mover.move_all(self._seen), pause=timedelta(seconds=1), name="canary")
 
     def start(
         self,
@@ -129,6 +137,7 @@ class PredictRole:
             self._leave_lanes,
             self._stop_following,
             self._renewing.stop,
+            self._canaries.stop,
             self._finish_heavy,
             lambda: self._shadows.stop(patience=self._predict.timeout),
             lambda: self._polling.stop(patience=self._predict.timeout),
@@ -142,6 +151,7 @@ class PredictRole:
             if self._process.stopping():
                 raise Stopped
         self._renewing.start()
+        self._canaries.start()
         self._polling.start()
         self._shadows.start()
 

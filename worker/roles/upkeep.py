@@ -14,6 +14,7 @@ from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.process.background_threads import PeriodicThread
 from worker.process.worker_process import WorkerProcess
+from worker.upkeep.canary_figures import CanaryFigures
 from worker.upkeep.eviction import Eviction
 from worker.upkeep.kept_pictures import PAUSE, PictureSweep
 from worker.upkeep.report_counters import ReportCounters
@@ -42,7 +43,12 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
         settings=queue,
         bulk=settings.read(settings.Bulk),
         metrics=metrics,
-        chores={"evicted": eviction.sweep, "reported": ReportCounters(engine).sweep, "deleted": retention.sweep},
+        chores={
+            "evicted": eviction.sweep,
+            "reported": ReportCounters(engine).sweep,
+            "canaries": CanaryFigures(process.client, engine).sweep,
+            "deleted": retention.sweep,
+        },
         sign=process.sign_on(keys.UPKEEP_QUEUE).give,
     )
     process.on_close(engine.dispose)

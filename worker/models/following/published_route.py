@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import redis
 
+from shared.domain.canary import CANARY_TAG, Canary
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.keep_rule import KeepRule
 from shared.domain.model_route import CHAMPION, Gone, Route, ShadowTarget
@@ -139,6 +140,7 @@ class PublishedRoute:
             device=self._device,
             max_batch_size=self.tuning.max_batch_size,
             pipelines=pipelines,
+            canary=_canary_words(registered.tags.get(CANARY_TAG)),
         )
 
     def _share(self, alias: str, percent: int, wrong: str) -> int:
@@ -164,3 +166,13 @@ def _gone(
         elif alias not in registered.aliases:
             gone[number] = Gone.ALIAS
     return gone
+
+
+def _canary_words(text: str | None) -> str:
+    """Return where a canary is; what is wrong where the tag holds none, and an empty text where there was none."""
+    if text is None:
+        return ""
+    try:
+        return Canary.from_text(text).words()
+    except ValueError as error:
+        return str(error)

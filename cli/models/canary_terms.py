@@ -1,0 +1,46 @@
+"""Reads the steps and limits of a canary as they are written on the command line."""
+
+import typer
+
+from cli.models.canary import Terms
+from shared.domain.ages import parse_age
+from shared.domain.canary import is_steps
+
+
+def read_terms(
+    steps: str, every: str, max_errors: str, max_p99: str, *, min_agreement: float | None, min_images: int
+) -> Terms:
+    """Return the terms; raises typer.BadParameter that says what is wrong."""
+    try:
+        shares = tuple(int(one) for one in steps.split(","))
+    except ValueError:
+        shares = ()
+    if not is_steps(shares):
+        raise typer.BadParameter(f"--steps must be rising percentages that end with 100: 5,25,50,100, not {steps}")
+    try:
+        pause = parse_age(every)
+    except ValueError as error:
+        raise typer.BadParameter(f"--every {error}") from None
+    errors, times = _number(max_errors.removesuffix("%")), _number(max_p99.removesuffix("x"))
+    share = errors / 100 if max_errors.endswith("%") else errors
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"--max-errors must be a share such as 1% or 0.01, not {max_errors}")
+    if not times > 0:
+        raise typer.BadParameter(f"--max-p99 must be a multiple such as 1.5x, not {max_p99}")
+    return Terms(
+        steps=shares,
+        every=pause,
+        max_errors=share,
+        max_p99=times,
+        min_agreement=min_agreement,
+        min_images=min_images,
+    )
+
+
+def _number(text: str) -> float:
+    """Return the number that a text is, or -1."""
+    try:
+        number = float(text)
+    except ValueError:
+        return -1.0
+    return number if 0 <= number < float("inf") else -1.0

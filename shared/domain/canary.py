@@ -1,0 +1,221 @@
+"""An automatic canary: a version gets a growing share of a model's traffic while its figures hold, or goes back.
+
+The state is one registry tag. `decide` returns the next state for the figures at hand; it moves nothing itself. Each
+change is written twice: first with `moving`, before the aliases and the share are changed, then without. So whoever
+finds it `moving` after a kill makes the same changes again, and whoever finds the registry otherwise than the state
+says knows that somebody else has changed it.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from shared.domain.identifiers import VersionNumber
+
+CANARY_TAG: Final = "darkroom.canary"
+"""Tag of a registered model that holds its canary's state as JSON."""
+LEAST_IMAGES: Final = 100
+"""Images that a step judges at least, unless the canary says otherwise."""
+
+
+class Phase(StrEnum):
+    """Where a canary is."""
+
+    RUNNING = "running"
+    PROMOTED = "promoted"
+    WENT_BACK = "went_back"
+    STOPPED = "stopped"
+    """By an operator."""
+    ENDED = "ended"
+    """Somebody else changed the aliases or the share; they are left as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Of the canary since its step began, and of the champion since the canary began; p99 in milliseconds.
+
+    `errors` are images that the model failed, `ended` those that it answered or failed. `agreed` of `compared` images
+    got the champion's answer from this version as shadow.
+    """
+
+    ended: int
+    errors: int
+    p99_ms: float | None
+    champion_p99_ms: float | None
+    agreed: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """The state of a canary, as the tag holds it. Instants are seconds since 1970.
+
+    `max_errors` and `min_agreement` are shares, `max_p99` a multiple of the champion's. `reason` says in words why the
+    canary is where it is, or what it waits for.
+    """
+
+    version: VersionNumber
+    champion: VersionNumber
+    steps: tuple[int, ...]
+    every: float
+    max_errors: float
+    max_p99: float
+    began: float
+    since: float
+    min_agreement: float | None = None
+    min_images: int = LEAST_IMAGES
+    step: int = 0
+    phase: Phase = Phase.RUNNING
+    moving: bool = True
+    reason: str = ""
+
+    @property
+    def percent(self) -> int:
+        """The share that the present step gives to the version."""
+        return self.steps[self.step]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.phase is Phase.RUNNING
+
+    def to_text(self) -> str:
+        """Return the tag's value."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the state that a tag holds; raises ValueError, with the reason, where it is none."""
+        try:
+            found: dict[str, Any] = json.loads(text)
+            members = {one.name: found[one.name] for one in fields(cls) if one.name in found}
+            canary = cls(**{**members, "steps": tuple(members["steps"]), "phase": Phase(members["phase"])})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the tag {CANARY_TAG} holds no canary: {error}") from None
+        if not is_steps(canary.steps) or canary.step not in range(len(canary.steps)):
+            raise ValueError(f"the tag {CANARY_TAG} holds no canary: its steps are {canary.steps}")
+        return canary
+
+    def words(self) -> str:
+        """Return the state in a sentence."""
+        version = f"version {self.version}"
+        match self.phase:
+            case Phase.RUNNING:
+                place = f"{version} gets {self.percent}% (step {self.step + 1} of {len(self.steps)})"
+            case Phase.PROMOTED:
+                place = f"{version} is champion"
+            case Phase.WENT_BACK:
+                place = f"{version} went back"
+            case Phase.STOPPED:
+                place = f"the canary of {version} was stopped"
+            case Phase.ENDED:
+                place = f"the canary of {version} has ended"
+        return f"{place}: {self.reason}" if self.reason else place
+
+
+def is_steps(steps: tuple[int, ...]) -> bool:
+    """Tell whether these are steps of a canary: rising percentages from 1 to 100, the last one 100."""
+    whole = all(type(one) is int and 0 < one <= 100 for one in steps)  # noqa: PLR2004  per cent
+    return bool(steps) and whole and list(steps) == sorted(set(steps)) and steps[-1] == 100  # noqa: PLR2004
+
+
+def decide(canary: Canary, figures: Figures, *, now: float) -> Canary:
+    """Return the state that follows from the figures; the same where nothing does. Repeating it changes nothing.
+
+    What breaks a limit goes back at once. A step is left after `every`, where it has judged `min_images` images.
+    """
+    if not canary.is_running or canary.moving:
+        return canary
+    broken = _broken(canary, figures)
+    if broken:
+        return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=broken)
+    waits = _waits_for(canary, figures)
+    if waits:
+        return canary if canary.reason == waits else replace(canary, reason=waits)
+    if now - canary.since < canary.every:
+        return canary if not canary.reason else replace(canary, reason="")
+    if canary.step + 1 < len(canary.steps):
+        return replace(canary, step=canary.step + 1, moving=True, since=now, reason="")
+    return replace(canary, phase=Phase.PROMOTED, moving=True, since=now, reason="every step held")
+
+
+def _broken(canary: Canary, figures: Figures) -> str:
+    """Return in words which limit the figures break, or an empty text."""
+    allowed = canary.max_errors * max(figures.ended, canary.min_images)
+    if figures.errors > allowed:
+        return (
+            f"at {canary.percent}% it failed {figures.errors:,} of {figures.ended:,} images, "
+            f"over {canary.max_errors:.2%}"
+        )
+    if figures.ended >= canary.min_images and figures.p99_ms is not None and figures.champion_p99_ms:
+        times = figures.p99_ms / figures.champion_p99_ms
+        if times > canary.max_p99:
+            return (
+                f"at {canary.percent}% its p99 is {figures.p99_ms:.1f} ms, {times:.2f} times the champion's "
+                f"{figures.champion_p99_ms:.1f} ms, over {canary.max_p99:g}"
+            )
+    if canary.min_agreement is not None and figures.compared >= canary.min_images:
+        share = figures.agreed / figures.compared
+        if share < canary.min_agreement:
+            return (
+                f"it agrees with the champion on {share:.2%} of {figures.compared:,} images, "
+                f"under {canary.min_agreement:.2%}"
+            )
+    return ""
+
+
+def _waits_for(canary: Canary, figures: Figures) -> str:
+    """Return in words what is missing to judge the step, or an empty text; without counts, so that it stays."""
+    if figures.ended < canary.min_images:
+        return f"waits until it has answered {canary.min_images:,} images at {canary.percent}%"
+    if figures.champion_p99_ms is None:
+        return "waits for images that the champion computes, to compare its p99"
+    if canary.min_agreement is not None and figures.compared < canary.min_images:
+        return f"waits until {canary.min_images:,} images are compared with it as shadow"
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What the registry says: champion, challenger and the challenger's share in per cent, None where not set."""
+
+    champion: VersionNumber | None
+    challenger: VersionNumber | None
+    percent: int | None
+
+
+def wanted_traffic(canary: Canary) -> Traffic | None:
+    """Return what the registry has to say in this state; None where it is left as it is."""
+    match canary.phase:
+        case Phase.RUNNING:
+            return Traffic(champion=canary.champion, challenger=canary.version, percent=canary.percent)
+        case Phase.PROMOTED:
+            return Traffic(champion=canary.version, challenger=None, percent=None)
+        case Phase.WENT_BACK | Phase.STOPPED:
+            return Traffic(champion=canary.champion, challenger=None, percent=None)
+        case Phase.ENDED:
+            return None
+
+
+def changed_by_others(canary: Canary, found: Traffic) -> str:
+    """Return in words what somebody else changed, or an empty text.
+
+    While the canary is moving, what it was and what it will be both may be found, each alias by itself.
+    """
+    if not canary.is_running and not canary.moving:
+        return ""
+    wanted = wanted_traffic(canary)
+    if wanted is None:
+        return ""
+    before = Traffic(champion=canary.champion, challenger=canary.version, percent=None)
+    champions = {wanted.champion, before.champion} if canary.moving else {wanted.champion}
+    if found.champion not in champions:
+        return f"somebody else made version {found.champion or 'none'} the champion"
+    is_first = canary.moving and canary.is_running and canary.step == 0
+    challengers = {wanted.challenger, before.challenger} if canary.moving else {wanted.challenger}
+    if found.challenger not in challengers and not is_first:
+        return f"somebody else made version {found.challenger or 'none'} the challenger"
+    if not canary.moving and found.percent != wanted.percent:
+        return f"somebody else set the challenger's share to {found.percent if found.percent is not None else 'none'}"
+    return ""

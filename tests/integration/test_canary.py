@@ -1,0 +1,215 @@
+"""A canary on a real MLflow registry, Redis and Postgres: through, back, killed between writes, interfered with."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from shared.domain.canary import CANARY_TAG, Canary, Figures, Phase, Traffic
+from shared.domain.identifiers import VersionNumber, new_uuid7
+from shared.queue import canary_figures
+from shared.settings import Registry
+from shared.storage.recording import record
+from tests.support.registries import MODEL
+from worker.models.following.canary_mover import CanaryMover, traffic_of
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_writer import RegistryWriter
+from worker.upkeep.canary_figures import CanaryFigures, figures_of_canary
+
+if TYPE_CHECKING:
+    from tests.support.registries import MlflowStore
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
+ONE, TWO = VersionNumber("1"), VersionNumber("2")
+GOOD = Figures(ended=1000, errors=0, p99_ms=10, champion_p99_ms=10)
+
+
+class Killed(Exception):
+    """The worker died before a write."""
+
+
+class DyingWriter(RegistryWriter):
+    """Dies before a write once so many were made."""
+
+    left = 10**9
+
+    def _client(self) -> Any:
+        if self.left <= 0:
+            raise Killed
+        self.left -= 1
+        return super()._client()
+
+
+class Stage:
+    """One model with two versions, the first champion, and a canary of the second."""
+
+    def __init__(self, store: "MlflowStore", client: redis.Redis) -> None:
+        store.register("champion")
+        store.register()
+        settings = Registry(url=store.url)
+        self.client, self.store, self.now = client, store, 1000.0
+        self.reader, self.writer = RegistryReader(settings), DyingWriter(settings)
+        self.mover = CanaryMover(self.reader, self.writer, client=client, worker="w", now=lambda: self.now)
+
+    def begin(self) -> None:
+        at = self.now
+        self.write(
+            Canary(
+                version=TWO, champion=ONE, steps=(5, 100), every=60, max_errors=0.01, max_p99=1.5, began=at, since=at
+            )
+        )
+
+    def write(self, canary: Canary) -> None:
+        self.store.client.set_registered_model_tag(MODEL, CANARY_TAG, canary.to_text())
+
+    @property
+    def canary(self) -> Canary:
+        return Canary.from_text(self.reader.read(MODEL).tags[CANARY_TAG])
+
+    @property
+    def traffic(self) -> tuple[object, ...]:
+        found: Traffic = traffic_of(self.reader.read(MODEL))
+        return found.champion, found.challenger, found.percent
+
+    def move(self, figures: Figures | None = None) -> None:
+        """Let a worker move; where figures are given upkeep has written them, and a minute has passed."""
+        if figures is not None:
+            self.now += 60
+            canary_figures.write_figures(self.client, MODEL, self.canary, figures)
+        self.mover.move_all({MODEL: self.reader.read(MODEL)})
+
+
+@pytest.fixture
+def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> Stage:
+    return Stage(mlflow_store, redis_client)
+
+
+def test_a_version_that_holds_becomes_champion_and_rollback_knows_the_one_before(stage: Stage) -> None:
+    stage.begin()
+    stage.move()
+    assert stage.traffic == (ONE, TWO, 5)
+    stage.move()  # nobody has written figures yet
+    assert stage.canary.step == 0
+    stage.move(GOOD)
+    assert stage.traffic == (ONE, TWO, 100)
+    stage.move(GOOD)
+    assert stage.traffic == (TWO, None, None)
+    assert (stage.canary.phase, stage.canary.moving) == (Phase.PROMOTED, False)
+    assert stage.reader.read(MODEL).tags["darkroom.previous_champion"] == ONE
+    stage.move(GOOD)
+    assert stage.traffic == (TWO, None, None)
+    assert canary_figures.running(stage.client) == {}
+
+
+def test_a_version_that_fails_goes_back_and_the_tag_says_why(stage: Stage) -> None:
+    stage.begin()
+    stage.move()
+    stage.move(replace(GOOD, errors=20))
+    assert stage.traffic == (ONE, None, None)
+    assert stage.canary.phase is Phase.WENT_BACK
+    assert "failed 20 of 1,000 images" in stage.canary.words()
+
+
+@pytest.mark.parametrize("figures", [GOOD, replace(GOOD, errors=20)])
+def test_killed_before_any_write_the_next_worker_goes_on(stage: Stage, figures: Figures) -> None:
+    stage.begin()
+    for writes in range(12):
+        # A worker dies before each write in turn; then another one comes.
+        stage.writer.left = writes % 4
+        stage.move(figures if not stage.canary.moving and stage.canary.is_running else None)
+        stage.writer.left = 10**9
+        stage.move()
+        assert not stage.canary.moving
+        assert stage.canary.phase is not Phase.ENDED, stage.canary.reason
+        expected = {
+            Phase.RUNNING: (ONE, TWO, stage.canary.percent),
+            Phase.PROMOTED: (TWO, None, None),
+            Phase.WENT_BACK: (ONE, None, None),
+        }
+        assert stage.traffic == expected[stage.canary.phase]
+    assert stage.canary.phase is (Phase.WENT_BACK if figures.errors else Phase.PROMOTED)
+
+
+def test_whoever_else_moves_an_alias_ends_it_and_is_not_undone(stage: Stage) -> None:
+    stage.begin()
+    stage.move()
+    stage.store.client.set_registered_model_alias(MODEL, "champion", TWO)
+    stage.move(GOOD)
+    assert stage.canary.phase is Phase.ENDED
+    assert "somebody else made version 2 the champion" in stage.canary.words()
+    assert stage.traffic == (TWO, TWO, 5)
+    stage.move(GOOD)
+    assert stage.traffic == (TWO, TWO, 5)
+
+
+def test_a_stop_moves_the_traffic_back(stage: Stage) -> None:
+    stage.begin()
+    stage.move()
+    stage.write(replace(stage.canary, phase=Phase.STOPPED, moving=True, reason="an operator stopped it"))
+    stage.move()
+    assert stage.traffic == (ONE, None, None)
+    assert (stage.canary.phase, stage.canary.moving) == (Phase.STOPPED, False)
+
+
+def test_one_worker_moves_at_a_time_and_a_tag_that_is_none_is_left_alone(stage: Stage) -> None:
+    stage.begin()
+    assert canary_figures.take_turn(stage.client, MODEL, "other")
+    stage.move()
+    assert stage.traffic == (ONE, None, None)
+    canary_figures.end_turn(stage.client, MODEL)
+    stage.store.client.set_registered_model_tag(MODEL, CANARY_TAG, "nonsense")
+    stage.move()
+    assert stage.traffic == (ONE, None, None)
+
+
+def test_upkeep_counts_what_a_canary_is_judged_by(
+    redis_client: redis.Redis, engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    now = time.time()
+    canary = Canary(
+        version=TWO,
+        champion=ONE,
+        steps=(5, 100),
+        every=60,
+        max_errors=0.01,
+        max_p99=1.5,
+        began=now - 100,
+        since=now - 50,
+    )
+
+    def add(version: str, variant: str, *, age: float, ms: int = 10, **changes: Any) -> None:
+        created = int((now - age) * 1e6)
+        one = finished_record(
+            id=new_uuid7(unix_ms=created // 1000),
+            created=created,
+            started=created,
+            completed=created + ms * 1000,
+            request={"model": MODEL, "version": version, "variant": variant},
+            **changes,
+        )
+        with engine.connect() as connection:
+            record(connection, [one])
+
+    for _ in range(3):
+        add("1", "champion", age=90, ms=20)
+        add("2", "challenger", age=10, ms=30)
+    add("1", "champion", age=200, ms=5000)  # before the canary
+    add("2", "challenger", age=70, ms=5000)  # before this step
+    add("2", "2", age=10, ms=5000)  # asked for by its number
+    add("2", "challenger", age=10, state="failed", code="model_error", output={})
+    add("2", "challenger", age=10, state="failed", code="undecodable_image", output={})
+    with engine.connect() as connection:
+        found = figures_of_canary(connection, MODEL, canary)
+    assert (found.ended, found.errors) == (4, 1)
+    assert found.p99_ms == pytest.approx(30, rel=0.03)
+    assert found.champion_p99_ms == pytest.approx(20, rel=0.03)
+    sweep = CanaryFigures(redis_client, engine).sweep
+    assert sweep() == 0
+    canary_figures.ask_for(redis_client, MODEL, canary)
+    assert sweep() == 1
+    assert canary_figures.read_figures(redis_client, MODEL, canary) == found
+    assert canary_figures.read_figures(redis_client, MODEL, replace(canary, step=1)) is None

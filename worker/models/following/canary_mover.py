@@ -1,0 +1,140 @@
+"""Moves running canaries: reads the state from the registry's tag, changes aliases and share, writes the next state.
+
+Any number of workers may: one at a time has the turn of a model. Every change may be made twice, and a worker that is
+killed at any line leaves a state from which the next one goes on.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import redis
+
+from shared.domain.canary import CANARY_TAG, Canary, Phase, Traffic, changed_by_others, decide, wanted_traffic
+from shared.domain.identifiers import ModelName
+from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
+from shared.queue import canary_figures
+from worker.models.failure_text import failure_text
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import RegistrySnapshot, Snapshots
+from worker.models.registry.registry_writer import RegistryWriter
+
+log = logging.getLogger(__name__)
+
+_NO_SHARE: Final = -1
+"""A share that is no number: never what a canary has set."""
+
+
+class CanaryMover:
+    """The canaries as one worker takes part in moving them; called from one thread."""
+
+    def __init__(
+        self,
+        reader: RegistryReader,
+        writer: RegistryWriter,
+        *,
+        client: redis.Redis,
+        worker: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._client = client
+        self._worker = worker
+        self._now = now
+        self._told: dict[ModelName, str] = {}
+
+    def move_all(self, snapshots: Snapshots) -> None:
+        """Move every canary of these models that is due; what fails is logged once and tried again by the next call."""
+        for model, snapshot in snapshots.items():
+            text = snapshot.tags.get(CANARY_TAG)
+            if text is None:
+                continue
+            try:
+                canary = Canary.from_text(text)
+                if canary.is_running or canary.moving:
+                    self._move_in_turn(model, canary)
+                self._told.pop(model, None)
+            except Exception as error:  # noqa: BLE001  MLflow's stores and Redis raise all kinds of errors
+                self._tell(model, failure_text(error))
+
+    def _move_in_turn(self, model: ModelName, canary: Canary) -> None:
+        if canary.is_running:
+            canary_figures.ask_for(self._client, model, canary)
+        if not canary_figures.take_turn(self._client, model, self._worker):
+            return
+        try:
+            self.move(model)
+        finally:
+            canary_figures.end_turn(self._client, model)
+
+    def move(self, model: ModelName) -> None:
+        """Make one move, if one is due, by what the registry says now. Safe to repeat, and to kill anywhere."""
+        found = self._reader.read(model)
+        text = found.tags.get(CANARY_TAG)
+        if text is None:
+            return
+        canary = Canary.from_text(text)
+        if not canary.is_running and not canary.moving:
+            return
+        others = changed_by_others(canary, traffic_of(found))
+        if others:
+            self._write(model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=others))
+            return
+        if canary.moving:
+            self._settle(model, canary, traffic_of(found))
+            return
+        canary_figures.ask_for(self._client, model, canary)
+        figures = canary_figures.read_figures(self._client, model, canary)
+        if figures is None:
+            return
+        after = decide(canary, figures, now=self._now())
+        if after != canary:
+            self._write(model, after)
+            if after.moving:
+                self._settle(model, after, traffic_of(found))
+
+    def _settle(self, model: ModelName, canary: Canary, found: Traffic) -> None:
+        """Change the registry to what the state says, then write that it is so; a step's time begins now."""
+        wanted = wanted_traffic(canary)
+        if wanted is not None:
+            self._apply(model, canary, wanted, found)
+        self._write(model, replace(canary, moving=False, since=self._now()))
+
+    def _apply(self, model: ModelName, canary: Canary, wanted: Traffic, found: Traffic) -> None:
+        if wanted.percent is not None and wanted.percent != found.percent:
+            # Before the alias: killed in between, the version does not get another share than its own.
+            self._writer.set_tag(model, CHALLENGER_PERCENT, str(wanted.percent))
+        if wanted.champion is not None and wanted.champion != found.champion:
+            # First: killed in between, `rollback` goes to the version that still serves.
+            self._writer.set_tag(model, PREVIOUS_CHAMPION, canary.champion)
+            self._writer.set_alias(model, CHAMPION, wanted.champion)
+        if wanted.challenger is not None and wanted.challenger != found.challenger:
+            self._writer.set_alias(model, CHALLENGER, wanted.challenger)
+        if wanted.challenger is None and found.challenger is not None:
+            self._writer.delete_alias(model, CHALLENGER)
+        if wanted.percent is None and found.percent is not None:
+            self._writer.delete_tag(model, CHALLENGER_PERCENT)
+
+    def _write(self, model: ModelName, canary: Canary) -> None:
+        self._writer.set_tag(model, CANARY_TAG, canary.to_text())
+        if not canary.is_running:
+            canary_figures.stop_asking(self._client, model)
+        log.info("canary_moved", extra={"model": model, "phase": canary.phase, "canary": canary.words()})
+
+    def _tell(self, model: ModelName, reason: str) -> None:
+        if self._told.get(model) != reason:
+            log.warning("canary_not_moved", extra={"model": model, "reason": reason})
+            self._told[model] = reason
+
+
+def traffic_of(found: RegistrySnapshot) -> Traffic:
+    """Return champion, challenger and share as the registry has them."""
+    share = found.tags.get(CHALLENGER_PERCENT)
+    return Traffic(
+        champion=found.aliases.get(CHAMPION),
+        challenger=found.aliases.get(CHALLENGER),
+        percent=None if share is None else int(share) if share.isdecimal() else _NO_SHARE,
+    )

@@ -1,0 +1,39 @@
+"""Writes a registered model's aliases and tags, for what workers change by themselves: a canary's."""
+
+from typing import Any
+
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.settings import Registry
+from worker.models.registry.mlflow_setup import configure_mlflow_client
+
+
+class RegistryWriter:
+    """Every method may raise whatever MLflow raises, and may be repeated."""
+
+    def __init__(self, settings: Registry) -> None:
+        self._settings = settings
+        self._connection: Any = None
+
+    def set_tag(self, model: ModelName, name: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        self._client().set_registered_model_tag(model, name, value)
+
+    def delete_tag(self, model: ModelName, name: str) -> None:
+        """Delete a tag of the registered model; one that is not there is none."""
+        self._client().delete_registered_model_tag(model, name)
+
+    def set_alias(self, model: ModelName, alias: str, version: VersionNumber) -> None:
+        """Point an alias at a version."""
+        self._client().set_registered_model_alias(model, alias, version)
+
+    def delete_alias(self, model: ModelName, alias: str) -> None:
+        """Delete an alias; one that is not there is none."""
+        self._client().delete_registered_model_alias(model, alias)
+
+    def _client(self) -> Any:
+        if self._connection is None:
+            configure_mlflow_client(self._settings)
+            from mlflow.tracking import MlflowClient  # noqa: PLC0415  reads the environment that is set above
+
+            self._connection = MlflowClient(self._settings.url, self._settings.url)
+        return self._connection

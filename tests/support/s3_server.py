@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from cli.stack.ports import free_port
+from tests.support.deferred_imports import deferred
 from tests.support.waiting import until
+
+boto3 = deferred("boto3")
+botocore_exceptions = deferred("botocore.exceptions")
 
 ACCESS_KEY, SECRET_KEY = "tests", "not-a-secret"
 
@@ -65,7 +66,7 @@ def started_s3_server(folder: Path) -> Iterator[S3Server]:
         try:
             client.create_bucket(Bucket=server.bucket)
             client.put_object(Bucket=server.bucket, Key="ready", Body=b"1")
-        except (BotoCoreError, ClientError):
+        except (botocore_exceptions.BotoCoreError, botocore_exceptions.ClientError):
             return process.poll() is not None
         return True
 

@@ -139,4 +139,4 @@ PEERS: Final[dict[str, Peer | QueuePeer]] = {
     ),
 }
 MISSING: Final = "the task queues of BentoML and Ray Serve"
-"""Not among them yet; the report says so."""
+"""Not among them, as the report says: state and result of a task have a route each, and the generator polls one."""

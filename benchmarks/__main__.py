@@ -32,7 +32,7 @@ from benchmarks.stack.servers import NotReady
 from benchmarks.workbench import DIGITS, MOBILENET, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")
-_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth")
+_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth", "models")
 _PROBLEMS = (
     WrongResult,
     NotReady,

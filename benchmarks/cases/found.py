@@ -9,6 +9,7 @@ from benchmarks.cases.bulk_memory import Memory
 from benchmarks.cases.depth import Cost
 from benchmarks.cases.flood import Flooded
 from benchmarks.cases.growth import Grown
+from benchmarks.cases.models import ManyModels
 from benchmarks.cases.retention import Forgotten
 from benchmarks.cases.single_images import Waiting
 from benchmarks.cases.stall import Stall
@@ -42,6 +43,7 @@ class Found:
     beside_hanging: BesideHanging | None = None
     flooded: Flooded | None = None
     forgotten: Forgotten | None = None
+    models: ManyModels | None = None
     stalls: list[Stall] = field(default_factory=list)
     swaps: dict[str, list[Swap]] = field(default_factory=dict)
     """Promotions by subject."""

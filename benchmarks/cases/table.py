@@ -9,6 +9,7 @@ from benchmarks.cases import bulk_memory as bulk_memory_case
 from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
 from benchmarks.cases import growth as growth_case
+from benchmarks.cases import models as models_case
 from benchmarks.cases import retention as retention_case
 from benchmarks.cases import stall as stall_case
 from benchmarks.cases import swap as swap_case
@@ -175,6 +176,15 @@ def swap(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
             found.swaps[name] = swap_case.measure(bench, running, subjects[name])
 
 
+def models(bench: Workbench, _: dict[str, Subject], found: Found) -> None:
+    """Serve many models in the memory of few."""
+    bench.say(f"Darkroom: {models_case.MODELS} models")
+    with stack.running(
+        bench, DIGITS, *models_case.names(), appendfsync="everysec", settings=models_case.SETTINGS
+    ) as running:
+        found.models = models_case.measure(bench, running)
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -191,5 +201,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "retention": (retention, {DIGITS}),
     "stall": (stall, {DIGITS}),
     "swap": (swap, {DIGITS, MOBILENET}),
+    "models": (models, {DIGITS}),
 }
 """Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

@@ -1,5 +1,6 @@
 """Promotes versions in a stack's MLflow registry over its REST API: importing MLflow costs seconds of a core."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -27,6 +28,20 @@ class Promotions:
         named = {"model_id": source.rpartition("/")[2]} if source.startswith("models:/m-") else {}
         made = self._call("POST", "model-versions/create", json={"name": self._model, "source": source, **named})
         return str(made["model_version"]["version"])
+
+    def register_as(self, names: Iterable[str]) -> None:
+        """Register the champion's files under each of these names too, as champion; those that are there stay."""
+        champion = self._call("GET", "registered-models/alias", params={"name": self._model, "alias": "champion"})
+        source = champion["model_version"]["source"]
+        named = {"model_id": source.rpartition("/")[2]} if source.startswith("models:/m-") else {}
+        for name in names:
+            asked = {"name": name, "alias": "champion"}
+            if self._client.get("/registered-models/alias", params=asked).is_success:
+                continue
+            self._client.post("/registered-models/create", json={"name": name})
+            made = self._call("POST", "model-versions/create", json={"name": name, "source": source, **named})
+            number = str(made["model_version"]["version"])
+            self._call("POST", "registered-models/alias", json={**asked, "version": number})
 
     def promote(self, version: str) -> None:
         """Point the alias `champion` at a version."""

@@ -231,8 +231,7 @@ class PredictRole:
             threads=self._threads,
             shadow=intake,
         )
-        kept = self._pictures
-        pictures = ModelPictures(model, kept, lambda: follower.keep_rule) if kept else None
+        pictures = self._model_pictures(model, follower)
         shadowing = Shadowing(
             ShadowLane(self._process.client, model=model, consumer=self._process.name, settings=self._queue),
             model=model,

@@ -47,6 +47,7 @@ OTHER_TAGS: Final = frozenset(
         "beside_people",
         "timeout",
         "max_error_percent",
+        "keep_images",
     }
 )
 """Tags that begin with `darkroom.` and are read elsewhere: by what follows the registry, and by what makes batches."""

@@ -59,3 +59,20 @@ def test_a_wrong_value_leaves_the_setting_and_is_told(name: str, value: str) -> 
 
 def test_no_tags_change_nothing() -> None:
     assert serving_tags.read_tuning({}, usual=usual()) == (usual(), ())
+
+
+def test_the_rule_of_kept_pictures_is_read_from_its_tag() -> None:
+    assert read_keep_rule({}) == (None, ())
+    assert read_keep_rule({"darkroom.keep_images": "5%, disagree"}) == (KeepRule(share=0.05, disagree=True), ())
+    assert read_keep_rule({"darkroom.keep_images": "off"}) == (NONE_KEPT, ())
+
+
+def test_with_a_wrong_rule_no_pictures_are_kept() -> None:
+    rule, [warning] = read_keep_rule({"darkroom.keep_images": "of"})
+    assert rule == NONE_KEPT
+    assert warning.startswith("the tag darkroom.keep_images must be off, all, or any of")
+    assert warning.endswith("not 'of': no pictures are kept")
+
+
+def test_the_tag_of_kept_pictures_is_known() -> None:
+    assert "keep_images" in OTHER_TAGS

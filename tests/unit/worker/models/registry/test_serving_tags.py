@@ -4,7 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.keep_rule import NONE_KEPT, KeepRule
 from tests.support.deferred_imports import deferred
+from worker.models.metadata.model_metadata import OTHER_TAGS
+from worker.models.registry.serving_tags import read_keep_rule
 
 serving_tags = deferred("worker.models.registry.serving_tags")
 pytestmark = pytest.mark.xdist_group("torch")

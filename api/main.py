@@ -20,6 +20,7 @@ from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
 from api.http import problems
+from api.models import report as model_reports
 from api.models import routes as model_routes
 from api.openapi import docs_page, document, problem_pages
 from api.predictions import routes as predictions
@@ -174,11 +175,13 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     # These routes first, and not by include_router: an included router is matched twice, 10 µs a submission.
     app.router.routes.extend(predictions.direct.routes)
     problems.install(app)
+    # Reports before models: their path would be taken for a model's with its owner.
     for module in (
         predictions,
         batches,
         feedback,
         files,
+        model_reports,
         model_routes,
         webhooks,
         health,

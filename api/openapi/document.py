@@ -29,6 +29,7 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.FileList,
     schemas.Model,
     schemas.ModelList,
+    schemas.ModelReport,
     schemas.Version,
     schemas.VersionList,
     schemas.FeedbackAnswer,

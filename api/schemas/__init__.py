@@ -10,6 +10,7 @@ from api.schemas.health import Alive, Readiness
 from api.schemas.models import Model, ModelList, Version, VersionList
 from api.schemas.predictions import Prediction, PredictionList
 from api.schemas.problems import Problem
+from api.schemas.reports import ModelReport
 from api.schemas.submissions import PNG, JsonSubmission, Submission
 from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 
@@ -29,6 +30,7 @@ __all__ = [
     "JsonSubmission",
     "Model",
     "ModelList",
+    "ModelReport",
     "Prediction",
     "PredictionList",
     "Problem",

@@ -214,6 +214,23 @@ def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signatur
 
 
 @models.command()
+def compare(
+    name: Name,
+    versions: Annotated[
+        list[str] | None, typer.Argument(help="Versions to compare.", metavar="[VERSION]...", show_default="all")
+    ] = None,
+    since: Annotated[str, typer.Option(help="How far back: a number and one of s, m, h, d, w.", metavar="AGE")] = "1d",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: the object of the HTTP API.")] = False,
+    home: Home = None,
+) -> None:
+    """Compare versions: counts, errors, latencies, drift, accuracy, and whether a difference means anything."""
+    from cli.home import find_home
+    from cli.models.compare import compare
+
+    compare(find_home(home), name, versions or [], since=since, as_json=as_json)
+
+
+@models.command()
 def retire(name: Name, home: Home = None) -> None:
     """Take a model out of service: new images are refused; waiting ones are still computed where it is loaded."""
     from cli.home import find_home

@@ -259,5 +259,6 @@ report_pending = Table(
     metadata,
     Column("number", BigInteger, Identity(always=True), primary_key=True),
     Column("ids", ARRAY(_id), nullable=False),
+    Column("rows", Integer, nullable=False),
 )
 """Ids of predictions that are not in `report_counters` yet, a row for each statement that inserted some."""

@@ -7,19 +7,21 @@ pending, so it is exact at once. Counters are kept for each five minutes of the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import ModelName, Owner, first_uuid7
+from shared.domain.model_report import FirstWeek
 from shared.domain.version_figures import Figure, FigureCount, VersionFigures, figures_of
 
 BUCKET: Final = timedelta(minutes=5)
 FIRST_WEEK: Final = timedelta(days=7)
 MOST_PENDING: Final = 100_000
 """Pending rows that a read adds, 5 µs each; usually a sweep has left fewer."""
+MOST_SHADOWS: Final = 100_000
+"""Shadow predictions of a version that a read counts, the newest, 5 µs each: they have no counters of their own."""
 # Taken by whatever changes counters, so that a row is either pending or counted for all of them. Another number than
 # the migrations': "counters" in ASCII.
 LOCK: Final = int.from_bytes(b"counters", "big")
@@ -28,7 +30,9 @@ _KEY: Final = "at, model, owner, version, variant"
 
 
 def _latency(milliseconds: str) -> str:
-    return f"CASE WHEN computed THEN ceil(ln(least(greatest({milliseconds}, 0.001), 1e9)) / ln(1.05::float8))::int END"
+    # Without a value there is none to count: GREATEST would take the other.
+    logarithm = f"ln(least(greatest({milliseconds}, 0.001), 1e9))"
+    return f"CASE WHEN computed AND {milliseconds} IS NOT NULL THEN ceil({logarithm} / ln(1.05::float8))::int END"
 
 
 def counts_of(rows: str) -> str:
@@ -61,8 +65,8 @@ def _oldest_pending(rows: str) -> str:
     """Return SQL of the oldest entries: so many rows, or a few more; of at most 5,000 commits."""
     return f"""
         SELECT number, ids FROM (
-            SELECT number, ids, sum(cardinality(ids)) OVER (ORDER BY number) - cardinality(ids) AS before
-            FROM (SELECT number, ids FROM report_pending ORDER BY number LIMIT 5000) AS oldest
+            SELECT number, ids, sum(rows) OVER (ORDER BY number) - rows AS before
+            FROM (SELECT number, ids, rows FROM report_pending ORDER BY number LIMIT 5000) AS oldest
         ) AS numbered
         WHERE before < {rows}
     """  # noqa: S608  the texts are our own
@@ -73,7 +77,7 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _COUNT_PENDING = text(f"""
     WITH taken AS (
         DELETE FROM report_pending WHERE number IN (SELECT number FROM ({_oldest_pending(":rows")}) AS oldest)
-        RETURNING ids
+        RETURNING ids, rows
     ), fresh AS (
         {counts_of("predictions WHERE id IN (SELECT unnest(ids) FROM taken)")}
     ), added AS (
@@ -81,7 +85,7 @@ _COUNT_PENDING = text(f"""
         SELECT {_KEY}, figure, bin, n FROM fresh ORDER BY {_KEY}, figure, bin
         ON CONFLICT ({_KEY}, figure, bin) DO UPDATE SET n = known.n + excluded.n
     )
-    SELECT coalesce(sum(cardinality(ids)), 0) FROM taken
+    SELECT coalesce(sum(rows), 0) FROM taken
 """)  # noqa: S608  the texts are our own
 """Counts the rows of the oldest pending ids and takes the ids away. Ids whose rows are deleted count nothing."""
 
@@ -111,30 +115,79 @@ _READ = text(f"""
 """Adds up whole buckets' counters, pending rows of whole buckets, and the rows of parts of buckets at both ends. It is
 one statement, so all are of the same snapshot."""
 
+_SHADOWS = text(f"""
+    SELECT version, variant, figure, bin, n FROM ({
+    counts_of('''(
+        WITH RECURSIVE served AS (
+            (SELECT version FROM shadow_predictions WHERE model = :model ORDER BY version LIMIT 1)
+            UNION ALL
+            SELECT (
+                SELECT version FROM shadow_predictions WHERE model = :model AND version > served.version
+                ORDER BY version LIMIT 1
+            ) FROM served WHERE version IS NOT NULL
+        )
+        SELECT prediction_id AS id, model, owner, newest.version, variant, status, 'model' AS source, error_code,
+               output, NULL::float8 AS queue_ms, predict_ms, created_at, NULL::timestamptz AS completed_at
+        FROM served AS versions CROSS JOIN LATERAL (
+            SELECT * FROM shadow_predictions AS one
+            WHERE one.model = :model AND one.version = versions.version AND prediction_id >= :since
+              AND prediction_id < :until AND (CAST(:owner AS text) IS NULL OR owner = :owner)
+            ORDER BY prediction_id DESC LIMIT :shadows
+        ) AS newest
+        WHERE :any_version OR newest.version = ANY(CAST(:versions AS text[]))
+    ) AS shadows''')
+}) AS counts
+""")  # noqa: S608  the texts are our own
+"""Counts each version's newest shadow predictions. The versions are found by an index, one step each."""
+
 _UNCOUNTED = text(f"""
-    SELECT coalesce(sum(cardinality(ids)), 0) FROM report_pending
+    SELECT coalesce(sum(rows), 0) FROM report_pending
     WHERE number > (SELECT max(number) FROM ({_oldest_pending(":pending")}) AS oldest)
 """)  # noqa: S608  the texts are our own
 """Counts the pending ids that a read leaves out."""
 
+_MOMENT: Final = "to_timestamp(('x' || translate(left({}, 13), '-', ''))::bit(48)::bigint / 1000.0)"
+
 _FIRST = text(f"""
     SELECT least(
         (SELECT min(at) FROM report_counters WHERE {_WANTED}),
-        (SELECT min(created_at) FROM predictions WHERE id IN (
+        (SELECT {_MOMENT.format("min(id::text)")} FROM predictions WHERE id IN (
             SELECT unnest(ids) FROM ({_oldest_pending(":pending")}) AS oldest
         ) AND {_WANTED})
     )
 """)  # noqa: S608  the texts are our own
-"""Finds when the oldest prediction on record of a model was made."""
+"""Finds when the oldest prediction on record of a model was submitted, by its id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstWeek:
-    """Classes predicted in a model's first week on record, by all its versions that answer."""
+_NTH_NEWEST = text(f"""
+    SELECT {_MOMENT.format("id::text")} FROM predictions ORDER BY id DESC OFFSET :rows LIMIT 1
+""")  # noqa: S608
+"""Finds when the prediction was submitted that so many others are newer than."""
 
-    since: datetime
-    until: datetime
-    classes: dict[str, int]
+_WRONG = text(f"""
+    WITH rows AS (
+        {counts_of("predictions WHERE id >= :first_id AND id NOT IN (SELECT unnest(ids) FROM report_pending)")}
+    ), counters AS (
+        SELECT {_KEY}, figure, bin, n FROM report_counters WHERE at >= :first
+    )
+    SELECT {_KEY}, figure, bin, coalesce(rows.n, 0) AS expected, coalesce(counters.n, 0) AS found
+    FROM rows FULL JOIN counters USING ({_KEY}, figure, bin)
+    WHERE rows.n IS DISTINCT FROM counters.n
+    ORDER BY {_KEY}, figure, bin
+    LIMIT 100
+""")  # noqa: S608  the texts are our own
+"""Compares counters with rows, but for pending ones. It is one statement, so all are of the same snapshot."""
+
+
+def wrong_counters(connection: Connection, *, rows: int = 200_000) -> list[str]:
+    """Return a sentence for each counter that is not what the newest rows say; only buckets read whole are compared."""
+    last = connection.scalar(_NTH_NEWEST, {"rows": rows})
+    first = datetime.fromtimestamp(0, UTC) if last is None else _bucket(last) + BUCKET
+    return [
+        f"report on {row.model}: {row.found} predictions of version {row.version} ({row.variant}) at {row.at} are "
+        f"counted as {row.figure} {row.bin}, and there are {row.expected}"
+        for row in connection.execute(_WRONG, {"first": first, "first_id": _first_id(first)})
+    ]
 
 
 def count_pending(connection: Connection, *, rows: int) -> int:
@@ -153,10 +206,13 @@ def read_version_figures(
     until: datetime | None = None,
     owner: Owner | None = None,
     versions: Sequence[str] = (),
+    with_shadow: bool = True,
 ) -> dict[tuple[str, str], VersionFigures]:
     """Return a model's figures by (version, variant), of what was submitted from `since` on, and before `until`.
 
-    `owner` limits them to an owner's predictions, `versions` to these versions. Exact but for what `uncounted` says.
+    `owner` and `versions` limit them to an owner's predictions and to these versions. Exact but for what `uncounted`
+    says, and for the variant `shadow`, of which each version's newest MOST_SHADOWS are counted (without `with_shadow`
+    none).
     """
     end = until or datetime.now(UTC) + timedelta(days=1)
     whole = _bucket(since + BUCKET - timedelta(microseconds=1))
@@ -169,9 +225,12 @@ def read_version_figures(
         "first": whole,
         "last": rest,
     }
+    rows = [*connection.execute(_READ, arguments)]
+    if with_shadow:
+        rows += connection.execute(_SHADOWS, arguments | {"shadows": MOST_SHADOWS})
     return figures_of(
         FigureCount(version=row.version, variant=row.variant, figure=Figure(row.figure), bin=row.bin, count=row.n)
-        for row in connection.execute(_READ, arguments)
+        for row in rows
     )
 
 
@@ -191,10 +250,10 @@ def read_first_week(connection: Connection, model: ModelName, *, owner: Owner | 
     since = _bucket(first)
     until = since + FIRST_WEEK
     classes: dict[str, int] = {}
-    for (_, variant), figures in read_version_figures(connection, model, since=since, until=until, owner=owner).items():
-        if variant != "shadow":
-            for name, count in figures.classes.items():
-                classes[name] = classes.get(name, 0) + count
+    found = read_version_figures(connection, model, since=since, until=until, owner=owner, with_shadow=False)
+    for figures in found.values():
+        for name, count in figures.classes.items():
+            classes[name] = classes.get(name, 0) + count
     return FirstWeek(since=since, until=until, classes=classes)
 
 

@@ -9,6 +9,7 @@ from api.files import routes as files
 from api.health import metrics
 from api.health import routes as health
 from api.http import problems
+from api.models import report as model_reports
 from api.models import routes as models
 from api.openapi import docs_page, document, problem_pages
 from api.state.draining import Draining
@@ -22,7 +23,7 @@ def make_app() -> FastAPI:
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, models, webhooks, health, metrics, docs_page, problem_pages):
+    for module in (files, model_reports, models, webhooks, health, metrics, docs_page, problem_pages):
         app.include_router(module.router)
     guard.install(app)
     document.install(app)

@@ -14,7 +14,8 @@ _KEY = "at, model, owner, version, variant"
 
 
 def _latency(milliseconds: str) -> str:
-    return f"CASE WHEN computed THEN ceil(ln(least(greatest({milliseconds}, 0.001), 1e9)) / ln(1.05::float8))::int END"
+    logarithm = f"ln(least(greatest({milliseconds}, 0.001), 1e9))"
+    return f"CASE WHEN computed AND {milliseconds} IS NOT NULL THEN ceil({logarithm} / ln(1.05::float8))::int END"
 
 
 _COUNTS = " UNION ALL ".join(
@@ -41,12 +42,17 @@ def upgrade() -> None:
 
         CREATE TABLE report_pending (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            ids uuid[] NOT NULL
+            ids uuid[] NOT NULL,
+            rows integer NOT NULL
         );
 
         CREATE FUNCTION darkroom_note_new_predictions() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            INSERT INTO report_pending (ids) SELECT array_agg(id ORDER BY id) FROM new_rows HAVING count(*) > 0;
+            INSERT INTO report_pending (ids, rows)
+            SELECT array_agg(id ORDER BY id), count(*) FROM (
+                SELECT id, (row_number() OVER () - 1) / 1000 AS entry FROM new_rows
+            ) AS known
+            GROUP BY entry ORDER BY entry;
             RETURN NULL;
         END $$;
     """)
@@ -101,8 +107,8 @@ def upgrade() -> None:
             REFERENCING OLD TABLE AS old_rows
             FOR EACH STATEMENT EXECUTE FUNCTION darkroom_subtract_deleted_predictions();
 
-        INSERT INTO report_pending (ids)
-        SELECT array_agg(id ORDER BY id) FROM (
+        INSERT INTO report_pending (ids, rows)
+        SELECT array_agg(id ORDER BY id), count(*) FROM (
             SELECT id, (row_number() OVER (ORDER BY id) - 1) / 500 AS entry FROM predictions
         ) AS known
         GROUP BY entry ORDER BY entry;

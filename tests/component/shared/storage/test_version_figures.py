@@ -12,7 +12,7 @@ from shared.domain.identifiers import ModelName, Owner, new_uuid7
 from shared.domain.version_figures import VersionFigures, bin_milliseconds, latency_bin
 from shared.storage import retention, version_figures
 from shared.storage.recording import record
-from shared.storage.version_figures import count_pending, read_first_week, read_version_figures
+from shared.storage.version_figures import count_pending, read_first_week, read_version_figures, wrong_counters
 
 Make = Callable[..., dict[bytes, bytes]]
 DIGITS = ModelName("digits")
@@ -254,3 +254,32 @@ def test_the_first_week_is_that_of_all_versions(
     assert week is not None
     assert week.since == NOON - timedelta(days=20)
     assert week.classes == {"1": 1, "2": 1}
+
+
+def test_audit_finds_counters_that_are_not_what_the_rows_say(engine: Engine, add: Callable[..., str]) -> None:
+    def wrong(rows: int = 200_000) -> list[str]:
+        with engine.connect() as connection:
+            return wrong_counters(connection, rows=rows)
+
+    assert wrong() == []
+    add()
+    add(NOON + timedelta(minutes=20))
+    add(NOON + timedelta(minutes=25))
+    assert wrong() == []
+    count(engine)
+    assert wrong() == []
+    add()
+    assert wrong() == []
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE report_counters SET n = n + 1 WHERE figure = 'outcome' AND at = :at"), {"at": NOON}
+        )
+        connection.execute(text("DELETE FROM report_counters WHERE figure = 'class' AND at > :at"), {"at": NOON})
+    first, *rest = wrong()
+    assert first == (
+        "report on digits: 2 predictions of version 3 (champion) at 2026-11-20 12:00:00+00:00 are counted as outcome "
+        "succeeded model, and there are 1"
+    )
+    assert len(rest) == 2
+    # The newest row alone is of a bucket that is read whole.
+    assert len(wrong(rows=1)) == 1

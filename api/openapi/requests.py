@@ -144,7 +144,8 @@ def _pipeline_fields() -> Json:
 
 def reading() -> Json:
     """Return `openapi_extra` of the operation that reads one prediction."""
-    return {"parameters": [SUBMISSION_HEADERS[0]]}
+    include = "`shadow`: with what the model's shadows answered to the image"
+    return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query")]}
 
 
 def streaming() -> Json:

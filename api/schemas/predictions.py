@@ -44,6 +44,19 @@ class PredictionUrls(Answer):
     web: Url
 
 
+class ShadowPrediction(Answer):
+    """What a shadow answered to the image, after the prediction had ended."""
+
+    version: str = Field(examples=["4"])
+    status: Status
+    output: Output | None
+    error: str | None
+    error_code: ErrorCode | None
+    agrees: bool | None = Field(description="Whether it agrees with the prediction; null where that has no meaning")
+    predict_time: float | None = Field(description="Seconds")
+    created_at: Instant
+
+
 class Prediction(Answer):
     """The prediction of one image."""
 
@@ -67,6 +80,7 @@ class Prediction(Answer):
     started_at: Instant | None
     completed_at: Instant | None
     urls: PredictionUrls
+    shadow: list[ShadowPrediction] | None = Field(default=None, description="Only with `include=shadow`")
 
 
 class PredictionList(Page[Prediction]):

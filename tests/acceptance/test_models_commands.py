@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.api_client import Door
+from tests.support.pictures import renewed
 from tests.support.stack import Stack
 
 _COPY = """
@@ -69,3 +70,32 @@ def test_a_served_version_is_checked_with_an_image(stack: Stack) -> None:
     assert checked.startswith("version    models:/digits/1, loaded in ")
     assert '{"predicted_class":' in checked
     assert checked.endswith("A worker would serve it.\n")
+
+
+def test_a_shadow_predicts_what_the_champion_answered_and_clients_see_it_only_when_they_ask(
+    stack: Stack, door: Door, scan: bytes, copy: str
+) -> None:
+    assert f"Version {copy} serves as shadow (" in stack.darkroom("models", "shadow", "digits", copy).stdout
+    try:
+        assert (
+            f"version {copy} predicts 100% of the champion's images"
+            in stack.darkroom("models", "show", "digits").stdout
+        )
+        until, answered = time.monotonic() + 60, []
+        while not answered:
+            assert time.monotonic() < until
+            image = renewed(scan)
+            one = door.submit(image, headers={"Prefer": "wait=10"}).json()
+            assert (one["version"], one["variant"], one["status"]) == ("1", "champion", "succeeded")
+            again = time.monotonic() + 5
+            while not answered and time.monotonic() < again:
+                time.sleep(0.2)
+                answered = door.http.get(f"/v1/predictions/{one['id']}", params={"include": "shadow"}).json()["shadow"]
+        assert [(s["version"], s["status"], s["agrees"]) for s in answered] == [(copy, "succeeded", True)]
+        shown = door.http.get(f"/v1/predictions/{one['id']}").json()
+        assert "shadow" not in shown
+        assert shown["version"] == "1"
+        assert door.http.get("/v1/models/digits").json()["shadow"] == {copy: 100}
+        stack.darkroom("audit")
+    finally:
+        assert "has no shadow any more" in stack.darkroom("models", "shadow", "digits", "--off").stdout

@@ -125,7 +125,8 @@ def running(*, port: int) -> Iterator[SoakedStack]:
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir="/tmp"))
     has_disk = _mount_disk(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "MLFLOW_"))}
-    environment = kept | _SETTINGS | {"DARKROOM_HOME": str(folder / "home")}
+    pictures = {"DARKROOM_KEEP_IMAGES_URL": str(folder / "pictures"), "DARKROOM_KEEP_IMAGES_WHICH": "20%"}
+    environment = kept | _SETTINGS | pictures | {"DARKROOM_HOME": str(folder / "home")}
     stack = SoakedStack(home=folder / "home", port=port, has_disk=has_disk, environment=environment)
     try:
         yield stack

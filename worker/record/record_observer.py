@@ -1,7 +1,9 @@
 """Observes recorded predictions: counts them for Prometheus and writes a line each to the prediction log."""
 
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from shared.domain.job_request import JobRequest
 from shared.observability.metrics import RecordMetrics
@@ -11,12 +13,20 @@ from worker.record.prediction_log import PredictionLog, prediction_line
 Record = Mapping[bytes, bytes]
 
 
+MOST_SERIES: Final = 500
+"""Label sets of the predictions' counter; the least recently counted ones end, as those of versions of long ago."""
+
+_Labels = tuple[str, str, str, str, str]
+
+
 class RecordObserver:
     """Counts and logs; threads may share it. Raises nothing for odd records: they are committed and must be settled."""
 
     def __init__(self, metrics: RecordMetrics, predictions: PredictionLog | None) -> None:
         self._metrics = metrics
         self._predictions = predictions
+        self._series = OrderedDict[_Labels, None]()
+        self._lock = threading.Lock()
 
     def failed(self) -> None:
         """Count a commit that failed."""
@@ -25,13 +35,14 @@ class RecordObserver:
     def committed(self, records: Sequence[Record], *, seconds: float) -> None:
         """Count predictions whose rows are committed, in `seconds`, and write their log lines."""
         self._metrics.record.observe(seconds)
-        ended: Counter[tuple[str, str, str, str]] = Counter()
+        ended: Counter[_Labels] = Counter()
         codes: Counter[tuple[str, str]] = Counter()
         lines = []
         for record in records:
             request = _request(record)
             model = str(request.model)
-            labels = (model, str(request.version), _text(record, b"state"), _text(record, b"source"))
+            state, source = _text(record, b"state"), _text(record, b"source")
+            labels = (model, str(request.version), str(request.variant), state, source)
             ended[labels] += 1
             if code := _text(record, b"code"):
                 codes[model, code] += 1
@@ -40,11 +51,21 @@ class RecordObserver:
             if self._predictions is not None:
                 lines.append(prediction_line(record, request))
         for labels, count in ended.items():
-            self._metrics.predictions.labels(*labels).inc(count)
+            self._count(labels, count)
         for pair, count in codes.items():
             self._metrics.failed.labels(*pair).inc(count)
         if self._predictions is not None:
             self._predictions.write(lines)
+
+    def _count(self, labels: _Labels, count: int) -> None:
+        """Count predictions of one label set; end the series that was counted least recently where there are many."""
+        with self._lock:
+            self._series[labels] = None
+            self._series.move_to_end(labels)
+            self._metrics.predictions.labels(*labels).inc(count)
+            if len(self._series) > MOST_SERIES:
+                oldest, _ = self._series.popitem(last=False)
+                self._metrics.predictions.remove(*oldest)
 
 
 def _request(record: Record) -> JobRequest:

@@ -11,8 +11,8 @@ class RecordMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.predictions = Counter(
             "darkroom_predictions_total",
-            "Predictions finished and recorded in Postgres",
-            ["model", "version", "status", "source"],
+            "Predictions finished and recorded in Postgres; series of versions of long ago end",
+            ["model", "version", "variant", "status", "source"],
             registry=registry,
         )
         self.failed = Counter(

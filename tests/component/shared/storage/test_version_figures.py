@@ -10,9 +10,12 @@ from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import ModelName, Owner, new_uuid7
 from shared.domain.version_figures import VersionFigures, bin_milliseconds, latency_bin
+from shared.settings import Database
 from shared.storage import retention, version_figures
+from shared.storage.engine import make_engine
 from shared.storage.recording import record
 from shared.storage.version_figures import count_pending, read_first_week, read_version_figures, wrong_counters
+from worker.upkeep.report_counters import ReportCounters
 
 Make = Callable[..., dict[bytes, bytes]]
 DIGITS = ModelName("digits")
@@ -283,3 +286,15 @@ def test_audit_finds_counters_that_are_not_what_the_rows_say(engine: Engine, add
     assert len(rest) == 2
     # The newest row alone is of a bucket that is read whole.
     assert len(wrong(rows=1)) == 1
+
+
+def test_sweeps_count_what_is_pending_and_wait_for_a_postgres_that_is_away(
+    engine: Engine, add: Callable[..., str]
+) -> None:
+    add()
+    add()
+    assert ReportCounters(engine).sweep() == 2
+    assert figures(engine)["3", "champion"].count == 2
+    away = make_engine(Database(url="postgresql://127.0.0.1:1/none"))
+    assert ReportCounters(away).sweep() == 0
+    away.dispose()

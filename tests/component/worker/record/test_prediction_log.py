@@ -19,7 +19,7 @@ from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
 from tests.support.outputs import OUTPUTS
 from worker.record.prediction_log import PredictionLog, prediction_line
-from worker.record.record_observer import RecordObserver
+from worker.record.record_observer import MOST_SERIES, RecordObserver
 
 Make = Callable[..., dict[bytes, bytes]]
 Open = Callable[..., PredictionLog]
@@ -190,9 +190,23 @@ def test_ended_predictions_are_counted_by_model_status_source_and_code(finished_
 
     counted = [("succeeded", "model", 2), ("succeeded", "cache", 1), ("failed", "model", 1)]
     for status, source, count in counted:
-        assert value("darkroom_predictions_total", version="3", status=status, source=source) == count
+        labels = {"version": "3", "variant": "champion", "status": status, "source": source}
+        assert value("darkroom_predictions_total", **labels) == count
     assert value("darkroom_predictions_failed_total", code="model_error") == 1
     assert value("darkroom_prediction_duration_seconds_count") == 4
     assert value("darkroom_prediction_duration_seconds_sum") == pytest.approx(4 * 0.0101)
     assert registry.get_sample_value("darkroom_record_seconds_sum") == 0.25
     assert registry.get_sample_value("darkroom_record_failures_total") == 1
+
+
+def test_versions_of_long_ago_leave_the_metrics(finished_record: Make) -> None:
+    registry = CollectorRegistry()
+    observer = RecordObserver(RecordMetrics(registry), None)
+    for number in range(MOST_SERIES + 2):
+        observer.committed([finished_record(request={"version": str(number)})], seconds=0.1)
+    labels = {"model": "digits", "variant": "champion", "status": "succeeded", "source": "model"}
+    counted = [
+        registry.get_sample_value("darkroom_predictions_total", labels | {"version": str(number)})
+        for number in (0, 1, 2, MOST_SERIES + 1)
+    ]
+    assert counted == [None, None, 1, 1]

@@ -83,7 +83,8 @@ class ServedModels:
         return [self._routes[name] for name in sorted(self._routes)]
 
     def _served(self) -> tuple[ModelName, ...]:
-        return tuple(route.model for route in self._by_name() if not route.never_loaded)
+        """Return every name that a request may have, pipelines' after the models'."""
+        return (*(route.model for route in self._by_name() if not route.never_loaded), *sorted(self.pipelines))
 
     def _why_none(self) -> str:
         """Say why nothing serves where all versions failed to load; else an empty string."""

@@ -99,9 +99,9 @@ def tasks_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     registry = f"sqlite:///{home}/registry.db"
     log = "from tests.support import number_models as n, task_models as t; n.main({0!r}); t.main({0!r}, *{1!r})"
     tests = {"PYTHONPATH": str(Path(__file__).parents[2])}  # the models' classes are there
-    # The pipeline `boxed`: what the detector finds is classified.
+    # The pipeline `lit-boxed`: what the detector finds is classified.
     log += "; t.MlflowClient({0!r}, {0!r}).set_registered_model_tag('lit-detection', {2!r}, {3!r})"
-    pipeline = "darkroom.pipeline.boxed", json.dumps(BOXED)
+    pipeline = "darkroom.pipeline.lit-boxed", json.dumps(BOXED)
     command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
     subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
     stack = Stack(home / "home", port=free_port(), environment={"DARKROOM_REGISTRY_URL": registry, **tests})

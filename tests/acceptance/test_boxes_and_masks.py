@@ -101,22 +101,22 @@ def test_a_named_pipeline_classifies_what_the_detector_finds(http: httpx.Client,
         found = list(clients.map(lambda file: predicted(http, "boxed", file), files))
     for prediction, file, index in zip(found, files, ORDER, strict=True):
         assert prediction["status"] == "succeeded", prediction
-        assert (prediction["model"], prediction["variant"]) == ("boxed", "pipeline")
+        assert (prediction["model"], prediction["variant"]) == ("lit-boxed", "pipeline")
         output = prediction["output"]
         steps = output.pop("pipeline")["steps"]
         expect_output("detection", output, index)
         (result,) = steps[1]["results"]
         assert result["box"] == [4 * index, 0, 4 * index + 4, 16]
-        alone = predicted(http, "lit-classification", upright_crop(file, result["box"]))
+        alone = predicted(http, "classification", upright_crop(file, result["box"]))
         assert result["output"] == alone["output"]
 
 
 def test_models_show_the_pipelines_that_their_tags_define(http: httpx.Client) -> None:
-    shown = http.get("/v1/models/boxed").json()
+    shown = http.get("/v1/models/lit-boxed").json()
     assert shown["pipeline"]["then"]["models"] == ["lit-classification"]
     assert shown["latest_version"]["openapi_schema"]["components"]["schemas"]["Output"]["required"] == ["pipeline"]
-    assert "boxed" in [one["name"] for one in http.get("/v1/models").json()["results"]]
+    assert "lit-boxed" in [one["name"] for one in http.get("/v1/models").json()["results"]]
     assert http.get("/v1/models/lit-detection").json()["pipeline"] is None
     png = {"Content-Type": "image/png"}
-    refused = http.post("/v1/predictions?model=boxed@champion", content=picture(1), headers=png)
+    refused = http.post("/v1/predictions?model=lit-boxed@champion", content=picture(1), headers=png)
     assert (refused.status_code, refused.json()["detail"].count("pipeline")) == (404, 1)

@@ -43,6 +43,9 @@ def main(registry: str) -> None:
         if str(made.version) != version:
             raise RuntimeError(f"the registry called version {version} {made.version}")
     client.set_registered_model_alias(NAME, "champion", VERSIONS[0])
+    # Predicts every image that the other version answers as champion.
+    client.set_registered_model_alias(NAME, "shadow", VERSIONS[1])
+    client.set_registered_model_tag(NAME, "darkroom.shadow_percent", "100")
 
 
 if __name__ == "__main__":

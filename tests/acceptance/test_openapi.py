@@ -202,6 +202,26 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ],
         MASK: [http.get(f"{one}/mask"), http.get("/v1/predictions/x/mask")],
         ("POST", "/v1/predictions/{id}/cancel"): [http.post(f"{one}/cancel"), http.post("/v1/predictions/x/cancel")],
+        ("POST", "/v1/predictions/{id}/feedback"): [
+            http.post(f"{one}/feedback", json={"label": "7", "by": "anna"}),
+            http.post(f"{one}/feedback", json={"label": "7", "by": "anna"}),
+            http.post(f"{one}/feedback", json={"boxes": []}), http.post(f"{one}/feedback", content=b""),
+            http.post(f"/v1/predictions/{UNKNOWN}/feedback", json={"label": "7"}),
+        ],
+        ("GET", "/v1/predictions/{id}/feedback"): [
+            http.get(f"{one}/feedback"), http.get("/v1/predictions/x/feedback"),
+        ],
+        ("POST", "/v1/feedback"): [
+            http.post("/v1/feedback", content=f"id,label\n{made['id']},7\nx,7\n", headers={"Content-Type": "text/csv"}),
+            http.post("/v1/feedback", content=b"x", headers={"Content-Type": "text/csv"}),
+        ],
+        ("POST", "/v1/batches/{id}/feedback"): [
+            http.post(f"{batch}/feedback", content="custom_id,label\n1.png,7\n", headers={"Content-Type": "text/csv"}),
+            http.post("/v1/batches/x/feedback", content=b"id,label\n", headers={"Content-Type": "text/csv"}),
+        ],
+        ("GET", "/v1/models/{name}/report"): [
+            http.get("/v1/models/digits/report"), http.get("/v1/models/nosuch/report"),
+        ],
         ("POST", "/v1/batches"): [
             *(post("/v1/batches", content=lines([("7.png", image)] * n), headers=NDJSON | bulk_key) for n in (1, 2)),
             *(post("/v1/batches", content=content, headers=NDJSON) for content in (b"", b"\n")),

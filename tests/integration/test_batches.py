@@ -193,7 +193,7 @@ def test_canceling_ends_waiting_and_processing_items(system: System, redis_clien
 
     piped(fill)
     in_hand = system.lanes.begin(system.lanes.pull(8).entries)
-    piped(lambda pipeline: Batches(pipeline).cancel(opening.id, model=opening.model, mode="user"))
+    piped(lambda pipeline: Batches(pipeline).cancel(opening.id, mode="user"))
     assert set(states(redis_client)) == {"canceled"}
     assert [record[b"state"] for record in records(redis_client, opening)] == [b"in_progress", b"canceled"]
     assert redis_client.xlen(opening.lane) == 0
@@ -207,7 +207,7 @@ def test_an_interrupted_upload_without_items_only_frees_its_key(redis_client: An
 
     async def claim(pipeline: Pipeline) -> None:
         await Batches(pipeline).open(opening)
-        await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
+        await Batches(pipeline).cancel(opening.id, mode="broken")
         assert list(redis_client.scan_iter()) == []
         assert await Batches(pipeline).open(next_try) == next_try.id
 
@@ -221,7 +221,7 @@ def test_an_interrupted_upload_is_canceled_and_its_key_freed(redis_client: Any, 
         await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
         for _ in range(2):
-            await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
+            await Batches(pipeline).cancel(opening.id, mode="broken")
         assert await Batches(pipeline).open(next_try) == next_try.id
 
     piped(claim)
@@ -236,7 +236,7 @@ def test_a_completely_read_upload_cannot_be_interrupted(redis_client: Any, piped
         await Batches(pipeline).open(opening)
         await send(pipeline, opening, b"a")
         await Batches(pipeline).close(opening, sent=1, skipped=0)
-        await Batches(pipeline).cancel(opening.id, model=opening.model, mode="broken")
+        await Batches(pipeline).cancel(opening.id, mode="broken")
 
     piped(claim)
     assert states(redis_client) == ["starting"]

@@ -26,6 +26,7 @@ from tests.support.workers import Worker
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from tests.support.followers import Followers
     from tests.support.registries import MlflowStore
 
 
@@ -60,6 +61,15 @@ def mlflow_store(tmp_path: Path, template: Path) -> "MlflowStore":
     from tests.support.registries import MlflowStore  # noqa: PLC0415
 
     return MlflowStore(tmp_path, template)
+
+
+@pytest.fixture
+def followers(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> Iterator["Followers"]:
+    """Makes followers of this registry's models, which are stopped after the test."""
+    from tests.support.followers import making_followers  # noqa: PLC0415
+
+    with making_followers(redis_client, mlflow_store.url) as followers:
+        yield followers
 
 
 @pytest.fixture

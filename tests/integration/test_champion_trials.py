@@ -1,7 +1,7 @@
 """A champion that fails too many real images goes back: the one before it serves again, for all workers."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,10 +13,8 @@ from shared.domain.prediction import ErrorCode, Status
 from shared.queue import keys, model_routes
 from shared.queue.consumer.champion_trials import LEAST, LENGTH, ChampionTrials
 from shared.queue.consumer.entries import Entry, Result
-from shared.settings import Predict, Registry
-from tests.support.observations import predict_metrics
+from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
-from tests.support.tuning import usual_tuning
 from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
@@ -109,29 +107,15 @@ def test_the_limit_is_in_per_cent_or_there_is_none(
 
 
 @pytest.fixture
-def follow(mlflow_store: MlflowStore, redis_client: "redis.Redis") -> Iterator[Callable[[str], RegistryFollower]]:
-    """Make followers, as worker processes would; they are stopped after the test."""
-    made: list[RegistryFollower] = []
+def follow(followers: Followers) -> Callable[[str], RegistryFollower]:
+    """Make followers that have read the registry once, as worker processes would."""
 
     def make(worker: str) -> RegistryFollower:
-        made.append(
-            RegistryFollower(
-                MODEL,
-                worker=worker,
-                client=redis_client,
-                registry=Registry(url=mlflow_store.url),
-                predict=Predict(device="cpu"),
-                usual=usual_tuning(4),
-                max_pixels=1_000_000,
-                metrics=predict_metrics(),
-            )
-        )
-        made[-1].refresh()
-        return made[-1]
+        follower = followers.make(worker=worker)
+        follower.refresh()
+        return follower
 
-    yield make
-    for follower in made:
-        follower.stop()
+    return make
 
 
 def results(version: VersionKey, count: int, *, code: str = ErrorCode.MODEL_ERROR) -> list[Result]:

@@ -1,7 +1,8 @@
 """What is deleted in the registry by a slip goes on serving, as long as a worker has it loaded, and says so."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,10 +12,8 @@ from shared.domain.identifiers import VersionNumber
 from shared.domain.model_route import Gone, Route
 from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
-from shared.settings import Predict, Registry
-from tests.support.observations import predict_metrics
+from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
-from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.registry_snapshot import NotRegistered
@@ -25,27 +24,8 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 @pytest.fixture
-def follow(mlflow_store: MlflowStore, redis_client: redis.Redis) -> Iterator[Callable[[], RegistryFollower]]:
-    made: list[RegistryFollower] = []
-
-    def make() -> RegistryFollower:
-        made.append(
-            RegistryFollower(
-                MODEL,
-                worker="worker",
-                client=redis_client,
-                registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=0.05)),
-                predict=Predict(device="cpu"),
-                usual=usual_tuning(4),
-                max_pixels=1_000_000,
-                metrics=predict_metrics(),
-            )
-        )
-        return made[-1]
-
-    yield make
-    for follower in made:
-        follower.stop()
+def follow(followers: Followers) -> Callable[[], RegistryFollower]:
+    return partial(followers.make, poll=0.05)
 
 
 def route_in(client: redis.Redis) -> Route:

@@ -10,19 +10,19 @@ from PIL import Image
 
 from shared.domain.identifiers import ModelName
 from shared.queue import keys, model_routes
-from shared.settings import Predict, Registry
+from shared.settings import Registry
 from tests.support.deferred_imports import deferred
-from tests.support.observations import predict_metrics
-from tests.support.tuning import usual_tuning
+from tests.support.followers import Followers
 from worker.decode.preprocessing import decode
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 digits = deferred("cli.demo.digits")
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_client: "redis.Redis") -> None:
+def test_the_demo_model_is_trained_registered_and_served(
+    tmp_path: Path, followers: Followers, redis_client: "redis.Redis"
+) -> None:
     configure_mlflow_client(Registry())
     url, folder = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "digits"
     said: list[str] = []
@@ -33,16 +33,7 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
 
     files = sorted(folder.iterdir())
     assert len(files) == digits.HELD_OUT
-    follower = RegistryFollower(
-        ModelName("digits"),
-        worker="worker",
-        client=redis_client,
-        registry=Registry(url=url),
-        predict=Predict(device="cpu"),
-        usual=usual_tuning(64),
-        max_pixels=1_000_000,
-        metrics=predict_metrics(),
-    )
+    follower = followers.make(ModelName("digits"), url=url, max_batch_size=64)
     follower.refresh()
     data = redis_client.get(keys.route(ModelName("digits")))
     assert isinstance(data, bytes)
@@ -54,7 +45,6 @@ def test_the_demo_model_is_trained_registered_and_served(tmp_path: Path, redis_c
     outputs = model.predict([decode(file.read_bytes(), model.spec, max_pixels=10_000) for file in files])
     hits = [json.loads(output)["predicted_class"] == file.name[0] for output, file in zip(outputs, files, strict=True)]
     assert np.mean(hits) == pytest.approx(trained.accuracy)
-    follower.stop()
 
     said.clear()
     (folder / files[0].name).unlink()

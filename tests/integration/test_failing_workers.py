@@ -1,6 +1,6 @@
 """A version that one worker can't load and another serves: it serves, and a warning names the worker that lacks it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +11,8 @@ from shared.domain.identifiers import VersionNumber
 from shared.domain.model_route import Route
 from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
-from shared.settings import Predict, Registry
-from tests.support.observations import predict_metrics
+from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
-from tests.support.tuning import usual_tuning
 from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO = VersionNumber("1"), VersionNumber("2")
@@ -36,31 +34,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, clock: Clock
-) -> Iterator[Callable[[str], RegistryFollower]]:
+def follow(followers: Followers, clock: Clock) -> Callable[[str], RegistryFollower]:
     """Make a worker's follower."""
-    made: list[RegistryFollower] = []
-
-    def make(worker: str) -> RegistryFollower:
-        made.append(
-            RegistryFollower(
-                MODEL,
-                worker=worker,
-                client=redis_client,
-                registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=0.05)),
-                predict=Predict(device="cpu"),
-                usual=usual_tuning(4),
-                max_pixels=1_000_000,
-                metrics=predict_metrics(),
-                monotonic=clock,
-            )
-        )
-        return made[-1]
-
-    yield make
-    for follower in made:
-        follower.stop()
+    return lambda worker: followers.make(worker=worker, poll=0.05, monotonic=clock)
 
 
 def signs(client: redis.Redis, *workers: str) -> None:

@@ -1,6 +1,5 @@
 """Models with unusual names that MLflow accepts: followed, loaded, queued for and shown."""
 
-from datetime import timedelta
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
@@ -17,11 +16,9 @@ from shared.observability.metrics import ModelMetrics, PredictMetrics, new_regis
 from shared.queue import bells, keys, model_routes
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.inspection.audit import model_of
-from shared.settings import Predict, Queue, Registry
-from tests.support.observations import predict_metrics
+from shared.settings import Queue
+from tests.support.followers import Followers
 from tests.support.registries import MlflowStore
-from tests.support.tuning import usual_tuning
-from worker.models.following.registry_follower import RegistryFollower
 
 NAMES = (
     "it's", 'say "x"', "a'b\"c", "'", "a b", " lead", "a,b", "ünï", "日本", "100%", "%27", "%2C", "a#b", "a?b", "a&b=c",
@@ -56,20 +53,13 @@ def test_labels_and_urls_contain_the_models_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowStore, redis_client: redis.Redis) -> None:
+def test_a_model_is_followed_loaded_and_shown(
+    name: str, mlflow_store: MlflowStore, followers: Followers, redis_client: redis.Redis
+) -> None:
     model = ModelName(name)
     key = mlflow_store.register("champion", model=model)
     mlflow_store.register("champion", model=ModelName("another"))
-    follower = RegistryFollower(
-        model,
-        worker="worker",
-        client=redis_client,
-        registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
-        predict=Predict(device="cpu"),
-        usual=usual_tuning(2),
-        max_pixels=1_000_000,
-        metrics=predict_metrics(),
-    )
+    follower = followers.make(model)
     follower.refresh()
     assert len(follower.loaded(key).predict([np.zeros((4, 4, 3), np.uint8)])) == 1
     route = model_routes.read(redis_client, model)
@@ -85,4 +75,3 @@ def test_a_model_is_followed_loaded_and_shown(name: str, mlflow_store: MlflowSto
     lanes.sign_of_life()
     lanes.ring()
     assert redis_client.llen(keys.predict_queue(model)) == 1
-    follower.stop()

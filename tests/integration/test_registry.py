@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -20,13 +20,11 @@ import redis
 
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
-from shared.observability.metrics import PredictMetrics
 from shared.queue import keys, model_routes
-from shared.settings import Predict, Registry
+from shared.settings import Registry
 from tests.support.deferred_imports import deferred
-from tests.support.observations import predict_metrics
+from tests.support.followers import Followers
 from tests.support.registries import METADATA, MODEL, MlflowStore
-from tests.support.tuning import usual_tuning
 from worker.models.errors import ModelUnavailable
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.mlflow_setup import configure_mlflow_client
@@ -57,37 +55,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", clock: Clock
-) -> Iterator[Callable[..., RegistryFollower]]:
-    """Make followers, as worker processes would; they are stopped after the test."""
-    made: list[RegistryFollower] = []
-
-    def make(
-        *,
-        url: str = mlflow_store.url,
-        poll: float = 0.05,
-        loaded_versions: int = 4,
-        metrics: PredictMetrics | None = None,
-    ) -> RegistryFollower:
-        made.append(
-            RegistryFollower(
-                MODEL,
-                worker="worker",
-                client=redis_client,
-                registry=Registry(url=url, poll=timedelta(seconds=poll)),
-                predict=Predict(device="cpu", loaded_versions=loaded_versions),
-                usual=usual_tuning(4),
-                max_pixels=1_000_000,
-                metrics=metrics or predict_metrics(),
-                monotonic=clock,
-            )
-        )
-        return made[-1]
-
-    yield make
-    for follower in made:
-        follower.stop()
+def follow(followers: Followers, clock: Clock) -> Callable[..., RegistryFollower]:
+    """Make followers, as worker processes would."""
+    return partial(followers.make, poll=0.05, monotonic=clock)
 
 
 def route_in(client: "redis.Redis") -> Route:

@@ -1,7 +1,6 @@
 """Models of one process share a budget of memory: the champion used least is unloaded, and stays in its route."""
 
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import PredictMetrics, new_registry
 from shared.queue import model_routes
-from shared.settings import Predict, Registry
+from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
-from tests.support.tuning import usual_tuning
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.versions.memory_budget import MemoryBudget
 
@@ -21,31 +19,13 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 @pytest.fixture
-def follow(
-    mlflow_store: MlflowStore, redis_client: redis.Redis
-) -> Iterator[Callable[[ModelName, MemoryBudget, PredictMetrics], RegistryFollower]]:
-    made: list[RegistryFollower] = []
-
+def follow(followers: Followers) -> Callable[[ModelName, MemoryBudget, PredictMetrics], RegistryFollower]:
     def make(model: ModelName, budget: MemoryBudget, metrics: PredictMetrics) -> RegistryFollower:
-        made.append(
-            RegistryFollower(
-                model,
-                worker="worker",
-                client=redis_client,
-                registry=Registry(url=mlflow_store.url, poll=timedelta(seconds=5)),
-                predict=Predict(device="cpu"),
-                usual=usual_tuning(4),
-                max_pixels=1_000_000,
-                metrics=metrics,
-                budget=budget,
-            )
-        )
-        made[-1].refresh()
-        return made[-1]
+        follower = followers.make(model, budget=budget, metrics=metrics)
+        follower.refresh()
+        return follower
 
-    yield make
-    for follower in made:
-        follower.stop()
+    return make
 
 
 def test_a_champion_that_is_unloaded_serves_on_and_is_loaded_again_when_asked(

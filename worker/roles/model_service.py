@@ -3,34 +3,20 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from shared.domain.identifiers import ModelName
-from shared.queue.consumer.lanes import Lanes
-from worker.models.following.registry_follower import RegistryFollower
-from worker.predict.predictor import Predictor
-from worker.predict.shadowing import Shadowing
 from worker.process.background_threads import vital_thread
 from worker.process.garbage import leave_alone_what_is_there
 from worker.process.startup import Stopped, wait_for_redis
+from worker.roles.model_parts import ModelParts
 
 log = logging.getLogger(__name__)
 
 CHECK_PAUSE: Final = timedelta(seconds=0.5)
 """How often a thread that waits checks whether the process was told to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelParts:
-    """One model's parts in this process, made when it is first served here."""
-
-    follower: RegistryFollower
-    lanes: Lanes
-    predictor: Predictor
-    shadowing: Shadowing
 
 
 class ModelService:

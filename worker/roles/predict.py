@@ -3,13 +3,11 @@
 Of all registered models that have a champion, or of those named. Each is served by itself: one that is missing, or
 takes long to load, keeps no other waiting. A model is picked up when it gets its champion, within a poll of the
 registry; once it is retired and none of its images wait, it is left.
-
-Over 300 lines: what the models of one process share, and the making of each model's parts from it.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 
@@ -17,11 +15,9 @@ from shared import settings
 from shared.cores import cores
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION
-from shared.observability.metrics import DeviceMetrics, ModelMetrics, PredictMetrics, ShadowMetrics
+from shared.observability.metrics import DeviceMetrics, PredictMetrics
 from shared.queue import keys, model_routes
-from shared.queue.consumer.entries import Entry, Result
-from shared.queue.consumer.lanes import Lanes
-from shared.queue.consumer.shadow_lane import ShadowLane
+from shared.queue.consumer.entries import Entry
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
@@ -36,20 +32,18 @@ from worker.models.registry.registry_writer import RegistryWriter
 from worker.models.versions.load_attempts import LoadingGate
 from worker.models.versions.member_versions import MemberVersions
 from worker.models.versions.memory_budget import MemoryBudget, default_limit
-from worker.predict.batch_observer import BatchObserver
-from worker.predict.kept_pictures import ModelPictures, start_keeping
+from worker.predict.kept_pictures import start_keeping
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
-from worker.predict.predictor import Limits, Predictor, PredictReport
-from worker.predict.shadow_intake import ShadowIntake
+from worker.predict.predictor import PredictReport
 from worker.predict.shadow_rounds import SHADOW_PAUSE, run_shadows
-from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
 from worker.process.background_threads import PeriodicThread
 from worker.process.startup import Stopped
 from worker.process.worker_process import WorkerProcess
-from worker.roles.model_service import CHECK_PAUSE, ModelParts, ModelService
+from worker.roles.model_parts import ModelParts, SharedParts
+from worker.roles.model_service import CHECK_PAUSE, ModelService
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +56,15 @@ class PredictRole:
         self._process = process
         self._ended = threading.Event()
         self._predict, self._queue = settings.read(settings.Predict), settings.read(settings.Queue)
-        self._batching, self._intake = settings.read(settings.Batching), settings.read(settings.Intake)
+        batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
         self._registry = settings.read(settings.Registry)
         device = choose_device(self._predict.device)
-        self._metrics = PredictMetrics(process.registry)
+        metrics = PredictMetrics(process.registry)
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
-        self._budget = MemoryBudget(self._predict.memory or default_limit(device))
-        self._gate = LoadingGate()
+        budget = MemoryBudget(self._predict.memory or default_limit(device))
+        gate = LoadingGate()
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
-        max_pixels = self._intake.max_image_pixels
+        max_pixels = intake.max_image_pixels
         if is_gpu(device):
             threading.Thread(target=warm_up_device, args=(device,), name="warm-device", daemon=True).start()
         # Beside a GPU the cores have nothing to do but decode; on a CPU each core has a process of its own.
@@ -94,11 +88,29 @@ class PredictRole:
             client=process.client,
             registry=self._registry,
             predict=self._predict,
-            max_batch_size=self._batching.max_batch_size,
+            max_batch_size=batching.max_batch_size,
             max_pixels=max_pixels,
-            metrics=self._metrics,
-            budget=self._budget,
-            gate=self._gate,
+            metrics=metrics,
+            budget=budget,
+            gate=gate,
+        )
+        self._shared = SharedParts(
+            worker=process.name,
+            client=process.client,
+            registry=self._registry,
+            predict=self._predict,
+            queue=self._queue,
+            batching=batching,
+            intake=intake,
+            metrics=metrics,
+            budget=budget,
+            gate=gate,
+            members=self._members,
+            slots=self._slots,
+            leased=self._leased,
+            decoders=self._decoders,
+            threads=self._threads,
+            pictures=self._pictures,
         )
         self._shown_loaded: set[ModelName] = set()
         self._any_served = threading.Event()
@@ -197,74 +209,8 @@ class PredictRole:
     def _service(self, model: ModelName) -> ModelService:
         if self._watch is None:
             raise RuntimeError("start was not called")
-        limits = Limits(self._batching, self._intake.max_image_pixels, self._predict.turn, self._predict.timeout)
-        follower = RegistryFollower(
-            model,
-            worker=self._process.name,
-            client=self._process.client,
-            registry=self._registry,
-            predict=self._predict,
-            usual=limits.tuning(),
-            max_pixels=self._intake.max_image_pixels,
-            metrics=self._metrics,
-            budget=self._budget,
-            gate=self._gate,
-            read=partial(self._watch.snapshot, model),
-        )
-        lanes = Lanes(self._process.client, model=model, consumer=self._process.name, settings=self._queue)
-        shadow_metrics = ShadowMetrics(self._metrics, model)
-        intake = ShadowIntake(lambda: follower.shadow, settings=self._queue, metrics=shadow_metrics)
-        predictor = Predictor(
-            model=model,
-            worker=self._process.name,
-            lanes=lanes,
-            models=follower,
-            members=self._members,
-            limits=limits,
-            tuning=lambda: follower.tuning,
-            slots=self._slots,
-            leased=self._leased,
-            observer=BatchObserver(
-                lanes, ModelMetrics(self._metrics, model), on_results=self._on_results(model, follower)
-            ),
-            decoders=self._decoders,
-            threads=self._threads,
-            shadow=intake,
-        )
-        pictures = self._model_pictures(model, follower)
-        shadowing = Shadowing(
-            ShadowLane(self._process.client, model=model, consumer=self._process.name, settings=self._queue),
-            model=model,
-            models=follower,
-            intake=intake,
-            limits=limits,
-            slots=self._slots,
-            leased=self._leased,
-            metrics=shadow_metrics,
-            decoders=self._decoders,
-            threads=self._threads,
-            on_disagreement=pictures.keep_disagreement if pictures else lambda *_: None,
-        )
-        parts = ModelParts(follower, lanes, predictor, shadowing)
+        parts = self._shared.parts_of(model, read=partial(self._watch.snapshot, model))
         return ModelService(parts, begin=self._begin, end=self._end, is_ending=self._is_ending)
-
-    def _on_results(self, model: ModelName, follower: RegistryFollower) -> Callable[[Sequence[Result]], object]:
-        """Return what is called with the results of each micro-batch, before they are finished."""
-        trial, chosen = follower.trial_results.add, self._model_pictures(model, follower)
-        if chosen is None:
-            return trial
-
-        def add(results: Sequence[Result]) -> None:
-            trial(results)
-            chosen.add(results)
-
-        return add
-
-    def _model_pictures(self, model: ModelName, follower: RegistryFollower) -> ModelPictures | None:
-        """Return what chooses a model's pictures to learn from; None where no store is set."""
-        if self._pictures is None:
-            return None
-        return ModelPictures(model, self._pictures, lambda: follower.keep_rule)
 
     def _begin(self, parts: ModelParts) -> None:
         """Take a model's work: called in its service's thread."""

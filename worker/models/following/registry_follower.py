@@ -4,37 +4,27 @@ The route says which version serves under which alias; the gateway reads it. It 
 loaded and warm. A version that can't be loaded never serves: its alias keeps the version before, and the route says
 why. A champion goes on serving, too, when its alias, its version or the whole model is deleted in the registry: until
 another version is champion or the model is retired.
-
-Over 300 lines: what `refresh` brings together.
 """
 
-import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable
 from datetime import timedelta
 
 import redis
 
-from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.identifiers import ModelName, VersionKey
 from shared.domain.keep_rule import KeepRule
-from shared.domain.model_route import CHAMPION, ShadowTarget
+from shared.domain.model_route import ShadowTarget
 from shared.observability.logs import bound
 from shared.observability.metrics import PredictMetrics
-from shared.queue import model_routes
-from shared.queue.consumer.promotions import Promotions
 from shared.settings import Predict, Registry
 from worker.models.devices import choose_device
-from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
-from worker.models.following.champion_trial import ChampionTrial
 from worker.models.following.failure_log import FailureLog
-from worker.models.following.handover import Handover
-from worker.models.following.loading_turns import LoadingTurns
 from worker.models.following.published_route import PublishedRoute
-from worker.models.following.served_elsewhere import ServedElsewhere
+from worker.models.following.registry_refresh import RegistryRefresh
 from worker.models.loaded_model import LoadedModel
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot
@@ -46,8 +36,6 @@ from worker.models.versions.version_cache import VersionCache
 from worker.models.versions.version_loader import VersionLoader
 from worker.models.versions.version_observer import VersionObserver
 from worker.process.background_threads import vital_thread
-
-log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
 HANDOVER_PAUSE = timedelta(milliseconds=200)
@@ -79,48 +67,51 @@ class RegistryFollower:
         `read` returns the model as it is registered, or raises NotRegistered; without it MLflow is asked.
         """
         self._model = model
-        self._client = client
         self._registry = registry
         self._observer = VersionObserver(metrics, model)
-        self._device = choose_device(predict.device)
-        self._elsewhere = ServedElsewhere(model, worker=worker, client=client)
-        self._reader = RegistryReader(registry)
-        self._known = KnownVersions()
-        self._read = read or (lambda: self._reader.read(model))
+        device = choose_device(predict.device)
+        reader = RegistryReader(registry)
+        known = KnownVersions()
         self._attempts = LoadAttempts(client, model=model, host=socket.gethostname(), gate=gate or LoadingGate())
-        self._loader = VersionLoader(
+        loader = VersionLoader(
             model,
-            reader=self._reader,
+            reader=reader,
             registry=registry,
             predict=predict,
-            device=self._device,
+            device=device,
             max_batch_size=usual.max_batch_size,
             max_pixels=max_pixels,
             observer=self._observer,
-            known=self._known,
+            known=known,
             attempts=self._attempts,
         )
         self._cache = VersionCache(
-            self._loader.load,
+            loader.load,
             room=predict.loaded_versions,
             budget=budget,
             on_unload=self._observer.dropped,
             monotonic=monotonic,
         )
-        self._serving: dict[str, VersionKey] | None = None
-        self._served_last: dict[str, VersionKey] = {}
-        self._route = PublishedRoute(model, client=client, known=self._known, device=self._device, usual=usual)
+        self._route = PublishedRoute(model, client=client, known=known, device=device, usual=usual)
         self._failures = FailureLog()
         self._stopping = threading.Event()
-        promotions = Promotions(client, model=model, worker=worker)
-        self._turns = LoadingTurns(promotions, stopping=self._stopping.is_set)
-        self._handover = Handover(promotions, monotonic=monotonic)
         self._wake = threading.Event()
-        self._trial = ChampionTrial(model, worker=worker, client=client, on_failure=self._wake.set)
-        self.trial_results = self._trial.results
+        self._refresh = RegistryRefresh(
+            model,
+            worker=worker,
+            client=client,
+            read=read or (lambda: reader.read(model)),
+            reader=reader,
+            cache=self._cache,
+            known=known,
+            route=self._route,
+            observer=self._observer,
+            stopping=self._stopping.is_set,
+            on_trial_failure=self._wake.set,
+            monotonic=monotonic,
+        )
+        self.trial_results = self._refresh.trial_results
         self._was_read = False
-        self._followed = threading.Event()
-        self._lost = threading.Event()
         self._thread = vital_thread(self._follow, name=f"follow-{model}")
 
     def start(self) -> None:
@@ -145,17 +136,17 @@ class RegistryFollower:
 
         A worker that took work earlier would fail it because of a registry that is merely late.
         """
-        return self._followed.wait(longest.total_seconds())
+        return self._refresh.followed.wait(longest.total_seconds())
 
     def wait_until_lost(self) -> None:
         """Wait until this process can't load the champion any more that others serve, or the follower is stopped."""
-        self._lost.wait()
+        self._refresh.lost.wait()
 
     def stop(self) -> None:
         """Stop the thread and drop the loaded versions; the route stays for the other workers."""
         self._stopping.set()
         self._wake.set()
-        self._lost.set()
+        self._refresh.lost.set()
         self._attempts.forget()
         if self._thread.ident is not None:
             # It may be in a call to MLflow, which has a timeout of its own; the process need not wait for that.
@@ -192,7 +183,7 @@ class RegistryFollower:
     @property
     def has_champion_loaded(self) -> bool:
         """Whether the champion is in memory now; unloaded, it is loaded again when an image needs it."""
-        champion = (self._serving or {}).get(CHAMPION)
+        champion = self._refresh.champion
         return champion is not None and self._cache.holds(champion)
 
     def refresh(self) -> None:
@@ -201,131 +192,14 @@ class RegistryFollower:
         Raises what MLflow and Redis raise when they are down, and NotRegistered where the model is gone and no worker
         has its champion loaded; then its route is withdrawn.
         """
-        missing: NotRegistered | None = None
-        try:
-            registered = self._read()
-        except NotRegistered as error:
-            registered, missing = RegistrySnapshot(), error
-        before = self._serving_before()
-        loaded, failed = self._load_aliases(registered, before)
-        elsewhere = self._elsewhere.find(
-            failed,
-            {alias: version.key for alias, version in registered.named().items()},
-            counts_itself=self._followed.is_set(),
-        )
-        if elsewhere:
-            self._leave_it_to_others("version_left_to_others", "; ".join(elsewhere.values()))
-            self._observer.show({}, failing=failed)
-            self._elsewhere.warn(elsewhere)
-            return
-        registered_keys = {candidate.key for candidate in registered.versions.values()}
-        self._keep_champion(before, loaded, registered_keys)
-        self._cache.pin({*loaded.values(), *before.values()} - registered_keys)
-        if CHAMPION not in loaded:
-            if CHAMPION in before and self._elsewhere.has_others(counts_itself=self._followed.is_set()):
-                self._leave_it_to_others("champion_gone", "it is no longer in the registry")
-                return
-            if missing is not None:
-                self._route.withdraw(was_served=CHAMPION in before)
-                raise missing
-        handed_over = self._hand_over(registered, before, loaded)
-        serving, went_back = self._trial.apply(registered, handed_over, loads=self._loads)
-        self._cache.keep({*loaded.values(), *serving.values()})
-        self._observer.show(serving, failing=failed, went_back=went_back)
-        self._serving = self._served_last = serving
-        self._known.read_training(registered.versions.values(), reader=self._reader, serving=serving.values())
-        self._route.publish(registered, serving, failed, went_back=went_back, model_is_gone=missing is not None)
-        self._lost.clear()
-        self._followed.set()
-
-    def _serving_before(self) -> dict[str, VersionKey]:
-        """Return what served until now: here, or by the route in Redis where this process begins.
-
-        So a worker that starts while the registry's champion is broken goes on with the one before.
-        """
-        if self._route.is_retired:
-            return {}
-        if self._serving is not None:
-            return self._serving
-        route = model_routes.read(self._client, self._model)
-        if route is None:
-            return {}
-        self._known.remember(route)
-        return {
-            alias: route.versions[number].key for alias, number in route.aliases.items() if number in route.versions
-        }
-
-    def _load_aliases(
-        self, registered: RegistrySnapshot, before: Mapping[str, VersionKey]
-    ) -> tuple[dict[str, VersionKey], dict[VersionNumber, str]]:
-        """Load the version each alias names; return which serves under it, and which versions failed and why."""
-        serving: dict[str, VersionKey] = {}
-        failed: dict[VersionNumber, str] = {}
-        for alias, wanted in registered.named().items():
-            old = before.get(alias)
-            try:
-                self._load_in_turn(wanted.key)
-                serving[alias] = wanted.key
-            except ModelUnavailable as error:
-                failed[wanted.number] = str(error)
-                # Others served it until now, and this worker the version before.
-                old = self._served_last.get(alias) if old == wanted.key else old
-                if old is not None and self._loads(old):
-                    serving[alias] = old
-        return serving, failed
-
-    def _keep_champion(
-        self, before: Mapping[str, VersionKey], serving: dict[str, VersionKey], registered: Collection[VersionKey]
-    ) -> None:
-        """Let the champion go on serving that the registry no longer names, or names a version that is not ready.
-
-        A challenger or a shadow ends with its alias: images without an alias then all go to the champion.
-        """
-        old = before.get(CHAMPION)
-        if CHAMPION in serving or old is None or not self._route.is_published():
-            return
-        if self._loads(old) if old in registered else self._cache.holds(old):
-            serving[CHAMPION] = old
-
-    def _hand_over(
-        self, registered: RegistrySnapshot, before: Mapping[str, VersionKey], loaded: Mapping[str, VersionKey]
-    ) -> dict[str, VersionKey]:
-        """Return the version that gets each alias' images: one that is new once all workers have it loaded."""
-        wanted = {alias: version.key for alias, version in registered.named().items()}
-        serving = self._handover.aliases_to_route(before=before, wanted=wanted, loaded=loaded)
-        for alias, key in loaded.items():
-            # This process has just started, and the one before can't be loaded any more.
-            if serving[alias] != key and not self._loads(serving[alias]):
-                serving[alias] = key
-        return serving
-
-    def _load_in_turn(self, key: VersionKey) -> None:
-        """Load a version in turn with the other workers, at once where nothing serves here. Raises ModelUnavailable."""
-        waits = self._serving is not None and not self._cache.is_proven(key)
-        with self._turns.held() if waits else nullcontext():
-            self._cache.prove(key)
-
-    def _loads(self, key: VersionKey) -> bool:
-        try:
-            self._cache.prove(key)
-        except ModelUnavailable:
-            return False
-        return True
-
-    def _leave_it_to_others(self, event: str, reason: str) -> None:
-        """Take no work: other workers have a version loaded that this one can't load."""
-        if not self._lost.is_set():
-            log.warning(event, extra={"reason": reason})
-        self._serving = None
-        self._followed.clear()
-        self._lost.set()
+        self._refresh.run()
 
     def _follow(self) -> None:
         """Refresh until stopped, at the poll's pace; before the first success after pauses that double up to that."""
         pause = min(FIRST_PAUSE, self._registry.poll)
         while True:
             usual = self._registry.poll if self._route.was_published else pause
-            self._wake.wait((min(HANDOVER_PAUSE, usual) if self._handover.waits else usual).total_seconds())
+            self._wake.wait((min(HANDOVER_PAUSE, usual) if self._refresh.waits_for_others else usual).total_seconds())
             self._wake.clear()
             if self._stopping.is_set():
                 return

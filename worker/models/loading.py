@@ -21,6 +21,7 @@ from worker.models.flavours.pyfunc import load_pyfunc
 from worker.models.flavours.torch_modules import forward_of, load_torch
 from worker.models.flavours.transformers import is_image_pipeline, load_transformers
 from worker.models.gpu.loading import put_on_gpu
+from worker.models.libraries import import_libraries
 from worker.models.loaded_model import LoadedModel
 from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
@@ -65,6 +66,7 @@ def load(
         )
         description = Model.load(path)
         with _READING:
+            import_libraries(description.flavors)
             flavour = _read_flavour(path, description, device=device, threads=threads)
         metadata = _metadata(flavour, description.metadata, tags)
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)

@@ -9,7 +9,6 @@ from typing import Final
 
 from shared.domain.identifiers import ModelName
 from worker.process.background_threads import vital_thread
-from worker.process.garbage import leave_alone_what_is_there
 from worker.process.startup import Stopped, wait_for_redis
 from worker.roles.model_parts import ModelParts
 
@@ -62,7 +61,6 @@ class ModelService:
         while not self._is_ending():
             if not follower.wait_until_followed(longest=CHECK_PAUSE):
                 continue
-            leave_alone_what_is_there()
             # Registers the worker as one that serves the model, which `darkroom up` waits for.
             try:
                 wait_for_redis(partial(self.parts.lanes.sign_of_life), stopping=self._is_ending)

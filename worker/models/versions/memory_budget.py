@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from shared.cores import cores
 from shared.domain.identifiers import VersionKey
 from worker.models.devices import device_memory, is_gpu
-from worker.process.garbage import collect_all
+from worker.process.garbage import collect_dropped
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class MemoryBudget:
                     dropped = True
         if dropped:
             # A graph refers to itself: without this its weights would stay for long.
-            collect_all()
+            collect_dropped()
 
 
 def default_limit(device: str) -> int:

@@ -13,7 +13,7 @@ from worker.models.errors import ModelUnavailable
 from worker.models.failure_text import failure_text
 from worker.models.loaded_model import LoadedModel
 from worker.models.versions.memory_budget import MemoryBudget, Use, use
-from worker.process.garbage import collect_all
+from worker.process.garbage import collect_dropped
 from worker.process.switch_interval import short_switch_interval
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class VersionCache:
         for key in dropped:
             self._on_unload(key)
         if dropped:
-            collect_all()
+            collect_dropped()
 
     def prove(self, key: VersionKey) -> None:
         """Load a version unless it has been loaded before, though it may be unloaded now; raises ModelUnavailable."""
@@ -177,7 +177,7 @@ class VersionCache:
             self._on_unload(gone)
         if dropped:
             # A graph refers to itself: without this its weights would stay for long.
-            collect_all()
+            collect_dropped()
         if self._budget is not None:
             self._budget.make_room(key, of=self)
         return model

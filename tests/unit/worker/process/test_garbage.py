@@ -1,4 +1,4 @@
-"""The garbage collector leaves alone what was there, and collects it all the same once a version was dropped."""
+"""The garbage collector leaves alone what was there, and frees what was loaded later once it is dropped."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.process.garbage import collect_all, leave_alone_what_is_there
+from worker.process.garbage import collect_dropped, leave_libraries_alone
 
 
 class RefersToItself:
@@ -20,19 +20,19 @@ def _as_before() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_what_refers_to_itself_is_collected_only_by_collect_all() -> None:
-    version = RefersToItself()
-    dropped = weakref.ref(version)
-    leave_alone_what_is_there()
-    del version
-    gc.collect()
+def test_what_was_there_is_left_alone() -> None:
+    library = RefersToItself()
+    dropped = weakref.ref(library)
+    leave_libraries_alone()
+    del library
+    collect_dropped()
     assert dropped() is not None
-    collect_all()
-    assert dropped() is None
 
 
-def test_later_garbage_is_collected_as_ever() -> None:
-    leave_alone_what_is_there()
+def test_a_version_loaded_later_is_freed_and_the_libraries_stay_left_alone() -> None:
+    leave_libraries_alone()
+    left_alone = gc.get_freeze_count()
     dropped = weakref.ref(RefersToItself())
-    gc.collect()
+    collect_dropped()
     assert dropped() is None
+    assert gc.get_freeze_count() == left_alone

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelUnavailable
-from worker.process.garbage import leave_alone_what_is_there
 
 version_cache = deferred("worker.models.versions.version_cache")
 pytestmark = pytest.mark.xdist_group("torch")
@@ -34,6 +33,5 @@ def test_a_dropped_version_is_freed_though_it_refers_to_itself() -> None:
 
     cache = version_cache.VersionCache(load, room=1)
     cache.get("1-a")
-    leave_alone_what_is_there()
     cache.get("2-b")
     assert [version() is None for version in loaded] == [True, False]

@@ -1,18 +1,22 @@
 """Runs many `darkroom` commands from one interpreter, each in a fork with arguments, home and streams of its own.
 
 A fork has what its parent has imported; a process of its own would need a third of a second of a core each time. As a
-program it reads the commands, pickled, from its input, and writes what they did.
+program it takes the commands from a socket, pickled, each with the files that become its output and tell its end.
 """
 
 import gc
 import importlib
 import os
 import pickle
+import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, BinaryIO, Self
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "purge", "status", "submit")
@@ -24,41 +28,114 @@ class Ended:
     """A command's exit status, and all that it wrote."""
 
     returncode: int
-    said: bytes
+    stdout: str
+    stderr: str
 
 
-def run_commands(commands: list[tuple[tuple[bytes, ...], bytes]], *, environment: dict[str, str]) -> list[Ended]:
-    """Run commands, each given as arguments and home, one after the other in an interpreter with this environment."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.command_forks"],
-        input=pickle.dumps(commands), env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True,
-    )  # fmt: skip
-    ended: list[Ended] = [Ended(*pair) for pair in pickle.loads(done.stdout)]  # noqa: S301  our own
-    return ended
+@dataclass(frozen=True)
+class Running:
+    """A command that was started: its process id, its output as it is written."""
+
+    pid: int
+    stdout: IO[str]
+    _stderr: IO[str]
+    _told: BinaryIO
+
+    def send_signal(self, which: signal.Signals) -> None:
+        os.kill(self.pid, which)
+
+    def ended(self) -> Ended:
+        """Wait for the end; the output is what has not been read yet."""
+        with self.stdout, self._stderr, self._told:
+            stdout = self.stdout.read()
+            returncode = int(self._told.readline())
+            self._stderr.seek(0)
+            return Ended(returncode, stdout, self._stderr.read())
 
 
-def _serve() -> None:
-    commands = pickle.load(sys.stdin.buffer)  # noqa: S301
+class CommandForks:
+    """An interpreter with this environment; what it starts ends with it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.command_forks", str(theirs.fileno())],
+                env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+
+    def start(self, *arguments: str | bytes, home: str | bytes | Path, **environment: str) -> Running:
+        """Start a command; keywords are added to its environment."""
+        output, written = os.pipe()
+        told, tell = os.pipe()
+        stderr = TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115  read at its end
+        request = (tuple(map(os.fsencode, arguments)), os.fsencode(home), environment)
+        socket.send_fds(self._socket, [pickle.dumps(request)], [written, stderr.fileno(), tell])
+        os.close(written)
+        os.close(tell)
+        reports = os.fdopen(told, "rb")
+        return Running(
+            int(reports.readline()),
+            os.fdopen(output, encoding="utf-8", errors="surrogateescape"),
+            stderr,
+            reports,
+        )
+
+    def run(self, *arguments: str | bytes, home: str | bytes | Path, **environment: str) -> Ended:
+        """Run a command to its end."""
+        return self.start(*arguments, home=home, **environment).ended()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._socket.close()
+        os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:  # waits, and closes its output
+            pass
+
+
+def _serve(requests: socket.socket) -> None:
     for module in MODULES:
         importlib.import_module(module)
     gc.freeze()  # else each fork goes through all of it as it ends: a quarter of a second
-    done: list[tuple[int, bytes]] = []
-    for arguments, home in commands:
-        with TemporaryFile() as file:
-            child = os.fork()
-            if child == 0:
-                _become(arguments, home, file.fileno())
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            file.seek(0)
-            done.append((status, file.read()))
-    sys.stdout.buffer.write(pickle.dumps(done))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        request, files, _, _ = socket.recv_fds(requests, 65536, 3)
+        if not request:
+            return
+        if os.fork() == 0:
+            requests.close()
+            _keep(*pickle.loads(request), *files)  # noqa: S301  our own
+        for file in files:
+            os.close(file)
 
 
-def _become(arguments: tuple[bytes, ...], home: bytes, output: int) -> None:
+def _keep(
+    arguments: tuple[bytes, ...], home: bytes, environment: dict[str, str], stdout: int, stderr: int, tell: int
+) -> None:
+    """Fork once more, tell the command's process id and, when it has ended, its exit status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = os.fork()
+    if child == 0:
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        for file in (stdout, stderr, tell):
+            os.close(file)
+        _become(arguments, home, environment)
+    os.close(stdout)
+    os.write(tell, b"%d\n" % child)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.write(tell, b"%d\n" % status)
+    os._exit(0)
+
+
+def _become(arguments: tuple[bytes, ...], home: bytes, environment: dict[str, str]) -> None:
     """Go on as the command: SystemExit and exceptions end this process as they end any."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.environ.update(environment)
     os.environb[b"DARKROOM_HOME"] = home
     sys.argv[:] = ["darkroom", *map(os.fsdecode, arguments)]
     from cli.main import app  # noqa: PLC0415
@@ -68,4 +145,4 @@ def _become(arguments: tuple[bytes, ...], home: bytes, output: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(socket.socket(fileno=int(sys.argv[1])))

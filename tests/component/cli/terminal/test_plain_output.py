@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_forks import run_commands
+from tests.support.command_forks import CommandForks
 
 pytestmark = pytest.mark.slow  # forty processes
 
@@ -54,15 +54,14 @@ def run(
 
 @pytest.mark.parametrize("terminal", TERMINALS.values(), ids=TERMINALS)
 def test_no_name_and_no_terminal_ends_a_command_in_a_traceback(tmp_path: Path, terminal: dict[str, str]) -> None:
-    runs = [(name, home) for name in COMMANDS for home in (HOMES if name == "status" else HOMES[:1])]
-    commands = [
-        (tuple(map(os.fsencode, COMMANDS[name])), os.fsencode(tmp_path / os.fsdecode(home))) for name, home in runs
-    ]
-    for (name, home), done in zip(runs, run_commands(commands, environment=own() | terminal), strict=True):
-        assert b"Traceback" not in done.said, (name, home, done.said)
-        assert done.said, (name, home)
-        expected = (0,) if name in ("help", "help of one", "status", "status for programs", "down") else (1, 2)
-        assert done.returncode in expected, (name, home, done.said)
+    with CommandForks(own() | terminal) as forks:
+        for name, arguments in COMMANDS.items():
+            for home in HOMES if name == "status" else HOMES[:1]:
+                done = forks.run(*arguments, home=tmp_path / os.fsdecode(home))
+                assert "Traceback" not in done.stdout + done.stderr, (name, home, done)
+                assert done.stdout + done.stderr, (name, home)
+                expected = (0,) if name in ("help", "help of one", "status", "status for programs", "down") else (1, 2)
+                assert done.returncode in expected, (name, home, done)
 
 
 @pytest.mark.parametrize("command", ["status", "audit"])

@@ -2,14 +2,11 @@
 
 import http.client
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,31 +18,13 @@ from standardwebhooks import Webhook
 from cli.stack.ports import free_port
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.listen import Heard, line
+from tests.support.command_forks import CommandForks, Ended, Running
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
 SECRET, ANOTHER = ("whsec_" + letter * 43 + "=" for letter in "AE")
 
 
-@contextmanager
-def listening(port: int, *arguments: str, home: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "cli.main", "webhooks", "listen", str(port), *arguments]
-    process = subprocess.Popen(
-        command,
-        env=ENVIRONMENT | {"DARKROOM_HOME": str(home)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def read_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
+def listen(forks: CommandForks, port: int, *arguments: str, home: Path, **environment: str) -> Running:
+    return forks.start("webhooks", "listen", str(port), *arguments, home=home, **environment)
 
 
 def post(port: int, *, secret: str) -> int:
@@ -88,28 +67,30 @@ def gateway_url() -> Iterator[str]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminated"])
 def test_it_reads_the_secret_prints_a_line_each_and_ends_with_the_count(
-    gateway_url: str, tmp_path: Path, how: signal.Signals
+    command_forks: CommandForks, gateway_url: str, tmp_path: Path, how: signal.Signals
 ) -> None:
     port = free_port()
-    with listening(port, home=tmp_path, DARKROOM_URL=gateway_url, DARKROOM_API_KEY="k") as process:
-        assert read_line(process) == f"Listening: submit with webhook=http://127.0.0.1:{port}/\n"
-        assert post(port, secret=SECRET) == 204
-        assert re.fullmatch(r"\d\d:\d\d:\d\d  0198-e  prediction  0198-p  succeeded  7  verified\n", read_line(process))
-        assert post(port, secret=ANOTHER) == 401
-        assert read_line(process).endswith("  7  not verified: no matching signature found\n")
-        process.send_signal(how)
-        said, wrong = process.communicate(timeout=30)
-    assert (said, wrong, process.returncode) == ("\n2 came, 1 of them verified.\n", "", 0)
+    process = listen(command_forks, port, home=tmp_path, DARKROOM_URL=gateway_url, DARKROOM_API_KEY="k")
+    assert process.stdout.readline() == f"Listening: submit with webhook=http://127.0.0.1:{port}/\n"
+    assert post(port, secret=SECRET) == 204
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d  0198-e  prediction  0198-p  succeeded  7  verified\n", process.stdout.readline()
+    )
+    assert post(port, secret=ANOTHER) == 401
+    assert process.stdout.readline().endswith("  7  not verified: no matching signature found\n")
+    process.send_signal(how)
+    done = process.ended()
+    assert done == Ended(0, "\n2 came, 1 of them verified.\n", "")
 
 
-def test_with_a_given_secret_no_gateway_is_needed(tmp_path: Path) -> None:
+def test_with_a_given_secret_no_gateway_is_needed(command_forks: CommandForks, tmp_path: Path) -> None:
     port = free_port()
-    with listening(port, "--secret", SECRET, home=tmp_path) as process:
-        read_line(process)
-        assert post(port, secret=SECRET) == 204
-        read_line(process)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30)[0] == "\n1 came, 1 of them verified.\n"
+    process = listen(command_forks, port, "--secret", SECRET, home=tmp_path)
+    process.stdout.readline()
+    assert post(port, secret=SECRET) == 204
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.ended().stdout == "\n1 came, 1 of them verified.\n"
 
 
 @pytest.mark.parametrize(
@@ -121,20 +102,19 @@ def test_with_a_given_secret_no_gateway_is_needed(tmp_path: Path) -> None:
     ],
 )
 def test_without_a_valid_secret_it_does_not_start_and_says_why(
-    gateway_url: str, tmp_path: Path, arguments: list[str], says: str
+    command_forks: CommandForks, gateway_url: str, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
-    with listening(free_port(), *arguments, home=tmp_path, DARKROOM_URL=gateway_url) as process:
-        said, wrong = process.communicate(timeout=30)
-    assert (said, process.returncode, wrong.count("\n")) == ("", 1, 1)
-    assert says in wrong
+    process = listen(command_forks, free_port(), *arguments, home=tmp_path, DARKROOM_URL=gateway_url)
+    done = process.ended()
+    assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("", 1, 1)
+    assert says in done.stderr
 
 
-def test_a_port_in_use_is_reported_in_one_line(gateway_url: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(command_forks: CommandForks, gateway_url: str, tmp_path: Path) -> None:
     port = gateway_url.rpartition(":")[2]
-    with listening(int(port), "--secret", SECRET, home=tmp_path) as process:
-        said, wrong = process.communicate(timeout=30)
-    assert (said, process.returncode) == ("", 1)
-    assert wrong == f"Port {port} can't be listened on: Address already in use\n"
+    process = listen(command_forks, int(port), "--secret", SECRET, home=tmp_path)
+    done = process.ended()
+    assert done == Ended(1, "", f"Port {port} can't be listened on: Address already in use\n")
 
 
 def test_a_delivery_is_printed_in_one_line_however_long() -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from benchmarks.amounts import FULL, QUICK, Amounts
 from benchmarks.cases import growth
+from benchmarks.cases import report as report_case
 from benchmarks.cases.found import Found
 from benchmarks.cases.table import CASES
 from benchmarks.figures import machine, report
@@ -32,7 +33,7 @@ from benchmarks.stack.servers import NotReady
 from benchmarks.workbench import DIGITS, MOBILENET, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")
-_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth", "models")
+_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth", "models", "shadow", "report")
 _PROBLEMS = (
     WrongResult,
     NotReady,
@@ -102,7 +103,9 @@ def _warn(console: Console, description: dict[str, Any]) -> None:
 
 def _amounts(options: argparse.Namespace) -> Amounts:
     amounts = QUICK if options.quick else FULL
-    return replace(amounts, growth_depth=growth.DEEPEST) if options.deepest else amounts
+    if options.deepest:
+        return replace(amounts, growth_depth=growth.DEEPEST, report_rows=report_case.DEEPEST)
+    return amounts
 
 
 def _default(*, quick: bool) -> list[str]:
@@ -114,7 +117,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quick run while developing: small amounts, no repeats")
     parser.add_argument("--only", action="append", choices=list(CASES), help="this case (may be repeated)")
-    parser.add_argument("--deepest", action="store_true", help="growth: a million jobs waiting too")
+    parser.add_argument(
+        "--deepest", action="store_true", help="growth: a million jobs waiting; report: ten million rows"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--keep", type=Path, help="a folder that keeps models and images for the next run")
     return parser.parse_args()

@@ -43,6 +43,12 @@ class Amounts:
     """Rows that retention deletes."""
     swap_seconds: float
     """Seconds of steady load before a promotion, and as many after it."""
+    shadow_seconds: float
+    """Seconds of steady load of a turn without a shadow, and of one with it."""
+    report_rows: int
+    """Predictions of a day that a report is about; ten million with `--deepest`."""
+    report_turns: int
+    """Turns without and with the trigger that notes new rows for reports."""
 
 
 FULL = Amounts(
@@ -67,6 +73,9 @@ FULL = Amounts(
     flood_seconds=60,
     old_rows=1_000_000,
     swap_seconds=15,
+    shadow_seconds=12,
+    report_rows=1_000_000,
+    report_turns=4,
 )
 QUICK = Amounts(
     repeats=1,
@@ -90,4 +99,7 @@ QUICK = Amounts(
     flood_seconds=8,
     old_rows=50_000,
     swap_seconds=10,
+    shadow_seconds=5,
+    report_rows=50_000,
+    report_turns=1,
 )

@@ -10,7 +10,9 @@ from benchmarks.cases.depth import Cost
 from benchmarks.cases.flood import Flooded
 from benchmarks.cases.growth import Grown
 from benchmarks.cases.models import ManyModels
+from benchmarks.cases.report import Reported
 from benchmarks.cases.retention import Forgotten
+from benchmarks.cases.shadow import Shadowed
 from benchmarks.cases.single_images import Waiting
 from benchmarks.cases.stall import Stall
 from benchmarks.cases.swap import Swap
@@ -47,3 +49,6 @@ class Found:
     stalls: list[Stall] = field(default_factory=list)
     swaps: dict[str, list[Swap]] = field(default_factory=dict)
     """Promotions by subject."""
+    shadows: dict[str, Shadowed] = field(default_factory=dict)
+    """By subject."""
+    reported: Reported | None = None

@@ -10,7 +10,9 @@ from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
 from benchmarks.cases import growth as growth_case
 from benchmarks.cases import models as models_case
+from benchmarks.cases import report as report_case
 from benchmarks.cases import retention as retention_case
+from benchmarks.cases import shadow as shadow_case
 from benchmarks.cases import stall as stall_case
 from benchmarks.cases import swap as swap_case
 from benchmarks.cases import tutorial as tutorial_case
@@ -185,6 +187,22 @@ def models(bench: Workbench, _: dict[str, Subject], found: Found) -> None:
         found.models = models_case.measure(bench, running)
 
 
+def shadow(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Let a shadow predict every image, or none, while images come at a steady rate."""
+    for name in (DIGITS, MOBILENET):
+        bench.say(f"Darkroom: {name} beside a shadow, at {swap_case.RATES[name]:.0f} images/s")
+        with stack.running(bench, name, appendfsync="everysec") as running:
+            warm_up_predictions(bench, running, subjects[name])
+            found.shadows[name] = shadow_case.measure(bench, running, subjects[name])
+
+
+def report(bench: Workbench, _: dict[str, Subject], found: Found) -> None:
+    """Report on a day of many predictions, and find what the counters cost."""
+    bench.say(f"Darkroom: a report on {bench.amounts.report_rows:,} predictions")
+    with stack.running(bench, DIGITS, appendfsync="everysec") as running:
+        found.reported = report_case.measure(bench, running)
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -202,5 +220,7 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "stall": (stall, {DIGITS}),
     "swap": (swap, {DIGITS, MOBILENET}),
     "models": (models, {DIGITS}),
+    "shadow": (shadow, {DIGITS, MOBILENET}),
+    "report": (report, {DIGITS}),
 }
 """Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

@@ -1,7 +1,20 @@
 """Every section of a run's report, in the order they are shown."""
 
 from benchmarks.cases.found import Found
-from benchmarks.figures import bulk, depth, flood, growth, models, retention, single_images, stall, swap, webhook
+from benchmarks.figures import (
+    bulk,
+    depth,
+    flood,
+    growth,
+    model_report,
+    models,
+    retention,
+    shadow,
+    single_images,
+    stall,
+    swap,
+    webhook,
+)
 from benchmarks.figures.report import Section
 
 
@@ -9,7 +22,10 @@ def sections(found: Found) -> list[Section]:
     """Return the sections that have figures: those of the cases that ran."""
     parts = [
         part
-        for figures in (single_images, depth, growth, bulk, webhook, flood, retention, stall, swap, models)
+        for figures in (
+            *(single_images, depth, growth, bulk, webhook, flood, retention, stall),
+            *(swap, models, shadow, model_report),
+        )
         for part in figures.sections(found)
     ]
     return [part for part in parts if part.figures]

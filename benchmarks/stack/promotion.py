@@ -45,9 +45,15 @@ class Promotions:
 
     def promote(self, version: str) -> None:
         """Point the alias `champion` at a version."""
-        self._call(
-            "POST", "registered-models/alias", json={"name": self._model, "alias": "champion", "version": version}
-        )
+        self.alias("champion", version)
+
+    def alias(self, alias: str, version: str) -> None:
+        """Point an alias at a version."""
+        self._call("POST", "registered-models/alias", json={"name": self._model, "alias": alias, "version": version})
+
+    def tag(self, key: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        self._call("POST", "registered-models/set-tag", json={"name": self._model, "key": key, "value": value})
 
     def close(self) -> None:
         """Close the connection."""

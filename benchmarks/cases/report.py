@@ -78,8 +78,8 @@ _TRIGGER: Final = """
 class Reported:
     """Seconds of each report, the first one among them, and microseconds of processor time a row.
 
-    `counting`: of upkeep and Postgres until all rows were counted. `without` and `noted`: the recorder's, by turn,
-    without and with the trigger.
+    `counting`: of the record role, which runs upkeep, and of Postgres until all rows were counted. `without` and
+    `noted`: the recorder's, by turn, without and with the trigger.
     """
 
     rows: int
@@ -135,7 +135,7 @@ def _count(stack: Stack, cursor: Any) -> tuple[float, float]:
     limit = 120 + rows / 5_000
     ended = servers.wait_until(lambda: not _number(cursor, pending), limit=limit, pause=0.2, what="counted rows")
     after = stack.spent()
-    spent = sum(after[role] - before[role] for role in ("postgres", "upkeep"))
+    spent = sum(after[role] - before[role] for role in ("postgres", "record"))
     return ended - began, spent * 1e6 / max(1, rows)
 
 

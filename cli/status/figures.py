@@ -11,6 +11,7 @@ from cli.status.processes import Family
 from cli.status.rates import rates
 from cli.status.scraping import Scrape, Series
 from cli.status.snapshots import Snapshot
+from cli.status.tried_versions import TriedVersions, tried_versions
 from shared.observability.metrics import BULK, INTERACTIVE
 
 OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")
@@ -85,6 +86,7 @@ class Figures:
     answers: AnswerFigures | None
     queue: QueueFigures | None
     troubles: Sequence[Trouble]
+    tried: Sequence[TriedVersions]
 
 
 def status_figures(snapshots: Sequence[Snapshot]) -> Figures:
@@ -96,6 +98,7 @@ def status_figures(snapshots: Sequence[Snapshot]) -> Figures:
         answers=_answers(snapshots),
         queue=_queue(now.scrapes.values()),
         troubles=now.troubles,
+        tried=tried_versions(now.routes, now.scrapes.values()),
     )
 
 

@@ -15,6 +15,7 @@ from cli.status.facts import status_facts
 from cli.status.figures import status_figures
 from cli.status.live import show_live
 from cli.status.snapshots import Snapshot, SnapshotReader, read_two
+from cli.status.tried_versions import read_tried
 from cli.status.view import status_page
 from cli.terminal.lines import say
 
@@ -27,7 +28,7 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
     found = state.running_stack(home)
     if as_json:
         wrong = duties.ask_gateway(found) if found else {}
-        say(json.dumps(status_facts(found, wrong), indent=2))
+        say(json.dumps(status_facts(found, wrong, read_tried(home, found) if found else []), indent=2))
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command_line('up', home)}")
     else:

@@ -24,9 +24,12 @@ UNRECORDED: Final = "darkroom_finished_entries"
 RECORDER_LAG: Final = "darkroom_recorder_lag_seconds"
 REDIS_USED: Final = "darkroom_redis_memory_used_bytes"
 REDIS_LIMIT: Final = "darkroom_redis_memory_limit_bytes"
+SHADOW_WAITING: Final = "darkroom_shadow_lane_entries"
+SHADOW_RECORDED: Final = "darkroom_shadow_predictions_total"
+SHADOW_SKIPPED: Final = "darkroom_shadow_skipped_total"
 SHOWN: Final = (
     SUBMISSIONS, IMAGES, BATCH_SUM, BATCH_COUNT, QUEUE_VISIBLE, LANE_ENTRIES, LANE_AGE, WORKERS, UNRECORDED,
-    RECORDER_LAG, REDIS_USED, REDIS_LIMIT,
+    RECORDER_LAG, REDIS_USED, REDIS_LIMIT, SHADOW_WAITING, SHADOW_RECORDED, SHADOW_SKIPPED,
 )  # fmt: skip
 
 

@@ -10,11 +10,12 @@ from typing import Final
 from cli.stack.supervisor import state
 from cli.stack.supervisor.programs import log_path
 from cli.stack.supervisor.state import StackState
-from cli.status import duties, processes, scraping
+from cli.status import duties, processes, scraping, tried_versions
 from cli.status.duties import Duty
 from cli.status.errors import Logs, Trouble
 from cli.status.processes import Family
 from cli.status.scraping import Scrape
+from shared.domain.model_route import Route
 
 PAUSE: Final = timedelta(seconds=1)
 """Between two snapshots."""
@@ -38,6 +39,8 @@ class Snapshot:
     troubles: Sequence[Trouble]
     duties: Mapping[str, Duty] = field(default_factory=dict)
     """Roles whose processes run but whose work is late or missing, by role."""
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    """What serves, by model."""
 
 
 class SnapshotReader:
@@ -62,6 +65,7 @@ class SnapshotReader:
             families=processes.families([program.process.pid for program in programs if program.process]),
             troubles=self._logs.newest(),
             duties=duties.ask_gateway(found) if found else {},
+            routes=tried_versions.read_routes(self._home) if found else {},
         )
 
 

@@ -20,6 +20,7 @@ from cli.status.figures import (
     QueueFigures,
     RoleFigures,
 )
+from cli.status.tried_versions import TriedVersions
 
 UNKNOWN: Final = "–"
 _QUIET: Final = "dim"
@@ -46,7 +47,8 @@ def status_page(
     """
     tables = []
     if shown.roles:
-        tables = [_roles(shown.roles), _models(shown.models), _answers(shown.answers), _queue(shown.queue)]
+        tried = [_tried(shown.tried)] if shown.tried else []
+        tables = [_roles(shown.roles), _models(shown.models), *tried, _answers(shown.answers), _queue(shown.queue)]
     above = 1 + sum(2 + table.row_count for table in tables)
     room = len(shown.troubles) if height is None else max(1, height - above - 2)
     parts: list[RenderableType] = [_head(title, clock=clock, began=began, hint=hint)]
@@ -100,6 +102,18 @@ def _models(models: Sequence[ModelFigures]) -> Table:
             *_lane(model.people),
             *_lane(model.bulk),
         )
+    return table
+
+
+def _tried(tried: Sequence[TriedVersions]) -> Table:
+    """Return a line for each shadow and each canary."""
+    table = _table("tried", "", "")
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ellipsis"
+    for one in tried:
+        if one.shadow:
+            table.add_row(one.model.ljust(8), "shadow", _cut(one.shadow.words()))
+        if one.canary:
+            table.add_row(one.model.ljust(8), "canary", _cut(one.canary))
     return table
 
 

@@ -8,6 +8,7 @@ says knows that somebody else has changed it.
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -91,26 +92,27 @@ class Canary:
             found: dict[str, Any] = json.loads(text)
             members = {one.name: found[one.name] for one in fields(cls) if one.name in found}
             canary = cls(**{**members, "steps": tuple(members["steps"]), "phase": Phase(members["phase"])})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            canary.words()
+        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             raise ValueError(f"the tag {CANARY_TAG} holds no canary: {error}") from None
         if not is_steps(canary.steps) or canary.step not in range(len(canary.steps)):
             raise ValueError(f"the tag {CANARY_TAG} holds no canary: its steps are {canary.steps}")
         return canary
 
     def words(self) -> str:
-        """Return the state in a sentence."""
-        version = f"version {self.version}"
+        """Return the state in a sentence, with the time since when it is so."""
+        version, at = f"version {self.version}", f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
         match self.phase:
             case Phase.RUNNING:
-                place = f"{version} gets {self.percent}% (step {self.step + 1} of {len(self.steps)})"
+                place = f"{version} gets {self.percent}% since {at} (step {self.step + 1} of {len(self.steps)})"
             case Phase.PROMOTED:
-                place = f"{version} is champion"
+                place = f"{version} is champion since {at}"
             case Phase.WENT_BACK:
-                place = f"{version} went back"
+                place = f"{version} went back at {at}"
             case Phase.STOPPED:
-                place = f"the canary of {version} was stopped"
+                place = f"the canary of {version} was stopped at {at}"
             case Phase.ENDED:
-                place = f"the canary of {version} has ended"
+                place = f"the canary of {version} ended at {at}"
         return f"{place}: {self.reason}" if self.reason else place
 
 

@@ -17,6 +17,8 @@ from shared.observability.metrics import (
     PredictMetrics,
     QueueMetrics,
     QueueState,
+    RecordMetrics,
+    ShadowMetrics,
     new_registry,
 )
 
@@ -27,7 +29,10 @@ def exported() -> CollectorRegistry:
     """A registry with a value for every metric that `status` shows."""
     registry = new_registry()
     GatewayMetrics(registry).submissions.labels("digits", "cached").inc(3)
-    metrics = ModelMetrics(PredictMetrics(registry), "digits")
+    predict = PredictMetrics(registry)
+    metrics = ModelMetrics(predict, "digits")
+    ShadowMetrics(predict, "digits").skip("heavy", 2)
+    RecordMetrics(registry).shadow.labels("digits", "2", "succeeded", "yes").inc()
     metrics.batch_size.observe(16)
     metrics.count(["succeeded"] * 16)
     lane = LaneState(model="digits", lane="bulk", entries=5, bytes=1, oldest=timedelta(seconds=2))

@@ -160,4 +160,4 @@ def test_roles_are_in_order_and_show_a_failure_of_their_programs() -> None:
 def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:
     nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
     shown = status_figures([snapshot(0.0, program("api")), nothing])
-    assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=())
+    assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=(), tried=[])

@@ -16,6 +16,7 @@ from cli.status.figures import (
     QueueFigures,
     RoleFigures,
 )
+from cli.status.tried_versions import ShadowFigures, TriedVersions
 from cli.status.view import status_page
 from tests.support.status_snapshots import CLOCK
 
@@ -50,6 +51,7 @@ def shown(**rest: object) -> Figures:
         "answers": AnswerFigures(rates=dict.fromkeys(OUTCOMES, 1234.5), cached=0.2),
         "queue": QueueFigures(lag=0.12, unrecorded=34, oldest=90.0, memory=45_000_000, limit=2_100_000_000),
         "troubles": [trouble(f"event{number}") for number in range(30)],
+        "tried": [],
     }
     return Figures(**facts | rest)  # type: ignore[arg-type]
 
@@ -166,7 +168,7 @@ def test_no_password_is_shown() -> None:
 
 
 def test_without_a_stack_the_page_says_so_and_shows_the_last_errors() -> None:
-    nothing = Figures(roles=[], models=[], answers=None, queue=None, troubles=[trouble("ended")])
+    nothing = Figures(roles=[], models=[], answers=None, queue=None, troubles=[trouble("ended")], tried=[])
     lines = drawn(nothing)
     assert lines[0].startswith("Darkroom")
     assert "ended" in lines[-1]
@@ -180,3 +182,13 @@ def test_a_role_whose_work_is_not_done_is_shown_even_if_ready() -> None:
     assert "missing" in line
     assert "no sign of life for 31 s" in line
     assert "ready" not in line
+
+
+def test_shadows_and_canaries_have_a_line_each_and_count_for_the_height() -> None:
+    shadow = ShadowFigures(version="2", percent=25, waiting=7, recorded=42)
+    tried = [TriedVersions(model="digits", shadow=shadow, canary="version 2 gets 5%: waits")]
+    lines = drawn(shown(tried=tried), width=120)
+    assert len(lines) == 40
+    at = next(number for number, line in enumerate(lines) if line.startswith("tried"))
+    assert lines[at + 1].strip().split(maxsplit=2) == ["digits", "shadow", shadow.words()]
+    assert lines[at + 2].strip().split(maxsplit=2) == ["digits", "canary", tried[0].canary]

@@ -101,6 +101,7 @@ def test_status_has_every_role_whether_or_not_a_stack_runs() -> None:
         "pids": [1, 2],
         "state": "waiting",
         "metrics_urls": ["http://1/metrics", "http://2/metrics"],
+        "tried": {},
     }
     assert running["redis"]["pids"] == status_facts(None, {})["api"]["pids"] == []
 

@@ -18,6 +18,10 @@ CANARY_TAG: Final = "darkroom.canary"
 """Tag of a registered model that holds its canary's state as JSON."""
 LEAST_IMAGES: Final = 100
 """Images that a step judges at least, unless the canary says otherwise."""
+LOAD_PATIENCE: Final = 300.0
+"""Seconds for which a version that fails to load is waited for at most: a worker that can load it may be at it."""
+LONGEST_REASON: Final = 300
+"""Characters of a load's failure in a canary's reason."""
 
 
 class Phase(StrEnum):
@@ -106,7 +110,7 @@ class Canary:
             case Phase.RUNNING:
                 place = f"{version} gets {self.percent}% since {at} (step {self.step + 1} of {len(self.steps)})"
             case Phase.PROMOTED:
-                place = f"{version} is champion since {at}"
+                place = f"{version} became champion at {at}"
             case Phase.WENT_BACK:
                 place = f"{version} went back at {at}"
             case Phase.STOPPED:
@@ -140,6 +144,19 @@ def decide(canary: Canary, figures: Figures, *, now: float) -> Canary:
     if canary.step + 1 < len(canary.steps):
         return replace(canary, step=canary.step + 1, moving=True, since=now, reason="")
     return replace(canary, phase=Phase.PROMOTED, moving=True, since=now, reason="every step held")
+
+
+def decide_unloadable(canary: Canary, failure: str, *, now: float) -> Canary:
+    """Return the state that follows where workers can't load the version, and why; the same with an empty `failure`.
+
+    It goes back once the step has lasted as long as a step has to, or LOAD_PATIENCE. Repeating it changes nothing.
+    """
+    if not failure or not canary.is_running or canary.moving:
+        return canary
+    why = f"workers can't load it: {failure[:LONGEST_REASON]}"
+    if now - canary.since < min(canary.every, LOAD_PATIENCE):
+        return canary if canary.reason == why else replace(canary, reason=why)
+    return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=why)
 
 
 def _broken(canary: Canary, figures: Figures) -> str:

@@ -209,6 +209,10 @@ class Route:
         aliases = (f"{self.model}@{alias}" for alias in sorted(self.aliases))
         return (*bare, *aliases, *(f"{self.model}:{n}" for n in self.versions if not self._fails(n)))
 
+    def load_failure(self, number: VersionNumber) -> str:
+        """Return why a version can't be loaded; an empty text where it serves, or no worker has failed to load it."""
+        return self.failed[number] if self._fails(number) else ""
+
     def _fails(self, number: VersionNumber) -> bool:
         """Whether a version failed to load and none serves under its number."""
         return number in self.failed and number not in self.aliases.values()

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from shared.domain.canary import CANARY_TAG, Canary, Figures, Phase, Traffic
 from shared.domain.identifiers import VersionNumber, new_uuid7
-from shared.queue import canary_figures
+from shared.domain.model_route import Route
+from shared.queue import canary_figures, model_routes
 from shared.settings import Registry
 from shared.storage.recording import record
 from tests.support.registries import MODEL
@@ -48,8 +49,10 @@ class Stage:
     """One model with two versions, the first champion, and a canary of the second."""
 
     def __init__(self, store: "MlflowStore", client: redis.Redis) -> None:
-        store.register("champion")
-        store.register()
+        store.client.create_registered_model(MODEL)
+        for _ in range(2):  # nobody loads them: without files
+            store.client.create_model_version(MODEL, store.directory.as_uri(), run_id="0" * 32)
+        store.promote("champion", ONE)
         settings = Registry(url=store.url)
         self.client, self.store, self.now = client, store, 1000.0
         self.reader, self.writer = RegistryReader(settings), DyingWriter(settings)
@@ -112,6 +115,25 @@ def test_a_version_that_fails_goes_back_and_the_tag_says_why(stage: Stage) -> No
     assert stage.traffic == (ONE, None, None)
     assert stage.canary.phase is Phase.WENT_BACK
     assert "failed 20 of 1,000 images" in stage.canary.words()
+
+
+def test_a_version_that_no_worker_can_load_goes_back_and_the_tag_says_why(stage: Stage) -> None:
+    stage.begin()
+    stage.move()
+    route = Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}, failed={TWO: "it needs a GPU"})
+    model_routes.publish(stage.client, route)
+    stage.move()
+    assert stage.canary.is_running
+    assert "workers can't load it: it needs a GPU" in stage.canary.words()
+    # Another worker has loaded it meanwhile.
+    model_routes.publish(stage.client, replace(route, aliases={"champion": ONE, "challenger": TWO}))
+    stage.move(replace(GOOD, ended=0))
+    assert "waits until it has answered" in stage.canary.words()
+    model_routes.publish(stage.client, route)
+    stage.move()
+    assert stage.traffic == (ONE, None, None)
+    assert stage.canary.phase is Phase.WENT_BACK
+    assert "workers can't load it: it needs a GPU" in stage.canary.words()
 
 
 @pytest.mark.parametrize("figures", [GOOD, replace(GOOD, errors=20)])

@@ -7,15 +7,20 @@ from datetime import timedelta
 import pytest
 import redis
 
+from shared.domain.canary import CANARY_TAG, Canary, Phase
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.domain.prediction import ErrorCode, Status
 from shared.queue import keys, model_routes
 from shared.queue.consumer.champion_trials import LEAST, LENGTH, ChampionTrials
 from shared.queue.consumer.entries import Entry, Result
+from shared.settings import Registry
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
+from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.registry_follower import RegistryFollower
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_writer import RegistryWriter
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 OLD, NEW = VersionKey("1-a"), VersionKey("2-b")
@@ -163,6 +168,32 @@ def test_a_champion_that_fails_images_goes_back_on_every_worker_and_after_a_rest
         follower.refresh()
     assert route_in(redis_client).aliases == {"champion": THREE}
     assert route_in(redis_client).went_back == {}
+
+
+def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_back(
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+) -> None:
+    mlflow_store.register("champion")
+    one = follow("one")
+    new = mlflow_store.register("champion")
+    canary = Canary(
+        version=TWO, champion=ONE, steps=(100,), every=1, max_errors=0.01, max_p99=1.5, began=0, since=0,
+        phase=Phase.PROMOTED, moving=False, reason="every step held",
+    )  # fmt: skip
+    mlflow_store.client.set_registered_model_tag(MODEL, CANARY_TAG, canary.to_text())
+    one.refresh()
+    assert route_in(redis_client).canary == canary.words()
+    one.trial_results.add(results(new, 20))
+    one.refresh()
+    reason = f"20 of the last 20 images failed: {ERROR}"
+    assert route_in(redis_client).aliases == {"champion": ONE}
+    assert route_in(redis_client).canary == f"{canary.words()}; the version before serves again, since {reason}"
+    # The canary has ended: it does not move the alias that the trial leaves as it is.
+    settings = Registry(url=mlflow_store.url)
+    reader = RegistryReader(settings)
+    CanaryMover(reader, RegistryWriter(settings), client=redis_client, worker="one").move(MODEL)
+    found = reader.read(MODEL)
+    assert (found.aliases, found.tags[CANARY_TAG]) == ({"champion": TWO}, canary.to_text())
 
 
 def test_promoting_the_failed_version_after_another_tries_it_again(

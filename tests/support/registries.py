@@ -49,6 +49,8 @@ class MlflowStore:
         self._made += 1
         path = self.directory / f"model-{self._made}"
         example = np.zeros((2, 3, 4, 4), np.float32)
+        # Imported here, where its warnings are ignored, and not by `save_model`.
+        assert mlflow_pyfunc.PythonModel
         network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
         mlflow_pytorch.save_model(
             network,

@@ -12,10 +12,19 @@ from typing import Final
 
 import redis
 
-from shared.domain.canary import CANARY_TAG, Canary, Phase, Traffic, changed_by_others, decide, wanted_traffic
+from shared.domain.canary import (
+    CANARY_TAG,
+    Canary,
+    Phase,
+    Traffic,
+    changed_by_others,
+    decide,
+    decide_unloadable,
+    wanted_traffic,
+)
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
-from shared.queue import canary_figures
+from shared.queue import canary_figures, model_routes
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import RegistrySnapshot, Snapshots
@@ -86,15 +95,22 @@ class CanaryMover:
         if canary.moving:
             self._settle(model, canary, traffic_of(found))
             return
-        canary_figures.ask_for(self._client, model, canary)
-        figures = canary_figures.read_figures(self._client, model, canary)
-        if figures is None:
-            return
-        after = decide(canary, figures, now=self._now())
+        after = self._decide(model, canary)
         if after != canary:
             self._write(model, after)
             if after.moving:
                 self._settle(model, after, traffic_of(found))
+
+    def _decide(self, model: ModelName, canary: Canary) -> Canary:
+        """Return the state that follows from the published route and the figures; the same while there are none."""
+        route = model_routes.read(self._client, model)
+        failure = route.load_failure(canary.version) if route else ""
+        if failure:
+            # It answers nothing, so figures have nothing to say.
+            return decide_unloadable(canary, failure, now=self._now())
+        canary_figures.ask_for(self._client, model, canary)
+        figures = canary_figures.read_figures(self._client, model, canary)
+        return canary if figures is None else decide(canary, figures, now=self._now())
 
     def _settle(self, model: ModelName, canary: Canary, found: Traffic) -> None:
         """Change the registry to what the state says, then write that it is so; a step's time begins now."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import redis
 
-from shared.domain.canary import CANARY_TAG, Canary
+from shared.domain.canary import CANARY_TAG, Canary, Phase
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.keep_rule import KeepRule
 from shared.domain.model_route import CHAMPION, Gone, Route, ShadowTarget
@@ -140,7 +140,7 @@ class PublishedRoute:
             device=self._device,
             max_batch_size=self.tuning.max_batch_size,
             pipelines=pipelines,
-            canary=_canary_words(registered.tags.get(CANARY_TAG)),
+            canary=_canary_words(registered.tags.get(CANARY_TAG), went_back),
         )
 
     def _share(self, alias: str, percent: int, wrong: str) -> int:
@@ -168,11 +168,17 @@ def _gone(
     return gone
 
 
-def _canary_words(text: str | None) -> str:
-    """Return where a canary is; what is wrong where the tag holds none, and an empty text where there was none."""
+def _canary_words(text: str | None, went_back: Mapping[VersionNumber, str]) -> str:
+    """Return where a canary is; what is wrong where the tag holds none, and an empty text where there was none.
+
+    The tag of a canary that went through stays `promoted`, as the alias stays, where the champion's trial takes the
+    version back later: that is told here.
+    """
     if text is None:
         return ""
     try:
-        return Canary.from_text(text).words()
+        canary = Canary.from_text(text)
     except ValueError as error:
         return str(error)
+    failed = went_back.get(canary.version) if canary.phase is Phase.PROMOTED else None
+    return f"{canary.words()}; the version before serves again, since {failed}" if failed else canary.words()

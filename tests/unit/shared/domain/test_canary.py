@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.canary import Canary, Figures, Phase, Traffic, changed_by_others, decide, wanted_traffic
+from shared.domain.canary import (
+    LOAD_PATIENCE,
+    Canary,
+    Figures,
+    Phase,
+    Traffic,
+    changed_by_others,
+    decide,
+    decide_unloadable,
+    wanted_traffic,
+)
 from shared.domain.identifiers import VersionNumber
 
 ONE, TWO, OTHER = VersionNumber("1"), VersionNumber("2"), VersionNumber("9")
@@ -78,6 +88,22 @@ def test_it_waits_for_what_is_missing_and_says_for_what(figures: Figures, why: s
     assert (after.phase, after.step, after.moving) == (Phase.RUNNING, 0, False)
     assert why in after.reason
     assert decide(after, figures, now=2 * 10**9) == after
+
+
+@pytest.mark.parametrize(("every", "patience"), [(2.0, 2.0), (600.0, LOAD_PATIENCE)])
+def test_a_version_that_cannot_be_loaded_is_waited_for_and_then_goes_back(every: float, patience: float) -> None:
+    canary, failure = replace(CANARY, every=every), "no file model.pt " * 100
+    assert decide_unloadable(canary, "", now=10**6) == canary
+    waits = decide_unloadable(canary, failure, now=patience - 0.1)
+    assert (waits.phase, waits.step, waits.moving) == (Phase.RUNNING, 0, False)
+    assert "can't load it: no file model.pt" in waits.words()
+    assert decide_unloadable(waits, failure, now=patience - 0.1) == waits
+    assert decide(waits, replace(GOOD, ended=0), now=1).reason.startswith("waits until it has answered")
+    after = decide_unloadable(waits, failure, now=patience)
+    assert (after.phase, after.moving) == (Phase.WENT_BACK, True)
+    assert "can't load it: no file model.pt" in after.words()
+    assert len(after.reason) < 400
+    assert decide_unloadable(after, failure, now=10**6) == after
 
 
 @given(st.lists(st.tuples(FIGURES, st.floats(0, 2000)), max_size=30), st.none() | st.floats(0, 1))

@@ -1,6 +1,8 @@
 """Imports a heavy module at its first use: every process of a parallel run imports all test modules, few need torch."""
 
+import gc
 import importlib
+import sys
 import warnings
 from types import ModuleType
 from typing import Any
@@ -10,11 +12,23 @@ class _Deferred(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_pytest", "_hypothesis")):  # pytest asks everything in a test module for its marks
             raise AttributeError(name)
+        module = sys.modules.get(self.__name__) or _imported(self.__name__)
+        return getattr(module, name)
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module, and keep the garbage collector from going through what came with it, now and later."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
         with warnings.catch_warnings():
             # MLflow warns of its own type hints while it is imported.
             warnings.simplefilter("ignore")
-            module = importlib.import_module(self.__name__)
-        return getattr(module, name)
+            return importlib.import_module(name)
+    finally:
+        if enabled:
+            gc.freeze()
+            gc.enable()
 
 
 def deferred(module: str) -> ModuleType:

@@ -5,7 +5,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from shared.domain.statistics import (
     EXACT_BELOW,
@@ -16,6 +15,9 @@ from shared.domain.statistics import (
     stability_index,
     wilson_interval,
 )
+from tests.support.deferred_imports import deferred
+
+stats = deferred("scipy.stats")
 
 
 @given(st.integers(1, 3000), st.floats(0, 1))

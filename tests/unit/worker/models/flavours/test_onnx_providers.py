@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from worker.models.flavours.onnx import _providers
+from tests.support.deferred_imports import deferred
+
+onnx = deferred("worker.models.flavours.onnx")
+pytestmark = pytest.mark.xdist_group("torch")
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
@@ -32,4 +35,4 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 def test_the_providers_fit_the_device(
     about: dict[str, Any], available: list[str], device: str, expected: list[Any]
 ) -> None:
-    assert _providers(about, available, device=device) == expected
+    assert onnx._providers(about, available, device=device) == expected

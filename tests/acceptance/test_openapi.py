@@ -1,4 +1,7 @@
-"""The OpenAPI document is whole, and what it says of every operation is what the running gateway answers."""
+"""The OpenAPI document is whole, and what it says of every operation is what the running gateway answers.
+
+Over 300 lines: one visit makes a request to every operation, and the tests are about all of them.
+"""
 
 import importlib
 import json

@@ -144,7 +144,10 @@ def _pipeline_fields() -> Json:
 
 def reading() -> Json:
     """Return `openapi_extra` of the operation that reads one prediction."""
-    include = "`shadow`: with what the model's shadows answered to the image"
+    include = (
+        "`shadow`: with what the model's shadows answered to the image; `feedback`: with the newest 100 answers that "
+        "were given for it, the one that counts first; or both, with a comma"
+    )
     return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query")]}
 
 

@@ -21,10 +21,10 @@ from api.http.result_formats import CSV, NDJSON
 from api.openapi import requests, responses
 from api.predictions.events import prediction_events, told_everything
 from api.predictions.export import exported_csv, exported_lines
+from api.predictions.included import read_with_included
 from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.masks import read_mask
-from api.predictions.shadow import read_with_shadow
 from api.predictions.submit import submit
 from api.predictions.waiting import wait_for_prediction
 from api.state.gateway import base_url, gateway
@@ -118,7 +118,7 @@ async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""
     gate, id = gateway(request), _asked(request)
     if request.query_params.get("include"):
-        return await read_with_shadow(request, await find_prediction(gate, id, owner=caller(request).owner))
+        return await read_with_included(request, await find_prediction(gate, id, owner=caller(request).owner))
     wait = preferred_wait(request)
     if wait is None:
         return _answer(request, await find_prediction(gate, id, owner=caller(request).owner))

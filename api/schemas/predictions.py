@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from api.schemas.base import Answer, Id, Instant, Page, Sha256, Url
+from api.schemas.feedback import Feedback
 from api.schemas.outputs import Output
 from shared.domain.prediction import ErrorCode, Source, Status
 
@@ -81,6 +82,9 @@ class Prediction(Answer):
     completed_at: Instant | None
     urls: PredictionUrls
     shadow: list[ShadowPrediction] | None = Field(default=None, description="Only with `include=shadow`")
+    feedback: list[Feedback] | None = Field(
+        default=None, description="Only with `include=feedback`: the newest 100, the one that counts first"
+    )
 
 
 class PredictionList(Page[Prediction]):

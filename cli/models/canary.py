@@ -114,4 +114,4 @@ def _write(client: "MlflowClient", name: str, canary: Canary) -> None:
 
 
 def _stop(name: str, home: Path) -> str:
-    return command_line(f"models canary {name} --stop", home)
+    return command_line(f"models canary {name} --off", home)

@@ -8,7 +8,7 @@ from shared.domain.canary import is_steps
 
 
 def read_terms(
-    steps: str, every: str, max_errors: str, max_p99: str, *, min_agreement: float | None, min_images: int
+    steps: str, every: str, max_errors: str, max_p99: str, *, min_agreement: str | None, min_images: int
 ) -> Terms:
     """Return the terms; raises typer.BadParameter that says what is wrong."""
     try:
@@ -21,20 +21,26 @@ def read_terms(
         pause = parse_age(every)
     except ValueError as error:
         raise typer.BadParameter(f"--every {error}") from None
-    errors, times = _number(max_errors.removesuffix("%")), _number(max_p99.removesuffix("x"))
-    share = errors / 100 if max_errors.endswith("%") else errors
-    if not 0 <= share <= 1:
-        raise typer.BadParameter(f"--max-errors must be a share such as 1% or 0.01, not {max_errors}")
+    times = _number(max_p99.removesuffix("x"))
     if not times > 0:
         raise typer.BadParameter(f"--max-p99 must be a multiple such as 1.5x, not {max_p99}")
     return Terms(
         steps=shares,
         every=pause,
-        max_errors=share,
+        max_errors=_share("--max-errors", max_errors),
         max_p99=times,
-        min_agreement=min_agreement,
+        min_agreement=None if min_agreement is None else _share("--min-agreement", min_agreement),
         min_images=min_images,
     )
+
+
+def _share(option: str, text: str) -> float:
+    """Return a share written as 1% or 0.01; raises typer.BadParameter that names the option."""
+    number = _number(text.removesuffix("%"))
+    share = number / 100 if text.endswith("%") else number
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"{option} must be a share such as 1% or 0.01, not {text}")
+    return share
 
 
 def _number(text: str) -> float:

@@ -152,22 +152,26 @@ def challenger(
 def keep(
     name: Name,
     which: Annotated[
-        str, typer.Argument(help="`off`, `all`, or any of `5%`, `below 0.6`, `disagree`, with commas.", metavar="WHICH")
-    ],
+        str,
+        typer.Argument(help="`all`, or any of `5%`, `below 0.6`, `disagree`, with commas.", metavar="[WHICH]"),
+    ] = "",
+    off: Annotated[bool, typer.Option("--off", help="End it, as `off` does; what is kept stays.")] = False,
     home: Home = None,
 ) -> None:
     """Keep some of a model's pictures to learn from, as their senders allow; `export` writes them into a folder."""
     from cli.home import find_home
     from cli.models import keeping
 
-    keeping.keep(find_home(home), name, which)
+    if bool(which) == off:
+        raise typer.BadParameter("say which pictures, or --off")
+    keeping.keep(find_home(home), name, "off" if off else which)
 
 
 @models.command()
 def shadow(
     name: Name,
     version: Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="[VERSION]")] = "latest",
-    percent: Annotated[int, typer.Option(help="The share of the champion's images.", min=0, max=100)] = 100,
+    percent: Annotated[int, typer.Option(help="Its share of the champion's images.", min=0, max=100)] = 100,
     off: Annotated[bool, typer.Option("--off", help="End it; what it predicted stays on record.")] = False,
     wait: Wait = True,
     home: Home = None,
@@ -187,16 +191,16 @@ def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signatur
     name: Name,
     version: Annotated[str, typer.Argument(help=_VERSION_HELP, metavar="[VERSION]")] = "latest",
     steps: Annotated[str, typer.Option(help="Shares in per cent, rising, the last one 100.")] = "5,25,50,100",
-    every: Annotated[str, typer.Option(help="How long each step lasts at least: 30s, 10m, 2h.")] = "10m",
-    max_errors: Annotated[str, typer.Option(help="Share of images that it may fail.")] = "1%",
+    every: Annotated[str, typer.Option(help="How long each step lasts at least: 30s, 10m, 2h.", metavar="AGE")] = "10m",
+    max_errors: Annotated[str, typer.Option(help="Share of images that it may fail, such as 1%.")] = "1%",
     max_p99: Annotated[str, typer.Option(help="How many times the champion's p99 its own may be.")] = "1.5x",
     min_agreement: Annotated[
-        float | None,
-        typer.Option(help="Share of images on which it agrees with the champion, as shadow.", min=0, max=1),
+        str | None,
+        typer.Option(help="Share of images on which it agrees with the champion, as shadow, such as 97%."),
     ] = None,
     min_images: Annotated[int, typer.Option(help="Images that each step judges at least.", min=1)] = 100,
     status: Annotated[bool, typer.Option("--status", help="Show the model's canary.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End it: the champion gets all requests again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="End it: the champion gets all requests again.")] = False,
     home: Home = None,
 ) -> None:
     """Give a version a growing share of the traffic while its figures hold, and make it champion; else go back."""
@@ -206,7 +210,7 @@ def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signatur
 
     if status:
         canaries.show(find_home(home), name)
-    elif stop:
+    elif off:
         canaries.stop(find_home(home), name)
     else:
         terms = read_terms(steps, every, max_errors, max_p99, min_agreement=min_agreement, min_images=min_images)
@@ -219,7 +223,7 @@ def compare(
     versions: Annotated[
         list[str] | None, typer.Argument(help="Versions to compare.", metavar="[VERSION]...", show_default="all")
     ] = None,
-    since: Annotated[str, typer.Option(help="How far back: a number and one of s, m, h, d, w.", metavar="AGE")] = "1d",
+    since: Annotated[str, typer.Option(help="Predictions of this age at most: 24h, 7d, 2w.", metavar="AGE")] = "1d",
     as_json: Annotated[bool, typer.Option("--json", help="For programs: the object of the HTTP API.")] = False,
     home: Home = None,
 ) -> None:

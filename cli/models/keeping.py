@@ -25,5 +25,5 @@ def keep(home: Path, name: str, which: str) -> None:
         return
     say(
         f"Workers keep these pictures of {name}, where DARKROOM_KEEP_IMAGES_URL is set: {which}. "
-        f"End it: {command_line(f'models keep {name} off', home)}"
+        f"End it: {command_line(f'models keep {name} --off', home)}"
     )

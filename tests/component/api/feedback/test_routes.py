@@ -1,6 +1,7 @@
 """Feedback over HTTP: one answer, a CSV of many, its refusals, on a real Redis and Postgres."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from api.predictions import routes as predictions
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.model_route import Route, Version
 from shared.storage.recording import record
+from shared.storage.shadow_predictions import ShadowPrediction, store_shadow_predictions
 
 Serve = Callable[..., Any]
 HOOK = "https://a.example/x"
@@ -81,6 +83,43 @@ def post(serve: Serve, engine: Engine, path: str, body: Any, **headers: str) -> 
 def count(engine: Engine) -> int:
     with engine.connect() as connection:
         return int(connection.execute(text("SELECT count(*) FROM feedback")).scalar_one())
+
+
+def test_a_prediction_is_read_with_its_feedback_and_its_shadows_by_its_owner_alone(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId]
+) -> None:
+    own, others = add(), add(owner="other")
+    with engine.connect() as connection:
+        for id, owner in ((own, "default"), (others, "other")):
+            shadow = ShadowPrediction(
+                prediction_id=id, version="4", version_key="4-b", status="succeeded",
+                output=CLASS, agrees=True, predict_ms=2.0, created_at=datetime.now(UTC),
+            )  # fmt: skip
+            store_shadow_predictions(connection, [shadow])
+            for label in "17":
+                row = {"id": id, "owner": owner, "label": label}
+                connection.execute(
+                    text("INSERT INTO feedback (prediction_id, owner, label) VALUES (:id, :owner, :label)"), row
+                )
+            connection.commit()
+
+    async def claim(client: httpx.AsyncClient) -> Any:
+        answers = [
+            [await client.get(f"/v1/predictions/{id}", params={"include": include}) for id in (own, others)]
+            for include in ("shadow", "feedback", "shadow,feedback", "feedback,secrets")
+        ]
+        answers.append([await client.get(f"/v1/predictions/{id}") for id in (own, others)])
+        return [[(one.status_code, one.json()) for one in pair] for pair in answers]
+
+    shadow, feedback, both, wrong, plain = serve(claim, engine=engine, routes=[DIGITS])
+    assert [pair[0][0] for pair in (shadow, feedback, both, wrong, plain)] == [200, 200, 200, 422, 200]
+    assert [pair[1][0] for pair in (shadow, feedback, both, wrong, plain)] == [404] * 5
+    assert [one["label"] for one in feedback[0][1]["feedback"]] == ["7", "1"]
+    assert [one["version"] for one in shadow[0][1]["shadow"]] == ["4"]
+    assert ("shadow" in feedback[0][1], "feedback" in shadow[0][1]) == (False, False)
+    assert both[0][1] == shadow[0][1] | feedback[0][1]
+    assert plain[0][1] == {name: value for name, value in both[0][1].items() if name not in ("shadow", "feedback")}
+    assert "only shadow and feedback" in wrong[0][1]["detail"]
 
 
 def test_an_answer_is_stored_listed_and_not_stored_twice(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from cli.terminal.names import sent
 
 Prediction = dict[str, Any]
 
+NO_PIPELINE: Final[Mapping[str, str | None]] = MappingProxyType({})
 TERMINAL: Final = frozenset({"succeeded", "failed", "canceled"})
 LONGEST_WAIT: Final = timedelta(seconds=60)
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -88,7 +90,7 @@ class Client:
         model: str | None,
         wait: bool,
         webhook: str | None = None,
-        pipeline: Mapping[str, str | None] | None = None,
+        pipeline: Mapping[str, str | None] = NO_PIPELINE,
     ) -> Prediction:
         """Send one image and return its prediction; with `wait`, when it is terminal. Raises Declined.
 
@@ -101,7 +103,7 @@ class Client:
             "POST",
             "/v1/predictions",
             headers={"Idempotency-Key": uuid.uuid4().hex} | ({"Prefer": "wait"} if wait else {}),
-            data=fields(model=model, webhook=webhook, **(pipeline or {})),
+            data=fields(model=model, webhook=webhook, **pipeline),
             files={"image": (filename, content, media)},
         )
         prediction: Prediction = answer.json()

@@ -35,3 +35,18 @@ def check_owner_name(name: str) -> str:
         return as_owner(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+Models = Annotated[
+    str | None,
+    typer.Option("--models", help="Ensemble: models with commas between them, in place of --model.", metavar="A,B"),
+]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="Weights of --models, with commas between them.", metavar="X,Y")
+]
+Combine = Annotated[str | None, typer.Option("--combine", help="How --models are combined: mean or majority.")]
+Then = Annotated[
+    str | None,
+    typer.Option("--then", help='Second step, as JSON: {"model": "b", "when": {"class": ["dog"]}}.', metavar="JSON"),
+]
+OnError = Annotated[str | None, typer.Option("--on-error", help="Where one model has no output: fail or degrade.")]

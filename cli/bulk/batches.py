@@ -1,7 +1,7 @@
 """Batches over HTTP: upload one, read its state, read its results."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
 import httpx
 
-from cli.client import Client, Declined, Patience, fields
+from cli.client import NO_PIPELINE, Client, Declined, Patience, fields
 
 LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
 """Retries for nearly a minute, by when a gateway that restarts is back."""
@@ -74,8 +74,19 @@ def check_gateway(client: Client) -> None:
     client.ask("GET", "/v1/batches", params={"limit": 1})
 
 
-def upload_archive(client: Client, archive: BinaryIO, *, model: str | None, webhook: str | None, key: str) -> Batch:
-    """Send an archive from disk and return its batch; raises Declined. Safe to repeat under the same key."""
+def upload_archive(
+    client: Client,
+    archive: BinaryIO,
+    *,
+    model: str | None,
+    webhook: str | None,
+    key: str,
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
+) -> Batch:
+    """Send an archive from disk and return its batch; raises Declined. Safe to repeat under the same key.
+
+    `pipeline` has the form's fields of an ensemble or a chain.
+    """
     tries_left = MOST_FIRST_TRIES
     while True:
         try:
@@ -85,7 +96,7 @@ def upload_archive(client: Client, archive: BinaryIO, *, model: str | None, webh
                 patience=LASTING,
                 timeout=_UPLOADING,
                 headers={"Idempotency-Key": key},
-                data=fields(model=model, webhook=webhook),
+                data=fields(model=model, webhook=webhook, **pipeline),
                 # Always the same name: the gateway recognises a repeated upload also by its length.
                 files={"archive": ("archive", archive, "application/octet-stream")},
             )

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Home, Model, check_webhook
+from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook
 
 
-def bulk(
+def bulk(  # noqa: PLR0913, PLR0917  each is an option
     paths: Annotated[
         list[Path], typer.Argument(help="Folders, image files, or archives (zip, tar, tar.gz).", show_default=False)
     ],
@@ -28,9 +28,16 @@ def bulk(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the last run: send what is not done yet.")] = False,
+    models: Models = None,
+    weights: Weights = None,
+    combine: Combine = None,
+    then: Then = None,
+    on_error: OnError = None,
 ) -> None:
     """Predict a folder, many files or an archive; exit 0 if all succeeded, 1 if some did not."""
     from cli.bulk import run
     from cli.home import find_home
 
-    sys.exit(run.bulk(find_home(home), paths, model=model, webhook=webhook, out=out, resume=resume))
+    pipeline = {"models": models, "weights": weights, "combine": combine, "then": then, "on_error": on_error}
+    code = run.bulk(find_home(home), paths, model=model, webhook=webhook, pipeline=pipeline, out=out, resume=resume)
+    sys.exit(code)

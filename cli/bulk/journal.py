@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from cli.bulk.parts import Mark
+from cli.client import NO_PIPELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,41 @@ class Journal:
         self.entries.append(entry)
 
 
-def journal_path(home: Path, *, url: str, model: str | None, paths: Sequence[Path]) -> Path:
-    """Return the journal file for sending these paths to this gateway and model."""
+def journal_path(
+    home: Path,
+    *,
+    url: str,
+    model: str | None,
+    paths: Sequence[Path],
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
+) -> Path:
+    """Return the journal file for sending these paths to this gateway and model or pipeline."""
     # By the paths' bytes: another locale must lead to the same journal.
     what = [url, model, *sorted(os.fsencode(path.resolve()).decode("utf-8", "surrogateescape") for path in paths)]
+    what += _given(pipeline)
     return home / "bulk" / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl"
 
 
-def idempotency_key(run: str, *, model: str | None, webhook: str | None, files: Sequence[Mark], tries: int) -> str:
+def idempotency_key(
+    run: str,
+    *,
+    model: str | None,
+    webhook: str | None,
+    files: Sequence[Mark],
+    tries: int,
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
+) -> str:
     """Return the idempotency key of a part: the same for the same files of a run, until they are sent again.
 
-    The model and the webhook are part of it, since the gateway refuses the same key with another request.
+    The model, the webhook and the pipeline are part of it, since the gateway refuses the same key with another request.
     """
-    what = [run, model, tries, files] + ([webhook] if webhook else [])
+    what = [run, model, tries, files] + ([webhook] if webhook else []) + _given(pipeline)
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def _given(pipeline: Mapping[str, str | None]) -> list[Any]:
+    """Return the fields that are given; without any, keys and names are those of earlier releases."""
+    return [{name: value for name, value in pipeline.items() if value}] if any(pipeline.values()) else []
 
 
 def _whole_lines(text: bytes) -> Iterator[tuple[int, dict[str, Any]]]:

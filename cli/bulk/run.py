@@ -4,10 +4,10 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.console import Console
 
@@ -20,7 +20,7 @@ from cli.bulk.parts import Plan, Unusable, make_plan
 from cli.bulk.results import Tally
 from cli.bulk.resuming import known_parts, still_to_send
 from cli.bulk.sending import Sending
-from cli.client import Client, Declined
+from cli.client import NO_PIPELINE, Client, Declined
 from cli.home import command_line
 from cli.terminal.lines import say
 from cli.terminal.names import shown
@@ -42,11 +42,15 @@ def bulk(
     *,
     model: str | None,
     webhook: str | None,
+    pipeline: Mapping[str, str | None] = NO_PIPELINE,
     out: Path | None,
     resume: bool,
     wait: Wait = threading.Event.wait,
 ) -> int:
-    """Send everything, wait until it has ended and print the outcome; return the exit code."""
+    """Send everything, wait until it has ended and print the outcome; return the exit code.
+
+    `pipeline` has the form's fields of an ensemble or a chain.
+    """
     try:
         plan = make_plan(paths, leave_out=[home, out] if out else [home])
         if out:
@@ -55,14 +59,17 @@ def bulk(
         sys.stderr.write(f"{error}\n")
         return NOTHING_TO_SEND
     url = gateway_url(home)
-    go_on = f"Continue with: {command_line(_words(paths, model=model, webhook=webhook, out=out), home)}"
-    place = journal.journal_path(home, url=url, model=model, paths=paths)
+    go_on = (
+        f"Continue with: {command_line(_words(paths, model=model, webhook=webhook, pipeline=pipeline, out=out), home)}"
+    )
+    place = journal.journal_path(home, url=url, model=model, pipeline=pipeline, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:
         with Client(url, api_key=api_key(), pause=stopping.pause) as client:
             batches.check_gateway(client)
             notes = Journal.resume(place) if resume else Journal.begin(place)
-            return _run(client, plan, notes, model=model, webhook=webhook, out=out, stopping=stopping)
+            asked = _Asked(model, webhook, pipeline)
+            return _run(client, plan, notes, asked, out=out, stopping=stopping)
     except KeyboardInterrupt:
         say(f"\nInterrupted; what was sent is still predicted. {go_on}")
         return INTERRUPTED
@@ -76,14 +83,13 @@ def _run(
     client: Client,
     plan: Plan,
     notes: Journal,
+    asked: "_Asked",
     *,
-    model: str | None,
-    webhook: str | None,
     out: Path | None,
     stopping: "_Stopping",
 ) -> int:
     """Do the rest of a run; raises Declined, and OSError where the disk is full."""
-    sending = _prepare(client, plan, notes, model=model, webhook=webhook)
+    sending = _prepare(client, plan, notes, asked)
     before, began = sending.ended, time.monotonic()
     _send_and_watch(client, sending, stopping)
     seconds = time.monotonic() - began
@@ -95,12 +101,12 @@ def _run(
     return ALL_SUCCEEDED if tally.succeeded == tally.total else SOME_DID_NOT
 
 
-def _prepare(client: Client, plan: Plan, notes: Journal, *, model: str | None, webhook: str | None) -> Sending:
+def _prepare(client: Client, plan: Plan, notes: Journal, asked: "_Asked") -> Sending:
     """Return the run to send, with what was accepted before; print what will not be sent. Raises Declined."""
     taken = known_parts(client, notes.entries)
     waiting = still_to_send(client, plan.files, entries=notes.entries, taken=taken)
     watched = [part for part in taken if not part.has_ended]
-    sending = Sending(journal=notes, model=model, webhook=webhook, waiting=waiting, taken=taken, watched=watched)
+    sending = Sending(journal=notes, **asked._asdict(), waiting=waiting, taken=taken, watched=watched)
     if notes.entries:
         there = len(plan.files) - sum(len(part.files) for part in waiting)
         say(f"{there:,} of {len(plan.files):,} files are already sent.")
@@ -151,12 +157,28 @@ def summary(tally: Tally, *, seconds: float, predicted: int) -> str:
     return f"{tally.succeeded:,} of {tally.total:,} succeeded{rate}" + (f"; {', '.join(rest)}" if rest else "")
 
 
-def _words(paths: Sequence[Path], *, model: str | None, webhook: str | None, out: Path | None) -> str:
+def _words(
+    paths: Sequence[Path],
+    *,
+    model: str | None,
+    webhook: str | None,
+    pipeline: Mapping[str, str | None],
+    out: Path | None,
+) -> str:
     """Return the arguments that resume this run; of many paths, the first few."""
     named = [shlex.quote(str(path)) for path in paths[:_MOST_NAMED]] + ["…"] * (len(paths) > _MOST_NAMED)
-    given = (("--model", model), ("--webhook", webhook), ("--out", out))
+    chosen = ((f"--{name.replace('_', '-')}", value) for name, value in pipeline.items())
+    given = (("--model", model), *chosen, ("--webhook", webhook), ("--out", out))
     options = [f"{name} {shlex.quote(str(value))}" for name, value in given if value]
     return " ".join(["bulk", *named, *options, "--resume"])
+
+
+class _Asked(NamedTuple):
+    """What every batch of a run is asked for."""
+
+    model: str | None
+    webhook: str | None
+    pipeline: Mapping[str, str | None]
 
 
 class _Stopping:

@@ -1,7 +1,7 @@
 """Sends a run's parts one after another, and writes each accepted one to the journal."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -22,6 +22,7 @@ class Sending:
     journal: Journal
     model: str | None
     webhook: str | None
+    pipeline: Mapping[str, str | None]
     waiting: list[Part]
     """Parts still to be sent, the next one first."""
     taken: list[Taken]
@@ -84,9 +85,11 @@ class Sending:
             if not found.files:
                 return None
             asked = {"model": self.model, "webhook": self.webhook}
-            key = idempotency_key(self.journal.run, **asked, files=found.marks, tries=part.tries)
+            key = idempotency_key(
+                self.journal.run, **asked, files=found.marks, tries=part.tries, pipeline=self.pipeline
+            )
             try:
-                batch = batches.upload_archive(client, found.archive, **asked, key=key)
+                batch = batches.upload_archive(client, found.archive, **asked, key=key, pipeline=self.pipeline)
             except Declined as declined:
                 return self._without_refused(part, found, declined)
         entry = Entry(batch.id, found.marks, part.is_archive)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Home, Model, check_webhook
+from cli.options import Combine, Home, Model, Models, OnError, Then, Weights, check_webhook
 
 
 def submit(  # noqa: PLR0913, PLR0917  each is an option
@@ -17,19 +17,11 @@ def submit(  # noqa: PLR0913, PLR0917  each is an option
         str | None,
         typer.Option(help="URL to call about each prediction.", metavar="URL", callback=check_webhook),
     ] = None,
-    models: Annotated[
-        str | None,
-        typer.Option(help="Ensemble: models with commas between them, in place of --model.", metavar="A,B"),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights of --models, with commas between them.", metavar="X,Y")
-    ] = None,
-    combine: Annotated[str | None, typer.Option(help="How --models are combined: mean or majority.")] = None,
-    then: Annotated[
-        str | None,
-        typer.Option(help='Second step, as JSON: {"model": "b", "when": {"class": ["dog"]}}.', metavar="JSON"),
-    ] = None,
-    on_error: Annotated[str | None, typer.Option(help="Where one model has no output: fail or degrade.")] = None,
+    models: Models = None,
+    weights: Weights = None,
+    combine: Combine = None,
+    then: Then = None,
+    on_error: OnError = None,
 ) -> None:
     """Submit images and print a line for each: id and status; with --wait also the result."""
     from cli.home import find_home

@@ -6,18 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from cli.addresses import api_key, gateway_url
-from cli.client import Client, Declined, Prediction
+from cli.client import NO_PIPELINE, Client, Declined, Prediction
 from cli.terminal.lines import say
 from cli.terminal.names import sent, shown
 from cli.terminal.outputs import output_line
 from shared.domain.file_names import showable_name
 
 AT_ONCE: Final = 8
-NO_PIPELINE: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 def submit(

@@ -1,12 +1,13 @@
 """A stub gateway, a home, images to send, and `bulk` run against them."""
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from cli.bulk.run import bulk
+from cli.client import NO_PIPELINE
 from tests.component.cli.bulk.runs import briefly
 from tests.component.cli.bulk.stub_gateway import (
     BulkGateway,
@@ -50,9 +51,10 @@ def send(home: Path) -> Callable[..., int]:
         *paths: Path,
         model: str | None = None,
         webhook: str | None = None,
+        pipeline: Mapping[str, str | None] = NO_PIPELINE,
         out: Path | None = None,
         resume: bool = False,
     ) -> int:
-        return bulk(home, paths, model=model, webhook=webhook, out=out, resume=resume, wait=briefly)
+        return bulk(home, paths, model=model, webhook=webhook, pipeline=pipeline, out=out, resume=resume, wait=briefly)
 
     return send

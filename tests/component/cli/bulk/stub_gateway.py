@@ -51,6 +51,7 @@ class Post:
     webhook: str | None
     archive: bytes
     names: list[str]
+    pipeline: dict[str, str]
 
 
 @dataclass
@@ -196,9 +197,10 @@ def _read_form(body: bytes, content_type: str, *, key: str) -> Post:
         headers, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         fields[headers.split(b'name="')[1].split(b'"')[0].decode()] = content.removesuffix(b"\r\n")
     # The gateway reads an archive while it is received, so all other fields must come first.
-    assert list(fields) == [name for name in ("model", "webhook", "archive") if name in fields]
+    assert list(fields)[-1] == "archive"
     texts = {name: fields[name].decode() if name in fields else None for name in ("model", "webhook")}
-    return Post(key, **texts, archive=fields["archive"], names=_names(fields["archive"]))
+    pipeline = {name: text.decode() for name, text in fields.items() if name not in {"model", "webhook", "archive"}}
+    return Post(key, **texts, archive=fields["archive"], names=_names(fields["archive"]), pipeline=pipeline)
 
 
 def _names(archive: bytes) -> list[str]:

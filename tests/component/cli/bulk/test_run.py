@@ -47,6 +47,19 @@ def test_a_webhook_is_sent_with_every_batch(gateway: BulkGateway, both: list[Pat
     assert [post.webhook for post in gateway.state.posts] == [WEBHOOK, WEBHOOK]
 
 
+def test_a_pipelines_fields_are_sent_with_every_batch_and_tell_runs_apart(
+    gateway: BulkGateway, both: list[Path], home: Path, send: Callable[..., int]
+) -> None:
+    pipeline = {"models": "a,b", "weights": None, "then": '{"model": "c"}', "on_error": "degrade"}
+    assert send(*both, pipeline=pipeline) == 0
+    given = {name: value for name, value in pipeline.items() if value}
+    assert [post.pipeline for post in gateway.state.posts] == [given, given]
+    assert send(*both) == 0
+    assert [post.pipeline for post in gateway.state.posts[2:]] == [{}, {}]
+    assert len(list((home / "bulk").glob("*.jsonl"))) == 2
+    assert len({post.key for post in gateway.state.posts}) == 4
+
+
 def test_a_large_folder_is_split(gateway: BulkGateway, tmp_path: Path, send: Callable[..., int]) -> None:
     folder = tmp_path / "many"
     folder.mkdir()

@@ -182,12 +182,15 @@ class ModelPictures:
         self._tagged = rule
 
     def add(self, results: Sequence[Result]) -> None:
-        """Keep those of a micro-batch's pictures that the rule wants; failed ones are not among them."""
+        """Keep those of a micro-batch's pictures that the rule wants; failed ones and pipelines' are not among them.
+
+        A pipeline's confidence is that of several models together, and its entries wait in the lane of any of them.
+        """
         rule = self._rule()
         if rule.keeps_none:
             return
         for result in results:
-            if result.state != Status.SUCCEEDED or (whose := self._whose(result.entry)) is None:
+            if result.state != Status.SUCCEEDED or result.entry.plan or (whose := self._whose(result.entry)) is None:
                 continue
             owner, digest = whose
             if rule.draws(digest) or (rule.below is not None and rule.is_below(_confidence(result.output))):

@@ -17,6 +17,7 @@ import orjson
 
 from shared.domain.job_request import JobRequest
 from shared.domain.output_form import task_of_output
+from shared.domain.pipeline import PIPELINE
 from shared.domain.task import Task
 from shared.settings import Logging, SettingsError
 
@@ -118,13 +119,32 @@ def _output(output: bytes | None) -> dict[str, Any] | None:
         return None
     if not isinstance(members, dict):
         return None
+    if isinstance(pipeline := members.pop(PIPELINE, None), dict):
+        return _unnamed(members) | {PIPELINE: _unnamed_steps(pipeline)}
+    return _unnamed(members)
+
+
+Members = dict[str, Any]
+
+
+def _unnamed_steps(value: Any) -> Any:
+    """Return a part of a pipeline's steps with the outputs in it as `_unnamed` returns them."""
+    if isinstance(value, list):
+        return [_unnamed_steps(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _unnamed(one) if name == "output" and isinstance(one, dict) else _unnamed_steps(one)
+        for name, one in value.items()
+    }
+
+
+def _unnamed(members: Members) -> Members:
+    """Return one model's output without members of its naming."""
     if "predicted_class" in members and isinstance(probabilities := members.get("probabilities"), dict):
         named = [{"class": name, "probability": value} for name, value in probabilities.items()]
         return members | {"probabilities": named}
     return _LOGGED.get(task_of_output(members), _unchanged)(members)
-
-
-Members = dict[str, Any]
 
 
 def _multilabel(output: Members) -> Members:

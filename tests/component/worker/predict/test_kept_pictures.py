@@ -1,5 +1,6 @@
 """Pictures to learn from are written beside predicting, once, and not of an owner that is purged."""
 
+import dataclasses
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -125,6 +126,14 @@ def test_an_entry_of_another_kind_is_left_out(counted: Counted) -> None:
     strange = Entry(lane="lane", id="1-0", waiting="w", cache="cache:x", version=VERSION, image=b"one")
     model_pictures(counted, "all").add([Result(strange, "succeeded", output=b"{}"), result(b"two")])
     assert counted.names() == [digest_of(b"two")]
+
+
+def test_a_pipelines_picture_is_not_kept_by_the_rule_of_the_model_in_whose_lane_it_waits(counted: Counted) -> None:
+    alone = result(b"alone", confidence=0.1)
+    piped = result(b"piped", confidence=0.1)
+    piped = dataclasses.replace(piped, entry=dataclasses.replace(piped.entry, plan="{}"))
+    model_pictures(counted, "below 0.5").add([piped, alone])
+    assert counted.names() == [digest_of(b"alone")]
 
 
 def test_no_more_wait_than_there_is_room_for_and_nobody_is_held_up(counted: Counted) -> None:

@@ -210,3 +210,35 @@ def test_versions_of_long_ago_leave_the_metrics(finished_record: Make) -> None:
         for number in (0, 1, 2, MOST_SERIES + 1)
     ]
     assert counted == [None, None, 1, 1]
+
+
+def test_a_pipelines_line_has_its_steps_and_none_is_named_by_a_class(finished_record: Make) -> None:
+    def sure(label: str) -> dict[str, Any]:
+        return {"predicted_class": label, "confidence": 0.9, "probabilities": {label: 0.9}}
+
+    def logged(label: str) -> dict[str, Any]:
+        return sure(label) | {"probabilities": [{"class": label, "probability": 0.9}]}
+
+    def steps(form: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+        first = {
+            "models": [{"model": "a", "version": "1", "weight": 1.0, "output": form("cat")}],
+            "combined_by": "mean",
+        }
+        result = {
+            "detection": 0,
+            "box": [0, 0, 1, 1],
+            "models": [{"model": "b", "version": "2"}],
+            "output": form("tom"),
+        }
+        then = {"when": {"class": ["cat"]}, "crop": True, "results": [result]}
+        return {"steps": [first, then], "degraded": False}
+
+    record = finished_record()
+    record[b"output"] = orjson.dumps(sure("cat") | {"pipeline": steps(sure)})
+    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])))
+    assert said["output"] == logged("cat") | {"pipeline": steps(logged)}
+    price = {"values": {"price": 2.0}, "units": {"price": "EUR"}}
+    record[b"output"] = orjson.dumps(price | {"pipeline": {"steps": [], "degraded": True}})
+    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])))
+    assert said["output"]["pipeline"] == {"steps": [], "degraded": True}
+    assert said["output"]["values"] == [{"name": "price", "value": 2.0, "unit": "EUR"}]

@@ -13,6 +13,7 @@ from cli.stack import roles
 from cli.stack.servers.redis import redis_program
 from shared import settings
 from shared.queue import keys
+from shared.settings import KeepImages
 from tests.containers.composition import (
     EXAMPLE,
     FILE,
@@ -96,10 +97,29 @@ def test_every_secret_comes_from_the_environment(said: list[Service], tmp_path: 
         (service.name, name, value)
         for service in said
         for name, value in service.environment.items()
-        if re.search("PASSWORD|SECRET|_AUTH", name) or re.search(r"://[^/]*:[^/]*@", value)
+        if value and (re.search("PASSWORD|SECRET|_AUTH", name) or re.search(r"://[^/]*:[^/]*@", value))
     ]
     assert len(told) >= len(blanks())
     assert [one for one in told if not any(secret in one[2] for secret in given)] == []
+
+
+def test_predict_upkeep_and_setup_keep_pictures_in_the_same_place(tmp_path: Path) -> None:
+    given = {
+        "DARKROOM_KEEP_IMAGES_URL": "/pictures/kept",
+        "DARKROOM_KEEP_IMAGES_WHICH": "5%",
+        "DARKROOM_KEEP_IMAGES_ENDPOINT": "http://store:1",
+        "KEEP_IMAGES_ACCESS_KEY": "k0",
+    }
+    found = services(filled_in(tmp_path, **given), FILE)
+    names = [name for name in found["predict"].environment if "KEEP_IMAGES" in name or name.startswith("AWS_")]
+    fields = {f"DARKROOM_KEEP_IMAGES_{field.upper()}" for field in KeepImages.model_fields if field != "waiting_bytes"}
+    assert fields <= set(names)
+    for name in ("predict", "record", "setup"):
+        environment = found[name].environment
+        assert {key: environment[key] for key in names} == {key: found["predict"].environment[key] for key in names}
+        assert environment["DARKROOM_KEEP_IMAGES_WHICH"] == "5%"
+        assert environment["AWS_ACCESS_KEY_ID"] == "k0"
+        assert "/pictures" in [volume["target"] for volume in found[name].said["volumes"]]
 
 
 def test_every_service_has_a_memory_limit(said: list[Service]) -> None:

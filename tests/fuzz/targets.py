@@ -36,6 +36,7 @@ MOST_BYTES: Final = 64 * 1024
 """Of an input."""
 MOST_SECONDS: Final = 0.5
 """Of processor time for one input; a megabyte of anything honest takes a hundredth of it."""
+DEFAULT_INTAKE: Final = Intake()
 INTAKE: Final = Intake(max_image_bytes=2 * MOST_BYTES)
 BULK: Final = Bulk(max_unpacked_bytes=4 * 1024**2, ratio_from_bytes=1024**2, max_entries=2000)
 FORM: Final = "multipart/form-data; boundary=B"
@@ -159,7 +160,7 @@ async def _outcome(pieces: list[bytes], kind: str) -> list[Item] | str:
 
 
 def _hold() -> MemoryHold:
-    return BodyMemory(Intake()).hold(ANYONE)
+    return BodyMemory(DEFAULT_INTAKE).hold(ANYONE)
 
 
 def _awaited(work: Coroutine[Any, Any, T]) -> T:

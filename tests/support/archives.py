@@ -7,6 +7,7 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -18,6 +19,8 @@ from shared.settings import Bulk
 
 KINDS: Final = ("zip", "tar", "tar.gz")
 MOST: Final = 10_000
+# Made once for all examples: settings read the environment, a millisecond each.
+bulk_settings = cache(Bulk)
 
 # Structures of a zip and, in the directory's records, where fields are.
 LOCAL, RECORD, END, END64 = b"PK\3\4", b"PK\1\2", b"PK\5\6", b"PK\6\6"
@@ -77,7 +80,7 @@ def patched(data: bytes, structure: bytes, at: int, format: str, value: int, *, 
 
 
 def opened(data: bytes, *, most: int = MOST, **limits: Any) -> Archive:
-    return open_archive(io.BytesIO(data), limits=Bulk(**limits), max_image_bytes=most)
+    return open_archive(io.BytesIO(data), limits=bulk_settings(**limits), max_image_bytes=most)
 
 
 def read(data: bytes, **rest: Any) -> list[Item]:

@@ -22,7 +22,6 @@ from worker.predict.slots import BatchSlots
 pytestmark = pytest.mark.slow  # large images, decoded in processes
 
 HEAVY_LANE = keys.heavy_lane(ANYONE)
-CUT = large_picture(10)[:-200]
 
 
 class Held(DecoderPool):
@@ -125,7 +124,7 @@ def test_a_heavy_image_that_cannot_be_decoded_fails_with_a_reason(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:
     decoders.go_on.set()
-    broken, good = (submit(0, data=data, lane=HEAVY_LANE) for data in (CUT, large_picture(12)))
+    broken, good = (submit(0, data=data, lane=HEAVY_LANE) for data in (large_picture(10)[:-200], large_picture(12)))
     one = predictor(Watched())
     all_bells(one)
     until(lambda: one.poll() and ended(redis_client, [broken, good]))

@@ -16,36 +16,44 @@ class LeasedEntries:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._batches: dict[int, tuple[float, Sequence[Entry], timedelta]] = {}
+        self._batches: dict[int, tuple[int, float, Sequence[Entry], timedelta]] = {}
 
     @contextmanager
     def hold(self, entries: Sequence[Entry], *, longest: timedelta = timedelta.max) -> Iterator[None]:
         """Keep the entries leased for the length of the block, which should not take longer than `longest`."""
         key = id(entries)
         with self._lock:
-            self._batches[key] = (self._clock(), entries, longest)
+            self._batches[key] = (threading.get_ident(), self._clock(), entries, longest)
         try:
             yield
         finally:
             with self._lock:
                 del self._batches[key]
 
+    def progressed(self) -> None:
+        """Begin the time of the micro-batches of this thread anew: a part of them is done, so they are not stuck."""
+        thread = threading.get_ident()
+        with self._lock:
+            for key, (holder, _, entries, longest) in self._batches.items():
+                if holder == thread:
+                    self._batches[key] = (holder, self._clock(), entries, longest)
+
     def entries(self) -> list[Entry]:
         """Return all entries held now."""
         with self._lock:
-            return [entry for _, batch, _ in self._batches.values() for entry in batch]
+            return [entry for _, _, batch, _ in self._batches.values() for entry in batch]
 
     def longest(self) -> timedelta:
         """Return how long the oldest micro-batch has been held."""
         with self._lock:
-            started = [since for since, _, _ in self._batches.values()]
+            started = [since for _, since, _, _ in self._batches.values()]
         return timedelta(seconds=self._clock() - min(started)) if started else timedelta(0)
 
     def stuck(self, usual: timedelta) -> timedelta | None:
         """Return how long a micro-batch has been held that has taken too long, over `usual` or its own limit."""
         now = self._clock()
         with self._lock:
-            held = [(timedelta(seconds=now - since), longest) for since, _, longest in self._batches.values()]
+            held = [(timedelta(seconds=now - since), longest) for _, since, _, longest in self._batches.values()]
         return max((time for time, longest in held if time > min(longest, usual)), default=None)
 
 

@@ -126,6 +126,7 @@ class Predictor:
             max_pixels=limits.max_pixels,
             metrics=observer.metrics,
             limit=self._limit,
+            on_progress=leased.progressed,
         )
         self._computation = Computation(
             models, pipelines=pipelines, decoding=decoding, metrics=observer.metrics, limit=self._limit

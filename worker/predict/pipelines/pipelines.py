@@ -4,10 +4,10 @@ Steps of all pictures of a micro-batch share forward passes. Pictures are held w
 time as PORTION allows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from PIL import Image
@@ -31,9 +31,7 @@ from worker.predict.model_protocols import Members
 from worker.predict.pipelines.answer import Failed, first_step, second_step, whole_output
 from worker.predict.pipelines.asking import Asking, Question
 from worker.predict.pipelines.condition import Selection, select
-
-PORTION: Final = 32_000_000
-"""Pixels of pictures that are held at once, if they are of more than one: 100 MB in RGB."""
+from worker.predict.pipelines.portions import MOST_CROPS_AT_ONCE, portions, selected_pixels
 
 
 @dataclass(slots=True)
@@ -63,7 +61,10 @@ class Pipelines:
         max_pixels: int,
         metrics: ModelMetrics,
         limit: BatchLimit,
+        on_progress: Callable[[], object] = lambda: None,
     ) -> None:
+        """`on_progress` is called after each portion of crops: what has taken long is not stuck."""
+        self._on_progress = on_progress
         self._members = members
         self._decoders = decoders
         self._threads = threads
@@ -98,7 +99,7 @@ class Pipelines:
             else:
                 decoded = self.decode_heavy(entry)
                 results += [decoded] if isinstance(decoded, Result) else decoded()
-        for portion in _portions(light):
+        for portion in portions(light, size=lambda one: _pixels(one[0].image), most=len(light)):
             results += self._compute_portion(portion)
         return results
 
@@ -157,12 +158,14 @@ class Pipelines:
             except ModelError as error:
                 work.failure = Failed(ErrorCode.MODEL_ERROR, f"then: {error}")
                 continue
-            for one in selections:
-                part = work.picture if one.crop is None else work.picture.crop(one.crop)
-                work.selections.append((one, Question(part, then.step.members)))
+            work.selections = [(one, Question(work.picture, then.step.members)) for one in selections]
 
     def _ask_second(self, works: Sequence[_Work]) -> None:
-        self._asking.ask([question for work in works for _, question in work.selections])
+        """Ask about pictures and crops, in portions: a micro-batch may have 32 crops of each picture."""
+        selected = [(work, one, question) for work in works for one, question in work.selections]
+        for portion in portions(selected, size=lambda one: selected_pixels(one[1]), most=MOST_CROPS_AT_ONCE):
+            self._asking.ask([_cut(selection, question) for _, selection, question in portion])
+            self._on_progress()
 
     def _picture_or_reason(self, image: bytes) -> Image.Image | Undecodable:
         try:
@@ -180,26 +183,18 @@ class Pipelines:
         return 0.0
 
 
+def _cut(selection: Selection, question: Question) -> Question:
+    """Return the question about a selection's crop, whose answers are the question's; the crop lives as long as it."""
+    if selection.crop is None:
+        return question
+    return replace(question, picture=question.picture.crop(selection.crop))
+
+
 def _members_of(entry: Entry) -> list[PlannedMember]:
     try:
         return list(read_plan(entry.plan).members())
     except (KeyError, TypeError, ValueError):
         return []
-
-
-def _portions(light: Sequence[tuple[Entry, float]]) -> Iterator[list[tuple[Entry, float]]]:
-    """Yield the entries in portions of at most PORTION pixels, or of one entry."""
-    portion: list[tuple[Entry, float]] = []
-    held = 0
-    for one in light:
-        pixels = _pixels(one[0].image)
-        if portion and held + pixels > PORTION:
-            yield portion
-            portion, held = [], 0
-        portion.append(one)
-        held += pixels
-    if portion:
-        yield portion
 
 
 def _pixels(image: bytes) -> int:

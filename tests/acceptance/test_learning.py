@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from shared.settings import Database
-from shared.storage.engine import make_engine
 from tests.support.api_client import Door
 from tests.support.documents import ROOT
 from tests.support.pictures import renewed
@@ -44,15 +41,11 @@ def keeping(stack: Stack) -> Iterator[Path]:
     )
 
 
-def label(stack: Stack, ids: dict[str, str]) -> None:
-    """Say what each prediction's picture shows."""
-    engine = make_engine(Database(url=stack.url_of("postgres")))
-    with engine.begin() as connection:
-        connection.execute(
-            text("INSERT INTO feedback (prediction_id, owner, label) VALUES (:id, 'default', :label)"),
-            [{"id": id, "label": label} for id, label in ids.items()],
-        )
-    engine.dispose()
+def label(door: Door, ids: dict[str, str]) -> None:
+    """Say what each prediction's picture shows, as a CSV."""
+    lines = ["id,label", *(f"{id},{label}" for id, label in ids.items())]
+    answer = door.post("/v1/feedback", content="\n".join(lines), headers={"Content-Type": "text/csv"})
+    assert (answer.status_code, answer.json()["created"]) == (200, len(ids)), answer.text
 
 
 def test_a_version_is_trained_from_pictures_that_people_labelled(
@@ -71,7 +64,7 @@ def test_a_version_is_trained_from_pictures_that_people_labelled(
     ids = {door.submit(image).json()["id"]: path.name[0] for path, image in sent.items()}
     for image in sent.values():
         until(lambda image=image: is_kept(image), what="the picture is kept")
-    label(stack, ids)
+    label(door, ids)
 
     registry = stack.registry_environment
     environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}

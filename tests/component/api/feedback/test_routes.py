@@ -1,4 +1,7 @@
-"""Feedback over HTTP: one answer, a CSV of many, its refusals, on a real Redis and Postgres."""
+"""Feedback over HTTP: one answer, a CSV of many, its refusals, on a real Redis and Postgres.
+
+Over 300 lines: the tables of bodies and of CSV lines that are refused.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -15,6 +15,7 @@ from api.edge.guard import GuardedRoute, takes_token
 from api.http import problem_kinds as kinds
 from api.http.event_stream import event_stream
 from api.http.json import JSONResponse
+from api.http.known_parameters import check_parameters
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
 from api.http.preferred_wait import answer_deadline, preference_applied, preferred_wait
 from api.http.result_formats import CSV, NDJSON
@@ -117,6 +118,8 @@ async def create_for_model(request: Request) -> Response:
 async def read(request: Request) -> Response:
     """Return a prediction as it is, or with `Prefer: wait` as it ends."""
     gate, id = gateway(request), _asked(request)
+    if query := request.scope["query_string"]:  # a direct route's parameters are not known to its guard
+        check_parameters(query, ("include",))
     if request.query_params.get("include"):
         return await read_with_included(request, await find_prediction(gate, id, owner=caller(request).owner))
     wait = preferred_wait(request)

@@ -269,7 +269,7 @@ def test_every_get_with_query_parameters_refuses_others_by_name(app: FastAPI) ->
             assert ask(app, method, f"{filled}?{'&' * 9}", key="dk_admin")[0] != 422, path
     lists = {"/v1/predictions", "/v1/batches", "/v1/files", "/v1/webhook-deliveries"}
     assert refusing >= {*lists, "/v1/batches/{id}/results"}
-    for path in (f"/v1/predictions/{ID}", "/v1/models", f"/v1/batches/{ID}/stream"):
+    for path in (f"/v1/predictions/{ID}/stream", "/v1/models", f"/v1/batches/{ID}/stream"):
         assert ask(app, "GET", f"{path}?lastEventId=1", key="dk_admin")[0] != 422, path
 
 

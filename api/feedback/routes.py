@@ -71,12 +71,12 @@ async def give(request: Request, id: str) -> Response:
     """
     gate, owner, prediction = gateway(request), caller(request).owner, _asked(id)
     key = _key(request)
-    with gate.body_memory.hold(owner) as hold:
-        body = await read_body(request, most=LARGEST_BODY, limits=gate.intake, hold=hold)
-        answer = read_answer((await off_the_loop(len(body), read_json_object, body)).members)
     job = await find_prediction(gate, prediction, owner=owner)
     if not job.status.is_terminal:
         raise PredictionNotEnded(id=prediction, state=job.status)
+    with gate.body_memory.hold(owner) as hold:
+        body = await read_body(request, most=LARGEST_BODY, limits=gate.intake, hold=hold)
+        answer = read_answer((await off_the_loop(len(body), read_json_object, body)).members)
     classes = await known_classes(gate, job.request.model, job.request.version)
     check_fit(answer, plain_output(job))
     given = given_to_job(job, answer, key=key)

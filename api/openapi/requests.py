@@ -142,13 +142,16 @@ def _pipeline_fields() -> Json:
     return {name: _in_a_form(properties[name]) for name in PIPELINE_FIELDS}
 
 
+_INCLUDED = ["shadow", "feedback", "shadow,feedback", "feedback,shadow"]
+
+
 def reading() -> Json:
     """Return `openapi_extra` of the operation that reads one prediction."""
     include = (
         "`shadow`: with what the model's shadows answered to the image; `feedback`: with the newest 100 answers that "
         "were given for it, the one that counts first; or both, with a comma"
     )
-    return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query")]}
+    return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query", enum=_INCLUDED)]}
 
 
 def streaming() -> Json:

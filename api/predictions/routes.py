@@ -112,7 +112,9 @@ async def create_for_model(request: Request) -> Response:
 @direct.get(
     "/predictions/{id}",
     summary="Read a prediction",
-    responses=responses.by_status({200: schemas.Prediction}, *_UNKNOWN, headers=responses.WAITED),
+    responses=responses.by_status(
+        {200: schemas.Prediction}, *_UNKNOWN, kinds.INVALID_PARAMETER, headers=responses.WAITED
+    ),
     openapi_extra=requests.reading(),
 )
 async def read(request: Request) -> Response:

@@ -90,7 +90,11 @@ def test_purge_deletes_everything_of_one_owner_and_nothing_else(stack: "Stack", 
             "unfinished, canceled", "in Redis: files, jobs, cached outputs, keys", "webhook deliveries", "batches",
             "predictions", "feedback", "webhook secrets", "API keys", "kept pictures",
         ]  # fmt: skip
-        assert {kept.name.partition("/")[0] for kept in pictures.pictures()} == {"stays"}
+        owners = {
+            kept.name.partition("/")[0] for kept in pictures.pictures()
+        }  # other tests of this stack keep some too
+        assert "stays" in owners
+        assert "gone" not in owners
         assert in_redis(door.redis, "gone") == []
         assert set(rows(stack, "gone").values()) == {0}
         assert rows(stack, "stays") == before

@@ -22,7 +22,7 @@ from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.key_limits import UNLIMITED, Limits
 from shared.domain.model_route import Choice
 from shared.domain.prediction import Source, Status
-from shared.domain.webhooks import Event, Webhook
+from shared.domain.webhooks import SENT_UNASKED, Webhook
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.consumer.entries import Result
 from shared.queue.consumer.lanes import Lanes
@@ -43,7 +43,7 @@ Ask = Callable[[Callable[[Producer], Awaitable[T]]], T]
 STORED = Path(__file__).parent / "stored"
 MODEL, OWNER = ModelName("digits"), Owner("ann")
 OUTPUT = b'{"predicted_class":"7"}'
-WEBHOOK = Webhook("https://example.com/hook", frozenset(Event))
+WEBHOOK = Webhook("https://example.com/hook", SENT_UNASKED)
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,10 @@ REFUSALS: Final = re.compile(
         [
             "is given twice, with different values",  # a query that contradicts the body
             "^the upload holds no image$",  # lines, all of them empty
+            "^the body is empty$",
+            "^give model or models, not both$",
+            "^since: must be ",  # an instant or an age
+            r"^feedback on an? \w+ is given as ",
             "^model .* and version .* contradict$",
             r"^metadata has \d+ bytes, at most",
             "holds the character U\\+0000",

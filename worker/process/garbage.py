@@ -17,8 +17,6 @@ _THRESHOLDS: Final = (20_000, 20, 20)
 def collect_rarely() -> None:
     """Collect garbage more rarely in this process from now on. Call it before what stays is imported."""
     gc.set_threshold(*_THRESHOLDS)
-    # Otherwise native libraries log at the end that their objects were never freed.
-    atexit.register(gc.unfreeze)
 
 
 def leave_libraries_alone() -> None:
@@ -27,6 +25,8 @@ def leave_libraries_alone() -> None:
     Call it once what stays is imported and before the first version is loaded.
     """
     gc.freeze()
+    # Otherwise native libraries log at the end that their objects were never freed.
+    atexit.register(gc.unfreeze)
 
 
 def collect_dropped() -> None:

@@ -34,4 +34,4 @@ def _recorded(connection: Connection, *, id: PredictionId, owner: Owner) -> byte
 
 
 def _decoded(output: bytes) -> bytes | None:
-    return mask_file(orjson.loads(output))
+    return mask_file(orjson.loads(output)) if output else None  # a prediction that failed or was canceled

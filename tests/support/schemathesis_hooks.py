@@ -38,6 +38,7 @@ REFUSALS: Final = re.compile(
             "^the CSV.s first line names no column",
             "^exactly one of label, value and boxes is needed",
             "^it names no model$|is named twice$|models are named, at most|^weights must be ",
+            "^a model is named by a text|^(then|when) has no |^(then|when|class|crop|min_confidence|models) must be |^a chain has two steps",
             "^give model or models, not both$",
             "^since: must be ",  # an instant or an age
             r"^feedback on an? \w+ is given as ",

@@ -38,7 +38,8 @@ REFUSALS: Final = re.compile(
             "^the CSV.s first line names no column",
             "^exactly one of label, value and boxes is needed",
             "^it names no model$|is named twice$|models are named, at most|^weights must be ",
-            "^a model is named by a text|^(then|when) has no |^(then|when|class|crop|min_confidence|models) must be |^a chain has two steps",
+            "^a model is named by a text|^(then|when) has no |^a chain has two steps",
+            "^(then|when|class|crop|min_confidence|models) must be ",
             "^give model or models, not both$",
             "^since: must be ",  # an instant or an age
             r"^feedback on an? \w+ is given as ",

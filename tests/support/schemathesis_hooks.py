@@ -35,6 +35,7 @@ REFUSALS: Final = re.compile(
             "is given twice, with different values",  # a query that contradicts the body
             "^the upload holds no image$",  # lines, all of them empty
             "^the body is empty$",
+            "holds a character that can.t be stored",
             "^the CSV.s first line names no column",
             "^exactly one of label, value and boxes is needed",
             "^it names no model$|is named twice$|models are named, at most|^weights must be ",

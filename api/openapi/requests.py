@@ -25,9 +25,8 @@ def parameter(name: str, description: str, *, place: str = "header", **schema: o
     }
 
 
-def json_parameter(name: str, description: str) -> Json:
-    """Return an optional parameter of the query that is a JSON object."""
-    schema = {"type": "object", "additionalProperties": True}
+def json_parameter(name: str, description: str, *, schema: Json) -> Json:
+    """Return an optional parameter of the query that is a JSON object of this schema."""
     return {
         "name": name,
         "in": "query",
@@ -57,6 +56,7 @@ SUBMISSION_HEADERS: Final = [
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
+_ANY_OBJECT: Final[Json] = {"type": "object", "additionalProperties": True}
 _MODEL: Final[Json] = {"pattern": REFERENCE_PATTERN, "maxLength": LONGEST_TEXT}
 _WEBHOOK: Final[Json] = {"format": "uri", "maxLength": LONGEST_URL}
 _EVENTS: Final[Json] = {
@@ -68,7 +68,7 @@ _QUERY: Final = [
     parameter("model", "For a body that is the image itself", place="query", **_MODEL, examples=["digits"]),
     parameter("version", "Likewise", place="query", **_MODEL),
     parameter("priority", "Likewise", place="query", enum=["interactive", "bulk"]),
-    json_parameter("metadata", "Likewise: a JSON object of at most 4 KB"),
+    json_parameter("metadata", "Likewise: a JSON object of at most 4 KB", schema=_ANY_OBJECT),
     parameter("webhook", "Likewise: the URL that is told of events", place="query", **_WEBHOOK),
     parameter("webhook_events_filter", "Likewise, repeated: only these events", place="query", **_EVENTS),
 ]
@@ -76,7 +76,7 @@ _PIPELINE: Final = [
     parameter("models", "Likewise: an ensemble, names with commas between them", place="query"),
     parameter("combine", "Likewise", place="query", enum=[*map(str, Combination)]),
     parameter("weights", "Likewise: numbers with commas between them", place="query"),
-    json_parameter("then", "Likewise: a chain's second step"),
+    json_parameter("then", "Likewise: a chain's second step", schema=reference(schemas.Then)),
     parameter("on_error", "Likewise", place="query", enum=[*map(str, OnError)]),
 ]
 _FILE_URL: Final = "http://127.0.0.1:8000/v1/files/0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11"
@@ -252,7 +252,7 @@ def feedback_csv(target: str) -> Json:
         f"UTF-8, its first line naming the columns: `{target}`, one or more of `label`, `value` (JSON) and `boxes` "
         "(JSON), and maybe `comment` and `by`; others are ignored. Of at most 256 MB; a line has at most 64 KB"
     )
-    schema = {"type": "string", "description": description}
+    schema = {"type": "string", "minLength": 1, "description": description}
     example = "id,label\n0193d5a2-7b1c-7c3e-9d55-3f6f2a0c9b11,7\n"
     return {
         "requestBody": {"required": True, "content": {"text/csv": {"schema": schema, "example": example}}},

@@ -11,7 +11,7 @@ from api.schemas.models import Model, ModelList, Version, VersionList
 from api.schemas.predictions import Prediction, PredictionList
 from api.schemas.problems import Problem
 from api.schemas.reports import ModelReport
-from api.schemas.submissions import PNG, JsonSubmission, Submission
+from api.schemas.submissions import PNG, JsonSubmission, Submission, Then
 from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Problem",
     "Readiness",
     "Submission",
+    "Then",
     "Version",
     "VersionList",
     "WebhookDelivery",

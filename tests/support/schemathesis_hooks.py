@@ -34,14 +34,12 @@ REFUSALS: Final = re.compile(
         [
             "is given twice, with different values",  # a query that contradicts the body
             "^the upload holds no image$",  # lines, all of them empty
-            "^the body is empty$",
-            "holds a character that can.t be stored",
             "^the CSV.s first line names no column",
+            "holds a character that can.t be stored",
             "^exactly one of label, value and boxes is needed",
-            "^it names no model$|is named twice$|models are named, at most|^weights must be ",
-            "^a model is named by a text|^(then|when) has no |^a chain has two steps",
-            "^(then|when|class|crop|min_confidence|models) must be ",
             "^give model or models, not both$",
+            "^it names no model$",  # a pipeline's other fields alone
+            "is named twice$|models are named, at most|^weights must be ",  # of the members of a chain together
             "^since: must be ",  # an instant or an age
             r"^feedback on an? \w+ is given as ",
             "^model .* and version .* contradict$",

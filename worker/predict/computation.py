@@ -14,10 +14,11 @@ from shared.domain.identifiers import VersionKey
 from shared.domain.prediction import ErrorCode, Status
 from shared.queue.consumer.entries import Entry, Result
 from worker.decode.image_loading import Undecodable
-from worker.models.errors import ModelError, ModelUnavailable, OutOfMemory
+from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.decoding import Decoding
+from worker.predict.halving import predict_in_halves
 from worker.predict.model_protocols import Model, Models
 from worker.predict.pipelines.pipelines import Pipelines
 
@@ -120,24 +121,17 @@ class Computation:
         return partial(self.forward, model, [(entry, pixels)])
 
     def forward(self, model: Model, decoded: Sequence[tuple[Entry, object]]) -> list[Result]:
-        """Return the results of one forward pass over all images; where it raises, of more passes over fewer."""
-        with self._metrics.forward.time():
-            return self._forward(model, decoded)
+        """Return the results of one forward pass over all images; where it raises, of more passes over fewer.
 
-    def _forward(self, model: Model, decoded: Sequence[tuple[Entry, object]]) -> list[Result]:
-        """Predict; halve what raises until the image at fault is alone. Running out of memory lowers the limit."""
-        try:
-            outputs = model.predict([image for _, image in decoded])
-            return [_result(entry, output) for (entry, _), output in zip(decoded, outputs, strict=True)]
-        except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
-            reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
-        # Outside the except block: the error's frames hold what the failed pass left on the device.
-        half = len(decoded) // 2
-        if out_of_memory:
-            self._limit.lower(half)
-        if half == 0:
-            return [_failure(decoded[0][0], ErrorCode.MODEL_ERROR, reason)]
-        return self._forward(model, decoded[:half]) + self._forward(model, decoded[half:])
+        Running out of memory lowers the limit.
+        """
+
+        def predict(part: Sequence[tuple[Entry, object]]) -> list[Result]:
+            outputs = model.predict([image for _, image in part])
+            return [_result(entry, output) for (entry, _), output in zip(part, outputs, strict=True)]
+
+        with self._metrics.forward.time():
+            return predict_in_halves(decoded, predict, failed=_model_failure, lower=self._limit.lower)
 
 
 def _by_version(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -157,3 +151,7 @@ def _result(entry: Entry, output: bytes | ModelError) -> Result:
 
 def _failure(entry: Entry, code: ErrorCode, error: str) -> Result:
     return Result(entry, Status.FAILED, error=one_line(error), code=code)
+
+
+def _model_failure(decoded: tuple[Entry, object], reason: str) -> Result:
+    return _failure(decoded[0], ErrorCode.MODEL_ERROR, reason)

@@ -16,9 +16,10 @@ from shared.domain.prediction import ErrorCode
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import to_pixels
 from worker.decode.sized_pixels import SizedPixels
-from worker.models.errors import ModelError, ModelUnavailable, OutOfMemory
+from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
+from worker.predict.halving import predict_in_halves
 from worker.predict.model_protocols import Member, Members
 
 
@@ -92,7 +93,7 @@ class Asking:
                 ready.append((question, place))
             except Undecodable as error:
                 question.answers[place] = Unanswered(ErrorCode.UNDECODABLE_IMAGE, one_line(str(error)))
-        answers = predict_in_halves(version, images, lower=self._limit.lower) if images else []
+        answers = predict_answers(version, images, lower=self._limit.lower) if images else []
         for (question, place), answer in zip(ready, answers, strict=True):
             question.answers[place] = answer
 
@@ -105,25 +106,18 @@ class Asking:
         return SizedPixels(pixels, question.picture.size) if version.needs_size else pixels
 
 
-def predict_in_halves(version: Member, images: Sequence[object], *, lower: Callable[[int], object]) -> list[Answer]:
-    """Return an answer an image; halve what raises until the image at fault is alone. `lower` is told of short memory.
+def predict_answers(version: Member, images: Sequence[object], *, lower: Callable[[int], object]) -> list[Answer]:
+    """Return an answer an image; what raises is halved. `lower` is told of short memory."""
 
-    As `worker.predict.computation` does for images of a single version.
-    """
-    try:
-        outputs, scores = version.predict_scored(images)
-        rows = [None] * len(images) if scores is None else scores
-        return [_answer(version, output, row) for output, row, _ in zip(outputs, rows, images, strict=True)]
-    except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
-        reason, out_of_memory = one_line(failure_text(error)), isinstance(error, OutOfMemory)
-    # Outside the except block: the error's frames hold what the failed pass left on the device.
-    half = len(images) // 2
-    if out_of_memory:
-        lower(half)
-    if half == 0:
-        return [Unanswered(ErrorCode.MODEL_ERROR, reason)]
-    first = predict_in_halves(version, images[:half], lower=lower)
-    return first + predict_in_halves(version, images[half:], lower=lower)
+    def predict(part: Sequence[object]) -> list[Answer]:
+        outputs, scores = version.predict_scored(part)
+        rows = [None] * len(part) if scores is None else scores
+        return [_answer(version, output, row) for output, row, _ in zip(outputs, rows, part, strict=True)]
+
+    def failed(_: object, reason: str) -> Answer:
+        return Unanswered(ErrorCode.MODEL_ERROR, one_line(reason))
+
+    return predict_in_halves(images, predict, failed=failed, lower=lower)
 
 
 def _answer(version: Member, output: bytes | ModelError, scores: Any) -> Answer:

@@ -4,9 +4,11 @@ For the same spec the result equals `torchvision.transforms._presets.ImageClassi
 bit, up to the point where that turns bytes into floats; the loaded model does the rest for a whole micro-batch at once.
 """
 
+import functools
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -20,6 +22,9 @@ from worker.decode.sized_pixels import SizedPixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _RESAMPLING: Final = {
     "nearest": Image.Resampling.NEAREST,
@@ -71,6 +76,26 @@ class ResizeAndCrop(Protocol):
         """Return the pixels; raises Undecodable for a size of more than `max_pixels`."""
 
 
+def _raising_undecodable(decoding: Callable[P, T]) -> Callable[P, T]:
+    """Make whatever the function raises an Undecodable."""
+
+    @functools.wraps(decoding)
+    def decoding_or_undecodable(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return decoding(*args, **kwargs)
+        except Undecodable:
+            raise
+        except MemoryError:
+            raise Undecodable("there is too little memory to decode it") from None
+        except Exception as error:
+            # Pillow's decoders raise nearly anything for broken files: OSError, SyntaxError, ValueError, struct.error,
+            # IndexError, zlib.error have all been seen.
+            raise Undecodable(error_text(error)) from error
+
+    return decoding_or_undecodable
+
+
+@_raising_undecodable
 def decode(
     data: bytes, spec: ImageSpec, *, max_pixels: int, resize_and_crop: ResizeAndCrop = resize_and_crop
 ) -> "NDArray[np.uint8]":
@@ -79,52 +104,32 @@ def decode(
     Transparent parts become white; of 16-bit samples the high byte is kept, of an animation the first frame. Never
     decodes, nor resizes to, more than `max_pixels`.
     """
-    try:
-        image = _plain_png(data, max_pixels=max_pixels)
-        if image is None:
-            image = _upright(load_image(data, max_pixels=max_pixels))
-        # A PNG may call one colour transparent without having an alpha channel.
-        if image.mode != spec.mode or "transparency" in image.info:
-            image = _coloured(image, spec.mode)
-        return resize_and_crop(image, spec, max_pixels=max_pixels)
-    except Undecodable:
-        raise
-    except MemoryError:
-        raise Undecodable("there is too little memory to decode it") from None
-    except Exception as error:
-        # Pillow's decoders raise nearly anything for broken files: OSError, SyntaxError, ValueError, struct.error,
-        # IndexError, zlib.error have all been seen.
-        raise Undecodable(error_text(error)) from error
+    return resize_and_crop(_in_mode(_upright_image(data, max_pixels), spec.mode), spec, max_pixels=max_pixels)
 
 
+@_raising_undecodable
 def load_upright(data: bytes, *, max_pixels: int) -> Image.Image:
     """Return the whole picture, upright, for `to_pixels`; raises Undecodable. Never decodes more than `max_pixels`."""
-    try:
-        image = _plain_png(data, max_pixels=max_pixels)
-        return _upright(load_image(data, max_pixels=max_pixels)) if image is None else image
-    except Undecodable:
-        raise
-    except MemoryError:
-        raise Undecodable("there is too little memory to decode it") from None
-    except Exception as error:
-        raise Undecodable(error_text(error)) from error
+    return _upright_image(data, max_pixels)
 
 
+@_raising_undecodable
 def to_pixels(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> "NDArray[np.uint8]":
     """Return what `decode` makes of a picture that `load_upright` has loaded, or of a crop of it; raises Undecodable.
 
     Colours that a PNG calls transparent are still known here: Pillow keeps them with the image and with its crops.
     """
-    try:
-        if image.mode != spec.mode or "transparency" in image.info:
-            image = _coloured(image, spec.mode)
-        return resize_and_crop(image, spec, max_pixels=max_pixels)
-    except Undecodable:
-        raise
-    except MemoryError:
-        raise Undecodable("there is too little memory to decode it") from None
-    except Exception as error:
-        raise Undecodable(error_text(error)) from error
+    return resize_and_crop(_in_mode(image, spec.mode), spec, max_pixels=max_pixels)
+
+
+def _upright_image(data: bytes, max_pixels: int) -> Image.Image:
+    image = _plain_png(data, max_pixels=max_pixels)
+    return _upright(load_image(data, max_pixels=max_pixels)) if image is None else image
+
+
+def _in_mode(image: Image.Image, mode: Mode) -> Image.Image:
+    # A PNG may call one colour transparent without having an alpha channel.
+    return _coloured(image, mode) if image.mode != mode or "transparency" in image.info else image
 
 
 def decode_sized(

@@ -13,7 +13,6 @@ from cli.pictures import find_store, picture_settings
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import Owner
 from shared.pictures.picture_store import PictureStore, StoreError
-from shared.queue import keys
 from shared.queue.upkeep.owned import Owned
 from shared.storage import predictions
 
@@ -48,11 +47,5 @@ def _wrong(store: PictureStore, client: redis.Redis, connection: Connection, *, 
     if sizes.total() > most_bytes:
         yield f"kept pictures: they have {sizes.total():,} bytes, {most_bytes:,} are the bound"
     for owner in sorted(sizes):
-        if _is_unknown(Owner(owner), client, connection):
+        if not predictions.has_any(connection, Owner(owner)) and not Owned(client, Owner(owner)).has_unrecorded():
             yield f"kept pictures: {owner} has some and no prediction; they should be deleted"
-
-
-def _is_unknown(owner: Owner, client: redis.Redis, connection: Connection) -> bool:
-    if predictions.has_any(connection, owner) or client.exists(keys.inflight(owner)):
-        return False
-    return not Owned(client, owner).unrecorded()

@@ -82,15 +82,8 @@ def challenger(home: Path, name: str, number: str, *, percent: int, wait: bool) 
 
 def end_challenger(home: Path, name: str) -> None:
     """Give all requests to the champion again. Safe to repeat."""
-    client = connect(home)
-    model = registered_model(client, name)
-    if CHALLENGER not in model.aliases:
-        say(f"{name} has no challenger.")
-        return
-    with refusing():
-        client.delete_registered_model_alias(name, CHALLENGER)
-        client.delete_registered_model_tag(name, CHALLENGER_PERCENT)
-    say(f"{name} has no challenger any more: its champion gets every request that names no version.")
+    after = ": its champion gets every request that names no version"
+    _end_share(home, name, CHALLENGER, CHALLENGER_PERCENT, after=after)
 
 
 def shadow(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
@@ -116,15 +109,19 @@ def shadow(home: Path, name: str, number: str, *, percent: int, wait: bool) -> N
 
 def end_shadow(home: Path, name: str) -> None:
     """Let no version predict beside the champion any more; what was recorded stays. Safe to repeat."""
+    _end_share(home, name, SHADOW, SHADOW_PERCENT, after="; what it predicted stays on record")
+
+
+def _end_share(home: Path, name: str, alias: str, tag: str, *, after: str) -> None:
+    """Take an alias and the tag with its share from a model, and say what is so after."""
     client = connect(home)
-    model = registered_model(client, name)
-    if SHADOW not in model.aliases:
-        say(f"{name} has no shadow.")
+    if alias not in registered_model(client, name).aliases:
+        say(f"{name} has no {alias}.")
         return
     with refusing():
-        client.delete_registered_model_alias(name, SHADOW)
-        client.delete_registered_model_tag(name, SHADOW_PERCENT)
-    say(f"{name} has no shadow any more; what it predicted stays on record.")
+        client.delete_registered_model_alias(name, alias)
+        client.delete_registered_model_tag(name, tag)
+    say(f"{name} has no {alias} any more{after}.")
 
 
 def _version_before(model: Registered, now: VersionNumber) -> tuple[VersionNumber, str]:

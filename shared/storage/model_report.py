@@ -9,7 +9,13 @@ from sqlalchemy import Connection, text
 from shared.domain.identifiers import ModelName, Owner, first_uuid7
 from shared.domain.model_report import Judged, ModelReport, ShadowAgreement, absolute_error, is_right, make_report
 from shared.domain.statistics import wilson_interval
-from shared.storage.version_figures import MOST_SHADOWS, read_first_week, read_version_figures, uncounted
+from shared.storage.version_figures import (
+    MOST_SHADOWS,
+    SHADOWS_VERSIONS,
+    read_first_week,
+    read_version_figures,
+    uncounted,
+)
 
 MOST_LABELLED: Final = 100_000
 """Labelled predictions that a report reads, the newest: about 10 µs each."""
@@ -39,15 +45,8 @@ _LABELLED = text(f"""
 """)  # noqa: S608  the texts are our own
 """Reads answers to images with feedback: the predictions' own and the shadow's. Of each prediction the last counts."""
 
-_AGREEMENT = text("""
-    WITH RECURSIVE served AS (
-        (SELECT version FROM shadow_predictions WHERE model = :model ORDER BY version LIMIT 1)
-        UNION ALL
-        SELECT (
-            SELECT version FROM shadow_predictions WHERE model = :model AND version > served.version
-            ORDER BY version LIMIT 1
-        ) FROM served WHERE version IS NOT NULL
-    )
+_AGREEMENT = text(f"""
+    {SHADOWS_VERSIONS}
     SELECT served.version, count(*) FILTER (WHERE agrees) AS agreed, count(*) FILTER (WHERE NOT agrees) AS differed,
            count(*) FILTER (WHERE agrees IS NULL) AS other,
            (
@@ -61,8 +60,8 @@ _AGREEMENT = text("""
     ) AS newest
     WHERE :any_version OR served.version = ANY(CAST(:versions AS text[]))
     GROUP BY served.version ORDER BY served.version
-""")
-"""Compares each version's newest shadow predictions. The versions are found by an index, one step each."""
+""")  # noqa: S608  the texts are our own
+"""Compares each version's newest shadow predictions."""
 
 
 def read_model_report(

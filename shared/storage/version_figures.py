@@ -115,17 +115,20 @@ _READ = text(f"""
 """Adds up whole buckets' counters, pending rows of whole buckets, and the rows of parts of buckets at both ends. It is
 one statement, so all are of the same snapshot."""
 
+SHADOWS_VERSIONS: Final = """WITH RECURSIVE served AS (
+        (SELECT version FROM shadow_predictions WHERE model = :model ORDER BY version LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT version FROM shadow_predictions WHERE model = :model AND version > served.version
+            ORDER BY version LIMIT 1
+        ) FROM served WHERE version IS NOT NULL
+    )"""
+"""Begins a query with `served`, the versions that a model's shadow had: found by an index, one step each."""
+
 _SHADOWS = text(f"""
     SELECT version, variant, figure, bin, n FROM ({
-    counts_of('''(
-        WITH RECURSIVE served AS (
-            (SELECT version FROM shadow_predictions WHERE model = :model ORDER BY version LIMIT 1)
-            UNION ALL
-            SELECT (
-                SELECT version FROM shadow_predictions WHERE model = :model AND version > served.version
-                ORDER BY version LIMIT 1
-            ) FROM served WHERE version IS NOT NULL
-        )
+    counts_of(f'''(
+        {SHADOWS_VERSIONS}
         SELECT prediction_id AS id, model, owner, newest.version, variant, status, 'model' AS source, error_code,
                output, NULL::float8 AS queue_ms, predict_ms, created_at, NULL::timestamptz AS completed_at
         FROM served AS versions CROSS JOIN LATERAL (
@@ -138,7 +141,7 @@ _SHADOWS = text(f"""
     ) AS shadows''')
 }) AS counts
 """)  # noqa: S608  the texts are our own
-"""Counts each version's newest shadow predictions. The versions are found by an index, one step each."""
+"""Counts each version's newest shadow predictions."""
 
 _UNCOUNTED = text(f"""
     SELECT coalesce(sum(rows), 0) FROM report_pending

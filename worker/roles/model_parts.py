@@ -74,6 +74,7 @@ class SharedParts:
             gate=self.gate,
             read=read,
         )
+        pictures = None if self.pictures is None else ModelPictures(model, self.pictures, lambda: follower.keep_rule)
         lanes = Lanes(self.client, model=model, consumer=self.worker, settings=self.queue)
         shadow_metrics = ShadowMetrics(self.metrics, model)
         intake = ShadowIntake(lambda: follower.shadow, settings=self.queue, metrics=shadow_metrics)
@@ -88,13 +89,12 @@ class SharedParts:
             slots=self.slots,
             leased=self.leased,
             observer=BatchObserver(
-                lanes, ModelMetrics(self.metrics, model), on_results=self._on_results(model, follower)
+                lanes, ModelMetrics(self.metrics, model), on_results=_on_results(follower, pictures)
             ),
             decoders=self.decoders,
             threads=self.threads,
             shadow=intake,
         )
-        pictures = self._model_pictures(model, follower)
         shadowing = Shadowing(
             ShadowLane(self.client, model=model, consumer=self.worker, settings=self.queue),
             model=model,
@@ -110,20 +110,15 @@ class SharedParts:
         )
         return ModelParts(follower, lanes, predictor, shadowing)
 
-    def _on_results(self, model: ModelName, follower: RegistryFollower) -> Callable[[Sequence[Result]], object]:
-        """Return what is called with the results of each micro-batch, before they are finished."""
-        trial, chosen = follower.trial_results.add, self._model_pictures(model, follower)
-        if chosen is None:
-            return trial
 
-        def add(results: Sequence[Result]) -> None:
-            trial(results)
-            chosen.add(results)
+def _on_results(follower: RegistryFollower, pictures: ModelPictures | None) -> Callable[[Sequence[Result]], object]:
+    """Return what is called with the results of each micro-batch, before they are finished."""
+    trial = follower.trial_results.add
+    if pictures is None:
+        return trial
 
-        return add
+    def add(results: Sequence[Result]) -> None:
+        trial(results)
+        pictures.add(results)
 
-    def _model_pictures(self, model: ModelName, follower: RegistryFollower) -> ModelPictures | None:
-        """Return what chooses a model's pictures to learn from; None where no store is set."""
-        if self.pictures is None:
-            return None
-        return ModelPictures(model, self.pictures, lambda: follower.keep_rule)
+    return add

@@ -133,7 +133,7 @@ class PictureSweep:
         with self._engine.connect() as connection:
             if predictions.has_any(connection, owner):
                 return False
-        return not self._client.exists(keys.inflight(owner)) and not Owned(self._client, owner).unrecorded()
+        return not Owned(self._client, owner).has_unrecorded()
 
     def _delete(self, pictures: Iterable[Kept]) -> int:
         """Delete pictures in portions; return how many."""

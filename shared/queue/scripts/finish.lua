@@ -1,6 +1,6 @@
 -- Computations have ended: every job on an entry's wait list ends with its result; successes are cached, unless `cache`
--- is '': the result must not be used again. Entries are
--- deleted last, so that after an error they are still there and their lease ends.
+-- is '': the result must not be used again. Entries are deleted last, so that after an error they are still there and
+-- their lease ends.
 -- KEYS shadow's lane, where images of some of these results are to be shadowed, or none
 -- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…; with a shadow's
 --   lane, last: chosen (a 1 or 0 for each result) version version_key lane_cap lane_bytes_cap output_cap

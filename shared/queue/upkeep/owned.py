@@ -47,6 +47,10 @@ class Owned:
                 return waiting
             after = f"({found[-1][0].decode()}"
 
+    def has_unrecorded(self) -> bool:
+        """Tell whether a job of the owner's is unfinished, or has ended and waits for its row."""
+        return bool(self._client.exists(keys.inflight(self._owner))) or bool(self.unrecorded())
+
     def delete_all(self) -> Iterator[int]:
         """Delete files, images that wait for a shadow, recorded jobs and batches, cached outputs and idempotency keys.
 

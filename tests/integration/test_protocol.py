@@ -26,11 +26,11 @@ FAULTS: dict[str, tuple[str, str, Conditions]] = {
 
 @pytest.fixture
 def simulate(redis_client: redis.Redis) -> Callable[..., tuple[int, int]]:
-    """Play seeds for some seconds; return how many histories and jobs there were."""
+    """Play seeds for some seconds, and some histories at least; return how many histories and jobs there were."""
 
-    def play(*, conditions: Conditions, seconds: float, steps: int = 500) -> tuple[int, int]:
+    def play(*, conditions: Conditions, seconds: float = 0.0, histories: int = 0, steps: int = 500) -> tuple[int, int]:
         end, seed, jobs = time.monotonic() + seconds, 0, 0
-        while time.monotonic() < end or jobs <= 100:  # a slow machine plays on
+        while time.monotonic() < end or seed < histories or jobs <= 100:  # a slow machine plays on
             try:
                 jobs += World(redis_client, seed=seed, conditions=conditions, steps=steps).run()
             except Violation as violation:
@@ -75,7 +75,7 @@ def test_a_known_fault_is_found(
     sound, broken, conditions = FAULTS[fault]
     break_script(sound, broken)
     with pytest.raises(Violation):
-        simulate(conditions=conditions, seconds=60)
+        simulate(conditions=conditions, histories=200)
 
 
 def test_a_late_result_does_not_bring_back_a_job_that_was_recorded_and_evicted(redis_client: redis.Redis) -> None:

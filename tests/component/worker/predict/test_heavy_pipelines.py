@@ -29,11 +29,18 @@ def test_a_heavy_picture_of_a_pipeline_gets_the_same_answer_and_holds_up_nobody(
     worker = predictor(members=Members(m=one, b=other))
     heavy, light = send(ENSEMBLE, large_picture(0xFF0000)), send(ENSEMBLE, picture(RED))
 
-    def is_done(id: str) -> bool:
-        worker.poll()
-        return job(redis_client, id, "state")[0] not in {"starting", "processing"}
+    def state(id: str) -> str:
+        return job(redis_client, id, "state")[0]
 
-    waiting.until(lambda: is_done(light), seconds=60, pause=0.002)
+    def is_done(id: str) -> bool:
+        return state(id) not in {"starting", "processing"}
+
+    def both_are_taken() -> bool:
+        worker.poll()
+        return is_done(light) and state(heavy) != "starting"
+
+    waiting.until(both_are_taken, seconds=60, pause=0.002)
+    # Nothing is polled from here on: no lease is renewed, and a poll would compute the heavy picture once more.
     waiting.until(lambda: is_done(heavy), seconds=120, pause=0.002)
     assert answer(redis_client, heavy) == answer(redis_client, light)
     assert (one.passes, other.passes) == ([1, 1], [1, 1])

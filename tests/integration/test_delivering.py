@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -357,10 +358,12 @@ def test_no_delivery_is_lost_while_postgres_is_down(
     postgres = start_postgres()
     upgrade(postgres.url)
     engine = make_engine(Database(url=postgres.url))
+    stopped = threading.Event()
 
     def answers(came: Came, before: int) -> tuple[int, dict[str, str], bytes]:
         if not before:
             postgres.stop()
+            stopped.set()
         return ok(came, before)
 
     with receiving(answers) as receiver:
@@ -368,7 +371,8 @@ def test_no_delivery_is_lost_while_postgres_is_down(
             record(connection, [finished_record(request={"webhook": {"url": receiver.url}}) for _ in range(3)])
         engine.dispose()
         courier(engine, at_once_each=1)
-        receiver.wait_for(1)
+        # A start while it is still being stopped would be stopped too.
+        assert stopped.wait(60)
         time.sleep(1)
         postgres.start()
         assert len({came.id for came in receiver.wait_for(3)}) == 3

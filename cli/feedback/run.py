@@ -17,6 +17,8 @@ from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
 
+LONGEST_CELL: Final = 128 * 1024
+"""Characters: a longer one has a quotation mark that is not closed. The limit is one of the process."""
 LINES_AT_ONCE: Final = 5000
 BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 MOST_SHOWN: Final = 10
@@ -74,6 +76,7 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
 
 def parts(text: str) -> Iterator[Part]:
     """Yield the file in parts; a record may go on over line breaks within quotation marks. Raises Refused."""
+    csv.field_size_limit(LONGEST_CELL)
     mark = next((one for one in (",", ";", "\t") if one in text.partition("\n")[0]), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     written, lines, done = io.StringIO(), [0], 0

@@ -18,7 +18,7 @@ from shared.domain.model_route import CHALLENGER, CHAMPION
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-PATIENCE: Final = timedelta(seconds=60)
+STOP_PATIENCE: Final = timedelta(seconds=60)
 _PAUSE: Final = 0.5
 
 
@@ -32,6 +32,7 @@ class Terms:
     max_p99: float
     min_agreement: float | None
     min_images: int
+    patience: timedelta
 
 
 def start(home: Path, name: str, number: str, terms: Terms, *, now: Callable[[], float] = time.time) -> None:
@@ -60,6 +61,7 @@ def start(home: Path, name: str, number: str, terms: Terms, *, now: Callable[[],
         max_p99=terms.max_p99,
         min_agreement=terms.min_agreement,
         min_images=terms.min_images,
+        patience=terms.patience.total_seconds(),
         began=at,
         since=at,
     )
@@ -79,11 +81,12 @@ def show(home: Path, name: str) -> None:
         agreement = "" if canary.min_agreement is None else f", agreement at least {canary.min_agreement:.2%}"
         say(
             f"steps {', '.join(map(str, canary.steps))}% every {canary.every:g} s; errors at most "
-            f"{canary.max_errors:.2%}, p99 at most {canary.max_p99:g}x{agreement}, {canary.min_images:,} images a step"
+            f"{canary.max_errors:.2%}, p99 at most {canary.max_p99:g}x{agreement}, {canary.min_images:,} images a "
+            f"step, waited for at most {canary.patience:g} s"
         )
 
 
-def stop(home: Path, name: str, *, patience: timedelta = PATIENCE) -> None:
+def stop(home: Path, name: str, *, patience: timedelta = STOP_PATIENCE) -> None:
     """End a running canary: the champion gets every request again. Return once a worker has done so. Safe to repeat."""
     client = connect(home)
     end = time.monotonic() + patience.total_seconds()

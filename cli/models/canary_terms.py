@@ -1,5 +1,7 @@
 """Reads the steps and limits of a canary as they are written on the command line."""
 
+from datetime import timedelta
+
 import typer
 
 from cli.models.canary import Terms
@@ -8,7 +10,14 @@ from shared.domain.canary import is_steps
 
 
 def read_terms(
-    steps: str, every: str, max_errors: str, max_p99: str, *, min_agreement: str | None, min_images: int
+    steps: str,
+    every: str,
+    max_errors: str,
+    max_p99: str,
+    *,
+    min_agreement: str | None,
+    min_images: int,
+    patience: str,
 ) -> Terms:
     """Return the terms; raises typer.BadParameter that says what is wrong."""
     try:
@@ -17,21 +26,25 @@ def read_terms(
         shares = ()
     if not is_steps(shares):
         raise typer.BadParameter(f"--steps must be rising percentages that end with 100: 5,25,50,100, not {steps}")
-    try:
-        pause = parse_age(every)
-    except ValueError as error:
-        raise typer.BadParameter(f"--every {error}") from None
     times = _number(max_p99.removesuffix("x"))
     if not times > 0:
         raise typer.BadParameter(f"--max-p99 must be a multiple such as 1.5x, not {max_p99}")
     return Terms(
         steps=shares,
-        every=pause,
+        every=_age("--every", every),
         max_errors=_share("--max-errors", max_errors),
         max_p99=times,
         min_agreement=None if min_agreement is None else _share("--min-agreement", min_agreement),
         min_images=min_images,
+        patience=_age("--patience", patience),
     )
+
+
+def _age(option: str, text: str) -> timedelta:
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {error}") from None
 
 
 def _share(option: str, text: str) -> float:

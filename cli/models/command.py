@@ -199,6 +199,9 @@ def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signatur
         typer.Option(help="Share of images on which it agrees with the champion, as shadow, such as 97%."),
     ] = None,
     min_images: Annotated[int, typer.Option(help="Images that each step judges at least.", min=1)] = 100,
+    patience: Annotated[
+        str, typer.Option(help="How long a step waits for them at most, before it goes back.", metavar="AGE")
+    ] = "1d",
     status: Annotated[bool, typer.Option("--status", help="Show the model's canary.")] = False,
     off: Annotated[bool, typer.Option("--off", help="End it: the champion gets all requests again.")] = False,
     home: Home = None,
@@ -213,7 +216,15 @@ def canary(  # noqa: PLR0913, PLR0917  typer reads the options from the signatur
     elif off:
         canaries.stop(find_home(home), name)
     else:
-        terms = read_terms(steps, every, max_errors, max_p99, min_agreement=min_agreement, min_images=min_images)
+        terms = read_terms(
+            steps,
+            every,
+            max_errors,
+            max_p99,
+            min_agreement=min_agreement,
+            min_images=min_images,
+            patience=patience,
+        )
         canaries.start(find_home(home), name, version, terms)
 
 

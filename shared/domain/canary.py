@@ -18,6 +18,8 @@ CANARY_TAG: Final = "darkroom.canary"
 """Tag of a registered model that holds its canary's state as JSON."""
 LEAST_IMAGES: Final = 100
 """Images that a step judges at least, unless the canary says otherwise."""
+PATIENCE: Final = 86_400.0
+"""Seconds for which a step waits for enough images at most, unless the canary says otherwise."""
 LOAD_PATIENCE: Final = 300.0
 """Seconds for which a version that fails to load is waited for at most: a worker that can load it may be at it."""
 LONGEST_REASON: Final = 300
@@ -56,8 +58,9 @@ class Figures:
 class Canary:
     """The state of a canary, as the tag holds it. Instants are seconds since 1970.
 
-    `max_errors` and `min_agreement` are shares, `max_p99` a multiple of the champion's. `reason` says in words why the
-    canary is where it is, or what it waits for.
+    `max_errors` and `min_agreement` are shares, `max_p99` a multiple of the champion's, `every` and `patience` the
+    seconds that a step lasts at least and waits at most for what it is judged by. `reason` says in words why the canary
+    is where it is, or what it waits for.
     """
 
     version: VersionNumber
@@ -70,6 +73,7 @@ class Canary:
     since: float
     min_agreement: float | None = None
     min_images: int = LEAST_IMAGES
+    patience: float = PATIENCE
     step: int = 0
     phase: Phase = Phase.RUNNING
     moving: bool = True
@@ -79,6 +83,11 @@ class Canary:
     def percent(self) -> int:
         """The share that the present step gives to the version."""
         return self.steps[self.step]
+
+    @property
+    def waits_until(self) -> float:
+        """The instant at which the present step ends without having been judged."""
+        return self.since + max(self.every, self.patience)
 
     @property
     def is_running(self) -> bool:
@@ -97,6 +106,7 @@ class Canary:
             members = {one.name: found[one.name] for one in fields(cls) if one.name in found}
             canary = cls(**{**members, "steps": tuple(members["steps"]), "phase": Phase(members["phase"])})
             canary.words()
+            _written(canary.waits_until)
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             raise ValueError(f"the tag {CANARY_TAG} holds no canary: {error}") from None
         if not is_steps(canary.steps) or canary.step not in range(len(canary.steps)):
@@ -105,7 +115,7 @@ class Canary:
 
     def words(self) -> str:
         """Return the state in a sentence, with the time since when it is so."""
-        version, at = f"version {self.version}", f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
+        version, at = f"version {self.version}", _written(self.since)
         match self.phase:
             case Phase.RUNNING:
                 place = f"{version} gets {self.percent}% since {at} (step {self.step + 1} of {len(self.steps)})"
@@ -120,6 +130,10 @@ class Canary:
         return f"{place}: {self.reason}" if self.reason else place
 
 
+def _written(instant: float) -> str:
+    return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def is_steps(steps: tuple[int, ...]) -> bool:
     """Tell whether these are steps of a canary: rising percentages from 1 to 100, the last one 100."""
     whole = all(type(one) is int and 0 < one <= 100 for one in steps)  # noqa: PLR2004  per cent
@@ -129,21 +143,29 @@ def is_steps(steps: tuple[int, ...]) -> bool:
 def decide(canary: Canary, figures: Figures, *, now: float) -> Canary:
     """Return the state that follows from the figures; the same where nothing does. Repeating it changes nothing.
 
-    What breaks a limit goes back at once. A step is left after `every`, where it has judged `min_images` images.
+    What breaks a limit goes back at once. A step is left after `every`, where it has judged `min_images` images. Where
+    it can't be judged within `patience` it goes back too: what is not known to be better does not stay half promoted.
     """
     if not canary.is_running or canary.moving:
         return canary
     broken = _broken(canary, figures)
     if broken:
         return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=broken)
-    waits = _waits_for(canary, figures)
-    if waits:
-        return canary if canary.reason == waits else replace(canary, reason=waits)
+    lack = _lack(canary, figures)
+    if lack is not None:
+        return _wait(canary, lack, now=now)
     if now - canary.since < canary.every:
         return canary if not canary.reason else replace(canary, reason="")
     if canary.step + 1 < len(canary.steps):
         return replace(canary, step=canary.step + 1, moving=True, since=now, reason="")
     return replace(canary, phase=Phase.PROMOTED, moving=True, since=now, reason="every step held")
+
+
+def _wait(canary: Canary, lack: "_Lack", *, now: float) -> Canary:
+    if now >= canary.waits_until:
+        return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=lack.after(canary))
+    waits = lack.meanwhile(canary)
+    return canary if canary.reason == waits else replace(canary, reason=waits)
 
 
 def decide_unloadable(canary: Canary, failure: str, *, now: float) -> Canary:
@@ -184,15 +206,35 @@ def _broken(canary: Canary, figures: Figures) -> str:
     return ""
 
 
-def _waits_for(canary: Canary, figures: Figures) -> str:
-    """Return in words what is missing to judge the step, or an empty text; without counts, so that it stays."""
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """What is missing to judge a step: as what is waited for, and as what there was in the end."""
+
+    wanted: str
+    found: str
+
+    def meanwhile(self, canary: Canary) -> str:
+        """Return the reason while it is waited for; without counts, so that it stays."""
+        return f"waits {self.wanted}, at most until {_written(canary.waits_until)}"
+
+    def after(self, canary: Canary) -> str:
+        """Return the reason once that took too long."""
+        return f"{self.found} within {canary.waits_until - canary.since:g} s, too few to judge it by"
+
+
+def _lack(canary: Canary, figures: Figures) -> _Lack | None:
+    least = f"{canary.min_images:,} images"
     if figures.ended < canary.min_images:
-        return f"waits until it has answered {canary.min_images:,} images at {canary.percent}%"
+        place = f"at {canary.percent}%"
+        return _Lack(f"until it has answered {least} {place}", f"{place} it answered {figures.ended:,} of {least}")
     if figures.champion_p99_ms is None:
-        return "waits for images that the champion computes, to compare its p99"
+        return _Lack("for images that the champion computes, to compare its p99", "the champion computed no image")
     if canary.min_agreement is not None and figures.compared < canary.min_images:
-        return f"waits until {canary.min_images:,} images are compared with it as shadow"
-    return ""
+        return _Lack(
+            f"until {least} are compared with it as shadow",
+            f"{figures.compared:,} of {least} were compared with it as shadow",
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

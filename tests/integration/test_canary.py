@@ -117,6 +117,20 @@ def test_a_version_that_fails_goes_back_and_the_tag_says_why(stage: Stage) -> No
     assert "failed 20 of 1,000 images" in stage.canary.words()
 
 
+def test_a_version_that_gets_too_few_images_goes_back_and_the_tag_says_why(stage: Stage) -> None:
+    stage.begin()
+    stage.write(replace(stage.canary, patience=120))
+    stage.move()
+    few = replace(GOOD, ended=3)
+    stage.move(few)
+    assert "waits until it has answered 100 images at 5%, at most until" in stage.canary.words()
+    assert stage.traffic == (ONE, TWO, 5)
+    stage.move(few)
+    assert stage.traffic == (ONE, None, None)
+    assert stage.canary.phase is Phase.WENT_BACK
+    assert "at 5% it answered 3 of 100 images within 120 s" in stage.canary.words()
+
+
 def test_a_version_that_no_worker_can_load_goes_back_and_the_tag_says_why(stage: Stage) -> None:
     stage.begin()
     stage.move()

@@ -10,7 +10,7 @@ FLAVOURS := build/flavours
 # Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo up down test test-fast documents flavours check docs reference containers docker env bench bench-gpu bench-peers fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast documents flavours check docs reference containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ containers: install  ## The images and docker-compose.yml without Docker (root o
 # The same on a real Docker engine, this machine's or one of its own: as root on Debian, 20 GB of disk, 15 minutes.
 docker: install  ## The same on a real Docker engine (root on Debian, 15 minutes)
 	$(BIN)/pytest tests/docker --timeout 3000
+
+browser: install  ## The console in a real Chromium, on a stack of its own
+	$(BIN)/pytest tests/browser
 
 # In an environment of its own, before whose packages those of .venv are found: torch is not installed once more.
 flavours: install  ## Every framework and the examples, in an environment of its own (700 MB, 5 minutes)
@@ -108,6 +111,10 @@ bench-gpu: install  ## Measure one GPU, bare and through Darkroom: 8 minutes (BE
 
 bench-peers: install  ## Darkroom beside Mosec, LitServe and others: 20 minutes (BENCH_PEERS='--only mosec --rounds 1')
 	$(BIN)/python -W ignore -m benchmarks.peers $(BENCH_PEERS)
+
+# The console's libraries, as npm has them; nothing else of the console is built.
+vendor: install  ## Fetch the console's libraries from npm into api/console/web/vendor
+	$(BIN)/python -m api.console.vendor
 
 # Pins every dependency; the file names no package index, so any mirror can be used.
 lock: install  ## Regenerate requirements.lock from pyproject.toml

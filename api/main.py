@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from api.batches import routes as batches
+from api.console import routes as console
 from api.edge import guard
 from api.edge.auth import Authentication, keys_required
 from api.edge.origins import CrossOrigin
@@ -186,6 +187,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         webhooks,
         health,
         metrics,
+        console,
         docs_page,
         problem_pages,
     ):

@@ -5,7 +5,7 @@ from importlib import resources
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from api.edge.guard import GuardedRoute, open_to_all
@@ -44,13 +44,6 @@ _MEDIA_TYPES: Final = {
     "favicon-32x32.png": "image/png",
     "start.js": "text/javascript",
 }
-
-
-@router.get("/")
-@open_to_all
-async def start() -> Response:
-    """Send people to the page."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/openapi.json")

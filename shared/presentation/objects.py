@@ -38,7 +38,7 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
             "get": url,
             "cancel": f"{url}/cancel",
             "stream": f"{url}/stream?token={tokens.sign(id)}",
-            "web": url,
+            "web": f"{base_url}/#/predictions/{id}",
         },
     }
 

@@ -1,7 +1,5 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from cli.stack.ports import free_port
-from shared.domain.task import Task
 from tests.support import faulty_model
 from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
@@ -18,13 +15,7 @@ from tests.support.extra_processes import ClosedGateway
 from tests.support.pictures import renewed
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
-from tests.support.waiting import until
-
-LIT_TASKS = ("detection", "segmentation", "json", "classification")
-BOXED = {
-    "models": ["lit-detection"],
-    "then": {"model": "lit-classification", "when": {"class": ["zero", "one", "two", "three"]}, "crop": True},
-}
+from tests.support.tasks_stack import tasks_stack as running_tasks_stack
 
 
 @pytest.fixture(scope="session")
@@ -94,26 +85,9 @@ def nothing_kept(door: Door) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tasks_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack that serves a model of each task from `number_models`, and the `lit-` ones of `task_models`."""
-    home = tmp_path_factory.mktemp("tasks")
-    registry = f"sqlite:///{home}/registry.db"
-    log = "from tests.support import number_models as n, task_models as t; n.main({0!r}); t.main({0!r}, *{1!r})"
-    tests = {"PYTHONPATH": str(Path(__file__).parents[2])}  # the models' classes are there
-    # The pipeline `lit-boxed`: what the detector finds is classified.
-    log += "; t.MlflowClient({0!r}, {0!r}).set_registered_model_tag('lit-detection', {2!r}, {3!r})"
-    pipeline = "darkroom.pipeline.lit-boxed", json.dumps(BOXED)
-    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
-    subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
-    stack = Stack(home / "home", port=free_port(), environment={"DARKROOM_REGISTRY_URL": registry, **tests})
-    wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}
-    try:
-        stack.up()
-        with Door(stack) as door:
-            served = lambda: {model["name"] for model in door.http.get("/v1/models").json()["results"]}  # noqa: E731
-            until(lambda: wanted <= served(), seconds=120, what="a model of each task serves")
+    """A running stack that serves a model of each task."""
+    with running_tasks_stack(tmp_path_factory.mktemp("tasks")) as stack:
         yield stack
-    finally:
-        stack.down()
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,10 @@ def routes() -> Iterator[Operation]:
                     yield from ((method, route.path) for method in route.methods or ())
 
 
-PAGES = {("GET", path) for path in ("/", "/docs", "/docs/{name}", "/openapi.json", "/problems/{slug}")}
+PAGES = {
+    ("GET", path)
+    for path in ("/", "/console/{digest}/{path:path}", "/docs", "/docs/{name}", "/openapi.json", "/problems/{slug}")
+}
 """The document itself, and pages for people."""
 
 

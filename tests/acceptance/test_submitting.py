@@ -51,7 +51,12 @@ def test_a_prediction_has_every_member_of_the_contract(door: Door, image: bytes)
     assert set(found["metrics"]) == {"queue_time", "predict_time", "total_time", "batch_size"}
     assert 0 < found["metrics"]["queue_time"] <= found["metrics"]["total_time"] < 20
     url = f"{door.url}/v1/predictions/{found['id']}"
-    assert found["urls"] | {"stream": ""} == {"get": url, "cancel": f"{url}/cancel", "stream": "", "web": url}
+    assert found["urls"] | {"stream": ""} == {
+        "get": url,
+        "cancel": f"{url}/cancel",
+        "stream": "",
+        "web": f"{door.url}/#/predictions/{found['id']}",
+    }
     assert found["urls"]["stream"].startswith(f"{url}/stream?token=")
 
 

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from api.console import routes as console
 from api.edge import guard
 from api.edge.auth import Authentication
 from api.edge.request_observer import RequestObserver
@@ -23,7 +24,7 @@ def make_app() -> FastAPI:
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, model_reports, models, webhooks, health, metrics, docs_page, problem_pages):
+    for module in (files, model_reports, models, webhooks, health, metrics, console, docs_page, problem_pages):
         app.include_router(module.router)
     guard.install(app)
     document.install(app)

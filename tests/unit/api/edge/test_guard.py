@@ -27,7 +27,16 @@ from shared.presentation.stream_tokens import StreamTokens
 ID = new_uuid7()
 KEYS: dict[str, Caller] = {f"dk_{role}": Caller(owner=Owner("ann"), role=role) for role in Role}
 # The required roles, repeated here by what each route does.
-OPEN = {"/", "/docs", "/docs/{name}", "/openapi.json", "/problems/{slug}", "/health/live", "/health/ready"}
+OPEN = {
+    "/",
+    "/console/{digest}/{path:path}",
+    "/docs",
+    "/docs/{name}",
+    "/openapi.json",
+    "/problems/{slug}",
+    "/health/live",
+    "/health/ready",
+}
 OTHERWISE = {
     ("GET", "/metrics"): Role.ADMIN,
     ("POST", "/v1/webhooks/default/secret/rotate"): Role.ADMIN,

@@ -1,0 +1,48 @@
+// Starts the console: asks who the caller is, draws the frame, and loads the page that the address names.
+import { get, connection } from "./lib/api.js";
+import { html, render, useEffect, useState } from "./lib/preact.js";
+import { useRoute } from "./lib/router.js";
+import { account, asksForKey } from "./lib/session.js";
+import { useSignal } from "./lib/signal.js";
+import { applyTheme } from "./lib/theme.js";
+import { Frame } from "./parts/frame.js";
+import { ErrorNotice, Loading } from "./parts/notices.js";
+import { SignIn } from "./parts/sign-in.js";
+import { PAGES, loadPage } from "./pages.js";
+
+function Console() {
+  const caller = useSignal(account);
+  const asked = useSignal(asksForKey);
+  const back = useSignal(connection);
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    if (caller !== null || asked !== null) return;
+    setError(null);
+    get("v1/account").then((found) => (account.value = found), setError);
+  }, [caller, asked, back]);
+  if (asked !== null) return html`<${SignIn} refusal=${asked} />`;
+  if (caller === null && error && error.status !== 401) return html`<main class="page"><${ErrorNotice} error=${error} /></main>`;
+  if (caller === null) return html`<${Loading} what="Loading the console…" />`;
+  return html`<${Frame}><${Page} /><//>`;
+}
+
+function Page() {
+  const route = useRoute();
+  const page = PAGES.find(({ name }) => name === route.page);
+  const [loaded, setLoaded] = useState({ name: null, View: null, error: null });
+  useEffect(() => {
+    document.title = page ? `${page.title} · Darkroom` : "Darkroom";
+    if (!page) return;
+    loadPage(page.name).then(
+      (View) => setLoaded({ name: page.name, View, error: null }),
+      () => setLoaded({ name: page.name, View: null, error: new Error("This page’s files could not be loaded.") }),
+    );
+  }, [page]);
+  if (!page) return html`<h1>No such page</h1><p><a href="#/try">Go to the first page</a></p>`;
+  if (loaded.name !== page.name) return html`<${Loading} />`;
+  if (loaded.error) return html`<${ErrorNotice} error=${loaded.error} onRetry=${() => location.reload()} />`;
+  return html`<${loaded.View} key=${page.name} route=${route} />`;
+}
+
+applyTheme();
+render(html`<${Console} />`, document.getElementById("app"));

@@ -1,0 +1,22 @@
+// The console's pages, in the order of the navigation.
+import { loadStylesheet } from "./lib/stylesheet.js";
+
+/** `role`: the least role that sees it; `first`: whether a phone has it in its bar, else it is under “More”. */
+export const PAGES = [
+  { name: "try", title: "Try", role: "submit", first: true },
+  { name: "predictions", title: "Predictions", role: "read", first: true },
+  { name: "batches", title: "Batches", role: "read", first: true },
+  { name: "models", title: "Models", role: "read", first: true },
+  { name: "now", title: "Now", role: "read", first: true },
+  { name: "webhooks", title: "Webhooks", role: "read", first: false },
+  { name: "keys", title: "Keys", role: "admin", first: false },
+];
+
+/** Load a page's files when it is first opened; returns its `View({route})`, which its module exports. */
+export async function loadPage(name) {
+  const [module] = await Promise.all([
+    import(`./pages/${name}.js`),
+    loadStylesheet(new URL(`style/pages/${name}.css`, import.meta.url)),
+  ]);
+  return module.View;
+}

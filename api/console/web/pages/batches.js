@@ -1,0 +1,6 @@
+// Batches.
+import { html } from "../lib/preact.js";
+
+export function View() {
+  return html`<h1>Batches</h1>`;
+}

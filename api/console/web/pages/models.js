@@ -1,0 +1,6 @@
+// Models.
+import { html } from "../lib/preact.js";
+
+export function View() {
+  return html`<h1>Models</h1>`;
+}

@@ -1,0 +1,6 @@
+// Now.
+import { html } from "../lib/preact.js";
+
+export function View() {
+  return html`<h1>Now</h1>`;
+}

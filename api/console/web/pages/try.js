@@ -1,0 +1,6 @@
+// Try.
+import { html } from "../lib/preact.js";
+
+export function View() {
+  return html`<h1>Try</h1>`;
+}

@@ -1,0 +1,77 @@
+// A line plot over time, by uPlot, which is loaded with the first plot.
+import { loadStylesheet } from "../lib/stylesheet.js";
+import { html, useEffect, useRef } from "../lib/preact.js";
+import { theme } from "../lib/theme.js";
+import { useSignal } from "../lib/signal.js";
+
+let loading = null;
+
+/** Load uPlot and its style once. */
+function loadPlots() {
+  const style = loadStylesheet(new URL("../vendor/uplot.css", import.meta.url));
+  loading ??= Promise.all([import("../vendor/uplot.js"), style]).then(([module]) => module.default);
+  return loading;
+}
+
+/**
+ * `times`: seconds since 1970, rising; `series`: `[{name, values, tone}]` with a value or null for each time, `tone` 1 to
+ * 5; `format(value)`: for axis and legend; `title`: what it shows; `summary`: the same in words, for screen readers.
+ */
+export function Plot({ times, series, format, title, summary, height = 150 }) {
+  const box = useRef(null);
+  const plot = useRef(null);
+  const shownTheme = useSignal(theme);
+  const shape = series.map(({ name, tone }) => `${name}:${tone}`).join();
+  useEffect(() => {
+    let ended = false;
+    let watched = null;
+    loadPlots().then((UPlot) => {
+      if (ended) return;
+      plot.current = new UPlot(options(box.current, series, format, height), data(times, series), box.current);
+      watched = new ResizeObserver(([{ contentRect }]) => plot.current.setSize({ width: contentRect.width, height }));
+      watched.observe(box.current);
+    });
+    return () => {
+      ended = true;
+      watched?.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [shape, shownTheme, height]);
+  useEffect(() => plot.current?.setData(data(times, series)), [times, series]);
+  return html`<figure class="plot">
+    <figcaption>${title}</figcaption>
+    <div ref=${box} role="img" aria-label=${summary ?? title}></div>
+  </figure>`;
+}
+
+const data = (times, series) => [times, ...series.map(({ values }) => values)];
+
+function options(box, series, format, height) {
+  const style = getComputedStyle(box);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  return {
+    width: box.clientWidth || 300,
+    height,
+    padding: [8, 8, 0, 0],
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    legend: { live: true },
+    axes: [
+      { ...axis, space: 70 },
+      { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => format(tick)) },
+    ],
+    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1e-9) * 1.08] } },
+    series: [
+      {},
+      ...series.map(({ name, tone = 1 }) => ({
+        label: name,
+        stroke: colour(`--plot-${tone}`),
+        fill: series.length === 1 ? colour(`--plot-${tone}-fill`) : undefined,
+        width: 2,
+        points: { show: false },
+        value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
+      })),
+    ],
+  };
+}

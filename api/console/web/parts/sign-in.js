@@ -1,0 +1,44 @@
+// Asks for an API key where the API wants one.
+import { get } from "../lib/api.js";
+import { html, useState } from "../lib/preact.js";
+import { account, asksForKey, keepKey, signOut } from "../lib/session.js";
+import { CodeBlock } from "./code-block.js";
+
+/** `refusal`: the API's words about the key before, "" for none. */
+export function SignIn({ refusal }) {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState("");
+  async function onSubmit(event) {
+    event.preventDefault();
+    setBusy(true);
+    setFailure("");
+    keepKey(new FormData(event.target).get("key").trim());
+    try {
+      account.value = await get("v1/account");
+      asksForKey.value = null;
+    } catch (error) {
+      const words = error.message;
+      signOut();
+      setFailure(words);
+      setBusy(false);
+    }
+  }
+  const words = failure || refusal;
+  return html`<main class="sign-in">
+    <img src=${new URL("../icon.svg", import.meta.url)} alt="" width="48" height="48" />
+    <h1>Darkroom</h1>
+    <form onSubmit=${onSubmit}>
+      <label for="key">Your API key</label>
+      <input id="key" name="key" type="password" required autocomplete="current-password" spellcheck=${false}
+        placeholder="dk_…" aria-describedby="key-help key-words" aria-invalid=${words ? "true" : undefined} autofocus />
+      <p id="key-words" role="alert" class="bad">${words}</p>
+      <p id="key-help" class="soft">It stays in this tab, and is forgotten when you close it.</p>
+      <button type="submit" class="button button-main" disabled=${busy}>${busy ? "Signing in…" : "Sign in"}</button>
+    </form>
+    <details>
+      <summary>I have no key</summary>
+      <p>Whoever runs the service makes one:</p>
+      <${CodeBlock} code="darkroom keys create yourname --role admin" label="the command that makes a key" />
+    </details>
+  </main>`;
+}

@@ -1,0 +1,79 @@
+"""One stack for all tests in a browser, with a model of each task, and a gateway on its stores that asks for keys."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support.api_client import Door
+from tests.support.console import CHROMIUM, SIZES, Console, chromium
+from tests.support.extra_processes import ClosedGateway
+from tests.support.stack import Stack
+from tests.support.tasks_stack import tasks_stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not CHROMIUM:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack that serves `digits` and a model of each task."""
+    with tasks_stack(tmp_path_factory.mktemp("browser")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def door(stack: Stack) -> Iterator[Door]:
+    """A client of the stack's gateway."""
+    with Door(stack) as door:
+        yield door
+
+
+@pytest.fixture(scope="module")
+def closed(stack: Stack) -> Iterator[ClosedGateway]:
+    """A gateway on the stack's stores that asks for keys."""
+    gateway = ClosedGateway(stack)
+    try:
+        gateway.begin()
+        yield gateway
+    finally:
+        gateway.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright, chromium(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_console(browser: Browser) -> Iterator[Callable[[str], Console]]:
+    """Make a console of a gateway's address in a browser profile of its own."""
+    opened: list[Console] = []
+    contexts = []
+
+    def make(url: str) -> Console:
+        width, height = SIZES["desktop"]
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        contexts[-1].set_default_timeout(15_000)
+        opened.append(Console(contexts[-1], url))
+        return opened[-1]
+
+    yield make
+    try:
+        for console in opened:
+            with console:
+                pass
+    finally:
+        for context in contexts:
+            context.close()
+
+
+@pytest.fixture
+def console(open_console: Callable[[str], Console], stack: Stack) -> Console:
+    """The console of the stack, where no key is needed."""
+    return open_console(stack.url)

@@ -1,0 +1,101 @@
+"""The console's frame: navigation, sign-in, roles, colours, a lost connection."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.support.console import Console
+from tests.support.extra_processes import ClosedGateway, GatewayByHand
+from tests.support.stack import Stack
+
+PAGES = ("Try", "Predictions", "Batches", "Models", "Now", "Webhooks", "Keys")
+
+
+def test_every_page_opens_from_the_navigation(console: Console) -> None:
+    page = console.open()
+    for title in PAGES:
+        page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link", name=title).click()
+        expect(page).to_have_title(f"{title} · Darkroom")
+        expect(page.locator("h1")).to_be_visible()
+        expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_a_phone_finds_the_other_pages_under_more(console: Console) -> None:
+    console.page.set_viewport_size({"width": 390, "height": 844})
+    page = console.open()
+    page.get_by_role("button", name="More").click()
+    console.look("frame-more")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("navigation", name="More pages").get_by_role("link", name="Webhooks").click()
+    expect(page).to_have_title("Webhooks · Darkroom")
+
+
+def test_an_unknown_address_leads_back(console: Console) -> None:
+    page = console.open("#/nowhere")
+    page.get_by_role("link", name="Go to the first page").click()
+    expect(page).to_have_title("Try · Darkroom")
+
+
+def test_colours_can_be_chosen_and_stay(console: Console) -> None:
+    page = console.open()
+    page.get_by_role("button", name="Colours: system. Change").click()
+    page.get_by_role("button", name="Colours: light. Change").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_where_keys_are_needed_one_signs_in_and_out(
+    open_console: Callable[[str], Console], closed: ClosedGateway
+) -> None:
+    console = open_console(closed.url)
+    console.expect(r"status of 401")
+    page = console.open()
+    console.look("sign-in")
+    page.get_by_label("Your API key").fill("dk_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("this API key is unknown or was revoked")
+    page.get_by_label("Your API key").fill(closed.key("ann", "--role", "admin"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("ann", exact=True)).to_be_visible()
+    assert page.evaluate("Object.keys(localStorage)") == []
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your API key")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_sees_the_pages_of_its_role(open_console: Callable[[str], Console], closed: ClosedGateway) -> None:
+    console = open_console(closed.url)
+    console.expect(r"status of 401")
+    page = console.open("#/predictions")
+    page.get_by_label("Your API key").fill(closed.key("ben", "--role", "read"))
+    page.get_by_role("button", name="Sign in").click()
+    links = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
+    expect(links.first).to_have_text("Predictions")
+    assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Now", "Webhooks"]
+
+
+def test_a_lost_gateway_is_said_and_comes_back_by_itself(open_console: Callable[[str], Console], stack: Stack) -> None:
+    gateway = GatewayByHand(stack)
+    gateway.begin()
+    try:
+        console = open_console(gateway.url)
+        console.expect("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED")
+        page = console.open("#/predictions")
+        gateway.close()
+        expect(page.get_by_text("The connection to the API is lost")).to_be_visible()
+        gateway.begin()
+        expect(page.get_by_text("The connection to the API is lost")).to_be_hidden()
+    finally:
+        gateway.close()
+
+
+def test_the_first_paint_takes_less_than_half_a_second(console: Console) -> None:
+    """A promise of the console's own, measured on loopback; the best of three, as other tests share the machine."""
+    console.open()
+    taken = []
+    for _ in range(3):
+        console.page.reload()
+        console.page.locator("h1").wait_for()
+        taken.append(console.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    assert min(taken) < 500, taken

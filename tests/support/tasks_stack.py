@@ -1,0 +1,46 @@
+"""A stack that serves `digits` and a model of each task, with known outputs, from a registry that is a file."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cli.stack.ports import free_port
+from shared.domain.task import Task
+from tests.support.api_client import Door
+from tests.support.stack import Stack
+from tests.support.waiting import until
+
+LIT_TASKS: Final = ("detection", "segmentation", "json", "classification")
+BOXED: Final = {
+    "models": ["lit-detection"],
+    "then": {"model": "lit-classification", "when": {"class": ["zero", "one", "two", "three"]}, "crop": True},
+}
+
+
+@contextmanager
+def tasks_stack(home: Path, *, environment: dict[str, str] | None = None) -> Iterator[Stack]:
+    """Run such a stack: a model of each task from `number_models`, and the `lit-` ones of `task_models`."""
+    registry = f"sqlite:///{home}/registry.db"
+    log = "from tests.support import number_models as n, task_models as t; n.main({0!r}); t.main({0!r}, *{1!r})"
+    tests = {"PYTHONPATH": str(Path(__file__).parents[2])}  # the models' classes are there
+    # The pipeline `lit-boxed`: what the detector finds is classified.
+    log += "; t.MlflowClient({0!r}, {0!r}).set_registered_model_tag('lit-detection', {2!r}, {3!r})"
+    pipeline = "darkroom.pipeline.lit-boxed", json.dumps(BOXED)
+    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
+    subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
+    own = {"DARKROOM_REGISTRY_URL": registry, **tests, **(environment or {})}
+    stack = Stack(home / "home", port=free_port(), environment=own)
+    wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}
+    try:
+        stack.up()
+        with Door(stack) as door:
+            served = lambda: {model["name"] for model in door.http.get("/v1/models").json()["results"]}  # noqa: E731
+            until(lambda: wanted <= served(), seconds=120, what="a model of each task serves")
+        yield stack
+    finally:
+        stack.down()

@@ -21,6 +21,7 @@ from worker.predict.decoding import Decoding
 from worker.predict.halving import predict_in_halves
 from worker.predict.model_protocols import Model, Models
 from worker.predict.pipelines.pipelines import Pipelines
+from worker.predict.pipelines.work import Unfinished
 
 
 class PassTimes(Protocol):
@@ -50,6 +51,8 @@ class Computation:
         heavy: list[Entry] | None,
         heavy_in_hand: Callable[[], int],
         unloaded: list[list[Entry]] | None,
+        unfinished: Unfinished | None = None,
+        others_wait: bool = False,
     ) -> list[Result]:
         """Return the entries' results, in no particular order.
 
@@ -58,6 +61,9 @@ class Computation:
 
         Heavy images, which take long to decode, are added to `heavy` and have no result yet. Where that is None,
         or too many are in hand (`heavy_in_hand`), this waits for a decoder process to decode them.
+
+        Pictures of pipelines that take more than a micro-batch's forward passes are added to `unfinished`, as
+        `Pipelines.compute` says.
         """
         results: list[Result] = []
         piped: list[Entry] = []
@@ -71,8 +77,14 @@ class Computation:
         if (
             piped and self._pipelines is not None
         ):  # all of them together: what their steps have in common shares forward passes
-            results += self._pipelines.compute(piped, heavy=heavy, heavy_in_hand=heavy_in_hand)
+            results += self._pipelines.compute(
+                piped, heavy=heavy, heavy_in_hand=heavy_in_hand, unfinished=unfinished, others_wait=others_wait
+            )
         return results
+
+    def compute_part(self, unfinished: Unfinished) -> list[Result]:
+        """Compute a part of the pictures that pipelines left unfinished, as `Pipelines.compute_part` says."""
+        return self._pipelines.compute_part(unfinished) if self._pipelines is not None else []
 
     def load(self, entry: Entry) -> None:
         """Load what an entry needs; raises ModelUnavailable."""

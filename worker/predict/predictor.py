@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, NamedTuple, TypedDict
+from typing import Final
 
 from shared.domain.identifiers import ModelName
 from shared.observability.logs import bound
@@ -28,6 +28,9 @@ from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
 from worker.predict.model_protocols import Members, Models
 from worker.predict.pipelines.pipelines import Pipelines
+from worker.predict.pipelines.unfinished_pictures import UnfinishedPictures
+from worker.predict.pipelines.work import Unfinished
+from worker.predict.predict_report import NOTHING, MicroBatch, PredictReport, count_batch
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.slots import BatchSlots
 from worker.predict.unloaded_versions import UnloadedVersions
@@ -38,29 +41,6 @@ RECLAIM_PAUSE: Final = timedelta(milliseconds=500)
 """Between two checks for suspects: two round trips, which no lease of seconds needs with every micro-batch."""
 NO_BELL: Final = ""
 """What stands for a bell's token where no bell called."""
-
-
-class PredictReport(TypedDict):
-    """What Flower shows of a predict task; its list has room for about the first three.
-
-    `batch_size` is the mean of the task's micro-batches, `ms` the milliseconds of decoding and forward passes.
-    """
-
-    model: str
-    batch_size: float
-    ms: float
-    images: int
-    batches: int
-
-
-class MicroBatch(NamedTuple):
-    """How many images were computed, and how long decoding and forward passes took."""
-
-    size: int
-    milliseconds: float
-
-
-NOTHING: Final = MicroBatch(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +120,9 @@ class Predictor:
             monotonic=monotonic,
         )
         self.heavy = HeavyImages(decoders.count, compute=self._run_heavy, on_room=lanes.ring)
+        self.unfinished = UnfinishedPictures(compute_part=self._run_part, on_room=lanes.ring)
         self._next_reclaim = 0.0
+        self._suspects_wait = False
 
     def answer_bell(self, token: str) -> PredictReport:
         """Predict micro-batches until there is no work or the task's time is over.
@@ -157,17 +139,23 @@ class Predictor:
                 return report
             while True:
                 batch = self._run_next(call)
-                _count(report, batch)
+                count_batch(report, batch)
                 if not batch.size or self._monotonic() >= over:
                     break
             # Last, because it takes two round trips, which nobody whose image is new should wait for.
             if self._has_suspects():
-                _count(report, self._run_suspect())
+                count_batch(report, self._run_suspect())
         return report
 
     def poll(self) -> PredictReport:
         """Do what a bell's task does, although no bell called."""
         return self.answer_bell(NO_BELL)
+
+    def stop(self) -> None:
+        """Finish what threads of this model have in hand, half a minute each at most."""
+        self.unloaded.stop()
+        self.heavy.stop()
+        self.unfinished.stop()
 
     def _run_next(self, call: BellCall) -> MicroBatch:
         """Pull one micro-batch, if there are entries, and predict it."""
@@ -176,6 +164,9 @@ class Predictor:
             self._limit.tune(max_batch_size=tuning.max_batch_size, beside_people=tuning.beside_people)
             limit = self._limit.images()
             if self.unloaded.count() >= limit:  # a version is being loaded, and its images are a micro-batch by now
+                return NOTHING
+            limit -= self.unfinished.count()
+            if limit <= 0 or (self._suspects_wait and self.unfinished.count()):
                 return NOTHING
             pull = self._lanes.pull(
                 limit, bulk=call.bulk_waits, beside=self._limit.beside_people(), heavy=self._room_for_heavy()
@@ -207,7 +198,13 @@ class Predictor:
         return found
 
     def _run_suspect(self) -> MicroBatch:
-        """Predict one image whose worker is gone, with nothing beside it."""
+        """Predict one image whose worker is gone, with nothing beside it.
+
+        Unfinished pictures of pipelines go first: they would be suspected too, should it end the process.
+        """
+        self._suspects_wait = self.unfinished.count() > 0
+        if self._suspects_wait:
+            return NOTHING
         # More may be waiting, and a suspect may end the process: call another worker first.
         self._lanes.ring()
         # Claimed only once nothing else runs here: whatever else the process held would die and be suspected too.
@@ -231,19 +228,24 @@ class Predictor:
         start = self._monotonic()
         heavy: list[Entry] = []
         unloaded: list[list[Entry]] = []
+        unfinished = Unfinished()
         results = self._computation.compute(
             wanted,
             heavy=None if alone else heavy,
             heavy_in_hand=self.heavy.in_hand,
             unloaded=None if waits_for_load else unloaded,
+            unfinished=None if alone else unfinished,
+            others_wait=self.unfinished.count() > 0,
         )
+        if unfinished.works or unfinished.entries:
+            self.unfinished.take(unfinished)
         for version in unloaded:
             self.unloaded.take(version)
         self.heavy.learn(wanted, heavy)
         self.heavy.take(heavy)
         milliseconds = self._finish(results, start)
         if results:
-            self._limit.learn(milliseconds, images=len(results))
+            self._limit.learn(milliseconds, images=len(results) + len(unfinished.works))
         log.debug("batch_predicted", extra={"size": len(results), "ms": milliseconds})
         return MicroBatch(len(wanted), milliseconds)
 
@@ -251,6 +253,18 @@ class Predictor:
         """Predict entries whose version is loaded by now, or failed to be; called in the thread that loaded it."""
         with bound(model=self._model), self._slots.shared(), self._leased.hold(entries):
             self._predict(entries, waits_for_load=True)
+
+    def _run_part(self, unfinished: Unfinished) -> None:
+        """Predict a part of the unfinished pictures; those that nobody waits for any more are left out."""
+        entries = unfinished.all_entries()
+        with (
+            bound(model=self._model),
+            self._slots.shared(after_others=True),
+            self._leased.hold(entries, longest=self._tuning().timeout),
+        ):
+            unfinished.keep({(entry.lane, entry.id) for entry in self._lanes.begin(entries)})
+            start = self._monotonic()
+            self._finish(self._computation.compute_part(unfinished), start)
 
     def _run_heavy(self, entry: Entry) -> None:
         """Predict one heavy image while micro-batches go on: only its forward pass holds a slot."""
@@ -278,12 +292,3 @@ class Predictor:
                 offer = self._shadow.offer(results, heavy=heavy) if self._shadow is not None else None
                 self._lanes.finish(results, run=run, shadow=offer)
         return milliseconds
-
-
-def _count(report: PredictReport, batch: MicroBatch) -> None:
-    """Add a micro-batch to a task's report."""
-    if batch.size:
-        report["batches"] += 1
-        report["images"] += batch.size
-        report["batch_size"] = round(report["images"] / report["batches"], 1)
-        report["ms"] = round(report["ms"] + batch.milliseconds, 3)

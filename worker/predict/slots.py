@@ -16,6 +16,8 @@ class BatchSlots:
         self._slots = slots
         self._running = 0
         self._waiting = 0
+        self._patient = 0
+        self._given = 0
         self._beside = 0
         self._alone = False
         self._alone_wanted = 0
@@ -27,13 +29,26 @@ class BatchSlots:
         return self._running > 0 or self._waiting > 0
 
     @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold a slot for the block, after waiting for it; suspects that wait go first."""
+    def shared(self, *, after_others: bool = False) -> Iterator[None]:
+        """Hold a slot for the block, after waiting for it; suspects that wait go first.
+
+        `after_others`: so does one micro-batch that waits, if one does.
+        """
         with self._condition:
+            given = self._given
             self._waiting += 1
-            self._condition.wait_for(lambda: self._running < self._slots and not self._alone_wanted)
+            self._patient += after_others
+            self._condition.wait_for(
+                lambda: (
+                    self._running < self._slots
+                    and not self._alone_wanted
+                    and (not after_others or self._given > given or self._waiting == self._patient)
+                )
+            )
             self._waiting -= 1
+            self._patient -= after_others
             self._running += 1
+            self._given += 1
         try:
             yield
         finally:

@@ -35,7 +35,7 @@ from worker.models.versions.memory_budget import MemoryBudget, default_limit
 from worker.predict.kept_pictures import start_keeping
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
-from worker.predict.predictor import PredictReport
+from worker.predict.predict_report import PredictReport
 from worker.predict.shadow_rounds import SHADOW_PAUSE, run_shadows
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
@@ -226,8 +226,7 @@ class PredictRole:
         self._served.pop(parts.lanes.model, None)
         self._followers.pop(parts.lanes.model, None)
         self._keeper.remove(parts.lanes)
-        parts.predictor.unloaded.stop()
-        parts.predictor.heavy.stop()
+        parts.predictor.stop()
         parts.lanes.leave()
 
     def _is_ending(self) -> bool:
@@ -239,7 +238,11 @@ class PredictRole:
 
     def _heavy_entries(self) -> list[Entry]:
         predictors = [model.predictor for model in self._models()]
-        return [entry for one in predictors for entry in (*one.heavy.entries(), *one.unloaded.entries())]
+        return [
+            entry
+            for one in predictors
+            for entry in (*one.heavy.entries(), *one.unloaded.entries(), *one.unfinished.entries())
+        ]
 
     def _renew(self) -> None:
         self._watchdog.check()
@@ -281,8 +284,7 @@ class PredictRole:
 
     def _finish_heavy(self) -> None:
         for model in self._models():
-            model.predictor.unloaded.stop()
-            model.predictor.heavy.stop()
+            model.predictor.stop()
 
     def _stop_following(self) -> None:
         if self._watch is not None:

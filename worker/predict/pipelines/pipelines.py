@@ -1,18 +1,18 @@
 """Computes the entries of pipelines: every step of each picture in this process, with one output at the end.
 
 Steps of all pictures of a micro-batch share forward passes. Pictures are held whole until their last step, so many at a
-time as PORTION allows.
+time as PORTION allows. They are computed in parts: the first step of a portion of pictures, and
+MOST_CROPS_AT_ONCE crops.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import orjson
 from PIL import Image
 
-from shared.domain.pipeline_plan import Plan, PlannedMember, read_plan
+from shared.domain.pipeline_plan import PlannedMember, read_plan
 from shared.domain.prediction import ErrorCode, Status
 from shared.image_files.formats import HEAVY, identify_format, read_header
 from shared.image_files.header import BrokenImageError
@@ -32,21 +32,7 @@ from worker.predict.pipelines.answer import Failed, first_step, second_step, who
 from worker.predict.pipelines.asking import Asking, Question
 from worker.predict.pipelines.condition import Selection, select
 from worker.predict.pipelines.portions import MOST_CROPS_AT_ONCE, portions, selected_pixels
-
-
-@dataclass(slots=True)
-class _Work:
-    """One entry on its way."""
-
-    entry: Entry
-    plan: Plan
-    picture: Image.Image
-    first: dict[str, Any] = field(default_factory=dict)
-    step: dict[str, Any] = field(default_factory=dict)
-    selections: list[tuple[Selection, Question]] = field(default_factory=list)
-    left_out: int = 0
-    degraded: bool = False
-    failure: Failed | None = None
+from worker.predict.pipelines.work import Unfinished, Work
 
 
 class Pipelines:
@@ -63,7 +49,7 @@ class Pipelines:
         limit: BatchLimit,
         on_progress: Callable[[], object] = lambda: None,
     ) -> None:
-        """`on_progress` is called after each portion of crops: what has taken long is not stuck."""
+        """`on_progress` is called after each part where all are computed at once: what has taken long is not stuck."""
         self._on_progress = on_progress
         self._members = members
         self._decoders = decoders
@@ -85,23 +71,54 @@ class Pipelines:
                 continue
 
     def compute(
-        self, entries: Sequence[Entry], *, heavy: list[Entry] | None, heavy_in_hand: Callable[[], int]
+        self,
+        entries: Sequence[Entry],
+        *,
+        heavy: list[Entry] | None,
+        heavy_in_hand: Callable[[], int],
+        unfinished: Unfinished | None,
+        others_wait: bool = False,
     ) -> list[Result]:
-        """Return the entries' results, in no particular order; heavy images as `Computation.compute` says."""
+        """Return the entries' results, in no particular order; heavy images as `Computation.compute` says.
+
+        One part of them is computed, and what is left is added to `unfinished`; all of them where that is None, none of
+        them where `others_wait`: those of an earlier micro-batch, which come first.
+        """
         results: list[Result] = []
-        light: list[tuple[Entry, float]] = []
+        light: list[Entry] = []
         for entry in entries:
-            work = self._work(entry)
-            if work <= HEAVY:
-                light.append((entry, work))
+            if self._work(entry) <= HEAVY:
+                light.append(entry)
             elif heavy is not None and len(heavy) + heavy_in_hand() < MOST_HEAVY:
                 heavy.append(entry)
             else:
                 decoded = self.decode_heavy(entry)
                 results += [decoded] if isinstance(decoded, Result) else decoded()
-        for portion in portions(light, size=lambda one: _pixels(one[0].image), most=len(light)):
-            results += self._compute_portion(portion)
+        left = Unfinished(entries=light)
+        if unfinished is None:
+            while left.works or left.entries:
+                results += self.compute_part(left)
+                self._on_progress()
+            return results
+        if not others_wait:
+            results += self.compute_part(left)
+        unfinished.add(left)
         return results
+
+    def compute_part(self, unfinished: Unfinished) -> list[Result]:
+        """Take a part out of what is unfinished and return the results of the pictures that are finished by it.
+
+        That is the first step of a portion of pictures, if none has its first step's answer yet, and the second step of
+        MOST_CROPS_AT_ONCE crops or pictures, or of one picture.
+        """
+        results: list[Result] = []
+        if not unfinished.works and unfinished.entries:
+            entries = unfinished.entries
+            portion = next(portions(entries, size=lambda one: _pixels(one.image), most=len(entries)))
+            unfinished.entries = entries[len(portion) :]
+            results, unfinished.works = self._begin_portion(portion)
+        works = unfinished.take_works(MOST_CROPS_AT_ONCE)
+        return results + self._finish_works(works)
 
     def decode_heavy(self, entry: Entry) -> Result | Callable[[], list[Result]]:
         """Decode in a decoder process; return how the image failed, or what computes the rest."""
@@ -111,37 +128,48 @@ class Pipelines:
             except Undecodable as error:
                 return _failure(entry, Failed(ErrorCode.UNDECODABLE_IMAGE, str(error)))
         picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        return partial(self._compute_pictures, [(entry, picture)])
+        return partial(self._compute_picture, entry, picture)
 
-    def _compute_portion(self, portion: Sequence[tuple[Entry, float]]) -> list[Result]:
+    def _compute_picture(self, entry: Entry, picture: Image.Image) -> list[Result]:
+        results, works = self._begin_pictures([(entry, picture)])
+        return results + self._finish_works(works)
+
+    def _begin_portion(self, portion: Sequence[Entry]) -> tuple[list[Result], list[Work]]:
+        """Decode pictures and ask the first step; return the results of those that are done, and the others."""
         results: list[Result] = []
         pictures: list[tuple[Entry, Image.Image]] = []
         with self._metrics.decode.time():
-            images, work = [entry.image for entry, _ in portion], sum(one for _, one in portion)
+            images, work = [entry.image for entry in portion], sum(self._work(entry) for entry in portion)
             decoded = self._threads.map(self._picture_or_reason, images, estimated_work=work)
-        for (entry, _), picture in zip(portion, decoded, strict=True):
+        for entry, picture in zip(portion, decoded, strict=True):
             if isinstance(picture, Undecodable):
                 results.append(_failure(entry, Failed(ErrorCode.UNDECODABLE_IMAGE, str(picture))))
             else:
                 pictures.append((entry, picture))
-        return results + self._compute_pictures(pictures) if pictures else results
+        ended, works = self._begin_pictures(pictures) if pictures else ([], [])
+        return results + ended, works
 
-    def _compute_pictures(self, pictures: Sequence[tuple[Entry, Image.Image]]) -> list[Result]:
-        """Ask both steps about pictures and return their results."""
+    def _begin_pictures(self, pictures: Sequence[tuple[Entry, Image.Image]]) -> tuple[list[Result], list[Work]]:
         results: list[Result] = []
-        works: list[_Work] = []
+        works: list[Work] = []
         for entry, picture in pictures:
             try:
-                works.append(_Work(entry, read_plan(entry.plan), picture))
+                works.append(Work(entry, read_plan(entry.plan), picture))
             except (KeyError, TypeError, ValueError):
                 wrong = "the pipeline was written by another release, which this worker can't read"
                 results.append(_failure(entry, Failed(ErrorCode.MODEL_UNAVAILABLE, wrong)))
         with self._metrics.forward.time():
             self._ask_first(works)
-            self._ask_second([work for work in works if work.failure is None])
-        return results + [_result(work) for work in works]
+        results += [_result(work) for work in works if not work.selections]
+        return results, [work for work in works if work.selections]
 
-    def _ask_first(self, works: Sequence[_Work]) -> None:
+    def _finish_works(self, works: Sequence[Work]) -> list[Result]:
+        if works:
+            with self._metrics.forward.time():
+                self._ask_second(works)
+        return [_result(work) for work in works]
+
+    def _ask_first(self, works: Sequence[Work]) -> None:
         questions = [Question(work.picture, work.plan.first.members) for work in works]
         self._asking.ask(questions)
         for work, question in zip(works, questions, strict=True):
@@ -160,12 +188,11 @@ class Pipelines:
                 continue
             work.selections = [(one, Question(work.picture, then.step.members)) for one in selections]
 
-    def _ask_second(self, works: Sequence[_Work]) -> None:
-        """Ask about pictures and crops, in portions: a micro-batch may have 32 crops of each picture."""
-        selected = [(work, one, question) for work in works for one, question in work.selections]
-        for portion in portions(selected, size=lambda one: selected_pixels(one[1]), most=MOST_CROPS_AT_ONCE):
-            self._asking.ask([_cut(selection, question) for _, selection, question in portion])
-            self._on_progress()
+    def _ask_second(self, works: Sequence[Work]) -> None:
+        """Ask about pictures and crops; boxes that overlap may have more pixels together than are held at once."""
+        selected = [selection for work in works for selection in work.selections]
+        for portion in portions(selected, size=lambda one: selected_pixels(one[0]), most=MOST_CROPS_AT_ONCE):
+            self._asking.ask([_cut(selection, question) for selection, question in portion])
 
     def _picture_or_reason(self, image: bytes) -> Image.Image | Undecodable:
         try:
@@ -208,7 +235,7 @@ def _pixels(image: bytes) -> int:
     return width * height
 
 
-def _result(work: _Work) -> Result:
+def _result(work: Work) -> Result:
     if work.failure is None:
         work.failure = _finish(work)
     if work.failure is not None:
@@ -220,7 +247,7 @@ def _result(work: _Work) -> Result:
         return _failure(work.entry, Failed(ErrorCode.MODEL_ERROR, str(error)))
 
 
-def _finish(work: _Work) -> Failed | None:
+def _finish(work: Work) -> Failed | None:
     """Put the second step's answers into the output, where there is one."""
     if work.plan.then is None:
         return None

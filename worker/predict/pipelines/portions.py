@@ -8,7 +8,7 @@ from worker.predict.pipelines.condition import Selection
 PORTION: Final = 32_000_000
 """Pixels of pictures that are held at once, if they are of more than one: 100 MB in RGB."""
 MOST_CROPS_AT_ONCE: Final = 64
-"""Crops of a portion: what a model takes for them must fit into a micro-batch's time."""
+"""Crops and pictures that one micro-batch asks a second step about; one picture's where it has more."""
 
 One = TypeVar("One")
 

@@ -1,17 +1,12 @@
 """Crops of a detector's boxes that go on to the second step of a pipeline."""
 
 import io
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
 
-import orjson
 import redis
 from PIL import Image
 
 from tests.support.pipelines import CROPS, RED, Halves, Members, Send, Shades, answer, picture
 from tests.support.predictors import Make, job
-from worker.predict.leases import LeasedEntries
 
 
 def test_the_crop_of_each_box_that_counts_goes_on(send: Send, predictor: Make, redis_client: redis.Redis) -> None:
@@ -74,34 +69,3 @@ def test_too_little_memory_for_all_crops_takes_them_in_parts(
     worker.poll()
     assert classifier.passes == [4, 2, 2]
     assert [answer(redis_client, id)["pipeline"]["degraded"] for id in ids] == [False] * 4
-
-
-def test_the_crops_of_a_micro_batch_are_computed_in_portions_each_of_which_begins_its_time_anew(
-    send: Send, predictor: Make, redis_client: redis.Redis
-) -> None:
-    class Many(Halves):
-        """A detector that finds 32 boxes in any picture."""
-
-        def predict_scored(self, images: Sequence[Any]) -> tuple[list[bytes], Any]:
-            box = {"label": "right", "score": 0.9, "box": [0, 0, 1, 2]}
-            return [orjson.dumps({"detections": [box] * 32})] * len(images), None
-
-    seconds = [0.0]
-    leased = LeasedEntries(clock=lambda: seconds[0])
-    held: list[timedelta] = []
-
-    class Slow(Shades):
-        """Takes a minute a pass."""
-
-        def predict_scored(self, images: Sequence[Any]) -> tuple[list[bytes], Any]:
-            seconds[0] += 60
-            held.append(leased.longest())
-            return super().predict_scored(images)
-
-    classifier = Slow()
-    worker = predictor(members=Members(m=Many(), b=classifier), leased=leased, max_batch_size=64)
-    ids = [send(CROPS, picture((red, 0, 0), RED)) for red in range(5)]
-    worker.poll()
-    assert classifier.passes == [64, 64, 32]
-    assert held == [timedelta(seconds=60)] * 3
-    assert all(len(answer(redis_client, id)["pipeline"]["steps"][1]["results"]) == 32 for id in ids)

@@ -106,3 +106,31 @@ def test_slots_are_released_when_the_block_raises(kind: str) -> None:
     assert not slots.busy
     with slots.shared():
         assert slots.busy
+
+
+def test_one_that_goes_after_others_lets_one_batch_that_waits_go_first(begin: Begin) -> None:
+    slots = BatchSlots(1)
+    first = begin(slots.shared)
+    until(lambda: first.running)
+    patient = begin(partial(slots.shared, after_others=True))
+    until(lambda: slots._waiting == 1)
+    others = [begin(slots.shared) for _ in range(2)]
+    until(lambda: slots._waiting == 3)
+    first.end()
+    until(lambda: any(one.running for one in others))
+    assert not patient.running
+    one, other = sorted(others, key=lambda holder: not holder.running)
+    one.end()
+    until(lambda: patient.running or other.running)  # it waits for no second one
+    if not patient.running:
+        other.end()
+    until(lambda: patient.running)
+
+
+def test_one_that_goes_after_others_waits_for_nobody_who_is_not_there(begin: Begin) -> None:
+    slots = BatchSlots(1)
+    only = begin(partial(slots.shared, after_others=True))
+    until(lambda: only.running)
+    second = begin(partial(slots.shared, after_others=True))
+    only.end()
+    until(lambda: second.running)

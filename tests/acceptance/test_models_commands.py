@@ -1,8 +1,5 @@
 """`darkroom models` beside a running stack: a version is shown, checked, promoted and rolled back."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -11,24 +8,7 @@ import pytest
 from tests.support.api_client import Door
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
-
-_COPY = """
-from mlflow.tracking import MlflowClient
-client = MlflowClient()
-first = client.get_model_version("digits", "1")
-logged = first.source.removeprefix("models:/")
-print(client.create_model_version("digits", first.source, run_id=first.run_id, model_id=logged).version)
-"""
-
-
-def in_registry(stack: Stack, code: str) -> str:
-    """Run code with the registry's address and login in its environment; return what it prints."""
-    registry = stack.registry_environment
-    environment = os.environ | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from tests.support.version_copies import copied_version
 
 
 def wait_for_version(door: Door, scan: bytes, version: str) -> None:
@@ -42,11 +22,8 @@ def wait_for_version(door: Door, scan: bytes, version: str) -> None:
 @pytest.fixture
 def copy(stack: Stack) -> Iterator[str]:
     """The number of another version of `digits`, with the files of the first; deleted after the test."""
-    number = in_registry(stack, _COPY).split()[-1]
-    yield number
-    stack.darkroom("models", "promote", "digits", "1", expect=None)
-    code = f"from mlflow.tracking import MlflowClient; MlflowClient().delete_model_version('digits', '{number}')"
-    in_registry(stack, code)
+    with copied_version(stack) as number:
+        yield number
 
 
 def test_a_version_is_promoted_and_rolled_back_while_images_come(

@@ -10,7 +10,7 @@ FLAVOURS := build/flavours
 # Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo up down test test-fast documents flavours check docs reference containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast documents flavours check docs reference dashboards containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +72,7 @@ env: .env  ## Write .env with random passwords for docker-compose.yml, where the
 
 .env:
 	@umask 077; $(PYTHON) -c 'import re, secrets; print(re.sub(r"^([A-Z_]+)=$$", lambda blank: blank[0] + ("darkroom:" if blank[1] == "FLOWER_BASIC_AUTH" else "") + secrets.token_hex(20), open(".env.example").read(), flags=re.M), end="")' > $@
-	@echo "Wrote .env; Flower's login is in it."
+	@echo "Wrote .env; Flower's and Grafana's logins are in it."
 
 # Ten minutes of random faults under load against a stack of its own, then a check of everything that was promised.
 soak: install  ## Ten minutes of random faults under load (SOAK='--seed 7 --seconds 60')
@@ -93,12 +93,17 @@ check: install  ## Format, lint, types, import contracts, documents, known vulne
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m deploy.grafana.generate --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python .ci/audit.py
 
 # The pages of docs/reference that are generated from the code.
 reference: install  ## Regenerate the generated pages of docs/reference
 	$(BIN)/python -m docs.generate
+
+# Grafana's dashboards, which are JSON, from the code beside them.
+dashboards: install  ## Regenerate deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana.generate
 
 docs: install  ## Build the documents as a site, in build/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

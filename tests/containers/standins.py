@@ -89,6 +89,8 @@ def make(name: str, folder: Path, *, uid: int) -> Image | None:
     """
     if name == "prom/prometheus" and shutil.which("prometheus") is None:
         return None
+    if name == "grafana/grafana":  # no package of Grafana can be had
+        return None
     machine.make_root(folder)
     for own in ("data", "prometheus", "var/lib/postgresql/data"):
         (folder / own).mkdir(parents=True)

@@ -27,7 +27,7 @@ from tests.containers.composition import (
 )
 from tests.containers.dockerfile import read_stages
 
-PUBLISHED = {"api", "flower", "mlflow", "prometheus"}
+PUBLISHED = {"api", "flower", "grafana", "mlflow", "prometheus"}
 STORES = {"redis", "postgres", "store"}
 ENDS = {"setup"}
 """Jobs: others wait for their end, so they have no health and are not started again."""
@@ -226,6 +226,14 @@ def test_every_queue_has_a_worker(by_name: dict[str, Service]) -> None:
     assert served == {
         keys.RECORD_QUEUE, keys.UPKEEP_QUEUE, keys.WEBHOOK_QUEUE, keys.PREDICT_QUEUE,
     }  # fmt: skip
+
+
+def test_grafana_asks_for_a_login(by_name: dict[str, Service]) -> None:
+    said = by_name["grafana"].environment
+    # By default nobody is let in without a login.
+    assert not [name for name in said if "ANONYMOUS" in name]
+    assert said["GF_USERS_ALLOW_SIGN_UP"] == "false"
+    assert said["GF_SECURITY_ADMIN_PASSWORD"]
 
 
 def test_predict_serves_the_models_that_env_names(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _STAGES: Final = {
     "redis": "redis",
     "postgres": "postgres",
     "prom/prometheus": "prometheus",
+    "grafana/grafana": "grafana",
     "chrislusf/seaweedfs": "seaweedfs",
 }
 

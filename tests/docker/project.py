@@ -14,7 +14,7 @@ from typing import Any, Final
 from tests.containers.composition import REPOSITORY
 from tests.docker.engine import Engine
 
-_PORTS: Final = ("DARKROOM_PORT", "FLOWER_PORT", "MLFLOW_PORT", "PROMETHEUS_PORT")
+_PORTS: Final = ("DARKROOM_PORT", "FLOWER_PORT", "MLFLOW_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 OURS: Final = frozenset({"api", "predict", "record", "webhooks", "beat", "flower", "mlflow"})
 """Services that run what is built here, and stay up."""
 

@@ -93,7 +93,7 @@ def test_no_command_line_contains_a_secret(project: Project) -> None:
     running = [one for one in project.containers() if one["State"]["Running"]]
     told = json.dumps([[one["Path"], one["Args"], one["Config"].get("Healthcheck")] for one in project.containers()])
     seen = [project.engine.docker("top", one["Id"], "-eo", "pid,args") for one in running]
-    assert len(project.secrets()) == 6
+    assert len(project.secrets()) == 7
     for secret in project.secrets():
         assert secret not in told
         assert not [text for text in seen if secret in text]

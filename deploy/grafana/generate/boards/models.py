@@ -1,0 +1,288 @@
+"""Versions of models: which serve, what each answers, the shadow, loads and memory."""
+
+from typing import Final
+
+from deploy.grafana.generate.layout import Board, Row
+from deploy.grafana.generate.panels import Query, Shown, Table, Unit
+from deploy.grafana.generate.promql import MODEL, VERSION, WINDOW, mean, per_second, share
+
+PREDICTIONS: Final = "darkroom_predictions_total"
+SHADOW: Final = "darkroom_shadow_predictions_total"
+LEFT_OUT: Final = "lane_full|memory_high|results_full"
+OF_VERSION: Final = per_second(PREDICTIONS, by="model, version", where=VERSION)
+SERVING: Final = Row(
+    "Which version serves",
+    [
+        Table(
+            id=1,
+            title="Versions that workers have loaded, by alias",
+            what="`workers` is how many have the version loaded that the alias names. Two champions at once are "
+            "normal for the seconds of a promotion.",
+            queries=[Query(f"count by (model, alias, version) (darkroom_model_version_serving{{{VERSION}}} == 1)")],
+            columns=["model", "alias", "version"],
+            value="workers",
+            width=12,
+        ),
+        Shown(
+            id=2,
+            title="Versions that can't be loaded",
+            what="1 while an alias names a version that workers failed to load; the version before it goes on "
+            "serving. GET /v1/models/<name> says why.",
+            queries=[
+                Query(
+                    f"max by (model, version) (darkroom_model_version_failing{{{VERSION}}}) or on () vector(0)",
+                    "{{model}} version {{version}}",
+                )
+            ],
+            alerts=["ModelVersionFails"],
+            highest=1,
+            width=6,
+        ),
+        Shown(
+            id=3,
+            title="Champions that went back",
+            what="1 while the alias champion names a version that failed too many images; the champion before it "
+            "serves. GET /v1/models/<name> says how many failed and why.",
+            queries=[
+                Query(
+                    f"max by (model, version) (darkroom_champion_went_back{{{VERSION}}}) or on () vector(0)",
+                    "{{model}} version {{version}}",
+                )
+            ],
+            alerts=["ChampionWentBack"],
+            highest=1,
+            width=6,
+        ),
+    ],
+)
+ANSWERS: Final = Row(
+    "What each version answers",
+    [
+        Shown(
+            id=4,
+            title="Predictions by version and variant",
+            what="Ended predictions. `variant` is the alias that chose the version, or empty where a client named it.",
+            queries=[
+                Query(
+                    per_second(PREDICTIONS, by="model, version, variant", where=VERSION),
+                    "{{model}} {{version}} {{variant}}",
+                )
+            ],
+            unit=Unit.IMAGES_A_SECOND,
+            stacked=True,
+        ),
+        Shown(
+            id=5,
+            title="Share of a model's predictions",
+            what="How the traffic is split: of a canary or challenger it should be near the share that it was given.",
+            queries=[
+                Query(
+                    f"{OF_VERSION} / on (model) group_left {per_second(PREDICTIONS, by='model', where=MODEL)}",
+                    "{{model}} {{version}}",
+                )
+            ],
+            unit=Unit.SHARE,
+            highest=1,
+        ),
+        Shown(
+            id=6,
+            title="Share of a version's predictions that failed",
+            what="For whatever reason, broken images included, so compare the versions of a model with each other: "
+            "they get the same pictures.",
+            queries=[
+                Query(
+                    share(
+                        per_second(PREDICTIONS, by="model, version", where=f'{VERSION}, status="failed"'),
+                        OF_VERSION,
+                        by="model, version",
+                    ),
+                    "{{model}} {{version}}",
+                )
+            ],
+            unit=Unit.SHARE,
+        ),
+    ],
+)
+TRIED: Final = Row(
+    "Shadow: what a version would have answered",
+    [
+        Shown(
+            id=7,
+            title="Shadow predictions, by agreement with the champion",
+            what="`no`: the shadow answered something else. `unknown`: one of the two failed, or the outputs are of a "
+            "kind that is not compared.",
+            queries=[
+                Query(
+                    per_second(SHADOW, by="model, version, agrees", where=VERSION),
+                    "{{model}} {{version}} agrees: {{agrees}}",
+                )
+            ],
+            unit=Unit.IMAGES_A_SECOND,
+            stacked=True,
+        ),
+        Shown(
+            id=8,
+            title="Share that agrees",
+            what="Of those that can be compared. It drops at a promotion, since the champion is then another.",
+            queries=[
+                Query(
+                    share(
+                        per_second(SHADOW, by="model, version", where=f'{VERSION}, agrees="yes"'),
+                        per_second(SHADOW, by="model, version", where=f'{VERSION}, agrees=~"yes|no"'),
+                        by="model, version",
+                    ),
+                    "{{model}} {{version}}",
+                )
+            ],
+            unit=Unit.SHARE,
+            highest=1,
+        ),
+        Shown(
+            id=9,
+            title="Images for the shadow: kept, skipped, waiting",
+            what="Skipped by reason: `lane_full` and `memory_high` mean that the shadow is too slow for its share; "
+            "give it a smaller one. Clients never wait for a shadow.",
+            queries=[
+                Query(per_second("darkroom_shadow_queued_total", by="model", where=MODEL), "{{model}} kept"),
+                Query(
+                    f"sum by (model, reason) (rate(darkroom_shadow_skipped_total{{{MODEL}}}{WINDOW})) "
+                    f"or sum by (model) (rate(darkroom_shadow_queued_total{{{MODEL}}}{WINDOW})) * 0",
+                    "{{model}} skipped {{reason}}",
+                ),
+            ],
+            unit=Unit.IMAGES_A_SECOND,
+        ),
+        Shown(
+            id=10,
+            title="Forward passes: champion's and shadow's",
+            what="Mean time of a micro-batch's forward pass. Micro-batches of a shadow may have other sizes.",
+            queries=[
+                Query(mean("darkroom_forward_seconds", by="model", where=MODEL), "{{model}}"),
+                Query(mean("darkroom_shadow_forward_seconds", by="model", where=MODEL), "{{model}} shadow"),
+            ],
+            unit=Unit.SECONDS,
+            width=12,
+        ),
+        Shown(
+            id=11,
+            title="Images that wait for the shadow",
+            what="They are predicted while the workers have nothing else to do.",
+            queries=[Query(f"max by (model) (darkroom_shadow_lane_entries{{{MODEL}}})", "{{model}}")],
+            unit=Unit.IMAGES,
+            width=12,
+        ),
+        Shown(
+            id=17,
+            title="Images that the shadow left out, in 15 minutes",
+            what="For want of time or room; heavy images and unloaded versions, left out on purpose, do not count. "
+            "Nobody waits for it, but the shadow's report is of fewer images. Give it a smaller share, or add predict "
+            "workers.",
+            queries=[
+                Query(
+                    f'sum by (model) (increase(darkroom_shadow_skipped_total{{{MODEL}, reason=~"{LEFT_OUT}"}}[15m])) '
+                    f"or sum by (model) (increase(darkroom_shadow_queued_total{{{MODEL}}}[15m])) * 0",
+                    "{{model}}",
+                )
+            ],
+            unit=Unit.IMAGES,
+            alerts=["ShadowNotKeepingUp"],
+            width=12,
+        ),
+        Shown(
+            id=18,
+            title="Share of the shadow's predictions that failed, in 15 minutes",
+            what="Of images that the champion answered. Do not promote such a version. The log line `shadow_failed` "
+            "of a predict worker says why.",
+            queries=[
+                Query(
+                    f'(sum by (model, version) (rate({SHADOW}{{{VERSION}, status="failed"}}[15m])) '
+                    f"or sum by (model, version) (rate({SHADOW}{{{VERSION}}}[15m])) * 0) "
+                    f"/ sum by (model, version) (rate({SHADOW}{{{VERSION}}}[15m]))",
+                    "{{model}} {{version}}",
+                )
+            ],
+            unit=Unit.SHARE,
+            alerts=["ShadowFails"],
+            width=12,
+        ),
+    ],
+)
+LOADING: Final = Row(
+    "Loading and memory",
+    [
+        Shown(
+            id=12,
+            title="Versions loaded, failed and unloaded",
+            what="Each minute, of all workers. Loads and unloads that go on without promotions: more models than fit "
+            "in memory take turns, and each turn costs a load. Give the workers fewer models, or more memory.",
+            queries=[
+                Query(
+                    f"60 * {per_second('darkroom_model_loads_total', by='model, outcome', where=MODEL)}",
+                    "{{model}} {{outcome}}",
+                ),
+                Query(
+                    f"60 * ({per_second('darkroom_model_unloads_total', by='model', where=MODEL)} "
+                    f"or {per_second('darkroom_model_loads_total', by='model', where=MODEL)} * 0)",
+                    "{{model}} unloaded",
+                ),
+            ],
+        ),
+        Shown(
+            id=13,
+            title="Time of a load since the worker started",
+            what="Mean, download and warm-up included. The version before serves meanwhile.",
+            queries=[
+                Query(
+                    f"sum by (model) (darkroom_model_load_seconds_sum{{{MODEL}}}) "
+                    f"/ sum by (model) (darkroom_model_load_seconds_count{{{MODEL}}})",
+                    "{{model}}",
+                )
+            ],
+            unit=Unit.SECONDS,
+        ),
+        Shown(
+            id=14,
+            title="Memory of a loaded version",
+            what="In one worker, as estimated: its weights and what its warm-up took; on the GPU where it computes "
+            "there.",
+            queries=[
+                Query(
+                    f"max by (model, version) (darkroom_model_memory_bytes{{{VERSION}}})",
+                    "{{model}} {{version}}",
+                )
+            ],
+            unit=Unit.BYTES,
+        ),
+    ],
+)
+PICTURES: Final = Row(
+    "Pictures kept to learn from",
+    [
+        Shown(
+            id=15,
+            title="Pictures, by outcome, in 15 minutes",
+            what="`kept` was written, `there` was in the store already. `failed`: the store refuses, and the log line "
+            "`pictures_not_kept` says why. `no_room`: it is too slow; keep a smaller share. No prediction is "
+            "affected.",
+            queries=[Query("sum by (outcome) (increase(darkroom_pictures_total[15m]))", "{{outcome}}")],
+            unit=Unit.COUNT,
+            alerts=["PicturesNotKept"],
+            width=12,
+        ),
+        Shown(
+            id=16,
+            title="What the store holds",
+            what="As the last sweep of the store saw it; without a store there is nothing.",
+            queries=[Query("max(darkroom_pictures_stored_bytes)", "bytes of pictures")],
+            unit=Unit.BYTES,
+            width=12,
+        ),
+    ],
+)
+BOARD: Final = Board(
+    name="models",
+    title="Model versions",
+    what="Which version of a model serves, how the versions differ, and how a shadow compares.",
+    rows=[SERVING, ANSWERS, TRIED, LOADING, PICTURES],
+    variables=("model", "version"),
+)

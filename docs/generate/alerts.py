@@ -47,7 +47,7 @@ def _describe(rule: dict[str, Any]) -> list[str]:
 
 def _panel_name(link: str) -> str:
     """Return the titles of the dashboard and the panel that an alert links to."""
-    found = re.search(r"/d/([\w-]+)\?viewPanel=panel-(\d+)", link)
+    found = re.search(r"/d/([\w-]+)\?viewPanel=(\d+)", link)
     if found is None:
         raise ValueError(f"no link to a panel: {link}")
     title, panels = _boards()[found[1]]

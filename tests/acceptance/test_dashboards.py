@@ -144,4 +144,4 @@ def test_an_alert_carries_the_address_of_its_panel(prometheus: PrometheusServer)
         }
 
     until(dashboards, what="the alert is pending", seconds=20, pause=0.2)
-    assert dashboards() == {f"{GRAFANA}/d/darkroom-golden-signals?viewPanel=panel-17"}
+    assert dashboards() == {f"{GRAFANA}/d/darkroom-golden-signals?viewPanel=17"}

@@ -151,6 +151,7 @@ class Table(Shown):
             table.Panel()
             .unit(self.unit)
             .align(options.FieldTextAlignment.AUTO)
+            .cell_options(options.TableAutoCellOptions())
             .with_transformation(DataTransformerConfig(id_val="organize", options=organised))
             .no_value("none")
         )

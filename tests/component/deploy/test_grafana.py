@@ -37,7 +37,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 def link(alert: str) -> tuple[str, int]:
     """The board and the panel that an alert links to."""
     found = re.fullmatch(
-        r"\{\{ \$externalLabels\.grafana \}\}/d/([\w-]+)\?viewPanel=panel-(\d+)"
+        r"\{\{ \$externalLabels\.grafana \}\}/d/([\w-]+)\?viewPanel=(\d+)"
         r"(&var-model=\{\{ \$labels\.model \| urlquery \}\})?",
         alerts()[alert]["annotations"]["dashboard"],
     )

@@ -24,6 +24,7 @@ _STATE: Final = metrics.QueueState(
     recorder_lag=timedelta(0),
     memory_used_bytes=1,
     memory_limit_bytes=1,
+    redis_cpu_seconds=1.0,
     silence={"": timedelta(0)},
     bells={"": 1},
 )

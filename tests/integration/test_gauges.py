@@ -86,3 +86,10 @@ def test_memory_gauges_are_what_redis_reports(redis_client: redis.Redis) -> None
     state = Gauges(redis_client).read()
     assert state.memory_limit_bytes == 500_000_000
     assert 100_000 < state.memory_used_bytes < 500_000_000
+
+
+@pytest.mark.usefixtures("served")
+def test_redis_cpu_time_grows_with_what_it_executes(redis_client: redis.Redis) -> None:
+    before = Gauges(redis_client).read().redis_cpu_seconds
+    redis_client.eval("for i = 1, 100000 do redis.sha1hex('a') end", 0)
+    assert 0 < before < Gauges(redis_client).read().redis_cpu_seconds

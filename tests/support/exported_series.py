@@ -23,6 +23,7 @@ QUEUE = metrics.QueueState(
     recorder_lag=timedelta(seconds=1),
     memory_used_bytes=1,
     memory_limit_bytes=2,
+    redis_cpu_seconds=1.0,
     silence={"record": timedelta(seconds=1), "webhooks": timedelta.max},
     bells={"record": 1},
 )

@@ -39,6 +39,8 @@ class QueueState:
     memory_used_bytes: int
     memory_limit_bytes: int
     """Redis' `maxmemory`; zero: no limit."""
+    redis_cpu_seconds: float
+    """CPU time of Redis' main thread, which executes every command, since Redis started."""
     silence: dict[str, timedelta]
     """Time since the last sign of life by role, but for predict workers; timedelta.max where there never was one."""
     bells: dict[str, int]

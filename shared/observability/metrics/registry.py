@@ -1,4 +1,4 @@
-"""A process' registry of metrics, and what the metrics of all processes share: buckets, a gauge from samples."""
+"""A process' registry of metrics, and what the metrics of all processes share: buckets, metrics read at scrapes."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets in seconds for what takes milliseconds."""
@@ -32,6 +32,11 @@ def new_registry() -> CollectorRegistry:
     build = Gauge("darkroom_build_info", "Always 1; the label says which release runs", ["version"], registry=registry)
     build.labels(version("darkroom")).set(1)
     return registry
+
+
+def counter(name: str, help_text: str, value: float) -> Metric:
+    """Return a counter without labels that another process has counted; `name` ends in `_total`."""
+    return CounterMetricFamily(name, help_text, value=value)
 
 
 def gauge(name: str, help_text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from shared.observability.metrics.lanes import QueueState
-from shared.observability.metrics.registry import gauge
+from shared.observability.metrics.registry import counter, gauge
 
 
 class UpkeepMetrics:
@@ -97,6 +97,11 @@ class QueueMetrics(Collector):
             "darkroom_redis_memory_limit_bytes",
             "Redis' maxmemory in bytes; 0: no limit",
             [({}, state.memory_limit_bytes)],
+        )
+        yield counter(
+            "darkroom_redis_cpu_seconds_total",
+            "Seconds of CPU that Redis' main thread has used, which executes every command; 1 a second is its limit",
+            state.redis_cpu_seconds,
         )
 
 

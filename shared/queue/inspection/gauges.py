@@ -40,6 +40,7 @@ class Gauges:
             recorder_lag=self._recorder_lag(),
             memory_used_bytes=int(memory["used_memory"]),
             memory_limit_bytes=int(memory.get("maxmemory", 0)),
+            redis_cpu_seconds=self._cpu_seconds(),
             silence={duty.role: timedelta.max if duty.silence is None else duty.silence for duty in roles},
             bells=predict | {duty.role: duty.bells for duty in roles},
         )
@@ -74,6 +75,12 @@ class Gauges:
             return timedelta(0)
         ended_us = int(oldest[0][0].partition(b"-")[0]) * 1000
         return timedelta(microseconds=max(0, self._now_us() - ended_us))
+
+    def _cpu_seconds(self) -> float:
+        cpu = self._client.info("cpu")
+        # The main thread's own figures are missing where the system does not tell them: then the whole process'.
+        thread = "_main_thread" if "used_cpu_user_main_thread" in cpu else ""
+        return float(cpu[f"used_cpu_user{thread}"]) + float(cpu[f"used_cpu_sys{thread}"])
 
     def _now_us(self) -> int:
         """Return Redis' clock, by which all ages are measured."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from deploy.grafana.generate.layout import Board, Row
 from deploy.grafana.generate.panels import Number, Query, Shown, Unit
-from deploy.grafana.generate.promql import MODEL, mean, per_second, quantile
+from deploy.grafana.generate.promql import MODEL, WINDOW, mean, per_second, quantile
 
 LANES: Final = Row(
     "Lanes: what waits for a worker",
@@ -185,6 +185,7 @@ REDIS: Final = Row(
     [
         Shown(
             id=19,
+            width=6,
             title="Memory in use, of maxmemory",
             what="Bulk uploads pause at 60%; at 80% every submission is refused with 503. Give Redis more memory, or "
             "add predict workers where images wait.",
@@ -195,6 +196,7 @@ REDIS: Final = Row(
         ),
         Shown(
             id=20,
+            width=6,
             title="Memory",
             what="In use: images that wait, cached outputs, and jobs until their time to live ends.",
             queries=[
@@ -203,13 +205,24 @@ REDIS: Final = Row(
             ],
             unit=Unit.BYTES,
         ),
+        Shown(
+            id=22,
+            width=6,
+            title="CPU of Redis' main thread",
+            what="It executes every command, one after the other. Near 100% Redis is the limit of the whole service: "
+            "large images are what costs it most. Let clients send smaller ones, set REDIS_IO_THREADS, or give each "
+            "model's traffic a Darkroom of its own.",
+            queries=[Query(f"max(rate(darkroom_redis_cpu_seconds_total{WINDOW}))", "in use")],
+            unit=Unit.SHARE,
+            highest=1,
+        ),
         Number(
             id=21,
             title="Dropped for lack of memory, last hour",
             what="Cached outputs and recorded predictions dropped before their time. Nothing is lost, but fewer "
             "images are answered from the cache. Give Redis more memory.",
             queries=[Query("sum(increase(darkroom_evicted_total[1h]))")],
-            width=8,
+            width=6,
             height=8,
             orange=1,
         ),

@@ -177,6 +177,7 @@ REDIS: Final = Row(
     [
         Shown(
             id=13,
+            width=6,
             title="Writing a micro-batch's results",
             what="One script call, which waits for Redis' disk (`appendfsync always`). More than 10 ms: the disk, or "
             "Redis' one core is the limit.",
@@ -187,7 +188,19 @@ REDIS: Final = Row(
             unit=Unit.SECONDS,
         ),
         Shown(
+            id=21,
+            width=6,
+            title="CPU of Redis' main thread",
+            what="It executes every command, one after the other. Near 100% Redis is the limit of the whole service, "
+            "and every part of it waits. Large images cost it most: let clients send smaller ones, or set "
+            "REDIS_IO_THREADS.",
+            queries=[Query(f"max(rate(darkroom_redis_cpu_seconds_total{WINDOW}))", "in use")],
+            unit=Unit.SHARE,
+            highest=1,
+        ),
+        Shown(
             id=14,
+            width=6,
             title="Memory in use, of maxmemory",
             what="Bulk uploads pause at 60% and go on when there is room again; submissions are refused at 80%.",
             queries=[Query("darkroom:redis_memory_used:ratio", "in use")],
@@ -196,6 +209,7 @@ REDIS: Final = Row(
         ),
         Shown(
             id=15,
+            width=6,
             title="Turned away",
             what="Submissions refused for lack of room (`refused`) or at an API key's limit (`limited`): clients "
             "repeat them later, which they feel as slowness.",

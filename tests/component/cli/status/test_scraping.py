@@ -44,6 +44,7 @@ def exported() -> CollectorRegistry:
         recorder_lag=timedelta(seconds=1),
         memory_used_bytes=9,
         memory_limit_bytes=0,
+        redis_cpu_seconds=1.0,
         silence={},
         bells={},
     )

@@ -34,7 +34,7 @@ from api.state.open_requests import OpenRequests
 from api.state.purges import Purges
 from api.state.reading_turns import ReadingTurns
 from api.state.redis_memory import RedisMemory, refuse_unsafe_eviction
-from api.state.served_models import ServedModels
+from api.state.served_models import ServedModels, own_pipelines
 from api.state.submission_counter import SubmissionCounter
 from api.state.threads import Threads, connections
 from api.webhooks import routes as webhooks
@@ -79,7 +79,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(api_keys.close)
         purges = Purges(producer.server, pause=pause, open_requests=open_requests)
         stack.push_async_callback(purges.close)
-        models = ServedModels(producer.models)
+        own = settings.read(settings.Gateway)
+        models = ServedModels(producer.models, own_pipelines=own_pipelines(own.pipelines))
         stack.push_async_callback(models.close)
         waiters = JobWaiters(producer.done)
         stack.push_async_callback(waiters.close)
@@ -104,7 +105,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             draining=app.state.draining,
             metrics=app.state.metrics,
             submissions=SubmissionCounter(app.state.metrics.submissions),
-            settings=settings.read(settings.Gateway),
+            settings=own,
             database=database,
             intake=intake,
             files=settings.read(settings.Files),

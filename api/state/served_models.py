@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from api.state.refresher import Refresher
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
-from shared.domain.pipeline import Pipeline, parse_pipeline
+from shared.domain.pipeline import Pipeline, parse_named_pipeline, parse_pipeline
 from shared.queue.producer.models import Models, parse_route
+from shared.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,16 @@ class ServedModels:
     serve now; where none does, the one whose workers are away.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *, own_pipelines: Mapping[ModelName, Pipeline] | None = None) -> None:
+        """`own_pipelines` are those of the settings, by name."""
         self._models = models
         self._routes: dict[ModelName, Route] = {}
         self._raw: dict[ModelName, bytes] = {}
         self._retired: frozenset[ModelName] = frozenset()
         self._meant: list[Route] = []
-        self.pipelines: Mapping[ModelName, Pipeline] = {}
-        """The pipelines that the served models' tags name, by name; a model of the same name hides one."""
+        self._own = own_pipelines or {}
+        self.pipelines: Mapping[ModelName, Pipeline] = self._own
+        """The pipelines by name: the served models' tags' and the settings'; a model of the same name hides one."""
         self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
 
     async def get(self, name: ModelName) -> Route:
@@ -97,14 +100,26 @@ class ServedModels:
         if published.routes != self._raw:
             self._routes = {model: parse_route(value) for model, value in published.routes.items()}
             self._raw = published.routes
-            self.pipelines = _pipelines(self._by_name())
+            self.pipelines = _pipelines(self._by_name(), self._own)
         self._retired = published.retired
         serving = [route for route in self._by_name() if not route.never_loaded]
         self._meant = [route for route in serving if route.model in published.alive] or serving
 
 
-def _pipelines(routes: Sequence[Route]) -> dict[ModelName, Pipeline]:
-    """Return the named pipelines; of two with one name the one whose model comes first by name."""
+def own_pipelines(definitions: Mapping[str, Any]) -> dict[ModelName, Pipeline]:
+    """Return the pipelines that DARKROOM_PIPELINES defines, by name; raises SettingsError where one is none."""
+    found: dict[ModelName, Pipeline] = {}
+    for name, definition in definitions.items():
+        try:
+            found[ModelName(name)] = parse_named_pipeline(name, definition)
+        except InvalidParameter as error:
+            wrong = f"{name!r} defines no pipeline: {error.detail} {error.pointer}".rstrip()
+            raise SettingsError(f"DARKROOM_PIPELINES: {wrong}") from None
+    return found
+
+
+def _pipelines(routes: Sequence[Route], own: Mapping[ModelName, Pipeline]) -> dict[ModelName, Pipeline]:
+    """Return the named pipelines; of two with one name the one whose model comes first by name, the settings' last."""
     found: dict[ModelName, Pipeline] = {}
     models = {route.model for route in routes}
     for route in routes:
@@ -116,4 +131,4 @@ def _pipelines(routes: Sequence[Route]) -> dict[ModelName, Pipeline]:
                 found[name] = parse_pipeline(definition)
             except InvalidParameter as error:  # a worker of another release checked it
                 log.warning("pipeline_unusable", extra={"pipeline": name, "reason": error.detail})
-    return found
+    return {name: pipeline for name, pipeline in own.items() if name not in models} | found

@@ -87,6 +87,8 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join(_type(one, metadata) for one in inner if one is not NoneType)
     if origin is tuple:
         return "JSON list"
+    if origin is dict:
+        return "JSON object"
     return _NAMES[annotation] + _bounds(_constraints(metadata))
 
 

@@ -159,6 +159,15 @@ def parse_pipeline(definition: Mapping[str, Any], *, first: Reference | None = N
     return pipeline
 
 
+def parse_named_pipeline(name: str, definition: object) -> Pipeline:
+    """Return the pipeline that a name stands for; raises InvalidParameter for its name or its definition."""
+    if not name or any(mark in name for mark in "/@:"):
+        raise InvalidParameter(detail="its name may have no /, @ or :", pointer="")
+    if not isinstance(definition, dict):
+        raise InvalidParameter(detail="it is no JSON object", pointer="")
+    return parse_pipeline(definition)
+
+
 def _then(given: object) -> Then:
     if not isinstance(given, Mapping):
         raise _invalid("then must be an object with a model", "/then")

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +24,9 @@ class Gateway(BaseSettings):
     `["https://app.example.com"]`."""
     owner_name: str = "darkroom"
     """The `owner` part of every model's `owner/name`, which Replicate's clients expect."""
+    pipelines: dict[str, Any] = {}
+    """Named pipelines, as a JSON object of definitions by name: `{"both": {"models": ["a", "b"]}}`. A tag
+    `darkroom.pipeline.<name>` in the registry and a served model of that name count more."""
     drain: Duration = timedelta(0)
     """How long the gateway goes on serving after SIGTERM while it reports that it is not ready. Set it to as long as
     your load balancer takes to notice; 0 suits a gateway without one."""

@@ -20,9 +20,15 @@ from tests.support.tasks_stack import tasks_stack as running_tasks_stack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack that serves `digits`, shared by the run. It keeps pictures of models that are tagged so: none."""
-    kept = {"DARKROOM_KEEP_IMAGES_URL": str(tmp_path_factory.mktemp("kept"))}
-    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=kept)
+    """A running stack that serves `digits`, shared by the run. It keeps pictures of models that are tagged so: none.
+
+    `twice` is a pipeline of its settings.
+    """
+    environment = {
+        "DARKROOM_KEEP_IMAGES_URL": str(tmp_path_factory.mktemp("kept")),
+        "DARKROOM_PIPELINES": '{"twice": {"models": ["digits", "digits:1"]}}',
+    }
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=environment)
     try:
         stack.up()
         yield stack

@@ -113,7 +113,8 @@ def test_a_model_is_the_same_on_every_path_and_in_the_list(door: Door) -> None:
     page = door.http.get("/v1/models").json()
     found = [door.http.get(f"/v1/models/{path}").json() for path in ("darkroom/digits", "anybody/digits")]
     assert (page["next"], page["previous"]) == (None, None)
-    for other in (*found, *page["results"]):
+    listed = [card for card in page["results"] if card["pipeline"] is None]
+    for other in (*found, *listed):
         assert other | {"run_count": 0} == one | {"run_count": 0}
 
 

@@ -122,3 +122,11 @@ def test_a_member_that_nobody_serves_degrades_the_answer_where_that_is_asked_for
     assert found["status"] == "succeeded", found
     assert found["output"]["pipeline"]["degraded"] is True
     assert found["output"]["pipeline"]["steps"][0]["models"][1]["error_code"] == "model_unavailable"
+
+
+def test_a_pipeline_of_the_settings_is_asked_for_by_its_name(door: Door, scan: bytes) -> None:
+    found = predicted(door, renewed(scan), {"model": "twice"})
+    assert (found["model"], found["variant"]) == ("twice", "pipeline")
+    assert [said["version"] for said in found["output"]["pipeline"]["steps"][0]["models"]] == ["1", "1"]
+    listed = {one["name"]: one for one in door.http.get("/v1/models").json()["results"]}
+    assert listed["twice"]["pipeline"]["models"] == ["digits", "digits:1"]

@@ -160,7 +160,7 @@ def test_a_stream_follows_a_prediction_that_has_not_begun(client: Client, door: 
 def test_models_and_versions_are_read(client: Client, version: str) -> None:
     model = client.models.get("darkroom/digits")
     assert (model.id, model.visibility) == ("darkroom/digits", "private")
-    assert [found.id for found in client.models.list()] == ["darkroom/digits"]
+    assert [found.id for found in client.models.list()] == ["darkroom/digits", "darkroom/twice"]
     assert version in [found.id for found in model.versions.list()]
     assert model.versions.get(version).openapi_schema["components"]["schemas"]["Output"]
 

@@ -16,7 +16,7 @@ from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import ModelName
 from shared.domain.keep_rule import KEEP_IMAGES, NONE_KEPT, KeepRule, parse_keep_rule
 from shared.domain.model_route import CHALLENGER_PERCENT, SHADOW_PERCENT
-from shared.domain.pipeline import Pipeline, parse_pipeline
+from shared.domain.pipeline import Pipeline, parse_named_pipeline
 from worker.models.metadata.metadata_values import TAG_PREFIX
 
 MAX_ERROR_PERCENT: Final = f"{TAG_PREFIX}max_error_percent"
@@ -137,15 +137,11 @@ def read_pipelines(tags: Mapping[str, str]) -> tuple[dict[ModelName, dict[str, A
 
 
 def _read_pipeline(name: str, text: str) -> Pipeline:
-    if not name or any(mark in name for mark in "/@:"):
-        raise InvalidParameter(detail="its name may have no /, @ or :", pointer="")
     try:
         definition = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidParameter(detail=f"it is no JSON: {error}", pointer="") from None
-    if not isinstance(definition, dict):
-        raise InvalidParameter(detail="it is no JSON object", pointer="")
-    return parse_pipeline(definition)
+    return parse_named_pipeline(name, definition)
 
 
 def _duration(text: str, unit: timedelta) -> timedelta | None:

@@ -2,35 +2,37 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
-from api.state.served_models import ServedModels
+from api.state.served_models import ServedModels, own_pipelines
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route, Version
+from shared.domain.pipeline import parse_pipeline
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.consumer.lanes import Lanes
 from shared.queue.model_routes import publish, retire
 from shared.queue.producer.models import Models
-from shared.settings import Queue, Redis
+from shared.settings import Queue, Redis, SettingsError
 
 BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
 Find = Callable[[Reference], str]
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[ServedModels]:
+async def opened(url: str, **pipelines: dict[str, Any]) -> AsyncIterator[ServedModels]:
     """Yield the served models read from this Redis."""
     connection = connect_async(Redis(url=url))
     pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
-    book = ServedModels(Models(pipeline))
+    book = ServedModels(Models(pipeline), own_pipelines=own_pipelines(pipelines))
     try:
         yield book
     finally:
@@ -158,3 +160,43 @@ def test_while_redis_is_down_no_name_is_called_unknown(start_redis: Callable[...
             assert {type(answer) for answer in answers} == {StorageUnavailable}
 
     asyncio.run(within())
+
+
+def test_a_pipeline_of_the_settings_counts_less_than_a_tag_and_a_model_of_its_name(
+    redis_server: Any, redis_client: "redis.Redis"
+) -> None:
+    tagged = parse_pipeline({"models": ["digits"], "on_error": "degrade"}).definition()
+    own = {name: {"models": ["letters"]} for name in ("tagged", "digits", "alone")}
+    digits = Route(model=ModelName("digits"), description="", aliases={}, versions={})
+
+    async def names(book: ServedModels) -> dict[str, str]:
+        await book.all()
+        with suppress(UnknownModel):
+            await book.get(ModelName("unknown"))  # reads the routes
+        return {name: pipeline.expression() for name, pipeline in book.pipelines.items()}
+
+    async def within() -> list[dict[str, str]]:
+        async with opened(redis_server.url, **own) as book:
+            before = await names(book)
+            publish(redis_client, replace(digits, pipelines={ModelName("tagged"): tagged}))
+            return [before, await names(book)]
+
+    assert asyncio.run(within()) == [
+        {"tagged": "letters", "digits": "letters", "alone": "letters"},
+        {"tagged": "digits", "alone": "letters"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "definition", "words"),
+    [
+        ("a:b", {"models": ["m"]}, "'a:b' defines no pipeline: its name may have no"),
+        ("boxed", {"model": "m"}, "'boxed' defines no pipeline"),
+        ("boxed", ["m"], "it is no JSON object"),
+    ],
+)
+def test_a_setting_that_defines_no_pipeline_stops_the_start(name: str, definition: Any, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        own_pipelines({name: definition})
+    assert str(caught.value).startswith("DARKROOM_PIPELINES: ")
+    assert words in str(caught.value)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from tests.support.batches import (
     lines,
     results,
     send_archive,
+    send_lines,
     zipped,
 )
 from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture, undecodable
@@ -193,6 +195,52 @@ def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, vic
     counts = after["request_counts"]
     assert counts["total"] == counts["canceled"] + counts["failed"] > 90
     assert [line["status"] for line in results(breakable.http, found["id"])].count("canceled") == counts["canceled"]
+    breakable.audit()
+
+
+def test_feedback_whose_gateway_is_killed_in_the_middle_is_complete_after_a_repetition(breakable: Breakable) -> None:
+    numbers = range(12_000_001, 12_000_601)
+    id = accepted(send_lines(breakable.http, lines(pictures(numbers))))["id"]
+    ended(breakable.http, id, seconds=60)
+    succeeded = [line["id"] for line in results(breakable.http, id) if line["status"] == "succeeded"]
+    content = "".join(["id,label\n", *(f"{one},{place}\n" for place, one in enumerate(succeeded))]).encode()
+    cut = threading.Event()
+
+    def half() -> Any:
+        yield content[: len(content) * 95 // 100]
+        assert cut.wait(30)
+        raise httpx.ReadError("that was it")
+
+    def send(body: Any) -> httpx.Response:
+        headers = {"Content-Type": "text/csv"}
+        url = breakable.stack.url + "/v1/feedback"
+        return httpx.post(url, content=body, timeout=30, trust_env=False, headers=headers)
+
+    def break_off() -> None:
+        with pytest.raises(httpx.TransportError):
+            send(half())
+
+    def given() -> list[tuple[str, str]]:
+        with closing(psycopg2.connect(breakable.postgres.url)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT prediction_id::text, label FROM feedback WHERE prediction_id = ANY(%s::uuid[])", (succeeded,)
+            )
+            return sorted(cursor.fetchall())
+
+    thread = threading.Thread(target=break_off)
+    thread.start()
+    until(given, seconds=20, what="the first lines are committed")
+    breakable.kill(*breakable.pids("api"))
+    cut.set()
+    thread.join()
+    breakable.wait_until_mended()
+    before = len(given())
+    assert 0 < before < len(succeeded)
+    summary = send(content).json()
+    assert (summary["created"], summary["unchanged"]) == (len(succeeded) - before, before), summary
+    assert (summary["refused"], summary["errors"]) == (0, [])
+    assert given() == sorted((one, str(place)) for place, one in enumerate(succeeded))
+    assert send(content).json()["unchanged"] == len(succeeded)
     breakable.audit()
 
 

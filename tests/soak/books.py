@@ -10,13 +10,17 @@ Row = dict[str, Any]
 Rows = dict[str, Row]
 
 
-def compare(ledger: Ledger, *, rows: Rows, batches: Rows, told: Rows) -> list[str]:
-    """Return what does not agree, a line each; `batches` has every upload that was accepted."""
+def compare(ledger: Ledger, *, rows: Rows, batches: Rows, told: Rows, feedback: list[tuple[str, str]]) -> list[str]:
+    """Return what does not agree, a line each; `batches` has every upload that was accepted.
+
+    `feedback` has prediction and label of every row.
+    """
     return [
         *_check_submissions(ledger, rows),
         *_check_uploads(ledger, rows, batches),
         *_check_strangers(ledger, rows, batches),
         *_check_webhooks(ledger, told, rows, batches),
+        *_check_feedback(ledger, feedback),
     ]
 
 
@@ -95,3 +99,16 @@ def _check_webhooks(ledger: Ledger, told: Rows, rows: Rows, batches: Rows) -> It
             yield f"{id} was told and nobody wanted that"
         elif kept is not None and status != kept["status"]:
             yield f"{id} was told to be {status} and is {kept['status']}"
+
+
+def _check_feedback(ledger: Ledger, feedback: list[tuple[str, str]]) -> Iterator[str]:
+    """Each label that was answered has its row; no prediction has two, nor another label than was given."""
+    found: dict[str, list[str]] = {}
+    for id, label in feedback:
+        found.setdefault(id, []).append(label)
+    for id, labels in found.items():
+        if len(labels) > 1:
+            yield f"{id} was given one label, and has {labels}"
+    for id, label in ledger.feedback.items():
+        if label not in found.get(id, []):
+            yield f"{id} was given the label {label}, and has {found.get(id, [])}"

@@ -33,6 +33,7 @@ _PIPELINES = (
 )
 _BROKEN = 0.06
 _LARGEST_UPLOAD = 150
+_MOST_LABELS = 60
 
 
 class Clients:
@@ -43,7 +44,7 @@ class Clients:
         self._numbers = itertools.count(random.Random(seed).randrange(2**20))
         self._stopping = threading.Event()
         works: list[Callable[[random.Random], None]] = [self._submit] * submitters
-        works += [self._upload, self._poll, self._break_off]
+        works += [self._upload, self._poll, self._label, self._break_off]
         self._threads = [
             threading.Thread(target=self._go_on, args=(work, random.Random(f"{seed} {n}")), daemon=True)
             for n, work in enumerate(works)
@@ -146,7 +147,7 @@ class Clients:
                     time.sleep(0.2)
                     continue
                 self._ledger.counted(str(answer.status_code))
-                if answer.status_code in (200, 202):
+                if answer.status_code in (200, 201, 202):
                     body: dict[str, Any] = answer.json()
                     return body
                 if answer.status_code in (413, 415, 422) and "idempotency" not in answer.text:
@@ -167,6 +168,31 @@ class Clients:
             while not self._stopping.wait(0.02):
                 if known := self._ledger.known_ids():
                     poll_once(client, chance.choice(known[-500:]), self._ledger)
+
+    def _label(self, chance: random.Random) -> None:
+        """Label one prediction, or many by CSV; each gets one label, however often it is sent."""
+        mark, ids = _mark(chance), self._ledger.choose_to_label(chance.choice((1, _MOST_LABELS)))
+        if ids:
+            labels = {id: f"{mark}-{place}" for place, id in enumerate(ids)}
+            given = self._give_one(*next(iter(labels.items()))) if len(ids) == 1 else self._give_csv(mark, labels)
+            if given:
+                self._ledger.labelled(labels)
+        self._stopping.wait(chance.uniform(0.1, 1.0))
+
+    def _give_one(self, id: str, label: str) -> bool:
+        sending = {"json": {"label": label}}
+        body = self._until_answered(f"/v1/predictions/{id}/feedback", label, headers={}, sending=sending)
+        if body is None:
+            self._ledger.violated(f"a label of {id} was refused")
+        return bool(body)
+
+    def _give_csv(self, mark: str, labels: dict[str, str]) -> bool:
+        content = "".join(["id,label\n", *(f"{id},{label}\n" for id, label in labels.items())])
+        sending = {"content": content, "headers": {"Content-Type": "text/csv"}}
+        body = self._until_answered("/v1/feedback", mark, headers={"Idempotency-Key": mark}, sending=sending)
+        if body is None or body.get("refused"):
+            self._ledger.violated(f"labels were refused: {body and body['errors'][:3]}")
+        return bool(body) and not (body or {}).get("refused")
 
     def _break_off(self, chance: random.Random) -> None:
         """Send half of a request and leave: with a TCP reset, or silently."""

@@ -7,6 +7,7 @@ known, an end never changes, each picture gets its own answer.
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from tests.soak.pictures import right_class
@@ -48,6 +49,8 @@ class Ledger:
     never: set[str] = field(default_factory=set)
     """Tokens of requests that were cut off half sent: nothing may ever come of them."""
     violations: list[str] = field(default_factory=list)
+    feedback: dict[str, str] = field(default_factory=dict)
+    """The label that a client gave to a prediction and was answered for, by the prediction's id."""
     answers: dict[str, int] = field(default_factory=dict)
     """How often each kind of answer came, connections that broke among them."""
     longest_gap: float = 0.0
@@ -123,6 +126,18 @@ class Ledger:
                 self._ends.setdefault(id, status)
             if submission is not None and status in ENDS:
                 self.violations += wrong_end(submission.number, body, may_be_canceled=submission.may_be_canceled)
+
+    def choose_to_label(self, most: int) -> list[str]:
+        """Return up to so many predictions that succeeded and have no label yet; those of the last come first."""
+        with self._lock:
+            newest = reversed(self._ends.items())
+            found = (id for id, end in newest if end == "succeeded" and id not in self.feedback and id in self._by_id)
+            return list(islice(found, most))
+
+    def labelled(self, labels: dict[str, str]) -> None:
+        """Note labels that were given and answered."""
+        with self._lock:
+            self.feedback |= labels
 
     def known_ids(self) -> list[str]:
         """Return the ids of all predictions that were accepted one by one, in that order."""

@@ -29,7 +29,7 @@ def reckon(stack: SoakedStack, ledger: Ledger, inbox: Inbox) -> dict[str, Any]:
     settled = time.monotonic() - began
     rows = _rows(stack)
     batches = {str(upload.id): _batch(stack, str(upload.id)) for upload in ledger.accepted_uploads()}
-    for words in compare(ledger, rows=rows, batches=batches, told=inbox.events):
+    for words in compare(ledger, rows=rows, batches=batches, told=inbox.events, feedback=_feedback(stack)):
         ledger.violated(words)
     for words in inbox.violations:
         ledger.violated(words)
@@ -44,6 +44,7 @@ def reckon(stack: SoakedStack, ledger: Ledger, inbox: Inbox) -> dict[str, Any]:
         "submissions": len(ledger.submissions),
         "uploads": len(ledger.uploads),
         "broken off": len(ledger.never),
+        "labels": len(ledger.feedback),
         "worker_lost": sum(row["error_code"] == "worker_lost" for row in rows.values()),
         "webhooks": len(inbox.taken),
         "webhook attempts": inbox.attempts,
@@ -97,6 +98,11 @@ def _untold(_: SoakedStack, ledger: Ledger, inbox: Inbox) -> list[str]:
     return sorted(ledger.wanted_webhooks() - told)
 
 
+def _feedback(stack: SoakedStack) -> list[tuple[str, str]]:
+    """Return prediction and label of every row of `feedback`."""
+    return [(id, label) for id, label in _select(stack, "SELECT prediction_id::text, label FROM feedback")]
+
+
 def _rows(stack: SoakedStack) -> dict[str, Row]:
     """Return every row of `predictions` by its id; a doubled id is impossible (it is the key)."""
     names = (
@@ -111,11 +117,16 @@ def _rows(stack: SoakedStack) -> dict[str, Row]:
         "batch_id",
         "custom_id",
     )
+    columns = ", ".join(f"{name}::text" if name in ("id", "batch_id") else name for name in names)
+    found = _select(stack, f"SELECT {columns} FROM predictions")  # noqa: S608  names from above
+    return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+
+
+def _select(stack: SoakedStack, query: str) -> list[Any]:
     connection = psycopg2.connect(stack.store("DARKROOM_DATABASE_URL"), connect_timeout=5)
     try:
         with connection.cursor() as cursor:
-            columns = ", ".join(f"{name}::text" if name in ("id", "batch_id") else name for name in names)
-            cursor.execute(f"SELECT {columns} FROM predictions")  # noqa: S608  names from above
-            return {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+            cursor.execute(query)
+            return cursor.fetchall()
     finally:
         connection.close()

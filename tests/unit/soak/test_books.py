@@ -34,13 +34,15 @@ class Books:
         }
         counts = {"total": 2, "succeeded": 1, "failed": 1, "canceled": 0}
         self.batches: Rows = {"b1": {"id": "b1", "status": "completed", "request_counts": counts}}
+        self.ledger.labelled({"p1": "cat"})
+        self.feedback = [("p1", "cat")]
         self.told: Rows = {
             "w1": {"id": "p1", "status": "succeeded", "metadata": {"mark": "t-single"}},
             "w2": {"id": "b1", "status": "completed", "metadata": {"mark": "t-upload"}},
         }
 
     def compare(self) -> list[str]:
-        found = compare(self.ledger, rows=self.rows, batches=self.batches, told=self.told)
+        found = compare(self.ledger, rows=self.rows, batches=self.batches, told=self.told, feedback=self.feedback)
         return self.ledger.violations + found
 
 
@@ -55,6 +57,9 @@ def test_correct_books_agree() -> None:
 
 
 TRICKS: dict[str, Callable[[Books], Any]] = {
+    "a label is lost": lambda b: b.feedback.clear(),
+    "a label is doubled": lambda b: b.feedback.append(("p1", "cat")),
+    "another label": lambda b: b.feedback.__setitem__(0, ("p1", "dog")),
     "a row is lost": lambda b: b.rows.pop("p1"),
     "a row is doubled under another id": lambda b: b.rows.update(p9=row("p9", NUMBER, metadata={"mark": "t-single"})),
     "a neighbour's answer": lambda b: b.rows.update(p1=row("p1", NUMBER + 1, metadata={"mark": "t-single"})),

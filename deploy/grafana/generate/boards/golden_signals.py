@@ -110,8 +110,8 @@ ERRORS: Final = Row(
         Shown(
             id=10,
             title="Share of requests answered with 5xx, by route",
-            what="503 with Retry-After: a lane or Redis is full, or a store is away; /health/ready says which. 500 is "
-            "a defect; `docker compose logs api` has its traceback.",
+            what="503: a lane or Redis is full, or a store is away; /health/ready says which. 500 is a defect; "
+            "`docker compose logs api` has its traceback.",
             queries=[
                 Query(
                     share(
@@ -128,8 +128,9 @@ ERRORS: Final = Row(
         Shown(
             id=11,
             title="Predictions that failed, by reason",
-            what="`undecodable_image` and `deadline_exceeded` are the clients' own. `model_error` after a promotion: "
-            "point the alias champion back. `worker_lost`: workers are killed while they compute, often for memory.",
+            what="`undecodable_image` and `deadline_exceeded` are the clients' own. `model_error` since a promotion: "
+            "roll back to the champion before. `worker_lost`: workers are killed while they compute, often for "
+            "memory. `image_failed` in `docker compose logs predict` says more of each.",
             queries=[Query(per_second(FAILED, by="code", where=MODEL), "{{code}}")],
             unit=Unit.IMAGES_A_SECOND,
             stacked=True,

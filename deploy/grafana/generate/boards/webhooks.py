@@ -23,7 +23,8 @@ DELIVERIES: Final = Row(
             id=2,
             title="Share of attempts that failed, last 15 minutes",
             what="One receiver that fails is its owner's matter. Where most fail, look at this side: network, DNS, "
-            "certificates. GET /v1/webhook-deliveries?status=pending shows whose and why.",
+            "certificates. `webhook_attempted` in `docker compose logs webhooks` has destination and error of each "
+            "attempt that failed.",
             queries=[
                 Query(
                     f'sum(rate({ATTEMPTS}{{outcome!="delivered"}}[15m])) / sum(rate({ATTEMPTS}[15m]))',
@@ -37,8 +38,9 @@ DELIVERIES: Final = Row(
         Number(
             id=3,
             title="Given up in the last hour",
-            what="Not tried again. GET /v1/webhook-deliveries?status=exhausted says to whom and why; POST "
-            "/v1/webhook-deliveries/<id>/redeliver tries once more.",
+            what="Not tried again. `webhook_attempted` with the outcome exhausted, in `docker compose logs webhooks`, "
+            "says to whom and why. Their owner can have them tried once more: POST "
+            "/v1/webhook-deliveries/<id>/redeliver.",
             queries=[Query(f'sum(increase({ATTEMPTS}{{outcome="exhausted"}}[1h]))')],
             alerts=["DeliveriesGivenUp"],
             orange=1,

@@ -18,6 +18,7 @@ from darkroom_contract import contract
 MODEL = "digits"
 LABELS = [str(digit) for digit in range(10)]
 IMAGE = {"resize_size": [32], "crop_size": [32], "mean": [0.5] * 3, "std": [0.5] * 3, "mode": "RGB"}
+TERMS = ["--steps", "5,25,50,100", "--every", "10m", "--max-errors", "1%"]
 _COMMAND = Path(sys.executable).with_name("darkroom")
 
 
@@ -73,7 +74,8 @@ def main() -> None:
     parser.add_argument("--since", default="7d")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--until", choices=("register", "shadow", "canary"), default="canary")
-    chosen = parser.parse_args()
+    # What is none of these goes to `darkroom models canary`.
+    chosen, terms = parser.parse_known_args()
 
     client = MlflowClient()
     found = client.get_experiment_by_name(MODEL)
@@ -85,7 +87,7 @@ def main() -> None:
     if chosen.until != "register":
         darkroom("models", "shadow", MODEL, version, "--percent", "100")
     if chosen.until == "canary":
-        darkroom("models", "canary", MODEL, version, "--steps", "5,25,50,100", "--every", "10m", "--max-errors", "1%")
+        darkroom("models", "canary", MODEL, version, *(terms or TERMS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures are kept, labelled, exported, and a version is trained from them: the loop of examples/retrain."""
+"""Pictures are kept, labelled, exported; a version is trained, is shadow, takes over: the loop of examples/retrain."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,14 @@ def keeping(stack: Stack) -> Iterator[Path]:
     """The folder in which all pictures of `digits` are kept during the test."""
     stack.darkroom("models", "keep", "digits", "all")
     yield Path(stack.environment["DARKROOM_KEEP_IMAGES_URL"])
+    stack.darkroom("models", "canary", "digits", "--off", expect=None)
+    stack.darkroom("models", "shadow", "digits", "--off")
+    stack.darkroom("models", "promote", "digits", "1")
     in_registry(
         stack,
         "client = MlflowClient()\n"
-        "client.delete_registered_model_tag('digits', 'darkroom.keep_images')\n"
+        "for tag in ('keep_images', 'canary', 'previous_champion'):\n"
+        "    client.delete_registered_model_tag('digits', f'darkroom.{tag}')\n"
         "for version in client.search_model_versions(\"name='digits'\"):\n"
         "    if str(version.version) != '1':\n"
         "        client.delete_model_version('digits', version.version)",
@@ -48,16 +53,18 @@ def label(door: Door, ids: dict[str, str]) -> None:
     assert (answer.status_code, answer.json()["created"]) == (200, len(ids)), answer.text
 
 
-def test_a_version_is_trained_from_pictures_that_people_labelled(
+def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_takes_over(
     stack: Stack, door: Door, keeping: Path, tmp_path: Path
 ) -> None:
     def is_kept(image: bytes) -> bool:
         return any(keeping.rglob(f"{hashlib.sha256(image).hexdigest()}.png"))
 
+    probes: list[bytes] = []
+
     def is_keeping() -> bool:
-        image = renewed(stack.images[0].read_bytes())
-        door.submit(image)
-        return is_kept(image)
+        probes.append(renewed(stack.images[0].read_bytes()))
+        door.submit(probes[-1])
+        return any(map(is_kept, probes))  # the last one may be being written
 
     until(is_keeping, what="workers read the tag", seconds=30, pause=0.3)
     sent = {path: renewed(path.read_bytes()) for path in stack.images[::6]}
@@ -68,8 +75,9 @@ def test_a_version_is_trained_from_pictures_that_people_labelled(
 
     registry = stack.registry_environment
     environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
-    script = [sys.executable, "-W", "ignore", ROOT / "examples" / "retrain" / "retrain.py", "--until", "register"]
-    command = [*script, "--data", tmp_path / "data", "--since", "1h", "--epochs", "20"]
+    script = [sys.executable, "-W", "ignore", ROOT / "examples" / "retrain" / "retrain.py"]
+    terms = ["--steps", "50,100", "--every", "1s", "--min-images", "5", "--max-p99", "1000x"]
+    command = [*script, "--data", tmp_path / "data", "--since", "1h", "--epochs", "20", *terms]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     number = done.stdout.split("registered version ")[1].split()[0]
@@ -84,5 +92,29 @@ def test_a_version_is_trained_from_pictures_that_people_labelled(
         "print(run.inputs.dataset_inputs[0].dataset.digest, run.data.tags['darkroom.dataset_sha256'])",
     ).split()
     assert digest == [manifest["sha256"][:36], manifest["sha256"]]
-    answer = door.submit(renewed(stack.images[0].read_bytes()), model=f"digits:{number}").json()
-    assert answer["version"] == number
+
+    def model() -> Any:
+        return door.http.get("/v1/models/digits").json()
+
+    assert model()["shadow"] == {number: 100}
+    shadowed: list[str] = []
+
+    def takes_over() -> bool:
+        """Send images, as users do, and tell whether the canary has gone through."""
+        for path in stack.images[:8]:
+            found = door.submit(renewed(path.read_bytes())).json()
+            assert found["version"] in {"1", number}, found
+            if found["version"] == "1":
+                shadowed.append(found["id"])
+        assert "went back" not in model()["canary"], model()
+        return f"version {number} became champion" in model()["canary"]
+
+    until(takes_over, what="the canary goes through", seconds=90, pause=0.3)
+    until(lambda: model()["aliases"]["champion"] == number, what="workers have followed", seconds=30, pause=0.1)
+    assert door.submit(renewed(stack.images[0].read_bytes())).json()["version"] == number
+
+    def has_answered() -> bool:
+        asked = (door.http.get(f"/v1/predictions/{id}", params={"include": "shadow"}).json() for id in shadowed)
+        return any(one["version"] == number for found in asked for one in found["shadow"])
+
+    until(has_answered, what="the shadow's answers are recorded", seconds=30, pause=0.3)

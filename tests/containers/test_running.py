@@ -138,6 +138,18 @@ def test_a_prediction_has_its_row_and_its_line_in_the_record_workers_log(
     assert [line["status"] for line in lines] == ["succeeded"]
 
 
+def test_kept_pictures_that_predict_writes_are_record_s_to_delete(composition: Composition) -> None:
+    """As users without rights, in the volume that both have: `predict` keeps them, upkeep deletes them."""
+    name = "/pictures/kept/ann/digits/ab/abc.png"
+    write = f"mkdir -p $(dirname {name}) && echo one > {name} && id -u"
+    delete = f"cat {name} && rm {name} && rmdir $(dirname {name}) && id -u"
+    written = composition.one("predict").program.run(["sh", "-c", write])
+    deleted = composition.one("record").program.run(["sh", "-c", delete])
+    assert (written.returncode, deleted.returncode) == (0, 0), written.stderr + deleted.stderr
+    assert deleted.stdout.split() == ["one", written.stdout.strip()]
+    assert written.stdout.strip() != "0"
+
+
 def test_requests_without_a_key_are_refused(api: Api) -> None:
     for headers in ({}, {"Authorization": f"Bearer dk_{'x' * 43}"}):
         assert api.container.ask("GET", "/v1/predictions", port=8000, headers=headers)[0] == 401

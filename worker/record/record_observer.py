@@ -1,22 +1,30 @@
 """Observes recorded predictions: counts them for Prometheus and writes a line each to the prediction log."""
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from prometheus_client import Histogram
+
 from shared.domain.job_request import JobRequest
+from shared.domain.prediction import Source
 from shared.observability.metrics import RecordMetrics
 from shared.queue.job_records import parse_request
 from worker.record.prediction_log import PredictionLog, prediction_line
 
 Record = Mapping[bytes, bytes]
-
+_MOMENTS: Final = (b"created", b"started", b"completed")
 
 MOST_SERIES: Final = 500
 """Label sets of the predictions' counter; the least recently counted ones end, as those of versions of long ago."""
 
+MOST_VERSIONS: Final = 100
+"""The same for the histogram of each version, which has 17 series."""
+
 _Labels = tuple[str, str, str, str, str]
+_Version = tuple[str, str]
+"""A model's name and a version's number."""
 
 
 class RecordObserver:
@@ -26,6 +34,7 @@ class RecordObserver:
         self._metrics = metrics
         self._predictions = predictions
         self._series = OrderedDict[_Labels, None]()
+        self._versions = OrderedDict[_Version, None]()
         self._lock = threading.Lock()
 
     def failed(self) -> None:
@@ -37,6 +46,9 @@ class RecordObserver:
         self._metrics.record.observe(seconds)
         ended: Counter[_Labels] = Counter()
         codes: Counter[tuple[str, str]] = Counter()
+        # Durations are gathered, so that each histogram is looked up once a commit: a lookup costs as much as a count.
+        durations = defaultdict[str, list[float]](list)
+        computing = defaultdict[_Version, list[float]](list)
         lines = []
         for record in records:
             request = _request(record)
@@ -46,12 +58,18 @@ class RecordObserver:
             ended[labels] += 1
             if code := _text(record, b"code"):
                 codes[model, code] += 1
-            took = int(record.get(b"completed") or 0) - int(record.get(b"created") or 0)
-            self._metrics.duration.labels(model).observe(max(0, took) / 1_000_000)
+            created, started, completed = (int(record.get(name) or 0) for name in _MOMENTS)
+            durations[model].append(max(0, completed - created) / 1_000_000)
+            if started and source == Source.MODEL:
+                computing[model, labels[1]].append(max(0, completed - started) / 1_000_000)
             if self._predictions is not None:
                 lines.append(prediction_line(record, request))
         for labels, count in ended.items():
             self._count(labels, count)
+        for name, seconds_each in durations.items():
+            _observe(self._metrics.duration.labels(name), seconds_each)
+        for version, seconds_each in computing.items():
+            self._observe_version(version, seconds_each)
         for pair, count in codes.items():
             self._metrics.failed.labels(*pair).inc(count)
         if self._predictions is not None:
@@ -66,6 +84,21 @@ class RecordObserver:
             if len(self._series) > MOST_SERIES:
                 oldest, _ = self._series.popitem(last=False)
                 self._metrics.predictions.remove(*oldest)
+
+    def _observe_version(self, version: _Version, seconds_each: Sequence[float]) -> None:
+        """Observe the computing of a version's predictions; end the histogram of the one seen least recently."""
+        with self._lock:
+            self._versions[version] = None
+            self._versions.move_to_end(version)
+            _observe(self._metrics.computing.labels(*version), seconds_each)
+            if len(self._versions) > MOST_VERSIONS:
+                oldest, _ = self._versions.popitem(last=False)
+                self._metrics.computing.remove(*oldest)
+
+
+def _observe(histogram: Histogram, values: Sequence[float]) -> None:
+    for value in values:
+        histogram.observe(value)
 
 
 def _request(record: Record) -> JobRequest:

@@ -34,6 +34,13 @@ class RecordMetrics:
             buckets=SLOW,
             registry=registry,
         )
+        self.computing = Histogram(
+            "darkroom_prediction_computing_seconds",
+            "Seconds from an image's pull by a worker to its prediction's end; series of versions of long ago end",
+            ["model", "version"],
+            buckets=FAST,
+            registry=registry,
+        )
         self.record = Histogram(
             "darkroom_record_seconds",
             "Seconds to commit a set of finished predictions to Postgres",

@@ -2,13 +2,13 @@
 
 from typing import Final
 
+from deploy.grafana.generate.boards import shadow
 from deploy.grafana.generate.layout import Board, Row
 from deploy.grafana.generate.panels import Query, Shown, Table, Unit
-from deploy.grafana.generate.promql import MODEL, VERSION, WINDOW, mean, per_second, share
+from deploy.grafana.generate.promql import MODEL, VERSION, per_second, quantile, share
 
 PREDICTIONS: Final = "darkroom_predictions_total"
-SHADOW: Final = "darkroom_shadow_predictions_total"
-LEFT_OUT: Final = "lane_full|memory_high|results_full"
+COMPUTING: Final = "darkroom_prediction_computing_seconds"
 OF_VERSION: Final = per_second(PREDICTIONS, by="model, version", where=VERSION)
 SERVING: Final = Row(
     "Which version serves",
@@ -103,106 +103,29 @@ ANSWERS: Final = Row(
         ),
     ],
 )
-TRIED: Final = Row(
-    "Shadow: what a version would have answered",
+LATENCY: Final = Row(
+    "How long each version computes",
     [
         Shown(
-            id=7,
-            title="Shadow predictions, by agreement with the champion",
-            what="`no`: the shadow answered something else. `unknown`: one of the two failed, or the outputs are of a "
-            "kind that is not compared.",
+            id=19,
+            title="Half of the images within",
+            what="From an image's pull by a worker to its end: decoding, forward pass and writing of its whole "
+            "micro-batch. Waiting in the lane is not in it, so versions that share the traffic can be compared.",
             queries=[
-                Query(
-                    per_second(SHADOW, by="model, version, agrees", where=VERSION),
-                    "{{model}} {{version}} agrees: {{agrees}}",
-                )
-            ],
-            unit=Unit.IMAGES_A_SECOND,
-            stacked=True,
-        ),
-        Shown(
-            id=8,
-            title="Share that agrees",
-            what="Of those that can be compared. It drops at a promotion, since the champion is then another.",
-            queries=[
-                Query(
-                    share(
-                        per_second(SHADOW, by="model, version", where=f'{VERSION}, agrees="yes"'),
-                        per_second(SHADOW, by="model, version", where=f'{VERSION}, agrees=~"yes|no"'),
-                        by="model, version",
-                    ),
-                    "{{model}} {{version}}",
-                )
-            ],
-            unit=Unit.SHARE,
-            highest=1,
-        ),
-        Shown(
-            id=9,
-            title="Images for the shadow: kept, skipped, waiting",
-            what="Skipped by reason: `lane_full` and `memory_high` mean that the shadow is too slow for its share; "
-            "give it a smaller one. Clients never wait for a shadow.",
-            queries=[
-                Query(per_second("darkroom_shadow_queued_total", by="model", where=MODEL), "{{model}} kept"),
-                Query(
-                    f"sum by (model, reason) (rate(darkroom_shadow_skipped_total{{{MODEL}}}{WINDOW})) "
-                    f"or sum by (model) (rate(darkroom_shadow_queued_total{{{MODEL}}}{WINDOW})) * 0",
-                    "{{model}} skipped {{reason}}",
-                ),
-            ],
-            unit=Unit.IMAGES_A_SECOND,
-        ),
-        Shown(
-            id=10,
-            title="Forward passes: champion's and shadow's",
-            what="Mean time of a micro-batch's forward pass. Micro-batches of a shadow may have other sizes.",
-            queries=[
-                Query(mean("darkroom_forward_seconds", by="model", where=MODEL), "{{model}}"),
-                Query(mean("darkroom_shadow_forward_seconds", by="model", where=MODEL), "{{model}} shadow"),
+                Query(quantile(0.5, COMPUTING, by="model, version", where=VERSION), "{{model}} {{version}}"),
             ],
             unit=Unit.SECONDS,
             width=12,
         ),
         Shown(
-            id=11,
-            title="Images that wait for the shadow",
-            what="They are predicted while the workers have nothing else to do.",
-            queries=[Query(f"max by (model) (darkroom_shadow_lane_entries{{{MODEL}}})", "{{model}}")],
-            unit=Unit.IMAGES,
-            width=12,
-        ),
-        Shown(
-            id=17,
-            title="Images that the shadow left out, in 15 minutes",
-            what="For want of time or room; heavy images and unloaded versions, left out on purpose, do not count. "
-            "Nobody waits for it, but the shadow's report is of fewer images. Give it a smaller share, or add predict "
-            "workers.",
+            id=20,
+            title="99% of the images within",
+            what="A canary that is slow here but not in the panel beside it is slow for some pictures only: large "
+            "ones, or ones computed again alone.",
             queries=[
-                Query(
-                    f'sum by (model) (increase(darkroom_shadow_skipped_total{{{MODEL}, reason=~"{LEFT_OUT}"}}[15m])) '
-                    f"or sum by (model) (increase(darkroom_shadow_queued_total{{{MODEL}}}[15m])) * 0",
-                    "{{model}}",
-                )
+                Query(quantile(0.99, COMPUTING, by="model, version", where=VERSION), "{{model}} {{version}}"),
             ],
-            unit=Unit.IMAGES,
-            alerts=["ShadowNotKeepingUp"],
-            width=12,
-        ),
-        Shown(
-            id=18,
-            title="Share of the shadow's predictions that failed, in 15 minutes",
-            what="Of images that the champion answered. Do not promote such a version. The log line `shadow_failed` "
-            "of a predict worker says why.",
-            queries=[
-                Query(
-                    f'(sum by (model, version) (rate({SHADOW}{{{VERSION}, status="failed"}}[15m])) '
-                    f"or sum by (model, version) (rate({SHADOW}{{{VERSION}}}[15m])) * 0) "
-                    f"/ sum by (model, version) (rate({SHADOW}{{{VERSION}}}[15m]))",
-                    "{{model}} {{version}}",
-                )
-            ],
-            unit=Unit.SHARE,
-            alerts=["ShadowFails"],
+            unit=Unit.SECONDS,
             width=12,
         ),
     ],
@@ -283,6 +206,6 @@ BOARD: Final = Board(
     name="models",
     title="Model versions",
     what="Which version of a model serves, how the versions differ, and how a shadow compares.",
-    rows=[SERVING, ANSWERS, TRIED, LOADING, PICTURES],
+    rows=[SERVING, ANSWERS, LATENCY, shadow.ROW, LOADING, PICTURES],
     variables=("model", "version"),
 )

@@ -19,7 +19,7 @@ from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
 from tests.support.outputs import OUTPUTS
 from worker.record.prediction_log import PredictionLog, prediction_line
-from worker.record.record_observer import MOST_SERIES, RecordObserver
+from worker.record.record_observer import MOST_SERIES, MOST_VERSIONS, RecordObserver
 
 Make = Callable[..., dict[bytes, bytes]]
 Open = Callable[..., PredictionLog]
@@ -195,6 +195,9 @@ def test_ended_predictions_are_counted_by_model_status_source_and_code(finished_
     assert value("darkroom_predictions_failed_total", code="model_error") == 1
     assert value("darkroom_prediction_duration_seconds_count") == 4
     assert value("darkroom_prediction_duration_seconds_sum") == pytest.approx(4 * 0.0101)
+    # What came from the cache was not computed.
+    assert value("darkroom_prediction_computing_seconds_count", version="3") == 3
+    assert value("darkroom_prediction_computing_seconds_sum", version="3") == pytest.approx(3 * 0.008)
     assert registry.get_sample_value("darkroom_record_seconds_sum") == 0.25
     assert registry.get_sample_value("darkroom_record_failures_total") == 1
 
@@ -210,6 +213,13 @@ def test_versions_of_long_ago_leave_the_metrics(finished_record: Make) -> None:
         for number in (0, 1, 2, MOST_SERIES + 1)
     ]
     assert counted == [None, None, 1, 1]
+    timed = [
+        registry.get_sample_value(
+            "darkroom_prediction_computing_seconds_count", {"model": "digits", "version": str(number)}
+        )
+        for number in (0, MOST_SERIES + 1 - MOST_VERSIONS, MOST_SERIES + 2 - MOST_VERSIONS, MOST_SERIES + 1)
+    ]
+    assert timed == [None, None, 1, 1]
 
 
 def test_a_pipelines_line_has_its_steps_and_none_is_named_by_a_class(finished_record: Make) -> None:

@@ -9,6 +9,8 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from api.account import api_keys as api_key_routes
+from api.account import routes as account
 from api.batches import routes as batches
 from api.console import routes as console
 from api.edge import guard
@@ -52,7 +54,7 @@ log = logging.getLogger(__name__)
 
 READ_IN_LIFESPAN: Final = (
     settings.Redis, settings.Metrics, settings.Database, settings.Intake, settings.Files, settings.Queue,
-    settings.Bulk, settings.Webhooks, settings.Wire,
+    settings.Bulk, settings.Webhooks, settings.Wire, settings.Links,
 )  # fmt: skip
 """Settings that `create_app` reads too: what is wrong there ends the process at once, with one line.
 
@@ -113,6 +115,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             bulk=settings.read(settings.Bulk),
             webhooks=settings.read(settings.Webhooks),
             wire=settings.read(settings.Wire),
+            links=settings.read(settings.Links),
+            keys_required=app.state.keys_required,
         )
         app.state.draining.when_over(waiters.wake_all)
         # Objects that exist now stay for good: the garbage collector need not visit them again and again.
@@ -165,6 +169,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     app.state.draining = draining
     listening = settings.read(settings.Server)
     required = keys_required(settings.read(settings.Auth), host="" if listening.socket else listening.host)
+    app.state.keys_required = required
     gateway_settings = settings.read(settings.Gateway)
     origins = gateway_settings.allowed_origins
     app.add_middleware(ShortPath, route=predictions.submission, method="POST")
@@ -186,6 +191,8 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         model_reports,
         model_routes,
         webhooks,
+        account,
+        api_key_routes,
         health,
         metrics,
         console,

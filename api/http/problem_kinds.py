@@ -64,6 +64,12 @@ UNKNOWN_DELIVERY: Final = Kind(
     title="No such webhook delivery",
     meaning="The id is malformed, was never given, or belongs to somebody else.",
 )
+UNKNOWN_KEY: Final = Kind(
+    status=404,
+    slug="unknown-api-key",
+    title="No such API key",
+    meaning="The id is malformed, was never given, or the key is somebody else's.",
+)
 UNKNOWN_MODEL: Final = Kind(
     status=404,
     slug="unknown-model",

@@ -67,6 +67,7 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.UnknownBatch: Row(kinds.UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(kinds.UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
     errors.UnknownDelivery: Row(kinds.UNKNOWN_DELIVERY, lambda e: f"there is no webhook delivery {e.id[:80]!r}"),
+    errors.UnknownKey: Row(kinds.UNKNOWN_KEY, lambda e: f"there is no API key {e.id[:80]!r}"),
     UnknownModel: Row(kinds.UNKNOWN_MODEL, _unknown_model),
     errors.ImageTooLarge: Row(
         kinds.IMAGE_TOO_LARGE, lambda e: f"{e.size:,} {e.unit} are over the limit of {e.limit:,}"

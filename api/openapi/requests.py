@@ -246,6 +246,12 @@ def feedback() -> Json:
     return {"requestBody": {"required": True, "content": content}, "parameters": [_FEEDBACK_KEY]}
 
 
+def new_api_key() -> Json:
+    """Return `openapi_extra` of the operation that makes an API key."""
+    content = {"application/json": {"schema": reference(schemas.WantedApiKey)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def feedback_csv(target: str) -> Json:
     """Return `openapi_extra` of an operation that takes answers as CSV; `target` names a line's prediction."""
     description = (

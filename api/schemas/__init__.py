@@ -3,6 +3,7 @@
 Routes write dicts straight to JSON: building these models would double a poll's cost.
 """
 
+from api.schemas.account import Account, ApiKey, ApiKeyList, NewApiKey, RevokedApiKey, WantedApiKey
 from api.schemas.batches import Batch, BatchList, BatchResult, BatchWithResults
 from api.schemas.feedback import FeedbackAnswer, FeedbackList, FeedbackSummary, GivenFeedback
 from api.schemas.files import File, FileList
@@ -16,7 +17,10 @@ from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, Webhook
 
 __all__ = [
     "PNG",
+    "Account",
     "Alive",
+    "ApiKey",
+    "ApiKeyList",
     "Batch",
     "BatchList",
     "BatchResult",
@@ -31,14 +35,17 @@ __all__ = [
     "Model",
     "ModelList",
     "ModelReport",
+    "NewApiKey",
     "Prediction",
     "PredictionList",
     "Problem",
     "Readiness",
+    "RevokedApiKey",
     "Submission",
     "Then",
     "Version",
     "VersionList",
+    "WantedApiKey",
     "WebhookDelivery",
     "WebhookDeliveryDetail",
     "WebhookDeliveryList",

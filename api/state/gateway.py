@@ -52,6 +52,8 @@ class Gateway:
     bulk: configuration.Bulk
     webhooks: configuration.Webhooks
     wire: configuration.Wire
+    links: configuration.Links
+    keys_required: bool
 
 
 def gateway(request: Request) -> Gateway:

@@ -6,10 +6,8 @@ from typing import Annotated, Final
 import typer
 
 from cli.options import Home, check_owner_name
-from shared.domain.api_keys import Role
+from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, Role
 
-FASTEST: Final = 100_000.0
-"""The largest --rate, in images a second."""
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
 
 keys = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
@@ -43,7 +41,10 @@ def create(
         float | None, typer.Option(help="Images a second.", metavar="N/s", parser=parse_rate, show_default="no limit")
     ] = None,
     max_inflight: Annotated[
-        int | None, typer.Option(help="Unfinished images at a time.", min=1, metavar="N", show_default="no limit")
+        int | None,
+        typer.Option(
+            help="Unfinished images at a time.", min=1, max=MOST_UNFINISHED, metavar="N", show_default="no limit"
+        ),
     ] = None,
 ) -> None:
     """Create an API key and print it; it is not shown again."""

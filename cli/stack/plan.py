@@ -113,12 +113,15 @@ def plan_stack(
         roles.record_worker(redis, predictions=_prediction_log(home), ports=ports),
         roles.webhook_worker(redis, networks=networks, ports=ports),
     ]
+    flower = roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers))
     own = [
         roles.migrations(database),
-        *roles.gateways(options.port, count=options.gateways, intake=intake, ports=ports),
+        *roles.gateways(
+            options.port, count=options.gateways, intake=intake, links=_links(registry, flower=flower), ports=ports
+        ),
         *workers,
         roles.beat(str(home / "beat-schedule")),
-        roles.flower(ports.port("flower"), after=tuple(worker.name for worker in workers)),
+        flower,
     ]
     stores = {_REDIS: redis, _DATABASE: database, _REGISTRY: registry}
     return Plan(programs=servers + own, stores=stores, environment=_environment(stores, home))
@@ -135,6 +138,15 @@ def _mlflow(home: Path, ports: Ports) -> tuple[Program, dict[str, str]]:
     login = keep_login(home, url=mlflow_url(port))
     ours = mlflow_program(folder=home / "mlflow", port=port, login=login, login_file=login_file(home))
     return ours, login.environment()
+
+
+def _links(registry: str, *, flower: Program) -> dict[str, str]:
+    """Return the settings of pages beside the API, those that are set aside; a registry that is a file has no page."""
+    pages = {
+        "DARKROOM_LINKS_MLFLOW": registry if registry.startswith(("http://", "https://")) else "",
+        "DARKROOM_LINKS_FLOWER": flower.url or "",
+    }
+    return {setting: url for setting, url in pages.items() if url and setting not in os.environ}
 
 
 def _is_missing(home: Path, registry: str, *, is_ours: bool) -> Callable[[str], bool]:

@@ -35,16 +35,17 @@ def migrations(database_url: str) -> Program:
     )
 
 
-def gateways(port: int, *, count: int, intake: Intake, ports: Ports) -> list[Program]:
+def gateways(port: int, *, count: int, intake: Intake, links: Mapping[str, str], ports: Ports) -> list[Program]:
     """Return the gateways, all on one port of loopback: `api`, or `api1`, `api2`, … where there are several.
 
-    Several divide the memory for bodies that `intake` allows a machine.
+    Several divide the memory for bodies that `intake` allows a machine. `links` are settings of `Links`.
     """
     url, several = f"http://{LOOPBACK}:{port}", count > 1
     environment = {
         "DARKROOM_SERVER_HOST": LOOPBACK,
         "DARKROOM_SERVER_PORT": str(port),
         "DARKROOM_SERVER_STOP_TIMEOUT": "5",
+        **links,
     }
     if several:
         environment |= {

@@ -12,6 +12,10 @@ from shared.domain.identifiers import ANYONE, KeyId, Owner
 from shared.domain.key_limits import UNLIMITED, Limits
 
 PREFIX: Final = "dk_"
+FASTEST: Final = 100_000.0
+"""The largest rate of a key, in images a second."""
+MOST_UNFINISHED: Final = 2**31 - 1
+"""The largest limit of unfinished images that the table holds."""
 _BYTES: Final = 32
 _SHOWN: Final = len(PREFIX) + 6
 _OWNER: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -39,6 +43,8 @@ class Caller:
     owner: Owner
     role: Role
     limits: Limits = UNLIMITED
+    shown: str = ""
+    """The first characters of its key; empty without one."""
 
 
 ANYBODY: Final = Caller(owner=ANYONE, role=Role.ADMIN)

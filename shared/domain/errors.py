@@ -45,6 +45,13 @@ class Forbidden(DarkroomError):
 
 
 @dataclass(eq=False)
+class UnknownKey(DarkroomError):
+    """The caller's owner has no API key with this id."""
+
+    id: str
+
+
+@dataclass(eq=False)
 class BeingPurged(DarkroomError):
     """All data of the caller's owner is being deleted; requests are refused until that is done."""
 

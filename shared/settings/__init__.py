@@ -5,7 +5,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 """
 
 from shared.settings.environment import SettingsError, read
-from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Server, Wire
+from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Links, Server, Wire
 from shared.settings.operation import Local, Logging, Metrics
 from shared.settings.pictures import KeepImages
 from shared.settings.queue import Batching, Queue
@@ -23,6 +23,7 @@ __all__ = [
     "Gateway",
     "Intake",
     "KeepImages",
+    "Links",
     "Local",
     "Logging",
     "Metrics",

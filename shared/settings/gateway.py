@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings.value_types import Duration, PositiveInt, Share
 
+PageUrl = Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")]
+
 
 class Gateway(BaseSettings):
     """The gateway: the HTTP server that takes images and answers with predictions."""
@@ -73,6 +75,21 @@ class Auth(BaseSettings):
     only place where `false` is allowed."""
     refresh: Duration = timedelta(seconds=2)
     """How often keys are read from Postgres. A revoked key stops working within this time and a moment."""
+
+
+class Links(BaseSettings):
+    """Pages of other programs that `GET /v1/account` names and the console links to, each an http or https address."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_LINKS_", frozen=True)
+
+    mlflow: PageUrl = ""
+    """MLflow's page, as a browser reaches it. Empty: no link. `darkroom up` sets it to the MLflow that it starts."""
+    flower: PageUrl = ""
+    """Flower's page. Empty: no link. `darkroom up` sets it to the Flower that it starts."""
+    grafana: PageUrl = ""
+    """Grafana's page. Empty: no link."""
+    docs: PageUrl = ""
+    """Darkroom's documents. Empty: no link."""
 
 
 class Wire(BaseSettings):

@@ -21,7 +21,12 @@ _CREATE_KEY = text(f"""
 _LIST_KEYS = text(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id")  # noqa: S608
 """Reads all keys, revoked ones too, the oldest first."""
 
-_VALID_KEYS = text("SELECT id::text, owner, hash, role, rate, max_inflight FROM api_keys WHERE revoked_at IS NULL")
+_LIST_KEYS_OF = text(f"SELECT {_COLUMNS} FROM api_keys WHERE owner = :owner ORDER BY id DESC LIMIT :most")  # noqa: S608
+"""Reads an owner's keys, revoked ones too, the newest first."""
+
+_VALID_KEYS = text(
+    "SELECT id::text, owner, hash, shown, role, rate, max_inflight FROM api_keys WHERE revoked_at IS NULL"
+)
 """Reads the keys that are not revoked."""
 
 _KEYS_VERSION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_keys")
@@ -33,6 +38,13 @@ _REVOKE_KEYS = text(f"""
     RETURNING {_COLUMNS}
 """)  # noqa: S608
 """Revokes the keys with this id, these first characters or this digest; a key stays revoked since the first time."""
+
+_REVOKE_KEY_OF = text(f"""
+    UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp())
+    WHERE id = CAST(:id AS uuid) AND owner = :owner
+    RETURNING {_COLUMNS}
+""")  # noqa: S608
+"""Revokes one key of an owner; it stays revoked since the first time."""
 
 _REVOKE_KEYS_OF = text("""
     UPDATE api_keys SET revoked_at = clock_timestamp() WHERE owner = :owner AND revoked_at IS NULL
@@ -57,6 +69,12 @@ def list_keys(connection: Connection) -> list[ApiKey]:
         return [_key(row) for row in connection.execute(_LIST_KEYS)]
 
 
+def list_keys_of(connection: Connection, owner: Owner, *, most: int) -> list[ApiKey]:
+    """Return an owner's keys, revoked ones too, the newest first."""
+    with connection.begin():
+        return [_key(row) for row in connection.execute(_LIST_KEYS_OF, {"owner": owner, "most": most})]
+
+
 def keys_version(connection: Connection) -> tuple[object, ...]:
     """Return a value that changes whenever a key is created, revoked or deleted."""
     with connection.begin():
@@ -72,6 +90,7 @@ def callers_by_digest(connection: Connection) -> dict[str, Caller]:
             owner=Owner(row.owner),
             role=Role(row.role),
             limits=_limits(row),
+            shown=row.shown,
         )
         for row in rows
     }
@@ -85,6 +104,13 @@ def revoke_keys(connection: Connection, named: str) -> list[ApiKey]:
     which = {"named": named.rstrip("…"), "hash": key_digest(named)}
     with connection.begin():
         return [_key(row) for row in connection.execute(_REVOKE_KEYS, which)]
+
+
+def revoke_key_of(connection: Connection, owner: Owner, key: KeyId) -> ApiKey | None:
+    """Revoke one key of an owner, named by its id, a UUID; None where the owner has no such key. Safe twice."""
+    with connection.begin():
+        row = connection.execute(_REVOKE_KEY_OF, {"id": key, "owner": owner}).one_or_none()
+    return None if row is None else _key(row)
 
 
 def revoke_keys_of(connection: Connection, owner: Owner) -> int:

@@ -62,6 +62,7 @@ class Things:
     file: str
     delivery: str
     secret: str
+    key: str
 
     def id(self, path: str) -> str:
         """Return the id for a path of the document; KeyError for a noun without an owned resource."""
@@ -70,6 +71,7 @@ class Things:
             "batches": self.batch,
             "files": self.file,
             "webhook-deliveries": self.delivery,
+            "api-keys": self.key,
             EVERYBODYS: "1",
         }[path.split("/")[2]]
 
@@ -88,7 +90,8 @@ def anns(ann: httpx.Client, scan: bytes) -> Things:
 
     until(told, seconds=20, what="its end is recorded")
     secret = ann.get("/v1/webhooks/default/secret").json()["key"]
-    return Things(prediction, batch, file, deliveries[-1]["id"], secret)
+    key = ann.post("/v1/api-keys", json={"role": "read"}).json()["id"]
+    return Things(prediction, batch, file, deliveries[-1]["id"], secret, key)
 
 
 def operations(client: httpx.Client) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from fastapi import FastAPI
 
+from api.account import api_keys
+from api.account import routes as account
 from api.console import routes as console
 from api.edge import guard
 from api.edge.auth import Authentication
@@ -24,7 +26,19 @@ def make_app() -> FastAPI:
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
-    for module in (files, model_reports, models, webhooks, health, metrics, console, docs_page, problem_pages):
+    for module in (
+        files,
+        model_reports,
+        models,
+        webhooks,
+        account,
+        api_keys,
+        health,
+        metrics,
+        console,
+        docs_page,
+        problem_pages,
+    ):
         app.include_router(module.router)
     guard.install(app)
     document.install(app)

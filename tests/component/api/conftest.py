@@ -27,7 +27,7 @@ from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.model_routes import publish
 from shared.queue.producer.producer import Producer
-from shared.settings import Bulk, Database, Files, Gateway, Intake, Queue, Redis, Webhooks, Wire
+from shared.settings import Bulk, Database, Files, Gateway, Intake, Links, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 from tests.support.gateway_app import make_app
 
@@ -111,6 +111,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 bulk=Bulk(),
                 webhooks=Webhooks(),
                 wire=Wire(),
+                links=Links(mlflow="http://127.0.0.1:5000"),
+                keys_required=False,
             )
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             try:

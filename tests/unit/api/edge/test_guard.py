@@ -21,11 +21,14 @@ from api.main import create_app
 from api.state.draining import Draining
 from api.state.open_requests import OpenRequests
 from shared.domain.api_keys import Caller, Role
-from shared.domain.identifiers import Owner, PredictionId, new_uuid7
+from shared.domain.identifiers import KeyId, Owner, PredictionId, new_uuid7
+from shared.domain.key_limits import Limits
 from shared.presentation.stream_tokens import StreamTokens
 
 ID = new_uuid7()
-KEYS: dict[str, Caller] = {f"dk_{role}": Caller(owner=Owner("ann"), role=role) for role in Role}
+KEYS: dict[str, Caller] = {
+    f"dk_{role}": Caller(owner=Owner("ann"), role=role, limits=Limits(key=KeyId(new_uuid7()))) for role in Role
+}
 # The required roles, repeated here by what each route does.
 OPEN = {
     "/",
@@ -38,6 +41,9 @@ OPEN = {
     "/health/ready",
 }
 OTHERWISE = {
+    ("GET", "/v1/api-keys"): Role.ADMIN,
+    ("POST", "/v1/api-keys"): Role.ADMIN,
+    ("POST", "/v1/api-keys/{id}/revoke"): Role.ADMIN,
     ("GET", "/metrics"): Role.ADMIN,
     ("POST", "/v1/webhooks/default/secret/rotate"): Role.ADMIN,
     ("GET", "/v1/webhooks/default/secret"): Role.SUBMIT,

@@ -251,3 +251,16 @@ def test_a_lock_of_a_postgres_that_is_gone_is_removed(tmp_path: Path) -> None:
         lock.write_text(content)
         _remove_stale_lock(tmp_path)
         assert not lock.exists()
+
+
+def test_gateways_link_to_the_pages_that_are_started_unless_others_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = planned(tmp_path)
+    environment = programs["api"].environment
+    assert environment["DARKROOM_LINKS_MLFLOW"] == programs["mlflow"].url
+    assert environment["DARKROOM_LINKS_FLOWER"] == programs["flower"].url
+    monkeypatch.setenv("DARKROOM_LINKS_FLOWER", "https://flower.example.com")
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", "sqlite:////registry.db")
+    environment = planned(tmp_path)["api"].environment
+    assert not environment.keys() & {"DARKROOM_LINKS_MLFLOW", "DARKROOM_LINKS_FLOWER"}

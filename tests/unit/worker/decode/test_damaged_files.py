@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from shared.domain.errors import UndecodableImage
@@ -93,7 +94,56 @@ STRICTER = (
     "its header is invalid",  # pixels that begin at 0
     "a directory has more than 4,096 entries",  # a damaged count: Pillow reads as many as there are
     "its directory has no image data",  # its position is in a tag of a type that no position has
+    # Where more than 16 bytes of a GIF's last block are missing: whether the last pixel is before them is known only
+    # to who decodes.
+    "it ends inside its first frame",
 )
+
+
+def gif_with_another_block(kind: str, length: int) -> bytes:
+    """Return a GIF whose frame has one more block of that many bytes, after the one with the last pixel."""
+    return KINDS[kind][:-2] + bytes([length]) + bytes(range(length)) + b"\0;"
+
+
+@pytest.mark.parametrize("kind", ["gif-L", "gif-P"])
+@pytest.mark.parametrize(
+    # Bytes of the block that are missing: at -1 the trailer is, at 0 the empty block too, one of the sixteen.
+    ("missing", "accepted"),
+    [(-2, True), (-1, True), (0, True), (1, True), (15, True), (16, False), (40, False)],
+)
+def test_a_gif_may_lack_sixteen_bytes_of_its_first_frame(kind: str, missing: int, *, accepted: bool) -> None:
+    whole = gif_with_another_block(kind, 40)
+    data = whole[: len(whole) - 2 - missing]
+    assert pillow_decodes(data)
+    if accepted:
+        assert facts(data).width == 23
+        assert np.array_equal(pixels(data), pixels(KINDS[kind]))
+    else:
+        with pytest.raises(UndecodableImage, match="ends inside its first frame"):
+            facts(data)
+
+
+@pytest.mark.parametrize("ending", [b"\x7f\0\0", b"\x7f", b"\xff\0", b"\x13\x13"])
+def test_a_gif_that_announces_a_block_it_lacks_is_refused_though_its_pixels_are_there(ending: bytes) -> None:
+    data = KINDS["gif-P"][:-2] + ending
+    assert pillow_decodes(data)
+    with pytest.raises(UndecodableImage, match="ends inside its first frame"):
+        facts(data)
+
+
+@given(kind=st.sampled_from(["gif-L", "gif-P"]), length=st.integers(1, 80), cut=st.integers(0, 260))
+def test_a_gif_cut_anywhere_is_accepted_only_where_few_bytes_complete_it(kind: str, length: int, cut: int) -> None:
+    whole = gif_with_another_block(kind, length)
+    data = whole[: max(13, len(whole) - cut)]
+    try:
+        facts(data)
+    except REFUSALS:
+        return
+    # With what is missing it is a whole file, and of the same pixels where those are there.
+    completed = data + bytes(17) + b";"
+    assert facts(completed).width == facts(data).width
+    if pillow_decodes(data):
+        assert np.array_equal(pixels(completed), pixels(data))
 
 
 def chunk(name: bytes, content: bytes, *, damage: int = 0) -> bytes:

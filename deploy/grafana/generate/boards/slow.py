@@ -6,6 +6,8 @@ from deploy.grafana.generate.layout import Board, Row
 from deploy.grafana.generate.panels import Query, Shown, Unit, Words
 from deploy.grafana.generate.promql import MODEL, WINDOW, mean, per_second, quantile
 
+REQUEST_SECONDS: Final = "darkroom_http_request_duration_seconds"
+SUBMISSION: Final = 'method="POST", route="/v1/predictions"'
 WHERE: Final = """
 The first graph splits a prediction's mean time. **Which part is the largest?**
 
@@ -247,22 +249,8 @@ GATEWAY: Final = Row(
             what="`POST /v1/predictions`, from the request's head to the answer's end. With `Prefer: wait` it "
             "includes the prediction; the client's upload is in it too.",
             queries=[
-                Query(
-                    quantile(
-                        0.5,
-                        "darkroom_http_request_duration_seconds",
-                        where='method="POST", route="/v1/predictions"',
-                    ),
-                    "half within",
-                ),
-                Query(
-                    quantile(
-                        0.99,
-                        "darkroom_http_request_duration_seconds",
-                        where='method="POST", route="/v1/predictions"',
-                    ),
-                    "99% within",
-                ),
+                Query(quantile(0.5, REQUEST_SECONDS, where=SUBMISSION), "half within"),
+                Query(quantile(0.99, REQUEST_SECONDS, where=SUBMISSION), "99% within"),
             ],
             unit=Unit.SECONDS,
         ),

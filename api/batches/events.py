@@ -12,7 +12,8 @@ from api.http.event_stream import KEEPALIVE, POLL
 from api.state.gateway import Gateway
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable
-from shared.presentation.objects import item_counts
+from shared.domain.timestamps import now_us
+from shared.presentation.objects import item_counts, progress_members
 
 
 def told_everything(batch: Batch, *, last_event: str) -> bool:
@@ -30,7 +31,12 @@ async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
     while True:
         if (mark := _mark(batch)) != told:
             told, silent = mark, timedelta(0)
-            progress = {"status": batch.status, "request_counts": item_counts(batch)}
+            progress = {
+                "status": batch.status,
+                "request_counts": item_counts(batch),
+                "errors": batch.errors,
+                **progress_members(batch, now=now_us()),
+            }
             yield format_sse_event(event="progress", data_str=orjson.dumps(progress).decode(), id=mark)
         if batch.has_ended:
             done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}

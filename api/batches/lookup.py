@@ -110,6 +110,8 @@ def _batch(record: BatchRecord | None, row: BatchRow | None) -> Batch | None:
             skipped_files=record.skipped_files,
             metadata=record.metadata,
             created=record.created,
+            errors=row.errors if row else {},
+            retry_of=record.retry_of,
         )
     return replace(
         recorded,

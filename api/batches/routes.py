@@ -13,6 +13,7 @@ from api import schemas
 from api.batches.events import batch_events, told_everything
 from api.batches.lookup import find_batch, list_batches
 from api.batches.results import read_columns, result_lines
+from api.batches.retry import retry_batch
 from api.batches.upload import accept_upload
 from api.batches.waiting import is_small, wait_for_results
 from api.edge.auth import caller, follower
@@ -157,6 +158,36 @@ async def cancel(request: Request, id: str) -> Response:
         await gate.producer.batches.cancel(batch.id, mode="user")
         batch = await find_batch(gate, batch.id, owner=owner)
     return _answer(request, batch)
+
+
+@router.post(
+    "/{id}/retry",
+    summary="Retry a batch's failures",
+    status_code=202,
+    responses=responses.by_status(
+        {202: schemas.Batch},
+        kinds.UNKNOWN_BATCH,
+        kinds.NOTHING_FAILED,
+        kinds.IMAGE_GONE,
+        kinds.UNKNOWN_MODEL,
+        kinds.UPLOAD_IN_PROGRESS,
+        kinds.IMAGE_TOO_LARGE,
+        kinds.INVALID_PARAMETER,
+        kinds.IDEMPOTENCY_MISMATCH,
+        kinds.STORAGE_UNAVAILABLE,
+        headers=responses.LOCATION,
+    ),
+    openapi_extra=requests.retrying(waits=False),
+)
+async def retry(request: Request, id: str) -> Response:
+    """Predict the failed images of a batch that has ended again, as a new batch (`retry_of`).
+
+    Those whose image is kept no more are left out: `skipped` counts and `skipped_files` names them.
+    """
+    gate, owner = gateway(request), caller(request).owner
+    made = await retry_batch(request, _asked(id))
+    headers = {"Location": f"{base_url(request)}/v1/batches/{made}"}
+    return _answer(request, await find_batch(gate, made, owner=owner), status_code=202, headers=headers)
 
 
 def _asked(id: str) -> BatchId:

@@ -196,6 +196,7 @@ class BatchWriter:
                 batch=self._opening.id,
                 custom_id=item.name,
                 request_id=self._opening.request_id,
+                retry_of=item.retry_of,
             )
         )
 

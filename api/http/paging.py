@@ -42,11 +42,11 @@ def page_answer(
     path: str,
     limit: int,
     after: str | None = None,
-    **asked: str | None,
+    **asked: str | list[str] | None,
 ) -> JSONResponse:
     """Return a page of at most `limit`; one more `found`, or `after`, means that a next page exists.
 
-    `after` is the next page's cursor where it is known. `asked` are the filters.
+    `after` is the next page's cursor where it is known. `asked` are the filters, a list where one is repeated.
     """
     following = None
     if after is None and len(found) > limit:
@@ -54,6 +54,6 @@ def page_answer(
     if after is not None:
         query = {name: value for name, value in asked.items() if value is not None}
         query |= {"limit": str(limit), "cursor": after}
-        following = f"{base_url(request)}{path}?{urlencode(query)}"
+        following = f"{base_url(request)}{path}?{urlencode(query, doseq=True)}"
     results = [as_object(one) for one in found[:limit]]
     return JSONResponse({"results": results, "next": following, "previous": None})

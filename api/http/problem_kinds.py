@@ -127,6 +127,18 @@ PREDICTION_NOT_ENDED: Final = Kind(
     title="The prediction has not ended",
     meaning="Feedback is on an answer, and there is none yet. Wait for its end, then send it again.",
 )
+NOTHING_FAILED: Final = Kind(
+    status=409,
+    slug="nothing-failed",
+    title="Nothing failed",
+    meaning="Only a prediction that failed is retried, and only a batch that has ended with failed images.",
+)
+IMAGE_GONE: Final = Kind(
+    status=410,
+    slug="image-gone",
+    title="The image is kept no more",
+    meaning="Images of failures are kept for a time and up to a number of bytes. Submit the image again.",
+)
 RATE_LIMITED: Final = Kind(
     status=429,
     slug="rate-limited",

@@ -97,6 +97,10 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.PredictionNotEnded: Row(
         kinds.PREDICTION_NOT_ENDED, lambda e: f"prediction {e.id} is {e.state}: there is no answer to judge yet"
     ),
+    errors.NothingFailed: Row(
+        kinds.NOTHING_FAILED, lambda e: f"{e.kind} {e.id} is {e.state}: there is no failure to retry"
+    ),
+    errors.ImageGone: Row(kinds.IMAGE_GONE, lambda e: f"no image of {e.kind} {e.id} is kept: submit it again"),
     errors.RateLimited: Row(kinds.RATE_LIMITED, _rate_limited),
     errors.TooMuchInHand: Row(
         kinds.RATE_LIMITED,

@@ -142,16 +142,22 @@ def _pipeline_fields() -> Json:
     return {name: _in_a_form(properties[name]) for name in PIPELINE_FIELDS}
 
 
-_INCLUDED = ["shadow", "feedback", "shadow,feedback", "feedback,shadow"]
+_INCLUDED = "^(shadow|feedback|deliveries|events)(,(shadow|feedback|deliveries|events))*$"
 
 
 def reading() -> Json:
     """Return `openapi_extra` of the operation that reads one prediction."""
     include = (
         "`shadow`: with what the model's shadows answered to the image; `feedback`: with the newest 100 answers that "
-        "were given for it, the one that counts first; or both, with a comma"
+        "were given for it, the one that counts first; `deliveries`: with its webhook's, each with its attempts; "
+        "`events`: with every moment of its life that is known, and its request's id; or several, with commas"
     )
-    return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query", enum=_INCLUDED)]}
+    return {"parameters": [SUBMISSION_HEADERS[0], parameter("include", include, place="query", pattern=_INCLUDED)]}
+
+
+def retrying(*, waits: bool) -> Json:
+    """Return `openapi_extra` of an operation that retries; `waits`: it takes the headers of a submission."""
+    return {"parameters": SUBMISSION_HEADERS if waits else [SUBMISSION_HEADERS[2]]}
 
 
 def streaming() -> Json:

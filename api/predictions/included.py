@@ -1,4 +1,4 @@
-"""A prediction with what belongs to it, where a caller asks for it: its shadows' answers, its feedback."""
+"""A prediction with what belongs to it, where a caller asks for it: shadows' answers, feedback, deliveries, events."""
 
 from collections.abc import Collection
 from functools import partial
@@ -10,47 +10,68 @@ from sqlalchemy import Connection
 
 from api.edge.auth import caller
 from api.http.json import JSONResponse
+from api.predictions.moments import life_of
 from api.state.gateway import base_url, gateway
 from api.state.postgres import ask_postgres
+from api.webhooks.objects import delivery_detail
 from shared.domain.errors import InvalidParameter
-from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.identifiers import Owner
 from shared.domain.job import Job
 from shared.domain.timestamps import microseconds, rfc3339
 from shared.presentation.objects import prediction_object
+from shared.storage.deliveries import deliveries_of
 from shared.storage.feedback import list_feedback
-from shared.storage.predictions import with_sorted_scores
+from shared.storage.predictions import find_recorded_at, with_sorted_scores
 from shared.storage.shadow_predictions import ShadowPrediction, shadow_predictions_of
 
 SHADOW: Final = "shadow"
 FEEDBACK: Final = "feedback"
+DELIVERIES: Final = "deliveries"
+EVENTS: Final = "events"
+_INCLUDABLE: Final = (SHADOW, FEEDBACK, DELIVERIES, EVENTS)
 MOST_FEEDBACK: Final = 100
 """The newest answers; all of them are at the prediction's own list."""
 
 
 async def read_with_included(request: Request, job: Job) -> Response:
-    """Return the prediction's object with what `include` names, which is only in Postgres.
+    """Return the prediction's object with what `include` names, most of which is only in Postgres.
 
     Raises InvalidParameter for anything else to include, and StorageUnavailable.
     """
     asked = set(request.query_params["include"].split(","))
-    if unknown := sorted(asked - {SHADOW, FEEDBACK}):
+    if unknown := sorted(asked.difference(_INCLUDABLE)):
+        *first, last = _INCLUDABLE
         raise InvalidParameter(
-            detail=f"only {SHADOW} and {FEEDBACK} can be included, not {unknown[0][:40]!r}", pointer="/include"
+            detail=f"only {', '.join(first)} and {last} can be included, not {unknown[0][:40]!r}", pointer="/include"
         )
-    included = await ask_postgres(gateway(request), partial(_read_included, job.id, caller(request).owner, asked))
-    return JSONResponse(prediction_object(job, base_url=base_url(request), tokens=gateway(request).tokens) | included)
+    base = base_url(request)
+    read = partial(_read_included, job, caller(request).owner, asked, base)
+    included = await ask_postgres(gateway(request), read)
+    return JSONResponse(prediction_object(job, base_url=base, tokens=gateway(request).tokens) | included)
 
 
-def _read_included(
-    prediction: PredictionId, owner: Owner, asked: Collection[str], connection: Connection
-) -> dict[str, Any]:
+def _read_included(job: Job, owner: Owner, asked: Collection[str], base: str, connection: Connection) -> dict[str, Any]:
+    """Return the members that are asked for; events are made of all the others."""
     included: dict[str, Any] = {}
+    with_events = EVENTS in asked
+    shadows = (
+        [one for _, one in shadow_predictions_of(connection, job.id, owner)] if with_events or SHADOW in asked else []
+    )
+    given, made = [], []
+    if with_events or FEEDBACK in asked:
+        given = list_feedback(connection, owner, prediction=job.id, before=None, limit=MOST_FEEDBACK)
+    if with_events or DELIVERIES in asked:
+        made = deliveries_of(connection, job.id, owner)
     if SHADOW in asked:
-        shadows = shadow_predictions_of(connection, prediction, owner)
-        included[SHADOW] = [_shadow_object(one) for _, one in shadows]
+        included[SHADOW] = [_shadow_object(one) for one in shadows]
     if FEEDBACK in asked:
-        given = list_feedback(connection, owner, prediction=prediction, before=None, limit=MOST_FEEDBACK)
         included[FEEDBACK] = [one.as_json() for one in given]
+    if DELIVERIES in asked:
+        included[DELIVERIES] = [delivery_detail(*one, base=base) for one in made]
+    if with_events:
+        recorded = find_recorded_at(connection, job.id, owner)
+        moments = life_of(job, recorded=recorded, shadows=shadows, feedback=given, deliveries=made)
+        included |= {"request_id": job.request.request_id, EVENTS: [one.as_json() for one in moments]}
     return included
 
 

@@ -155,7 +155,7 @@ async def _unfinished(
 
 
 def _admits(wanted: PredictionFilter, job: Job) -> bool:
-    return wanted.admits(job, confidence=None if wanted.max_confidence is None else _confidence(job.output))
+    return wanted.admits(job, confidence=_confidence(job.output) if wanted.asks_confidence else None)
 
 
 def _confidence(output: Any) -> float | None:

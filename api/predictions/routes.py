@@ -26,6 +26,7 @@ from api.predictions.included import read_with_included
 from api.predictions.listing import list_predictions
 from api.predictions.lookup import find_prediction
 from api.predictions.masks import read_mask
+from api.predictions.retry import retry_prediction
 from api.predictions.submit import submit
 from api.predictions.waiting import wait_for_prediction
 from api.state.gateway import base_url, gateway
@@ -33,8 +34,8 @@ from shared.domain.errors import InvalidParameter, UnknownPrediction
 from shared.domain.identifiers import PredictionId, is_uuid
 from shared.domain.job import Job
 from shared.domain.model_reference import Reference
-from shared.domain.prediction import Status
-from shared.domain.prediction_filter import PredictionFilter
+from shared.domain.prediction import ErrorCode, Status
+from shared.domain.prediction_filter import MetadataCondition, PredictionFilter
 from shared.domain.timestamps import parse_rfc3339
 from shared.observability.logs import bind
 from shared.presentation.objects import prediction_object
@@ -76,6 +77,12 @@ _REFUSALS = (
     kinds.QUEUE_FULL,
     kinds.STORAGE_UNAVAILABLE,
 )
+_RETRY_REFUSALS = (
+    kinds.UNKNOWN_PREDICTION,
+    kinds.NOTHING_FAILED,
+    kinds.IMAGE_GONE,
+    *(kind for kind in _REFUSALS if kind not in (kinds.BAD_REQUEST, kinds.UNKNOWN_FILE)),
+)
 _SUBMIT: dict[str, Any] = {
     "status_code": 202,
     "responses": responses.by_status(
@@ -86,6 +93,8 @@ _SUBMIT: dict[str, Any] = {
     "openapi_extra": requests.submission(),
 }
 PAGE_SIZE: Final = 100
+MOST_CONDITIONS: Final = 8
+"""Members of the metadata that one list may ask for."""
 # In the document alone: pydantic would take a number of seconds for an instant too.
 INSTANT: Final[dict[str, Any]] = {
     "json_schema_extra": {"format": "date-time"},
@@ -150,8 +159,21 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
     batch_id: Annotated[str | None, Query(description="Only this batch's")] = None,
     created_after: Annotated[str | None, Query(description="Only those created then or later", **INSTANT)] = None,
     created_before: Annotated[str | None, Query(description="Only those created before then", **INSTANT)] = None,
+    error_code: Annotated[ErrorCode | None, Query(description="Only those that ended with this error")] = None,
+    min_confidence: Annotated[
+        float | None, Query(ge=0, le=1, description="Only those that have a confidence, and none below this")
+    ] = None,
     max_confidence: Annotated[
         float | None, Query(ge=0, le=1, description="Only those that have a confidence, and none above this")
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        Query(
+            max_length=MOST_CONDITIONS,
+            description="Only those whose metadata have this member, written `name=value`: a text, or a number, true, "
+            "false or null. Repeated, all must hold",
+            examples=[["patient=42"]],
+        ),
     ] = None,
     format: Annotated[
         Literal["json", "ndjson", "csv"],
@@ -173,7 +195,10 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
         batch_id=batch_id,
         created_after=_instant(created_after, "/created_after"),
         created_before=_instant(created_before, "/created_before"),
+        error_code=error_code,
+        min_confidence=min_confidence,
         max_confidence=max_confidence,
+        metadata=[_condition(one) for one in metadata or ()],
     )
     gate, base = gateway(request), base_url(request)
     before = PredictionId(cursor) if cursor else None
@@ -192,7 +217,8 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
         return StreamingResponse(lines, media_type=NDJSON)
     size = limit or PAGE_SIZE
     page = await list_predictions(gate, owner=owner, wanted=wanted, before=before, limit=size, write=as_json)
-    asked = {name: value for name, value in request.query_params.items() if name not in ("limit", "cursor", "format")}
+    query = request.query_params
+    asked = {name: query.getlist(name) for name in query if name not in ("limit", "cursor", "format")}
     return page_answer(
         request,
         page.found,
@@ -202,6 +228,14 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
         after=page.after,
         **asked,
     )
+
+
+def _condition(text: str) -> MetadataCondition:
+    """Return a condition written `name=value`; raises InvalidParameter."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidParameter(detail="write name=value, as in metadata=patient=42", pointer="/metadata")
+    return MetadataCondition(name, value)
 
 
 def _instant(text: str | None, pointer: str) -> int | None:
@@ -256,6 +290,25 @@ async def cancel(request: Request) -> Response:
     gate, id, owner = gateway(request), _asked(request), caller(request).owner
     await gate.producer.jobs.cancel(id, owner)
     return _answer(request, await find_prediction(gate, id, owner=owner))
+
+
+@direct.post(
+    "/predictions/{id}/retry",
+    summary="Retry a prediction",
+    status_code=202,
+    responses=responses.by_status(
+        {200: schemas.Prediction, 202: schemas.Prediction},
+        *_RETRY_REFUSALS,
+        headers=responses.LOCATION | responses.WAITED | responses.LIMITED,
+    ),
+    openapi_extra=requests.retrying(waits=True),
+)
+async def retry(request: Request) -> Response:
+    """Predict a failed one's image again, as a new prediction (`retry_of`), while the image is kept.
+
+    With the same alias or version, metadata and webhook; an alias may lead to another version by now.
+    """
+    return await retry_prediction(request, _asked(request))
 
 
 def _asked(request: Request) -> PredictionId:

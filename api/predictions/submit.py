@@ -46,13 +46,26 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
             # Before the job is in the queue, so that its end is not missed.
             ended = until_answered.enter_context(gate.waiters.listen(submission.id)) if wait else None
             job, headers = await enqueue(gate, submission, who.limits)
-        base = submission.base_url
         # The image would lie in memory for as long as the client waits.
         del upload, submission
-        if wait and ended:
-            job = await _wait(gate, job, ended=ended, deadline=deadline)
-            headers |= preference_applied(wait)
-    return _answer(gate, job, base, headers)
+        return await answer_submission(request, job, headers, wait=wait, ended=ended, deadline=deadline)
+
+
+async def answer_submission(
+    request: Request,
+    job: Job,
+    headers: dict[str, str],
+    *,
+    wait: timedelta | None,
+    ended: asyncio.Event | None,
+    deadline: float,
+) -> Response:
+    """Return the answer with a job that was submitted, as it ends where the client waits for that."""
+    gate = gateway(request)
+    if wait and ended:
+        job = await _wait(gate, job, ended=ended, deadline=deadline)
+        headers |= preference_applied(wait)
+    return _answer(gate, job, base_url(request), headers)
 
 
 async def _checked(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:
@@ -76,7 +89,7 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
         facts=facts,
         metadata=fields.metadata,
         base_url=base_url(request),
-        lane=_lane(owner, fields.priority, heavy=facts.heavy),
+        lane=lane_of(owner, fields.priority, heavy=facts.heavy),
         cancel_after=read_cancel_after(header(request, b"cancel-after")),
         webhook=fields.webhook,
         request_id=request_id(request),
@@ -89,7 +102,7 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
     )
 
 
-def _lane(owner: Owner, priority: str, *, heavy: bool) -> str:
+def lane_of(owner: Owner, priority: str, *, heavy: bool) -> str:
     """Return the lane for one image; images that take long to decode have one of their own, and hold up no others."""
     if heavy:
         return heavy_lane(owner)

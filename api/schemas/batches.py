@@ -26,6 +26,7 @@ class BatchUrls(Answer):
     get: Url
     results: Url
     cancel: Url
+    retry: Url
     stream: Url
 
 
@@ -36,6 +37,16 @@ class ListedBatch(Answer):
     status: BatchStatus = Field(description="validating → in_progress → completed, or canceled")
     model: str = Field(examples=["digits"])
     request_counts: BatchCounts
+    errors: dict[str, int] = Field(description="How many failed, by `error_code`", examples=[{"undecodable_image": 2}])
+    images_per_second: float | None = Field(
+        description="Images that ended a second, from its creation to its end or to now; null while none has",
+        examples=[412.5],
+    )
+    seconds_left: float | None = Field(
+        description="Until all have ended at that pace; null while the batch is validating or none has ended",
+        examples=[2.2],
+    )
+    retry_of: str | None = Field(description="The batch whose failed images these are")
     skipped: int = Field(
         description="How many files were left out: documents, tables and links in an archive, and clutter", examples=[3]
     )

@@ -1,12 +1,13 @@
 """Schemas of predictions in answers."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.schemas.base import Answer, Id, Instant, Page, Sha256, Url
 from api.schemas.feedback import Feedback
 from api.schemas.outputs import Output
+from api.schemas.webhooks import WebhookDeliveryDetail
 from shared.domain.prediction import ErrorCode, Source, Status
 
 
@@ -41,6 +42,7 @@ class PredictionUrls(Answer):
 
     get: Url
     cancel: Url
+    retry: Url
     stream: Url
     web: Url
 
@@ -56,6 +58,24 @@ class ShadowPrediction(Answer):
     agrees: bool | None = Field(description="Whether it agrees with the prediction; null where that has no meaning")
     predict_time: float | None = Field(description="Seconds")
     created_at: Instant
+
+
+class PredictionEvent(Answer):
+    """One moment of a prediction's life."""
+
+    event: Literal[
+        "created",
+        "queued",
+        "started",
+        "completed",
+        "recorded",
+        "shadowed",
+        "feedback",
+        "webhook_due",
+        "webhook_attempt",
+    ]
+    at: Instant
+    detail: str | None = Field(description="A few words for people", examples=["succeeded"])
 
 
 class Prediction(Answer):
@@ -74,6 +94,7 @@ class Prediction(Answer):
     source: Source = Field(description="Who produced the output")
     attempts: int = Field(examples=[1])
     batch_id: str | None
+    retry_of: str | None = Field(description="The prediction that this one repeats")
     metadata: dict[str, Any] = Field(description="As submitted")
     data_removed: bool
     metrics: Metrics
@@ -84,6 +105,18 @@ class Prediction(Answer):
     shadow: list[ShadowPrediction] | None = Field(default=None, description="Only with `include=shadow`")
     feedback: list[Feedback] | None = Field(
         default=None, description="Only with `include=feedback`: the newest 100, the one that counts first"
+    )
+    deliveries: list[WebhookDeliveryDetail] | None = Field(
+        default=None, description="Only with `include=deliveries`: its webhook's, the oldest first"
+    )
+    events: list[PredictionEvent] | None = Field(
+        default=None,
+        description="Only with `include=events`: every moment of its life that is known, in order. Of several attempts "
+        "only the first one's beginning is kept",
+    )
+    request_id: str | None = Field(
+        default=None,
+        description="Only with `include=events`: of the HTTP request that brought it, as log lines have it",
     )
 
 

@@ -2,9 +2,8 @@
 
 import contextlib
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
@@ -19,10 +18,10 @@ from api.openapi import responses
 from api.state.gateway import base_url, gateway
 from api.state.postgres import ask_postgres
 from api.state.postgres_pages import read_rows
+from api.webhooks.objects import delivery_detail, delivery_object
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid
-from shared.domain.timestamps import microseconds, rfc3339
 from shared.domain.webhooks import DeliveryStatus
 from shared.observability.logs import bind
 from shared.storage import deliveries, webhook_secrets
@@ -99,7 +98,7 @@ async def index(
 async def read(request: Request, id: str) -> Response:
     """Return a delivery and every attempt that was made."""
     found = await _find(request, id, deliveries.find_delivery)
-    return JSONResponse(_detail(*found, base=base_url(request)))
+    return JSONResponse(delivery_detail(*found, base=base_url(request)))
 
 
 @router.post(
@@ -114,7 +113,7 @@ async def redeliver(request: Request, id: str) -> Response:
     # The delivery is committed and due; without a bell the courier finds it within a second.
     with contextlib.suppress(StorageUnavailable):
         await gateway(request).producer.server.ring_courier()
-    return JSONResponse(_detail(*found, base=base_url(request)), status_code=202)
+    return JSONResponse(delivery_detail(*found, base=base_url(request)), status_code=202)
 
 
 async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner], Found | None]) -> Found:
@@ -127,43 +126,6 @@ async def _find(request: Request, id: str, ask: Callable[[Connection, str, Owner
     if found is None:
         raise UnknownDelivery(id=id)
     return found
-
-
-def delivery_object(delivery: Delivery, *, base: str) -> dict[str, Any]:
-    """Return the object of the HTTP contract."""
-    url = f"{base}/v1/webhook-deliveries/{delivery.id}"
-    return {
-        "id": delivery.id,
-        "event": delivery.event,
-        "status": delivery.status,
-        "url": delivery.url,
-        "subject": delivery.subject,
-        "subject_type": delivery.kind,
-        "attempt_count": delivery.attempts,
-        "next_attempt_at": _instant(delivery.next_attempt_at) if delivery.status == DeliveryStatus.PENDING else None,
-        "created_at": _instant(delivery.created_at),
-        "delivered_at": _instant(delivery.delivered_at),
-        "urls": {"get": url, "redeliver": f"{url}/redeliver"},
-    }
-
-
-def _detail(delivery: Delivery, attempts: list[Logged], *, base: str) -> dict[str, Any]:
-    """Return the object with its attempts."""
-    made = [
-        {
-            "started_at": _instant(attempt.started_at),
-            "duration_ms": attempt.duration_ms,
-            "status": attempt.status,
-            "error": attempt.error,
-            "response": attempt.response,
-        }
-        for attempt in attempts
-    ]
-    return {**delivery_object(delivery, base=base), "attempts": made}
-
-
-def _instant(instant: datetime | None) -> str | None:
-    return None if instant is None else rfc3339(microseconds(instant))
 
 
 def _secret(key: str) -> Response:

@@ -1,7 +1,7 @@
 """A batch (a client's bulk upload): its status and its counters."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,10 @@ class Batch:
     metadata: dict[str, Any]
     created: int
     completed: int | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of failed items by error code."""
+    retry_of: BatchId | None = None
+    """The batch whose failed items these are."""
     counted: bool = True
     """Whether `succeeded`, `failed` and `canceled` are known; else they are 0."""
 
@@ -43,3 +47,22 @@ class Batch:
     def has_ended(self) -> bool:
         """Whether every item's result is recorded: nothing changes any more."""
         return self.completed is not None
+
+    @property
+    def ended(self) -> int:
+        """How many items have ended."""
+        return self.succeeded + self.failed + self.canceled
+
+    def progress(self, now: int) -> tuple[float | None, float | None]:
+        """Return items a second since the batch's creation, and in how many seconds all have ended at that pace.
+
+        `now` is in microseconds. None where it can't be told: nothing has ended, or the upload is still being read.
+        """
+        elapsed = ((self.completed or now) - self.created) / 1e6
+        if not self.counted or not self.ended or elapsed <= 0:
+            return None, None
+        rate = self.ended / elapsed
+        if self.has_ended:
+            return rate, 0.0
+        is_open = self.status is BatchStatus.VALIDATING
+        return rate, None if is_open else max(0, self.total - self.ended) / rate

@@ -110,6 +110,23 @@ class UnknownModel(DarkroomError):
 
 
 @dataclass(eq=False)
+class NothingFailed(DarkroomError):
+    """What is to be retried, a prediction or a batch (`kind`), did not fail; `state` says what it is."""
+
+    kind: Literal["prediction", "batch"]
+    id: str
+    state: str
+
+
+@dataclass(eq=False)
+class ImageGone(DarkroomError):
+    """What is to be retried failed, and its images are kept no more, or there never was one that could be read."""
+
+    kind: Literal["prediction", "batch"]
+    id: str
+
+
+@dataclass(eq=False)
 class ImageTooLarge(DarkroomError):
     """An image's size is over the limit; both in `unit`, bytes or pixels."""
 

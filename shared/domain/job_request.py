@@ -6,7 +6,7 @@ Named tuples, because a frozen dataclass of ten fields takes 4 µs to make, and 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
-from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.identifiers import Digest, ModelName, PredictionId, VersionKey, VersionNumber
 from shared.domain.webhooks import Webhook
 
 
@@ -58,11 +58,13 @@ class JobRequest(NamedTuple):
     webhook: Webhook | None = None
     custom_id: str | None = None
     request_id: str | None = None
-    """Of the HTTP request that brought it. Not kept in Postgres: None there."""
+    """Of the HTTP request that brought it."""
+    retry_of: PredictionId | None = None
+    """The prediction that this one repeats; written only where there is one."""
 
     def members(self) -> dict[str, Any]:
         """Return the JSON object's members."""
-        return {
+        members = {
             "model": self.model,
             "version": self.version,
             "version_key": self.version_key,
@@ -74,6 +76,9 @@ class JobRequest(NamedTuple):
             "custom_id": self.custom_id,
             "request_id": self.request_id,
         }
+        if self.retry_of is not None:
+            members["retry_of"] = self.retry_of
+        return members
 
     @classmethod
     def read(cls, members: Mapping[str, Any]) -> Self:
@@ -92,4 +97,5 @@ class JobRequest(NamedTuple):
             webhook=Webhook.from_json(webhook) if (webhook := members.get("webhook")) else None,
             custom_id=members.get("custom_id"),
             request_id=members.get("request_id"),
+            retry_of=members.get("retry_of"),
         )

@@ -6,7 +6,7 @@ from shared.domain.batch import Batch
 from shared.domain.job import Job
 from shared.domain.large_masks import shown_output
 from shared.domain.prediction import Status
-from shared.domain.timestamps import rfc3339
+from shared.domain.timestamps import now_us, rfc3339
 from shared.presentation.stream_tokens import StreamTokens
 
 
@@ -28,6 +28,7 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
         "source": job.source,
         "attempts": job.attempts,
         "batch_id": job.batch or None,
+        "retry_of": request.retry_of,
         "metadata": request.metadata,
         "data_removed": False,
         "metrics": _metrics(job),
@@ -37,20 +38,27 @@ def prediction_object(job: Job, *, base_url: str, tokens: StreamTokens) -> dict[
         "urls": {
             "get": url,
             "cancel": f"{url}/cancel",
+            "retry": f"{url}/retry",
             "stream": f"{url}/stream?token={tokens.sign(id)}",
             "web": f"{base_url}/#/predictions/{id}",
         },
     }
 
 
-def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[str, Any]:
-    """Return a batch as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end."""
+def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens, now: int | None = None) -> dict[str, Any]:
+    """Return a batch as the HTTP API shows it. `base_url` is the gateway's address, without a slash at the end.
+
+    `now` is in microseconds; a batch that has not ended has a rate until then.
+    """
     url = f"{base_url}/v1/batches/{batch.id}"
     return {
         "id": batch.id,
         "status": batch.status,
         "model": batch.model,
         "request_counts": item_counts(batch),
+        "errors": batch.errors,
+        **progress_members(batch, now=now_us() if now is None else now),
+        "retry_of": batch.retry_of,
         "skipped": batch.skipped,
         "skipped_files": batch.skipped_files,
         "created_at": rfc3339(batch.created),
@@ -60,6 +68,7 @@ def batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) -> dict[s
             "get": url,
             "results": f"{url}/results",
             "cancel": f"{url}/cancel",
+            "retry": f"{url}/retry",
             "stream": f"{url}/stream?token={tokens.sign(batch.id)}",
         },
     }
@@ -70,6 +79,15 @@ def listed_batch_object(batch: Batch, *, base_url: str, tokens: StreamTokens) ->
     listed = batch_object(batch, base_url=base_url, tokens=tokens)
     del listed["skipped_files"]
     return listed
+
+
+def progress_members(batch: Batch, *, now: int) -> dict[str, float | None]:
+    """Return a batch's rate and the seconds that are left at that rate."""
+    rate, left = batch.progress(now)
+    return {
+        "images_per_second": None if rate is None else round(rate, 3),
+        "seconds_left": None if left is None else round(left, 1),
+    }
 
 
 def item_counts(batch: Batch) -> dict[str, int]:

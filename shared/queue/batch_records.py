@@ -30,6 +30,7 @@ class BatchRecord:
     metadata: dict[str, Any]
     skipped: int
     skipped_files: list[str]
+    retry_of: BatchId | None
 
 
 def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
@@ -49,6 +50,7 @@ def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
         skipped=facts["skipped"],
         # Batches of the version before have no names.
         skipped_files=facts.get("skipped_files", []),
+        retry_of=facts.get("retry_of"),
     )
 
 

@@ -66,6 +66,10 @@ FILES: Final = "files"
 """Sorted set, microseconds: uploaded files by when they expire. They have no TTL; sweeps purge them."""
 IMAGE_BYTES: Final = "image_bytes"
 """Hash: bytes of the images that are kept beside a lane's entries, by the lane's stream."""
+FAILED_IMAGES: Final = "failed_images"
+"""Sorted set, microseconds: images kept of failed computations, as size in bytes and key, by when they failed."""
+FAILED_BYTES: Final = "failed_image_bytes"
+"""String: bytes of the images in FAILED_IMAGES."""
 FILE_BYTES: Final = "file_bytes"
 """Hash: bytes of files by owner; the empty name has the sum of all owners."""
 
@@ -133,6 +137,16 @@ def image_prefix() -> str:
 def image(stream: str, entry: str) -> str:
     """Return the key of a string: the image of a lane's entry, where it is too large to be in the entry itself."""
     return f"{image_prefix()}{stream}:{entry}"
+
+
+def failed_image_prefix() -> str:
+    """Return what the key of every image that is kept after its computation failed begins with."""
+    return "failed_image:"
+
+
+def failed_image(owner: Owner, digest: Digest) -> str:
+    """Return the key of a string that expires: an image whose computation failed, so that it can be tried again."""
+    return f"{failed_image_prefix()}{owner}:{digest}"
 
 
 def staged_prefix() -> str:

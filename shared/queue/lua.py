@@ -30,6 +30,9 @@ _NAMES = {
     "IDEMPOTENCY_KEYS": keys.IDEMPOTENCY_KEYS,
     "IMAGE": keys.image_prefix(),
     "IMAGE_BYTES": keys.IMAGE_BYTES,
+    "FAILED_IMAGE": keys.failed_image_prefix(),
+    "FAILED_IMAGES": keys.FAILED_IMAGES,
+    "FAILED_BYTES": keys.FAILED_BYTES,
     "STAGED": keys.staged_prefix(),
     "FILES": keys.FILES,
     "FILE_OF": keys.file_prefix(),
@@ -67,6 +70,7 @@ class Script(StrEnum):
     ROTATE = "rotate"
     SETTLE = "settle"
     FORGET = "forget"
+    DROP_FAILED = "drop_failed"
     EXPEL = "expel"
     PUBLISH = "publish"
     GIVE_UP = "give_up"

@@ -35,6 +35,11 @@ class Queue(BaseSettings):
     cache_ttl: Duration = timedelta(hours=24)
     """How long an output is kept in Redis, so that the same image to the same version is answered without computing.
     """
+    failed_ttl: Duration = timedelta(hours=24)
+    """How long an image whose prediction failed is kept in Redis, so that the prediction can be retried."""
+    max_failed_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2
+    """Bytes of such images that are kept; the oldest go first. 0 keeps none. Redis drops them too where its memory is
+    short."""
     recorded_ttl: Duration = timedelta(hours=1)
     """How long a prediction that is in Postgres is still answered from Redis."""
     idempotency_ttl: Duration = timedelta(hours=24)
@@ -42,6 +47,11 @@ class Queue(BaseSettings):
     model_patience: Duration = timedelta(minutes=10)
     """How long a model may be without any worker. Images that have waited for it as long then fail with
     `model_unavailable`, and new ones to its name are refused. Longer than a restart and a model's load take."""
+
+    @property
+    def failed_arguments(self) -> tuple[int, int]:
+        """`failed_ttl` in milliseconds and `max_failed_bytes`, as the scripts that end jobs take them."""
+        return self.failed_ttl // timedelta(milliseconds=1), self.max_failed_bytes
 
 
 class Batching(BaseSettings):

@@ -12,8 +12,10 @@ import orjson
 from sqlalchemy import Connection, or_, select, text
 
 from shared.domain.batch import Batch, BatchStatus
-from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId
+from shared.domain.identifiers import BatchId, Digest, ModelName, Owner, PredictionId
+from shared.domain.prediction import Status
 from shared.domain.timestamps import microseconds
+from shared.domain.webhooks import Webhook
 from shared.storage.shown_columns import shown_column
 from shared.storage.tables import batches, predictions
 
@@ -30,7 +32,7 @@ _LOCK = text("SELECT id FROM batches WHERE id = ANY(CAST(:ids AS uuid[])) ORDER 
 _DESCRIBE = text("""
     UPDATE batches SET
         model = :model, base_url = :base_url, skipped = :skipped, skipped_files = CAST(:skipped_files AS jsonb),
-        metadata = CAST(:metadata AS jsonb), webhook = CAST(:webhook AS jsonb),
+        metadata = CAST(:metadata AS jsonb), webhook = CAST(:webhook AS jsonb), retry_of = CAST(:retry_of AS uuid),
         total = coalesce(total, :total),
         created_at = timestamptz 'epoch' + :created * interval '1 microsecond',
         changed_at = greatest(changed_at, timestamptz 'epoch' + :completed * interval '1 microsecond'),
@@ -79,6 +81,8 @@ class BatchRow:
     created_at: datetime
     canceled_at: datetime | None
     completed_at: datetime | None
+    errors: dict[str, int]
+    retry_of: BatchId | None
 
     @property
     def is_described(self) -> bool:
@@ -103,6 +107,8 @@ class BatchRow:
             metadata=self.metadata,
             created=microseconds(self.created_at),
             completed=microseconds(self.completed_at) if self.completed_at else None,
+            errors=self.errors,
+            retry_of=self.retry_of,
         )
 
     @property
@@ -124,6 +130,15 @@ class ItemRow:
     output: Any
     error: str | None
     error_code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedItem:
+    """One item that failed; `digest` is empty where it was no image that could be read."""
+
+    id: PredictionId
+    custom_id: str | None
+    digest: Digest
 
 
 _COLUMNS = [batches.c[column.name] for column in fields(BatchRow)]
@@ -155,6 +170,7 @@ def describe_batch(connection: Connection, record: Mapping[bytes, bytes]) -> Non
         "skipped_files": orjson.dumps(request.get("skipped_files", [])).decode(),
         "metadata": orjson.dumps(request["metadata"]).decode(),
         "webhook": orjson.dumps(request["webhook"]).decode() if request["webhook"] else None,
+        "retry_of": request.get("retry_of"),
         "total": int(record[b"total"]),
         "created": int(record[b"created"]),
         "completed": int(record[b"completed"]),
@@ -207,6 +223,24 @@ def list_items(connection: Connection, batch: BatchId, *, after: PredictionId | 
         query = query.where(predictions.c.id > after)
     rows = connection.execute(query.order_by(predictions.c.id).limit(limit)).mappings()
     return [ItemRow(**row) for row in rows]
+
+
+def list_failed(connection: Connection, batch: BatchId, *, after: PredictionId | None, limit: int) -> list[FailedItem]:
+    """Return up to `limit` of a batch's failed items in upload order; with `after`, those that follow that id."""
+    row = predictions.c
+    query = select(row.id, row.custom_id, row.image_sha256).where(row.batch_id == batch, row.status == Status.FAILED)
+    if after is not None:
+        query = query.where(row.id > after)
+    rows = connection.execute(query.order_by(row.id).limit(limit))
+    return [FailedItem(id=PredictionId(id), custom_id=custom_id, digest=Digest(sha)) for id, custom_id, sha in rows]
+
+
+def failed_variants(connection: Connection, batch: BatchId) -> tuple[list[str], Webhook | None]:
+    """Return what chose the versions of a batch's failed items, each alias or number once, and the batch's webhook."""
+    row = predictions.c
+    query = select(row.variant).distinct().where(row.batch_id == batch, row.status == Status.FAILED)
+    webhook = connection.scalar(select(batches.c.webhook).where(batches.c.id == batch))
+    return list(connection.execute(query).scalars()), None if webhook is None else Webhook.from_json(webhook)
 
 
 def custom_ids(

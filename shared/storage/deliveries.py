@@ -102,6 +102,16 @@ def find_delivery(connection: Connection, id: str, owner: Owner) -> tuple[Delive
     return Delivery(**row), _logged(connection, id)
 
 
+def deliveries_of(connection: Connection, subject: str, owner: Owner) -> list[tuple[Delivery, list[Logged]]]:
+    """Return an owner's deliveries of one prediction's or batch's events with their attempts, the oldest first.
+
+    There is one for each event, so few.
+    """
+    mine = (webhook_deliveries.c.subject == subject, webhook_deliveries.c.owner == owner)
+    rows = connection.execute(select(*_COLUMNS).where(*mine).order_by(webhook_deliveries.c.id)).mappings().all()
+    return [(Delivery(**row), _logged(connection, row["id"])) for row in rows]
+
+
 def _logged(connection: Connection, id: str) -> list[Logged]:
     newest = webhook_attempts.c.started_at.desc()
     query = select(*_LOGGED_COLUMNS).where(webhook_attempts.c.delivery_id == id).order_by(newest).limit(MOST_LOGGED)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Numeric, case, cast, func, select, true
+import orjson
+from sqlalchemy import ColumnElement, Connection, Numeric, Text, and_, case, cast, func, literal, select, true
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
@@ -55,6 +57,8 @@ class Prediction:
     metadata: dict[str, Any]
     webhook: dict[str, Any] | None
     base_url: str
+    request_id: str | None
+    retry_of: PredictionId | None
 
     def job(self) -> Job:
         """Return the row as a Job, as it would be read from Redis."""
@@ -73,6 +77,8 @@ class Prediction:
                 base_url=self.base_url,
                 webhook=None if self.webhook is None else Webhook.from_json(self.webhook),
                 custom_id=self.custom_id,
+                request_id=self.request_id,
+                retry_of=self.retry_of,
             ),
             created=microseconds(self.created_at),
             started=microseconds(self.started_at) if self.started_at else None,
@@ -111,6 +117,12 @@ def find_predictions(connection: Connection, ids: Sequence[PredictionId]) -> lis
     """Return those of the predictions that are recorded, of any owner, in no order."""
     query = select(*_COLUMNS).where(predictions.c.id.in_(ids))
     return [Prediction(**row) for row in connection.execute(query).mappings()]
+
+
+def find_recorded_at(connection: Connection, id: PredictionId, owner: Owner) -> datetime | None:
+    """Return when the row of an owner's prediction was written; None where there is none, or it is not known."""
+    row = predictions.c
+    return connection.scalar(select(row.recorded_at).where(row.id == id, row.owner == owner))
 
 
 def has_any(connection: Connection, owner: Owner) -> bool:
@@ -161,14 +173,15 @@ def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElem
     row = predictions.c
     is_owner = row.owner == owner
     of_batch = [] if wanted.batch_id is None else [row.batch_id == wanted.batch_id]
-    of_status = [] if wanted.status is None else [row.status == wanted.status]
+    status = wanted.ended_as
+    of_status = [] if status is None else [row.status == status]
     of_model = [] if wanted.model is None else [row.model == wanted.model]
     compared: list[ColumnElement[bool]] = []
     # The index that holds the fewest rows: nearly all rows succeeded, and the index by status has only the others.
     if of_batch:
         indexed = of_batch
         compared += [is_owner, *of_status, *of_model]
-    elif of_status and wanted.status is not Status.SUCCEEDED:
+    elif of_status and status is not Status.SUCCEEDED:
         indexed = [is_owner, *of_status]
         compared += of_model
     else:
@@ -182,12 +195,24 @@ def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElem
         compared.append(row.created_at >= instant(wanted.created_after))
     if wanted.created_before is not None:
         compared.append(row.created_at < instant(wanted.created_before))
-    if wanted.max_confidence is not None:
-        # An output of the task `json` may call anything its confidence.
-        value = row.output["confidence"]
-        is_number = func.jsonb_typeof(value) == "number"
-        compared.append(case((is_number, cast(value.astext, Numeric) <= wanted.max_confidence), else_=False))
+    if wanted.error_code is not None:
+        compared.append(row.error_code == wanted.error_code)
+    if wanted.asks_confidence:
+        compared.append(_confidence_between(wanted.min_confidence, wanted.max_confidence))
+    for one in wanted.metadata:
+        values = [cast(literal(orjson.dumps(value).decode(), Text), JSONB) for value in one.values]
+        compared.append(row.metadata[one.name].in_(values))
     return indexed, compared
+
+
+def _confidence_between(lowest: float | None, highest: float | None) -> ColumnElement[bool]:
+    """Return the condition of an output whose confidence is a number, within the bounds that are given."""
+    # An output of the task `json` may call anything its confidence.
+    value = predictions.c.output["confidence"]
+    number = cast(value.astext, Numeric)
+    bounds = [] if lowest is None else [number >= lowest]
+    bounds += [] if highest is None else [number <= highest]
+    return case((func.jsonb_typeof(value) == "number", and_(*bounds)), else_=False)
 
 
 def count_predictions(connection: Connection, owner: Owner, model: ModelName, *, most: int) -> int:

@@ -59,18 +59,18 @@ _INSERT = text("""
         INSERT INTO predictions (
             id, owner, batch_id, custom_id, model, version, version_key, variant, status, source, image_sha256, image,
             output, error, error_code, attempts, created_at, started_at, completed_at, queue_ms, predict_ms,
-            batch_size, worker, metadata, webhook, base_url
+            batch_size, worker, metadata, webhook, base_url, request_id, retry_of
         )
         SELECT id, owner, batch, request->>'custom_id', request->>'model', request->>'version',
                request->>'version_key', request->>'variant', state, source, coalesce(request->'image'->>'sha256', ''),
                (request->'image') - 'sha256', output, error, code, coalesce(attempts, 0), created_at, started_at,
                completed_at, (started - created) / 1000.0, (run->>'predict_ms')::float8, (run->>'batch_size')::integer,
                run->>'worker', coalesce(nullif(request->'metadata', 'null'), '{}'), nullif(request->'webhook', 'null'),
-               coalesce(request->>'base_url', '')
+               coalesce(request->>'base_url', ''), request->>'request_id', (request->>'retry_of')::uuid
         FROM arrived
         ORDER BY id
         ON CONFLICT (id) DO NOTHING
-        RETURNING id, owner, batch_id, status, completed_at, webhook
+        RETURNING id, owner, batch_id, status, error_code, completed_at, webhook
     ), announced AS (
         INSERT INTO webhook_deliveries (owner, subject, event, url)
         SELECT owner, id, 'completed', webhook->>'url'
@@ -80,7 +80,17 @@ _INSERT = text("""
         RETURNING id
     ), counted AS (
         UPDATE batches AS known SET succeeded = known.succeeded + new.succeeded, failed = known.failed + new.failed,
-            canceled = known.canceled + new.canceled, changed_at = greatest(known.changed_at, new.changed_at)
+            canceled = known.canceled + new.canceled, changed_at = greatest(known.changed_at, new.changed_at),
+            errors = CASE WHEN new.failed = 0 THEN known.errors ELSE (
+                SELECT jsonb_object_agg(code, n) FROM (
+                    SELECT code, sum(n) AS n FROM (
+                        SELECT key AS code, value::bigint AS n FROM jsonb_each_text(known.errors)
+                        UNION ALL
+                        SELECT coalesce(error_code, ''), count(*) FROM inserted
+                        WHERE inserted.batch_id = known.id AND status = 'failed' GROUP BY 1
+                    ) AS counts GROUP BY code
+                ) AS sums
+            ) END
         FROM (
             SELECT batch_id, count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
                    count(*) FILTER (WHERE status = 'failed') AS failed,
@@ -222,6 +232,7 @@ def _stripped(record: Record) -> Record:
     image = request.get("image") or {}
     of_batch = _skipped(request) if batches.is_batch(record) else {}
     kept = {name: _plain(request.get(name)) for name in ("model", "version", "version_key", "variant", "base_url")}
+    kept |= {name: _plain(request[name]) for name in ("request_id", "retry_of") if request.get(name)}
     kept_whole = {
         b"id",
         b"state",

@@ -72,6 +72,9 @@ predictions = Table(
     Column("metadata", JSONB, nullable=False),
     Column("webhook", JSONB),
     Column("base_url", Text, nullable=False),
+    Column("request_id", Text),
+    Column("retry_of", _id),
+    Column("recorded_at", _time, server_default=text("clock_timestamp()")),
     CheckConstraint(_one_of("status", TERMINAL_WORDS), name="predictions_status"),
     CheckConstraint(_one_of("source", SOURCE_WORDS), name="predictions_source"),
     # Each index costs 1 to 2 of the 24 µs that a row costs. Ids are in time order, so each index also gives the newest
@@ -87,7 +90,11 @@ predictions = Table(
     ),
     Index("predictions_batch", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
 )
-"""One row for each finished prediction. `image` has format, width, height, bytes, filename."""
+"""One row for each finished prediction. `image` has format, width, height, bytes, filename.
+
+`request_id` is that of the HTTP request that brought it, `retry_of` the prediction that it repeats. `recorded_at` is
+when the row was written; null in rows older than the column.
+"""
 
 shadow_predictions = Table(
     "shadow_predictions",
@@ -134,10 +141,13 @@ batches = Table(
     Column("changed_at", _time),
     Column("canceled_at", _time),
     Column("base_url", Text, nullable=False, server_default=""),
+    Column("errors", JSONB, nullable=False, server_default="{}"),
+    Column("retry_of", _id),
     Index("batches_owner", "owner", "id"),
 )
 """One row for each batch. Its items may be recorded before its own record; `total` is null until that is in.
 
+`errors` has the numbers of failed items by their error code, `retry_of` the batch whose failed items it repeats.
 `changed_at` is when its last item ended or its upload was read, whichever came later; it becomes `completed_at`.
 """
 

@@ -12,6 +12,7 @@ from shared.domain.identifiers import VersionNumber
 from shared.domain.model_route import Gone, Route
 from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
+from shared.settings import Queue
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
@@ -171,7 +172,7 @@ def test_a_deleted_versions_route_is_withdrawn_by_a_sweep_soon_after_its_last_wo
     follower.refresh()
     delete(mlflow_store, "version")
     follower.refresh()
-    sweeps = UnservedModels(redis_client, patience=timedelta(minutes=10))
+    sweeps = UnservedModels(redis_client, settings=Queue())
     sweeps.sweep()
     assert model_routes.names(redis_client) == [MODEL]
     since = int(redis_client.get(keys.unserved(MODEL)) or 0)

@@ -209,7 +209,8 @@ def test_a_call_that_is_repeated_in_between_ends_each_job_once(system: System, r
     output = orjson.dumps({"mask": "x" * 1_000_000})
     arguments = (entry.lane, entry.id, entry.waiting, entry.cache, "succeeded", output, "", "", 1)
     scripts = Scripts(redis_client)
-    assert [scripts.run(Script.FINISH, (), "task", 1000, b"{}", *arguments) for _ in range(4)] == [-4, -4, 1, 0]
+    said = [scripts.run(Script.FINISH, (), "task", 1000, b"{}", 1000, 0, *arguments) for _ in range(4)]
+    assert said == [-4, -4, 1, 0]
     assert [source for (source,) in jobs(redis_client, ids, "source")] == ["model", *["coalesced"] * 8]
     assert redis_client.xlen(keys.FINISHED) == 9
 

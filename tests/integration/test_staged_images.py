@@ -204,7 +204,7 @@ def test_every_way_to_delete_an_entry_deletes_its_image(system: System) -> None:
 
     def given_up() -> None:
         put(client, big("e"))
-        arguments = (bells.record_message(), "nobody", 0, 1, 1000, 100, 10**6)
+        arguments = (bells.record_message(), "nobody", 0, 1, 1000, 100, 10**6, 1000, 0)
         names = (LANE, keys.workers(MODEL), keys.unserved(MODEL))
         assert scripts.run(Script.GIVE_UP, names, *arguments)[1] == 1
 

@@ -10,6 +10,7 @@ from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.consumer.entries import Result
+from shared.settings import Queue
 from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, jobs, submit
 from worker.upkeep.unserved_models import LEFT_AFTER, REMEMBERED, UnservedModels
 
@@ -22,7 +23,7 @@ GIVEN_UP = ("failed", "model_unavailable", "no worker has served this model for 
 @pytest.fixture
 def unserved(system: System) -> UnservedModels:
     model_routes.publish(system.client, ROUTE)
-    return UnservedModels(system.client, patience=PATIENCE)
+    return UnservedModels(system.client, settings=Queue(model_patience=PATIENCE))
 
 
 def silence(client: redis.Redis) -> None:
@@ -107,7 +108,7 @@ def test_a_returning_worker_does_not_compute_jobs_that_have_failed(system: Syste
 
 def test_concurrent_sweeps_end_each_job_once(system: System, unserved: UnservedModels) -> None:
     submit(system, 3)
-    other = UnservedModels(system.client, patience=PATIENCE)
+    other = UnservedModels(system.client, settings=Queue(model_patience=PATIENCE))
     assert give_up(unserved) + other.sweep() == 3
     assert system.client.xlen(keys.FINISHED) == 3
 

@@ -438,7 +438,7 @@ class World:
 
     def give_up(self) -> None:
         """A sweep that gives up the model unless it sees a worker; then the route is published again."""
-        UnservedModels(self.stepped, patience=timedelta(0)).sweep()
+        UnservedModels(self.stepped, settings=self.queue.model_copy(update={"model_patience": timedelta(0)})).sweep()
         self.plain.sadd(keys.MODELS, MODEL)
 
     def expel(self) -> None:

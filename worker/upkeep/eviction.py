@@ -1,7 +1,8 @@
-"""Evicts cached outputs and recorded jobs from Redis above a share of its memory limit, so that new images get in.
+"""Evicts cached outputs, recorded jobs and failures' images from Redis above a share of its memory limit.
 
-Both can be computed or read again. Redis evicts them itself at its limit, but submissions are refused below it, and
-these keys count there like the images that wait. Those with the least time left go first.
+So new images get in. The first two can be computed or read again, and without the third a failure can't be retried.
+Redis evicts them itself at its limit, but submissions are refused below it, and these keys count there like the images
+that wait. Those with the least time left go first.
 """
 
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ class Eviction:
         self._count = count
         self._lives = {
             keys.cache_prefix().encode(): settings.cache_ttl // timedelta(milliseconds=1),
+            keys.failed_image_prefix().encode(): settings.failed_ttl // timedelta(milliseconds=1),
             keys.job_prefix().encode(): settings.recorded_ttl // timedelta(milliseconds=1),
         }
         self._cursor = 0

@@ -55,7 +55,7 @@ class Upkeep:
         """
         self._client = client
         self._scripts = Scripts(client)
-        self._unserved = UnservedModels(client, patience=settings.model_patience)
+        self._unserved = UnservedModels(client, settings=settings)
         self._silent_uploads = SilentUploads(client, lease=bulk.lease)
         self._engine = engine
         self._metrics = metrics

@@ -11,6 +11,7 @@ from shared.queue import bells, keys, model_routes
 from shared.queue.inspection.gauges import WORKER_SEEN
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
+from shared.settings import Queue
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,11 @@ LEFT_AFTER: Final = timedelta(minutes=10)
 class UnservedModels:
     """Sweeps models that nobody serves. Any number of workers may at once: each step is atomic and safe to repeat."""
 
-    def __init__(self, client: redis.Redis, *, patience: timedelta) -> None:
+    def __init__(self, client: redis.Redis, *, settings: Queue) -> None:
         self._client = client
         self._scripts = Scripts(client)
-        self._patience = patience
+        self._patience = settings.model_patience
+        self._failed = settings.failed_arguments
         self._record_task = bells.record_message()
 
     def sweep(self) -> int:
@@ -90,6 +92,7 @@ class UnservedModels:
             REMEMBERED // timedelta(milliseconds=1),
             ENTRIES_AT_ONCE,
             BYTES_AT_ONCE,
+            *self._failed,
         )
         microseconds, jobs, more = found
         return microseconds, jobs, more

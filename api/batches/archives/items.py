@@ -5,6 +5,7 @@ from typing import Final
 
 from api.schemas.bounds import LONGEST_SKIPPED_NAME, MOST_SKIPPED_NAMES
 from shared.domain.file_names import is_clutter, showable_name
+from shared.domain.identifiers import PredictionId
 
 LONGEST_NAME: Final = 1024
 
@@ -19,6 +20,8 @@ class Item:
     name: str
     data: bytes = field(repr=False)
     problem: str = ""
+    retry_of: PredictionId | None = None
+    """The failed prediction of this image, in a batch that retries another's failures."""
 
 
 def clean_name(name: str) -> str:

@@ -109,6 +109,7 @@ class Lanes:
             arguments += (entry.lane, entry.id, entry.waiting, entry.cache if result.cacheable else "")
             arguments += (result.state, result.output, result.error, result.code, entry.attempts)
         cache_ttl = self._settings.cache_ttl // timedelta(milliseconds=1)
+        failed = self._settings.failed_arguments
         lane: tuple[str, ...] = ()
         if shadow is not None and (chosen := shadow.arguments(results)):
             lane = (keys.shadow_lane(self.model),)
@@ -116,7 +117,7 @@ class Lanes:
         ended = 0
         while True:
             try:
-                said = self._scripts.run(Script.FINISH, lane, self._record_task, cache_ttl, run, *arguments)
+                said = self._scripts.run(Script.FINISH, lane, self._record_task, cache_ttl, run, *failed, *arguments)
                 if lane and shadow is not None:
                     said, moved, full = said
                     shadow.count(moved=moved, full=full)
@@ -145,6 +146,7 @@ class Lanes:
                 self._consumer,
                 lease,
                 self._settings.max_attempts,
+                *self._settings.failed_arguments,
             )
             if claimed:
                 id, attempts, flat = claimed

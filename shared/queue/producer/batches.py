@@ -49,10 +49,14 @@ class Opening:
     webhook: Webhook | None = None
     request_id: str | None = None
     """Of the upload's HTTP request; every item has it."""
+    retry_of: BatchId | None = None
+    """The batch whose failed items these are."""
 
     def request(self, *, skipped: int = 0, skipped_files: Sequence[str] = ()) -> bytes:
         """Return what is kept with the batch, as JSON."""
-        facts = {"model": self.model, "metadata": self.metadata, "base_url": self.base_url}
+        facts: dict[str, Any] = {"model": self.model, "metadata": self.metadata, "base_url": self.base_url}
+        if self.retry_of:
+            facts["retry_of"] = self.retry_of
         webhook = None if self.webhook is None else self.webhook.as_json()
         return orjson.dumps({**facts, "skipped": skipped, "skipped_files": skipped_files, "webhook": webhook})
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from redis.exceptions import OutOfMemoryError
 
-from shared.domain.identifiers import Owner, PredictionId
+from shared.domain.identifiers import Digest, Owner, PredictionId
 from shared.domain.job import RECORD_FIELDS, Job
 from shared.domain.job_request import JobRequest
 from shared.domain.key_limits import Limits, Remaining
@@ -71,6 +71,11 @@ class Jobs:
         """Return the output of an owner's job as JSON, with its mask however large; None where Redis has none."""
         found: list[bytes | None] = await self._redis.call("HMGET", keys.job(id), "owner", "output")
         return found[1] if found[0] == owner.encode() else None
+
+    async def find_failed_image(self, owner: Owner, digest: Digest) -> bytes | None:
+        """Return an owner's image whose computation failed; None where it is kept no more."""
+        found: bytes | None = await self._redis.call("GET", keys.failed_image(owner, digest))
+        return found
 
     async def find_all(self, ids: Sequence[PredictionId]) -> list[Job]:
         """Return those of the jobs that are there, in order, with one call: a hundred hold Redis for some 0.3 ms."""

@@ -62,6 +62,8 @@ class Submission:
     webhook: Webhook | None = None
     request_id: str | None = None
     """Of the HTTP request that brought it, for logs."""
+    retry_of: PredictionId | None = None
+    """The prediction that this one repeats."""
 
     def request(self) -> JobRequest:
         """Return what is kept with the job: everything but the image's bytes."""
@@ -77,6 +79,7 @@ class Submission:
             webhook=self.webhook,
             custom_id=self.custom_id,
             request_id=self.request_id,
+            retry_of=self.retry_of,
         )
 
 

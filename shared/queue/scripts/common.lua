@@ -114,6 +114,58 @@ local function drop_images(lane, entries)
   end
 end
 
+-- Drop images from those kept of failed computations, given as members of their set.
+local function drop_failed(members)
+  local images, bytes = {}, 0
+  for _, member in ipairs(members) do
+    local size, key = string.match(member, '^(%d+) (.*)$')
+    if redis.call('ZREM', FAILED_IMAGES, member) == 1 then bytes = bytes + tonumber(size) end
+    images[#images + 1] = key
+  end
+  in_pieces(images, function(...) redis.call('UNLINK', ...) end)
+  if bytes > 0 then redis.call('DECRBY', FAILED_BYTES, bytes) end
+end
+
+-- Keep the image of a computation that failed, for ttl_ms, so that its jobs can be submitted again. All such images have
+-- most_bytes at most: the oldest go first, and Redis may evict any. Called before the entry is dropped; `id` is one of
+-- its jobs. An image beside its entry is renamed, one within it is copied: that has max_inline_image bytes at most.
+local function keep_failed(id, waiting, lane, entry, ttl_ms, most_bytes)
+  most_bytes = tonumber(most_bytes)
+  local owner = redis.call('HGET', JOB .. id, 'owner')
+  if most_bytes == 0 or not owner then return end
+  local key = FAILED_IMAGE .. owner .. ':' .. string.match(waiting, '[^:]+$')
+  local size = redis.call('STRLEN', key)
+  if size == 0 then
+    local beside = image_key(lane, entry)
+    size = redis.call('STRLEN', beside)
+    if size > most_bytes then return end
+    if size > 0 then
+      redis.call('RENAME', beside, key)
+      redis.call('HINCRBY', IMAGE_BYTES, lane, -size)
+    else
+      local found = redis.call('XRANGE', lane, entry, entry)[1]
+      for i = 1, found and #found[2] or 0, 2 do
+        if found[2][i] == 'image' and #found[2][i + 1] <= most_bytes then
+          size = #found[2][i + 1]
+          redis.call('SET', key, found[2][i + 1])
+        end
+      end
+      if size == 0 then return end
+    end
+  end
+  redis.call('PEXPIRE', key, ttl_ms)
+  if redis.call('ZADD', FAILED_IMAGES, now, string.format('%.0f ', size) .. key) == 1 then
+    redis.call('INCRBY', FAILED_BYTES, size)
+  end
+  local expired = string.format('%.0f', tonumber(now) - tonumber(ttl_ms) * 1000)
+  drop_failed(redis.call('ZRANGEBYSCORE', FAILED_IMAGES, '-inf', expired, 'LIMIT', 0, 10))
+  while tonumber(redis.call('GET', FAILED_BYTES)) > most_bytes do
+    local oldest = redis.call('ZRANGE', FAILED_IMAGES, 0, 0)
+    if not oldest[1] then redis.call('DEL', FAILED_BYTES) break end
+    drop_failed(oldest)
+  end
+end
+
 -- Acknowledge and delete entries of a lane, in one step with their images.
 local function drop(lane, ...)
   redis.call('XACK', lane, WORKERS, ...)

@@ -1,8 +1,8 @@
 -- Computations have ended: every job on an entry's wait list ends with its result; successes are cached, unless `cache`
--- is '': the result must not be used again. Entries are deleted last, so that after an error they are still there and
+-- is '': the result must not be used again. Images of failures are kept for a while (keep_failed). Entries are deleted last, so that after an error they are still there and
 -- their lease ends.
 -- KEYS shadow's lane, where images of some of these results are to be shadowed, or none
--- ARGV record_task cache_ttl_ms run, then (lane entry waiting cache state output error code attempts)…; with a shadow's
+-- ARGV record_task cache_ttl_ms run failed_ttl_ms failed_bytes, then (lane entry waiting cache state output error code attempts)…; with a shadow's
 --   lane, last: chosen (a 1 or 0 for each result) version version_key lane_cap lane_bytes_cap output_cap
 -- → jobs ended; with a shadow's lane {jobs ended, images moved to it, images for which it was full}; jobs ended are
 --   negative where some are left, of an output that many wait for: call it again with the same arguments.
@@ -56,7 +56,7 @@ end
 -- Bytes of outputs that one call writes: 500 jobs that share one of 1 MiB would hold Redis for a second.
 local MOST = 4194304
 local lists, gone, written, is_left = {}, {}, 0, false
-for i = 4, #ARGV - 8, 9 do
+for i = 6, #ARGV - 8, 9 do
   local lane, entry, waiting, cache, state, output, error, code, attempts = unpack(ARGV, i, i + 8)
   local key, list = wait_list(waiting, entry)
   local result = {source = 'model', output = output, error = error, code = code, attempts = attempts, run = ARGV[3]}
@@ -75,8 +75,9 @@ for i = 4, #ARGV - 8, 9 do
   if is_left then break end
   lists[#lists + 1] = key
   if state == 'succeeded' and cache ~= '' then redis.call('SET', cache, output, 'PX', ARGV[2]) end
-  local place = (i + 5) / 9
+  local place = (i + 3) / 9
   if SHADOW and first and string.sub(chosen, place, place) == '1' then shadow(lane, entry, waiting, first, output) end
+  if state == 'failed' and first then keep_failed(first, waiting, lane, entry, ARGV[4], ARGV[5]) end
   gone[lane] = gone[lane] or {}
   table.insert(gone[lane], entry)
 end

@@ -1,6 +1,7 @@
 -- Fail jobs that have waited for `patience_us` for a model that no worker has served for as long; as many as block Redis
 -- for about a millisecond. `unserved` keeps since when no worker has served it; it expires if no call comes for keep_ms.
 -- KEYS lane workers unserved  ARGV record_task error patience_us seen_us keep_ms most_entries most_bytes
+--   failed_ttl_ms failed_bytes
 -- → for how long no worker has served it (microseconds, 0 if one does), jobs ended, 1 if there may be more
 -- Safe twice: an entry is deleted with its jobs. Whether a worker serves the model is checked in the same step. A worker
 -- that had pulled an entry and comes back finds its wait list gone: it begins nothing, and its result ends no job.
@@ -25,6 +26,7 @@ for _ = 1, ARGV[6] do
   for i = 1, #first[2], 2 do fields[first[2][i]] = first[2][i + 1] end
   local key, list = wait_list(fields.waiting, entry)
   for place = 2, #list do put(list[place], 'failed', {error = ARGV[2], code = 'model_unavailable'}) end
+  if list[2] then keep_failed(list[2], fields.waiting, KEYS[1], entry, ARGV[8], ARGV[9]) end
   if key then redis.call('DEL', key) end
   drop(KEYS[1], entry)
   bytes = bytes + #(fields.image or '')

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import redis
 
-from shared.domain.identifiers import BatchId, FileId, Owner
+from shared.domain.identifiers import BatchId, Digest, FileId, Owner
 from shared.queue import bells, keys, model_routes
 from shared.queue.lua import Script, Scripts
 from shared.queue.upkeep import expired_files
@@ -52,9 +52,9 @@ class Owned:
         return bool(self._client.exists(keys.inflight(self._owner))) or bool(self.unrecorded())
 
     def delete_all(self) -> Iterator[int]:
-        """Delete files, images that wait for a shadow, recorded jobs and batches, cached outputs and idempotency keys.
+        """Delete files, images kept for a shadow or for a retry, recorded jobs and batches, cached outputs, and so on.
 
-        Give how many, step by step.
+        Idempotency keys too. Give how many, step by step.
 
         Jobs and batches without a TTL are not recorded yet, and stay. One pass over all keys.
         """
@@ -63,6 +63,7 @@ class Owned:
             yield 1
         for model in {*model_routes.names(self._client), *model_routes.leaving(self._client)}:
             yield from ShadowImages(self._client, model).drop_of_owner(self._owner)
+        yield from self._drop_failed()
         cached = f"{keys.cache_prefix()}{self._owner}:".encode()
         named = keys.idempotency(self._owner, "").encode()
         cursor = -1
@@ -74,6 +75,17 @@ class Owned:
             yield self._unlink([*outputs, *idempotent, *self._recorded(names)])
             if idempotent:
                 self._client.zrem(keys.IDEMPOTENCY_KEYS, *idempotent)
+
+    def _drop_failed(self) -> Iterator[int]:
+        """Delete the owner's images that are kept of failed computations."""
+        mine = f" {keys.failed_image(self._owner, Digest(''))}".encode()
+        cursor = -1
+        while cursor:
+            page: Any = self._client.zscan(keys.FAILED_IMAGES, max(cursor, 0), count=CHUNK)
+            cursor, members = page
+            found = [member for member, _ in members if mine in member]
+            if found:
+                yield int(self._scripts.run(Script.DROP_FAILED, (), *found))
 
     def _recorded(self, names: list[bytes]) -> list[bytes]:
         """Return the keys that are recorded jobs or batches of this owner."""

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text
 
 from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
-from shared.domain.prediction import Status
-from shared.domain.prediction_filter import PredictionFilter
+from shared.domain.prediction import ErrorCode, Status
+from shared.domain.prediction_filter import MetadataCondition, PredictionFilter
 from shared.storage.predictions import Prediction, _conditions, find_prediction, list_predictions
 from shared.storage.recording import record
 from shared.storage.tables import predictions
@@ -92,14 +92,35 @@ def various(engine: Engine, finished_record: Make) -> list[PredictionId]:
                     "model": "digits" if number % 2 else "faces",
                     "version": str(number % 3),
                     "variant": "champion" if number % 5 else "challenger",
+                    "metadata": METADATA[number % len(METADATA)],
                 },
             )
         )
         if number % 4 == 3:
-            records[-1][b"output"] = b""
+            records[-1] |= {b"output": b"", b"code": b"worker_lost" if number == 3 else b"model_error"}
     with engine.connect() as connection:
         record(connection, records)
     return [PredictionId(one[b"id"].decode()) for one in records]
+
+
+METADATA: list[dict[str, Any]] = [
+    {},
+    {"n": 1},
+    {"n": "1"},
+    {"n": True},
+    {"n": None},
+    {"n": [1]},
+    {"n": 1.0, "site": "é=ü"},
+    {"N": 1},
+    {"n": "null"},
+    {"n": 1e300},
+    {"n": "true"},
+    {"n": {"1": 1}},
+]
+
+
+def having(*conditions: str) -> dict[str, Any]:
+    return {"metadata": [MetadataCondition(*one.split("=", 1)) for one in conditions]}
 
 
 FILTERS: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
@@ -110,6 +131,21 @@ FILTERS: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
     ({"created_after": MADE + 2_000_001, "created_before": MADE + 4_000_001}, lambda n: n in (3, 4)),
     ({"max_confidence": 0.5}, lambda n: n % 4 != 3 and n % 3 < 2),
     ({"max_confidence": 0.1}, lambda _: False),
+    ({"min_confidence": 0.5}, lambda n: n % 4 != 3 and n % 3 > 0),
+    ({"min_confidence": 0.3, "max_confidence": 0.6}, lambda n: n % 4 != 3 and n % 3 == 1),
+    ({"error_code": ErrorCode.MODEL_ERROR}, lambda n: n in (7, 11)),
+    ({"error_code": ErrorCode.WORKER_LOST, "status": Status.FAILED}, lambda n: n == 3),
+    ({"error_code": ErrorCode.WORKER_LOST, "status": Status.SUCCEEDED}, lambda _: False),
+    ({"error_code": ErrorCode.DEADLINE_EXCEEDED}, lambda _: False),
+    (having("n=1"), lambda n: n in (1, 2, 6)),
+    (having("n=1.00"), lambda n: n in (1, 6)),
+    (having("n=true"), lambda n: n in (3, 10)),
+    (having("n=null"), lambda n: n in (4, 8)),
+    (having("n=1e300"), lambda n: n == 9),
+    (having("n=[1]"), lambda _: False),
+    (having("n="), lambda _: False),
+    (having("n=NaN"), lambda _: False),
+    (having("n=1", "site=é=ü"), lambda n: n == 6),
     ({"status": Status.SUCCEEDED, "model": "digits"}, lambda n: n % 2 == 1 and n % 4 != 3),
     ({"status": Status.FAILED, "model": "faces"}, lambda _: False),
     ({"model": "digits", "version": "1", "variant": "champion", "status": Status.SUCCEEDED, "max_confidence": 0.5,
@@ -145,6 +181,7 @@ def test_filters_combine_and_every_row_is_found_however_few_are_read_at_a_time(
         ({"model": "digits", "version": "1", "max_confidence": 0.5}, "predictions_owner_model"),
         ({"status": Status.SUCCEEDED, "variant": "champion"}, "predictions_owner"),
         ({"status": Status.FAILED, "model": "faces"}, "predictions_owner_status"),
+        ({"error_code": ErrorCode.MODEL_ERROR}, "predictions_owner_status"),
         ({"batch_id": new_uuid7(), "version": "1"}, "predictions_batch"),
         ({"created_after": MADE, "created_before": MADE + 1}, "predictions_owner"),
     ],

@@ -64,17 +64,39 @@ def test_older_predictions_are_counted_for_reports_and_the_migration_can_be_undo
 ) -> None:
     with connected(fresh_url) as connection, steps(connection) as configuration:
         for _ in range(2):
-            command.upgrade(configuration, "0007")
+            command.upgrade(configuration, "head")
             connection.commit()
             recording.record(connection, [finished_record() for _ in range(3)])
+            command.downgrade(configuration, "0007")
+            connection.commit()
             command.upgrade(configuration, "head")
             connection.commit()
             pending = connection.scalar(text("SELECT sum(cardinality(ids)) FROM report_pending"))
             assert pending == connection.scalar(text("SELECT count(*) FROM predictions"))
             connection.commit()
             assert version_figures.count_pending(connection, rows=100) == pending
-            command.downgrade(configuration, "0007")
-            connection.commit()
+
+
+def test_older_batches_get_their_failures_by_code(
+    fresh_url: str, finished_record: Callable[..., dict[bytes, bytes]]
+) -> None:
+    batch, other = (BatchId(id) for id in sorted([new_uuid7(), new_uuid7()]))
+    codes = {batch: ["model_error", "worker_lost", "model_error"], other: []}
+    with connected(fresh_url) as connection, steps(connection) as configuration:
+        command.upgrade(configuration, "head")
+        connection.commit()
+        for one, failures in codes.items():
+            records = [finished_record(batch=one, state="failed", code=code, output={}) for code in failures]
+            recording.record(connection, [*records, finished_record(batch=one)])
+        counted = text("SELECT errors FROM batches ORDER BY id")
+        expected = [{"model_error": 2, "worker_lost": 1}, {}]
+        assert list(connection.execute(counted).scalars()) == expected
+        connection.commit()
+        command.downgrade(configuration, "0009")
+        connection.commit()
+        command.upgrade(configuration, "head")
+        connection.commit()
+        assert list(connection.execute(counted).scalars()) == expected
 
 
 @pytest.fixture

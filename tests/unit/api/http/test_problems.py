@@ -44,6 +44,8 @@ SAMPLES: dict[type[DarkroomError], DarkroomError] = {
         errors.IdempotencyMismatch(key="k", first_id="x"),
         errors.UploadInProgress(key="k", first_id="x"),
         errors.PredictionNotEnded(id="x", state="starting"),
+        errors.NothingFailed(kind="batch", id="x", state="in_progress"),
+        errors.ImageGone(kind="prediction", id="x"),
         errors.RateLimited(
             limit="rate",
             limits=Limits(key=KeyId("k"), rate=2.5, max_inflight=10),

@@ -50,9 +50,8 @@ ENDED = {"created": JOB.created, "started": JOB.created + 2, "completed": JOB.cr
 def test_a_prediction_conforms_to_its_schema(job: Job) -> None:
     answer = orjson.loads(orjson.dumps(prediction_object(job, base_url="http://host", tokens=StreamTokens(b"secret"))))
     Prediction.model_validate(answer)
-    assert (
-        Prediction.model_fields.keys() - {"shadow", "feedback"} == answer.keys()
-    )  # those only where they are asked for
+    included = {"shadow", "feedback", "deliveries", "events", "request_id"}  # only where they are asked for
+    assert Prediction.model_fields.keys() - included == answer.keys()
 
 
 def test_the_contracts_example_is_a_prediction() -> None:
@@ -86,12 +85,13 @@ def test_the_contracts_example_is_a_prediction() -> None:
             "source": "model",
             "attempts": 1,
             "batch_id": None,
+            "retry_of": None,
             "metadata": {},
             "data_removed": False,
             "metrics": {"queue_time": 0.0021, "predict_time": 0.0064, "total_time": 0.0101, "batch_size": 17},
             "created_at": "2026-01-31T12:00:00.000000Z",
             "started_at": None,
             "completed_at": None,
-            "urls": {"get": url, "cancel": url, "stream": url, "web": url},
+            "urls": {"get": url, "cancel": url, "retry": url, "stream": url, "web": url},
         }
     )

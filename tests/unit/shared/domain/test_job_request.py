@@ -1,6 +1,6 @@
 import orjson
 
-from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
+from shared.domain.identifiers import Digest, ModelName, PredictionId, VersionKey, VersionNumber
 from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.webhooks import SENT_UNASKED, Event, Webhook
 
@@ -15,6 +15,7 @@ WHOLE = JobRequest(
     webhook=Webhook(url="https://host/hook", events=frozenset({Event.COMPLETED})),
     custom_id="one",
     request_id="r-1",
+    retry_of=PredictionId("p-1"),
 )
 
 

@@ -20,8 +20,7 @@ from api.batches.writer import BatchWriter
 from api.edge.auth import caller
 from api.http.request_facts import request_id
 from api.http.request_headers import read_idempotency_key
-from api.predictions.retry import retried_reference
-from api.state.asked_models import NO_DIGEST, Asked, asked_models
+from api.state.asked_models import NO_DIGEST, Asked, asked_models, retried_reference
 from api.state.body_memory import BULK_BASE
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.postgres import ask_postgres

@@ -9,11 +9,11 @@ from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from api.edge.auth import caller
+from api.http.delivery_objects import delivery_detail
 from api.http.json import JSONResponse
 from api.predictions.moments import life_of
 from api.state.gateway import base_url, gateway
 from api.state.postgres import ask_postgres
-from api.webhooks.objects import delivery_detail
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Owner
 from shared.domain.job import Job

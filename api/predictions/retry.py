@@ -20,15 +20,13 @@ from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import answer_submission, lane_of
-from api.state.asked_models import asked_models
+from api.state.asked_models import asked_models, retried_reference
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.large_work import off_the_loop
 from api.uploads.image_check import check_image
 from shared.domain.errors import ImageGone, NothingFailed
-from shared.domain.identifiers import ModelName, PredictionId, VersionNumber, new_uuid7
+from shared.domain.identifiers import PredictionId, new_uuid7
 from shared.domain.job import Job
-from shared.domain.model_reference import LATEST, Reference
-from shared.domain.pipeline import PIPELINE
 from shared.domain.prediction import Status
 from shared.observability.logs import bind
 from shared.queue.producer.submission import Submission
@@ -92,15 +90,3 @@ async def _submission(request: Request, gate: Gateway, failed: Job) -> Submissio
     after = submission.cancel_after.total_seconds() if submission.cancel_after else None
     same = orjson.dumps(["retry", failed.id, after]).decode()
     return replace(submission, idempotency_key=read_idempotency_key(key), fingerprint=same)
-
-
-def retried_reference(model: ModelName, variant: str) -> Reference:
-    """Return what a retry asks for: the alias, or the version's number, that chose the version before.
-
-    An alias may lead to another version by now, which may be why it is retried. A pipeline has its name alone.
-    """
-    if variant == PIPELINE:
-        return Reference(name=model)
-    if variant == LATEST or variant.isdigit():
-        return Reference(name=model, version=VersionNumber(variant))
-    return Reference(name=model, alias=variant)

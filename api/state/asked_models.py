@@ -5,10 +5,10 @@ from typing import Any, Final, NamedTuple
 
 from api.state.served_models import ServedModels
 from shared.domain.errors import InvalidParameter, UnknownModel
-from shared.domain.identifiers import Digest, ModelName
-from shared.domain.model_reference import Reference
+from shared.domain.identifiers import Digest, ModelName, VersionNumber
+from shared.domain.model_reference import LATEST, Reference
 from shared.domain.model_route import Choice, Route
-from shared.domain.pipeline import Pipeline, parse_pipeline
+from shared.domain.pipeline import PIPELINE, Pipeline, parse_pipeline
 from shared.domain.pipeline_plan import choose_plan
 
 LONGEST_NAME: Final = 255
@@ -114,3 +114,15 @@ async def _routes(models: ServedModels, pipeline: Pipeline) -> dict[ModelName, R
             if pipeline.on_error == "fail":
                 raise
     return routes
+
+
+def retried_reference(model: ModelName, variant: str) -> Reference:
+    """Return what a retry asks for: the alias, or the version's number, that chose the version before.
+
+    An alias may lead to another version by now, which may be why it is retried. A pipeline has its name alone.
+    """
+    if variant == PIPELINE:
+        return Reference(name=model)
+    if variant == LATEST or variant.isdigit():
+        return Reference(name=model, version=VersionNumber(variant))
+    return Reference(name=model, alias=variant)

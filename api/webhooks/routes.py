@@ -12,13 +12,13 @@ from api import schemas
 from api.edge.auth import caller
 from api.edge.guard import GuardedRoute, needs
 from api.http import problem_kinds as kinds
+from api.http.delivery_objects import delivery_detail, delivery_object
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
 from api.openapi import responses
 from api.state.gateway import base_url, gateway
 from api.state.postgres import ask_postgres
 from api.state.postgres_pages import read_rows
-from api.webhooks.objects import delivery_detail, delivery_object
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable, UnknownDelivery
 from shared.domain.identifiers import Owner, is_uuid

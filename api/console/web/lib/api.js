@@ -54,7 +54,7 @@ export async function request(method, path, { query, json, body, headers = {}, s
     answer = await fetch(address(path, query), { method, headers: sent, body, signal: aborts, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    lose();
+    loseConnection();
     throw new Unreachable();
   }
   connection.value = "up";
@@ -105,7 +105,8 @@ async function problemOf(answer) {
   }
 }
 
-function lose() {
+/** Say that the API can't be reached, and ask until it can. */
+export function loseConnection() {
   if (connection.value === "lost") return;
   connection.value = "lost";
   probe();

@@ -1,4 +1,5 @@
 // What a page shows in place of data: that it loads, that there is none yet and what to do, what went wrong.
+import { BASE } from "../lib/api.js";
 import { html } from "../lib/preact.js";
 import { CodeBlock } from "./code-block.js";
 import { Icon } from "./icon.js";
@@ -20,13 +21,13 @@ export function EmptyState({ icon, title, command, children }) {
 /** An error in the API's own words; `onRetry`: what its button does. */
 export function ErrorNotice({ error, onRetry }) {
   if (!error) return null;
-  const type = error.problem?.type;
+  const type = error.problem?.type ?? "";
   return html`<div class="notice notice-bad" role="alert">
     <${Icon} name="warning" />
     <div>
       <strong>${error.problem?.title ?? "Something went wrong"}</strong>
       <p>${error.message}</p>
-      ${type?.startsWith("http") && html`<a href=${type} target="_blank" rel="noopener">What this means</a>`}
+      ${type.includes("/problems/") && html`<a href=${new URL(type, BASE).href} target="_blank" rel="noopener">What this means</a>`}
     </div>
     ${onRetry && html`<button type="button" class="button button-small" onClick=${onRetry}>Try again</button>`}
   </div>`;

@@ -92,7 +92,7 @@ function Detection({ output, picture }) {
   }
   const size = picture?.size ?? extent(output.detections);
   const lowest = Math.floor(Math.min(...all.map(({ score }) => score)) * 100);
-  return html`<${Picture} src=${picture?.src} size=${size} alt=${`${picture?.alt ?? "The picture"}: ${counted(output.detections)}`}
+  return html`<${Picture} src=${picture?.src} missing=${picture?.missing} size=${size} alt=${`${picture?.alt ?? "The picture"}: ${counted(output.detections)}`}
       boxes=${shown} tones=${tones} chosen=${chosen} onChoose=${setChosen} />
     <fieldset class="legend"><legend>Shown</legend>
       ${[...tones].map(([label, tone]) => html`<label key=${label} class=${`legend-item tone-${tone}`}>
@@ -116,7 +116,7 @@ function Segmentation({ output, picture }) {
   const [hidden, setHidden] = useState(new Set());
   const { mask, error } = useMask(output);
   const size = picture?.size ?? [output.width, output.height];
-  return html`<${Picture} src=${picture?.src} size=${size} alt=${`${picture?.alt ?? "The picture"}: ${summary(output)}`} mask=${mask} hidden=${hidden} />
+  return html`<${Picture} src=${picture?.src} missing=${picture?.missing} size=${size} alt=${`${picture?.alt ?? "The picture"}: ${summary(output)}`} mask=${mask} hidden=${hidden} />
     <${ErrorNotice} error=${error} />
     <fieldset class="legend"><legend>Classes, and their share of the picture</legend>
       ${output.classes.map(({ label, index, share }) => html`<label key=${index} class="legend-item">

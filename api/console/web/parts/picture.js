@@ -17,9 +17,9 @@ export function labelTones(detections) {
 /**
  * `src`: the picture's address, null where it is not at hand: then what was found is drawn on an empty ground of the same
  * shape. `size`: `[width, height]` in pixels, upright. `boxes`: `[{label, score, box}]` of which `chosen` (an index) is
- * raised; `mask`: `{width, height, indices}` without the classes in `hidden`; `alt`: for screen readers.
+ * raised; `missing`: why there is no picture, drawn in its place; `mask`: `{width, height, indices}` without the classes in `hidden`; `alt`: for screen readers.
  */
-export function Picture({ src, size, alt, boxes = [], tones, chosen = -1, mask = null, hidden, onChoose }) {
+export function Picture({ src, size, alt, missing, boxes = [], tones, chosen = -1, mask = null, hidden, onChoose }) {
   const [width, height] = size ?? [4, 3];
   const canvas = useRef(null);
   useEffect(() => {
@@ -30,6 +30,7 @@ export function Picture({ src, size, alt, boxes = [], tones, chosen = -1, mask =
   return html`<div class=${`picture${src ? "" : " picture-bare"}${small ? " picture-small" : ""}`} style=${shape}>
     ${src && html`<img src=${src} alt=${alt} draggable=${false} />`}
     ${!src && html`<span class="visually-hidden">${alt}</span>`}
+    ${!src && missing && !mask && boxes.length === 0 && html`<span class="picture-words">${missing}</span>`}
     ${mask && html`<canvas ref=${canvas} class="picture-mask" aria-hidden="true"></canvas>`}
     ${boxes.map(
       ({ label, score, box: [left, top, right, bottom], index }, place) => html`<div key=${index} aria-hidden="true"

@@ -27,14 +27,6 @@ from tests.support.pictures import encoded
 from tests.support.stack import Stack
 
 
-@pytest.fixture(autouse=True)
-def _account(console: Console, door: Door) -> None:
-    """Answer for `GET /v1/account` where this API has none yet."""
-    if door.http.get("/v1/account").status_code == 404:
-        account = {"username": "anyone", "role": "admin", "limits": {}, "links": {}}
-        console.page.context.route("**/v1/account", lambda route: route.fulfill(json=account))
-
-
 def fresh(remainder: int = 1) -> int:
     """Return a number whose picture nobody has sent, so that no answer is from the cache."""
     return random.randrange(1, 1 << 20) * 12 + remainder

@@ -8,7 +8,7 @@ export function snippets({ kind, name, model }) {
   const field = kind === "archive" ? "archive" : "image";
   const given = { url: new URL(kind === "archive" ? "v1/batches" : "v1/predictions", BASE).href, file, field, model, keyed: apiKey() !== "" };
   const all = [
-    { name: "curl", code: curl(given) },
+    { name: "curl", code: shell(given) },
     { name: "Python (replicate)", code: replicate(given) },
     { name: "Python (httpx)", code: httpx(given) },
     { name: "JavaScript", code: javascript(given) },
@@ -23,7 +23,7 @@ const word = (text) => (plain.test(text) ? text : quoted(text));
 const form = (file) => (plain.test(file) ? file : `"${file.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`);
 const text = JSON.stringify;
 
-function curl({ url, file, field, model, keyed }) {
+function shell({ url, file, field, model, keyed }) {
   const lines = ["curl -H 'Prefer: wait'"];
   if (keyed) lines.push('-H "Authorization: Bearer $DARKROOM_KEY"');
   if (model) lines.push(`-F ${word(`model=${model}`)}`);

@@ -37,7 +37,7 @@ WINDOW = "5m"
 def gpu() -> Iterator[str]:
     """The address of a worker's metrics of its GPU, of 80 GB."""
     registry, port = CollectorRegistry(), free_port()
-    memory = {"allocated": 3 * GIGABYTE, "reserved": 8 * GIGABYTE, "total": 80 * GIGABYTE}
+    memory = {"allocated": 3 * GIGABYTE, "reserved": 8 * GIGABYTE, "free": 70 * GIGABYTE, "total": 80 * GIGABYTE}
     DeviceMetrics(registry, "cuda:0", lambda: memory)
     close = serve_metrics(registry, Metrics(port=port))
     yield f"127.0.0.1:{port}"

@@ -20,12 +20,15 @@ def choose_device(setting: str) -> str:
 
 
 def device_memory(device: str) -> dict[str, int]:
-    """Return a GPU's memory in bytes: `allocated` to tensors, `reserved` by torch, and `total`; nothing for a CPU."""
+    """Return a GPU's memory in bytes, nothing for a CPU.
+
+    `allocated` to tensors and `reserved` by torch are this process', `free` and `total` the device's.
+    """
     if not is_gpu(device):
         return {}
-    _, total = torch.cuda.mem_get_info(device)
+    free, total = torch.cuda.mem_get_info(device)
     allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
-    return {"allocated": allocated, "reserved": reserved, "total": total}
+    return {"allocated": allocated, "reserved": reserved, "free": free, "total": total}
 
 
 def is_gpu(device: str) -> bool:

@@ -141,7 +141,7 @@ class DeviceMetrics(Collector):
     """Memory of a predict worker's GPU, read at each scrape; no samples on a CPU."""
 
     def __init__(self, registry: CollectorRegistry, device: str, read: Callable[[], dict[str, int]]) -> None:
-        """`read` returns bytes by kind: `allocated` to tensors, `reserved` by torch, the device's `total`."""
+        """`read` returns bytes by kind: `allocated` to tensors, `reserved` by torch, the GPU's `free` and `total`."""
         self._device = device
         self._read = read
         registry.register(self)
@@ -155,6 +155,6 @@ class DeviceMetrics(Collector):
         samples = [({"device": self._device, "kind": kind}, amount) for kind, amount in self._read().items()]
         yield gauge(
             "darkroom_device_memory_bytes",
-            "Bytes of the GPU's memory: allocated to tensors, reserved by torch, total",
+            "Bytes of the GPU's memory: allocated to tensors, reserved by torch in this worker; free, total",
             samples,
         )

@@ -42,9 +42,10 @@ DEVICE_MEMORY: Final = Row(
         Shown(
             id=2,
             title="Memory, by kind",
-            what="`allocated` holds tensors now, `reserved` is what torch keeps for itself, `total` is the device's. "
-            "Much reserved and little allocated is memory that other processes of this GPU lack.",
-            queries=[Query(f"max by (device, kind) ({MEMORY})", "{{device}} {{kind}}")],
+            what="`allocated` holds tensors now, `reserved` is what torch keeps for this worker; `free` and `total` "
+            "are the GPU's. Little `free` although the workers have little reserved: another process occupies the "
+            "GPU. Much reserved and little allocated: memory that other processes lack.",
+            queries=[Query(f"max by (instance, device, kind) ({MEMORY})", "{{instance}} {{device}} {{kind}}")],
             unit=Unit.BYTES,
         ),
         Shown(

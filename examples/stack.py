@@ -11,4 +11,9 @@ _COMMAND = Path(sys.executable).with_name("darkroom")
 def serve(model: str, picture: Path) -> None:
     """Make the newest version the champion, wait until it serves, and print what it says of a picture."""
     subprocess.run([_COMMAND, "models", "promote", model, "latest"], check=True)
+    ask(model, picture)
+
+
+def ask(model: str, picture: Path) -> None:
+    """Have a picture predicted and print what a model, or a pipeline, says of it."""
     subprocess.run([_COMMAND, "submit", "--wait", "--model", model, picture], check=True)

@@ -17,6 +17,7 @@ from tests.support.documents import ROOT
 from tests.support.stack import Stack
 
 PHOTOGRAPHS = ROOT / "worker" / "models" / "photographs"
+CATS = ("tabby", "tiger cat", "Egyptian cat")
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -50,7 +51,7 @@ def predicted(stack: Stack, model: str, picture: bytes) -> Any:
 def test_classification(stack: Stack) -> None:
     run(stack, "classification.py")
     output = predicted(stack, "lite0", (PHOTOGRAPHS / "cat.jpg").read_bytes())
-    assert output["predicted_class"] in ("tabby", "tiger cat", "Egyptian cat")
+    assert output["predicted_class"] in CATS
     assert len(output["probabilities"]) == 5
 
 
@@ -80,3 +81,24 @@ def test_detection(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         line = [columns.min(), top + rows.min(), columns.max(), top + rows.max()]
         assert detection["label"] == "text"
         assert np.abs(np.array(detection["box"]) - line).max() < 20
+
+
+def test_pipelines(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with httpx.Client(base_url=stack.url, trust_env=False) as http:
+        for script, model in (("classification", "lite0"), ("embedding", "lite0-features"), ("detection", "text")):
+            if http.get(f"/v1/models/{model}").is_error:  # else the tests above have run it
+                run(stack, f"{script}.py")
+    run(stack, "pipelines.py")
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from text_picture import LINES, drawn  # noqa: PLC0415  it is no package
+
+    cat = predicted(stack, "cat-features", (PHOTOGRAPHS / "cat.jpg").read_bytes())
+    rocket = predicted(stack, "cat-features", (PHOTOGRAPHS / "rocket.jpg").read_bytes())
+    assert cat["dimensions"] == 1280
+    assert cat["pipeline"]["steps"][0]["output"]["predicted_class"] in CATS
+    assert "dimensions" not in rocket
+    assert rocket["pipeline"]["steps"][1]["results"] == []
+    lines = predicted(stack, "line-features", drawn(tmp_path).read_bytes())
+    results = lines["pipeline"]["steps"][1]["results"]
+    assert len(results) == len(lines["detections"]) == len(LINES)
+    assert {result["output"]["dimensions"] for result in results} == {1280}

@@ -10,6 +10,7 @@ from benchmarks.cases.depth import Cost
 from benchmarks.cases.flood import Flooded
 from benchmarks.cases.growth import Grown
 from benchmarks.cases.models import ManyModels
+from benchmarks.cases.pipelines import Piped
 from benchmarks.cases.report import Reported
 from benchmarks.cases.retention import Forgotten
 from benchmarks.cases.shadow import Shadowed
@@ -52,3 +53,4 @@ class Found:
     shadows: dict[str, Shadowed] = field(default_factory=dict)
     """By subject."""
     reported: Reported | None = None
+    piped: Piped | None = None

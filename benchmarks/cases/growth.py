@@ -94,7 +94,7 @@ def _in_turns(
                 stack.wait_until_rewritten(limit=120)
                 idle[amount].append(_idle_percent(stack))
                 before = stack.rewrites()
-                run = measure_run(bench, stack, subject, images=bench.amounts.growth_jobs, named=True)
+                run = measure_run(bench, stack, subject, images=bench.amounts.growth_jobs, query=f"model={stack.model}")
                 costs[amount].append(run.milliseconds)
                 rewrites[amount] += stack.rewrites() - before
     return [

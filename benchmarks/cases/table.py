@@ -10,6 +10,7 @@ from benchmarks.cases import depth as depth_case
 from benchmarks.cases import flood as flood_case
 from benchmarks.cases import growth as growth_case
 from benchmarks.cases import models as models_case
+from benchmarks.cases import pipelines as pipelines_case
 from benchmarks.cases import report as report_case
 from benchmarks.cases import retention as retention_case
 from benchmarks.cases import shadow as shadow_case
@@ -203,6 +204,13 @@ def report(bench: Workbench, _: dict[str, Subject], found: Found) -> None:
         found.reported = report_case.measure(bench, running)
 
 
+def pipelines(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Compare an ensemble and a chain with one model."""
+    bench.say("Darkroom: pipelines of digits")
+    with stack.running(bench, DIGITS, pipelines_case.OTHER, pipelines_case.BOXES, appendfsync="everysec") as running:
+        found.piped = pipelines_case.measure(bench, running, subjects[DIGITS])
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -222,5 +230,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "models": (models, {DIGITS}),
     "shadow": (shadow, {DIGITS, MOBILENET}),
     "report": (report, {DIGITS}),
+    "pipelines": (pipelines, {DIGITS}),
 }
 """Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

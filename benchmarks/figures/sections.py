@@ -8,6 +8,7 @@ from benchmarks.figures import (
     growth,
     model_report,
     models,
+    pipelines,
     retention,
     shadow,
     single_images,
@@ -24,7 +25,7 @@ def sections(found: Found) -> list[Section]:
         part
         for figures in (
             *(single_images, depth, growth, bulk, webhook, flood, retention, stall),
-            *(swap, models, shadow, model_report),
+            *(swap, models, shadow, model_report, pipelines),
         )
         for part in figures.sections(found)
     ]

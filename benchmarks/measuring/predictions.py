@@ -47,12 +47,12 @@ def plan_predictions(
     images: int,
     connections: int = 64,
     wait: bool = False,
-    named: bool = False,
+    query: str = "",
 ) -> Plan:
-    """Return a plan of raw bodies that no cache answers; `named`: each request names the model."""
+    """Return a plan of raw bodies that no cache answers; `query` is that of each request."""
     return Plan(
         port=stack.port,
-        path=f"/v1/predictions?model={stack.model}" if named else "/v1/predictions",
+        path=f"/v1/predictions?{query}" if query else "/v1/predictions",
         images=str(subject.images),
         count=images,
         stamp=bench.stamp(),
@@ -81,9 +81,9 @@ def median_run(runs: Sequence[Run]) -> Throughput:
     )
 
 
-def measure_run(bench: Workbench, stack: Stack, subject: Subject, *, images: int, named: bool = False) -> Run:
+def measure_run(bench: Workbench, stack: Stack, subject: Subject, *, images: int, query: str = "") -> Run:
     """Submit `images` once, one request each, wait until each has its row, check each row."""
-    load = plan_predictions(bench, stack, subject, images=images, named=named)
+    load = plan_predictions(bench, stack, subject, images=images, query=query)
     with started(bench, load) as generator:
         generator.wait_until_ready()
         before = stack.spent()

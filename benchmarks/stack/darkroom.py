@@ -106,10 +106,12 @@ class Stack:
         return processors.spent(self.roles)
 
     def rows(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return status and predicted class of those of the predictions that Postgres has."""
+        """Return status and predicted class of those of the predictions that Postgres has; a chain's is its crop's."""
         with self.connected() as cursor:
             cursor.execute(
-                "SELECT id::text, status, output ->> 'predicted_class' FROM predictions WHERE id = ANY(%s::uuid[])",
+                "SELECT id::text, status, coalesce(output ->> 'predicted_class',"
+                " output #>> '{pipeline,steps,1,results,0,output,predicted_class}')"
+                " FROM predictions WHERE id = ANY(%s::uuid[])",
                 (list(ids),),
             )
             return {id: (status, predicted) for id, status, predicted in cursor.fetchall()}

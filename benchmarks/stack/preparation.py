@@ -37,12 +37,12 @@ def _models(bench: Workbench, *, names: set[str]) -> None:
     with stack.running(bench, DIGITS, appendfsync="everysec") as running:
         if MOBILENET in names:
             bench.say("exporting and registering mobilenet_v3_small")
-            _run("benchmarks.stack.mobilenet", registry=running.registry)
+            run_registering("benchmarks.stack.mobilenet", registry=running.registry)
         for name in names:
-            _run("benchmarks.stack.fetch", name, str(bench.folder / name), registry=running.registry)
+            run_registering("benchmarks.stack.fetch", name, str(bench.folder / name), registry=running.registry)
 
 
-def _run(module: str, *arguments: str, registry: Mapping[str, str]) -> None:
+def run_registering(module: str, *arguments: str, registry: Mapping[str, str]) -> None:
     """Run a module in a process of its own, since torch and MLflow would stay in this one. Raises NotReady."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", module, *arguments],

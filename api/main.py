@@ -20,7 +20,7 @@ from api.edge.request_observer import RequestObserver
 from api.edge.short_path import ShortPath
 from api.feedback import routes as feedback
 from api.files import routes as files
-from api.health import metrics
+from api.health import metrics, status
 from api.health import routes as health
 from api.http import problems
 from api.models import report as model_reports
@@ -33,6 +33,7 @@ from api.state.draining import Draining
 from api.state.gateway import Gateway
 from api.state.job_waiters import JobWaiters
 from api.state.open_requests import OpenRequests
+from api.state.published_figures import PublishedFigures
 from api.state.purges import Purges
 from api.state.reading_turns import ReadingTurns
 from api.state.redis_memory import RedisMemory, refuse_unsafe_eviction
@@ -89,6 +90,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         producer.when_moved(waiters.listen_anew)
         memory = RedisMemory(producer.server, share=redis_settings.memory_share)
         stack.push_async_callback(memory.close)
+        figures = PublishedFigures(app.state.metrics.registry, producer.status)
+        stack.push_async_callback(figures.close)
         intake = settings.read(settings.Intake)
         app.state.gateway = Gateway(
             producer=producer,
@@ -194,6 +197,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         account,
         api_key_routes,
         health,
+        status,
         metrics,
         console,
         docs_page,

@@ -100,6 +100,7 @@ def start(
         collect_rarely()
         from worker.roles.predict import PredictRole  # noqa: PLC0415
 
+        roles.process.figures.add_role("predict")
         roles.predicting = PredictRole(roles.process, slots=slots)
         roles.predicting.start(
             None if keys.PREDICT_QUEUE in queues else named,
@@ -111,15 +112,18 @@ def start(
 
         roles.recording = RecordRole(roles.process)
         roles.recording.start()
+        roles.process.figures.add_role(keys.RECORD_QUEUE)
     if keys.UPKEEP_QUEUE in queues:
         from worker.roles.upkeep import start_upkeep  # noqa: PLC0415
 
         roles.housekeeping = start_upkeep(roles.process)
+        roles.process.figures.add_role(keys.UPKEEP_QUEUE)
     if keys.WEBHOOK_QUEUE in queues:
         from worker.roles.webhooks import WebhookRole  # noqa: PLC0415
 
         roles.delivering = WebhookRole(roles.process)
         roles.delivering.start()
+        roles.process.figures.add_role(keys.WEBHOOK_QUEUE)
     _current[:] = [roles]
 
 

@@ -12,6 +12,7 @@ from api.schemas.models import Model, ModelList, Version, VersionList
 from api.schemas.predictions import Prediction, PredictionList
 from api.schemas.problems import Problem
 from api.schemas.reports import ModelReport
+from api.schemas.status import Status, StatusHistory
 from api.schemas.submissions import PNG, JsonSubmission, Submission, Then
 from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 
@@ -41,6 +42,8 @@ __all__ = [
     "Problem",
     "Readiness",
     "RevokedApiKey",
+    "Status",
+    "StatusHistory",
     "Submission",
     "Then",
     "Version",

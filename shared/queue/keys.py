@@ -1,4 +1,7 @@
-"""The names of all Redis keys, and what is in them. The Lua scripts get them from here, through `lua`."""
+"""The names of all Redis keys, and what is in them. The Lua scripts get them from here, through `lua`.
+
+Above 300 lines: a name is looked up here, and two are never alike.
+"""
 
 import re
 from typing import Final
@@ -72,6 +75,25 @@ FAILED_BYTES: Final = "failed_image_bytes"
 """String: bytes of the images in FAILED_IMAGES."""
 FILE_BYTES: Final = "file_bytes"
 """Hash: bytes of files by owner; the empty name has the sum of all owners."""
+
+FIGURES: Final = "figures"
+"""Sorted set, microseconds: processes by when they last published their figures."""
+STATUS_SLOT: Final = "status_slot"
+"""String that expires: the slot of time, in milliseconds since 1970, whose sample some process keeps or has kept."""
+STATUS_SAMPLES: Final = "status_samples"
+"""Stream, bounded: one sample of the status (JSON) for each slot; an entry's id is its slot."""
+STATUS_ALERTS: Final = "status_alerts"
+"""String that expires, JSON: since when alerts have held, in microseconds."""
+
+
+def figures_prefix() -> str:
+    """Return what the key of every process' figures begins with."""
+    return f"{FIGURES}:"
+
+
+def figures(process: str) -> str:
+    """Return the key of a string that expires: what a process says about itself, as JSON."""
+    return f"{figures_prefix()}{process}"
 
 
 def job_prefix() -> str:

@@ -87,6 +87,9 @@ class Script(StrEnum):
     CHECK_WAIT_LISTS = "check_wait_lists"
     FIND_STRANDED = "find_stranded"
     FIND_WAITING = "find_waiting"
+    PUBLISH_FIGURES = "publish_figures"
+    READ_FIGURES = "read_figures"
+    KEEP_SAMPLE = "keep_sample"
 
 
 @cache

@@ -9,7 +9,7 @@ from api.edge import guard
 from api.edge.auth import Authentication
 from api.edge.request_observer import RequestObserver
 from api.files import routes as files
-from api.health import metrics
+from api.health import metrics, status
 from api.health import routes as health
 from api.http import problems
 from api.models import report as model_reports
@@ -34,6 +34,7 @@ def make_app() -> FastAPI:
         account,
         api_keys,
         health,
+        status,
         metrics,
         console,
         docs_page,

@@ -31,6 +31,14 @@ def device_memory(device: str) -> dict[str, int]:
     return {"allocated": allocated, "reserved": reserved, "free": free, "total": total}
 
 
+def device_facts(device: str) -> dict[str, str | int] | None:
+    """Return a GPU's name and memory as the process publishes them; None for a CPU."""
+    if not is_gpu(device):
+        return None
+    memory = device_memory(device)
+    return {"name": torch.cuda.get_device_name(device)} | {f"{kind}_bytes": size for kind, size in memory.items()}
+
+
 def is_gpu(device: str) -> bool:
     """Tell whether a device, as `choose_device` returns it, is a GPU."""
     return device.startswith("cuda")

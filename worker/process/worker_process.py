@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 from shared import settings
 from shared.observability.metrics import WorkerMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
-from shared.queue.connection.clients import connect
+from shared.queue.connection.clients import connect, connect_briefly
 from shared.queue.inspection.duties import Sign
+from worker.process.figures import PublishedFigures
 from worker.process.startup import wait_for_redis
 
 log = logging.getLogger(__name__)
@@ -21,13 +22,24 @@ log = logging.getLogger(__name__)
 class WorkerProcess:
     """One worker process. The roles use what is here and add what has to be closed; `close` closes everything."""
 
-    def __init__(self, *, registry: CollectorRegistry, client: redis.Redis, stopping: Callable[[], bool]) -> None:
-        """Take a client that Redis answers; `stopping` tells whether the process was told to stop while it starts."""
+    def __init__(
+        self,
+        *,
+        registry: CollectorRegistry,
+        client: redis.Redis,
+        stopping: Callable[[], bool],
+        brief_client: redis.Redis | None = None,
+    ) -> None:
+        """Take a client that Redis answers; `stopping` tells whether the process was told to stop while it starts.
+
+        `brief_client` gives up soon where Redis hangs; without it, `client` publishes the process' figures.
+        """
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         """Unique among all running workers: the consumer's name in Redis and the worker in every result."""
         self.registry = registry
         self.client = client
         self.stopping = stopping
+        self.figures = PublishedFigures(registry, brief_client or client, name=self.name)
         self._heartbeat = WorkerMetrics(registry).heartbeat
         self._closers: list[Callable[[], object]] = []
 
@@ -60,8 +72,12 @@ def start_process(*, stopping: Callable[[], bool]) -> WorkerProcess:
     registry = new_registry()
     # First, so that metrics can be read while models load; closed last.
     server = serve_metrics(registry, settings.read(settings.Metrics))
-    client = connect(settings.read(settings.Redis))
+    redis_settings = settings.read(settings.Redis)
+    client = connect(redis_settings)
     wait_for_redis(client.ping, stopping=stopping)
-    process = WorkerProcess(registry=registry, client=client, stopping=stopping)
-    process.on_close(server)
+    process = WorkerProcess(
+        registry=registry, client=client, stopping=stopping, brief_client=connect_briefly(redis_settings)
+    )
+    process.on_close(server, process.figures.stop)
+    process.figures.start()
     return process

@@ -21,7 +21,7 @@ from shared.queue.consumer.entries import Entry
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
-from worker.models.devices import choose_device, device_memory, is_gpu
+from worker.models.devices import choose_device, device_facts, device_memory, is_gpu
 from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
@@ -61,6 +61,7 @@ class PredictRole:
         device = choose_device(self._predict.device)
         metrics = PredictMetrics(process.registry)
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
+        process.figures.add_fact("device", lambda: device_facts(device))
         budget = MemoryBudget(self._predict.memory or default_limit(device))
         gate = LoadingGate()
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()

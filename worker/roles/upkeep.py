@@ -10,6 +10,7 @@ from shared.pictures.opening import open_store
 from shared.queue import keys
 from shared.queue.connection.clients import connect_briefly
 from shared.queue.inspection.gauges import Gauges
+from shared.queue.inspection.status_board import queue_facts
 from shared.storage import deliveries
 from shared.storage.engine import make_engine
 from worker.process.background_threads import PeriodicThread
@@ -26,7 +27,9 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
     """Return what sweeps, registered as a worker that does; closed with the process."""
     redis_settings, queue = settings.read(settings.Redis), settings.read(settings.Queue)
     # Prometheus waits 10 s at most, and the other metrics must not wait for a Redis that hangs.
-    QueueMetrics(process.registry, Gauges(connect_briefly(redis_settings)).read)
+    gauges = Gauges(connect_briefly(redis_settings))
+    QueueMetrics(process.registry, gauges.read)
+    process.figures.add_fact("queue", lambda: queue_facts(gauges.read()))
     engine, metrics = make_engine(settings.read(settings.Database)), UpkeepMetrics(process.registry)
 
     def oldest_overdue_delivery() -> timedelta:

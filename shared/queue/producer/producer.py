@@ -14,6 +14,7 @@ from shared.queue.producer.jobs import Jobs
 from shared.queue.producer.key_limits import KeyLimits
 from shared.queue.producer.models import Models
 from shared.queue.producer.server import Server
+from shared.queue.producer.status import Status
 from shared.settings import Redis
 
 
@@ -28,6 +29,7 @@ class Producer:
         self.key_limits = KeyLimits(pipeline)
         self.models = Models(pipeline)
         self.server = Server(pipeline)
+        self.status = Status(pipeline)
         self.done = DoneChannel(client)
 
     def when_moved(self, listener: Callable[[], None]) -> None:

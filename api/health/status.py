@@ -38,7 +38,7 @@ _MOST_MINUTES: Final = KEPT // timedelta(minutes=1)
 _NOTHING: Final = figures_of([], {}, now_seconds=0.0)
 
 
-@router.get("", summary="Read the status", responses=responses.by_status({200: schemas.Status}))
+@router.get("", summary="Read the status", responses=responses.by_status({200: schemas.ServiceStatus}))
 @needs(Role.ADMIN)
 async def read(request: Request) -> Response:
     """Return what runs and how it is doing, and the alerts that hold, each with what to do."""

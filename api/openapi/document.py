@@ -48,6 +48,8 @@ _ANSWERS: Final[tuple[type[BaseModel], ...]] = (
     schemas.WebhookDeliveryDetail,
     schemas.Alive,
     schemas.Readiness,
+    schemas.ServiceStatus,
+    schemas.StatusHistory,
     schemas.Problem,
     schemas.JsonSubmission,
 )

@@ -12,7 +12,7 @@ from api.schemas.models import Model, ModelList, Version, VersionList
 from api.schemas.predictions import Prediction, PredictionList
 from api.schemas.problems import Problem
 from api.schemas.reports import ModelReport
-from api.schemas.status import Status, StatusHistory
+from api.schemas.status import ServiceStatus, StatusHistory
 from api.schemas.submissions import PNG, JsonSubmission, Submission, Then
 from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 
@@ -42,7 +42,7 @@ __all__ = [
     "Problem",
     "Readiness",
     "RevokedApiKey",
-    "Status",
+    "ServiceStatus",
     "StatusHistory",
     "Submission",
     "Then",

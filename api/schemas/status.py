@@ -150,7 +150,7 @@ class StatusAlert(Answer):
     what_to_do: str
 
 
-class Status(Answer):
+class ServiceStatus(Answer):
     """What runs and how it is doing. Rates are those of the last 10 s, percentiles of the last minute."""
 
     at: Instant

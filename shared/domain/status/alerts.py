@@ -2,6 +2,7 @@
 
 They are those of `deploy/prometheus/alerts.yml`, word for word; a test holds both equal. Here they are a table, so that
 who runs no Prometheus is told too. {names} in the texts are the labels of what an alert is about.
+Above 300 lines: it is one table.
 """
 
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="No record worker is up",
         what_to_do=(
-            "Look at `docker compose ps redis record` and `docker compose logs record`: where Redis hangs, "
-            "the worker answers too late. Else restart it. It catches up by itself; nothing is lost."
+            "`docker compose ps redis record` and `docker compose logs --tail 50 record`. Where Redis hangs, "
+            "see to Redis first: the worker answers only after it. Else `docker compose restart record`. It "
+            "catches up by itself; nothing is lost."
         ),
     ),
     Alert(
@@ -43,8 +45,8 @@ ALERTS: Final = (
         hold_seconds=300,
         summary="No webhook worker is up",
         what_to_do=(
-            "Look at `docker compose ps webhooks` and `docker compose logs webhooks`, and start it again. It "
-            "delivers what is due by itself."
+            "`docker compose ps webhooks` and `docker compose logs --tail 50 webhooks` say why; `docker compose"
+            " up -d webhooks` starts it again. It sends by itself what is due."
         ),
     ),
     Alert(
@@ -53,8 +55,9 @@ ALERTS: Final = (
         hold_seconds=300,
         summary="A {job} worker is stuck",
         what_to_do=(
-            "Look at `docker compose logs {job}`: it may wait for Redis, or for the registry and a version "
-            "that an alias names. Else restart it; another worker takes over what it holds."
+            "`docker compose logs --tail 50 {job}`: it may wait for Redis, or for the registry and a version "
+            "that an alias names. Else `docker compose restart {job}`: other workers take over what it holds, "
+            "and nothing is lost."
         ),
     ),
     Alert(
@@ -63,9 +66,9 @@ ALERTS: Final = (
         hold_seconds=60,
         summary="The role {role} does no work",
         what_to_do=(
-            "Look at `docker compose ps record webhooks beat` and their logs: `worker_not_started`, "
-            "`thread_died` and `waiting_for_redis` say why. Restart what consumes that queue; for upkeep look"
-            " at beat too, which schedules sweeps."
+            "`docker compose ps record webhooks beat` and their logs: `worker_not_started`, `thread_died` and "
+            "`waiting_for_redis` say why. Restart the role's service: `docker compose restart record` for "
+            "record and upkeep, `webhooks` for webhooks; for upkeep `beat` too, which schedules its sweeps."
         ),
     ),
     Alert(
@@ -74,8 +77,9 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="Tasks in the queue {queue} are not executed",
         what_to_do=(
-            "Check whether a worker consumes this queue (Flower, Workers) and whether its log says `Cannot "
-            "connect`; restart it."
+            "See in Flower (Workers) whether a worker consumes this queue, and in that worker's log whether it "
+            "says `Cannot connect`. Restart it: `docker compose restart predict`, for the other queues `record`"
+            " or `webhooks`."
         ),
     ),
     Alert(
@@ -84,8 +88,8 @@ ALERTS: Final = (
         hold_seconds=60,
         summary="No upkeep sweep runs",
         what_to_do=(
-            "Look at `docker compose ps beat` and `docker compose logs beat`, which schedules sweeps, and "
-            "restart it. If it runs, look for `sweep` in `docker compose logs record`."
+            "`docker compose ps beat` and `docker compose logs --tail 50 beat`, which schedules sweeps; `docker"
+            " compose restart beat`. If beat is well, look for `sweep` in `docker compose logs record`."
         ),
     ),
     Alert(
@@ -94,8 +98,10 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="Requests to {route} fail",
         what_to_do=(
-            "Ask /health/ready what is down, and look for `status` 5xx in `docker compose logs api`. A 503 "
-            "with Retry-After means that a lane or Redis is full: add predict workers."
+            "`curl http://127.0.0.1:8000/health/ready` says which store is down, and how full the lanes and "
+            "Redis are: bring it back, or add predict workers. `docker compose logs api` has a line with its "
+            "`status` for each such request: 503 is one of these, 500 is a defect, whose traceback is beside "
+            "it."
         ),
     ),
     Alert(
@@ -104,8 +110,8 @@ ALERTS: Final = (
         hold_seconds=60,
         summary="The state of the queue is unknown",
         what_to_do=(
-            "Look at `docker compose ps redis record`. If Redis runs, `docker compose logs record` says what "
-            "it answers."
+            "`docker compose ps redis record`. If both run, `docker compose exec redis redis-cli ping` says "
+            "whether Redis answers, and `docker compose logs --tail 50 record` what it answers to the worker."
         ),
     ),
     Alert(
@@ -114,8 +120,9 @@ ALERTS: Final = (
         hold_seconds=60,
         summary="People wait for {model}",
         what_to_do=(
-            "Check whether predict workers live (darkroom_workers) and compute (darkroom_images_total). If "
-            "they do, there is more work than they can take: `docker compose up -d --scale predict=<more>`."
+            "See whether predict workers are there (darkroom_workers) and compute (darkroom_images_total). If "
+            "they do, there is more work than they can take: `docker compose up -d --scale predict=<more>`. If "
+            "they don't, `docker compose logs --tail 50 predict` says why."
         ),
     ),
     Alert(
@@ -124,9 +131,9 @@ ALERTS: Final = (
         hold_seconds=600,
         summary="Bulk images wait for {model}",
         what_to_do=(
-            "Interactive images come first, so bulk images wait while there are many. If "
-            "darkroom_images_total grows, add predict workers or wait; if it does not, look at `docker "
-            "compose logs predict`."
+            "Interactive images come first, so bulk images wait while there are many. If darkroom_images_total "
+            "grows, add predict workers (`docker compose up -d --scale predict=<more>`) or wait; if it does "
+            "not, look at `docker compose logs --tail 50 predict`."
         ),
     ),
     Alert(
@@ -135,8 +142,8 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="No worker serves {model}",
         what_to_do=(
-            "Look at `docker compose ps predict` and `docker compose logs predict`. A worker that starts "
-            "waits for the registry and for a version that an alias names."
+            "`docker compose ps predict` and `docker compose logs --tail 50 predict`. A worker that starts "
+            "waits for the registry (`docker compose ps mlflow`) and for a version that an alias names."
         ),
     ),
     Alert(
@@ -145,8 +152,9 @@ ALERTS: Final = (
         hold_seconds=600,
         summary="No model is served",
         what_to_do=(
-            "Point the alias `champion` at a version in MLflow, and look at `docker compose logs predict`, "
-            "which says what it waits for."
+            "`docker compose run --rm setup darkroom models list` says why none serves; `… models promote NAME "
+            "latest` makes a version the champion. If a model has one, `docker compose logs --tail 50 predict` "
+            "says what the workers wait for."
         ),
     ),
     Alert(
@@ -154,7 +162,10 @@ ALERTS: Final = (
         severity="warning",
         hold_seconds=120,
         summary="Version {version} of {model} can't be loaded",
-        what_to_do="GET /v1/models/{model} says why. Repair it as a new version, or point the alias back.",
+        what_to_do=(
+            "GET /v1/models/{model} says why. Register a repaired version, or point the alias back; for the "
+            "champion, `docker compose run --rm setup darkroom models rollback {model}` does that."
+        ),
     ),
     Alert(
         name="ChampionWentBack",
@@ -162,9 +173,9 @@ ALERTS: Final = (
         hold_seconds=0,
         summary="Version {version} of {model} failed too many images",
         what_to_do=(
-            "GET /v1/models/{model} says how many and why. Register a repaired version and promote it, or "
-            "point the alias champion at the version that serves. The tag `darkroom.max_error_percent` sets "
-            "the limit."
+            "GET /v1/models/{model} says how many and why. Register a repaired version and promote it, or make "
+            "the one that serves the champion again: `docker compose run --rm setup darkroom models rollback "
+            "{model}`. The tag `darkroom.max_error_percent` sets the limit."
         ),
     ),
     Alert(
@@ -173,8 +184,8 @@ ALERTS: Final = (
         hold_seconds=900,
         summary="Pictures to learn from are not kept",
         what_to_do=(
-            'The log line `pictures_not_kept` of a predict worker says why. With `outcome="no_room"` the '
-            "store is too slow: keep a smaller share (`darkroom models keep`), or raise "
+            'The log line `pictures_not_kept` of a predict worker says why. With `outcome="no_room"` the store '
+            "is too slow: keep a smaller share (`darkroom models keep`), or raise "
             "DARKROOM_KEEP_IMAGES_WAITING_BYTES."
         ),
     ),
@@ -184,8 +195,9 @@ ALERTS: Final = (
         hold_seconds=900,
         summary="The shadow of {model} does not keep up",
         what_to_do=(
-            "`darkroom status` says why: with lane_full give it a smaller share (`darkroom models shadow`) or"
-            " add predict workers; with memory_high see RedisFillsUp; with results_full see RecorderLags."
+            "The label reason of darkroom_shadow_skipped_total says why. lane_full: give it a smaller share "
+            "(`docker compose run --rm setup darkroom models shadow`) or add predict workers. memory_high: see "
+            "RedisFillsUp. results_full: see RecorderLags."
         ),
     ),
     Alert(
@@ -195,8 +207,8 @@ ALERTS: Final = (
         summary="Version {version} of {model} fails images as shadow",
         what_to_do=(
             "The log line `shadow_failed` of a predict worker says why, as GET "
-            "/v1/predictions/<id>?include=shadow does. Don't promote it; end it with `darkroom models shadow "
-            "{model} --off`."
+            "/v1/predictions/<id>?include=shadow does. Don't promote this version; end its shadow with `docker "
+            "compose run --rm setup darkroom models shadow {model} --off`."
         ),
     ),
     Alert(
@@ -205,8 +217,9 @@ ALERTS: Final = (
         hold_seconds=300,
         summary="Redis fills up",
         what_to_do=(
-            "See which lane holds it (darkroom_lane_bytes). Add predict workers if images wait, check the "
-            "record worker if darkroom_finished_entries grows; else give Redis more memory."
+            "See which lane holds it (darkroom_lane_bytes). Where images wait, add predict workers; where "
+            "darkroom_finished_entries grows, see RecorderLags; else give Redis more memory: REDIS_MAXMEMORY in"
+            " .env, and twice that as REDIS_MEMORY."
         ),
     ),
     Alert(
@@ -215,8 +228,9 @@ ALERTS: Final = (
         hold_seconds=180,
         summary="Redis is full, and submissions are refused",
         what_to_do=(
-            "Give Redis more memory (`CONFIG SET maxmemory` acts at once) or add predict workers. Nothing "
-            "that was accepted is lost."
+            "More memory for now: `docker compose exec redis redis-cli CONFIG SET maxmemory 1500mb`, below its "
+            "container's limit (REDIS_MEMORY, 2g). For good: REDIS_MAXMEMORY in .env, and twice that as "
+            "REDIS_MEMORY. Where images wait, add predict workers. Nothing that was accepted is lost."
         ),
     ),
     Alert(
@@ -225,8 +239,10 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="Predictions of {model} fail",
         what_to_do=(
-            "GET /v1/predictions?status=failed gives each one's error_code. model_error after a promotion: "
-            "point `champion` back. worker_lost: look at `docker compose logs predict`, often for memory."
+            "`image_failed` in `docker compose logs predict` gives the `error_code` and `error` of each. "
+            "`model_error` since a promotion: `docker compose run --rm setup darkroom models rollback {model}`."
+            " `worker_lost`: predict workers are killed, often for memory (PREDICT_MEMORY). "
+            "`model_unavailable`: see NoWorker."
         ),
     ),
     Alert(
@@ -235,8 +251,8 @@ ALERTS: Final = (
         hold_seconds=300,
         summary="Predictions of {model} come too late",
         what_to_do=(
-            "Add predict workers: `docker compose up -d --scale predict=<more>`. If few images wait, ask who "
-            "sends such short deadlines."
+            "Where images wait, add predict workers: `docker compose up -d --scale predict=<more>`. Where few "
+            "do, ask who sends such short deadlines."
         ),
     ),
     Alert(
@@ -245,8 +261,9 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="Results are recorded late",
         what_to_do=(
-            "Look at `docker compose ps postgres` and for `recording_failed` in `docker compose logs record`."
-            " If Postgres is well and busy, add record workers."
+            "`docker compose ps postgres`, and `recording_failed` in `docker compose logs record` says why. If "
+            "Postgres is well and its commits are quick, add record workers: `docker compose up -d --scale "
+            "record=2`."
         ),
     ),
     Alert(
@@ -255,8 +272,9 @@ ALERTS: Final = (
         hold_seconds=120,
         summary="Nothing is recorded",
         what_to_do=(
-            "Bring Postgres back, see that its disk has room, and look for `recording_failed` in `docker "
-            "compose logs record`. Rows catch up by themselves."
+            "Bring Postgres back (`docker compose ps postgres`, `docker compose logs --tail 50 postgres`), see "
+            "that its disk has room, and look for `recording_failed` in `docker compose logs record`. Rows "
+            "catch up by themselves."
         ),
     ),
     Alert(
@@ -265,8 +283,9 @@ ALERTS: Final = (
         hold_seconds=180,
         summary="Results can't be written to Postgres",
         what_to_do=(
-            "`recording_failed` in `docker compose logs record` says why. Is Postgres up, has its disk room, "
-            "is its schema this release's (`darkroom migrate`)?"
+            "`recording_failed` in `docker compose logs record` says why. Is Postgres up (`docker compose ps "
+            "postgres`), has its disk room, is its schema this release's (`docker compose run --rm setup "
+            "darkroom migrate`)?"
         ),
     ),
     Alert(
@@ -275,8 +294,9 @@ ALERTS: Final = (
         hold_seconds=600,
         summary="Webhooks don't arrive",
         what_to_do=(
-            "GET /v1/webhook-deliveries?status=pending shows whose and why. If it is everybody's, look at "
-            "this side's network, DNS and certificates."
+            "`webhook_attempted` in `docker compose logs webhooks` has destination and error of each attempt "
+            "that failed. One destination: tell its owner. All of them: look at this side's network, DNS and "
+            "certificates."
         ),
     ),
     Alert(
@@ -285,8 +305,9 @@ ALERTS: Final = (
         hold_seconds=0,
         summary="Webhooks were given up",
         what_to_do=(
-            "GET /v1/webhook-deliveries?status=exhausted says to whom and why. Tell the receiver's owner, "
-            "then POST /v1/webhook-deliveries/<id>/redeliver."
+            "`webhook_attempted` with the outcome exhausted, in `docker compose logs webhooks`, says to whom "
+            "and why. Tell the owner: with their key, GET /v1/webhook-deliveries?status=exhausted lists them, "
+            "and POST /v1/webhook-deliveries/<id>/redeliver tries once more."
         ),
     ),
 )

@@ -4,4 +4,4 @@
 -- Safe twice: an id is used once.
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', ARGV[5], ARGV[1], 'sample', ARGV[2])
-return type(added) == 'string' and 1 or 0
+return added.err and 0 or 1

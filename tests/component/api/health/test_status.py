@@ -8,7 +8,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from api.schemas import Status, StatusHistory
+from api.schemas import ServiceStatus, StatusHistory
 from shared.domain.status.process_figures import ProcessFigures
 from shared.domain.status.samples import COLUMNS
 from shared.domain.timestamps import now_us
@@ -36,7 +36,7 @@ def status(serve: Serve, **options: Any) -> dict[str, Any]:
 
     answer: httpx.Response = serve(claim, **options)
     assert answer.status_code == 200, answer.text
-    Status.model_validate(answer.json())
+    ServiceStatus.model_validate(answer.json())
     found: dict[str, Any] = answer.json()
     return found
 

@@ -45,6 +45,8 @@ OTHERWISE = {
     ("POST", "/v1/api-keys"): Role.ADMIN,
     ("POST", "/v1/api-keys/{id}/revoke"): Role.ADMIN,
     ("GET", "/metrics"): Role.ADMIN,
+    ("GET", "/v1/status"): Role.ADMIN,
+    ("GET", "/v1/status/history"): Role.ADMIN,
     ("POST", "/v1/webhooks/default/secret/rotate"): Role.ADMIN,
     ("GET", "/v1/webhooks/default/secret"): Role.SUBMIT,
 }

@@ -12,6 +12,7 @@ from cli.stack.supervisor.state import StackState
 def guide(state: StackState, home: Path) -> str:
     """Return the addresses of a stack, and a command line to paste that predicts an image."""
     pages = [
+        ("console", f"{state.url}/"),
         ("API", state.url),
         ("API pages", f"{state.url}/docs"),
         ("MLflow", state.url_of("mlflow") or ""),

@@ -7,7 +7,7 @@ export const PAGES = [
   { name: "predictions", title: "Predictions", role: "read", first: true },
   { name: "batches", title: "Batches", role: "read", first: true },
   { name: "models", title: "Models", role: "read", first: true },
-  { name: "now", title: "Now", role: "read", first: true },
+  { name: "now", title: "Now", role: "admin", first: true },
   { name: "webhooks", title: "Webhooks", role: "read", first: false },
   { name: "keys", title: "Keys", role: "admin", first: false },
 ];

@@ -1,0 +1,57 @@
+"""The page Now: the status as pictures, live, on the shared stack."""
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.support.api_client import Door
+from tests.support.console import Console
+from tests.support.extra_processes import ClosedGateway
+from tests.support.pictures import digit
+
+ROLES = ("api", "predict", "record", "webhooks", "upkeep")
+
+
+def test_the_page_shows_what_runs_and_how_it_is_doing(console: Console, door: Door) -> None:
+    page = console.open("#/now")
+    for role in ROLES:
+        card = page.get_by_role("article", name=role, exact=True)
+        expect(card.get_by_text("ready", exact=True).first).to_be_visible()
+    for store in ("Redis", "Postgres", "Webhooks"):
+        expect(page.get_by_role("article", name=store, exact=True)).to_contain_text("ready")
+    expect(page.get_by_role("row", name=re.compile("^digits"))).to_be_visible()
+    expect(page.locator(".now-plots canvas").first).to_be_visible(timeout=30_000)
+    console.look("now")
+
+
+def test_what_is_submitted_is_shown_without_a_reload(console: Console, door: Door) -> None:
+    page = console.open("#/now")
+    submitted = page.locator(".now-tile", has_text="Submitted").locator(".now-value")
+    expect(submitted).to_contain_text("images/s")
+    for number in range(20):
+        door.submit(digit(number))
+    expect(submitted).not_to_have_text(re.compile(r"^0 "), timeout=10_000)
+
+
+def test_an_alert_says_what_to_do(console: Console, door: Door) -> None:
+    page = console.open("#/now")
+    status = {
+        "name": "NoWorker", "severity": "page", "subject": "digits", "state": "firing",
+        "since": "2026-01-31T12:00:00Z", "summary": "No worker serves digits",
+        "what_to_do": "Look at `docker compose ps predict`.",
+    }  # fmt: skip
+    page.route("**/v1/status", lambda route: route.fulfill(json=route.fetch().json() | {"alerts": [status]}))
+    alert = page.get_by_role("listitem").filter(has_text="No worker serves digits")
+    expect(alert.locator("code")).to_have_text("docker compose ps predict")
+    expect(alert.get_by_text("firing", exact=True)).to_be_visible()
+    console.look("now-alert")
+
+
+def test_who_is_no_admin_has_no_page_now(open_console: Callable[[str], Console], closed: ClosedGateway) -> None:
+    console = open_console(closed.url)
+    console.expect(r"status of 401", r"status of 403")
+    page = console.open("#/now")
+    page.get_by_label("Your API key").fill(closed.key("dan", "--role", "read"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Now")).to_have_count(0)

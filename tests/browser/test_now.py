@@ -8,12 +8,13 @@ from playwright.sync_api import expect
 from tests.support.api_client import Door
 from tests.support.console import Console
 from tests.support.extra_processes import ClosedGateway
-from tests.support.pictures import digit
+from tests.support.pictures import renewed
+from tests.support.stack import Stack
 
 ROLES = ("api", "predict", "record", "webhooks", "upkeep")
 
 
-def test_the_page_shows_what_runs_and_how_it_is_doing(console: Console, door: Door) -> None:
+def test_the_page_shows_what_runs_and_how_it_is_doing(console: Console) -> None:
     page = console.open("#/now")
     for role in ROLES:
         card = page.get_by_role("article", name=role, exact=True)
@@ -25,16 +26,17 @@ def test_the_page_shows_what_runs_and_how_it_is_doing(console: Console, door: Do
     console.look("now")
 
 
-def test_what_is_submitted_is_shown_without_a_reload(console: Console, door: Door) -> None:
+def test_what_is_submitted_is_shown_without_a_reload(console: Console, door: Door, stack: Stack) -> None:
     page = console.open("#/now")
     submitted = page.locator(".now-tile", has_text="Submitted").locator(".now-value")
     expect(submitted).to_contain_text("images/s")
-    for number in range(20):
-        door.submit(digit(number))
+    picture = next((stack.home / "held-out").glob("*.png")).read_bytes()
+    for _ in range(20):
+        door.submit(renewed(picture))
     expect(submitted).not_to_have_text(re.compile(r"^0 "), timeout=10_000)
 
 
-def test_an_alert_says_what_to_do(console: Console, door: Door) -> None:
+def test_an_alert_says_what_to_do(console: Console) -> None:
     page = console.open("#/now")
     status = {
         "name": "NoWorker", "severity": "page", "subject": "digits", "state": "firing",

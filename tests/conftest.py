@@ -42,6 +42,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
+LONGEST_ID = 60
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten the ids of long parameters: each process of a run sends all ids to the one that distributes the tests."""
+    if not isinstance(val, str | bytes) or len(val) <= LONGEST_ID:
+        return None
+    start = val[:LONGEST_ID].decode("latin-1") if isinstance(val, bytes) else val[:LONGEST_ID]
+    return start.encode("unicode_escape").decode() + "..."
+
+
 IMPORTED_WHILE_COLLECTING = pytest.StashKey[frozenset[str]]()
 
 

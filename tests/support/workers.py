@@ -1,4 +1,4 @@
-"""Celery worker processes, started with Celery's own command."""
+"""Celery worker processes, which run Celery's own command."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from cli.stack.ports import free_port
+from tests.support.worker_forks import start_worker
 from worker.health import find_problem
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
@@ -26,13 +27,12 @@ class Worker:
         self._log = directory / f"{queues.replace('/', '_')[:40]}-{self.metrics_port}.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
         self._environment = kept | {"DARKROOM_METRICS_PORT": str(self.metrics_port)} | environment
-        command = [
-            sys.executable, "-m", "celery", "--app", "worker.main", "--quiet", "worker",
-            "--hostname", f"w{self.metrics_port}@test", "--queues", queues, "--pool", *POOLS.get(queues, ("solo",)),
-            "--without-mingle", "--without-gossip",
-        ]  # fmt: skip
+        arguments = (
+            "--app", "worker.main", "--quiet", "worker", "--hostname", f"w{self.metrics_port}@test",
+            "--queues", queues, "--pool", *POOLS.get(queues, ("solo",)), "--without-mingle", "--without-gossip",
+        )  # fmt: skip
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            self._process = start_worker(arguments, environment=self._environment, log=log)
 
     @property
     def lines(self) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ def test_other_roles_import_no_numpy_pillow_torch_or_mlflow() -> None:
     assert imported.returncode == 0, imported.stderr
 
 
+@pytest.mark.slow  # what comes before torch takes half a second
 @pytest.mark.parametrize("needed", ["numpy", "torch"])
 def test_the_predict_role_imports_numpy_pillow_torch_and_mlflow(needed: str) -> None:
     imported = run("worker.roles.predict", blocked=(needed,))

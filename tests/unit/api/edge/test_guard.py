@@ -103,11 +103,12 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, runner: asyncio.Runner) -> FastAPI:
+@pytest.fixture(scope="module")
+def app(runner: asyncio.Runner) -> FastAPI:
     """The whole app, asking for keys, with nothing behind it but the keys: what is admitted fails."""
-    monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
-    app = create_app(Draining())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_AUTH_REQUIRED", "true")
+        app = create_app(Draining())
     app.state.gateway = SimpleNamespace(
         api_keys=ApiKeys(), open_requests=OpenRequests(), purges=NOBODY, tokens=StreamTokens(b"secret")
     )

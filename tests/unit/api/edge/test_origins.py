@@ -53,26 +53,29 @@ class ApiKeys:
         return self.known(key)
 
 
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
     """The whole app without stores: an admitted request fails with a 500, or is refused for its content."""
-    monkeypatch.setenv("DARKROOM_PUBLIC_URL", "http://darkroom.test/")
-    return _made()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_PUBLIC_URL", "http://darkroom.test/")
+        return _made()
 
 
-@pytest.fixture
-def shared_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+@pytest.fixture(scope="module")
+def shared_app() -> FastAPI:
     """The app with allowed origins."""
-    monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}", "http://localhost:3000"]')
-    return _made()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}", "http://localhost:3000"]')
+        return _made()
 
 
-@pytest.fixture
-def closed_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+@pytest.fixture(scope="module")
+def closed_app() -> FastAPI:
     """The app with allowed origins that requires keys."""
-    monkeypatch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}"]')
-    monkeypatch.setenv("DARKROOM_AUTH_REQUIRED", "true")
-    return _made()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_ALLOWED_ORIGINS", f'["{APP}"]')
+        patch.setenv("DARKROOM_AUTH_REQUIRED", "true")
+        return _made()
 
 
 def _made() -> FastAPI:

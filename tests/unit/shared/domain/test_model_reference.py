@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidParameter
@@ -62,6 +62,7 @@ def test_two_references_are_merged_unless_they_contradict(model: str, version: s
     assert (joined and str(joined)) == both
 
 
+@settings(max_examples=40)
 @given(st.from_regex(REFERENCE_PATTERN, fullmatch=True))
 @example("")
 def test_every_reference_that_the_document_allows_is_parsed(text: str) -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.statistics import (
@@ -20,6 +20,7 @@ from tests.support.deferred_imports import deferred
 stats = deferred("scipy.stats")
 
 
+@settings(max_examples=30)  # SciPy takes 5 ms each time
 @given(st.integers(1, 3000), st.floats(0, 1))
 def test_wilsons_interval_is_scipys(trials: int, share: float) -> None:
     successes = round(trials * share)

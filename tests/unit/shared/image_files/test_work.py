@@ -77,6 +77,7 @@ def test_files_that_are_slow_to_decode_are_estimated_as_heavy(shape: str) -> Non
     assert work(SHAPES[shape]()) > HEAVY
 
 
+@pytest.mark.slow  # encodes photographs of 12 million pixels
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
 def test_everyday_images_are_not_heavy_and_large_camera_photographs_are(format: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (375, 500, 3), dtype=np.uint8)

@@ -59,6 +59,7 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__["reason"] for record in caplog.records if record.message == "channels_last_refused"]
 
 
+@pytest.mark.slow  # the first convolutions of a process take a second
 def test_convolutions_get_channels_last(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
     model, seen = networks.Convolutions().eval(), list[bool]()

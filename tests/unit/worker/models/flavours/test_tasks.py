@@ -45,6 +45,7 @@ def mask(output: Any) -> Any:
 # --- numbers
 
 
+@pytest.mark.slow  # imports scikit-learn and trains
 @pytest.mark.parametrize("name", ["sklearn", "xgboost", "xgboost booster", "lightgbm", "lightgbm booster"])
 def test_regressors(tmp_path: Path, load: Load, images: Any, batch: Any, name: str) -> None:
     library = pytest.importorskip(name.split(maxsplit=1)[0])

@@ -1,14 +1,20 @@
 """`darkroom models promote NAME runs:/ID/PATH`, on a real MLflow registry: a run's model is registered once."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from cli.models import aliases
 from cli.terminal.refused import Refused
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.settings import Registry
 from tests.support.deferred_imports import deferred
 from tests.support.registries import METADATA, RUNS_ANYWHERE
+from worker.models.registry.registry_snapshot import RegistrySnapshot
+from worker.models.registry.shared_registry import SharedRegistry
 
 if TYPE_CHECKING:
     from tests.support.registries import MlflowStore
@@ -68,3 +74,40 @@ def test_a_run_that_has_no_such_model_is_refused(
         aliases.promote(tmp_path, "pets", uri.format(run=run), wait=False)
     assert why in str(refused.value)
     assert store.client.search_registered_models() == []
+
+
+def test_a_runs_model_that_a_setting_pins_is_served_in_place_of_the_champion(
+    store: "MlflowStore", run: str, redis_client: redis.Redis
+) -> None:
+    """Registered once, whichever worker asks first; the registry's alias stays as it is."""
+    model = ModelName("pets")
+    store.register("champion", model=model)
+    pins = {"pets": f"runs:/{run}/net", "gone": f"runs:/{run}/other"}
+    settings = Registry(url=store.url, pins=pins, poll=timedelta(0))
+    for _ in range(2):
+        for names in (None, [model]):
+            found = SharedRegistry(redis_client, settings=settings, names=names).read()
+            assert found[model].aliases == {"champion": "2"}
+            assert found[model].versions[VersionNumber("2")].run == run
+    assert "champion" not in found.get(ModelName("gone"), RegistrySnapshot()).aliases
+    assert len(store.client.search_model_versions("name='pets'")) == 2
+    assert str(store.client.get_model_version_by_alias("pets", "champion").version) == "1"
+    assert [one.name for one in store.client.search_registered_models()] == ["pets"]
+
+
+def test_a_setting_pins_a_version_by_its_number_and_one_that_is_not_there_serves_nothing(
+    store: "MlflowStore", redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = ModelName("pets")
+    for _ in range(2):
+        store.register("champion", "shadow", model=model)
+
+    def aliases_with(pin: str) -> dict[str, VersionNumber]:
+        settings = Registry(url=store.url, pins={"pets": pin})
+        return SharedRegistry(redis_client, settings=settings, names=None).read()[model].aliases
+
+    assert aliases_with("1") == {"champion": "1", "shadow": "2"}
+    with caplog.at_level("WARNING"):
+        assert aliases_with("7") == {"shadow": "2"}
+    [told] = [record for record in caplog.records if record.message == "pin_not_served"]
+    assert vars(told)["reason"] == "there is no such version that is ready"

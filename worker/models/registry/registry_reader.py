@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import FOLLOWED
+from shared.registry.run_versions import name_filter, version_of_run
 from shared.settings import Registry
 from worker.models.metadata.metadata_values import TAG_PREFIX
 from worker.models.metadata.model_metadata import CONTRACT_TAGS
@@ -39,7 +40,7 @@ class RegistryReader:
     def read(self, model: ModelName) -> RegistrySnapshot:
         """Return one model as it is now, in two calls; raises NotRegistered."""
         registered = self._call("get_registered_model", model)
-        found = _pages(lambda token: self._versions(token, filter_string=_name_filter(model)))
+        found = _pages(lambda token: self._versions(token, filter_string=name_filter(model)))
         return _snapshot(registered, [version for version in found if version.name == model])
 
     def read_models(self, names: Collection[ModelName] | None) -> dict[ModelName, RegistrySnapshot]:
@@ -60,6 +61,10 @@ class RegistryReader:
     def ready_version(self, model: ModelName, number: VersionNumber) -> ReadyVersion:
         """Return one version as it is now; raises NotRegistered."""
         return _candidate(self._call("get_model_version", model, number))
+
+    def version_of_run(self, model: ModelName, uri: str) -> VersionNumber:
+        """Return the version that a run's model is, registered now where it is not yet; raises NoRunModel."""
+        return VersionNumber(version_of_run(self._client(), model, uri)[0])
 
     def training_facts(self, candidate: ReadyVersion) -> tuple[dict[str, str], dict[str, float]]:
         """Return the parameters and metrics of a version's training; empty if MLflow no longer has it."""
@@ -121,12 +126,6 @@ def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:
         token = found.token
         if not token:
             return
-
-
-def _name_filter(model: str) -> str | None:
-    """Return MLflow's filter for a model's versions; None, which matches every model's, if the name can't be quoted."""
-    quote = next((mark for mark in "'\"" if mark not in model), None)
-    return quote and f"name={quote}{model}{quote}"
 
 
 def _snapshot(model: Any, versions: Iterable[Any]) -> RegistrySnapshot:

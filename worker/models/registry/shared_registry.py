@@ -13,6 +13,7 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.settings import Registry, RegistryLogin, read
+from worker.models.registry.pinned_versions import PinnedVersions
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import Snapshots, from_json, to_json
 
@@ -32,11 +33,14 @@ class SharedRegistry:
     def __init__(self, client: redis.Redis, *, settings: Registry, names: list[ModelName] | None) -> None:
         self._client = client
         self._reader = RegistryReader(settings)
+        wanted = {model: pin for model, pin in settings.pins.items() if names is None or model in names}
+        self._pinned = PinnedVersions(self._reader, wanted)
         self._names = None if names is None else sorted(names)
         self._poll = settings.poll
         self._pause = min(FIRST_PAUSE, self._poll)
-        # Another registry, login or choice of models is another answer.
-        parts = (settings.url, read(RegistryLogin).username, *(["*"] if names is None else self._names or []))
+        # Another registry, login, choice of models or pin is another answer.
+        pins = [f"{model}={pin}" for model, pin in sorted(wanted.items())]
+        parts = (settings.url, read(RegistryLogin).username, *(["*"] if names is None else self._names or []), *pins)
         scope = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         self._stamp, self._models, self._turn = keys.registry_answer(scope)
         self._digest = b""
@@ -73,7 +77,7 @@ class SharedRegistry:
         """Ask MLflow and write its answer to Redis; after a failure nobody asks for a pause that grows up to a poll."""
         try:
             taken = self._now()
-            found = self._reader.read_models(self._names)
+            found = self._pinned.apply(self._reader.read_models(self._names))
         except BaseException:
             self._client.pexpire(self._turn, self._pause)
             self._pause = min(self._pause * 2, self._poll)

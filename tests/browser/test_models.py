@@ -1,0 +1,114 @@
+"""The page Models: the list, one model with its versions and report, and what an admin changes."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from shared.domain.identifiers import ModelName
+from tests.support.api_client import Door
+from tests.support.console import Console
+from tests.support.deferred_imports import deferred
+from tests.support.pictures import encoded, renewed
+from tests.support.stack import Stack
+from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.extra_processes import ClosedGateway
+
+mlflow_tracking = deferred("mlflow.tracking")
+image_module = deferred("PIL.Image")
+NAME = ModelName("classification")
+
+
+@pytest.fixture(scope="module")
+def two_versions(stack: Stack, door: Door) -> None:
+    """A second version of `classification`, of the same files, which workers know; and predictions of the first."""
+    url = stack.environment["DARKROOM_REGISTRY_URL"]
+    client = mlflow_tracking.MlflowClient(url, url)
+    first = client.get_model_version(NAME, "1")
+    client.create_model_version(NAME, first.source, run_id=first.run_id)
+    picture = encoded(image_module.new("RGB", (16, 16), (249, 20, 77)), "PNG")
+    for _ in range(20):
+        door.predicted(renewed(picture), model=NAME)
+    versions = lambda: len(door.http.get(f"/v1/models/{NAME}").json()["versions"])  # noqa: E731
+    until(lambda: versions() == 2, seconds=60, what="workers know the second version")
+
+
+def confirm(page: Page, button: str, action: str, said: str) -> None:
+    """Open what changes the model, confirm it, and wait until it is said to be done."""
+    page.get_by_role("button", name=button).click()
+    page.get_by_role("dialog").get_by_role("button", name=action).click()
+    expect(page.get_by_text(said)).to_be_visible(timeout=30_000)
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_the_list_leads_to_a_model_with_its_versions(console: Console) -> None:
+    page = console.open("#/models")
+    expect(page.get_by_role("heading", name=NAME, exact=True)).to_be_visible()
+    console.look("models")
+    page.get_by_role("link", name=NAME, exact=True).click()
+    expect(page.get_by_role("heading", name="Version 2")).to_be_visible()
+    expect(page.get_by_role("list").filter(has_text="version 1 (champion) gets 100%").first).to_be_visible()
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_a_models_report_shows_what_it_predicted(console: Console) -> None:
+    page = console.open(f"#/models/{NAME}")
+    expect(page.get_by_role("rowheader", name="predictions")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("Confidence").first).to_be_visible()
+    console.look("model")
+    page.get_by_label("Since").select_option("7d")
+    expect(page).to_have_url(re.compile("since=7d"))
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_an_admin_promotes_rolls_back_and_gives_shares(console: Console, door: Door) -> None:
+    aliases = lambda: door.http.get(f"/v1/models/{NAME}").json()["aliases"]  # noqa: E731
+    page = console.open(f"#/models/{NAME}")
+    page.get_by_role("button", name="Promote…").click()
+    expect(page.get_by_text("Version 2 becomes the champion")).to_be_visible()
+    console.look("model-promote")
+    page.get_by_role("dialog").get_by_role("button", name="Promote it").click()
+    expect(page.get_by_text(f"Promoted version 2 of {NAME}, before it was 1.")).to_be_visible(timeout=30_000)
+    until(lambda: aliases() == {"champion": "2"}, seconds=60, what="version 2 serves")
+    confirm(page, "Roll back…", "Roll back", f"Rolled {NAME} back from version 2 to 1, its champion before.")
+    until(lambda: aliases() == {"champion": "1"}, seconds=60, what="version 1 serves again")
+    confirm(page, "Challenger…", "Begin", f"Version 2 of {NAME} is the challenger and gets 10%")
+    confirm(page, "Shadow…", "Begin", f"Version 2 of {NAME} is the shadow")
+    expect(page.get_by_role("listitem").filter(has_text="version 2 (challenger) gets 10%")).to_be_visible(
+        timeout=60_000
+    )
+    console.look("model-shares")
+    confirm(page, "End challenger", "End it", f"{NAME} has no challenger any more")
+    confirm(page, "End shadow", "End it", f"{NAME} has no shadow any more")
+    until(lambda: aliases() == {"champion": "1"}, seconds=60, what="the champion has everything again")
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_a_canary_begins_and_is_stopped(console: Console, door: Door) -> None:
+    page = console.open(f"#/models/{NAME}")
+    confirm(page, "Canary…", "Begin", f"Began: version 2 of {NAME} gets 5%")
+    expect(page.get_by_text("Canary:")).to_be_visible(timeout=60_000)
+    confirm(page, "Stop canary", "Stop it", f"The canary of {NAME} is stopped")
+    aliases = lambda: door.http.get(f"/v1/models/{NAME}").json()["aliases"]  # noqa: E731
+    until(lambda: aliases() == {"champion": "1"}, seconds=60, what="the champion has everything again")
+
+
+def test_who_is_no_admin_changes_nothing(open_console: "Callable[[str], Console]", closed: "ClosedGateway") -> None:
+    console = open_console(closed.url)
+    console.expect(r"status of 401")
+    page = console.open(f"#/models/{NAME}")
+    page.get_by_label("Your API key").fill(closed.key("rosa", "--role", "submit"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Versions")).to_be_visible()
+    expect(page.get_by_role("button", name="Promote…")).to_have_count(0)
+
+
+def test_an_unknown_model_is_answered_in_the_apis_words(console: Console) -> None:
+    console.expect(r"status of 404")
+    page = console.open("#/models/cats")
+    expect(page.get_by_role("alert").first).to_contain_text("no model 'cats' is served")

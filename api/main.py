@@ -23,6 +23,7 @@ from api.files import routes as files
 from api.health import metrics, status
 from api.health import routes as health
 from api.http import problems
+from api.models import orders as model_orders
 from api.models import report as model_reports
 from api.models import routes as model_routes
 from api.openapi import docs_page, document, problem_pages
@@ -192,6 +193,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         feedback,
         files,
         model_reports,
+        model_orders,
         model_routes,
         webhooks,
         account,

@@ -58,7 +58,7 @@ async def index(request: Request) -> Response:
         kinds.INVALID_PARAMETER,
         kinds.STORAGE_UNAVAILABLE,
     ),
-    openapi_extra=requests.new_api_key(),
+    openapi_extra=requests.json_object(schemas.WantedApiKey),
 )
 @needs(Role.ADMIN)
 async def create(request: Request) -> Response:

@@ -139,6 +139,26 @@ IMAGE_GONE: Final = Kind(
     title="The image is kept no more",
     meaning="Images of failures are kept for a time and up to a number of bytes. Submit the image again.",
 )
+CHANGE_REFUSED: Final = Kind(
+    status=409,
+    slug="change-refused",
+    title="What serves can't be changed so",
+    meaning="Nothing was changed: the model or the version is not registered, or not ready, or another change is in "
+    "the way; `detail` says which.",
+)
+CHANGE_UNANSWERED: Final = Kind(
+    status=504,
+    slug="change-unanswered",
+    title="No worker has answered in time",
+    meaning="What serves may have been changed, or be changed within five minutes. Read the model, or send the same "
+    "again, which is safe.",
+)
+NO_REGISTRY_WORKER: Final = Kind(
+    status=503,
+    slug="no-registry-worker",
+    title="No worker reaches the registry",
+    meaning="Nothing was changed: predict workers carry changes out, and none has been seen in the last 10 s.",
+)
 RATE_LIMITED: Final = Kind(
     status=429,
     slug="rate-limited",

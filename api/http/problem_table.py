@@ -67,6 +67,13 @@ TABLE: Final[dict[type[DarkroomError], Row]] = {
     errors.UnknownBatch: Row(kinds.UNKNOWN_BATCH, lambda e: f"there is no batch {e.id[:80]!r}"),
     errors.UnknownFile: Row(kinds.UNKNOWN_FILE, lambda e: f"there is no file {e.id[:80]!r}, or its time is over"),
     errors.UnknownDelivery: Row(kinds.UNKNOWN_DELIVERY, lambda e: f"there is no webhook delivery {e.id[:80]!r}"),
+    errors.ChangeRefused: Row(kinds.CHANGE_REFUSED, lambda e: e.reason),
+    errors.ChangeUnanswered: Row(
+        kinds.CHANGE_UNANSWERED, lambda e: f"no worker has answered within {e.waited_seconds:g} s"
+    ),
+    errors.NoRegistryWorker: Row(
+        kinds.NO_REGISTRY_WORKER, lambda _: "no predict worker runs, and only they reach the registry"
+    ),
     errors.UnknownKey: Row(kinds.UNKNOWN_KEY, lambda e: f"there is no API key {e.id[:80]!r}"),
     UnknownModel: Row(kinds.UNKNOWN_MODEL, _unknown_model),
     errors.ImageTooLarge: Row(

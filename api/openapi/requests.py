@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import schemas
@@ -252,9 +253,9 @@ def feedback() -> Json:
     return {"requestBody": {"required": True, "content": content}, "parameters": [_FEEDBACK_KEY]}
 
 
-def new_api_key() -> Json:
-    """Return `openapi_extra` of the operation that makes an API key."""
-    content = {"application/json": {"schema": reference(schemas.WantedApiKey)}}
+def json_object(wanted: type[BaseModel]) -> Json:
+    """Return `openapi_extra` of an operation that takes a small JSON object."""
+    content = {"application/json": {"schema": reference(wanted)}}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -8,6 +8,7 @@ from api.schemas.batches import Batch, BatchList, BatchResult, BatchWithResults
 from api.schemas.feedback import FeedbackAnswer, FeedbackList, FeedbackSummary, GivenFeedback
 from api.schemas.files import File, FileList
 from api.schemas.health import Alive, Readiness
+from api.schemas.model_changes import ModelChange, WantedCanary, WantedPromotion, WantedRollback, WantedShare
 from api.schemas.models import Model, ModelList, Version, VersionList
 from api.schemas.predictions import Prediction, PredictionList
 from api.schemas.problems import Problem
@@ -34,6 +35,7 @@ __all__ = [
     "GivenFeedback",
     "JsonSubmission",
     "Model",
+    "ModelChange",
     "ModelList",
     "ModelReport",
     "NewApiKey",
@@ -49,6 +51,10 @@ __all__ = [
     "Version",
     "VersionList",
     "WantedApiKey",
+    "WantedCanary",
+    "WantedPromotion",
+    "WantedRollback",
+    "WantedShare",
     "WebhookDelivery",
     "WebhookDeliveryDetail",
     "WebhookDeliveryList",

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import typer
 
-from cli.models.canary import Terms
 from shared.domain.ages import parse_age
 from shared.domain.canary import is_steps
+from shared.domain.model_changes import CanaryTerms
 
 
 def read_terms(
@@ -18,7 +18,7 @@ def read_terms(
     min_agreement: str | None,
     min_images: int,
     patience: str,
-) -> Terms:
+) -> CanaryTerms:
     """Return the terms; raises typer.BadParameter that says what is wrong."""
     try:
         shares = tuple(int(one) for one in steps.split(","))
@@ -29,14 +29,14 @@ def read_terms(
     times = _number(max_p99.removesuffix("x"))
     if not times > 0:
         raise typer.BadParameter(f"--max-p99 must be a multiple such as 1.5x, not {max_p99}")
-    return Terms(
+    return CanaryTerms(
         steps=shares,
-        every=_age("--every", every),
+        every=_age("--every", every).total_seconds(),
         max_errors=_share("--max-errors", max_errors),
         max_p99=times,
         min_agreement=None if min_agreement is None else _share("--min-agreement", min_agreement),
         min_images=min_images,
-        patience=_age("--patience", patience),
+        patience=_age("--patience", patience).total_seconds(),
     )
 
 

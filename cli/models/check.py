@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.home import command_line
-from cli.models.registered import registered_model
+from cli.models.registered import registered_model, telling
 from cli.models.separate_environment import environment_for
 from cli.registry import connect, registry_environment
 from cli.terminal.lines import say
@@ -67,7 +67,8 @@ def _model_uri(home: Path, text: str) -> tuple[str, dict[str, str]]:
         return text, environment  # a logged model, which MLflow finds by its id
     model = registered_model(connect(home), reference.name)
     if reference.version is not None:
-        number = model.ready_version(reference.version)
+        with telling(home):
+            number = model.ready_version(reference.version)
     else:
         alias = reference.alias or CHAMPION
         if alias not in model.aliases:

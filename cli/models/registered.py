@@ -2,49 +2,58 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cli.home import command_line
 from cli.terminal.lines import first_line
 from cli.terminal.refused import Refused
+from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.domain.model_reference import LATEST
+from shared.domain.registered_model import RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-READY: Final = "READY"
 _MISSING: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A registered model; `versions` maps each version's number to MLflow's status of it."""
+class ClientWrites:
+    """Writes through MLflow's client what `model_changes` plans."""
 
-    name: ModelName
-    aliases: dict[str, VersionNumber]
-    tags: dict[str, str]
-    versions: dict[VersionNumber, str]
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
 
-    def ready_version(self, number: str) -> VersionNumber:
-        """Return the number of a ready version, `latest` being the newest; raises Refused where there is none."""
-        ready = self.ready()
-        if number == LATEST and ready:
-            return ready[-1]
-        found = VersionNumber(number)
-        if found in ready:
-            return found
-        if found in self.versions:
-            raise Refused(f"Version {number} of {self.name} is not ready: MLflow says {self.versions[found]}.")
-        there = ", ".join(ready) or "none"
-        raise Refused(f"{self.name} has no version {number}. Ready are: {there}.")
+    def set_tag(self, model: ModelName, name: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        self._client.set_registered_model_tag(model, name, value)
 
-    def ready(self) -> list[VersionNumber]:
-        """Return the numbers of the ready versions, ascending."""
-        return sorted((number for number, status in self.versions.items() if status == READY), key=int)
+    def delete_tag(self, model: ModelName, name: str) -> None:
+        """Delete a tag of the registered model; one that is not there is none."""
+        self._client.delete_registered_model_tag(model, name)
+
+    def set_alias(self, model: ModelName, alias: str, version: VersionNumber) -> None:
+        """Point an alias at a version."""
+        self._client.set_registered_model_alias(model, alias, version)
+
+    def delete_alias(self, model: ModelName, alias: str) -> None:
+        """Delete an alias; one that is not there is none."""
+        self._client.delete_registered_model_alias(model, alias)
 
 
-def registered_model(client: "MlflowClient", name: str) -> Registered:
+@contextmanager
+def telling(home: Path) -> Iterator[None]:
+    """Turn a change that is refused in the block into Refused, with the command for this home that would help."""
+    try:
+        yield
+    except ChangeRefused as error:
+        if not error.command:
+            raise Refused(f"{error.reason}.") from None
+        advice = f". {error.advice}" if error.advice else ""
+        raise Refused(f"{error.reason}{advice}: {command_line(error.command, home)}") from None
+
+
+def registered_model(client: "MlflowClient", name: str) -> RegisteredModel:
     """Return what is registered under a name; raises Refused where nothing is, naming what there is."""
     with refusing():
         try:
@@ -55,7 +64,7 @@ def registered_model(client: "MlflowClient", name: str) -> Registered:
             names = ", ".join(sorted(one.name for one in client.search_registered_models())) or "nothing"
             raise Refused(f"No model {name!r} is registered. There is: {names}.") from None
         versions = [one for one in _versions(client, name) if one.name == name]
-    return Registered(
+    return RegisteredModel(
         name=ModelName(name),
         aliases={alias: VersionNumber(str(number)) for alias, number in model.aliases.items()},
         tags=dict(model.tags),

@@ -45,6 +45,33 @@ class Forbidden(DarkroomError):
 
 
 @dataclass(eq=False)
+class ChangeRefused(DarkroomError):
+    """What serves can't be changed so. `command`, a `darkroom` command without its first word, would help; else ''.
+
+    `advice` says what it does.
+    """
+
+    reason: str
+    advice: str = ""
+    command: str = ""
+
+
+@dataclass(eq=False)
+class ChangeUnanswered(DarkroomError):
+    """No worker has answered in time whether it has changed what serves; repeating the same is safe."""
+
+    id: str
+    waited_seconds: float
+
+
+@dataclass(eq=False)
+class NoRegistryWorker(DarkroomError):
+    """No worker that reaches the registry runs; nothing was changed."""
+
+    retry_after: timedelta
+
+
+@dataclass(eq=False)
 class UnknownKey(DarkroomError):
     """The caller's owner has no API key with this id."""
 

@@ -44,6 +44,12 @@ PURGING: Final = "purging"
 """Sorted set, microseconds: owners that are being purged, by when their mark expires."""
 PURGED: Final = "purged"
 """Sorted set, microseconds: digests of owners that were purged within the last hour, by when that ended."""
+MODEL_ORDERS: Final = "model_orders"
+"""Sorted set, microseconds: ids of orders to change what serves that are not answered, by when they expire."""
+MODEL_ORDERS_BELL: Final = "model_orders:bell"
+"""List that expires: an id for each order that was placed, which wakes one of the workers that wait for it."""
+REGISTRY_WORKERS: Final = "registry_workers"
+"""String that expires: a worker takes orders to change what serves."""
 PICTURE_STORE: Final = "picture_store"
 """String, JSON: the settings of the store of kept pictures, by which commands find it; there is no login in it."""
 PICTURES_SWEPT: Final = "pictures_swept"
@@ -248,6 +254,11 @@ CANARIES: Final = "canaries"
 def canary_figures(model: ModelName) -> str:
     """Return the key of a canary's latest figures, a string with a TTL."""
     return f"canary:{model}:figures"
+
+
+def model_order(id: str) -> str:
+    """Return the key of an order to change what serves: a hash with a TTL, of `order`, `expires`, `plan`, `answer`."""
+    return f"model_order:{id}"
 
 
 def canary_turn(model: ModelName) -> str:

@@ -12,6 +12,7 @@ from api.files import routes as files
 from api.health import metrics, status
 from api.health import routes as health
 from api.http import problems
+from api.models import orders as model_orders
 from api.models import report as model_reports
 from api.models import routes as models
 from api.openapi import docs_page, document, problem_pages
@@ -29,6 +30,7 @@ def make_app() -> FastAPI:
     for module in (
         files,
         model_reports,
+        model_orders,
         models,
         webhooks,
         account,

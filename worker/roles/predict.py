@@ -23,6 +23,7 @@ from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.devices import choose_device, device_facts, device_memory, is_gpu
 from worker.models.following.canary_mover import CanaryMover
+from worker.models.following.order_taker import OrderTaker
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
 from worker.models.registry.registry_reader import RegistryReader
@@ -125,6 +126,10 @@ class PredictRole:
             RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
         )
         # Without a canary a call looks through the tags of the models in memory.
+        taker = OrderTaker(
+            RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
+        )
+        self._orders = PeriodicThread(taker.take_next, pause=timedelta(milliseconds=10), name="orders")
         self._canaries = PeriodicThread(lambda: mover.move_all(self._seen), pause=timedelta(seconds=1), name="canary")
 
     def start(
@@ -151,6 +156,7 @@ class PredictRole:
             self._stop_following,
             self._renewing.stop,
             self._canaries.stop,
+            self._orders.stop,
             self._finish_heavy,
             lambda: self._shadows.stop(patience=self._predict.timeout),
             lambda: self._polling.stop(patience=self._predict.timeout),
@@ -165,6 +171,7 @@ class PredictRole:
                 raise Stopped
         self._renewing.start()
         self._canaries.start()
+        self._orders.start()
         self._polling.start()
         self._shadows.start()
 

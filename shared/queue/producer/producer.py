@@ -12,6 +12,7 @@ from shared.queue.producer.done_channel import DoneChannel
 from shared.queue.producer.files import Files
 from shared.queue.producer.jobs import Jobs
 from shared.queue.producer.key_limits import KeyLimits
+from shared.queue.producer.model_orders import ModelOrders
 from shared.queue.producer.models import Models
 from shared.queue.producer.server import Server
 from shared.queue.producer.status import Status
@@ -28,6 +29,7 @@ class Producer:
         self.files = Files(pipeline)
         self.key_limits = KeyLimits(pipeline)
         self.models = Models(pipeline)
+        self.model_orders = ModelOrders(pipeline)
         self.server = Server(pipeline)
         self.status = Status(pipeline)
         self.done = DoneChannel(client)

@@ -41,6 +41,14 @@ OPEN = {
     "/health/ready",
 }
 OTHERWISE = {
+    ("POST", "/v1/models/{name}/promote"): Role.ADMIN,
+    ("POST", "/v1/models/{name}/rollback"): Role.ADMIN,
+    ("POST", "/v1/models/{name}/challenger"): Role.ADMIN,
+    ("DELETE", "/v1/models/{name}/challenger"): Role.ADMIN,
+    ("POST", "/v1/models/{name}/shadow"): Role.ADMIN,
+    ("DELETE", "/v1/models/{name}/shadow"): Role.ADMIN,
+    ("POST", "/v1/models/{name}/canary"): Role.ADMIN,
+    ("DELETE", "/v1/models/{name}/canary"): Role.ADMIN,
     ("GET", "/v1/api-keys"): Role.ADMIN,
     ("POST", "/v1/api-keys"): Role.ADMIN,
     ("POST", "/v1/api-keys/{id}/revoke"): Role.ADMIN,

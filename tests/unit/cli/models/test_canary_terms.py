@@ -1,23 +1,23 @@
 """Terms of a canary as people write them."""
 
-from datetime import timedelta
-
 import pytest
 import typer
 
-from cli.models.canary import Terms
 from cli.models.canary_terms import read_terms
+from shared.domain.model_changes import CanaryTerms
 
 
 def test_the_usual_terms() -> None:
-    assert read_terms("5,25,50,100", "10m", "1%", "1.5x", min_agreement="97%", min_images=100, patience="1d") == Terms(
+    assert read_terms(
+        "5,25,50,100", "10m", "1%", "1.5x", min_agreement="97%", min_images=100, patience="1d"
+    ) == CanaryTerms(
         steps=(5, 25, 50, 100),
-        every=timedelta(minutes=10),
+        every=600.0,
         max_errors=0.01,
         max_p99=1.5,
         min_agreement=0.97,
         min_images=100,
-        patience=timedelta(days=1),
+        patience=86_400.0,
     )
     assert read_terms("100", "2s", "0.5", "3", min_agreement=None, min_images=1, patience="5m").max_errors == 0.5
 

@@ -1,0 +1,51 @@
+"""Orders to change what serves, as a gateway places them and reads their answers."""
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from shared.domain.errors import ChangeRefused, ChangeUnanswered, NoRegistryWorker, StorageUnavailable
+from shared.queue import keys
+from shared.queue.connection.pipeline import Pipeline
+from shared.queue.model_orders import KEPT_SECONDS, SEEN, ModelOrder
+
+
+class ModelOrders:
+    """Orders through the gateway's pipeline."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._redis = pipeline
+
+    async def place(self, order: ModelOrder) -> None:
+        """Write an order and wake a worker; raises NoRegistryWorker where none runs, StorageUnavailable."""
+        if not await self._redis.call("EXISTS", keys.REGISTRY_WORKERS):
+            raise NoRegistryWorker(retry_after=timedelta(seconds=5))
+        text = orjson.dumps(
+            {"model": order.model, "change": order.change, "arguments": order.arguments, "owner": order.owner}
+        )
+        key = keys.model_order(order.id)
+        await self._redis.call("HSET", key, "order", text, "expires", order.expires)
+        await self._redis.call("EXPIRE", key, KEPT_SECONDS)
+        await self._redis.call("ZADD", keys.MODEL_ORDERS, order.expires, order.id)
+        await self._redis.call("RPUSH", keys.MODEL_ORDERS_BELL, order.id)
+        await self._redis.call("EXPIRE", keys.MODEL_ORDERS_BELL, int(SEEN.total_seconds()))
+
+    async def read_answer(self, order: ModelOrder, *, waited: timedelta) -> dict[str, Any] | None:
+        """Return what became of an order, None while that is open.
+
+        Raises ChangeRefused where it can't be, ChangeUnanswered where nobody began it in time (`waited`), and
+        StorageUnavailable where the registry does not answer.
+        """
+        data = await self._redis.call("HGET", keys.model_order(order.id), "answer")
+        if not data:
+            return None
+        answer: dict[str, Any] = orjson.loads(data)
+        if "refused" in answer:
+            raise ChangeRefused(**answer["refused"])
+        if "late" in answer:
+            raise ChangeUnanswered(id=order.id, waited_seconds=waited.total_seconds())
+        if "failed" in answer:
+            reason = f"can't be asked: {answer['failed']}"
+            raise StorageUnavailable(store="the registry", retry_after=timedelta(seconds=5), reason=reason)
+        return answer

@@ -1,0 +1,183 @@
+"""Orders to change what serves, carried out by workers on a real MLflow registry and Redis; killed between writes."""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from shared.domain.canary import CANARY_TAG, Canary, Phase
+from shared.domain.identifiers import ANYONE, VersionNumber
+from shared.domain.timestamps import now_us
+from shared.queue import canary_figures, keys
+from shared.queue.model_orders import ModelOrder, OrderBook, new_order
+from shared.settings import Registry
+from tests.support.registries import MODEL
+from worker.models.following.order_taker import OrderTaker
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_writer import RegistryWriter
+
+if TYPE_CHECKING:
+    from tests.support.registries import MlflowStore
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
+
+
+class Killed(BaseException):
+    """The worker died before a write."""
+
+
+class DyingWriter(RegistryWriter):
+    """Dies before a write once so many were made."""
+
+    left = 10**9
+
+    def _client(self) -> Any:
+        if self.left <= 0:
+            raise Killed
+        self.left -= 1
+        return super()._client()
+
+
+class Stage:
+    """One model with three versions, the third champion, the first its champion before; and workers."""
+
+    def __init__(self, store: "MlflowStore", client: redis.Redis) -> None:
+        store.client.create_registered_model(MODEL)
+        for _ in range(3):  # nobody loads them: without files
+            store.client.create_model_version(MODEL, store.directory.as_uri(), run_id="0" * 32)
+        store.promote("champion", VersionNumber("3"))
+        store.client.set_registered_model_tag(MODEL, "darkroom.previous_champion", "2")
+        self.client, self.store, self.book = client, store, OrderBook(client)
+        settings = Registry(url=store.url)
+        self.writer = DyingWriter(settings)
+        self.taker = OrderTaker(RegistryReader(settings), self.writer, client=client, worker="w", now=lambda: 1000.0)
+
+    def place(self, change: str, *, patience: timedelta = timedelta(seconds=20), **arguments: Any) -> ModelOrder:
+        """Place an order as a gateway does."""
+        order = new_order(MODEL, change, arguments, owner=ANYONE, patience=patience)
+        facts = {"model": order.model, "change": change, "arguments": arguments, "owner": order.owner}
+        key = keys.model_order(order.id)
+        self.client.hset(key, mapping={"order": json.dumps(facts), "expires": order.expires})
+        self.client.zadd(keys.MODEL_ORDERS, {order.id: order.expires})
+        return order
+
+    def answer(self, order: ModelOrder) -> Any:
+        found: Any = self.client.hget(keys.model_order(order.id), "answer")
+        return found and json.loads(found)
+
+    def order(self, change: str, **arguments: Any) -> Any:
+        """Place an order, let a worker take it, and return the answer."""
+        order = self.place(change, **arguments)
+        self.taker.take_all()
+        return self.answer(order)
+
+    @property
+    def model(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Aliases and tags."""
+        found = self.store.client.get_registered_model(MODEL)
+        return {name: str(number) for name, number in found.aliases.items()}, dict(found.tags)
+
+
+@pytest.fixture
+def stage(mlflow_store: "MlflowStore", redis_client: redis.Redis) -> Stage:
+    return Stage(mlflow_store, redis_client)
+
+
+def test_a_promotion_is_carried_out_and_answered_and_may_be_repeated(stage: Stage) -> None:
+    answer = stage.order("promote", version="2")
+    assert (answer["changed"], answer["said"]) == (True, "Promoted version 2 of shades, before it was 3.")
+    assert answer["undo"] == "darkroom models rollback shades"
+    assert stage.model == ({"champion": "2"}, {"darkroom.previous_champion": "3"})
+    again = stage.order("promote", version="2")
+    assert (again["changed"], again["said"]) == (False, "Version 2 of shades is its champion already.")
+    assert stage.book.waiting() == []
+
+
+def test_a_rollback_killed_before_any_write_goes_back_one_version_and_no_further(stage: Stage) -> None:
+    for writes in (0, 1):
+        stage.store.promote("champion", VersionNumber("3"))
+        stage.store.client.set_registered_model_tag(MODEL, "darkroom.previous_champion", "2")
+        order = stage.place("rollback")
+        stage.writer.left = writes
+        with pytest.raises(Killed):
+            stage.taker.take_all()
+        assert stage.answer(order) is None
+        stage.writer.left = 10**9
+        stage.taker.take_all()
+        assert stage.answer(order)["said"] == "Rolled shades back from version 3 to 2, its champion before."
+        assert stage.model == ({"champion": "2"}, {})
+
+
+def test_a_repeated_rollback_of_a_champion_that_was_left_is_refused(stage: Stage) -> None:
+    assert stage.order("rollback", **{"from": "3"})["changed"]
+    refused = stage.order("rollback", **{"from": "3"})["refused"]
+    assert refused["reason"] == "The champion of shades is version 2, not 3: nothing was rolled back"
+    assert stage.model[0] == {"champion": "2"}
+
+
+def test_a_challenger_and_a_shadow_begin_and_end(stage: Stage) -> None:
+    stage.order("challenger", version="2", percent=10)
+    stage.order("shadow", version="1", percent=50)
+    assert stage.model[0] == {"champion": "3", "challenger": "2", "shadow": "1"}
+    assert stage.model[1]["darkroom.challenger_percent"] == "10"
+    assert stage.order("challenger", end=True)["changed"]
+    assert stage.order("shadow", end=True)["changed"]
+    assert not stage.order("shadow", end=True)["changed"]
+    assert stage.model[0] == {"champion": "3"}
+
+
+def test_a_canary_begins_and_is_stopped(stage: Stage) -> None:
+    terms = {"steps": [5, 100], "every": 60.0}
+    stage.order("canary", version="2", terms=terms)
+    canary = Canary.from_text(stage.model[1][CANARY_TAG])
+    assert (canary.version, canary.champion, canary.steps, canary.began) == ("2", "3", (5, 100), 1000.0)
+    assert "A canary of shades runs" in stage.order("canary", version="1", terms=terms)["refused"]["reason"]
+    stage.order("canary", end=True)
+    assert Canary.from_text(stage.model[1][CANARY_TAG]).phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "why"),
+    [
+        ("promote", {"version": "9"}, "shades has no version 9. Ready are: 1, 2, 3"),
+        ("shadow", {"version": "3", "percent": 1}, "Version 3 of shades is its champion: a shadow is another version"),
+        ("praise", {}, "This worker does not know the change 'praise': it is of another release"),
+    ],
+)
+def test_what_can_not_be_is_refused_with_the_reason(
+    stage: Stage, change: str, arguments: dict[str, Any], why: str
+) -> None:
+    assert stage.order(change, **arguments)["refused"]["reason"] == why
+
+
+def test_what_nobody_began_in_time_is_never_carried_out(stage: Stage) -> None:
+    order = stage.place("promote", version="2", patience=timedelta(seconds=-1))
+    stage.taker.take_all()
+    assert stage.answer(order) == {"late": True}
+    assert stage.model[0] == {"champion": "3"}
+
+
+def test_a_registry_that_is_away_is_said(stage: Stage) -> None:
+    stage.store.break_down()
+    try:
+        assert "registered_models" in stage.order("promote", version="2")["failed"]
+    finally:
+        stage.store.come_back()
+
+
+def test_an_order_waits_while_another_worker_changes_the_model(stage: Stage) -> None:
+    assert canary_figures.take_turn(stage.client, MODEL, "another")
+    order = stage.place("promote", version="2")
+    stage.taker.take_all()
+    assert stage.answer(order) is None
+    canary_figures.end_turn(stage.client, MODEL)
+    stage.taker.take_all()
+    assert stage.answer(order)["changed"]
+
+
+def test_an_order_that_redis_has_forgotten_is_dropped(stage: Stage) -> None:
+    stage.client.zadd(keys.MODEL_ORDERS, {"gone": now_us()})
+    stage.taker.take_all()
+    assert stage.book.waiting() == []

@@ -1,0 +1,129 @@
+"""Carries out orders to change what serves, which gateways place in Redis: they reach the registry, gateways don't."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import redis
+
+from shared.domain import model_changes
+from shared.domain.errors import ChangeRefused
+from shared.domain.identifiers import ModelName
+from shared.domain.model_changes import CanaryTerms, Change
+from shared.domain.registered_model import READY, RegisteredModel
+from shared.domain.timestamps import now_us
+from shared.queue import canary_figures
+from shared.queue.model_orders import ModelOrder, OrderBook
+from worker.models.failure_text import failure_text
+from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_snapshot import NotRegistered
+from worker.models.registry.registry_writer import RegistryWriter
+
+log = logging.getLogger(__name__)
+
+WAIT: Final = timedelta(seconds=1)
+"""How long a worker waits to be woken; then it looks for orders that another one left."""
+ENDING: Final[dict[str, Callable[[RegisteredModel], Change]]] = {
+    "challenger": model_changes.end_challenger,
+    "shadow": model_changes.end_shadow,
+    "canary": model_changes.stop_canary,
+}
+SHARED: Final[dict[str, Callable[..., Change]]] = {
+    "challenger": model_changes.begin_challenger,
+    "shadow": model_changes.begin_shadow,
+}
+
+
+class OrderTaker:
+    """One worker's part in carrying orders out; called from one thread."""
+
+    def __init__(
+        self,
+        reader: RegistryReader,
+        writer: RegistryWriter,
+        *,
+        client: redis.Redis,
+        worker: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._client = client
+        self._book = OrderBook(client)
+        self._worker = worker
+        self._now = now
+
+    def take_next(self) -> None:
+        """Wait until an order is placed, a second at most, then carry out all that wait."""
+        self._book.sign()
+        self._book.wait(WAIT)
+        self.take_all()
+
+    def take_all(self) -> None:
+        """Carry out what waits; an order whose model another worker changes at the moment is left for the next call."""
+        for id in self._book.waiting():
+            order = self._book.read(id)
+            # The turn of canaries: nobody else writes the model's aliases and tags meanwhile.
+            if order is None or not canary_figures.take_turn(self._client, order.model, self._worker):
+                continue
+            try:
+                # Another worker may have answered between the read and the turn.
+                if self._book.read(id) is not None:
+                    self._book.answer(id, self.carry_out(order))
+            finally:
+                canary_figures.end_turn(self._client, order.model)
+
+    def carry_out(self, order: ModelOrder) -> dict[str, Any]:
+        """Do what is ordered, by the plan of whoever began it, and return the answer. Safe to repeat."""
+        try:
+            plan = self._book.plan(order.id)
+            if plan is None and now_us() > order.expires:
+                return {"late": True}
+            # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
+            change = Change.from_text(plan or self._book.begin(order.id, self._plan(order).to_text()))
+            model_changes.carry_out(self._writer, order.model, change.writes)
+        except ChangeRefused as error:
+            return {"refused": {"reason": error.reason, "advice": error.advice, "command": error.command}}
+        except redis.RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors
+            log.warning("model_order_failed", extra={"model": order.model, "reason": failure_text(error)})
+            return {"failed": failure_text(error)}
+        facts = {"model": order.model, "change": order.change, "owner": order.owner, "said": change.said}
+        log.info("model_order_carried_out", extra=facts)
+        return {
+            "id": order.id,
+            "model": order.model,
+            "change": order.change,
+            "changed": bool(change.writes),
+            "said": change.said,
+            "undo": f"darkroom {change.undo}" if change.undo else None,
+        }
+
+    def _plan(self, order: ModelOrder) -> Change:
+        model, given = self._read(order.model), order.arguments
+        version = str(given.get("version", "latest"))
+        if given.get("end"):
+            ending = ENDING.get(order.change)
+            if ending is not None:
+                return ending(model)
+        elif order.change == "promote":
+            return model_changes.promote(model, version)
+        elif order.change == "rollback":
+            return model_changes.roll_back(model, champion=given.get("from"))
+        elif order.change in SHARED:
+            return SHARED[order.change](model, version, percent=given["percent"])
+        elif order.change == "canary":
+            terms = CanaryTerms(**{**given["terms"], "steps": tuple(given["terms"]["steps"])})
+            return model_changes.begin_canary(model, version, terms, now=self._now())
+        raise ChangeRefused(reason=f"This worker does not know the change {order.change!r}: it is of another release")
+
+    def _read(self, name: ModelName) -> RegisteredModel:
+        try:
+            found = self._reader.read(name)
+        except NotRegistered:
+            raise ChangeRefused(reason=f"No model {name!r} is registered") from None
+        versions = dict.fromkeys(found.versions, READY)
+        return RegisteredModel(name=name, aliases=found.aliases, tags=found.tags, versions=versions)

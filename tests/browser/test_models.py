@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.extra_processes import ClosedGateway
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's store uses it
 mlflow_tracking = deferred("mlflow.tracking")
 image_module = deferred("PIL.Image")
 NAME = ModelName("classification")

@@ -30,6 +30,9 @@ class Predict(BaseSettings):
     not."""
     loaded_versions: PositiveInt = 4
     """Versions of one model kept in memory, those that serve in any case; the least recently used is dropped first."""
+    native_code: bool = False
+    """Whether AOTInductor packages are loaded: shared libraries that whoever registers a version has compiled. Other
+    formats that run a version's code (pickles, `python_function`) are loaded in any case."""
     memory: PositiveInt | None = None
     """Bytes that the loaded versions of all models of one process may take; on a GPU, of its memory. Over it the least
     recently used version is unloaded, and loaded again when an image needs it. Unset: half of the machine's memory (a

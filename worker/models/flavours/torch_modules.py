@@ -1,21 +1,17 @@
 """Torch modules as MLflow saves them: pickled modules, TorchScript, and exported programs (`model.pt2`)."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.export.passes import move_to_device_pass
 
 from worker.models.devices import is_gpu
-from worker.models.errors import ModelError
+from worker.models.flavours.compiled_packages import is_compiled_package, load_compiled
 from worker.models.flavours.input_form import InputForm, shape_of, signature_form
 from worker.models.flavours.loaded_flavour import LoadedFlavour, fixed_batch_warnings
 from worker.models.forward_function import Forward
-
-_COMPILED: Final = "data/aotinductor/"
-"""The folder of an archive's shared libraries, after a first folder of any name."""
 
 
 class Adapted(torch.nn.Module):
@@ -34,12 +30,14 @@ class Adapted(torch.nn.Module):
 def load_torch(path: str, description: Any, *, device: str) -> LoadedFlavour:
     """Return a torch version's module on the device; `description` is its `MLmodel`.
 
-    Raises ModelError for an AOTInductor package.
+    Raises ModelError for an AOTInductor package that may not be loaded, or can't be used on this machine.
     """
     import mlflow.pytorch  # noqa: PLC0415
 
     exported = Path(path) / description.flavors["pytorch"]["model_data"] / "model.pt2"
     if exported.exists():
+        if is_compiled_package(exported):
+            return _compiled_flavour(load_compiled(exported, device=device), description)
         return _load_exported_version(path, exported, device=device)
     module = mlflow.pytorch.load_model(path, map_location=device).eval()
     return pickled_flavour(module, signature_form(description.get_input_schema()))
@@ -63,11 +61,6 @@ def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedF
     import mlflow.pytorch  # noqa: PLC0415
     from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION  # noqa: PLC0415
 
-    if is_compiled_package(exported):
-        raise ModelError(
-            f"data/{exported.name} is an AOTInductor package, compiled for one kind of device: log the exported "
-            "program that it was made of, or the module with serialization_format='pt2'"
-        )
     module: Any = None
     if not is_gpu(device) or not MLFLOW_ALLOW_PICKLE_DESERIALIZATION.get():  # type: ignore[no-untyped-call]
         # Through MLflow even where the result can't be used as it is: it refuses what its settings forbid.
@@ -83,6 +76,19 @@ def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedF
         form=form,
         warnings=fixed_batch_warnings(form.batch_size, remedy="log it with an input_example of two images"),
         needs_files=False,  # a graph has no code or files of its own
+    )
+
+
+def _compiled_flavour(compiled: Forward, description: Any) -> LoadedFlavour:
+    """Return what is served of an AOTInductor package, whose input's form is the signature's."""
+    form = signature_form(description.get_input_schema())
+    return LoadedFlavour(
+        forward=compiled if form.is_default else lambda batch: compiled(form.arranged(batch)),
+        module=None,
+        batch_size=form.batch_size,
+        form=form,
+        warnings=fixed_batch_warnings(form.batch_size, remedy="compile it with a dynamic batch dimension"),
+        needs_files=False,  # its archive was unpacked into a folder of its own
     )
 
 
@@ -109,15 +115,6 @@ def load_exported(file: Path, *, device: str) -> torch.nn.Module:
     `.to(device)` alone would not change the devices that are written in the graph.
     """
     return move_to_device_pass(torch.export.load(file), device).module()
-
-
-def is_compiled_package(file: Path) -> bool:
-    """Tell an AOTInductor package, which has shared libraries, from an exported program: both are named `.pt2`."""
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-    return any(_COMPILED in name or name.endswith(".so") for name in names)
 
 
 def _adapted(module: torch.nn.Module, form: InputForm) -> torch.nn.Module:

@@ -64,17 +64,6 @@ def test_an_example_of_one_image_fixes_the_batch_and_the_version_says_so(
     assert warning.startswith("fixed batch of 1: 1.6× slower")
 
 
-def test_an_aotinductor_package_is_told_from_an_exported_program(tmp_path: Path, load: Load) -> None:
-    path = save_torch(tmp_path / "model", network(), serialization_format="pt2")
-    # The members that torch._inductor.aoti_compile_and_package writes.
-    zipfile = deferred("zipfile")
-    with zipfile.ZipFile(path / "data" / "model.pt2", "w") as archive:
-        archive.writestr("model/archive_format", "pt2")
-        archive.writestr("model/data/aotinductor/model/cabc.wrapper.so", b"\x7fELF")
-    with pytest.raises(ModelError, match="AOTInductor package"):
-        load(path)
-
-
 @pytest.mark.parametrize("format", ["pt2", "pickle"])
 def test_half_precision_gets_half_precision(tmp_path: Path, load: Load, images: Any, batch: Any, format: str) -> None:
     half = network().to(torch.bfloat16)

@@ -12,7 +12,7 @@ export function Waterfall({ metrics, source, uploadTime }) {
   const rest = Math.max(0, total - (queued ?? 0) - (predicted ?? 0));
   const parts = [
     ["Queued", queued, "until a worker took it"],
-    ["Decoded", rest, "sized, put in a micro-batch, the result written"],
+    ["Decoded", rest, "sized, batched, the result written"],
     ["Predicted", predicted, batch > 1 ? `one forward pass of ${batch} pictures` : "one forward pass"],
   ].filter(([, seconds]) => seconds !== null && seconds !== undefined);
   let begun = 0;

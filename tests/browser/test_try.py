@@ -22,6 +22,7 @@ from playwright.sync_api import Locator, Page, Request, expect
 from shared.domain.task import Task
 from tests.support.api_client import Door
 from tests.support.console import Console
+from tests.support.extra_processes import ClosedGateway
 from tests.support.number_models import expected, picture
 from tests.support.pictures import encoded
 from tests.support.stack import Stack
@@ -440,3 +441,23 @@ def test_code_is_copied(console: Console, stack: Stack) -> None:
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("curl -H 'Prefer: wait'")
     assert copied.endswith(f"{stack.url}/v1/predictions")
+
+
+def test_with_a_key_the_code_reads_it_from_the_environment(
+    open_console: Callable[[str], Console], closed: ClosedGateway, tmp_path: Path
+) -> None:
+    console, key = open_console(closed.url), closed.key("tess", "--role", "submit")
+    console.expect("status of 401")
+    page, content = console.open("#/try?model=classification"), picture(fresh(1))
+    page.get_by_label("Your API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    (tmp_path / "cat.png").write_bytes(content)
+    choose(page, given("cat.png", content))
+    part = seen(page, "cat.png", "succeeded")
+    part.get_by_role("button", name="It is right").click()
+    expect(part).to_contain_text("Counts now: cat (tess)")
+    for name in COMMANDS:
+        part.get_by_role("tab", name=name).click()
+        code = part.get_by_role("tabpanel").locator("pre").inner_text()
+        assert key not in code
+        assert "cat" in run(name, code, tmp_path, DARKROOM_KEY=key)

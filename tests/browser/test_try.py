@@ -26,6 +26,7 @@ from tests.support.extra_processes import ClosedGateway
 from tests.support.number_models import expected, picture
 from tests.support.pictures import encoded
 from tests.support.stack import Stack
+from tests.support.waiting import until
 
 
 def fresh(remainder: int = 1) -> int:
@@ -137,10 +138,10 @@ def test_a_mask_is_painted_over_the_picture_class_by_class(console: Console) -> 
     choose(page, given("half.png", encoded(half, "PNG")))
     part = seen(page, "half.png", "succeeded")
     expect(part.get_by_role("checkbox", name="lit 50.0%")).to_be_checked()
-    painted = "document.querySelector('canvas')?.getContext('2d').getImageData(14, 8, 1, 1).data[3]"
-    page.wait_for_function(f"{painted} > 100")
+    opacity = "canvas => canvas.getContext('2d').getImageData(14, 8, 1, 1).data[3]"
+    until(lambda: part.locator("canvas").evaluate(opacity) > 100, what="the mask is painted")
     part.get_by_role("checkbox", name="lit").uncheck()
-    page.wait_for_function(f"{painted} === 0")
+    until(lambda: part.locator("canvas").evaluate(opacity) == 0, what="the class is left out")
 
 
 def test_a_pipeline_shows_what_each_model_answered(console: Console) -> None:

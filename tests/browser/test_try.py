@@ -215,7 +215,7 @@ def test_an_archive_is_one_batch(console: Console, door: Door) -> None:
     choose(page, given("scans.zip", file.getvalue(), "application/zip"))
     part = seen(page, "scans.zip", "31 of 31")
     expect(part).to_contain_text("1 failed")
-    expect(part).to_contain_text("1 files that are no pictures were left out: scans/notes.txt")
+    expect(part).to_contain_text("One file that is no picture was left out: scans/notes.txt")
     rows = part.get_by_role("region", name="Results").get_by_role("row")
     expect(rows).to_have_count(32)
     expect(rows.nth(1)).to_contain_text("cat, 100.0%")

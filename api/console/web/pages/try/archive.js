@@ -16,7 +16,7 @@ export function Archive({ picture: { batch, results } }) {
   return html`<div class="archive">
     <p class="answer"><strong>${number(ended)} of ${number(total)}</strong> <span>${failed ? `${number(failed)} failed` : total ? percent(ended / total, 0) : ""}</span></p>
     <progress max=${total || 1} value=${ended} aria-label="Pictures that have ended"></progress>
-    ${batch.skipped > 0 && html`<p class="soft">${number(batch.skipped)} files that are no pictures were left out${batch.skipped_files?.length ? `: ${batch.skipped_files.slice(0, 5).join(", ")}` : ""}.</p>`}
+    ${batch.skipped > 0 && html`<p class="soft">${leftOut(batch.skipped)}${batch.skipped_files?.length ? `: ${batch.skipped_files.slice(0, 5).join(", ")}` : ""}.</p>`}
     <div class="actions">
       <a class="button button-small" href=${to("batches", [batch.id])}>The batch’s page</a>
       ${results && html`<button type="button" class="button button-small" onClick=${save}><${Icon} name="download" size=${15} />Results as CSV</button>`}
@@ -30,3 +30,5 @@ export function Archive({ picture: { batch, results } }) {
       ${total > results.length && html`<p class="soft">The first ${results.length}; all are on the batch’s page.</p>`}`}
   </div>`;
 }
+
+const leftOut = (count) => (count === 1 ? "One file that is no picture was left out" : `${number(count)} files that are no pictures were left out`);

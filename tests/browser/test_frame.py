@@ -72,7 +72,7 @@ def test_a_key_sees_the_pages_of_its_role(open_console: Callable[[str], Console]
     page.get_by_role("button", name="Sign in").click()
     links = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
     expect(links.first).to_have_text("Predictions")
-    assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Now", "Webhooks"]
+    assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Webhooks"]
 
 
 def test_a_lost_gateway_is_said_and_comes_back_by_itself(open_console: Callable[[str], Console], stack: Stack) -> None:

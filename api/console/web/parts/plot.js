@@ -38,12 +38,23 @@ export function Plot({ times, series, format, title, summary, height = 150 }) {
       plot.current = null;
     };
   }, [shape, shownTheme, height]);
-  useEffect(() => plot.current?.setData(data(times, series)), [times, series]);
+  useEffect(() => {
+    if (!plot.current) return;
+    plot.current.setData(data(times, series));
+    showLast(plot.current);
+  }, [times, series]);
   return html`<figure class="plot">
     <figcaption>${title}</figcaption>
     <div ref=${box} role="img" aria-label=${summary ?? title}></div>
   </figure>`;
 }
+
+/** Without a pointer over the plot its legend shows the last values. */
+function showLast(plot) {
+  if (plot.cursor.idx === null || plot.cursor.idx === undefined) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 const data = (times, series) => [times, ...series.map(({ values }) => values)];
 
@@ -58,10 +69,12 @@ function options(box, series, format, height) {
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     legend: { live: true },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, size: 28, values: (_, ticks) => ticks.map((tick) => CLOCK.format(tick * 1000)) },
       { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => format(tick)) },
     ],
-    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1e-9) * 1.08] } },
+    // Where everything is 0, an axis up to 1 says so better than one of zeros.
+    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.08] } },
+    hooks: { ready: [showLast], setCursor: [showLast] },
     series: [
       {},
       ...series.map(({ name, tone = 1 }) => ({

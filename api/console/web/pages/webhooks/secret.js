@@ -14,7 +14,7 @@ export function Secret() {
   const [open, setOpen] = useState(null);
   return html`<div class="actions">
     <button type="button" class="button" onClick=${() => setOpen("secret")}><${Icon} name="keys" />Signing secret</button>
-    ${may("admin") && html`<button type="button" class="button" onClick=${() => setOpen("rotate")}><${Icon} name="retry" />Change it</button>`}
+    ${may("admin") && html`<button type="button" class="button" onClick=${() => setOpen("rotate")}><${Icon} name="retry" />Change the secret</button>`}
     ${open === "secret" && html`<${Shown} onClose=${() => setOpen(null)} />`}
     ${open === "rotate" &&
     html`<${Confirm} title="Change the signing secret?" action="Change it" danger onClose=${() => setOpen((now) => (now === "rotate" ? null : now))}

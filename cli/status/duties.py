@@ -1,14 +1,12 @@
-"""Asks the gateway whether the work of record, webhooks and upkeep is done."""
+"""Whether the work of record, webhooks and upkeep is done, by the rows of `status`."""
 
-import http.client
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from cli.stack import probes
-from cli.stack.supervisor.state import StackState
+from shared.queue.inspection.duties import Duty as RoleDuty
+from shared.queue.inspection.duties import State
 
-READY = "ready"
-# From the gateway's names to the rows of `status`: upkeep is shown at beat, which schedules it.
+# From the roles' names to the rows of `status`: upkeep is shown at beat, which schedules it.
 _ROWS: Mapping[str, str] = {"record": "record", "webhooks": "webhooks", "upkeep": "beat"}
 
 
@@ -19,15 +17,6 @@ class Duty(NamedTuple):
     detail: str
 
 
-def ask_gateway(stack: StackState) -> dict[str, Duty]:
-    """Return the roles that are late or missing, by row of `status`; none where the gateway does not answer."""
-    try:
-        answer = probes.fetch(f"{stack.url}/health/ready")
-    except (OSError, http.client.HTTPException):
-        return {}
-    body: Any = answer.body if isinstance(answer.body, dict) else {}
-    return {
-        _ROWS[one["role"]]: Duty(one["state"], one["detail"])
-        for one in body.get("roles", ())
-        if one["role"] in _ROWS and one["state"] != READY
-    }
+def late_duties(duties: Iterable[RoleDuty]) -> dict[str, Duty]:
+    """Return the roles that are late or missing, by row of `status`."""
+    return {_ROWS[one.role]: Duty(one.state, one.words) for one in duties if one.state is not State.READY}

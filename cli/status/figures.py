@@ -1,18 +1,22 @@
-"""Computes the figures of `status` from consecutive snapshots; no input or output."""
+"""Computes the figures of `status` from consecutive snapshots; no input or output.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+What the service does comes from the computation that the gateway's status uses too; here it is joined with what only a
+home knows: programs, pids, CPU and memory of their children, log lines.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 from cli.stack.supervisor.state import ROLES, Phase, ProgramState
-from cli.status import scraping
 from cli.status.duties import Duty
 from cli.status.errors import Trouble
 from cli.status.processes import Family
-from cli.status.rates import rates
-from cli.status.scraping import Scrape, Series
+from cli.status.service import Service
 from cli.status.snapshots import Snapshot
 from cli.status.tried_versions import TriedVersions, tried_versions
-from shared.observability.metrics import BULK, INTERACTIVE
+from shared.domain.status.computation import SILENT_SECONDS
+from shared.domain.status.service_status import Figures as ServiceFigures
+from shared.domain.status.service_status import Lane
 
 OUTCOMES = ("queued", "joined", "cached", "repeated", "refused")
 """Outcomes of a submission, in the order they are shown."""
@@ -90,15 +94,15 @@ class Figures:
 
 
 def status_figures(snapshots: Sequence[Snapshot]) -> Figures:
-    """Return what to show after these snapshots, the newest last; rates are averages over all of them."""
+    """Return what to show after these snapshots, the newest last; CPU is an average over all of them."""
     now = snapshots[-1]
     return Figures(
         roles=[_role(role, snapshots) for role in ROLES] if now.state else [],
-        models=_models(snapshots),
-        answers=_answers(snapshots),
-        queue=_queue(now.scrapes.values()),
+        models=_models(now.service, now.state.models if now.state else []),
+        answers=_answers(now.service.figures),
+        queue=_queue(now.service.figures),
         troubles=now.troubles,
-        tried=tried_versions(now.routes, now.scrapes.values()),
+        tried=tried_versions(now.service.routes, now.service.processes),
     )
 
 
@@ -108,7 +112,7 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
     pids = tuple(program.process.pid for program in programs if program.process)
     used = [usage for pid in pids for usage in now.families.get(pid, {}).values()]
     busy = [cores for pid in pids if (cores := _cores(pid, snapshots)) is not None]
-    duty = _duty(role, now)
+    duty = _duty(role, now.service)
     worst = next((program for program in programs if program.phase is not Phase.READY), None)
     return RoleFigures(
         role=role,
@@ -118,7 +122,7 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
         cores=sum(busy) if busy else None,
         memory=sum(usage.memory for usage in used) if used else None,
         where=next(map(_where, (program for program in programs if program.url)), ""),
-        why=worst.detail if worst else duty.detail or _silent(programs, now.scrapes),
+        why=worst.detail if worst else duty.detail or _silent(programs, now.service),
     )
 
 
@@ -127,18 +131,22 @@ def _where(program: ProgramState) -> str:
     return f"{program.url}  login in {program.login_file}" if program.login_file else program.url or ""
 
 
-def _duty(role: str, now: Snapshot) -> Duty:
+def _duty(role: str, service: Service) -> Duty:
     """Return whether a role's work is done; for predict, whether each model has a worker."""
     if role == "predict":
-        alone = sorted(_model(series) for series, count in _values(now, scraping.WORKERS).items() if not count)
+        models = service.figures.models if service.figures else ()
+        alone = sorted(one.model for one in models if one.workers == 0)
         return Duty("missing", f"no worker serves {', '.join(alone)}") if alone else Duty("", "")
-    return now.duties.get(role, Duty("", ""))
+    return service.duties.get(role, Duty("", ""))
 
 
-def _silent(programs: Iterable[ProgramState], scrapes: Mapping[str, Scrape]) -> str:
-    """Return the first program whose metrics can't be read, and why; empty where there is none."""
-    told = ((program.name, scrapes.get(program.name, Scrape()).trouble) for program in programs)
-    return next((f"metrics of {name}: {trouble}" for name, trouble in told if trouble), "")
+def _silent(programs: Iterable[ProgramState], service: Service) -> str:
+    """Return the first program that publishes no figures; empty where there is none, or Redis does not answer."""
+    if service.figures is None:
+        return ""
+    heard = {one.figures.pid for one in service.processes if one.silent_seconds <= SILENT_SECONDS}
+    missed = (one.name for one in programs if one.metrics_url and one.process and one.process.pid not in heard)
+    return next((f"{name} publishes no figures" for name in missed), "")
 
 
 def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:
@@ -153,79 +161,47 @@ def _cores(pid: int, snapshots: Sequence[Snapshot]) -> float | None:
     return sum(spent) / (ended - began)
 
 
-def _models(snapshots: Sequence[Snapshot]) -> list[ModelFigures]:
-    """Return every model that is served or has images waiting."""
-    now = snapshots[-1]
-    workers = {_model(series): int(count) for series, count in _values(now, scraping.WORKERS).items()}
-    entries, ages = _values(now, scraping.LANE_ENTRIES), _values(now, scraping.LANE_AGE)
-    images, batches, sizes = (
-        rates(snapshots, role="predict", name=name, by=_model)
-        for name in (scraping.IMAGES, scraping.BATCH_COUNT, scraping.BATCH_SUM)
-    )
-    served = now.state.models if now.state else []
-    others = {*workers, *(_model(series) for series in entries), *(images or {})}
+def _models(service: Service, served: Iterable[str]) -> list[ModelFigures]:
+    """Return every model that is served or has images waiting, first those that the stack was started with."""
+    figures = service.figures
+    known = {one.model: one for one in figures.models} if figures else {}
+    predicts = figures is not None and figures.images_per_second is not None
     return [
         ModelFigures(
             model=model,
-            workers=workers.get(model),
-            images=None if images is None else images.get(model, 0.0),
-            batch_size=_mean((sizes or {}).get(model, 0.0), of=(batches or {}).get(model, 0.0)),
-            people=_lane(model, INTERACTIVE, entries, ages),
-            bulk=_lane(model, BULK, entries, ages),
+            workers=one.workers if one else None,
+            images=(one.images_per_second if one else 0.0) if predicts else None,
+            batch_size=one.batch_size if one else None,
+            people=_lane(one.interactive) if one else None,
+            bulk=_lane(one.bulk) if one else None,
         )
-        for model in dict.fromkeys([*served, *sorted(others)])
+        for model in dict.fromkeys([*served, *sorted(known)])
+        for one in [known.get(model)]
     ]
 
 
-def _lane(model: str, lane: str, entries: Mapping[Series, float], ages: Mapping[Series, float]) -> LaneFigures | None:
-    labels = (("lane", lane), ("model", model))
-    count = entries.get(Series(scraping.LANE_ENTRIES, labels))
-    if count is None:
+def _lane(lane: Lane | None) -> LaneFigures | None:
+    return LaneFigures(entries=lane.entries, oldest=lane.oldest_seconds) if lane else None
+
+
+def _answers(figures: ServiceFigures | None) -> AnswerFigures | None:
+    if figures is None or figures.submissions is None:
         return None
-    return LaneFigures(entries=int(count), oldest=ages.get(Series(scraping.LANE_AGE, labels), 0.0))
+    rates = {name.removesuffix("_per_second"): rate for name, rate in asdict(figures.submissions).items()}
+    # A column that only batches have is shown where it counts anything.
+    shown = {name: rate for name, rate in rates.items() if name in OUTCOMES or rate}
+    return AnswerFigures(rates=shown, cached=figures.cache_share)
 
 
-def _outcome(series: Series) -> str:
-    """Return a counter's outcome; `limited`, over a key's limit, counts as refused."""
-    outcome = series.by["outcome"]
-    return "refused" if outcome == "limited" else outcome
-
-
-def _answers(snapshots: Sequence[Snapshot]) -> AnswerFigures | None:
-    found = rates(snapshots, role="api", name=scraping.SUBMISSIONS, by=_outcome)
-    if found is None:
+def _queue(figures: ServiceFigures | None) -> QueueFigures | None:
+    """Return the queue as one worker publishes it; None where none could read it."""
+    if figures is None or figures.recording is None:
         return None
-    by_outcome = {outcome: found.get(outcome, 0.0) for outcome in dict.fromkeys([*OUTCOMES, *found])}
-    answered = sum(rate for outcome, rate in by_outcome.items() if outcome != "refused")
-    return AnswerFigures(rates=by_outcome, cached=_mean(by_outcome["cached"], of=answered))
-
-
-def _queue(scrapes: Iterable[Scrape]) -> QueueFigures | None:
-    """Return the queue as one worker exports it; None where none could read it."""
-    scrapes = [scrape for scrape in scrapes if scrape.values.get(Series(scraping.QUEUE_VISIBLE))]
-    if not scrapes:
-        return None
-    values = scrapes[0].values
+    lanes = [lane for one in figures.models for lane in (one.interactive, one.bulk) if lane]
     return QueueFigures(
-        lag=values.get(Series(scraping.RECORDER_LAG), 0.0),
-        unrecorded=int(values.get(Series(scraping.UNRECORDED), 0)),
-        oldest=max((age for series, age in values.items() if series.name == scraping.LANE_AGE), default=0.0),
-        memory=int(values.get(Series(scraping.REDIS_USED), 0)),
-        limit=int(values.get(Series(scraping.REDIS_LIMIT), 0)),
+        lag=figures.recording.lag_seconds,
+        unrecorded=figures.recording.waiting,
+        oldest=max((lane.oldest_seconds for lane in lanes), default=0.0),
+        memory=figures.memory_bytes or 0,
+        limit=figures.memory_limit_bytes or 0,
     )
-
-
-def _values(snapshot: Snapshot, name: str) -> dict[Series, float]:
-    """Return all series of one name, from the first process that exports it: replicas export the same values."""
-    for scrape in snapshot.scrapes.values():
-        if found := {series: value for series, value in scrape.values.items() if series.name == name}:
-            return found
-    return {}
-
-
-def _model(series: Series) -> str:
-    return series.by["model"]
-
-
-def _mean(total: float, *, of: float) -> float | None:
-    return total / of if of else None

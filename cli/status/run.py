@@ -10,12 +10,12 @@ from rich.console import Console, RenderableType
 
 from cli.home import command_line
 from cli.stack.supervisor import state
-from cli.status import duties
 from cli.status.facts import status_facts
 from cli.status.figures import status_figures
 from cli.status.live import show_live
+from cli.status.service import Service, read_service
 from cli.status.snapshots import Snapshot, SnapshotReader, read_two
-from cli.status.tried_versions import read_tried
+from cli.status.tried_versions import tried_versions
 from cli.status.view import status_page
 from cli.terminal.lines import say
 
@@ -27,8 +27,9 @@ def status(home: Path, *, as_json: bool, once: bool) -> None:
     """Show what runs and what it does: in a terminal live, else once; for programs, every role even where none runs."""
     found = state.running_stack(home)
     if as_json:
-        wrong = duties.ask_gateway(found) if found else {}
-        say(json.dumps(status_facts(found, wrong, read_tried(home, found) if found else []), indent=2))
+        service = read_service(home) if found else Service()
+        tried = tried_versions(service.routes, service.processes)
+        say(json.dumps(status_facts(found, service.duties, tried), indent=2))
     elif found is None:
         say(f"Nothing runs on {home}. Start it: {command_line('up', home)}")
     else:

@@ -1,20 +1,11 @@
-"""What is tried beside the champions: shadows and canaries, from the routes in Redis and the processes' metrics."""
+"""What is tried beside the champions: shadows and canaries, from the routes in Redis and the processes' figures."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import redis
-
-from cli.addresses import store_url
-from cli.stack.supervisor.state import StackState
-from cli.status import scraping
-from cli.status.scraping import Scrape
-from cli.terminal.refused import Refused
 from shared.domain.model_route import SHADOW, Route
-from shared.queue import model_routes
-from shared.queue.connection.clients import connect_briefly
-from shared.settings import Redis
+from shared.domain.status.computation import queue_facts
+from shared.domain.status.process_figures import Published, values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,64 +37,39 @@ class TriedVersions:
     canary: str
 
 
-def read_routes(home: Path) -> dict[str, Route]:
-    """Return the models' routes by name; none where Redis does not answer."""
-    try:
-        with connect_briefly(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
-            found = {name: model_routes.read(client, name) for name in model_routes.names(client)}
-    except (redis.RedisError, OSError, Refused):
-        return {}
-    return {name: route for name, route in found.items() if route is not None}
-
-
-def read_tried(home: Path, state: StackState) -> list[TriedVersions]:
-    """Return what is tried now; the processes are asked for their metrics only where there is a shadow."""
-    routes = read_routes(home)
-    if not any(SHADOW in route.aliases for route in routes.values()):
-        return tried_versions(routes, [])
-    programs = [program for role in ("predict", "record") for program in state.of_role(role)]
-    urls = {one.name: one.metrics_url for one in programs if one.metrics_url and one.process}
-    return tried_versions(routes, scraping.scrape_all(urls).values())
-
-
-def tried_versions(routes: Mapping[str, Route], scrapes: Iterable[Scrape]) -> list[TriedVersions]:
+def tried_versions(routes: Mapping[str, Route], processes: Sequence[Published]) -> list[TriedVersions]:
     """Return the models that have a shadow or have had a canary, by name."""
-    scrapes = list(scrapes)
     found = [
-        TriedVersions(model=model, shadow=_shadow(model, route, scrapes), canary=route.canary)
+        TriedVersions(model=model, shadow=_shadow(model, route, processes), canary=route.canary)
         for model, route in sorted(routes.items())
     ]
     return [one for one in found if one.shadow or one.canary]
 
 
-def _shadow(model: str, route: Route, scrapes: Iterable[Scrape]) -> ShadowFigures | None:
+def _shadow(model: str, route: Route, processes: Sequence[Published]) -> ShadowFigures | None:
     if SHADOW not in route.aliases:
         return None
     version = str(route.aliases[SHADOW])
-    waiting = _by_label(scrapes, scraping.SHADOW_WAITING, "model", {"model": model}, add=max)
-    recorded = _by_label(scrapes, scraping.SHADOW_RECORDED, "version", {"model": model, "version": version})
-    skipped = _by_label(scrapes, scraping.SHADOW_SKIPPED, "reason", {"model": model})
+    recorded = _sums(
+        (labels[1], value)
+        for labels, value in values(processes, "darkroom_shadow_predictions_total")
+        if labels[:2] == (model, version)
+    )
+    skipped = _sums(
+        (labels[1], value) for labels, value in values(processes, "darkroom_shadow_skipped_total") if labels[0] == model
+    )
     return ShadowFigures(
         version=version,
         percent=route.shadow_percent if route.shadow_target() else 0,
-        waiting=waiting.get(model, 0),
+        waiting=queue_facts(processes).get("shadow_entries", {}).get(model, 0),
         recorded=recorded.get(version, 0),
         skipped={reason: count for reason, count in sorted(skipped.items()) if count},
     )
 
 
-def _by_label(
-    scrapes: Iterable[Scrape],
-    name: str,
-    label: str,
-    wanted: Mapping[str, str],
-    *,
-    add: Callable[[int, int], int] = int.__add__,
-) -> dict[str, int]:
-    """Return the values of a metric's wanted series by one label; those of several processes are added, or `max`."""
+def _sums(counted: Iterable[tuple[str, float]]) -> dict[str, int]:
+    """Return the sums by key: several processes count."""
     found: dict[str, int] = {}
-    for series, value in ((series, value) for scrape in scrapes for series, value in scrape.values.items()):
-        if series.name == name and wanted.items() <= series.by.items():
-            key = series.by[label]
-            found[key] = add(found.get(key, 0), int(value))
+    for key, value in counted:
+        found[key] = found.get(key, 0) + int(value)
     return found

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import Phase, ProgramState, StackState
 from cli.status.processes import Usage
-from cli.status.scraping import Scrape, Series
+from cli.status.service import Service
 from cli.status.snapshots import Snapshot
+from shared.domain.status.computation import figures_of
+from shared.domain.status.process_figures import SEPARATOR, Growth, ProcessFigures, Published
 
 CLOCK = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ME = ProcessIdentity(1, 1)
@@ -27,7 +30,7 @@ def stack(*programs: ProgramState, models: tuple[str, ...] = ("digits",)) -> Sta
 def snapshot(
     at: float,
     *programs: ProgramState,
-    scrapes: Mapping[str, Scrape] | None = None,
+    service: Service | None = None,
     families: Mapping[int, dict[ProcessIdentity, Usage]] | None = None,
     models: tuple[str, ...] = ("digits",),
 ) -> Snapshot:
@@ -36,19 +39,41 @@ def snapshot(
         clock=CLOCK,
         began=CLOCK,
         state=stack(*programs, models=models),
-        scrapes=dict(scrapes or {}),
+        service=service or Service(),
         families=dict(families or {}),
         troubles=(),
     )
 
 
-def told(values: Mapping[tuple[str, str], float] | None = None, **numbers: float) -> Scrape:
-    """What was exported: `{"name{label=value,…}": …}` as pairs of name and labels, or plain names."""
-    labelled = {
-        Series(name, tuple(sorted(tuple(pair.split("=")) for pair in labels.split(",")))): value  # type: ignore[misc]
-        for (name, labels), value in (values or {}).items()
+def published(
+    *roles: str,
+    pid: int = 7,
+    grown: Mapping[str, Mapping[tuple[str, ...], float]] | None = None,
+    values: Mapping[str, Mapping[tuple[str, ...], float]] | None = None,
+    silent: float = 0.0,
+    **facts: Any,
+) -> Published:
+    """What a process publishes: counters by how much they `grown` within two seconds, and `values`, by labels."""
+    figures = ProcessFigures(
+        name=f"host-{pid}",
+        roles=roles,
+        host="host",
+        pid=pid,
+        up_seconds=60.0,
+        values=_joined(values or {}),
+        grown={10: Growth(seconds=2.0, series=_joined(grown or {}))},
+        facts=facts,
+    )
+    return Published(figures=figures, silent_seconds=silent)
+
+
+def service(*processes: Published) -> Service:
+    """What is read of these processes."""
+    return Service(figures=figures_of(processes, {}, now_seconds=0.0), processes=processes)
+
+
+def _joined(series: Mapping[str, Mapping[tuple[str, ...], float]]) -> dict[str, dict[str, float]]:
+    return {
+        f"darkroom_{name}": {SEPARATOR.join(labels): value for labels, value in by_labels.items()}
+        for name, by_labels in series.items()
     }
-    return Scrape(labelled | {Series(name): value for name, value in numbers.items()})
-
-
-SILENT = Scrape(trouble="no answer within 1 s")

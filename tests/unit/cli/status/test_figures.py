@@ -4,120 +4,113 @@ from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import ROLES, Phase
 from cli.status.figures import Figures, LaneFigures, status_figures
 from cli.status.processes import Usage
-from cli.status.scraping import Scrape
 from cli.status.snapshots import Snapshot
-from tests.support.status_snapshots import CLOCK, SILENT, program, snapshot, told
+from shared.domain.status.process_figures import Published
+from tests.support.status_snapshots import CLOCK, program, published, service, snapshot
 
 
-def record(*, entries: float = 0, oldest: float = 0.0, model: str = "digits") -> Scrape:
-    return told(
-        {
-            ("darkroom_lane_entries", f"model={model},lane=interactive"): entries,
-            ("darkroom_lane_entries", f"model={model},lane=bulk"): 40.0,
-            ("darkroom_lane_oldest_age_seconds", f"model={model},lane=interactive"): oldest,
-            ("darkroom_lane_oldest_age_seconds", f"model={model},lane=bulk"): 3.5,
-            ("darkroom_workers", f"model={model}"): 2.0,
-        },
-        darkroom_queue_visible=1.0,
-        darkroom_finished_entries=12.0,
-        darkroom_recorder_lag_seconds=0.25,
-        darkroom_redis_memory_used_bytes=5e6,
-        darkroom_redis_memory_limit_bytes=2e9,
-    )
+def record(*, entries: int = 0, oldest: float = 0.0, model: str = "digits") -> Published:
+    lanes = [
+        {"model": model, "lane": "interactive", "entries": entries, "bytes": 1, "oldest_seconds": oldest},
+        {"model": model, "lane": "bulk", "entries": 40, "bytes": 1, "oldest_seconds": 3.5},
+    ]
+    queue = {
+        "lanes": lanes,
+        "shadow_entries": {},
+        "workers": {model: 2},
+        "finished": 12,
+        "recorder_lag_seconds": 0.25,
+        "memory_used_bytes": 5_000_000,
+        "memory_limit_bytes": 2_000_000_000,
+        "bells": {},
+    }
+    return published("record", "upkeep", pid=13, queue=queue)
 
 
-def batches(images: float, count: float) -> Scrape:
-    return told(
-        {
-            ("darkroom_images_total", "model=digits,outcome=succeeded"): images,
-            ("darkroom_batch_size_sum", "model=digits"): images,
-            ("darkroom_batch_size_count", "model=digits"): count,
-        }
-    )
+def batches(images: float, count: float, *, pid: int = 11) -> Published:
+    grown = {
+        "images_total": {("digits", "succeeded"): images},
+        "batch_size_sum": {("digits",): images},
+        "batch_size_count": {("digits",): count},
+    }
+    return published("predict", pid=pid, grown=grown)
 
 
-def submitted(**outcomes: float) -> Scrape:
-    return told(
-        {
-            ("darkroom_submissions_total", f"model={model},outcome={outcome}"): number
-            for model in ("a", "b")
-            for outcome, number in outcomes.items()
-        }
-    )
+def submitted(*, pid: int = 10, **outcomes: float) -> Published:
+    counts = {(model, outcome): number for model in ("a", "b") for outcome, number in outcomes.items()}
+    return published("api", pid=pid, grown={"submissions_total": counts})
 
 
-def watched(*scrapes: dict[str, Scrape]) -> Figures:
-    """Figures after snapshots two seconds apart."""
-    usual = ("api", "predict1", "predict2", "record")
-    programs = [program(name, pid=pid) for pid, name in enumerate(dict.fromkeys((*usual, *scrapes[0])), start=10)]
-    return status_figures([snapshot(2.0 * number, *programs, scrapes=found) for number, found in enumerate(scrapes)])
+def watched(*processes: Published) -> Figures:
+    """Figures of a stack whose processes publish this."""
+    programs = [program(name, pid=pid) for pid, name in enumerate(("api", "predict1", "predict2", "record"), start=10)]
+    return status_figures([snapshot(0.0, *programs), snapshot(2.0, *programs, service=service(*processes))])
 
 
 def test_a_model_has_its_lanes_workers_rate_and_mean_batch() -> None:
-    shown = watched(
-        {"predict1": batches(0, 0), "predict2": batches(100, 10), "record": record()},
-        {"predict1": batches(60, 4), "predict2": batches(160, 20), "record": record(entries=7, oldest=0.5)},
-    )
+    shown = watched(batches(60, 4), batches(60, 10, pid=12), record(entries=7, oldest=0.5))
     (digits,) = shown.models
     assert (digits.model, digits.workers) == ("digits", 2)
     assert digits.images == 60.0
-    assert digits.batch_size == pytest.approx(120 / 14)
+    assert digits.batch_size == pytest.approx(120 / 14, abs=0.01)
     assert digits.people == LaneFigures(entries=7, oldest=0.5)
     assert digits.bulk == LaneFigures(entries=40, oldest=3.5)
 
 
-def test_the_queue_is_as_one_record_worker_exports_it() -> None:
-    queue = watched({"record": record(entries=1, oldest=9.0)}).queue
+def test_the_queue_is_as_one_upkeep_worker_publishes_it() -> None:
+    queue = watched(record(entries=1, oldest=9.0)).queue
     assert queue is not None
     assert (queue.lag, queue.unrecorded, queue.oldest) == (0.25, 12, 9.0)
     assert (queue.memory, queue.limit) == (5_000_000, 2_000_000_000)
 
 
-def test_a_queue_that_could_not_be_read_is_unknown() -> None:
-    assert watched({"record": told(darkroom_queue_visible=0.0)}).queue is None
-    assert watched({"record": SILENT}).queue is None
+def test_a_queue_that_nobody_could_read_is_unknown() -> None:
+    assert watched(published("record", "upkeep")).queue is None
+    assert status_figures([snapshot(0.0, program("api"))]).queue is None
 
 
 def test_a_model_without_figures_is_shown() -> None:
-    (digits,) = watched({}).models
+    (digits,) = watched().models
     assert digits.model == "digits"
     assert {digits.workers, digits.images, digits.batch_size, digits.people, digits.bulk} == {None}
 
 
 def test_a_model_that_is_no_longer_served_is_shown_while_images_wait_for_it() -> None:
-    assert [model.model for model in watched({"record": record(model="cats")}).models] == ["digits", "cats"]
+    assert [model.model for model in watched(record(model="cats")).models] == ["digits", "cats"]
 
 
 def test_without_images_the_rate_is_zero_and_there_is_no_mean() -> None:
-    (digits,) = watched({"predict1": batches(9, 3)}, {"predict1": batches(9, 3)}).models
+    (digits,) = watched(published("predict", pid=11)).models
     assert digits.images == 0.0
     assert digits.batch_size is None
 
 
 def test_answers_are_counted_over_all_models_with_the_caches_share() -> None:
-    shown = watched(
-        {"api": submitted(queued=100, cached=0, refused=0)},
-        {"api": submitted(queued=130, cached=10, refused=30, limited=20)},
-    )
+    shown = watched(submitted(queued=30, cached=10, refused=30, limited=20))
     assert shown.answers is not None
     assert shown.answers.rates == {"queued": 30.0, "joined": 0.0, "cached": 10.0, "repeated": 0.0, "refused": 50.0}
     assert shown.answers.cached == 0.25
 
 
 def test_answers_of_several_gateways_add_up() -> None:
-    shown = watched(
-        {"api1": submitted(queued=100), "api2": submitted(queued=7, cached=3)},
-        {"api1": submitted(queued=130), "api2": submitted(queued=17, cached=13)},
-    )
+    shown = watched(submitted(queued=30), submitted(queued=10, cached=10, unreadable=1, pid=14))
     assert shown.answers is not None
     assert (shown.answers.rates["queued"], shown.answers.rates["cached"]) == (40.0, 10.0)
+    assert shown.answers.rates["unreadable"] == 1.0, "a column that is there where it counts"
 
 
 def test_the_caches_share_is_unknown_without_submissions() -> None:
-    idle = watched({"api": submitted(queued=1)}, {"api": submitted(queued=1)}).answers
+    idle = watched(published("api", pid=10)).answers
     assert idle is not None
     assert idle.cached is None
-    assert watched({"api": SILENT}, {"api": SILENT}).answers is None
+    assert watched().answers is None
+
+
+def test_a_model_without_a_worker_is_missing() -> None:
+    alone = record()
+    alone.figures.facts["queue"]["workers"]["digits"] = 0
+    predict = next(role for role in watched(alone).roles if role.role == "predict")
+    assert (predict.duty, predict.why) == ("missing", "no worker serves digits")
 
 
 def family(seconds: float, **children: float) -> dict[ProcessIdentity, Usage]:
@@ -150,14 +143,17 @@ def test_roles_are_in_order_and_show_a_failure_of_their_programs() -> None:
         program("predict2", pid=8, phase=Phase.CRASHED, detail="killed by SIGKILL"),
         program("record", pid=9),
     ]
-    shown = status_figures([snapshot(0.0, *programs, scrapes={"record": SILENT})])
+    for one in programs:
+        one.metrics_url = "http://127.0.0.1:1/metrics"
+    heard = service(published("predict", pid=7), published("record", pid=9, silent=7.0))
+    shown = status_figures([snapshot(0.0, *programs, service=heard)])
     roles = {role.role: role for role in shown.roles}
     assert tuple(roles) == ROLES
     assert (roles["predict"].phase, roles["predict"].why) == (Phase.CRASHED, "killed by SIGKILL")
-    assert (roles["record"].phase, roles["record"].why) == (Phase.READY, "metrics of record: no answer within 1 s")
+    assert (roles["record"].phase, roles["record"].why) == (Phase.READY, "record publishes no figures")
 
 
 def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:
-    nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, scrapes={}, families={}, troubles=())
+    nothing = Snapshot(at=0.0, clock=CLOCK, began=None, state=None, families={}, troubles=())
     shown = status_figures([snapshot(0.0, program("api")), nothing])
     assert shown == Figures(roles=[], models=[], answers=None, queue=None, troubles=(), tried=[])

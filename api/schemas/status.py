@@ -21,8 +21,9 @@ class StatusDevice(Answer):
     """A predict worker's GPU."""
 
     name: str = Field(examples=["NVIDIA H100"])
-    allocated_bytes: int = Field(description="To tensors")
+    allocated_bytes: int = Field(description="To tensors of this process")
     reserved_bytes: int = Field(description="By torch, what is allocated included")
+    free_bytes: int = Field(description="Of the whole device")
     total_bytes: int
 
 

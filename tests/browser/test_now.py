@@ -1,5 +1,6 @@
 """The page Now: the status as pictures, live, on the shared stack."""
 
+import random
 import re
 from collections.abc import Callable
 
@@ -8,8 +9,7 @@ from playwright.sync_api import expect
 from tests.support.api_client import Door
 from tests.support.console import Console
 from tests.support.extra_processes import ClosedGateway
-from tests.support.pictures import renewed
-from tests.support.stack import Stack
+from tests.support.number_models import picture
 
 ROLES = ("api", "predict", "record", "webhooks", "upkeep")
 
@@ -21,18 +21,17 @@ def test_the_page_shows_what_runs_and_how_it_is_doing(console: Console) -> None:
         expect(card.get_by_text("ready", exact=True).first).to_be_visible()
     for store in ("Redis", "Postgres", "Webhooks"):
         expect(page.get_by_role("article", name=store, exact=True)).to_contain_text("ready")
-    expect(page.get_by_role("row", name=re.compile("^digits"))).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^classification"))).to_be_visible()
     expect(page.locator(".now-plots canvas").first).to_be_visible(timeout=30_000)
     console.look("now")
 
 
-def test_what_is_submitted_is_shown_without_a_reload(console: Console, door: Door, stack: Stack) -> None:
+def test_what_is_submitted_is_shown_without_a_reload(console: Console, door: Door) -> None:
     page = console.open("#/now")
     submitted = page.locator(".now-tile", has_text="Submitted").locator(".now-value")
     expect(submitted).to_contain_text("images/s")
-    picture = next((stack.home / "held-out").glob("*.png")).read_bytes()
     for _ in range(20):
-        door.submit(renewed(picture))
+        door.submit(picture(random.randrange(1 << 24)), model="classification")
     expect(submitted).not_to_have_text(re.compile(r"^0 "), timeout=10_000)
 
 

@@ -1,5 +1,6 @@
 """The page Webhooks: deliveries by state, the attempts of one, deliver again, the secret."""
 
+import random
 import re
 from collections.abc import Callable
 
@@ -8,24 +9,23 @@ from playwright.sync_api import Page, expect
 from tests.support.api_client import Door
 from tests.support.console import Console
 from tests.support.extra_processes import ClosedGateway
-from tests.support.pictures import renewed
+from tests.support.number_models import picture
 from tests.support.receivers import Came, receiving
-from tests.support.stack import Stack
 
 
 def refuse_first(_: Came, before: int) -> tuple[int, dict[str, str], bytes]:
     return (410, {}, b"it moved away") if before == 0 else (204, {}, b"")
 
 
-def submitted(door: Door, stack: Stack, url: str) -> str:
+def submitted(door: Door, url: str) -> str:
     """Submit a picture whose completion is told of; return the prediction's id."""
-    picture = renewed(next((stack.home / "held-out").glob("*.png")).read_bytes())
-    return door.accepted(picture, webhook=url, webhook_events_filter="completed")
+    image = picture(random.randrange(1 << 24))
+    return door.accepted(image, model="classification", webhook=url, webhook_events_filter="completed")
 
 
-def test_a_delivery_that_was_given_up_is_read_and_delivered_again(console: Console, door: Door, stack: Stack) -> None:
+def test_a_delivery_that_was_given_up_is_read_and_delivered_again(console: Console, door: Door) -> None:
     with receiving(refuse_first) as receiver:
-        id = submitted(door, stack, receiver.url)
+        id = submitted(door, receiver.url)
         receiver.wait_for(1)
         page = console.open(f"#/webhooks?subject={id}")
         row = page.get_by_role("main").get_by_role("listitem").filter(has_text="completed")
@@ -43,9 +43,9 @@ def test_a_delivery_that_was_given_up_is_read_and_delivered_again(console: Conso
         expect(row.get_by_text("delivered", exact=True)).to_be_visible()
 
 
-def test_deliveries_are_filtered_by_state_and_none_says_so(console: Console, door: Door, stack: Stack) -> None:
+def test_deliveries_are_filtered_by_state_and_none_says_so(console: Console, door: Door) -> None:
     with receiving() as receiver:
-        id = submitted(door, stack, receiver.url)
+        id = submitted(door, receiver.url)
         receiver.wait_for(1)
         page = console.open(f"#/webhooks?subject={id}")
         page.get_by_role("button", name="Given up").click()

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from shared.domain.status.percentiles import Percentiles, percentiles
@@ -117,7 +117,6 @@ def _process(one: Published, now: float) -> Process:
     figures = one.figures
     beats = [value for _, value in values([one], "darkroom_worker_heartbeat_timestamp_seconds") if value]
     stuck = bool(beats) and now - max(beats) > STUCK_SECONDS
-    device = figures.facts.get("device")
     predicts = "predict" in figures.roles
     busy = sum(grown / seconds for _, grown, seconds in increases([one], "darkroom_forward_seconds_sum", RECENT))
     images = sum(grown / seconds for _, grown, seconds in increases([one], "darkroom_images_total", RECENT))
@@ -132,8 +131,14 @@ def _process(one: Published, now: float) -> Process:
         memory_bytes=figures.memory_bytes,
         busy=round(busy, 3) if predicts else None,
         images_per_second=_rounded(images) if predicts else None,
-        device=Device(**device) if device else None,
+        device=_device(figures.facts.get("device")),
     )
+
+
+def _device(facts: Mapping[str, Any] | None) -> Device | None:
+    """Return a GPU; None without one, and where a process of another release publishes less about it."""
+    known = {field.name: facts[field.name] for field in fields(Device) if field.name in facts} if facts else {}
+    return Device(**known) if len(known) == len(fields(Device)) else None
 
 
 def _models(

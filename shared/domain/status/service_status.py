@@ -8,11 +8,12 @@ from shared.domain.status.percentiles import Percentiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A predict worker's GPU. `allocated` to tensors, `reserved` by torch."""
+    """A predict worker's GPU: what this process `allocated` to tensors and torch `reserved`, what the device has."""
 
     name: str
     allocated_bytes: int
     reserved_bytes: int
+    free_bytes: int
     total_bytes: int
 
 

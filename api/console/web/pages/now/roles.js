@@ -43,8 +43,8 @@ function Process({ process }) {
       ${process.images_per_second !== null && html`<span>${number(process.images_per_second)} images/s</span>`}
     </div>
     ${busy !== null && html`<${Meter} label="Time in forward passes" share=${busy} words=${`forward ${percent(busy, 0)}`} />`}
-    ${device && html`<${Meter} label=${`Memory of ${device.name}`} share=${device.reserved_bytes / device.total_bytes}
-      words=${`${device.name}: ${bytes(device.allocated_bytes)} of ${bytes(device.total_bytes)}`} />`}
+    ${device && html`<${Meter} label=${`Memory of ${device.name}`} share=${1 - device.free_bytes / device.total_bytes}
+      words=${`${device.name}: ${bytes(device.total_bytes - device.free_bytes)} of ${bytes(device.total_bytes)} in use, ${bytes(device.allocated_bytes)} by its tensors`} />`}
   </li>`;
 }
 

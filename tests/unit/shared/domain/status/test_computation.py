@@ -98,6 +98,15 @@ def test_a_worker_without_a_heartbeat_is_stuck() -> None:
     assert found.roles[1].processes[0].state == "stuck"
 
 
+def test_a_gpu_is_shown_with_its_memory_and_not_where_another_release_says_less_of_it() -> None:
+    gpu = {"name": "H100", "allocated_bytes": 1, "reserved_bytes": 2, "free_bytes": 3, "total_bytes": 9, "new": 0}
+    told = [process("a", "predict", facts={"device": gpu}), process("b", "predict", facts={"device": {"name": "T4"}})]
+    shown, less = figures_of(told, READY, now_seconds=NOW).roles[1].processes
+    assert shown.device
+    assert (shown.device.name, shown.device.free_bytes, shown.device.total_bytes) == ("H100", 3, 9)
+    assert less.device is None
+
+
 def test_a_model_without_a_worker_makes_predicting_missing() -> None:
     queue = QUEUE | {"workers": {"digits": 0}}
     found = figures_of([process("u", "upkeep", facts={"queue": queue})], READY, now_seconds=NOW)

@@ -78,7 +78,7 @@ env: .env  ## Write .env with random passwords for docker-compose.yml, where the
 soak: install  ## Ten minutes of random faults under load (SOAK='--seed 7 --seconds 60')
 	$(BIN)/python -m tests.soak $(SOAK)
 
-# The protocol simulation, which `make test` runs for half a minute, for ten minutes.
+# The protocol simulation, which `make test` runs for twelve seconds, for ten minutes.
 simulation: install  ## The queue's protocol under a random scheduler for ten minutes
 	$(BIN)/pytest tests/integration/test_protocol.py --simulation-seconds 600 --timeout 0
 

@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--simulation-seconds", type=float, default=24, help="how long the protocol simulation plays")
+    parser.addoption("--simulation-seconds", type=float, default=12, help="how long the protocol simulation plays")
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 
@@ -73,6 +73,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 RESTARTING = {
     "test_command.py",
     "test_flower.py",
+    "test_fuzz.py",  # it restarts nothing, and evens out the two groups
     "test_other_users.py",
     "test_second_stack.py",
     "test_stopping.py",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.terminals import Seat, seated
 
+pytestmark = pytest.mark.slow  # each in an interpreter of its own
+
 ENTERED, LEFT, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 # Each drawing shows the number of the snapshot and the width of the terminal.
 PROGRAM = """

@@ -161,6 +161,7 @@ class World:
         self.stepped = SteppedRedis(connection_pool=client.connection_pool)
         self.schedule = Scheduler(self.random, most_actors=9)
         self.queue = settings.Queue(
+            max_failed_bytes=40,
             max_waiters=4,
             max_lane_depth=30,
             max_attempts=3,
@@ -626,6 +627,18 @@ class World:
         if fields[b"entry"].decode() not in entries.get(fields[b"lane"].decode(), set()):
             raise Violation(f"{id} has no entry")
 
+    def _check_failed_images(self) -> None:
+        """Check that the images of failures are counted right, and bounded; each may have been evicted."""
+        members = [member.decode().split(" ", 1) for member in self.plain.zrange(keys.FAILED_IMAGES, 0, -1)]
+        counted = int(self.plain.get(keys.FAILED_BYTES) or 0)
+        if counted != sum(int(size) for size, _ in members) or counted > self.queue.max_failed_bytes:
+            raise Violation(f"images of failures have {members}, counted as {counted} bytes")
+        unknown = {key.decode() for key in self.plain.keys(f"{keys.failed_image_prefix()}*")} - {
+            key for _, key in members
+        }
+        if unknown:
+            raise Violation(f"images of failures that nobody knows: {sorted(unknown)[:3]}")
+
     def check_at_rest(self) -> None:
         """Check that every promise was kept, exactly once."""
         missing = [id for id in self.accepted if id not in self.rows]
@@ -650,8 +663,11 @@ class World:
             keys.UPLOADS,
             keys.BELLS,
             keys.IDEMPOTENCY_KEYS,
+            keys.FAILED_IMAGES,
+            keys.FAILED_BYTES,
             *map(str, self._lanes()),
         }
+        self._check_failed_images()
         # -1: no TTL; -2 is one that has expired since.
         left = {key.decode() for key in self.plain.keys("*") if self.plain.ttl(key) == -1} - kept
         left = {key for key in left if not key.startswith(("idempotency:", "bulk:", "batch:"))}

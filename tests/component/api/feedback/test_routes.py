@@ -122,7 +122,7 @@ def test_a_prediction_is_read_with_its_feedback_and_its_shadows_by_its_owner_alo
     assert ("shadow" in feedback[0][1], "feedback" in shadow[0][1]) == (False, False)
     assert both[0][1] == shadow[0][1] | feedback[0][1]
     assert plain[0][1] == {name: value for name, value in both[0][1].items() if name not in ("shadow", "feedback")}
-    assert "only shadow and feedback" in wrong[0][1]["detail"]
+    assert "only shadow, feedback, deliveries and events can be" in wrong[0][1]["detail"]
 
 
 def test_an_answer_is_stored_listed_and_not_stored_twice(

@@ -143,7 +143,7 @@ def _pipeline_fields() -> Json:
     return {name: _in_a_form(properties[name]) for name in PIPELINE_FIELDS}
 
 
-_INCLUDED = "^(shadow|feedback|deliveries|events)(,(shadow|feedback|deliveries|events))*$"
+_INCLUDED = "^((shadow|feedback|deliveries|events)(,(shadow|feedback|deliveries|events))*)?$"
 
 
 def reading() -> Json:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from api import schemas
@@ -167,7 +168,7 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
         float | None, Query(ge=0, le=1, description="Only those that have a confidence, and none above this")
     ] = None,
     metadata: Annotated[
-        list[str] | None,
+        list[Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]] | None,
         Query(
             max_length=MOST_CONDITIONS,
             description="Only those whose metadata have this member, written `name=value`: a text, or a number, true, "

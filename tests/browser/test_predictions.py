@@ -95,7 +95,7 @@ def test_each_tasks_output_is_drawn(console: Console, seeded: dict[str, str], ta
 
 def test_a_failed_prediction_is_retried(console: Console, seeded: dict[str, str]) -> None:
     page = console.open(f"#/predictions/{seeded['failed']}")
-    expect(page.get_by_text("undecodable_image").first).to_be_visible()
+    expect(page.locator(".prediction .notice-bad")).to_contain_text("undecodable_image")
     console.look("prediction-failed")
     page.get_by_role("button", name="Retry").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()

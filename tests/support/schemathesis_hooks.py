@@ -46,6 +46,7 @@ REFUSALS: Final = re.compile(
             r"^metadata has \d+ bytes, at most",
             "holds the character U\\+0000",
             "^the path holds a control character$",
+            r"^no image of \w+ \S+ is kept",  # what failed there were lines without an image
             "^owner must be the caller.s own",  # of an API key
             "^metadata is nested too deeply",
             "is over 7 days$|more than no time at all$",  # Cancel-After

@@ -19,6 +19,7 @@ import api
 from shared.domain.identifiers import new_uuid7
 from tests.support.api_client import Door, Json
 from tests.support.batches import ended, lines
+from tests.support.broken_pictures import undecodable_png
 from tests.support.json_schema import Validator
 from tests.support.pictures import data_url, renewed
 
@@ -172,6 +173,9 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
     bulk_key = {"Idempotency-Key": f"openapi-bulk-{image[41:70].hex()}"}
     batch = post("/v1/batches", content=lines([("1.png", image), ("x", b"x")]), headers=NDJSON).json()["urls"]["get"]
     ended(http, batch.rpartition("/")[2])
+    broken = post("/v1/batches", content=lines([("1.png", undecodable_png())]), headers=NDJSON).json()["urls"]["get"]
+    ended(http, broken.rpartition("/")[2])
+    failed = f"/v1/predictions/{post(content=undecodable_png(), headers=PNG | {'Prefer': 'wait=20'}).json()['id']}"
     file = post("/v1/files", files={"content": image}).json()["urls"]["get"]
     form, elsewhere = {"files": {"content": image}}, "/v1/models/o/digits/predictions"
     versions = "/v1/models/o/digits/versions"
@@ -208,6 +212,9 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ],
         MASK: [http.get(f"{one}/mask"), http.get("/v1/predictions/x/mask")],
         ("POST", "/v1/predictions/{id}/cancel"): [http.post(f"{one}/cancel"), http.post("/v1/predictions/x/cancel")],
+        ("POST", "/v1/predictions/{id}/retry"): [
+            http.post(f"{failed}/retry"), http.post(f"{one}/retry"), http.post("/v1/predictions/x/retry"),
+        ],
         ("POST", "/v1/predictions/{id}/feedback"): [
             http.post(f"{one}/feedback", json={"label": "7", "by": "anna"}),
             http.post(f"{one}/feedback", json={"label": "7", "by": "anna"}),
@@ -246,6 +253,9 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
             http.get(f"{batch}/stream"), http.get(f"{batch}/stream?token=x"), http.get("/v1/batches/x/stream"),
         ],
         ("POST", "/v1/batches/{id}/cancel"): [http.post(f"{batch}/cancel"), http.post("/v1/batches/x/cancel")],
+        ("POST", "/v1/batches/{id}/retry"): [
+            http.post(f"{broken}/retry"), http.post(f"{batch}/retry"), http.post("/v1/batches/x/retry"),
+        ],
         ("POST", "/v1/files"): [
             post("/v1/files", **form), post("/v1/files", content=b""), post("/v1/files", json={}),
             post("/v1/files", files={"image": image}), post("/v1/files", **form, data={"metadata": "[]"}),

@@ -234,6 +234,18 @@ def batch_record() -> Callable[..., dict[bytes, bytes]]:
     return make
 
 
+@pytest.fixture
+def row(engine: Engine, finished_record: Callable[..., dict[bytes, bytes]]) -> Callable[[str], None]:
+    """Record a prediction of an owner."""
+    from shared.storage.recording import record  # noqa: PLC0415  most tests record nothing
+
+    def row(owner: str) -> None:
+        with engine.connect() as connection:
+            record(connection, [finished_record(owner=owner)])
+
+    return row
+
+
 @pytest.fixture(scope="session")
 def finished_record() -> Callable[..., dict[bytes, bytes]]:
     """Make the record of a prediction that succeeded, as the scripts write it to the finished stream.

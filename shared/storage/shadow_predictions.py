@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DataError
 
-from shared.domain.identifiers import ModelName, Owner, PredictionId, VersionNumber, first_uuid7, is_uuid
+from shared.domain.identifiers import ModelName, Owner, PredictionId, is_uuid
 from shared.domain.model_route import SHADOW
 from shared.storage.tables import shadow_predictions
 
@@ -156,19 +156,3 @@ def _shadow_prediction(row: Any) -> ShadowPrediction:
         predict_ms=row.predict_ms,
         created_at=row.created_at,
     )
-
-
-_AGREEMENT = text("""
-    SELECT count(*) FILTER (WHERE agrees) AS agreed, count(*) AS compared FROM shadow_predictions
-    WHERE model = :model AND version = :version AND prediction_id >= :first AND agrees IS NOT NULL
-""")
-"""Counts the images of which a shadow's answer was compared with the champion's."""
-
-
-def count_agreement(
-    connection: Connection, model: ModelName, version: VersionNumber, *, since: datetime
-) -> tuple[int, int]:
-    """Return on how many images a version agreed as shadow, and of how many, of those submitted from `since` on."""
-    first = first_uuid7(since.timestamp() * 1000)
-    row = connection.execute(_AGREEMENT, {"model": model, "version": version, "first": first}).one()
-    return row.agreed, row.compared

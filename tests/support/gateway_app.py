@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from api.account import api_keys
 from api.account import routes as account
+from api.batches import routes as batches
 from api.console import routes as console
 from api.edge import guard
 from api.edge.auth import Authentication
@@ -16,9 +17,18 @@ from api.models import orders as model_orders
 from api.models import report as model_reports
 from api.models import routes as models
 from api.openapi import docs_page, document, problem_pages
+from api.predictions import routes as predictions
 from api.state.draining import Draining
 from api.webhooks import routes as webhooks
 from shared.observability.metrics import GatewayMetrics, new_registry
+
+
+def with_predictions(app: FastAPI) -> FastAPI:
+    """Add the routes of predictions and batches, which not every test's gateway has the parts for."""
+    app.router.routes.extend(predictions.direct.routes)
+    app.include_router(predictions.router)
+    app.include_router(batches.router)
+    return app
 
 
 def make_app() -> FastAPI:

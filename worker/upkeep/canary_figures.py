@@ -15,7 +15,7 @@ from shared.domain.model_route import CHALLENGER, CHAMPION
 from shared.domain.prediction import ErrorCode
 from shared.domain.version_figures import VersionFigures
 from shared.queue import canary_figures
-from shared.storage.shadow_predictions import count_agreement
+from shared.storage.model_report import read_shadow_agreement
 from shared.storage.version_figures import read_version_figures
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ def figures_of_canary(connection: Connection, model: ModelName, canary: Canary) 
     champion = _of(before, canary.champion, CHAMPION)
     agreed, compared = (0, 0)
     if canary.min_agreement is not None:
-        agreed, compared = count_agreement(connection, model, canary.version, since=began)
+        for shadow in read_shadow_agreement(connection, model, since=began, versions=[canary.version]):
+            agreed, compared = shadow.agreed, shadow.compared
     errors = sum(own.errors.get(code, 0) for code in FAULTS) if own else 0
     return Figures(
         ended=(own.statuses.get("succeeded", 0) if own else 0) + errors,

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.batches import routes as batches
 from api.predictions import routes as predictions
 from api.state.job_waiters import JobWaiters
 from shared.domain.api_keys import ANYBODY
@@ -30,6 +29,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from shared.storage.delivery_claims import Claimed
 from shared.storage.recording import record
+from tests.support.gateway_app import with_predictions
 from worker.webhooks.messages import message_bodies
 
 Serve = Callable[..., Any]
@@ -39,10 +39,7 @@ SIZES = {"below": LARGEST_INLINE - 4, "at": LARGEST_INLINE, "above": LARGEST_INL
 
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
-    app.router.routes.extend(predictions.direct.routes)
-    app.include_router(predictions.router)
-    app.include_router(batches.router)
-    return app
+    return with_predictions(app)
 
 
 def mask(characters: int) -> bytes:

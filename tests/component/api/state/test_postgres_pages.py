@@ -14,9 +14,7 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.batches import routes as batches
 from api.predictions import export, listing
-from api.predictions import routes as predictions
 from api.predictions.listing import list_predictions
 from api.state.postgres_pages import PIECE, rows_of_piece
 from shared.domain.identifiers import OrderedIds, Owner
@@ -24,16 +22,14 @@ from shared.domain.model_route import Route
 from shared.queue import keys
 from shared.storage import predictions as storage
 from shared.storage.recording import record
+from tests.support.gateway_app import with_predictions
 
 Serve = Callable[..., Any]
 
 
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
-    app.router.routes.extend(predictions.direct.routes)
-    app.include_router(predictions.router)
-    app.include_router(batches.router)
-    return app
+    return with_predictions(app)
 
 
 def png(number: int) -> bytes:

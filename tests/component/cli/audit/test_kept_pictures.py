@@ -16,7 +16,6 @@ from shared.pictures.folder_store import FolderStore
 from shared.pictures.names import picture_name
 from shared.queue.picture_store import note_store
 from shared.settings import KeepImages
-from shared.storage.recording import record
 
 
 @pytest.fixture
@@ -39,15 +38,6 @@ def wrong(tmp_path: Path, redis_client: redis.Redis, engine: Engine) -> Callable
             return list(wrong_pictures(redis_client, connection))
 
     return wrong
-
-
-@pytest.fixture
-def row(engine: Engine, finished_record: Callable[..., Any]) -> Callable[[str], None]:
-    def row(owner: str) -> None:
-        with engine.connect() as connection:
-            record(connection, [finished_record(owner=owner)])
-
-    return row
 
 
 def test_nothing_is_wrong_where_no_picture_was_ever_kept(redis_client: redis.Redis, engine: Engine) -> None:

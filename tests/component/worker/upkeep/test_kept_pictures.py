@@ -18,7 +18,6 @@ from shared.observability.metrics import StoredPictureMetrics
 from shared.pictures.folder_store import FolderStore
 from shared.pictures.names import picture_name
 from shared.queue import keys
-from shared.storage.recording import record
 from worker.upkeep.kept_pictures import PictureSweep
 
 NOW = time.time()
@@ -53,17 +52,6 @@ def sweep(store: FolderStore, redis_client: redis.Redis, engine: Engine) -> Call
         return PictureSweep(store, redis_client, engine, metrics, most_bytes=most_bytes, age=age, now=lambda: NOW)
 
     return sweep
-
-
-@pytest.fixture
-def row(engine: Engine, finished_record: Callable[..., Any]) -> Callable[[str], None]:
-    """Record a prediction of an owner."""
-
-    def row(owner: str) -> None:
-        with engine.connect() as connection:
-            record(connection, [finished_record(owner=owner)])
-
-    return row
 
 
 def left(store: FolderStore) -> set[str]:

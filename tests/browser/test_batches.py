@@ -8,10 +8,10 @@ from tests.support.broken_pictures import grey_png, undecodable_png
 from tests.support.console import Console
 
 
-def upload(door: Door, *, good: int, bad: int, metadata: str = "{}", model: str = "lit-classification") -> Json:
-    files = [("images", (f"scan-{n}.png", grey_png(n))) for n in range(good)]
+def upload(door: Door, *, good: int, bad: int, metadata: str = "{}", first: int = 0) -> Json:
+    files = [("images", (f"scan-{n}.png", grey_png(first + n, size=32 + first // 100))) for n in range(good)]
     files += [("images", (f"broken-{n}.png", undecodable_png(n))) for n in range(bad)]
-    answer = door.post("/v1/batches", files=files, data={"model": model, "metadata": metadata})
+    answer = door.post("/v1/batches", files=files, data={"model": "lit-classification", "metadata": metadata})
     assert answer.status_code == 202, answer.text
     found: Json = answer.json()
     return found
@@ -55,14 +55,22 @@ def test_failures_are_retried_as_a_new_batch(console: Console, batch: Json) -> N
     expect(page.get_by_role("region", name="Progress")).to_contain_text("3 of 3 pictures")
 
 
-def test_a_batch_is_canceled(console: Console, door: Door) -> None:
-    waiting = upload(door, good=200, bad=0, metadata='{"name": "Too much"}', model="lit-segmentation")
-    page = console.open(f"#/batches/{waiting['id']}")
-    expect(page.get_by_role("heading", name="Too much")).to_be_visible()
-    cancel = page.get_by_role("button", name="Cancel", exact=True)
-    if cancel.is_visible():  # a fast machine may have computed all of them by now
-        cancel.click()
+def test_a_batch_that_waits_is_canceled(console: Console, door: Door) -> None:
+    with door.workers_stopped():
+        waiting = upload(door, good=20, bad=0, metadata='{"name": "Too much"}', first=500)
+        page = console.open(f"#/batches/{waiting['id']}")
+        expect(page.get_by_role("heading", name="Too much")).to_be_visible()
+        expect(page.get_by_role("region", name="Progress")).to_contain_text("0 of 20 pictures")
+        page.get_by_role("button", name="Cancel", exact=True).click()
         page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
-    status = door.http.get(f"/v1/batches/{waiting['id']}").json()["status"]
-    expect(page.locator("h1 .badge")).to_have_text(status)
-    assert status in ("canceled", "completed")
+        expect(page.locator("h1 .badge")).to_have_text("canceled")
+
+
+def test_a_prediction_that_waits_is_canceled(console: Console, door: Door) -> None:
+    with door.workers_stopped():
+        id = door.accepted(grey_png(600, size=40), model="lit-classification")
+        page = console.open(f"#/predictions/{id}")
+        expect(page.get_by_text("It waits for a worker.")).to_be_visible()
+        page.get_by_role("button", name="Cancel", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+        expect(page.get_by_text("Somebody canceled it.")).to_be_visible()

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -17,6 +19,7 @@ from api.edge import guard
 from api.edge.auth import Authentication, keys_required
 from api.edge.origins import CrossOrigin
 from api.edge.request_observer import RequestObserver
+from api.edge.request_tracing import RequestTracing
 from api.edge.short_path import ShortPath
 from api.feedback import routes as feedback
 from api.files import routes as files
@@ -47,6 +50,7 @@ from shared.domain.errors import StorageUnavailable
 from shared.observability.logs import configure_logging
 from shared.observability.metrics import GatewayMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
+from shared.observability.tracing.starting import start_tracing
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue.producer.producer import connect_producer
 from shared.queue.producer.server import Server
@@ -69,6 +73,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect the stores and refuse an unsafe Redis; on stopping close everything in reverse order."""
     redis_settings = settings.read(settings.Redis)
     async with AsyncExitStack() as stack:
+        if app.state.tracing is not None:
+            stack.callback(app.state.tracing.close)
         stack.callback(serve_metrics(app.state.metrics.registry, settings.read(settings.Metrics)))
         producer = await stack.enter_async_context(connect_producer(redis_settings))
         await wait_for_redis(producer.server)
@@ -163,7 +169,7 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         summary="A queue between people's images and your vision model.",
         description="Every answer has an `X-Request-ID`, the request's own or a new one; the gateway's log has it too.",
         lifespan=lifespan,
-        # Looking whether there is anybody to tell costs 3 µs a request; the gateway has metrics of its own.
+        # Looking whether there is anybody to tell costs 3 µs a request; the gateway has metrics and spans of its own.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,
         docs_url=None,
@@ -182,6 +188,11 @@ def create_app(draining: Draining | None = None) -> FastAPI:
     )
     if origins:
         app.add_middleware(CrossOrigin, allowed=origins)
+    app.state.tracing = start_tracing(
+        settings.read(settings.Tracing), service="darkroom-gateway", instance=f"{socket.gethostname()}-{os.getpid()}"
+    )
+    if app.state.tracing is not None:
+        app.add_middleware(RequestTracing, tracing=app.state.tracing)
     app.add_middleware(RequestObserver, metrics=shown, draining=draining, lines=logging_settings.requests)
     # These routes first, and not by include_router: an included router is matched twice, 10 µs a submission.
     app.router.routes.extend(predictions.direct.routes)

@@ -13,7 +13,7 @@ from fastapi import Request
 from api.batches.bodies import read_batch_body
 from api.batches.writer import BatchWriter
 from api.edge.auth import caller
-from api.http.request_facts import request_id
+from api.http.request_facts import request_id, trace_of
 from api.http.request_headers import read_idempotency_key
 from api.state.asked_models import NO_DIGEST, Asked, asked_models
 from api.state.body_memory import BULK_BASE, MemoryHold
@@ -112,4 +112,5 @@ def _opening(request: Request, fields: SubmissionFields, asked: Asked) -> Openin
         fingerprint="" if key is None else orjson.dumps(same, option=orjson.OPT_SORT_KEYS).decode(),
         webhook=fields.webhook,
         request_id=request_id(request),
+        trace=trace_of(request.scope),
     )

@@ -197,6 +197,7 @@ class BatchWriter:
                 custom_id=item.name,
                 request_id=self._opening.request_id,
                 retry_of=item.retry_of,
+                trace=self._opening.trace,
             )
         )
 

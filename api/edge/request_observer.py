@@ -9,17 +9,18 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.edge.response_headers import complete
-from api.http.request_facts import REQUEST_ID_HEADER, client_request_id, note_request
+from api.http.request_facts import REQUEST_ID_HEADER, client_facts, note_request, note_trace
 from api.state.draining import Draining
 from shared.domain.identifiers import new_uuid7
-from shared.observability.logs import bind_only
+from shared.observability.logs import bind, bind_only
 from shared.observability.metrics import GatewayMetrics
+from shared.observability.tracing.trace_context import trace_id
 
 log = logging.getLogger(__name__)
 
 UNMATCHED: Final = "unmatched"
 OTHER: Final = "other"
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR: Final = 500
 _LINES_FROM: Final = {"none": 1000, "errors": _SERVER_ERROR, "all": 0}
 
@@ -52,10 +53,14 @@ class RequestObserver:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        id = client_request_id(scope["headers"]) or new_uuid7()
+        id, trace = client_facts(scope["headers"])
+        id = id or new_uuid7()
         header = (REQUEST_ID_HEADER, id.encode())
         answered = note_request(scope, id)
         bind_only(request_id=id)
+        if trace is not None:
+            note_trace(scope, trace)
+            bind(trace_id=trace_id(trace))
         status = 0
 
         def observed(message: Message) -> Awaitable[None]:
@@ -81,8 +86,8 @@ class RequestObserver:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request and write its line."""
-        method, route = scope["method"], _template(scope)
-        if method not in _METHODS:
+        method, route = scope["method"], route_template(scope)
+        if method not in METHODS:
             method = OTHER
         children = self._children.get((method, route, status))
         if children is None:
@@ -98,7 +103,7 @@ class RequestObserver:
             log.log(level, "request", extra=facts)
 
 
-def _template(scope: Scope) -> str:
+def route_template(scope: Scope) -> str:
     """Return the path of a request's route as it was declared (`/v1/things/{id}`); never the request's own path."""
     route = scope.get("route")
     if route is not None:

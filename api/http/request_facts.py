@@ -1,4 +1,4 @@
-"""What the gateway reads of a request's ASGI scope and notes in it: headers, its id, whether its answer has begun."""
+"""What the gateway reads of a request's ASGI scope and notes in it: headers, id, trace, how it was answered."""
 
 import re
 from typing import Final
@@ -6,12 +6,15 @@ from typing import Final
 from fastapi import Request
 from starlette.types import Scope
 
+from shared.observability.tracing.trace_context import TRACEPARENT, read_trace
+
 REQUEST_ID: Final = "X-Request-ID"
 REQUEST_ID_HEADER: Final = REQUEST_ID.lower().encode()
 # Ids of clients that go into a log line, a header and a job unchanged; any other is replaced.
 _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 _ID: Final = "darkroom.request_id"
 _STATUSES: Final = "darkroom.answered"
+_TRACE: Final = "darkroom.trace"
 
 
 def note_request(scope: Scope, id: str) -> list[int]:
@@ -22,6 +25,23 @@ def note_request(scope: Scope, id: str) -> list[int]:
     statuses: list[int] = []
     scope[_ID], scope[_STATUSES] = id, statuses
     return statuses
+
+
+def note_trace(scope: Scope, trace: str) -> None:
+    """Note the span that belongs to a request: the gateway's own, or its client's where it makes none."""
+    scope[_TRACE] = trace
+
+
+def trace_of(scope: Scope) -> str | None:
+    """Return the span that was noted, as `shared.observability.tracing.trace_context` writes it; None without one."""
+    found: str | None = scope.get(_TRACE)
+    return found
+
+
+def answered_status(scope: Scope) -> int | None:
+    """Return the status of the answer, once its head was sent."""
+    statuses: list[int] = scope.get(_STATUSES) or []
+    return statuses[0] if statuses else None
 
 
 def header(request: Request, name: bytes) -> str | None:
@@ -44,6 +64,21 @@ def request_id(request: Request) -> str | None:
     """Return the id of a request; None where it did not pass the observer (`edge/request_observer.py`)."""
     found: str | None = request.scope.get(_ID)
     return found
+
+
+def client_facts(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, str | None]:
+    """Return the id that the client sent, if it is usable, and the trace that the request belongs to.
+
+    One walk through the headers, because every request takes it.
+    """
+    id, has_trace = None, False
+    for name, value in headers:
+        if name == REQUEST_ID_HEADER:
+            if id is None and _USABLE_ID.fullmatch(value):
+                id = value.decode()
+        elif name == TRACEPARENT:
+            has_trace = True
+    return id, read_trace(headers) if has_trace else None
 
 
 def client_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -11,7 +11,7 @@ from api.edge.auth import caller
 from api.http.json import JSONResponse
 from api.http.preferred_wait import answer_deadline, preference_applied, preferred_wait
 from api.http.ratelimit import refuse_early
-from api.http.request_facts import header, request_id
+from api.http.request_facts import header, request_id, trace_of
 from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.waiting import wait_for_prediction
@@ -93,6 +93,7 @@ async def _checked(request: Request, gate: Gateway, upload: Upload, model: str |
         cancel_after=read_cancel_after(header(request, b"cancel-after")),
         webhook=fields.webhook,
         request_id=request_id(request),
+        trace=trace_of(request.scope),
     )
     key = header(request, b"idempotency-key")
     if key is None:

@@ -61,6 +61,9 @@ class JobRequest(NamedTuple):
     """Of the HTTP request that brought it."""
     retry_of: PredictionId | None = None
     """The prediction that this one repeats; written only where there is one."""
+    trace: str | None = None
+    """The span that it belongs to, as `shared.observability.tracing.trace_context` writes it; written only where there
+    is one. Not kept in Postgres."""
 
     def members(self) -> dict[str, Any]:
         """Return the JSON object's members."""
@@ -78,6 +81,10 @@ class JobRequest(NamedTuple):
         }
         if self.retry_of is not None:
             members["retry_of"] = self.retry_of
+        if self.trace:
+            members["trace"] = self.trace
+            if self.webhook is not None:  # the webhook is kept with the prediction's row
+                members["webhook"] = self.webhook.as_json() | {"trace": self.trace}
         return members
 
     @classmethod
@@ -98,4 +105,5 @@ class JobRequest(NamedTuple):
             custom_id=members.get("custom_id"),
             request_id=members.get("request_id"),
             retry_of=members.get("retry_of"),
+            trace=members.get("trace"),
         )

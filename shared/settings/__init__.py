@@ -6,7 +6,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 
 from shared.settings.environment import SettingsError, read
 from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Links, Server, Wire
-from shared.settings.operation import Local, Logging, Metrics
+from shared.settings.operation import Local, Logging, Metrics, Tracing
 from shared.settings.pictures import KeepImages
 from shared.settings.queue import Batching, Queue
 from shared.settings.stores import Database, Redis
@@ -36,6 +36,7 @@ __all__ = [
     "Retention",
     "Server",
     "SettingsError",
+    "Tracing",
     "Webhooks",
     "Wire",
     "read",

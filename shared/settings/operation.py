@@ -1,4 +1,4 @@
-"""Settings of operation: logs, metrics, and the `darkroom` command on one machine."""
+"""Settings of operation: logs, metrics, traces, and the `darkroom` command on one machine."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,20 @@ class Metrics(BaseSettings):
     """Address that is listened on; `0.0.0.0` for a Prometheus on another machine."""
     port: Annotated[int, Field(gt=0, le=65535)] | None = None
     """Port that is listened on, a different one for each process of a machine. Unset: none."""
+
+
+class Tracing(BaseSettings):
+    """Spans for OpenTelemetry, sent by OTLP over HTTP. Needs `darkroom[otel]`.
+
+    Where to, what as, and how many of them is read by OpenTelemetry's SDK from its own variables:
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
+    `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_TRACING_", frozen=True)
+
+    enabled: bool = False
+    """Make spans and send them. Off, a request's `traceparent` is still carried to its webhooks and log lines."""
 
 
 class Local(BaseSettings):

@@ -47,8 +47,8 @@ _COMPLETE = text("""
         WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL AND total = succeeded + failed + canceled
         RETURNING id, owner, webhook
     ), announced AS (
-        INSERT INTO webhook_deliveries (owner, subject, kind, event, url)
-        SELECT owner, id, 'batch', 'completed', webhook->>'url' FROM completed
+        INSERT INTO webhook_deliveries (owner, subject, kind, event, url, trace)
+        SELECT owner, id, 'batch', 'completed', webhook->>'url', webhook->>'trace' FROM completed
         WHERE webhook->>'url' IS NOT NULL AND coalesce(webhook->'events' ? 'completed', true)
         ON CONFLICT (subject, event) DO NOTHING
     )

@@ -16,9 +16,11 @@ from shared.domain.webhooks import DeliveryStatus
 from shared.storage.tables import webhook_attempts, webhook_deliveries
 
 _ADD_STARTS = text("""
-    INSERT INTO webhook_deliveries (owner, subject, event, url, body)
-    SELECT owner, subject, 'start', url, body
-    FROM jsonb_to_recordset(CAST(:starts AS jsonb)) AS begun (owner text, subject uuid, url text, body jsonb)
+    INSERT INTO webhook_deliveries (owner, subject, event, url, body, trace)
+    SELECT owner, subject, 'start', url, body, trace
+    FROM jsonb_to_recordset(CAST(:starts AS jsonb)) AS begun (
+        owner text, subject uuid, url text, body jsonb, trace text
+    )
     ON CONFLICT (subject, event) DO NOTHING
 """)
 """Inserts deliveries of `start` events; a repeated one changes nothing."""
@@ -86,7 +88,7 @@ def overdue(connection: Connection, *, by: timedelta) -> Overdue:
 
 
 def add_starts(connection: Connection, starts: Sequence[Mapping[str, Any]]) -> None:
-    """Commit deliveries of `start` events, each with owner, subject, url and body. Safe twice."""
+    """Commit deliveries of `start` events, each with owner, subject, url, body and trace. Safe twice."""
     with connection.begin():
         connection.execute(_ADD_STARTS, {"starts": orjson.dumps(list(starts)).decode()})
 

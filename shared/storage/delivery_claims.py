@@ -35,7 +35,7 @@ _CLAIM_TEMPLATE = """
     UPDATE webhook_deliveries AS claimed SET next_attempt_at = clock_timestamp() + CAST(:lease AS interval)
     FROM due WHERE claimed.id = due.id
     RETURNING claimed.id::text, claimed.owner, claimed.subject::text, claimed.kind, claimed.event, claimed.url,
-              claimed.destination, claimed.attempts, claimed.body
+              claimed.destination, claimed.attempts, claimed.body, claimed.trace
 """
 """Claims the oldest due deliveries of each receiver in `known`: one with 100,000 due does not hide another's."""
 
@@ -104,7 +104,10 @@ class Receiver(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A claimed delivery. `attempts` were made before; where `body` is None it is built from the subject's row."""
+    """A claimed delivery. `attempts` were made before; where `body` is None it is built from the subject's row.
+
+    `trace` is the span of the request that it is about, as `shared.observability.tracing.trace_context` writes it.
+    """
 
     id: DeliveryId
     owner: Owner
@@ -115,6 +118,7 @@ class Claimed:
     destination: str
     attempts: int
     body: Any
+    trace: str | None = None
 
     @property
     def receiver(self) -> Receiver:

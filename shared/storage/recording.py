@@ -72,8 +72,8 @@ _INSERT = text("""
         ON CONFLICT (id) DO NOTHING
         RETURNING id, owner, batch_id, status, error_code, completed_at, webhook
     ), announced AS (
-        INSERT INTO webhook_deliveries (owner, subject, event, url)
-        SELECT owner, id, 'completed', webhook->>'url'
+        INSERT INTO webhook_deliveries (owner, subject, event, url, trace)
+        SELECT owner, id, 'completed', webhook->>'url', webhook->>'trace'
         FROM inserted
         WHERE webhook->>'url' IS NOT NULL AND coalesce(webhook->'events' ? 'completed', true)
         ON CONFLICT (subject, event) DO NOTHING

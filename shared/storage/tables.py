@@ -191,6 +191,7 @@ webhook_deliveries = Table(
     Column("status", Text, nullable=False, server_default="pending"),
     Column("body", JSONB),
     Column("destination", Text, Computed("lower(substring(url FROM '^[a-zA-Z]+://[^/?#]*'))"), nullable=False),
+    Column("trace", Text),
     CheckConstraint("kind IN ('prediction', 'batch', 'feedback')", name="webhook_deliveries_kind"),
     CheckConstraint(_one_of("status", DELIVERY_WORDS), name="webhook_deliveries_status"),
     UniqueConstraint("subject", "event", name="webhook_deliveries_subject_event"),
@@ -207,6 +208,7 @@ webhook_deliveries = Table(
 
 `attempts` are counted since the owner last asked for a retry. `next_attempt_at` of a claimed delivery is when its lease
 ends. `body` is set only for `start` and `feedback` events; others are built from the subject's row.
+`trace` is the `traceparent` of the request that brought the subject, with its `tracestate` behind a space.
 """
 
 webhook_attempts = Table(

@@ -59,7 +59,7 @@ class System:
         self._scripts.run(
             Script.SUBMIT, names, ANYONE, "", 100_000, 2**40, waiters, 0, 0, 0, "",
             keys.predict_queue(MODEL), bells.predict_message(MODEL), bells.record_message(),
-            id, orjson.dumps(request), image, version, cancel_after // timedelta(microseconds=1), "", 0,
+            id, orjson.dumps(request), image, version, cancel_after // timedelta(microseconds=1), "", 0, "",
         )  # fmt: skip
         return id
 

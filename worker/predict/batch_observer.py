@@ -9,6 +9,7 @@ import redis
 
 from shared.domain.prediction import Status
 from shared.observability.metrics import BULK, INTERACTIVE, ModelMetrics
+from shared.observability.tracing.trace_context import span_id, trace_id
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 
@@ -72,6 +73,8 @@ class BatchObserver:
         fields = []
         for entry in entries:
             facts: dict[str, Any] = {"version": entry.version, "attempt": entry.attempts}
+            if trace := entry.trace or entry.upload_trace:
+                facts |= {"trace_id": trace_id(trace), "span_id": span_id(trace)}
             if (who := wanted.get(entry.id)) is not None:
                 facts |= {"prediction_id": who.id, "request_id": who.request_id, "batch_id": who.batch}
                 facts |= {"others": who.others}

@@ -17,6 +17,7 @@ from worker.decode.image_loading import Undecodable
 from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import failure_text, one_line
 from worker.predict.batch_limit import BatchLimit
+from worker.predict.batch_tracing import UNTRACED, Step
 from worker.predict.decoding import Decoding
 from worker.predict.halving import predict_in_halves
 from worker.predict.model_protocols import Model, Models
@@ -35,9 +36,17 @@ class Computation:
     """Computes one model's entries; threads may share it."""
 
     def __init__(
-        self, models: Models, *, pipelines: Pipelines | None, decoding: Decoding, metrics: PassTimes, limit: BatchLimit
+        self,
+        models: Models,
+        *,
+        pipelines: Pipelines | None,
+        decoding: Decoding,
+        metrics: PassTimes,
+        limit: BatchLimit,
+        step: Step = UNTRACED.step,
     ) -> None:
         """`pipelines` is None for a shadow, whose entries are of one version."""
+        self._step = step
         self._models = models
         self._pipelines = pipelines
         self._decoding = decoding
@@ -108,7 +117,7 @@ class Computation:
         self._limit.keep_to(model.enough)
         results: list[Result] = []
         decoded: list[tuple[Entry, object]] = []
-        with self._metrics.decode.time():
+        with self._metrics.decode.time(), self._step("decode", entries):
             for entry, pixels in self._decoding.decode(model, entries, heavy=heavy, heavy_in_hand=heavy_in_hand):
                 if isinstance(pixels, Undecodable):
                     results.append(_failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(pixels)))
@@ -126,7 +135,7 @@ class Computation:
             model = self._models.loaded(entry.version)
         except ModelUnavailable as error:
             return _failure(entry, ErrorCode.MODEL_UNAVAILABLE, str(error))
-        with self._metrics.decode.time():
+        with self._metrics.decode.time(), self._step("decode", [entry]):
             pixels = self._decoding.decode_apart(model, entry)
         if isinstance(pixels, Undecodable):
             return _failure(entry, ErrorCode.UNDECODABLE_IMAGE, str(pixels))
@@ -142,7 +151,7 @@ class Computation:
             outputs = model.predict([image for _, image in part])
             return [_result(entry, output) for (entry, _), output in zip(part, outputs, strict=True)]
 
-        with self._metrics.forward.time():
+        with self._metrics.forward.time(), self._step("forward", [entry for entry, _ in decoded]):
             return predict_in_halves(decoded, predict, failed=_model_failure, lower=self._limit.lower)
 
 

@@ -22,6 +22,7 @@ from worker.decode.decoder_pool import DecoderPool
 from worker.models.registry.serving_tags import Tuning
 from worker.predict.batch_limit import BatchLimit
 from worker.predict.batch_observer import BatchObserver
+from worker.predict.batch_tracing import UNTRACED, Untraced
 from worker.predict.computation import Computation
 from worker.predict.decoding import Decoding
 from worker.predict.heavy_images import HeavyImages
@@ -84,18 +85,16 @@ class Predictor:
         threads: DecodeThreads,
         tuning: Callable[[], Tuning] | None = None,
         shadow: ShadowIntake | None = None,
+        tracing: Untraced = UNTRACED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`members` are the versions of pipelines, of whichever models; `models` those of this one."""
-        self._model = model
-        self._worker = worker
+        self._model, self._worker = model, worker
         self._lanes = lanes
         self._tuning = tuning or limits.tuning
         self._turn = limits.turn.total_seconds()
-        self._slots = slots
-        self._leased = leased
-        self._observer = observer
-        self._shadow = shadow
+        self._slots, self._leased = slots, leased
+        self._observer, self._shadow, self._tracing = observer, shadow, tracing
         self._monotonic = monotonic
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
@@ -107,9 +106,15 @@ class Predictor:
             metrics=observer.metrics,
             limit=self._limit,
             on_progress=leased.progressed,
+            step=tracing.step,
         )
         self._computation = Computation(
-            models, pipelines=pipelines, decoding=decoding, metrics=observer.metrics, limit=self._limit
+            models,
+            pipelines=pipelines,
+            decoding=decoding,
+            metrics=observer.metrics,
+            limit=self._limit,
+            step=tracing.step,
         )
         self.unloaded = UnloadedVersions(
             self._computation.load,
@@ -225,7 +230,7 @@ class Predictor:
         wanted = self._lanes.begin(entries)
         if not wanted:
             return NOTHING
-        start = self._monotonic()
+        start = self._tracing.begin(self._monotonic())
         heavy: list[Entry] = []
         unloaded: list[list[Entry]] = []
         unfinished = Unfinished()
@@ -263,13 +268,13 @@ class Predictor:
             self._leased.hold(entries, longest=self._tuning().timeout),
         ):
             unfinished.keep({(entry.lane, entry.id) for entry in self._lanes.begin(entries)})
-            start = self._monotonic()
+            start = self._tracing.begin(self._monotonic())
             self._finish(self._computation.compute_part(unfinished), start)
 
     def _run_heavy(self, entry: Entry) -> None:
         """Predict one heavy image while micro-batches go on: only its forward pass holds a slot."""
         with bound(model=self._model):
-            start = self._monotonic()
+            start = self._tracing.begin(self._monotonic())
             with self._slots.beside():
                 decoded = self._computation.decode_heavy(entry)
             if isinstance(decoded, Result):
@@ -291,4 +296,5 @@ class Predictor:
             with self._observer.metrics.finish.time():
                 offer = self._shadow.offer(results, heavy=heavy) if self._shadow is not None else None
                 self._lanes.finish(results, run=run, shadow=offer)
+        self._tracing.finish(results)
         return milliseconds

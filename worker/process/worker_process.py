@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import redis
 from prometheus_client import CollectorRegistry
@@ -11,10 +12,14 @@ from prometheus_client import CollectorRegistry
 from shared import settings
 from shared.observability.metrics import WorkerMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
+from shared.observability.tracing.starting import start_tracing
 from shared.queue.connection.clients import connect, connect_briefly
 from shared.queue.inspection.duties import Sign
 from worker.process.figures import PublishedFigures
 from worker.process.startup import wait_for_redis
+
+if TYPE_CHECKING:
+    from shared.observability.tracing.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +34,20 @@ class WorkerProcess:
         client: redis.Redis,
         stopping: Callable[[], bool],
         brief_client: redis.Redis | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Take a client that Redis answers; `stopping` tells whether the process was told to stop while it starts.
 
-        `brief_client` gives up soon where Redis hangs; without it, `client` publishes the process' figures.
+        `brief_client` gives up soon where Redis hangs; without it, `client` publishes the process' figures. `tracing`
+        makes the process' spans; None where tracing is off.
         """
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.name = process_name()
         """Unique among all running workers: the consumer's name in Redis and the worker in every result."""
         self.registry = registry
         self.client = client
         self.stopping = stopping
         self.figures = PublishedFigures(registry, brief_client or client, name=self.name)
+        self.tracing = tracing
         self._heartbeat = WorkerMetrics(registry).heartbeat
         self._closers: list[Callable[[], object]] = []
 
@@ -67,17 +75,29 @@ class WorkerProcess:
                 log.warning("not_closed", extra={"error": repr(error)[:300]})
 
 
+def process_name() -> str:
+    """Return what this process is called: its host and its id."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
 def start_process(*, stopping: Callable[[], bool]) -> WorkerProcess:
     """Expose metrics and wait for Redis; raises Stopped where the worker is told to stop before Redis answers."""
     registry = new_registry()
+    tracing = start_tracing(settings.read(settings.Tracing), service="darkroom-worker", instance=process_name())
     # First, so that metrics can be read while models load; closed last.
     server = serve_metrics(registry, settings.read(settings.Metrics))
     redis_settings = settings.read(settings.Redis)
     client = connect(redis_settings)
     wait_for_redis(client.ping, stopping=stopping)
     process = WorkerProcess(
-        registry=registry, client=client, stopping=stopping, brief_client=connect_briefly(redis_settings)
+        registry=registry,
+        client=client,
+        stopping=stopping,
+        brief_client=connect_briefly(redis_settings),
+        tracing=tracing,
     )
     process.on_close(server, process.figures.stop)
+    if tracing is not None:
+        process.on_close(tracing.close)
     process.figures.start()
     return process

@@ -19,6 +19,7 @@ from shared.domain.job_request import JobRequest
 from shared.domain.output_form import task_of_output
 from shared.domain.pipeline import PIPELINE
 from shared.domain.task import Task
+from shared.observability.tracing.trace_context import trace_id
 from shared.settings import Logging, SettingsError
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def prediction_line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes
             "event": "prediction",
             "prediction_id": _text(record, b"id"),
             "request_id": request.request_id,
+            "trace_id": trace_id(request.trace) if request.trace else None,
             "batch_id": _text(record, b"batch"),
             "owner": _text(record, b"owner"),
             "model": request.model or None,

@@ -12,6 +12,7 @@ from shared.domain.prediction import Source
 from shared.observability.metrics import RecordMetrics
 from shared.queue.job_records import parse_request
 from worker.record.prediction_log import PredictionLog, prediction_line
+from worker.record.record_tracing import RecordTracing
 
 Record = Mapping[bytes, bytes]
 _MOMENTS: Final = (b"created", b"started", b"completed")
@@ -30,9 +31,12 @@ _Version = tuple[str, str]
 class RecordObserver:
     """Counts and logs; threads may share it. Raises nothing for odd records: they are committed and must be settled."""
 
-    def __init__(self, metrics: RecordMetrics, predictions: PredictionLog | None) -> None:
+    def __init__(
+        self, metrics: RecordMetrics, predictions: PredictionLog | None, tracing: RecordTracing | None = None
+    ) -> None:
         self._metrics = metrics
         self._predictions = predictions
+        self._tracing = tracing
         self._series = OrderedDict[_Labels, None]()
         self._versions = OrderedDict[_Version, None]()
         self._lock = threading.Lock()
@@ -49,9 +53,8 @@ class RecordObserver:
         # Durations are gathered, so that each histogram is looked up once a commit: a lookup costs as much as a count.
         durations = defaultdict[str, list[float]](list)
         computing = defaultdict[_Version, list[float]](list)
-        lines = []
-        for record in records:
-            request = _request(record)
+        requests = [_request(record) for record in records]
+        for record, request in zip(records, requests, strict=True):
             model = str(request.model)
             state, source = _text(record, b"state"), _text(record, b"source")
             labels = (model, str(request.version), str(request.variant), state, source)
@@ -62,8 +65,6 @@ class RecordObserver:
             durations[model].append(max(0, completed - created) / 1_000_000)
             if started and source == Source.MODEL:
                 computing[model, labels[1]].append(max(0, completed - started) / 1_000_000)
-            if self._predictions is not None:
-                lines.append(prediction_line(record, request))
         for labels, count in ended.items():
             self._count(labels, count)
         for name, seconds_each in durations.items():
@@ -73,7 +74,9 @@ class RecordObserver:
         for pair, count in codes.items():
             self._metrics.failed.labels(*pair).inc(count)
         if self._predictions is not None:
-            self._predictions.write(lines)
+            self._predictions.write([prediction_line(*one) for one in zip(records, requests, strict=True)])
+        if self._tracing is not None:
+            self._tracing.committed(records, requests, seconds=seconds)
 
     def _count(self, labels: _Labels, count: int) -> None:
         """Count predictions of one label set; end the series that was counted least recently where there are many."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -19,12 +20,16 @@ from worker.models.versions.load_attempts import LoadingGate
 from worker.models.versions.member_versions import MemberVersions
 from worker.models.versions.memory_budget import MemoryBudget
 from worker.predict.batch_observer import BatchObserver
+from worker.predict.batch_tracing import UNTRACED, BatchTracing
 from worker.predict.kept_pictures import KeptPictures, ModelPictures
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits, Predictor
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
+
+if TYPE_CHECKING:
+    from shared.observability.tracing.spans import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class SharedParts:
     decoders: DecoderPool
     threads: DecodeThreads
     pictures: KeptPictures | None
+    tracing: "Tracing | None"
 
     def parts_of(self, model: ModelName, *, read: Callable[[], RegistrySnapshot]) -> ModelParts:
         """Return new parts of a model, nothing of which is started. `read` is as RegistryFollower takes it."""
@@ -94,6 +100,7 @@ class SharedParts:
             decoders=self.decoders,
             threads=self.threads,
             shadow=intake,
+            tracing=UNTRACED if self.tracing is None else BatchTracing(self.tracing, model=model),
         )
         shadowing = Shadowing(
             ShadowLane(self.client, model=model, consumer=self.worker, settings=self.queue),

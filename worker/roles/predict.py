@@ -69,8 +69,7 @@ class PredictRole:
         max_pixels = intake.max_image_pixels
         if is_gpu(device):
             threading.Thread(target=warm_up_device, args=(device,), name="warm-device", daemon=True).start()
-        # Beside a GPU the cores have nothing to do but decode; on a CPU each core has a process of its own.
-        at_once = cores() if is_gpu(device) else 1
+        at_once = cores() if is_gpu(device) else 1  # on a CPU each core has a process of its own
         self._threads = DecodeThreads(at_once)
         self._decoders = DecoderPool(
             max(slots, at_once // 2), longest=self._predict.decode_timeout, max_pixels=max_pixels
@@ -113,6 +112,7 @@ class PredictRole:
             decoders=self._decoders,
             threads=self._threads,
             pictures=self._pictures,
+            tracing=process.tracing,
         )
         self._shown_loaded: set[ModelName] = set()
         self._any_served = threading.Event()

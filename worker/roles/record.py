@@ -14,6 +14,7 @@ from worker.process.background_threads import PeriodicThread
 from worker.process.worker_process import WorkerProcess
 from worker.record.prediction_log import PredictionLog
 from worker.record.record_observer import RecordObserver
+from worker.record.record_tracing import RecordTracing
 from worker.record.recorder import Recorder
 from worker.record.shadow_recorder import AT_ONCE, ShadowRecorder
 
@@ -39,7 +40,8 @@ class RecordRole:
         if predictions:
             process.on_close(predictions.close)
         metrics = RecordMetrics(process.registry)
-        self._observer = RecordObserver(metrics, predictions)
+        tracing = None if process.tracing is None else RecordTracing(process.tracing)
+        self._observer = RecordObserver(metrics, predictions, tracing)
         self._shadows = ShadowRecorder(process.client, self._store_shadows, consumer=process.name, metrics=metrics)
 
     def start(self) -> None:

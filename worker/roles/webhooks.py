@@ -9,6 +9,7 @@ from shared.storage.engine import make_engine
 from worker.process.startup import wait_for_redis
 from worker.process.worker_process import WorkerProcess
 from worker.webhooks.courier import Courier
+from worker.webhooks.delivery_tracing import DeliveryTracing
 from worker.webhooks.sender import Sender
 from worker.webhooks.start_events import StartEvents
 
@@ -33,6 +34,7 @@ class WebhookRole:
             ),
             collect=StartEvents(process.client, self._engine, tokens=tokens).collect,
             metrics=WebhookMetrics(process.registry),
+            tracing=None if process.tracing is None else DeliveryTracing(process.tracing),
             sign=process.sign_on(keys.WEBHOOK_QUEUE).give,
         )
 

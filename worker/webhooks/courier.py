@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.domain.identifiers import DeliveryId
 from shared.domain.webhooks import DeliveryStatus, pause_after
 from shared.observability.metrics import WebhookMetrics
+from shared.observability.tracing.trace_context import span_id, trace_headers, trace_id
 from shared.presentation.stream_tokens import StreamTokens
 from shared.settings import Webhooks
 from shared.storage import delivery_claims, webhook_secrets
@@ -26,6 +27,7 @@ from shared.storage.delivery_claims import Attempt, Claimed, Receiver, Terms
 from worker.process.background_threads import vital_thread
 from worker.webhooks.circuit_breakers import CircuitBreakers
 from worker.webhooks.delivery_slots import DeliverySlots
+from worker.webhooks.delivery_tracing import DeliveryTracing
 from worker.webhooks.messages import WebhookMessage, message_bodies
 from worker.webhooks.sender import Answer, Sender
 
@@ -63,6 +65,7 @@ class Courier:
         collect: Callable[[], object],
         metrics: WebhookMetrics,
         sign: Callable[[], object] | None = None,
+        tracing: DeliveryTracing | None = None,
     ) -> None:
         """`sender` is called in the event loop; `collect`, which may add deliveries, before each poll in a thread.
 
@@ -74,6 +77,7 @@ class Courier:
         self._make_sender = sender
         self._collect = collect
         self._sign = sign
+        self._tracing = tracing
         self._metrics = metrics
         self._breakers = CircuitBreakers(settings)
         self._in_hand: Counter[Receiver] = Counter()
@@ -216,13 +220,20 @@ class Courier:
 
     async def _attempt(self, message: WebhookMessage) -> Attempt:
         delivery, started = message.delivery, datetime.now(UTC)
-        answer = await self._sender.send(delivery.url, body=message.body, headers=message.headers(started))
+        span = self._tracing.begin(delivery) if self._tracing is not None else None
+        trace = (span.trace if span else "") or delivery.trace
+        headers = message.headers(started) | (trace_headers(trace) if trace else {})
+        answer = await self._sender.send(delivery.url, body=message.body, headers=headers)
         self._tell_breakers(delivery.receiver, answer)
         outcome, pause = _what_follows(delivery, answer, pauses=self._settings.pauses)
         self._metrics.attempts.labels(outcome).inc()
         self._metrics.seconds.observe(answer.milliseconds / 1000)
         # The path and query of a URL are its owner's secret, so only its origin is logged.
+        if self._tracing is not None and span is not None:
+            self._tracing.end(span, answer, outcome)
         about = {"delivery": delivery.id, f"{delivery.kind}_id": delivery.subject, "destination": delivery.destination}
+        if trace:
+            about |= {"trace_id": trace_id(trace), "span_id": span_id(trace)}
         facts = about | {"status": answer.status, "outcome": outcome, "error": answer.error, "reason": answer.reason}
         log.log(logging.DEBUG if answer.error is None else logging.INFO, "webhook_attempted", extra=facts)
         return Attempt(

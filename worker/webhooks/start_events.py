@@ -55,4 +55,5 @@ class StartEvents:
             "subject": job.id,
             "url": request.webhook.url,
             "body": prediction_object(job, base_url=request.base_url, tokens=self._tokens),
+            "trace": request.trace,
         }

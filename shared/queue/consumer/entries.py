@@ -16,7 +16,8 @@ class Entry:
 
     `lane` is the stream it came from, `waiting` its wait list's key, `cache` its output's. `attempts` counts this one.
     `image` is empty until it is read where it is kept beside the entry (`with_images`). `plan` is a pipeline's text
-    (`shared.domain.pipeline_plan`), whose digest is in `version`; empty for a single model.
+    (`shared.domain.pipeline_plan`), whose digest is in `version`; empty for a single model. `trace` is the span of the
+    request that brought the first job, `upload_trace` that of the batch's upload; each is empty where it has none.
     """
 
     lane: str
@@ -27,6 +28,8 @@ class Entry:
     image: bytes
     attempts: int = 1
     plan: str = ""
+    trace: str = ""
+    upload_trace: str = ""
 
     @property
     def submitted_ms(self) -> int:
@@ -112,4 +115,6 @@ def read_entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: in
         image=fields.get(b"image", b""),
         attempts=attempts,
         plan=plan,
+        trace=fields[b"trace"].decode() if b"trace" in fields else "",
+        upload_trace=fields[b"upload_trace"].decode() if b"upload_trace" in fields else "",
     )

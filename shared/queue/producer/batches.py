@@ -51,6 +51,8 @@ class Opening:
     """Of the upload's HTTP request; every item has it."""
     retry_of: BatchId | None = None
     """The batch whose failed items these are."""
+    trace: str | None = None
+    """The span of that request; its items' entries and its webhook have it."""
 
     def request(self, *, skipped: int = 0, skipped_files: Sequence[str] = ()) -> bytes:
         """Return what is kept with the batch, as JSON."""
@@ -58,6 +60,8 @@ class Opening:
         if self.retry_of:
             facts["retry_of"] = self.retry_of
         webhook = None if self.webhook is None else self.webhook.as_json()
+        if webhook is not None and self.trace:
+            webhook["trace"] = self.trace
         return orjson.dumps({**facts, "skipped": skipped, "skipped_files": skipped_files, "webhook": webhook})
 
     @property

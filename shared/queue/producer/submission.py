@@ -61,9 +61,9 @@ class Submission:
     fingerprint: str = ""
     webhook: Webhook | None = None
     request_id: str | None = None
-    """Of the HTTP request that brought it, for logs."""
     retry_of: PredictionId | None = None
-    """The prediction that this one repeats."""
+    trace: str | None = None
+    """The prediction that this repeats; the span of the HTTP request, which the entry has, and a job but an item."""
 
     def request(self) -> JobRequest:
         """Return what is kept with the job: everything but the image's bytes."""
@@ -80,6 +80,7 @@ class Submission:
             custom_id=self.custom_id,
             request_id=self.request_id,
             retry_of=self.retry_of,
+            trace=None if self.batch else self.trace,
         )
 
 
@@ -101,12 +102,11 @@ class Unreadable:
 
     def request(self) -> JobRequest:
         """Return what is kept with the job, as of a submission."""
-        choice = self.choice
         return JobRequest(
-            model=choice.model,
-            version=choice.version,
-            version_key=choice.key,
-            variant=choice.variant,
+            model=self.choice.model,
+            version=self.choice.version,
+            version_key=self.choice.key,
+            variant=self.choice.variant,
             image=RequestImage(sha256=self.sha256, bytes=self.size, filename=self.filename),
             metadata={},
             custom_id=self.custom_id,
@@ -185,7 +185,7 @@ def submit_command(
     for submission, request in jobs:
         if isinstance(submission, Unreadable):
             names += (keys.job(submission.id), "", "", "")
-            arguments += (submission.id, request, submission.error, submission.choice.key, 0, "", 0)
+            arguments += (submission.id, request, submission.error, submission.choice.key, 0, "", 0, "")
             continue
         version, digest, idempotency_key = submission.choice.key, submission.facts.sha256, submission.idempotency_key
         cancel_after = submission.cancel_after
@@ -203,6 +203,7 @@ def submit_command(
             0 if cancel_after is None else cancel_after // timedelta(microseconds=1),
             submission.fingerprint,
             1 if submission.webhook and Event.START in submission.webhook.events else 0,
+            submission.trace or "",
         )
     return (
         "EVALSHA",
@@ -296,7 +297,5 @@ def fingerprint(submission: Submission, asked: Sequence[Any]) -> str:
     """
     cancel_after = submission.cancel_after.total_seconds() if submission.cancel_after else None
     webhook = submission.webhook.as_json() if submission.webhook else None
-    return orjson.dumps(
-        [submission.facts.sha256, asked, submission.metadata, submission.lane, cancel_after, webhook],
-        option=orjson.OPT_SORT_KEYS,
-    ).decode()
+    same = [submission.facts.sha256, asked, submission.metadata, submission.lane, cancel_after, webhook]
+    return orjson.dumps(same, option=orjson.OPT_SORT_KEYS).decode()

@@ -5,12 +5,12 @@
 -- that makes the entry, and is deleted where there is no entry. `unset`: the key is not there; stage it, submit again.
 -- KEYS lane bell inflight rotation|'' rate|'', then (job idempotency|'' cache|'' waiting|'')…
 -- ARGV owner batch lane_cap lane_bytes_cap waiters_cap memory_high interval_us burst inflight_cap|'' queue predict_task
---   record_task, then (id request image version cancel_after_us fingerprint tell_start)…
+--   record_task, then (id request image version cancel_after_us fingerprint tell_start trace|'')…
 -- → for each: again id | closed id | known id | mismatch id | fast id wait_us | many id | full id | unset id |
 --   hit id created output | failed id created | follow id created | queued id created; last, what is left: images|-1
 --   until_all_us unfinished|-1
 -- Safe twice: a job's first line. All its writes come after its last refusal.
-local SHARED_KEYS, KEYS_OF_A_JOB, SHARED_ARGUMENTS, ARGUMENTS_OF_A_JOB = 5, 4, 12, 7
+local SHARED_KEYS, KEYS_OF_A_JOB, SHARED_ARGUMENTS, ARGUMENTS_OF_A_JOB = 5, 4, 12, 8
 local LANE, BELL, INFLIGHT_OF_OWNER, ROTATION, RATE = unpack(KEYS, 1, SHARED_KEYS)
 local OWNER, BATCH_ID, lane_cap, lane_bytes_cap, waiters_cap, memory_high, INTERVAL, BURST, inflight_cap, QUEUE,
   PREDICT_TASK, RECORD_TASK = unpack(ARGV, 1, SHARED_ARGUMENTS)
@@ -20,6 +20,7 @@ local MEMORY_HIGH, INFLIGHT_CAP = memory_high == '1', tonumber(inflight_cap)
 local batch = BATCH_ID ~= '' and BATCH .. BATCH_ID
 local closed = batch and redis.call('HGET', batch, 'state') ~= 'validating'
 local has_work = false  -- then a worker is woken
+local TRACE = batch and 'upload_trace' or 'trace'
 local allowance = RATE ~= '' and allowance_of(RATE, INTERVAL, BURST)
 local unfinished = INFLIGHT_CAP and redis.call('ZCARD', INFLIGHT_OF_OWNER)
 local bytes_in = {}  -- by stream, measured once, for the first job that needs an entry in it
@@ -35,7 +36,7 @@ local function is_full(stream, depth, size)
   return false
 end
 
-local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start)
+local function submit(job, idempotency, cache, waiting, id, request, image, version, cancel_after, fingerprint, tell_start, trace)
   if redis.call('EXISTS', job) == 1 then
     has_work = true
     return {'again', id}
@@ -117,15 +118,19 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     redis.call('RENAME', waiting, renamed)
     for _, other in ipairs(redis.call('LRANGE', renamed, 1, -1)) do redis.call('HSET', JOB .. other, 'waiting', renamed) end
   end
+  -- Add the entry; the arguments are further fields.
+  local function add(...)
+    return redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, ...)
+  end
   local new  -- added first, because the first write alone is refused when the memory is full
   if staged then
-    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version)
+    new = trace == '' and add() or add(TRACE, trace)
     local kept = image_key(LANE, new)
     redis.call('RENAME', STAGED .. id, kept)
     redis.call('PERSIST', kept)
     redis.call('HINCRBY', IMAGE_BYTES, LANE, size)
   else
-    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image)
+    new = trace == '' and add('image', image) or add('image', image, TRACE, trace)
   end
   accept('lane', LANE, 'waiting', waiting, 'entry', new)
   redis.call('RPUSH', waiting, new, id)

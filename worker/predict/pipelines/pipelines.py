@@ -26,6 +26,7 @@ from worker.models.errors import ModelError, ModelUnavailable
 from worker.models.failure_text import one_line
 from worker.models.outputs.writer import as_json
 from worker.predict.batch_limit import BatchLimit
+from worker.predict.batch_tracing import UNTRACED, Step
 from worker.predict.decoding import MOST_HEAVY
 from worker.predict.model_protocols import Members
 from worker.predict.pipelines.answer import Failed, first_step, second_step, whole_output
@@ -48,9 +49,11 @@ class Pipelines:
         metrics: ModelMetrics,
         limit: BatchLimit,
         on_progress: Callable[[], object] = lambda: None,
+        step: Step = UNTRACED.step,
     ) -> None:
         """`on_progress` is called after each part where all are computed at once: what has taken long is not stuck."""
         self._on_progress = on_progress
+        self._step = step
         self._members = members
         self._decoders = decoders
         self._threads = threads
@@ -122,7 +125,7 @@ class Pipelines:
 
     def decode_heavy(self, entry: Entry) -> Result | Callable[[], list[Result]]:
         """Decode in a decoder process; return how the image failed, or what computes the rest."""
-        with self._metrics.decode.time():
+        with self._metrics.decode.time(), self._step("decode", [entry]):
             try:
                 pixels = self._decoders.decode_picture(entry.image)
             except Undecodable as error:
@@ -138,7 +141,7 @@ class Pipelines:
         """Decode pictures and ask the first step; return the results of those that are done, and the others."""
         results: list[Result] = []
         pictures: list[tuple[Entry, Image.Image]] = []
-        with self._metrics.decode.time():
+        with self._metrics.decode.time(), self._step("decode", portion):
             images, work = [entry.image for entry in portion], sum(self._work(entry) for entry in portion)
             decoded = self._threads.map(self._picture_or_reason, images, estimated_work=work)
         for entry, picture in zip(portion, decoded, strict=True):
@@ -158,14 +161,14 @@ class Pipelines:
             except (KeyError, TypeError, ValueError):
                 wrong = "the pipeline was written by another release, which this worker can't read"
                 results.append(_failure(entry, Failed(ErrorCode.MODEL_UNAVAILABLE, wrong)))
-        with self._metrics.forward.time():
+        with self._metrics.forward.time(), self._step("forward", [work.entry for work in works]):
             self._ask_first(works)
         results += [_result(work) for work in works if not work.selections]
         return results, [work for work in works if work.selections]
 
     def _finish_works(self, works: Sequence[Work]) -> list[Result]:
         if works:
-            with self._metrics.forward.time():
+            with self._metrics.forward.time(), self._step("forward", [work.entry for work in works]):
                 self._ask_second(works)
         return [_result(work) for work in works]
 

@@ -21,6 +21,8 @@ from tests.support.outputs import OUTPUTS
 from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_observer import MOST_SERIES, MOST_VERSIONS, RecordObserver
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 vendor=1"
+
 Make = Callable[..., dict[bytes, bytes]]
 Open = Callable[..., PredictionLog]
 
@@ -47,12 +49,15 @@ def test_a_line_has_owner_model_times_and_durations(finished_record: Make) -> No
         id="01a1fcbb-4b36-71de-a741-01ba9b5eeb24", batch="01a1fcbb-4b36-71de-a741-000000000000", owner="anna",
         created=1_790_000_000_000_000, started=1_790_000_000_002_100, completed=1_790_000_000_010_100,
     )  # fmt: skip
-    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])._replace(request_id="r-1")))
+    said = orjson.loads(
+        prediction_line(record, parse_request(record[b"request"])._replace(request_id="r-1", trace=TRACE))
+    )
     assert said == {
         "time": "2026-09-21T14:13:20.010100Z",
         "event": "prediction",
         "prediction_id": "01a1fcbb-4b36-71de-a741-01ba9b5eeb24",
         "request_id": "r-1",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "batch_id": "01a1fcbb-4b36-71de-a741-000000000000",
         "owner": "anna",
         "model": "digits",

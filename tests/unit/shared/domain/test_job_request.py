@@ -16,6 +16,7 @@ WHOLE = JobRequest(
     custom_id="one",
     request_id="r-1",
     retry_of=PredictionId("p-1"),
+    trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 vendor=1",
 )
 
 
@@ -26,6 +27,12 @@ def test_a_request_is_read_as_it_was_written() -> None:
 def test_the_members_stand_in_the_order_that_is_stored() -> None:
     assert tuple(WHOLE.members()) == JobRequest._fields
     assert tuple(WHOLE.image.members()) == RequestImage._fields
+
+
+def test_a_trace_is_written_where_there_is_one_and_with_the_webhook_that_carries_it_on() -> None:
+    assert "trace" not in WHOLE._replace(trace=None).members()
+    assert WHOLE.members()["webhook"]["trace"] == WHOLE.trace
+    assert WHOLE._replace(trace=None).members()["webhook"] == WHOLE.webhook.as_json() if WHOLE.webhook else None
 
 
 def test_a_request_with_missing_or_unknown_members_is_read() -> None:

@@ -1,0 +1,1 @@
+"""Traces: a request's trace context, carried with its job, and spans that OpenTelemetry exports where it is on."""

@@ -1,0 +1,58 @@
+"""W3C Trace Context (level 1): reads `traceparent` and `tracestate`, and writes them for the next hop.
+
+A *trace* in Darkroom's data is one text: the `traceparent`, and behind a space the `tracestate` where there is one. It
+names the span that what follows belongs to. Uses the standard library alone: it is needed where tracing is off, too.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
+LONGEST_STATE: Final = 512
+"""Characters of a `tracestate` that are carried on; the recommendation asks for no more. A longer one is left out."""
+
+# Version, trace id, span id, flags; a later version may have more behind them. Ids of zeros name nothing.
+_TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_STATE: Final = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
+
+
+def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the trace that a request's headers name; None where there is none, or one that is malformed.
+
+    Never raises: a malformed `traceparent` is ignored with its `tracestate`, as the recommendation says.
+    """
+    parents = [value for name, value in headers if name == TRACEPARENT]
+    if len(parents) != 1 or (found := _TRACEPARENT.fullmatch(parents[0].strip())) is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == b"ff" or (version == b"00" and more):
+        return None
+    # Flags that are not known, `sampled` and `random` are, must not be carried on.
+    parent = f"00-{trace_id.decode()}-{span_id.decode()}-{int(flags, 16) & 3:02x}"
+    state = b",".join(value.strip() for name, value in headers if name == TRACESTATE)
+    if not state or len(state) > LONGEST_STATE or b"=" not in state or not _STATE.fullmatch(state):
+        return parent
+    return f"{parent} {state.decode()}"
+
+
+def trace_headers(trace: str) -> dict[str, str]:
+    """Return a trace as the headers of an HTTP request."""
+    parent, _, state = trace.partition(" ")
+    return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
+
+
+def trace_id(trace: str) -> str:
+    """Return the id of the trace, 32 hexadecimal digits."""
+    return trace[3:35]
+
+
+def span_id(trace: str) -> str:
+    """Return the id of the span, 16 hexadecimal digits."""
+    return trace[36:52]
+
+
+def is_sampled(trace: str) -> bool:
+    """Tell whether the one who made the span recorded it."""
+    return int(trace[53:55], 16) & 1 == 1

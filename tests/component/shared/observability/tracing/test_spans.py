@@ -1,0 +1,120 @@
+"""Spans as a collector gets them, and what happens where there is none."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shared.observability.tracing.harmless import harmless
+from shared.observability.tracing.spans import LAST_EXPORT, SCHEMA_URL, Tracing
+from shared.observability.tracing.starting import start_tracing
+from shared.observability.tracing.trace_context import is_sampled, span_id, trace_id
+from shared.settings import SettingsError
+from shared.settings import Tracing as TracingSettings
+from tests.support.otlp_receiver import collecting
+
+SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+UNSAMPLED = SAMPLED[:-1] + "0"
+
+
+def make_tracing() -> Tracing:
+    found = start_tracing(TracingSettings(enabled=True), service="a-service", instance="one")
+    assert found is not None
+    return found
+
+
+def test_spans_come_with_their_parent_links_times_and_the_conventions_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        tracing = make_tracing()
+        span = tracing.start("one", kind="server", parent=f"{SAMPLED} vendor=1", at=1000, attributes={"a": 1})
+        assert span.trace.endswith(" vendor=1")
+        batch = tracing.start_always("many", kind="consumer", at=2000, links=[span.trace])
+        span.fail("TimeoutError", "late")
+        span.end(3000)
+        batch.end()
+        tracing.close()
+        one, many = collector.wait_until(lambda spans: len(spans) == 2)
+    assert (one.service, one.schema_url, one.kind, one.failed) == ("a-service", SCHEMA_URL, "server", True)
+    assert (one.trace_id, one.parent) == (trace_id(SAMPLED), span_id(SAMPLED))
+    assert (one.begun, one.ended, one.attributes) == (1000, 3000, {"a": 1, "error.type": "TimeoutError"})
+    assert (many.parent, many.kind, many.links) == ("", "consumer", [one.context])
+    assert many.trace_id != one.trace_id
+
+
+def test_the_sdks_own_variables_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "pictures")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+        tracing = make_tracing()
+        assert not tracing.start("nobody asked").is_recorded
+        assert not tracing.takes(UNSAMPLED)
+        assert tracing.takes(SAMPLED)
+        unsampled = tracing.start("not sampled", parent=UNSAMPLED)
+        assert (trace_id(unsampled.trace), is_sampled(unsampled.trace)) == (trace_id(UNSAMPLED), False)
+        unsampled.end()
+        tracing.start("sampled", parent=SAMPLED).end()
+        tracing.close()
+        [span] = collector.wait_until(lambda spans: len(spans) > 0)
+    assert (span.name, span.service) == ("sampled", "pictures")
+
+
+def test_a_disabled_sdk_makes_no_span_and_carries_the_trace_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing = make_tracing()
+    span = tracing.start("one", parent=SAMPLED)
+    assert (span.is_recorded, span.trace) == (False, SAMPLED)
+    assert not tracing.start("root").trace
+    span.end()
+    tracing.close()
+
+
+def test_a_collector_that_is_not_there_costs_spans_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    tracing = make_tracing()
+    for _ in range(5_000):  # more than the queue holds
+        tracing.start("one", parent=SAMPLED).end()
+    begun = time.monotonic()
+    tracing.close()
+    assert time.monotonic() - begun < LAST_EXPORT.total_seconds() + 5
+
+
+def test_a_process_that_is_killed_loses_its_spans_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"""
+import os, signal
+from shared.observability.tracing.spans import Tracing
+tracing = Tracing(service="s", instance="i")
+tracing.start("open", parent={SAMPLED!r})
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == -15
+
+
+def test_what_can_not_be_turned_on_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "0")
+    with pytest.raises(SettingsError, match=r"DARKROOM_TRACING_ENABLED: a variable of OpenTelemetry's can't be used"):
+        make_tracing()
+
+
+def test_without_the_extra_it_says_which() -> None:
+    program = """
+import sys
+sys.modules["opentelemetry.sdk"] = None
+from shared.observability.tracing.starting import start_tracing
+from shared.settings import Tracing
+start_tracing(Tracing(enabled=True), service="s", instance="i")
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("DARKROOM_TRACING_ENABLED: opentelemetry.sdk")
+    assert "pip install 'darkroom[otel]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_tracing_raises_goes_no_further(caplog: pytest.LogCaptureFixture) -> None:
+    with harmless():
+        raise ValueError("a span")
+    assert caplog.messages == ["not_traced"]

@@ -175,7 +175,10 @@ class ServiceStatus(Answer):
 
 
 class StatusHistory(Answer):
-    """Samples of the status, the oldest first: one list for each figure, null where it was not known."""
+    """Samples of the status, the oldest first: one list for each figure, null where it was not known.
+
+    After a time without samples, as where nothing ran, one of nulls stands for the gap.
+    """
 
     every_seconds: int
     at: list[int] = Field(description="Seconds since 1970")

@@ -78,6 +78,15 @@ def _p95(found: Percentiles | None) -> float | None:
 
 
 def history(samples: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Return samples, each its time in milliseconds and its values by column, as `at` and one list a column."""
-    columns: dict[str, Any] = {"at": [at // 1000 for at, _ in samples]}
-    return columns | {column: [values.get(column) for _, values in samples] for column in COLUMNS}
+    """Return samples, each its time in milliseconds and its values by column, as `at` and one list a column.
+
+    Where none was kept for a while, as nothing ran, one without values says so: a line is not drawn over it.
+    """
+    slot_ms = SLOT // timedelta(milliseconds=1)
+    shown: list[tuple[int, Mapping[str, Any]]] = []
+    for at, values in samples:
+        if shown and at - shown[-1][0] > 2 * slot_ms:
+            shown.append((shown[-1][0] + slot_ms, {}))
+        shown.append((at, values))
+    columns: dict[str, Any] = {"at": [at // 1000 for at, _ in shown]}
+    return columns | {column: [values.get(column) for _, values in shown] for column in COLUMNS}

@@ -6,6 +6,11 @@ const ORDER = ["system", "light", "dark"];
 
 export const theme = signal(localStorage.getItem(KEPT) ?? "system");
 
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+/** Whether the system is dark, which "system" follows while the page is open. */
+export const systemIsDark = signal(darkSystem.matches);
+darkSystem.addEventListener("change", ({ matches }) => (systemIsDark.value = matches));
+
 export function applyTheme() {
   if (theme.value === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme.value;

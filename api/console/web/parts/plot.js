@@ -1,7 +1,7 @@
 // A line plot over time, by uPlot, which is loaded with the first plot.
 import { loadStylesheet } from "../lib/stylesheet.js";
 import { html, useEffect, useRef } from "../lib/preact.js";
-import { theme } from "../lib/theme.js";
+import { systemIsDark, theme } from "../lib/theme.js";
 import { useSignal } from "../lib/signal.js";
 
 let loading = null;
@@ -20,7 +20,7 @@ function loadPlots() {
 export function Plot({ times, series, format, title, summary, height = 150 }) {
   const box = useRef(null);
   const plot = useRef(null);
-  const shownTheme = useSignal(theme);
+  const colours = `${useSignal(theme)} ${useSignal(systemIsDark)}`;
   const shape = series.map(({ name, tone }) => `${name}:${tone}`).join();
   useEffect(() => {
     let ended = false;
@@ -37,7 +37,7 @@ export function Plot({ times, series, format, title, summary, height = 150 }) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [shape, shownTheme, height]);
+  }, [shape, colours, height]);
   useEffect(() => {
     if (!plot.current) return;
     plot.current.setData(data(times, series));

@@ -15,7 +15,7 @@ export function Lanes({ models }) {
           <th scope="col" class="num">Micro-batch</th>
           <th scope="col">Interactive lane</th>
           <th scope="col">Bulk lanes</th>
-          <th scope="col" class="num">Latency 50 / 95 / 99%</th>
+          <th scope="col" class="num">Latency 50/95/99%</th>
           <th scope="col" class="num">Forward 95%</th>
         </tr>
       </thead>

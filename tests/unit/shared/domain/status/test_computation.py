@@ -138,5 +138,11 @@ def test_history_is_a_list_for_each_column() -> None:
     assert {len(values) for values in told.values()} == {2}
 
 
+def test_history_has_a_gap_where_no_sample_was_kept() -> None:
+    told = history([(10_000, {"workers": 1.0}), (20_000, {"workers": 1.0}), (900_000, {"workers": 2.0})])
+    assert told["at"] == [10, 20, 30, 900]
+    assert told["workers"] == [1.0, 1.0, None, 2.0]
+
+
 def test_the_separator_is_the_same_where_figures_are_read_and_parsed() -> None:
     assert process_figures.SEPARATOR == SEPARATOR

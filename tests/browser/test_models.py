@@ -30,8 +30,7 @@ def two_versions(stack: Stack, door: Door) -> None:
     """A second version of `classification`, of the same files, which workers know; and predictions of the first."""
     url = stack.environment["DARKROOM_REGISTRY_URL"]
     client = mlflow_tracking.MlflowClient(url, url)
-    first = client.get_model_version(NAME, "1")
-    client.create_model_version(NAME, first.source, run_id=first.run_id)
+    client.create_model_version(NAME, client.get_model_version_download_uri(NAME, "1"))
     picture = encoded(image_module.new("RGB", (16, 16), (249, 20, 77)), "PNG")
     for _ in range(20):
         door.predicted(renewed(picture), model=NAME)
@@ -44,6 +43,11 @@ def confirm(page: Page, button: str, action: str, said: str) -> None:
     page.get_by_role("button", name=button).click()
     page.get_by_role("dialog").get_by_role("button", name=action).click()
     expect(page.get_by_text(said)).to_be_visible(timeout=30_000)
+
+
+def shows(page: Page, traffic: str) -> None:
+    """Wait until the page shows it: what an admin confirms is about what the page showed."""
+    expect(page.get_by_role("listitem").filter(has_text=traffic)).to_be_visible(timeout=30_000)
 
 
 @pytest.mark.usefixtures("two_versions")
@@ -76,8 +80,10 @@ def test_an_admin_promotes_rolls_back_and_gives_shares(console: Console, door: D
     page.get_by_role("dialog").get_by_role("button", name="Promote it").click()
     expect(page.get_by_text(f"Promoted version 2 of {NAME}, before it was 1.")).to_be_visible(timeout=30_000)
     until(lambda: aliases() == {"champion": "2"}, seconds=60, what="version 2 serves")
+    shows(page, "version 2 (champion) gets 100%")
     confirm(page, "Roll back…", "Roll back", f"Rolled {NAME} back from version 2 to 1, its champion before.")
     until(lambda: aliases() == {"champion": "1"}, seconds=60, what="version 1 serves again")
+    shows(page, "version 1 (champion) gets 100%")
     confirm(page, "Challenger…", "Begin", f"Version 2 of {NAME} is the challenger and gets 10%")
     confirm(page, "Shadow…", "Begin", f"Version 2 of {NAME} is the shadow")
     expect(page.get_by_role("listitem").filter(has_text="version 2 (challenger) gets 10%")).to_be_visible(

@@ -33,7 +33,7 @@ function Card({ model }) {
   return html`<li class="card model-card">
     <h2><a href=${to("models", [model.name])}>${model.name}</a></h2>
     <p class="soft">${model.pipeline ? `pipeline: ${model.description}` : champion ? `version ${champion} is champion` : "no champion"}</p>
-    <${Traffic} model=${model} />
+    ${!model.pipeline && html`<${Traffic} model=${model} />`}
     <dl class="facts">
       <dt>workers</dt><dd>${number(model.workers)}${model.workers > model.loaded_workers ? `, ${model.loaded_workers} have it loaded` : ""} <span class="soft">· ${model.device}</span></dd>
       <dt>waiting</dt><dd>${number(model.lane_depth)}</dd>
@@ -60,10 +60,10 @@ function Model({ name, query }) {
       ${model.notices.map((text) => html`<p class="notice notice-mild" role="status"><${Icon} name="warning" /> ${text}</p>`)}
       <section class="card" aria-labelledby="traffic-title">
         <h2 id="traffic-title">Traffic</h2>
-        <${Traffic} model=${model} legend />
+        ${!model.pipeline && html`<${Traffic} model=${model} legend />`}
         ${model.canary && html`<p class="canary"><strong>Canary:</strong> ${model.canary}</p>`}
         <dl class="facts model-facts">
-          <dt>workers</dt><dd>${number(model.workers)}, ${number(model.loaded_workers)} with the champion in memory, on ${model.device}</dd>
+          <dt>workers</dt><dd>${number(model.workers)} on ${model.device}, ${model.loaded_workers === model.workers ? "all" : number(model.loaded_workers)} with the champion in memory</dd>
           <dt>micro-batch</dt><dd>${number(model.max_batch_size)} images at most</dd>
           <dt>waiting or running</dt><dd>${number(model.lane_depth)}</dd>
           <dt>predictions</dt><dd><a href=${to("predictions", [], { model: model.name })}>${number(model.run_count)} on record</a></dd>

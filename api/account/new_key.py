@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, Role
+from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, SLOWEST, Role
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Owner
 
@@ -42,18 +42,19 @@ def _rate(value: object) -> float | None:
     if value is None:
         return None
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not 0 < number <= FASTEST:
+    if not SLOWEST <= number <= FASTEST:
         raise InvalidParameter(
-            detail=f"images_a_second must be a number over 0, at most {FASTEST:,.0f}", pointer="/images_a_second"
+            detail=f"images_a_second must be a number from {SLOWEST:g} to {FASTEST:,.0f}", pointer="/images_a_second"
         )
     return number
 
 
-def _count(value: object) -> int | None:
+def _count(value: Any) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MOST_UNFINISHED:
+    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    if not is_whole or not 0 < value <= MOST_UNFINISHED:
         raise InvalidParameter(
             detail=f"unfinished must be a whole number from 1 to {MOST_UNFINISHED:,}", pointer="/unfinished"
         )
-    return value
+    return int(value)

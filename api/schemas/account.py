@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.base import Answer, Id, Instant, Page, Url
-from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, Role
+from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, SLOWEST, Role
 
 _SHOWN = "How it begins, by which keys are told apart"
 _OWNER = Field(description="Keys of one owner share predictions, batches and files", examples=["ann"])
@@ -106,7 +106,7 @@ class WantedApiKey(BaseModel):
     )
     role: Role | None = Field(default=None, description="null, or left out: `submit`", examples=["submit"])
     images_a_second: float | None = Field(
-        default=None, gt=0, le=FASTEST, description="null, or left out: no limit", examples=[20]
+        default=None, ge=SLOWEST, le=FASTEST, description="null, or left out: no limit", examples=[20]
     )
     unfinished: int | None = Field(
         default=None,

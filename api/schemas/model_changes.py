@@ -1,13 +1,15 @@
 """Schemas of changes of what serves."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.base import Answer, Id
+from shared.domain.model_changes import VERSION
 
 _VERSION = Field(
     default=None,
-    min_length=1,
-    max_length=100,
+    pattern=VERSION,
     description="Its number, or `latest`: the newest that is ready; so, too, where it is null or left out",
     examples=["4"],
 )
@@ -44,8 +46,7 @@ class WantedRollback(_Wanted):
     from_: str | None = Field(
         default=None,
         alias="from",
-        min_length=1,
-        max_length=100,
+        pattern=VERSION,
         description="null, or left out: whichever is",
         examples=["4"],
     )
@@ -62,17 +63,17 @@ class WantedCanary(_Wanted):
     """A canary's steps and limits; what is null or left out is as in the command `darkroom models canary`."""
 
     version: str | None = _VERSION
-    steps: list[int] | None = Field(
+    steps: list[Annotated[int, Field(ge=1, le=100)]] | None = Field(
         default=None, description="Percentages, rising, the last one 100", examples=[[5, 25, 50, 100]]
     )
     every_seconds: float | None = Field(
-        default=None, gt=0, le=31_536_000, description="How long a step lasts at least", examples=[600]
+        default=None, ge=1, le=31_536_000, description="How long a step lasts at least", examples=[600]
     )
     max_errors: float | None = Field(
         default=None, ge=0, le=1, description="Share of images that it may fail", examples=[0.01]
     )
     max_p99: float | None = Field(
-        default=None, gt=0, le=1000, description="How many times the champion's p99 its own may be", examples=[1.5]
+        default=None, ge=0.01, le=1000, description="How many times the champion's p99 its own may be", examples=[1.5]
     )
     min_agreement: float | None = Field(
         default=None, ge=0, le=1, description="Share of images with the champion's answer, as shadow", examples=[0.97]
@@ -81,5 +82,5 @@ class WantedCanary(_Wanted):
         default=None, ge=1, le=10**9, description="Images that a step judges at least", examples=[100]
     )
     patience_seconds: float | None = Field(
-        default=None, gt=0, le=31_536_000, description="How long a step waits for them at most", examples=[86400]
+        default=None, ge=1, le=31_536_000, description="How long a step waits for them at most", examples=[86400]
     )

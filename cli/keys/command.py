@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from cli.options import Home, check_owner_name
-from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, Role
+from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, SLOWEST, Role
 
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s)?")
 
@@ -17,7 +17,7 @@ def parse_rate(text: str) -> float:
     """Return images a second of `20/s` or `20`; raises typer.BadParameter."""
     found = _RATE.fullmatch(text.strip())
     rate = float(found[1]) if found else 0.0
-    if not 0 < rate <= FASTEST:
+    if not SLOWEST <= rate <= FASTEST:
         raise typer.BadParameter(f"a rate is images a second, such as 20/s or 0.5/s, {FASTEST:,.0f}/s at most")
     return rate
 

@@ -12,6 +12,8 @@ from shared.domain.identifiers import ANYONE, KeyId, Owner
 from shared.domain.key_limits import UNLIMITED, Limits
 
 PREFIX: Final = "dk_"
+SLOWEST: Final = 0.001
+"""The smallest rate of a key, in images a second: one in 17 minutes."""
 FASTEST: Final = 100_000.0
 """The largest rate of a key, in images a second."""
 MOST_UNFINISHED: Final = 2**31 - 1

@@ -7,7 +7,7 @@ not: half rolled back, a second plan would go one version further.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from shared.domain.canary import CANARY_TAG, LEAST_IMAGES, PATIENCE, Canary, Phase
 from shared.domain.errors import ChangeRefused
@@ -21,6 +21,9 @@ from shared.domain.model_route import (
     SHADOW_PERCENT,
 )
 from shared.domain.registered_model import RegisteredModel
+
+VERSION: Final = r"^([1-9][0-9]{0,17}|latest)$"
+"""How a version is written that is to serve."""
 
 
 class Registry(Protocol):

@@ -279,10 +279,33 @@ def asked(door: Door, image: bytes) -> dict[Operation, list[httpx.Response]]:
         ("POST", "/v1/webhook-deliveries/{id}/redeliver"): [
             http.post(f"{delivery}/redeliver"), http.post(f"{unknown_delivery}/redeliver")
         ],
+        **changes(http),
+        ("GET", "/v1/account"): [http.get("/v1/account")],
+        ("GET", "/v1/api-keys"): [http.get("/v1/api-keys")],
+        ("POST", "/v1/api-keys"): [http.post("/v1/api-keys", json={"role": "read"})],
+        ("POST", "/v1/api-keys/{id}/revoke"): [http.post(f"/v1/api-keys/{UNKNOWN}/revoke")],
+        ("GET", "/v1/status"): [http.get("/v1/status")],
+        ("GET", "/v1/status/history"): [http.get("/v1/status/history"), http.get("/v1/status/history?minutes=0")],
         ("GET", "/health/live"): [http.get("/health/live")],
         ("GET", "/health/ready"): [http.get("/health/ready")],
         ("GET", "/metrics"): [http.get("/metrics", headers={"Accept": kind}) for kind in ("*/*", OPENMETRICS)],
     }  # fmt: skip
+
+
+def changes(http: httpx.Client) -> dict[Operation, list[httpx.Response]]:
+    """Ask for changes of what serves that change nothing."""
+    found: dict[Operation, list[httpx.Response]] = {}
+    for change, body in (
+        ("promote", {"version": "1"}), ("rollback", {"from": "99"}), ("challenger", {"version": "99", "percent": 1}),
+        ("shadow", {"version": "99", "percent": 1}), ("canary", {"version": "99"}),
+    ):  # fmt: skip
+        found["POST", f"/v1/models/{{name}}/{change}"] = [
+            http.post(f"/v1/models/digits/{change}", json=body), http.post(f"/v1/models/nosuch/{change}", json=body),
+            http.post(f"/v1/models/digits/{change}", json={"x": 1}),
+        ]  # fmt: skip
+        if change not in ("promote", "rollback"):
+            found["DELETE", f"/v1/models/{{name}}/{change}"] = [http.delete(f"/v1/models/digits/{change}")]
+    return found
 
 
 def lines_of(text: str) -> Iterator[Any]:
@@ -299,6 +322,13 @@ def events_of(text: str) -> Iterator[Json]:
 
 MASK: Operation = ("GET", "/v1/predictions/{id}/mask")
 """The digits have none: a PNG is read in tests/component/api/predictions."""
+ELSEWHERE: set[Operation] = {
+    MASK,
+    *(("POST", f"/v1/models/{{name}}/{change}") for change in ("rollback", "challenger", "shadow", "canary")),
+    ("POST", "/v1/api-keys"),
+    ("POST", "/v1/api-keys/{id}/revoke"),
+}
+"""What can't succeed here, without a second version or a key; held to its schema in tests/component/api."""
 READERS: dict[str, Callable[[str], Iterator[Any]]] = {
     NDJSON["Content-Type"]: lines_of,
     "text/event-stream": events_of,
@@ -311,7 +341,7 @@ def test_real_answers_conform_to_the_document(door: Door, document: Json, valida
     assert set(answers) == set(declared)
     for operation, each in answers.items():
         responses: Json = declared[operation]["responses"]
-        assert each[0].is_success or operation == MASK, (operation, each[0].text)
+        assert each[0].is_success or operation in ELSEWHERE, (operation, each[0].text)
         for answer in each:
             where = (operation, answer.status_code, answer.text[:300])
             response = responses.get(str(answer.status_code))

@@ -159,6 +159,11 @@ def test_what_nobody_began_in_time_is_never_carried_out(stage: Stage) -> None:
     assert stage.model[0] == {"champion": "3"}
 
 
+def test_a_model_that_is_not_registered_is_said(stage: Stage) -> None:
+    stage.store.client.delete_registered_model(MODEL)
+    assert stage.order("promote", version="2") == {"unknown": MODEL}
+
+
 def test_a_registry_that_is_away_is_said(stage: Stage) -> None:
     stage.store.break_down()
     try:

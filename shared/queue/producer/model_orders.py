@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from shared.domain.errors import ChangeRefused, ChangeUnanswered, NoRegistryWorker, StorageUnavailable
+from shared.domain.errors import ChangeRefused, ChangeUnanswered, NoRegistryWorker, StorageUnavailable, UnknownModel
 from shared.queue import keys
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.model_orders import KEPT_SECONDS, SEEN, ModelOrder
@@ -34,13 +34,15 @@ class ModelOrders:
     async def read_answer(self, order: ModelOrder, *, waited: timedelta) -> dict[str, Any] | None:
         """Return what became of an order, None while that is open.
 
-        Raises ChangeRefused where it can't be, ChangeUnanswered where nobody began it in time (`waited`), and
-        StorageUnavailable where the registry does not answer.
+        Raises UnknownModel, ChangeRefused where it can't be, ChangeUnanswered where nobody began it in time (`waited`),
+        and StorageUnavailable where the registry does not answer.
         """
         data = await self._redis.call("HGET", keys.model_order(order.id), "answer")
         if not data:
             return None
         answer: dict[str, Any] = orjson.loads(data)
+        if "unknown" in answer:
+            raise UnknownModel(reference=order.model, reason="nothing is registered under this name")
         if "refused" in answer:
             raise ChangeRefused(**answer["refused"])
         if "late" in answer:

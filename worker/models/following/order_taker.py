@@ -84,6 +84,8 @@ class OrderTaker:
             # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
             change = Change.from_text(plan or self._book.begin(order.id, self._plan(order).to_text()))
             model_changes.carry_out(self._writer, order.model, change.writes)
+        except NotRegistered:
+            return {"unknown": order.model}
         except ChangeRefused as error:
             return {"refused": {"reason": error.reason, "advice": error.advice, "command": error.command}}
         except redis.RedisError:
@@ -121,9 +123,6 @@ class OrderTaker:
         raise ChangeRefused(reason=f"This worker does not know the change {order.change!r}: it is of another release")
 
     def _read(self, name: ModelName) -> RegisteredModel:
-        try:
-            found = self._reader.read(name)
-        except NotRegistered:
-            raise ChangeRefused(reason=f"No model {name!r} is registered") from None
+        found = self._reader.read(name)
         versions = dict.fromkeys(found.versions, READY)
         return RegisteredModel(name=name, aliases=found.aliases, tags=found.tags, versions=versions)

@@ -66,7 +66,7 @@ def order(serve: Serve, book: OrderBook) -> Callable[..., tuple[httpx.Response, 
         ("rollback", "POST", {"from": "4"}, {"from": "4"}),
         ("challenger", "POST", {"version": "4", "percent": 10}, {"version": "4", "percent": 10}),
         ("challenger", "DELETE", None, {"end": True}),
-        ("shadow", "POST", {"percent": 0}, {"percent": 0}),
+        ("shadow", "POST", {"percent": 0.0}, {"percent": 0}),
         ("shadow", "DELETE", None, {"end": True}),
         ("canary", "DELETE", None, {"end": True}),
     ],
@@ -104,6 +104,7 @@ def test_a_canary_has_the_commands_terms_unless_others_are_given(order: Callable
         ("canary", {"max_errors": 2}, "/max_errors"),
         ("canary", {"min_images": 0}, "/min_images"),
         ("canary", {"every_seconds": 0}, "/every_seconds"),
+        ("promote", {"version": "runs:/1/model"}, "/version"),
     ],
 )
 def test_what_can_not_be_is_refused_and_no_order_is_placed(
@@ -120,6 +121,13 @@ def test_a_workers_refusal_is_the_problem(order: Callable[..., Any]) -> None:
     assert (response.status_code, problem["type"], problem["detail"]) == (
         409, "/problems/change-refused", "digits has no version 9",
     )  # fmt: skip
+
+
+def test_a_model_that_is_not_registered_is_unknown(order: Callable[..., Any]) -> None:
+    response, _ = order("promote", {}, answer={"unknown": "digits"})
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (404, "/problems/unknown-model")
+    assert "nothing is registered under this name" in problem["detail"]
 
 
 def test_a_registry_that_is_away_is_said(order: Callable[..., Any]) -> None:

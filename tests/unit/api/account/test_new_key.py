@@ -18,7 +18,7 @@ ANN = Owner("ann")
         ({}, NewKey(Role.SUBMIT, None, None)),
         ({"role": "admin", "owner": "ann"}, NewKey(Role.ADMIN, None, None)),
         ({"role": None, "images_a_second": 20, "unfinished": 7}, NewKey(Role.SUBMIT, 20.0, 7)),
-        ({"images_a_second": 0.5}, NewKey(Role.SUBMIT, 0.5, None)),
+        ({"images_a_second": 0.5, "unfinished": 7.0}, NewKey(Role.SUBMIT, 0.5, 7)),
     ],
 )
 def test_what_is_left_out_or_null_is_submit_without_limits(members: dict[str, Any], wanted: NewKey) -> None:
@@ -33,6 +33,7 @@ def test_what_is_left_out_or_null_is_submit_without_limits(members: dict[str, An
         ({"role": "root"}, "/role"),
         ({"role": ["read"]}, "/role"),
         ({"images_a_second": 0}, "/images_a_second"),
+        ({"images_a_second": 5e-324}, "/images_a_second"),
         ({"images_a_second": True}, "/images_a_second"),
         ({"images_a_second": FASTEST + 1}, "/images_a_second"),
         ({"images_a_second": float("inf")}, "/images_a_second"),

@@ -196,9 +196,9 @@ def test_a_failed_image_fails_its_span_and_its_log_line_has_the_ids(
 
     def lines() -> list[dict[str, str]]:
         found = (line for log in (traced.home / "logs").glob("predict*") for line in log.read_text().splitlines())
-        return [json.loads(line) for line in found if prediction["id"] in line]
+        return [json.loads(line) for line in found if prediction["id"] in line and "image_failed" in line]
 
-    line = until(lines, what="the line of the image that failed")[0]
+    [line] = until(lines, what="the line of the image that failed")
     assert (line["event"], line["trace_id"], line["span_id"]) == ("image_failed", id, spans[REQUEST].id)
 
 

@@ -21,7 +21,7 @@ from api.edge.host import check_host, read_host
 from api.edge.http_connection import break_off
 from api.edge.origins import Origins
 from api.http import problems
-from api.http.request_facts import has_begun_to_answer
+from api.http.request_facts import has_begun_to_answer, note_client_trace
 from api.state.open_requests import OpenRequest, OpenRequests
 from shared import settings
 from shared.domain.api_keys import ANYBODY, PREFIX, Caller
@@ -29,6 +29,7 @@ from shared.domain.errors import BadRequest, DarkroomError, Forbidden, Unauthori
 from shared.domain.hosts import host_name, is_loopback
 from shared.domain.identifiers import Owner
 from shared.observability.logs import bind
+from shared.observability.tracing.trace_context import TRACEPARENT
 
 _KEY: Final = "darkroom.caller"
 _FOLLOWS: Final = "darkroom.follows"
@@ -120,6 +121,8 @@ class Authentication:
         headers = scope["headers"]
         # One call is faster than a loop; a repeated header shows in the lengths.
         found: dict[bytes, bytes] = dict(headers)
+        if TRACEPARENT in found:
+            note_client_trace(scope)
         host = check_host(found.get(b"host", b"")) if len(found) == len(headers) else read_host(headers)
         open_here, stranger = not self._required and _is_this_machine(scope), ""
         if open_here:

@@ -9,12 +9,11 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.edge.response_headers import complete
-from api.http.request_facts import REQUEST_ID_HEADER, client_facts, note_request, note_trace
+from api.http.request_facts import REQUEST_ID_HEADER, client_request_id, note_request
 from api.state.draining import Draining
 from shared.domain.identifiers import new_uuid7
-from shared.observability.logs import bind, bind_only
+from shared.observability.logs import bind_only
 from shared.observability.metrics import GatewayMetrics
-from shared.observability.tracing.trace_context import trace_id
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +52,10 @@ class RequestObserver:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        id, trace = client_facts(scope["headers"])
-        id = id or new_uuid7()
+        id = client_request_id(scope["headers"]) or new_uuid7()
         header = (REQUEST_ID_HEADER, id.encode())
         answered = note_request(scope, id)
         bind_only(request_id=id)
-        if trace is not None:
-            note_trace(scope, trace)
-            bind(trace_id=trace_id(trace))
         status = 0
 
         def observed(message: Message) -> Awaitable[None]:

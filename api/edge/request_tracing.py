@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.edge.request_observer import METHODS, UNMATCHED, route_template
-from api.http.request_facts import answered_status, note_trace, trace_of
+from api.http.request_facts import answered_status, note_trace
 from shared.observability.logs import bind, bound_facts
-from shared.observability.tracing.trace_context import span_id, trace_id
+from shared.observability.tracing.trace_context import read_trace, span_id, trace_id
 
 if TYPE_CHECKING:
     from shared.observability.tracing.spans import Span, Tracing
@@ -38,7 +38,8 @@ class RequestTracing:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         # Here, because a sampler may go by it; `http.route` is not known yet.
         attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
-        span = self._tracing.start(method, kind="server", parent=trace_of(scope), attributes=attributes)
+        parent = read_trace(scope["headers"])
+        span = self._tracing.start(method, kind="server", parent=parent, attributes=attributes)
         if span.trace:
             note_trace(scope, span.trace)
             bind(trace_id=trace_id(span.trace), span_id=span_id(span.trace))

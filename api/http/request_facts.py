@@ -6,7 +6,8 @@ from typing import Final
 from fastapi import Request
 from starlette.types import Scope
 
-from shared.observability.tracing.trace_context import TRACEPARENT, read_trace
+from shared.observability.logs import bind
+from shared.observability.tracing.trace_context import read_trace, trace_id
 
 REQUEST_ID: Final = "X-Request-ID"
 REQUEST_ID_HEADER: Final = REQUEST_ID.lower().encode()
@@ -30,6 +31,13 @@ def note_request(scope: Scope, id: str) -> list[int]:
 def note_trace(scope: Scope, trace: str) -> None:
     """Note the span that belongs to a request: the gateway's own, or its client's where it makes none."""
     scope[_TRACE] = trace
+
+
+def note_client_trace(scope: Scope) -> None:
+    """Note the span that a `traceparent` names, and bind its trace to the log, unless a span is noted already."""
+    if _TRACE not in scope and (trace := read_trace(scope["headers"])) is not None:
+        note_trace(scope, trace)
+        bind(trace_id=trace_id(trace))
 
 
 def trace_of(scope: Scope) -> str | None:
@@ -64,21 +72,6 @@ def request_id(request: Request) -> str | None:
     """Return the id of a request; None where it did not pass the observer (`edge/request_observer.py`)."""
     found: str | None = request.scope.get(_ID)
     return found
-
-
-def client_facts(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, str | None]:
-    """Return the id that the client sent, if it is usable, and the trace that the request belongs to.
-
-    One walk through the headers, because every request takes it.
-    """
-    id, has_trace = None, False
-    for name, value in headers:
-        if name == REQUEST_ID_HEADER:
-            if id is None and _USABLE_ID.fullmatch(value):
-                id = value.decode()
-        elif name == TRACEPARENT:
-            has_trace = True
-    return id, read_trace(headers) if has_trace else None
 
 
 def client_request_id(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -106,15 +106,16 @@ def read_entries(lane: str, reply: Any) -> list[Entry]:
 def read_entry(lane: str, id: bytes, fields: dict[bytes, bytes], *, attempts: int = 1) -> Entry:
     """Return one entry of a lane's stream."""
     version, _, plan = fields[b"version"].decode().partition(" ")
+    # In the order of the fields: by their names costs a fifth more, and every image is read here.
     return Entry(
-        lane=lane,
-        id=id.decode(),
-        waiting=fields[b"waiting"].decode(),
-        cache=fields[b"cache"].decode(),
-        version=VersionKey(version),
-        image=fields.get(b"image", b""),
-        attempts=attempts,
-        plan=plan,
-        trace=fields[b"trace"].decode() if b"trace" in fields else "",
-        upload_trace=fields[b"upload_trace"].decode() if b"upload_trace" in fields else "",
+        lane,
+        id.decode(),
+        fields[b"waiting"].decode(),
+        fields[b"cache"].decode(),
+        VersionKey(version),
+        fields.get(b"image", b""),
+        attempts,
+        plan,
+        fields[b"trace"].decode() if b"trace" in fields else "",
+        fields[b"upload_trace"].decode() if b"upload_trace" in fields else "",
     )

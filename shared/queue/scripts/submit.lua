@@ -118,19 +118,21 @@ local function submit(job, idempotency, cache, waiting, id, request, image, vers
     redis.call('RENAME', waiting, renamed)
     for _, other in ipairs(redis.call('LRANGE', renamed, 1, -1)) do redis.call('HSET', JOB .. other, 'waiting', renamed) end
   end
-  -- Add the entry; the arguments are further fields.
-  local function add(...)
-    return redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, ...)
-  end
   local new  -- added first, because the first write alone is refused when the memory is full
   if staged then
-    new = trace == '' and add() or add(TRACE, trace)
+    if trace == '' then
+      new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version)
+    else
+      new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, TRACE, trace)
+    end
     local kept = image_key(LANE, new)
     redis.call('RENAME', STAGED .. id, kept)
     redis.call('PERSIST', kept)
     redis.call('HINCRBY', IMAGE_BYTES, LANE, size)
+  elseif trace == '' then
+    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image)
   else
-    new = trace == '' and add('image', image) or add('image', image, TRACE, trace)
+    new = redis.call('XADD', LANE, '*', 'waiting', waiting, 'cache', cache, 'version', version, 'image', image, TRACE, trace)
   end
   accept('lane', LANE, 'waiting', waiting, 'entry', new)
   redis.call('RPUSH', waiting, new, id)

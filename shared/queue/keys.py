@@ -1,6 +1,6 @@
 """The names of all Redis keys, and what is in them. The Lua scripts get them from here, through `lua`.
 
-Above 300 lines: a name is looked up here, and two are never alike.
+Over 300 lines: a name is looked up here, and two are never alike.
 """
 
 import re

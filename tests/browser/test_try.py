@@ -1,4 +1,7 @@
-"""Try: pictures given in every way, what is shown of each answer, the same call as code, feedback, troubles."""
+"""Try: pictures given in every way, what is shown of each answer, the same call as code, feedback, troubles.
+
+Over 300 lines: all of its tests share the page and its pictures.
+"""
 
 import base64
 import io

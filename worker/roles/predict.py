@@ -3,6 +3,8 @@
 Of all registered models that have a champion, or of those named. Each is served by itself: one that is missing, or
 takes long to load, keeps no other waiting. A model is picked up when it gets its champion, within a poll of the
 registry; once it is retired and none of its images wait, it is left.
+
+Over 300 lines: it makes every part that the models of a process share, and connects them.
 """
 
 import logging

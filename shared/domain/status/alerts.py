@@ -2,7 +2,7 @@
 
 They are those of `deploy/prometheus/alerts.yml`, word for word; a test holds both equal. Here they are a table, so that
 who runs no Prometheus is told too. {names} in the texts are the labels of what an alert is about.
-Above 300 lines: it is one table.
+Over 300 lines: it is one table.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ REACHED_INTO = ("celery", "fastapi", "flower", "kombu", "redis", "starlette", "u
 
 def test_the_lock_names_versions_and_no_package_index() -> None:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
-        assert re.fullmatch(r"[\w.-]+==[\w.]+( ; .+)?", line), line
+        assert re.fullmatch(r"[\w.-]+==(\d+!)?[\w.]+( ; .+)?", line), line
 
 
 @pytest.mark.parametrize("wanted", [one for one in WANTED if one.name != "darkroom"], ids=lambda one: one.name)

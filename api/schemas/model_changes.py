@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.base import Answer, Id
+from api.schemas.base import Answer
 from shared.domain.model_changes import VERSION
 
 _VERSION = Field(
@@ -18,7 +18,6 @@ _VERSION = Field(
 class ModelChange(Answer):
     """What was changed in the registry; workers load the version, then it serves."""
 
-    id: Id
     model: str = Field(examples=["digits"])
     change: str = Field(description="What was asked for", examples=["promote"])
     changed: bool = Field(description="false: it was so already")

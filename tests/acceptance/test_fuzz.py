@@ -70,6 +70,8 @@ def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, do
             found = answers[f"{method.upper()} {path}"]
             if path.endswith("/mask"):
                 continue  # the model that serves here has none; test_openapi reads one
+            if method == "post" and path.endswith(("/rollback", "/shadow", "/canary")):
+                continue  # the model that serves here has one version
             assert any(status < 300 for status in found), (method, path, found)
     assert {scenario["phase"] for scenario in scenarios} == PHASES
     checks = {check["name"] for each in recorders for made in each.get("checks", {}).values() for check in made}

@@ -96,7 +96,6 @@ class OrderTaker:
         facts = {"model": order.model, "change": order.change, "owner": order.owner, "said": change.said}
         log.info("model_order_carried_out", extra=facts)
         return {
-            "id": order.id,
             "model": order.model,
             "change": order.change,
             "changed": bool(change.writes),

@@ -16,7 +16,7 @@ from shared.queue.model_orders import ModelOrder, OrderBook
 
 Serve = Callable[..., Any]
 ANSWER = {
-    "id": "x", "model": "digits", "change": "promote", "changed": True, "said": "Promoted version 4.", "undo": None,
+    "model": "digits", "change": "promote", "changed": True, "said": "Promoted version 4.", "undo": None,
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ PageUrl = Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")]
 class Gateway(BaseSettings):
     """The gateway: the HTTP server that takes images and answers with predictions."""
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, env_ignore_empty=True)
 
     public_url: str = ""
     """Address under which clients reach the gateway; URLs in answers begin with it. Empty: the address of each request.

@@ -12,7 +12,7 @@ from shared.settings.value_types import Duration, LongDuration, PositiveInt
 class Predict(BaseSettings):
     """The predict worker: device, threads, time limits."""
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_PREDICT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_PREDICT_", frozen=True, env_ignore_empty=True)
 
     device: str = "auto"
     """Where models run: `cpu`, `cuda`, `cuda:1`; `auto` takes the first GPU, else the CPU."""
@@ -42,7 +42,7 @@ class Predict(BaseSettings):
 class Registry(BaseSettings):
     """The MLflow registry, whose aliases say which versions serve."""
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_REGISTRY_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_REGISTRY_", frozen=True, env_ignore_empty=True)
 
     url: str = "http://127.0.0.1:5000"
     """MLflow's tracking URI."""

@@ -21,7 +21,7 @@ from api.uploads.submission_fields import read_json_object
 from shared.domain.api_keys import Role
 from shared.domain.errors import ChangeUnanswered, InvalidParameter
 from shared.domain.identifiers import ModelName
-from shared.queue.model_orders import ModelOrder, new_order
+from shared.domain.model_orders import ModelOrder, new_order
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
 

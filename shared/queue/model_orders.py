@@ -7,15 +7,13 @@ refused.
 """
 
 import json
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import orjson
 import redis
 
-from shared.domain.identifiers import ModelName, Owner, new_uuid7
-from shared.domain.timestamps import now_us
+from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
 
 KEPT: Final = timedelta(minutes=5)
@@ -23,26 +21,6 @@ KEPT: Final = timedelta(minutes=5)
 SEEN: Final = timedelta(seconds=10)
 """A worker that took orders within this time counts as running."""
 KEPT_SECONDS: Final = int(KEPT.total_seconds())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOrder:
-    """What is ordered of a model, and by whom; `expires` in microseconds. Not begun by then, it is not carried out."""
-
-    id: str
-    model: ModelName
-    change: str
-    arguments: dict[str, Any]
-    owner: Owner
-    expires: int
-
-
-def new_order(
-    model: ModelName, change: str, arguments: dict[str, Any], *, owner: Owner, patience: timedelta
-) -> ModelOrder:
-    """Return an order that has to be begun within `patience`."""
-    expires = now_us() + patience // timedelta(microseconds=1)
-    return ModelOrder(id=new_uuid7(), model=model, change=change, arguments=arguments, owner=owner, expires=expires)
 
 
 class OrderBook:

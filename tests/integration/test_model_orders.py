@@ -9,9 +9,10 @@ import redis
 
 from shared.domain.canary import CANARY_TAG, Canary, Phase
 from shared.domain.identifiers import ANYONE, VersionNumber
+from shared.domain.model_orders import ModelOrder, new_order
 from shared.domain.timestamps import now_us
 from shared.queue import canary_figures, keys
-from shared.queue.model_orders import ModelOrder, OrderBook, new_order
+from shared.queue.model_orders import OrderBook
 from shared.settings import Registry
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker

@@ -6,9 +6,10 @@ from typing import Any
 import orjson
 
 from shared.domain.errors import ChangeRefused, ChangeUnanswered, NoRegistryWorker, StorageUnavailable, UnknownModel
+from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
 from shared.queue.connection.pipeline import Pipeline
-from shared.queue.model_orders import KEPT_SECONDS, SEEN, ModelOrder
+from shared.queue.model_orders import KEPT_SECONDS, SEEN
 
 
 class ModelOrders:

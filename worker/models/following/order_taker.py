@@ -12,10 +12,11 @@ from shared.domain import model_changes
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import CanaryTerms, Change
+from shared.domain.model_orders import ModelOrder
 from shared.domain.registered_model import READY, RegisteredModel
 from shared.domain.timestamps import now_us
 from shared.queue import canary_figures
-from shared.queue.model_orders import ModelOrder, OrderBook
+from shared.queue.model_orders import OrderBook
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import NotRegistered

@@ -11,8 +11,9 @@ import redis
 
 from api.models import orders
 from api.schemas import ModelChange
+from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
-from shared.queue.model_orders import ModelOrder, OrderBook
+from shared.queue.model_orders import OrderBook
 
 Serve = Callable[..., Any]
 ANSWER = {

@@ -91,7 +91,7 @@ def fetch_libraries(directory: Path) -> None:
                     rows.append(
                         f"| `{copied.name}` | {library.name} {library.version} | {library.licence} | `{digest}` |"
                     )
-    (directory / "README.md").write_text(_README + "\n".join(rows) + "\n")
+    (directory / "README.md").write_text(_README + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _fetch(library: Library, scratch: Path) -> Path:

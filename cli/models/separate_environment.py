@@ -32,9 +32,9 @@ def environment_for(home: Path, uri: str, registry: dict[str, str]) -> Path:
     # What is installed here, editable packages too, is found after what is installed there.
     here = sysconfig.get_path("purelib")
     there = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    (there / "darkroom-here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    (there / "darkroom-here.pth").write_text(f"import site; site.addsitedir({here!a})\n", encoding="ascii")
     listed = folder / "requirements.txt"
-    listed.write_text(requirements)
+    listed.write_text(requirements, encoding="utf-8")
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(listed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  pip, as the user asked
     if done.returncode:

@@ -97,7 +97,8 @@ def source(script: Script) -> str:
     """Return a script's text, after the key names and common.lua."""
     folder = resources.files("shared.queue") / "scripts"
     names = "".join(f"local {name} = '{value}'\n" for name, value in _NAMES.items())
-    return names + (folder / "common.lua").read_text() + (folder / f"{script}.lua").read_text()
+    common, own = (folder / name for name in ("common.lua", f"{script}.lua"))
+    return names + common.read_text(encoding="utf-8") + own.read_text(encoding="utf-8")
 
 
 @cache

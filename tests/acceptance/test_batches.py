@@ -154,7 +154,9 @@ def test_the_stream_sends_the_counts_and_the_end(door: Door, scans: Named) -> No
             events = stream.iter_lines()
             assert next(events) == "event: progress"
             first = json.loads(next(events).removeprefix("data: "))
-            assert first == {"status": "in_progress", "request_counts": found["request_counts"]}
+            pace = {"images_per_second": None, "seconds_left": None}  # none has ended
+            counts = found["request_counts"]
+            assert first == {"status": "in_progress", "request_counts": counts, "errors": {}, **pace}
     ended(door.http, found["id"])
     told = door.http.get(url).text
     assert told.count("event: done\ndata: {}\n") == 1

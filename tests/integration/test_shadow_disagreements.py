@@ -84,6 +84,7 @@ def parts(mlflow_store: MlflowStore, redis_client: redis.Redis, kept: KeptPictur
         decoders=decoders,
         threads=threads,
         pictures=kept,
+        tracing=None,
     )
     reader = RegistryReader(registry)
     parts = shared.parts_of(MODEL, read=lambda: reader.read(MODEL))

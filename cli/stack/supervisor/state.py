@@ -93,7 +93,7 @@ def write_state(home: Path, state: StackState) -> None:
     draft = home / "state.json.new"
     # Addresses may hold passwords, so only the owner may read it.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w") as file:  # noqa: PTH123  a descriptor has no path
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123  a descriptor has no path
         json.dump(asdict(state), file, indent=1)
     draft.replace(home / "state.json")
 
@@ -101,7 +101,7 @@ def write_state(home: Path, state: StackState) -> None:
 def read_state(home: Path) -> StackState | None:
     """Return the state written last, by a supervisor alive or dead; None where there is no readable one."""
     try:
-        value = json.loads((home / "state.json").read_text())
+        value = json.loads((home / "state.json").read_text(encoding="utf-8"))
         programs = [ProgramState.from_json(program) for program in value.pop("programs")]
         supervisor = ProcessIdentity(**value.pop("supervisor"))
         return StackState(**value, supervisor=supervisor, programs=programs)

@@ -44,10 +44,10 @@ class Tracing(BaseSettings):
 
     Where to, what as, and how many of them is read by OpenTelemetry's SDK from its own variables:
     `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
-    `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`.
+    `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`. An empty variable counts as unset.
     """
 
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_TRACING_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_TRACING_", frozen=True, env_ignore_empty=True)
 
     enabled: bool = False
     """Make spans and send them. Off, a request's `traceparent` is still carried to its webhooks and log lines."""

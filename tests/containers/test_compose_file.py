@@ -125,6 +125,23 @@ def test_predict_upkeep_and_setup_keep_pictures_in_the_same_place(tmp_path: Path
         assert "/pictures" in [volume["target"] for volume in found[name].said["volumes"]]
 
 
+def test_env_turns_on_the_traces_of_every_process_that_makes_spans(tmp_path: Path) -> None:
+    given = {"DARKROOM_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+    tracing = re.compile("DARKROOM_TRACING_|OTEL_")
+    seen = {}
+    for more in ({}, given):
+        found = services(filled_in(tmp_path, **more), FILE)
+        for name, service in found.items():
+            here = {key: value for key, value in service.environment.items() if tracing.match(key)}
+            seen.setdefault(name, []).append(here)
+    off, on = seen["api"]
+    assert {name: said for name, said in seen.items() if any(said)} == dict.fromkeys(
+        ("api", "predict", "record", "webhooks"), [off, on]
+    )
+    assert (off["DARKROOM_TRACING_ENABLED"], on["DARKROOM_TRACING_ENABLED"]) == ("", "true")
+    assert on["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+
+
 def test_every_service_has_a_memory_limit(said: list[Service]) -> None:
     assert [service.name for service in said if int(service.said.get("mem_limit", 0)) <= 0] == []
 

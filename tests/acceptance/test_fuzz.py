@@ -41,12 +41,13 @@ def fuzz(url: str, folder: Path, *, hook: str, key: str = "") -> "tuple[subproce
     path = filter(None, [str(CONFIGURATION.parents[2]), ENVIRONMENT.get("PYTHONPATH")])
     environment = ENVIRONMENT | {"FUZZING_HOOK": hook, "PYTHONPATH": os.pathsep.join(path)}
     done = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=170, check=False
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=570, check=False
     )
     events = map(json.loads, report.read_text().splitlines())
     return done, [event["ScenarioFinished"] for event in events if "ScenarioFinished" in event]
 
 
+@pytest.mark.timeout(600)  # every operation gets hundreds of requests
 def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, door: Door, tmp_path: Path) -> None:
     key = closed.key(NAME, "--role", "admin", *LIMITS)
     with receiving() as receiver:

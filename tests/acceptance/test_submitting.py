@@ -14,6 +14,7 @@ from tests.support.pictures import data_url, renewed
 MEMBERS = {
     "id", "model", "version", "variant", "status", "input", "output", "error", "error_code", "logs", "source",
     "attempts", "batch_id", "metadata", "data_removed", "metrics", "created_at", "started_at", "completed_at", "urls",
+    "retry_of",
 }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def test_a_prediction_has_every_member_of_the_contract(door: Door, image: bytes)
     assert found["urls"] | {"stream": ""} == {
         "get": url,
         "cancel": f"{url}/cancel",
+        "retry": f"{url}/retry",
         "stream": "",
         "web": f"{door.url}/#/predictions/{found['id']}",
     }

@@ -71,6 +71,23 @@ def test_a_models_report_shows_what_it_predicted(console: Console) -> None:
 
 
 @pytest.mark.usefixtures("two_versions")
+def test_two_versions_stand_side_by_side(console: Console, door: Door) -> None:
+    picture = encoded(image_module.new("RGB", (16, 16), (249, 20, 77)), "PNG")
+    for number in range(12):
+        image = renewed(picture)
+        for version in ("1", "2"):
+            found = door.predicted(image, model=f"{NAME}:{version}")
+            right = found["output"]["predicted_class"] if number < 9 else "dog"
+            assert door.post(f"/v1/predictions/{found['id']}/feedback", json={"label": right}).status_code in (200, 201)
+    page = console.open(f"#/models/{NAME}")
+    figures = page.get_by_role("region", name="Figures of the versions")
+    for version in ("version 1", "version 2"):
+        expect(figures.get_by_role("columnheader", name=version)).to_be_visible(timeout=40_000)
+    expect(figures.get_by_role("rowheader", name="accuracy")).to_be_visible(timeout=40_000)
+    console.look("model-compared")
+
+
+@pytest.mark.usefixtures("two_versions")
 def test_an_admin_promotes_rolls_back_and_gives_shares(console: Console, door: Door) -> None:
     aliases = lambda: door.http.get(f"/v1/models/{NAME}").json()["aliases"]  # noqa: E731
     page = console.open(f"#/models/{NAME}")

@@ -9,6 +9,7 @@ import os
 import re
 import tarfile
 import zipfile
+from http import HTTPStatus
 from typing import Any, Final
 
 import schemathesis
@@ -17,7 +18,7 @@ from PIL import Image
 from schemathesis import Case, GenerationMode, HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveData
+from schemathesis.openapi.checks import AllowHeaderMismatch, EnsureResourceAvailability, RejectedPositiveData
 
 from shared.domain.identifiers import is_uuid
 from shared.domain.webhooks import check_webhook_url
@@ -25,6 +26,9 @@ from tests.support.pictures import data_url, encoded
 
 HOOK: Final = os.environ["FUZZING_HOOK"]
 """Where all webhooks go: nobody out there is told of what is tried here."""
+KEY_ID: Final = os.environ["FUZZING_KEY_ID"]
+"""The id of the key that all requests have."""
+UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
 LINES: Final = "application/x-ndjson"
 MODEL: Final = "digits"
 """The model that serves here."""
@@ -96,6 +100,8 @@ def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
         # It takes the ids of answers for names of models, which below the same path have none.
         if is_uuid(str((case.path_parameters or {}).get("name", ""))):
             case.path_parameters["name"] = MODEL
+    if KEY_ID and (case.path_parameters or {}).get("id") == KEY_ID:
+        case.path_parameters["id"] = UNKNOWN_ID
     for parameters in (query, body):
         if _is_hook(parameters.get("webhook")):
             parameters["webhook"] = HOOK
@@ -144,6 +150,10 @@ def filter_failure(_: HookContext, failure: Failure, case: Case, response: Respo
     if isinstance(failure, AllowHeaderMismatch):
         # GET there reads the model of this name of an owner: another path of the document.
         return not re.fullmatch(r"/v1/models/\{name\}/\w+", case.operation.path)
+    if isinstance(failure, EnsureResourceAvailability):
+        return not case.operation.path.endswith("/mask")  # the model that serves here makes none
+    if isinstance(failure, AcceptedNegativeData) and response.status_code == HTTPStatus.GONE:
+        return False  # it is refused; Schemathesis does not count this status as a refusal
     return not (isinstance(failure, AcceptedNegativeData) and _is_forgiven(case))
 
 

@@ -81,7 +81,8 @@ def test_two_versions_stand_side_by_side(console: Console, door: Door) -> None:
             assert door.post(f"/v1/predictions/{found['id']}/feedback", json={"label": right}).status_code in (200, 201)
     page = console.open(f"#/models/{NAME}")
     figures = page.get_by_role("region", name="Figures of the versions")
-    for version in ("version 1", "version 2"):
+    page.get_by_label("Beside").select_option("2 2", timeout=40_000)
+    for version in ("version 1 champion", "version 2 2"):
         expect(figures.get_by_role("columnheader", name=version)).to_be_visible(timeout=40_000)
     expect(figures.get_by_role("rowheader", name="accuracy")).to_be_visible(timeout=40_000)
     console.look("model-compared")

@@ -26,7 +26,8 @@ export function Plot({ times, series, format, title, summary, height = 150 }) {
     let ended = false;
     let watched = null;
     loadPlots().then((UPlot) => {
-      if (ended) return;
+      // The page may be left while the library loads.
+      if (ended || !box.current) return;
       plot.current = new UPlot(options(box.current, series, format, height), data(times, series), box.current);
       watched = new ResizeObserver(([{ contentRect }]) => plot.current.setSize({ width: contentRect.width, height }));
       watched.observe(box.current);

@@ -18,10 +18,10 @@ export function Histogram({ title, names, groups, values, words, sparse = false 
         <span class="column-label">${labelled(place) ? group : ""}</span>
       </div>`)}
     </div>
-    <table class="visually-hidden">
+    <div class="visually-hidden"><table>
       <caption>${title}</caption>
       <thead><tr><td></td>${shown.map(({ name }) => html`<th scope="col">version ${name}</th>`)}</tr></thead>
       <tbody>${groups.map((group, place) => html`<tr><th scope="row">${group}</th>${shown.map(({ list }) => html`<td>${words(list[place])}</td>`)}</tr>`)}</tbody>
-    </table>
+    </table></div>
   </figure>`;
 }

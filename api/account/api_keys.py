@@ -15,8 +15,7 @@ from api.http.json import JSONResponse
 from api.openapi import requests, responses
 from api.state.gateway import Gateway, gateway
 from api.state.postgres import ask_postgres
-from api.uploads.bodies import read_body
-from api.uploads.submission_fields import read_json_object
+from api.uploads.small_objects import read_small_object
 from shared.domain.api_keys import ApiKey, Caller, Role
 from shared.domain.errors import Forbidden, UnknownKey
 from shared.domain.identifiers import KeyId, is_uuid
@@ -25,7 +24,6 @@ from shared.storage import api_keys
 
 router = APIRouter(prefix="/v1", tags=["account"], route_class=GuardedRoute)
 
-LARGEST_BODY: Final = 16 * 1024
 MOST_LISTED: Final = 1000
 """Keys that the list has, the newest of an owner; `darkroom keys list` has all."""
 _WITHOUT: Final = (
@@ -64,9 +62,7 @@ async def index(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """Make a key of the caller's own owner. The answer has the key, which is shown this once."""
     gate, who = gateway(request), _with_a_key(caller(request))
-    with gate.body_memory.hold(who.owner) as hold:
-        body = await read_body(request, most=LARGEST_BODY, limits=gate.intake, hold=hold)
-        wanted = read_new_key(read_json_object(body).members, owner=who.owner)
+    wanted = read_new_key(await read_small_object(request, owner=who.owner), owner=who.owner)
     known, key = await ask_postgres(
         gate,
         lambda connection: api_keys.create_key(

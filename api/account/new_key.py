@@ -1,9 +1,9 @@
 """Reads what a new API key is to be from a JSON object."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from api.uploads.small_objects import is_number, is_whole, refuse_unknown_members
 from shared.domain.api_keys import FASTEST, MOST_UNFINISHED, SLOWEST, Role
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import Owner
@@ -21,10 +21,7 @@ class NewKey(NamedTuple):
 
 def read_new_key(members: Mapping[str, Any], *, owner: Owner) -> NewKey:
     """Return the key that a body asks for; a member that is null is not given. Raises InvalidParameter."""
-    unknown = sorted(members.keys() - set(_NAMES))
-    if unknown:
-        detail = f"there is no such member; there is {', '.join(_NAMES)}"
-        raise InvalidParameter(detail=detail, pointer=f"/{unknown[0]}")
+    refuse_unknown_members(members, _NAMES)
     if members.get("owner") not in (None, owner):
         raise InvalidParameter(detail=f"owner must be the caller's own, {owner}", pointer="/owner")
     return NewKey(_role(members.get("role")), _rate(members.get("images_a_second")), _count(members.get("unfinished")))
@@ -41,19 +38,17 @@ def _role(value: object) -> Role:
 def _rate(value: object) -> float | None:
     if value is None:
         return None
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not SLOWEST <= number <= FASTEST:
+    if not is_number(value) or not SLOWEST <= value <= FASTEST:
         raise InvalidParameter(
             detail=f"images_a_second must be a number from {SLOWEST:g} to {FASTEST:,.0f}", pointer="/images_a_second"
         )
-    return number
+    return float(value)
 
 
 def _count(value: Any) -> int | None:
     if value is None:
         return None
-    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-    if not is_whole or not 0 < value <= MOST_UNFINISHED:
+    if not is_whole(value) or not 0 < value <= MOST_UNFINISHED:
         raise InvalidParameter(
             detail=f"unfinished must be a whole number from 1 to {MOST_UNFINISHED:,}", pointer="/unfinished"
         )

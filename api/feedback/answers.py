@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.uploads.small_objects import refuse_unknown_members
 from shared.domain.errors import InvalidParameter
 from shared.domain.feedback import LARGEST_VALUE, LONGEST_BY, LONGEST_COMMENT, LONGEST_LABEL, MOST_BOXES, Answer
 from shared.domain.output_form import task_of_output
@@ -29,11 +30,7 @@ _TAKES: Final[Mapping[Task, Collection[str]]] = {
 
 def read_answer(members: Mapping[str, Any]) -> Answer:
     """Return the answer in a JSON object; a member that is null is not given. Raises InvalidParameter."""
-    unknown = sorted(members.keys() - set(_NAMES))
-    if unknown:
-        raise InvalidParameter(
-            detail=f"there is no such member; there is {', '.join(_NAMES)}", pointer=f"/{unknown[0]}"
-        )
+    refuse_unknown_members(members, _NAMES)
     given = [name for name in ANSWERS if members.get(name) is not None]
     if len(given) != 1:
         found = f"not {' and '.join(given)}" if given else "none is there"

@@ -7,29 +7,24 @@ A role that no process fills, or whose work waits too long → 200 and degraded:
 """
 
 import asyncio
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas
 from api.edge import http_connection as protocol
 from api.edge.guard import GuardedRoute, open_to_all
 from api.health.limits import limits_in_force, usage
+from api.health.probes import PATIENCE, probe_postgres
 from api.http.json import JSONResponse
 from api.openapi import responses
 from api.state.gateway import Gateway, gateway
-from api.state.threads import in_thread
 from shared.domain.errors import StorageUnavailable
 from shared.domain.model_route import Route
 from shared.queue.producer.server import Duty, State
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=GuardedRoute)
-
-# Kubernetes' probes give up after a second by default; they should get an answer, not a timeout.
-PATIENCE: Final = timedelta(milliseconds=800)
 
 
 @router.get("/live", summary="Is the process alive", responses=responses.by_status({200: schemas.Alive}))
@@ -99,16 +94,10 @@ async def _redis_down(gate: Gateway) -> str:
 
 async def _postgres_down(gate: Gateway) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            await in_thread(gate.threads.probes, _select_one, gate.engine)
+        await probe_postgres(gate)
     except (SQLAlchemyError, TimeoutError):
         return True
     return False
-
-
-def _select_one(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
 
 
 async def _models(gate: Gateway) -> list[str]:

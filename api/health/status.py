@@ -6,22 +6,20 @@ not known and why; it comes within about a second.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas
 from api.edge.guard import GuardedRoute, needs
+from api.health.probes import PATIENCE, probe_postgres
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
 from api.openapi import responses
 from api.state.gateway import Gateway, gateway
-from api.state.threads import in_thread
 from shared.domain.api_keys import Role
 from shared.domain.errors import StorageUnavailable
 from shared.domain.status.alert_conditions import ShownAlert
@@ -32,8 +30,6 @@ from shared.domain.timestamps import now_us, rfc3339
 
 router = APIRouter(prefix="/v1/status", tags=["health"], route_class=GuardedRoute)
 
-PATIENCE: Final = timedelta(milliseconds=800)
-"""For Redis and for Postgres, which are asked at once."""
 _MOST_MINUTES: Final = KEPT // timedelta(minutes=1)
 _NOTHING: Final = figures_of([], {}, now_seconds=0.0)
 
@@ -96,8 +92,7 @@ async def _redis(gate: Gateway) -> RedisState:
 async def _postgres(gate: Gateway) -> PostgresState:
     begun = time.perf_counter()
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            await in_thread(gate.threads.probes, _select_one, gate.engine)
+        await probe_postgres(gate)
     except SQLAlchemyError as error:
         return PostgresState(state="down", detail=type(error.__cause__ or error).__name__)
     except TimeoutError:
@@ -105,24 +100,13 @@ async def _postgres(gate: Gateway) -> PostgresState:
     return PostgresState(state="ready", answered_ms=_milliseconds_since(begun))
 
 
-def _select_one(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
-
-
 async def _figures(gate: Gateway) -> tuple[Figures, list[ShownAlert]]:
     """Return the figures and alerts; where Redis does not answer, that all of it is unknown."""
-    return await _unless_late(gate.producer.status.read, (_unknown("Redis does not answer"), []))
-
-
-async def _unless_late(
-    ask: Callable[[], Awaitable[tuple[Figures, list[ShownAlert]]]], otherwise: tuple[Figures, list[ShownAlert]]
-) -> tuple[Figures, list[ShownAlert]]:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            return await ask()
+            return await gate.producer.status.read()
     except (StorageUnavailable, TimeoutError):
-        return otherwise
+        return _unknown("Redis does not answer"), []
 
 
 def _unknown(why: str) -> Figures:

@@ -16,10 +16,9 @@ from api.http.json import JSONResponse
 from api.models.wanted_change import read_canary_terms, read_percent, read_text
 from api.openapi import requests, responses
 from api.state.gateway import gateway
-from api.uploads.bodies import read_body
-from api.uploads.submission_fields import read_json_object
+from api.uploads.small_objects import read_small_object, refuse_unknown_members
 from shared.domain.api_keys import Role
-from shared.domain.errors import ChangeUnanswered, InvalidParameter
+from shared.domain.errors import ChangeUnanswered
 from shared.domain.identifiers import ModelName
 from shared.domain.model_orders import ModelOrder, new_order
 
@@ -27,7 +26,6 @@ router = APIRouter(prefix="/v1", tags=["models"], route_class=GuardedRoute)
 
 PATIENCE: Final = timedelta(seconds=20)
 """How long an answer is waited for; MLflow answers in 30 ms, and its client gives up after 21 s."""
-LARGEST_BODY: Final = 16 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 
 _REFUSALS: Final = (
@@ -134,34 +132,28 @@ def _share(given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _body(request: Request, *names: str) -> Mapping[str, Any]:
     """Return the members of the body; raises InvalidParameter for one that is not among `names`."""
-    gate, owner = gateway(request), caller(request).owner
-    with gate.body_memory.hold(owner) as hold:
-        members = read_json_object(await read_body(request, most=LARGEST_BODY, limits=gate.intake, hold=hold)).members
-    unknown = sorted(members.keys() - set(names))
-    if unknown:
-        detail = f"there is no such member; there is {', '.join(dict.fromkeys(names))}"
-        raise InvalidParameter(detail=detail, pointer=f"/{unknown[0]}")
+    members = await read_small_object(request, owner=caller(request).owner)
+    refuse_unknown_members(members, names)
     return members
 
 
 async def _order(request: Request, name: str, change: str, arguments: dict[str, Any]) -> Response:
     """Place an order and return what became of it; raises what `read_answer` raises, within PATIENCE."""
     given = {key: value for key, value in arguments.items() if value is not None}
-    patience = PATIENCE
-    order = new_order(ModelName(name), change, given, owner=caller(request).owner, patience=patience)
-    return JSONResponse(await _answered(request, order, patience))
+    order = new_order(ModelName(name), change, given, owner=caller(request).owner, patience=PATIENCE)
+    return JSONResponse(await _answered(request, order))
 
 
-async def _answered(request: Request, order: ModelOrder, patience: timedelta) -> dict[str, Any]:
+async def _answered(request: Request, order: ModelOrder) -> dict[str, Any]:
     orders, pause = gateway(request).producer.model_orders, _FIRST_PAUSE
     try:
-        async with asyncio.timeout(patience.total_seconds()):
+        async with asyncio.timeout(PATIENCE.total_seconds()):
             await orders.place(order)
             while True:
-                found = await orders.read_answer(order, waited=patience)
+                found = await orders.read_answer(order, waited=PATIENCE)
                 if found is not None:
                     return found
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
     except TimeoutError:
-        raise ChangeUnanswered(id=order.id, waited_seconds=patience.total_seconds()) from None
+        raise ChangeUnanswered(id=order.id, waited_seconds=PATIENCE.total_seconds()) from None

@@ -1,10 +1,10 @@
 """Reads from a JSON object what a change of what serves is to be; every function raises InvalidParameter."""
 
-import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
+from api.uploads.small_objects import is_number, is_whole
 from shared.domain.canary import is_steps
 from shared.domain.errors import InvalidParameter
 from shared.domain.model_changes import VERSION, CanaryTerms
@@ -27,7 +27,7 @@ def read_text(given: Mapping[str, Any], name: str) -> str | None:
 def read_percent(given: Mapping[str, Any]) -> int:
     """Return a share in per cent."""
     value = given.get("percent")
-    if not _is_whole(value) or not 0 <= value <= 100:  # noqa: PLR2004  per cent
+    if not is_whole(value) or not 0 <= value <= 100:  # noqa: PLR2004  per cent
         raise _wrong("percent", "a whole number from 0 to 100")
     return int(value)
 
@@ -37,7 +37,7 @@ def read_canary_terms(given: Mapping[str, Any]) -> CanaryTerms:
     usual = CanaryTerms()
     steps = given.get("steps")
     if isinstance(steps, list):
-        steps = [int(one) if _is_whole(one) else one for one in steps]
+        steps = [int(one) if is_whole(one) else one for one in steps]
     if steps is not None and not (isinstance(steps, list) and is_steps(tuple(steps))):
         raise _wrong("steps", "rising whole percentages, the last one 100")
     return CanaryTerms(
@@ -55,7 +55,7 @@ def _number(given: Mapping[str, Any], name: str, usual: float, least: float, mos
     value = given.get(name)
     if value is None:
         return usual
-    if not _is_number(value) or not least <= value <= most:
+    if not is_number(value) or not least <= value <= most:
         raise _wrong(name, f"a number from {least:,} to {most:,}")
     return float(value)
 
@@ -64,7 +64,7 @@ def _share(given: Mapping[str, Any], name: str, usual: float | None) -> float | 
     value = given.get(name)
     if value is None:
         return usual
-    if not _is_number(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise _wrong(name, "a share from 0 to 1")
     return float(value)
 
@@ -73,17 +73,9 @@ def _count(given: Mapping[str, Any], name: str, usual: int) -> int:
     value = given.get(name)
     if value is None:
         return usual
-    if not _is_whole(value) or not 0 < value <= MOST_IMAGES:
+    if not is_whole(value) or not 0 < value <= MOST_IMAGES:
         raise _wrong(name, f"a whole number from 1 to {MOST_IMAGES:,}")
     return int(value)
-
-
-def _is_whole(value: Any) -> TypeGuard[int]:
-    return _is_number(value) and float(value).is_integer()
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _wrong(name: str, wanted: str) -> InvalidParameter:

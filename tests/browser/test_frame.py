@@ -52,11 +52,9 @@ def test_where_keys_are_needed_one_signs_in_and_out(
     console.expect(r"status of 401")
     page = console.open()
     console.look("sign-in")
-    page.get_by_label("Your API key").fill("dk_wrong")
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in("dk_wrong")
     expect(page.get_by_role("alert")).to_contain_text("this API key is unknown or was revoked")
-    page.get_by_label("Your API key").fill(closed.key("ann", "--role", "admin"))
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(closed.key("ann", "--role", "admin"))
     expect(page.get_by_text("ann", exact=True)).to_be_visible()
     assert page.evaluate("Object.keys(localStorage)") == []
     page.get_by_role("button", name="Sign out").click()
@@ -68,8 +66,7 @@ def test_a_key_sees_the_pages_of_its_role(open_console: Callable[[str], Console]
     console = open_console(closed.url)
     console.expect(r"status of 401")
     page = console.open("#/predictions")
-    page.get_by_label("Your API key").fill(closed.key("ben", "--role", "read"))
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(closed.key("ben", "--role", "read"))
     links = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
     expect(links.first).to_have_text("Predictions")
     assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Webhooks"]

@@ -14,8 +14,7 @@ Open = Callable[[str], Console]
 def signed_in(console: Console, key: str, path: str = "#/keys") -> Page:
     console.expect(r"status of 401")
     page = console.open(path)
-    page.get_by_label("Your API key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(key)
     return page
 
 

@@ -127,8 +127,7 @@ def test_who_is_no_admin_changes_nothing(open_console: "Callable[[str], Console]
     console = open_console(closed.url)
     console.expect(r"status of 401")
     page = console.open(f"#/models/{NAME}")
-    page.get_by_label("Your API key").fill(closed.key("rosa", "--role", "submit"))
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(closed.key("rosa", "--role", "submit"))
     expect(page.get_by_role("heading", name="Versions")).to_be_visible()
     expect(page.get_by_role("button", name="Promote…")).to_have_count(0)
 

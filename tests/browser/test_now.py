@@ -53,6 +53,5 @@ def test_who_is_no_admin_has_no_page_now(open_console: Callable[[str], Console],
     console = open_console(closed.url)
     console.expect(r"status of 401", r"status of 403")
     page = console.open("#/now")
-    page.get_by_label("Your API key").fill(closed.key("dan", "--role", "read"))
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(closed.key("dan", "--role", "read"))
     expect(page.get_by_role("link", name="Now")).to_have_count(0)

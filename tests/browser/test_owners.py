@@ -34,8 +34,7 @@ def signed_in(open_console: Callable[[str], Console], url: str, key: str, where:
     console = open_console(url)
     console.expect("status of 401", "status of 404")
     page = console.open(where)
-    page.get_by_label("Your API key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
+    console.sign_in(key)
     return page
 
 

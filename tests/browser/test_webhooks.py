@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.support.api_client import Door
 from tests.support.console import Console
@@ -55,18 +55,13 @@ def test_deliveries_are_filtered_by_state_and_none_says_so(console: Console, doo
         expect(page.get_by_text("delivered", exact=True)).to_be_visible()
 
 
-def sign_in(page: Page, key: str) -> None:
-    page.get_by_label("Your API key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-
-
 def test_an_admin_reads_and_changes_the_secret_of_its_own_owner(
     open_console: Callable[[str], Console], closed: ClosedGateway
 ) -> None:
     console = open_console(closed.url)
     console.expect(r"status of 401")
     page = console.open("#/webhooks")
-    sign_in(page, closed.key("eve", "--role", "admin"))
+    console.sign_in(closed.key("eve", "--role", "admin"))
     expect(page.get_by_role("heading", name="No webhook was sent yet")).to_be_visible()
     console.look("webhooks-empty")
 
@@ -89,6 +84,6 @@ def test_a_key_that_may_only_read_sees_no_secret(open_console: Callable[[str], C
     console = open_console(closed.url)
     console.expect(r"status of 401")
     page = console.open("#/webhooks")
-    sign_in(page, closed.key("fay", "--role", "read"))
+    console.sign_in(closed.key("fay", "--role", "read"))
     expect(page.get_by_role("heading", name="Webhooks", level=1)).to_be_visible()
     expect(page.get_by_role("button", name="Signing secret")).to_have_count(0)

@@ -62,6 +62,11 @@ class Console:
         expect(self.page.locator("h1")).to_be_visible()
         return self.page
 
+    def sign_in(self, key: str) -> None:
+        """Give the page the key that it asks for."""
+        self.page.get_by_label("Your API key").fill(key)
+        self.page.get_by_role("button", name="Sign in").click()
+
     def check_accessible(self) -> None:
         """Fail if axe finds a violation of WCAG 2.2 AA or of its best practices on the page as it is now."""
         found: dict[str, Any] = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": TAGS}}).response

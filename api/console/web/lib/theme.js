@@ -3,15 +3,18 @@ import { signal } from "./signal.js";
 
 const KEPT = "darkroom.theme";
 const ORDER = ["system", "light", "dark"];
+/** When style/dark.css counts. */
+const DARK_MEDIA = { system: "(prefers-color-scheme: dark)", light: "not all", dark: "all" };
 
 export const theme = signal(localStorage.getItem(KEPT) ?? "system");
 
-const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+const darkSystem = matchMedia(DARK_MEDIA.system);
 /** Whether the system is dark, which "system" follows while the page is open. */
 export const systemIsDark = signal(darkSystem.matches);
 darkSystem.addEventListener("change", ({ matches }) => (systemIsDark.value = matches));
 
 export function applyTheme() {
+  document.getElementById("dark").media = DARK_MEDIA[theme.value];
   if (theme.value === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme.value;
 }

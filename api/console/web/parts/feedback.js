@@ -5,35 +5,42 @@ import { account, apiKey } from "../lib/session.js";
 import { ErrorNotice } from "./notices.js";
 import { taskOf } from "./output.js";
 
-/** `prediction`: one that has ended; `classes`: the model's labels, to choose from. */
-export function FeedbackForm({ prediction, classes = [] }) {
+/**
+ * `prediction`: one that has ended; `classes`: the model's labels, to choose from; `given`: the feedback that counts, null
+ * for none, where the caller knows it, else it is asked for; `onGiven()`: called after more was given.
+ */
+export function FeedbackForm({ prediction, classes = [], given, onGiven }) {
   const { id, output } = prediction;
-  const [counts, setCounts] = useState(undefined);
+  const [answer, setAnswer] = useState(undefined);
+  const counts = answer === undefined ? given : answer;
+  const isKnown = given !== undefined;
   const [correcting, setCorrecting] = useState(false);
   const [state, setState] = useState({ busy: false, error: null });
   const task = taskOf(output);
   useEffect(() => {
     let ended = false;
-    setCounts(undefined);
+    setAnswer(undefined);
     setCorrecting(false);
+    if (isKnown) return undefined;
     get(`v1/predictions/${id}/feedback`, { limit: 1 }).then(
-      ({ results }) => ended || setCounts(results[0] ?? null),
+      ({ results }) => ended || setAnswer(results[0] ?? null),
       (error) => ended || setState({ busy: false, error }),
     );
     return () => (ended = true);
-  }, [id]);
-  async function give(answer) {
+  }, [id, isKnown]);
+  async function give(told) {
     setState({ busy: true, error: null });
     try {
-      setCounts(await post(`v1/predictions/${id}/feedback`, { ...answer, ...(apiKey() && { by: account.value.username }) }));
+      setAnswer(await post(`v1/predictions/${id}/feedback`, { ...told, ...(apiKey() && { by: account.value.username }) }));
       setCorrecting(false);
       setState({ busy: false, error: null });
+      onGiven?.();
     } catch (error) {
       setState({ busy: false, error });
     }
   }
   return html`<div class="feedback">
-    <p role="status">${counts ? html`Counts now: <strong>${words(counts)}</strong>${counts.by ? ` (${counts.by})` : ""}${counts.known === false ? ", a class the model does not know" : ""}` : html`<span class="soft">Nobody has said yet what is right.</span>`}</p>
+    <p role="status">${counts ? html`Counts now: <strong>${feedbackWords(counts)}</strong>${counts.by ? ` (${counts.by})` : ""}${counts.known === false ? ", a class the model does not know" : ""}` : html`<span class="soft">Nobody has said yet what is right.</span>`}</p>
     <div class="actions">
       ${output && html`<button type="button" class="button button-small" disabled=${state.busy} onClick=${() => give(confirmed(task, output))}>It is right</button>`}
       <button type="button" class="button button-small" aria-expanded=${correcting ? "true" : "false"} disabled=${state.busy} onClick=${() => setCorrecting(!correcting)}>${output ? "It is wrong" : "Say what it is"}</button>
@@ -94,7 +101,8 @@ function read(task, output, form) {
   return { label: form.get("label").trim() };
 }
 
-function words({ label, value, boxes }) {
+/** Return what a feedback says, in words. */
+export function feedbackWords({ label, value, boxes }) {
   if (label !== null) return label;
   if (boxes !== null) return boxes.length ? boxes.map((box) => box.label).join(", ") : "nothing is in it";
   if (Array.isArray(value)) return value.join(", ") || "none of the classes";

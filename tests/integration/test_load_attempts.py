@@ -70,6 +70,14 @@ def attempts(client: redis.Redis, gate: LoadingGate | None = None) -> LoadAttemp
     return LoadAttempts(client, model=MODEL, host="here", gate=gate or LoadingGate())
 
 
+def test_no_two_attempts_have_a_name_in_common(redis_client: redis.Redis) -> None:
+    place, names = keys.load_attempts(MODEL, KEY, "here"), []
+    for _ in range(3):
+        with attempts(redis_client).attempt(KEY):
+            names += redis_client.hkeys(place)
+    assert len(set(names)) == len(names) == 3
+
+
 def test_a_version_that_loads_at_last_is_no_longer_suspected(redis_client: redis.Redis) -> None:
     end_processes(redis_client, 2)
     with attempts(redis_client).attempt(KEY):

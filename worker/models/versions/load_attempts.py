@@ -30,7 +30,6 @@ REMEMBERED: Final = timedelta(hours=1)
 BEATS: Final = timedelta(seconds=2)
 SILENT: Final = timedelta(seconds=10)
 """An attempt of another machine or container that was not renewed for so long counts as one that ended its process."""
-_ME: Final = uuid4().hex[:12]
 
 
 class LoadingGate:
@@ -100,7 +99,8 @@ class LoadAttempts:
     @contextmanager
     def _renewed(self, place: str) -> Iterator[None]:
         """Keep this process' attempt in Redis for the length of the block, renewed."""
-        name, done = f"{_ME}-{threading.get_ident()}", threading.Event()
+        # Made for each attempt: what a process makes once, its forks have too, and one end would hide another.
+        name, done = uuid4().hex, threading.Event()
         self._own.add((place, name))
         self._write(place, name)
 

@@ -69,7 +69,7 @@ def test_no_file_names_a_package_index() -> None:
     for name in (*DOCKERFILES, "docker-compose.yml", "docker-compose.gpu.yml", ".env.example"):
         assert (
             re.findall(
-                r"https?://(?!127\.0\.0\.1|localhost:|mlflow:|store:|collector:|darkroom\.example)\S+",
+                r"https?://(?!127\.0\.0\.1|localhost:|mlflow:|store:|collector:|\w+\.example)\S+",
                 (REPOSITORY / name).read_text(),
             )
             == []

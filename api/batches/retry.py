@@ -18,7 +18,7 @@ from api.batches.archives.items import Item, Skipped
 from api.batches.lookup import find_batch
 from api.batches.writer import BatchWriter
 from api.edge.auth import caller
-from api.http.request_facts import request_id
+from api.http.request_facts import note_earlier_trace, request_id, trace_of
 from api.http.request_headers import read_idempotency_key
 from api.state.asked_models import NO_DIGEST, Asked, asked_models, retried_reference
 from api.state.body_memory import BULK_BASE
@@ -52,7 +52,8 @@ async def retry_batch(request: Request, id: BatchId) -> BatchId:
         raise NothingFailed(kind="batch", id=id, state=batch.status)
     with gate.body_memory.hold(who.owner) as hold:
         hold.take(BULK_BASE)
-        asked, webhook = await _asked(gate, batch)
+        asked, webhook, earlier_trace = await _asked(gate, batch)
+        note_earlier_trace(request.scope, earlier_trace)
         bind(model=asked.model)
         asked.choose(NO_DIGEST)  # raises for an alias or version that is not served
         opening = _opening(request, batch, asked, webhook)
@@ -68,15 +69,15 @@ async def retry_batch(request: Request, id: BatchId) -> BatchId:
         return first
 
 
-async def _asked(gate: Gateway, batch: Batch) -> tuple[Asked, Webhook | None]:
-    """Return what the failed images are asked of, and the batch's webhook.
+async def _asked(gate: Gateway, batch: Batch) -> tuple[Asked, Webhook | None, str | None]:
+    """Return what the failed images are asked of, the batch's webhook, and the span of its upload kept with that.
 
     Where one alias or number chose the version of them all, it is asked for again; else the model's traffic split.
     """
-    variants, webhook = await ask_postgres(gate, partial(storage.failed_variants, batch=batch.id))
+    variants, webhook, trace = await ask_postgres(gate, partial(storage.failed_variants, batch=batch.id))
     is_one = len(variants) == 1
     reference = retried_reference(batch.model, variants[0]) if is_one else Reference(name=batch.model)
-    return await asked_models(gate.models, reference, None), webhook
+    return await asked_models(gate.models, reference, None), webhook, trace
 
 
 def _opening(request: Request, batch: Batch, asked: Asked, webhook: Webhook | None) -> Opening:
@@ -93,6 +94,7 @@ def _opening(request: Request, batch: Batch, asked: Asked, webhook: Webhook | No
         webhook=webhook,
         request_id=request_id(request),
         retry_of=batch.id,
+        trace=trace_of(request.scope),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.edge.request_observer import METHODS, UNMATCHED, route_template
-from api.http.request_facts import answered_status, note_trace
+from api.http.request_facts import answered_status, gather_earlier_traces, note_trace
 from shared.observability.logs import bind, bound_facts
 from shared.observability.tracing.trace_context import read_trace, span_id, trace_id
 
@@ -43,6 +43,7 @@ class RequestTracing:
         if span.trace:
             note_trace(scope, span.trace)
             bind(trace_id=trace_id(span.trace), span_id=span_id(span.trace))
+        earlier = gather_earlier_traces(scope)
         try:
             await self._app(scope, receive, send)
         except Exception as error:
@@ -51,6 +52,8 @@ class RequestTracing:
         finally:
             if span.is_recorded:
                 _describe(span, scope, method)
+                for trace in earlier:
+                    span.link(trace)
             span.end()
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -114,12 +115,13 @@ class CsvFeedback:
     being used, and what is committed stays where a store goes away in between. Repeating the whole is safe.
     """
 
-    def __init__(self, gate: Gateway, owner: Owner, *, batch: Batch | None, key: str | None) -> None:
+    def __init__(self, gate: Gateway, owner: Owner, *, batch: Batch | None, key: str | None, trace: str | None) -> None:
         self.summary = Summary()
         self._gate = gate
         self._owner = owner
         self._batch = batch
         self._key = key
+        self._trace = trace
         self._by_custom_id: dict[str, PredictionId] | None = None
         self._classes: dict[tuple[str, str], frozenset[str] | None] = {}
 
@@ -204,7 +206,8 @@ class CsvFeedback:
     async def _store(self, given: Sequence[Given], lines: dict[PredictionId, Line]) -> None:
         if not given:
             return
-        taken = await ask_postgres(self._gate, lambda connection: storage.give_feedback(connection, self._owner, given))
+        give = partial(storage.give_feedback, owner=self._owner, given=given, trace=self._trace)
+        taken = await ask_postgres(self._gate, give)
         for one, became in zip(given, taken, strict=True):
             match became.became:
                 case "created":

@@ -16,6 +16,7 @@ from api.feedback.giving import BYTES_A_CUSTOM_ID, CsvFeedback, are_known, given
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
+from api.http.request_facts import trace_of
 from api.http.request_headers import read_idempotency_key
 from api.openapi import requests, responses
 from api.predictions.lookup import find_prediction
@@ -80,7 +81,8 @@ async def give(request: Request, id: str) -> Response:
     classes = await known_classes(gate, job.request.model, job.request.version)
     check_fit(answer, plain_output(job))
     given = given_to_job(job, answer, key=key)
-    [taken] = await ask_postgres(gate, lambda connection: storage.give_feedback(connection, owner, [given]))
+    trace = trace_of(request.scope)
+    [taken] = await ask_postgres(gate, partial(storage.give_feedback, owner=owner, given=[given], trace=trace))
     if taken.id is None:
         raise UnknownPrediction(id=prediction)
     if taken.became == "mismatch":
@@ -149,7 +151,7 @@ async def _give_csv(request: Request, batch: Batch | None) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in CSV_TYPES:
         raise BadRequest(detail=f"feedback on many is text/csv, this is {kind[:80] or 'a body without Content-Type'}")
-    taking = CsvFeedback(gate, owner, batch=batch, key=_key(request))
+    taking = CsvFeedback(gate, owner, batch=batch, key=_key(request), trace=trace_of(request.scope))
     with gate.body_memory.hold(owner) as hold:
         hold.take(2 * LARGEST_BODY + (batch.total * BYTES_A_CUSTOM_ID if batch else 0))
         await taking.give(_chunks(request))

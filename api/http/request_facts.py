@@ -16,6 +16,7 @@ _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 _ID: Final = "darkroom.request_id"
 _STATUSES: Final = "darkroom.answered"
 _TRACE: Final = "darkroom.trace"
+_EARLIER_TRACES: Final = "darkroom.earlier_traces"
 
 
 def note_request(scope: Scope, id: str) -> list[int]:
@@ -44,6 +45,19 @@ def trace_of(scope: Scope) -> str | None:
     """Return the span that was noted, as `shared.observability.tracing.trace_context` writes it; None without one."""
     found: str | None = scope.get(_TRACE)
     return found
+
+
+def gather_earlier_traces(scope: Scope) -> list[str]:
+    """Return the list that is to hold the spans of earlier requests that this one repeats."""
+    traces: list[str] = []
+    scope[_EARLIER_TRACES] = traces
+    return traces
+
+
+def note_earlier_trace(scope: Scope, trace: str | None) -> None:
+    """Note the span of an earlier request that this one repeats, where spans are made; None where it is not known."""
+    if trace and _EARLIER_TRACES in scope:
+        scope[_EARLIER_TRACES].append(trace)
 
 
 def answered_status(scope: Scope) -> int | None:

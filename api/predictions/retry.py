@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from api.edge.auth import caller
 from api.http.preferred_wait import answer_deadline, preferred_wait
 from api.http.ratelimit import refuse_early
-from api.http.request_facts import header, request_id
+from api.http.request_facts import header, note_earlier_trace, request_id, trace_of
 from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.lookup import find_prediction
@@ -45,6 +45,7 @@ async def retry_prediction(request: Request, id: PredictionId) -> Response:
     failed = await find_prediction(gate, id, owner=who.owner)
     if failed.status is not Status.FAILED:
         raise NothingFailed(kind="prediction", id=id, state=failed.status)
+    note_earlier_trace(request.scope, failed.request.trace)
     with ExitStack() as until_answered:
         with gate.body_memory.hold(who.owner) as hold:
             hold.take(failed.request.image.bytes)
@@ -83,6 +84,7 @@ async def _submission(request: Request, gate: Gateway, failed: Job) -> Submissio
         webhook=asked_for.webhook,
         request_id=request_id(request),
         retry_of=failed.id,
+        trace=trace_of(request.scope),
     )
     key = header(request, b"idempotency-key")
     if key is None:

@@ -63,7 +63,7 @@ class JobRequest(NamedTuple):
     """The prediction that this one repeats; written only where there is one."""
     trace: str | None = None
     """The span that it belongs to, as `shared.observability.tracing.trace_context` writes it; written only where there
-    is one. Not kept in Postgres."""
+    is one. In Postgres it is kept with the webhook alone."""
 
     def members(self) -> dict[str, Any]:
         """Return the JSON object's members."""

@@ -235,12 +235,16 @@ def list_failed(connection: Connection, batch: BatchId, *, after: PredictionId |
     return [FailedItem(id=PredictionId(id), custom_id=custom_id, digest=Digest(sha)) for id, custom_id, sha in rows]
 
 
-def failed_variants(connection: Connection, batch: BatchId) -> tuple[list[str], Webhook | None]:
-    """Return what chose the versions of a batch's failed items, each alias or number once, and the batch's webhook."""
+def failed_variants(connection: Connection, batch: BatchId) -> tuple[list[str], Webhook | None, str | None]:
+    """Return what chose the versions of a batch's failed items, each alias or number once, and the batch's webhook.
+
+    Third is the span of its upload, None without a webhook: it is kept with that.
+    """
     row = predictions.c
     query = select(row.variant).distinct().where(row.batch_id == batch, row.status == Status.FAILED)
     webhook = connection.scalar(select(batches.c.webhook).where(batches.c.id == batch))
-    return list(connection.execute(query).scalars()), None if webhook is None else Webhook.from_json(webhook)
+    variants = list(connection.execute(query).scalars())
+    return variants, None if webhook is None else Webhook.from_json(webhook), (webhook or {}).get("trace")
 
 
 def custom_ids(

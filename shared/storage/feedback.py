@@ -51,8 +51,8 @@ _INSERT = text(f"""
         SELECT id, prediction_id, :owner, label, value, boxes, comment, by, key FROM told
         RETURNING *
     ), announced AS (
-        INSERT INTO webhook_deliveries (owner, subject, kind, event, url, body)
-        SELECT :owner, id, 'feedback', 'feedback', told.url, told.facts || jsonb_build_object(
+        INSERT INTO webhook_deliveries (owner, subject, kind, event, url, trace, body)
+        SELECT :owner, id, 'feedback', 'feedback', told.url, :trace, told.facts || jsonb_build_object(
             'type', 'feedback', 'id', id, 'prediction_id', inserted.prediction_id, 'label', inserted.label,
             'value', inserted.value, 'boxes', inserted.boxes, 'comment', inserted.comment, 'by', inserted.by,
             'created_at', to_char(inserted.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
@@ -105,10 +105,13 @@ class Taken:
 _COLUMNS: Final = [feedback.c[column.name] for column in fields(Feedback)]
 
 
-def give_feedback(connection: Connection, owner: Owner, given: Sequence[Given]) -> list[Taken]:
+def give_feedback(
+    connection: Connection, owner: Owner, given: Sequence[Given], *, trace: str | None = None
+) -> list[Taken]:
     """Commit answers, each for another prediction of `owner`'s; return what became of each.
 
     Safe twice: an answer that counts already makes no row. The caller has checked that the predictions are the owner's.
+    `trace` is the span of the request that gives them, which goes on to their webhooks.
     """
     with connection.begin():
         connection.execute(_LOCK, {"owner": owner})
@@ -121,7 +124,7 @@ def give_feedback(connection: Connection, owner: Owner, given: Sequence[Given]) 
                 taken[row.number] = Taken("unchanged", FeedbackId(row.counts))
         new = [(number, one) for number, one in enumerate(given) if number not in taken]
         if new:
-            rows = connection.execute(_INSERT, {"given": _as_json(new), "owner": owner})
+            rows = connection.execute(_INSERT, {"given": _as_json(new), "owner": owner, "trace": trace})
             taken |= {row.number: Taken("created", FeedbackId(row.id)) for row in rows}
     return [taken.get(number, Taken("gone", None)) for number in range(len(given))]
 

@@ -79,6 +79,7 @@ class Prediction:
                 custom_id=self.custom_id,
                 request_id=self.request_id,
                 retry_of=self.retry_of,
+                trace=(self.webhook or {}).get("trace"),
             ),
             created=microseconds(self.created_at),
             started=microseconds(self.started_at) if self.started_at else None,

@@ -1,4 +1,7 @@
-"""Traces of a running stack, as a collector gets them. Its own stack: the shared one's tracing is off."""
+"""Traces of a running stack, as a collector gets them. Its own stack: the shared one's tracing is off.
+
+Over 300 lines: a second file would be a second stack.
+"""
 
 import itertools
 import json
@@ -24,6 +27,7 @@ from tests.support.waiting import until
 
 CLIENT_SPAN = "00f067aa0ba902b7"
 REQUEST, QUEUE, PREDICT, RECORD = "POST /v1/predictions", "queue digits", "predict digits", "record"
+RETRY, GIVE = "POST /v1/predictions/{id}/retry", "POST /v1/predictions/{id}/feedback"
 STARTED, DELIVERED = "deliver prediction start", "deliver prediction completed"
 _numbers = itertools.count(1)
 
@@ -222,6 +226,39 @@ def test_a_batch_is_one_trace_whose_items_micro_batches_link_its_upload(
     assert sum(one.attributes["messaging.batch.message_count"] for one in linking) >= 20
 
 
+def test_a_retry_links_the_request_that_it_repeats(traced_door: Door, collector: Collector) -> None:
+    (first, to_first), (second, to_second) = new_trace(), new_trace()
+    failed = traced_door.submit(undecodable(), headers=to_first).json()
+    assert failed["status"] == "failed"
+    again = traced_door.http.post(f"/v1/predictions/{failed['id']}/retry", headers=to_second).json()
+    assert again["retry_of"] == failed["id"]
+    earlier = collector.of_trace(first, REQUEST, RECORD)
+    spans = collector.of_trace(second, RETRY, QUEUE, PREDICT, RECORD)
+    assert spans[RETRY].links == [earlier[REQUEST].context]
+    assert {spans[name].parent for name in (QUEUE, PREDICT, RECORD)} == {spans[RETRY].id}
+    assert earlier[REQUEST].links == []
+
+
+def test_feedbacks_webhook_is_in_the_trace_of_who_gave_it_and_carries_nothing_else_on(
+    traced_door: Door, collector: Collector, scan: bytes
+) -> None:
+    (_, to_first), (second, to_second) = new_trace(), new_trace()
+    unwanted = {"baggage": "user=7", "b3": "1", "uber-trace-id": "1:1:0:1", "tracestate": "a=1,a=2"}
+    with receiving() as receiver:
+        hook = {"webhook": receiver.url, "webhook_events_filter": "feedback"}
+        prediction = traced_door.submit(scan, headers=to_first, **hook).json()
+        given = traced_door.http.post(
+            f"/v1/predictions/{prediction['id']}/feedback", json={"label": "7"}, headers=to_second | unwanted
+        )
+        assert given.status_code == 201, given.text
+        [came] = receiver.wait_for(1)
+    spans = collector.of_trace(second, GIVE, "deliver feedback feedback")
+    delivery = spans["deliver feedback feedback"]
+    assert delivery.parent == spans[GIVE].id
+    assert came.headers["traceparent"] == f"00-{second}-{delivery.id}-01"
+    assert not unwanted.keys() & came.headers.keys()
+
+
 def predicted_by(gateway: GatewayByHand, image: bytes, headers: dict[str, str]) -> Json:
     answer = httpx.post(
         f"{gateway.url}/v1/predictions", content=image, headers=headers | {"Content-Type": "image/png"}, trust_env=False
@@ -277,6 +314,7 @@ def test_a_worker_that_is_killed_loses_its_spans_and_no_image(
         for pid in traced.pids("predict"):
             os.kill(pid, signal.SIGKILL)
         ids = [first, *sent]
+    traced.wait_until_ready()
     assert {traced_door.ended(id)["status"] for id in ids} == {"succeeded"}
     for id, _ in traces:
         collector.of_trace(id, REQUEST, RECORD)

@@ -82,8 +82,10 @@ class _Steps(NamedTuple):
 class BatchTracing(Untraced):
     """One model's spans. Each thread calls `begin`, `step` as it computes, and `finish` where there are results."""
 
-    def __init__(self, tracing: "Tracing", *, model: ModelName) -> None:
+    def __init__(self, tracing: "Tracing", *, model: ModelName, shadow: bool = False) -> None:
+        """`shadow`: they are of the model's shadow, and their names say so."""
         self._tracing = tracing
+        self._prefix = "shadow " if shadow else ""
         self._model = model
         self._of_thread = threading.local()
         self._lock = threading.Lock()
@@ -147,7 +149,11 @@ class BatchTracing(Untraced):
     def _make_batch(self, batch: _MicroBatch, results: Sequence[Result], links: Sequence[str]) -> "Span":
         size: Attributes = {"messaging.batch.message_count": len(results)}
         span = self._tracing.start_always(
-            f"process {self._model}", kind="consumer", at=batch.begun, attributes={**self._common, **size}, links=links
+            f"{self._prefix}process {self._model}",
+            kind="consumer",
+            at=batch.begun,
+            attributes={**self._common, **size},
+            links=links,
         )
         for step in batch.steps:
             images: Attributes = {"darkroom.images": len(step.entries)}
@@ -160,7 +166,7 @@ class BatchTracing(Untraced):
         entry, start = result.entry, self._tracing.start
         # Submission is by Redis' clock, in milliseconds: it may seem to come after what followed.
         came = min(entry.submitted_ms * 1_000_000, steps.begun)
-        start(f"queue {self._model}", parent=entry.trace, at=came).end(steps.begun)
+        start(f"{self._prefix}queue {self._model}", parent=entry.trace, at=came).end(steps.begun)
         attributes: Attributes = {
             **self._common,
             "messaging.message.id": entry.id,
@@ -169,7 +175,7 @@ class BatchTracing(Untraced):
             "darkroom.batch_size": size,
         }
         span = start(
-            f"predict {self._model}",
+            f"{self._prefix}predict {self._model}",
             kind="consumer",
             parent=entry.trace,
             at=steps.begun,

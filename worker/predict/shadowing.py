@@ -22,6 +22,7 @@ from shared.queue.consumer.shadow_lane import ShadowAnswer, ShadowEntry, ShadowL
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_limit import BatchLimit
+from worker.predict.batch_tracing import UNTRACED, Untraced
 from worker.predict.computation import Computation
 from worker.predict.decoding import Decoding
 from worker.predict.leases import LeasedEntries
@@ -61,6 +62,7 @@ class Shadowing:
         decoders: DecoderPool,
         threads: DecodeThreads,
         on_disagreement: Disagreement = lambda *_: None,
+        tracing: Untraced = UNTRACED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_disagreement` is called, once an answer is written, with the owner, digest and bytes of its image."""
@@ -71,11 +73,14 @@ class Shadowing:
         self._longest = limits.longest
         self._metrics = metrics
         self._on_disagreement = on_disagreement
+        self._tracing = tracing
         self._monotonic = monotonic
         # A limit of its own: what the shadow runs out of memory for must not lower the champion's.
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
-        self._computation = Computation(models, pipelines=None, decoding=decoding, metrics=metrics, limit=self._limit)
+        self._computation = Computation(
+            models, pipelines=None, decoding=decoding, metrics=metrics, limit=self._limit, step=tracing.step
+        )
         self._milliseconds_each = PASS / timedelta(milliseconds=1)
         self.intake = intake
 
@@ -107,7 +112,7 @@ class Shadowing:
         heavy: list[Entry] = []
         unloaded: list[list[Entry]] = []
         with self._leased.hold(entries, longest=self._longest):
-            start = self._monotonic()
+            start = self._tracing.begin(self._monotonic())
             results = self._computation.compute(
                 entries, heavy=None if alone else heavy, heavy_in_hand=lambda: 0, unloaded=unloaded
             )
@@ -115,6 +120,7 @@ class Shadowing:
             answered = {result.entry.id: result for result in results}
             answers = [_answer(one, answered.get(one.entry.id), milliseconds) for one in taken]
             _, dropped = self._lane.finish(answers)
+            self._tracing.finish(results)
         if results:
             self._milliseconds_each = 0.8 * self._milliseconds_each + 0.2 * milliseconds / len(results)
         self._metrics.skip(HEAVY, len(heavy))

@@ -114,6 +114,7 @@ class SharedParts:
             decoders=self.decoders,
             threads=self.threads,
             on_disagreement=pictures.keep_disagreement if pictures else lambda *_: None,
+            tracing=UNTRACED if self.tracing is None else BatchTracing(self.tracing, model=model, shadow=True),
         )
         return ModelParts(follower, lanes, predictor, shadowing)
 

@@ -69,6 +69,10 @@ class Span:
         """Add attributes."""
         self._span.set_attributes(attributes)
 
+    def link(self, trace: str) -> None:
+        """Link a span of another trace that this one follows from."""
+        self._span.add_link(_read(trace))
+
     def fail(self, error_type: str, message: str = "") -> None:
         """Say that what it stands for failed, by an identifier of low cardinality and a text."""
         self._span.set_attribute("error.type", error_type)

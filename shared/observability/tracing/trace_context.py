@@ -15,7 +15,9 @@ LONGEST_STATE: Final = 512
 
 # Version, trace id, span id, flags; a later version may have more behind them. Ids of zeros name nothing.
 _TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_STATE: Final = re.compile(rb"[\x21-\x7e][\x20-\x7e]*")
+_KEY: Final = r"[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13}"
+_MEMBER: Final = re.compile(rf"({_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_MOST_MEMBERS: Final = 32
 
 
 def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -31,10 +33,20 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         return None
     # Flags that are not known, `sampled` and `random` are, must not be carried on.
     parent = f"00-{trace_id.decode()}-{span_id.decode()}-{int(flags, 16) & 3:02x}"
-    state = b",".join(value.strip() for name, value in headers if name == TRACESTATE)
-    if not state or len(state) > LONGEST_STATE or b"=" not in state or not _STATE.fullmatch(state):
-        return parent
-    return f"{parent} {state.decode()}"
+    states = [value for name, value in headers if name == TRACESTATE]
+    state = _read_state(b",".join(states)) if states else ""
+    return f"{parent} {state}" if state else parent
+
+
+def _read_state(given: bytes) -> str:
+    """Return a valid `tracestate` as it is passed on; empty where it is too long, or any member is malformed."""
+    if len(given) > LONGEST_STATE or not given.isascii():
+        return ""
+    members = [member for one in given.decode("ascii").split(",") if (member := one.strip(" \t"))]
+    found = [_MEMBER.fullmatch(member) for member in members]
+    keys = {one[1] for one in found if one}
+    # A key that stands twice is malformed, too.
+    return ",".join(members) if len(keys) == len(members) <= _MOST_MEMBERS else ""
 
 
 def trace_headers(trace: str) -> dict[str, str]:

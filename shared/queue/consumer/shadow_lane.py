@@ -102,6 +102,7 @@ class ShadowLane:
                 version=VersionKey(fields[b"key"].decode()),
                 image=fields.get(b"image", b""),
                 attempts=int(attempts),
+                trace=fields[b"trace"].decode() if b"trace" in fields else "",
             ),
             prediction=PredictionId(fields[b"prediction"].decode()),
             owner=Owner(fields[b"owner"].decode()),

@@ -43,6 +43,10 @@ local function shadow(lane, entry, waiting, id, output)
     fields[#fields + 1] = 'image'
     fields[#fields + 1] = inline
   end
+  if members.trace then
+    fields[#fields + 1] = 'trace'
+    fields[#fields + 1] = members.trace
+  end
   local new = redis.call('XADD', SHADOW, '*', unpack(fields))
   if not inline then
     redis.call('RENAME', kept, image_key(SHADOW, new))

@@ -24,6 +24,7 @@ from tests.support.observations import observer
 from tests.support.predictors import LEASE, MODEL, VERSION, AnyMembers, Pictures, Versions
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
+from worker.predict.batch_tracing import UNTRACED, Untraced
 from worker.predict.leases import LeasedEntries
 from worker.predict.model_protocols import Members
 from worker.predict.predictor import Limits, Predictor
@@ -45,6 +46,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
         data: bytes | None = None,
         lane: str = keys.INTERACTIVE,
         variant: str = "champion",
+        trace: str | None = None,
     ) -> str:
         data = data or picture(number)
         digest = Digest(hashlib.sha256(data).hexdigest())
@@ -57,6 +59,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
             metadata={},
             base_url="",
             lane=lane,
+            trace=trace,
         )
         if is_staged(data, Queue()):
             redis_client.execute_command(*stage_command(submission))
@@ -79,7 +82,7 @@ def decoders() -> Iterator[DecoderPool]:
 def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[..., Predictor]:
     """Make a worker's predictor of these versions; a task takes one micro-batch. Keywords are settings of batching."""
 
-    def make(
+    def make(  # noqa: PLR0913  what a worker has one of, and what a test changes of it
         *models: Pictures,
         worker: str = "w",
         leased: LeasedEntries | None = None,
@@ -90,6 +93,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         monotonic: Callable[[], float] = time.monotonic,
         shadow: ShadowIntake | None = None,
         lease: timedelta = LEASE,
+        tracing: Untraced = UNTRACED,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=lease, max_attempts=3))
@@ -99,6 +103,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1), shadow=shadow,
+            tracing=tracing,
         )  # fmt: skip
 
     return make

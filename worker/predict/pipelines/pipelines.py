@@ -168,7 +168,7 @@ class Pipelines:
 
     def _finish_works(self, works: Sequence[Work]) -> list[Result]:
         if works:
-            with self._metrics.forward.time(), self._step("forward", [work.entry for work in works]):
+            with self._metrics.forward.time(), self._step("then", [work.entry for work in works]):
                 self._ask_second(works)
         return [_result(work) for work in works]
 

@@ -25,6 +25,7 @@ from shared.storage.shadow_predictions import ShadowPrediction, store_shadow_pre
 
 Serve = Callable[..., Any]
 HOOK = "https://a.example/x"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DIGITS = Route(
     model=ModelName("digits"),
     description="",
@@ -323,9 +324,16 @@ def test_a_webhook_that_asks_for_it_is_told(serve: Serve, engine: Engine, add: C
     asked, unasked = (
         add(request={"webhook": {"url": HOOK, "events": events}}) for events in (["feedback"], ["completed"])
     )
-    post(serve, engine, "/v1/feedback", f"id,label\n{asked},7\n{unasked},7\n".encode())
+    post(serve, engine, "/v1/feedback", f"id,label\n{asked},7\n{unasked},7\n".encode(), traceparent=TRACE)
+    post(serve, engine, f"/v1/predictions/{asked}/feedback", {"label": "1"}, traceparent=TRACE, tracestate="a=1")
+    post(serve, engine, f"/v1/predictions/{asked}/feedback", {"label": "7"}, traceparent="00-nonsense-01")
     with engine.connect() as connection:
-        rows = connection.execute(text("SELECT kind, body FROM webhook_deliveries WHERE event = 'feedback'")).all()
-    assert [(row.kind, row.body["prediction_id"], row.body["label"], row.body["model"]) for row in rows] == [
-        ("feedback", asked, "7", "digits")
+        rows = connection.execute(
+            text("SELECT kind, body, trace FROM webhook_deliveries WHERE event = 'feedback' ORDER BY body->>'id'")
+        ).all()
+    told = [(row.kind, row.body["prediction_id"], row.body["label"], row.body["model"], row.trace) for row in rows]
+    assert told == [
+        ("feedback", asked, "7", "digits", TRACE),
+        ("feedback", asked, "1", "digits", f"{TRACE} a=1"),
+        ("feedback", asked, "7", "digits", None),
     ]

@@ -26,6 +26,8 @@ from shared.settings import Queue
 from shared.storage.recording import record
 
 Serve = Callable[..., Any]
+FIRST = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SECOND = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RUN = b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}'
 
 
@@ -102,6 +104,17 @@ def world(serve: Serve, engine: Engine, redis_client: "redis.Redis", digits: Rou
         serve(with_world, routes=[digits], engine=engine)
 
     return run
+
+
+def test_a_retrys_images_belong_to_the_trace_of_the_request_that_asks_for_it(world: Callable[..., None]) -> None:
+    async def claim(one: World) -> None:
+        failed = await one.submit(picture(1), traceparent=FIRST)
+        assert one.compute() == 1
+        await one.post(f"/v1/predictions/{failed['id']}/retry", traceparent=SECOND, tracestate="a=1")
+        [entry] = one.lanes.pull(64).entries
+        assert (entry.trace, entry.upload_trace) == (f"{SECOND} a=1", "")
+
+    world(claim)
 
 
 @pytest.mark.parametrize("size", [8, 100], ids=["within its entry", "beside its entry"])
@@ -228,10 +241,13 @@ def test_a_batchs_failures_are_counted_by_code_and_retried_as_a_new_batch(world:
         assert (ended["status"], ended["errors"]) == ("completed", {"model_error": 3, "undecodable_image": 1})
         assert ended["images_per_second"] > 0
         assert ended["seconds_left"] == 0
-        retried = await one.post(f"{path}/retry", **{"Idempotency-Key": "k"})
+        retried = await one.post(f"{path}/retry", **{"Idempotency-Key": "k", "traceparent": SECOND})
         assert (retried["retry_of"], retried["request_counts"]["total"]) == (batch["id"], 3)
         assert (retried["skipped"], retried["skipped_files"]) == (1, ["7.txt"])
         assert (await one.post(f"{path}/retry", **{"Idempotency-Key": "k"}))["id"] == retried["id"]
+        [lane] = one.store.keys(f"lane:*:bulk:{retried['id']}")
+        entries = one.store.xrange(lane)
+        assert [fields[b"upload_trace"].decode() for _, fields in entries] == [SECOND] * 3
         one.compute(failing=lambda n: n == 0, code="worker_lost")
         one.record()
         again = await one.get(f"/v1/batches/{retried['id']}")

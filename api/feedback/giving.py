@@ -13,6 +13,7 @@ from api.feedback.answers import check_fit, named_classes
 from api.feedback.lines import Line, LineReader
 from api.state.gateway import Gateway
 from api.state.postgres import ask_postgres
+from api.state.postgres_pages import PIECE
 from shared.domain.batch import Batch
 from shared.domain.errors import InvalidParameter, UnknownModel
 from shared.domain.feedback import Answer
@@ -127,16 +128,17 @@ class CsvFeedback:
 
     async def give(self, chunks: AsyncIterator[bytes]) -> None:
         """Read and give all lines; raises BadRequest for a header that is none, StorageUnavailable."""
-        waiting: dict[PredictionId, Line] = {}
+        waiting: list[tuple[PredictionId, Line]] = []
         size = 0
         async for line in LineReader(takes_custom_ids=self._batch is not None).lines(chunks):
             id = await self._target(line)
             if id is None or line.answer is None:
                 continue
-            if id in waiting or len(waiting) == CHUNK or size > CHUNK_BYTES:
+            # A prediction may be named again: a commit for each such line would cost Postgres 13 ms a line.
+            if len(waiting) == CHUNK or size > CHUNK_BYTES:
                 await self._commit(waiting)
-                waiting, size = {}, 0
-            waiting[id] = line
+                waiting, size = [], 0
+            waiting.append((id, line))
             size += line.size
         await self._commit(waiting)
 
@@ -178,17 +180,17 @@ class CsvFeedback:
             self._by_custom_id = known
         return self._by_custom_id
 
-    async def _commit(self, waiting: dict[PredictionId, Line]) -> None:
+    async def _commit(self, waiting: Sequence[tuple[PredictionId, Line]]) -> None:
         """Check and commit one chunk, and count what became of its lines."""
         if not waiting:
             return
         batch = self._batch.id if self._batch else None
-        judged = await ask_postgres(
-            self._gate, lambda connection: storage.read_judged(connection, self._owner, waiting, batch=batch)
-        )
-        unrecorded = await self._ended_in_redis([id for id in waiting if id not in judged], batch)
+        ids = list(dict.fromkeys(id for id, _ in waiting))
+        judged = await self._judged(ids, batch)
+        unrecorded = await self._ended_in_redis([id for id in ids if id not in judged], batch)
         given: list[Given] = []
-        for id, line in waiting.items():
+        lines: list[Line] = []
+        for id, line in waiting:
             assert line.answer is not None  # noqa: S101  lines without one do not wait
             job, row = unrecorded.get(id), judged.get(id)
             found = row.output if row else plain_output(job) if job else None
@@ -200,30 +202,41 @@ class CsvFeedback:
                 self.summary.refuse(line, misfit)
             else:
                 given.append(self._given(row, job, line))
+                lines.append(line)
                 await self._note_unknown(line.answer, row, job)
-        await self._store(given, waiting)
+        await self._store(given, lines)
 
-    async def _store(self, given: Sequence[Given], lines: dict[PredictionId, Line]) -> None:
+    async def _store(self, given: Sequence[Given], lines: Sequence[Line]) -> None:
         if not given:
             return
         give = partial(storage.give_feedback, owner=self._owner, given=given, trace=self._trace)
         taken = await ask_postgres(self._gate, give)
-        for one, became in zip(given, taken, strict=True):
+        for line, became in zip(lines, taken, strict=True):
             match became.became:
                 case "created":
                     self.summary.created += 1
                 case "unchanged":
                     self.summary.unchanged += 1
                 case "mismatch":
-                    self.summary.refuse(lines[one.prediction_id], "this Idempotency-Key gave it another answer before")
+                    self.summary.refuse(line, "this Idempotency-Key gave it another answer before")
                 case "gone":
-                    self.summary.refuse(lines[one.prediction_id], "there is no such prediction")
+                    self.summary.refuse(line, "there is no such prediction")
+
+    async def _judged(self, ids: list[PredictionId], batch: BatchId | None) -> dict[PredictionId, Judged]:
+        """Return the owner's recorded predictions; a hundred at a time, for Postgres reads each output."""
+        found: dict[PredictionId, Judged] = {}
+        for first in range(0, len(ids), PIECE):
+            some = ids[first : first + PIECE]
+            found |= await ask_postgres(
+                self._gate, partial(storage.read_judged, owner=self._owner, ids=some, batch=batch)
+            )
+        return found
 
     async def _ended_in_redis(self, ids: list[PredictionId], batch: BatchId | None) -> dict[PredictionId, Job]:
         """Return the owner's jobs that Redis holds: those that have not ended, or are not recorded yet."""
         found: dict[PredictionId, Job] = {}
-        for first in range(0, len(ids), 100):
-            jobs = await self._gate.producer.jobs.find_all(ids[first : first + 100])
+        for first in range(0, len(ids), PIECE):
+            jobs = await self._gate.producer.jobs.find_all(ids[first : first + PIECE])
             found |= {job.id: job for job in jobs if job.owner == self._owner and batch in (None, job.batch)}
         return found
 

@@ -1,11 +1,11 @@
 """Feedback in Postgres: any number of answers for a prediction, of which the last counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 import orjson
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Row, select, text
 
 from shared.domain.feedback import Answer, Feedback
 from shared.domain.identifiers import BatchId, FeedbackId, Owner, PredictionId
@@ -65,11 +65,19 @@ _INSERT = text(f"""
 does not delete it at this moment; one that is gone gets none."""
 
 _ITEMS = text("""
-    SELECT id::text, custom_id, status, output, model, version, variant, webhook
+    SELECT id::text, custom_id, status, model, version, variant, webhook,
+           CASE WHEN pg_column_size(output) <= 8192 OR jsonb_typeof(output) <> 'object' THEN output
+                ELSE (SELECT jsonb_object_agg(key, CASE
+                          WHEN key = 'values' THEN value
+                          WHEN jsonb_typeof(value) = 'object' THEN '{}'
+                          WHEN jsonb_typeof(value) = 'array' THEN '[]'
+                          WHEN jsonb_typeof(value) = 'string' THEN '""'
+                          ELSE 'null' END) FROM jsonb_each(output))
+           END AS output
     FROM predictions WHERE id = ANY(CAST(:ids AS uuid[])) AND owner = :owner
       AND (CAST(:batch AS uuid) IS NULL OR batch_id = CAST(:batch AS uuid))
 """)
-"""Reads what checking an answer needs of predictions."""
+"""Reads what checking an answer needs of predictions: an output may have megabytes, of which its form is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,31 +110,67 @@ class Taken:
     id: FeedbackId | None
 
 
+_GONE: Final = Taken("gone", None)
 _COLUMNS: Final = [feedback.c[column.name] for column in fields(Feedback)]
 
 
 def give_feedback(
     connection: Connection, owner: Owner, given: Sequence[Given], *, trace: str | None = None
 ) -> list[Taken]:
-    """Commit answers, each for another prediction of `owner`'s; return what became of each.
+    """Commit answers for predictions of `owner`'s, in their order; return what became of each.
 
-    Safe twice: an answer that counts already makes no row. The caller has checked that the predictions are the owner's.
+    One prediction may have several: each is compared with the one before it. Safe twice: an answer that counts already
+    makes no row. The caller has checked that the predictions are the owner's.
     `trace` is the span of the request that gives them, which goes on to their webhooks.
     """
     with connection.begin():
         connection.execute(_LOCK, {"owner": owner})
-        known = connection.execute(_KNOWN, {"given": _as_json(enumerate(given)), "owner": owner})
-        taken: dict[int, Taken] = {}
-        for row in known:
-            if row.keyed is not None:
-                taken[row.number] = Taken("unchanged" if row.keyed_is_same else "mismatch", FeedbackId(row.keyed))
-            elif row.is_same:
-                taken[row.number] = Taken("unchanged", FeedbackId(row.counts))
-        new = [(number, one) for number, one in enumerate(given) if number not in taken]
+        known = connection.execute(_KNOWN, {"given": _as_json(enumerate(given)), "owner": owner}).all()
+        taken, new, repeated = _compare(given, {row.number: row for row in known})
         if new:
-            rows = connection.execute(_INSERT, {"given": _as_json(new), "owner": owner, "trace": trace})
+            arguments = {"given": _as_json((number, given[number]) for number in new), "owner": owner, "trace": trace}
+            rows = connection.execute(_INSERT, arguments)
             taken |= {row.number: Taken("created", FeedbackId(row.id)) for row in rows}
-    return [taken.get(number, Taken("gone", None)) for number in range(len(given))]
+    for number, (first, became) in repeated.items():
+        if first in taken:
+            taken[number] = Taken(became, taken[first].id)
+    return [taken.get(number, _GONE) for number in range(len(given))]
+
+
+def _compare(
+    given: Sequence[Given], known: Mapping[int, Row[Any]]
+) -> tuple[dict[int, Taken], list[int], dict[int, tuple[int, Became]]]:
+    """Return by number what became of answers that rows know, the numbers of new ones, and those that repeat a new one.
+
+    The last are by number, with the number of the new one and what becomes of them.
+    """
+    taken: dict[int, Taken] = {}
+    new: list[int] = []
+    repeated: dict[int, tuple[int, Became]] = {}
+    last: dict[PredictionId, int] = {}
+    keyed: dict[str, int] = {}
+    for number, one in enumerate(given):
+        row = known[number]
+        under_key, before = keyed.get(one.key or ""), last.get(one.prediction_id)
+        if row.keyed is not None:
+            taken[number] = Taken("unchanged" if row.keyed_is_same else "mismatch", FeedbackId(row.keyed))
+        elif under_key is not None:
+            repeated[number] = (under_key, "unchanged" if _is_same(given[under_key], one) else "mismatch")
+        elif before is not None and _is_same(given[before], one):
+            repeated[number] = (before, "unchanged")
+        elif before is None and row.is_same:
+            taken[number] = Taken("unchanged", FeedbackId(row.counts))
+        else:
+            new.append(number)
+            last[one.prediction_id] = number
+            if one.key:
+                keyed[one.key] = number
+    return taken, new, repeated
+
+
+def _is_same(one: Given, other: Given) -> bool:
+    texts = {orjson.dumps(each.answer.members(), option=orjson.OPT_SORT_KEYS) for each in (one, other)}
+    return one.prediction_id == other.prediction_id and len(texts) == 1
 
 
 def find_feedback(connection: Connection, id: FeedbackId, owner: Owner) -> Feedback | None:
@@ -149,7 +193,7 @@ def list_feedback(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What checking an answer needs of a recorded prediction."""
+    """What checking an answer needs of a recorded prediction; a large `output` has only the form of its members."""
 
     id: PredictionId
     custom_id: str | None

@@ -218,6 +218,7 @@ def read_version_figures(
     none).
     """
     end = until or datetime.now(UTC) + timedelta(days=1)
+    since = min(since, end)  # the year 9999 has no bucket after it
     whole = _bucket(since + BUCKET - timedelta(microseconds=1))
     rest = max(min(whole, end), _bucket(end))
     arguments = _wanted(model, owner, versions) | {

@@ -12,7 +12,7 @@ import orjson
 import pytest
 import redis
 from fastapi import FastAPI
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from api.batches import routes as batches
 from api.feedback import giving
@@ -258,6 +258,17 @@ def test_a_csv_uses_every_line_that_can_be_used(
     again = post(serve, engine, "/v1/feedback", csv.encode())[1]
     # Three predictions are answered twice in it, so what counts changes to and fro.
     assert (again["created"], again["unchanged"]) == (6, 5)
+
+
+def test_a_csv_that_names_one_prediction_in_every_line_takes_few_commits(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId]
+) -> None:
+    id, commits = add(), []
+    event.listen(engine, "commit", commits.append)
+    csv = "id,label\n" + f"{id},7\n{id},8\n" * 700
+    summary = post(serve, engine, "/v1/feedback", csv.encode())[1]
+    assert (summary["created"], summary["refused"]) == (1400, 0)
+    assert len(commits) < 10
 
 
 def test_a_batchs_csv_names_images_by_custom_id(serve: Serve, engine: Engine, redis_client: "redis.Redis") -> None:

@@ -77,6 +77,8 @@ def test_versions_and_time_limit_what_counts(get: Callable[..., httpx.Response])
     assert get(f"?since={later}").json()["versions"] == []
     earlier = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert get(f"?since={earlier}").json()["since"].startswith(earlier[:-1])
+    assert get("?since=9999-12-31T23:59:59.999999Z").json()["versions"] == []
+    assert len(get("?since=0001-01-01T00:00:00Z").json()["versions"]) == 2
     assert len(get("?since=90000d").json()["versions"]) == 2
 
 

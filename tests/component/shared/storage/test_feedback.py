@@ -1,20 +1,24 @@
 """Feedback: the last answer counts, the same again makes no row, and it goes with its prediction."""
 
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine, text
 
 from shared.domain.feedback import Answer
 from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
+from shared.domain.output_form import task_of_output
 from shared.settings import Retention
 from shared.storage import retention
 from shared.storage.audit_queries import wrong_feedback
 from shared.storage.feedback import Given, Taken, find_feedback, give_feedback, list_feedback, read_judged
 from shared.storage.recording import record
+from tests.support.outputs import OUTPUTS
 from worker.upkeep import retention as housekeeping
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -111,6 +115,48 @@ def test_a_key_makes_one_row_and_refuses_another_answer(engine: Engine, add: Cal
     assert give(engine, id, key="k", label="8") == Taken("mismatch", first.id)
     assert give(engine, other, key="k", label="7") == Taken("mismatch", first.id)
     assert told(engine, id) == ["5", "7"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_answers_of_one_commit_become_what_they_become_one_at_a_time(
+    engine: Engine, add: Callable[..., PredictionId], seed: int
+) -> None:
+    chance = random.Random(seed)
+    pairs = [(add(), add()) for _ in range(3)]
+    lines = [
+        (chance.randrange(3), chance.choice([{"label": "1"}, {"label": "2"}, {"value": [1]}]), chance.random() < 0.3)
+        for _ in range(40)
+    ]
+
+    def given(one: int, number: int, answer: dict[str, Any], *, keyed: bool) -> Given:
+        key = f"{one} {number}" if keyed else None
+        return Given(prediction_id=pairs[number][one], answer=Answer(**answer), is_recorded=True, key=key)
+
+    for rounds in range(2):  # the second time most are known
+        with engine.connect() as connection:
+            at_once = give_feedback(connection, ME, [given(0, n, answer, keyed=keyed) for n, answer, keyed in lines])
+            each = [give_feedback(connection, ME, [given(1, n, answer, keyed=keyed)])[0] for n, answer, keyed in lines]
+        assert [one.became for one in at_once] == [one.became for one in each]
+        for one, other in pairs:
+            assert told(engine, one) == told(engine, other), rounds
+
+
+def test_a_large_output_is_read_as_its_form(engine: Engine, finished_record: Make) -> None:
+    large = {
+        task: orjson.loads(orjson.dumps(output)) | {"pipeline": {"steps": [random.Random(1).randbytes(20_000).hex()]}}
+        for task, output in OUTPUTS.items()
+    }
+    ids = {task: PredictionId(new_uuid7()) for task in large}
+    with engine.connect() as connection:
+        record(
+            connection,
+            [finished_record(id=ids[task]) | {b"output": orjson.dumps(output)} for task, output in large.items()],
+        )
+        read = read_judged(connection, ME, ids.values(), batch=None)
+    for task, id in ids.items():
+        assert task_of_output(read[id].output) is task_of_output(large[task])
+        assert read[id].output.get("values") == large[task].get("values")
+        assert len(orjson.dumps(read[id].output)) < 1000
 
 
 def test_an_answer_and_its_webhook_are_committed_together(engine: Engine, add: Callable[..., PredictionId]) -> None:

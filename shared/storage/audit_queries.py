@@ -21,23 +21,28 @@ _DESCRIBED = text("SELECT id::text FROM batches WHERE id = ANY(CAST(:ids AS uuid
 
 _COUNTERS = text("""
     WITH recent AS (SELECT * FROM batches ORDER BY id DESC LIMIT :batches),
-    counted AS (
-        SELECT batch_id, count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
-               count(*) FILTER (WHERE status = 'failed') AS failed,
-               count(*) FILTER (WHERE status = 'canceled') AS canceled
-        FROM predictions WHERE batch_id IN (SELECT id FROM recent) GROUP BY batch_id
+    parts AS (
+        SELECT batch_id, status, coalesce(error_code, '') AS code, count(*) AS n
+        FROM predictions WHERE batch_id IN (SELECT id FROM recent) GROUP BY 1, 2, 3
+    ), counted AS (
+        SELECT batch_id, sum(n) FILTER (WHERE status = 'succeeded') AS succeeded,
+               sum(n) FILTER (WHERE status = 'failed') AS failed,
+               sum(n) FILTER (WHERE status = 'canceled') AS canceled,
+               jsonb_object_agg(code, n) FILTER (WHERE status = 'failed') AS errors
+        FROM parts GROUP BY batch_id
     )
     SELECT id::text, ARRAY[b.succeeded, b.failed, b.canceled] AS counters,
            ARRAY[coalesce(c.succeeded, 0), coalesce(c.failed, 0), coalesce(c.canceled, 0)]::integer[] AS counted,
-           b.total, b.completed_at IS NOT NULL AS completed
+           b.errors, coalesce(c.errors, '{}') AS failures, b.total, b.completed_at IS NOT NULL AS completed
     FROM recent AS b LEFT JOIN counted AS c ON c.batch_id = b.id
     WHERE (b.succeeded, b.failed, b.canceled)
           IS DISTINCT FROM (coalesce(c.succeeded, 0), coalesce(c.failed, 0), coalesce(c.canceled, 0))
+       OR b.errors <> coalesce(c.errors, '{}')
        OR (b.completed_at IS NOT NULL) IS DISTINCT FROM coalesce(b.total = b.succeeded + b.failed + b.canceled, false)
     ORDER BY b.id
 """)
-"""Finds batches whose counters differ from their rows, or whose completion differs from their counters. One statement,
-so both are of the same snapshot."""
+"""Finds batches whose counters, or failures by code, differ from their rows, or whose completion differs from their
+counters. One statement, so all are of the same snapshot."""
 
 _MISSING_DELIVERIES = text("""
     WITH ended AS (
@@ -146,13 +151,17 @@ def described_batches(connection: Connection, ids: Sequence[BatchId]) -> set[Bat
 
 
 def wrong_batches(connection: Connection, *, batches: int = 200) -> list[str]:
-    """Return a sentence for each of the latest batches whose counters or completion are wrong."""
-    return [
-        f"batch {row.id}: its counters (succeeded, failed, canceled) are {row.counters}, its rows {row.counted}"
-        if row.counters != row.counted
-        else f"batch {row.id}: {sum(row.counters)} of {row.total} items are in and completed is {row.completed}"
-        for row in connection.execute(_COUNTERS, {"batches": batches})
-    ]
+    """Return a sentence for each of the latest batches whose counters, failures by code or completion are wrong."""
+    return [f"batch {row.id}: {_wrong_batch(row)}" for row in connection.execute(_COUNTERS, {"batches": batches})]
+
+
+def _wrong_batch(row: Any) -> str:
+    """Return what is wrong with a batch; the first thing where it is several."""
+    if row.counters != row.counted:
+        return f"its counters (succeeded, failed, canceled) are {row.counters}, its rows {row.counted}"
+    if row.errors != row.failures:
+        return f"its failures by code are {row.errors}, its rows {row.failures}"
+    return f"{sum(row.counters)} of {row.total} items are in and completed is {row.completed}"
 
 
 def missing_deliveries(connection: Connection, *, rows: int = 200_000) -> list[str]:

@@ -81,16 +81,27 @@ def test_a_batch_that_can_no_longer_be_recorded_is_found(
 def test_wrong_counters_and_batches_that_did_not_end_are_found(
     system: System, finished_record: Make, batch_record: Make
 ) -> None:
-    lied_about, not_ended, clean = (BatchId(new_uuid7(unix_ms=i)) for i in range(3))
+    lied_about, not_ended, clean, *miscoded = (BatchId(new_uuid7(unix_ms=i)) for i in range(6))
+    lies = ("{}", '{"model_error": 2}', '{"model_error": 1, "": 1, "worker_lost": 1}')
     with system.engine.connect() as connection:
         record(connection, [finished_record(batch=batch) for batch in (lied_about, not_ended, clean)])
-        record(connection, [batch_record(clean, total=1)])
+        failures = [(batch, code) for batch in (clean, *miscoded) for code in ("model_error", "")]
+        record(connection, [finished_record(state="failed", batch=batch, code=code) for batch, code in failures])
+        record(connection, [batch_record(clean, total=3)])
     with system.engine.begin() as connection:
         connection.execute(text("UPDATE batches SET succeeded = 2 WHERE id = :id"), {"id": lied_about})
         connection.execute(text("UPDATE batches SET total = 1 WHERE id = :id"), {"id": not_ended})
+        for batch, errors in zip(miscoded, lies, strict=True):
+            connection.execute(text("UPDATE batches SET errors = :it WHERE id = :id"), {"id": batch, "it": errors})
     assert system.audit() == [
         f"batch {lied_about}: its counters (succeeded, failed, canceled) are [2, 0, 0], its rows [1, 0, 0]",
         f"batch {not_ended}: 1 of 1 items are in and completed is False",
+        *(
+            f"batch {batch}: its failures by code are {told}, its rows {{'': 1, 'model_error': 1}}"
+            for batch, told in zip(
+                miscoded, ({}, {"model_error": 2}, {"": 1, "model_error": 1, "worker_lost": 1}), strict=True
+            )
+        ),
     ]
 
 

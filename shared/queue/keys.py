@@ -79,6 +79,8 @@ FAILED_IMAGES: Final = "failed_images"
 """Sorted set, microseconds: images kept of failed computations, as size in bytes and key, by when they failed."""
 FAILED_BYTES: Final = "failed_image_bytes"
 """String: bytes of the images in FAILED_IMAGES."""
+FAILED_BYTES_BY_OWNER: Final = "failed_image_owners"
+"""Sorted set, bytes: owners by the size of their images in FAILED_IMAGES. Who holds most is evicted from first."""
 FILE_BYTES: Final = "file_bytes"
 """Hash: bytes of files by owner; the empty name has the sum of all owners."""
 
@@ -175,6 +177,16 @@ def failed_image_prefix() -> str:
 def failed_image(owner: Owner, digest: Digest) -> str:
     """Return the key of a string that expires: an image whose computation failed, so that it can be tried again."""
     return f"{failed_image_prefix()}{owner}:{digest}"
+
+
+def failed_images_prefix() -> str:
+    """Return what the key of every owner's images that are kept after their computation failed begins with."""
+    return f"{FAILED_IMAGES}:"
+
+
+def failed_images_of(owner: Owner) -> str:
+    """Return the key of a sorted set, microseconds: an owner's members of FAILED_IMAGES."""
+    return f"{failed_images_prefix()}{owner}"
 
 
 def staged_prefix() -> str:

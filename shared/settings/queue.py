@@ -38,8 +38,8 @@ class Queue(BaseSettings):
     failed_ttl: Duration = timedelta(hours=24)
     """How long an image whose prediction failed is kept in Redis, so that the prediction can be retried."""
     max_failed_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2
-    """Bytes of such images that are kept; the oldest go first. 0 keeps none. Redis drops them too where its memory is
-    short."""
+    """Bytes of such images that are kept, of all owners; the oldest of the owner that holds most go first. 0 keeps
+    none. Redis drops them too where its memory is short."""
     recorded_ttl: Duration = timedelta(hours=1)
     """How long a prediction that is in Postgres is still answered from Redis."""
     idempotency_ttl: Duration = timedelta(hours=24)

@@ -114,12 +114,16 @@ local function drop_images(lane, entries)
   end
 end
 
--- Drop images from those kept of failed computations, given as members of their set.
+-- Drop images from those kept of failed computations, given as members of their set: "<bytes> failed_image:<owner>:<sha256>".
 local function drop_failed(members)
   local images, bytes = {}, 0
   for _, member in ipairs(members) do
-    local size, key = string.match(member, '^(%d+) (.*)$')
+    local size, key, owner = string.match(member, '^(%d+) (' .. FAILED_IMAGE .. '(.*):[^:]*)$')
     if redis.call('ZREM', FAILED_IMAGES, member) == 1 then bytes = bytes + tonumber(size) end
+    if redis.call('ZREM', FAILED_IMAGES_OF .. owner, member) == 1
+        and tonumber(redis.call('ZINCRBY', FAILED_BYTES_BY_OWNER, -size, owner)) <= 0 then
+      redis.call('ZREM', FAILED_BYTES_BY_OWNER, owner)
+    end
     images[#images + 1] = key
   end
   in_pieces(images, function(...) redis.call('UNLINK', ...) end)
@@ -127,8 +131,9 @@ local function drop_failed(members)
 end
 
 -- Keep the image of a computation that failed, for ttl_ms, so that its jobs can be submitted again. All such images have
--- most_bytes at most: the oldest go first, and Redis may evict any. Called before the entry is dropped; `id` is one of
--- its jobs. An image beside its entry is renamed, one within it is copied: that has max_inline_image bytes at most.
+-- most_bytes at most: the oldest of the owner that holds most go first, so nobody's failures push out those of an owner
+-- that holds no more than an equal share. Redis may evict any. Called before the entry is dropped; `id` is one of its
+-- jobs. An image beside its entry is renamed, one within it is copied: that has max_inline_image bytes at most.
 local function keep_failed(id, waiting, lane, entry, ttl_ms, most_bytes)
   most_bytes = tonumber(most_bytes)
   local owner = redis.call('HGET', JOB .. id, 'owner')
@@ -154,15 +159,18 @@ local function keep_failed(id, waiting, lane, entry, ttl_ms, most_bytes)
     end
   end
   redis.call('PEXPIRE', key, ttl_ms)
-  if redis.call('ZADD', FAILED_IMAGES, now, string.format('%.0f ', size) .. key) == 1 then
-    redis.call('INCRBY', FAILED_BYTES, size)
+  local member = string.format('%.0f ', size) .. key
+  if redis.call('ZADD', FAILED_IMAGES, now, member) == 1 then redis.call('INCRBY', FAILED_BYTES, size) end
+  if redis.call('ZADD', FAILED_IMAGES_OF .. owner, now, member) == 1 then
+    redis.call('ZINCRBY', FAILED_BYTES_BY_OWNER, size, owner)
   end
   local expired = string.format('%.0f', tonumber(now) - tonumber(ttl_ms) * 1000)
   drop_failed(redis.call('ZRANGEBYSCORE', FAILED_IMAGES, '-inf', expired, 'LIMIT', 0, 10))
-  while tonumber(redis.call('GET', FAILED_BYTES)) > most_bytes do
-    local oldest = redis.call('ZRANGE', FAILED_IMAGES, 0, 0)
-    if not oldest[1] then redis.call('DEL', FAILED_BYTES) break end
-    drop_failed(oldest)
+  while tonumber(redis.call('GET', FAILED_BYTES) or 0) > most_bytes do
+    local holder = redis.call('ZREVRANGE', FAILED_BYTES_BY_OWNER, 0, 0)[1]
+    if not holder then redis.call('DEL', FAILED_BYTES) break end
+    local oldest = redis.call('ZRANGE', FAILED_IMAGES_OF .. holder, 0, 0)
+    if oldest[1] then drop_failed(oldest) else redis.call('ZREM', FAILED_BYTES_BY_OWNER, holder) end
   end
 end
 

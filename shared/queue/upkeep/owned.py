@@ -4,11 +4,11 @@ Every step is safe to repeat.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 
-from shared.domain.identifiers import BatchId, Digest, FileId, Owner
+from shared.domain.identifiers import BatchId, FileId, Owner
 from shared.queue import bells, keys, model_routes
 from shared.queue.lua import Script, Scripts
 from shared.queue.upkeep import expired_files
@@ -78,14 +78,9 @@ class Owned:
 
     def _drop_failed(self) -> Iterator[int]:
         """Delete the owner's images that are kept of failed computations."""
-        mine = f" {keys.failed_image(self._owner, Digest(''))}".encode()
-        cursor = -1
-        while cursor:
-            page: Any = self._client.zscan(keys.FAILED_IMAGES, max(cursor, 0), count=CHUNK)
-            cursor, members = page
-            found = [member for member, _ in members if mine in member]
-            if found:
-                yield int(self._scripts.run(Script.DROP_FAILED, (), *found))
+        kept = keys.failed_images_of(self._owner)
+        while members := cast("list[bytes]", self._client.zrange(kept, 0, CHUNK - 1)):
+            yield int(self._scripts.run(Script.DROP_FAILED, (), *members))
 
     def _recorded(self, names: list[bytes]) -> list[bytes]:
         """Return the keys that are recorded jobs or batches of this owner."""

@@ -34,6 +34,7 @@ from shared.storage.audit_queries import (
 )
 from shared.storage.deliveries import MOST_OVERDUE, overdue
 from shared.storage.engine import make_engine
+from shared.storage.report_days import wrong_days
 from shared.storage.version_figures import wrong_counters
 
 T = TypeVar("T", bound=str)
@@ -102,6 +103,7 @@ class Audit:
             wrong_shadow_predictions(self._connection),
             wrong_pipelines(self._connection),
             wrong_counters(self._connection),
+            wrong_days(self._connection),
         )
         return [finding for kind in kinds for finding in _shortened(list(kind))]
 

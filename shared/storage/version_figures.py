@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from shared.domain.identifiers import ModelName, Owner, first_uuid7
 from shared.domain.model_report import FirstWeek
 from shared.domain.version_figures import Figure, FigureCount, VersionFigures, figures_of
+from shared.storage.report_days import LOCK, TRY_LOCK, counters_between
 
 BUCKET: Final = timedelta(minutes=5)
 FIRST_WEEK: Final = timedelta(days=7)
@@ -22,9 +23,6 @@ MOST_PENDING: Final = 100_000
 """Pending rows that a read adds, 5 µs each; usually a sweep has left fewer."""
 MOST_SHADOWS: Final = 100_000
 """Shadow predictions of a version that a read counts, the newest, 5 µs each: they have no counters of their own."""
-# Taken by whatever changes counters, so that a row is either pending or counted for all of them. Another number than
-# the migrations': "counters" in ASCII.
-LOCK: Final = int.from_bytes(b"counters", "big")
 
 _KEY: Final = "at, model, owner, version, variant"
 
@@ -72,8 +70,6 @@ def _oldest_pending(rows: str) -> str:
     """  # noqa: S608  the texts are our own
 
 
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-
 _COUNT_PENDING = text(f"""
     WITH taken AS (
         DELETE FROM report_pending WHERE number IN (SELECT number FROM ({_oldest_pending(":rows")}) AS oldest)
@@ -105,28 +101,27 @@ _READ = text(f"""
         {counts_of(f"predictions WHERE id IN (SELECT id FROM pending WHERE id >= :whole AND id < :rest) AND {_WANTED}")}
     )
     SELECT version, variant, figure, bin, sum(n)::bigint AS n FROM (
-        SELECT version, variant, figure, bin, n FROM report_counters
-        WHERE {_WANTED} AND at >= :first AND at < :last
+        SELECT * FROM ({counters_between(_WANTED)}) AS counted
         UNION ALL SELECT version, variant, figure, bin, n FROM edges
         UNION ALL SELECT version, variant, figure, bin, n FROM fresh
     ) AS counts
     GROUP BY version, variant, figure, bin
 """)  # noqa: S608  the texts are our own
-"""Adds up whole buckets' counters, pending rows of whole buckets, and the rows of parts of buckets at both ends. It is
-one statement, so all are of the same snapshot."""
+"""Adds up whole buckets' counters (of a day at once where it is summed), pending rows of whole buckets, and the rows of
+parts of buckets at both ends. It is one statement, so all are of the same snapshot."""
 
 SHADOWS_VERSIONS: Final = """WITH RECURSIVE served AS (
         (SELECT version FROM shadow_predictions WHERE model = :model ORDER BY version LIMIT 1)
         UNION ALL
-        SELECT (
+        SELECT next.version FROM served CROSS JOIN LATERAL (
             SELECT version FROM shadow_predictions WHERE model = :model AND version > served.version
             ORDER BY version LIMIT 1
-        ) FROM served WHERE version IS NOT NULL
+        ) AS next
     )"""
 """Begins a query with `served`, the versions that a model's shadow had: found by an index, one step each."""
 
 _SHADOWS = text(f"""
-    SELECT version, variant, figure, bin, n FROM ({
+    SELECT version, variant, figure, bin, sum(n)::bigint AS n FROM ({
     counts_of(f'''(
         {SHADOWS_VERSIONS}
         SELECT prediction_id AS id, model, owner, newest.version, variant, status, 'model' AS source, error_code,
@@ -140,6 +135,7 @@ _SHADOWS = text(f"""
         WHERE :any_version OR newest.version = ANY(CAST(:versions AS text[]))
     ) AS shadows''')
 }) AS counts
+    GROUP BY version, variant, figure, bin
 """)  # noqa: S608  the texts are our own
 """Counts each version's newest shadow predictions."""
 
@@ -196,7 +192,7 @@ def wrong_counters(connection: Connection, *, rows: int = 200_000) -> list[str]:
 def count_pending(connection: Connection, *, rows: int) -> int:
     """Count the oldest so many pending rows, or a few more; return the number, 0 while another process does it."""
     with connection.begin():
-        if not connection.scalar(_TRY_LOCK, {"lock": LOCK}):
+        if not connection.scalar(TRY_LOCK, {"lock": LOCK}):
             return 0
         return connection.scalar(_COUNT_PENDING, {"rows": rows}) or 0
 

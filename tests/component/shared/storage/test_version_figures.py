@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from shared.domain.identifiers import ModelName, Owner, new_uuid7
 from shared.domain.version_figures import VersionFigures, bin_milliseconds, latency_bin
 from shared.settings import Database
-from shared.storage import retention, version_figures
+from shared.storage import report_days, retention, version_figures
 from shared.storage.engine import make_engine
 from shared.storage.recording import record
 from shared.storage.version_figures import count_pending, read_first_week, read_version_figures, wrong_counters
@@ -189,7 +189,7 @@ def test_counting_that_is_killed_before_its_commit_counts_nothing(engine: Engine
 def test_one_process_at_a_time_counts(engine: Engine, add: Callable[..., str]) -> None:
     add()
     with engine.begin() as connection:
-        assert connection.scalar(version_figures._TRY_LOCK, {"lock": version_figures.LOCK})
+        assert connection.scalar(report_days.TRY_LOCK, {"lock": report_days.LOCK})
         assert count(engine) == 0
     assert count(engine) == 1
 

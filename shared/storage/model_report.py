@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import orjson
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import ModelName, Owner, first_uuid7
@@ -27,11 +28,16 @@ _FEEDBACK_SINCE: Final = """
     WHERE prediction_id >= :since AND (CAST(:owner AS text) IS NULL OR owner = :owner)
     ORDER BY prediction_id DESC, id DESC
 """
+# What is compared with feedback, without the scores of a thousand classes: of 100,000 rows they would be gigabytes.
+_ANSWER: Final = """CAST(jsonb_build_object(
+    'predicted_class', {0}->'predicted_class', 'predicted_classes', {0}->'predicted_classes', 'values', {0}->'values'
+) AS text)"""
 _OF_VERSION: Final = "(:any_version OR {}.version = ANY(CAST(:versions AS text[])))"
 
 _LABELLED = text(f"""
     WITH told AS MATERIALIZED (
-        SELECT last.prediction_id, label, value, image_sha256, p.version, p.variant, p.output, p.status, p.model
+        SELECT last.prediction_id, label, value, image_sha256, p.version, p.variant, p.status,
+               {_ANSWER.format("p.output")} AS output
         FROM ({_FEEDBACK_SINCE}) AS last JOIN predictions AS p ON p.id = last.prediction_id
         WHERE p.model = :model
         LIMIT :most
@@ -39,7 +45,7 @@ _LABELLED = text(f"""
     SELECT prediction_id::text AS id, image_sha256, version, variant, label, value, output FROM told
     WHERE status = 'succeeded' AND {_OF_VERSION.format("told")}
     UNION ALL
-    SELECT told.prediction_id::text, image_sha256, s.version, s.variant, label, value, s.output
+    SELECT told.prediction_id::text, image_sha256, s.version, s.variant, label, value, {_ANSWER.format("s.output")}
     FROM told JOIN shadow_predictions AS s ON s.prediction_id = told.prediction_id
     WHERE s.status = 'succeeded' AND {_OF_VERSION.format("s")}
 """)  # noqa: S608  the texts are our own
@@ -95,8 +101,8 @@ def read_judged(
             id=row.id,
             version=row.version,
             variant=row.variant,
-            is_right=is_right(row.output, label=row.label, value=row.value),
-            error=absolute_error(row.output, row.value),
+            is_right=is_right(answer := orjson.loads(row.output), label=row.label, value=row.value),
+            error=absolute_error(answer, row.value),
         )
         for row in connection.execute(_LABELLED, arguments)
     ]

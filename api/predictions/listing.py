@@ -17,6 +17,7 @@ from shared.domain.identifiers import Owner, PredictionId, first_uuid7
 from shared.domain.job import Job
 from shared.domain.prediction_filter import PredictionFilter
 from shared.storage import predictions
+from shared.storage.metadata_search import MetadataSearch
 
 # Read at a time for one page: an owner with a million unfinished jobs must not hold up the gateway.
 MOST_UNFINISHED = 2000
@@ -72,7 +73,7 @@ async def list_predictions(
     # One more than asked for tells whether there is a next page.
     in_redis, lowest = await _in_redis(gate, owner=owner, wanted=wanted, before=before, limit=limit + 1)
     found = {job.id: Listed(job.id, write(job)) for job in in_redis}
-    ask = partial(_recorded, owner=owner, wanted=wanted, write=write)
+    ask = partial(_recorded, owner=owner, wanted=wanted, write=write, search=MetadataSearch())
     rows, until = await _search(gate, owner, ask, before=before, limit=limit + 1, longest=longest, pool=pool)
     found |= {row.id: row for row in rows}
     # What is older was not read in both stores: it belongs on the next page.
@@ -173,6 +174,7 @@ def _recorded(
     before: PredictionId | None,
     limit: int,
     write: Write,
+    search: MetadataSearch,
 ) -> Recorded:
-    rows, after = predictions.list_predictions(connection, owner, wanted, before=before, limit=limit)
+    rows, after = predictions.list_predictions(connection, owner, wanted, before=before, limit=limit, search=search)
     return [Listed(row.id, write(row.job())) for row in rows], after

@@ -8,6 +8,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from shared.settings import Database
+from shared.storage.concurrent_indexes import build_indexes
 from shared.storage.engine import make_engine
 
 # An advisory lock's number, which nobody else uses in this database: "darkroom" in ASCII.
@@ -15,8 +16,9 @@ _LOCK = int.from_bytes(b"darkroom", "big")
 
 
 def upgrade(database_url: str) -> None:
-    """Run the missing migrations in one transaction; a second process waits for it and then has none to run.
+    """Run the missing migrations in one transaction, then build missing indexes of large tables beside other writers.
 
+    A second process waits for the first and then has nothing to do.
     Raises sqlalchemy.exc.OperationalError where Postgres can't be reached.
     """
     # Without a limit: an index on a large table may take hours.
@@ -30,5 +32,6 @@ def upgrade(database_url: str) -> None:
             configuration = Config(folder / "alembic.ini")
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
+        build_indexes(engine)
     finally:
         engine.dispose()

@@ -5,9 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, Numeric, Text, and_, case, cast, func, literal, select, true
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Connection, Numeric, and_, case, cast, func, select, true
 
 from shared.domain.identifiers import BatchId, ModelName, Owner, PredictionId, VersionKey, VersionNumber, is_uuid
 from shared.domain.job import Job
@@ -17,6 +15,7 @@ from shared.domain.prediction import Source, Status
 from shared.domain.prediction_filter import PredictionFilter
 from shared.domain.timestamps import instant, microseconds
 from shared.domain.webhooks import Webhook
+from shared.storage.metadata_search import MetadataSearch, has_member
 from shared.storage.shown_columns import shown_column
 from shared.storage.tables import predictions
 
@@ -145,12 +144,14 @@ def list_predictions(
     before: PredictionId | None,
     limit: int,
     most_read: int = MOST_READ,
+    search: MetadataSearch | None = None,
 ) -> tuple[list[Prediction], PredictionId | None]:
     """Return up to `limit` of the owner's predictions, newest first, and the id to go on before; None at the end.
 
     With `before`, those older than that id. An index finds the rows of one condition; where there are others, at most
     `most_read` of those rows are read and compared. So a call takes milliseconds, may return too few, and says where
-    to go on: of ten million rows none may match.
+    to go on: of ten million rows none may match. With conditions on metadata, older ones come from the index on it by
+    `search`, unless many match it.
     """
     indexed, compared = _conditions(owner, wanted)
     below, lowest = wanted.highest_id(before), wanted.lowest_id
@@ -166,7 +167,16 @@ def list_predictions(
     row = select(*_COLUMNS).where(predictions.c.id == read.c.id, *compared).offset(0).lateral("row")
     query = select(row).select_from(read.join(row, true())).order_by(read.c.id.desc()).limit(limit)
     rows = [Prediction(**row) for row in connection.execute(query).mappings()]
-    return rows, rows[-1].id if len(rows) == limit else last
+    if len(rows) == limit or last is None or not wanted.metadata:
+        return rows, rows[-1].id if len(rows) == limit else last
+    older = (search or MetadataSearch()).find(
+        connection, wanted.metadata, [*indexed, *compared, predictions.c.id < last], limit=limit - len(rows)
+    )
+    if older is None:
+        return rows, last
+    found = select(*_COLUMNS).where(predictions.c.id.in_(older)).order_by(predictions.c.id.desc())
+    rows += [Prediction(**row) for row in connection.execute(found).mappings()]
+    return rows, rows[-1].id if len(rows) == limit else None
 
 
 def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
@@ -178,10 +188,14 @@ def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElem
     of_status = [] if status is None else [row.status == status]
     of_model = [] if wanted.model is None else [row.model == wanted.model]
     compared: list[ColumnElement[bool]] = []
-    # The index that holds the fewest rows: nearly all rows succeeded, and the index by status has only the others.
+    # The index that holds the fewest rows: nearly all rows succeeded; those by status and by code have only the others.
+    of_code = [] if wanted.error_code is None else [row.error_code == wanted.error_code]
     if of_batch:
         indexed = of_batch
-        compared += [is_owner, *of_status, *of_model]
+        compared += [is_owner, *of_status, *of_model, *of_code]
+    elif of_code:
+        indexed = [is_owner, *of_code]
+        compared += ([] if wanted.status is None else of_status) + of_model
     elif of_status and status is not Status.SUCCEEDED:
         indexed = [is_owner, *of_status]
         compared += of_model
@@ -196,13 +210,9 @@ def _conditions(owner: Owner, wanted: PredictionFilter) -> tuple[list[ColumnElem
         compared.append(row.created_at >= instant(wanted.created_after))
     if wanted.created_before is not None:
         compared.append(row.created_at < instant(wanted.created_before))
-    if wanted.error_code is not None:
-        compared.append(row.error_code == wanted.error_code)
     if wanted.asks_confidence:
         compared.append(_confidence_between(wanted.min_confidence, wanted.max_confidence))
-    for one in wanted.metadata:
-        values = [cast(literal(orjson.dumps(value).decode(), Text), JSONB) for value in one.values]
-        compared.append(row.metadata[one.name].in_(values))
+    compared += [has_member(one) for one in wanted.metadata]
     return indexed, compared
 
 

@@ -7,13 +7,25 @@ from pydantic import Field
 from api.schemas.base import Answer, Id, Instant
 
 
-class Percentiles(Answer):
-    """Latencies in milliseconds of images that a worker computed successfully, each within 2.5%."""
+class LatencyBin(Answer):
+    """Images that took longer than `from` milliseconds, and `to` at most.
+
+    One that took within 2.5% of a bound may be counted in the bin beside it.
+    """
+
+    from_: float = Field(alias="from", examples=[5.0])
+    to: float | None = Field(description="Null of the last bin: it has all that took longer", examples=[10.0])
+    count: int
+
+
+class Latencies(Answer):
+    """Latencies in milliseconds of images that a worker computed successfully, each percentile within 2.5%."""
 
     p50: float = Field(examples=[7.95])
     p90: float = Field(examples=[15.74])
     p95: float = Field(examples=[19.14])
     p99: float = Field(examples=[28.27])
+    histogram: list[LatencyBin] = Field(description="By the bounds of the metrics' buckets, 0.5 ms to 30 minutes")
 
 
 class ConfidenceBin(Answer):
@@ -71,9 +83,9 @@ class VersionReport(Answer):
     sources: dict[str, int] = Field(examples=[{"model": 900, "cache": 100}])
     errors: dict[str, int] = Field(description="By error code", examples=[{"undecodable_image": 10}])
     failed_share: float = Field(description="Failed ones among those that succeeded or failed", ge=0, le=1)
-    queue_ms: Percentiles | None
-    predict_ms: Percentiles | None
-    total_ms: Percentiles | None
+    queue_ms: Latencies | None
+    predict_ms: Latencies | None
+    total_ms: Latencies | None
     confidence: list[ConfidenceBin]
     classes: list[ClassShare] = Field(description="Most frequent first; empty where outputs have no class")
     drift: ClassDrift | None

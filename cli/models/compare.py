@@ -16,7 +16,7 @@ from cli.terminal.refused import Refused
 from shared.domain.ages import parse_age
 from shared.domain.identifiers import ModelName
 from shared.domain.model_report import ModelReport, ShadowAgreement, VersionReport
-from shared.domain.version_figures import CONFIDENCE_BINS, Percentiles
+from shared.domain.version_figures import CONFIDENCE_BINS, LATENCY_BOUNDS, Latencies
 from shared.presentation.model_report import report_object
 from shared.settings import Database
 from shared.storage.engine import make_engine
@@ -85,7 +85,7 @@ def _row(one: VersionReport) -> tuple[str, ...]:
     )
 
 
-def _two(found: Percentiles | None) -> str:
+def _two(found: Latencies | None) -> str:
     return NONE if found is None else f"{found.p50:,.3g} / {found.p99:,.3g} ms"
 
 
@@ -108,9 +108,26 @@ def _details(one: VersionReport) -> Iterator[str]:
         )
     if one.drift is not None:
         yield f"drift from the first week {one.drift.index:.3f}: {one.drift.verdict}"
-    if most := max(figures.confidence):
-        bars = "".join(_BARS[-(-count * 8 // most)] for count in figures.confidence)
-        yield f"confidence from 0 to 1 in {CONFIDENCE_BINS} bins [{bars}]"
+    for name, found in (("queue", figures.queue_ms), ("predict", figures.predict_ms), ("total", figures.total_ms)):
+        if found is not None:
+            yield f"{name} {_histogram(found.counts)}"
+    if max(figures.confidence):
+        yield f"confidence from 0 to 1 in {CONFIDENCE_BINS} bins [{_bars(figures.confidence)}]"
+
+
+def _histogram(counts: Sequence[int]) -> str:
+    """Return a latency histogram from the first bucket that has images to the last."""
+    has = [place for place, count in enumerate(counts) if count]
+    first, last = has[0], has[-1]
+    bounds = [f"{bound:,g}" for bound in (0, *LATENCY_BOUNDS)]
+    end = f"to {bounds[last + 1]} ms" if last < len(LATENCY_BOUNDS) else "ms on"
+    number = f"{last - first + 1} bins" if last > first else "one bin"
+    return f"from {bounds[first]} {end} in {number} [{_bars(counts[first : last + 1])}]"
+
+
+def _bars(counts: Sequence[int]) -> str:
+    most = max(counts)
+    return "".join(_BARS[-(-count * 8 // most)] for count in counts)
 
 
 def _most(values: dict[str, str], most: int) -> str:

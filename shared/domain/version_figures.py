@@ -5,6 +5,7 @@ owner's can be merged; percentiles of merged counters are within 2.5% of the exa
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ Lee, 2019, https://arxiv.org/abs/1908.10693).
 LEAST_MS: Final = 0.001
 MOST_MS: Final = 1e9
 """Latencies below and above are counted as these."""
+LATENCY_BOUNDS: Final = (
+    0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 30_000.0, 60_000.0,
+    300_000.0, 1_800_000.0,
+)  # fmt: skip
+"""Upper bounds in milliseconds of a latency histogram's buckets, those of the metrics; one more has the rest."""
 CONFIDENCE_BINS: Final = 20
 """Bins of equal width from 0 to 1; the last one includes 1."""
 
@@ -55,13 +61,15 @@ class FigureCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Percentiles:
-    """Latencies in milliseconds, each within 2.5%: of so many hundredths of the images none took longer."""
+class Latencies:
+    """Percentiles in milliseconds, each within 2.5%: of so many hundredths of the images none took longer."""
 
     p50: float
     p90: float
     p95: float
     p99: float
+    counts: tuple[int, ...]
+    """Numbers of images by bucket of LATENCY_BOUNDS; one within 2.5% of a bound may be in the bucket beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +84,9 @@ class VersionFigures:
     statuses: Mapping[str, int]
     sources: Mapping[str, int]
     errors: Mapping[str, int]
-    queue_ms: Percentiles | None
-    predict_ms: Percentiles | None
-    total_ms: Percentiles | None
+    queue_ms: Latencies | None
+    predict_ms: Latencies | None
+    total_ms: Latencies | None
     confidence: tuple[int, ...]
     """Counts of CONFIDENCE_BINS bins; all zero where outputs have no confidence."""
     classes: Mapping[str, int]
@@ -132,8 +140,8 @@ def figures_of(counts: Iterable[FigureCount]) -> dict[tuple[str, str], VersionFi
     return {key: _figures(*key, found[key].bins) for key in sorted(found, key=_in_order)}
 
 
-def percentiles(bins: Mapping[str, int]) -> Percentiles | None:
-    """Return percentiles of counts by latency bin, by nearest rank; None where there are none."""
+def latencies(bins: Mapping[str, int]) -> Latencies | None:
+    """Return percentiles, by nearest rank, and the histogram of counts by latency bin; None where there are none."""
     counts = sorted((int(number), count) for number, count in bins.items() if count > 0)
     total = sum(count for _, count in counts)
     if not total:
@@ -147,7 +155,10 @@ def percentiles(bins: Mapping[str, int]) -> Percentiles | None:
                 return round(bin_milliseconds(number), 3)
         raise AssertionError("no rank is above the total")
 
-    return Percentiles(p50=at(50), p90=at(90), p95=at(95), p99=at(99))
+    buckets = [0] * (len(LATENCY_BOUNDS) + 1)
+    for number, count in counts:
+        buckets[bisect_left(LATENCY_BOUNDS, bin_milliseconds(number))] += count
+    return Latencies(p50=at(50), p90=at(90), p95=at(95), p99=at(99), counts=tuple(buckets))
 
 
 def _figures(version: str, variant: str, bins: Mapping[Figure, Counter[str]]) -> VersionFigures:
@@ -165,9 +176,9 @@ def _figures(version: str, variant: str, bins: Mapping[Figure, Counter[str]]) ->
         statuses=dict(sorted(statuses.items())),
         sources=dict(sorted(sources.items())),
         errors=dict(errors.most_common()),
-        queue_ms=percentiles(bins[Figure.QUEUE]),
-        predict_ms=percentiles(bins[Figure.PREDICT]),
-        total_ms=percentiles(bins[Figure.TOTAL]),
+        queue_ms=latencies(bins[Figure.QUEUE]),
+        predict_ms=latencies(bins[Figure.PREDICT]),
+        total_ms=latencies(bins[Figure.TOTAL]),
         confidence=tuple(confidence[str(number)] for number in range(CONFIDENCE_BINS)),
         classes=dict(sorted(bins[Figure.CLASS].items(), key=lambda item: (-item[1], item[0]))),
     )

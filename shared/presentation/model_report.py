@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from shared.domain.model_report import Accuracy, ClassDrift, Comparison, ModelReport, ShadowAgreement, VersionReport
 from shared.domain.timestamps import microseconds, rfc3339
-from shared.domain.version_figures import CONFIDENCE_BINS, Percentiles
+from shared.domain.version_figures import CONFIDENCE_BINS, LATENCY_BOUNDS, Latencies
 
 _DIGITS: Final = 6
 
@@ -40,9 +40,9 @@ def _version(one: VersionReport) -> dict[str, Any]:
         "sources": figures.sources,
         "errors": figures.errors,
         "failed_share": round(figures.failed_share, _DIGITS),
-        "queue_ms": _percentiles(figures.queue_ms),
-        "predict_ms": _percentiles(figures.predict_ms),
-        "total_ms": _percentiles(figures.total_ms),
+        "queue_ms": _latencies(figures.queue_ms),
+        "predict_ms": _latencies(figures.predict_ms),
+        "total_ms": _latencies(figures.total_ms),
         "confidence": [
             {"from": round(number / CONFIDENCE_BINS, 2), "to": round((number + 1) / CONFIDENCE_BINS, 2), "count": count}
             for number, count in enumerate(figures.confidence)
@@ -59,8 +59,19 @@ def _version(one: VersionReport) -> dict[str, Any]:
     }
 
 
-def _percentiles(found: Percentiles | None) -> dict[str, float] | None:
-    return None if found is None else {"p50": found.p50, "p90": found.p90, "p95": found.p95, "p99": found.p99}
+def _latencies(found: Latencies | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "p50": found.p50,
+        "p90": found.p90,
+        "p95": found.p95,
+        "p99": found.p99,
+        "histogram": [
+            {"from": above, "to": bound, "count": count}
+            for above, bound, count in zip((0.0, *LATENCY_BOUNDS), (*LATENCY_BOUNDS, None), found.counts, strict=True)
+        ],
+    }
 
 
 def _drift(drift: ClassDrift | None) -> dict[str, Any] | None:

@@ -10,8 +10,10 @@ from shared.domain.identifiers import ModelName
 from tests.support.api_client import Door
 from tests.support.console import Console
 from tests.support.deferred_imports import deferred
+from tests.support.extra_processes import GatewayByHand
 from tests.support.pictures import encoded, renewed
 from tests.support.stack import Stack
+from tests.support.tasks_stack import MLFLOW
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -86,6 +88,53 @@ def test_two_versions_stand_side_by_side(console: Console, door: Door) -> None:
         expect(figures.get_by_role("columnheader", name=version)).to_be_visible(timeout=40_000)
     expect(figures.get_by_role("rowheader", name="accuracy")).to_be_visible(timeout=40_000)
     console.look("model-compared")
+    for title, figure in (("Latency, submit to result", "total_ms"), ("Latency in the model", "predict_ms")):
+        check_histogram(page, door, title, figure)
+
+
+def check_histogram(page: Page, door: Door, title: str, figure: str) -> None:
+    """Compare the text of a latency histogram, which screen readers read, with the report."""
+    versions = door.http.get(f"/v1/models/{NAME}/report").json()["versions"]
+    sides = [
+        next(one for one in versions if (one["version"], one["variant"]) == side)
+        for side in (("1", "champion"), ("2", "2"))
+    ]
+    bins = [[one["count"] for one in side[figure]["histogram"]] for side in sides]
+    filled = [place for place, counts in enumerate(zip(*bins, strict=True)) if any(counts)]
+    wanted = [
+        [f"{100 * counts[place] / sum(counts):.1f}%" for counts in bins] for place in range(filled[0], filled[-1] + 1)
+    ]
+    table = page.get_by_role("figure").filter(has_text=title).get_by_role("table")
+    rows = table.locator("tbody tr").all()
+    assert [row.locator("td").all_inner_texts() for row in rows] == wanted
+    named = [row.locator("th").inner_text() for row in rows]
+    assert all(re.fullmatch(r"(up to |over |[\d.]+ (ms|s|min) to )[\d.]+ (ms|s|min)", name) for name in named), named
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_each_version_links_to_its_page_in_mlflow(console: Console, door: Door) -> None:
+    assert door.http.get("/v1/account").json()["links"]["mlflow"] == MLFLOW
+    page = console.open(f"#/models/{NAME}")
+    for version in ("1", "2"):
+        item = page.locator("li.version").filter(has=page.get_by_role("heading", name=f"Version {version}"))
+        link = item.get_by_role("link", name="MLflow")
+        expect(link).to_have_attribute("href", f"http://127.0.0.1:5999/mlflow/#/models/{NAME}/versions/{version}")
+        expect(link).to_have_attribute("rel", "noopener")
+        expect(link).to_have_attribute("target", "_blank")
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_where_no_mlflow_is_named_no_version_links_to_it(
+    open_console: "Callable[[str], Console]", stack: Stack
+) -> None:
+    gateway = GatewayByHand(stack, DARKROOM_LINKS_MLFLOW="")
+    try:
+        gateway.begin()
+        page = open_console(gateway.url).open(f"#/models/{NAME}")
+        expect(page.get_by_role("heading", name="Version 2")).to_be_visible()
+        expect(page.get_by_role("link", name="MLflow")).to_have_count(0)
+    finally:
+        gateway.close()
 
 
 @pytest.mark.usefixtures("two_versions")

@@ -16,6 +16,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import until
 
 LIT_TASKS: Final = ("detection", "segmentation", "json", "classification")
+MLFLOW: Final = "http://127.0.0.1:5999/mlflow/"
+"""Where the gateway is told that MLflow's pages are; nothing is there, since the registry is a file."""
 BOXED: Final = {
     "models": ["lit-detection"],
     "then": {"model": "lit-classification", "when": {"class": ["zero", "one", "two", "three"]}, "crop": True},
@@ -33,7 +35,7 @@ def tasks_stack(home: Path, *, environment: dict[str, str] | None = None) -> Ite
     pipeline = "darkroom.pipeline.lit-boxed", json.dumps(BOXED)
     command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
     subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
-    own = {"DARKROOM_REGISTRY_URL": registry, **tests, **(environment or {})}
+    own = {"DARKROOM_REGISTRY_URL": registry, "DARKROOM_LINKS_MLFLOW": MLFLOW, **tests, **(environment or {})}
     stack = Stack(home / "home", port=free_port(), environment=own)
     wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}
     try:

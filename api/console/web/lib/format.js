@@ -15,15 +15,20 @@ export function percent(share, digits = 1) {
   return share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)}%`;
 }
 
-/** Seconds: 0.0042 → "4.2 ms", 75 → "1 min 15 s" */
+/** Seconds: 0.0042 → "4.2 ms", 75 → "1 min 15 s", 60 → "1 min" */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 0.0995) return `${number(seconds * 1000, 2)} ms`;
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${number(seconds, 3)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+  if (seconds < 3599.5) return inTwo(Math.round(seconds), 60, "min", "s");
+  if (seconds < 86400) return inTwo(Math.floor(seconds / 60), 60, "h", "min");
+  return inTwo(Math.floor(seconds / 3600), 24, "d", "h");
+}
+
+function inTwo(small, ratio, large, unit) {
+  const rest = small % ratio;
+  return `${Math.floor(small / ratio)} ${large}${rest ? ` ${rest} ${unit}` : ""}`;
 }
 
 /** 1536 → "1.5 KB" (1024 each) */

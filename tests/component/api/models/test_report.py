@@ -53,6 +53,8 @@ def test_a_report_is_as_the_document_says_and_counts_everybodys_without_keys(
     assert third["classes"] == [{"class": "7", "count": 3, "share": 1.0}]
     assert third["confidence"][19] == {"from": 0.95, "to": 1.0, "count": 3}
     assert third["total_ms"]["p50"] == pytest.approx(10.1, rel=0.025)
+    assert [one for one in third["total_ms"]["histogram"] if one["count"]] == [{"from": 10.0, "to": 25.0, "count": 3}]
+    assert third["total_ms"]["histogram"][-1] == {"from": 1_800_000.0, "to": None, "count": 0}
     assert third["drift"] == {"psi": 0.0, "by_chance": 0.0, "verdict": "stable"}
     assert body["comparisons"][0]["sentence"].startswith("Too few to tell")
     assert body["first_week"]["classes"] == {"7": 4}

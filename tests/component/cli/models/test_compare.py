@@ -66,6 +66,8 @@ def test_versions_are_compared_in_a_table_and_a_sentence(
     assert "  3 champion: errors undecodable_image 1" in lines
     assert "  3 champion: classes 1 100.0%" in lines
     assert "  3 champion: drift from the first week 0.000: stable" in lines
+    assert "  3 champion: total from 10 to 25 ms in one bin [█]" in lines
+    assert "  4 shadow: predict from 2.5 to 5 ms in one bin [█]" in lines
     assert "  4 shadow: confidence from 0 to 1 in 20 bins [                  █ ]" in lines
     assert f"agrees in 0 of 7 (0.0%, 0.0% to 35.4%); differs in {recorded[-1]}" in printed
     assert lines[-1] == (

@@ -75,7 +75,7 @@ def test_a_dozen_predictions_by_hand(engine: Engine, add: Callable[..., str], se
     add(source="cache", started="")
     add(state="failed", code="undecodable_image", output_text=b"", error="no image")
     add(state="canceled", code="deadline_exceeded", started="", output_text=b"", error="late")
-    for milliseconds in (4, 100):
+    for milliseconds in (4, 90):
         end = int(NOON.timestamp() * 1e6) + milliseconds * 1000
         run = f'{{"batch_size": 1, "predict_ms": {milliseconds / 2}, "worker": "w"}}'
         add(version="4", variant="challenger", completed=end, run=run)
@@ -97,11 +97,17 @@ def test_a_dozen_predictions_by_hand(engine: Engine, add: Callable[..., str], se
     # Nearest rank: the first of two is the median, the second all higher percentiles.
     assert fourth.total_ms is not None
     assert fourth.total_ms.p50 == pytest.approx(4, rel=0.025)
-    assert fourth.total_ms.p99 == fourth.total_ms.p90 == pytest.approx(100, rel=0.025)
+    assert fourth.total_ms.p99 == fourth.total_ms.p90 == pytest.approx(90, rel=0.025)
+    # Bounds are 0.5, 1, 2.5, 5, 10, 25, 50, 100, …: 4 is in the fourth bucket and 90 in the eighth, of nineteen.
+    assert fourth.total_ms.counts == (0, 0, 0, 1, 0, 0, 0, 1, *([0] * 11))
     assert fourth.predict_ms is not None
-    assert (fourth.predict_ms.p50, fourth.predict_ms.p95) == pytest.approx((2, 50), rel=0.025)
+    assert (fourth.predict_ms.p50, fourth.predict_ms.p95) == pytest.approx((2, 45), rel=0.025)
+    assert fourth.predict_ms.counts == (0, 0, 1, 0, 0, 0, 1, *([0] * 12))
     assert fourth.queue_ms is not None
     assert fourth.queue_ms.p99 == pytest.approx(2, rel=0.025)
+    # Only what a model computed successfully has latencies: six of the nine.
+    assert third.total_ms is not None
+    assert sum(third.total_ms.counts) == 6
 
 
 def test_the_databases_bins_are_those_of_the_domain(engine: Engine, add: Callable[..., str]) -> None:

@@ -5,6 +5,7 @@ import { html } from "../../lib/preact.js";
 import { go, to } from "../../lib/router.js";
 import { EmptyState, ErrorNotice, Loading } from "../../parts/notices.js";
 import { Histogram } from "./histogram.js";
+import { LatencyHistogram, shares } from "./latency-histogram.js";
 
 const SPANS = [["1h", "last hour"], ["24h", "last 24 hours"], ["7d", "last 7 days"], ["30d", "last 30 days"]];
 const id = ({ version, variant }) => `${version} ${variant}`;
@@ -71,10 +72,10 @@ function Sides({ report, sides }) {
       </table>
     </div>
     <div class="cards histograms">
-      <${Histogram} title="Latency, submit to result" unit="ms" names=${names} groups=${["p50", "p90", "p95", "p99"]}
-        values=${sides.map(({ total_ms: found }) => found && ["p50", "p90", "p95", "p99"].map((one) => found[one]))} words=${(value) => `${number(value)} ms`} />
+      <${LatencyHistogram} title="Latency, submit to result" names=${names} found=${sides.map((one) => one.total_ms)} />
+      <${LatencyHistogram} title="Latency in the model" names=${names} found=${sides.map((one) => one.predict_ms)} />
       <${Histogram} title="Confidence" names=${names} groups=${bins(sides)} sparse
-        values=${sides.map(({ confidence, count }) => confidence.length ? confidenceShares(confidence) : null)} words=${(value) => percent(value)} />
+        values=${sides.map(({ confidence }) => confidence.length ? shares(confidence) : null)} words=${(value) => percent(value)} />
       <${Histogram} title="Classes" names=${names} groups=${classes(sides)}
         values=${sides.map((one) => one.classes.length ? classes(sides).map((name) => one.classes.find(({ class: found }) => found === name)?.share ?? 0) : null)} words=${(value) => percent(value)} />
     </div>
@@ -86,13 +87,15 @@ function shadowWords({ version, compared, agreed, share, low, high }) {
   return `As a shadow, version ${version} gave its champion’s answer on ${percent(share)} of ${number(compared)} images (95% interval ${percent(low)} to ${percent(high)}; ${number(compared - agreed)} differ).`;
 }
 
+const latencies = (one) => one && `${number(one.p50)}, ${number(one.p95)}, ${number(one.p99)} ms`;
+
 const ROWS = [
   ["predictions", ({ count }) => number(count)],
   ["failed", ({ failed_share: share }) => percent(share, 2)],
   ["from the cache", ({ sources, count }) => (sources.cache ? percent(sources.cache / count) : null)],
-  ["p50, p99 in all", ({ total_ms: one }) => one && `${number(one.p50)} ms, ${number(one.p99)} ms`],
-  ["p50, p99 in the model", ({ predict_ms: one }) => one && `${number(one.p50)} ms, ${number(one.p99)} ms`],
-  ["p50, p99 in the queue", ({ queue_ms: one }) => one && `${number(one.p50)} ms, ${number(one.p99)} ms`],
+  ["p50, p95, p99 in all", ({ total_ms: one }) => latencies(one)],
+  ["p50, p95, p99 in the model", ({ predict_ms: one }) => latencies(one)],
+  ["p50, p95, p99 in the queue", ({ queue_ms: one }) => latencies(one)],
   ["accuracy", ({ accuracy: one }) => one && html`${percent(one.share)}<br /><span class="soft">${percent(one.low)} to ${percent(one.high)}, ${number(one.labelled)} labelled</span>`],
   ["mean absolute error", ({ mean_absolute_error: one }) => one && `${number(one.value)} (${number(one.labelled)} labelled)`],
   ["drift from the first week", ({ drift }) => drift && html`${drift.verdict}<br /><span class="soft">PSI ${number(drift.psi)}</span>`],
@@ -101,10 +104,6 @@ const ROWS = [
 
 const bins = (sides) => (sides.find(({ confidence }) => confidence.length)?.confidence ?? []).map(({ from }) => from.toFixed(2));
 
-function confidenceShares(confidence) {
-  const total = confidence.reduce((sum, { count }) => sum + count, 0) || 1;
-  return confidence.map(({ count }) => count / total);
-}
 
 function classes(sides) {
   return [...new Set(sides.flatMap((one) => one.classes.slice(0, 10).map(({ class: name }) => name)))].slice(0, 12);

@@ -76,7 +76,7 @@ async def give(request: Request, id: str) -> Response:
     if not job.status.is_terminal:
         raise PredictionNotEnded(id=prediction, state=job.status)
     with gate.body_memory.hold(owner) as hold:
-        body = await read_body(request, most=LARGEST_BODY, limits=gate.intake, hold=hold)
+        body = await read_body(request, most=LARGEST_BODY, hold=hold)
         answer = read_answer((await off_the_loop(len(body), read_json_object, body)).members)
     classes = await known_classes(gate, job.request.model, job.request.version)
     check_fit(answer, plain_output(job))

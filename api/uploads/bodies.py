@@ -69,7 +69,7 @@ async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold)
     content_type = header(request, b"content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("image/") or kind == "application/octet-stream":
-        image = await read_body(request, most=limits.max_image_bytes, limits=limits, hold=hold)
+        image = await read_body(request, most=limits.max_image_bytes, hold=hold)
         query = _query(request)
         return Upload(
             image=image,
@@ -78,12 +78,12 @@ async def read_prediction(request: Request, *, limits: Intake, hold: MemoryHold)
         )
     if kind == "multipart/form-data":
         most = limits.max_image_bytes + BESIDE_THE_IMAGE
-        body = await read_body(request, most=most, limits=limits, hold=hold)
+        body = await read_body(request, most=most, hold=hold)
         return await off_the_loop(len(body), _from_form, body, content_type, _query(request), limits)
     if kind == "application/json":
         # Base64 writes three bytes as four characters.
         most = limits.max_image_bytes * 4 // 3 + BESIDE_THE_IMAGE
-        body = await read_body(request, most=most, limits=limits, hold=hold)
+        body = await read_body(request, most=most, hold=hold)
         return await off_the_loop(len(body), _from_json, body, _query(request), limits)
     raise _wrong_body(request, kind, PREDICTION_BODIES)
 
@@ -97,11 +97,11 @@ async def read_file(request: Request, *, limits: Intake, hold: MemoryHold) -> Fi
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise _wrong_body(request, kind, ("multipart/form-data",))
-    body = await read_body(request, most=limits.max_image_bytes + BESIDE_THE_IMAGE, limits=limits, hold=hold)
+    body = await read_body(request, most=limits.max_image_bytes + BESIDE_THE_IMAGE, hold=hold)
     return await off_the_loop(len(body), _file_from_form, body, content_type, limits)
 
 
-async def read_body(request: Request, *, most: int, limits: Intake, hold: MemoryHold) -> bytes:
+async def read_body(request: Request, *, most: int, hold: MemoryHold) -> bytes:
     """Return the whole body of at most `most` bytes; on the hot path, a body in one piece, without a copy.
 
     A declared length is counted in `hold` before anything is read, any other as it arrives. Raises ImageTooLarge
@@ -110,7 +110,7 @@ async def read_body(request: Request, *, most: int, limits: Intake, hold: Memory
     declared = header(request, b"content-length")
     length = int(declared) if declared is not None and declared.isdecimal() else 0
     if length > most:
-        raise ImageTooLarge(size=length, limit=limits.max_image_bytes)
+        raise ImageTooLarge(size=length, limit=most)
     hold.take(length)
     receive = request.receive
     body, gathered, more = b"", None, True
@@ -123,7 +123,7 @@ async def read_body(request: Request, *, most: int, limits: Intake, hold: Memory
         if piece := message.get("body"):
             size += len(piece)
             if size > most:
-                raise ImageTooLarge(size=size, limit=limits.max_image_bytes)
+                raise ImageTooLarge(size=size, limit=most)
             if not length:
                 hold.take(len(piece))
             if not body:

@@ -20,7 +20,7 @@ async def read_small_object(request: Request, *, owner: Owner) -> Mapping[str, A
     """Return the members of the body; raises what `read_body` and `read_json_object` raise."""
     gate = gateway(request)
     with gate.body_memory.hold(owner) as hold:
-        return read_json_object(await read_body(request, most=LARGEST, limits=gate.intake, hold=hold)).members
+        return read_json_object(await read_body(request, most=LARGEST, hold=hold)).members
 
 
 def refuse_unknown_members(members: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -155,7 +155,7 @@ class ImageGone(DarkroomError):
 
 @dataclass(eq=False)
 class ImageTooLarge(DarkroomError):
-    """An image's size is over the limit; both in `unit`, bytes or pixels."""
+    """An image's size, or that of a body read as a whole, is over the limit; both in `unit`, bytes or pixels."""
 
     size: int
     limit: int

@@ -9,6 +9,7 @@ from api.console import routes as console
 from api.edge import guard
 from api.edge.auth import Authentication
 from api.edge.request_observer import RequestObserver
+from api.feedback import routes as feedback
 from api.files import routes as files
 from api.health import metrics, status
 from api.health import routes as health
@@ -23,21 +24,18 @@ from api.webhooks import routes as webhooks
 from shared.observability.metrics import GatewayMetrics, new_registry
 
 
-def with_predictions(app: FastAPI) -> FastAPI:
-    """Add the routes of predictions and batches, which not every test's gateway has the parts for."""
-    app.router.routes.extend(predictions.direct.routes)
-    app.include_router(predictions.router)
-    app.include_router(batches.router)
-    return app
-
-
 def make_app() -> FastAPI:
+    """Return an app with every route."""
     app = FastAPI(title="Darkroom", version="1", openapi_url=None, docs_url=None)
     app.state.metrics, app.state.draining = GatewayMetrics(new_registry()), Draining()
     app.add_middleware(Authentication, required=False, public_url="http://darkroom.test")
     app.add_middleware(RequestObserver, metrics=app.state.metrics, draining=app.state.draining, lines="all")
     problems.install(app)
+    app.router.routes.extend(predictions.direct.routes)
     for module in (
+        predictions,
+        batches,
+        feedback,
         files,
         model_reports,
         model_orders,

@@ -81,6 +81,16 @@ class RedisServer:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Suspend it: the kernel accepts connections, and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def client(self) -> "redis.Redis":
         """Return a client of its own, bytes in and out."""
         return redis.Redis.from_url(self.url, protocol=2)

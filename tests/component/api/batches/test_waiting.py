@@ -12,17 +12,11 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.batches import routes, waiting
+from api.batches import waiting
 from api.state.job_waiters import JobWaiters
 from shared.domain.model_route import Route
 
 Serve = Callable[..., Any]
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    app.include_router(routes.router)
-    return app
 
 
 def files(count: int) -> list[tuple[str, tuple[str, bytes]]]:

@@ -11,13 +11,9 @@ import httpx
 import orjson
 import pytest
 import redis
-from fastapi import FastAPI
 from sqlalchemy import Engine, event, text
 
-from api.batches import routes as batches
 from api.feedback import giving
-from api.feedback import routes as feedback
-from api.predictions import routes as predictions
 from shared.domain.identifiers import ModelName, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.model_route import Route, Version
 from shared.storage.recording import record
@@ -46,15 +42,6 @@ OUTPUTS: dict[str, Any] = {
     "vector": {"dimensions": 1, "embedding": [0.5]},
     "json": {"text": "hello"},
 }
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    """The app with predictions, batches and feedback."""
-    app.router.routes.extend(predictions.direct.routes)
-    for module in (predictions, batches, feedback):
-        app.include_router(module.router)
-    return app
 
 
 @pytest.fixture

@@ -29,17 +29,11 @@ from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from shared.storage.delivery_claims import Claimed
 from shared.storage.recording import record
-from tests.support.gateway_app import with_predictions
 from worker.webhooks.messages import message_bodies
 
 Serve = Callable[..., Any]
 PNG = b"\x89PNG\r\n\x1a\n"
 SIZES = {"below": LARGEST_INLINE - 4, "at": LARGEST_INLINE, "above": LARGEST_INLINE + 4}
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    return with_predictions(app)
 
 
 def mask(characters: int) -> bytes:

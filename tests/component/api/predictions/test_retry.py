@@ -8,13 +8,9 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.batches import routes as batches
-from api.feedback import routes as feedback
-from api.predictions import routes as predictions
 from shared.domain.identifiers import Owner
 from shared.domain.model_route import Route
 from shared.queue import keys
@@ -29,14 +25,6 @@ Serve = Callable[..., Any]
 FIRST = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECOND = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RUN = b'{"batch_size":1,"predict_ms":1.0,"worker":"w"}'
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    app.router.routes.extend(predictions.direct.routes)
-    for router in (predictions.router, batches.router, feedback.router):
-        app.include_router(router)
-    return app
 
 
 def picture(number: int, size: int = 8) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
@@ -22,14 +21,8 @@ from shared.domain.model_route import Route
 from shared.queue import keys
 from shared.storage import predictions as storage
 from shared.storage.recording import record
-from tests.support.gateway_app import with_predictions
 
 Serve = Callable[..., Any]
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    return with_predictions(app)
 
 
 def png(number: int) -> bytes:

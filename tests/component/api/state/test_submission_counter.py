@@ -14,8 +14,6 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
-from api.batches import routes as batches
-from api.predictions import routes as predictions
 from api.state.submission_counter import outcome_of
 from shared.domain.identifiers import ANYONE, Digest, PredictionId, VersionKey
 from shared.domain.image import ImageFacts
@@ -26,13 +24,6 @@ from shared.queue.producer.submission import Hit, Known, Queued, Submission
 
 Serve = Callable[..., Any]
 PNG = {"Content-Type": "image/png"}
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    app.router.routes.extend(predictions.direct.routes)
-    app.include_router(batches.router)
-    return app
 
 
 @pytest.fixture

@@ -11,11 +11,8 @@ import httpx
 import orjson
 import pytest
 import redis
-from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from api.batches import routes as batches
-from api.predictions import routes as predictions
 from api.schemas import WebhookDelivery, WebhookDeliveryDetail, WebhookDeliveryList, WebhookSecret
 from shared.domain.identifiers import ANYONE, DeliveryId, ModelName, Owner, VersionKey, VersionNumber, new_uuid7
 from shared.domain.model_route import Route, Version
@@ -41,13 +38,6 @@ DIGITS = Route(
     aliases={"champion": VersionNumber("3")},
     versions={VersionNumber("3"): Version(number=VersionNumber("3"), key=VersionKey("3-m-1"), created_at="")},
 )
-
-
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    app.router.routes.extend(predictions.direct.routes)
-    app.include_router(batches.router)
-    return app
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 Pixels = NDArray[np.uint8]
 
@@ -17,6 +16,8 @@ _PHOTO_QUALITY = 85
 
 def digits(count: int, *, seed: int = 0) -> list[bytes]:
     """Return `count` different 32x32 RGB PNGs of scanned handwritten digits with noise."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  takes a second, and most who import this make no digits
+
     random = np.random.default_rng(seed)
     scans = load_digits().images
     enlarged = [_enlarged_digit(scan) for scan in scans]

@@ -15,6 +15,7 @@ from cli.stack.servers.mlflow_login import Login, keep_login, login_file
 from cli.stack.servers.postgres import postgres_program
 from cli.stack.servers.redis import redis_program
 from cli.stack.supervisor.programs import Program, log_path
+from shared.cores import cores
 from shared.settings import Intake, Local, Webhooks, read
 
 DEMO_MODEL: Final = "digits"
@@ -104,6 +105,7 @@ def plan_stack(
     workers = [
         *roles.predict_workers(
             options.models,
+            on_cpu=read(Local).local_predict_workers or cores(),
             redis_url=redis,
             login=login,
             is_missing=_is_missing(home, registry, is_ours=bool(login)),

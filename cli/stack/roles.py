@@ -12,7 +12,6 @@ from functools import partial
 from cli.stack import devices, probes
 from cli.stack.ports import LOOPBACK, Ports
 from cli.stack.supervisor.programs import Program
-from shared.cores import cores
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.settings import Intake
@@ -72,13 +71,14 @@ def gateways(port: int, *, count: int, intake: Intake, links: Mapping[str, str],
 def predict_workers(
     models: Sequence[str],
     *,
+    on_cpu: int,
     redis_url: str,
     login: Mapping[str, str],
     is_missing: Callable[[str], bool],
     ports: Ports,
     after: tuple[str, ...],
 ) -> list[Program]:
-    """Return one process a GPU with four threads each, else one process a core; `login` is for the registry.
+    """Return one process a GPU with four threads each, else `on_cpu` processes; `login` is for the registry.
 
     They serve `models`, or every registered model that has a champion where there are none. A model of which
     `is_missing` says that nothing is registered under its name is not waited for.
@@ -105,7 +105,7 @@ def predict_workers(
             stop_rank=0,
             stop_patience=timedelta(seconds=20),
         )
-        for number in range(1, (len(gpus) or cores()) + 1)
+        for number in range(1, (len(gpus) or on_cpu) + 1)
     ]
     return [_exporting(worker, ports) for worker in workers]
 

@@ -67,6 +67,9 @@ class Local(BaseSettings):
     local_gateways: PositiveInt | None = None
     """How many gateways `up` starts, all on one port (more than one on Linux only). Unset: one a four cores, at least
     one and at most four, since Redis is busy all the time before four are."""
+    local_predict_workers: PositiveInt | None = None
+    """How many predict workers `up` starts where it finds no GPU; with GPUs it is one each. Unset: one a core. Each
+    loads every model, which takes memory; fewer leave cores to other programs."""
     local_appendfsync: Literal["always", "everysec"] = "always"
     """When the embedded Redis forces a prediction to disk: before its 202 (`always`), or once a second (`everysec`),
     which is faster and may lose the last second in a power cut."""

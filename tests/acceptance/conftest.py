@@ -117,7 +117,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         # Its pictures are tiny and take the way of large images, which has more steps to be killed between.
         "DARKROOM_QUEUE_MAX_INLINE_IMAGE": "1",
     }
-    stack = Stack(home / "stack", port=free_port(), environment=environment)
+    stack = Stack(home / "stack", port=free_port(), environment=environment, predict_workers=2)
     try:
         stack.up("--model", faulty_model.NAME)
         system = Breakable(stack, redis_server, postgres, directory, registry=registry)

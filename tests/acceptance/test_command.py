@@ -49,7 +49,7 @@ def test_status_has_every_role_with_live_pids(stack: "Stack") -> None:
     assert set(status) == ROLES
     assert all(role["pids"] and all(map(psutil.pid_exists, role["pids"])) for role in status.values())
     assert status["api"]["url"] == stack.url
-    assert len(status["predict"]["pids"]) == len(os.sched_getaffinity(0))
+    assert len(status["predict"]["pids"]) == stack.predict_workers
 
 
 def test_everything_listens_on_loopback_or_a_private_socket(stack: "Stack") -> None:

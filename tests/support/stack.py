@@ -21,13 +21,21 @@ COMMAND = Path(sys.executable).with_name("darkroom")
 
 
 class Stack:
-    """A stack on a home of its own. A test that breaks something waits until it runs again: `wait_until_ready`."""
+    """A stack on a home of its own. A test that breaks something waits until it runs again: `wait_until_ready`.
 
-    def __init__(self, home: Path, *, port: int, environment: dict[str, str] | None = None) -> None:
+    It has one predict worker, where `up` starts one a core: each start of one is five seconds of a core. More are for
+    tests of several that serve at once or die one by one.
+    """
+
+    def __init__(
+        self, home: Path, *, port: int, environment: dict[str, str] | None = None, predict_workers: int = 1
+    ) -> None:
         self.home = home
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.environment = ENVIRONMENT | {"DARKROOM_HOME": str(home)} | (environment or {})
+        self.predict_workers = predict_workers
+        own = {"DARKROOM_HOME": str(home), "DARKROOM_LOCAL_PREDICT_WORKERS": str(predict_workers)}
+        self.environment = ENVIRONMENT | own | (environment or {})
 
     def darkroom(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run the command on this home; `expect` is the exit code, None for any."""

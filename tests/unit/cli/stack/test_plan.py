@@ -76,6 +76,17 @@ def test_on_a_cpu_there_is_a_predict_process_a_core(tmp_path: Path, monkeypatch:
     assert all(worker.niceness > 0 for worker in workers)
 
 
+def test_fewer_predict_processes_are_started_where_so_many_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_LOCAL_PREDICT_WORKERS", "1")
+    monkeypatch.setenv("DARKROOM_PREDICT_DEVICE", "cpu")
+    assert [name for name, program in planned(tmp_path).items() if program.role == "predict"] == ["predict1"]
+    monkeypatch.delenv("DARKROOM_PREDICT_DEVICE")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert {"predict1", "predict2"} <= planned(tmp_path).keys(), "a GPU without a worker would lie idle"
+
+
 def test_on_gpus_there_is_a_process_each_with_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3,GPU-a")
     workers = [program for program in planned(tmp_path).values() if program.role == "predict"]

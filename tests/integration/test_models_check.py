@@ -1,9 +1,14 @@
-"""`darkroom models check`, on a real MLflow registry, in the worker's own process."""
+"""`darkroom models check`, on a real MLflow registry.
 
+One test runs the command and the process it starts, which both import for seconds. What the command does before it
+starts one and with its exit status, and what that process says, are tested in this one.
+"""
+
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,32 +26,40 @@ if TYPE_CHECKING:
 
 # MLflow warns of its own type hints while it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 LINES = ("version", "task", "image", "computes", "speed", "memory")
 
 
 @pytest.fixture
-def run(mlflow_store: "MlflowStore", tmp_path: Path) -> Run:
-    """Run `models check` on this registry, in an empty folder."""
+def registry(mlflow_store: "MlflowStore", monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The registry as this process's setting; logging as it was, which the checking process turns off for itself."""
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", mlflow_store.url)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def check_in_this_process(*words: object) -> int:
+    """Do what the process that the command starts does; return its exit status, 0 where it does not exit."""
+    from worker.models import check as checking  # noqa: PLC0415  imports torch
+
+    try:
+        checking.main([str(word) for word in words])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_a_version_that_serves_is_shown_with_its_output(mlflow_store: "MlflowStore", tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     environment |= {"DARKROOM_REGISTRY_URL": mlflow_store.url, "DARKROOM_HOME": str(tmp_path / "home")}
     program = Path(sys.executable).with_name("darkroom")
-
-    def run(*words: object) -> "subprocess.CompletedProcess[str]":
-        command = [program, "models", "check", *map(str, words)]
-        return subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
-        )
-
-    return run
-
-
-def test_a_version_that_serves_is_shown_with_its_output(run: Run, mlflow_store: "MlflowStore", tmp_path: Path) -> None:
     mlflow_store.register("champion")
     mlflow_store.client.set_model_version_tag("shades", "1", "darkroom.labels", '["night", "day"]')
     (tmp_path / "a.png").write_bytes(encoded(Image.new("RGB", (9, 7), "white"), "PNG"))
-    done = run("shades", "--image", "a.png")
+    done = subprocess.run(
+        [program, "models", "check", "shades", "--image", "a.png"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()
     told = dict(line.split(maxsplit=1) for line in lines)
@@ -57,23 +70,40 @@ def test_a_version_that_serves_is_shown_with_its_output(run: Run, mlflow_store: 
     assert last == "A worker would serve it."
 
 
-def test_a_version_that_can_not_be_loaded_ends_with_the_reason(run: Run, mlflow_store: "MlflowStore") -> None:
+@pytest.mark.usefixtures("registry")
+def test_a_version_that_can_not_be_loaded_ends_with_the_reason(
+    mlflow_store: "MlflowStore", capsys: pytest.CaptureFixture[str]
+) -> None:
     mlflow_store.register(metadata={"image": {"crop_size": 4}})
-    done = run("models:/shades/1")
-    assert done.returncode == 1
-    assert "A worker could not serve models:/shades/1: ModelError: " in done.stderr
-    assert "labels" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert check_in_this_process("models:/shades/1") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("A worker could not serve models:/shades/1: ModelError: ")
+    assert "labels" in told
+    assert "Traceback" not in told
 
 
 def test_a_logged_model_s_folder_is_checked_without_a_registry(
-    run: Run, mlflow_store: "MlflowStore", tmp_path: Path
+    mlflow_store: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://127.0.0.1:1")
     mlflow_store.register()
-    done = run(tmp_path / "model-1")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "A worker would serve it.")
-    done = run(tmp_path)
-    assert (done.returncode, "has no file MLmodel" in done.stderr) == (1, True)
+    started = starts(monkeypatch, tmp_path, exit_status=0)
+    check(tmp_path / "home", str(tmp_path / "model-1"), image=None, install=False)
+    assert started() == ["-P", "-W", "ignore", "-m", "worker.models.check", str(tmp_path / "model-1")]
+    assert check_in_this_process(tmp_path / "model-1") == 0
+    logging.disable(logging.NOTSET)
+    assert capsys.readouterr().out.splitlines()[-1] == "A worker would serve it."
+    with pytest.raises(Refused, match="has no file MLmodel"):
+        check(tmp_path / "home", str(tmp_path), image=None, install=False)
+
+
+def starts(monkeypatch: pytest.MonkeyPatch, folder: Path, *, exit_status: int) -> Callable[[], list[str]]:
+    """Have the command start a program that ends with this status; the function returns what it was started with."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {folder}/words\nexit {exit_status}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return lambda: (folder / "words").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -97,14 +127,33 @@ def test_a_reference_to_nothing_is_refused(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("registry")
 def test_a_missing_package_is_named_with_what_installs_it(
-    run: Run, mlflow_store: "MlflowStore", tmp_path: Path
+    mlflow_store: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register_with_missing_package(mlflow_store, tmp_path)
-    done = run("shades:1")
-    assert done.returncode == 1
-    assert "No module named 'shadesmath': the model's requirements.txt names shadesmath @ file:///" in done.stderr
-    assert "models check shades:1 --install" in done.stdout
+    status = check_in_this_process("models:/shades/1")
+    told = capsys.readouterr().err
+    assert "No module named 'shadesmath': the model's requirements.txt names shadesmath @ file:///" in told
+    started = starts(monkeypatch, tmp_path, exit_status=status)
+    with pytest.raises(SystemExit) as ended:
+        check(tmp_path / "home", "shades:1", image=None, install=False)
+    assert ended.value.code == 1
+    assert started()[-1] == "models:/shades/1"
+    assert "models check shades:1 --install" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("status", "why"), [(1, None), (-9, "was killed by signal 9: mostly for lack of memory")])
+def test_what_ends_the_process_that_loads_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: int, why: str | None
+) -> None:
+    (tmp_path / "MLmodel").touch()
+    starts(monkeypatch, tmp_path, exit_status=status)
+    if status < 0:
+        (tmp_path / "python").write_text(f"#!/bin/sh\nkill {status} $$\n")
+    with pytest.raises(SystemExit if why is None else Refused, match=why or "1"):
+        check(tmp_path / "home", str(tmp_path), image=None, install=False)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow

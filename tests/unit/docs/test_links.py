@@ -1,13 +1,15 @@
-"""Links, files, tests and modules that documents name exist."""
+"""Links, files, tests and modules that documents name exist.
+
+Each test goes through all documents: one a document would be hundreds, and cost more than what they check.
+"""
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
 
-import pytest
 from markdown.extensions.toc import slugify
 
 from tests.support.documents import ROOT, pages, without_code
@@ -48,57 +50,70 @@ def quoted(text: str) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", without_code(text))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_link_has_a_target(name: str) -> None:
-    page = NAMES[name]
-    broken = []
-    for target in LINK.findall(without_code(page.read_text())):
-        if re.match(r"[a-z]+:", target):
-            continue
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        if not file.is_relative_to(ROOT) or not file.exists() or (anchor and anchor not in anchors(file)):
-            broken.append(target)
-    assert broken == []
+def wrong(find: Callable[[Path, str], list[str]]) -> dict[str, list[str]]:
+    """Return what is found wrong in each document that has anything wrong."""
+    assert len(NAMES) > 100
+    found = {name: find(page, page.read_text()) for name, page in NAMES.items()}
+    return {name: words for name, words in found.items() if words}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_file_that_is_named_exists(name: str) -> None:
+def test_every_link_has_a_target() -> None:
+    def broken(page: Path, text: str) -> list[str]:
+        targets = [target for target in LINK.findall(without_code(text)) if not re.match(r"[a-z]+:", target)]
+        return [target for target in targets if not leads_somewhere(page, target)]
+
+    assert wrong(broken) == {}
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    return file.is_relative_to(ROOT) and file.exists() and (not anchor or anchor in anchors(file))
+
+
+def test_every_file_that_is_named_exists() -> None:
     tops = {path.partition("/")[0] for path in tracked() if "/" in path}
     names = {Path(path).name for path in tracked()}
-    absent = []
-    for word in quoted(NAMES[name].read_text()):
+
+    def exists(word: str) -> bool:
         path = word.partition("::")[0]
         if re.fullmatch(r"[\w.-]+(/[\w.*-]+)+/?", path) and path.partition("/")[0] in tops:
-            if not path.startswith(MADE) and not any(ROOT.glob(path.rstrip("/"))):
-                absent.append(word)
-        elif re.fullmatch(r"[\w.-]+\.(py|lua|sql|toml|lock|yml)", path) and path not in names:
-            absent.append(word)
-    assert absent == []
+            return path.startswith(MADE) or any(ROOT.glob(path.rstrip("/")))
+        return not re.fullmatch(r"[\w.-]+\.(py|lua|sql|toml|lock|yml)", path) or path in names
+
+    assert wrong(lambda _, text: [word for word in quoted(text) if not exists(word)]) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_test_file_of_a_command_exists(name: str) -> None:
-    named = re.findall(r"(?<![\w/])tests/[\w/]+\.py\b", NAMES[name].read_text())
-    assert [path for path in named if not (ROOT / path).exists()] == []
+def test_every_test_file_of_a_command_exists() -> None:
+    def absent(_: Path, text: str) -> list[str]:
+        named = re.findall(r"(?<![\w/])tests/[\w/]+\.py\b", text)
+        return [path for path in named if not (ROOT / path).exists()]
+
+    assert wrong(absent) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_test_that_is_named_exists(name: str) -> None:
-    absent = []
-    for file, test in re.findall(r"(tests/[\w/]+\.py)::(\w+)", NAMES[name].read_text()):
+def test_every_test_that_is_named_exists() -> None:
+    def exists(file: str, test: str) -> bool:
         path = ROOT / file
-        if not path.exists() or not re.search(rf"^\s*(async )?def {test}\b", path.read_text(), re.MULTILINE):
-            absent.append(f"{file}::{test}")
-    assert absent == []
+        return path.exists() and bool(re.search(rf"^\s*(async )?def {test}\b", path.read_text(), re.MULTILINE))
+
+    def absent(_: Path, text: str) -> list[str]:
+        named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", text)
+        return [f"{file}::{test}" for file, test in named if not exists(file, test)]
+
+    assert wrong(absent) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_module_that_is_to_be_run_exists(name: str) -> None:
-    for module in re.findall(r"python3? -m ([\w.]+)", NAMES[name].read_text()):
+def test_every_module_that_is_to_be_run_exists() -> None:
+    def exists(module: str) -> bool:
         path = ROOT / module.replace(".", "/")
-        if (ROOT / module.partition(".")[0]).is_dir():
-            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+        ours = (ROOT / module.partition(".")[0]).is_dir()
+        return not ours or path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+    def absent(_: Path, text: str) -> list[str]:
+        return [module for module in re.findall(r"python3? -m ([\w.]+)", text) if not exists(module)]
+
+    assert wrong(absent) == {}
 
 
 def test_the_protocol_names_its_tests() -> None:

@@ -81,7 +81,7 @@ class Stack:
         """What another process needs to use this stack's Redis and Postgres."""
         return {"DARKROOM_REDIS_URL": self.url_of("redis"), "DARKROOM_DATABASE_URL": self.url_of("postgres")}
 
-    def wait_until_ready(self, *, seconds: float = 60) -> dict[str, dict[str, Any]]:
+    def wait_until_ready(self, *, seconds: float = 120) -> dict[str, dict[str, Any]]:
         """Return the status once every role is ready; fails after `seconds`."""
         until = time.monotonic() + seconds
         while True:

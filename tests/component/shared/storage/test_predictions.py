@@ -154,23 +154,28 @@ FILTERS: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(FILTERS)))
 @pytest.mark.parametrize("most_read", [1, 3, 5000])
 def test_filters_combine_and_every_row_is_found_however_few_are_read_at_a_time(
-    engine: Engine, various: list[PredictionId], number: int, most_read: int
+    engine: Engine, various: list[PredictionId], most_read: int
 ) -> None:
-    filters, is_wanted = FILTERS[number]
-    wanted, seen, before, calls = PredictionFilter(**filters), [], None, 0
     with engine.connect() as connection:
-        while calls < 20:
-            rows, before = list_predictions(connection, ANYONE, wanted, before=before, limit=2, most_read=most_read)
-            assert len(rows) <= 2
-            assert all(wanted.admits(row.job(), confidence=(row.output or {}).get("confidence")) for row in rows)
-            seen += [row.id for row in rows]
-            calls += 1
-            if before is None:
-                break
-    assert seen == [id for n, id in reversed(list(enumerate(various))) if is_wanted(n)]
+        for filters, is_wanted in FILTERS:
+            found = found_in_pages(connection, PredictionFilter(**filters), most_read=most_read)
+            assert found == [id for n, id in reversed(list(enumerate(various))) if is_wanted(n)], filters
+
+
+def found_in_pages(connection: Connection, wanted: PredictionFilter, *, most_read: int) -> list[PredictionId]:
+    """Return what pages of two list; each row has to be one that is asked for."""
+    seen: list[PredictionId] = []
+    before = None
+    for _ in range(20):
+        rows, before = list_predictions(connection, ANYONE, wanted, before=before, limit=2, most_read=most_read)
+        assert len(rows) <= 2
+        assert all(wanted.admits(row.job(), confidence=(row.output or {}).get("confidence")) for row in rows), wanted
+        seen += [row.id for row in rows]
+        if before is None:
+            break
+    return seen
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_what_is_carried_on_is_always_two_valid_headers(parent: str, states: lis
         assert re.fullmatch(r"[\x20-\x7e]{3,512}", sent.get("tracestate", "a=1"))
 
 
+@pytest.mark.slow
 def test_what_makes_spans_is_not_imported_where_tracing_is_off() -> None:
     program = """
 import sys

@@ -58,7 +58,7 @@ def test_a_version_that_serves_is_shown_with_its_output(mlflow_store: "MlflowSto
     (tmp_path / "a.png").write_bytes(encoded(Image.new("RGB", (9, 7), "white"), "PNG"))
     done = subprocess.run(
         [program, "models", "check", "shades", "--image", "a.png"],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = done.stdout.splitlines()

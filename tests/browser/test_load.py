@@ -20,7 +20,7 @@ from playwright.sync_api import Request
 from benchmarks.load import image_files
 from benchmarks.load.children import Child
 from benchmarks.load.plan import Outcome, Plan
-from tests.support.console import PICTURES, Console
+from tests.support.console import PICTURES, Console, chromium_seconds
 from tests.support.pictures import encoded
 from tests.support.stack import Stack
 from tests.support.waiting import until
@@ -28,31 +28,14 @@ from tests.support.waiting import until
 PAGES = ("predictions", "now", "models", "try")
 IMAGES = 12_000
 MOST_REQUESTS_A_SECOND = 4
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def page_seconds() -> float:
-    """Return the processor seconds so far of every process of the Chromium that this process started."""
-    parents, used = {}, {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = path.read_text()
-        except OSError:  # it has ended
-            continue
-        fields = text[text.rindex(")") + 2 :].split()
-        pid = int(path.parent.name)
-        parents[pid] = int(fields[1])
-        if "chrom" in text[: text.rindex(")")]:
-            used[pid] = (int(fields[11]) + int(fields[12])) / TICKS
-
-    def is_ours(pid: int) -> bool:
-        while pid in parents:
-            if pid == os.getpid():
-                return True
-            pid = parents[pid]
-        return False
-
-    return sum(seconds for pid, seconds in used.items() if is_ours(pid))
+ROWS_DRAWN = 40
+COUNT_ADDED = """() => {
+  window.added = 0;
+  const rows = (node) => node.matches?.(".virtual-row") ? 1 : node.querySelectorAll?.(".virtual-row").length ?? 0;
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const node of addedNodes) window.added += rows(node);
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
 
 
 @contextmanager
@@ -83,12 +66,13 @@ def test_a_page_asks_a_bounded_number_of_requests_under_load(
 
     # Open and at rest: whatever it loads at first is not what load makes it do.
     page.wait_for_load_state("networkidle")
+    page.evaluate(COUNT_ADDED)
     with load(stack, tmp_path) as generator:
-        idle_from, idle_used = time.monotonic(), page_seconds()
+        idle_from, idle_used = time.monotonic(), chromium_seconds()
         page.wait_for_timeout(4000)
-        idle = (page_seconds() - idle_used) / (time.monotonic() - idle_from)
+        idle = (chromium_seconds() - idle_used) / (time.monotonic() - idle_from)
         page.on("request", count)
-        busy_from, busy_used = time.monotonic(), page_seconds()
+        busy_from, busy_used = time.monotonic(), chromium_seconds()
         generator.begin()
         # Playwright's page events are read while the page is waited for.
 
@@ -98,9 +82,11 @@ def test_a_page_asks_a_bounded_number_of_requests_under_load(
 
         until(is_over, seconds=150, what="every picture was accepted")
         seconds = time.monotonic() - busy_from
-        busy = (page_seconds() - busy_used) / seconds
+        busy = (chromium_seconds() - busy_used) / seconds
         outcome = Outcome.from_file(generator.result(limit=30))
     assert sum(asked.values()) <= MOST_REQUESTS_A_SECOND * seconds + 5, asked
+    # Of a page that an answer brings no more rows are drawn than are in sight, and a few.
+    assert page.evaluate("added") <= ROWS_DRAWN * (asked["/v1/predictions"] + 1)
     told = {
         "page": name,
         "accepted_per_second": round(IMAGES / (outcome.ended - outcome.started)),

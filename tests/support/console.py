@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+import psutil
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect
+
+from tests.support.processes import own_seconds
 
 CHROMIUM: Final = shutil.which("chromium") or ""
 PICTURES: Final = Path(__file__).parents[2] / "build" / "console"
@@ -25,6 +28,19 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
         yield browser
     finally:
         browser.close()
+
+
+def chromium_seconds() -> float:
+    """Return the processor seconds so far of every process of the Chromium that this process started."""
+    started = psutil.Process().children(recursive=True)
+    return sum(own_seconds(one) for one in started if "chrom" in _name(one))
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 class Console:

@@ -5,11 +5,14 @@ import { useCallback, useEffect, useRef, useState } from "../../lib/preact.js";
 const PAGE = 50;
 const EVERY_MS = 2000;
 const MOST_ROWS = 20_000;
-const EMPTY = { rows: [], newer: [], cursor: null, error: null, loading: true };
+export const MOST_LIVE = 4 * PAGE;
+export const EMPTY = { rows: [], newer: [], newest: null, gap: false, cursor: null, error: null, loading: true };
 
 /**
  * Return `{rows, waiting, loading, error, more, take, refresh}`. `live`: whether newer ones are asked for; `hold`: they
  * wait until `take()`, because rows that come in above would move what somebody reads; `waiting`: how many do.
+ * However many come, a poll reads one page, no more than one waits, and a list that nobody scrolls keeps MOST_LIVE rows:
+ * older ones are read again as somebody scrolls.
  */
 export function useTail(filters, { live, hold }) {
   const [state, setState] = useState(EMPTY);
@@ -60,7 +63,7 @@ export function useTail(filters, { live, hold }) {
     if (state.cursor && state.rows.length < 20) more();
   }, [state.cursor, state.rows.length]);
 
-  const take = useCallback(() => setState((before) => ({ ...before, rows: joined(before.newer, before.rows), newer: [] })), []);
+  const take = useCallback(() => setState(taken), []);
   const loading = state.loading || (state.rows.length === 0 && state.cursor !== null);
   return { ...state, loading, waiting: state.newer.length, more, take, refresh: useCallback(() => ask.current(), []) };
 }
@@ -72,19 +75,36 @@ async function read(filters, cursor, signal) {
 }
 
 /** Return the state with the newest page in it. */
-function merged(before, page, hold) {
-  const known = new Set(before.rows.map(({ id }) => id));
+export function merged(before, page, hold) {
+  const ids = (list) => new Set(list.map(({ id }) => id));
+  const known = ids(before.rows);
   const overlaps = before.rows.length === 0 || page.results.some(({ id }) => known.has(id));
   const newer = page.results.filter(({ id }) => !known.has(id));
   const fresh = new Map(page.results.map((one) => [one.id, one]));
   const rows = before.rows.map((one) => fresh.get(one.id) ?? one);
-  const cleared = { error: null, loading: false };
-  if (before.rows.length === 0) return { ...before, ...cleared, rows: page.results, newer: [], cursor: page.cursor };
-  // What came is more than a page: the rows between are read again as somebody scrolls.
-  if (!hold && !overlaps) return { ...before, ...cleared, rows: page.results, newer: [], cursor: page.cursor };
-  if (hold) return { ...before, ...cleared, rows, newer: joined(newer, before.newer) };
-  return { ...before, ...cleared, rows: joined(newer, rows), newer: [] };
+  const settled = { ...before, error: null, loading: false };
+  if (before.rows.length === 0) return anew(settled, page.results, page.cursor);
+  if (hold) {
+    const waiting = joined(newer, before.newer);
+    const waited = ids(before.newer);
+    // More came than what waits holds, or than a page since the last poll: it does not reach down to the rows.
+    const misses = waiting.length > PAGE || !(overlaps || page.results.some(({ id }) => waited.has(id)));
+    return { ...settled, rows, newer: waiting.slice(0, PAGE), newest: page, gap: before.gap || misses };
+  }
+  if (!overlaps || before.gap) return anew(settled, page.results, page.cursor);
+  const all = joined([...newer, ...before.newer], rows);
+  return all.length > MOST_LIVE && all.length > before.rows.length
+    ? anew(settled, all.slice(0, MOST_LIVE), all[MOST_LIVE - 1].id)
+    : anew(settled, all, before.cursor);
 }
+
+/** Return the state with what waits above the rows; in their place where some between were never read. */
+export function taken(before) {
+  if (before.gap) return anew(before, before.newest.results, before.newest.cursor);
+  return anew(before, joined(before.newer, before.rows), before.cursor);
+}
+
+const anew = (state, rows, cursor) => ({ ...state, rows, cursor, newer: [], newest: null, gap: false });
 
 /** Return both lists, newest first, each id once: ids are in the order of time. */
 function joined(first, second) {

@@ -1,5 +1,6 @@
 """`darkroom models compare`: a report on versions of a model, from Postgres, printed or as JSON."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,7 @@ def compare(home: Path, name: str, versions: Sequence[str], *, since: str, as_js
     finally:
         engine.dispose()
     if as_json:
-        say(orjson.dumps(report_object(report), option=orjson.OPT_INDENT_2).decode())
+        say(json.dumps(orjson.loads(orjson.dumps(report_object(report))), indent=2))
     elif report.versions:
         show_report(report)
     else:

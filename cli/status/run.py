@@ -40,7 +40,7 @@ def show(home: Path, *, once: bool) -> None:
     """Show the stack on a home: live, or with `once` or without a terminal, printed once from two snapshots."""
     reader = SnapshotReader(home)
     is_terminal = sys.stdout.isatty()
-    console = Console() if is_terminal else Console(width=PIPE_WIDTH)
+    console = Console() if is_terminal else Console(width=PIPE_WIDTH, color_system=None)
     if is_terminal and sys.stdin.isatty() and not once:
         show_live(reader.read, lambda snapshots: draw(snapshots, home, height=console.height, hint="q ends"), console)
     else:

@@ -71,7 +71,7 @@ def _roles(roles: Sequence[RoleFigures]) -> Table:
     for role in roles:
         is_ready = role.phase is Phase.READY and not role.duty
         table.add_row(
-            role.role.ljust(8),
+            _cut(role.role.ljust(8)),
             Text((role.duty or str(role.phase)).ljust(8), "green" if is_ready else _NOTED),
             _cut(" ".join(map(str, role.pids))),
             UNKNOWN if role.cores is None else f"{role.cores:.0%}",
@@ -95,7 +95,7 @@ def _models(models: Sequence[ModelFigures]) -> Table:
     table.columns[0].no_wrap, table.columns[0].overflow = True, "ellipsis"
     for model in models:
         table.add_row(
-            model.model.ljust(8),
+            _cut(model.model.ljust(8)),
             UNKNOWN if model.workers is None else Text(str(model.workers), "" if model.workers else _NOTED),
             _rate(model.images),
             UNKNOWN if model.batch_size is None else f"{model.batch_size:.1f}",
@@ -111,9 +111,9 @@ def _tried(tried: Sequence[TriedVersions]) -> Table:
     table.columns[0].no_wrap, table.columns[0].overflow = True, "ellipsis"
     for one in tried:
         if one.shadow:
-            table.add_row(one.model.ljust(8), "shadow", _cut(one.shadow.words()))
+            table.add_row(_cut(one.model.ljust(8)), "shadow", _cut(one.shadow.words()))
         if one.canary:
-            table.add_row(one.model.ljust(8), "canary", _cut(one.canary))
+            table.add_row(_cut(one.model.ljust(8)), "canary", _cut(one.canary))
     return table
 
 
@@ -160,7 +160,7 @@ def _troubles(troubles: Sequence[Trouble], *, clock: datetime, began: datetime |
         said.append(f" ×{trouble.times}" if trouble.times > 1 else "", _QUIET)
         said.append(f"  {_plain(trouble.reason)}", "default")
         when = f"{at:%H:%M:%S}" if at.date() == clock.date() else f"{at:%d %b}"
-        table.add_row(when, trouble.role, said, style=_QUIET if is_old else "")
+        table.add_row(when, _cut(trouble.role), said, style=_QUIET if is_old else "")
     return table
 
 

@@ -98,7 +98,7 @@ def _submit_one(
     except OSError as error:
         return Line(f"{name}  not sent    {error.strerror or error}", failed=True)
     except Declined as error:
-        return Line(f"{name}  not taken   {error}", failed=True)
+        return Line(f"{name}  not taken   {shown(error)}", failed=True)
     return Line(f"{name}  {prediction['id']}  {_outcome(prediction)}", prediction["status"] in ("failed", "canceled"))
 
 
@@ -106,5 +106,5 @@ def _outcome(prediction: Prediction) -> str:
     """Return the status, followed by the output in a line, or by the error."""
     status, output = prediction["status"], prediction["output"]
     if status != "succeeded":
-        return f"{status}  {prediction['error']}" if prediction["error"] else str(status)
+        return f"{status}  {shown(prediction['error'])}" if prediction["error"] else str(status)
     return f"{status}  {shown(output_line(output))}"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from cli.terminal.names import shown, written_out
+from cli.terminal.names import shown
+from shared.observability.printable import printable_lines, written_out
 
 _ERRORS: Final = "darkroom-plain"
 _PLAIN: Final = {"…": "...", "–": "-", "×": "x", "✓": "+", "µ": "u", "≥": ">=", "≤": "<=", "→": "->", "·": "."}
@@ -34,6 +35,11 @@ def prepared() -> Iterator[None]:
         # The reader of the pipe, `head` for instance, has closed it.
         _drop_the_rest()
         sys.exit(1)
+    except SystemExit as end:
+        # Why something can't be done is often told by others: a server, a file, a library.
+        if isinstance(end.code, str):
+            raise SystemExit(printable_lines(end.code)) from None
+        raise
     except OSError as error:
         _drop_the_rest()
         what = shown(os.fsdecode(error.filename)) if error.filename else "The output can't be written"

@@ -14,6 +14,7 @@ from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined
 from cli.terminal.interrupts import terminated_as_interrupted
 from cli.terminal.lines import say
+from cli.terminal.names import shown
 from cli.terminal.refused import Refused
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.receiver import Receiver
@@ -64,7 +65,7 @@ class Heard:
 def line(what: Delivery | str, *, time: str) -> Text:
     """Return the line of a delivery, or of a refused request."""
     if isinstance(what, str):
-        return Text.assemble((time, "dim"), "  ", (what, "yellow"))
+        return Text.assemble((time, "dim"), "  ", (shown(what), "yellow"))
     judged = (f"not verified: {what.doubt}", "red") if what.doubt else ("verified", "green")
     return Text.assemble((time, "dim"), f"  {what.event}  {what.said}  ", judged)
 

@@ -3,6 +3,7 @@
 Facts that many lines share (a request, a model, a batch) are bound once, where they become known.
 """
 
+import json
 import logging
 import re
 import sys
@@ -15,6 +16,7 @@ from typing import Final
 
 import orjson
 
+from shared.observability.printable import printable, printable_lines
 from shared.settings import Logging
 
 # `redis://name:password@host`, which libraries write into their errors.
@@ -77,18 +79,32 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _without_credentials(orjson.dumps(line, default=str).decode())
+        return _without_credentials(_json(line))
+
+
+def _json(line: Mapping[str, object]) -> str:
+    """Return an object on one line, in ASCII where it has characters that a terminal would obey or nobody would see."""
+    try:
+        text = orjson.dumps(line, default=str).decode()
+    except TypeError:  # half a surrogate pair, a number of more than 64 bits: of what clients and models send
+        text = json.dumps(line, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return text if text.isprintable() else json.dumps(json.loads(text))
 
 
 class Readable(logging.Formatter):
-    """Formats a record for a terminal: `12:00:01 INFO batch_predicted model=digits size=16`."""
+    """Formats a record for a terminal: `12:00:01 INFO batch_predicted model=digits size=16`.
+
+    Whatever is in it, a record is one line, and those of its exception: nobody can write one that was never logged.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
-        line = f"{time} {record.levelname:<7} {record.getMessage().strip()} {facts}".rstrip()
-        return _without_credentials(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+        line = printable(f"{time} {record.levelname:<7} {record.getMessage().strip()} {facts}".rstrip())
+        if record.exc_info:
+            line += f"\n{printable_lines(self.formatException(record.exc_info))}"
+        return _without_credentials(line)
 
 
 def _without_credentials(line: str) -> str:

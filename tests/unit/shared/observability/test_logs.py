@@ -135,3 +135,32 @@ def test_every_logger_writes_the_same_form_even_with_handlers_of_its_own() -> No
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+HOSTILE = (
+    "two\nlines",
+    "12:00:00\r\n12:00:01 ERROR forged",
+    "\x1b[2J\x9b31m\x07",
+    "\u202e\u2028\u200b",
+    "\ud800",
+    "nul\0",
+    10**40,
+    {"a\nb": ["\x1b"]},
+)
+
+
+@pytest.mark.parametrize("fact", HOSTILE)
+def test_whatever_a_fact_is_its_record_is_one_line_that_a_terminal_does_not_obey(
+    log: logging.Logger, lines: Lines, fact: object
+) -> None:
+    written = log.handlers[0].stream
+    log.info("refused %s", fact, extra={"name_of_file": fact})
+    [line] = lines()
+    assert written.getvalue().rstrip("\n").isprintable()
+    assert line["event"].startswith("refused ")
+    log.handlers[0].setFormatter(Readable())
+    written.truncate(0)
+    written.seek(0)
+    log.info("refused %s", fact, extra={"name_of_file": fact})
+    assert written.getvalue().count("\n") == 1
+    assert written.getvalue().rstrip("\n").isprintable()

@@ -1,6 +1,7 @@
 """The description of one program: how to start, probe and stop it, and where its output goes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cli.stack.supervisor import launcher
 
@@ -17,6 +18,8 @@ Probe = Callable[[int], str]
 """Called with the pid (0 for an external server); returns an empty string when ready, else why not. May block 1 s."""
 
 LARGEST_LOG = 20 * 1024 * 1024
+
+_NAMES_AN_ERROR: Final = re.compile(r"\b(?:error|fatal|panic)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,10 @@ def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
 
 
 def run_quietly(command: tuple[str, ...], *, account: Account | None = None, text: str = "") -> None:
-    """Run a short command to its end; raises RuntimeError with its last line of output where it fails."""
+    """Run a short command to its end; raises RuntimeError with what it said where it fails.
+
+    That is its first line that names an error: initdb, for instance, goes on to say that it cleans up.
+    """
     done = subprocess.run(  # noqa: S603  the embedded servers' own programs
         command,
         input=text,
@@ -112,4 +118,6 @@ def run_quietly(command: tuple[str, ...], *, account: Account | None = None, tex
     )
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeError(f"{Path(command[0]).name}: {words[-1] if words else f'exit {done.returncode}'}")
+        last = words[-1] if words else f"exit {done.returncode}"
+        said = next((line for line in words if _NAMES_AN_ERROR.search(line)), last)
+        raise RuntimeError(f"{Path(command[0]).name}: {said.strip()}")

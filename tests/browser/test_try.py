@@ -463,4 +463,4 @@ def test_with_a_key_the_code_reads_it_from_the_environment(
         part.get_by_role("tab", name=name).click()
         code = part.get_by_role("tabpanel").locator("pre").inner_text()
         assert key not in code
-        assert "cat" in run(name, code, tmp_path, DARKROOM_KEY=key)
+        assert "cat" in run(name, code, tmp_path, DARKROOM_API_KEY=key)

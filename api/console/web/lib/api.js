@@ -28,6 +28,8 @@ export class Unreachable extends Error {
 
 /** Return an address of the API: `path` begins without a slash; `query` leaves out empty values, repeats arrays. */
 export function address(path, query = {}) {
+  // Browsers resolve these parts, and would ask for something else than the page means.
+  if (/(^|\/)\.{1,2}(\/|$)/.test(path)) throw new ApiError(404, { title: "Not found", detail: `There is no ${path}` });
   const url = new URL(path, BASE);
   for (const [name, value] of Object.entries(query)) {
     for (const one of Array.isArray(value) ? value : [value]) {
@@ -49,9 +51,10 @@ export async function request(method, path, { query, json, body, headers = {}, s
     sent["Content-Type"] = "application/json";
     body = JSON.stringify(json);
   }
+  const url = address(path, query);
   let answer;
   try {
-    answer = await fetch(address(path, query), { method, headers: sent, body, signal: aborts, cache: "no-store" });
+    answer = await fetch(url, { method, headers: sent, body, signal: aborts, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     loseConnection();

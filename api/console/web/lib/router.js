@@ -3,8 +3,17 @@ import { signal, useSignal } from "./signal.js";
 
 function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page = "", ...rest] = path.split("/").map(decodeURIComponent);
+  const [page = "", ...rest] = path.split("/").map(decoded);
   return { page: page || "try", rest, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+/** Return a part of the address; as it stands where it is not encoded as one, such as `100%`. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 const route = signal(read());

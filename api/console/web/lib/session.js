@@ -1,7 +1,8 @@
 // Who uses the console: the API key, kept in this tab's session storage alone, and what GET /v1/account says of it.
+import { kept } from "./kept.js";
 import { signal } from "./signal.js";
 
-const KEY = "darkroom.key";
+const key = kept(() => sessionStorage, "darkroom.key");
 
 /** What the API says of the caller; null until it has answered, or where it wants a key. */
 export const account = signal(null);
@@ -9,15 +10,15 @@ export const account = signal(null);
 export const asksForKey = signal(null);
 
 export function apiKey() {
-  return sessionStorage.getItem(KEY) ?? "";
+  return key.read() ?? "";
 }
 
-export function keepKey(key) {
-  sessionStorage.setItem(KEY, key);
+export function keepKey(given) {
+  key.keep(given);
 }
 
 export function signOut() {
-  sessionStorage.removeItem(KEY);
+  key.forget();
   account.value = null;
   asksForKey.value = "";
 }

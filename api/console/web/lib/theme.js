@@ -1,12 +1,14 @@
 // Light, dark, or as the system has it; kept in this browser.
+import { kept } from "./kept.js";
 import { signal } from "./signal.js";
 
-const KEPT = "darkroom.theme";
+const choice = kept(() => localStorage, "darkroom.theme");
 const ORDER = ["system", "light", "dark"];
 /** When style/dark.css counts. */
 const DARK_MEDIA = { system: "(prefers-color-scheme: dark)", light: "not all", dark: "all" };
 
-export const theme = signal(localStorage.getItem(KEPT) ?? "system");
+const chosen = choice.read();
+export const theme = signal(ORDER.includes(chosen) ? chosen : "system");
 
 const darkSystem = matchMedia(DARK_MEDIA.system);
 /** Whether the system is dark, which "system" follows while the page is open. */
@@ -21,6 +23,6 @@ export function applyTheme() {
 
 export function nextTheme() {
   theme.value = ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length];
-  localStorage.setItem(KEPT, theme.value);
+  choice.keep(theme.value);
   applyTheme();
 }

@@ -3,12 +3,12 @@ import { html } from "../lib/preact.js";
 import { ago } from "../lib/format.js";
 import { useLive, useNow } from "../lib/live.js";
 import { to } from "../lib/router.js";
+import { curlPost } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { StatusBadge } from "../parts/status-badge.js";
 import { Detail } from "./batches/detail.js";
 import { nameOf, Pace, Progress } from "./batches/progress.js";
 
-const FIRST_ONE = "curl -F archive=@pictures.zip " + new URL("v1/batches", document.baseURI).href;
 
 export function View({ route }) {
   const open = route.rest[0] ?? null;
@@ -22,7 +22,7 @@ function List() {
   return html`<header class="page-head"><h1>Batches</h1></header>
     <${ErrorNotice} error=${error} onRetry=${refresh} />
     ${loading && html`<${Loading} />`}
-    ${data && found.length === 0 && html`<${EmptyState} icon="batches" title="No batches yet" command=${FIRST_ONE}>Send a zip, a tar or many files in one request, and follow them here.</>`}
+    ${data && found.length === 0 && html`<${EmptyState} icon="batches" title="No batches yet" command=${curlPost("v1/batches", "archive", "pictures.zip")}>Send a zip, a tar or many files in one request, and follow them here.</>`}
     ${found.length > 0 && html`<ul class="batches" aria-label="Batches, newest first">
       ${found.map((one) => html`<li key=${one.id}><${Card} one=${one} now=${now} /></li>`)}
     </ul>`}

@@ -5,6 +5,7 @@ import { useLive, useNow } from "../lib/live.js";
 import { html, useState } from "../lib/preact.js";
 import { account } from "../lib/session.js";
 import { useSignal } from "../lib/signal.js";
+import { FIRST_KEY } from "../parts/commands.js";
 import { CopyButton } from "../parts/copy-button.js";
 import { Confirm, Dialog } from "../parts/dialog.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
@@ -43,7 +44,7 @@ export function View() {
 }
 
 function NoKeys({ required }) {
-  return html`<${EmptyState} icon="keys" title="No keys yet" command="darkroom keys create ann --role admin">
+  return html`<${EmptyState} icon="keys" title="No keys yet" command=${FIRST_KEY}>
     ${required
       ? "Make the first one on the machine that runs Darkroom."
       : "This API listens on its own machine alone and asks for no key. Before others can reach it, make an admin’s key and set DARKROOM_AUTH_REQUIRED=true; signed in with it, keys are made here."}

@@ -4,6 +4,7 @@ import { useLive } from "../lib/live.js";
 import { html } from "../lib/preact.js";
 import { to } from "../lib/router.js";
 import { may } from "../lib/session.js";
+import { FIRST_MODEL } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { Icon } from "../parts/icon.js";
 import { Actions } from "./models/actions.js";
@@ -21,8 +22,8 @@ function Models() {
   return html`<div class="page-head"><div><h1>Models</h1><p>What serves, by which version, and how busy it is.</p></div></div>
     <${ErrorNotice} error=${error} onRetry=${refresh} />
     ${!data && !error && html`<${Loading} />`}
-    ${data && !data.results.length && html`<${EmptyState} icon="models" title="No model serves yet" command="darkroom models add resnet50 --torchvision resnet50">
-      Register one in MLflow and make a version its champion; workers load it within seconds.
+    ${data && !data.results.length && html`<${EmptyState} icon="models" title="No model serves yet" command=${FIRST_MODEL}>
+      Register one in MLflow and make a version its champion; workers load it within seconds. This does so with random weights, to try it out:
     <//>`}
     ${data && html`<ul class="cards">${data.results.map((model) => html`<${Card} key=${model.name} model=${model} />`)}</ul>`}`;
 }

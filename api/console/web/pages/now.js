@@ -1,4 +1,5 @@
 // Now: what runs and how it is doing, live; alerts with what to do; the last 30 minutes as plots.
+import { FIRST_MODEL } from "../parts/commands.js";
 import { StatusBadge } from "../parts/status-badge.js";
 import { ago } from "../lib/format.js";
 import { useLive, useNow } from "../lib/live.js";
@@ -33,8 +34,8 @@ export function View() {
         <h2 id="now-models">Models and their lanes</h2>
         ${status.models.length
           ? html`<${Lanes} models=${status.models} />`
-          : html`<${EmptyState} icon="models" title="No model is served" command="darkroom demo">
-              Register a model in MLflow and give it the alias champion, or serve the demo’s:
+          : html`<${EmptyState} icon="models" title="No model is served" command=${FIRST_MODEL}>
+              Register a model in MLflow and give it the alias champion. This does so with one of random weights, to try it out:
             <//>`}
       </section>
       <section aria-labelledby="now-plots">

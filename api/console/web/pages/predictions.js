@@ -4,6 +4,7 @@ import { download } from "../lib/api.js";
 import { number } from "../lib/format.js";
 import { useNow } from "../lib/live.js";
 import { go, to } from "../lib/router.js";
+import { curlPost } from "../parts/commands.js";
 import { Icon } from "../parts/icon.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { toast } from "../parts/toasts.js";
@@ -14,7 +15,6 @@ import { Row } from "./predictions/row.js";
 import { useTail } from "./predictions/tail.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
-const FIRST_ONE = "curl -F image=@picture.jpg " + new URL("v1/predictions", document.baseURI).href;
 
 export function View({ route }) {
   const { query, rest } = route;
@@ -56,7 +56,7 @@ export function View({ route }) {
         ${tail.rows.length === 0 && !tail.loading && !tail.error &&
         (filtered
           ? html`<${EmptyState} icon="search" title="Nothing matches">No prediction has all that the filters ask for.</>`
-          : html`<${EmptyState} icon="predictions" title="No predictions yet" command=${FIRST_ONE}>Send a picture, and it is here at once.</>`)}
+          : html`<${EmptyState} icon="predictions" title="No predictions yet" command=${curlPost("v1/predictions", "image", "picture.jpg")}>Send a picture, and it is here at once.</>`)}
       </div>
       <p class="soft keys-help"><kbd>j</kbd> <kbd>k</kbd> next and previous, <kbd>Enter</kbd> opens, <kbd>Esc</kbd> closes</p>
     </div>

@@ -4,6 +4,7 @@ import { useLive } from "../lib/live.js";
 import { go, to } from "../lib/router.js";
 import { may } from "../lib/session.js";
 import { useSignal } from "../lib/signal.js";
+import { FIRST_MODEL, KEY_TO_SUBMIT } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { Detail } from "./try/detail.js";
 import { countWords, DropZone } from "./try/drop-zone.js";
@@ -24,7 +25,7 @@ export function View({ route }) {
   useEffect(() => {
     if (shown && shown.id !== chosen) setChosen(shown.id);
   }, [shown?.id]);
-  if (!may("submit")) return html`<h1>Try</h1><${EmptyState} icon="keys" title="This key may read only" command="darkroom keys create yourname --role submit">Pictures are sent with a key that may submit. Whoever runs the service makes one:<//>`;
+  if (!may("submit")) return html`<h1>Try</h1><${EmptyState} icon="keys" title="This key may read only" command=${KEY_TO_SUBMIT}>Pictures are sent with a key that may submit. Whoever runs the service makes one:<//>`;
   function onFiles(files) {
     const first = add(files, referenceOf(choice));
     setChosen(first);
@@ -41,7 +42,7 @@ export function View({ route }) {
     </header>
     ${error && !data && html`<${ErrorNotice} error=${error} onRetry=${refresh} />`}
     ${!data && !error && html`<${Loading} />`}
-    ${none && html`<${EmptyState} icon="models" title="No model serves yet" command="darkroom models promote yourmodel 1">A model serves when a version of it is the champion in the registry:<//>`}
+    ${none && html`<${EmptyState} icon="models" title="No model serves yet" command=${FIRST_MODEL}>A model serves when a version of it is the champion in the registry. This makes one with random weights, to try it out:<//>`}
     ${models.length > 0 && html`<${DropZone} small=${all.length > 0} onFiles=${onFiles} />`}
     <p class="visually-hidden" role="status">${said} ${all.length > 0 && progressWords(all)}</p>
     ${all.length > 0 && html`<div class="try">

@@ -5,6 +5,7 @@ import { useLive, useNow } from "../lib/live.js";
 import { html, useState } from "../lib/preact.js";
 import { go, to, useRoute } from "../lib/router.js";
 import { may } from "../lib/session.js";
+import { FIRST_WEBHOOK } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { StatusBadge } from "../parts/status-badge.js";
 import { DeliveryDialog, TONES } from "./webhooks/delivery.js";
@@ -17,8 +18,6 @@ const STATES = [
   ["exhausted", "Given up"],
 ];
 const LIMIT = 50;
-const TRY_OUT = `darkroom webhooks listen 9123 &
-darkroom submit --webhook http://127.0.0.1:9123/ picture.jpg`;
 
 export function View() {
   const { rest, query } = useRoute();
@@ -94,7 +93,7 @@ function Nothing({ filtered }) {
   if (filtered) {
     return html`<${EmptyState} icon="webhooks" title="No delivery is like this"><a href=${to("webhooks")}>Show all deliveries</a><//>`;
   }
-  return html`<${EmptyState} icon="webhooks" title="No webhook was sent yet" command=${TRY_OUT}>
+  return html`<${EmptyState} icon="webhooks" title="No webhook was sent yet" command=${FIRST_WEBHOOK}>
     Give a submission a <code>webhook</code>, and each event that it is told of is here. This receives them on your machine:
   <//>`;
 }

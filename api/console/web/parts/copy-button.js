@@ -17,11 +17,13 @@ export function CopyButton({ text, label = "Copy" }) {
   </button>`;
 }
 
-/** Copy a text also where the page is not served over HTTPS, where browsers have no clipboard for it. */
+/** Copy a text also where the browser gives the page no clipboard. */
 async function copyText(text) {
-  if (navigator.clipboard) {
+  try {
     await navigator.clipboard.writeText(text);
     return;
+  } catch {
+    // Not over HTTPS, or not allowed: the older way may still be.
   }
   const area = document.createElement("textarea");
   area.value = text;

@@ -15,8 +15,12 @@ export function EmptyState({ icon, title, command, children }) {
     <h2>${title}</h2>
     ${children && html`<p>${children}</p>`}
     ${command && html`<${CodeBlock} code=${command} label="the command" />`}
+    ${command?.startsWith("darkroom ") && html`<${InAClone} />`}
   </div>`;
 }
+
+/** Where the command is found that a line to copy begins with. */
+export const InAClone = () => html`<p class="soft">On the machine that runs Darkroom; in a clone of its repository the command is <code>.venv/bin/darkroom</code>.</p>`;
 
 /** An error in the API's own words; `onRetry`: what its button does. */
 export function ErrorNotice({ error, onRetry }) {

@@ -3,6 +3,8 @@ import { get } from "../lib/api.js";
 import { html, useState } from "../lib/preact.js";
 import { account, asksForKey, keepKey, signOut } from "../lib/session.js";
 import { CodeBlock } from "./code-block.js";
+import { FIRST_KEY } from "./commands.js";
+import { InAClone } from "./notices.js";
 
 /** `refusal`: the API's words about the key before, "" for none. */
 export function SignIn({ refusal }) {
@@ -12,7 +14,14 @@ export function SignIn({ refusal }) {
     event.preventDefault();
     setBusy(true);
     setFailure("");
-    keepKey(new FormData(event.target).get("key").trim());
+    const key = new FormData(event.target).get("key").trim();
+    // A browser refuses to send any other, as if the API could not be reached.
+    if (!/^[\x21-\x7e]+$/.test(key)) {
+      setFailure("That is not a key: it has characters that no key has. A key begins with dk_.");
+      setBusy(false);
+      return;
+    }
+    keepKey(key);
     try {
       account.value = await get("v1/account");
       asksForKey.value = null;
@@ -38,7 +47,8 @@ export function SignIn({ refusal }) {
     <details>
       <summary>I have no key</summary>
       <p>Whoever runs the service makes one:</p>
-      <${CodeBlock} code="darkroom keys create yourname --role admin" label="the command that makes a key" />
+      <${CodeBlock} code=${FIRST_KEY} label="the command that makes a key" />
+      <${InAClone} />
     </details>
   </main>`;
 }

@@ -1,6 +1,7 @@
 // The same call in a shell, Python and JavaScript, to be copied: with this page's address and the picture's own name.
 import { BASE } from "../../lib/api.js";
 import { apiKey } from "../../lib/session.js";
+import { curlKey, KEY_VARIABLE } from "../../parts/commands.js";
 
 /** Return `[{name, code}]`; `kind`: picture or archive; the key itself is never in it, only where it is read from. */
 export function snippets({ kind, name, model }) {
@@ -25,7 +26,7 @@ const text = JSON.stringify;
 
 function shell({ url, file, field, model, keyed }) {
   const lines = ["curl -H 'Prefer: wait'"];
-  if (keyed) lines.push('-H "Authorization: Bearer $DARKROOM_KEY"');
+  if (keyed) lines.push(curlKey().trim());
   if (model) lines.push(`-F ${word(`model=${model}`)}`);
   lines.push(`-F ${word(`${field}=@${form(file)}`)}`, url);
   return lines.join(" \\\n  ");
@@ -34,7 +35,7 @@ function shell({ url, file, field, model, keyed }) {
 function replicate({ file, model, keyed }) {
   // A version's number means nothing without its model's name, which Replicate's clients leave out.
   const reference = model?.includes(":") ? `darkroom/${model.split(":")[0]}:${model}` : `darkroom/${model}`;
-  const key = keyed ? 'os.environ["DARKROOM_KEY"]' : '"none-needed"';
+  const key = keyed ? `os.environ["${KEY_VARIABLE}"]` : '"none-needed"';
   return `${keyed ? "import os\n\n" : ""}import replicate
 
 client = replicate.Client(base_url=${text(BASE.href.replace(/\/$/, ""))}, api_token=${key})
@@ -44,7 +45,7 @@ print(output)`;
 }
 
 function httpx({ url, file, field, model, keyed }) {
-  const headers = `{"Prefer": "wait"${keyed ? ', "Authorization": "Bearer " + os.environ["DARKROOM_KEY"]' : ""}}`;
+  const headers = `{"Prefer": "wait"${keyed ? `, "Authorization": "Bearer " + os.environ["${KEY_VARIABLE}"]` : ""}}`;
   const data = model ? `\n        data={"model": ${text(model)}},` : "";
   return `${keyed ? "import os\n\n" : ""}import httpx
 
@@ -60,7 +61,7 @@ print(answer.json())`;
 }
 
 function javascript({ url, file, field, model, keyed }) {
-  const headers = `{ Prefer: "wait"${keyed ? ", Authorization: `Bearer ${process.env.DARKROOM_KEY}`" : ""} }`;
+  const headers = `{ Prefer: "wait"${keyed ? ", Authorization: `Bearer ${process.env." + KEY_VARIABLE + "}`" : ""} }`;
   return `import { readFile } from "node:fs/promises"; // Node; a page has its files from an <input>
 
 const body = new FormData();

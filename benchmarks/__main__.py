@@ -33,7 +33,7 @@ from benchmarks.stack.servers import NotReady
 from benchmarks.workbench import DIGITS, MOBILENET, Workbench, WrongResult
 
 _RESULTS = Path("benchmarks/results")
-_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth", "models", "shadow", "report", "pipelines")
+_LEFT_OUT_WHEN_QUICK = ("always", "mobilenet", "flood", "growth", "models", "shadow", "report", "pipelines", "traces")
 _PROBLEMS = (
     WrongResult,
     NotReady,

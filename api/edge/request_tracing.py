@@ -20,6 +20,8 @@ UNTRACED: Final = ("/health/", "/metrics")
 """Beginnings of paths that machines ask for every few seconds, and that no trace is about."""
 FACTS: Final = ("request_id", "prediction_id", "batch_id", "model")
 """Facts of a request's log lines that its span has too, as `darkroom.<name>`."""
+LONGEST_PATH: Final = 256
+"""Characters of a path that a span has: thousands of spans may wait in memory for the collector."""
 _SERVER_ERROR: Final = 500
 
 
@@ -37,7 +39,8 @@ class RequestTracing:
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         # Here, because a sampler may go by it; `http.route` is not known yet.
-        attributes = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
+        path = scope["path"][:LONGEST_PATH]
+        attributes = {"http.request.method": method, "url.path": path, "url.scheme": scope["scheme"]}
         parent = read_trace(scope["headers"])
         span = self._tracing.start(method, kind="server", parent=parent, attributes=attributes)
         if span.trace:

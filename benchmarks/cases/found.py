@@ -17,6 +17,7 @@ from benchmarks.cases.shadow import Shadowed
 from benchmarks.cases.single_images import Waiting
 from benchmarks.cases.stall import Stall
 from benchmarks.cases.swap import Swap
+from benchmarks.cases.traces import Traced
 from benchmarks.cases.tutorial import Tutorial
 from benchmarks.cases.webhook import Webhooks
 from benchmarks.cases.webhook_beside import BesideHanging
@@ -54,3 +55,4 @@ class Found:
     """By subject."""
     reported: Reported | None = None
     piped: Piped | None = None
+    traced: Traced | None = None

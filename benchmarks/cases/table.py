@@ -16,6 +16,7 @@ from benchmarks.cases import retention as retention_case
 from benchmarks.cases import shadow as shadow_case
 from benchmarks.cases import stall as stall_case
 from benchmarks.cases import swap as swap_case
+from benchmarks.cases import traces as traces_case
 from benchmarks.cases import tutorial as tutorial_case
 from benchmarks.cases import webhook as webhook_case
 from benchmarks.cases import webhook_beside as webhook_beside_case
@@ -211,6 +212,12 @@ def pipelines(bench: Workbench, subjects: dict[str, Subject], found: Found) -> N
         found.piped = pipelines_case.measure(bench, running, subjects[DIGITS])
 
 
+def traces(bench: Workbench, subjects: dict[str, Subject], found: Found) -> None:
+    """Compare what a job costs with traces and without."""
+    bench.say("Darkroom: digits with traces, off, of every request and of one in a hundred")
+    found.traced = traces_case.measure(bench, subjects[DIGITS], images=bench.amounts.digits)
+
+
 CASES: dict[str, tuple[Case, set[str]]] = {
     "bare": (bare_loops, set()),
     "tutorial": (tutorials, set()),
@@ -231,5 +238,6 @@ CASES: dict[str, tuple[Case, set[str]]] = {
     "shadow": (shadow, {DIGITS, MOBILENET}),
     "report": (report, {DIGITS}),
     "pipelines": (pipelines, {DIGITS}),
+    "traces": (traces, {DIGITS}),
 }
 """Each case by name, with the subjects it needs (an empty set: those that others need), in the order they run."""

@@ -14,6 +14,7 @@ from benchmarks.figures import (
     single_images,
     stall,
     swap,
+    traces,
     webhook,
 )
 from benchmarks.figures.report import Section
@@ -25,7 +26,7 @@ def sections(found: Found) -> list[Section]:
         part
         for figures in (
             *(single_images, depth, growth, bulk, webhook, flood, retention, stall),
-            *(swap, models, shadow, model_report, pipelines),
+            *(swap, models, shadow, model_report, pipelines, traces),
         )
         for part in figures.sections(found)
     ]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 # What an image can't do without, and what it must not carry.
 EXPECTED = {
-    "api": (("api.main", "shared.storage.migrate"), ("torch", "mlflow", "numpy", "PIL", "worker", "cli")),
+    "api": (
+        ("api.main", "shared.storage.migrate", "shared.observability.tracing.spans"),
+        ("torch", "mlflow", "numpy", "PIL", "worker", "cli"),
+    ),
     "services": (
         (
             "worker.roles.record",
@@ -28,6 +31,7 @@ EXPECTED = {
             "worker.roles.webhooks",
             "worker.tasks",
             "worker.health",
+            "shared.observability.tracing.spans",
             "flower",
             "boto3",
         ),
@@ -39,6 +43,7 @@ EXPECTED = {
             "worker.tasks",
             "worker.models.following.registry_follower",
             "worker.health",
+            "shared.observability.tracing.spans",
             "torchvision",
             "cli.demo.digits",
             "boto3",

@@ -107,6 +107,36 @@ def collecting() -> Iterator[Collector]:
         server.server_close()
 
 
+@contextmanager
+def refusing(status: int, **headers: str) -> Iterator[str]:
+    """Run a collector that takes nothing; yield its address. `status` 0: it never answers."""
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            if not status:
+                stopped.wait()
+                return
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        stopped.set()
+        server.shutdown()
+        server.server_close()
+
+
 def _read(request: ExportTraceServiceRequest) -> Iterator[SeenSpan]:
     for resource in request.resource_spans:
         facts = _attributes(resource.resource.attributes)

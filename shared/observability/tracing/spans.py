@@ -3,8 +3,10 @@
 Nothing here waits for a collector: spans go to a queue of bounded length, and are dropped where it is full.
 """
 
+import logging
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -33,6 +35,8 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The version of OpenTelemetry's semantic conventions that names and attributes follow; messaging's are not stable."""
 LAST_EXPORT: Final = timedelta(seconds=2)
 """How long a process that stops waits for the collector to take its last spans."""
+LINE_EVERY: Final = timedelta(minutes=1)
+"""How often a process logs that a collector does not take its spans: the exporter would write 25 lines a minute."""
 
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -45,6 +49,27 @@ _KINDS: Final[Mapping[Kind, SpanKind]] = {
     "client": SpanKind.CLIENT,
     "consumer": SpanKind.CONSUMER,
 }
+
+
+class Seldom(logging.Filter):
+    """Lets one line of a logger through every `pause`."""
+
+    def __init__(self, pause: timedelta, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._pause = pause.total_seconds()
+        self._monotonic = monotonic
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  whatever it says
+        """Tell whether the line is written."""
+        now = self._monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._pause
+        return True
+
+
+_EXPORTERS_LINES: Final = Seldom(LINE_EVERY)
 
 
 class Span:
@@ -91,6 +116,7 @@ class Tracing:
         ours = Resource.create({"service.name": service, "service.instance.id": instance})
         resource = ours.merge(OTELResourceDetector().detect())
         self._processor = BatchSpanProcessor(OTLPSpanExporter())
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_EXPORTERS_LINES)
         self._sampled = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._sampled.add_span_processor(self._processor)
         # For what is made only because something sampled is part of it: a micro-batch.

@@ -1,21 +1,29 @@
 """Spans as a collector gets them, and what happens where there is none."""
 
+import gc
+import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
 from shared.observability.tracing.harmless import harmless
-from shared.observability.tracing.spans import LAST_EXPORT, SCHEMA_URL, Tracing
+from shared.observability.tracing.spans import LAST_EXPORT, LINE_EVERY, SCHEMA_URL, Seldom, Tracing
 from shared.observability.tracing.starting import start_tracing
 from shared.observability.tracing.trace_context import is_sampled, span_id, trace_id
 from shared.settings import SettingsError
 from shared.settings import Tracing as TracingSettings
-from tests.support.otlp_receiver import collecting
+from tests.support.otlp_receiver import collecting, refusing
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = SAMPLED[:-1] + "0"
+WAITING = 2048 + 512 + 1
+"""Spans that a process holds at most: the SDK's queue, what it is sending, and one that has begun."""
 
 
 def make_tracing() -> Tracing:
@@ -71,14 +79,57 @@ def test_a_disabled_sdk_makes_no_span_and_carries_the_trace_on(monkeypatch: pyte
     tracing.close()
 
 
-def test_a_collector_that_is_not_there_costs_spans_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    tracing = make_tracing()
-    for _ in range(5_000):  # more than the queue holds
-        tracing.start("one", parent=SAMPLED).end()
-    begun = time.monotonic()
-    tracing.close()
-    assert time.monotonic() - begun < LAST_EXPORT.total_seconds() + 5
+def not_there() -> AbstractContextManager[str]:
+    return nullcontext("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "collector",
+    [not_there, partial(refusing, 0), partial(refusing, 503), partial(refusing, 429, Retry_After="3600")],
+    ids=["is not there", "hangs", "is overloaded", "is full for an hour"],
+)
+def test_a_collector_that_takes_nothing_costs_spans_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    collector: Callable[[], AbstractContextManager[str]],
+) -> None:
+    with collector() as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        tracing = make_tracing()
+        for _ in range(3 * WAITING):
+            tracing.start(url, parent=SAMPLED).end()
+        spans = [one for one in gc.get_objects() if isinstance(one, ReadableSpan) and one.name == url]
+        assert 1 <= len(spans) <= WAITING
+        begun = time.monotonic()
+        tracing.close()
+        assert time.monotonic() - begun < LAST_EXPORT.total_seconds() + 5
+    # The exporter has one line, the full queue another.
+    assert len([one for one in caplog.records if one.name.startswith("opentelemetry")]) <= 3
+
+
+def test_a_collector_that_hangs_does_not_hold_up_a_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"""
+from shared.observability.tracing.spans import Tracing
+tracing = Tracing(service="s", instance="i")
+for _ in range(5_000):
+    tracing.start("one", parent={SAMPLED!r}).end()
+tracing.close()
+print("closed")
+"""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+    with refusing(0) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        done = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout == "closed\n"
+
+
+def test_a_loggers_lines_are_written_once_in_a_while() -> None:
+    now = 100.0
+    seldom = Seldom(LINE_EVERY, monotonic=lambda: now)
+    line = logging.makeLogRecord({})
+    assert [seldom.filter(line), seldom.filter(line)] == [True, False]
+    now += LINE_EVERY.total_seconds()
+    assert [seldom.filter(line), seldom.filter(line)] == [True, False]
 
 
 def test_a_process_that_is_killed_loses_its_spans_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:

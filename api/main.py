@@ -27,6 +27,7 @@ from api.health import metrics, status
 from api.health import routes as health
 from api.http import problems
 from api.models import orders as model_orders
+from api.models import registry_events
 from api.models import report as model_reports
 from api.models import routes as model_routes
 from api.openapi import docs_page, document, problem_pages
@@ -217,6 +218,8 @@ def create_app(draining: Draining | None = None) -> FastAPI:
         problem_pages,
     ):
         app.include_router(module.router)
+    if secret := settings.read(settings.RegistryEvents).secret.get_secret_value():
+        app.include_router(registry_events.router(secret))
     guard.install(app)
     document.install(app, keys_required=required)
     return app

@@ -5,7 +5,7 @@ Each part of Darkroom is handed only the classes it needs. The variable of a fie
 """
 
 from shared.settings.environment import SettingsError, read
-from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Links, Server, Wire
+from shared.settings.gateway import Auth, Bulk, Files, Gateway, Intake, Links, RegistryEvents, Server, Wire
 from shared.settings.operation import Local, Logging, Metrics, Tracing
 from shared.settings.pictures import KeepImages
 from shared.settings.queue import Batching, Queue
@@ -32,6 +32,7 @@ __all__ = [
     "Recording",
     "Redis",
     "Registry",
+    "RegistryEvents",
     "RegistryLogin",
     "Retention",
     "Server",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings.value_types import Duration, PositiveInt, Share
@@ -75,6 +75,15 @@ class Auth(BaseSettings):
     only place where `false` is allowed."""
     refresh: Duration = timedelta(seconds=2)
     """How often keys are read from Postgres. A revoked key stops working within this time and a moment."""
+
+
+class RegistryEvents(BaseSettings):
+    """MLflow's webhooks, by which a change of the registry is noticed at once (`POST /v1/registry-events`)."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_REGISTRY_EVENTS_", frozen=True)
+
+    secret: SecretStr = SecretStr("")
+    """The secret of MLflow's webhook, with which it signs. Empty: the path is not there, and workers poll alone."""
 
 
 class Links(BaseSettings):

@@ -33,7 +33,11 @@ class Gateway:
         environment = os.environ | environment | {"DARKROOM_SERVER_PORT": str(port)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
-        until(self._is_alive, seconds=30, what="it serves")
+        try:
+            until(self._is_alive, seconds=60, what="it serves")
+        except AssertionError:
+            self.end()
+            raise
 
     def _is_alive(self) -> bool:
         try:

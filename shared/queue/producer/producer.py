@@ -14,6 +14,7 @@ from shared.queue.producer.jobs import Jobs
 from shared.queue.producer.key_limits import KeyLimits
 from shared.queue.producer.model_orders import ModelOrders
 from shared.queue.producer.models import Models
+from shared.queue.producer.registry_hints import RegistryHints
 from shared.queue.producer.server import Server
 from shared.queue.producer.status import Status
 from shared.settings import Redis
@@ -30,6 +31,7 @@ class Producer:
         self.key_limits = KeyLimits(pipeline)
         self.models = Models(pipeline)
         self.model_orders = ModelOrders(pipeline)
+        self.registry_hints = RegistryHints(pipeline)
         self.server = Server(pipeline)
         self.status = Status(pipeline)
         self.done = DoneChannel(client)

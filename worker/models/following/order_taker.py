@@ -17,6 +17,7 @@ from shared.domain.registered_model import READY, RegisteredModel
 from shared.domain.timestamps import now_us
 from shared.queue import canary_figures
 from shared.queue.model_orders import OrderBook
+from shared.queue.registry_hints import CHANGED, RegistryHints
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import NotRegistered
@@ -53,6 +54,7 @@ class OrderTaker:
         self._writer = writer
         self._client = client
         self._book = OrderBook(client)
+        self._hints = RegistryHints(client)
         self._worker = worker
         self._now = now
 
@@ -85,6 +87,8 @@ class OrderTaker:
             # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
             change = Change.from_text(plan or self._book.begin(order.id, self._plan(order).to_text()))
             model_changes.carry_out(self._writer, order.model, change.writes)
+            if change.writes:
+                self._hints.give(CHANGED)
         except NotRegistered:
             return {"unknown": order.model}
         except ChangeRefused as error:

@@ -8,6 +8,7 @@ from typing import Final
 import redis
 
 from shared.domain.identifiers import ModelName
+from shared.queue.registry_hints import RegistryHints
 from shared.settings import Registry
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot, Snapshots
@@ -15,7 +16,7 @@ from worker.models.registry.shared_registry import NotReadYet, SharedRegistry
 from worker.process.background_threads import vital_thread
 
 LONGEST_PAUSE: Final = timedelta(milliseconds=500)
-"""How often Redis is asked whether another worker has read a change."""
+"""How often Redis is asked whether another worker has read a change, where no hint of one comes."""
 
 
 class NotRead(Exception):
@@ -35,6 +36,7 @@ class RegistryWatch:
     ) -> None:
         """`names` are the models to read, None for all. `on_read` is called in this thread after each read."""
         self._shared = SharedRegistry(client, settings=settings, names=names)
+        self._hints = RegistryHints(client)
         self._on_read = on_read
         self._pause = min(settings.poll, LONGEST_PAUSE)
         self._snapshots: Snapshots | None = None
@@ -71,12 +73,18 @@ class RegistryWatch:
 
     def _run(self) -> None:
         self._read()
-        while not self._stopping.wait(self._pause.total_seconds()):
-            self._read()
+        while not self._stopping.is_set():
+            try:
+                self._hints.wait(self._pause)
+            except redis.RedisError:
+                self._stopping.wait(self._pause.total_seconds())
+            if not self._stopping.is_set():
+                self._read()
 
     def _read(self) -> None:
         try:
-            self._snapshots = self._shared.read()
+            self._snapshots = self._shared.read(changed_at=self._hints.changed_at)
+            self._hints.changed_at = 0
             self._failure = ""
         except NotReadYet:
             return

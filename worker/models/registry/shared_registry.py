@@ -12,6 +12,7 @@ import redis
 
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
+from shared.queue.registry_hints import READ, RegistryHints
 from shared.settings import Registry, RegistryLogin, read
 from worker.models.registry.pinned_versions import PinnedVersions
 from worker.models.registry.registry_reader import RegistryReader
@@ -32,6 +33,7 @@ class SharedRegistry:
 
     def __init__(self, client: redis.Redis, *, settings: Registry, names: list[ModelName] | None) -> None:
         self._client = client
+        self._hints = RegistryHints(client)
         self._reader = RegistryReader(settings)
         wanted = {model: pin for model, pin in settings.pins.items() if names is None or model in names}
         self._pinned = PinnedVersions(self._reader, wanted)
@@ -46,14 +48,16 @@ class SharedRegistry:
         self._digest = b""
         self._snapshots: Snapshots = {}
 
-    def read(self) -> Snapshots:
+    def read(self, *, changed_at: int = 0) -> Snapshots:
         """Return what is registered, as of one poll ago at most; the same object where nothing has changed.
 
-        Raises what MLflow and Redis raise when they are down, and NotReadYet while another worker asks.
+        What was read before `changed_at`, microseconds of Redis' clock, is read again. Raises what MLflow and Redis
+        raise when they are down, and NotReadYet while another worker asks.
         """
         stamp: Any = self._client.get(self._stamp)
         taken, _, digest = (stamp or b"0").partition(b" ")
-        if self._now() - int(taken) < self._poll // timedelta(microseconds=1) and self._take(digest):
+        is_new = int(taken) >= changed_at and self._now() - int(taken) < self._poll // timedelta(microseconds=1)
+        if is_new and self._take(digest):
             return self._snapshots
         if not self._client.set(self._turn, b"", nx=True, px=LONGEST_READ):
             raise NotReadYet
@@ -94,6 +98,7 @@ class SharedRegistry:
             pipeline.execute()
         if digest != self._digest:
             self._digest, self._snapshots = digest, found
+            self._hints.give(READ)
         return self._snapshots
 
     def _now(self) -> int:

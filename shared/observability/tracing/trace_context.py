@@ -15,8 +15,11 @@ LONGEST_STATE: Final = 512
 
 # Version, trace id, span id, flags; a later version may have more behind them. Ids of zeros name nothing.
 _TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_KEY: Final = r"[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13}"
-_MEMBER: Final = re.compile(rf"({_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+_KEY: Final = rb"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
+_VALUE: Final = rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+# With space around it, or nothing but that: an empty member is valid. One match of all is faster than one of each.
+_MEMBER: Final = rb"[ \t]*+(?:" + _KEY + rb"=" + _VALUE + rb"[ \t]*+)?"
+_MEMBERS: Final = re.compile(_MEMBER + rb"(?:," + _MEMBER + rb")*+")
 _MOST_MEMBERS: Final = 32
 
 
@@ -34,19 +37,18 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     # Flags that are not known, `sampled` and `random` are, must not be carried on.
     parent = f"00-{trace_id.decode()}-{span_id.decode()}-{int(flags, 16) & 3:02x}"
     states = [value for name, value in headers if name == TRACESTATE]
-    state = _read_state(b",".join(states)) if states else ""
+    state = _read_state(b",".join(states)) if 0 < len(states) <= _MOST_MEMBERS else ""
     return f"{parent} {state}" if state else parent
 
 
 def _read_state(given: bytes) -> str:
     """Return a valid `tracestate` as it is passed on; empty where it is too long, or any member is malformed."""
-    if len(given) > LONGEST_STATE or not given.isascii():
+    if len(given) > LONGEST_STATE or not _MEMBERS.fullmatch(given):
         return ""
-    members = [member for one in given.decode("ascii").split(",") if (member := one.strip(" \t"))]
-    found = [_MEMBER.fullmatch(member) for member in members]
-    keys = {one[1] for one in found if one}
+    members = [member for one in given.split(b",") if (member := one.strip(b" \t"))]
     # A key that stands twice is malformed, too.
-    return ",".join(members) if len(keys) == len(members) <= _MOST_MEMBERS else ""
+    keys = {member.partition(b"=")[0] for member in members}
+    return b",".join(members).decode("ascii") if len(keys) == len(members) <= _MOST_MEMBERS else ""
 
 
 def trace_headers(trace: str) -> dict[str, str]:

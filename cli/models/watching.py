@@ -16,6 +16,7 @@ from shared.domain.identifiers import ModelName, VersionNumber
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect
 from shared.queue.inspection.gauges import Gauges
+from shared.queue.registry_hints import CHANGED, RegistryHints
 from shared.settings import Redis
 
 PATIENCE: Final = timedelta(seconds=120)
@@ -43,6 +44,7 @@ def wait_until_served(
 def _wait(client: redis.Redis, model: ModelName, version: VersionNumber, *, alias: str, patience: timedelta) -> None:
     if model in model_routes.retired(client):
         raise Refused(f"{model} is retired: it serves again after `darkroom models restore {model}`.")
+    RegistryHints(client).give(CHANGED)
     began = time.monotonic()
     while (waited := time.monotonic() - began) < patience.total_seconds():
         route = model_routes.read(client, model)

@@ -42,6 +42,7 @@ class RegistryWatch:
         self._snapshots: Snapshots | None = None
         self._failure = "it was not read yet"
         self._stopping = threading.Event()
+        self._waits = False
         self._thread = vital_thread(self._run, name="registry")
 
     def start(self) -> None:
@@ -49,9 +50,10 @@ class RegistryWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread; it may be in a call to MLflow, which the process need not wait for."""
+        """Stop the thread; it may be in a call to MLflow or wait for a hint, which the process need not wait for."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        # Waiting, it reads nothing any more: it checks `_stopping` next.
+        if self._thread.ident is not None and not self._waits:
             self._thread.join(timeout=5)
 
     @property
@@ -74,12 +76,17 @@ class RegistryWatch:
     def _run(self) -> None:
         self._read()
         while not self._stopping.is_set():
-            try:
-                self._hints.wait(self._pause)
-            except redis.RedisError:
-                self._stopping.wait(self._pause.total_seconds())
+            self._wait()
             if not self._stopping.is_set():
                 self._read()
+
+    def _wait(self) -> None:
+        self._waits = True
+        try:
+            self._hints.wait(self._pause)
+        except Exception:  # noqa: BLE001  a connection that is closed under the call raises all kinds of errors, too
+            self._stopping.wait(self._pause.total_seconds())
+        self._waits = False
 
     def _read(self) -> None:
         try:

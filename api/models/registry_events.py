@@ -37,7 +37,7 @@ def router(secret: str) -> APIRouter:
         """Wake the workers that follow the registry. Raises Unauthorized for an event that the secret did not sign."""
         gate = gateway(request)
         with gate.body_memory.hold(ANYONE) as hold:
-            body = await read_body(request, most=LARGEST_EVENT, limits=gate.intake, hold=hold)
+            body = await read_body(request, most=LARGEST_EVENT, hold=hold)
         signed = (header(request, b"x-mlflow-delivery-id") or "", header(request, b"x-mlflow-timestamp") or "")
         if not is_signed(body, *signed, header(request, b"x-mlflow-signature") or "", secret=secret, now=time.time()):
             raise Unauthorized(detail="the event's signature is not that of DARKROOM_REGISTRY_EVENTS_SECRET")

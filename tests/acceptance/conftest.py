@@ -11,11 +11,13 @@ from cli.stack.ports import free_port
 from tests.support import faulty_model
 from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
-from tests.support.extra_processes import ClosedGateway
+from tests.support.gateway_fixtures import closed, door
 from tests.support.pictures import renewed
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
 from tests.support.tasks_stack import tasks_stack as running_tasks_stack
+
+__all__ = ["closed", "door"]
 
 
 @pytest.fixture(scope="session")
@@ -48,24 +50,6 @@ def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     yield make
     for stack in made:
         stack.down()
-
-
-@pytest.fixture(scope="module")
-def door(stack: Stack) -> Iterator[Door]:
-    """A client of the stack's gateway."""
-    with Door(stack) as door:
-        yield door
-
-
-@pytest.fixture(scope="module")
-def closed(stack: Stack) -> Iterator[ClosedGateway]:
-    """A gateway on the stack's stores that asks for keys."""
-    gateway = ClosedGateway(stack)
-    try:
-        gateway.begin()
-        yield gateway
-    finally:
-        gateway.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.api_client import Door
 from tests.support.console import CHROMIUM, SIZES, Console, chromium
-from tests.support.extra_processes import ClosedGateway
+from tests.support.gateway_fixtures import closed, door
 from tests.support.stack import Stack
 from tests.support.tasks_stack import tasks_stack
+
+__all__ = ["closed", "door"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,24 +24,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack that serves `digits` and a model of each task."""
     with tasks_stack(tmp_path_factory.mktemp("browser")) as stack:
         yield stack
-
-
-@pytest.fixture(scope="module")
-def door(stack: Stack) -> Iterator[Door]:
-    """A client of the stack's gateway."""
-    with Door(stack) as door:
-        yield door
-
-
-@pytest.fixture(scope="module")
-def closed(stack: Stack) -> Iterator[ClosedGateway]:
-    """A gateway on the stack's stores that asks for keys."""
-    gateway = ClosedGateway(stack)
-    try:
-        gateway.begin()
-        yield gateway
-    finally:
-        gateway.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 // Starts the console: asks who the caller is, draws the frame, and loads the page that the address names.
-import { get, connection } from "./lib/api.js";
+import { connection, doubtConnection, get } from "./lib/api.js";
 import { html, render, useEffect, useErrorBoundary, useState } from "./lib/preact.js";
 import { useRoute } from "./lib/router.js";
 import { account, asksForKey } from "./lib/session.js";
@@ -29,15 +29,20 @@ function Console() {
 function Page() {
   const route = useRoute();
   const page = PAGES.find(({ name }) => name === route.page);
+  const back = useSignal(connection);
   const [loaded, setLoaded] = useState({ name: null, View: null, error: null });
   useEffect(() => {
     document.title = page ? `${page.title} · Darkroom` : "Darkroom";
-    if (!page) return;
+    // Files that a lost connection kept away are asked for again when it is back.
+    if (!page || back === "lost" || (loaded.name === page.name && !loaded.error)) return;
     loadPage(page.name).then(
       (View) => setLoaded({ name: page.name, View, error: null }),
-      () => setLoaded({ name: page.name, View: null, error: new Error("This page’s files could not be loaded.") }),
+      () => {
+        setLoaded({ name: page.name, View: null, error: new Error("This page’s files could not be loaded.") });
+        doubtConnection();
+      },
     );
-  }, [page]);
+  }, [page, back]);
   if (!page) return html`<h1>No such page</h1><p><a href="#/try">Go to the first page</a></p>`;
   if (loaded.name !== page.name) return html`<${Loading} />`;
   if (loaded.error) return html`<${ErrorNotice} error=${loaded.error} onRetry=${() => location.reload()} />`;

@@ -8,7 +8,10 @@ export const BASE = new URL(".", document.baseURI);
 /** "up", or "lost" while the API can't be reached; `request` notices both. */
 export const connection = signal("up");
 
-const PROBE_MS = 1500;
+/** Between two questions whether a lost API is back: doubled from the first to the most. */
+const [FIRST_PROBE_MS, MOST_PROBE_MS] = [500, 8000];
+/** What a proxy answers in place of an API that is away. */
+const GATEWAY_ERRORS = [502, 503, 504];
 
 /** A problem of the API: `message` is its own words, `problem` its RFC 9457 body. */
 export class ApiError extends Error {
@@ -60,6 +63,10 @@ export async function request(method, path, { query, json, body, headers = {}, s
     loseConnection();
     throw new Unreachable();
   }
+  if (GATEWAY_ERRORS.includes(answer.status) && !isJson(answer)) {
+    loseConnection();
+    throw new Unreachable();
+  }
   connection.value = "up";
   if (answer.ok) return answer;
   const failure = new ApiError(answer.status, await problemOf(answer));
@@ -70,6 +77,18 @@ export async function request(method, path, { query, json, body, headers = {}, s
 /** GET and return the answer's JSON. */
 export async function get(path, query, options) {
   return (await request("GET", path, { query, ...options })).json();
+}
+
+/** Return what `read()` returns, called again each time that a lost API is back. */
+export async function untilReached(read) {
+  for (;;) {
+    await whenUp();
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+    }
+  }
 }
 
 /** POST `json` and return the answer's JSON; null where the answer has none. */
@@ -108,6 +127,16 @@ async function problemOf(answer) {
   }
 }
 
+const isJson = (answer) => /[/+]json\b/.test(answer.headers.get("Content-Type") ?? "");
+
+/** Return once the API can be reached. */
+function whenUp() {
+  if (connection.value === "up") return Promise.resolve();
+  return new Promise((resolve) => {
+    const unfollow = connection.follow((now) => now === "up" && (unfollow(), resolve()));
+  });
+}
+
 /** Say that the API can't be reached, and ask until it can. */
 export function loseConnection() {
   if (connection.value === "lost") return;
@@ -115,14 +144,28 @@ export function loseConnection() {
   probe();
 }
 
+let doubting = false;
+
+/** Ask once whether the API can be reached, after something else has failed, as a stream that was cut off. */
+export async function doubtConnection() {
+  if (doubting || connection.value === "lost") return;
+  doubting = true;
+  if (!(await isUp())) loseConnection();
+  doubting = false;
+}
+
 async function probe() {
-  while (connection.value === "lost") {
-    await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
-    try {
-      const answer = await fetch(address("health/live"), { cache: "no-store" });
-      if (answer.ok) connection.value = "up";
-    } catch {
-      // Still away; asked again.
-    }
+  for (let wait = FIRST_PROBE_MS; connection.value === "lost"; wait = Math.min(2 * wait, MOST_PROBE_MS)) {
+    // By chance up to a quarter sooner: the pages of many people do not ask at the same moment.
+    await new Promise((resolve) => setTimeout(resolve, wait * (1 - Math.random() / 4)));
+    if (await isUp()) connection.value = "up";
+  }
+}
+
+async function isUp() {
+  try {
+    return (await fetch(address("health/live"), { cache: "no-store" })).ok;
+  } catch {
+    return false;
   }
 }

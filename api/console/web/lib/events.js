@@ -1,6 +1,5 @@
 // Server-sent events of a prediction or a batch, from its own `urls.stream`, which carries its token.
-import { address, loseConnection, pathOf } from "./api.js";
-
+import { address, doubtConnection, pathOf } from "./api.js";
 
 /**
  * Follow a stream: `on(type, data)` for each event of the types, until one of `last` came or `stop()`, which is
@@ -9,7 +8,7 @@ import { address, loseConnection, pathOf } from "./api.js";
  */
 export function follow(url, { types, last, on, onGone }) {
   const source = new EventSource(address(pathOf(url)));
-  source.onerror = () => (source.readyState === EventSource.CLOSED ? onGone?.() : loseConnection());
+  source.onerror = () => (source.readyState === EventSource.CLOSED ? onGone?.() : doubtConnection());
   for (const type of types) {
     source.addEventListener(type, (event) => {
       // The browser's own errors have no data; the API's events named `error` have.

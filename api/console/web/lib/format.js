@@ -49,11 +49,14 @@ export function instant(text) {
   return new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 }
 
-/** An RFC 3339 instant as its distance from `now` (milliseconds): "3 s ago". */
+/** An RFC 3339 instant as its distance from `now` (milliseconds), in its largest unit alone: "3 s ago", "2 h ago". */
 export function ago(text, now) {
   if (!text) return "–";
   const seconds = Math.max(0, Math.round((now - Date.parse(text)) / 1000));
-  return seconds < 2 ? "just now" : `${duration(seconds)} ago`;
+  if (seconds < 2) return "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
 }
 
 /** The first characters of a UUID differ by time, the last by chance: "0193a…9f3c1b". */

@@ -16,6 +16,10 @@ export function upload(path, form, { onProgress, headers = {}, signal } = {}) {
     for (const [name, value] of Object.entries(all)) sent.setRequestHeader(name, value);
     sent.upload.onprogress = (event) => event.lengthComputable && onProgress?.(event.loaded / event.total);
     sent.onload = () => {
+      if (sent.response === null && sent.status >= 502) {
+        sent.onerror();
+        return;
+      }
       connection.value = "up";
       if (sent.status < 300) {
         resolve(sent.response);

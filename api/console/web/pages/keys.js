@@ -1,10 +1,11 @@
 // Keys: the API keys of the caller's owner with their limits and use; make one, copy it once, revoke one.
 import { post } from "../lib/api.js";
-import { ago, instant, number } from "../lib/format.js";
-import { useLive, useNow } from "../lib/live.js";
+import { instant, number } from "../lib/format.js";
+import { useLive } from "../lib/live.js";
 import { html, useState } from "../lib/preact.js";
 import { account } from "../lib/session.js";
 import { useSignal } from "../lib/signal.js";
+import { Ago } from "../parts/ago.js";
 import { FIRST_KEY } from "../parts/commands.js";
 import { CopyButton } from "../parts/copy-button.js";
 import { Confirm, Dialog } from "../parts/dialog.js";
@@ -52,7 +53,6 @@ function NoKeys({ required }) {
 }
 
 function Key({ known, onRevoke }) {
-  const now = useNow(10_000);
   const { limits, used, revoked_at: revoked } = known;
   return html`<li class=${`card key${revoked ? " key-revoked" : ""}`}>
     <div class="key-name">
@@ -61,7 +61,7 @@ function Key({ known, onRevoke }) {
       ${known.current && html`<${StatusBadge} status="this session’s" tone="good" />`}
       ${revoked && html`<${StatusBadge} status="revoked" tone="bad" />`}
     </div>
-    <p class="soft">${revoked ? `Revoked ${instant(revoked)}` : html`Made <span title=${instant(known.created_at)}>${ago(known.created_at, now)}</span> · ${CAN[known.role]}`}</p>
+    <p class="soft">${revoked ? `Revoked ${instant(revoked)}` : html`Made <span title=${instant(known.created_at)}><${Ago} at=${known.created_at} /></span> · ${CAN[known.role]}`}</p>
     ${!revoked && html`<div class="key-use">
       <${Use} what="images at once" most=${limits.images_at_once} left=${used?.images_left} note=${limits.images_a_second && `${number(limits.images_a_second)}/s`} />
       <${Use} what="unfinished images" most=${limits.unfinished} left=${used?.unfinished_left} inUse=${used?.unfinished} />

@@ -1,10 +1,10 @@
 // Now: what runs and how it is doing, live; alerts with what to do; the last 30 minutes as plots.
-import { FIRST_MODEL } from "../parts/commands.js";
-import { StatusBadge } from "../parts/status-badge.js";
-import { ago } from "../lib/format.js";
-import { useLive, useNow } from "../lib/live.js";
+import { useLive } from "../lib/live.js";
 import { html } from "../lib/preact.js";
+import { Ago } from "../parts/ago.js";
+import { FIRST_MODEL } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
+import { StatusBadge } from "../parts/status-badge.js";
 import { Alerts, Unknown } from "./now/alerts.js";
 import { Lanes } from "./now/lanes.js";
 import { Plots } from "./now/plots.js";
@@ -55,10 +55,9 @@ export function View() {
 
 /** The service's state, and how old what is shown is. */
 function Freshness({ status }) {
-  const now = useNow();
   const tones = { ready: "good", degraded: "mild", unavailable: "bad" };
   return html`<p class="now-fresh">
     <${StatusBadge} status=${status.state} tone=${tones[status.state]} />
-    <span>updated ${ago(status.at, now)}</span>
+    <span>updated <${Ago} at=${status.at} /></span>
   </p>`;
 }

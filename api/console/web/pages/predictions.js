@@ -2,7 +2,6 @@
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { download } from "../lib/api.js";
 import { number } from "../lib/format.js";
-import { useNow } from "../lib/live.js";
 import { go, to } from "../lib/router.js";
 import { curlPost } from "../parts/commands.js";
 import { Icon } from "../parts/icon.js";
@@ -25,10 +24,10 @@ export function View({ route }) {
   const tail = useTail(filters, { live, hold: scrolled });
   const chosen = tail.rows.findIndex(({ id }) => id === open);
   const narrow = useNarrow();
-  const now = useNow(1000);
 
   const show = useCallback((id) => go(to("predictions", id ? [id] : [], query), { replace: Boolean(open && id) }), [query, open]);
   useKeys({ rows: tail.rows, chosen, open, show });
+  const draw = useCallback((one) => html`<${Row} one=${one} open=${one.id === open} href=${to("predictions", [one.id], query)} />`, [query, open]);
   const saves = (format) => () =>
     download("v1/predictions", { ...filters, format }, `predictions.${format}`).catch((error) => toast(error.message, "bad"));
 
@@ -51,7 +50,7 @@ export function View({ route }) {
         ${tail.waiting > 0 && html`<button type="button" class="button button-main button-small newer" onClick=${tail.take}>${number(tail.waiting)}${tail.waiting >= 50 ? "+" : ""} new</button>`}
         ${tail.rows.length > 0 &&
         html`<${VirtualList} rows=${tail.rows} rowHeight=${narrow ? 66 : 46} chosen=${chosen} onEnd=${tail.more} label="Predictions, newest first"
-          draw=${(one) => html`<${Row} one=${one} now=${now} open=${one.id === open} href=${to("predictions", [one.id], query)} />`} />`}
+          draw=${draw} />`}
         ${tail.rows.length === 0 && tail.loading && html`<${Loading} />`}
         ${tail.rows.length === 0 && !tail.loading && !tail.error &&
         (filtered

@@ -1,10 +1,11 @@
 // Webhooks: deliveries by state, the attempts of one, deliver again; the secret that signs them.
-import { ago, instant, shortId } from "../lib/format.js";
+import { instant, shortId } from "../lib/format.js";
 import { get, pathOf } from "../lib/api.js";
-import { useLive, useNow } from "../lib/live.js";
+import { useLive } from "../lib/live.js";
 import { html, useState } from "../lib/preact.js";
 import { go, to, useRoute } from "../lib/router.js";
 import { may } from "../lib/session.js";
+import { Ago } from "../parts/ago.js";
 import { FIRST_WEBHOOK } from "../parts/commands.js";
 import { EmptyState, ErrorNotice, Loading } from "../parts/notices.js";
 import { StatusBadge } from "../parts/status-badge.js";
@@ -55,7 +56,6 @@ function Filter({ filters }) {
 
 /** `page`: the newest, which is live; older ones are read on demand and stay as they were. */
 function Deliveries({ page, filters }) {
-  const now = useNow(5000);
   const [older, setOlder] = useState({ rows: [], next: undefined, error: null });
   // The live page moves on: what it no longer shows is not lost from between.
   const next = older.next === undefined ? page.next : older.next;
@@ -78,7 +78,7 @@ function Deliveries({ page, filters }) {
               <span class="webhooks-event"><strong>${row.event}</strong><span class="soft mono">${shortId(row.subject)}</span></span>
               <span class="webhooks-url mono" title=${row.url}>${row.url}</span>
               <span class="webhooks-when soft" title=${instant(row.created_at)}>
-                ${row.attempt_count} ${row.attempt_count === 1 ? "attempt" : "attempts"}, ${ago(row.created_at, now)}
+                ${row.attempt_count} ${row.attempt_count === 1 ? "attempt" : "attempts"}, <${Ago} at=${row.created_at} />
               </span>
             </a>
           </li>`,

@@ -1,5 +1,5 @@
 // Says whether a prediction is right: what counts now, and a form for another answer, as the prediction's task wants it.
-import { get, post } from "../lib/api.js";
+import { get, post, untilReached } from "../lib/api.js";
 import { html, useEffect, useId, useState } from "../lib/preact.js";
 import { account, apiKey } from "../lib/session.js";
 import { ErrorNotice } from "./notices.js";
@@ -22,7 +22,7 @@ export function FeedbackForm({ prediction, classes = [], given, onGiven }) {
     setAnswer(undefined);
     setCorrecting(false);
     if (isKnown) return undefined;
-    get(`v1/predictions/${id}/feedback`, { limit: 1 }).then(
+    untilReached(() => get(`v1/predictions/${id}/feedback`, { limit: 1 })).then(
       ({ results }) => ended || setAnswer(results[0] ?? null),
       (error) => ended || setState({ busy: false, error }),
     );

@@ -1,22 +1,32 @@
-// A list of any length of which only the rows in sight are in the page: 10,000 rows scroll without a stutter.
+// A list of any length of which only the rows in sight, and a few around them, are in the page.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/preact.js";
 
-const SPARE_ROWS = 8;
+/** Rows come and go in blocks: most scroll events change nothing in the page. */
+const BLOCK = 8;
+/** More are asked for before their place is in sight. */
+const ROWS_AHEAD = 24;
 
 /**
- * `rows`: an array; `rowHeight`: pixels; `draw(row, index)`: a row's markup, without its position; `chosen`: the index
- * that is kept in sight, -1 for none; `onEnd()`: called near the end, to load more; `label`: for screen readers.
+ * `rows`: an array; `rowHeight`: pixels; `draw(row, index)`: a row's markup, without its position, the same function while
+ * it draws the same; `chosen`: the index that is kept in sight, -1 for none; `onEnd()`: called near the end, to load more;
+ * `label`: for screen readers.
  */
 export function VirtualList({ rows, rowHeight, draw, chosen = -1, onEnd, label }) {
   const box = useRef(null);
-  const [view, setView] = useState({ top: 0, height: 600 });
+  const drawn = useRef(new Map());
+  const [part, setPart] = useState({ from: 0, to: 2 * BLOCK });
+  function measure() {
+    const { scrollTop, clientHeight } = box.current;
+    const from = (Math.floor(scrollTop / rowHeight / BLOCK) - 1) * BLOCK;
+    const to = (Math.ceil((scrollTop + clientHeight) / rowHeight / BLOCK) + 1) * BLOCK;
+    setPart((before) => (before.from === from && before.to === to ? before : { from, to }));
+  }
   useLayoutEffect(() => {
-    const measure = () => setView({ top: box.current.scrollTop, height: box.current.clientHeight });
     const watched = new ResizeObserver(measure);
     watched.observe(box.current);
     measure();
     return () => watched.disconnect();
-  }, []);
+  }, [rowHeight]);
   useEffect(() => {
     if (chosen < 0) return;
     const { scrollTop, clientHeight } = box.current;
@@ -24,20 +34,29 @@ export function VirtualList({ rows, rowHeight, draw, chosen = -1, onEnd, label }
     if (top < scrollTop) box.current.scrollTop = top;
     else if (top + rowHeight > scrollTop + clientHeight) box.current.scrollTop = top + rowHeight - clientHeight;
   }, [chosen, rowHeight]);
-  const first = Math.max(0, Math.floor(view.top / rowHeight) - SPARE_ROWS);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / rowHeight) + SPARE_ROWS);
+  const to = Math.min(rows.length, part.to);
+  const from = Math.max(0, Math.min(part.from, to));
   useEffect(() => {
-    if (onEnd && last >= rows.length) onEnd();
-  }, [last, rows.length]);
-  const onScroll = () => setView({ top: box.current.scrollTop, height: box.current.clientHeight });
-  return html`<div class="virtual" ref=${box} onScroll=${onScroll} tabindex="0" role="list" aria-label=${label}>
+    if (onEnd && to + ROWS_AHEAD >= rows.length) onEnd();
+  }, [to, rows.length, onEnd]);
+  const shown = new Map();
+  for (let index = from; index < to; index += 1) {
+    const row = rows[index];
+    const asked = [row, index, draw, rowHeight, rows.length];
+    const key = row.id ?? index;
+    const before = drawn.current.get(key);
+    // A row whose markup is the same object is not compared with what is in the page.
+    shown.set(key, before && asked.every((one, at) => one === before.asked[at]) ? before : { asked, markup: place(...asked, key) });
+  }
+  drawn.current = shown;
+  return html`<div class="virtual" ref=${box} onScroll=${measure} tabindex="0" role="list" aria-label=${label}>
     <div class="virtual-whole" role="presentation" style=${{ height: `${rows.length * rowHeight}px` }}>
-      ${rows.slice(first, last).map((row, offset) => {
-        const index = first + offset;
-        const place = { transform: `translateY(${index * rowHeight}px)`, height: `${rowHeight}px` };
-        return html`<div key=${row.id ?? index} class="virtual-row" role="listitem" aria-setsize=${rows.length}
-          aria-posinset=${index + 1} style=${place}>${draw(row, index)}</div>`;
-      })}
+      ${[...shown.values()].map(({ markup }) => markup)}
     </div>
   </div>`;
+}
+
+function place(row, index, draw, rowHeight, count, key) {
+  const style = { transform: `translateY(${index * rowHeight}px)`, height: `${rowHeight}px` };
+  return html`<div key=${key} class="virtual-row" role="listitem" aria-setsize=${count} aria-posinset=${index + 1} style=${style}>${draw(row, index)}</div>`;
 }

@@ -105,3 +105,9 @@ def test_vendored_files_are_those_that_the_list_names() -> None:
         if path.name != "README.md"
     }
     assert listed == found
+
+
+@pytest.mark.parametrize("style", STYLES, ids=identity)
+def test_nothing_moves_without_end(style: Path) -> None:
+    """An animation that never ends has the browser draw sixty times a second as long as the page is open."""
+    assert "infinite" not in style.read_text()

@@ -34,8 +34,8 @@ export function Detail({ id }) {
       on: (type, text) => (type === "done" ? refresh() : setTold(JSON.parse(text))),
     });
   }, [runs]);
-  // The stream tells sooner; what was read last tells the end.
-  const one = runs && told ? { ...data, ...told } : data;
+  // What is further counts: the stream tells sooner, but not while it is cut off.
+  const one = runs && told && endedOf(told) >= endedOf(data) ? { ...data, ...told } : data;
 
   async function cancel() {
     await post(`v1/batches/${id}/cancel`);
@@ -70,7 +70,7 @@ export function Detail({ id }) {
 
 function Whole({ one, ended }) {
   const { total, succeeded, failed, canceled } = one.request_counts;
-  const done = succeeded + failed + canceled;
+  const done = endedOf(one);
   const reading = one.status === "validating" ? ", the upload is still being read" : "";
   return html`<section class="card batch-progress" aria-label="Progress">
       <p class="batch-share"><strong>${total ? Math.floor((100 * done) / total) : 0}%</strong><span class="soft">${number(done)} of ${number(total)} pictures${reading}</span></p>
@@ -91,6 +91,7 @@ function Whole({ one, ended }) {
     </div>`;
 }
 
+const endedOf = ({ request_counts: { succeeded, failed, canceled } }) => succeeded + failed + canceled;
 const took = (one) => (Date.parse(one.completed_at) - Date.parse(one.created_at)) / 1000;
 
 const Figure = ({ name, value, tone }) =>

@@ -1,9 +1,9 @@
 // A model's versions: aliases, training metrics, how they compute, warnings, MLflow's page; and those that failed, with why.
-import { ago, instant, number, percent } from "../../lib/format.js";
-import { useNow } from "../../lib/live.js";
+import { instant, number, percent } from "../../lib/format.js";
 import { html, useState } from "../../lib/preact.js";
 import { account } from "../../lib/session.js";
 import { useSignal } from "../../lib/signal.js";
+import { Ago } from "../../parts/ago.js";
 import { Icon } from "../../parts/icon.js";
 import { toneOf } from "./traffic.js";
 
@@ -11,19 +11,18 @@ const SHOWN_AT_FIRST = 6;
 
 export function Versions({ model }) {
   const [all, showAll] = useState(false);
-  const now = useNow(30_000);
   const links = useSignal(account)?.links;
   const shown = all ? model.versions : model.versions.slice(0, SHOWN_AT_FIRST);
   return html`<section class="card" aria-labelledby="versions-title">
     <h2 id="versions-title">Versions</h2>
     <ul class="versions">
-      ${shown.map((version) => html`<${Version} key=${version.version} model=${model} version=${version} now=${now} mlflow=${links?.mlflow} />`)}
+      ${shown.map((version) => html`<${Version} key=${version.version} model=${model} version=${version} mlflow=${links?.mlflow} />`)}
     </ul>
     ${shown.length < model.versions.length && html`<button type="button" class="button button-small" onClick=${() => showAll(true)}>Show all ${model.versions.length}</button>`}
   </section>`;
 }
 
-function Version({ model, version, now, mlflow }) {
+function Version({ model, version, mlflow }) {
   const metrics = Object.entries(version.metrics);
   const parameters = Object.entries(version.parameters);
   const page = mlflow && `${mlflow.replace(/\/$/, "")}/#/models/${encodeURIComponent(model.name)}/versions/${version.version}`;
@@ -31,7 +30,7 @@ function Version({ model, version, now, mlflow }) {
     <div class="version-head">
       <h3>Version ${version.version}</h3>
       ${version.aliases.map((alias) => html`<span class=${`alias tone-edge-${toneOf(alias)}`}>${alias}</span>`)}
-      <span class="soft" title=${instant(version.created_at)}>${ago(version.created_at, now)}</span>
+      <span class="soft" title=${instant(version.created_at)}><${Ago} at=${version.created_at} /></span>
       ${page && html`<a class="version-link" href=${page} target="_blank" rel="noopener">MLflow<${Icon} name="external" size=${14} /></a>`}
     </div>
     <p class="soft">${[version.task, version.num_classes ? `${version.num_classes} classes` : "", version.precision, version.decode && `${version.decode} decoding`].filter(Boolean).join(" · ") || "not loaded yet"}

@@ -1,13 +1,12 @@
 // The alerts that hold, each with what to do; what is unknown, and why.
-import { ago, instant } from "../../lib/format.js";
-import { useNow } from "../../lib/live.js";
+import { instant } from "../../lib/format.js";
 import { html } from "../../lib/preact.js";
+import { Ago } from "../../parts/ago.js";
 import { Icon } from "../../parts/icon.js";
 import { StatusBadge } from "../../parts/status-badge.js";
 
 /** `alerts`: of GET /v1/status, those that fire first. */
 export function Alerts({ alerts }) {
-  const now = useNow(5000);
   const firing = alerts.filter(({ state }) => state === "firing").length;
   return html`<section aria-labelledby="now-alerts">
     <h2 id="now-alerts" class=${alerts.length ? "" : "visually-hidden"}>Alerts</h2>
@@ -24,7 +23,7 @@ export function Alerts({ alerts }) {
           <p>${withCode(alert.what_to_do)}</p>
           <p class="soft now-alert-foot">
             <span>${alert.name}</span><span>${alert.severity === "page" ? "wakes somebody" : "can wait for the morning"}</span>
-            ${alert.since && html`<span title=${instant(alert.since)}>since ${ago(alert.since, now)}</span>`}
+            ${alert.since && html`<span title=${instant(alert.since)}>since <${Ago} at=${alert.since} /></span>`}
           </p>
         </li>`,
       )}

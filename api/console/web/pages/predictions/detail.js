@@ -19,9 +19,14 @@ import { Deliveries, Timeline } from "./timeline.js";
 const INCLUDE = "shadow,feedback,deliveries,events";
 const ENDED = ["succeeded", "failed", "canceled"];
 
+/** Milliseconds until it is asked again: its row, its webhook's attempts and a shadow's answer come a little after its end. */
+function interval(one) {
+  const settled = one?.completed_at && Date.now() - Date.parse(one.completed_at) > 60_000;
+  return settled && !one.deliveries?.some(({ status }) => status === "pending") ? 10_000 : 1000;
+}
+
 export function Detail({ id, query, onClose, onChanged }) {
-  // A second: its row, its webhook's attempts and a shadow's answer come a little after its end.
-  const { data: one, error, refresh } = useLive(`v1/predictions/${encodeURIComponent(id)}`, { include: INCLUDE }, { every: 1000 });
+  const { data: one, error, refresh } = useLive(`v1/predictions/${encodeURIComponent(id)}`, { include: INCLUDE }, { every: interval });
   const [asks, setAsks] = useState(null);
   const ended = one !== null && ENDED.includes(one.status);
 

@@ -1,10 +1,11 @@
 // One line of the list of predictions.
-import { ago, duration, shortId } from "../../lib/format.js";
+import { duration, shortId } from "../../lib/format.js";
 import { html } from "../../lib/preact.js";
+import { Ago } from "../../parts/ago.js";
 import { summary } from "../../parts/output.js";
 import { StatusBadge } from "../../parts/status-badge.js";
 
-export function Row({ one, now, open, href }) {
+export function Row({ one, open, href }) {
   const words = one.status === "failed" ? one.error_code ?? "failed" : summary(one.output);
   return html`<a class=${`prediction-row${open ? " prediction-row-open" : ""}`} href=${href} aria-current=${open ? "true" : undefined}>
     <${StatusBadge} status=${one.status} />
@@ -12,6 +13,6 @@ export function Row({ one, now, open, href }) {
     <span class="row-model soft">${one.model} <span class="row-version">${one.version}</span></span>
     <span class="row-id soft mono">${one.input.image.filename ?? shortId(one.id)}</span>
     <span class="row-time soft">${one.metrics.total_time === undefined ? "" : duration(one.metrics.total_time)}</span>
-    <time class="row-ago soft" datetime=${one.created_at}>${ago(one.created_at, now)}</time>
+    <time class="row-ago soft" datetime=${one.created_at}><${Ago} at=${one.created_at} /></time>
   </a>`;
 }

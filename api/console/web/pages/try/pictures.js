@@ -1,5 +1,5 @@
 // The pictures of this page: what was given, how far each one is. They stay while one looks at other pages.
-import { connection, get, request, Unreachable } from "../../lib/api.js";
+import { connection, get, request, Unreachable, untilReached } from "../../lib/api.js";
 import { follow } from "../../lib/events.js";
 import { signal } from "../../lib/signal.js";
 import { upload } from "../../lib/upload.js";
@@ -167,7 +167,7 @@ async function readEnd(id, kind) {
     if (!picture) return;
     try {
       if (kind === "archive") {
-        const batch = await get(`v1/batches/${picture.batch.id}`);
+        const batch = await untilReached(() => get(`v1/batches/${picture.batch.id}`));
         if (batch.status === "completed" || batch.status === "canceled") {
           change(id, { batch, state: batch.status });
           await readResults(id, batch.id);
@@ -175,7 +175,7 @@ async function readEnd(id, kind) {
         }
         change(id, { batch });
       } else {
-        const prediction = await get(`v1/predictions/${picture.prediction.id}`);
+        const prediction = await untilReached(() => get(`v1/predictions/${picture.prediction.id}`));
         change(id, { prediction, state: prediction.status });
         if (ENDED.has(prediction.status)) return;
       }

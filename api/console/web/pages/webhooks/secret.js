@@ -1,5 +1,5 @@
 // The secret that signs webhooks: shown when asked for, changed by admins.
-import { get, post } from "../../lib/api.js";
+import { get, post, untilReached } from "../../lib/api.js";
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { may } from "../../lib/session.js";
 import { CodeBlock } from "../../parts/code-block.js";
@@ -35,7 +35,7 @@ export function Secret() {
 function Shown({ onClose }) {
   const [state, setState] = useState({ key: null, error: null });
   useEffect(() => {
-    get(PATH).then(
+    untilReached(() => get(PATH)).then(
       ({ key }) => setState({ key, error: null }),
       (error) => setState({ key: null, error }),
     );

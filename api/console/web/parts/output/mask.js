@@ -1,5 +1,5 @@
 // Reads a segmentation's mask, and paints it: its pixels are class indices, which a browser's own decoder would lose.
-import { blob, pathOf } from "../../lib/api.js";
+import { blob, pathOf, untilReached } from "../../lib/api.js";
 
 /** Pixels that the model did not see. */
 export const UNSEEN = 255;
@@ -21,7 +21,7 @@ export function classColour(index) {
 /** Return a mask's PNG: from the output itself, or with the key from `mask_url`. */
 export async function maskFile(output) {
   if (output.mask) return Uint8Array.from(atob(output.mask), (letter) => letter.charCodeAt(0));
-  return new Uint8Array(await (await blob(pathOf(output.mask_url))).arrayBuffer());
+  return new Uint8Array(await (await untilReached(() => blob(pathOf(output.mask_url)))).arrayBuffer());
 }
 
 /** Return `{width, height, indices}` of a PNG with 8 bits a pixel and a palette, as the worker writes it. */

@@ -15,6 +15,11 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Of what browsers ask people for, the page Try asks for the camera, to take a picture; nothing may ask for the rest.
+PERMISSIONS: Final = (
+    "camera=(self), microphone=(), geolocation=(), display-capture=(), usb=(), serial=(), hid=(), payment=()"
+)
+HEADERS: Final = {"Content-Security-Policy": POLICY, "Permissions-Policy": PERMISSIONS, "Cache-Control": "no-cache"}
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
@@ -22,7 +27,7 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 @open_to_all
 async def page(request: Request) -> Response:
     """Return the console's page; always asked for anew, since it names the version of everything else."""
-    return _answer(request, web_files().page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
+    return _answer(request, web_files().page, HEADERS)
 
 
 @router.get("/console/{digest}/{path:path}")
@@ -41,7 +46,7 @@ async def file(request: Request, digest: str, path: str) -> Response:
 
 def _answer(request: Request, file: WebFile, headers: dict[str, str]) -> Response:
     """Return a file, compressed for those who take that."""
-    headers |= {"Vary": "Accept-Encoding"}
+    headers = headers | {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(file.compressed, media_type=file.media_type, headers=headers | {"Content-Encoding": "gzip"})
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -1,12 +1,11 @@
-"""The console's frame: navigation, sign-in, roles, colours, a lost connection."""
+"""The console's frame: navigation, sign-in, roles, colours."""
 
 from collections.abc import Callable
 
 from playwright.sync_api import expect
 
 from tests.support.console import Console
-from tests.support.extra_processes import ClosedGateway, GatewayByHand
-from tests.support.stack import Stack
+from tests.support.extra_processes import ClosedGateway
 
 PAGES = ("Try", "Predictions", "Batches", "Models", "Now", "Webhooks", "Keys")
 
@@ -70,21 +69,6 @@ def test_a_key_sees_the_pages_of_its_role(open_console: Callable[[str], Console]
     links = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
     expect(links.first).to_have_text("Predictions")
     assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Webhooks"]
-
-
-def test_a_lost_gateway_is_said_and_comes_back_by_itself(open_console: Callable[[str], Console], stack: Stack) -> None:
-    gateway = GatewayByHand(stack)
-    gateway.begin()
-    try:
-        console = open_console(gateway.url)
-        console.expect("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED")
-        page = console.open("#/predictions")
-        gateway.close()
-        expect(page.get_by_text("The connection to the API is lost")).to_be_visible()
-        gateway.begin()
-        expect(page.get_by_text("The connection to the API is lost")).to_be_hidden()
-    finally:
-        gateway.close()
 
 
 def test_the_first_paint_takes_less_than_half_a_second(console: Console) -> None:

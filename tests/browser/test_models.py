@@ -17,7 +17,7 @@ from tests.support.tasks_stack import MLFLOW
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.extra_processes import ClosedGateway
 
@@ -185,3 +185,46 @@ def test_an_unknown_model_is_answered_in_the_apis_words(console: Console) -> Non
     console.expect(r"status of 404")
     page = console.open("#/models/cats")
     expect(page.get_by_role("alert").first).to_contain_text("no model 'cats' is served")
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_a_version_links_to_its_page_in_mlflow(open_console: "Callable[[str], Console]", stack: Stack) -> None:
+    gateway = GatewayByHand(stack, DARKROOM_LINKS_MLFLOW="http://127.0.0.1:5000/mlflow/")
+    try:
+        gateway.begin()
+        page = open_console(gateway.url).open(f"#/models/{NAME}")
+        version = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Version 2"))
+        link = version.get_by_role("link", name="MLflow")
+        expect(link).to_have_attribute("href", f"http://127.0.0.1:5000/mlflow/#/models/{NAME}/versions/2")
+        expect(link).to_have_attribute("rel", "noopener")
+    finally:
+        gateway.close()
+
+
+@pytest.fixture
+def shadowed(door: Door) -> "Iterator[None]":
+    """Version 2 predicts everything that the champion does, and nobody gets its answers."""
+    door.post(f"/v1/models/{NAME}/shadow", json={"version": "2", "percent": 100}).raise_for_status()
+    shadow = lambda: door.http.get(f"/v1/models/{NAME}").json()["shadow"]  # noqa: E731
+    until(lambda: shadow() == {"2": 100}, seconds=60, what="version 2 is the shadow")
+    yield
+    door.http.delete(f"/v1/models/{NAME}/shadow").raise_for_status()
+    until(lambda: not shadow(), seconds=60, what="it is no more")
+
+
+@pytest.mark.usefixtures("two_versions", "shadowed")
+def test_a_shadows_answer_stands_beside_the_champions(console: Console, door: Door) -> None:
+    picture = encoded(image_module.new("RGB", (16, 16), (249, 20, 77)), "PNG")
+    page = console.open(f"#/predictions/{door.predicted(renewed(picture), model=NAME)['id']}")
+    answer = page.get_by_role("region", name="The answer")
+    shadow = page.get_by_role("region", name="The shadow's answer, version 2")
+    expect(shadow.get_by_text("agrees", exact=True)).to_be_visible(timeout=30_000)
+    expect(answer.get_by_role("heading", name="champion, version 1")).to_be_visible()
+    assert shadow.locator(".answer").inner_text() == answer.locator(".answer").inner_text()
+    console.look("prediction-shadow")
+    page.goto(f"{console.url}/#/try?model={NAME}")
+    file = {"name": "it.png", "mimeType": "image/png", "buffer": renewed(picture)}
+    page.get_by_label("Choose pictures").set_input_files([file])
+    part = page.get_by_role("article", name="it.png")
+    expect(part.get_by_role("region", name="The shadow's answer, version 2")).to_be_visible(timeout=30_000)
+    console.look("try-shadow")

@@ -20,9 +20,9 @@ TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 
 
 @contextmanager
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    """Run Debian's Chromium."""
-    arguments = ["--no-sandbox", "--disable-background-networking"]
+def chromium(playwright: Playwright, *more: str) -> Iterator[Browser]:
+    """Run Debian's Chromium, with more arguments."""
+    arguments = ["--no-sandbox", "--disable-background-networking", *more]
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
     try:
         yield browser

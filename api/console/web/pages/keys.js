@@ -31,7 +31,7 @@ export function View() {
         <h1>Keys</h1>
         <p>Who may call the API as <strong>${who?.username}</strong>. Keys of one owner share predictions, batches and files.</p>
       </div>
-      ${canMake && html`<button type="button" class="button button-main" onClick=${() => ask({ make: true })}>Make a key</button>`}
+      ${canMake && html`<button type="button" id="make-key" class="button button-main" onClick=${() => ask({ make: true })}>Make a key</button>`}
     </div>
     <${ErrorNotice} error=${error} onRetry=${refresh} />
     ${!data && !error && html`<${Loading} />`}
@@ -122,7 +122,7 @@ function MakeKey({ onClose, onMade }) {
 }
 
 function NewKey({ made, onClose }) {
-  return html`<${Dialog} title="Copy the new key now" onClose=${onClose}>
+  return html`<${Dialog} title="Copy the new key now" onClose=${onClose} after="make-key">
     <p>It is shown this once: only its SHA-256 is kept. Send it as <code>Authorization: Bearer dk_…</code></p>
     <div class="new-key"><code>${made.key}</code><${CopyButton} text=${made.key} label="Copy the key" /></div>
     <div class="actions"><button type="button" class="button button-main" onClick=${onClose}>I have copied it</button></div>
@@ -135,7 +135,7 @@ function RevokeKey({ known, onClose, onDone }) {
     toast(revoked.notice ?? `Revoked ${revoked.shown}…: it stops within 5 s.`);
     onDone();
   }
-  return html`<${Confirm} title=${`Revoke ${known.shown}…?`} action="Revoke it" act=${act} onClose=${onClose} danger>
+  return html`<${Confirm} title=${`Revoke ${known.shown}…?`} action="Revoke it" act=${act} onClose=${onClose} danger after="make-key">
     <p>Whoever uses this key gets 401 within 5 s, and what is open under it ends: uploads, waits, streams, downloads.
       It can’t be undone; predictions and files stay with the owner.</p>
     ${known.current && html`<p class="bad"><strong>This is the key that you are signed in with.</strong> You will be signed out.</p>`}

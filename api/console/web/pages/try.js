@@ -52,7 +52,7 @@ export function View({ route }) {
         ${all.some(({ state }) => !ENDED.has(state)) && all.length > 1 && html`<progress max=${all.length} value=${all.filter(({ state }) => ENDED.has(state)).length} aria-label="Pictures that have ended"></progress>`}
         <${PictureList} pictures=${all} chosen=${shown?.id} onChoose=${choosePicture} />
       </section>
-      ${shown && html`<${Detail} key=${shown.id} picture=${shown} all=${all} reference=${referenceOf(choice)} classes=${classesOf(models, shown)} />`}
+      ${shown && html`<${Detail} key=${shown.id} picture=${shown} all=${all} reference=${referenceOf(choice)} model=${models.find(({ name }) => name === shown.prediction?.model)} />`}
     </div>`}`;
 }
 
@@ -60,9 +60,4 @@ function progressWords(all) {
   const ended = all.filter(({ state }) => ENDED.has(state)).length;
   const failed = all.filter(({ state }) => state === "failed" || state === "refused").length;
   return `${ended} of ${all.length} done${failed ? `, ${failed} failed` : ""}`;
-}
-
-function classesOf(models, { prediction }) {
-  const model = models.find(({ name }) => name === prediction?.model);
-  return model?.versions.find(({ version }) => version === prediction.version)?.classes ?? [];
 }

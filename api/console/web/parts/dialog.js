@@ -3,12 +3,21 @@ import { html, useEffect, useId, useRef, useState } from "../lib/preact.js";
 import { ErrorNotice } from "./notices.js";
 import { Icon } from "./icon.js";
 
-/** `title`, children, `onClose`. */
-export function Dialog({ title, onClose, children, wide = false }) {
+/**
+ * `title`, children, `onClose`. Afterwards the focus is where it was before; where that is gone, on the element whose id
+ * is `after`, or on the page.
+ */
+export function Dialog({ title, onClose, children, wide = false, after = "main" }) {
   const element = useRef(null);
   const id = useId();
   useEffect(() => {
+    const before = document.activeElement;
     element.current.showModal();
+    return () => {
+      // A dialog that is taken out of the page gives the focus to nobody.
+      const known = before !== document.body && before?.isConnected && after === "main";
+      (known ? before : document.getElementById(after))?.focus({ preventScroll: true });
+    };
   }, []);
   const onClick = (event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class=${`dialog${wide ? " dialog-wide" : ""}`} aria-labelledby=${id}
@@ -22,7 +31,7 @@ export function Dialog({ title, onClose, children, wide = false }) {
 }
 
 /** Ask before something is done: children say what will happen; `act` does it, and its error is shown here. */
-export function Confirm({ title, action, act, onClose, danger = false, children }) {
+export function Confirm({ title, action, act, onClose, danger = false, after, children }) {
   const [state, setState] = useState({ busy: false, error: null });
   async function onSubmit(event) {
     event.preventDefault();
@@ -34,7 +43,7 @@ export function Confirm({ title, action, act, onClose, danger = false, children 
       setState({ busy: false, error });
     }
   }
-  return html`<${Dialog} title=${title} onClose=${onClose}>
+  return html`<${Dialog} title=${title} onClose=${onClose} after=${after}>
     <form onSubmit=${onSubmit}>
       ${children}
       <${ErrorNotice} error=${state.error} />

@@ -1,6 +1,6 @@
 // Asks for an API key where the API wants one.
 import { get } from "../lib/api.js";
-import { html, useState } from "../lib/preact.js";
+import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { account, asksForKey, keepKey, signOut } from "../lib/session.js";
 import { CodeBlock } from "./code-block.js";
 import { FIRST_KEY } from "./commands.js";
@@ -10,6 +10,8 @@ import { InAClone } from "./notices.js";
 export function SignIn({ refusal }) {
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState("");
+  const field = useRef(null);
+  useEffect(() => field.current.focus(), []);
   async function onSubmit(event) {
     event.preventDefault();
     setBusy(true);
@@ -25,11 +27,14 @@ export function SignIn({ refusal }) {
     try {
       account.value = await get("v1/account");
       asksForKey.value = null;
+      // Of the page that has taken the place of this one.
+      setTimeout(() => document.getElementById("main")?.focus());
     } catch (error) {
       const words = error.message;
       signOut();
       setFailure(words);
       setBusy(false);
+      field.current?.select();
     }
   }
   const words = failure || refusal;
@@ -38,8 +43,8 @@ export function SignIn({ refusal }) {
     <h1>Darkroom</h1>
     <form onSubmit=${onSubmit}>
       <label for="key">Your API key</label>
-      <input id="key" name="key" type="password" required autocomplete="current-password" spellcheck=${false}
-        placeholder="dk_…" aria-describedby="key-help key-words" aria-invalid=${words ? "true" : undefined} autofocus />
+      <input ref=${field} id="key" name="key" type="password" required autocomplete="current-password" spellcheck=${false}
+        placeholder="dk_…" aria-describedby="key-help key-words" aria-invalid=${words ? "true" : undefined} />
       <p id="key-words" role="alert" class="bad">${words}</p>
       <p id="key-help" class="soft">It stays in this tab, and is forgotten when you close it.</p>
       <button type="submit" class="button button-main" disabled=${busy}>${busy ? "Signing in…" : "Sign in"}</button>

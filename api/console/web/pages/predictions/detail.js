@@ -11,6 +11,7 @@ import { Confirm } from "../../parts/dialog.js";
 import { Icon } from "../../parts/icon.js";
 import { ErrorNotice, Loading } from "../../parts/notices.js";
 import { Output } from "../../parts/output.js";
+import { Shadow } from "../../parts/shadow.js";
 import { StatusBadge } from "../../parts/status-badge.js";
 import { toast } from "../../parts/toasts.js";
 import { Feedback } from "./feedback.js";
@@ -81,14 +82,6 @@ function Whole({ one, ended, query, refresh }) {
     ${one.deliveries?.length > 0 && html`<section><h3>Webhook</h3><${Deliveries} deliveries=${one.deliveries} /></section>`}
     ${one.status === "succeeded" && html`<section><h3>Feedback</h3><${Feedback} one=${one} onGiven=${refresh} /></section>`}
     <details class="raw"><summary>JSON</summary><${CodeBlock} code=${JSON.stringify(withoutMask(one), null, 2)} label="the prediction as JSON" /></details>`;
-}
-
-function Shadow({ shadow, picture }) {
-  const words = { true: "agrees", false: "disagrees" }[shadow.agrees];
-  return html`<section aria-label=${`The shadow's answer, version ${shadow.version}`}>
-    <h3>shadow, version ${shadow.version} ${words && html`<${StatusBadge} status=${words} tone=${shadow.agrees ? "good" : "mild"} />`}</h3>
-    ${shadow.output ? html`<${Output} output=${shadow.output} picture=${picture} />` : html`<p class="soft">${shadow.error}</p>`}
-  </section>`;
 }
 
 function Facts({ one, query }) {

@@ -1,5 +1,6 @@
 // One picture in full: itself with what was found, the answer, timings, feedback, the same call as code.
 import { bytes } from "../../lib/format.js";
+import { useLive } from "../../lib/live.js";
 import { html, useEffect, useMemo, useState } from "../../lib/preact.js";
 import { to } from "../../lib/router.js";
 import { CodeTabs } from "../../parts/code-block.js";
@@ -10,6 +11,7 @@ import { ErrorNotice } from "../../parts/notices.js";
 import { drawsPicture, Output } from "../../parts/output.js";
 import { JsonTree } from "../../parts/output/json-tree.js";
 import { Picture } from "../../parts/picture.js";
+import { Shadow } from "../../parts/shadow.js";
 import { StatusBadge } from "../../parts/status-badge.js";
 import { Archive } from "./archive.js";
 import { neighboursOf } from "./neighbours.js";
@@ -18,11 +20,15 @@ import { snippets } from "./snippets.js";
 import { uprightSize } from "./thumbnail.js";
 import { Waterfall } from "./waterfall.js";
 
-/** `reference`: the model that is chosen now, which it can be asked again of; `classes`: of the model that answered. */
-export function Detail({ picture, all, reference, classes }) {
+/** `reference`: the model that is chosen now, which it can be asked again of; `model`: as GET /v1/models has the one that answered. */
+export function Detail({ picture, all, reference, model: known }) {
   const { id, kind, file, name, state, prediction, error, model, uploadTime, thumbnail } = picture;
   const src = useAddress(file, thumbnail);
   const given = { src, size: uprightSize(prediction?.input.image, thumbnail) ?? [4, 3], alt: name, missing: missing(picture) };
+  const classes = known?.versions.find(({ version }) => version === prediction.version)?.classes ?? [];
+  const isShadowed = prediction?.status === "succeeded" && Object.keys(known?.shadow ?? {}).length > 0;
+  // It answers once nobody waits for the worker.
+  const { data: shadowed } = useLive(isShadowed ? `v1/predictions/${prediction.id}` : null, { include: "shadow" }, { every: (one) => (one?.shadow.length ? 0 : SHADOW_MS) });
   const neighbours = useMemo(() => neighboursOf(picture, all), [picture, all]);
   const code = useMemo(() => snippets({ kind, name, model }), [kind, name, model]);
   const facts = prediction?.input.image;
@@ -38,6 +44,7 @@ export function Detail({ picture, all, reference, classes }) {
       <div class="try-answer">
         <${Trouble} picture=${picture} onRetry=${() => askAgain(id, model)} />
         ${kind === "archive" ? html`<${Archive} picture=${picture} />` : html`<${Output} output=${prediction?.output} picture=${given} neighbours=${neighbours} />`}
+        ${shadowed?.shadow.length > 0 && html`<div class="side-by-side">${shadowed.shadow.map((shadow) => html`<${Shadow} key=${shadow.version} shadow=${shadow} picture=${given} />`)}</div>`}
         ${!ENDED.has(state) && !error && html`<p class="soft">${LONGER[state] ?? "A worker has it; the answer comes by itself."}</p>`}
       </div>
     </div>
@@ -54,6 +61,7 @@ export function Detail({ picture, all, reference, classes }) {
   </article>`;
 }
 
+const SHADOW_MS = 2000;
 const WORDS = { later: "waiting", lost: "waiting" };
 const LONGER = {
   waiting: "It waits for the pictures before it.",

@@ -2,11 +2,14 @@
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { Icon } from "../../parts/icon.js";
 import { toast } from "../../parts/toasts.js";
+import { Camera, useHasCamera } from "./camera.js";
 import { droppedFiles, isArchive, picturesOf, samplePicture } from "./intake.js";
 
 /** `onFiles(files)`; `small`: there are pictures already. */
 export function DropZone({ onFiles, small }) {
   const [over, setOver] = useState(false);
+  const [camera, setCamera] = useState(false);
+  const hasCamera = useHasCamera();
   const give = useRef(onFiles);
   give.current = onFiles;
   useEffect(() => {
@@ -47,10 +50,12 @@ export function DropZone({ onFiles, small }) {
     <div class="actions">
       <${Chooser} label="Choose pictures" main=${!small} icon="try" onFiles=${onFiles} accept="image/*,.npy,.tif,.tiff,.zip,.tar,.tgz,.gz" multiple />
       <${Chooser} label="Photograph" touch icon="camera" onFiles=${onFiles} accept="image/*" capture="environment" />
+      ${hasCamera && html`<button type="button" class="button mouse-only" onClick=${() => setCamera(true)}><${Icon} name="camera" />Use the camera</button>`}
       <${Chooser} label="Choose a folder" icon="folder" onFiles=${onFiles} folder />
       ${!small && html`<button type="button" class="button" onClick=${async () => onFiles([await samplePicture()])}>Try a sample</button>`}
     </div>
     ${!small && html`<p class="soft">JPEG, PNG, WebP, GIF, BMP, TIFF, NumPy arrays; a zip or tar goes up as one batch.</p>`}
+    ${camera && html`<${Camera} onFiles=${onFiles} onClose=${() => setCamera(false)} />`}
   </section>`;
 }
 

@@ -187,20 +187,6 @@ def test_an_unknown_model_is_answered_in_the_apis_words(console: Console) -> Non
     expect(page.get_by_role("alert").first).to_contain_text("no model 'cats' is served")
 
 
-@pytest.mark.usefixtures("two_versions")
-def test_a_version_links_to_its_page_in_mlflow(open_console: "Callable[[str], Console]", stack: Stack) -> None:
-    gateway = GatewayByHand(stack, DARKROOM_LINKS_MLFLOW="http://127.0.0.1:5000/mlflow/")
-    try:
-        gateway.begin()
-        page = open_console(gateway.url).open(f"#/models/{NAME}")
-        version = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="Version 2"))
-        link = version.get_by_role("link", name="MLflow")
-        expect(link).to_have_attribute("href", f"http://127.0.0.1:5000/mlflow/#/models/{NAME}/versions/2")
-        expect(link).to_have_attribute("rel", "noopener")
-    finally:
-        gateway.close()
-
-
 @pytest.fixture
 def shadowed(door: Door) -> "Iterator[None]":
     """Version 2 predicts everything that the champion does, and nobody gets its answers."""

@@ -89,7 +89,7 @@ export function merged(before, page, hold) {
     return { ...settled, rows, newer: waiting.slice(0, NEWEST), newest: page, gap: before.gap || misses };
   }
   if (!overlaps || before.gap) return anew(settled, page.results, page.cursor);
-  const all = joined([...newer, ...before.newer], rows);
+  const all = joined(joined(newer, before.newer), rows);
   return all.length > MOST_LIVE && all.length > before.rows.length
     ? anew(settled, all.slice(0, MOST_LIVE), all[MOST_LIVE - 1].id)
     : anew(settled, all, before.cursor);

@@ -8,10 +8,12 @@ from typing import Any, Final
 import httpx
 import pytest
 import redis
+from PIL import Image
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from api.schemas import ServiceStatus, StatusHistory
+from api.state.postgres_pages import PIECE
 from shared.domain.model_route import Route
 from shared.domain.status.process_figures import ProcessFigures
 from shared.domain.status.samples import COLUMNS, MOST
@@ -22,6 +24,7 @@ from shared.queue.inspection import duties, status_board
 from shared.queue.lua import Scripts
 from shared.queue.model_routes import publish
 from shared.queue.producer import status
+from tests.support.pictures import encoded
 
 Serve = Callable[..., Any]
 WORKERS: Final = 64
@@ -191,6 +194,30 @@ def test_an_hours_history_is_one_command_and_bounded(
     assert images == pytest.approx(WORKERS * sum(PER_WORKER.values()), rel=0.01)
     assert len(answer.content) < 100 * 1024
     assert asked == {"xrange": 1}
+
+
+@pytest.mark.usefixtures("published")
+def test_the_live_list_costs_redis_the_same_however_many_wait(
+    serve: Serve, engine: Engine, digits: Route, commands: Callable[[], dict[str, int]]
+) -> None:
+    async def claim(client: httpx.AsyncClient) -> list[tuple[int, dict[str, int]]]:
+        found = []
+        for first in (0, 150):
+            images = [encoded(Image.new("L", (16, 16), n % 256), "PNG") + bytes([n // 256]) for n in range(first, 350)]
+            headers = {"Content-Type": "image/png"}
+            sent = [client.post("/v1/predictions?model=digits", content=one, headers=headers) for one in images]
+            assert {answer.status_code for answer in await asyncio.gather(*sent)} == {202}
+            commands()
+            answer = await client.get("/v1/predictions?limit=50")
+            found.append((len(answer.json()["results"]), commands()))
+        return found
+
+    [few, many] = serve(claim, engine=engine, routes=[digits])
+    assert few[0] == many[0] == 50
+    # A piece of jobs, the ids of those that have not ended or are not recorded, and what the gateway reads each second.
+    for _, asked in (few, many):
+        assert asked["hmget"] == PIECE
+        assert sum(asked.values()) <= PIECE + 12
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,13 @@ from api.batches.writer import BatchWriter
 from api.edge.auth import caller
 from api.http.request_facts import note_earlier_trace, request_id, trace_of
 from api.http.request_headers import read_idempotency_key
-from api.state.asked_models import NO_DIGEST, Asked, asked_models, retried_reference
+from api.state.asked_models import NO_DIGEST, Asked, models_asked_again
 from api.state.body_memory import BULK_BASE
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.postgres import ask_postgres
 from shared.domain.batch import Batch
 from shared.domain.errors import ImageGone, NothingFailed, StorageUnavailable
 from shared.domain.identifiers import BatchId, new_uuid7
-from shared.domain.model_reference import Reference
 from shared.domain.webhooks import Webhook
 from shared.observability.logs import bind
 from shared.queue.producer.batches import Opening
@@ -75,9 +74,7 @@ async def _asked(gate: Gateway, batch: Batch) -> tuple[Asked, Webhook | None, st
     Where one alias or number chose the version of them all, it is asked for again; else the model's traffic split.
     """
     variants, webhook, trace = await ask_postgres(gate, partial(storage.failed_variants, batch=batch.id))
-    is_one = len(variants) == 1
-    reference = retried_reference(batch.model, variants[0]) if is_one else Reference(name=batch.model)
-    return await asked_models(gate.models, reference, None), webhook, trace
+    return await models_asked_again(gate.models, batch.model, variants), webhook, trace
 
 
 def _opening(request: Request, batch: Batch, asked: Asked, webhook: Webhook | None) -> Opening:

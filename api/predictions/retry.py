@@ -20,7 +20,7 @@ from api.http.request_headers import read_cancel_after, read_idempotency_key
 from api.predictions.enqueue import enqueue
 from api.predictions.lookup import find_prediction
 from api.predictions.submit import answer_submission, lane_of
-from api.state.asked_models import asked_models, retried_reference
+from api.state.asked_models import models_asked_again
 from api.state.gateway import Gateway, base_url, gateway
 from api.state.large_work import off_the_loop
 from api.uploads.image_check import check_image
@@ -65,7 +65,7 @@ async def _submission(request: Request, gate: Gateway, failed: Job) -> Submissio
     image = None if digest is None else await gate.producer.jobs.find_failed_image(failed.owner, digest)
     if image is None:
         raise ImageGone(kind="prediction", id=failed.id)
-    asked = await asked_models(gate.models, retried_reference(asked_for.model, asked_for.variant), None)
+    asked = await models_asked_again(gate.models, asked_for.model, [asked_for.variant])
     bind(model=asked.model)
     facts = await off_the_loop(
         len(image), check_image, image, filename=asked_for.image.filename, content_type=None, limits=gate.intake

@@ -1,6 +1,6 @@
 """What a submission asks for, resolved for each image: a version of a model, or a pipeline's versions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from api.state.served_models import ServedModels
@@ -116,13 +116,27 @@ async def _routes(models: ServedModels, pipeline: Pipeline) -> dict[ModelName, R
     return routes
 
 
-def retried_reference(model: ModelName, variant: str) -> Reference:
+async def models_asked_again(models: ServedModels, model: ModelName, variants: Collection[str]) -> Asked:
     """Return what a retry asks for: the alias, or the version's number, that chose the version before.
 
-    An alias may lead to another version by now, which may be why it is retried. A pipeline has its name alone.
+    An alias may lead to another version by now, which may be why it is retried. Where several chose versions, it is the
+    model's traffic split; a pipeline has its name alone. Raises UnknownModel, also for a pipeline that a request gave.
     """
-    if variant == PIPELINE:
+    try:
+        return await asked_models(models, _reference_again(model, variants), None)
+    except UnknownModel as error:
+        if PIPELINE not in variants:
+            raise
+        raise UnknownModel(reference=model, reason=_NOT_KEPT, served=error.served) from None
+
+
+_NOT_KEPT: Final = "no pipeline has this name, and one that a request gives is not kept: submit the image again with it"
+
+
+def _reference_again(model: ModelName, variants: Collection[str]) -> Reference:
+    if len(variants) != 1 or PIPELINE in variants:
         return Reference(name=model)
+    [variant] = variants
     if variant == LATEST or variant.isdigit():
         return Reference(name=model, version=VersionNumber(variant))
     return Reference(name=model, alias=variant)

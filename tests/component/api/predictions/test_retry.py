@@ -164,6 +164,24 @@ def kept(store: "redis.Redis") -> tuple[int, int, int]:
     return len(names), sum(store.strlen(name) for name in names), int(store.get(keys.FAILED_BYTES) or 0)
 
 
+def test_a_pipeline_that_the_request_gave_is_not_kept_and_its_retry_says_so(world: Callable[..., None]) -> None:
+    async def claim(it: World) -> None:
+        given = (
+            "/v1/predictions?models=digits,digits:3",
+            "/v1/predictions?model=digits&then=%7B%22model%22:%22digits%22%7D",
+        )
+        for path in given:
+            answer = await it.http.post(path, content=picture(1), headers={"Content-Type": "image/png"})
+            assert answer.status_code == 202, answer.text
+            it.compute()
+            it.record()
+            again = await it.http.post(f"/v1/predictions/{answer.json()['id']}/retry")
+            assert (again.status_code, again.json()["type"]) == (404, "/problems/unknown-model")
+            assert "one that a request gives is not kept: submit the image again" in again.json()["detail"]
+
+    world(claim)
+
+
 @pytest.mark.parametrize("size", [8, 100])
 def test_images_of_failures_have_a_bounded_number_of_bytes_and_the_newest_stay(
     world: Callable[..., None], size: int

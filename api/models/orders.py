@@ -140,7 +140,7 @@ async def _body(request: Request, *names: str) -> Mapping[str, Any]:
 async def _order(request: Request, name: str, change: str, arguments: dict[str, Any]) -> Response:
     """Place an order and return what became of it; raises what `read_answer` raises, within PATIENCE."""
     given = {key: value for key, value in arguments.items() if value is not None}
-    order = new_order(ModelName(name), change, given, owner=caller(request).owner, patience=PATIENCE)
+    order = new_order(ModelName(name), change, given, owner=caller(request).owner)
     return JSONResponse(await _answered(request, order))
 
 
@@ -148,7 +148,7 @@ async def _answered(request: Request, order: ModelOrder) -> dict[str, Any]:
     orders, pause = gateway(request).producer.model_orders, _FIRST_PAUSE
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            await orders.place(order)
+            await orders.place(order, patience=PATIENCE)
             while True:
                 found = await orders.read_answer(order, waited=PATIENCE)
                 if found is not None:

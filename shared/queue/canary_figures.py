@@ -15,8 +15,6 @@ from shared.domain.identifiers import ModelName
 from shared.queue import keys
 
 KEPT: Final = timedelta(seconds=30)
-MOVING: Final = timedelta(seconds=60)
-"""How long one worker moves a canary at most before another one may; every move may be made twice."""
 
 
 def ask_for(client: redis.Redis, model: ModelName, canary: Canary) -> None:
@@ -50,16 +48,6 @@ def read_figures(client: redis.Redis, model: ModelName, canary: Canary) -> Figur
     if not isinstance(found, dict) or found.pop("of", None) != _step(canary):
         return None
     return Figures(**found)
-
-
-def take_turn(client: redis.Redis, model: ModelName, worker: str) -> bool:
-    """Take the turn to move a model's canary, unless another worker has it."""
-    return bool(client.set(keys.canary_turn(model), worker, nx=True, px=MOVING))
-
-
-def end_turn(client: redis.Redis, model: ModelName) -> None:
-    """Give the turn back."""
-    client.delete(keys.canary_turn(model))
 
 
 def _step(canary: Canary) -> list[Any]:

@@ -275,8 +275,8 @@ def model_order(id: str) -> str:
     return f"model_order:{id}"
 
 
-def canary_turn(model: ModelName) -> str:
-    """Return the key of the turn to move a model's canary, a string with a TTL."""
+def model_turn(model: ModelName) -> str:
+    """Return the key of the turn to change what serves of a model, a string with a TTL. Canaries had it first."""
     return f"canary:{model}:turn"
 
 

@@ -77,6 +77,8 @@ class Script(StrEnum):
     PUBLISH = "publish"
     GIVE_UP = "give_up"
     SIGN = "sign"
+    PLACE_ORDER = "place_order"
+    END_TURN = "end_turn"
     TAKE_LOADING_TURN = "take_loading_turn"
     JUDGE_CHAMPION = "judge_champion"
     NOTE_PREPARED = "note_prepared"

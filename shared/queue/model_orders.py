@@ -4,6 +4,9 @@ An order is `model_order:<id>`, a hash; `model_orders` has the ids that are not 
 worker at a time has a model's turn. It first writes into the order what is to be done, then does it, then answers: one
 that is killed at any line leaves an order that the next one carries out by the same plan. What nobody began in time is
 refused.
+
+Where the registry fails in the middle, what was begun stays begun: it is tried again until it is done, or its time of
+five minutes is over. An answer that it failed would let the client order it again, and go one version further.
 """
 
 import json
@@ -15,6 +18,7 @@ import redis
 
 from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
+from shared.queue.server_clock import server_time
 
 KEPT: Final = timedelta(minutes=5)
 """How long an order lies in Redis, its answer too."""
@@ -44,12 +48,16 @@ class OrderBook:
 
     def read(self, id: str) -> ModelOrder | None:
         """Return an order; None where it is answered, or was forgotten, and then no longer waiting."""
-        text, expires, answer = self._fields(id, "order", "expires", "answer")
+        text, answer = self._fields(id, "order", "answer")
         if text is None or answer is not None:
             self._client.zrem(keys.MODEL_ORDERS, id)
             return None
-        members = orjson.loads(text)
-        return ModelOrder(id=id, expires=int(expires or 0), **members)
+        return ModelOrder(id=id, **orjson.loads(text))
+
+    def is_late(self, id: str) -> bool:
+        """Tell whether the time is over within which an order has to be begun: by Redis' clock, as it was written."""
+        [expires] = self._fields(id, "expires")
+        return server_time(self._client) * 1_000_000 > int(expires or 0)
 
     def plan(self, id: str) -> bytes | None:
         """Return what was begun for an order, None where nothing was."""

@@ -14,6 +14,7 @@ from shared.domain.canary import CANARY_TAG, Canary, Figures, Phase, Traffic
 from shared.domain.identifiers import PredictionId, VersionNumber, new_uuid7
 from shared.domain.model_route import Route
 from shared.queue import canary_figures, model_routes
+from shared.queue.model_turns import ModelTurns
 from shared.settings import Registry
 from shared.storage.recording import record
 from shared.storage.shadow_predictions import ShadowPrediction, store_shadow_predictions
@@ -195,10 +196,10 @@ def test_a_stop_moves_the_traffic_back(stage: Stage) -> None:
 
 def test_one_worker_moves_at_a_time_and_a_tag_that_is_none_is_left_alone(stage: Stage) -> None:
     stage.begin()
-    assert canary_figures.take_turn(stage.client, MODEL, "other")
-    stage.move()
-    assert stage.traffic == (ONE, None, None)
-    canary_figures.end_turn(stage.client, MODEL)
+    with ModelTurns(stage.client, worker="other").held(MODEL) as turn:
+        assert turn is not None
+        stage.move()
+        assert stage.traffic == (ONE, None, None)
     stage.store.client.set_registered_model_tag(MODEL, CANARY_TAG, "nonsense")
     stage.move()
     assert stage.traffic == (ONE, None, None)

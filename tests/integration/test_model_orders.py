@@ -8,11 +8,13 @@ import pytest
 import redis
 
 from shared.domain.canary import CANARY_TAG, Canary, Phase
-from shared.domain.identifiers import ANYONE, VersionNumber
+from shared.domain.identifiers import ANYONE, ModelName, VersionNumber
 from shared.domain.model_orders import ModelOrder, new_order
 from shared.domain.timestamps import now_us
-from shared.queue import canary_figures, keys
-from shared.queue.model_orders import OrderBook
+from shared.queue import keys
+from shared.queue.model_orders import KEPT, OrderBook
+from shared.queue.model_turns import ModelTurns, TurnLost
+from shared.queue.server_clock import server_time
 from shared.settings import Registry
 from tests.support.registries import MODEL
 from worker.models.following.order_taker import OrderTaker
@@ -30,13 +32,14 @@ class Killed(BaseException):
 
 
 class DyingWriter(RegistryWriter):
-    """Dies before a write once so many were made."""
+    """Dies before a write once so many were made, or fails by `end`."""
 
     left = 10**9
+    end: BaseException = Killed()
 
     def _client(self) -> Any:
         if self.left <= 0:
-            raise Killed
+            raise self.end
         self.left -= 1
         return super()._client()
 
@@ -56,12 +59,14 @@ class Stage:
         self.taker = OrderTaker(RegistryReader(settings), self.writer, client=client, worker="w", now=lambda: 1000.0)
 
     def place(self, change: str, *, patience: timedelta = timedelta(seconds=20), **arguments: Any) -> ModelOrder:
-        """Place an order as a gateway does."""
-        order = new_order(MODEL, change, arguments, owner=ANYONE, patience=patience)
+        """Place an order as a gateway does, some of whose time may be over."""
+        order = new_order(MODEL, change, arguments, owner=ANYONE)
         facts = {"model": order.model, "change": change, "arguments": arguments, "owner": order.owner}
         key = keys.model_order(order.id)
-        self.client.hset(key, mapping={"order": json.dumps(facts), "expires": order.expires})
-        self.client.zadd(keys.MODEL_ORDERS, {order.id: order.expires})
+        expires = int((server_time(self.client) + patience.total_seconds()) * 1_000_000)
+        self.client.hset(key, mapping={"order": json.dumps(facts), "expires": expires})
+        self.client.expire(key, KEPT)
+        self.client.zadd(keys.MODEL_ORDERS, {order.id: expires})
         return order
 
     def answer(self, order: ModelOrder) -> Any:
@@ -174,13 +179,117 @@ def test_a_registry_that_is_away_is_said(stage: Stage) -> None:
 
 
 def test_an_order_waits_while_another_worker_changes_the_model(stage: Stage) -> None:
-    assert canary_figures.take_turn(stage.client, MODEL, "another")
-    order = stage.place("promote", version="2")
-    stage.taker.take_all()
-    assert stage.answer(order) is None
-    canary_figures.end_turn(stage.client, MODEL)
+    with ModelTurns(stage.client, worker="another").held(MODEL) as turn:
+        assert turn is not None
+        order = stage.place("promote", version="2")
+        stage.taker.take_all()
+        assert stage.answer(order) is None
     stage.taker.take_all()
     assert stage.answer(order)["changed"]
+
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("promote", {"version": "1"}),
+    ("rollback", {}),
+    ("challenger", {"version": "1", "percent": 50}),
+    ("challenger", {"end": True}),
+    ("shadow", {"version": "1", "percent": 50}),
+    ("shadow", {"end": True}),
+    ("canary", {"end": True}),
+]
+
+
+@pytest.mark.parametrize(("change", "arguments"), CHANGES, ids=str)
+def test_a_registry_that_fails_before_any_write_has_the_change_whole_once_it_is_back(
+    stage: Stage, change: str, arguments: dict[str, Any]
+) -> None:
+    def begin() -> None:
+        stage.store.promote("champion", VersionNumber("3"))
+        stage.store.promote("challenger", VersionNumber("2"))
+        stage.store.promote("shadow", VersionNumber("2"))
+        for name, value in {"previous_champion": "2", "challenger_percent": "5", "shadow_percent": "5"}.items():
+            stage.store.client.set_registered_model_tag(MODEL, f"darkroom.{name}", value)
+        canary = Canary(
+            version="2", champion="3", steps=(5, 100), every=60.0, began=1.0, since=1.0, max_errors=0.1, max_p99=2
+        )
+        stage.store.client.set_registered_model_tag(MODEL, CANARY_TAG, canary.to_text())
+
+    begin()
+    answered = stage.order(change, **arguments)
+    whole, writes = stage.model, 10**9 - stage.writer.left
+    stage.writer.end = ConnectionError("MLflow does not answer")
+    for left in range(writes):
+        begin()
+        order, stage.writer.left = stage.place(change, **arguments), left
+        stage.taker.take_all()
+        assert stage.answer(order) is None  # neither done nor refused: it goes on
+        stage.writer.left = 10**9
+        stage.taker.take_all()
+        assert (stage.answer(order), stage.model) == (answered, whole)
+    assert stage.book.waiting() == []
+
+
+@pytest.mark.parametrize("name", ["a:b", ".."])
+def test_what_the_registry_refuses_is_refused_and_not_repeated(stage: Stage, name: str) -> None:
+    order = new_order(ModelName(name), "promote", {}, owner=ANYONE)
+    text = json.dumps({"model": name, "change": "promote", "arguments": {}, "owner": ANYONE})
+    expires = int(server_time(stage.client) + 20) * 1_000_000
+    stage.client.hset(keys.model_order(order.id), mapping={"order": text, "expires": expires})
+    stage.client.zadd(keys.MODEL_ORDERS, {order.id: expires})
+    stage.taker.take_all()
+    answer = stage.answer(order)
+    assert "refused" in answer or "unknown" in answer, answer
+
+
+def test_a_version_that_is_deleted_once_the_change_is_planned_is_refused(stage: Stage) -> None:
+    order = stage.place("promote", version="2")
+    stage.writer.left = 0
+    with pytest.raises(Killed):
+        stage.taker.take_all()
+    stage.store.client.delete_model_version(MODEL, "2")
+    stage.writer.left = 10**9
+    stage.taker.take_all()
+    assert "The registry refuses it" in stage.answer(order)["refused"]["reason"]
+    assert stage.book.waiting() == []
+
+
+def test_a_worker_that_wakes_after_its_turn_writes_nothing_more(stage: Stage) -> None:
+    order = stage.place("promote", version="1")
+
+    class Hanging(RegistryWriter):
+        """Hangs in its first write until its turn is over, another worker did the same and the next one undid it."""
+
+        def set_tag(self, *arguments: Any) -> None:
+            super().set_tag(*arguments)
+            stage.client.delete(keys.model_turn(MODEL))
+            stage.taker.take_all()
+            assert stage.order("promote", version="2")["changed"]
+
+    settings = Registry(url=stage.store.url)
+    slow = OrderTaker(RegistryReader(settings), Hanging(settings), client=stage.client, worker="slow")
+    slow.take_all()
+    assert stage.answer(order)["said"] == "Promoted version 1 of shades, before it was 3."
+    assert stage.model[0]["champion"] == "2"
+
+
+def test_the_end_of_a_turn_that_is_over_does_not_end_the_next_workers(redis_client: redis.Redis) -> None:
+    one, two = (ModelTurns(redis_client, worker="same name") for _ in range(2))
+    with one.held(MODEL) as first:
+        assert first is not None
+        redis_client.delete(keys.model_turn(MODEL))  # its time is over
+        with two.held(MODEL) as second:
+            assert second is not None
+            with pytest.raises(TurnLost):
+                first.check()
+            with one.held(MODEL) as third:
+                assert third is None
+            second.check()
+
+
+def test_a_workers_clock_does_not_matter(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    monkeypatch.setattr("time.time_ns", lambda: 4 * 10**18)
+    assert stage.order("promote", version="2")["changed"]
 
 
 def test_an_order_that_redis_has_forgotten_is_dropped(stage: Stage) -> None:

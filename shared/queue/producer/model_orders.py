@@ -9,6 +9,7 @@ from shared.domain.errors import ChangeRefused, ChangeUnanswered, NoRegistryWork
 from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
 from shared.queue.connection.pipeline import Pipeline
+from shared.queue.lua import Script
 from shared.queue.model_orders import KEPT_SECONDS, SEEN
 
 
@@ -18,19 +19,18 @@ class ModelOrders:
     def __init__(self, pipeline: Pipeline) -> None:
         self._redis = pipeline
 
-    async def place(self, order: ModelOrder) -> None:
-        """Write an order and wake a worker; raises NoRegistryWorker where none runs, StorageUnavailable."""
-        if not await self._redis.call("EXISTS", keys.REGISTRY_WORKERS):
-            raise NoRegistryWorker(retry_after=timedelta(seconds=5))
+    async def place(self, order: ModelOrder, *, patience: timedelta) -> None:
+        """Write an order that has to be begun within `patience`, and wake a worker.
+
+        Raises NoRegistryWorker where none runs, StorageUnavailable. Safe twice.
+        """
         text = orjson.dumps(
             {"model": order.model, "change": order.change, "arguments": order.arguments, "owner": order.owner}
         )
-        key = keys.model_order(order.id)
-        await self._redis.call("HSET", key, "order", text, "expires", order.expires)
-        await self._redis.call("EXPIRE", key, KEPT_SECONDS)
-        await self._redis.call("ZADD", keys.MODEL_ORDERS, order.expires, order.id)
-        await self._redis.call("RPUSH", keys.MODEL_ORDERS_BELL, order.id)
-        await self._redis.call("EXPIRE", keys.MODEL_ORDERS_BELL, int(SEEN.total_seconds()))
+        names = (keys.REGISTRY_WORKERS, keys.model_order(order.id), keys.MODEL_ORDERS, keys.MODEL_ORDERS_BELL)
+        lengths = (patience // timedelta(microseconds=1), KEPT_SECONDS, int(SEEN.total_seconds()))
+        if not await self._redis.evaluate(Script.PLACE_ORDER, names, order.id, text, *lengths):
+            raise NoRegistryWorker(retry_after=timedelta(seconds=5))
 
     async def read_answer(self, order: ModelOrder, *, waited: timedelta) -> dict[str, Any] | None:
         """Return what became of an order, None while that is open.

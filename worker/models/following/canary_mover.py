@@ -5,9 +5,9 @@ killed at any line leaves a state from which the next one goes on.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import redis
@@ -23,12 +23,16 @@ from shared.domain.canary import (
     wanted_traffic,
 )
 from shared.domain.identifiers import ModelName
+from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
 from shared.queue import canary_figures, model_routes
+from shared.queue.model_turns import ModelTurns
+from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import RegistrySnapshot, Snapshots
 from worker.models.registry.registry_writer import RegistryWriter
+from worker.models.registry.writer_in_turn import WriterInTurn
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +50,13 @@ class CanaryMover:
         *,
         client: redis.Redis,
         worker: str,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._client = client
-        self._worker = worker
-        self._now = now
+        self._turns = ModelTurns(client, worker=worker)
+        self._now = now or partial(server_time, client)
         self._told: dict[ModelName, str] = {}
 
     def move_all(self, snapshots: Snapshots) -> None:
@@ -63,24 +67,22 @@ class CanaryMover:
                 continue
             try:
                 canary = Canary.from_text(text)
+                if canary.is_running:
+                    canary_figures.ask_for(self._client, model, canary)
                 if canary.is_running or canary.moving:
-                    self._move_in_turn(model, canary)
+                    self.move(model)
                 self._told.pop(model, None)
             except Exception as error:  # noqa: BLE001  MLflow's stores and Redis raise all kinds of errors
                 self._tell(model, failure_text(error))
 
-    def _move_in_turn(self, model: ModelName, canary: Canary) -> None:
-        if canary.is_running:
-            canary_figures.ask_for(self._client, model, canary)
-        if not canary_figures.take_turn(self._client, model, self._worker):
-            return
-        try:
-            self.move(model)
-        finally:
-            canary_figures.end_turn(self._client, model)
-
     def move(self, model: ModelName) -> None:
-        """Make one move, if one is due, by what the registry says now. Safe to repeat, and to kill anywhere."""
+        """Make one move, if one is due and the turn is free. Safe to repeat, and to kill anywhere."""
+        with self._turns.held(model) as turn:
+            if turn is not None:
+                self._move(model, WriterInTurn(self._writer, turn))
+
+    def _move(self, model: ModelName, writer: Registry) -> None:
+        """Make one move, if one is due, by what the registry says now."""
         found = self._reader.read(model)
         text = found.tags.get(CANARY_TAG)
         if text is None:
@@ -90,16 +92,18 @@ class CanaryMover:
             return
         others = changed_by_others(canary, traffic_of(found))
         if others:
-            self._write(model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=others))
+            self._write(
+                writer, model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=others)
+            )
             return
         if canary.moving:
-            self._settle(model, canary, traffic_of(found))
+            self._settle(writer, model, canary, traffic_of(found))
             return
         after = self._decide(model, canary)
         if after != canary:
-            self._write(model, after)
+            self._write(writer, model, after)
             if after.moving:
-                self._settle(model, after, traffic_of(found))
+                self._settle(writer, model, after, traffic_of(found))
 
     def _decide(self, model: ModelName, canary: Canary) -> Canary:
         """Return the state that follows from the published route and the figures; the same while there are none."""
@@ -112,30 +116,15 @@ class CanaryMover:
         figures = canary_figures.read_figures(self._client, model, canary)
         return canary if figures is None else decide(canary, figures, now=self._now())
 
-    def _settle(self, model: ModelName, canary: Canary, found: Traffic) -> None:
+    def _settle(self, writer: Registry, model: ModelName, canary: Canary, found: Traffic) -> None:
         """Change the registry to what the state says, then write that it is so; a step's time begins now."""
         wanted = wanted_traffic(canary)
         if wanted is not None:
-            self._apply(model, canary, wanted, found)
-        self._write(model, replace(canary, moving=False, since=self._now()))
+            _apply(writer, model, canary, wanted, found)
+        self._write(writer, model, replace(canary, moving=False, since=self._now()))
 
-    def _apply(self, model: ModelName, canary: Canary, wanted: Traffic, found: Traffic) -> None:
-        if wanted.percent is not None and wanted.percent != found.percent:
-            # Before the alias: killed in between, the version does not get another share than its own.
-            self._writer.set_tag(model, CHALLENGER_PERCENT, str(wanted.percent))
-        if wanted.champion is not None and wanted.champion != found.champion:
-            # First: killed in between, `rollback` goes to the version that still serves.
-            self._writer.set_tag(model, PREVIOUS_CHAMPION, canary.champion)
-            self._writer.set_alias(model, CHAMPION, wanted.champion)
-        if wanted.challenger is not None and wanted.challenger != found.challenger:
-            self._writer.set_alias(model, CHALLENGER, wanted.challenger)
-        if wanted.challenger is None and found.challenger is not None:
-            self._writer.delete_alias(model, CHALLENGER)
-        if wanted.percent is None and found.percent is not None:
-            self._writer.delete_tag(model, CHALLENGER_PERCENT)
-
-    def _write(self, model: ModelName, canary: Canary) -> None:
-        self._writer.set_tag(model, CANARY_TAG, canary.to_text())
+    def _write(self, writer: Registry, model: ModelName, canary: Canary) -> None:
+        writer.set_tag(model, CANARY_TAG, canary.to_text())
         if not canary.is_running:
             canary_figures.stop_asking(self._client, model)
         log.info("canary_moved", extra={"model": model, "phase": canary.phase, "canary": canary.words()})
@@ -144,6 +133,22 @@ class CanaryMover:
         if self._told.get(model) != reason:
             log.warning("canary_not_moved", extra={"model": model, "reason": reason})
             self._told[model] = reason
+
+
+def _apply(writer: Registry, model: ModelName, canary: Canary, wanted: Traffic, found: Traffic) -> None:
+    if wanted.percent is not None and wanted.percent != found.percent:
+        # Before the alias: killed in between, the version does not get another share than its own.
+        writer.set_tag(model, CHALLENGER_PERCENT, str(wanted.percent))
+    if wanted.champion is not None and wanted.champion != found.champion:
+        # First: killed in between, `rollback` goes to the version that still serves.
+        writer.set_tag(model, PREVIOUS_CHAMPION, canary.champion)
+        writer.set_alias(model, CHAMPION, wanted.champion)
+    if wanted.challenger is not None and wanted.challenger != found.challenger:
+        writer.set_alias(model, CHALLENGER, wanted.challenger)
+    if wanted.challenger is None and found.challenger is not None:
+        writer.delete_alias(model, CHALLENGER)
+    if wanted.percent is None and found.percent is not None:
+        writer.delete_tag(model, CHALLENGER_PERCENT)
 
 
 def traffic_of(found: RegistrySnapshot) -> Traffic:

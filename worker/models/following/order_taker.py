@@ -1,9 +1,9 @@
 """Carries out orders to change what serves, which gateways place in Redis: they reach the registry, gateways don't."""
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import redis
@@ -14,14 +14,16 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import CanaryTerms, Change
 from shared.domain.model_orders import ModelOrder
 from shared.domain.registered_model import READY, RegisteredModel
-from shared.domain.timestamps import now_us
-from shared.queue import canary_figures
 from shared.queue.model_orders import OrderBook
+from shared.queue.model_turns import ModelTurns, Turn
 from shared.queue.registry_hints import CHANGED, RegistryHints
+from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.registry_refusals import is_refusal
 from worker.models.registry.registry_snapshot import NotRegistered
 from worker.models.registry.registry_writer import RegistryWriter
+from worker.models.registry.writer_in_turn import WriterInTurn
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +50,14 @@ class OrderTaker:
         *,
         client: redis.Redis,
         worker: str,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._client = client
         self._book = OrderBook(client)
         self._hints = RegistryHints(client)
-        self._worker = worker
-        self._now = now
+        self._turns = ModelTurns(client, worker=worker)
+        self._now = now or partial(server_time, client)
 
     def take_next(self) -> None:
         """Wait until an order is placed, a second at most, then carry out all that wait."""
@@ -68,25 +69,31 @@ class OrderTaker:
         """Carry out what waits; an order whose model another worker changes at the moment is left for the next call."""
         for id in self._book.waiting():
             order = self._book.read(id)
-            # The turn of canaries: nobody else writes the model's aliases and tags meanwhile.
-            if order is None or not canary_figures.take_turn(self._client, order.model, self._worker):
+            if order is None:
                 continue
-            try:
+            # The turn of canaries: nobody else writes the model's aliases and tags meanwhile.
+            with self._turns.held(order.model) as turn:
                 # Another worker may have answered between the read and the turn.
-                if self._book.read(id) is not None:
-                    self._book.answer(id, self.carry_out(order))
-            finally:
-                canary_figures.end_turn(self._client, order.model)
+                if turn is not None and self._book.read(id) is not None:
+                    answer = self.carry_out(order, turn)
+                    if answer is not None:
+                        self._book.answer(id, answer)
 
-    def carry_out(self, order: ModelOrder) -> dict[str, Any]:
-        """Do what is ordered, by the plan of whoever began it, and return the answer. Safe to repeat."""
+    def carry_out(self, order: ModelOrder, turn: Turn) -> dict[str, Any] | None:
+        """Do what is ordered, by the plan of whoever began it, and return the answer. Safe to repeat.
+
+        None where the registry fails after the first write was begun: what is half done is no answer, and is tried
+        again. What the registry itself refuses is answered.
+        """
+        plan: bytes | None = None
         try:
             plan = self._book.plan(order.id)
-            if plan is None and now_us() > order.expires:
+            if plan is None and self._book.is_late(order.id):
                 return {"late": True}
             # Whoever was killed half-way left the plan, which names the versions: a new one might go further.
-            change = Change.from_text(plan or self._book.begin(order.id, self._plan(order).to_text()))
-            model_changes.carry_out(self._writer, order.model, change.writes)
+            plan = plan or self._book.begin(order.id, self._plan(order).to_text())
+            change = Change.from_text(plan)
+            model_changes.carry_out(WriterInTurn(self._writer, turn), order.model, change.writes)
             if change.writes:
                 self._hints.give(CHANGED)
         except NotRegistered:
@@ -96,8 +103,11 @@ class OrderTaker:
         except redis.RedisError:
             raise
         except Exception as error:  # noqa: BLE001  MLflow's stores raise all kinds of errors
-            log.warning("model_order_failed", extra={"model": order.model, "reason": failure_text(error)})
-            return {"failed": failure_text(error)}
+            text, refuses = failure_text(error), is_refusal(error)
+            log.warning("model_order_failed", extra={"model": order.model, "reason": text, "begun": plan is not None})
+            if refuses:
+                return {"refused": {"reason": f"The registry refuses it: {text}", "advice": "", "command": ""}}
+            return {"failed": text} if plan is None else None
         facts = {"model": order.model, "change": order.change, "owner": order.owner, "said": change.said}
         log.info("model_order_carried_out", extra=facts)
         return {

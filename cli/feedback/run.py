@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cli.addresses import api_key, gateway_url
-from cli.client import Client
+from cli.client import Client, Declined
 from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
+from shared.domain.identifiers import is_uuid
 
 LONGEST_CELL: Final = 128 * 1024
 """Characters: a longer one has a quotation mark that is not closed. The limit is one of the process."""
@@ -57,6 +58,8 @@ class Total:
 
 def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
     """Send the file and print the summary; return the exit code. Raises Refused where it can't be read or sent."""
+    if batch is not None and not is_uuid(batch):
+        raise Refused(f"{shown(batch)} is no batch's id.")
     path = f"/v1/batches/{batch}/feedback" if batch else "/v1/feedback"
     try:
         text = labels.read_bytes().decode("utf-8-sig")
@@ -65,11 +68,14 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
     except UnicodeDecodeError:
         raise Refused(f"{labels} is not in UTF-8. Save it as CSV UTF-8.") from None
     total = Total()
-    with Client(gateway_url(home), api_key=api_key()) as client, _progress(len(text)) as progress:
-        for part in parts(text):
-            headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
-            total.add(part, client.ask("POST", path, content=part.content, headers=headers).json())
-            progress.update(progress.task_ids[0], completed=part.end)
+    try:
+        with Client(gateway_url(home), api_key=api_key()) as client, _progress(len(text)) as progress:
+            for part in parts(text):
+                headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
+                total.add(part, client.ask("POST", path, content=part.content, headers=headers).json())
+                progress.update(progress.task_ids[0], completed=part.end)
+    except Declined as error:
+        raise Refused(f"Not all was sent: {error}") from None
     _report(total)
     return SOME_REFUSED if total.refused else ALL_USED
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
 from cli.terminal.lines import first_line, say, say_table
+from cli.terminal.names import sent, shown
 from cli.terminal.refused import Refused
 from shared.domain.api_keys import ApiKey, Role, as_owner
 from shared.settings import Database
@@ -51,9 +52,9 @@ def list_keys(home: Path) -> None:
 
 def revoke(home: Path, named: str) -> None:
     """Revoke a key, named by itself, its beginning as `list` shows it, or its id. Safe to repeat."""
-    revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, named))
+    revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, sent(named)))
     if not revoked:
-        raise Refused(f"No key begins with {named}. See: darkroom keys list")
+        raise Refused(f"No key begins with {shown(named)}. See: darkroom keys list")
     for key in revoked:
         say(f"Revoked {key.shown}… of {key.owner}: it stops within 5 s.")
 

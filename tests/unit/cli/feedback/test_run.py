@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,19 @@ def test_a_file_that_is_only_a_header_is_sent_too() -> None:
 def test_a_file_that_is_no_csv_is_refused() -> None:
     with pytest.raises(Refused, match="no CSV"):
         list(parts('id,label\n"' + "x" * 200_000))
+
+
+@pytest.mark.parametrize("batch", ["", "../x", "a/b", "\udcff", "01a21a07-d269-78f9-bd2f"])
+def test_a_batch_is_named_by_its_id(tmp_path: Path, batch: str) -> None:
+    with pytest.raises(Refused, match="is no batch's id"):
+        run.feedback(tmp_path, tmp_path / "labels.csv", batch=batch)
+
+
+def test_a_gateway_that_does_not_answer_or_take_it_ends_it_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("", encoding="utf-8")
+    monkeypatch.setenv("DARKROOM_URL", "http://127.0.0.1:1")
+    with pytest.raises(Refused, match="Not all was sent: Nothing answers"):
+        run.feedback(tmp_path, labels, batch=None)

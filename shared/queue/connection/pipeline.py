@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.domain.errors import StorageUnavailable
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 LARGE_AT_ONCE = 4
 RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
+RETRY_FULL = timedelta(seconds=5)
+FULL = "is out of memory (OOM)"
 # Unknown scripts are loaded and their commands sent again, so many times at most: Redis may restart in between.
 LOADS = 3
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
@@ -92,9 +95,16 @@ class Pipeline:
     async def call(self, *command: bytes | str | int) -> Any:
         """Run one command and return its reply. It is carried out even if the caller is canceled.
 
-        Raises StorageUnavailable if Redis gives no reply, or refuses, until the timeout; ResponseError for an error of
-        ours.
+        Raises StorageUnavailable if Redis gives no reply, or refuses, until the timeout, and at once where it is out of
+        memory; ResponseError for an error of ours.
         """
+        try:
+            return await self.call_or_full(*command)
+        except OutOfMemoryError:
+            raise StorageUnavailable(store="redis", retry_after=RETRY_FULL, reason=FULL, certain=True) from None
+
+    async def call_or_full(self, *command: bytes | str | int) -> Any:
+        """Do what `call` does, but raise OutOfMemoryError where Redis is out of memory: for callers that wait then."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if any(type(part) is bytes and len(part) > LARGE for part in command):
             task = asyncio.create_task(self._write_alone((command, future)))
@@ -104,8 +114,12 @@ class Pipeline:
         return await future
 
     async def evaluate(self, script: Script, keys: tuple[str, ...], *arguments: bytes | str | int) -> Any:
-        """Run a script and return its reply."""
+        """Run a script and return its reply; raises what `call` raises."""
         return await self.call("EVALSHA", sha(script), len(keys), *keys, *arguments)
+
+    async def evaluate_or_full(self, script: Script, keys: tuple[str, ...], *arguments: bytes | str | int) -> Any:
+        """Run a script and return its reply; raises what `call_or_full` raises."""
+        return await self.call_or_full("EVALSHA", sha(script), len(keys), *keys, *arguments)
 
     async def close(self) -> None:
         """Stop; commands that have no reply yet fail."""

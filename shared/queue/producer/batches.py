@@ -113,7 +113,7 @@ class Batches:
         try:
             if not memory_is_high:
                 await stage_all(self._redis, items, settings)
-            *replies, _ = await self._redis.call(*command)
+            *replies, _ = await self._redis.call_or_full(*command)
         except OutOfMemoryError:
             raise RedisFull from None
         return replies
@@ -130,7 +130,7 @@ class Batches:
         """
         request = opening.request(skipped=skipped, skipped_files=skipped_files)
         try:
-            said = await self._redis.evaluate(
+            said = await self._redis.evaluate_or_full(
                 Script.CLOSE_BATCH, (keys.batch(opening.id),), opening.id, sent, request, bells.record_message()
             )
         except OutOfMemoryError:

@@ -83,7 +83,7 @@ class Files:
         async with turn:
             _raise_refusal(await self._redis.evaluate(Script.KEEP_FILE, names, *arguments), size, quota)
             try:
-                said = await self._redis.evaluate(Script.KEEP_FILE, names, *arguments, *fields)
+                said = await self._redis.evaluate_or_full(Script.KEEP_FILE, names, *arguments, *fields)
             except OutOfMemoryError:
                 raise no_room() from None
         _raise_refusal(said, size, quota)

@@ -40,7 +40,7 @@ async def stage_all(pipeline: Pipeline, items: Sequence[Prepared], settings: Que
     """Stage the images of an upload's items that are to be. Raises OutOfMemoryError and StorageUnavailable."""
     await asyncio.gather(
         *(
-            pipeline.call(*stage_command(item))
+            pipeline.call_or_full(*stage_command(item))
             for item, _ in items
             if isinstance(item, Submission) and is_staged(item.image, settings)
         )
@@ -87,7 +87,7 @@ class StagedSubmissions:
             staging = self._groups.send_before(command)
             staging.add_done_callback(_retrieve)
             return staging
-        staging = asyncio.ensure_future(self._pipeline.call(*command))
+        staging = asyncio.ensure_future(self._pipeline.call_or_full(*command))
         await _staged(staging)
         return staging
 

@@ -90,7 +90,7 @@ class SubmissionGroups:
         size, job = len(request) + within, (submission, request)
         if size > LARGE:
             command = submit_command(job, settings=settings, memory_is_high=memory_is_high, limits=limits)
-            reply: Reply = await self._pipeline.call(*command)
+            reply: Reply = await self._pipeline.call_or_full(*command)
             return reply
         future: asyncio.Future[Reply] = self._loop.create_future()
         key = (

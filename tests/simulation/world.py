@@ -77,6 +77,7 @@ from worker.upkeep.unserved_models import UnservedModels
 
 MODEL = ModelName("m")
 LANES = (keys.INTERACTIVE, "bulk:b1", "bulk:b2")
+OWNERS = ("x", "y")
 BATCH_SIZE = 4
 LAPSED_MS = 10_000_000
 MOST_ROUNDS = 400
@@ -269,7 +270,7 @@ class World:
         lane = chance.choice((LANES[0], *LANES))
         return Submission(
             id=PredictionId(new_uuid7()),
-            owner=Owner(chance.choice("xy")),
+            owner=Owner(chance.choice(OWNERS)),
             choice=Choice(
                 model=MODEL,
                 version=VersionNumber(self.version[0]),
@@ -633,6 +634,17 @@ class World:
         counted = int(self.plain.get(keys.FAILED_BYTES) or 0)
         if counted != sum(int(size) for size, _ in members) or counted > self.queue.max_failed_bytes:
             raise Violation(f"images of failures have {members}, counted as {counted} bytes")
+        by_owner = {
+            owner: [member.decode() for member in self.plain.zrange(keys.failed_images_of(Owner(owner)), 0, -1)]
+            for owner in OWNERS
+        }
+        mine = {owner: [f"{size} {key}" for size, key in members if f":{owner}:" in key] for owner in OWNERS}
+        held = {owner: sum(int(one.split()[0]) for one in images) for owner, images in mine.items() if images}
+        found = {
+            one.decode(): held for one, held in self.plain.zrange(keys.FAILED_BYTES_BY_OWNER, 0, -1, withscores=True)
+        }
+        if any(sorted(by_owner[owner]) != sorted(mine[owner]) for owner in OWNERS) or found != held:
+            raise Violation(f"images of failures have {members}, by owner {by_owner}, counted as {found}")
         unknown = {key.decode() for key in self.plain.keys(f"{keys.failed_image_prefix()}*")} - {
             key for _, key in members
         }
@@ -665,6 +677,8 @@ class World:
             keys.IDEMPOTENCY_KEYS,
             keys.FAILED_IMAGES,
             keys.FAILED_BYTES,
+            keys.FAILED_BYTES_BY_OWNER,
+            *(keys.failed_images_of(Owner(owner)) for owner in OWNERS),
             *map(str, self._lanes()),
         }
         self._check_failed_images()

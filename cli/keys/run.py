@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
+from cli.home import command_line
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.names import sent, shown
 from cli.terminal.refused import Refused
-from shared.domain.api_keys import ApiKey, Role, as_owner
+from shared.domain.api_keys import ApiKey, Role, as_owner, shown_characters
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine
@@ -33,7 +34,7 @@ def list_keys(home: Path) -> None:
     """Print all keys, revoked ones too."""
     every = _ask(home, api_keys.list_keys)
     if not every:
-        say("There are no keys. Make one: darkroom keys create NAME")
+        say(f"There are no keys. Make one: {command_line('keys create NAME', home)}")
         return
     rows = [("key", "name", "role", "limits", "created", "")]
     rows += [
@@ -54,7 +55,8 @@ def revoke(home: Path, named: str) -> None:
     """Revoke a key, named by itself, its beginning as `list` shows it, or its id. Safe to repeat."""
     revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, sent(named)))
     if not revoked:
-        raise Refused(f"No key begins with {shown(named)}. See: darkroom keys list")
+        known = shown(shown_characters(named))
+        raise Refused(f"No key begins with {known}. See: {command_line('keys list', home)}")
     for key in revoked:
         say(f"Revoked {key.shown}… of {key.owner}: it stops within 5 s.")
 

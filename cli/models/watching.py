@@ -9,6 +9,7 @@ from typing import Final
 import redis
 
 from cli.addresses import store_url
+from cli.home import command_line
 from cli.stack.supervisor import state
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
@@ -36,14 +37,16 @@ def wait_until_served(
         return
     try:
         with connect(Redis(url=store_url(home, _SETTING))) as client:
-            _wait(client, model, version, alias=alias, patience=patience)
+            _wait(client, home, model, version, alias=alias, patience=patience)
     except (redis.RedisError, OSError) as error:
         say(f"Whether it serves can't be told: {first_line(error)}")
 
 
-def _wait(client: redis.Redis, model: ModelName, version: VersionNumber, *, alias: str, patience: timedelta) -> None:
+def _wait(
+    client: redis.Redis, home: Path, model: ModelName, version: VersionNumber, *, alias: str, patience: timedelta
+) -> None:
     if model in model_routes.retired(client):
-        raise Refused(f"{model} is retired: it serves again after `darkroom models restore {model}`.")
+        raise Refused(f"{model} is retired. It serves again after: {command_line(f'models restore {model}', home)}")
     RegistryHints(client).give(CHANGED)
     began = time.monotonic()
     while (waited := time.monotonic() - began) < patience.total_seconds():

@@ -53,11 +53,9 @@ def start(options: Options, *, attached: bool) -> Started:
     Raises Refused where the port is taken, gateways can't share it, or the home can't be made private.
     """
     if options.gateways > 1 and sys.platform != "linux":
-        raise Refused("Several gateways share a port on Linux only. Start one: darkroom up --gateways 1")
+        raise Refused("Several gateways share a port on Linux only. Start one: --gateways 1")
     if not ports.is_free(options.port):
-        raise Refused(
-            f"Port {options.port} is in use by another program. Choose another: darkroom up --port {options.port + 1}"
-        )
+        raise Refused(f"Port {options.port} is in use by another program. Choose another: --port {options.port + 1}")
     try:
         permissions.make_home(options.home)
     except permissions.NotPrivate as error:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from cli.home import command_line
 from cli.stack.plan import DEMO_MODEL, THIS_MACHINE, held_out_folder
 from cli.stack.servers.mlflow_login import Login, login_file
 from cli.stack.supervisor.state import StackState
@@ -22,7 +23,13 @@ def guide(state: StackState, home: Path) -> str:
         ("Redis", state.url_of("redis") or ""),
         ("logs", str(home / "logs")),
     ]
-    lines = ["Darkroom runs.", "", *(f"  {name:<10} {where}" for name, where in pages), "", _keys(state.keys_required)]
+    lines = [
+        "Darkroom runs.",
+        "",
+        *(f"  {name:<10} {where}" for name, where in pages),
+        "",
+        _keys(state.keys_required, home),
+    ]
     lines.append(_webhooks(state.networks))
     image = next(iter(sorted(held_out_folder(home).glob("*.png"))), None)
     if image is not None:
@@ -42,10 +49,11 @@ def _login(home: Path, state: StackState) -> list[tuple[str, str]]:
     )
 
 
-def _keys(required: bool) -> str:  # noqa: FBT001  chooses one of two sentences
+def _keys(required: bool, home: Path) -> str:  # noqa: FBT001  chooses one of two sentences
     """Return a sentence on whether the API asks for keys."""
     if required:
-        return "The API asks for a key. Make one: darkroom keys create NAME; then export DARKROOM_API_KEY=dk_…"
+        make = command_line("keys create NAME", home)
+        return f"The API asks for a key. Make one: {make}; then export DARKROOM_API_KEY=dk_…"
     return "The API asks for no key: it is for this machine alone. DARKROOM_AUTH_REQUIRED=true makes it ask."
 
 

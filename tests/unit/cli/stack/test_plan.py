@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.home import command_line
 from cli.stack import devices, lifecycle
 from cli.stack.plan import Options, called_networks, held_out_folder, plan_stack, usual_gateways
 from cli.stack.ports import LOOPBACK, Ports
@@ -158,7 +159,7 @@ def test_where_keys_are_required_the_guide_says_how_to_create_one(tmp_path: Path
     (held_out_folder(tmp_path) / "7-0001.png").touch()
     running = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["digits"], {}, "", keys_required=True)
     said = guide(running, tmp_path)
-    assert "The API asks for a key. Make one: darkroom keys create NAME" in said
+    assert f"The API asks for a key. Make one: {command_line('keys create NAME', tmp_path)}" in said
     assert '-H "Authorization: Bearer $DARKROOM_API_KEY"' in said
 
 

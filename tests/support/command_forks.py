@@ -4,6 +4,7 @@ A fork has what its parent has imported; a process of its own would need a third
 program it takes the commands from a socket, pickled, each with the files that become its output and tell its end.
 """
 
+import atexit
 import gc
 import importlib
 import os
@@ -13,13 +14,14 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "purge", "status", "submit")
+COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "models", "purge", "status", "submit")
 MODULES = ("cli.main", "cli.webhooks.listen", *(f"cli.{command}.run" for command in COMMANDS))
 
 
@@ -96,6 +98,15 @@ class CommandForks:
         os.killpg(self._process.pid, signal.SIGKILL)
         with self._process:  # waits, and closes its output
             pass
+
+
+@cache
+def command_forks() -> CommandForks:
+    """Return the interpreter that this process's stacks run their commands in, without settings; it ends with it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))}
+    forks = CommandForks(kept)
+    atexit.register(forks.__exit__, None, None, None)
+    return forks
 
 
 def _serve(requests: socket.socket) -> None:

@@ -166,6 +166,7 @@ ANSWERS: list[tuple[str, Any, int]] = [
     ("boxes", {"boxes": [{"label": "cat", "box": [3, 0, 3, 4]}]}, 422),
     ("boxes", {"boxes": [{"label": "cat", "box": [-1, 0, 3, 4]}]}, 422),
     ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3]}]}, 422),
+    ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3, True]}]}, 422),
     ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 3, "4"]}]}, 422),
     ("boxes", {"boxes": [{"box": [0, 0, 3, 4]}]}, 422),
     ("boxes", {"boxes": [{"label": "cat", "box": [0, 0, 1e300, 4]}]}, 422),

@@ -1,5 +1,6 @@
 """The console's frame: navigation, sign-in, roles, colours."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -69,6 +70,18 @@ def test_a_key_sees_the_pages_of_its_role(open_console: Callable[[str], Console]
     links = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
     expect(links.first).to_have_text("Predictions")
     assert [text.strip() for text in links.all_inner_texts()] == ["Predictions", "Batches", "Models", "Webhooks"]
+
+
+def test_a_pages_style_does_not_reach_other_pages(console: Console) -> None:
+    """Two pages may use a class of the same name."""
+    page = console.open("#/models")
+    counts = """() => [...document.querySelectorAll('link[href*="style/pages/"]')]
+      .filter(({ media }) => media !== "not all").map(({ href }) => href.split("/").pop())"""
+    for name in ("predictions", "batches", "models"):
+        page.evaluate(f"location.hash = '#/{name}'")
+        expect(page).to_have_title(re.compile(f"^{name.title()} "))
+        expect(page.locator("h1")).to_be_visible()
+        assert page.evaluate(counts) == [f"{name}.css"]
 
 
 def test_the_first_paint_takes_less_than_half_a_second(console: Console) -> None:

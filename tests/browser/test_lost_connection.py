@@ -28,7 +28,13 @@ SOON_MS = 20_000
 MOST_AT_ONCE, MOST_A_SECOND = 10, 1
 """Requests of one page: what is on its way and what it asks for when the gateway is back; and, while that is away, a
 question after 0.5, 1, 2, 4 and each 8 s, and a stream's attempt each 3 s."""
-COMPLAINTS = ("status of 401", "ERR_CONNECTION_(REFUSED|RESET)", "ERR_EMPTY_RESPONSE", "ERR_INCOMPLETE_CHUNKED")
+COMPLAINTS = (
+    "status of 401",
+    "status of 503",
+    "ERR_CONNECTION_(REFUSED|RESET)",
+    "ERR_EMPTY_RESPONSE",
+    "ERR_INCOMPLETE_CHUNKED",
+)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import { applyTheme } from "./lib/theme.js";
 import { Frame } from "./parts/frame.js";
 import { ErrorNotice, Loading } from "./parts/notices.js";
 import { SignIn } from "./parts/sign-in.js";
-import { PAGES, loadPage } from "./pages.js";
+import { PAGES, loadPage, usePageStyle } from "./pages.js";
 
 function Console() {
   const caller = useSignal(account);
@@ -42,7 +42,8 @@ function Page() {
         doubtConnection();
       },
     );
-  }, [page, back]);
+  }, [page, back, loaded.name]);
+  usePageStyle(loaded.name);
   if (!page) return html`<h1>No such page</h1><p><a href="#/try">Go to the first page</a></p>`;
   if (loaded.name !== page.name) return html`<${Loading} />`;
   if (loaded.error) return html`<${ErrorNotice} error=${loaded.error} onRetry=${() => location.reload()} />`;

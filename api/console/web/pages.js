@@ -1,5 +1,6 @@
 // The console's pages, in the order of the navigation.
-import { loadStylesheet } from "./lib/stylesheet.js";
+import { useLayoutEffect } from "./lib/preact.js";
+import { loadStylesheet, switchStylesheet } from "./lib/stylesheet.js";
 
 /** `role`: the least role that sees it; `first`: whether a phone has it in its bar, else it is under “More”. */
 export const PAGES = [
@@ -12,11 +13,17 @@ export const PAGES = [
   { name: "keys", title: "Keys", role: "admin", first: false },
 ];
 
+const styleOf = (name) => new URL(`style/pages/${name}.css`, import.meta.url);
+
 /** Load a page's files when it is first opened; returns its `View({route})`, which its module exports. */
 export async function loadPage(name) {
-  const [module] = await Promise.all([
-    import(`./pages/${name}.js`),
-    loadStylesheet(new URL(`style/pages/${name}.css`, import.meta.url)),
-  ]);
+  const [module] = await Promise.all([import(`./pages/${name}.js`), loadStylesheet(styleOf(name))]);
   return module.View;
+}
+
+/** Let the style of this page count, and that of no page that was shown before. */
+export function usePageStyle(name) {
+  useLayoutEffect(() => {
+    for (const { name: other } of PAGES) switchStylesheet(styleOf(other), other === name);
+  }, [name]);
 }

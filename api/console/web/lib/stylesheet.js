@@ -12,3 +12,10 @@ export function loadStylesheet(url) {
     document.head.append(link);
   });
 }
+
+/** Let a stylesheet that was added count, or not; by its media, since a disabled one would be fetched again. */
+export function switchStylesheet(url, counts) {
+  const { href } = new URL(url);
+  const link = [...document.head.querySelectorAll("link[rel=stylesheet]")].find((one) => one.href === href);
+  if (link) link.media = counts ? "all" : "not all";
+}

@@ -12,7 +12,7 @@ from cli.home import command_line
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.names import sent, shown
 from cli.terminal.refused import Refused
-from shared.domain.api_keys import ApiKey, Role, as_owner, shown_characters
+from shared.domain.api_keys import ApiKey, Role, as_owner
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine
@@ -55,8 +55,7 @@ def revoke(home: Path, named: str) -> None:
     """Revoke a key, named by itself, its beginning as `list` shows it, or its id. Safe to repeat."""
     revoked = _ask(home, lambda connection: api_keys.revoke_keys(connection, sent(named)))
     if not revoked:
-        known = shown(shown_characters(named))
-        raise Refused(f"No key begins with {known}. See: {command_line('keys list', home)}")
+        raise Refused(f"No key begins with {shown(named)}. See: {command_line('keys list', home)}")
     for key in revoked:
         say(f"Revoked {key.shown}… of {key.owner}: it stops within 5 s.")
 

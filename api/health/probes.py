@@ -13,12 +13,15 @@ PATIENCE: Final = timedelta(milliseconds=800)
 """For each store; all are asked at once. Kubernetes gives up after a second by default: it should get an answer."""
 
 
-async def probe_postgres(gate: Gateway) -> None:
-    """Return once Postgres has answered; raises SQLAlchemyError, or TimeoutError after PATIENCE."""
+async def probe_postgres(gate: Gateway) -> bool:
+    """Tell whether Postgres takes writes: a standby answers and takes none.
+
+    Raises SQLAlchemyError, or TimeoutError after PATIENCE.
+    """
     async with asyncio.timeout(PATIENCE.total_seconds()):
-        await in_thread(gate.threads.probes, _select_one, gate.engine)
+        return await in_thread(gate.threads.probes, _takes_writes, gate.engine)
 
 
-def _select_one(engine: Engine) -> None:
+def _takes_writes(engine: Engine) -> bool:
     with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
+        return bool(connection.scalar(text("SHOW transaction_read_only")) == "off")

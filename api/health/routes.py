@@ -44,8 +44,8 @@ async def ready(request: Request) -> Response:
     """Say what is down (503) and what is degraded (200), which limits hold, and how near they are."""
     gate = gateway(request)
     holds = limits_in_force(gate, wire_holds=protocol.STATE in request.scope.get("state", {}))
-    redis_down, postgres_down, in_use = await asyncio.gather(_redis_down(gate), _postgres_down(gate), _used(gate))
-    degraded = ["postgres: history can't be read, results are recorded later"] if postgres_down else []
+    redis_down, postgres_lack, in_use = await asyncio.gather(_redis_down(gate), _postgres_lack(gate), _used(gate))
+    degraded = [f"postgres: {postgres_lack}"] if postgres_lack else []
     down = [redis_down] * bool(redis_down) + ["gateway: it is stopping"] * gate.draining.has_begun
     duties = [] if down else await _duties(gate)
     if not down:
@@ -92,12 +92,13 @@ async def _redis_down(gate: Gateway) -> str:
     return ""
 
 
-async def _postgres_down(gate: Gateway) -> bool:
+async def _postgres_lack(gate: Gateway) -> str:
+    """Return what does not go while Postgres is as it is; empty where it answers and takes writes."""
     try:
-        await probe_postgres(gate)
+        takes_writes = await probe_postgres(gate)
     except (SQLAlchemyError, TimeoutError):
-        return True
-    return False
+        return "history can't be read, results are recorded later"
+    return "" if takes_writes else "it takes no writes, results are recorded later"
 
 
 async def _models(gate: Gateway) -> list[str]:

@@ -92,7 +92,8 @@ async def _redis(gate: Gateway) -> RedisState:
 async def _postgres(gate: Gateway) -> PostgresState:
     begun = time.perf_counter()
     try:
-        await probe_postgres(gate)
+        if not await probe_postgres(gate):
+            return PostgresState(state="refusing", detail="it takes no writes: a standby, or set to read-only")
     except SQLAlchemyError as error:
         return PostgresState(state="down", detail=type(error.__cause__ or error).__name__)
     except TimeoutError:

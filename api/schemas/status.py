@@ -134,7 +134,7 @@ class StatusRedis(Answer):
 class StatusPostgres(Answer):
     """Postgres as this gateway sees it."""
 
-    state: Literal["ready", "down", "unknown"]
+    state: Literal["ready", "refusing", "down", "unknown"]
     detail: str = Field(description="What is wrong, or empty")
     answered_ms: float | None
 

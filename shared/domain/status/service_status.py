@@ -137,7 +137,7 @@ class RedisState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresState:
-    """Postgres: `ready` or `down`; `unknown` where nobody asked."""
+    """Postgres: `ready`, `refusing` writes, or `down`; `unknown` where nobody asked."""
 
     state: str
     detail: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from api.schemas import Alive, Readiness
 from shared.domain.identifiers import ModelName, VersionNumber
@@ -108,6 +108,22 @@ def test_a_role_without_a_worker_degrades_and_is_named(
     assert re.fullmatch(r"record: results have waited to be recorded for \d+ s; 31 of its Celery tasks wait", record)
     assert re.fullmatch(r"webhooks: no worker has checked for webhooks to deliver for 4\d s", webhooks)
     assert upkeep == "upkeep: no worker has ever swept (deadlines, files, lost bells)"
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_postgres_that_takes_no_writes_degrades(serve: Serve, engine: Engine) -> None:
+    def only_read(connection: Any, _: object) -> None:
+        connection.set_session(readonly=True)
+
+    engine.dispose()
+    event.listen(engine, "connect", only_read)
+    try:
+        status, body = ready(serve, engine=engine, routes=[DIGITS])
+    finally:
+        event.remove(engine, "connect", only_read)
+        engine.dispose()
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["degraded"][0] == "postgres: it takes no writes, results are recorded later"
 
 
 def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "redis.Redis") -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from api.schemas import ServiceStatus, StatusHistory
 from shared.domain.status.process_figures import ProcessFigures
@@ -94,3 +94,19 @@ def test_history_goes_back_an_hour_at_most(serve: Serve) -> None:
         return [(await client.get(f"/v1/status/history?{query}")).status_code for query in queries]
 
     assert serve(claim) == [422, 422, 422]
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_a_postgres_that_takes_no_writes_is_told(serve: Serve, engine: Engine) -> None:
+    def only_read(connection: Any, _: object) -> None:
+        connection.set_session(readonly=True)
+
+    engine.dispose()
+    event.listen(engine, "connect", only_read)
+    try:
+        found = status(serve, engine=engine)
+    finally:
+        event.remove(engine, "connect", only_read)
+        engine.dispose()
+    assert (found["postgres"]["state"], found["state"]) == ("refusing", "degraded")
+    assert found["postgres"]["detail"].startswith("it takes no writes")

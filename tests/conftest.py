@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
         return None
     start = val[:LONGEST_ID].decode("latin-1") if isinstance(val, bytes) else val[:LONGEST_ID]
     return start.encode("unicode_escape").decode() + "..."
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Escape what is no UTF-8 in what tests wrote: sending half a surrogate pair would end the whole run."""
+    data = yield
+    if data and data.get("sections"):
+        data["sections"] = [
+            (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in data["sections"]
+        ]
+    return data
 
 
 IMPORTED_WHILE_COLLECTING = pytest.StashKey[frozenset[str]]()

@@ -1,6 +1,6 @@
 """A list of 10,000 rows: how much of it is in the page, and how much of the page each step through it changes.
 
-How smooth it is to look at depends on the machine: `python -m benchmarks.console` measures the frames.
+How smooth it is to look at depends on the machine: `python -m tests.browser.measure_pages URL` measures the frames.
 """
 
 from typing import Any

@@ -162,7 +162,7 @@ class World:
         self.stepped = SteppedRedis(connection_pool=client.connection_pool)
         self.schedule = Scheduler(self.random, most_actors=9)
         self.queue = settings.Queue(
-            max_failed_bytes=40,
+            max_failed_bytes=3 * len(pictures.picture(pictures.RAISES)),
             max_waiters=4,
             max_lane_depth=30,
             max_attempts=3,

@@ -46,5 +46,5 @@ def is_gpu(device: str) -> bool:
 
 @cache
 def device_lock(device: str) -> threading.Lock:  # noqa: ARG001  it is the cache's key
-    """Return a GPU's lock, which every version on it shares: forward passes are started one after another."""
+    """Return the device's lock, which every version on it shares: forward passes are started one after another."""
     return threading.Lock()

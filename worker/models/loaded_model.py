@@ -26,7 +26,7 @@ from worker.models.outputs.writer import Output
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
 _SCORED: Final = (Task.CLASSIFICATION, Task.MULTILABEL)
 _LONGEST_PASS: Final = 0.1
-"""Seconds that a pass of noise may share a CPU with images of the version that serves; larger ones are left out."""
+"""Seconds that a pass of noise may keep a CPU from images of the version that serves; larger passes are left out."""
 _PAUSE: Final = 0.005
 """Seconds between two passes of noise: a lock that is taken again at once does not reach the thread that waits."""
 
@@ -117,8 +117,7 @@ class LoadedModel:
     def warm_up(self, batch_size: int) -> None:
         """Predict noise, one image and then more: the first passes are slow, and should not be those of real images.
 
-        Between passes the device is given up, for images of the version that serves; on a CPU these do not even wait
-        for the end of a pass. Checks, too, that the version's
+        Between passes the device is given up, for images of the version that serves. Checks, too, that the version's
         outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
         that a batch that needs too much memory is halved.
         """

@@ -1,7 +1,7 @@
 """Predicts images by a model's shadow after the champion has answered them, only while nobody waits for an answer.
 
-A pass begins while this worker computes nothing, and is short: as many images as take about 3 ms, one at first. It
-holds no batch slot, so an image that arrives meanwhile does not wait for its end: both share the core until then.
+A pass is short: as many images as take about 10 ms, one at first. An image that arrives meanwhile waits for one pass at
+most, and only where it would have been computed by this worker.
 """
 
 import logging
@@ -30,15 +30,12 @@ from worker.predict.model_protocols import Models
 from worker.predict.predictor import Limits
 from worker.predict.shadow_intake import HEAVY, ShadowIntake
 from worker.predict.slots import BatchSlots
-from worker.process.switch_interval import short_switch_interval
 
 log = logging.getLogger(__name__)
 
-PASS: Final = timedelta(milliseconds=3)
+PASS: Final = timedelta(milliseconds=10)
 """How long a shadow's pass should take."""
 MOST_IMAGES: Final = 16
-IDLE_WITHIN: Final = timedelta(milliseconds=100)
-"""How long a pass waits for a moment at which this worker computes nothing, before the round ends."""
 NOT_LOADED, RESULTS_FULL = "not_loaded", "results_full"
 
 Disagreement = Callable[[Owner, Digest, bytes], object]
@@ -92,11 +89,10 @@ class Shadowing:
 
         Raises what Redis raises.
         """
-        if not self._slots.wait_until_idle(IDLE_WITHIN):
+        if self._slots.busy:
             return False
         with bound(model=self._model):
-            # The short interval: a shadow's Python must not keep the lock for 5 ms from a micro-batch that begins.
-            with self._slots.beside(), short_switch_interval():
+            with self._slots.shared():
                 taken = self._lane.take(self._images(), served=served)
                 if taken and taken[0].entry.attempts == 1:
                     self._predict(taken, alone=False)

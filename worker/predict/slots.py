@@ -3,14 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 
 class BatchSlots:
     """Lets up to `slots` micro-batches run at once, or one suspect with nothing beside it.
 
     A suspect is an image whose last worker ended without finishing it. Heavy images are decoded beside the
-    micro-batches, and so are shadows' images; a suspect waits for those too.
+    micro-batches; a suspect waits for those too.
     """
 
     def __init__(self, slots: int) -> None:
@@ -28,11 +27,6 @@ class BatchSlots:
     def busy(self) -> bool:
         """Whether anything runs or waits for a slot."""
         return self._running > 0 or self._waiting > 0
-
-    def wait_until_idle(self, timeout: timedelta) -> bool:
-        """Wait until nothing runs or waits for a slot, for `timeout` at most; return whether nothing does."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not self.busy, timeout.total_seconds())
 
     @contextmanager
     def shared(self, *, after_others: bool = False) -> Iterator[None]:

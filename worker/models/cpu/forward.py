@@ -1,6 +1,5 @@
 """The forward pass of one version on a CPU: pixels in, the model's output out."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +8,7 @@ import torch
 
 from shared.domain.image import ImageSpec
 from worker.models.cpu.channels_last import ChannelsLast
+from worker.models.devices import device_lock
 from worker.models.forward_function import Forward
 from worker.models.outputs.readers import OutputReader
 
@@ -25,10 +25,7 @@ mobilenet_v3_small costs 2.3 ms an image in portions of 8, 1.7 in portions of 16
 
 
 class CpuForward:
-    """Outputs of micro-batches of one version. Threads may share it; a version computes one micro-batch at a time.
-
-    Versions do not wait for each other: a shadow's image or a pass of noise must not hold up the version that serves.
-    """
+    """Outputs of micro-batches of one version. Threads may share it; the process computes one micro-batch at a time."""
 
     def __init__(
         self,
@@ -58,7 +55,7 @@ class CpuForward:
         height, width = spec.input_size or (1, 1)
         self.enough: int | None = max(1, PORTION // (height * width * spec.mode.channels))
         self.largest_pass: int | None = batch_size or self.enough
-        self._lock = threading.Lock()
+        self._lock = device_lock("cpu")
         # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
         # By rows of (width x channels) values: three to six times as fast as by channels, which lie beside each other.
         std = torch.tensor(spec.std)

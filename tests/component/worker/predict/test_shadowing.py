@@ -3,7 +3,6 @@
 Over 300 lines: all tests begin with images that the champion has answered.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -223,39 +222,6 @@ def test_a_worker_that_computes_runs_no_shadow(
     with slots.shared():
         assert not shadowing(slots=slots).run_pass([MODEL])
     assert entries(redis_client) == 1
-
-
-class Held(Pictures):
-    """A version whose pass ends once it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(SHADOW)
-        self.began, self.may_end = threading.Event(), threading.Event()
-
-    def predict(self, images: Any) -> list[bytes]:
-        self.began.set()
-        assert self.may_end.wait(30)
-        return super().predict(images)
-
-
-def test_an_image_does_not_wait_for_the_end_of_a_shadows_pass(
-    redis_client: redis.Redis, submit: Submit, predictor: Make, shadowing: Callable[..., Shadowing]
-) -> None:
-    slots, held = BatchSlots(1), Held()
-    worker = predictor(Pictures(), shadow=intake(), slots=slots)
-    submit(7)
-    worker.poll()
-    shadow = shadowing(models=Versions(held), slots=slots)
-    running = threading.Thread(target=lambda: shadow.run_pass([MODEL]))
-    running.start()
-    assert held.began.wait(30)
-    id = submit(8)
-    worker.poll()
-    assert job(redis_client, id) == said(8)
-    assert results(redis_client) == []
-    held.may_end.set()
-    running.join(30)
-    assert len(results(redis_client)) == 1
 
 
 def test_an_image_whose_workers_die_over_it_is_tried_twice_and_then_fails(

@@ -248,40 +248,25 @@ def test_out_of_memory_is_distinguished_from_other_errors(error: Callable[[], Ex
     model.warm_up(64)
 
 
-def test_a_version_that_computes_on_a_cpu_keeps_no_other_waiting() -> None:
-    began, ended = threading.Event(), threading.Event()
+def test_a_warm_up_gives_the_device_up_between_its_passes() -> None:
+    passes: list[tuple[int, bool]] = []
+    waited = threading.Event()
 
-    def slow(_: torch.Tensor) -> torch.Tensor:
-        began.set()
-        assert ended.wait(30)
-        return torch.zeros(1, 4)
+    def wait_for_device() -> None:
+        with devices.device_lock("cpu"):
+            waited.set()
 
-    shadow, champion = made(slow), made(lambda batch: torch.zeros(len(batch), 4))
-    computing = threading.Thread(target=lambda: shadow.predict([pointing_at(0)]))
-    computing.start()
-    assert began.wait(30)
-    assert len(champion.predict([pointing_at(0)])) == 1
-    ended.set()
-    computing.join()
-
-
-def test_a_version_computes_one_micro_batch_at_a_time() -> None:
-    computing, overlaps = threading.Lock(), []
+    waiting = threading.Thread(target=wait_for_device)
 
     def forward(batch: torch.Tensor) -> torch.Tensor:
-        overlaps.append(not computing.acquire(blocking=False))
-        threading.Event().wait(0.001)
-        computing.release()
+        if not passes:
+            waiting.start()
+        passes.append((len(batch), waited.is_set()))
         return torch.zeros(len(batch), 4)
 
-    model = made(forward)
-    threads = [threading.Thread(target=lambda: model.predict([pointing_at(0)])) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert overlaps
-    assert not any(overlaps)
+    made(forward).warm_up(64)
+    assert passes[0] == (1, False)
+    assert passes[-1] == (64, True)
 
 
 def test_a_failed_cpu_allocation_counts_as_out_of_memory() -> None:

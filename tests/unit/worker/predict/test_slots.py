@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -135,23 +134,3 @@ def test_one_that_goes_after_others_waits_for_nobody_who_is_not_there(begin: Beg
     second = begin(partial(slots.shared, after_others=True))
     only.end()
     until(lambda: second.running)
-
-
-def test_waiting_for_an_idle_moment_ends_with_the_last_batch_or_at_the_timeout() -> None:
-    slots = BatchSlots(2)
-    assert slots.wait_until_idle(timedelta(0))
-    with slots.shared():
-        assert not slots.wait_until_idle(timedelta(milliseconds=1))
-        found: list[bool] = []
-        waiting = threading.Thread(target=lambda: found.append(slots.wait_until_idle(timedelta(seconds=30))))
-        waiting.start()
-    waiting.join(30)
-    assert found == [True]
-
-
-def test_what_runs_beside_the_slots_takes_none_and_is_not_busy() -> None:
-    slots = BatchSlots(1)
-    with slots.beside():
-        assert slots.wait_until_idle(timedelta(0))
-        with slots.shared():
-            assert slots.busy

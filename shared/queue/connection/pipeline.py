@@ -1,5 +1,7 @@
 """The gateway's shared connection: all Redis commands of one turn of the event loop go out in one write.
 
+Over 300 lines: one class, whose calls, writer and retries share its state.
+
 A write for each script call cost 0.28 ms of CPU a job, mostly asyncio and the client; sharing it halves that, and one
 fsync serves it. Every command must be safe to repeat: one whose reply was lost, or which Redis refuses (`refusals`), is
 sent again until its time is up. Refused ones wait outside the queue: reads, which a replica answers, need not wait.

@@ -1,4 +1,7 @@
-"""A failed prediction's image is kept for a while; the prediction, and a batch's failures, are tried again with it."""
+"""A failed prediction's image is kept for a while; the prediction, and a batch's failures, are tried again with it.
+
+Over 300 lines: its tests share how a prediction fails and is retried.
+"""
 
 import io
 from collections.abc import Callable

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 
 from tests.support.console import SIZES, Console, chromium
 from tests.support.stack import Stack
+from tests.support.waiting import until
 
 FAKE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 # Keeps every stream that the page gets, so that the test sees whether it was stopped.
@@ -71,7 +72,7 @@ def test_however_the_dialog_is_left_the_camera_is_off(console: Console, way: str
         page.evaluate("location.hash = '#/batches'")
     else:
         page.get_by_role("dialog").get_by_role("button", name=way).click()
-    page.wait_for_function(f"({STATES}).join() === 'video ended'")
+    until(lambda: page.evaluate(STATES) == ["video ended"], what="the camera is off")
     if way != "another page":
         expect(page.get_by_role("button", name="Use the camera")).to_be_focused()
 
@@ -89,7 +90,7 @@ def test_a_camera_that_is_given_after_the_dialog_was_closed_is_turned_off(consol
     expect(page.get_by_text("Waiting for the camera")).to_be_visible()
     page.keyboard.press("Escape")
     page.evaluate("allow()")
-    page.wait_for_function(f"({STATES}).join() === 'video ended'")
+    until(lambda: page.evaluate(STATES) == ["video ended"], what="the camera is off")
 
 
 def test_a_refusal_is_said_and_asked_again(console: Console) -> None:

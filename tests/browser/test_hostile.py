@@ -188,7 +188,7 @@ def test_an_address_of_nothing_says_so_and_the_console_goes_on(console: Console)
     console.expect("status of 4", "The specified value")
     for address in ADDRESSES:
         page = console.open(address)
-        expect(page.get_by_role("main").get_by_text(re.compile("Loading"))).to_have_count(0)
+        expect(page.get_by_role("main").get_by_text(re.compile("Loading")), address).to_have_count(0)
         harmless(page)
         page.keyboard.press("Escape")  # a delivery is a dialog
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models").click()

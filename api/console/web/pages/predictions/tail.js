@@ -65,7 +65,7 @@ export function useTail(filters, { live, hold }) {
     more();
   }, [more]);
   const error = newest.error ?? failure;
-  const loading = state.rows.length === 0 && (!state.read || state.cursor !== null);
+  const loading = !error && state.rows.length === 0 && (!state.read || state.cursor !== null);
   return { ...state, error, loading, waiting: state.newer.length, more, take, refresh: error ? retry : refresh };
 }
 

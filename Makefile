@@ -37,10 +37,10 @@ down: install  ## Stop it
 test: install  ## Every test but those of containers, on real servers
 	$(BIN)/pytest --numprocesses 6 --dist loadgroup --no-loadscope-reorder
 
-# Without the few that are marked slow, which take much of the time. Each process begins with a third of the tests
+# Without the few that are marked slow, which take much of the time. Each process begins with a quarter of the tests
 # and takes from another's when it is done: those of a folder stay together, and what they import or start with them.
 test-fast: install  ## Tests of single modules, those with a real server too: under a minute
-	$(BIN)/pytest --numprocesses 3 --dist worksteal -m "not slow" tests/unit tests/component
+	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" tests/unit tests/component
 
 documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes
 	$(BIN)/pytest tests/documents

@@ -53,6 +53,7 @@ def test_torchvisions_weights_are_followed_to_the_pixel(tmp_path: Any, photograp
     assert np.abs(input_of(metadata, photograph) - expected).max() < 1e-5
 
 
+@pytest.mark.slow  # imports all of torchvision's detectors
 def test_torchvisions_detectors_need_a_size() -> None:
     weights = deferred("torchvision.models.detection").FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT
     with pytest.raises(ValueError, match=r"size=\(height, width\)"):

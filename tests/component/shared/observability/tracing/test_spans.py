@@ -83,6 +83,7 @@ def not_there() -> AbstractContextManager[str]:
     return nullcontext("http://127.0.0.1:9")
 
 
+@pytest.mark.slow  # waits for the last export
 @pytest.mark.parametrize(
     "collector",
     [not_there, partial(refusing, 0), partial(refusing, 503), partial(refusing, 429, Retry_After="3600")],
@@ -107,6 +108,7 @@ def test_a_collector_that_takes_nothing_costs_spans_and_nothing_else(
     assert len([one for one in caplog.records if one.name.startswith("opentelemetry")]) <= 3
 
 
+@pytest.mark.slow  # waits for the last export
 def test_a_collector_that_hangs_does_not_hold_up_a_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     program = f"""
 from shared.observability.tracing.spans import Tracing

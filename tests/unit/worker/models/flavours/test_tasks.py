@@ -17,7 +17,7 @@ from .conftest import IMAGE, LABELS, SIDE, network
 
 torch = deferred("torch")
 mlflow = deferred("mlflow")
-pytestmark = pytest.mark.xdist_group("torch")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
 
 TOLERANCE = 1e-5
 Load = Callable[..., Any]
@@ -45,7 +45,6 @@ def mask(output: Any) -> Any:
 # --- numbers
 
 
-@pytest.mark.slow  # imports scikit-learn and trains
 @pytest.mark.parametrize("name", ["sklearn", "xgboost", "xgboost booster", "lightgbm", "lightgbm booster"])
 def test_regressors(tmp_path: Path, load: Load, images: Any, batch: Any, name: str) -> None:
     library = pytest.importorskip(name.split(maxsplit=1)[0])

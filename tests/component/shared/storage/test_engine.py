@@ -26,6 +26,8 @@ from tests.support.waiting import until
 WRITE = text("CREATE TEMPORARY TABLE written (id integer) ON COMMIT DROP")
 SOON = timedelta(seconds=0.3)
 
+pytestmark = pytest.mark.slow  # a server of its own, started and stopped again and again
+
 
 @pytest.fixture(scope="module")
 def server(short_directory: Callable[[], Path]) -> Iterator[PostgresServer]:

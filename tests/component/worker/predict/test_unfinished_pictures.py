@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+import pytest
 import redis
 
 from shared.domain.identifiers import ANYONE
@@ -19,6 +20,12 @@ from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
 
 until = partial(waiting.until, seconds=20, pause=0.002)
+
+
+@pytest.fixture
+def predictor(predictor: Make) -> Make:
+    """Make a worker whose leases last: on a slow machine it would take over its own images as another's suspects."""
+    return partial(predictor, lease=timedelta(minutes=5))
 
 
 class Many(Halves):
@@ -114,12 +121,13 @@ def test_a_suspect_runs_once_nothing_is_unfinished_that_would_be_suspected_with_
         slots=BatchSlots(2),
         max_batch_size=64,
         monotonic=lambda: now[0],
+        lease=LEASE,
     )
     ids = pictures(send, 5)
     worker.poll()
     assert classifier.is_stopped.wait(timeout=20)
     lost = submit(7)
-    predictor(worker="gone")._lanes.pull(1)
+    predictor(worker="gone", lease=LEASE)._lanes.pull(1)
     time.sleep(2 * LEASE.total_seconds())  # its lease has to end: Redis' clock says when
     now[0] += 1  # suspects are searched for now and then
     report = worker.poll()

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.addresses import store_url
@@ -45,7 +44,7 @@ def compare(home: Path, name: str, versions: Sequence[str], *, since: str, as_js
     finally:
         engine.dispose()
     if as_json:
-        say(json.dumps(orjson.loads(orjson.dumps(report_object(report))), indent=2))
+        say(json.dumps(report_object(report), indent=2))
     elif report.versions:
         show_report(report)
     else:

@@ -18,7 +18,7 @@ import redis
 
 from shared.domain.model_orders import ModelOrder
 from shared.queue import keys
-from shared.queue.server_clock import server_time
+from shared.queue.server_clock import server_time_us
 
 KEPT: Final = timedelta(minutes=5)
 """How long an order lies in Redis, its answer too."""
@@ -57,7 +57,7 @@ class OrderBook:
     def is_late(self, id: str) -> bool:
         """Tell whether the time is over within which an order has to be begun: by Redis' clock, as it was written."""
         [expires] = self._fields(id, "expires")
-        return server_time(self._client) * 1_000_000 > int(expires or 0)
+        return server_time_us(self._client) > int(expires or 0)
 
     def plan(self, id: str) -> bytes | None:
         """Return what was begun for an order, None where nothing was."""

@@ -5,8 +5,13 @@ from typing import Any
 import redis
 
 
-def server_time(client: redis.Redis) -> float:
-    """Return seconds since 1970."""
+def server_time_us(client: redis.Redis) -> int:
+    """Return microseconds since 1970."""
     reply: Any = client.time()
     seconds, micros = reply
-    return float(seconds + micros / 1_000_000)
+    return int(seconds) * 1_000_000 + int(micros)
+
+
+def server_time(client: redis.Redis) -> float:
+    """Return seconds since 1970."""
+    return server_time_us(client) / 1_000_000

@@ -212,12 +212,8 @@ PAGES: dict[str, tuple[str, Act, Act]] = {
 @pytest.fixture(scope="module")
 def own_gateway(stack: Stack) -> Iterator[ClosedGateway]:
     """A gateway to kill, which asks for keys."""
-    gateway = ClosedGateway(stack)
-    try:
-        gateway.begin()
+    with ClosedGateway.running(stack) as gateway:
         yield gateway
-    finally:
-        gateway.close()
 
 
 def open_page(open_console: Callable[[str], Console], url: str, key: str, name: str, world: World) -> Page:

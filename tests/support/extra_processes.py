@@ -4,7 +4,9 @@ import re
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
 
 import httpx
 import redis
@@ -101,6 +103,17 @@ class ClosedGateway(GatewayByHand):
     def __init__(self, stack: "Stack") -> None:
         super().__init__(stack, DARKROOM_SERVER_HOST="0.0.0.0")  # noqa: S104
         self.stack = stack
+
+    @classmethod
+    @contextmanager
+    def running(cls, stack: "Stack") -> Iterator[Self]:
+        """Run one for the block."""
+        gateway = cls(stack)
+        try:
+            gateway.begin()
+            yield gateway
+        finally:
+            gateway.close()
 
     def key(self, name: str, *options: str) -> str:
         """Make a key with the command."""

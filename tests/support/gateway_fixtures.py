@@ -22,9 +22,5 @@ def door(stack: Stack) -> Iterator[Door]:
 @pytest.fixture(scope="module")
 def closed(stack: Stack) -> Iterator[ClosedGateway]:
     """A gateway on the stack's stores that asks for keys."""
-    gateway = ClosedGateway(stack)
-    try:
-        gateway.begin()
+    with ClosedGateway.running(stack) as gateway:
         yield gateway
-    finally:
-        gateway.close()

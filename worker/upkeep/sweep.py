@@ -18,6 +18,7 @@ from shared.queue import bells, keys, model_routes
 from shared.queue.inspection import duties
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
+from shared.queue.server_clock import server_time_us
 from shared.queue.upkeep.expired_files import purge_expired
 from shared.queue.upkeep.shadow_images import ShadowImages
 from shared.queue.upkeep.silent_uploads import SilentUploads
@@ -68,8 +69,7 @@ class Upkeep:
 
     def sweep(self) -> dict[str, int]:
         """Do everything once; return how much of each was done."""
-        seconds, micros = self._client.time()
-        now = seconds * 1_000_000 + micros
+        now = server_time_us(self._client)
         swept = {
             "canceled": self._cancel_late(now),
             "uploads": self._silent_uploads.cancel(now, most=CHUNK),

@@ -11,6 +11,7 @@ from shared.queue import bells, keys, model_routes
 from shared.queue.inspection.gauges import WORKER_SEEN
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
+from shared.queue.server_clock import server_time_us
 from shared.settings import Queue
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,7 @@ class UnservedModels:
 
     def _forget(self, model: ModelName, withdrawn: int) -> None:
         """Stop sweeping a model that was withdrawn a while ago and for which nothing waits."""
-        seconds, micros = self._client.time()
-        age = timedelta(seconds=seconds, microseconds=micros - withdrawn)
+        age = timedelta(microseconds=server_time_us(self._client) - withdrawn)
         if age > LEFT_AFTER and not any(self._client.xlen(lane) for lane in streams(self._client, model)):
             self._client.zrem(keys.LEAVING, model)
 

@@ -12,6 +12,7 @@ from shared.queue import keys, model_routes
 from shared.queue.inspection import duties
 from shared.queue.lane_streams import streams
 from shared.queue.lua import Script, Scripts
+from shared.queue.server_clock import server_time_us
 
 WORKER_SEEN: Final = timedelta(seconds=10)
 """A predict worker without a sign of life for so long is not counted; workers give one every 2 s."""
@@ -66,7 +67,7 @@ class Gauges:
 
     def workers(self, model: ModelName) -> int:
         """Return how many predict workers of a model gave a sign of life within WORKER_SEEN."""
-        since = self._now_us() - WORKER_SEEN // timedelta(microseconds=1)
+        since = server_time_us(self._client) - WORKER_SEEN // timedelta(microseconds=1)
         return int(self._client.zcount(keys.workers(model), since, "+inf"))
 
     def _recorder_lag(self) -> timedelta:
@@ -74,15 +75,10 @@ class Gauges:
         if not oldest:
             return timedelta(0)
         ended_us = int(oldest[0][0].partition(b"-")[0]) * 1000
-        return timedelta(microseconds=max(0, self._now_us() - ended_us))
+        return timedelta(microseconds=max(0, server_time_us(self._client) - ended_us))
 
     def _cpu_seconds(self) -> float:
         cpu = self._client.info("cpu")
         # The main thread's own figures are missing where the system does not tell them: then the whole process'.
         thread = "_main_thread" if "used_cpu_user_main_thread" in cpu else ""
         return float(cpu[f"used_cpu_user{thread}"]) + float(cpu[f"used_cpu_sys{thread}"])
-
-    def _now_us(self) -> int:
-        """Return Redis' clock, by which all ages are measured."""
-        seconds, micros = self._client.time()
-        return seconds * 1_000_000 + micros

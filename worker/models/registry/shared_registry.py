@@ -13,6 +13,7 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.queue.registry_hints import READ, RegistryHints
+from shared.queue.server_clock import server_time_us
 from shared.settings import Registry, RegistryLogin, read
 from worker.models.registry.pinned_versions import PinnedVersions
 from worker.models.registry.registry_reader import RegistryReader
@@ -56,7 +57,8 @@ class SharedRegistry:
         """
         stamp: Any = self._client.get(self._stamp)
         taken, _, digest = (stamp or b"0").partition(b" ")
-        is_new = int(taken) >= changed_at and self._now() - int(taken) < self._poll // timedelta(microseconds=1)
+        age = timedelta(microseconds=server_time_us(self._client) - int(taken))
+        is_new = int(taken) >= changed_at and age < self._poll
         if is_new and self._take(digest):
             return self._snapshots
         if not self._client.set(self._turn, b"", nx=True, px=LONGEST_READ):
@@ -80,7 +82,7 @@ class SharedRegistry:
     def _ask(self) -> Snapshots:
         """Ask MLflow and write its answer to Redis; after a failure nobody asks for a pause that grows up to a poll."""
         try:
-            taken = self._now()
+            taken = server_time_us(self._client)
             found = self._pinned.apply(self._reader.read_models(self._names))
         except BaseException:
             self._client.pexpire(self._turn, self._pause)
@@ -100,11 +102,6 @@ class SharedRegistry:
             self._digest, self._snapshots = digest, found
             self._hints.give(READ)
         return self._snapshots
-
-    def _now(self) -> int:
-        """Return Redis' clock in microseconds: the clocks of machines differ."""
-        seconds, micros = self._client.time()
-        return int(seconds) * 1_000_000 + int(micros)
 
 
 def _digest(data: bytes) -> bytes:

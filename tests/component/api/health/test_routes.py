@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from api.schemas import Alive, Readiness
 from shared.domain.identifiers import ModelName, VersionNumber
@@ -16,6 +16,7 @@ from shared.domain.model_route import Route
 from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.inspection.duties import ROLES, Sign
+from tests.support.postgres_engines import read_only
 
 Serve = Callable[..., Any]
 DIGITS = Route(model=ModelName("digits"), description="", aliases={}, versions={})
@@ -112,16 +113,8 @@ def test_a_role_without_a_worker_degrades_and_is_named(
 
 @pytest.mark.usefixtures("redis_client")
 def test_a_postgres_that_takes_no_writes_degrades(serve: Serve, engine: Engine) -> None:
-    def only_read(connection: Any, _: object) -> None:
-        connection.set_session(readonly=True)
-
-    engine.dispose()
-    event.listen(engine, "connect", only_read)
-    try:
+    with read_only(engine):
         status, body = ready(serve, engine=engine, routes=[DIGITS])
-    finally:
-        event.remove(engine, "connect", only_read)
-        engine.dispose()
     assert (status, body["status"]) == (200, "degraded")
     assert body["degraded"][0] == "postgres: it takes no writes, results are recorded later"
 

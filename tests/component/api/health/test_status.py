@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from api.schemas import ServiceStatus, StatusHistory
 from shared.domain.status.process_figures import ProcessFigures
@@ -15,6 +15,7 @@ from shared.domain.timestamps import now_us
 from shared.queue import keys
 from shared.queue.inspection import duties, status_board
 from shared.queue.lua import Scripts
+from tests.support.postgres_engines import read_only
 
 Serve = Callable[..., Any]
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -98,15 +99,7 @@ def test_history_goes_back_an_hour_at_most(serve: Serve) -> None:
 
 @pytest.mark.usefixtures("redis_client")
 def test_a_postgres_that_takes_no_writes_is_told(serve: Serve, engine: Engine) -> None:
-    def only_read(connection: Any, _: object) -> None:
-        connection.set_session(readonly=True)
-
-    engine.dispose()
-    event.listen(engine, "connect", only_read)
-    try:
+    with read_only(engine):
         found = status(serve, engine=engine)
-    finally:
-        event.remove(engine, "connect", only_read)
-        engine.dispose()
     assert (found["postgres"]["state"], found["state"]) == ("refusing", "degraded")
     assert found["postgres"]["detail"].startswith("it takes no writes")

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, text
+from sqlalchemy import Engine, func, text
 
 from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
 from shared.domain.prediction_filter import MetadataCondition, PredictionFilter
 from shared.storage.metadata_search import MetadataSearch
 from shared.storage.predictions import list_predictions
 from shared.storage.recording import record
+from tests.support.postgres_engines import plans_of
 
 Make = Callable[..., dict[bytes, bytes]]
 RARE = [MetadataCondition("order", "42")]
@@ -35,19 +36,12 @@ def rare(engine: Engine, finished_record: Make) -> list[PredictionId]:
 
 
 def test_a_rare_value_is_found_in_one_call_by_the_index(engine: Engine, rare: list[PredictionId]) -> None:
-    plans: list[str] = []
-
-    def explain(_: Connection, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        if statement.startswith("SELECT"):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plans.append("\n".join(row[0] for row in cursor.fetchall()))
-
     with engine.connect() as connection:
         # Of so few rows any other index would do as well. The connection ends with a rollback.
         connection.execute(text("ALTER TABLE predictions DROP CONSTRAINT predictions_pkey CASCADE"))
         connection.execute(text("DROP INDEX predictions_owner, predictions_owner_model"))
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        event.listen(connection, "before_cursor_execute", explain)
+        plans = plans_of(connection)
         rows, after = list_predictions(
             connection, ANYONE, PredictionFilter(metadata=RARE), before=None, limit=5, most_read=10
         )

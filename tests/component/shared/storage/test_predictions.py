@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, select, text
+from sqlalchemy import Connection, Engine, select, text
 
 from shared.domain.identifiers import ANYONE, Owner, PredictionId, new_uuid7
 from shared.domain.prediction import ErrorCode, Status
@@ -12,6 +12,7 @@ from shared.domain.prediction_filter import MetadataCondition, PredictionFilter
 from shared.storage.predictions import Prediction, _conditions, find_prediction, list_predictions
 from shared.storage.recording import record
 from shared.storage.tables import predictions
+from tests.support.postgres_engines import plans_of
 
 Make = Callable[..., dict[bytes, bytes]]
 
@@ -197,17 +198,10 @@ def test_rows_are_found_by_an_index_and_read_one_by_one(
     engine: Engine, various: list[PredictionId], filters: dict[str, Any], index: str
 ) -> None:
     """Never by walking the table or its primary key, past the rows of others."""
-    plans: list[str] = []
-
-    def explain(_: Connection, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        if statement.startswith("SELECT"):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plans.append("\n".join(row[0] for row in cursor.fetchall()))
-
     with engine.connect() as connection:
         connection.execute(text("ANALYZE predictions"))
         connection.execute(text("SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off"))
-        event.listen(connection, "before_cursor_execute", explain)
+        plans = plans_of(connection)
         list_predictions(connection, ANYONE, PredictionFilter(**filters), before=various[-1], limit=5)
     assert len(plans) == (1 if set(filters) in (set(), {"model"}, {"error_code"}) else 2)
     for plan in plans:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Engine, text
 
 from shared.domain.identifiers import ModelName, Owner, new_uuid7
 from shared.domain.version_figures import VersionFigures
@@ -13,6 +13,7 @@ from shared.storage import retention
 from shared.storage.recording import record
 from shared.storage.report_days import sum_day, unsummed_days, wrong_days
 from shared.storage.version_figures import count_pending, read_first_week, read_version_figures, wrong_counters
+from tests.support.postgres_engines import plans_of
 from worker.upkeep.report_counters import ReportCounters
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -162,15 +163,9 @@ def test_the_audit_finds_a_sum_that_is_not_what_its_counters_say(engine: Engine,
 
 def test_a_summed_day_is_read_from_its_sums_and_other_days_by_the_index(days: Days) -> None:
     days.sum_up()
-    plans: list[str] = []
-
-    def explain(_: Connection, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        cursor.execute(f"EXPLAIN (ANALYZE) {statement}", parameters)
-        plans.append("\n".join(row[0] for row in cursor.fetchall()))
-
     with days.engine.connect() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
-        event.listen(connection, "before_cursor_execute", explain)
+        plans = plans_of(connection, analyze=True)
         read_version_figures(
             connection, DIGITS, since=MIDNIGHT, until=MIDNIGHT + timedelta(days=DAYS), with_shadow=False
         )

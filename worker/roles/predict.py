@@ -39,7 +39,7 @@ from worker.predict.kept_pictures import start_keeping
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 from worker.predict.polling import poll_lanes
 from worker.predict.predict_report import PredictReport
-from worker.predict.shadow_rounds import SHADOW_PAUSE, run_shadows
+from worker.predict.shadow_rounds import SHADOW_PAUSE, ShadowRounds
 from worker.predict.slots import BatchSlots
 from worker.predict.watchdog import Watchdog
 from worker.process.background_threads import PeriodicThread
@@ -123,6 +123,7 @@ class PredictRole:
             self._renew, pause=min(self._queue.lease / 5, timedelta(seconds=2)), name="renew"
         )
         self._polling = PeriodicThread(self._poll, pause=self._predict.tick, name="poll")
+        self._shadow_rounds = ShadowRounds(process.client)
         self._shadows = PeriodicThread(self._run_shadows, pause=SHADOW_PAUSE, name="shadow")
         mover = CanaryMover(
             RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
@@ -290,7 +291,7 @@ class PredictRole:
 
     def _run_shadows(self) -> None:
         shadows = {model.lanes.model: model.shadowing for model in self._models()}
-        run_shadows(self._process.client, shadows, stopped=lambda: self._shadows.is_stopped)
+        self._shadow_rounds.run(shadows, stopped=lambda: self._shadows.is_stopped)
 
     def _finish_heavy(self) -> None:
         for model in self._models():

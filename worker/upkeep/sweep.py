@@ -131,7 +131,7 @@ class Upkeep:
                 yield ids[start : start + CHUNK]
 
     def _drop_old_shadows(self, now: int) -> int:
-        """Delete images that have waited too long for their model's shadow: it was turned off, or workers are busy."""
+        """Delete images that have waited too long for their model's shadow: workers are busy, or none serves it."""
         client, dropped = self._client, 0
         for model in {*model_routes.names(client), *model_routes.leaving(client), *model_routes.retired(client)}:
             dropped += ShadowImages(client, model).drop_older(now - SHADOWS_KEPT // timedelta(microseconds=1))

@@ -28,6 +28,7 @@ from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import Limits
 from worker.predict.shadow_intake import ShadowIntake
+from worker.predict.shadow_rounds import ShadowRounds
 from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
 
@@ -65,10 +66,10 @@ def shadowing(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
     ) -> Shadowing:
         return Shadowing(
             ShadowLane(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE)),
-            model=MODEL, models=models or Versions(Pictures(SHADOW)), intake=intake(),
+            model=MODEL, models=models or Versions(Pictures(SHADOW)),
             limits=Limits(Batching(), max_pixels=10_000_000, turn=timedelta(0)), slots=slots or BatchSlots(1),
             leased=LeasedEntries(), decoders=decoders, threads=DecodeThreads(1),
-            **{"metrics": shadow_metrics(), **changes},
+            **{"metrics": shadow_metrics(), "intake": intake(), **changes},
         )  # fmt: skip
 
     return make
@@ -200,6 +201,27 @@ def test_a_shadow_waits_while_an_image_waits_or_is_computed(
     predictor(Pictures()).poll()
     assert job(redis_client, waiting) == said(8)
     assert shadow.run_pass([MODEL])
+
+
+def test_a_shadow_that_is_turned_off_predicts_what_was_kept_for_it(
+    redis_client: redis.Redis, submit: Submit, predictor: Make, shadowing: Callable[..., Shadowing]
+) -> None:
+    submit(7)
+    submit(8)
+    predictor(Pictures(), shadow=intake(), max_batch_size=64).poll()
+    share = [target(), None]
+    shadow = shadowing(intake=ShadowIntake(lambda: share[-1], settings=Queue(lease=LEASE), metrics=shadow_metrics()))
+    rounds = ShadowRounds(redis_client)
+    rounds.run({MODEL: shadow}, stopped=lambda: False)
+    assert entries(redis_client) == 2  # no shadow of this worker's: another may be computing them
+    share.pop()
+    rounds.run({MODEL: shadow}, stopped=lambda: True)
+    share.append(None)
+    rounds.run({MODEL: shadow}, stopped=lambda: False)
+    assert (entries(redis_client), len(results(redis_client))) == (0, 2)
+    before = redis_client.info("stats")["total_commands_processed"]
+    rounds.run({MODEL: shadow}, stopped=lambda: False)
+    assert redis_client.info("stats")["total_commands_processed"] == before + 1  # this INFO alone
 
 
 def test_half_of_the_workers_stay_free_of_shadows(redis_client: redis.Redis, submit: Submit, predictor: Make) -> None:

@@ -26,6 +26,8 @@ router = APIRouter(prefix="/v1", tags=["account"], route_class=GuardedRoute)
 
 MOST_LISTED: Final = 1000
 """Keys that the list has, the newest of an owner; `darkroom keys list` has all."""
+MOST_VALID: Final = 1000
+"""Valid keys of an owner from which on it makes no more here: every gateway has all valid keys in memory."""
 _WITHOUT: Final = (
     "without an API key none can be made or revoked here: darkroom keys create NAME --role admin makes the first one"
 )
@@ -60,15 +62,23 @@ async def index(request: Request) -> Response:
 )
 @needs(Role.ADMIN)
 async def create(request: Request) -> Response:
-    """Make a key of the caller's own owner. The answer has the key, which is shown this once."""
+    """Make a key of the caller's own owner. The answer has the key, which is shown this once.
+
+    It may do no more at a time than the key that makes it: a limit that is left out is that key's.
+    """
     gate, who = gateway(request), _with_a_key(caller(request))
-    wanted = read_new_key(await read_small_object(request, owner=who.owner), owner=who.owner)
-    known, key = await ask_postgres(
+    wanted = read_new_key(await read_small_object(request, owner=who.owner), owner=who.owner, limits=who.limits)
+    made = await ask_postgres(
         gate,
-        lambda connection: api_keys.create_key(
-            connection, who.owner, role=wanted.role, rate=wanted.rate, max_inflight=wanted.max_inflight
+        lambda connection: api_keys.create_key_within(
+            connection, who.owner, most=MOST_VALID, role=wanted.role, rate=wanted.rate, max_inflight=wanted.max_inflight
         ),
     )
+    if made is None:
+        raise Forbidden(
+            detail=f"{who.owner} has {MOST_VALID:,} valid keys, the most that there may be: revoke one first"
+        )
+    known, key = made
     answer = await _key_object(gate, known, who) | {"key": key}
     # No cache or proxy may keep it.
     return JSONResponse(answer, status_code=201, headers={"Cache-Control": "no-store"})

@@ -1,5 +1,6 @@
 """The account: who the caller is, what it may, what it uses, and the pages beside the API."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +11,7 @@ from api.edge.guard import GuardedRoute
 from api.http.json import JSONResponse
 from api.openapi import responses
 from api.state.gateway import Gateway, base_url, gateway
+from api.state.postgres import BRIEFLY
 from shared.domain.api_keys import Caller
 from shared.domain.errors import StorageUnavailable
 from shared.domain.identifiers import Owner
@@ -48,10 +50,11 @@ def limits_object(limits: Limits) -> dict[str, Any]:
 
 
 async def use_object(gate: Gateway, limits: Limits, owner: Owner) -> dict[str, Any] | None:
-    """Return how much of a key's limits is in use; None where Redis can't say: who the caller is is known anyway."""
+    """Return how much of a key's limits is in use; None where Redis can't soon say."""
     try:
-        left, unfinished = await gate.producer.key_limits.read_use(limits, owner)
-    except StorageUnavailable:
+        async with asyncio.timeout(BRIEFLY.total_seconds()):
+            left, unfinished = await gate.producer.key_limits.read_use(limits, owner)
+    except (StorageUnavailable, TimeoutError):
         return None
     return {"unfinished": unfinished, "images_left": left.images, "unfinished_left": left.unfinished}
 

@@ -106,12 +106,16 @@ class WantedApiKey(BaseModel):
     )
     role: Role | None = Field(default=None, description="null, or left out: `submit`", examples=["submit"])
     images_a_second: float | None = Field(
-        default=None, ge=SLOWEST, le=FASTEST, description="null, or left out: no limit", examples=[20]
+        default=None,
+        ge=SLOWEST,
+        le=FASTEST,
+        description="null, or left out: as the key that makes it, which is the most",
+        examples=[20],
     )
     unfinished: int | None = Field(
         default=None,
         ge=1,
         le=MOST_UNFINISHED,
-        description="The owner's unfinished images at a time; null, or left out: no limit",
+        description="Unfinished images at a time; null, or left out: as the key that makes it, which is the most",
         examples=[500],
     )

@@ -29,6 +29,9 @@ _VALID_KEYS = text(
 )
 """Reads the keys that are not revoked."""
 
+_COUNT_VALID_OF = text("SELECT count(*) FROM api_keys WHERE owner = :owner AND revoked_at IS NULL")
+"""Counts an owner's keys that are not revoked."""
+
 _KEYS_VERSION = text("SELECT count(*), max(id::text), max(revoked_at)::text FROM api_keys")
 """Reads three values of which one changes whenever a key is created, revoked or deleted: 0.1 ms for 1,000 keys."""
 
@@ -61,6 +64,17 @@ def create_key(
     with connection.begin():
         row = connection.execute(_CREATE_KEY, values | {"hash": key_digest(key), "shown": shown_characters(key)}).one()
     return _key(row), key
+
+
+def create_key_within(
+    connection: Connection, owner: Owner, *, most: int, role: Role, rate: float | None, max_inflight: int | None
+) -> tuple[ApiKey, str] | None:
+    """Do what `create_key` does; None where the owner has `most` valid keys already, or a few more by calls at once."""
+    with connection.begin():
+        valid: int = connection.execute(_COUNT_VALID_OF, {"owner": owner}).scalar_one()
+    if valid >= most:
+        return None
+    return create_key(connection, owner, role=role, rate=rate, max_inflight=max_inflight)
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:

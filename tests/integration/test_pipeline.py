@@ -245,6 +245,29 @@ def test_a_timed_out_caller_gets_an_error_and_later_ones_are_served(
     piped(server.url, claim, timeout=SHORT)
 
 
+def test_what_waits_behind_a_hanging_write_does_not_wait_twice(redis_server: RedisServer) -> None:
+    """Its time runs from when it was handed over, not from when the write before it had failed."""
+    timeout = timedelta(seconds=1)
+
+    async def claim(pipeline: Pipeline) -> None:
+        assert await pipeline.call("PING") == b"PONG"
+        with redis_server.hanging():
+            written = asyncio.create_task(pipeline.call("PING"))
+            await asyncio.sleep(0.05)
+            behind = [asyncio.create_task(pipeline.call("SET", f"behind:{n}", "")) for n in range(3)]
+            [failed] = await asyncio.gather(written, return_exceptions=True)
+            # A race on one event loop: a slow machine delays both.
+            nap = asyncio.create_task(asyncio.sleep(0.75 * timeout.total_seconds()))
+            first, _ = await asyncio.wait([nap, *behind], return_when=asyncio.FIRST_COMPLETED)
+            assert nap not in first
+            refused = await asyncio.gather(*behind, return_exceptions=True)
+            assert not nap.done()
+        assert {type(error) for error in (failed, *refused)} == {StorageUnavailable}
+        assert await pipeline.call("PING") == b"PONG"
+
+    piped(redis_server.url, claim, timeout=timeout)
+
+
 def test_closing_fails_commands_without_an_answer(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
 

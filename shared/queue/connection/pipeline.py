@@ -5,6 +5,7 @@ Over 300 lines: one class, whose calls, writer and retries share its state.
 A write for each script call cost 0.28 ms of CPU a job, mostly asyncio and the client; sharing it halves that, and one
 fsync serves it. Every command must be safe to repeat: one whose reply was lost, or which Redis refuses (`refusals`), is
 sent again until its time is up. Refused ones wait outside the queue: reads, which a replica answers, need not wait.
+A command's time runs from when it was handed over: what waits behind a write without replies does not wait twice.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -36,6 +38,8 @@ RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
 RETRY_FULL = timedelta(seconds=5)
 FULL = "is out of memory (OOM)"
+# How often within the timeout it is looked which commands have waited for all of it.
+LOOKS = 10
 # Unknown scripts are loaded and their commands sent again, so many times at most: Redis may restart in between.
 LOADS = 3
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
@@ -59,6 +63,9 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout.total_seconds()
         self._pending: deque[Pending] = deque()
+        # Commands seen waiting, by when their time is up (the loop's clock); how many of the pending have been seen.
+        self._waiting: deque[tuple[float, list[asyncio.Future[Any]]]] = deque()
+        self._seen = 0
         self._sources: list[Callable[[], Iterable[Pending]]] = []
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._wake = asyncio.Event()
@@ -73,6 +80,7 @@ class Pipeline:
         self._has_moved = False
         self._listeners: list[Callable[[], None]] = []
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
+        self._watcher = asyncio.create_task(self._end_overdue_forever(), name="redis-watcher")
 
     def when_moved(self, listener: Callable[[], None]) -> None:
         """Call the listener whenever writes succeed again after the server had stopped being the primary."""
@@ -129,7 +137,8 @@ class Pipeline:
         self._closed = True
         self._wake.set()
         self._writer.cancel()
-        await asyncio.gather(self._writer, return_exceptions=True)
+        self._watcher.cancel()
+        await asyncio.gather(self._writer, self._watcher, return_exceptions=True)
         for future in [*(future for _, future in self._take_pending()), *self._refused]:
             fail(future, self._unavailable(future))
         if self._connection is not None:
@@ -149,11 +158,34 @@ class Pipeline:
 
     def _take_pending(self) -> list[Pending]:
         """Return every command that waits to be written, those of the sources last."""
+        self._gather()
         batch = list(self._pending)
         self._pending.clear()
-        for source in self._sources:
-            batch += source()
+        self._seen = 0
         return batch
+
+    def _gather(self) -> None:
+        for source in self._sources:
+            self._pending += source()
+
+    async def _end_overdue_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._timeout / LOOKS)
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """Fail each command that was seen waiting a timeout ago and has no reply; one that is unwritten stays so."""
+        now, overdue = self._loop.time(), set[asyncio.Future[Any]]()
+        self._gather()
+        if waiting := [future for _, future in islice(self._pending, self._seen, None)]:
+            self._waiting.append((now + self._timeout, waiting))
+        while self._waiting and self._waiting[0][0] <= now:
+            overdue.update(future for future in self._waiting.popleft()[1] if not future.done())
+        for future in overdue:
+            fail(future, self._unavailable(future))
+        if overdue:
+            self._pending = deque(pending for pending in self._pending if pending[1] not in overdue)
+        self._seen = len(self._pending)
 
     async def _deliver_all(self, batch: list[Pending]) -> None:
         """Send in one write; if the client library fails, one by one, so that its error reaches only its caller."""

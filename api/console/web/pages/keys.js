@@ -106,11 +106,11 @@ function MakeKey({ onClose, onMade }) {
       </fieldset>
       <div class="field">
         <label for="key-rate">Images a second</label>
-        <input id="key-rate" name="rate" type="number" min="0.001" max="100000" step="any" placeholder="no limit" />
+        <input id="key-rate" name="rate" type="number" min="0.001" max="100000" step="any" placeholder="as this key" />
       </div>
       <div class="field">
         <label for="key-unfinished">Unfinished images at a time</label>
-        <input id="key-unfinished" name="unfinished" type="number" min="1" step="1" placeholder="no limit" />
+        <input id="key-unfinished" name="unfinished" type="number" min="1" step="1" placeholder="as this key" />
       </div>
       <${ErrorNotice} error=${error} />
       <div class="actions">

@@ -109,6 +109,30 @@ def test_a_key_for_another_owner_is_refused(ask: Ask, engine: Engine, calls_as: 
     assert len(ask("GET", "/api-keys").json()["results"]) == 1
 
 
+def test_a_limited_key_makes_only_keys_with_its_limits(
+    ask: Ask, engine: Engine, calls_as: Callable[[ApiKey], None]
+) -> None:
+    calls_as(make_key(engine, ANN, rate=20.0, max_inflight=5)[0])
+    assert ask("POST", "/api-keys", json={}).json()["limits"] == {
+        "images_a_second": 20, "images_at_once": 20, "unfinished": 5,
+    }  # fmt: skip
+    answer = ask("POST", "/api-keys", json={"images_a_second": 21})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/images_a_second")
+
+
+def test_an_owner_with_very_many_valid_keys_makes_no_more_until_one_is_revoked(
+    ask: Ask, engine: Engine, calls_as: Callable[[ApiKey], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_routes, "MOST_VALID", 3)
+    mine, _ = make_key(engine, ANN)
+    calls_as(mine)
+    made = [ask("POST", "/api-keys", json={}).json()["id"] for _ in range(2)]
+    refused = ask("POST", "/api-keys", json={})
+    assert (refused.status_code, "ann has 3 valid keys" in refused.json()["detail"]) == (403, True)
+    ask("POST", f"/api-keys/{made[0]}/revoke")
+    assert ask("POST", "/api-keys", json={}).status_code == 201
+
+
 def test_revoking_is_safe_to_repeat_and_says_that_it_was_ones_own_key(
     ask: Ask, engine: Engine, calls_as: Callable[[ApiKey], None]
 ) -> None:

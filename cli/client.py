@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
 
+from cli.home import command_line, find_home
 from cli.terminal.names import sent
 
 Prediction = dict[str, Any]
@@ -60,10 +62,21 @@ BRIEF: Final = Patience(tries=5)
 
 
 class Client:
-    """Talks to one gateway; may be used from several threads. `pause` sleeps a number of seconds between tries."""
+    """Talks to one gateway; may be used from several threads. `pause` sleeps a number of seconds between tries.
 
-    def __init__(self, url: str, *, api_key: str = "", pause: Callable[[float], object] = time.sleep) -> None:
+    `home` is the stack's that a command to paste is about, where the gateway asks for a key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str = "",
+        home: Path | None = None,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.pause = pause
+        self._home = home
         self._url = url
         self._http = httpx.Client(
             base_url=url,
@@ -128,27 +141,27 @@ class Client:
                 self.pause(pause.total_seconds())
                 continue
             if pause is None or response.status_code not in _BUSY:
-                raise _declined(response)
+                raise self._declined(response)
             self.pause(max(pause.total_seconds(), _asked_pause(response)))
         raise AssertionError("the last try returns or raises")
+
+    def _declined(self, response: httpx.Response) -> Declined:
+        """Return the error of a response: its problem's detail, or its status where it is not the gateway's."""
+        try:
+            problem = response.json()
+            words = str(problem.get("detail") or problem["title"])
+        except (ValueError, KeyError, AttributeError):
+            words = f"{response.request.url} answers {response.status_code} {response.reason_phrase}"
+            return Declined(words, response.status_code)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            make = command_line("keys create NAME", self._home or find_home(None))
+            words += f". Set DARKROOM_API_KEY to one. Make one: {make}"
+        return Declined(words, response.status_code, problem)
 
 
 def fields(**given: str | None) -> dict[str, str]:
     """Return the form fields that have a value, as they are sent."""
     return {name: sent(value) for name, value in given.items() if value}
-
-
-def _declined(response: httpx.Response) -> Declined:
-    """Return the error of a response: its problem's detail, or its status where it is not the gateway's."""
-    try:
-        problem = response.json()
-        words = str(problem.get("detail") or problem["title"])
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            words += ". Set DARKROOM_API_KEY to one; darkroom keys create NAME makes it"
-        return Declined(words, response.status_code, problem)
-    except (ValueError, KeyError, AttributeError):
-        words = f"{response.request.url} answers {response.status_code} {response.reason_phrase}"
-        return Declined(words, response.status_code)
 
 
 def _asked_pause(response: httpx.Response) -> float:

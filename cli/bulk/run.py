@@ -65,7 +65,7 @@ def bulk(
     place = journal.journal_path(home, url=url, model=model, pipeline=pipeline, paths=paths)
     stopping, notes = _Stopping(wait), None
     try:
-        with Client(url, api_key=api_key(), pause=stopping.pause) as client:
+        with Client(url, home=home, api_key=api_key(), pause=stopping.pause) as client:
             batches.check_gateway(client)
             notes = Journal.resume(place) if resume else Journal.begin(place)
             asked = _Asked(model, webhook, pipeline)

@@ -47,7 +47,7 @@ def send_images(url: str, home: Path, console: Console) -> None:
     """Send the images with a progress bar and print the figures; raises Refused where that fails."""
     images = trial.held_out_images(held_out_folder(home), count=trial.IMAGES)
     if not images:
-        raise Refused(f"No held-out images in {held_out_folder(home)}: `darkroom up` on this home creates them.")
+        raise Refused(f"No held-out images in {held_out_folder(home)}: {command_line('up', home)} creates them.")
     repeated = min(trial.REPEATED, len(images))
     say(
         f"\nSending {len(images)} scanned digits that the model has never seen, then {repeated} of them again, "
@@ -55,7 +55,7 @@ def send_images(url: str, home: Path, console: Console) -> None:
     )
     try:
         with (
-            Client(url, api_key=api_key()) as client,
+            Client(url, home=home, api_key=api_key()) as client,
             _bar(console, total=len(images) + repeated) as advance,
         ):
             outcomes, seconds = trial.send(client, images, model=DEMO_MODEL, repeated=repeated, advance=advance)

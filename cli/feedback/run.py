@@ -69,7 +69,7 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         raise Refused(f"{labels} is not in UTF-8. Save it as CSV UTF-8.") from None
     total = Total()
     try:
-        with Client(gateway_url(home), api_key=api_key()) as client, _progress(len(text)) as progress:
+        with Client(gateway_url(home), home=home, api_key=api_key()) as client, _progress(len(text)) as progress:
             for part in parts(text):
                 headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
                 total.add(part, client.ask("POST", path, content=part.content, headers=headers).json())

@@ -31,7 +31,7 @@ def submit(
 
     `pipeline` has the form's fields of an ensemble or a chain.
     """
-    with Client(gateway_url(home), api_key=api_key()) as client:
+    with Client(gateway_url(home), home=home, api_key=api_key()) as client:
         all_well = submit_files(
             client,
             files,

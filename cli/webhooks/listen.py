@@ -81,7 +81,7 @@ def _verifier(secret: str) -> Webhook:
 def _gateways_secret(home: Path) -> str:
     """Fetch the secret that the gateway signs with; raises Refused."""
     try:
-        with Client(gateway_url(home), api_key=api_key()) as client:
+        with Client(gateway_url(home), home=home, api_key=api_key()) as client:
             return str(client.ask("GET", "/v1/webhooks/default/secret").json()["key"])
     except Declined as error:
         raise Refused(str(error)) from None

@@ -13,6 +13,7 @@ from cli.bulk.batches import Batch
 from cli.bulk.meter import Meter
 from cli.bulk.results import Tally
 from cli.bulk.run import bulk, summary
+from cli.home import command_line
 from cli.terminal.refused import Refused
 from tests.component.cli.bulk.runs import IMAGES, WEBHOOK, briefly, sent
 from tests.component.cli.bulk.stub_gateway import (
@@ -206,15 +207,13 @@ def test_a_file_refused_within_an_archive_is_omitted_and_the_rest_sent(
 
 
 def test_after_a_refusal_the_rest_is_not_sent_and_accepted_batches_are_awaited(
-    gateway: BulkGateway, both: list[Path], send: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    gateway: BulkGateway, both: list[Path], home: Path, send: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.state.faults = [None, refused(401, "this key is over")]
     assert send(*both) == 1
     said = capsys.readouterr().out
-    assert (
-        "more.zip  not sent  this key is over. Set DARKROOM_API_KEY to one; darkroom keys create NAME makes it\n3 of 4"
-        in said
-    )
+    make = command_line("keys create NAME", home)
+    assert f"more.zip  not sent  this key is over. Set DARKROOM_API_KEY to one. Make one: {make}\n3 of 4" in said
     assert len(gateway.state.posts) == 2
 
 

@@ -1,20 +1,27 @@
 """Say in the registry which version serves: promote one, roll back, give a challenger or a shadow its share."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.home import command_line
 from cli.models.registered import ClientWrites, refusing, registered_model, telling
 from cli.models.runs import RUNS, version_of_run
+from cli.models.turns import in_turn
 from cli.models.watching import wait_until_served
 from cli.registry import connect
 from cli.terminal.lines import say
 from shared.domain import model_changes
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.model_changes import Change
+from shared.domain.registered_model import RegisteredModel
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+Plan = Callable[[RegisteredModel], Change]
+"""Says what is to be written, by what the registry has of the model; raises ChangeRefused."""
 
 
 def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
@@ -25,52 +32,50 @@ def promote(home: Path, name: str, number: str, *, wait: bool) -> None:
     client = connect(home)
     if number.startswith(RUNS):
         number = version_of_run(client, name, number)
-    with telling(home):
-        change = model_changes.promote(registered_model(client, name), number)
-    carry_out(client, home, name, change, wait=wait)
+    _announce(home, name, change(client, home, name, partial(model_changes.promote, number=number)), wait=wait)
 
 
 def rollback(home: Path, name: str, *, wait: bool) -> None:
     """Make the champion before, else the next lower ready version, the champion again; raises Refused for neither."""
-    client = connect(home)
-    with telling(home):
-        change = model_changes.roll_back(registered_model(client, name))
-    carry_out(client, home, name, change, wait=wait)
+    _announce(home, name, change(connect(home), home, name, model_changes.roll_back), wait=wait)
 
 
 def challenger(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
     """Give a version its share of the requests that name none; raises Refused where it does not load. Repeatable."""
-    client = connect(home)
-    with telling(home):
-        change = model_changes.begin_challenger(registered_model(client, name), number, percent=percent)
-    carry_out(client, home, name, change, wait=wait)
+    plan = partial(model_changes.begin_challenger, number=number, percent=percent)
+    _announce(home, name, change(connect(home), home, name, plan), wait=wait)
 
 
 def end_challenger(home: Path, name: str) -> None:
     """Give all requests to the champion again. Safe to repeat."""
-    client = connect(home)
-    carry_out(client, home, name, model_changes.end_challenger(registered_model(client, name)))
+    _announce(home, name, change(connect(home), home, name, model_changes.end_challenger))
 
 
 def shadow(home: Path, name: str, number: str, *, percent: int, wait: bool) -> None:
     """Let a version predict a share of the champion's images too; raises Refused where it does not load. Repeatable."""
-    client = connect(home)
-    with telling(home):
-        change = model_changes.begin_shadow(registered_model(client, name), number, percent=percent)
-    carry_out(client, home, name, change, wait=wait)
+    plan = partial(model_changes.begin_shadow, number=number, percent=percent)
+    _announce(home, name, change(connect(home), home, name, plan), wait=wait)
 
 
 def end_shadow(home: Path, name: str) -> None:
     """Let no version predict beside the champion any more; what was recorded stays. Safe to repeat."""
-    client = connect(home)
-    carry_out(client, home, name, model_changes.end_shadow(registered_model(client, name)))
+    _announce(home, name, change(connect(home), home, name, model_changes.end_shadow))
 
 
-def carry_out(client: "MlflowClient", home: Path, name: str, change: Change, *, wait: bool = False) -> None:
-    """Write a change to the registry, say what is so now, and how it is undone; wait until it serves where asked."""
-    with refusing():
-        model_changes.carry_out(ClientWrites(client), ModelName(name), change.writes)
-    undo = f" {change.undo_words}: {command_line(change.undo, home)}" if change.undo else ""
-    say(f"{change.said}{undo}")
-    if wait and change.alias:
-        wait_until_served(home, ModelName(name), VersionNumber(change.version), alias=change.alias)
+def change(client: "MlflowClient", home: Path, name: str, plan: Plan) -> Change:
+    """Read the model, plan and write, all in the model's turn; return what was planned. Raises Refused."""
+    model = ModelName(name)
+    with in_turn(home, model, ClientWrites(client)) as writer:
+        with telling(home):
+            planned = plan(registered_model(client, name))
+        with refusing():
+            model_changes.carry_out(writer, model, planned.writes)
+    return planned
+
+
+def _announce(home: Path, name: str, made: Change, *, wait: bool = False) -> None:
+    """Say what is so now, and how it is undone; wait until it serves where asked."""
+    undo = f" {made.undo_words}: {command_line(made.undo, home)}" if made.undo else ""
+    say(f"{made.said}{undo}")
+    if wait and made.alias:
+        wait_until_served(home, ModelName(name), VersionNumber(made.version), alias=made.alias)

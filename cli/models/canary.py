@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from cli.home import command_line
-from cli.models.registered import ClientWrites, refusing, registered_model, telling
+from cli.models.aliases import change
+from cli.models.registered import registered_model, telling
 from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
-from shared.domain.identifiers import ModelName
-from shared.domain.model_changes import CanaryTerms, begin_canary, carry_out, read_canary, stop_canary
+from shared.domain.model_changes import CanaryTerms, begin_canary, read_canary, stop_canary
 
 STOP_PATIENCE: Final = timedelta(seconds=60)
 _PAUSE: Final = 0.5
@@ -20,13 +20,9 @@ _PAUSE: Final = 0.5
 
 def start(home: Path, name: str, number: str, terms: CanaryTerms, *, now: Callable[[], float] = time.time) -> None:
     """Begin a canary; raises Refused where one runs, or the version can't be one. Safe to repeat."""
-    client = connect(home)
-    with telling(home):
-        change = begin_canary(registered_model(client, name), number, terms, now=now())
-    with refusing():
-        carry_out(ClientWrites(client), ModelName(name), change.writes)
-    say(change.said)
-    say(f"See it: {command_line(f'models canary {name} --status', home)}; stop it: {command_line(change.undo, home)}")
+    made = change(connect(home), home, name, lambda model: begin_canary(model, number, terms, now=now()))
+    say(made.said)
+    say(f"See it: {command_line(f'models canary {name} --status', home)}; stop it: {command_line(made.undo, home)}")
 
 
 def show(home: Path, name: str) -> None:
@@ -52,15 +48,12 @@ def stop(home: Path, name: str, *, patience: timedelta = STOP_PATIENCE) -> None:
     end = time.monotonic() + patience.total_seconds()
     while True:
         with telling(home):
-            model = registered_model(client, name)
-            canary = read_canary(model)
+            canary = read_canary(registered_model(client, name))
         if canary is None or (not canary.is_running and not canary.moving):
             say(f"No canary of {name} runs." if canary is None else f"{canary.phase}: {canary.words()}")
             return
         if canary.is_running:
-            # A worker may write over it at the same moment: it is read again until it holds.
-            with refusing():
-                carry_out(ClientWrites(client), ModelName(name), stop_canary(model).writes)
+            change(client, home, name, stop_canary)
         if time.monotonic() > end:
             raise Refused("It is marked as stopped, and no worker has moved the traffic back yet: is one running?")
         time.sleep(_PAUSE)

@@ -11,6 +11,7 @@ from cli.terminal.refused import Refused
 from shared.domain.errors import ChangeRefused
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.registered_model import RegisteredModel
+from shared.queue.model_turns import TurnLost
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -90,5 +91,7 @@ def refusing() -> Iterator[None]:
     """Turn what MLflow's stores raise in the block into Refused: a registry that is down, or refuses the login."""
     try:
         yield
+    except TurnLost:
+        raise
     except Exception as error:  # noqa: BLE001  whatever MLflow's many stores raise
         raise Refused(f"The registry can't be asked: {first_line(error)}") from None

@@ -1,18 +1,19 @@
-"""Turns to change what serves of a model: one worker at a time has a model's, for a minute at most.
+"""Turns to change what serves of a model: one worker or command at a time has a model's, for a minute at most.
 
-A worker that hung for longer, in the registry or stopped by the system, may wake while another has the turn: so it asks
+One that hung for longer, in the registry or stopped by the system, may wake while another has the turn: so it asks
 before each write whether its turn still is its own. What is left is the time of one write.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import redis
 
-from shared.domain.identifiers import ModelName
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.model_changes import Registry
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
@@ -21,14 +22,14 @@ LONGEST: Final = timedelta(seconds=60)
 
 
 class TurnLost(Exception):
-    """The turn's time is over: another worker may change the model."""
+    """The turn's time is over: another may change the model."""
 
     def __init__(self, model: ModelName) -> None:
         super().__init__(f"the turn to change {model} is over")
 
 
 class Turn:
-    """A worker's turn to change one model."""
+    """A turn to change one model."""
 
     def __init__(self, client: redis.Redis, model: ModelName, token: str) -> None:
         self._client = client
@@ -42,8 +43,43 @@ class Turn:
             raise TurnLost(self._model)
 
 
+class Checked(Protocol):
+    """A turn that may be over."""
+
+    def check(self) -> None:
+        """Raise TurnLost where it is."""
+
+
+class WriterInTurn:
+    """A registry's writer that asks before each write whether the turn is still its own; raises TurnLost."""
+
+    def __init__(self, writer: Registry, turn: Checked) -> None:
+        self._writer = writer
+        self._turn = turn
+
+    def set_tag(self, model: ModelName, name: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        self._turn.check()
+        self._writer.set_tag(model, name, value)
+
+    def delete_tag(self, model: ModelName, name: str) -> None:
+        """Delete a tag of the registered model; one that is not there is none."""
+        self._turn.check()
+        self._writer.delete_tag(model, name)
+
+    def set_alias(self, model: ModelName, alias: str, version: VersionNumber) -> None:
+        """Point an alias at a version."""
+        self._turn.check()
+        self._writer.set_alias(model, alias, version)
+
+    def delete_alias(self, model: ModelName, alias: str) -> None:
+        """Delete an alias; one that is not there is none."""
+        self._turn.check()
+        self._writer.delete_alias(model, alias)
+
+
 class ModelTurns:
-    """The turns as one worker takes them; raises what Redis raises."""
+    """The turns as one worker or command, `worker`, takes them; raises what Redis raises."""
 
     def __init__(self, client: redis.Redis, *, worker: str) -> None:
         self._client = client
@@ -52,7 +88,7 @@ class ModelTurns:
 
     @contextmanager
     def held(self, model: ModelName) -> Iterator[Turn | None]:
-        """Hold a model's turn for the block; None where another worker has it."""
+        """Hold a model's turn for the block; None where another has it."""
         token = f"{self._worker} {uuid4().hex}"
         key = keys.model_turn(model)
         # Redis' reply may have been lost, and the command repeated: then the turn is this one already.

@@ -1,17 +1,22 @@
 """`darkroom models promote`, `rollback`, `challenger` and `show`, on a real MLflow registry and a real Redis."""
 
+import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
-from cli.models import aliases, run
+from cli.models import aliases, canary, run, turns
 from cli.terminal.refused import Refused
+from shared.domain import model_changes
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
+from shared.domain.model_changes import CanaryTerms
 from shared.domain.model_route import Agreement, Route, Version
-from shared.queue import model_routes
+from shared.queue import keys, model_routes
+from shared.queue.model_turns import ModelTurns
 from tests.support.servers import RedisServer
 
 if TYPE_CHECKING:
@@ -141,6 +146,88 @@ def published(
 ONE, TWO = (
     Version(number=VersionNumber(n), key=VersionKey(f"{n}-a"), created_at="2026-01-31T12:00:00Z") for n in ("1", "2")
 )
+
+
+COMMANDS: dict[str, Callable[[Path], None]] = {
+    "promote": lambda home: aliases.promote(home, NAME, "2", wait=False),
+    "rollback": lambda home: aliases.rollback(home, NAME, wait=False),
+    "challenger": lambda home: aliases.challenger(home, NAME, "1", percent=10, wait=False),
+    "challenger --off": lambda home: aliases.end_challenger(home, NAME),
+    "shadow": lambda home: aliases.shadow(home, NAME, "1", percent=10, wait=False),
+    "shadow --off": lambda home: aliases.end_shadow(home, NAME),
+    "canary": lambda home: canary.start(home, NAME, "1", CanaryTerms()),
+    "canary --off": lambda home: canary.stop(home, NAME, patience=timedelta(0)),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_other_change_begins_between_what_a_command_reads_and_writes(
+    registry: "MlflowStore",
+    published: Callable[..., None],
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    published(aliases={}, versions={})
+    registry.client.set_registered_model_alias(NAME, "champion", "3")
+    if command == "canary --off":
+        canary.start(tmp_path, NAME, "1", CanaryTerms())
+    turns_taken: list[str] = []
+    carry_out = model_changes.carry_out
+
+    def carry_out_beside_others(*arguments: Any) -> None:
+        before = registry.client.get_registered_model(NAME)
+        with ModelTurns(redis_client, worker="another").held(ModelName(NAME)) as turn:
+            assert turn is None
+        with monkeypatch.context() as briefly:
+            briefly.setattr(model_changes, "carry_out", carry_out)
+            briefly.setattr(turns, "PATIENCE", timedelta(milliseconds=1))
+            for name in ("promote", "rollback", "challenger", "shadow", "canary"):
+                with pytest.raises(Refused, match="Another change of zoo has been under way"):
+                    COMMANDS[name](tmp_path)
+                turns_taken.append(name)
+        now = registry.client.get_registered_model(NAME)
+        assert (now.aliases, now.tags) == (before.aliases, before.tags)
+        carry_out(*arguments)
+
+    with monkeypatch.context() as watched, contextlib.suppress(Refused):  # no worker moves a canary's traffic back
+        watched.setattr(model_changes, "carry_out", carry_out_beside_others)
+        COMMANDS[command](tmp_path)
+    assert len(turns_taken) == 5
+    # Its turn ended with it.
+    aliases.promote(tmp_path, NAME, "1", wait=False)
+
+
+def test_a_command_whose_turn_is_over_writes_nothing_more(
+    registry: "MlflowStore",
+    published: Callable[..., None],
+    champion: Callable[[], str],
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published(aliases={}, versions={})
+    registry.client.set_registered_model_alias(NAME, "champion", "1")
+    carry_out = model_changes.carry_out
+
+    def carry_out_late(*arguments: Any) -> None:
+        redis_client.set(keys.model_turn(ModelName(NAME)), "another's")
+        carry_out(*arguments)
+
+    monkeypatch.setattr(model_changes, "carry_out", carry_out_late)
+    with pytest.raises(Refused, match="somebody else may change zoo now"):
+        aliases.promote(tmp_path, NAME, "2", wait=False)
+    assert champion() == "1"
+    assert redis_client.get(keys.model_turn(ModelName(NAME))) == b"another's"
+
+
+def test_without_redis_nobody_has_a_turn_and_a_command_writes(
+    champion: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_REDIS_URL", "redis://127.0.0.1:1/0")
+    aliases.promote(tmp_path, NAME, "2", wait=False)
+    assert champion() == "2"
 
 
 @pytest.mark.usefixtures("registry")

@@ -26,13 +26,12 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION
 from shared.queue import canary_figures, model_routes
-from shared.queue.model_turns import ModelTurns
+from shared.queue.model_turns import ModelTurns, WriterInTurn
 from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_snapshot import RegistrySnapshot, Snapshots
 from worker.models.registry.registry_writer import RegistryWriter
-from worker.models.registry.writer_in_turn import WriterInTurn
 
 log = logging.getLogger(__name__)
 

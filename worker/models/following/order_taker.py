@@ -15,7 +15,7 @@ from shared.domain.model_changes import CanaryTerms, Change
 from shared.domain.model_orders import ModelOrder
 from shared.domain.registered_model import READY, RegisteredModel
 from shared.queue.model_orders import OrderBook
-from shared.queue.model_turns import ModelTurns, Turn
+from shared.queue.model_turns import ModelTurns, Turn, WriterInTurn
 from shared.queue.registry_hints import CHANGED, RegistryHints
 from shared.queue.server_clock import server_time
 from worker.models.failure_text import failure_text
@@ -23,7 +23,6 @@ from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_refusals import is_refusal
 from worker.models.registry.registry_snapshot import NotRegistered
 from worker.models.registry.registry_writer import RegistryWriter
-from worker.models.registry.writer_in_turn import WriterInTurn
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.console import Console
@@ -82,6 +83,37 @@ def test_a_pages_style_does_not_reach_other_pages(console: Console) -> None:
         expect(page).to_have_title(re.compile(f"^{name.title()} "))
         expect(page.locator("h1")).to_be_visible()
         assert page.evaluate(counts) == [f"{name}.css"]
+
+
+@pytest.mark.parametrize("file", ["app.js", "lib/signal.js", "style/parts.css"])
+def test_a_file_that_does_not_arrive_is_told_and_loaded_again(console: Console, file: str) -> None:
+    page = console.page
+    console.expect("ERR_FAILED")
+    page.route(f"**/{file}", lambda route: route.abort())
+    page.goto(f"{console.url}/#/batches")
+    again = page.get_by_role("link", name="Load it again")
+    expect(again).to_be_visible()
+    page.unroute(f"**/{file}")
+    again.click()
+    expect(page).to_have_title("Batches · Darkroom")
+    expect(again).to_be_hidden()
+
+
+def test_a_page_that_cannot_be_drawn_is_told_and_left(console: Console) -> None:
+    """After an answer that the page does not know, another address of the page is drawn, and then this one."""
+    page = console.page
+    console.expect("TypeError")
+    page.route(
+        re.compile(r"/v1/models\?*$"), lambda route: route.fulfill(json={"results": [{"name": "x"}], "next": None})
+    )
+    page.goto(f"{console.url}/#/models")
+    expect(page.get_by_role("heading", name="This page can’t be drawn")).to_be_visible()
+    page.unroute_all()
+    page.evaluate("location.hash = '#/models/classification'")
+    expect(page.get_by_role("heading", name="classification")).to_be_visible()
+    page.evaluate("location.hash = '#/models'")
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="classification", exact=True)).to_be_visible()
 
 
 def test_the_first_paint_takes_less_than_half_a_second(console: Console) -> None:

@@ -43,13 +43,60 @@ SIMULATION = """async (base) => {
 }"""
 
 
-def test_however_many_come_the_live_list_is_bounded_and_has_no_hole(console: Console) -> None:
+# One of 400 predictions matches, ten come a second; a poll each 10 s reads the newest 500; older ones are read beside it.
+SEARCH = """async (base) => {
+  const { EMPTY, merged } = await import(`${base}/pages/predictions/tail.js`);
+  let now = 1_800_000_000_000;
+  const all = [];
+  const add = (n) => {
+    for (let i = 0; i < n; i += 1) {
+      all.push({ id: (now += 100).toString(16).padStart(12, "0"), fits: all.length % 400 === 7 });
+    }
+  };
+  const page = (cursor) => {
+    const end = cursor === null ? all.length : all.findIndex(({ id }) => id === cursor);
+    const begin = Math.max(0, end - 500);
+    const results = all.slice(begin, end).filter(({ fits }) => fits).reverse();
+    return { results, cursor: begin ? all[begin].id : null };
+  };
+  add(20_000);
+  let [state, since] = [EMPTY, NaN];
+  const wrong = [];
+  for (let step = 0; step < 100; step += 1) {
+    const before = state;
+    state = merged(state, { ...page(null), since }, false);
+    since = now;
+    if (before.rows.length > state.rows.length) wrong.push(`${step}: rows have gone`);
+    if (step > 0 && state.cursor !== before.cursor) wrong.push(`${step}: it begins again`);
+    if (state.cursor) {
+      const { results, cursor } = page(state.cursor);
+      state = { ...state, rows: [...state.rows, ...results], cursor };
+    }
+    const known = all.filter(({ id, fits }) => fits && (state.cursor === null || id >= state.cursor)).reverse();
+    if (known.map(({ id }) => id).join() !== state.rows.map(({ id }) => id).join()) wrong.push(`${step}: a hole`);
+    add(100);
+  }
+  return { wrong, ended: state.cursor === null };
+}"""
+
+
+def simulated(console: Console, simulation: str) -> dict[str, Any]:
+    """Run a simulation beside the page's own modules, and return what it tells."""
     page = console.open("#/predictions")
     module = page.locator("link[rel=modulepreload]").first.get_attribute("href")
     assert module is not None
     base = page.evaluate("(path) => new URL(path, document.baseURI).href", module.split("/lib/")[0].split("/parts/")[0])
-    found: dict[str, Any] = page.evaluate(SIMULATION, base)
+    found: dict[str, Any] = page.evaluate(simulation, base)
+    return found
+
+
+def test_however_many_come_the_live_list_is_bounded_and_has_no_hole(console: Console) -> None:
+    found = simulated(console, SIMULATION)
     assert found["wrong"] == []
     # What is taken while it waits adds one page to the rows that are there.
     assert found["most"]["rows"] <= found["allowed"] + 50
     assert found["most"]["waiting"] <= 50
+
+
+def test_a_search_where_few_match_goes_on_while_others_come_in(console: Console) -> None:
+    assert simulated(console, SEARCH) == {"wrong": [], "ended": True}

@@ -10,6 +10,7 @@ from tests.support.api_client import Door
 from tests.support.console import Console
 from tests.support.extra_processes import ClosedGateway
 from tests.support.number_models import picture
+from tests.support.waiting import until
 
 ROLES = ("api", "predict", "record", "webhooks", "upkeep")
 
@@ -47,6 +48,21 @@ def test_an_alert_says_what_to_do(console: Console) -> None:
     expect(alert.locator("code")).to_have_text("docker compose ps predict")
     expect(alert.get_by_text("firing", exact=True)).to_be_visible()
     console.look("now-alert")
+
+
+def test_plots_are_written_as_large_as_the_page(console: Console) -> None:
+    """A canvas does not inherit: its text grows with a wide window, while the page is open."""
+    page = console.open("#/now")
+    canvas = page.locator(".now-plots canvas").first
+    expect(canvas).to_be_visible(timeout=30_000)
+    text = "(canvas) => canvas.getContext('2d').font.match(/[0-9.]+(?=px)/)[0] / devicePixelRatio"
+    size = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
+    for name in ("desktop", "wide"):
+        console.picture("now-plots", size=name)
+        until(
+            lambda: abs(canvas.evaluate(text) - 0.8 * page.evaluate(size)) < 0.1,
+            what="a plot's text follows the page's",
+        )
 
 
 def test_who_is_no_admin_has_no_page_now(open_console: Callable[[str], Console], closed: ClosedGateway) -> None:

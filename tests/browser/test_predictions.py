@@ -112,3 +112,12 @@ def test_a_webhooks_attempts_are_shown(console: Console, door: Door) -> None:
         page = console.open(f"#/predictions/{id}")
         expect(page.get_by_role("heading", name="Webhook")).to_be_visible()
         expect(page.locator(".moment-name", has_text="Webhook sent").first).to_be_visible()
+
+
+def test_what_somebody_else_says_later_counts(console: Console, door: Door, seeded: dict[str, str]) -> None:
+    id = seeded["digit-1"]
+    page = console.open(f"#/predictions/{id}")
+    page.get_by_role("button", name="It is right").click()
+    expect(page.get_by_text("Counts now: ")).to_be_visible()
+    door.post(f"/v1/predictions/{id}/feedback", json={"label": "owl", "by": "eve"}).raise_for_status()
+    expect(page.get_by_text("Counts now: owl (eve)")).to_be_visible()

@@ -1,6 +1,6 @@
 // Starts the console: asks who the caller is, draws the frame, and loads the page that the address names.
 import { connection, doubtConnection, get } from "./lib/api.js";
-import { html, render, useEffect, useErrorBoundary, useState } from "./lib/preact.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib/preact.js";
 import { useRoute } from "./lib/router.js";
 import { account, asksForKey } from "./lib/session.js";
 import { useSignal } from "./lib/signal.js";
@@ -50,20 +50,14 @@ function Page() {
   return html`<${Guarded} key=${page.name} View=${loaded.View} route=${route} />`;
 }
 
-/** Draws a page; where that fails, says so in its place: the navigation stays. */
+/** Draws a page; where that fails, says so in its place until the address is another: the navigation stays. */
 function Guarded({ View, route }) {
   const [failure, reset] = useErrorBoundary((error) => console.error(error));
-  const where = JSON.stringify(route);
-  const [failedAt, setFailedAt] = useState(null);
+  const drawn = useRef(route);
+  if (!failure) drawn.current = route;
   useEffect(() => {
-    if (failure) setFailedAt(where);
-  }, [failure]);
-  useEffect(() => {
-    if (failedAt !== null && failedAt !== where) {
-      setFailedAt(null);
-      reset();
-    }
-  }, [where]);
+    if (failure && drawn.current !== route) reset();
+  }, [route]);
   if (!failure) return html`<${View} route=${route} />`;
   return html`<h1>This page can’t be drawn</h1>
     <${ErrorNotice} error=${new Error(`It met something that it does not know: ${failure.message}`)} onRetry=${() => location.reload()} />`;

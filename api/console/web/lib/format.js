@@ -43,7 +43,7 @@ export function bytes(count) {
   return `${number(size, 3)} ${UNITS[unit]}`;
 }
 
-/** An RFC 3339 instant as the browser's local date and time, to the second. */
+/** An RFC 3339 instant, or milliseconds since 1970, as the browser's local date and time, to the second. */
 export function instant(text) {
   if (!text) return "–";
   return new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });

@@ -3,9 +3,10 @@ import { connection, request } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./preact.js";
 
 /**
- * Return `{data, error, loading, refresh}` of a GET that is repeated `every` milliseconds (a number, or a function of the
- * last data) while the page is visible and the API can be reached, and at once when either is so again. `path` null:
- * nothing is asked; `every` 0: only once, and on `refresh()`.
+ * Return `{data, error, loading, refresh, before}` of a GET that is repeated `every` milliseconds (a number, or a function of
+ * the last data) while the page is visible and the API can be reached, and at once when either is so again. `path` null:
+ * nothing is asked; `every` 0: only once, and on `refresh()`, which asks again after a question that is on its way.
+ * `before.current`: when the answer before the last one was given, in milliseconds by the API's clock, NaN for none.
  * What is shown stays shown while the next answer is on its way, or fails; an answer that says the same draws nothing. A
  * lost connection is no `error`: the frame says it, and what was asked is asked again by itself.
  */
@@ -13,6 +14,7 @@ export function useLive(path, query = {}, { every = 5000 } = {}) {
   const [state, setState] = useState({ data: null, error: null, loading: path !== null });
   const asked = path === null ? null : JSON.stringify([path, query]);
   const again = useRef(() => {});
+  const before = useRef(NaN);
   const interval = useRef(every);
   interval.current = every;
   useEffect(() => {
@@ -23,7 +25,10 @@ export function useLive(path, query = {}, { every = 5000 } = {}) {
     const stop = new AbortController();
     let timer = 0;
     let running = false;
+    let stale = false;
     let last = null;
+    let answered = NaN;
+    before.current = NaN;
     let data = null;
     setState({ data: null, error: null, loading: true });
     async function ask() {
@@ -31,7 +36,10 @@ export function useLive(path, query = {}, { every = 5000 } = {}) {
       running = true;
       clearTimeout(timer);
       try {
-        const text = await (await request("GET", path, { query, signal: stop.signal })).text();
+        const answer = await request("GET", path, { query, signal: stop.signal });
+        const text = await answer.text();
+        before.current = answered;
+        answered = Date.parse(answer.headers.get("Date"));
         if (text !== last) {
           data = JSON.parse(text);
           last = text;
@@ -40,14 +48,20 @@ export function useLive(path, query = {}, { every = 5000 } = {}) {
       } catch (error) {
         if (error.name !== "AbortError" && connection.value === "up") {
           last = null;
-          setState((before) => ({ ...before, error, loading: false }));
+          setState((shown) => ({ ...shown, error, loading: false }));
         }
       }
       running = false;
+      if (stale) {
+        stale = false;
+        ask();
+        return;
+      }
       const wait = typeof interval.current === "function" ? interval.current(data) : interval.current;
       if (wait > 0 && !stop.signal.aborted && !document.hidden && connection.value === "up") timer = setTimeout(ask, wait);
     }
-    again.current = ask;
+    // What is on its way may have been answered before what the caller has just done.
+    again.current = () => (running ? (stale = true) : ask());
     const onVisible = () => document.hidden || ask();
     document.addEventListener("visibilitychange", onVisible);
     const unfollow = connection.follow((now) => (now === "up" ? ask() : clearTimeout(timer)));
@@ -59,7 +73,7 @@ export function useLive(path, query = {}, { every = 5000 } = {}) {
       document.removeEventListener("visibilitychange", onVisible);
     };
   }, [asked]);
-  return { ...state, refresh: useCallback(() => again.current(), []) };
+  return { ...state, before, refresh: useCallback(() => again.current(), []) };
 }
 
 const followers = new Set();

@@ -1,7 +1,7 @@
 // Predictions: a live list with filters in the address, and one prediction in full beside it.
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { download } from "../lib/api.js";
-import { number } from "../lib/format.js";
+import { instant, number } from "../lib/format.js";
 import { go, to } from "../lib/router.js";
 import { curlPost } from "../parts/commands.js";
 import { Icon } from "../parts/icon.js";
@@ -46,12 +46,14 @@ export function View({ route }) {
       </header>
       <${Filters} query=${query} onChange=${(next) => go(to("predictions", open ? [open] : [], next), { replace: true })} />
       <${ErrorNotice} error=${tail.error} onRetry=${tail.refresh} />
+      <p class="search-reach soft" role="status">${tail.searched !== null && html`Searching older predictions… <span aria-hidden="true">
+        Looked back to ${instant(tail.searched)}, found ${number(tail.rows.length)}. Change the filter to stop.</span>`}</p>
       <div class="predictions-box" onScrollCapture=${(event) => setScrolled(event.target.scrollTop > 4)}>
         ${tail.waiting > 0 && html`<button type="button" class="button button-main button-small newer" onClick=${tail.take}>${number(tail.waiting)}${tail.waiting >= 50 ? "+" : ""} new</button>`}
         ${tail.rows.length > 0 &&
-        html`<${VirtualList} rows=${tail.rows} rowHeight=${narrow ? 66 : 46} chosen=${chosen} onEnd=${tail.more} label="Predictions, newest first"
+        html`<${VirtualList} rows=${tail.rows} rowRem=${narrow ? 4.4 : 3.07} chosen=${chosen} onEnd=${tail.more} label="Predictions, newest first"
           draw=${draw} />`}
-        ${tail.rows.length === 0 && tail.loading && html`<${Loading} />`}
+        ${tail.rows.length === 0 && tail.loading && tail.searched === null && html`<${Loading} />`}
         ${tail.rows.length === 0 && !tail.loading && !tail.error &&
         (filtered
           ? html`<${EmptyState} icon="search" title="Nothing matches">No prediction has all that the filters ask for.</>`

@@ -1,37 +1,31 @@
 // Says whether a prediction is right: what counts now, and a form for another answer, as the prediction's task wants it.
-import { get, post, untilReached } from "../lib/api.js";
-import { html, useEffect, useId, useState } from "../lib/preact.js";
+import { post } from "../lib/api.js";
+import { useLive } from "../lib/live.js";
+import { html, useId, useState } from "../lib/preact.js";
 import { account, apiKey } from "../lib/session.js";
 import { ErrorNotice } from "./notices.js";
 import { taskOf } from "./output.js";
 
+/** Milliseconds between two questions whether somebody else has given more. */
+const OTHERS_MS = 10_000;
+
 /**
- * `prediction`: one that has ended; `classes`: the model's labels, to choose from; `given`: the feedback that counts, null
- * for none, where the caller knows it, else it is asked for; `onGiven()`: called after more was given.
+ * `prediction`: one that has ended, the same one for as long as the form is there; `classes`: the model's labels, to choose
+ * from; `given`: the newest feedback, null for none, where the caller keeps it fresh, else it is asked for; `onGiven()`:
+ * called after more was given.
  */
 export function FeedbackForm({ prediction, classes = [], given, onGiven }) {
   const { id, output } = prediction;
-  const [answer, setAnswer] = useState(undefined);
-  const counts = answer === undefined ? given : answer;
-  const isKnown = given !== undefined;
+  const asked = useLive(given === undefined ? `v1/predictions/${id}/feedback` : null, { limit: 1 }, { every: OTHERS_MS });
+  const [own, setOwn] = useState(null);
+  const counts = newer(own, given === undefined ? asked.data?.results[0] : given);
   const [correcting, setCorrecting] = useState(false);
   const [state, setState] = useState({ busy: false, error: null });
   const task = taskOf(output);
-  useEffect(() => {
-    let ended = false;
-    setAnswer(undefined);
-    setCorrecting(false);
-    if (isKnown) return undefined;
-    untilReached(() => get(`v1/predictions/${id}/feedback`, { limit: 1 })).then(
-      ({ results }) => ended || setAnswer(results[0] ?? null),
-      (error) => ended || setState({ busy: false, error }),
-    );
-    return () => (ended = true);
-  }, [id, isKnown]);
   async function give(told) {
     setState({ busy: true, error: null });
     try {
-      setAnswer(await post(`v1/predictions/${id}/feedback`, { ...told, ...(apiKey() && { by: account.value.username }) }));
+      setOwn(await post(`v1/predictions/${id}/feedback`, { ...told, ...(apiKey() && { by: account.value.username }) }));
       setCorrecting(false);
       setState({ busy: false, error: null });
       onGiven?.();
@@ -46,9 +40,12 @@ export function FeedbackForm({ prediction, classes = [], given, onGiven }) {
       <button type="button" class="button button-small" aria-expanded=${correcting ? "true" : "false"} disabled=${state.busy} onClick=${() => setCorrecting(!correcting)}>${output ? "It is wrong" : "Say what it is"}</button>
     </div>
     ${correcting && html`<${Correction} ...${{ task, output, classes, busy: state.busy, give }} />`}
-    <${ErrorNotice} error=${state.error} />
+    <${ErrorNotice} error=${state.error ?? asked.error} />
   </div>`;
 }
+
+/** Return what counts: the newer of what was given here and what the API told last. */
+const newer = (own, told) => (own && (!told || own.created_at >= told.created_at) ? own : told ?? null);
 
 function Correction({ task, output, classes, busy, give }) {
   const id = useId();

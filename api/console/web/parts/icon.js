@@ -27,9 +27,9 @@ const PATHS = {
   back: "M15 5l-7 7 7 7",
 };
 
-/** `name`: one of PATHS. `size` in pixels. */
+/** `name`: one of PATHS. `size`: in pixels where the page's text has 15; it grows with that. */
 export function Icon({ name, size = 18 }) {
-  return html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+  return html`<svg class="icon" style=${{ width: `${size / 15}rem`, height: `${size / 15}rem` }} viewBox="0 0 24 24" aria-hidden="true" focusable="false">
     <path d=${PATHS[name]} />
   </svg>`;
 }

@@ -1,4 +1,6 @@
 // A list of any length of which only the rows in sight, and a few around them, are in the page.
+import { useSignal } from "../lib/signal.js";
+import { textSize } from "../lib/text-size.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/preact.js";
 
 /** Rows come and go in blocks: most scroll events change nothing in the page. */
@@ -7,11 +9,12 @@ const BLOCK = 8;
 const ROWS_AHEAD = 24;
 
 /**
- * `rows`: an array; `rowHeight`: pixels; `draw(row, index)`: a row's markup, without its position, the same function while
+ * `rows`: an array; `rowRem`: a row's height in rem; `draw(row, index)`: a row's markup, without its position, the same function while
  * it draws the same; `chosen`: the index that is kept in sight, -1 for none; `onEnd()`: called near the end, to load more;
  * `label`: for screen readers.
  */
-export function VirtualList({ rows, rowHeight, draw, chosen = -1, onEnd, label }) {
+export function VirtualList({ rows, rowRem, draw, chosen = -1, onEnd, label }) {
+  const rowHeight = Math.round(rowRem * useSignal(textSize));
   const box = useRef(null);
   const drawn = useRef(new Map());
   const [part, setPart] = useState({ from: 0, to: 2 * BLOCK });

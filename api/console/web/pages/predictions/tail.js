@@ -7,32 +7,43 @@ import { useSignal } from "../../lib/signal.js";
 const NEWEST = 50;
 const OLDER = 200;
 const EVERY_MS = 2000;
+/** Where few match, a poll reads many rows. */
+const SEARCH_EVERY_MS = 10_000;
+/** More than a poll takes, and than the API's clock is told in. */
+const MARGIN_MS = 10_000;
 const MOST_ROWS = 20_000;
 export const MOST_LIVE = 4 * NEWEST;
+/** A list with fewer goes on reading older pages by itself. */
+const FEWEST_ROWS = 20;
 export const EMPTY = { rows: [], newer: [], newest: null, gap: false, cursor: null, read: false };
 
 /**
- * Return `{rows, waiting, loading, error, more, take, refresh}`. `live`: whether newer ones are asked for; `hold`: they
- * wait until `take()`, because rows that come in above would move what somebody reads; `waiting`: how many do.
+ * Return `{rows, waiting, loading, searched, error, more, take, refresh}`. `live`: whether newer ones are asked for; `hold`:
+ * they wait until `take()`, because rows that come in above would move what somebody reads; `waiting`: how many do.
+ * `searched`: where few match, the instant (milliseconds) down to which was looked so far, else null.
  * However many come, a poll reads one page, no more than one waits, and a list that nobody scrolls keeps MOST_LIVE rows:
  * older ones are read again as somebody scrolls.
  */
 export function useTail(filters, { live, hold }) {
-  const newest = useLive("v1/predictions", { ...filters, limit: NEWEST }, { every: live ? EVERY_MS : 0 });
+  const newest = useLive("v1/predictions", { ...filters, limit: NEWEST }, { every: live ? interval : 0 });
   const [state, setState] = useState(EMPTY);
   const [failure, setFailure] = useState(null);
   const held = useRef(hold);
   held.current = hold;
-  const busy = useRef(false);
+  const reading = useRef(null);
   const asked = JSON.stringify(filters);
   const reachable = useSignal(connection) === "up";
 
   useEffect(() => {
     setState(EMPTY);
     setFailure(null);
+    return () => {
+      reading.current?.abort();
+      reading.current = null;
+    };
   }, [asked]);
   useEffect(() => {
-    if (newest.data) setState((before) => merged(before, pageOf(newest.data), held.current));
+    if (newest.data) setState((before) => merged(before, { ...pageOf(newest.data), since: newest.before.current }, held.current));
   }, [newest.data]);
   const { refresh } = newest;
   useEffect(() => {
@@ -41,22 +52,24 @@ export function useTail(filters, { live, hold }) {
 
   // A function of its own after a lost connection is back: the list asks again for what it could not get.
   const more = useCallback(async () => {
-    if (busy.current || !reachable || !state.cursor || state.rows.length >= MOST_ROWS) return;
-    busy.current = true;
+    if (reading.current || !reachable || !state.cursor || state.rows.length >= MOST_ROWS) return;
+    const own = new AbortController();
+    reading.current = own;
     try {
-      const answer = await request("GET", "v1/predictions", { query: { ...filters, limit: OLDER, cursor: state.cursor } });
+      const query = { ...filters, limit: OLDER, cursor: state.cursor };
+      const answer = await request("GET", "v1/predictions", { query, signal: own.signal });
       const page = pageOf(await answer.json());
       setState((before) => (before.cursor === state.cursor ? { ...before, rows: joined(before.rows, page.results), cursor: page.cursor } : before));
       setFailure(null);
     } catch (error) {
-      if (connection.value === "up") setFailure(error);
+      if (!own.signal.aborted && connection.value === "up") setFailure(error);
     }
-    busy.current = false;
+    if (reading.current === own) reading.current = null;
   }, [asked, reachable, state.cursor, state.rows.length]);
 
   // A page may be empty and yet have a next one, where few of many predictions match.
   useEffect(() => {
-    if (state.cursor && state.rows.length < 20) more();
+    if (state.cursor && state.rows.length < FEWEST_ROWS) more();
   }, [state.cursor, state.rows.length, reachable]);
 
   const take = useCallback(() => setState(taken), []);
@@ -66,21 +79,34 @@ export function useTail(filters, { live, hold }) {
   }, [more]);
   const error = newest.error ?? failure;
   const loading = !error && state.rows.length === 0 && (!state.read || state.cursor !== null);
-  return { ...state, error, loading, waiting: state.newer.length, more, take, refresh: error ? retry : refresh };
+  const searched = !error && state.cursor && state.rows.length < FEWEST_ROWS ? createdAt(state.cursor) : null;
+  return { ...state, error, loading, searched, waiting: state.newer.length, more, take, refresh: error ? retry : refresh };
 }
+
+/** Return the instant in a prediction's id, a UUID of version 7, in milliseconds. */
+const createdAt = (id) => parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 
 const pageOf = ({ results, next }) => ({ results, cursor: next && new URL(next).searchParams.get("cursor") });
 
-/** Return the state with the newest page in it. */
+/** A page that ends for what it has read, and not for what it has found. */
+const isSearch = ({ results, next, cursor = next }) => cursor !== null && results.length < NEWEST;
+
+const interval = (data) => (data && isSearch(data) ? SEARCH_EVERY_MS : EVERY_MS);
+
+/**
+ * Return the state with the newest page in it. `since`: when the one before it was read, in milliseconds: a page that looked
+ * at all that is newer than that, and found few or nothing, leaves no hole above what is there.
+ */
 export function merged(before, page, hold) {
   const ids = (list) => new Set(list.map(({ id }) => id));
   const known = ids(before.rows);
-  const overlaps = before.rows.length === 0 || page.results.some(({ id }) => known.has(id));
+  const reaches = isSearch(page) && createdAt(page.cursor) < page.since - MARGIN_MS;
+  const overlaps = reaches || page.results.some(({ id }) => known.has(id));
   const newer = page.results.filter(({ id }) => !known.has(id));
   const fresh = new Map(page.results.map((one) => [one.id, one]));
   const rows = before.rows.map((one) => changed(one, fresh.get(one.id)));
   const settled = { ...before, read: true };
-  if (before.rows.length === 0) return anew(settled, page.results, page.cursor);
+  if (before.rows.length === 0 && !reaches) return anew(settled, page.results, page.cursor);
   if (hold) {
     const waiting = joined(newer, before.newer);
     const waited = ids(before.newer);

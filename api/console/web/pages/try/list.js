@@ -7,7 +7,7 @@ import { StatusBadge } from "../../parts/status-badge.js";
 import { VirtualList } from "../../parts/virtual-list.js";
 import { ENDED } from "./pictures.js";
 
-const ROW = 68;
+const ROW_REM = 4.53;
 const MOST_HEIGHT = 9;
 
 /** `chosen`: an id; arrow keys go from picture to picture. */
@@ -21,7 +21,7 @@ export function PictureList({ pictures, chosen, onChoose }) {
     onChoose(pictures[next].id);
   }
   return html`<div class="try-list" style=${{ "--rows": Math.min(pictures.length, MOST_HEIGHT) }} onKeyDown=${onKeyDown}>
-    <${VirtualList} rows=${pictures} rowHeight=${ROW} chosen=${place} label="Pictures: arrow keys choose one"
+    <${VirtualList} rows=${pictures} rowRem=${ROW_REM} chosen=${place} label="Pictures: arrow keys choose one"
       draw=${(picture) => html`<${Row} picture=${picture} chosen=${picture.id === chosen} onChoose=${onChoose} />`} />
   </div>`;
 }

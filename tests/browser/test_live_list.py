@@ -43,7 +43,7 @@ SIMULATION = """async (base) => {
 }"""
 
 
-# One of 400 predictions matches, ten come a second; a poll each 10 s reads the newest 500; older ones are read beside it.
+# One of 400 predictions matches, ten come a second; a poll each 10 s reads the newest 500; older ones are read as well.
 SEARCH = """async (base) => {
   const { EMPTY, merged } = await import(`${base}/pages/predictions/tail.js`);
   let now = 1_800_000_000_000;

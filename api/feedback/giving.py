@@ -242,7 +242,8 @@ class CsvFeedback:
 
     def _given(self, row: Judged | None, job: Job | None, line: Line) -> Given:
         assert line.answer is not None  # noqa: S101
-        key = f"{self._key}\n{row.id if row else job.id if job else ''}" if self._key else None
+        # With the line's number: a file may name a prediction again, and the last of its lines counts.
+        key = f"{self._key}\n{line.number}\n{row.id if row else job.id if job else ''}" if self._key else None
         if row is None:
             assert job is not None  # noqa: S101  one of them was found
             return given_to_job(job, line.answer, key=key)

@@ -144,6 +144,8 @@ def _compare(
 
     The last are by number, with the number of the new one and what becomes of them.
     """
+    # A retry: an answer without a row was given before one of the same prediction that has its row, and made none then.
+    given_before = {given[number].prediction_id: number for number in range(len(given)) if known[number].keyed}
     taken: dict[int, Taken] = {}
     new: list[int] = []
     repeated: dict[int, tuple[int, Became]] = {}
@@ -156,6 +158,8 @@ def _compare(
             taken[number] = Taken("unchanged" if row.keyed_is_same else "mismatch", FeedbackId(row.keyed))
         elif under_key is not None:
             repeated[number] = (under_key, "unchanged" if _is_same(given[under_key], one) else "mismatch")
+        elif one.key and number < given_before.get(one.prediction_id, 0):
+            taken[number] = Taken("unchanged", FeedbackId(known[given_before[one.prediction_id]].keyed))
         elif before is not None and _is_same(given[before], one):
             repeated[number] = (before, "unchanged")
         elif before is None and row.is_same:

@@ -3,6 +3,7 @@
 Over 300 lines: the tables of bodies and of CSV lines that are refused.
 """
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +15,9 @@ import redis
 from sqlalchemy import Engine, event, text
 
 from api.feedback import giving
-from shared.domain.identifiers import ModelName, PredictionId, VersionKey, VersionNumber, new_uuid7
+from shared.domain.identifiers import ModelName, Owner, PredictionId, VersionKey, VersionNumber, new_uuid7
 from shared.domain.model_route import Route, Version
+from shared.storage.feedback import list_feedback
 from shared.storage.recording import record
 from shared.storage.shadow_predictions import ShadowPrediction, store_shadow_predictions
 
@@ -231,6 +233,35 @@ def test_a_key_makes_a_retry_harmless(serve: Serve, engine: Engine, add: Callabl
     assert post(serve, engine, path, {"label": "7"}, Idempotency_Key="k") == (200, first)
     status, problem = post(serve, engine, path, {"label": "1"}, Idempotency_Key="k")
     assert (status, problem["type"], problem["first_id"]) == (422, "/problems/idempotency-mismatch", first["id"])
+
+
+@pytest.mark.parametrize(("chunk", "labels"), [(giving.CHUNK, "7889"), (1, "789"), (2, "797")])
+def test_a_csv_under_a_key_may_name_a_prediction_again(
+    serve: Serve,
+    engine: Engine,
+    add: Callable[..., PredictionId],
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+    labels: str,
+) -> None:
+    monkeypatch.setattr(giving, "CHUNK", chunk)
+    first, other = add(), add()
+    changes = 1 + sum(one != before for before, one in itertools.pairwise(labels))
+    csv = f"id,label\n{other},1\n" + "".join(f"{first},{label}\n" for label in labels)
+
+    def send(csv: str) -> tuple[int, int, int]:
+        summary = post(serve, engine, "/v1/feedback", csv.encode(), Idempotency_Key="k")[1]
+        return summary["created"], summary["unchanged"], summary["refused"]
+
+    def counting() -> str | None:
+        with engine.connect() as connection:
+            return list_feedback(connection, Owner("default"), prediction=first, before=None, limit=1)[0].label
+
+    assert (send(csv), counting()) == ((1 + changes, len(labels) - changes, 0), labels[-1])
+    assert (send(csv), counting()) == ((0, 1 + len(labels), 0), labels[-1])
+    assert post(serve, engine, f"/v1/predictions/{first}/feedback", {"label": "0"})[0] == 201
+    assert (send(csv), counting()) == ((0, 1 + len(labels), 0), "0")
+    assert send(csv.replace(",1", ",2"))[2] == 1  # another answer under the key
 
 
 def test_a_csv_uses_every_line_that_can_be_used(

@@ -30,6 +30,9 @@ class Predict(BaseSettings):
     not."""
     loaded_versions: PositiveInt = 4
     """Versions of one model kept in memory, those that serve in any case; the least recently used is dropped first."""
+    load_timeout: Duration = timedelta(minutes=10)
+    """How long a version may take to be loaded, its download and warm-up included. Then its process ends and is started
+    again; a version that ends three is not tried any more, and the others of the process are loaded."""
     native_code: bool = False
     """Whether AOTInductor packages are loaded: shared libraries that whoever registers a version has compiled. Other
     formats that run a version's code (pickles, `python_function`) are loaded in any case."""

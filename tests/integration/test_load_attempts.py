@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
-from worker.models.versions.load_attempts import LoadAttempts, LoadingGate
+from worker.models.versions.load_attempts import MOST, STUCK_EXIT, LoadAttempts, LoadingGate
 
 BROKEN = ModelName("broken")
 KEY = VersionKey("1-a")
@@ -66,8 +68,22 @@ def end_processes(client: redis.Redis, count: int) -> None:
         client.hset(place, f"dead{number}", f"1000 {2**22 - 1 - number} 123 {Path('/proc/self/ns/pid').readlink()}")
 
 
-def attempts(client: redis.Redis, gate: LoadingGate | None = None) -> LoadAttempts:
-    return LoadAttempts(client, model=MODEL, host="here", gate=gate or LoadingGate())
+def attempts(
+    client: redis.Redis, gate: LoadingGate | None = None, *, longest: timedelta = timedelta(minutes=1)
+) -> LoadAttempts:
+    return LoadAttempts(client, model=MODEL, host="here", gate=gate or LoadingGate(), longest=longest)
+
+
+def test_loading_that_takes_too_long_ends_its_process_and_counts(redis_client: redis.Redis) -> None:
+    for ended in range(1, MOST + 1):
+        child = os.fork()
+        if not child:
+            with attempts(redis_client, longest=timedelta(seconds=0.1)).attempt(KEY):
+                threading.Event().wait()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == STUCK_EXIT
+        assert redis_client.hlen(keys.load_attempts(MODEL, KEY, "here")) == ended
+    with pytest.raises(ModelUnavailable, match="3 times"), attempts(redis_client).attempt(KEY):
+        pass
 
 
 def test_no_two_attempts_have_a_name_in_common(redis_client: redis.Redis) -> None:

@@ -9,6 +9,7 @@ from PIL import (
     GifImagePlugin,  # noqa: F401
     Image,
     ImageChops,
+    ImageFile,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,
@@ -32,6 +33,7 @@ _CONTINUATIONS: Final = (b"", 64 * _NOISE + _RESTARTS)
 """Two kinds of data to append where a JPEG's data ends: a complete image decodes to the same pixels with both."""
 _MOST_ZEROS_KEPT: Final = 2
 """Of the zeros at a JPEG's end: so many may belong to its data."""
+_MOST_PIXELS: Final = Image.MAX_IMAGE_PIXELS
 _IN_BRACKETS: Final = re.compile(r"<[^<>]*>")
 """Python objects and addresses in Pillow's messages."""
 
@@ -98,6 +100,8 @@ def _load_or_repair(data: bytes, format: str, *, max_pixels: int) -> Image.Image
 
 
 def _load(data: bytes, format: str, *, max_pixels: int) -> Image.Image:
+    # Both are the process', and a model whose module is being imported beside this may have changed them.
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, _MOST_PIXELS
     image = Image.open(io.BytesIO(data), formats=(format,))
     check_pixels(image.width, image.height, max_pixels=max_pixels)
     # A GIF's first frame may cover part of the screen; the rest is transparent.

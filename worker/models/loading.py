@@ -2,14 +2,11 @@
 
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from shared.settings import Registry
 from worker.models.cpu.loading import put_on_cpu
@@ -25,13 +22,8 @@ from worker.models.libraries import import_libraries
 from worker.models.loaded_model import LoadedModel
 from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
+from worker.models.process_settings import kept_while_reading
 from worker.models.registry.mlflow_setup import configure_mlflow_client
-
-_READING = threading.Lock()
-"""Held while a version's files are read: torch keeps the exported program that it reads in a global.
-
-Where a worker read those of two models at once, one failed with an AssertionError and was tried again later.
-"""
 
 
 def load(
@@ -58,17 +50,19 @@ def load(
     # MLflow resolves `models:/` by these settings of the process, whatever registry a call names.
     mlflow.set_tracking_uri(registry.url)
     mlflow.set_registry_uri(registry.url)
-    torch.set_num_threads(threads)
     folder, path = Path(tempfile.mkdtemp(prefix="darkroom-model-")), None
     try:
         path = mlflow.artifacts.download_artifacts(
             uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
         )
         description = Model.load(path)
-        with _READING:
+        with kept_while_reading(threads=threads) as changed:
             import_libraries(description.flavors)
             flavour = _read_flavour(path, description, device=device, threads=threads)
         metadata = _metadata(flavour, description.metadata, tags)
+        if changed:
+            warning = f"reading it changed {', '.join(changed)} for every model of the process, which was undone"
+            metadata = replace(metadata, warnings=(*metadata.warnings, warning))
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
         model.memory_bytes = _weights(flavour, folder)
     except BaseException as error:

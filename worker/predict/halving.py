@@ -23,7 +23,7 @@ def predict_in_halves(
     """
     try:
         return predict(images)
-    except Exception as error:  # noqa: BLE001  whatever a model raises must fail one image, not the micro-batch
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a model that raises or exits fails one image, no other
         reason, out_of_memory = failure_text(error), isinstance(error, OutOfMemory)
     # Outside the except block: the error's frames hold what the failed pass left on the device.
     half = len(images) // 2

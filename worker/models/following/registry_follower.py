@@ -72,7 +72,13 @@ class RegistryFollower:
         device = choose_device(predict.device)
         reader = RegistryReader(registry)
         known = KnownVersions()
-        self._attempts = LoadAttempts(client, model=model, host=socket.gethostname(), gate=gate or LoadingGate())
+        self._attempts = LoadAttempts(
+            client,
+            model=model,
+            host=socket.gethostname(),
+            gate=gate or LoadingGate(),
+            longest=predict.load_timeout,
+        )
         loader = VersionLoader(
             model,
             reader=reader,

@@ -17,6 +17,7 @@ from worker.models.gpu.precision import fp32_as, number_type
 from worker.models.gpu.streams import thread_stream
 from worker.models.metadata.model_metadata import Precision
 from worker.models.outputs.readers import OutputReader
+from worker.models.process_settings import kept_in_a_pass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class GpuForward:
             with thread_stream(self._device) as stream:
                 batch = self._gathered(images)
                 ready = stream.record_event()
-                with self._lock, torch.cuda.stream(self._stream):
+                with self._lock, kept_in_a_pass(), torch.cuda.stream(self._stream):
                     self._stream.wait_event(ready)
                     if not self._reader.is_tensor or not activate:
                         portions = [self._read(part) for part in self._portions(batch)]

@@ -1,7 +1,8 @@
 """Attempts to load a version, kept in Redis: one whose loading ends the process again and again is not tried for ever.
 
 Such a version destroys the CUDA context, is killed for its memory or exits in native code: the process that whoever
-runs it starts again would load it again.
+runs it starts again would load it again. One that never ends loading, and keeps all others of the process from
+loading, ends it after `longest`.
 """
 
 import logging
@@ -27,6 +28,10 @@ MOST: Final = 3
 """Processes that a version may end before it counts as failed."""
 REMEMBERED: Final = timedelta(hours=1)
 """For how long, from the last attempt."""
+STUCK_EXIT: Final = 70
+"""Exit status of a process in which loading a version has taken too long; whoever runs the worker starts it again."""
+TOLD: Final = timedelta(minutes=1)
+"""How often a version that goes on loading is logged."""
 BEATS: Final = timedelta(seconds=2)
 SILENT: Final = timedelta(seconds=10)
 """An attempt of another machine or container that was not renewed for so long counts as one that ended its process."""
@@ -62,12 +67,15 @@ class LoadingGate:
 class LoadAttempts:
     """The attempts to load one model's versions on one host."""
 
-    def __init__(self, client: redis.Redis, *, model: ModelName, host: str, gate: LoadingGate) -> None:
-        """`gate` is shared by all models of the process."""
+    def __init__(
+        self, client: redis.Redis, *, model: ModelName, host: str, gate: LoadingGate, longest: timedelta
+    ) -> None:
+        """`gate` is shared by all models of the process; `longest` is how long loading a version may take."""
         self._client = client
         self._model = model
         self._host = host
         self._gate = gate
+        self._longest = longest
         self._own: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
@@ -91,22 +99,33 @@ class LoadAttempts:
             )
         if ended:
             log.warning("version_loads_alone", extra={"version": key, "ended_processes": len(ended)})
-        with self._gate.enter(alone=bool(ended)), self._renewed(place):
+        with self._gate.enter(alone=bool(ended)), self._renewed(place, key):
             yield
         with suppress(redis.RedisError):
             self._client.delete(place)
 
     @contextmanager
-    def _renewed(self, place: str) -> Iterator[None]:
+    def _renewed(self, place: str, key: VersionKey) -> Iterator[None]:
         """Keep this process' attempt in Redis for the length of the block, renewed."""
         # Made for each attempt: what a process makes once, its forks have too, and one end would hide another.
         name, done = uuid4().hex, threading.Event()
         self._own.add((place, name))
         self._write(place, name)
 
+        beat = min(BEATS, self._longest)
+
         def renew() -> None:
-            while not done.wait(BEATS.total_seconds()):
+            loading, told = timedelta(), TOLD
+            while not done.wait(beat.total_seconds()):
                 self._write(place, name)
+                loading += beat
+                facts = {"model": self._model, "version": key, "seconds": round(loading.total_seconds())}
+                if loading >= self._longest:
+                    log.critical("version_load_stuck", extra=facts)
+                    os._exit(STUCK_EXIT)
+                if loading >= told:
+                    log.warning("version_still_loading", extra=facts)
+                    told += TOLD
 
         thread = threading.Thread(target=renew, name="load-attempt", daemon=True)
         thread.start()

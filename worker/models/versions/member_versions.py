@@ -99,7 +99,13 @@ class MemberVersions:
             max_pixels=self._max_pixels,
             observer=observer,
             known=KnownVersions(),
-            attempts=LoadAttempts(self._client, model=model, host=socket.gethostname(), gate=self._gate),
+            attempts=LoadAttempts(
+                self._client,
+                model=model,
+                host=socket.gethostname(),
+                gate=self._gate,
+                longest=self._predict.load_timeout,
+            ),
         )
         room = self._predict.loaded_versions
         return VersionCache(loader.load, room=room, budget=self._budget, on_unload=observer.dropped)

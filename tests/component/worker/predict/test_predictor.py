@@ -1,6 +1,7 @@
 """One micro-batch on a real Redis, with a model that reads each picture's number back."""
 
 import random
+import sys
 import weakref
 from collections.abc import Sequence
 from datetime import timedelta
@@ -57,6 +58,20 @@ def test_a_model_that_raises_for_every_picture_fails_each(
     assert {job(redis_client, id, "state", "code", "error") for id in jobs} == {
         ("failed", "model_error", "RuntimeError: 1 ? second linexxxxxxxxxx")
     }
+
+
+def test_a_model_that_exits_for_a_picture_fails_that_picture_alone(
+    submit: Submit, predictor: Make, redis_client: redis.Redis
+) -> None:
+    class Exits(Pictures):
+        def predict(self, images: Sequence[Any]) -> list[bytes]:
+            if any(image[0, 0, 2] == 11 for image in images):
+                sys.exit(3)
+            return super().predict(images)
+
+    jobs = [submit(number) for number in (10, 11, 12)]
+    predictor(Exits()).poll()
+    assert [job(redis_client, id) for id in jobs] == [said(10), ("failed", "", "model_error"), said(12)]
 
 
 def test_a_model_that_returns_too_few_outputs_fails_all_of_them(

@@ -13,7 +13,7 @@ Rows = dict[str, Row]
 def compare(ledger: Ledger, *, rows: Rows, batches: Rows, told: Rows, feedback: list[tuple[str, str]]) -> list[str]:
     """Return what does not agree, a line each; `batches` has every upload that was accepted.
 
-    `feedback` has prediction and label of every row.
+    `feedback` has prediction and label of every row, in their order.
     """
     return [
         *_check_submissions(ledger, rows),
@@ -41,7 +41,7 @@ def _check_submissions(ledger: Ledger, rows: Rows) -> Iterator[str]:
         if one.id is not None and ids != [one.id]:
             yield f"{one.id} was accepted, and its rows are {ids}"
         for id in ids:
-            for problem in wrong_end(one.number, rows[id], may_be_canceled=one.may_be_canceled):
+            for problem in wrong_end(one.number, rows[id], may_be_canceled=one.may_be_canceled, on_error=one.on_error):
                 yield f"row {problem}"
             if ledger.end_of(id) not in (None, rows[id]["status"]):
                 yield f"{id} was told to be {ledger.end_of(id)}, its row says {rows[id]['status']}"
@@ -68,7 +68,7 @@ def _check_uploads(ledger: Ledger, rows: Rows, batches: Rows) -> Iterator[str]:
             missing, more = Counter(upload.numbers.keys()) - names, names - Counter(upload.numbers.keys())
             yield f"batch {id}: {sum(missing.values())} files have no row, {sum(more.values())} too many"
         for row in items:
-            for problem in wrong_end(upload.numbers.get(row["custom_id"]), row):
+            for problem in wrong_end(upload.numbers.get(row["custom_id"]), row, on_error=upload.on_error):
                 yield f"batch {id}: {problem}"
 
 
@@ -102,13 +102,10 @@ def _check_webhooks(ledger: Ledger, told: Rows, rows: Rows, batches: Rows) -> It
 
 
 def _check_feedback(ledger: Ledger, feedback: list[tuple[str, str]]) -> Iterator[str]:
-    """Each label that was answered has its row; no prediction has two, nor another label than was given."""
+    """Each label that was answered has its row, once and in the order of the answers, so that the last one counts."""
     found: dict[str, list[str]] = {}
     for id, label in feedback:
         found.setdefault(id, []).append(label)
-    for id, labels in found.items():
-        if len(labels) > 1:
-            yield f"{id} was given one label, and has {labels}"
-    for id, label in ledger.feedback.items():
-        if label not in found.get(id, []):
-            yield f"{id} was given the label {label}, and has {found.get(id, [])}"
+    for id, labels in ledger.feedback.items():
+        if found.get(id, []) != labels:
+            yield f"{id} was given the labels {labels}, and has {found.get(id, [])}"

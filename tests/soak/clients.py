@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 import zipfile
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -24,16 +25,24 @@ PATIENCE_SECONDS = 150.0
 """How long a client repeats one request before that counts as never answered."""
 _BUSY = frozenset({409, 429, 503})
 _REPEATED = 0.1
-_PIPED = 0.15
+_PIPED = 0.2
 """Share of the submissions and uploads that ask for a pipeline: an ensemble, or a chain that always goes on."""
 _MODEL = {"model": "numbers"}
+_THEN = {"when": {"min_confidence": 0.5}}
 _PIPELINES = (
     {"models": "numbers:1,numbers:2"},
-    {"model": "numbers:1", "then": json.dumps({"model": "numbers:2", "when": {"min_confidence": 0.5}})},
+    {"model": "numbers:1", "then": json.dumps({"model": "numbers:2", **_THEN})},
+    *({"models": "numbers:1,numbers:3", "on_error": one} for one in ("fail", "degrade")),
+    *(
+        {"model": "numbers:1", "then": json.dumps({"model": "numbers:3", **_THEN}), "on_error": one}
+        for one in ("fail", "degrade")
+    ),
 )
 _BROKEN = 0.06
 _LARGEST_UPLOAD = 150
 _MOST_LABELS = 60
+_LABELLED_AGAIN = 0.3
+"""Share of the labels that are given to predictions which have one, and of requests after which one is repeated."""
 
 
 class Clients:
@@ -42,6 +51,7 @@ class Clients:
     def __init__(self, url: str, ledger: Ledger, *, seed: int, hook: str, submitters: int = 3) -> None:
         self._url, self._ledger, self._hook = url, ledger, hook
         self._numbers = itertools.count(random.Random(seed).randrange(2**20))
+        self._given: deque[tuple[str, list[tuple[str, str]]]] = deque(maxlen=50)
         self._stopping = threading.Event()
         works: list[Callable[[random.Random], None]] = [self._submit] * submitters
         works += [self._upload, self._poll, self._label, self._break_off]
@@ -81,8 +91,14 @@ class Clients:
         image = broken_file(chance) if number is None else picture(number)
         cancels, hurries = chance.random() < 0.04, chance.random() < 0.04
         told = chance.random() < 0.15
-        one = Submission(mark=_mark(chance), number=number, may_be_canceled=cancels or hurries, webhook=told)
-        asked = chance.choice(_PIPELINES) if chance.random() < _PIPED else _MODEL
+        asked = _asked(chance)
+        one = Submission(
+            mark=_mark(chance),
+            number=number,
+            may_be_canceled=cancels or hurries,
+            webhook=told,
+            on_error=asked.get("on_error", ""),
+        )
         fields: dict[str, Any] = {**asked, "metadata": json.dumps({"mark": one.mark})}
         fields |= {"webhook": self._hook, "webhook_events_filter": "completed"} if told else {}
         headers = {"Idempotency-Key": one.mark}
@@ -118,8 +134,8 @@ class Clients:
         numbers = {name: None if chance.random() < _BROKEN else self._number(chance) for name in names}
         files = {name: broken_file(chance) if n is None else picture(n) for name, n in numbers.items()}
         told = chance.random() < 0.5
-        upload = Upload(mark=_mark(chance), numbers=numbers, webhook=told)
-        asked = chance.choice(_PIPELINES) if chance.random() < _PIPED else _MODEL
+        asked = _asked(chance)
+        upload = Upload(mark=_mark(chance), numbers=numbers, webhook=told, on_error=asked.get("on_error", ""))
         fields = {**asked, "metadata": json.dumps({"mark": upload.mark})}
         fields |= {"webhook": self._hook} if told else {}
         sending = _as_upload(chance.randrange(3), files, fields)
@@ -170,29 +186,33 @@ class Clients:
                     poll_once(client, chance.choice(known[-500:]), self._ledger)
 
     def _label(self, chance: random.Random) -> None:
-        """Label one prediction, or many by CSV; each gets one label, however often it is sent."""
-        mark, ids = _mark(chance), self._ledger.choose_to_label(chance.choice((1, _MOST_LABELS)))
+        """Label one prediction, or many by CSV; some have a label already. Then repeat an earlier request."""
+        mark, again = _mark(chance), chance.random() < _LABELLED_AGAIN
+        ids = self._ledger.choose_to_label(chance.choice((1, _MOST_LABELS)), labelled=again)
         if ids:
-            labels = {id: f"{mark}-{place}" for place, id in enumerate(ids)}
-            given = self._give_one(*next(iter(labels.items()))) if len(ids) == 1 else self._give_csv(mark, labels)
-            if given:
+            # A file names some of them twice: its last line counts.
+            named = ids if len(ids) == 1 else ids + chance.sample(ids, len(ids) // 4)
+            labels = [(id, f"{mark}-{place}") for place, id in enumerate(named)]
+            if self._give(mark, labels):
                 self._ledger.labelled(labels)
+                self._given.append((mark, labels))
+        if self._given and chance.random() < _LABELLED_AGAIN:
+            self._give(*chance.choice(self._given))  # under its key: what was said since goes on counting
         self._stopping.wait(chance.uniform(0.1, 1.0))
 
-    def _give_one(self, id: str, label: str) -> bool:
-        sending = {"json": {"label": label}}
-        body = self._until_answered(f"/v1/predictions/{id}/feedback", label, headers={}, sending=sending)
-        if body is None:
-            self._ledger.violated(f"a label of {id} was refused")
-        return bool(body)
-
-    def _give_csv(self, mark: str, labels: dict[str, str]) -> bool:
-        content = "".join(["id,label\n", *(f"{id},{label}\n" for id, label in labels.items())])
-        sending = {"content": content, "headers": {"Content-Type": "text/csv"}}
-        body = self._until_answered("/v1/feedback", mark, headers={"Idempotency-Key": mark}, sending=sending)
+    def _give(self, mark: str, labels: list[tuple[str, str]]) -> bool:
+        """Give labels to predictions in this order; return whether all were taken."""
+        if len(labels) == 1:
+            [(id, label)] = labels
+            path, sending = f"/v1/predictions/{id}/feedback", {"json": {"label": label}}
+        else:
+            content = "".join(["id,label\n", *(f"{id},{label}\n" for id, label in labels)])
+            path, sending = "/v1/feedback", {"content": content, "headers": {"Content-Type": "text/csv"}}
+        body = self._until_answered(path, mark, headers={"Idempotency-Key": mark}, sending=sending)
         if body is None or body.get("refused"):
             self._ledger.violated(f"labels were refused: {body and body['errors'][:3]}")
-        return bool(body) and not (body or {}).get("refused")
+            return False
+        return bool(body)
 
     def _break_off(self, chance: random.Random) -> None:
         """Send half of a request and leave: with a TCP reset, or silently."""
@@ -237,6 +257,11 @@ def poll_once(client: httpx.Client, id: str, ledger: Ledger) -> str | None:
 def connect(url: str) -> httpx.Client:
     """Return a client of a gateway."""
     return httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+
+def _asked(chance: random.Random) -> dict[str, str]:
+    """Return the fields that name the model or the pipeline. One with `on_error` has a member that may fail."""
+    return chance.choice(_PIPELINES) if chance.random() < _PIPED else _MODEL
 
 
 def _mark(chance: random.Random) -> str:

@@ -6,11 +6,12 @@ known, an end never changes, each picture gets its own answer.
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from tests.soak.pictures import right_class
+from tests.soak.pictures import FAILING, right_class
 
 ENDS = frozenset({"succeeded", "failed", "canceled"})
 STATES = ENDS | {"starting", "processing"}
@@ -25,6 +26,8 @@ class Submission:
     number: int | None
     may_be_canceled: bool = False
     webhook: bool = False
+    on_error: str = ""
+    """`fail` or `degrade` of a pipeline whose second model may fail; '' where none does."""
     id: str | None = None
     """None: no answer said so yet, or it was refused."""
     refused: bool = False
@@ -37,6 +40,7 @@ class Upload:
     mark: str
     numbers: dict[str, int | None]
     webhook: bool = False
+    on_error: str = ""
     id: str | None = None
 
 
@@ -49,8 +53,8 @@ class Ledger:
     never: set[str] = field(default_factory=set)
     """Tokens of requests that were cut off half sent: nothing may ever come of them."""
     violations: list[str] = field(default_factory=list)
-    feedback: dict[str, str] = field(default_factory=dict)
-    """The label that a client gave to a prediction and was answered for, by the prediction's id."""
+    feedback: dict[str, list[str]] = field(default_factory=dict)
+    """The labels that clients gave to a prediction and were answered for, in their order, by the prediction's id."""
     answers: dict[str, int] = field(default_factory=dict)
     """How often each kind of answer came, connections that broke among them."""
     longest_gap: float = 0.0
@@ -125,19 +129,24 @@ class Ledger:
             if status in ENDS:
                 self._ends.setdefault(id, status)
             if submission is not None and status in ENDS:
-                self.violations += wrong_end(submission.number, body, may_be_canceled=submission.may_be_canceled)
+                self.violations += wrong_end(
+                    submission.number,
+                    body,
+                    may_be_canceled=submission.may_be_canceled,
+                    on_error=submission.on_error,
+                )
 
-    def choose_to_label(self, most: int) -> list[str]:
-        """Return up to so many predictions that succeeded and have no label yet; those of the last come first."""
+    def choose_to_label(self, most: int, *, labelled: bool) -> list[str]:
+        """Return up to so many predictions that succeeded, with or without a label; those of the last come first."""
         with self._lock:
-            newest = reversed(self._ends.items())
-            found = (id for id, end in newest if end == "succeeded" and id not in self.feedback and id in self._by_id)
-            return list(islice(found, most))
+            newest = (id for id, end in reversed(self._ends.items()) if end == "succeeded" and id in self._by_id)
+            return list(islice((id for id in newest if (id in self.feedback) is labelled), most))
 
-    def labelled(self, labels: dict[str, str]) -> None:
-        """Note labels that were given and answered."""
+    def labelled(self, labels: Iterable[tuple[str, str]]) -> None:
+        """Note labels that were given and answered, in the order in which they count."""
         with self._lock:
-            self.feedback |= labels
+            for id, label in labels:
+                self.feedback.setdefault(id, []).append(label)
 
     def known_ids(self) -> list[str]:
         """Return the ids of all predictions that were accepted one by one, in that order."""
@@ -161,33 +170,49 @@ class Ledger:
             return self._ends.get(id)
 
 
-def wrong_end(number: int | None, body: dict[str, Any], *, may_be_canceled: bool = False) -> list[str]:
-    """Return what is wrong with the end of a prediction of this number's picture (None: of a broken file)."""
+def wrong_end(
+    number: int | None, body: dict[str, Any], *, may_be_canceled: bool = False, on_error: str = ""
+) -> list[str]:
+    """Return what is wrong with the end of a prediction of this number's picture (None: of a broken file).
+
+    With `on_error`, of a pipeline from the first version to the third, which raises for some numbers.
+    """
     id, status, output = body.get("id"), body["status"], body.get("output")
     if status == "canceled":
         return [] if may_be_canceled else [f"{id} was canceled and nobody asked for that"]
     if number is None:
         right = status == "failed" and body.get("error_code") == "undecodable_image"
         return [] if right else [f"{id} is of a broken file and {status}, {body.get('error_code')}"]
+    raises = on_error != "" and number % FAILING == 0
     if status == "failed":
         # A picture that three killed workers had in their hands is suspected of it, and given up as promised.
         suspected = body.get("error_code") == "worker_lost" and (body.get("attempts") or 0) >= 3
-        return [] if suspected else [f"{id} failed: {body.get('error_code')}, {body.get('error')}"]
+        fails = raises and on_error == "fail" and body.get("error_code") == "model_error"
+        return [] if suspected or fails else [f"{id} failed: {body.get('error_code')}, {body.get('error')}"]
+    if raises and on_error == "fail":
+        return [f"{id} succeeded although a member raises for {number}"]
     if isinstance(output, dict) and "pipeline" in output:
-        return _wrong_pipeline(number, str(id), output)
+        return _wrong_pipeline(number, str(id), output, second="3" if on_error else "2", raises=raises)
     wanted = right_class(number, str(body["version"]))
     found = output.get("predicted_index") if isinstance(output, dict) else output
     return [] if found == wanted else [f"{id}: version {body['version']} said {found} of {number}, not {wanted}"]
 
 
-def _wrong_pipeline(number: int, id: str, output: dict[str, Any]) -> list[str]:
-    """Return what is wrong with an ensemble of both versions, or with a chain from the first to the second."""
+def _wrong_pipeline(number: int, id: str, output: dict[str, Any], *, second: str, raises: bool) -> list[str]:
+    """Return what is wrong with an ensemble of the first version and `second`, or with a chain from one to the other.
+
+    Where the second one `raises`, the first one's answer alone has to be there, and to be called degraded.
+    """
     first, *then = output["pipeline"]["steps"]
     if then:
-        said = [("1", first["output"]), *(("2", output) for _ in then[0]["results"])]
+        results = [(second, None if "error" in one else output) for one in then[0]["results"]]
+        said = [("1", first.get("output", output)), *results]
     else:
-        said = [(str(one["version"]), one["output"]) for one in first["models"]]
-    if [version for version, _ in said] != ["1", "2"]:
+        said = [(str(one["version"]), one.get("output")) for one in first["models"]]
+    if [version for version, _ in said] != ["1", second]:
         return [f"{id}: a pipeline of two versions was answered by {[version for version, _ in said]}"]
-    wrong = [version for version, one in said if one["predicted_index"] != right_class(number, version)]
+    silent = [version for version, one in said if one is None]
+    if silent != ([second] if raises else []) or output["pipeline"]["degraded"] is not raises:
+        return [f"{id}: of {number} versions {silent} said nothing, degraded is {output['pipeline']['degraded']}"]
+    wrong = [version for version, one in said if one and one["predicted_index"] != right_class(number, version)]
     return [f"{id}: version {version} answered wrongly in a pipeline" for version in wrong]

@@ -8,6 +8,10 @@ CLASSES = 1000
 """The model answers with the number's remainder, moved by its version: see `right_class`."""
 
 
+FAILING = 5
+"""The third version of the model raises for numbers that this divides."""
+
+
 def picture(number: int) -> bytes:
     """Return a PNG of one pixel whose three bytes are the number (0 to 2**24 - 1)."""
     return _png(zlib.compress(bytes((0, *number.to_bytes(3, "big")))))

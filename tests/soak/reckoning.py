@@ -44,7 +44,7 @@ def reckon(stack: SoakedStack, ledger: Ledger, inbox: Inbox) -> dict[str, Any]:
         "submissions": len(ledger.submissions),
         "uploads": len(ledger.uploads),
         "broken off": len(ledger.never),
-        "labels": len(ledger.feedback),
+        "labels": sum(map(len, ledger.feedback.values())),
         "worker_lost": sum(row["error_code"] == "worker_lost" for row in rows.values()),
         "webhooks": len(inbox.taken),
         "webhook attempts": inbox.attempts,
@@ -99,8 +99,8 @@ def _untold(_: SoakedStack, ledger: Ledger, inbox: Inbox) -> list[str]:
 
 
 def _feedback(stack: SoakedStack) -> list[tuple[str, str]]:
-    """Return prediction and label of every row of `feedback`."""
-    return [(id, label) for id, label in _select(stack, "SELECT prediction_id::text, label FROM feedback")]
+    """Return prediction and label of every row of `feedback`, in the order in which they count."""
+    return [(id, label) for id, label in _select(stack, "SELECT prediction_id::text, label FROM feedback ORDER BY id")]
 
 
 def _rows(stack: SoakedStack) -> dict[str, Row]:

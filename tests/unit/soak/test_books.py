@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.soak.books import Rows, compare
-from tests.soak.ledger import Ledger, Submission, Upload
-from tests.soak.pictures import right_class
+from tests.soak.ledger import Ledger, Submission, Upload, wrong_end
+from tests.soak.pictures import FAILING, right_class
 
 NUMBER = 4321
 
@@ -34,8 +34,8 @@ class Books:
         }
         counts = {"total": 2, "succeeded": 1, "failed": 1, "canceled": 0}
         self.batches: Rows = {"b1": {"id": "b1", "status": "completed", "request_counts": counts}}
-        self.ledger.labelled({"p1": "cat"})
-        self.feedback = [("p1", "cat")]
+        self.ledger.labelled([("p1", "cat"), ("p1", "owl")])
+        self.feedback = [("p1", "cat"), ("p1", "owl")]
         self.told: Rows = {
             "w1": {"id": "p1", "status": "succeeded", "metadata": {"mark": "t-single"}},
             "w2": {"id": "b1", "status": "completed", "metadata": {"mark": "t-upload"}},
@@ -56,9 +56,48 @@ def test_correct_books_agree() -> None:
     assert Books().compare() == []
 
 
+def piped(*said: tuple[str, int | None], degraded: bool, chain: bool) -> dict[str, Any]:
+    """Return the output of a pipeline whose versions said these numbers' classes, or nothing."""
+    answers = [None if number is None else {"predicted_index": right_class(number, one)} for one, number in said]
+    last = next(one for one in reversed(answers) if one)
+    if chain:
+        second = {"models": [{"version": said[1][0]}]} if answers[1] else {"error": "x", "error_code": "model_error"}
+        first = {"output": answers[0]} if answers[1] else {}
+        steps = [first, {"results": [second]}]
+    else:
+        named = zip(said, answers, strict=True)
+        steps = [{"models": [{"version": one, **({"output": it} if it else {})} for (one, _), it in named]}]
+    return {**last, "pipeline": {"steps": steps, "degraded": degraded}}
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_a_pipeline_degrades_for_the_numbers_that_its_second_model_does_not_take(*, chain: bool) -> None:
+    taken, raised = NUMBER, NUMBER - NUMBER % FAILING
+
+    def wrong(number: int, on_error: str, output: Any, **facts: Any) -> bool:
+        body = {"id": "p", "status": "succeeded", "version": "x", "output": output} | facts
+        return bool(wrong_end(number, body, on_error=on_error))
+
+    whole = piped(("1", taken), ("3", taken), degraded=False, chain=chain)
+    part = piped(("1", raised), ("3", None), degraded=True, chain=chain)
+    failed = {"status": "failed", "error_code": "model_error"}
+    assert not wrong(taken, "degrade", whole)
+    assert not wrong(taken, "fail", whole)
+    assert not wrong(raised, "degrade", part)
+    assert not wrong(raised, "fail", None, **failed)
+    assert wrong(raised, "fail", part)
+    assert wrong(raised, "degrade", None, **failed)
+    assert wrong(taken, "fail", None, **failed)
+    assert wrong(taken, "degrade", piped(("1", taken), ("3", None), degraded=True, chain=chain))
+    assert wrong(raised, "degrade", piped(("1", raised), ("3", None), degraded=False, chain=chain))
+    assert wrong(taken, "degrade", piped(("1", taken), ("3", taken + 1), degraded=False, chain=chain))
+    assert wrong(taken, "", whole)
+
+
 TRICKS: dict[str, Callable[[Books], Any]] = {
     "a label is lost": lambda b: b.feedback.clear(),
     "a label is doubled": lambda b: b.feedback.append(("p1", "cat")),
+    "the label before the last counts": lambda b: b.feedback.reverse(),
     "another label": lambda b: b.feedback.__setitem__(0, ("p1", "dog")),
     "a row is lost": lambda b: b.rows.pop("p1"),
     "a row is doubled under another id": lambda b: b.rows.update(p9=row("p9", NUMBER, metadata={"mark": "t-single"})),

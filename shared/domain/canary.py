@@ -181,6 +181,17 @@ def decide_unloadable(canary: Canary, failure: str, *, now: float) -> Canary:
     return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=why)
 
 
+def decide_deleted(canary: Canary, *, now: float) -> Canary:
+    """Return the state that follows where the registry has not the version any more: no alias can name it.
+
+    It goes back, from the middle of becoming champion too. Repeating it changes nothing.
+    """
+    if not canary.is_running and not (canary.phase is Phase.PROMOTED and canary.moving):
+        return canary
+    why = f"version {canary.version} is not in the registry any more"
+    return replace(canary, phase=Phase.WENT_BACK, moving=True, since=now, reason=why)
+
+
 def _broken(canary: Canary, figures: Figures) -> str:
     """Return in words which limit the figures break, or an empty text."""
     allowed = canary.max_errors * max(figures.ended, canary.min_images)

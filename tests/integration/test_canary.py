@@ -173,6 +173,29 @@ def test_killed_before_any_write_the_next_worker_goes_on(stage: Stage, figures: 
     assert stage.canary.phase is (Phase.WENT_BACK if figures.errors else Phase.PROMOTED)
 
 
+@pytest.mark.parametrize(("steps", "writes"), [((5, 100), 0), ((5, 100), 1), ((100,), 2), ((100,), 4)])
+def test_a_version_that_is_deleted_goes_back_wherever_its_canary_is(
+    stage: Stage, writes: int, steps: tuple[int, ...]
+) -> None:
+    stage.begin()
+    stage.write(replace(stage.canary, steps=steps))
+    for _ in steps[1:]:
+        stage.move()
+        stage.move(GOOD)
+    stage.writer.left = writes  # the worker dies in the middle of a step, or of making it champion
+    stage.move()
+    stage.move(GOOD if not stage.canary.moving else None)
+    stage.store.client.delete_model_version(MODEL, TWO)
+    stage.writer.left = 10**9
+    stage.move()
+    assert not stage.canary.is_running
+    assert not stage.canary.moving
+    assert stage.traffic[1] is None
+    if stage.canary.phase is Phase.WENT_BACK:
+        assert "version 2 is not in the registry any more" in stage.canary.words()
+        assert stage.traffic == (ONE, None, None)
+
+
 def test_whoever_else_moves_an_alias_ends_it_and_is_not_undone(stage: Stage) -> None:
     stage.begin()
     stage.move()

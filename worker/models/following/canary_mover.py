@@ -19,6 +19,7 @@ from shared.domain.canary import (
     Traffic,
     changed_by_others,
     decide,
+    decide_deleted,
     decide_unloadable,
     wanted_traffic,
 )
@@ -89,6 +90,8 @@ class CanaryMover:
         canary = Canary.from_text(text)
         if not canary.is_running and not canary.moving:
             return
+        if canary.version not in found.versions:
+            canary = decide_deleted(canary, now=self._now())
         others = changed_by_others(canary, traffic_of(found))
         if others:
             self._write(

@@ -1,5 +1,6 @@
 """Facts of an image, and the specification of a model's input image."""
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -9,6 +10,8 @@ from shared.domain.identifiers import Digest
 
 _NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode")
 """What the `image` metadata of a model may have."""
+LARGEST_INPUT: Final = 2**25
+"""Pixels of a model's input, or of the size it is cut from: in float32 three channels of so many take 400 MB."""
 _LARGEST_STD: Final = 10
 """Of values from 0 to 1 no deviation is that large; of values from 0 to 255 it is around 60."""
 
@@ -82,6 +85,8 @@ class ImageSpec:
             std=tuple(float(s) for s in metadata.get("std", [1.0] * mode.channels)),
             mode=mode,
         )
+        if not all(map(math.isfinite, (*spec.mean, *spec.std))):
+            raise ValueError("mean and std must be finite numbers")
         if len(spec.mean) != mode.channels or len(spec.std) != mode.channels:
             raise ValueError(f"mean and std need {mode.channels} numbers each for mode {mode}")
         if any(s <= 0 for s in spec.std):
@@ -90,6 +95,9 @@ class ImageSpec:
             raise ValueError("mean and std are of values from 0..1, not 0..255: divide both by 255")
         if spec.input_size is None:
             raise ValueError("crop_size, or a resize_size of (height, width), must fix the input's size")
+        for name, size in (("crop_size", spec.crop_size), ("resize_size", spec.resize_size)):
+            if size is not None and size[0] * size[-1] > LARGEST_INPUT:
+                raise ValueError(f"{name} is {size[0]:,} x {size[-1]:,} pixels, over the limit of {LARGEST_INPUT:,}")
         return spec
 
     @property

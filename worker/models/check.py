@@ -17,6 +17,7 @@ from typing import Final
 
 from shared import settings
 from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.image import LARGEST_INPUT
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode, decode_sized
 from worker.models.devices import choose_device, device_memory, is_gpu
@@ -89,8 +90,9 @@ def check_version(uri: str) -> Found:
     loaded = time.monotonic()
     model.warm_up(batching.max_batch_size)
     warm = time.monotonic()
-    photographs = [_decoded(model, one, max_pixels=max_pixels) for one in reference_photographs()[:PHOTOGRAPHS]]
-    photographs = photographs[: batching.max_batch_size]
+    height, width = model.spec.input_size or (1, 1)
+    count = min(PHOTOGRAPHS, batching.max_batch_size, max(1, LARGEST_INPUT // (height * width)))
+    photographs = [_decoded(model, one, max_pixels=max_pixels) for one in reference_photographs()[:count]]
     one, _ = _timed(model, photographs[:1])
     many, outputs = _timed(model, photographs)
     return Found(

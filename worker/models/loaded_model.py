@@ -121,13 +121,14 @@ class LoadedModel:
         outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
         that a batch that needs too much memory is halved.
         """
-        images = noise(self.spec, batch_size)
+        largest = self._forward.largest_pass
+        images = noise(self.spec, batch_size if largest is None else min(batch_size, largest))
         self._learn(self._tried(images[:1])[0])
         self._warn_of_probabilities(images)
-        if self._forward.largest_pass is None:
+        if largest is None:
             self._warm_up_batches(images)
         else:
-            self._warm_up_passes(images[: self._forward.largest_pass])
+            self._warm_up_passes(images)
 
     def _warm_up_passes(self, images: Sequence[object]) -> None:
         """Predict 2, 4, 8, … images while that is quick: what larger passes are slower at first is little."""

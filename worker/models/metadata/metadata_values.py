@@ -6,6 +6,7 @@ what the flavour knows of itself. A tag's value is JSON, or plain text where tha
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,6 +23,8 @@ _NEAR: Final = 0.8
 """How alike an unknown key and one of ours are, from 0 to 1, to be taken for a slip of the pen."""
 
 _NAME_AND_UNIT: Final = 2
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+"""Postgres stores no NUL, and UTF-8 has no half of a pair: an output with either would be lost."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -171,7 +174,13 @@ def label_list(value: Any) -> tuple[str, ...]:
     """Check a list of labels, which are turned into text."""
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f" must be a list of at least one label, not {value!r:.100}")
-    return tuple(str(label) for label in value)
+    labels = tuple(str(label) for label in value)
+    for label in labels:
+        if _UNSTORABLE.search(label):
+            raise ValueError(
+                f" must have no NUL and no half of a surrogate pair, which nothing can store: {label!r:.100}"
+            )
+    return labels
 
 
 def named_values(value: Any) -> dict[str, str | None]:

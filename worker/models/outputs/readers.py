@@ -69,7 +69,8 @@ class ScoresReader:
         scores = scores.float()
         if self._activation is Activation.SOFTMAX:
             return scores.softmax(dim=1) if scores.ndim > 1 else scores
-        return scores.sigmoid() if self._activation is Activation.SIGMOID else scores
+        # An infinite score, as where half precision overflows, would be a certain class; times 0 it is not a number.
+        return scores.sigmoid() + scores * 0 if self._activation is Activation.SIGMOID else scores
 
     def joined(self, portions: Sequence[torch.Tensor], *, images: int, activate: bool = True) -> "NDArray[Any]":
         """Return the scores of all portions; `activate` is false for the raw ones."""

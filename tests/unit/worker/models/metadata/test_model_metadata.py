@@ -39,6 +39,8 @@ def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: 
         ({"image": "large", "labels": ["a", "b"]}, "the metadata's image"),
         ({"image": IMAGE | {"mean": [123, 116, 103]}, "labels": ["a"]}, "the metadata's image: .*0..1, not 0..255"),
         ({"image": IMAGE, "labels": 10}, "labels"),
+        ({"image": IMAGE, "labels": ["a", "b\0"]}, "the metadata's labels must have no NUL"),
+        ({"image": IMAGE, "labels": ["a\udc80", "b"]}, "the metadata's labels must have no NUL and no half"),
         ({"image": IMAGE, "labels": "cat"}, "labels"),
         ({"image": IMAGE, "labels": ["a"], "task": "detect"}, "the metadata's task must be classification, .* or json"),
         ({"image": IMAGE, "labels": ["a"], "task": "multilabel", "activation": "softmax"}, "must be sigmoid or none"),

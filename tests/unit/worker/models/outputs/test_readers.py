@@ -120,3 +120,16 @@ def test_masks_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 def test_classes_of_pixels_are_bytes() -> None:
     with pytest.raises(ModelError, match=r"outside 0\.\.254"):
         masks(torch.full((2, 2, 2), 255))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "none"])
+@pytest.mark.parametrize("overflown", [np.inf, -np.inf, np.nan])
+def test_a_score_that_overflows_in_half_precision_gives_no_class(activation: str, overflown: float) -> None:
+    answered = torch.tensor([[1.0, 2.0], [3.0, overflown], [2.0, 1.0]], dtype=torch.float16)
+    reader = output_readers.ScoresReader(activation=output_readers.Activation(activation))
+    found = reader.joined([reader.read(answered, images=3)], images=3)
+    assert np.isfinite(found[[0, 2]]).all()
+    if activation == "softmax" and overflown == -np.inf:
+        assert found[1].tolist() == [1, 0]  # the lowest score there can be is none of the best
+    else:
+        assert not np.isfinite(found[1]).all()

@@ -38,6 +38,7 @@ from api.state.draining import Draining
 from api.state.gateway import Gateway
 from api.state.job_waiters import JobWaiters
 from api.state.open_requests import OpenRequests
+from api.state.open_streams import OpenStreams
 from api.state.published_figures import PublishedFigures
 from api.state.purges import Purges
 from api.state.reading_turns import ReadingTurns
@@ -107,6 +108,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             threads=threads,
             api_keys=api_keys,
             open_requests=open_requests,
+            open_streams=OpenStreams(),
             purges=purges,
             models=models,
             waiters=waiters,

@@ -8,8 +8,9 @@ import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from api.batches.lookup import find_batch
-from api.http.event_stream import KEEPALIVE, POLL
+from api.http.event_stream import KEEPALIVE
 from api.state.gateway import Gateway
+from api.state.open_streams import POLL
 from shared.domain.batch import Batch, BatchStatus
 from shared.domain.errors import StorageUnavailable
 from shared.domain.timestamps import now_us
@@ -27,29 +28,32 @@ async def batch_events(gate: Gateway, batch: Batch) -> AsyncIterator[bytes]:
     An event's id is made of its content. When the gateway stops, the stream ends without `done`: the client reconnects
     to another gateway.
     """
-    told, silent = "", timedelta(0)
-    while True:
-        if (mark := _mark(batch)) != told:
-            told, silent = mark, timedelta(0)
-            progress = {
-                "status": batch.status,
-                "request_counts": item_counts(batch),
-                "errors": batch.errors,
-                **progress_members(batch, now=now_us()),
-            }
-            yield format_sse_event(event="progress", data_str=orjson.dumps(progress).decode(), id=mark)
-        if batch.has_ended:
-            done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}
-            yield format_sse_event(event="done", data_str=orjson.dumps(done).decode(), id=mark)
-            return
-        if gate.draining.is_over:
-            return
-        await asyncio.sleep(POLL.total_seconds())
-        silent += POLL
-        if silent >= KEEPALIVE:
-            silent = timedelta(0)
-            yield KEEPALIVE_COMMENT
-        batch = await _refresh(gate, batch)
+    told, silent, unread = "", timedelta(0), timedelta(0)
+    with gate.open_streams.one_more(batch.owner):
+        while True:
+            if (mark := _mark(batch)) != told:
+                told, silent = mark, timedelta(0)
+                progress = {
+                    "status": batch.status,
+                    "request_counts": item_counts(batch),
+                    "errors": batch.errors,
+                    **progress_members(batch, now=now_us()),
+                }
+                yield format_sse_event(event="progress", data_str=orjson.dumps(progress).decode(), id=mark)
+            if batch.has_ended:
+                done = {"reason": "canceled"} if batch.status is BatchStatus.CANCELED else {}
+                yield format_sse_event(event="done", data_str=orjson.dumps(done).decode(), id=mark)
+                return
+            if gate.draining.is_over:
+                return
+            await asyncio.sleep(POLL.total_seconds())
+            silent, unread = silent + POLL, unread + POLL
+            if silent >= KEEPALIVE:
+                silent = timedelta(0)
+                yield KEEPALIVE_COMMENT
+            if unread >= gate.open_streams.pause(batch.owner):
+                unread = timedelta(0)
+                batch = await _refresh(gate, batch)
 
 
 async def _refresh(gate: Gateway, batch: Batch) -> Batch:

@@ -17,10 +17,10 @@ import orjson
 from api.batches.lookup import find_batch
 from api.batches.upload import Accepted
 from api.batches.writer import MOST_WAITED
-from api.http.event_stream import POLL
 from api.http.result_formats import item_row, result_object
 from api.state.gateway import Gateway
 from api.state.job_waiters import FALLBACK, wait_for_events
+from api.state.open_streams import POLL
 from api.state.postgres import ask_postgres
 from api.state.postgres_pages import PIECE, read_piece
 from shared.domain.batch import Batch, BatchStatus

@@ -9,8 +9,6 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
 
 KEEPALIVE: Final = timedelta(seconds=15)
 """After this long without an event a stream sends a comment, so that no proxy takes it for dead."""
-POLL: Final = timedelta(milliseconds=500)
-"""How often a stream reads the state of what it follows."""
 FILLER: Final = "darkroom.nothing"
 """Where a stream's scope has bytes that mean nothing to its client: the connection sends them to find out whether
 anybody still reads (`edge/http_connection.py`)."""

@@ -6,10 +6,11 @@ from datetime import timedelta
 import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from api.http.event_stream import KEEPALIVE, POLL
+from api.http.event_stream import KEEPALIVE
 from api.predictions.lookup import refresh_prediction
 from api.state.gateway import Gateway
 from api.state.job_waiters import wait_for_event
+from api.state.open_streams import POLL
 from shared.domain.job import Job
 from shared.domain.large_masks import shown_output
 from shared.domain.prediction import Status
@@ -25,8 +26,8 @@ def told_everything(job: Job, *, after: int) -> bool:
 
 async def prediction_events(gate: Gateway, job: Job, *, after: int, base_url: str) -> AsyncIterator[bytes]:
     """Yield the events after number `after` until the prediction ends or the gateway stops; a comment after 15 s."""
-    with gate.waiters.listen(job.id) as ended:
-        last, silent = after, timedelta(0)
+    with gate.open_streams.one_more(job.owner), gate.waiters.listen(job.id) as ended:
+        last, silent, unread = after, timedelta(0), timedelta(0)
         while True:
             for number, event in _happened(job, base_url=base_url):
                 if number > last:
@@ -35,12 +36,14 @@ async def prediction_events(gate: Gateway, job: Job, *, after: int, base_url: st
             if job.status.is_terminal or gate.draining.is_over:
                 return
             # Only the end is announced: that a worker has begun is found by reading.
-            await wait_for_event(ended, POLL)
-            silent += POLL
+            has_ended = await wait_for_event(ended, POLL)
+            silent, unread = silent + POLL, unread + POLL
             if silent >= KEEPALIVE:
                 silent = timedelta(0)
                 yield KEEPALIVE_COMMENT
-            job = await refresh_prediction(gate, job)
+            if has_ended or unread >= gate.open_streams.pause(job.owner):
+                unread = timedelta(0)
+                job = await refresh_prediction(gate, job)
 
 
 def _happened(job: Job, *, base_url: str) -> list[tuple[int, bytes]]:

@@ -11,6 +11,7 @@ from api.state.body_memory import BodyMemory
 from api.state.draining import Draining
 from api.state.job_waiters import JobWaiters
 from api.state.open_requests import OpenRequests
+from api.state.open_streams import OpenStreams
 from api.state.purges import Purges
 from api.state.reading_turns import ReadingTurns
 from api.state.redis_memory import RedisMemory
@@ -32,6 +33,7 @@ class Gateway:
     threads: Threads
     api_keys: ApiKeys
     open_requests: OpenRequests
+    open_streams: OpenStreams
     purges: Purges
     models: ServedModels
     waiters: JobWaiters

@@ -85,14 +85,15 @@ class JobWaiters:
                 event.set()
 
 
-async def wait_for_event(event: asyncio.Event, longest: timedelta) -> None:
-    """Wait for the event, for `longest` at most, and clear it."""
+async def wait_for_event(event: asyncio.Event, longest: timedelta) -> bool:
+    """Wait for the event, for `longest` at most, and clear it; return whether it came."""
     try:
         async with asyncio.timeout(longest.total_seconds()):
             await event.wait()
     except TimeoutError:
-        pass
+        return False
     event.clear()
+    return True
 
 
 async def wait_for_events(events: Sequence[asyncio.Event], longest: timedelta) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from api.state.body_memory import BodyMemory
 from api.state.open_requests import OpenRequests
+from api.state.open_streams import OpenStreams
 from api.state.reading_turns import ReadingTurns
 from api.state.served_models import ServedModels
 from api.state.submission_counter import SubmissionCounter
@@ -91,6 +92,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
             app.state.gateway = SimpleNamespace(
                 producer=producer,
                 open_requests=OpenRequests(),
+                open_streams=OpenStreams(),
                 purges=SimpleNamespace(check=lambda _: None),
                 engine=engine,
                 models=book,

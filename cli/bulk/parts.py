@@ -140,7 +140,7 @@ class _Search:
         for folder, folders, files in os.walk(top, onerror=self._note):
             inside = [(name, os.path.join(folder, name)) for name in sorted(folders)]  # noqa: PTH118
             self.links += sum(os.path.islink(path) for _, path in inside)  # noqa: PTH114
-            folders[:] = [name for name, path in inside if not left_out or _inode(os.lstat(path)) not in left_out]
+            folders[:] = [name for name, path in inside if not _is_among(path, left_out)]
             for name in sorted(files):
                 path = os.path.join(folder, name)  # noqa: PTH118
                 try:
@@ -173,6 +173,14 @@ class _Search:
 def reason(error: OSError) -> str:
     """Return why a file can't be read."""
     return error.strerror or type(error).__name__
+
+
+def _is_among(folder: str, left_out: Collection[tuple[int, int]]) -> bool:
+    """Tell whether a folder is one to leave out; one that has gone meanwhile is none: reading it says so."""
+    try:
+        return bool(left_out) and _inode(os.lstat(folder)) in left_out
+    except OSError:
+        return False
 
 
 def _inode(found: os.stat_result) -> tuple[int, int]:

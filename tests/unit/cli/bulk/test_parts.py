@@ -1,4 +1,5 @@
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_the_home_and_the_results_file_are_not_sent(tmp_path: Path) -> None:
     left_out = [tmp_path / "in/.darkroom", tmp_path / "in/results.csv", tmp_path / "not-there"]
     assert names(make_plan([tmp_path / "in"], leave_out=left_out)) == ["in/1.png"]
     assert names(make_plan([tmp_path / "in/.darkroom"], leave_out=left_out)) == [".darkroom/state.json"]
+
+
+@pytest.mark.parametrize("leave_out", [True, False])
+def test_a_folder_that_goes_while_others_are_read_is_named_and_the_rest_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, leave_out: bool
+) -> None:
+    write(tmp_path, "in/1.png", "in/gone/2.png", "home/state.json")
+    is_link = os.path.islink
+
+    def goes(path: str) -> bool:  # asked of each folder that the one above it has listed
+        if path.endswith("gone"):
+            shutil.rmtree(path, ignore_errors=True)
+        return is_link(path)
+
+    monkeypatch.setattr(os.path, "islink", goes)
+    plan = make_plan([tmp_path / "in"], leave_out=[tmp_path / "home"] if leave_out else [])
+    assert names(plan) == ["in/1.png"]
+    assert [failure.name for failure in plan.unread] == ["in/gone"]
 
 
 def test_names_are_cleaned_as_the_gateway_does_and_stay_unique(tmp_path: Path) -> None:

@@ -23,13 +23,17 @@ REMEMBERED_TASKS = 5000
 
 
 def migrations(database_url: str) -> Program:
-    """Return the step that brings the database to the newest schema."""
-    code = "import sys; from shared.storage.migrate import upgrade; upgrade(sys.argv[1])"
+    """Return the step that brings the database to the newest schema.
+
+    The URL, which may have a password, is no argument: everybody on the machine sees those.
+    """
+    code = "from pathlib import Path; from cli.migrate.run import migrate; migrate(Path())"
     return Program(
         name="migrations",
         role="migrations",
         once=True,
-        command=(sys.executable, "-c", code, database_url),
+        command=(sys.executable, "-c", code),
+        environment={"DARKROOM_DATABASE_URL": database_url},
         after=("postgres",),
     )
 

@@ -17,7 +17,7 @@ from shared.domain.prediction import Source, Status
 from shared.settings import Database
 from shared.storage import batches, recording, version_figures
 from shared.storage.engine import make_engine
-from shared.storage.migrate import upgrade
+from shared.storage.migrate import UnknownSchema, upgrade
 from shared.storage.tables import metadata
 
 
@@ -41,6 +41,17 @@ def test_two_processes_may_migrate_at_once_and_repeatedly(fresh_url: str) -> Non
     upgrade(fresh_url)
     with connected(fresh_url) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_that_a_newer_release_has_migrated_is_refused_and_left_alone(fresh_url: str) -> None:
+    upgrade(fresh_url)
+    with connected(fresh_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
+        connection.commit()
+    with pytest.raises(UnknownSchema, match=r"it has schema 9000, and the newest that this release knows is \d{4}: "):
+        upgrade(fresh_url)
+    with connected(fresh_url) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["9000"]
 
 
 def test_older_batches_have_no_skipped_files_and_the_migration_can_be_undone(fresh_url: str) -> None:

@@ -10,12 +10,14 @@ import redis
 from shared.domain.identifiers import ModelName
 from shared.queue import bells, keys, model_routes
 from shared.queue.lua import Script, Scripts
+from tests.support import waiting
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 
 Begin = Callable[..., Worker]
 ODD = ModelName("it's, odd")
+READS = 4
 
 
 def until(true: Callable[[], object], worker: Worker, *, seconds: float = 60) -> None:
@@ -74,11 +76,13 @@ def test_many_workers_ask_the_registry_once_a_poll(
         until(lambda: redis_client.zcard(keys.SERVING_ALL) == 2, worker)
     [stamp] = redis_client.keys("registry:*:read")
     taken: list[int] = []
-    end = time.monotonic() + 4
-    while time.monotonic() < end:
+
+    def seen() -> int:
         found = int((redis_client.get(stamp) or b"0").split()[0])
-        taken += [found] if found not in taken else []
-        time.sleep(0.02)
+        taken.extend([found] if found not in taken[-1:] else [])
+        return len(taken)
+
+    waiting.until(lambda: seen() == READS, what="the registry is read")
     assert all(after - before >= 1_000_000 for before, after in pairwise(taken))
 
 

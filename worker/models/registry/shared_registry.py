@@ -55,15 +55,18 @@ class SharedRegistry:
         What was read before `changed_at`, microseconds of Redis' clock, is read again. Raises what MLflow and Redis
         raise when they are down, and NotReadYet while another worker asks.
         """
-        stamp: Any = self._client.get(self._stamp)
-        taken, _, digest = (stamp or b"0").partition(b" ")
-        age = timedelta(microseconds=server_time_us(self._client) - int(taken))
-        is_new = int(taken) >= changed_at and age < self._poll
-        if is_new and self._take(digest):
+        if self._take_new(changed_at):
             return self._snapshots
         if not self._client.set(self._turn, b"", nx=True, px=LONGEST_READ):
             raise NotReadYet
-        return self._ask()
+        return self._ask(changed_at)
+
+    def _take_new(self, changed_at: int) -> bool:
+        """Take the answer that is in Redis; False where there is none as new as `read` promises."""
+        stamp: Any = self._client.get(self._stamp)
+        taken, _, digest = (stamp or b"0").partition(b" ")
+        age = timedelta(microseconds=server_time_us(self._client) - int(taken))
+        return int(taken) >= changed_at and age < self._poll and self._take(digest)
 
     def _take(self, digest: bytes) -> bool:
         """Take the answer that is in Redis, unless it is the one that is held; False where it can't be read."""
@@ -79,9 +82,13 @@ class SharedRegistry:
         self._digest = digest
         return True
 
-    def _ask(self) -> Snapshots:
+    def _ask(self, changed_at: int) -> Snapshots:
         """Ask MLflow and write its answer to Redis; after a failure nobody asks for a pause that grows up to a poll."""
         try:
+            # Another may have had its turn, and its answer, since this one looked for one.
+            if self._take_new(changed_at):
+                self._client.delete(self._turn)
+                return self._snapshots
             taken = server_time_us(self._client)
             found = self._pinned.apply(self._reader.read_models(self._names))
         except BaseException:

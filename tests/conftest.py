@@ -23,6 +23,7 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.support.leftovers import Leftovers
+from tests.support.places import RESTARTING
 from tests.support.servers import PostgresServer, RedisServer
 
 # No deadline: how long an example takes depends on the machine.
@@ -80,15 +81,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     atexit.register(gc.unfreeze)
 
 
-# Tests that start the stack's processes anew, or a second stack: half of the time of all that use the running one.
-RESTARTING = {
-    "test_command.py",
-    "test_flower.py",
-    "test_fuzz.py",  # it restarts nothing, and evens out the two groups
-    "test_other_users.py",
-    "test_second_stack.py",
-    "test_stopping.py",
-}
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
 GROUPS = ("restarted stack", "stack", "breakable stack", "soak", "torch", "tasks' stack")
 ORDER = (*GROUPS, "integration", "component", "unit")

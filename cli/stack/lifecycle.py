@@ -21,6 +21,7 @@ from cli.terminal.refused import Refused
 HOPELESS_AFTER: Final = 4
 """Crashes in a row, about 4 s of them, after which `wait_until_ready` gives up on a program."""
 STOPPING_TIME: Final = timedelta(seconds=90)
+SUPERVISOR: Final = "cli.stack.supervisor_process"
 _POLL_PAUSE: Final = 0.1
 
 Watch = Callable[[StackState], None]
@@ -65,7 +66,7 @@ def start(options: Options, *, attached: bool) -> Started:
             [
                 sys.executable,
                 "-m",
-                "cli.stack.supervisor_process",
+                SUPERVISOR,
                 options.to_json(),
                 *(["attached"] if attached else []),
             ],

@@ -1,5 +1,6 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from tests.support.api_client import Door
 from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.support.gateway_fixtures import closed, door
 from tests.support.pictures import renewed
+from tests.support.places import RESTARTING
+from tests.support.program_forks import Forked
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
 from tests.support.tasks_stack import tasks_stack as running_tasks_stack
@@ -30,7 +33,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "DARKROOM_KEEP_IMAGES_URL": str(tmp_path_factory.mktemp("kept")),
         "DARKROOM_PIPELINES": '{"twice": {"models": ["digits", "digits:1"]}}',
     }
-    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=environment)
+    # Where its processes are told to end and started anew, it is started as people start it.
+    is_restarted = os.environ["PYTEST_CURRENT_TEST"].partition("::")[0].endswith(RESTARTING)
+    forked = Forked.AGAIN if is_restarted else Forked.ALL
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=environment, forked=forked)
     try:
         stack.up()
         yield stack
@@ -101,7 +107,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
         # Its pictures are tiny and take the way of large images, which has more steps to be killed between.
         "DARKROOM_QUEUE_MAX_INLINE_IMAGE": "1",
     }
-    stack = Stack(home / "stack", port=free_port(), environment=environment, predict_workers=2)
+    stack = Stack(home / "stack", port=free_port(), environment=environment, predict_workers=2, forked=Forked.ALL)
     try:
         stack.up("--model", faulty_model.NAME)
         system = Breakable(stack, redis_server, postgres, directory, registry=registry)

@@ -22,6 +22,7 @@ from cli.stack.ports import free_port
 from cli.stack.supervisor.identity import ProcessIdentity
 from tests.support import waiting
 from tests.support.pictures import renewed
+from tests.support.program_forks import Forked
 from tests.support.stack import Stack
 
 MEBIBYTES = 200
@@ -44,7 +45,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def second(stack: Stack, disk: Path) -> Iterator[Stack]:
     """A running stack on that disk. A registry is not started: the other stack's holds the model already."""
     environment = {**stack.registry_environment, "FLOWER_UNAUTHENTICATED_API": ""}
-    second = Stack(disk / "home", port=free_port(), environment=environment)
+    second = Stack(disk / "home", port=free_port(), environment=environment, forked=Forked.AGAIN)
     # The images are there too, and its workers need not wait for them.
     shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
     try:

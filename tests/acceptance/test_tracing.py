@@ -21,6 +21,7 @@ from tests.support.breakable_stack import undecodable
 from tests.support.extra_processes import GatewayByHand
 from tests.support.otlp_receiver import Collector, SeenSpan, collecting
 from tests.support.pictures import renewed
+from tests.support.program_forks import Forked
 from tests.support.receivers import receiving
 from tests.support.stack import Stack
 from tests.support.waiting import until
@@ -47,7 +48,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> It
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "DARKROOM_QUEUE_LEASE": "2",
     }
-    stack = Stack(tmp_path_factory.mktemp("traced") / "home", port=free_port(), environment=environment)
+    home = tmp_path_factory.mktemp("traced") / "home"
+    stack = Stack(home, port=free_port(), environment=environment, forked=Forked.ALL)
     try:
         stack.up()
         yield stack

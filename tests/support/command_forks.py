@@ -20,6 +20,8 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
+from tests.support.program_forks import FORKED
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "models", "purge", "status", "submit")
 MODULES = ("cli.main", "cli.webhooks.listen", *(f"cli.{command}.run" for command in COMMANDS))
@@ -150,7 +152,10 @@ def _become(arguments: tuple[bytes, ...], home: bytes, environment: dict[str, st
     os.environb[b"DARKROOM_HOME"] = home
     sys.argv[:] = ["darkroom", *map(os.fsdecode, arguments)]
     from cli.main import app  # noqa: PLC0415
+    from cli.stack import lifecycle  # noqa: PLC0415
 
+    if FORKED in environment:
+        lifecycle.SUPERVISOR = "tests.support.forking_supervisor"  # type: ignore[misc]
     app()
     sys.exit()
 

@@ -17,6 +17,7 @@ from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.api_client import MODEL
+from tests.support.program_forks import ROOT, Program, start
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.75,"probabilities":{"7":0.75,"1":0.25}}'
 KEY = re.compile(r"^dk_[A-Za-z0-9_-]{43}$", re.MULTILINE)
+STDERR = 2
 _RUN = b'{"batch_size":1,"predict_ms":1.5,"worker":"by-hand"}'
 
 
@@ -74,7 +76,7 @@ class GatewayByHand:
 
     def begin(self) -> None:
         """Start it, for the first time or once more, and return when it is ready."""
-        self.process = subprocess.Popen(self._command, env=self._environment)
+        self.process = start(Program("api.server", (), self._environment, ROOT), log=STDERR)
         # Others may listen on the port too.
         until(
             lambda: not gateway_serves(self.process.pid, url=self.url, port=self.port), seconds=60, what="it is ready"

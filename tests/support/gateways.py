@@ -1,8 +1,6 @@
 """A gateway process on a test's Redis and Postgres, without workers: what was accepted waits."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import httpx
 from cli.stack.ports import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
+from tests.support.program_forks import ROOT, Program, start
 from tests.support.waiting import until
 
 DIGITS = Route(
@@ -29,10 +28,9 @@ class Gateway:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         port = free_port()
         self.url, self._log = f"http://127.0.0.1:{port}", folder / "log"
-        command = (sys.executable, "-m", "api.server")
         environment = os.environ | environment | {"DARKROOM_SERVER_PORT": str(port)}
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+            self._process = start(Program("api.server", (), environment, ROOT), log=log.fileno())
         try:
             until(self._is_alive, seconds=60, what="it serves")
         except AssertionError:

@@ -12,6 +12,7 @@ from cli.stack.plan import held_out_folder
 from cli.stack.servers.mlflow_login import Login
 from cli.stack.supervisor.state import StackState, running_stack
 from tests.support.command_forks import command_forks
+from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, socket_path
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {
@@ -27,11 +28,17 @@ class Stack:
     """A stack on a home of its own. A test that breaks something waits until it runs again: `wait_until_ready`.
 
     It has one predict worker, where `up` starts one a core: each start of one is five seconds of a core. More are for
-    tests of several that serve at once or die one by one.
+    tests of several that serve at once or die one by one. `forked` are its programs that need not import for that.
     """
 
     def __init__(
-        self, home: Path, *, port: int, environment: dict[str, str] | None = None, predict_workers: int = 1
+        self,
+        home: Path,
+        *,
+        port: int,
+        environment: dict[str, str] | None = None,
+        predict_workers: int = 1,
+        forked: Forked = Forked.NONE,
     ) -> None:
         self.home = home
         self.port = port
@@ -39,16 +46,21 @@ class Stack:
         self.predict_workers = predict_workers
         own = {"DARKROOM_HOME": str(home), "DARKROOM_LOCAL_PREDICT_WORKERS": str(predict_workers)}
         self.environment = ENVIRONMENT | own | (environment or {})
+        self._forked = forked
 
     def darkroom(self, *arguments: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run the command on this home; `expect` is the exit code, None for any."""
         done: subprocess.CompletedProcess[str]
-        if arguments[0] in OF_ITS_OWN:
+        forking: dict[str, str] = {}
+        if arguments[0] == "up" and self._forked is not Forked.NONE:
+            path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
+            forking = {FORKED: self._forked, SOCKET: str(socket_path()), "PYTHONPATH": path}
+        if arguments[0] in OF_ITS_OWN and not forking:
             done = subprocess.run(
                 [COMMAND, *arguments], env=self.environment, capture_output=True, text=True, timeout=280, check=False
             )
         else:
-            ended = command_forks().run(*arguments, home=self.home, **self.environment)
+            ended = command_forks().run(*arguments, home=self.home, **self.environment | forking)
             done = subprocess.CompletedProcess(arguments, ended.returncode, ended.stdout, ended.stderr)
         assert expect in (None, done.returncode), done.stdout + done.stderr
         return done

@@ -12,6 +12,7 @@ from typing import Final
 from cli.stack.ports import free_port
 from shared.domain.task import Task
 from tests.support.api_client import Door
+from tests.support.program_forks import Forked
 from tests.support.stack import Stack
 from tests.support.waiting import until
 
@@ -36,7 +37,7 @@ def tasks_stack(home: Path, *, environment: dict[str, str] | None = None) -> Ite
     command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
     subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
     own = {"DARKROOM_REGISTRY_URL": registry, "DARKROOM_LINKS_MLFLOW": MLFLOW, **tests, **(environment or {})}
-    stack = Stack(home / "home", port=free_port(), environment=own)
+    stack = Stack(home / "home", port=free_port(), environment=own, forked=Forked.ALL)
     wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}
     try:
         stack.up()

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from cli.stack.ports import free_port
-from tests.support.worker_forks import start_worker
+from tests.support.program_forks import ROOT, Program, start
 from worker.health import find_problem
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
@@ -32,7 +32,7 @@ class Worker:
             "--queues", queues, "--pool", *POOLS.get(queues, ("solo",)), "--without-mingle", "--without-gossip",
         )  # fmt: skip
         with self._log.open("wb") as log:
-            self._process = start_worker(arguments, environment=self._environment, log=log)
+            self._process = start(Program("celery", arguments, self._environment, ROOT), log=log.fileno())
 
     @property
     def lines(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from tests.support.breakable_stack import LANE_DEPTH, LEASE_SECONDS, Breakable
 from tests.support.gateway_fixtures import closed, door
 from tests.support.pictures import renewed
 from tests.support.places import RESTARTING
+from tests.support.prepared_homes import up_with_digits
 from tests.support.program_forks import Forked
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
@@ -38,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     forked = Forked.AGAIN if is_restarted else Forked.ALL
     stack = Stack(tmp_path_factory.mktemp("stack") / "home", port=free_port(), environment=environment, forked=forked)
     try:
-        stack.up()
+        up_with_digits(stack, tmp_path_factory)
         yield stack
     finally:
         stack.down()

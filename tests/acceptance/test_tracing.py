@@ -21,6 +21,7 @@ from tests.support.breakable_stack import undecodable
 from tests.support.extra_processes import GatewayByHand
 from tests.support.otlp_receiver import Collector, SeenSpan, collecting
 from tests.support.pictures import renewed
+from tests.support.prepared_homes import up_with_digits
 from tests.support.program_forks import Forked
 from tests.support.receivers import receiving
 from tests.support.stack import Stack
@@ -51,7 +52,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> It
     home = tmp_path_factory.mktemp("traced") / "home"
     stack = Stack(home, port=free_port(), environment=environment, forked=Forked.ALL)
     try:
-        stack.up()
+        up_with_digits(stack, tmp_path_factory)
         yield stack
     finally:
         stack.down()

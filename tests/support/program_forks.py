@@ -139,6 +139,20 @@ def start(program: Program, *, log: int) -> Fork:
         return Fork(int(reports.readline()), reports)
 
 
+def run(program: Program) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end; its errors are among its output."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        status = start(program, log=log.fileno()).wait(timeout=280)
+        log.seek(0)
+        return subprocess.CompletedProcess([program.module, *program.arguments], status, log.read())
+
+
+def keep_running(kind: "Kind") -> None:
+    """Have an interpreter run until this process ends, also while nobody else uses it."""
+    with _alone:
+        _connection(kind)
+
+
 def socket_path() -> Path:
     """Return where this run's interpreters listen, but for the end of their names."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
@@ -272,6 +286,8 @@ def _become(program: Program) -> None:
 
 
 def _run(program: Program) -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text("python -c" if program.is_code else program.module)
     os.nice(program.niceness)
     os.umask(program.umask)
     os.chdir(program.folder)

@@ -12,7 +12,7 @@ from cli.stack.plan import held_out_folder
 from cli.stack.servers.mlflow_login import Login
 from cli.stack.supervisor.state import StackState, running_stack
 from tests.support.command_forks import command_forks
-from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, socket_path
+from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, Kind, keep_running, socket_path
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {
@@ -53,6 +53,7 @@ class Stack:
         done: subprocess.CompletedProcess[str]
         forking: dict[str, str] = {}
         if arguments[0] == "up" and self._forked is not Forked.NONE:
+            keep_running(Kind.OTHERS)
             path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
             forking = {FORKED: self._forked, SOCKET: str(socket_path()), "PYTHONPATH": path}
         if arguments[0] in OF_ITS_OWN and not forking:

@@ -1,8 +1,6 @@
 """One whole stack for all acceptance tests, started as people start it: `darkroom up --detach`."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from tests.support.gateway_fixtures import closed, door
 from tests.support.pictures import renewed
 from tests.support.places import RESTARTING
 from tests.support.prepared_homes import up_with_digits
-from tests.support.program_forks import Forked
+from tests.support.program_forks import ROOT, Forked, Program, run
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.stack import Stack
 from tests.support.tasks_stack import tasks_stack as running_tasks_stack
@@ -92,7 +90,8 @@ def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callabl
     """A running stack that serves `pixels`, on servers of its own to break; its registry is a file."""
     home, directory = tmp_path_factory.mktemp("breakable"), short_directory()
     registry = f"sqlite:///{home}/registry.db"
-    subprocess.run([sys.executable, "-W", "ignore", faulty_model.__file__, registry], check=True)
+    made = run(Program(faulty_model.__name__, (registry,), dict(os.environ), ROOT))
+    assert made.returncode == 0, made.stdout
     redis_server, postgres = RedisServer(directory, appendfsync="always"), PostgresServer(directory)
     environment = {
         "DARKROOM_REDIS_URL": redis_server.url,

@@ -13,6 +13,7 @@ import pytest
 from tests.support.api_client import Door
 from tests.support.documents import ROOT
 from tests.support.pictures import renewed
+from tests.support.program_forks import Program, run
 from tests.support.stack import Stack
 from tests.support.waiting import until
 
@@ -21,9 +22,8 @@ def in_registry(stack: Stack, code: str) -> str:
     """Run code with the registry's address and login in its environment; return what it prints."""
     registry = stack.registry_environment
     environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
-    command = [sys.executable, "-W", "ignore", "-c", f"from mlflow import MlflowClient\n{code}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run(Program(f"from mlflow import MlflowClient\n{code}", (), environment, ROOT, is_code=True))
+    assert done.returncode == 0, done.stdout
     return done.stdout
 
 

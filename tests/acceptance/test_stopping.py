@@ -24,6 +24,8 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from tests.support.stack import Stack
 
+PAUSE = 0.05
+"""Seconds between two images of a client. Four of them have one or two requests open whenever a process ends."""
 PNG = {"Content-Type": "image/png"}
 
 
@@ -183,7 +185,7 @@ class People(threading.Thread):
     def run(self) -> None:
         with ExitStack() as clients:
             known: dict[str, httpx.Client] = {}
-            while not self._over.wait(0.02):
+            while not self._over.wait(PAUSE):
                 self._send(known, clients)
 
     def _send(self, known: dict[str, httpx.Client], clients: ExitStack) -> None:

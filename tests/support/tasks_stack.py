@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Final
 from cli.stack.ports import free_port
 from shared.domain.task import Task
 from tests.support.api_client import Door
-from tests.support.program_forks import Forked
+from tests.support.program_forks import Forked, Program, run
 from tests.support.stack import Stack
 from tests.support.waiting import until
 
@@ -34,8 +32,9 @@ def tasks_stack(home: Path, *, environment: dict[str, str] | None = None) -> Ite
     # The pipeline `lit-boxed`: what the detector finds is classified.
     log += "; t.MlflowClient({0!r}, {0!r}).set_registered_model_tag('lit-detection', {2!r}, {3!r})"
     pipeline = "darkroom.pipeline.lit-boxed", json.dumps(BOXED)
-    command = [sys.executable, "-W", "ignore", "-c", log.format(registry, LIT_TASKS, *pipeline)]
-    subprocess.run(command, check=True, env=os.environ | tests, cwd=home)
+    code = log.format(registry, LIT_TASKS, *pipeline)
+    made = run(Program(code, (), os.environ | tests, home, is_code=True))
+    assert made.returncode == 0, made.stdout
     own = {"DARKROOM_REGISTRY_URL": registry, "DARKROOM_LINKS_MLFLOW": MLFLOW, **tests, **(environment or {})}
     stack = Stack(home / "home", port=free_port(), environment=own, forked=Forked.ALL)
     wanted = {*Task, *(f"lit-{task}" for task in LIT_TASKS)}

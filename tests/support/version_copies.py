@@ -1,12 +1,11 @@
 """Another version of `digits` on a running stack, with the files of the first."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tests.support.program_forks import ROOT, Program, run
 from tests.support.stack import Stack
 
 _COPY: Final = """
@@ -32,7 +31,6 @@ def _in_registry(stack: Stack, code: str) -> str:
     """Run code with the registry's address and login in its environment; return what it prints."""
     registry = stack.registry_environment
     environment = os.environ | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run(Program(code, (), environment, ROOT, is_code=True))
+    assert done.returncode == 0, done.stdout
     return done.stdout

@@ -22,7 +22,7 @@ from tests.support.tasks_stack import tasks_stack as running_tasks_stack
 __all__ = ["closed", "door"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack that serves `digits`, shared by the run. It keeps pictures of models that are tagged so: none.
 
@@ -78,14 +78,14 @@ def nothing_kept(door: Door) -> Iterator[None]:
     assert door.kept() == before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tasks_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack that serves a model of each task."""
     with running_tasks_stack(tmp_path_factory.mktemp("tasks")) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def breakable(tmp_path_factory: pytest.TempPathFactory, short_directory: Callable[[], Path]) -> Iterator[Breakable]:
     """A running stack that serves `pixels`, on servers of its own to break; its registry is a file."""
     home, directory = tmp_path_factory.mktemp("breakable"), short_directory()

@@ -18,7 +18,9 @@ from typing import Any
 
 from tests.soak.model import NAME
 
-COMMAND = Path(sys.executable).with_name("darkroom")
+_FORKED = (sys.executable, "-m", "tests.support.forked_command")
+COMMAND = _FORKED if "FORKED_PROGRAMS" in os.environ else (Path(sys.executable).with_name("darkroom"),)
+"""In `make test` the programs that are started again are forks, which need not import for seconds of a core."""
 DISK_BYTES = 1024**3
 _SETTINGS = {
     # Dead workers are given up and receivers retried sooner, so that minutes show what hours would; else defaults.
@@ -49,7 +51,7 @@ class SoakedStack:
     def darkroom(self, *arguments: str, expect: int = 0, seconds: float = 400) -> str:
         """Run its command and return what that prints; raises RuntimeError for another exit code than `expect`."""
         done = subprocess.run(
-            [COMMAND, *arguments],
+            [*COMMAND, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -131,7 +133,7 @@ def running(*, port: int) -> Iterator[SoakedStack]:
     try:
         yield stack
     finally:
-        subprocess.run([COMMAND, "down"], env=environment, capture_output=True, timeout=200, check=False)
+        subprocess.run([*COMMAND, "down"], env=environment, capture_output=True, timeout=200, check=False)
         if has_disk:
             _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +142,7 @@ def running(*, port: int) -> Iterator[SoakedStack]:
 def begin(stack: SoakedStack) -> None:
     """Start everything, register the model meanwhile, and return when it serves."""
     with subprocess.Popen(
-        [COMMAND, "up", "--detach", "--port", str(stack.port), "--model", NAME],
+        [*COMMAND, "up", "--detach", "--port", str(stack.port), "--model", NAME],
         env=stack.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -152,10 +152,10 @@ def _become(arguments: tuple[bytes, ...], home: bytes, environment: dict[str, st
     os.environb[b"DARKROOM_HOME"] = home
     sys.argv[:] = ["darkroom", *map(os.fsdecode, arguments)]
     from cli.main import app  # noqa: PLC0415
-    from cli.stack import lifecycle  # noqa: PLC0415
+    from tests.support import forked_command  # noqa: PLC0415
 
     if FORKED in environment:
-        lifecycle.SUPERVISOR = "tests.support.forking_supervisor"  # type: ignore[misc]
+        forked_command.main()
     app()
     sys.exit()
 

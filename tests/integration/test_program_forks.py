@@ -23,7 +23,8 @@ from pathlib import Path
 from tests.support.program_forks import Program, start
 code = "import time; print('runs', flush=True); time.sleep(600)"
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
-print(start(Program(code, (), {ENVIRONMENT}, Path("/"), is_code=True), log=log).pid, flush=True)
+fork = start(Program(code, (), {ENVIRONMENT}, Path("/"), is_code=True), log=log)
+print(fork.pid, flush=True)
 sys.stdin.read()
 """
 

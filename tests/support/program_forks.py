@@ -81,7 +81,7 @@ class Program:
 
 
 class Fork:
-    """A program's process: what tests use of `subprocess.Popen`."""
+    """A program's process: what tests use of `subprocess.Popen`. It gets its `orphan_signal` when this is dropped."""
 
     def __init__(self, pid: int, ended: IO[bytes]) -> None:
         self.pid = pid

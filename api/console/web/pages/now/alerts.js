@@ -23,7 +23,7 @@ export function Alerts({ alerts }) {
           <p>${withCode(alert.what_to_do)}</p>
           <p class="soft now-alert-foot">
             <span>${alert.name}</span><span>${alert.severity === "page" ? "wakes somebody" : "can wait for the morning"}</span>
-            ${alert.since && html`<span title=${instant(alert.since)}>since <${Ago} at=${alert.since} /></span>`}
+            ${alert.since && html`<span title=${instant(alert.since)}>began <${Ago} at=${alert.since} /></span>`}
           </p>
         </li>`,
       )}

@@ -11,7 +11,9 @@ import redis
 from shared.queue import lua
 from shared.queue.consumer.entries import Pull
 from shared.queue.consumer.lanes import Lanes
-from tests.simulation.world import CALM, CHAOS, DROUGHT, POISONED, Conditions, Violation, World
+from tests.simulation.conditions import CALM, CHAOS, DROUGHT, POISONED, Conditions
+from tests.simulation.promises import Violation
+from tests.simulation.world import World
 
 FAULTS: dict[str, tuple[str, str, Conditions, int]] = {
     "cancel drops the entry": ("if redis.call('LLEN', waiting) == 1 then", "if true then", CHAOS, 0),

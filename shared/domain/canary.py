@@ -40,7 +40,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Of the canary since its step began, and of the champion since the canary began; p99 in milliseconds.
+    """Of the canary since its step began, and of the champion too where that computed enough; p99 in milliseconds.
 
     `errors` are images that the model failed, `ended` those that it answered or failed. `agreed` of `compared` images
     got the champion's answer from this version as shadow.

@@ -288,6 +288,14 @@ def test_upkeep_counts_what_a_canary_is_judged_by(
     assert (agreeing.agreed, agreeing.compared) == (2, 3)
     assert found.p99_ms == pytest.approx(30, rel=0.03)
     assert found.champion_p99_ms == pytest.approx(20, rel=0.03)
+    # The champion is compared in the same step where it has computed enough in it, else since the canary began.
+    for _ in range(3):
+        add("1", "champion", age=10, ms=15)
+    with engine.connect() as connection:
+        few, enough = (figures_of_canary(connection, MODEL, replace(canary, min_images=least)) for least in (4, 3))
+        found = figures_of_canary(connection, MODEL, canary)
+    assert few.champion_p99_ms == pytest.approx(20, rel=0.03)
+    assert enough.champion_p99_ms == pytest.approx(15, rel=0.03)
     sweep = CanaryFigures(redis_client, engine).sweep
     assert sweep() == 0
     canary_figures.ask_for(redis_client, MODEL, canary)

@@ -48,13 +48,17 @@ class CanaryFigures:
 
 
 def figures_of_canary(connection: Connection, model: ModelName, canary: Canary) -> Figures:
-    """Return what a canary is judged by: its own figures since the step began, the champion's since the canary did."""
+    """Return what a canary is judged by: figures since the step began.
+
+    Where the champion has computed too few images since then to be compared with, its own are those since the canary
+    began. Of the same time, for what makes everybody slow says nothing about a version.
+    """
     began, since = (datetime.fromtimestamp(seconds, UTC) for seconds in (canary.began, canary.since))
-    own = _of(
-        read_version_figures(connection, model, since=since, versions=[canary.version]), canary.version, CHALLENGER
-    )
-    before = read_version_figures(connection, model, since=began, versions=[canary.champion])
-    champion = _of(before, canary.champion, CHAMPION)
+    figures = read_version_figures(connection, model, since=since, versions=[canary.version, canary.champion])
+    own, champion = _of(figures, canary.version, CHALLENGER), _of(figures, canary.champion, CHAMPION)
+    if champion is None or champion.total_ms is None or sum(champion.total_ms.counts) < canary.min_images:
+        before = read_version_figures(connection, model, since=began, versions=[canary.champion])
+        champion = _of(before, canary.champion, CHAMPION)
     agreed, compared = (0, 0)
     if canary.min_agreement is not None:
         for shadow in read_shadow_agreement(connection, model, since=began, versions=[canary.version]):

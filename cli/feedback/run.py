@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cli.addresses import api_key, gateway_url
 from cli.client import Client, Declined
+from cli.given_files import MIB, read_given
 from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
@@ -20,6 +21,7 @@ from shared.domain.identifiers import is_uuid
 
 LONGEST_CELL: Final = 128 * 1024
 """Characters: a longer one has a quotation mark that is not closed. The limit is one of the process."""
+LARGEST_CSV: Final = 1024 * MIB
 LINES_AT_ONCE: Final = 5000
 BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 MOST_SHOWN: Final = 10
@@ -62,11 +64,13 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         raise Refused(f"{shown(batch)} is no batch's id.")
     path = f"/v1/batches/{batch}/feedback" if batch else "/v1/feedback"
     try:
-        text = labels.read_bytes().decode("utf-8-sig")
+        text = read_given(labels, most=LARGEST_CSV).decode("utf-8-sig")
     except OSError as error:
-        raise Refused(f"{labels} can't be read: {error.strerror}") from None
+        raise Refused(f"{shown(labels)} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Refused(f"{labels} is not in UTF-8. Save it as CSV UTF-8.") from None
+        raise Refused(f"{shown(labels)} is not in UTF-8. Save it as CSV UTF-8.") from None
+    if not text.strip():
+        raise Refused(f"{shown(labels)} is empty: its first line names the columns.")
     total = Total()
     try:
         with Client(gateway_url(home), home=home, api_key=api_key()) as client, _progress(len(text)) as progress:

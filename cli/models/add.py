@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from cli.given_files import MIB, read_given
 from cli.home import command_line
 from cli.models.architectures import Architecture, onnx_file, timm_model, torchvision_model
 from cli.models.registered import refusing
@@ -14,6 +15,8 @@ from cli.terminal.refused import Refused
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+LARGEST_LABELS: Final = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,9 @@ def _labels(file: Path | None) -> list[str] | None:
     if file is None:
         return None
     try:
-        lines = _existing(file).read_text(encoding="utf-8").splitlines()
+        lines = read_given(_existing(file), most=LARGEST_LABELS).decode().splitlines()
+    except OSError as error:
+        raise Refused(f"{file} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise Refused(f"{file} is no text in UTF-8.") from None
     labels = [line.strip() for line in lines if line.strip()]

@@ -10,12 +10,15 @@ from typing import Final
 
 from cli.addresses import api_key, gateway_url
 from cli.client import NO_PIPELINE, Client, Declined, Prediction
+from cli.given_files import MIB, read_given
 from cli.terminal.lines import say
 from cli.terminal.names import sent, shown
 from cli.terminal.outputs import output_line
 from shared.domain.file_names import showable_name
 
 AT_ONCE: Final = 8
+LARGEST_IMAGE: Final = 128 * MIB
+"""Bytes that are read of a file; a gateway's own limit is 20 MiB where nobody has raised it."""
 
 
 def submit(
@@ -86,7 +89,7 @@ def _submit_one(
 ) -> Line:
     name = f"{shown(file):<{width}}"
     try:
-        content = file.read_bytes()
+        content = read_given(file, most=LARGEST_IMAGE)
         prediction = client.submit(
             content,
             filename=showable_name(sent(file.name)),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.bulk.journal import journal_path
+from shared.domain.identifiers import ANYONE
+from shared.queue import keys
 from tests.support.api_client import Door
 from tests.support.batches import tarred, zipped
 from tests.support.breakable_stack import LANE_DEPTH, Breakable, picture
@@ -174,6 +176,31 @@ def test_bulk_waits_for_a_gateway_killed_while_reading_and_succeeds(breakable: B
     assert [row["custom_id"] for row in rows(out)] == names(folder)
     breakable.wait_until_mended()
     breakable.audit()
+
+
+def test_bulk_sends_while_postgres_is_away_and_has_the_results_once_it_is_back(
+    breakable: Breakable, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "pixels", tmp_path / "results.csv"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:04}.png").write_bytes(picture(9_500_000 + number))
+    before = unended(breakable)
+    command = [sys.executable, "-m", "cli.main", "bulk", str(folder), "--out", str(out)]
+    breakable.postgres.stop()
+    try:
+        process = subprocess.Popen(command, env=breakable.stack.environment, stdout=subprocess.PIPE, text=True)
+        until(lambda: unended(breakable) > before or process.poll() is not None, seconds=60, what="the upload is taken")
+    finally:
+        breakable.postgres.start()
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert [row["custom_id"] for row in rows(out)] == names(folder)
+
+
+def unended(breakable: Breakable) -> set[bytes]:
+    """Return the batches that have not ended, as Redis knows them."""
+    return set(breakable.redis.zrange(keys.batches(ANYONE), 0, -1))
 
 
 def is_being_read(breakable: Breakable) -> bool:

@@ -55,7 +55,7 @@ def test_a_gateway_that_does_not_answer_or_take_it_ends_it_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = tmp_path / "labels.csv"
-    labels.write_text("", encoding="utf-8")
+    labels.write_text("id,label\n", encoding="utf-8")
     monkeypatch.setenv("DARKROOM_URL", "http://127.0.0.1:1")
     with pytest.raises(Refused, match="Not all was sent: Nothing answers"):
         run.feedback(tmp_path, labels, batch=None)

@@ -24,6 +24,7 @@ from api.listening import accept_waiting, shared_sockets
 from api.main import create_app
 from api.state.draining import Draining
 from shared import settings
+from shared.descriptors import allow_connections
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ def make_config(app: ASGIApp, listening: settings.Server) -> uvicorn.Config:
 def main() -> None:
     """Serve until a signal stops it; raises SystemExit where it can't start."""
     listening = settings.read(settings.Server)
+    allow_connections()
     draining = Draining()
     app = create_app(draining)
     drain = settings.read(settings.Gateway).drain

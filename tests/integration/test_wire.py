@@ -2,8 +2,10 @@
 
 import json
 import re
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import product
 
 import pytest
@@ -144,6 +146,21 @@ def test_a_compressed_body_is_refused_with_a_reason(gateway: Gateway) -> None:
         problem = json.loads(answer.partition(b"\r\n\r\n")[2])
         assert problem["type"] == "/problems/unsupported-encoding"
         assert problem["detail"] == "a body with Content-Encoding: gzip is not taken; send it without"
+
+
+def test_a_hundred_idle_connections_do_not_use_up_a_low_limit_of_descriptors(start: Start) -> None:
+    """It was started with 64, as some services are with 1,024; it allows itself what the system does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        gateway = start(False)  # noqa: FBT003
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    with ExitStack() as idle:
+        for _ in range(100):
+            idle.enter_context(socket.create_connection((host, int(port)), timeout=20))
+        assert statuses(said(gateway, b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")) == [200]
 
 
 def test_control_characters_and_long_heads_are_answered_without_a_traceback(gateway: Gateway) -> None:

@@ -1,6 +1,7 @@
 """The webhooks role (`-Q webhooks`): delivers the webhooks that are due."""
 
 from shared import settings
+from shared.descriptors import allow_connections
 from shared.observability.metrics import WebhookMetrics
 from shared.presentation.stream_tokens import StreamTokens
 from shared.queue import keys
@@ -20,6 +21,7 @@ class WebhookRole:
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
         webhooks = settings.read(settings.Webhooks)
+        allow_connections()  # one for each of a thousand attempts at once
         self._engine = make_engine(settings.read(settings.Database))
         tokens = StreamTokens(wait_for_redis(lambda: secret_of_worker(process.client), stopping=process.stopping))
         self._courier = Courier(

@@ -226,9 +226,7 @@ def test_a_redis_killed_and_restarted_loses_no_answered_write(
     piped(server.url, claim)
 
 
-def test_a_timed_out_caller_gets_an_error_and_later_ones_are_served(
-    start_redis: Callable[..., RedisServer],
-) -> None:
+def test_a_timed_out_caller_gets_an_error_and_later_ones_are_served(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
 
     async def claim(pipeline: Pipeline) -> None:

@@ -38,8 +38,8 @@ RETRY_PAUSE = timedelta(milliseconds=100)
 LONGEST_RETRY_PAUSE = timedelta(seconds=1)
 RETRY_FULL = timedelta(seconds=5)
 FULL = "is out of memory (OOM)"
-# How often within the timeout it is looked which commands have waited for all of it.
-LOOKS = 10
+# Checks, within one timeout, for commands that have waited as long.
+CHECKS = 10
 # Unknown scripts are loaded and their commands sent again, so many times at most: Redis may restart in between.
 LOADS = 3
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
@@ -170,7 +170,7 @@ class Pipeline:
 
     async def _end_overdue_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._timeout / LOOKS)
+            await asyncio.sleep(self._timeout / CHECKS)
             self._end_overdue()
 
     def _end_overdue(self) -> None:

@@ -1,6 +1,10 @@
-"""The file in which an uploaded archive lies while it is read; it has no name and goes with its process."""
+"""The file in which an uploaded archive lies while it is read; it has no name and goes with its process.
+
+Archives never fill their disk: Redis and Postgres may be on the same one, and Redis ends where it can't write.
+"""
 
 import errno
+import os
 from datetime import timedelta
 from io import FileIO
 from tempfile import TemporaryFile
@@ -10,6 +14,9 @@ from shared.domain.errors import StorageUnavailable
 
 SPOOL_FULL: Final = timedelta(seconds=60)
 """After this long a client may try again where the disk was full."""
+
+LEFT_FREE: Final = 1024 * 1024 * 1024
+"""Bytes of its disk that archives leave free, or a tenth of a disk that is smaller than ten times that."""
 
 
 def open_spool(folder: object) -> FileIO:
@@ -25,7 +32,11 @@ def open_spool(folder: object) -> FileIO:
 
 
 def write_spool(file: FileIO, data: bytes) -> None:
-    """Write all of `data`; raises StorageUnavailable where the disk is full."""
+    """Write all of `data`; raises StorageUnavailable where the disk is full, or would have too little left."""
+    disk = os.fstatvfs(file.fileno())
+    free, every = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    if free - len(data) < min(LEFT_FREE, every // 10):
+        raise StorageUnavailable(store="the spool folder (its disk is nearly full)", retry_after=SPOOL_FULL)
     left = memoryview(data)
     try:
         while left:

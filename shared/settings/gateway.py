@@ -34,7 +34,8 @@ class Gateway(BaseSettings):
     your load balancer takes to notice; 0 suits a gateway without one."""
     spool_dir: Path | None = None
     """Folder for uploaded archives while they are read. Unset: the system's folder for temporary files; set another
-    where that is in memory or small."""
+    where that is in memory or small. 1 GiB of its disk, or a tenth of a smaller one, is left free: archives that would
+    take more get 503."""
 
     @field_validator("allowed_origins")
     @classmethod

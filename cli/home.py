@@ -15,9 +15,13 @@ def find_home(given: Path | None) -> Path:
     """Return the home a command is about, absolute; raises Refused for a path that leads nowhere."""
     home = given or settings.read(settings.Local).home
     try:
-        return home.expanduser().resolve()
+        found = home.expanduser().resolve()
     except RuntimeError as error:  # `~name` of no user, or links in a cycle
         raise Refused(f"{shown(home)} is not a folder: {error}") from None
+    there = next(one for one in (found, *found.parents) if one.exists())
+    if not there.is_dir():
+        raise Refused(f"{shown(home)} can't be the home: {shown(there)} is not a folder.")
+    return found
 
 
 def command_line(words: str, home: Path) -> str:

@@ -100,6 +100,8 @@ def test_a_full_disk_under_the_output_is_reported_in_one_line(tmp_path: Path) ->
         ("DARKROOM_URL", "localhost:8000", "DARKROOM_URL is not an address"),
         ("DARKROOM_URL", "http://a\nb", "DARKROOM_URL is not an address"),
         ("DARKROOM_HOME", "~nobody-of-this-name/x", "is not a folder"),
+        ("DARKROOM_HOME", __file__, f"{__file__} is not a folder."),
+        ("DARKROOM_HOME", f"{__file__}/in/it", f"{__file__} is not a folder."),
     ],
 )
 def test_a_setting_that_is_not_text_is_reported_in_one_line(

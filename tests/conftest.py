@@ -23,7 +23,7 @@ from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.support.leftovers import Leftovers
-from tests.support.places import RESTARTING
+from tests.support.places import OF_THEIR_OWN, RESTARTING
 from tests.support.servers import PostgresServer, RedisServer
 
 # No deadline: how long an example takes depends on the machine.
@@ -82,7 +82,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-GROUPS = ("restarted stack", "stack", "breakable stack", "soak", "torch", "tasks' stack")
+GROUPS = ("restarted stack", "stack", "breakable stack", "soak", "torch", "tasks' stack", "traced stack")
 ORDER = (*GROUPS, "integration", "component", "unit")
 
 
@@ -102,8 +102,8 @@ def _place(item: pytest.Item) -> str:
     if "acceptance" not in item.path.parts:
         group = item.get_closest_marker("xdist_group")
         return group.args[0] if group else item.path.relative_to(Path(__file__).parent).parts[0]
-    if item.path.name == "test_soak.py":
-        return "soak"
+    if item.path.name in OF_THEIR_OWN:
+        return OF_THEIR_OWN[item.path.name]
     if "breakable" in getattr(item, "fixturenames", ()):
         return "breakable stack"
     if "tasks_stack" in getattr(item, "fixturenames", ()):

@@ -55,6 +55,7 @@ REFUSALS: Final = re.compile(
             "^the path holds a control character$",
             r"^no image of \w+ \S+ is kept",  # what failed there were lines without an image
             "^owner must be the caller.s own",  # of an API key
+            "the limit of the key that makes this one$",  # of an API key
             "^steps must be rising",  # of a canary
             "^metadata is nested too deeply",
             "is over 7 days$|more than no time at all$",  # Cancel-After

@@ -77,7 +77,7 @@ def start(redis_server: RedisServer, database_url: str, tmp_path: Path) -> Itera
     """Start a gateway that asks for keys or does not."""
     started: list[Gateway] = []
 
-    def begin(required: bool) -> Gateway:  # noqa: FBT001
+    def begin(required: bool, *, descriptors: int | None = None) -> Gateway:  # noqa: FBT001
         environment = {
             "DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_DATABASE_URL": database_url,
             "DARKROOM_AUTH_REQUIRED": str(required), "DARKROOM_AUTH_REFRESH": "0.5",
@@ -85,7 +85,7 @@ def start(redis_server: RedisServer, database_url: str, tmp_path: Path) -> Itera
         with redis_server.client() as client:
             publish(client, DIGITS)
             client.zadd(keys.workers(DIGITS.model), {"1": 1e17})
-        started.append(Gateway(tmp_path, environment))
+        started.append(Gateway(tmp_path, environment, descriptors=descriptors))
         return started[-1]
 
     yield begin

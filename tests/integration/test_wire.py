@@ -2,7 +2,6 @@
 
 import json
 import re
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -150,12 +149,7 @@ def test_a_compressed_body_is_refused_with_a_reason(gateway: Gateway) -> None:
 
 def test_a_hundred_idle_connections_do_not_use_up_a_low_limit_of_descriptors(start: Start) -> None:
     """It was started with 64, as some services are with 1,024; it allows itself what the system does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-    try:
-        gateway = start(False)  # noqa: FBT003
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    gateway = start(False, descriptors=64)  # noqa: FBT003
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     with ExitStack() as idle:
         for _ in range(100):

@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import pickle
+import resource
 import runpy
 import select
 import selectors
@@ -131,6 +132,9 @@ def _run(program: Program) -> None:
         Path("/proc/self/comm").write_text("python -c" if program.is_code else program.module)
     os.nice(program.niceness)
     os.umask(program.umask)
+    if program.descriptors is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (program.descriptors, most))
     os.chdir(program.folder)
     os.environ.clear()
     os.environ.update(program.environment)

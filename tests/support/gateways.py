@@ -1,8 +1,8 @@
 """A gateway process on a test's Redis and Postgres, without workers: what was accepted waits."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -18,19 +18,19 @@ DIGITS = Route(
     aliases={"champion": VersionNumber("1")},
     versions={VersionNumber("1"): Version(number=VersionNumber("1"), key=VersionKey("1-m-1"), created_at="")},
 )
-Start = Callable[[bool], "Gateway"]
-"""Starts one that asks for keys, or does not."""
 
 
 class Gateway:
     """A gateway process; what it logs is in a file."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, descriptors: int | None = None) -> None:
+        """`descriptors` is as in Program."""
         port = free_port()
         self.url, self._log = f"http://127.0.0.1:{port}", folder / "log"
         environment = os.environ | environment | {"DARKROOM_SERVER_PORT": str(port)}
         with self._log.open("wb") as log:
-            self._process = start(Program("api.server", (), environment, ROOT), log=log.fileno())
+            program = Program("api.server", (), environment, ROOT, descriptors=descriptors)
+            self._process = start(program, log=log.fileno())
         try:
             until(self._is_alive, seconds=60, what="it serves")
         except AssertionError:
@@ -56,3 +56,9 @@ class Gateway:
         """End it at once."""
         self._process.kill()
         self._process.wait()
+
+
+class Start(Protocol):
+    """Starts a gateway that asks for keys or does not; `descriptors` is as in Program."""
+
+    def __call__(self, required: bool, *, descriptors: int | None = None) -> Gateway: ...  # noqa: FBT001

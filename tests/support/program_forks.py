@@ -50,7 +50,8 @@ class Forked(StrEnum):
 class Program:
     """What is started: `python -m MODULE ARGUMENT…`, or `python -c` where the module is code.
 
-    `orphan_signal` is sent to it when whoever had it started has ended.
+    `orphan_signal` is sent to it when whoever had it started has ended. `descriptors` is how many files it may have
+    open, unless it allows itself more; None: as many as the interpreter.
     """
 
     module: str
@@ -60,6 +61,7 @@ class Program:
     is_code: bool = False
     niceness: int = 0
     umask: int = 0o022
+    descriptors: int | None = None
     orphan_signal: int = signal.SIGKILL
 
 

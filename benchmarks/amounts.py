@@ -73,7 +73,7 @@ FULL = Amounts(
     flood_seconds=60,
     old_rows=1_000_000,
     swap_seconds=15,
-    shadow_seconds=12,
+    shadow_seconds=30,  # p99 of 12 s at 100 images/s is that of 12 requests
     report_rows=1_000_000,
     report_turns=4,
 )

@@ -12,12 +12,12 @@ from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18
 
 from shared.domain.image import ImageSpec
-from worker.models.gpu.faults import DEVICE_LOST_EXIT
 from worker.models.gpu.forward import GpuForward
 from worker.models.gpu.precision import in_precision
 from worker.models.metadata.model_metadata import Activation, Precision
 from worker.models.outputs.readers import ScoresReader
 from worker.models.reference_photographs import reference_photographs
+from worker.process.exit_statuses import DEVICE_LOST_EXIT
 
 SIDE = 64
 SPEC = ImageSpec((72,), (SIDE,), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

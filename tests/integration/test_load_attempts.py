@@ -18,7 +18,8 @@ from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
-from worker.models.versions.load_attempts import MOST, STUCK_EXIT, LoadAttempts, LoadingGate
+from worker.models.versions.load_attempts import MOST, LoadAttempts, LoadingGate
+from worker.process.exit_statuses import STUCK_EXIT
 
 BROKEN = ModelName("broken")
 KEY = VersionKey("1-a")

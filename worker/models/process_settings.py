@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile
 
-log = logging.getLogger(__name__)
+from worker.process.exit_statuses import FORKED_EXIT
 
-FORKED_EXIT: Final = 70
-"""Exit status of a process that a model forked and that came back as if it were the worker."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from typing import Any, Final
 import redis
 
 from shared.domain.identifiers import ModelName
-from shared.queue import keys
 from worker.predict.shadowing import Shadowing
 
 SHADOW_PAUSE: Final = timedelta(milliseconds=500)
@@ -38,5 +37,5 @@ class ShadowRounds:
             shadow.intake.note_memory(used=memory["used_memory"], limit=memory.get("maxmemory", 0))
             while not stopped() and shadow.run_pass(shadows):
                 pass
-            if shadow.intake.target is None and not self._client.xlen(keys.shadow_lane(model)):
+            if shadow.intake.target is None and not shadow.has_images():
                 self._unfinished.discard(model)

@@ -101,6 +101,10 @@ class Shadowing:
                     self._predict(taken, alone=True)
         return bool(taken)
 
+    def has_images(self) -> bool:
+        """Tell whether images wait or are being computed. Raises what Redis raises."""
+        return not self._lane.is_empty()
+
     def _images(self) -> int:
         """Return how many images one pass takes."""
         fitting = int(PASS / timedelta(milliseconds=1) / self._milliseconds_each)

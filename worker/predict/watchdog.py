@@ -3,14 +3,11 @@
 import logging
 import os
 from datetime import timedelta
-from typing import Final
 
 from worker.predict.leases import LeasedEntries
+from worker.process.exit_statuses import STUCK_EXIT
 
 log = logging.getLogger(__name__)
-
-STUCK_EXIT: Final = 70
-"""Exit status of a process with a stuck micro-batch; whoever runs the worker starts it again."""
 
 
 class Watchdog:

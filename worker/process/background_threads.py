@@ -5,12 +5,10 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+
+from worker.process.exit_statuses import THREAD_DIED_EXIT
 
 log = logging.getLogger(__name__)
-
-THREAD_DIED: Final = 71
-"""Exit status after a vital thread has failed; whoever runs the worker starts it again."""
 
 
 def vital_thread(work: Callable[[], object], *, name: str) -> threading.Thread:
@@ -25,7 +23,7 @@ def vital_thread(work: Callable[[], object], *, name: str) -> threading.Thread:
             work()
         except BaseException as error:  # a thread's SystemExit would be silent
             log.critical("thread_died", extra={"of": name, "error": repr(error)[:500]}, exc_info=error)
-            os._exit(THREAD_DIED)
+            os._exit(THREAD_DIED_EXIT)
 
     return threading.Thread(target=run, name=name, daemon=True)
 

@@ -76,6 +76,10 @@ class ShadowLane:
         read = {entry.id: entry for entry in with_images(self._client, [one.entry for one in found])}
         return [replace(one, entry=read[one.entry.id]) for one in found if one.entry.id in read]
 
+    def is_empty(self) -> bool:
+        """Tell whether no image waits or is being computed."""
+        return not self._client.xlen(self._lane)
+
     def finish(self, answers: Sequence[ShadowAnswer]) -> tuple[int, int]:
         """Write the answers for the recorder and delete their entries.
 

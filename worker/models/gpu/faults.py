@@ -2,14 +2,12 @@
 
 import logging
 import os
-from typing import Final
 
 import torch
 
-log = logging.getLogger(__name__)
+from worker.process.exit_statuses import DEVICE_LOST_EXIT
 
-DEVICE_LOST_EXIT: Final = 71
-"""Exit status of a process whose GPU context is unusable; whoever runs the worker starts it again."""
+log = logging.getLogger(__name__)
 
 
 def end_process_if_lost(device: str, error: BaseException) -> None:

@@ -21,6 +21,7 @@ import redis
 from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import keys
 from worker.models.errors import ModelUnavailable
+from worker.process.exit_statuses import STUCK_EXIT
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ MOST: Final = 3
 """Processes that a version may end before it counts as failed."""
 REMEMBERED: Final = timedelta(hours=1)
 """For how long, from the last attempt."""
-STUCK_EXIT: Final = 70
-"""Exit status of a process in which loading a version has taken too long; whoever runs the worker starts it again."""
 TOLD: Final = timedelta(minutes=1)
 """How often a version that goes on loading is logged."""
 BEATS: Final = timedelta(seconds=2)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from worker.predict.watchdog import STUCK_EXIT
+from worker.process.exit_statuses import STUCK_EXIT
 
 PROGRAM = """
 import logging

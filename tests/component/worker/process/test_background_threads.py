@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from worker.process.background_threads import THREAD_DIED
+from worker.process.exit_statuses import THREAD_DIED_EXIT
 
 PROGRAM = """
 import logging, time
@@ -26,7 +26,7 @@ def test_an_error_in_a_vital_thread_ends_the_process(end: str) -> None:
         f"from worker.process.background_threads import vital_thread\n"
         f"def work():\n {end}\nvital_thread(work, name='leases').start()"
     )
-    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert ended.returncode == THREAD_DIED_EXIT, ended.stderr
     assert ended.stderr.startswith("CRITICAL thread_died leases\n")
 
 
@@ -38,7 +38,7 @@ def test_a_periodic_thread_survives_errors_and_exits_but_nothing_worse() -> None
         "logging.disable(logging.WARNING)\n"
         "PeriodicThread(work, pause=timedelta(milliseconds=1), name='renew').start()"
     )
-    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert ended.returncode == THREAD_DIED_EXIT, ended.stderr
     assert "GeneratorExit" in ended.stderr
 
 
@@ -48,5 +48,5 @@ def test_a_courier_that_fails_to_start_ends_its_process() -> None:
         "def sender():\n raise OSError('no sockets left')\n"
         "Courier(None, settings=Webhooks(), tokens=None, sender=sender, collect=None, metrics=None).start()"
     )
-    assert ended.returncode == THREAD_DIED, ended.stderr
+    assert ended.returncode == THREAD_DIED_EXIT, ended.stderr
     assert "no sockets left" in ended.stderr

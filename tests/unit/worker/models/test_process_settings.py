@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from tests.support.deferred_imports import deferred
+from worker.process.exit_statuses import FORKED_EXIT
 
 torch = deferred("torch")
 process_settings = deferred("worker.models.process_settings")
@@ -31,8 +32,6 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "garbage collection": gc.disable,
     "the current folder": lambda: os.chdir("/"),
 }
-
-
 OF_READING = ("torch's default device", "the current folder")
 
 
@@ -97,4 +96,4 @@ def test_a_pass_beside_the_reading_of_files_leaves_what_a_library_changed_for_th
 def test_a_process_that_a_model_forks_ends_where_it_would_go_on_as_the_worker() -> None:
     with process_settings.kept_in_a_pass():
         child = os.fork()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == process_settings.FORKED_EXIT
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == FORKED_EXIT

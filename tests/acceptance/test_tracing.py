@@ -82,6 +82,7 @@ def test_one_prediction_is_one_tree_from_the_clients_span_to_the_webhooks_header
     id, headers = new_trace()
     with receiving() as receiver:
         answer = traced_door.submit(scan, headers=headers, webhook=receiver.url)
+        assert answer.status_code == 200, answer.text
         came = {one.json["status"]: one for one in receiver.wait_for(2)}
     prediction = answer.json()["id"]
     spans = collector.of_trace(id, REQUEST, QUEUE, PREDICT, "decode", "forward", RECORD, STARTED, DELIVERED)

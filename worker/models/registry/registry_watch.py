@@ -40,6 +40,7 @@ class RegistryWatch:
         self._on_read = on_read
         self._pause = min(settings.poll, LONGEST_PAUSE)
         self._snapshots: Snapshots | None = None
+        self._was_read = False
         self._failure = "it was not read yet"
         self._stopping = threading.Event()
         self._waits = False
@@ -58,8 +59,8 @@ class RegistryWatch:
 
     @property
     def was_read(self) -> bool:
-        """Whether the registry could be read once."""
-        return self._snapshots is not None
+        """Whether the registry could be read once, and `on_read` has returned from what was read."""
+        return self._was_read
 
     def snapshot(self, model: ModelName) -> RegistrySnapshot:
         """Return a model as it was last read; raises NotRegistered where it is missing, NotRead while nothing is known.
@@ -101,3 +102,5 @@ class RegistryWatch:
             self._on_read(self._snapshots or {})
         except redis.RedisError as error:
             self._failure = failure_text(error)
+        else:
+            self._was_read = self._snapshots is not None

@@ -1,7 +1,5 @@
 """Loads a version from the MLflow registry: downloads its files, has its flavour read them, reads its metadata."""
 
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +20,7 @@ from worker.models.libraries import import_libraries
 from worker.models.loaded_model import LoadedModel
 from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
+from worker.models.model_folder import ModelFolder, delete_abandoned_folders
 from worker.models.process_settings import kept_while_reading
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
@@ -50,10 +49,11 @@ def load(
     # MLflow resolves `models:/` by these settings of the process, whatever registry a call names.
     mlflow.set_tracking_uri(registry.url)
     mlflow.set_registry_uri(registry.url)
-    folder, path = Path(tempfile.mkdtemp(prefix="darkroom-model-")), None
+    delete_abandoned_folders()
+    folder, path = ModelFolder(), None
     try:
         path = mlflow.artifacts.download_artifacts(
-            uri, dst_path=str(folder), tracking_uri=registry.url, registry_uri=registry.url
+            uri, dst_path=str(folder.path), tracking_uri=registry.url, registry_uri=registry.url
         )
         description = Model.load(path)
         with kept_while_reading(threads=threads) as changed:
@@ -64,18 +64,17 @@ def load(
             warning = f"reading it changed {', '.join(changed)} for every model of the process, which was undone"
             metadata = replace(metadata, warnings=(*metadata.warnings, warning))
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
-        model.memory_bytes = _weights(flavour, folder)
+        model.memory_bytes = _weights(flavour, folder.path)
     except BaseException as error:
         if path is not None:
             note_missing_package(error, Path(path))
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.delete()
         raise
     if flavour.needs_files:
         # The model's own code is imported from there, and some flavours read their files when they predict.
-        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(model, folder.delete)
     else:
-        # Deleted at once: a process that is killed would leave them behind.
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.delete()
     return model
 
 

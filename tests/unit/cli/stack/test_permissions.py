@@ -11,7 +11,7 @@ from cli.stack.supervisor.programs import open_log
 OF_AN_EARLIER_RELEASE = {
     "redis/appendonly.aof", "redis/appendonlydir/appendonly.aof.1.incr.aof", "mlflow/mlflow.db",
     "mlflow/artifacts/1/models/m-1/artifacts/MLmodel", "logs/api.log", "logs/predictions.ndjson.1", "ports/mlflow",
-    "held-out/7-0001.png", "scratch/darkroom-model-x/model.pt2", "bulk/x.jsonl", "beat-schedule", "beat-schedule.db",
+    "held-out/7-0001.png", "scratch/darkroom-version-x/model.pt2", "bulk/x.jsonl", "beat-schedule", "beat-schedule.db",
     "state.json", "state.json.new", "supervisor.lock",
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A champion that fails too many real images goes back: the one before it serves again, for all workers."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,6 +18,7 @@ from shared.settings import Registry
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
 from worker.models.following.canary_mover import CanaryMover
+from worker.models.following.champion_trial import TrialResults
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_writer import RegistryWriter
@@ -132,6 +133,34 @@ def route_in(client: "redis.Redis") -> Route:
     route = model_routes.read(client, MODEL)
     assert route is not None
     return route
+
+
+def test_what_the_champion_before_failed_is_no_evidence_against_the_new_one(
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+) -> None:
+    """The first champion has none to go back to; whoever repairs it would be sent back to it."""
+    broken = mlflow_store.register("champion")
+    one = follow("one")
+    one.trial_results.add(results(broken, 20))  # not judged before the next one is champion
+    mlflow_store.register("champion")
+    one.refresh()  # the new one serves, on trial
+    one.refresh()  # it is judged
+    assert (route_in(redis_client).aliases["champion"], route_in(redis_client).went_back) == (TWO, {})
+
+
+def test_results_that_come_while_another_version_is_put_on_trial_are_not_counted() -> None:
+    trial = TrialResults(on_failure=lambda: None)
+    trial.put_on_trial(OLD)
+
+    class Meanwhile(list[Result]):
+        """Results of the old version; they are looked at while the new one is put on trial."""
+
+        def __iter__(self) -> Iterator[Result]:
+            trial.put_on_trial(NEW)
+            return super().__iter__()
+
+    trial.add(Meanwhile(results(OLD, 20)))
+    assert trial.take() == ("", "")
 
 
 def test_a_champion_that_fails_images_goes_back_on_every_worker_and_after_a_restart(

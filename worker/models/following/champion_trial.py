@@ -34,8 +34,7 @@ class TrialResults:
 
     def __init__(self, *, on_failure: Callable[[], object], monotonic: Callable[[], float] = time.monotonic) -> None:
         """`on_failure` is called when there were failures, but not with each of them."""
-        self.version: VersionKey | None = None
-        """The version on trial; while there is none, results cost a comparison a micro-batch."""
+        self._version: VersionKey | None = None
         self._on_failure = on_failure
         self._monotonic = monotonic
         self._next_call = 0.0
@@ -43,15 +42,29 @@ class TrialResults:
         self._results = ""
         self._error = ""
 
+    @property
+    def version(self) -> VersionKey | None:
+        """The version on trial; while there is none, results cost a comparison a micro-batch."""
+        return self._version
+
+    def put_on_trial(self, version: VersionKey | None) -> None:
+        """Take results of this version from now on; what another one's results were is no evidence against it."""
+        with self._lock:
+            if version != self._version:
+                self._version = version
+                self._results = self._error = ""
+
     def add(self, results: Sequence[Result]) -> None:
         """Take those results that say something about the version on trial."""
-        version = self.version
+        version = self._version
         if version is None:
             return
         ended = [one for one in results if one.entry.version == version]
         failed = [one for one in ended if one.code == ErrorCode.MODEL_ERROR]
         marks = "s" * sum(one.state == Status.SUCCEEDED for one in ended) + "f" * len(failed)
         with self._lock:
+            if version != self._version:  # another one was put on trial meanwhile
+                return
             self._results = (self._results + marks)[-MOST:]
             if not failed:
                 return
@@ -112,7 +125,7 @@ class ChampionTrial:
         if trial.reason and not self._has_failed(champion):
             log.warning("champion_went_back", extra={"version": champion, "to": trial.before, "reason": trial.reason})
         self._champion, self._trial = champion, trial
-        self.results.version = None if trial.reason or trial.left <= timedelta(0) else champion
+        self.results.put_on_trial(None if trial.reason or trial.left <= timedelta(0) else champion)
         return trial
 
     def _limit(self, tags: Mapping[str, str]) -> int | None:

@@ -18,6 +18,7 @@ from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
+from worker.models.versions import load_attempts
 from worker.models.versions.load_attempts import MOST, LoadAttempts, LoadingGate
 from worker.process.exit_statuses import STUCK_EXIT
 
@@ -112,6 +113,27 @@ def test_an_attempt_that_raises_or_is_stopped_ended_no_process(redis_client: red
     stopped = attempts(redis_client)
     with stopped.attempt(KEY):
         stopped.forget()
+        assert not redis_client.exists(keys.load_attempts(MODEL, KEY, "here"))
+
+
+def test_what_a_stopping_process_forgot_is_not_written_again_while_it_goes_on_loading(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stop may take longer than the pause between two renewals, and its end would count."""
+    monkeypatch.setattr(load_attempts, "BEATS", timedelta(milliseconds=1))
+    renewals = threading.Semaphore(0)
+    renew = LoadAttempts._write
+
+    def counted(self: LoadAttempts, place: str, name: str) -> None:
+        renew(self, place, name)
+        renewals.release()
+
+    monkeypatch.setattr(LoadAttempts, "_write", counted)
+    stopped = attempts(redis_client)
+    with stopped.attempt(KEY):
+        stopped.forget()
+        for _ in range(3):
+            assert renewals.acquire(timeout=60)
         assert not redis_client.exists(keys.load_attempts(MODEL, KEY, "here"))
 
 

@@ -76,10 +76,15 @@ class LoadAttempts:
         self._gate = gate
         self._longest = longest
         self._own: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+        self._forgets = False
 
     def forget(self) -> None:
-        """Forget attempts under way here: the process is being stopped, and they are not why."""
-        for place, name in list(self._own):
+        """Forget attempts under way here, for good: the process is being stopped, and they are not why."""
+        with self._lock:
+            self._forgets = True
+            own = list(self._own)
+        for place, name in own:
             with suppress(redis.RedisError):
                 self._client.hdel(place, name)
 
@@ -108,7 +113,8 @@ class LoadAttempts:
         """Keep this process' attempt in Redis for the length of the block, renewed."""
         # Made for each attempt: what a process makes once, its forks have too, and one end would hide another.
         name, done = uuid4().hex, threading.Event()
-        self._own.add((place, name))
+        with self._lock:
+            self._own.add((place, name))
         self._write(place, name)
 
         beat = min(BEATS, self._longest)
@@ -133,12 +139,16 @@ class LoadAttempts:
         finally:
             done.set()
             thread.join()
-            self._own.discard((place, name))
+            with self._lock:
+                self._own.discard((place, name))
             with suppress(redis.RedisError):
                 self._client.hdel(place, name)
 
     def _write(self, place: str, name: str) -> None:
-        with suppress(redis.RedisError), self._client.pipeline() as pipeline:
+        """Write an attempt anew, unless attempts are forgotten: a write under way is over before they are."""
+        with self._lock, suppress(redis.RedisError), self._client.pipeline() as pipeline:
+            if self._forgets:
+                return
             pipeline.hset(place, name, f"{int(time.time() * 1000)} {os.getpid()} {_birth(os.getpid())} {_namespace()}")
             pipeline.expire(place, REMEMBERED)
             pipeline.execute()

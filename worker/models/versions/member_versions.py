@@ -63,6 +63,7 @@ class MemberVersions:
         self._gate = gate
         self._lock = threading.Lock()
         self._caches: dict[ModelName, VersionCache] = {}
+        self._attempts: list[LoadAttempts] = []
 
     def has_to_load(self, model: ModelName, key: VersionKey) -> bool:
         """Tell whether `loaded` would load the version now, which takes seconds."""
@@ -75,9 +76,12 @@ class MemberVersions:
         return self._cache(model).get(key) if follower is None else follower.loaded(key)
 
     def clear(self) -> None:
-        """Drop what is loaded of models that are not followed."""
+        """Drop what is loaded of models that are not followed, and forget what is being loaded: the process ends."""
         with self._lock:
             caches, self._caches = list(self._caches.values()), {}
+            attempts, self._attempts = self._attempts, []
+        for one in attempts:
+            one.forget()
         for cache in caches:
             cache.clear()
 
@@ -89,6 +93,10 @@ class MemberVersions:
 
     def _new_cache(self, model: ModelName) -> VersionCache:
         observer = VersionObserver(self._metrics, model)
+        attempts = LoadAttempts(
+            self._client, model=model, host=socket.gethostname(), gate=self._gate, longest=self._predict.load_timeout
+        )
+        self._attempts.append(attempts)
         loader = VersionLoader(
             model,
             reader=RegistryReader(self._registry),
@@ -99,13 +107,7 @@ class MemberVersions:
             max_pixels=self._max_pixels,
             observer=observer,
             known=KnownVersions(),
-            attempts=LoadAttempts(
-                self._client,
-                model=model,
-                host=socket.gethostname(),
-                gate=self._gate,
-                longest=self._predict.load_timeout,
-            ),
+            attempts=attempts,
         )
         room = self._predict.loaded_versions
         return VersionCache(loader.load, room=room, budget=self._budget, on_unload=observer.dropped)

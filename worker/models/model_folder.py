@@ -41,7 +41,7 @@ def delete_abandoned_folders() -> None:
 
 
 def _make() -> tuple[Path, int]:
-    """Return a new folder and the descriptor that locks it; one taken for abandoned before it is locked is made anew."""
+    """Return a new folder and the descriptor that locks it; another where it is taken for abandoned before that."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:

@@ -74,21 +74,30 @@ class HeavyImages:
         with self._lock:
             self._in_hand.update({(entry.lane, entry.id): entry for entry in heavy})
             while len(self._started) < min(self._threads, len(self._in_hand)):
-                thread = threading.Thread(target=self._run, name=f"heavy-{len(self._started)}", daemon=True)
+                thread = threading.Thread(
+                    target=self._run, args=(self._waiting,), name=f"heavy-{len(self._started)}", daemon=True
+                )
                 self._started.append(thread)
                 thread.start()
-        for entry in heavy:
-            self._waiting.put(entry)
+            # With the lock: behind the end of the threads nobody would compute them, and their leases be renewed.
+            for entry in heavy:
+                self._waiting.put(entry)
 
     def stop(self) -> None:
-        """Finish what is in hand, half a minute a thread at most; the rest runs elsewhere once its lease ends."""
-        for _ in self._started:
-            self._waiting.put(None)
-        for thread in self._started:
+        """Finish what is in hand, half a minute a thread at most; the rest runs elsewhere once its lease ends.
+
+        The model may be served again later: what is taken then gets threads of its own.
+        """
+        with self._lock:
+            threads, self._started = self._started, []
+            waiting, self._waiting = self._waiting, queue.SimpleQueue()
+        for _ in threads:
+            waiting.put(None)
+        for thread in threads:
             thread.join(timeout=30)
 
-    def _run(self) -> None:
-        while (entry := self._waiting.get()) is not None:
+    def _run(self, waiting: "queue.SimpleQueue[Entry | None]") -> None:
+        while (entry := waiting.get()) is not None:
             try:
                 self._compute(entry)
             except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it was: its lease ends, and it runs alone

@@ -186,6 +186,21 @@ def test_stopping_finishes_the_heavy_images_in_hand(
     assert [job(redis_client, id) for id in ids] == [said(12), said(13)]
 
 
+def test_a_model_that_is_served_again_computes_heavy_images_again(
+    submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
+) -> None:
+    """A worker leaves a model while only others can load its champion, and serves it again once it can."""
+    one = predictor(Watched())
+    decoders.go_on.set()
+    for number in (12, 13):
+        id = submit(0, data=large_picture(number), lane=HEAVY_LANE)
+        all_bells(one)
+        until(lambda: ended(redis_client, [id]))  # noqa: B023  it is called before the next round
+        assert job(redis_client, id) == said(number)
+        one.stop()
+    assert (one.heavy.in_hand(), one.heavy.entries()) == (0, [])
+
+
 def test_a_canceled_heavy_image_is_not_predicted(
     submit: Submit, predictor: Make, redis_client: redis.Redis, decoders: Held
 ) -> None:

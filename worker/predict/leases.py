@@ -66,21 +66,27 @@ class LeaseKeeper:
         self._heavy = heavy
         self._lanes: list[Lanes] = []
         self._any: Lanes | None = None
+        self._lock = threading.Lock()
 
     def add(self, lanes: Lanes) -> None:
         """Register for this model too from now on; called from the thread that begins to serve it."""
-        self._lanes.append(lanes)
-        self._any = self._any or lanes
+        with self._lock:
+            self._lanes.append(lanes)
+            self._any = self._any or lanes
 
     def remove(self, lanes: Lanes) -> None:
-        """Register for this model no more; what is in hand of it is still renewed."""
-        self._lanes.remove(lanes)
+        """Register for this model no more; what is in hand of it is still renewed.
+
+        Returns once a registration under way is made: one made later would count this worker where it has left.
+        """
+        with self._lock:
+            self._lanes.remove(lanes)
 
     def renew(self) -> None:
         """Renew everything once; raises what Redis raises."""
-        lanes = list(self._lanes)
         if self._any is not None:
             # Any model's lanes will do: an entry names its own.
             self._any.renew(self._leased.entries() + self._heavy())
-        if lanes:
-            lanes[0].sign_of_life(*lanes[1:])
+        with self._lock:
+            if self._lanes:
+                self._lanes[0].sign_of_life(*self._lanes[1:])

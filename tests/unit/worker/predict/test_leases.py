@@ -1,5 +1,6 @@
 """The entries that are leased, and what renews their leases."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -81,3 +82,33 @@ def test_all_leases_are_renewed_at_once_and_each_model_is_registered() -> None:
         keeper.renew()
     assert (first.renewed, second.renewed) == ([[entry("1-0"), *heavy]], [])
     assert (first.signs, second.signs) == (1, 1)
+
+
+def test_a_model_that_is_left_while_it_is_registered_is_registered_no_more_afterwards() -> None:
+    """The sign of life would be given after it was taken away, and the worker count for a minute where it has left."""
+    keeper, said = LeaseKeeper(LeasedEntries(), heavy=list), []
+    giving, go_on = threading.Event(), threading.Event()
+
+    class Slow(Calls):
+        def sign_of_life(self, *others: Calls) -> None:
+            giving.set()
+            assert go_on.wait(60)
+            super().sign_of_life(*others)
+            said.append("registered")
+
+    lanes: Any = Slow()
+
+    def leave() -> None:
+        keeper.remove(lanes)
+        said.append("left")
+
+    keeper.add(lanes)
+    renewing, leaving = threading.Thread(target=keeper.renew), threading.Thread(target=leave)
+    renewing.start()
+    assert giving.wait(60)
+    leaving.start()
+    leaving.join(0.05)  # without the fault it can't end yet, with it it ends at once
+    go_on.set()
+    renewing.join()
+    leaving.join()
+    assert said == ["registered", "left"]

@@ -40,20 +40,28 @@ class ModelService:
         self._end = end
         self._process_ends = is_ending
         self._stopped = threading.Event()
+        self._begun = False
+        self._thread = vital_thread(self._run, name=f"serve-{self.model}")
 
     def start(self) -> None:
         """Start the thread."""
-        vital_thread(self._run, name=f"serve-{self.model}").start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Take no more of the model's work, and drop what is loaded. Returns once that is so."""
+        """Drop what is loaded, and let the thread take no more of the model's work: `has_ended` once that is so."""
         self._stopped.set()
         self.parts.follower.stop()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether a stopped service has finished what it had in hand, and calls `begin` and `end` no more."""
+        return not self._thread.is_alive()
+
+    @property
     def is_first_read(self) -> bool:
-        """Whether the registry was read and what it then named was loaded, or failed to be."""
-        return self.parts.follower.is_first_read
+        """Whether the registry was read, and what it then named failed to be loaded or is loaded and served."""
+        follower = self.parts.follower
+        return follower.is_first_read and (self._begun or not follower.is_followed)
 
     def _run(self) -> None:
         follower = self.parts.follower
@@ -67,6 +75,7 @@ class ModelService:
             except Stopped:
                 return
             self._begin(self.parts)
+            self._begun = True
             log.info("model_served", extra={"model": self.model})
             follower.wait_until_lost()
             if not self._process_ends():

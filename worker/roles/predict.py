@@ -9,9 +9,11 @@ Over 300 lines: it makes every part that the models of a process share, and conn
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from shared import settings
 from shared.cores import cores
@@ -50,13 +52,17 @@ from worker.roles.model_service import CHECK_PAUSE, ModelService
 
 log = logging.getLogger(__name__)
 
+LEFT_AFTER: Final = timedelta(seconds=2)
+"""How long a retired model is served on: gateways may take images for it for a second, until they read that it is."""
+
 
 class PredictRole:
     """The models of one process, which share its device, its batch slots and its decoder processes."""
 
-    def __init__(self, process: WorkerProcess, *, slots: int) -> None:
+    def __init__(self, process: WorkerProcess, *, slots: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`slots` is how many micro-batches run at once. Raises SettingsError where a setting can't be used."""
         self._process = process
+        self._monotonic = monotonic
         self._ended = threading.Event()
         self._predict, self._queue = settings.read(settings.Predict), settings.read(settings.Queue)
         batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
@@ -84,6 +90,8 @@ class PredictRole:
         self._names: list[ModelName] | None = []
         self._seen: Snapshots = {}
         self._services: dict[ModelName, ModelService] = {}
+        self._leaving: dict[ModelName, ModelService] = {}
+        self._retired_at: dict[ModelName, float] = {}
         self._served: dict[ModelName, ModelParts] = {}
         self._followers: dict[ModelName, RegistryFollower] = {}
         self._members = MemberVersions(
@@ -195,20 +203,34 @@ class PredictRole:
         Called in the watch's thread after each read. Followers of models that have changed are woken.
         """
         retired = set(model_routes.retired(self._process.client))
+        # One that was restored at once is served anew only when its service before has ended: both use its lanes.
+        self._leaving = {model: service for model, service in self._leaving.items() if not service.has_ended}
+        taken = self._services.keys() | self._leaving.keys() | retired
         for model in self._wanted(snapshots):
-            if model not in self._services and model not in retired and not self._is_ending():
+            if model not in taken and not self._is_ending():
                 self._services[model] = self._service(model)
                 self._services[model].start()
-        for model in retired & self._services.keys():
+        for model in self._may_be_left(retired & self._services.keys()):
             # What is registered may serve under this name again once it is restored.
-            if not self._services[model].parts.lanes.lanes_with_entries():
-                self._services.pop(model).stop()
-                log.info("model_dropped", extra={"model": model, "reason": "it is retired"})
+            service = self._leaving[model] = self._services.pop(model)
+            service.stop()
+            log.info("model_dropped", extra={"model": model, "reason": "it is retired"})
         if snapshots is not self._seen:
             for model, service in self._services.items():
                 if snapshots.get(model) != self._seen.get(model):
                     service.parts.follower.wake()
             self._seen = snapshots
+
+    def _may_be_left(self, retired: Iterable[ModelName]) -> list[ModelName]:
+        """Return those of the retired models for which nothing waits, and nothing can come any more."""
+        now = self._monotonic()
+        self._retired_at = {model: self._retired_at.get(model, now) for model in retired}
+        idle = []
+        for model, since in self._retired_at.items():
+            lanes = self._services[model].parts.lanes
+            if now - since >= LEFT_AFTER.total_seconds() and not lanes.is_uploaded() and not lanes.lanes_with_entries():
+                idle.append(model)
+        return idle
 
     def _wanted(self, snapshots: Snapshots) -> Iterable[ModelName]:
         """Return the models named; of all, those with a champion, and those that served until their alias was gone."""

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.domain.identifiers import ModelName, PredictionId
+from shared.domain.identifiers import BatchId, ModelName, PredictionId
 from shared.queue import bells, keys
 from shared.queue.consumer.entries import Entry, Pull, Result, Wanted, read_entry, with_images
 from shared.queue.consumer.heavy_room import UNLIMITED_ROOM, HeavyRoom
@@ -170,6 +170,16 @@ class Lanes:
         lanes = (self, *others)
         names = [name for one in lanes for name in (keys.lane(one.model, keys.INTERACTIVE), keys.rotation(one.model))]
         return [lanes[place - 1] for place in self._scripts.run(Script.FIND_WAITING, tuple(names))]
+
+    def is_uploaded(self) -> bool:
+        """Tell whether a bulk upload for this model is being read: more images come, though no lane has any now."""
+        ids = [BatchId(id.decode()) for id in self._client.zrange(keys.UPLOADS, 0, -1)]  # type: ignore[union-attr]  # typed for the asyncio client too
+        with self._client.pipeline(transaction=False) as pipeline:
+            for id in ids:
+                pipeline.hmget(keys.batch(id), "state", "lane")
+            found = pipeline.execute()
+        lanes = [keys.lane(self.model, keys.bulk_lane(id)).encode() for id in ids]
+        return any(one == [b"validating", lane] for one, lane in zip(found, lanes, strict=True))
 
     def who_wants(self, entries: Sequence[Entry]) -> dict[str, Wanted]:
         """Return, by entry id, who waits for each computation, for logs; entries that nobody waits for are left out."""

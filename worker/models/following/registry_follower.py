@@ -133,6 +133,11 @@ class RegistryFollower:
         """Whether the registry was read once and what it named is loaded, or failed to be."""
         return self._was_read
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether what the registry names is loaded, and this process is to serve it."""
+        return self._refresh.followed.is_set()
+
     def wake(self) -> None:
         """Refresh now, in the follower's thread: the registry has changed."""
         self._wake.set()
@@ -157,8 +162,7 @@ class RegistryFollower:
         if self._thread.ident is not None:
             # It may be in a call to MLflow, which has a timeout of its own; the process need not wait for that.
             self._thread.join(timeout=5)
-        self._observer.show({}, failing={})
-        self._cache.clear()
+        self._drop()
 
     def loaded(self, key: VersionKey) -> LoadedModel:
         """Return the version an entry is bound to, loading it if need be.
@@ -208,9 +212,14 @@ class RegistryFollower:
             self._wake.wait((min(HANDOVER_PAUSE, usual) if self._refresh.waits_for_others else usual).total_seconds())
             self._wake.clear()
             if self._stopping.is_set():
+                self._drop()  # of a refresh that took longer than `stop` waits, too
                 return
             pause = min(pause * 2, self._registry.poll)
             self._try_refresh()
+
+    def _drop(self) -> None:
+        self._observer.show({}, failing={})
+        self._cache.clear()
 
     def _try_refresh(self) -> None:
         """Refresh; a failure is logged when it begins and when it is over, not with every poll."""

@@ -63,6 +63,7 @@ class RegistryRefresh:
         self._known = known
         self._route = route
         self._observer = observer
+        self._stopping = stopping
         self._elsewhere = ServedElsewhere(model, worker=worker, client=client)
         promotions = Promotions(client, model=model, worker=worker)
         self._turns = LoadingTurns(promotions, stopping=stopping)
@@ -126,6 +127,9 @@ class RegistryRefresh:
         self._route.publish(registered, serving, failed, went_back=went_back, model_is_gone=missing is not None)
         self.lost.clear()
         self.followed.set()
+        if self._stopping():
+            # `stop` may have set it just before: whoever waits for it would wait for ever.
+            self.lost.set()
 
     def _serving_before(self) -> dict[str, VersionKey]:
         """Return what served until now: here, or by the route in Redis where this process begins.

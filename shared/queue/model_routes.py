@@ -6,6 +6,7 @@ that wait when a route goes are still computed by workers that have the version 
 """
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -20,14 +21,31 @@ from shared.queue import keys
 from shared.queue.lua import Script, source
 
 
-def publish(client: redis.Redis, route: Route) -> bool:
+class RouteOvertaken(Exception):
+    """Another route was published under the name meanwhile."""
+
+    def __init__(self, model: ModelName) -> None:
+        super().__init__(f"another route of {model} was published meanwhile")
+
+
+def publish(client: redis.Redis, route: Route, *, over: str | None = None) -> bool:
     """Write what serves under a name; return False, writing nothing, where the name is retired.
 
-    The last write counts; repeating it changes nothing.
+    The last write counts; repeating it changes nothing. With `over`, which is what `digest` returned, it replaces that
+    route alone: else raises RouteOvertaken, writing nothing.
     """
     script = client.register_script(source(Script.PUBLISH))
     names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING)
-    return bool(script(keys=names, args=(route.model, orjson.dumps(route))))
+    said = script(keys=names, args=(route.model, orjson.dumps(route), *(() if over is None else (over,))))
+    if said < 0:
+        raise RouteOvertaken(route.model)
+    return bool(said)
+
+
+def digest(client: redis.Redis, model: ModelName) -> str:
+    """Return what tells the route that was last published under a name from all others."""
+    data: Any = client.get(keys.route(model))
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest() if data else ""
 
 
 def warn(client: redis.Redis, model: ModelName, warnings: Mapping[VersionNumber, str]) -> None:

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import orjson
@@ -21,11 +22,13 @@ import redis
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.queue import keys, model_routes
-from shared.settings import Registry
+from shared.queue.consumer.lanes import Lanes
+from shared.settings import Queue, Registry
 from tests.support.deferred_imports import deferred
 from tests.support.followers import Followers
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
+from worker.models.following.published_route import PublishedRoute
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 from worker.models.registry.registry_snapshot import NotRegistered
@@ -370,6 +373,35 @@ def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
     assert model_routes.names(redis_client) == []
     follower.refresh()
     assert model_routes.names(redis_client) == [MODEL]
+
+
+def test_a_version_that_serves_is_not_taken_back_by_a_worker_that_lagged_behind(
+    mlflow_store: MlflowStore,
+    redis_client: "redis.Redis",
+    follow: Callable[..., RegistryFollower],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One worker waits for the other, and publishes that only after the other one has published that it serves."""
+    mlflow_store.register("champion")
+    ahead, behind = follow(worker="ahead"), follow(worker="behind")
+    for follower, name in ((ahead, "ahead"), (behind, "behind")):
+        follower.refresh()
+        Lanes(redis_client, model=MODEL, consumer=name, settings=Queue()).sign_of_life()
+    mlflow_store.register("champion")
+    publish, aliases = PublishedRoute.publish, []
+
+    def late(self: PublishedRoute, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(PublishedRoute, "publish", publish)
+        ahead.refresh()
+        aliases.append(route_in(redis_client).aliases)
+        publish(self, *arguments, **options)
+        aliases.append(route_in(redis_client).aliases)
+
+    monkeypatch.setattr(PublishedRoute, "publish", late)
+    behind.refresh()
+    assert aliases == [{"champion": TWO}] * 2
+    behind.refresh()
+    assert route_in(redis_client).aliases == {"champion": TWO}
 
 
 def test_a_registry_without_a_model_keeps_other_workers_routes(

@@ -44,9 +44,12 @@ class PublishedRoute:
         self.shadow: ShadowTarget | None = None
         """What the model's shadow predicts too, by the last route; any thread may read it."""
         self._published: Route | None = None
+        self._before = ""
         self._ignored_shares: dict[str, str] = {}
         self.is_retired = False
         """Whether an operator had retired the model when it was last to be published."""
+        self.was_overtaken = False
+        """Whether another worker had published a route meanwhile when it was last to be published."""
 
     @property
     def was_published(self) -> bool:
@@ -56,6 +59,10 @@ class PublishedRoute:
     def is_published(self) -> bool:
         """Tell whether a route of the model is in Redis, whoever published it."""
         return model_routes.is_published(self._client, self._model)
+
+    def begin(self) -> None:
+        """Note which route is published, before what a new one says is found out: only that one may be replaced."""
+        self._before = model_routes.digest(self._client, self._model)
 
     def publish(
         self,
@@ -68,14 +75,20 @@ class PublishedRoute:
     ) -> None:
         """Publish a route that changed, or that is no longer in Redis: lost by Redis, or withdrawn meanwhile.
 
-        An unchanged route is not published again: a worker that lags behind would undo what others have published. The
-        route of a retired model waits until the model is restored.
+        An unchanged route is not published again, nor any over one that another worker has published since `begin`: a
+        worker that lags behind would undo what others have published. The route of a retired model waits until the
+        model is restored.
         """
+        self.was_overtaken = False
         route = self._route(registered, serving, failed, went_back=went_back, model_is_gone=model_is_gone)
         self.shadow = route.shadow_target()
         if route == self._published and self.is_published():
             return
-        is_retired = not model_routes.publish(self._client, route)
+        try:
+            is_retired = not model_routes.publish(self._client, route, over=self._before)
+        except model_routes.RouteOvertaken:
+            self.was_overtaken = True
+            return
         if is_retired:
             self._published = None
             if not self.is_retired:

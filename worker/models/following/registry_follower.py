@@ -39,7 +39,7 @@ from worker.process.background_threads import vital_thread
 
 FIRST_PAUSE = timedelta(milliseconds=500)
 HANDOVER_PAUSE = timedelta(milliseconds=200)
-"""How often it is checked whether all workers have loaded a version that is loaded here."""
+"""How often it is checked whether all workers have loaded a version that is loaded here, or how it is published."""
 NOT_REGISTERED = "model_not_registered"
 
 
@@ -209,7 +209,7 @@ class RegistryFollower:
         pause = min(FIRST_PAUSE, self._registry.poll)
         while True:
             usual = self._registry.poll if self._route.was_published else pause
-            self._wake.wait((min(HANDOVER_PAUSE, usual) if self._refresh.waits_for_others else usual).total_seconds())
+            self._wake.wait((min(HANDOVER_PAUSE, usual) if self._refresh.is_unfinished else usual).total_seconds())
             self._wake.clear()
             if self._stopping.is_set():
                 self._drop()  # of a refresh that took longer than `stop` waits, too

@@ -76,9 +76,12 @@ class RegistryRefresh:
         self.lost = threading.Event()
 
     @property
-    def waits_for_others(self) -> bool:
-        """Whether a version is loaded here that other workers have still to load before it serves."""
-        return self._handover.waits
+    def is_unfinished(self) -> bool:
+        """Whether a version is loaded here that other workers have still to load before it serves.
+
+        Or another worker published a route during the last refresh, which may be what this one had to publish.
+        """
+        return self._handover.waits or self._route.was_overtaken
 
     @property
     def champion(self) -> VersionKey | None:
@@ -92,6 +95,7 @@ class RegistryRefresh:
         has its champion loaded; then its route is withdrawn.
         """
         missing: NotRegistered | None = None
+        self._route.begin()
         try:
             registered = self._read()
         except NotRegistered as error:

@@ -75,6 +75,7 @@ class Script(StrEnum):
     DROP_FAILED = "drop_failed"
     EXPEL = "expel"
     PUBLISH = "publish"
+    WITHDRAW = "withdraw"
     GIVE_UP = "give_up"
     SIGN = "sign"
     PLACE_ORDER = "place_order"

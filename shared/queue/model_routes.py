@@ -35,7 +35,7 @@ def publish(client: redis.Redis, route: Route, *, over: str | None = None) -> bo
     route alone: else raises RouteOvertaken, writing nothing.
     """
     script = client.register_script(source(Script.PUBLISH))
-    names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING)
+    names = (keys.route(route.model), keys.MODELS, keys.RETIRED, keys.LEAVING, keys.unserved(route.model))
     said = script(keys=names, args=(route.model, orjson.dumps(route), *(() if over is None else (over,))))
     if said < 0:
         raise RouteOvertaken(route.model)
@@ -76,14 +76,24 @@ def is_published(client: redis.Redis, model: ModelName) -> bool:
     return bool(client.sismember(keys.MODELS, model)) and bool(client.exists(keys.route(model)))
 
 
-def withdraw(client: redis.Redis, model: ModelName) -> None:
+def withdraw(client: redis.Redis, model: ModelName, *, over: str | None = None) -> bool:
     """Take a name out of service; safe to repeat.
 
-    The route's text stays for a worker that serves the name again; sweeps still take care of jobs that wait.
+    The route's text stays for a worker that serves the name again; sweeps still take care of jobs that wait. With
+    `over`, which is what `digest` returned, only where no other route was published: else returns False.
     """
     with client.pipeline() as pipeline:
+        if over is not None:
+            pipeline.watch(keys.route(model))  # type: ignore[no-untyped-call]
+            if digest(client, model) != over:
+                return False
+            pipeline.multi()
         _withdraw(pipeline, model)
-        pipeline.execute()
+        try:
+            pipeline.execute()
+        except redis.WatchError:
+            return False
+    return True
 
 
 def retire(client: redis.Redis, model: ModelName) -> None:

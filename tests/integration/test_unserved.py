@@ -1,6 +1,7 @@
 """A model without workers: its waiting jobs fail after a while and its route is withdrawn, until a worker returns."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -118,6 +119,30 @@ def test_an_unserved_models_route_is_withdrawn_until_a_worker_returns(system: Sy
     assert (model_routes.names(system.client), model_routes.is_published(system.client, MODEL)) == ([], False)
     model_routes.publish(system.client, ROUTE)
     assert (model_routes.names(system.client), model_routes.leaving(system.client)) == ([MODEL], {})
+
+
+def test_the_route_of_a_worker_that_comes_back_meanwhile_is_not_withdrawn(
+    system: System, unserved: UnservedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`darkroom up` has said that it serves; its first requests would be answered with 404."""
+    monkeypatch.setattr(UnservedModels, "_give_up", lambda *_: (timedelta(days=1), 0))
+    unserved._give_up_lane(MODEL, LANE, PATIENCE)  # since now no worker serves it
+    time.sleep(PATIENCE.total_seconds())
+    model_routes.publish(system.client, ROUTE)  # a worker comes back, which is not registered yet
+    unserved.sweep()
+    assert model_routes.names(system.client) == [MODEL]
+    system.lanes.sign_of_life()
+    unserved.sweep()
+    assert model_routes.names(system.client) == [MODEL]
+
+
+def test_a_route_is_withdrawn_unless_another_was_published_meanwhile(system: System, unserved: UnservedModels) -> None:  # noqa: ARG001  it publishes one
+    before = model_routes.digest(system.client, MODEL)
+    model_routes.publish(system.client, replace(ROUTE, description="registered anew"))
+    assert not model_routes.withdraw(system.client, MODEL, over=before)
+    assert model_routes.names(system.client) == [MODEL]
+    assert model_routes.withdraw(system.client, MODEL, over=model_routes.digest(system.client, MODEL))
+    assert model_routes.names(system.client) == []
 
 
 def test_a_withdrawn_model_is_swept_until_nothing_waits_for_it(system: System, unserved: UnservedModels) -> None:

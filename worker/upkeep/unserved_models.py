@@ -53,11 +53,15 @@ class UnservedModels:
         unserved, ended = self._give_up(model, patience)
         if timedelta(0) < unserved < patience and (patience := self._patience_for(model)) < self._patience:
             unserved, ended = self._give_up(model, patience)
-        if unserved >= patience:
-            # A worker that comes back at this moment sees with its next poll that its route is gone, and publishes it.
-            model_routes.withdraw(self._client, model)
+        if unserved >= patience and self._withdraw(model, patience):
             log.warning("model_unserved", extra={"model": model, "seconds": round(unserved.total_seconds())})
         return ended
+
+    def _withdraw(self, model: ModelName, patience: timedelta) -> bool:
+        """Withdraw a model's route; False where a worker has come back since it was found to be unserved."""
+        names = (keys.MODELS, keys.LEAVING, keys.workers(model), keys.unserved(model))
+        lengths = (patience // timedelta(microseconds=1), WORKER_SEEN // timedelta(microseconds=1))
+        return bool(self._scripts.run(Script.WITHDRAW, names, model, *lengths))
 
     def _patience_for(self, model: ModelName) -> timedelta:
         """Return how long a model may be without a worker: not for long where no worker that starts could load it."""

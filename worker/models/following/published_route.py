@@ -105,10 +105,14 @@ class PublishedRoute:
     def withdraw(self, *, was_served: bool) -> None:
         """Withdraw the route of a model that is no longer registered and that no worker has loaded.
 
-        Only if it served, here or elsewhere: a registry that never had the model may be new and filled later.
+        Only if it served, here or elsewhere: a registry that never had the model may be new and filled later. Nor where
+        another worker has published a route since `begin`: it has found the model registered anew.
         """
+        self.was_overtaken = False
         if self._published is not None or (was_served and self.is_published()):
-            model_routes.withdraw(self._client, self._model)
+            if not model_routes.withdraw(self._client, self._model, over=self._before):
+                self.was_overtaken = True
+                return
             self._published = None
             log.warning("route_withdrawn")
 

@@ -104,12 +104,12 @@ async def _routes(models: ServedModels, pipeline: Pipeline) -> dict[ModelName, R
     routes: dict[ModelName, Route] = {}
     for reference in pipeline.references():
         name = reference.name
-        if name is None or name in routes:
+        if name is None:
             continue
         if name in models.pipelines:
             raise InvalidParameter(detail=f"{name} is a pipeline, which can't be part of another", pointer="/models")
         try:
-            routes[name] = await models.get(name)
+            routes[name] = await models.for_reference(reference)
         except UnknownModel:
             if pipeline.on_error == "fail":
                 raise

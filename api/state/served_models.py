@@ -21,7 +21,7 @@ RETIRED: Final = "it is retired"
 
 
 class ServedModels:
-    """Routes by model name; read every second, and once more before a name is called unknown.
+    """Routes by model name; read every second, and once more before a name, an alias or a version is called unknown.
 
     A model that never loaded has a route too, which says why. A request without a model means the one that workers
     serve now; where none does, the one whose workers are away.
@@ -41,24 +41,27 @@ class ServedModels:
 
     async def get(self, name: ModelName) -> Route:
         """Return a model's route; raises UnknownModel, or StorageUnavailable where Redis can't be asked for it."""
+        if name not in self._routes:
+            await self._refresher.once_more()
         route = self._routes.get(name)
         if route is None:
-            await self._refresher.once_more()
-            route = self._routes.get(name)
-        if route is None:
-            reason = RETIRED if name in self._retired else ""
-            raise UnknownModel(reference=name, served=self._served(), reason=reason)
+            raise self._unknown(name)
         return route
 
     async def for_reference(self, reference: Reference) -> Route:
         """Return the route that a reference means; the name may be missing where one model serves.
 
-        Raises what `get` raises, and InvalidParameter for a bare version that may be any model's.
+        Its alias or version may still be one that does not serve: choosing it says why. Raises what `get` raises, and
+        InvalidParameter for a bare version that may be any model's.
         """
-        if reference.name is not None:
-            return await self.get(reference.name)
-        if not self._meant:
+        if not self._resolves(reference):
+            # Whoever promoted a version, or was told that everything is ready, may ask at once.
             await self._refresher.once_more()
+        if reference.name is not None:
+            route = self._routes.get(reference.name)
+            if route is None:
+                raise self._unknown(reference.name)
+            return route
         if len(self._meant) == 1:
             return self._meant[0]
         names = tuple(route.model for route in self._meant)
@@ -81,6 +84,20 @@ class ServedModels:
     async def close(self) -> None:
         """Stop reading."""
         await self._refresher.close()
+
+    def _resolves(self, reference: Reference) -> bool:
+        """Tell whether the reference means one version, by the last read."""
+        if reference.name is None:
+            route = self._meant[0] if len(self._meant) == 1 else None
+        else:
+            route = self._routes.get(reference.name)
+        try:
+            return route is not None and bool(route.find_version(reference))
+        except UnknownModel:
+            return False
+
+    def _unknown(self, name: ModelName) -> UnknownModel:
+        return UnknownModel(reference=name, served=self._served(), reason=RETIRED if name in self._retired else "")
 
     def _by_name(self) -> list[Route]:
         return [self._routes[name] for name in sorted(self._routes)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from api.state.asked_models import Asked, asked_models
 from api.state.served_models import ServedModels, own_pipelines
 from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
@@ -147,6 +148,45 @@ def test_concurrent_requests_see_a_route_published_before_them(redis_server: Any
             return await asyncio.gather(*(book.get(ModelName("digits")) for _ in range(8)))
 
     assert {route.model for route in asyncio.run(within())} == {"digits"}
+
+
+REPAIRED = replace(NEVER_LOADED, aliases={"champion": VERSION.number}, failed={})
+"""What a worker publishes that loads the version now; its model's name is `bad` still."""
+
+
+@pytest.mark.parametrize("asked", ["bad", "bad@champion", "bad:1", ""])
+def test_a_version_that_serves_is_found_by_the_first_request_after_its_route(
+    redis_server: Any, redis_client: "redis.Redis", asked: str
+) -> None:
+    """`darkroom up` is ready once the route is published, and `promote` says then that the version serves."""
+    publish(redis_client, Route(model=ModelName("old"), description="", aliases={}, versions={}))
+    publish(redis_client, NEVER_LOADED)
+
+    async def within() -> VersionNumber:
+        async with opened(redis_server.url) as book:
+            with suppress(UnknownModel):
+                await book.get(ModelName("unknown"))  # the routes are read
+            publish(redis_client, REPAIRED)
+            live(redis_client, "bad")
+            route = await book.for_reference(Reference.parse_model(asked) if asked else Reference(name=None))
+            return route.choose(Reference(name=route.model), digest=Digest("0" * 64)).version
+
+    assert asyncio.run(within()) == VERSION.number
+
+
+def test_the_first_request_after_a_member_began_to_serve_finds_the_whole_pipeline(
+    redis_server: Any, redis_client: "redis.Redis"
+) -> None:
+    publish(redis_client, REPAIRED)
+    two = replace(VERSION, number=VersionNumber("2"), key=VersionKey("2-b"))
+
+    async def within() -> Asked:
+        async with opened(redis_server.url) as book:
+            await book.get(ModelName("bad"))  # the routes are read
+            publish(redis_client, replace(REPAIRED, versions={**REPAIRED.versions, two.number: two}))
+            return await asked_models(book, Reference(name=None), {"models": ["bad:1", "bad:2"]})
+
+    assert asyncio.run(within()).lane_model == "bad"
 
 
 def test_while_redis_is_down_no_name_is_called_unknown(start_redis: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@
     mlflow.pytorch.log_model(model, name="model", metadata=contract(MobileNet_V3_Small_Weights.DEFAULT))
 
 This file needs the standard library alone: copy it to where you train, or install Darkroom there.
+Over 300 lines: it has to be one file to be copied.
 """
 
 import warnings
@@ -12,16 +13,19 @@ from typing import Any, Final
 
 TASKS: Final = ("classification", "multilabel", "regression", "embedding", "detection", "segmentation", "json")
 NEEDS_LABELS: Final = frozenset({"classification", "multilabel", "detection", "segmentation"})
-IMAGE_KEYS: Final = frozenset({"resize_size", "crop_size", "interpolation", "mean", "std", "mode"})
+IMAGE_KEYS: Final = frozenset({"resize_size", "pad", "fill", "crop_size", "interpolation", "mean", "std", "mode"})
 INTERPOLATIONS: Final = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Their places are Pillow's numbers of them, which transformers uses."""
 
+MODES: Final = ("RGB", "BGR", "L")
+PADS: Final = ("center", "end")
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "task": TASKS,
     "activation": ("softmax", "sigmoid", "none"),
     "encoding": ("list", "base64"),
     "decode": ("auto", "exact", "fast"),
     "precision": ("auto", "fp32", "tf32", "bf16", "fp16"),
+    "raw_boxes": ("yolov5", "yolov8", "yolov10"),
 }
 
 # Named by the presets' classes in torchvision.transforms._presets.
@@ -48,6 +52,8 @@ def contract(  # noqa: PLR0913  the keys of the metadata
     activation: str | None = None,
     threshold: float | None = None,
     max_detections: int | None = None,
+    raw_boxes: str | None = None,
+    iou_threshold: float | None = None,
     values: str | Sequence[str] | Mapping[str, str] | None = None,
     normalize: bool | None = None,
     encoding: str | None = None,
@@ -61,15 +67,17 @@ def contract(  # noqa: PLR0913  the keys of the metadata
     `sources` is one of: a weights enum of torchvision or what its `transforms()` returns; a timm model or its
     `pretrained_cfg`; a pipeline of transformers, or an image processor and a model or its config. Without one, `image`
     and mostly `labels` have to be given. `image` changes single entries of the preset's. `size` is the input's
-    (height, width), for presets that leave it open or to have it otherwise: the whole image is resized to it.
+    (height, width), for presets that leave it open or to have it otherwise: the whole image is resized to it
+    (`image={"pad": "center"}` keeps its proportions).
 
     Raises ValueError or TypeError for what Darkroom would refuse, and for a preset that it can't follow.
     """
     found = preset(*sources)
     given = {
         "labels": labels, "task": task, "top_k": top_k, "activation": activation, "threshold": threshold,
-        "max_detections": max_detections, "values": values, "normalize": normalize, "encoding": encoding,
-        "max_bytes": max_bytes, "output": output, "decode": decode, "precision": precision,
+        "max_detections": max_detections, "raw_boxes": raw_boxes, "iou_threshold": iou_threshold,
+        "values": values, "normalize": normalize, "encoding": encoding, "max_bytes": max_bytes, "output": output,
+        "decode": decode, "precision": precision,
     }  # fmt: skip
     if isinstance(values, Mapping):  # MLflow writes a mapping in the order of its names
         given["values"] = [[name, unit] for name, unit in values.items()]
@@ -256,10 +264,14 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_image(image: Mapping[str, Any]) -> None:
+    """Raise ValueError where an image can't be prepared so."""
     if unknown := image.keys() - IMAGE_KEYS:
         raise ValueError(f"image has no {', '.join(sorted(unknown))}: its entries are {', '.join(sorted(IMAGE_KEYS))}")
+    _check_border(image)
     if "crop_size" not in image and "resize_size" not in image:
         raise ValueError("the preset leaves the input's size open: name size=(height, width)")
+    if image.get("mode", "RGB") not in MODES:
+        raise ValueError(f"mode is one of {', '.join(MODES)}, not {image['mode']!r}")
     channels = 1 if image.get("mode") == "L" else 3
     for name in ("mean", "std"):
         if name in image and len(image[name]) != channels:
@@ -272,14 +284,25 @@ def _check_image(image: Mapping[str, Any]) -> None:
         raise ValueError(f"interpolation is one of {', '.join(INTERPOLATIONS)}, not {image['interpolation']!r}")
 
 
+def _check_border(image: Mapping[str, Any]) -> None:
+    pad, fill, size = image.get("pad"), image.get("fill", 0), image.get("resize_size")
+    if pad not in (None, *PADS):
+        raise ValueError(f"pad is one of {', '.join(PADS)}, not {pad!r}")
+    if type(fill) is not int or not 0 <= fill <= 255 or (fill and pad is None):  # noqa: PLR2004  white
+        raise ValueError(f"fill is the grey level of what pad adds, a whole number from 0 to 255, not {fill!r}")
+    if pad is not None and ("crop_size" in image or not isinstance(size, list) or len(size) != 2):  # noqa: PLR2004
+        raise ValueError("pad needs size=(height, width) and no crop_size")
+
+
 def _check_numbers(found: Mapping[str, Any]) -> None:
     for name in ("top_k", "max_detections", "max_bytes"):
         value = found.get(name)
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{name} has to be a positive whole number, not {value!r}")
-    threshold = found.get("threshold")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold has to be from 0 to 1, not {threshold!r}")
+    for name in ("threshold", "iou_threshold"):
+        value = found.get(name)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} has to be from 0 to 1, not {value!r}")
 
 
 def _plain(value: Any) -> Any:

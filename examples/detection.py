@@ -30,7 +30,7 @@ class TextDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def, type-arg, override]  # noqa: ANN001, ANN201, ARG002  MLflow reads hints as a schema
         """Return `boxes` (x0, y0, x1, y1), `scores` and `labels` for each of (images, 3, height, width)."""
-        [maps] = self.session.run(None, {self.session.get_inputs()[0].name: model_input[:, ::-1]})  # it wants BGR
+        [maps] = self.session.run(None, {self.session.get_inputs()[0].name: model_input})
         return [self.lines(likely[0]) for likely in maps]
 
     def lines(self, likely: Any) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class TextDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 if __name__ == "__main__":
     [package] = find_spec("rapidocr").submodule_search_locations  # type: ignore[misc, union-attr]
     [graph] = Path(package).glob("models/*_det_*.onnx")
-    image = {"resize_size": list(SIZE), "mean": [0.5] * 3, "std": [0.5] * 3}
+    image = {"resize_size": list(SIZE), "mean": [0.5] * 3, "std": [0.5] * 3, "mode": "BGR"}
     mlflow.pyfunc.log_model(
         python_model=TextDetector(),
         artifacts={"graph": str(graph)},

@@ -31,6 +31,10 @@ class Wanted:
     labels: Path | None
     task: str | None
     size: str | None
+    pad: str | None
+    fill: int | None
+    mode: str | None
+    raw_boxes: str | None
 
 
 def add(home: Path, name: str, wanted: Wanted) -> None:
@@ -40,7 +44,14 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
     if wanted.onnx is None and (wanted.weights is None) != wanted.random:
         raise Refused("Say which weights: --weights FILE, or --random for random ones, which answer anything.")
     client = connect(home)
-    given = {"labels": _labels(wanted.labels), "task": wanted.task, "size": _size(wanted.size)}
+    image = {"pad": wanted.pad, "fill": wanted.fill, "mode": wanted.mode}
+    given = {
+        "labels": _labels(wanted.labels),
+        "task": wanted.task,
+        "size": _size(wanted.size),
+        "image": {name: value for name, value in image.items() if value is not None},
+        "raw_boxes": wanted.raw_boxes,
+    }
     if wanted.onnx is not None:
         made = onnx_file(_existing(wanted.onnx), given)
     else:

@@ -19,7 +19,7 @@ _UNDER: Final = ("state_dict", "model", "model_state_dict")
 """Where training scripts keep the weights in what they save."""
 
 Given = Mapping[str, Any]
-"""`labels`, `task` and `size` (height, width) as they were given, each None where it was not."""
+"""What `contract` takes beside a preset, each None where it was not given; `size` is (height, width)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def onnx_file(file: Path, given: Given) -> Architecture:
         image = {"resize_size": shape[2:], "mode": "L" if shape[1] == 1 else "RGB"}
     if not image and given["size"] is None:
         raise Refused("The graph leaves the input's size open: say it, as --size 224 or --size 48x192.")
-    metadata = _contract(None, {**given, "image": image})
+    metadata = _contract(None, {**given, "image": image | given["image"]})
 
     def log(_: str) -> Any:
         return mlflow.onnx.log_model(model, name="model", metadata=metadata, pip_requirements=["onnx", "onnxruntime"])

@@ -54,6 +54,18 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
         str | None,
         typer.Option(help="The input's side in pixels, or HEIGHTxWIDTH.", show_default="the preset's, the graph's"),
     ] = None,
+    pad: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep a picture's proportions, with a border: center (on all sides) or end.", metavar="WHERE"
+        ),
+    ] = None,
+    fill: Annotated[int | None, typer.Option(help="The border's grey level.", show_default="0: black")] = None,
+    mode: Annotated[str | None, typer.Option(help="The channels' order: RGB, BGR or L.", show_default="RGB")] = None,
+    raw_boxes: Annotated[
+        str | None,
+        typer.Option(help="The layout of a detector's raw head: yolov5, yolov8 or yolov10.", metavar="LAYOUT"),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Register a known architecture with your weights, or an ONNX file, with the metadata that workers need."""
@@ -69,6 +81,10 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
         labels=labels,
         task=task,
         size=size,
+        pad=pad,
+        fill=fill,
+        mode=mode,
+        raw_boxes=raw_boxes,
     )
     add(find_home(home), name, wanted)
 

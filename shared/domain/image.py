@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeVar
 
 from shared.domain.identifiers import Digest
 
-_NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode")
+_NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode", "pad", "fill")
 """What the `image` metadata of a model may have."""
 LARGEST_INPUT: Final = 2**25
 """Pixels of a model's input, or of the size it is cut from: in float32 three channels of so many take 400 MB."""
@@ -20,12 +20,19 @@ class Mode(StrEnum):
     """Colour mode of a model's input, by Pillow's names."""
 
     RGB = "RGB"
+    BGR = "BGR"
+    """As of models that were trained on what OpenCV reads."""
     GREYSCALE = "L"
 
     @property
     def channels(self) -> int:
         """Number of channels of a pixel."""
-        return 3 if self is Mode.RGB else 1
+        return 1 if self is Mode.GREYSCALE else 3
+
+    @property
+    def of_pillow(self) -> str:
+        """The mode of Pillow's images from which pixels in this one are written."""
+        return "RGB" if self is Mode.BGR else str(self)
 
 
 class Interpolation(StrEnum):
@@ -39,7 +46,17 @@ class Interpolation(StrEnum):
     LANCZOS = "lanczos"
 
 
-_Choice = TypeVar("_Choice", Mode, Interpolation)
+class Pad(StrEnum):
+    """Where the border goes of an image that keeps its proportions."""
+
+    CENTER = "center"
+    """Half of it on each side, as YOLO's letterbox; an odd pixel to the right or below."""
+    END = "end"
+    """All of it to the right or below."""
+
+
+_Choice = TypeVar("_Choice", Mode, Interpolation, Pad)
+_WHITE: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +78,9 @@ class ImageSpec:
     """How an image becomes the model's input, under the names of torchvision's presets.
 
     `resize_size` is one number (the shorter side, in pixels) or (height, width). `crop_size` is the centre crop: one
-    number (a square) or (height, width). None leaves the step out. `mean` and `std` are per channel, of values from
-    0 to 1.
+    number (a square) or (height, width). None leaves the step out. With `pad` the image is resized to the largest size
+    of its own proportions that fits into `resize_size`, which is (height, width) then, and a border of grey level
+    `fill` (0 to 255) makes up the rest. `mean` and `std` are per channel, of values from 0 to 1.
     """
 
     resize_size: tuple[int, ...] | None
@@ -71,6 +89,8 @@ class ImageSpec:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     mode: Mode = Mode.RGB
+    pad: Pad | None = None
+    fill: int = 0
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> Self:
@@ -84,7 +104,11 @@ class ImageSpec:
             mean=tuple(float(m) for m in metadata.get("mean", [0.0] * mode.channels)),
             std=tuple(float(s) for s in metadata.get("std", [1.0] * mode.channels)),
             mode=mode,
+            pad=None if metadata.get("pad") is None else _choice(Pad, "pad", metadata["pad"]),
+            fill=_fill(metadata),
         )
+        if spec.pad is not None and (spec.resize_size is None or len(spec.resize_size) != 2 or spec.crop_size):  # noqa: PLR2004
+            raise ValueError("pad needs a resize_size of (height, width) and no crop_size")
         if not all(map(math.isfinite, (*spec.mean, *spec.std))):
             raise ValueError("mean and std must be finite numbers")
         if len(spec.mean) != mode.channels or len(spec.std) != mode.channels:
@@ -119,6 +143,8 @@ class ImageSpec:
             "mean": list(self.mean),
             "std": list(self.std),
             "mode": str(self.mode),
+            "pad": str(self.pad) if self.pad is not None else None,
+            "fill": self.fill if self.pad is not None else None,
         }
 
 
@@ -137,6 +163,16 @@ def _choice(kind: type[_Choice], name: str, value: Any) -> _Choice:
         return kind(value)
     except ValueError:
         raise ValueError(f"{name} must be one of {', '.join(kind)}, not {value!r}") from None
+
+
+def _fill(metadata: dict[str, Any]) -> int:
+    """Check the grey level of a border; 0 where none is given."""
+    fill = metadata.get("fill") or 0
+    if type(fill) is not int or not 0 <= fill <= _WHITE:
+        raise ValueError(f"fill must be a whole number from 0 to {_WHITE}, not {fill!r}")
+    if fill and metadata.get("pad") is None:
+        raise ValueError("fill is the grey level of a border: say where that goes, with pad")
+    return fill
 
 
 def _size(name: str, value: object) -> tuple[int, ...] | None:

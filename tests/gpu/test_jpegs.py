@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from shared.domain.image import ImageSpec, Interpolation, Mode
+from shared.domain.image import ImageSpec, Interpolation, Mode, Pad
 from worker.decode.preprocessing import decode
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.reference_photographs import reference_photographs
@@ -19,6 +19,9 @@ SPECS = [
     ImageSpec((48, 80), None),
     ImageSpec(None, (300, 500)),
     ImageSpec((64,), (64,), mean=(0.0,), std=(1.0,), mode=Mode.GREYSCALE),
+    ImageSpec((256,), (224,), mode=Mode.BGR),
+    ImageSpec((320, 320), None, pad=Pad.CENTER, fill=114),
+    ImageSpec((320, 256), None, pad=Pad.END),
 ]
 LIMIT = 50_000_000
 

@@ -28,7 +28,9 @@ def store(mlflow_store: "MlflowStore", monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def wanted(**given: Any) -> Wanted:
-    nothing = dict.fromkeys(("torchvision", "timm", "onnx", "weights", "labels", "task", "size"))
+    nothing = dict.fromkeys(
+        ("torchvision", "timm", "onnx", "weights", "labels", "task", "size", "pad", "fill", "mode", "raw_boxes")
+    )
     return Wanted(**{**nothing, "random": False, **given})  # type: ignore[arg-type]
 
 
@@ -72,6 +74,7 @@ def test_an_architecture_of_torchvision_is_registered_with_the_user_s_weights_an
         ({"torchvision": "squeezenet1_1", "weights": Path("two.pth")}, "two.pth does not fit: Error(s) in loading"),
         ({"torchvision": "squeezenet1_1", "weights": Path("whole.pth")}, "whole.pth holds more than tensors"),
         ({"torchvision": "squeezenet1_1", "random": True, "task": "guess"}, "This can't be served: "),
+        ({"torchvision": "squeezenet1_1", "random": True, "pad": "end"}, "This can't be served: pad needs size="),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("store")

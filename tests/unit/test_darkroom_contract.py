@@ -10,12 +10,12 @@ from PIL import Image
 
 import darkroom_contract
 from darkroom_contract import contract
-from shared.domain.image import ImageSpec, Interpolation
+from shared.domain.image import ImageSpec, Interpolation, Mode, Pad
 from shared.domain.task import Task
 from tests.support.deferred_imports import deferred
 from worker.decode.preprocessing import decode
 from worker.models.metadata import model_metadata
-from worker.models.metadata.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision
+from worker.models.metadata.model_metadata import Activation, Decode, Encoding, ModelMetadata, Precision, RawBoxes
 
 torch = deferred("torch")
 models = deferred("torchvision.models")
@@ -170,6 +170,13 @@ def test_a_model_of_transformers_says_its_labels_and_its_task() -> None:
         ({"labels": ["a"], "image": {"crop_size": 8, "interpolation": "cubic"}}, "interpolation is one of"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "task": "detect"}, "task is one of"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "precision": "fp8"}, "precision is one of auto, fp32"),
+        ({"labels": ["a"], "image": {"crop_size": 8, "mode": "HSV"}}, "mode is one of RGB, BGR, L, not 'HSV'"),
+        ({"labels": ["a"], "image": {"crop_size": 8, "pad": "end"}}, "pad needs size="),
+        ({"labels": ["a"], "size": (8, 8), "image": {"pad": "start"}}, "pad is one of center, end, not 'start'"),
+        ({"labels": ["a"], "size": (8, 8), "image": {"pad": "end", "fill": 300}}, "fill is the grey level"),
+        ({"labels": ["a"], "size": (8, 8), "image": {"fill": 114}}, "fill is the grey level of what pad adds"),
+        ({"labels": ["a"], "size": (8, 8), "raw_boxes": "yolo"}, "raw_boxes is one of yolov5, yolov8, yolov10"),
+        ({"labels": ["a"], "size": (8, 8), "iou_threshold": 45}, "iou_threshold has to be from 0 to 1"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "top_k": 0}, "top_k"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "threshold": 40}, "threshold"),
     ],
@@ -196,6 +203,9 @@ def test_the_module_knows_the_workers_words() -> None:
     spec = ImageSpec.from_metadata({"crop_size": 8})
     assert spec.as_metadata().keys() == darkroom_contract.IMAGE_KEYS
     assert {task for task in Task if task.needs_labels} == darkroom_contract.NEEDS_LABELS
+    assert {str(one) for one in Mode} == set(darkroom_contract.MODES)
+    assert {str(one) for one in Pad} == set(darkroom_contract.PADS)
     kinds = {"task": Task, "activation": Activation, "encoding": Encoding, "decode": Decode, "precision": Precision}
+    kinds |= {"raw_boxes": RawBoxes}
     assert {name: tuple(kind) for name, kind in kinds.items()} == darkroom_contract.CHOICES
     assert inspect.signature(contract).parameters.keys() - {"sources", "size"} == model_metadata._KEYS.keys()

@@ -1,31 +1,59 @@
-"""Sizes and offsets of resizing and cropping, as torchvision computes them, and the way back to the picture."""
+"""Sizes and offsets of resizing, cropping and padding, as torchvision has them, and the way back to the picture."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.domain.image import ImageSpec
+from shared.domain.image import ImageSpec, Pad
 
 
-def resized_size(now: tuple[int, int], size: tuple[int, ...]) -> tuple[int, int]:
+def resized_size(now: tuple[int, int], spec: ImageSpec) -> tuple[int, int]:
     """Return the width and height to which an image of width and height `now` is resized.
 
-    One number is the shorter side's length, and the longer side is rounded down; two are height and width.
+    One number is the shorter side's length, and the longer side is rounded down; two are height and width, or with
+    `pad` those of the frame that the image fits into, to the nearest pixel.
     """
-    if len(size) > 1:
-        return size[1], size[0]
+    size = spec.resize_size
+    if size is None:
+        return now
     width, height = now
+    if len(size) > 1:
+        high, wide = size
+        if spec.pad is None:
+            return wide, high
+        scale = min(wide / width, high / height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
     short, long = min(now), max(now)
     scaled = int(size[0] * long / short)
     return (size[0], scaled) if width <= height else (scaled, size[0])
 
 
-def crop_size(size: tuple[int, ...]) -> tuple[int, int]:
-    """Return the width and height of a centre crop."""
-    return (size[1], size[0]) if len(size) > 1 else (size[0], size[0])
+class Window(NamedTuple):
+    """The part of the resized image that is the input, in its pixels; it is wider where the image has a border."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.left + self.width, self.top + self.height
 
 
-def crop_offset(available: int, wanted: int) -> int:
-    """Return where the crop begins; negative if it begins outside the image."""
+def window(resized: tuple[int, int], spec: ImageSpec) -> Window:
+    """Return which part of an image resized to this width and height is the input."""
+    size = spec.crop_size if spec.pad is None else spec.resize_size
+    if size is None:
+        return Window(0, 0, *resized)
+    width, height = size[-1], size[0]
+    if spec.pad is Pad.END:
+        return Window(0, 0, width, height)
+    return Window(_offset(resized[0], width), _offset(resized[1], height), width, height)
+
+
+def _offset(available: int, wanted: int) -> int:
+    """Return where the centre begins; negative if it begins outside the image."""
     if wanted > available:
         return -((wanted - available) // 2)
     return round((available - wanted) / 2)
@@ -35,7 +63,7 @@ class Placement(NamedTuple):
     """Where an upright picture lies in the model's input: there x is `x * scale_x - left`, y is `y * scale_y - top`.
 
     In continuous coordinates: a pixel's upper left corner is a whole number. `left` and `top` are negative where a
-    picture is smaller than the crop, which has a border then.
+    picture has a border, as one that is smaller than the crop.
     """
 
     width: int
@@ -59,9 +87,6 @@ class Placement(NamedTuple):
 def place(size: tuple[int, int], spec: ImageSpec) -> Placement:
     """Return where an upright picture of this width and height lies in the input that a spec makes of it."""
     width, height = size
-    across, down = size if spec.resize_size is None else resized_size(size, spec.resize_size)
-    left = top = 0
-    if spec.crop_size is not None:
-        wide, high = crop_size(spec.crop_size)
-        left, top = crop_offset(across, wide), crop_offset(down, high)
+    across, down = resized_size(size, spec)
+    left, top, _, _ = window((across, down), spec)
     return Placement(width, height, across / width, down / height, left, top)

@@ -12,6 +12,7 @@ import pytest
 from shared.settings import Registry
 from tests.support.deferred_imports import deferred
 from tests.support.documents import ROOT, python_blocks
+from worker.decode.sized_pixels import SizedPixels
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 mlflow = deferred("mlflow")
@@ -83,7 +84,9 @@ def predict(client: Any, registry: str, name: str) -> None:
     )
     model.warm_up(3)
     height, width = model.spec.input_size
-    pixels = np.zeros((height, width, model.spec.mode.channels), np.uint8)
+    pixels: Any = np.zeros((height, width, model.spec.mode.channels), np.uint8)
+    if model.needs_size:
+        pixels = SizedPixels(pixels, (width, height))
     assert len(model.predict([pixels] * 3)) == 3
     assert not [warning for warning in model.warnings if "fixed batch" in warning]
 

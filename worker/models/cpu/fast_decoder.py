@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from shared.domain.image import ImageSpec, Interpolation
-from worker.decode.geometry import crop_offset, crop_size, resized_size
+from worker.decode.geometry import resized_size, window
 from worker.decode.image_loading import Undecodable, check_pixels
 from worker.decode.preprocessing import decode, decode_sized, resize_and_crop
 from worker.decode.sized_pixels import SizedPixels
@@ -54,32 +54,25 @@ class CpuFastDecoder:
 
 
 def is_faster(spec: ImageSpec) -> bool:
-    """Tell whether this processor resizes faster with torch than with Pillow, with the spec's filter."""
-    return spec.interpolation in _FILTERS and torch.backends.cpu.get_cpu_capability() in _VECTORISED
+    """Tell whether this processor resizes faster with torch than with Pillow, with the spec's filter and no border."""
+    return (
+        spec.interpolation in _FILTERS and spec.pad is None and torch.backends.cpu.get_cpu_capability() in _VECTORISED
+    )
 
 
 def resize_and_crop_fast(image: Image.Image, spec: ImageSpec, *, max_pixels: int) -> "Pixels":
-    """Return the pixels of an image of mode RGB or L in the spec's input size, as `preprocessing.resize_and_crop`."""
-    size = image.size if spec.resize_size is None else resized_size(image.size, spec.resize_size)
-    box = _crop_box(size, spec)
-    if size == image.size or box is None or spec.interpolation not in _FILTERS:
+    """Return what `preprocessing.resize_and_crop` returns for an image of mode RGB or L, but for a few grey levels."""
+    size = resized_size(image.size, spec)
+    left, top, right, bottom = window(size, spec).box
+    has_border = left < 0 or top < 0 or right > size[0] or bottom > size[1]
+    if size == image.size or has_border or spec.interpolation not in _FILTERS:
         return resize_and_crop(image, spec, max_pixels=max_pixels)
     check_pixels(*size, max_pixels=max_pixels)
     width, height = image.size
     # A bytearray, because torch warns of memory that it may not write to.
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    pixels = torch.frombuffer(bytearray(image.tobytes("raw", spec.mode)), dtype=torch.uint8)
     planes = pixels.view(1, height, width, -1).permute(0, 3, 1, 2)
     with torch.inference_mode():
         [found] = interpolate(planes, (size[1], size[0]), mode=spec.interpolation.value, antialias=True)
-        left, top, right, bottom = box
         cropped: Pixels = found[:, top:bottom, left:right].permute(1, 2, 0).contiguous().numpy()
         return cropped
-
-
-def _crop_box(size: tuple[int, int], spec: ImageSpec) -> tuple[int, int, int, int] | None:
-    """Return the left, top, right and bottom of the centre crop; None where a border has to be added to the image."""
-    if spec.crop_size is None:
-        return 0, 0, *size
-    width, height = crop_size(spec.crop_size)
-    left, top = crop_offset(size[0], width), crop_offset(size[1], height)
-    return (left, top, left + width, top + height) if left >= 0 and top >= 0 else None

@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from shared.domain.image import ImageSpec, Interpolation, Mode
-from worker.decode.geometry import crop_offset, crop_size, resized_size
+from worker.decode.geometry import resized_size, window
 from worker.decode.plain_jpegs import plain_jpeg_header
 from worker.decode.sized_pixels import SizedPixels
 from worker.models.gpu.faults import end_process_if_lost
@@ -74,11 +74,8 @@ class DeviceJpegs:
         size = header.width, header.height
         if header.width * header.height > (_MOST_PROGRESSIVE if header.progressive else self._most):
             return None
-        if self._spec.resize_size is not None:
-            width, height = resized_size(size, self._spec.resize_size)
-            if width * height > self._most:
-                return None
-        return size
+        width, height = resized_size(size, self._spec)
+        return size if width * height <= self._most else None
 
     def _decoded(self, images: Sequence[bytes]) -> "list[torch.Tensor | SizedPixels | None]":
         """Decode these; where nvJPEG refuses one or memory is short, leave all of them to Pillow.
@@ -120,16 +117,14 @@ class DeviceJpegs:
 
     def _in_mode(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return RGB pictures in the spec's mode."""
-        if self._spec.mode is Mode.RGB:
-            return pictures
+        if self._spec.mode is not Mode.GREYSCALE:
+            return pictures.flip(1) if self._spec.mode is Mode.BGR else pictures
         luma = torch.tensor(_LUMA, device=pictures.device).view(1, 3, 1, 1)
         return (pictures.float() * luma).sum(dim=1, keepdim=True).round_()
 
     def _resized(self, pictures: torch.Tensor) -> torch.Tensor:
         height, width = pictures.shape[-2:]
-        wanted = (width, height)
-        if self._spec.resize_size is not None:
-            wanted = resized_size((width, height), self._spec.resize_size)
+        wanted = resized_size((width, height), self._spec)
         if wanted == (width, height):
             return pictures
         return interpolate(
@@ -141,18 +136,14 @@ class DeviceJpegs:
         )
 
     def _cropped(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Cut out the centre, with black around a picture that is smaller."""
-        if self._spec.crop_size is None:
-            return pictures
+        """Cut out the centre, with black around a picture that is smaller; or add the spec's border."""
         height, width = pictures.shape[-2:]
-        wide, high = crop_size(self._spec.crop_size)
-        left, top = crop_offset(width, wide), crop_offset(height, high)
-        if left < 0 or top < 0:
-            before, above = max(0, -left), max(0, -top)
-            after, below = max(0, wide - width - before), max(0, high - height - above)
-            pictures = pad(pictures, (before, after, above, below))
-            left, top = max(0, left), max(0, top)
-        return pictures[..., top : top + high, left : left + wide]
+        left, top, right, bottom = window((width, height), self._spec).box
+        border = max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height)
+        if any(border):
+            pictures = pad(pictures, border, value=self._spec.fill)
+            left, top, right, bottom = left + border[0], top + border[2], right + border[0], bottom + border[2]
+        return pictures[..., top:bottom, left:right]
 
 
 def device_jpegs(spec: ImageSpec, *, device: str, max_pixels: int, sized: bool = False) -> DeviceJpegs | None:

@@ -33,6 +33,8 @@ ALL_CLASSES_UP_TO: Final = 100
 TOP_K_OF_MANY: Final = 5
 THRESHOLD: Final = 0.5
 MAX_DETECTIONS: Final = 100
+IOU_THRESHOLD: Final = 0.45
+"""As YOLOv5's and NudeNet's own code."""
 MAX_BYTES: Final = 65_536
 MOST_BYTES: Final = 1_048_576
 """An output is kept in Redis and in Postgres, and may be sent in a webhook."""
@@ -91,6 +93,24 @@ class Encoding(StrEnum):
     """Of little-endian float32."""
 
 
+class RawBoxes(StrEnum):
+    """The layout of a detector's raw head: one array of all the boxes that it considers, in the input's pixels.
+
+    By the name of the YOLO that brought it; later ones have one of these.
+    """
+
+    YOLOV5 = "yolov5"
+    """(images, boxes, 5 + classes): centre x, centre y, width, height, objectness, then the classes' scores."""
+    YOLOV8 = "yolov8"
+    """(images, 4 + classes, boxes): centre x, centre y, width, height, then the classes' scores."""
+    YOLOV10 = "yolov10"
+    """(images, boxes, 6): x0, y0, x1, y1, score, class; overlapping boxes are left out already."""
+
+    def columns(self, classes: int) -> int:
+        """Return how many numbers a box has."""
+        return {RawBoxes.YOLOV5: 5 + classes, RawBoxes.YOLOV8: 4 + classes, RawBoxes.YOLOV10: 6}[self]
+
+
 _ACTIVATIONS: Final = {
     Task.CLASSIFICATION: (Activation.SOFTMAX, Activation.NONE),
     Task.MULTILABEL: (Activation.SIGMOID, Activation.NONE),
@@ -111,6 +131,8 @@ _KEYS: Final[Mapping[str, Key]] = {
     "precision": Key(choice_of(Precision), is_word=True),
     "threshold": Key(fraction),
     "max_detections": Key(whole_number()),
+    "raw_boxes": Key(choice_of(RawBoxes), is_word=True),
+    "iou_threshold": Key(fraction),
     "values": Key(named_values),
     "normalize": Key(truth),
     "encoding": Key(choice_of(Encoding), is_word=True),
@@ -126,12 +148,16 @@ _TASKS_OF: Final[Mapping[str, tuple[Task, ...]]] = {
     "activation": (Task.CLASSIFICATION, Task.MULTILABEL, Task.SEGMENTATION),
     "threshold": (Task.MULTILABEL, Task.DETECTION, Task.SEGMENTATION),
     "max_detections": (Task.DETECTION,),
+    "raw_boxes": (Task.DETECTION,),
+    "iou_threshold": (Task.DETECTION,),
     "values": (Task.REGRESSION,),
     "normalize": (Task.EMBEDDING,),
     "encoding": (Task.EMBEDDING,),
     "max_bytes": (Task.JSON,),
 }
 """The tasks for which a key means something; keys that are not here mean something for all."""
+_TAKEN_AS_THEY_ARE: Final = ("output", *(key for key in _TASKS_OF if key not in ("labels", "top_k", "activation")))
+"""Keys whose values need no look at another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +165,8 @@ class ModelMetadata:
     """The metadata of one version; what means nothing for its task has its default.
 
     `values` has a regression's names with their units, or is empty where they are not named. `output` is None where
-    the model's whole output counts. `warnings` are those of the metadata itself, in words for people.
+    the model's whole output counts, `raw_boxes` where a detector's boxes are not raw. `warnings` are those of the
+    metadata itself, in words for people.
     """
 
     spec: ImageSpec
@@ -151,6 +178,8 @@ class ModelMetadata:
     precision: Precision = Precision.AUTO
     threshold: float = THRESHOLD
     max_detections: int = MAX_DETECTIONS
+    raw_boxes: RawBoxes | None = None
+    iou_threshold: float = IOU_THRESHOLD
     values: Mapping[str, str | None] = field(default_factory=dict)
     normalize: bool = False
     encoding: Encoding = Encoding.LIST
@@ -178,7 +207,7 @@ class ModelMetadata:
         top_k = values.get("top_k") or (len(labels) if len(labels) <= ALL_CLASSES_UP_TO else TOP_K_OF_MANY)
         found = {
             key: value
-            for key in ("threshold", "max_detections", "values", "normalize", "encoding", "max_bytes", "output")
+            for key in _TAKEN_AS_THEY_ARE
             if (value := values.get(key)) is not None and task in _TASKS_OF.get(key, tuple(Task))
         }
         return cls(
@@ -205,6 +234,8 @@ class ModelMetadata:
             "encoding": str(self.encoding),
             "max_bytes": self.max_bytes,
         }
+        if self.raw_boxes not in (None, RawBoxes.YOLOV10):
+            options["iou_threshold"] = self.iou_threshold
         return {key: value for key, value in options.items() if self.task in _TASKS_OF[key]}
 
 
@@ -219,9 +250,13 @@ def _require(values: MetadataValues, *keys: str) -> None:
 def _check_heads(values: MetadataValues, task: Task) -> None:
     """Raise ModelError where several heads are named for a task that has one."""
     found = values.get("output")
-    if found is not None and found.only is None and task not in _OF_SEVERAL_HEADS:
-        place = values.place("output")
+    if found is None or found.only is not None:
+        return
+    place = values.place("output")
+    if task not in _OF_SEVERAL_HEADS:
         raise ModelError(f"{place and place.where} must name one head for the task {task}")
+    if task is Task.DETECTION and values.get("raw_boxes") is not None:
+        raise ModelError(f"{place and place.where} must name one head where raw_boxes says what that has")
 
 
 def _activation(values: MetadataValues, task: Task) -> Activation:
@@ -248,4 +283,7 @@ def _warnings(values: MetadataValues, task: Task) -> tuple[str, ...]:
         for key, tasks in _TASKS_OF.items()
         if task not in tasks and (place := values.given(key)) is not None
     ]
+    if values.get("raw_boxes") in (None, RawBoxes.YOLOV10) and task is Task.DETECTION:
+        overlap = values.given("iou_threshold")
+        useless += [f"{overlap.where} means nothing without boxes that overlap"] if overlap is not None else []
     return (*unknown, *useless)

@@ -11,6 +11,7 @@ from worker.models.errors import ModelError
 from worker.models.metadata.metadata_values import Heads
 from worker.models.metadata.model_metadata import Activation, ModelMetadata
 from worker.models.outputs.heads import in_memory, one_head
+from worker.models.outputs.raw_boxes import RawBoxesReader
 from worker.models.outputs.rows import rows_of
 from worker.models.outputs.scores import checked_scores
 
@@ -146,6 +147,8 @@ class MasksReader(RowsReader):
 def output_reader(metadata: ModelMetadata) -> OutputReader:
     """Return what reads a version's outputs."""
     match metadata.task:
+        case Task.DETECTION if metadata.raw_boxes is not None:
+            return RawBoxesReader(metadata.raw_boxes, metadata)
         case Task.DETECTION | Task.JSON:
             return RowsReader(metadata.output)
         case Task.SEGMENTATION:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from shared.domain.large_masks import LARGEST_WITH_MASK
-from worker.decode.geometry import place
+from worker.decode.geometry import place, resized_size, window
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
 from worker.models.outputs.writer import DIGITS, Output, Size, as_json, write_each
@@ -41,8 +41,7 @@ class SegmentationWriter:
         return write_each(found, self._output, sizes)
 
     def _output(self, mask: "Mask", size: Size) -> bytes:
-        if size[0] * size[1] <= LARGEST_MASK:
-            mask = self._in_picture(mask, size)
+        mask = self._in_picture(mask, size) if size[0] * size[1] <= LARGEST_MASK else self._without_border(mask, size)
         counts = np.bincount(mask.reshape(-1), minlength=UNSEEN + 1)
         counts[UNSEEN] = 0
         occurring = np.flatnonzero(counts).tolist()
@@ -73,6 +72,15 @@ class SegmentationWriter:
         found[rows < 0, :] = UNSEEN
         found[:, columns < 0] = UNSEEN
         return found
+
+    def _without_border(self, mask: "Mask", size: Size) -> "Mask":
+        """Return the part of the mask that is of the picture, where `pad` has put a border around that."""
+        across, down = resized_size(size, self._spec)
+        part, (height, width) = window((across, down), self._spec), mask.shape
+        rows, columns = max(0, -part.top) * height // part.height, max(0, -part.left) * width // part.width
+        return mask[
+            rows : rows + -(-down * height // part.height), columns : columns + -(-across * width // part.width)
+        ]
 
 
 def _nearest(count: int, scale: float, start: int, input_side: int, mask_side: int) -> "NDArray[np.intp]":

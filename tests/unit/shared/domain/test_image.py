@@ -13,7 +13,10 @@ IMAGENET = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
     "mode": "RGB",
+    "pad": None,
+    "fill": None,
 }
+LETTERBOX = {"resize_size": [32, 48], "pad": "center", "fill": 114}
 
 
 def test_a_torchvision_preset_is_read_unchanged() -> None:
@@ -24,9 +27,11 @@ def test_a_torchvision_preset_is_read_unchanged() -> None:
     assert spec.input_size == (224, 224)
 
 
-def test_a_written_spec_is_read_back_unchanged() -> None:
-    spec = ImageSpec.from_metadata(IMAGENET)
-    assert spec.as_metadata() == IMAGENET
+@pytest.mark.parametrize("changed", [{}, {"mode": "BGR"}, LETTERBOX | {"crop_size": None}])
+def test_a_written_spec_is_read_back_unchanged(changed: dict[str, Any]) -> None:
+    metadata = IMAGENET | changed
+    spec = ImageSpec.from_metadata(metadata)
+    assert spec.as_metadata() == metadata
     assert ImageSpec.from_metadata(spec.as_metadata()) == spec
 
 
@@ -40,6 +45,7 @@ def test_a_written_spec_is_read_back_unchanged() -> None:
         ({"resize_size": [20, 30]}, (20, 30)),
         ({"resize_size": (20, 30), "crop_size": 10}, (10, 10)),
         ({"resize_size": 256, "crop_size": [8, 9]}, (8, 9)),
+        (LETTERBOX, (32, 48)),
     ],
 )
 def test_the_input_size_is_the_crop_or_else_the_whole_resize(metadata: dict[str, Any], size: tuple[int, int]) -> None:
@@ -75,7 +81,7 @@ def test_a_greyscale_model_has_one_channel() -> None:
             {"crop_size": 32, "interpolation": "cubic"},
             "must be one of nearest, bilinear, bicubic, box, hamming, lanczos, not .cubic",
         ),
-        ({"crop_size": 32, "mode": "CMYK"}, "must be one of RGB, L, not .CMYK"),
+        ({"crop_size": 32, "mode": "CMYK"}, "must be one of RGB, BGR, L, not .CMYK"),
         ({"crop_size": 32, "mean": [0.5]}, "mean and std"),
         ({"crop_size": 32, "mode": "L", "std": [1, 1, 1]}, "mean and std"),
         ({"crop_size": 32, "std": [1, 0, 1]}, "std must be positive"),
@@ -88,6 +94,13 @@ def test_a_greyscale_model_has_one_channel() -> None:
         ({"crop_size": 32, "resize": 36}, "did you mean 'resize_size'?"),
         ({"crop_size": 32, "flavour": 36}, "unknown image metadata: flavour; there are resize_size, crop_size"),
         ({"crop_size": 32, "size": 3}, "unknown image metadata: size"),
+        (LETTERBOX | {"pad": "centre"}, "pad must be one of center, end, not .centre"),
+        (LETTERBOX | {"resize_size": 32}, "pad needs a resize_size of .height, width. and no crop_size"),
+        (LETTERBOX | {"crop_size": 32}, "pad needs a resize_size of .height, width. and no crop_size"),
+        ({"crop_size": 32, "pad": "end"}, "pad needs a resize_size of .height, width."),
+        (LETTERBOX | {"fill": 256}, "fill must be a whole number from 0 to 255, not 256"),
+        (LETTERBOX | {"fill": 0.5}, "fill must be a whole number from 0 to 255, not 0.5"),
+        ({"crop_size": 32, "fill": 114}, "say where that goes, with pad"),
     ],
 )
 def test_an_invalid_spec_is_refused_with_the_reason(metadata: dict[str, Any], words: str) -> None:

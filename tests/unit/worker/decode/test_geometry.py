@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from shared.domain.image import ImageSpec
+from shared.domain.image import ImageSpec, Pad
 from worker.decode.geometry import place
 from worker.decode.preprocessing import decode, decode_sized
 
@@ -22,6 +22,12 @@ specs = st.one_of(
     st.builds(lambda height, width: ImageSpec((height, width), None), st.integers(30, 120), st.integers(30, 120)),
     st.builds(lambda resize, crop: ImageSpec((resize,), (crop, crop + 8)), st.integers(40, 90), st.integers(30, 140)),
     st.builds(lambda crop: ImageSpec(None, (crop,)), st.integers(30, 150)),
+    st.builds(
+        lambda height, width, pad: ImageSpec((height, width), None, pad=pad),
+        st.integers(30, 120),
+        st.integers(30, 120),
+        st.sampled_from(Pad),
+    ),
 )
 
 
@@ -82,6 +88,22 @@ def test_boxes_are_exact_where_sizes_divide() -> None:
     # 200x100 becomes 100x50, of which the centre 40x40 begins at 30, 5.
     assert placement.in_picture((0, 0, 40, 40)) == (60, 10, 140, 90)
     assert placement.in_picture((10, 10, 20, 20)) == (80, 30, 100, 50)
+
+
+@pytest.mark.parametrize(
+    ("pad", "size", "box"),
+    [
+        (Pad.CENTER, (200, 100), (10, 30, 20, 40)),
+        (Pad.CENTER, (100, 200), (30, 10, 40, 20)),
+        (Pad.END, (200, 100), (10, 10, 20, 20)),
+        (Pad.END, (100, 200), (10, 10, 20, 20)),
+    ],
+)
+def test_a_border_is_taken_off(pad: Pad, size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    """In a frame of 80x81 the picture has 80x40 pixels, or 40x80; of 41 rows of border 20 are above."""
+    placement = place(size, ImageSpec((81 if size[0] > size[1] else 80, 80), None, pad=pad))
+    assert placement.in_picture(box) == (25, 25, 50, 50)
+    assert placement.in_picture((0, 0, 80, 81)) == (0, 0, *size)
 
 
 def test_boxes_are_clipped_to_the_picture() -> None:

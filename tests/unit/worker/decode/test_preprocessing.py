@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from shared.domain.image import ImageSpec, Interpolation, Mode
+from shared.domain.image import ImageSpec, Interpolation, Mode, Pad
 from tests.support.damaged_files import damaged, with_png_checksums
 from tests.support.deferred_imports import deferred
 from worker.decode.preprocessing import Undecodable, decode
@@ -84,6 +84,35 @@ def test_a_resize_to_height_and_width_needs_no_crop() -> None:
     expected = transforms.functional.resize(picture(), [30, 40])
     found = decode(encoded(picture()), ImageSpec((30, 40), None), max_pixels=LIMIT)
     assert np.array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", [Mode.RGB, Mode.BGR, Mode.GREYSCALE])
+@pytest.mark.parametrize("fill", [0, 114])
+@pytest.mark.parametrize("pad", list(Pad))
+@pytest.mark.parametrize("size", [(64, 48), (10, 90), (40, 30), (33, 41), (1, 700), (51, 30), (48, 64)])
+def test_a_border_is_that_of_yolos_letterbox(size: tuple[int, int], pad: Pad, fill: int, mode: Mode) -> None:
+    high, wide = 30, 51
+    ratio = min(high / size[1], wide / size[0])
+    width, height = (max(1, round(side * ratio)) for side in size)
+    grey = mode is Mode.GREYSCALE
+    resized = picture(*size).convert("L" if grey else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(resized).reshape(height, width, 1 if grey else 3)
+    across, down = (wide - width) / 2, (high - height) / 2
+    top, bottom, left, right = round(down - 0.1), round(down + 0.1), round(across - 0.1), round(across + 0.1)
+    if pad is Pad.END:
+        top, bottom, left, right = 0, top + bottom, 0, left + right
+    expected = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), constant_values=fill)
+    if mode is Mode.BGR:
+        expected = expected[..., ::-1]
+    spec = ImageSpec((high, wide), None, mode=mode, pad=pad, fill=fill)
+    assert np.array_equal(decode(encoded(picture(*size)), spec, max_pixels=LIMIT), expected)
+
+
+@pytest.mark.parametrize("kind", ["P", "LA", "CMYK", "RGBA", "L", "RGB"])
+def test_bgr_is_rgb_the_other_way_round(kind: str) -> None:
+    data = encoded(picture(mode="RGB").convert(kind), "TIFF")
+    found = decode(data, ImageSpec((30,), (20, 40), mode=Mode.BGR), max_pixels=LIMIT)
+    assert np.array_equal(found, decode(data, ImageSpec((30,), (20, 40)), max_pixels=LIMIT)[..., ::-1])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

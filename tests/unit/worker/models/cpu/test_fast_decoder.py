@@ -137,6 +137,18 @@ def test_a_crop_larger_than_the_image_and_an_image_of_the_right_size_are_as_exac
         assert (fast(data, spec) == decode(data, spec, max_pixels=MAX_PIXELS)).all()
 
 
+def test_a_border_is_as_exact_and_said_to_be() -> None:
+    spec = spec_of(resize_size=[64, 80], crop_size=None, pad="center", fill=114)
+    data = file_of(photograph(210, 140))
+    assert (fast(data, spec) == decode(data, spec, max_pixels=MAX_PIXELS)).all()
+    assert not fast_decoder.is_faster(spec)
+
+
+def test_bgr_is_rgb_the_other_way_round() -> None:
+    data = file_of(photograph(210, 140))
+    assert (fast(data, spec_of(mode="BGR")) == fast(data, spec_of())[..., ::-1]).all()
+
+
 def test_a_file_that_exact_decoding_refuses_is_refused() -> None:
     complete = file_of(photograph(210, 140), quality=90)
     strip = file_of(Image.new("RGB", (60_000, 1)))

@@ -129,6 +129,45 @@ def test_a_detector_of_torchvision(tmp_path: Path, load: Load, pixels: Any) -> N
     compare_boxes(found, expected, most=5)
 
 
+@pytest.mark.parametrize("format", ["pt2", "pickle", "onnx"])
+@pytest.mark.parametrize("layout", ["yolov5", "yolov8"])
+def test_a_detector_with_a_raw_head(
+    tmp_path: Path, load: Load, images: Any, batch: Any, format: str, layout: str
+) -> None:
+    ops = deferred("torchvision.ops")
+
+    class Raw(torch.nn.Module):
+        """Boxes as large as the input at most; of `yolov5` with an objectness."""
+
+        def __init__(self, network: Any, scale: Any) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("scale", scale)
+
+        def forward(self, images: Any) -> Any:
+            found = self.network(images).sigmoid().flatten(2) * self.scale
+            return {"raw": found if layout == "yolov8" else found.transpose(1, 2), "features": images}
+
+    columns = 4 + (layout == "yolov5") + len(LABELS)
+    torch.manual_seed(0)
+    scale = torch.tensor([SIDE] * 4 + [1] * (columns - 4)).view(1, -1, 1)
+    module = Raw(torch.nn.Conv2d(3, columns, 3), scale).eval()
+    about = {"image": IMAGE, "task": "detection", "labels": LABELS, "raw_boxes": layout, "output": "raw"}
+    save(tmp_path / "model", module, format, about | {"threshold": 0.2, "iou_threshold": 0.5})
+    model = load(tmp_path / "model")
+    model.warm_up(3)
+    with torch.inference_mode():
+        raw = module(batch)["raw"]
+    rows = raw if layout == "yolov5" else raw.transpose(1, 2)
+    for found, row in zip(answers(model, sized(images, model)), rows, strict=True):
+        scores, labels = (row[:, 5:] * row[:, 4:5] if layout == "yolov5" else row[:, 4:]).max(dim=1)
+        boxes = ops.box_convert(row[:, :4], "cxcywh", "xyxy")
+        kept = [one for one in ops.batched_nms(boxes, scores, labels, 0.5).tolist() if scores[one] >= 0.2]
+        assert [one["label"] for one in found["detections"]] == [LABELS[labels[one]] for one in kept]
+        expected = boxes[kept].clip(0, SIDE).numpy()
+        assert np.abs(np.array([one["box"] for one in found["detections"]]) - expected).max() <= 0.01
+
+
 def sized(images: list[Any], model: Any) -> list[Any]:
     """Return pixels as they are decoded for a task whose outputs are in those of the original picture."""
     from worker.decode.sized_pixels import SizedPixels  # noqa: PLC0415

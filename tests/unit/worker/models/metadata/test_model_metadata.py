@@ -55,6 +55,12 @@ def test_top_k_is_all_of_up_to_a_hundred_classes_else_five(classes: int, asked: 
         ({"image": IMAGE, "task": "embedding", "encoding": "hex"}, "must be list or base64"),
         ({"image": IMAGE, "task": "json", "max_bytes": 2**30}, "max_bytes must be a positive whole number up to"),
         ({"image": IMAGE, "task": "json", "output": [1.5]}, "output must be a key, an index"),
+        (METADATA | {"task": "detection", "raw_boxes": "yolo"}, "raw_boxes must be yolov5, yolov8 or yolov10, not"),
+        (METADATA | {"task": "detection", "iou_threshold": 45}, "iou_threshold must be a number from 0 to 1"),
+        (
+            METADATA | {"task": "detection", "raw_boxes": "yolov8", "output": ["a", "b"]},
+            "output must name one head where raw_boxes",
+        ),
         ({"image": IMAGE, "lables": ["a"]}, "the metadata has 'lables': did you mean 'labels'?"),
         ({"image": IMAGE, "labels": ["a"], "Top-K": 3}, "did you mean 'top_k'?"),
         ({"image": IMAGE, "labels": ["a"], "darkroom.task": "json"}, "did you mean 'task'?"),

@@ -1,8 +1,11 @@
 """Try a model version in a process of the worker's code, on this machine, in this environment or one of its own."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +15,17 @@ from cli.models.separate_environment import environment_for
 from cli.registry import connect, registry_environment
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
+from shared import settings
 from shared.domain.errors import InvalidParameter
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import CHAMPION
 
 _PACKAGE_MISSING: Final = 3
 """Exit status of `worker.models.check` for a module that can't be imported."""
+_TOLD: Final = 60
+"""Seconds after which a check that goes on is told of, again and again."""
+_SHOWING: Final = 2
+"""Seconds that a process that hangs has to show where."""
 
 
 def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
@@ -33,7 +41,7 @@ def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
     command = [str(python), "-P", "-W", "ignore", "-m", "worker.models.check", uri]
     if image is not None:
         command += ["--image", str(image.resolve())]
-    code = subprocess.run(command, env=os.environ | environment, check=False).returncode  # noqa: S603  our own module
+    code = _run(command, uri, environment)
     if code < 0:
         raise Refused(f"The process that loaded {uri} was killed by signal {-code}: mostly for lack of memory.")
     if code == _PACKAGE_MISSING and not install:
@@ -41,6 +49,32 @@ def check(home: Path, text: str, *, image: Path | None, install: bool) -> None:
         say(f"Try it in an environment that has the model's requirements: {hint}")
     if code:
         raise SystemExit(1)
+
+
+def _run(command: list[str], uri: str, environment: dict[str, str]) -> int:
+    """Run the process that checks and return its exit status; raises Refused where it takes longer than a worker's may.
+
+    A process that is ended shows first where its threads are.
+    """
+    predict = settings.read(settings.Predict)
+    longest = predict.load_timeout + predict.timeout
+    end = time.monotonic() + longest.total_seconds()
+    with subprocess.Popen(command, env=os.environ | environment) as process:  # noqa: S603  our own module
+        try:
+            while (left := end - time.monotonic()) > 0:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(min(left, _TOLD))
+                if left > _TOLD:
+                    say(f"Not done yet; it has {left - _TOLD:.0f} s more.")
+            process.send_signal(signal.SIGUSR1)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_SHOWING)
+        finally:
+            process.kill()
+    raise Refused(
+        f"A worker could not serve {uri}: after {longest.total_seconds():.0f} s it was not loaded, or had not computed "
+        "its photographs (DARKROOM_PREDICT_LOAD_TIMEOUT and DARKROOM_PREDICT_TIMEOUT)."
+    )
 
 
 def _model_uri(home: Path, text: str) -> tuple[str, dict[str, str]]:

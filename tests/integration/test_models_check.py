@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from cli.models import check as checking_command
 from cli.models.check import check
 from cli.models.separate_environment import environment_for
 from cli.terminal.refused import Refused
@@ -154,6 +155,38 @@ def test_what_ends_the_process_that_loads_is_told_once(
     with pytest.raises(SystemExit if why is None else Refused, match=why or "1"):
         check(tmp_path / "home", str(tmp_path), image=None, install=False)
     assert capsys.readouterr().out == ""
+
+
+HANGING = """#!{python}
+import faulthandler, os, signal, sys
+{prepare}
+open(sys.argv[0] + ".pid", "w").write(str(os.getpid()))
+def forward():
+    os.read(os.pipe()[0], 1)
+forward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "shown"),
+    [("faulthandler.register(signal.SIGUSR1)", "in forward"), ("signal.signal(signal.SIGUSR1, signal.SIG_IGN)", "")],
+)
+def test_a_check_that_hangs_shows_where_and_is_ended(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, prepare: str, shown: str
+) -> None:
+    (tmp_path / "MLmodel").touch()
+    program = tmp_path / "python"
+    program.write_text(HANGING.format(python=sys.executable, prepare=prepare))
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(checking_command, "_SHOWING", 1)
+    for name in ("LOAD_TIMEOUT", "TIMEOUT"):
+        monkeypatch.setenv(f"DARKROOM_PREDICT_{name}", "1s")
+    with pytest.raises(Refused, match="after 2 s it was not loaded, or had not computed its photographs"):
+        check(tmp_path / "home", str(tmp_path), image=None, install=False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "python.pid").read_text()), 0)
+    assert shown in capfd.readouterr().err
 
 
 @pytest.mark.slow

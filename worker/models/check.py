@@ -5,9 +5,11 @@ with 1 and the reason where a worker could not serve it. `URI` is one of MLflow'
 """
 
 import argparse
+import faulthandler
 import logging
 import re
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -182,4 +184,6 @@ def _output(model: LoadedModel, image: bytes) -> str:
 
 
 if __name__ == "__main__":
+    # The command sends it before it ends a check that takes too long.
+    faulthandler.register(signal.SIGUSR1)
     main(sys.argv[1:])

@@ -22,7 +22,7 @@ from cli.terminal.refused import Refused
 from shared.domain.identifiers import Digest, ModelName, Owner
 from shared.pictures.names import model_prefix, read_name
 from shared.pictures.picture_store import PictureStore, StoreError
-from shared.queue.connection.clients import connect
+from shared.queue.connection.clients import connect_briefly
 from shared.settings import Database, Redis
 from shared.storage.engine import make_engine
 from shared.storage.kept_predictions import read_kept_predictions
@@ -43,7 +43,7 @@ def export(
 ) -> int:
     """Export and say what was done; return the exit code, 1 where no picture was found."""
     try:
-        with connect(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
+        with connect_briefly(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
             store = find_store(client)
         if store is None:
             raise Refused("No pictures are kept: set DARKROOM_KEEP_IMAGES_URL for the workers, and tag the model.")

@@ -14,7 +14,7 @@ from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
 from shared.queue import model_routes
-from shared.queue.connection.clients import connect
+from shared.queue.connection.clients import connect_briefly
 from shared.settings import Redis
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _unknown(name: str, known: list[Listed]) -> Refused:
 
 def _ask(home: Path, ask: Callable[[redis.Redis], T]) -> T:
     try:
-        with connect(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
+        with connect_briefly(Redis(url=store_url(home, "DARKROOM_REDIS_URL"))) as client:
             return ask(client)
     except (redis.RedisError, OSError) as error:
         raise Refused(f"The models can't be reached: {first_line(error)}") from None

@@ -9,7 +9,7 @@ from cli.stack.supervisor.state import StackState
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import CHAMPION, Route
 from shared.queue import model_routes
-from shared.queue.connection.clients import connect
+from shared.queue.connection.clients import connect_briefly
 from shared.settings import Redis
 
 
@@ -19,7 +19,7 @@ def model_notes(state: StackState, home: Path) -> list[str]:
     Of a stack that serves all models, those that workers have published.
     """
     try:
-        with connect(Redis(url=state.stores["DARKROOM_REDIS_URL"])) as client:
+        with connect_briefly(Redis(url=state.stores["DARKROOM_REDIS_URL"])) as client:
             published = model_routes.names(client)
             routes = {name: model_routes.read(client, name) for name in published}
             retired = set(model_routes.retired(client))

@@ -17,6 +17,7 @@ from cli.stack.plan import Options, Plan, called_networks, plan_stack, scratch_f
 from cli.stack.ports import Ports
 from cli.stack.supervisor import leftovers
 from cli.stack.supervisor.identity import ProcessIdentity
+from cli.stack.supervisor.programs import log_path
 from cli.stack.supervisor.state import ProgramState, StackState
 from cli.stack.supervisor.state_writer import StateWriter
 from cli.stack.supervisor.supervisor import Supervisor
@@ -30,7 +31,7 @@ LONGEST_FOLDER: Final = 60
 def main(options: Options, *, attached: bool) -> None:
     """Run the stack until SIGTERM or SIGINT; attached, also until standard input ends."""
     os.umask(permissions.UMASK)  # inherited by every program
-    configure_logging(settings.Logging(format="text"))
+    configure_logging(settings.Logging(format="text", file=str(log_path(options.home, "supervisor"))))
     appendfsync = settings.read(settings.Local).local_appendfsync
     networks, intake = called_networks(settings.read(settings.Webhooks)), settings.read(settings.Intake)
     with alone_on(options.home), Ports(options.home / "ports", taken=[options.port]) as ports:

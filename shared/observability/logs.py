@@ -16,6 +16,7 @@ from typing import Final
 
 import orjson
 
+from shared.observability.log_file import keep_bounded
 from shared.observability.printable import printable, printable_lines
 from shared.settings import Logging
 
@@ -112,12 +113,14 @@ def _without_credentials(line: str) -> str:
 
 
 def configure_logging(settings: Logging) -> None:
-    """Send the lines of all loggers to standard error in the chosen form. Safe to call twice."""
+    """Send the lines of all loggers to standard error in the chosen form, and bound its file. Safe to call twice."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.format == "json" else Readable())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
+    if settings.file:
+        keep_bounded(settings.file)
     # Uvicorn's loggers have handlers of their own, whose lines have another form.
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(server)

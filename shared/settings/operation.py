@@ -19,6 +19,9 @@ class Logging(BaseSettings):
     """The lowest level that is written."""
     format: Literal["json", "text"] = "json"
     """`json`: one object a line, for machines; `text`: readable in a terminal."""
+    file: str = ""
+    """The file that the process was started with as its standard output and error, which `darkroom up` sets. From
+    20 MiB on it is renamed to `<name>.1`, in place of the one before. Empty: whoever started the process bounds it."""
     requests: Literal["none", "errors", "all"] = "errors"
     """Requests about which the gateway writes a line; `errors` are those that it answered with 5xx."""
     predictions: str = ""

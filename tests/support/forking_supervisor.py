@@ -57,7 +57,7 @@ class ForkingSupervisor(Supervisor):
             del words[:2]
         option, module, *arguments = words
         asked = program_forks.Program(
-            module, tuple(arguments), self._environment | program.environment, self._home, is_code=option == "-c",
+            module, tuple(arguments), self.environment_of(program), self._home, is_code=option == "-c",
             niceness=program.niceness, umask=permissions.UMASK, orphan_signal=program.orphan_signal,
         )  # fmt: skip
         with open_log(self._home, program.role) as output:

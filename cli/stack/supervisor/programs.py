@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cli.stack.supervisor import launcher
+from shared.observability.log_file import LARGEST, older
 
 Probe = Callable[[int], str]
 """Called with the pid (0 for an external server); returns an empty string when ready, else why not. May block 1 s."""
-
-LARGEST_LOG = 20 * 1024 * 1024
 
 _NAMES_AN_ERROR: Final = re.compile(r"\b(?:error|fatal|panic)\b", re.IGNORECASE)
 
@@ -90,13 +89,18 @@ def log_tail(home: Path, role: str, *, lines: int) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
 
+def log_environment(home: Path, role: str) -> dict[str, str]:
+    """Return the variable by which Darkroom's processes bound their log while they run."""
+    return {"DARKROOM_LOG_FILE": str(log_path(home, role))}
+
+
 @contextmanager
 def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
-    """Open a role's log for appending; one above LARGEST_LOG is renamed to `.log.1` first, replacing the one before."""
+    """Open a role's log for appending; a full one is renamed to `.log.1` first, in place of the one before."""
     path = log_path(home, role)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    if path.exists() and path.stat().st_size > LARGEST_LOG:
-        path.replace(path.with_suffix(".log.1"))
+    if path.exists() and path.stat().st_size >= LARGEST:
+        path.replace(older(path))
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         yield file
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from cli.stack.supervisor.identity import ProcessIdentity
-from cli.stack.supervisor.programs import Program, log_tail, open_log, spawn_command
+from cli.stack.supervisor.programs import Program, log_environment, log_tail, open_log, spawn_command
 from cli.stack.supervisor.state import Phase, ProgramState
 
 log = logging.getLogger(__name__)
@@ -126,8 +126,12 @@ class Supervisor:
                 stderr=output,
                 # Not the user's current directory: a module there could shadow Darkroom's.
                 cwd=self._home,
-                env=self._environment | program.environment,
+                env=self.environment_of(program),
             )
+
+    def environment_of(self, program: Program) -> dict[str, str]:
+        """Return a program's whole environment."""
+        return self._environment | program.environment | log_environment(self._home, program.role)
 
     async def _become_ready(self, kept: "_Kept", *, pid: int) -> None:
         """Probe until the program is ready; meanwhile its state shows why it is not."""

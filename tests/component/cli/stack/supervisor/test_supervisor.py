@@ -16,6 +16,8 @@ from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.programs import Program, log_tail, spawn_command
 from cli.stack.supervisor.state import Phase, ProgramState
 from cli.stack.supervisor.supervisor import Supervisor
+from shared.observability.log_file import LARGEST
+from tests.support.documents import ROOT
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -75,6 +77,32 @@ def test_a_killed_program_is_started_again(tmp_path: Path) -> None:
 
     watched.until(killed_twice)
     assert len(set(seen)) == 3
+
+
+def test_a_program_that_prints_for_ever_fills_two_files_at_most(tmp_path: Path) -> None:
+    code = """
+import os, time
+from pathlib import Path
+from shared.observability.logs import configure_logging
+from shared.settings import Logging
+configure_logging(Logging())
+older = Path(os.environ["DARKROOM_LOG_FILE"] + ".1")
+while not older.exists():
+    os.write(1, b"printed\\n" * 100_000)
+    time.sleep(0.01)
+print("renamed", flush=True)
+"""
+    logs = tmp_path / "logs"
+
+    def said_so(_: int) -> str:
+        # It may still write to the renamed file when it sees that.
+        return "" if any(b"renamed" in file.read_bytes()[-20:] for file in logs.glob("predict.log*")) else "not yet"
+
+    environment = {"PYTHONPATH": str(ROOT)}
+    watched = Watched(tmp_path, python("predict", f"{code}{SLEEP}", environment=environment, probe=said_so))
+    watched.until(lambda states: bool(states) and states["predict"].phase is Phase.READY)
+    assert sorted(file.name for file in logs.iterdir()) == ["predict.log", "predict.log.1"]
+    assert (logs / "predict.log").stat().st_size < LARGEST
 
 
 def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:

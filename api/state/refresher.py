@@ -26,9 +26,15 @@ class Refresher:
         self._pause = pause
         self._stale = stale
         self._began_at = float("-inf")
+        self._read_as_of = float("-inf")
         self._failure: Exception | None = None
+        self._was_tried = asyncio.Event()
         self._reading = asyncio.Lock()
         self._task = asyncio.create_task(self._read_forever())
+
+    async def first_read(self) -> None:
+        """Return once the first read has ended, whatever came of it: until then the copy says nothing."""
+        await self._was_tried.wait()
 
     async def once_more(self) -> None:
         """Return after a read that began after this call, which may have been another caller's; raises what it raised.
@@ -37,7 +43,7 @@ class Refresher:
         """
         asked_at = time.monotonic()
         async with self._reading:
-            if self._began_at <= asked_at:
+            if self._read_as_of <= asked_at:
                 await asyncio.sleep(self._began_at + SHORTEST_PAUSE.total_seconds() - time.monotonic())
                 await self._read_now()
             failure = self._failure
@@ -50,7 +56,7 @@ class Refresher:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _read_now(self) -> None:
-        self._began_at = time.monotonic()
+        began_at = self._began_at = time.monotonic()
         try:
             await self._read()
         except Exception as error:
@@ -61,6 +67,9 @@ class Refresher:
             self._failure = error
         else:
             self._failure = None
+        # Only now: a read whose caller is canceled in the middle has read nothing.
+        self._read_as_of = began_at
+        self._was_tried.set()
 
     async def _read_forever(self) -> None:
         while True:

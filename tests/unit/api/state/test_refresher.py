@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from api.state.refresher import Refresher
+from tests.support.waiting import until_async
 
 NEVER = timedelta(hours=1)
 
@@ -84,6 +85,29 @@ def test_a_canceled_caller_does_not_cancel_the_read_of_others(store: Store) -> N
         await second
         assert store.copies == [0, 1]
 
+    with_refresher(store, claim)
+
+
+def test_a_read_that_was_canceled_with_its_caller_counts_for_nobody(store: Store) -> None:
+    async def claim(refresher: Refresher) -> None:
+        await refresher.first_read()
+        first, second = (asyncio.create_task(refresher.once_more()) for _ in range(2))
+        await until_async(lambda: store.in_progress, seconds=10, pause=0.001)
+        store.in_progress, store.value = 0, 1  # the read of the first ends here
+        first.cancel()
+        await second
+        assert store.copies == [0, 1]
+
+    with_refresher(store, claim)
+
+
+def test_the_first_read_is_waited_for_even_where_it_fails(store: Store) -> None:
+    async def claim(refresher: Refresher) -> None:
+        await refresher.first_read()
+        assert store.copies == ([] if store.broken else [0])
+
+    with_refresher(store, claim)
+    store.broken, store.copies = True, []
     with_refresher(store, claim)
 
 

@@ -132,6 +132,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             keys_required=app.state.keys_required,
         )
         app.state.draining.when_over(waiters.wake_all)
+        # Before the first request: a gateway that knows nothing yet would say that no model serves, take images of an
+        # owner who is being purged, and more of them than Redis has room for.
+        await asyncio.gather(models.first_read(), purges.first_read(), memory.first_read())
         # Objects that exist now stay for good: the garbage collector need not visit them again and again.
         gc.collect()
         gc.freeze()

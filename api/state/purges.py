@@ -26,6 +26,10 @@ class Purges:
         if owner in self._owners:
             raise _being_purged()
 
+    async def first_read(self) -> None:
+        """Return once Redis was asked for the first time."""
+        await self._refresher.first_read()
+
     async def close(self) -> None:
         """Stop reading."""
         await self._refresher.close()

@@ -42,6 +42,10 @@ class RedisMemory:
         """Whether this share of the limit is in use; never where Redis has none."""
         return 0 < self.limit_bytes * share <= self.used_bytes
 
+    async def first_read(self) -> None:
+        """Return once Redis was asked for the first time."""
+        await self._refresher.first_read()
+
     async def close(self) -> None:
         """Stop reading."""
         await self._refresher.close()

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
 from api.state.refresher import Refresher
-from shared.domain.errors import InvalidParameter, UnknownModel
+from shared.domain.errors import InvalidParameter, StorageUnavailable, UnknownModel
 from shared.domain.identifiers import ModelName
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
@@ -74,12 +75,19 @@ class ServedModels:
         raise UnknownModel(reference=str(reference), served=names, reason="" if names else self._why_none())
 
     async def all(self) -> list[Route]:
-        """Return every route that serves, by name, those whose workers are away too."""
+        """Return every route that serves, by name, those whose workers are away too; read once more where none does."""
+        if not self._routes:
+            with suppress(StorageUnavailable):
+                await self._refresher.once_more()
         return [route for route in self._by_name() if not route.never_loaded]
 
     async def never_loaded(self) -> list[Route]:
         """Return the routes of which no version ever loaded, by name."""
         return [route for route in self._by_name() if route.never_loaded]
+
+    async def first_read(self) -> None:
+        """Return once Redis was asked for the first time."""
+        await self._refresher.first_read()
 
     async def close(self) -> None:
         """Stop reading."""

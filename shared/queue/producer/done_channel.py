@@ -21,13 +21,14 @@ class DoneChannel:
     async def messages(self) -> AsyncGenerator[list[bytes], None]:
         """Give an empty list once it is subscribed, then of each message the ids that ended; raises ChannelLost."""
         try:
-            async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            async with self._client.pubsub() as channel:
                 await channel.subscribe(keys.DONE)
-                yield []
                 while True:
                     # Without a timeout a silent channel would end as a lost one.
                     message = await channel.get_message(timeout=None)
-                    if message is not None:
-                        yield message["data"].split()
+                    if message is None:
+                        continue
+                    # `subscribe` returns when it was sent; what ends before Redis confirms it is not told.
+                    yield [] if message["type"] == "subscribe" else message["data"].split()
         except (RedisError, OSError) as error:
             raise ChannelLost(str(error)) from error

@@ -189,6 +189,16 @@ def test_the_first_request_after_a_member_began_to_serve_finds_the_whole_pipelin
     assert asyncio.run(within()).lane_model == "bad"
 
 
+def test_a_model_is_listed_as_soon_as_the_first_one_serves(redis_server: Any, redis_client: "redis.Redis") -> None:
+    async def within() -> list[Route]:
+        async with opened(redis_server.url) as book:
+            assert await book.all() == []
+            publish(redis_client, REPAIRED)
+            return await book.all()
+
+    assert [route.model for route in asyncio.run(within())] == ["bad"]
+
+
 def test_while_redis_is_down_no_name_is_called_unknown(start_redis: Callable[..., Any]) -> None:
     server = start_redis()
     server.kill()

@@ -39,6 +39,9 @@ _NAMES = {
     "FILES": keys.FILES,
     "FILE_OF": keys.file_prefix(),
     "FILE_BYTES": keys.FILE_BYTES,
+    "CACHE": keys.cache_prefix(),
+    "PURGING": keys.PURGING,
+    "PURGED": keys.PURGED,
     "NOTHING": keys.NOTHING,
 }
 

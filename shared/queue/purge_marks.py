@@ -1,7 +1,7 @@
 """Marks of owners that are being purged. They expire, so that a killed purge does not lock its owner out.
 
 For an hour afterwards it is remembered who was purged when, by a digest of the name: a picture that has been waiting to
-be kept since then must not be.
+be kept since then must not be, nor an output be cached that was being computed.
 """
 
 import hashlib
@@ -49,7 +49,8 @@ def is_purged(client: redis.Redis, owner: Owner, *, since: int) -> bool:
 
 
 def _digest(owner: Owner) -> str:
-    return hashlib.sha256(owner.encode()).hexdigest()
+    """Return the owner's name as `finish.lua` finds it too; Redis' Lua has no other digest."""
+    return hashlib.sha1(owner.encode(), usedforsecurity=False).hexdigest()
 
 
 def read_command() -> tuple[str | int, ...]:

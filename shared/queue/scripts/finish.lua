@@ -57,6 +57,15 @@ local function shadow(lane, entry, waiting, id, output)
   moved = moved + 1
 end
 
+-- Whether the owner of a computation that nobody waits for any more was purged since its image came, by the entry's id: the
+-- purge has deleted what was cached, and would not see this. Clocks of two machines may lie 5 s apart.
+local function is_purged(cache, entry)
+  local owner = string.match(cache, '^' .. CACHE .. '([^:]*):') or ''
+  local marked, ended = redis.call('ZSCORE', PURGING, owner), redis.call('ZSCORE', PURGED, redis.sha1hex(owner))
+  local came = tonumber(string.match(entry, '^%d+')) * 1000
+  return marked and tonumber(marked) > tonumber(now) or ended and tonumber(ended) + 5000000 >= came
+end
+
 -- Bytes of outputs that one call writes: 500 jobs that share one of 1 MiB would hold Redis for a second.
 local MOST = 4194304
 local lists, gone, written, is_left = {}, {}, 0, false
@@ -78,7 +87,9 @@ for i = 6, #ARGV - 8, 9 do
   end
   if is_left then break end
   lists[#lists + 1] = key
-  if state == 'succeeded' and cache ~= '' then redis.call('SET', cache, output, 'PX', ARGV[2]) end
+  if state == 'succeeded' and cache ~= '' and (key or not is_purged(cache, entry)) then
+    redis.call('SET', cache, output, 'PX', ARGV[2])
+  end
   local place = (i + 3) / 9
   if SHADOW and first and string.sub(chosen, place, place) == '1' then shadow(lane, entry, waiting, first, output) end
   if state == 'failed' and first then keep_failed(first, waiting, lane, entry, ARGV[4], ARGV[5]) end

@@ -109,33 +109,53 @@ def has_lived(pid: int, *, seconds: float) -> str:
     return "" if identity is not None and identity.is_alive else "it has only begun"
 
 
-def models_serve(
-    pid: int, *, models: Sequence[str], redis_url: str, is_missing: Callable[[str], bool] = lambda _: False
-) -> str:
-    """Probe a predict worker: ready once it has loaded, or failed to load, what each model's aliases name.
+class ModelsServe:
+    """Probes a predict worker: ready once it has loaded, or failed to load, what each model's aliases name.
 
     With no models it serves all that are registered: ready once that holds for the champions of then. Retired models
     are not waited for, nor are those of which `is_missing` says that nothing is registered: a worker picks them up
     later. `up` says which models do not serve, and why.
+
+    A worker is known by its process id, which one that was killed may have had: only signs given since the first probe
+    of a process count, by Redis' clock. Workers give them every 2 s.
     """
-    import redis  # noqa: PLC0415
 
-    from shared.domain.identifiers import ModelName  # noqa: PLC0415
-    from shared.queue import keys  # noqa: PLC0415
+    def __init__(
+        self, *, models: Sequence[str], redis_url: str, is_missing: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        self._models = models
+        self._redis_url = redis_url
+        self._is_missing = is_missing
+        self._pid, self._since = 0, 0
 
-    member = f"{socket.gethostname()}-{pid}"
-    with redis.Redis.from_url(redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
-        try:
-            if not models and client.zscore(keys.SERVING_ALL, member) is None:
-                return "it has not loaded all champions yet"
-            for model in map(ModelName, models):
-                if client.sismember(keys.RETIRED, model) or client.zscore(keys.workers(model), member) is not None:
-                    continue
-                if not is_missing(model):
-                    return f"{model} is not loaded"
-        except (redis.RedisError, OSError) as error:
-            return str(error)
-    return ""
+    def __call__(self, pid: int) -> str:
+        """Probe the worker with this process id."""
+        import redis  # noqa: PLC0415
+
+        from shared.domain.identifiers import ModelName  # noqa: PLC0415
+        from shared.queue import keys  # noqa: PLC0415
+        from shared.queue.server_clock import server_time_us  # noqa: PLC0415
+
+        member = f"{socket.gethostname()}-{pid}"
+        with redis.Redis.from_url(self._redis_url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as client:
+            try:
+                if pid != self._pid:
+                    self._pid, self._since = pid, server_time_us(client)
+
+                def signed(signs: str) -> bool:
+                    at = client.zscore(signs, member)
+                    return at is not None and at >= self._since
+
+                if not self._models and not signed(keys.SERVING_ALL):
+                    return "it has not loaded all champions yet"
+                for model in map(ModelName, self._models):
+                    if client.sismember(keys.RETIRED, model) or signed(keys.workers(model)):
+                        continue
+                    if not self._is_missing(model):
+                        return f"{model} is not loaded"
+            except (redis.RedisError, OSError) as error:
+                return str(error)
+        return ""
 
 
 def is_unregistered(model: str, *, registry_url: str, authorization: str) -> bool:

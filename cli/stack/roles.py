@@ -104,7 +104,7 @@ def predict_workers(
             environment={**login, **({"CUDA_VISIBLE_DEVICES": gpus[number - 1]} if gpus else {})},
             niceness=0 if gpus else BACKGROUND,
             after=after,
-            probe=partial(probes.models_serve, models=models, redis_url=redis_url, is_missing=is_missing),
+            probe=probes.ModelsServe(models=models, redis_url=redis_url, is_missing=is_missing),
             # Stopped first: the current micro-batch finishes while Redis and the rest still run.
             stop_rank=0,
             stop_patience=timedelta(seconds=20),

@@ -9,9 +9,10 @@ from threading import Thread
 import pytest
 import redis
 
-from cli.stack.probes import is_unregistered, models_serve
+from cli.stack.probes import ModelsServe, is_unregistered
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
+from shared.queue.lua import Script, Scripts
 from tests.support.servers import RedisServer
 
 PETS = ModelName("pets & more")
@@ -38,21 +39,32 @@ def registry() -> Iterator[str]:
 
 
 def test_a_worker_is_ready_once_it_serves_what_it_is_to_serve_and_what_is_missing_is_not_waited_for(
-    redis_server: RedisServer, redis_client: redis.Redis
+    redis_server: RedisServer,
 ) -> None:
     def probe(*, missing: bool) -> str:
-        return models_serve(os.getpid(), models=[PETS], redis_url=redis_server.url, is_missing=lambda _: missing)
+        return ModelsServe(models=[PETS], redis_url=redis_server.url, is_missing=lambda _: missing)(os.getpid())
 
     assert probe(missing=False) == "pets & more is not loaded"
     assert probe(missing=True) == ""
+
+
+@pytest.mark.parametrize(("models", "signs"), [([PETS], keys.workers(PETS)), ([], keys.SERVING_ALL)])
+def test_only_what_a_worker_says_itself_counts_and_not_one_before_it_with_its_process_id(
+    redis_server: RedisServer, redis_client: redis.Redis, models: list[ModelName], signs: str
+) -> None:
+    """One that is killed leaves its sign; in a container the next one has the same host's name and process id."""
+    scripts, name = Scripts(redis_client), f"{socket.gethostname()}-{os.getpid()}"
+    scripts.run(Script.SIGN, (signs,), name)
+    probe = ModelsServe(models=models, redis_url=redis_server.url)
+    assert probe(os.getpid()) == probe(os.getpid()) != ""
     # Also where a version failed to load: the worker follows its model and has nothing more to wait for.
-    redis_client.zadd(keys.workers(PETS), {f"{socket.gethostname()}-{os.getpid()}": 1})
-    assert probe(missing=False) == ""
+    scripts.run(Script.SIGN, (signs,), name)
+    assert probe(os.getpid()) == ""
 
 
 def test_a_retired_model_is_not_waited_for(redis_server: RedisServer, redis_client: redis.Redis) -> None:
     redis_client.sadd(keys.RETIRED, PETS)
-    assert models_serve(os.getpid(), models=[PETS], redis_url=redis_server.url) == ""
+    assert ModelsServe(models=[PETS], redis_url=redis_server.url)(os.getpid()) == ""
 
 
 def test_a_registry_is_asked_whether_it_has_a_model(registry: str) -> None:

@@ -102,11 +102,7 @@ class RegistryRefresh:
             registered, missing = RegistrySnapshot(), error
         before = self._serving_before()
         loaded, failed = self._load_aliases(registered, before)
-        elsewhere = self._elsewhere.find(
-            failed,
-            {alias: version.key for alias, version in registered.named().items()},
-            counts_itself=self.followed.is_set(),
-        )
+        elsewhere = self._elsewhere.find(failed, {alias: version.key for alias, version in registered.named().items()})
         if elsewhere:
             self._leave_it_to_others("version_left_to_others", "; ".join(elsewhere.values()))
             self._observer.show({}, failing=failed)
@@ -116,7 +112,7 @@ class RegistryRefresh:
         self._keep_champion(before, loaded, registered_keys)
         self._cache.pin({*loaded.values(), *before.values()} - registered_keys)
         if CHAMPION not in loaded:
-            if CHAMPION in before and self._elsewhere.has_others(counts_itself=self.followed.is_set()):
+            if CHAMPION in before and self._elsewhere.has_others():
                 self._leave_it_to_others("champion_gone", "it is no longer in the registry")
                 return
             if missing is not None:

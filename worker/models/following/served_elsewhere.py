@@ -7,14 +7,16 @@ until nobody else serves the model.
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import CHALLENGER, CHAMPION
-from shared.queue import model_routes
-from shared.queue.inspection.gauges import Gauges
+from shared.queue import keys, model_routes
+from shared.queue.inspection.gauges import WORKER_SEEN
+from shared.queue.server_clock import server_time_us
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +32,18 @@ class ServedElsewhere:
         self._model = model
         self._worker = worker
         self._client = client
-        self._gauges = Gauges(client)
 
-    def has_others(self, *, counts_itself: bool) -> bool:
-        """Tell whether other workers give signs of life for the model; this one does where `counts_itself`."""
-        return self._gauges.workers(self._model) > counts_itself
+    def has_others(self) -> bool:
+        """Tell whether other workers give signs of life for the model.
 
-    def find(
-        self,
-        failed: Mapping[VersionNumber, str],
-        wanted: Mapping[str, VersionKey],
-        *,
-        counts_itself: bool,
-    ) -> dict[VersionNumber, str]:
+        This one may give some or not, whatever it serves: it begins to after it has loaded the model, and its last one
+        stays for a while.
+        """
+        since = server_time_us(self._client) - WORKER_SEEN // timedelta(microseconds=1)
+        alive: Any = self._client.zrange(keys.workers(self._model), since, "+inf", byscore=True)
+        return any(name.decode() != self._worker for name in alive)
+
+    def find(self, failed: Mapping[VersionNumber, str], wanted: Mapping[str, VersionKey]) -> dict[VersionNumber, str]:
         """Return those of the versions that failed here which others serve under the alias that wants them."""
         if not failed:
             return {}
@@ -55,7 +56,7 @@ class ServedElsewhere:
             if number is None or number not in failed or route.versions[number].key != wanted.get(alias):
                 continue
             found[number] = failed[number]
-        return found if found and self.has_others(counts_itself=counts_itself) else {}
+        return found if found and self.has_others() else {}
 
     def warn(self, failed: Mapping[VersionNumber, str]) -> None:
         """Add a warning to the published route for each version that failed here; safe to repeat."""

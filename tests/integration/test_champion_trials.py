@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -19,9 +20,11 @@ from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
 from worker.models.following.canary_mover import CanaryMover
 from worker.models.following.champion_trial import TrialResults
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.registry_writer import RegistryWriter
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
 OLD, NEW = VersionKey("1-a"), VersionKey("2-b")
@@ -113,10 +116,10 @@ def test_the_limit_is_in_per_cent_or_there_is_none(
 
 
 @pytest.fixture
-def follow(followers: Followers) -> Callable[[str], RegistryFollower]:
+def follow(followers: Followers) -> Callable[[str], "RegistryFollower"]:
     """Make followers that have read the registry once, as worker processes would."""
 
-    def make(worker: str) -> RegistryFollower:
+    def make(worker: str) -> "RegistryFollower":
         follower = followers.make(worker=worker)
         follower.refresh()
         return follower
@@ -136,7 +139,7 @@ def route_in(client: "redis.Redis") -> Route:
 
 
 def test_what_the_champion_before_failed_is_no_evidence_against_the_new_one(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], "RegistryFollower"]
 ) -> None:
     """The first champion has none to go back to; whoever repairs it would be sent back to it."""
     broken = mlflow_store.register("champion")
@@ -166,7 +169,7 @@ def test_results_that_come_while_another_version_is_put_on_trial_are_not_counted
 def test_a_champion_that_fails_images_goes_back_on_every_worker_and_after_a_restart(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[[str], RegistryFollower],
+    follow: Callable[[str], "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -200,7 +203,7 @@ def test_a_champion_that_fails_images_goes_back_on_every_worker_and_after_a_rest
 
 
 def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_back(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     one = follow("one")
@@ -226,7 +229,7 @@ def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_bac
 
 
 def test_promoting_the_failed_version_after_another_tries_it_again(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     one = follow("one")
@@ -243,7 +246,7 @@ def test_promoting_the_failed_version_after_another_tries_it_again(
 
 
 def test_images_that_nobody_could_decode_do_not_count(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[[str], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     one = follow("one")
@@ -258,7 +261,7 @@ def test_images_that_nobody_could_decode_do_not_count(
 def test_a_tag_switches_it_off_and_a_wrong_one_is_logged_once(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[[str], RegistryFollower],
+    follow: Callable[[str], "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     mlflow_store.register("champion")

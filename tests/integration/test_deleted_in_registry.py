@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,16 +17,18 @@ from shared.settings import Queue
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.registry_snapshot import NotRegistered
 from worker.upkeep.unserved_models import UnservedModels
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO = VersionNumber("1"), VersionNumber("2")
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 @pytest.fixture
-def follow(followers: Followers) -> Callable[[], RegistryFollower]:
+def follow(followers: Followers) -> Callable[[], "RegistryFollower"]:
     return partial(followers.make, poll=0.05)
 
 
@@ -66,7 +69,7 @@ def test_a_champion_that_is_deleted_goes_on_serving_until_there_is_another(
     gone: Gone,
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,
-    follow: Callable[[], RegistryFollower],
+    follow: Callable[[], "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     key = mlflow_store.register("champion")
@@ -91,7 +94,7 @@ def test_a_champion_that_is_deleted_goes_on_serving_until_there_is_another(
 
 
 def test_a_challenger_ends_with_its_alias(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     mlflow_store.register("challenger")
@@ -103,7 +106,7 @@ def test_a_challenger_ends_with_its_alias(
 
 
 def test_retiring_ends_what_was_deleted(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     follower = follow()
@@ -118,7 +121,7 @@ def test_retiring_ends_what_was_deleted(
 
 
 def test_a_worker_started_after_a_champions_alias_was_deleted_serves_it(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     key = mlflow_store.register("champion")
     follow().refresh()
@@ -131,7 +134,7 @@ def test_a_worker_started_after_a_champions_alias_was_deleted_serves_it(
 
 @pytest.mark.parametrize("what", ["model", "version"])
 def test_a_worker_started_after_the_deletion_leaves_the_work_to_those_that_have_it_loaded(
-    what: str, mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    what: str, mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     key = mlflow_store.register("champion")
     first = follow()
@@ -152,7 +155,7 @@ def test_a_worker_started_after_the_deletion_leaves_the_work_to_those_that_have_
 
 
 def test_a_deleted_models_route_is_withdrawn_once_nobody_has_it_loaded(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     follow().refresh()
@@ -165,7 +168,7 @@ def test_a_deleted_models_route_is_withdrawn_once_nobody_has_it_loaded(
 
 
 def test_a_deleted_versions_route_is_withdrawn_by_a_sweep_soon_after_its_last_worker(
-    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[], "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     follower = follow()

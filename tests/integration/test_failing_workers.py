@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -13,7 +14,9 @@ from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
 from tests.support.followers import Followers
 from tests.support.registries import MODEL, MlflowStore
-from worker.models.following.registry_follower import RegistryFollower
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
 
 ONE, TWO = VersionNumber("1"), VersionNumber("2")
 MORNING, EVENING = "morning", "evening"
@@ -34,7 +37,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(followers: Followers, clock: Clock) -> Callable[[str], RegistryFollower]:
+def follow(followers: Followers, clock: Clock) -> Callable[[str], "RegistryFollower"]:
     """Make a worker's follower."""
     return lambda worker: followers.make(worker=worker, poll=0.05, monotonic=clock)
 
@@ -61,7 +64,7 @@ def hidden(mlflow_store: MlflowStore) -> Path:
 def test_a_version_that_another_worker_serves_goes_on_serving(
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,
-    follow: Callable[[str], RegistryFollower],
+    follow: Callable[[str], "RegistryFollower"],
     clock: Clock,
     hidden: Path,
 ) -> None:
@@ -105,7 +108,7 @@ def test_a_version_that_another_worker_serves_goes_on_serving(
 def test_a_worker_that_can_load_the_version_again_serves_it(
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,
-    follow: Callable[[str], RegistryFollower],
+    follow: Callable[[str], "RegistryFollower"],
     clock: Clock,
     hidden: Path,
 ) -> None:

@@ -8,11 +8,13 @@ import redis
 
 from shared.queue import keys, model_routes
 from shared.settings import Predict, Registry
+from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.tuning import usual_tuning
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.mlflow_setup import configure_mlflow_client
+
+registry_follower = deferred("worker.models.following.registry_follower")
 
 
 def test_a_worker_serves_from_a_registry_in_files_and_writes_nothing_there(
@@ -21,7 +23,7 @@ def test_a_worker_serves_from_a_registry_in_files_and_writes_nothing_there(
     key = mlflow_store.register("champion")
     before = digests(mlflow_store.directory)
     configure_mlflow_client(Registry())
-    follower = RegistryFollower(
+    follower = registry_follower.RegistryFollower(
         MODEL,
         worker="worker",
         client=redis_client,

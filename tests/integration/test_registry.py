@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -29,9 +29,11 @@ from tests.support.followers import Followers
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from worker.models.errors import ModelUnavailable
 from worker.models.following.published_route import PublishedRoute
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 from worker.models.registry.registry_snapshot import NotRegistered
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
 
 torch = deferred("torch")
 ONE, TWO, THREE = (VersionNumber(number) for number in "123")
@@ -58,7 +60,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follow(followers: Followers, clock: Clock) -> Callable[..., RegistryFollower]:
+def follow(followers: Followers, clock: Clock) -> Callable[..., "RegistryFollower"]:
     """Make followers, as worker processes would."""
     return partial(followers.make, poll=0.05, monotonic=clock)
 
@@ -86,7 +88,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 def test_the_champion_is_loaded_and_then_its_route_published(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -108,7 +110,7 @@ def test_the_champion_is_loaded_and_then_its_route_published(
 
 
 def test_a_route_carries_every_ready_version_and_the_challenger_share(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     mlflow_store.register("challenger")
@@ -125,7 +127,7 @@ def test_a_route_carries_every_ready_version_and_the_challenger_share(
 def test_an_invalid_challenger_share_counts_as_zero(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     share: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -139,7 +141,7 @@ def test_an_invalid_challenger_share_counts_as_zero(
 
 
 def test_promoting_changes_the_route_and_the_old_version_serves_its_entries(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     old = mlflow_store.register("champion")
     follower = follow()
@@ -152,7 +154,7 @@ def test_promoting_changes_the_route_and_the_old_version_serves_its_entries(
 
 @pytest.mark.parametrize("breakage", ["no metadata", "wrong labels", "no files"])
 def test_a_version_that_fails_to_load_never_serves_and_has_its_reason(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], breakage: str
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"], breakage: str
 ) -> None:
     key = mlflow_store.register("champion")
     follower = follow()
@@ -173,7 +175,7 @@ def test_a_version_that_fails_to_load_never_serves_and_has_its_reason(
 
 
 def test_a_tag_of_the_version_is_read_when_it_is_loaded(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower], clock: Clock
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"], clock: Clock
 ) -> None:
     mlflow_store.register("champion")
     mlflow_store.client.set_model_version_tag(MODEL, ONE, "darkroom.precision", "half")
@@ -187,7 +189,7 @@ def test_a_tag_of_the_version_is_read_when_it_is_loaded(
 
 
 def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion", metadata={})
     mlflow_store.register("challenger")
@@ -197,7 +199,7 @@ def test_a_broken_champion_beside_a_good_challenger_leaves_that_serving(
 
 
 def test_a_worker_started_with_a_broken_champion_serves_the_one_before(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     key = mlflow_store.register("champion")
     follow().refresh()
@@ -210,7 +212,7 @@ def test_a_worker_started_with_a_broken_champion_serves_the_one_before(
 
 
 def test_a_broken_version_is_tried_again_after_pauses_that_double(
-    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], clock: Clock
+    mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"], clock: Clock
 ) -> None:
     key = mlflow_store.register()
     files, aside = mlflow_store.files(1), mlflow_store.directory / "aside"
@@ -236,7 +238,7 @@ def test_a_broken_version_is_tried_again_after_pauses_that_double(
 
 
 def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     other = mlflow_store.register()
@@ -249,7 +251,7 @@ def test_a_version_no_alias_names_is_loaded_when_an_entry_needs_it(
 
 
 def test_a_recreated_model_is_distinguished_from_the_one_before(
-    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"]
 ) -> None:
     old = mlflow_store.register("champion")
     mlflow_store.client.delete_registered_model(MODEL)
@@ -264,7 +266,7 @@ def test_a_recreated_model_is_distinguished_from_the_one_before(
 
 @pytest.mark.parametrize("key", ["99-0123456789ab", "nonsense", ""])
 def test_a_version_that_was_never_registered_is_unavailable(
-    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], key: str
+    mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"], key: str
 ) -> None:
     mlflow_store.register("champion")
     with pytest.raises(ModelUnavailable):
@@ -272,7 +274,7 @@ def test_a_version_that_was_never_registered_is_unavailable(
 
 
 def test_the_least_recently_used_version_is_unloaded_unless_it_serves(
-    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"]
 ) -> None:
     champion, second, third = mlflow_store.register("champion"), mlflow_store.register(), mlflow_store.register()
     follower = follow(loaded_versions=2)
@@ -283,7 +285,7 @@ def test_the_least_recently_used_version_is_unloaded_unless_it_serves(
 
 
 def test_many_threads_that_need_a_version_load_it_once(
-    mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key = mlflow_store.register("champion")
@@ -303,7 +305,7 @@ def test_many_threads_that_need_a_version_load_it_once(
 def test_a_registry_outage_changes_nothing_and_is_logged_once(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -323,7 +325,7 @@ def test_a_registry_outage_changes_nothing_and_is_logged_once(
 
 
 def test_a_registry_that_is_down_at_the_start_is_waited_for(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     mlflow_store.break_down()
@@ -335,7 +337,7 @@ def test_a_registry_that_is_down_at_the_start_is_waited_for(
 
 
 def test_an_unreachable_registry_delays_a_worker_for_seconds_only(
-    follow: Callable[..., RegistryFollower], caplog: pytest.LogCaptureFixture
+    follow: Callable[..., "RegistryFollower"], caplog: pytest.LogCaptureFixture
 ) -> None:
     started = time.monotonic()
     follow(url="http://127.0.0.1:9").start()
@@ -346,7 +348,7 @@ def test_an_unreachable_registry_delays_a_worker_for_seconds_only(
 def test_a_model_registered_after_the_worker_started_is_served(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     follow().start()
@@ -357,7 +359,7 @@ def test_a_model_registered_after_the_worker_started_is_served(
 
 
 def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     follower = follow()
@@ -378,7 +380,7 @@ def test_a_lost_route_is_published_again_and_an_unchanged_one_is_not(
 def test_a_version_that_serves_is_not_taken_back_by_a_worker_that_lagged_behind(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One worker waits for the other, and publishes that only after the other one has published that it serves."""
@@ -405,7 +407,7 @@ def test_a_version_that_serves_is_not_taken_back_by_a_worker_that_lagged_behind(
 
 
 def test_a_registry_without_a_model_keeps_other_workers_routes(
-    redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     model_routes.publish(redis_client, Route(model=MODEL, description="", aliases={"champion": ONE}, versions={}))
     with pytest.raises(NotRegistered):
@@ -416,7 +418,7 @@ def test_a_registry_without_a_model_keeps_other_workers_routes(
 def test_a_retired_model_has_no_route_until_it_is_restored(
     mlflow_store: MlflowStore,
     redis_client: "redis.Redis",
-    follow: Callable[..., RegistryFollower],
+    follow: Callable[..., "RegistryFollower"],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -437,7 +439,7 @@ def test_a_retired_model_has_no_route_until_it_is_restored(
 
 
 def test_a_training_run_is_shown_with_its_version(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     experiment = mlflow_store.client.create_experiment(
         "training", artifact_location=(mlflow_store.directory / "runs").as_uri()
@@ -466,7 +468,7 @@ def test_a_newer_releases_route_is_read_without_its_new_members() -> None:
     assert route.challenger_percent == 0
 
 
-def test_stopping_ends_the_thread(mlflow_store: MlflowStore, follow: Callable[..., RegistryFollower]) -> None:
+def test_stopping_ends_the_thread(mlflow_store: MlflowStore, follow: Callable[..., "RegistryFollower"]) -> None:
     mlflow_store.register("champion")
     follower = follow()
     follower.start()
@@ -476,7 +478,7 @@ def test_stopping_ends_the_thread(mlflow_store: MlflowStore, follow: Callable[..
 
 
 def test_tags_of_the_model_and_of_its_champion_change_how_it_is_served(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     mlflow_store.register("champion")
     for name, value in (("max_batch_size", "8"), ("max_wait", "5"), ("beside_people", "soon")):
@@ -491,7 +493,7 @@ def test_tags_of_the_model_and_of_its_champion_change_how_it_is_served(
 
 
 def test_a_changed_tag_takes_effect_on_a_loaded_version_and_a_wrong_one_is_told(
-    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., RegistryFollower]
+    mlflow_store: MlflowStore, redis_client: "redis.Redis", follow: Callable[..., "RegistryFollower"]
 ) -> None:
     first = mlflow_store.register("champion")
     follower = follow()

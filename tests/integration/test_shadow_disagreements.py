@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -20,18 +21,23 @@ from shared.pictures.folder_store import FolderStore
 from shared.queue import model_routes
 from shared.queue.lua import Script, source
 from shared.queue.producer.submission import Submission, prepared, submit_command
+from tests.support.deferred_imports import deferred
 from tests.support.number_models import picture
 from tests.support.registries import MODEL, MlflowStore
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.versions.load_attempts import LoadingGate
-from worker.models.versions.member_versions import MemberVersions
-from worker.models.versions.memory_budget import MemoryBudget
 from worker.predict.kept_pictures import KeptPictures
 from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
-from worker.roles.model_parts import ModelParts, SharedParts
+
+if TYPE_CHECKING:
+    from worker.roles.model_parts import ModelParts
+
+member_versions = deferred("worker.models.versions.member_versions")
+memory_budget = deferred("worker.models.versions.memory_budget")
+model_parts = deferred("worker.roles.model_parts")
 
 ANN = Owner("ann")
 
@@ -46,17 +52,17 @@ def kept(redis_client: redis.Redis, tmp_path: Path) -> Iterator[KeptPictures]:
 
 
 @pytest.fixture
-def parts(mlflow_store: MlflowStore, redis_client: redis.Redis, kept: KeptPictures) -> Iterator[ModelParts]:
+def parts(mlflow_store: MlflowStore, redis_client: redis.Redis, kept: KeptPictures) -> Iterator["ModelParts"]:
     """The parts of a model whose shadow has the champion's scores and other labels for them."""
     mlflow_store.register("champion")
     mlflow_store.register("shadow", metadata={"image": {"crop_size": 4}, "labels": ["other", "another"]})
     mlflow_store.client.set_registered_model_tag(MODEL, SHADOW_PERCENT, "100")
     mlflow_store.client.set_registered_model_tag(MODEL, KEEP_IMAGES, "disagree")
     registry, predict = settings.Registry(url=mlflow_store.url), settings.Predict(device="cpu")
-    metrics, budget, gate = PredictMetrics(CollectorRegistry()), MemoryBudget(2**30), LoadingGate()
+    metrics, budget, gate = PredictMetrics(CollectorRegistry()), memory_budget.MemoryBudget(2**30), LoadingGate()
     decoders = DecoderPool(1, longest=timedelta(seconds=5), max_pixels=1_000_000)
     threads = DecodeThreads(1)
-    members = MemberVersions(
+    members = member_versions.MemberVersions(
         followed=dict,
         client=redis_client,
         registry=registry,
@@ -67,7 +73,7 @@ def parts(mlflow_store: MlflowStore, redis_client: redis.Redis, kept: KeptPictur
         budget=budget,
         gate=gate,
     )
-    shared = SharedParts(
+    shared = model_parts.SharedParts(
         worker="w",
         client=redis_client,
         registry=registry,
@@ -115,7 +121,7 @@ def submit(client: redis.Redis, image: bytes) -> None:
 
 
 def test_a_picture_on_which_champion_and_shadow_disagree_is_kept(
-    parts: ModelParts, kept: KeptPictures, redis_client: redis.Redis, tmp_path: Path
+    parts: "ModelParts", kept: KeptPictures, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     image = picture(7)
     submit(redis_client, image)
@@ -130,7 +136,7 @@ def test_a_picture_on_which_champion_and_shadow_disagree_is_kept(
 
 
 def test_with_no_such_rule_it_is_not(
-    parts: ModelParts, kept: KeptPictures, mlflow_store: MlflowStore, redis_client: redis.Redis, tmp_path: Path
+    parts: "ModelParts", kept: KeptPictures, mlflow_store: MlflowStore, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     mlflow_store.client.set_registered_model_tag(MODEL, KEEP_IMAGES, "below 0.01")
     parts.follower.refresh()

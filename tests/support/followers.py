@@ -3,17 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 
 from shared.domain.identifiers import ModelName
 from shared.observability.metrics import PredictMetrics
 from shared.settings import Predict, Registry
+from tests.support.deferred_imports import deferred
 from tests.support.observations import predict_metrics
 from tests.support.registries import MODEL
 from tests.support.tuning import usual_tuning
-from worker.models.following.registry_follower import RegistryFollower
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
+
+registry_follower = deferred("worker.models.following.registry_follower")
 
 
 class Followers:
@@ -36,9 +41,9 @@ class Followers:
         max_batch_size: int = 4,
         metrics: PredictMetrics | None = None,
         **options: Any,
-    ) -> RegistryFollower:
+    ) -> "RegistryFollower":
         """Return a follower that has read nothing yet; `poll` is in seconds."""
-        follower = RegistryFollower(
+        follower: RegistryFollower = registry_follower.RegistryFollower(
             model,
             worker=worker,
             client=self._client,

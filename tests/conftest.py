@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,16 +23,20 @@ from shared.storage.migrate import upgrade
 from shared.storage.tables import metadata
 from tests.support.leftovers import Leftovers
 from tests.support.places import OF_THEIR_OWN, RESTARTING
+from tests.support.run_folder import RunFolder
 from tests.support.servers import PostgresServer, RedisServer
 
 # No deadline: how long an example takes depends on the machine.
 hypothesis.settings.register_profile("darkroom", deadline=None)
 hypothesis.settings.load_profile("darkroom")
 
+CHECKOUT = Path(__file__).parents[1]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Leftovers(Path(__file__).parents[1]))
+        config.pluginmanager.register(Leftovers(CHECKOUT))
+        config.pluginmanager.register(RunFolder(CHECKOUT))
     # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -118,17 +121,9 @@ def imported_while_collecting(pytestconfig: pytest.Config) -> frozenset[str]:
 
 
 @pytest.fixture(scope="session")
-def short_directory() -> Iterator[Callable[[], Path]]:
-    """Make directories whose paths leave room for a socket's name (107 bytes in all); gone after the run."""
-    made: list[Path] = []
-
-    def make() -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix="dr-", dir="/tmp")))
-        return made[-1]
-
-    yield make
-    for directory in made:
-        shutil.rmtree(directory, ignore_errors=True)
+def short_directory() -> Callable[[], Path]:
+    """Make directories in the run's, whose paths leave room for a socket's name (107 bytes in all)."""
+    return lambda: Path(tempfile.mkdtemp(prefix="dr-"))
 
 
 @pytest.fixture(scope="session")

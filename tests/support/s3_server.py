@@ -40,15 +40,14 @@ def started_s3_server(folder: Path) -> Iterator[S3Server]:
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
     config.write_text(json.dumps({"identities": [identity]}))
-    ports = [free_port() for _ in range(4)]
-    s3, master, volume, filer = ports
+    ports = [free_port() for _ in range(8)]
+    s3, master, volume, filer, *grpc = ports
     arguments = [
         *("server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={s3}"),
         *(f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-master.port={master}"),
         *(f"-volume.port={volume}", f"-filer.port={filer}", "-volume.max=0", "-volume.preStopSeconds=0"),
         *("-master.volumeSizeLimitMB=64", "-master.telemetry=false"),
-        *(f"-master.port.grpc={free_port()}", f"-volume.port.grpc={free_port()}", f"-filer.port.grpc={free_port()}"),
-        *(f"-s3.port.grpc={free_port()}",),
+        *(f"-{part}.port.grpc={port}" for part, port in zip(("s3", "master", "volume", "filer"), grpc, strict=True)),
     ]
     program = Path(sys.executable).with_name("weed")
     with (folder / "log").open("wb") as log:
@@ -78,3 +77,7 @@ def started_s3_server(folder: Path) -> Iterator[S3Server]:
         client.close()
         process.kill()  # told to stop, it takes 15 s
         process.wait()
+        # It does not remove the sockets that it makes for programs beside it, which it is told no other folder for.
+        for port in ports:
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
+                socket.unlink(missing_ok=True)

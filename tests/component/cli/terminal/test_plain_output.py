@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command_forks import CommandForks
 
-pytestmark = pytest.mark.slow  # forty processes
+pytestmark = pytest.mark.slow  # twenty processes
 
 ASCII = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 LATIN = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
@@ -105,12 +105,12 @@ def test_a_full_disk_under_the_output_is_reported_in_one_line(tmp_path: Path) ->
     ],
 )
 def test_a_setting_that_is_not_text_is_reported_in_one_line(
-    tmp_path: Path, setting: str, value: str, says: str
+    command_forks: CommandForks, tmp_path: Path, setting: str, value: str, says: str
 ) -> None:
     (tmp_path / "7.png").touch()
-    address = {"DARKROOM_URL": "http://127.0.0.1:1"}
-    done = run("submit", str(tmp_path / "7.png"), home=tmp_path, environment=address | {setting: value})
+    given = {"DARKROOM_HOME": str(tmp_path), "DARKROOM_URL": "http://127.0.0.1:1", setting: value}
+    done = command_forks.run("submit", str(tmp_path / "7.png"), home=given.pop("DARKROOM_HOME"), **given)
     assert done.returncode == 1
-    assert done.stderr.count(b"\n") == 1
-    assert says in done.stderr.decode()
-    assert setting != "DARKROOM_API_KEY" or value not in done.stderr.decode()
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+    assert setting != "DARKROOM_API_KEY" or value not in done.stderr

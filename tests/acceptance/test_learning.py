@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,11 +73,11 @@ def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_tak
 
     registry = stack.registry_environment
     environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
-    script = [sys.executable, "-W", "ignore", ROOT / "examples" / "retrain" / "retrain.py"]
-    terms = ["--steps", "50,100", "--every", "1s", "--min-images", "5", "--max-p99", "1000x"]
-    command = [*script, "--data", tmp_path / "data", "--since", "1h", "--epochs", "20", *terms]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    script = "import runpy; runpy.run_path('examples/retrain/retrain.py', run_name='__main__')"
+    terms = ("--steps", "50,100", "--every", "1s", "--min-images", "5", "--max-p99", "1000x")
+    arguments = ("--data", str(tmp_path / "data"), "--since", "1h", "--epochs", "20", *terms)
+    done = run(Program(script, arguments, environment, ROOT, is_code=True))
+    assert done.returncode == 0, done.stdout
     number = done.stdout.split("registered version ")[1].split()[0]
 
     manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())

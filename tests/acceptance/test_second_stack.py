@@ -45,7 +45,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def second(stack: Stack, disk: Path) -> Iterator[Stack]:
     """A running stack on that disk. A registry is not started: the other stack's holds the model already."""
     environment = {**stack.registry_environment, "FLOWER_UNAUTHENTICATED_API": ""}
-    second = Stack(disk / "home", port=free_port(), environment=environment, forked=Forked.AGAIN)
+    second = Stack(disk / "home", port=free_port(), environment=environment, forked=Forked.ALL)
     # The images are there too, and its workers need not wait for them.
     shutil.copytree(held_out_folder(stack.home), held_out_folder(second.home))
     try:

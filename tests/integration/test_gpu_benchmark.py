@@ -1,21 +1,21 @@
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.support.program_forks import ROOT, Program, run
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(1000)
-def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path, short_directory) -> None:  # noqa: ANN001
+def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path, short_directory: Callable[[], Path]) -> None:
     report = tmp_path / "report.json"
-    run = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--seconds", "900", "--json", str(report)]
-    run += ["--keep", str(short_directory())]
-    environment = os.environ | {"DARKROOM_LOCAL_PREDICT_WORKERS": "1"}  # as on one GPU, not one a core
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=950, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    amounts = ("--quick", "--seconds", "900", "--json", str(report), "--keep", str(short_directory()))
+    as_on_one_gpu = ("--set", "DARKROOM_LOCAL_PREDICT_WORKERS=1")  # not one a core
+    done = run(Program("benchmarks.gpu", (*amounts, *as_on_one_gpu), dict(os.environ), ROOT), seconds=950)
+    assert done.returncode == 0, done.stdout
     found = orjson.loads(report.read_bytes())
     assert found["settings"]["failures"] == {}
     figures = {s["title"]: {f["name"]: f for f in s["figures"]} for s in found["sections"]}

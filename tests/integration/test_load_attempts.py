@@ -16,6 +16,7 @@ from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import keys, model_routes
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
 from worker.models.versions import load_attempts
@@ -56,8 +57,7 @@ def test_a_version_that_kills_its_process_is_given_up_after_three_and_other_mode
     worker = begin("predict", **settings)
     assert "3 times" in worker.wait_until_said("version_failed")["reason"]
     worker.wait_until_said("model_served")
-    while not redis_client.zcard(keys.workers(MODEL)):
-        assert worker.lives
+    until(lambda: redis_client.zcard(keys.workers(MODEL)) or not worker.lives, what="it serves")
     route = model_routes.read(redis_client, BROKEN)
     assert route is not None
     assert "loading it ended the worker process 3 times" in next(iter(route.failed.values()))

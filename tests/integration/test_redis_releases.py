@@ -16,6 +16,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.queue_system import LANE, LEASE, MODEL, OUTPUT, System, jobs
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about directories in its own code
@@ -40,8 +41,7 @@ def test_the_embedded_redis_serves_jobs_stored_by_older_releases(
         system.recorder.run_once()
         # A base file and what came after it, with entries that are new, taken by a worker, and ended but not recorded.
         client.bgrewriteaof()
-        while client.info("persistence")["aof_rewrite_in_progress"]:
-            pass
+        until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], what="the file is rewritten")
         ended = [system.submit(f"ended {number}".encode()) for number in range(10)]
         system.compute()
         waiting = [system.submit(f"waiting {number}".encode()) for number in range(30)]

@@ -39,6 +39,7 @@ from shared.settings import Queue
 from tests.integration.test_limits import submission
 from tests.support.queue_system import LANE, MODEL, OUTPUT, System, jobs
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 
 T = TypeVar("T")
 Piped = Callable[[Callable[[Pipeline], Awaitable[T]]], T]
@@ -243,8 +244,8 @@ def test_a_suspect_has_its_image(redis_client: redis.Redis, system: System, othe
     one = big()
     put(redis_client, one)
     system.lanes.pull(64)
-    while (suspect := other.reclaim()) is None:
-        pass
+    suspect = until(other.reclaim, what="the lease has run out")
+    assert suspect is not None
     assert suspect.image == one.image
     assert suspect.attempts == 2
 
@@ -343,8 +344,7 @@ def test_what_was_accepted_has_its_image_after_a_power_cut_and_a_rewrite(
         put(client, *sent[:3])
         client.execute_command(*stage_command(sent[5]))
         client.bgrewriteaof()
-        while client.info("persistence")["aof_rewrite_in_progress"]:
-            pass
+        until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], what="the file is rewritten")
         put(client, *sent[3:5])
     server.kill()
     server.start()
@@ -368,8 +368,8 @@ def test_an_image_that_expired_in_the_file_but_was_taken_over_is_there_after_a_r
         client.script_load(source(Script.SUBMIT))
         client.set(keys.staged_image(one.id), one.image, px=300)
         client.execute_command(*submit_command(prepared(one), settings=Queue(), memory_is_high=False))
-        while client.time()[0] * 1000 < int(client.xrange(LANE)[0][0].partition(b"-")[0]) + 1500:
-            pass
+        enqueued = int(client.xrange(LANE)[0][0].partition(b"-")[0])
+        until(lambda: client.time()[0] * 1000 >= enqueued + 1500, what="it would have expired")
     server.kill()
     server.start()
     with server.client() as client:

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from cli.stack.ports import free_port
 from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 from tests.support.workers import Worker
 
 ROLES = ("webhooks", "record,upkeep", "predict.shades")
@@ -111,10 +111,8 @@ def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp
             env=os.environ | {"DARKROOM_REDIS_URL": door.url}, stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            end = time.monotonic() + 60
-            while not answers(port):
-                assert flower.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < end, (tmp_path / "log").read_text()
+            until(lambda: answers(port) or flower.poll() is not None, what="it answers", seconds=60)
+            assert flower.poll() is None, (tmp_path / "log").read_text()
             door.shut()
             # Its threads search for workers now, and do not return.
             with suppress(OSError):

@@ -115,7 +115,7 @@ class Load:
     def _poll_forever(self) -> None:
         chance = random.Random(0)
         with self._client() as client:
-            while not self._stopping.wait(0.01):
+            while not self._stopping.wait(0.03):
                 if not self.accepted:
                     continue
                 id = chance.choice(list(self.accepted)[-500:])

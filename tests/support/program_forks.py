@@ -124,10 +124,10 @@ def start(program: Program, *, log: int) -> Fork:
         return Fork(int(reports.readline()), reports)
 
 
-def run(program: Program) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end; its errors are among its output."""
+def run(program: Program, *, seconds: float = 280) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end; its errors are among its output. It may take so many seconds."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        status = start(program, log=log.fileno()).wait(timeout=280)
+        status = start(program, log=log.fileno()).wait(timeout=seconds)
         log.seek(0)
         return subprocess.CompletedProcess([program.module, *program.arguments], status, log.read())
 

@@ -8,12 +8,22 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(check: Callable[[], T], *, what: str = "what is waited for", seconds: float = 20, pause: float = 0.02) -> T:
-    """Call every `pause` seconds until the result is true, and return it; fails after `seconds`."""
-    end = time.monotonic() + seconds
+SHORTEST, LONGEST, SHARE = 0.02, 0.25, 0.05
+
+
+def until(
+    check: Callable[[], T], *, what: str = "what is waited for", seconds: float = 20, pause: float | None = None
+) -> T:
+    """Call every `pause` seconds until the result is true, and return it; fails after `seconds`.
+
+    Without `pause`, a twentieth of what has been waited: asked fifty times a second, a gateway that starts would take
+    longer for the asking.
+    """
+    begin = time.monotonic()
     while not (found := check()):
-        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
-        time.sleep(pause)
+        waited = time.monotonic() - begin
+        assert waited < seconds, f"after {seconds} s still not: {what}"
+        time.sleep(min(LONGEST, max(SHORTEST, SHARE * waited)) if pause is None else pause)
     return found
 
 

@@ -58,6 +58,8 @@ OTHERWISE = {
     ("POST", "/v1/webhooks/default/secret/rotate"): Role.ADMIN,
     ("GET", "/v1/webhooks/default/secret"): Role.SUBMIT,
 }
+BELOW_ADMIN = (None, Role.READ, Role.SUBMIT)
+"""Whoever may not use every endpoint: nothing can let an administrator do too much."""
 NOBODY = SimpleNamespace(check=lambda _: None)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -195,7 +197,7 @@ def test_no_path_spelling_or_method_bypasses_the_required_role(app: FastAPI, spe
     spell = SPELLINGS[spelling]
     for path in sorted({path for _, _, path in operations(app)}):
         for method in METHODS:
-            for role in (None, *Role):
+            for role in BELOW_ADMIN:
                 status, scope = ask(app, method, spell(path), key=f"dk_{role}" if role else "")
                 if status in REFUSED:
                     continue

@@ -72,7 +72,7 @@ def test_every_form_of_upload_gives_each_image_its_named_result_in_order(door: D
 
 def test_an_item_is_a_prediction_like_any_other(door: Door, scans: Named) -> None:
     found = ended(door.http, accepted(send_images(door.http, [*scans[:2], ("cut.png", scans[2][1][:200])]))["id"])
-    listed = door.http.get("/v1/predictions", params={"batch_id": found["id"]}).json()["results"]
+    listed = door.get("/v1/predictions", params={"batch_id": found["id"]})["results"]
     assert [one["id"] for one in listed] == [line["id"] for line in reversed(results(door.http, found["id"]))]
     for one in listed:
         door.forget_in_redis(one["id"])
@@ -114,7 +114,7 @@ def test_documents_in_an_archive_are_skipped_by_name_and_not_failed(
     door.redis.delete(keys.batch(found["id"]))
     found = batch(door.http, found["id"])
     assert (found["skipped"], found["skipped_files"]) == (3, named)
-    (listed,) = door.http.get(PATH, params={"limit": 1}).json()["results"]
+    (listed,) = door.get(PATH, params={"limit": 1})["results"]
     assert listed == {name: value for name, value in found.items() if name not in ("skipped_files", "urls")} | {
         "urls": listed["urls"]
     }
@@ -187,13 +187,13 @@ def test_a_completed_batch_cannot_be_canceled(door: Door, scans: Named) -> None:
 
 def test_batches_are_listed_newest_first_a_page_at_a_time(door: Door, scans: Named) -> None:
     ids = [accepted(send_images(door.http, scans[:1]))["id"] for _ in range(5)]
-    page = door.http.get(PATH, params={"limit": 2}).json()
+    page = door.get(PATH, params={"limit": 2})
     following = httpx.get(page["next"], trust_env=False).json()
     assert [one["id"] for one in page["results"] + following["results"]] == ids[:0:-1]
     assert page["previous"] is None
     for id in ids:
         ended(door.http, id)
-    again = door.http.get(PATH, params={"limit": 5}).json()
+    again = door.get(PATH, params={"limit": 5})
     assert [one["id"] for one in again["results"]] == ids[::-1]
 
 
@@ -265,7 +265,7 @@ def newest(door: Door, *, total: int, within: float = 20) -> Json:
     """Return the newest batch once so many items of it were accepted and more are awaited."""
     until = time.monotonic() + within
     while True:
-        found: list[Any] = door.http.get(PATH, params={"limit": 1}).json()["results"]
+        found: list[Any] = door.get(PATH, params={"limit": 1})["results"]
         if found and (found[0]["status"], found[0]["request_counts"]["total"]) == ("validating", total):
             first: Json = found[0]
             return first

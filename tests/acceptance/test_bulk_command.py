@@ -52,7 +52,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 def total_batches(door: Door) -> int:
-    return len(door.http.get("/v1/batches", params={"limit": 1000}).json()["results"])
+    return len(door.get("/v1/batches", params={"limit": 1000})["results"])
 
 
 def names(folder: Path) -> list[str]:
@@ -204,5 +204,5 @@ def unended(breakable: Breakable) -> set[bytes]:
 
 
 def is_being_read(breakable: Breakable) -> bool:
-    newest = breakable.http.get("/v1/batches", params={"limit": 1}).json()["results"]
+    newest = breakable.get("/v1/batches", params={"limit": 1})["results"]
     return bool(newest) and newest[0]["status"] == "validating" and newest[0]["request_counts"]["total"] > 0

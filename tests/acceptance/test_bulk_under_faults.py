@@ -124,7 +124,7 @@ def reckon(system: Breakable, uploads: Uploads) -> None:
 
 def unended(system: Breakable) -> list[Any]:
     """Return the batches that have not ended."""
-    listed = system.http.get(PATH, params={"limit": 1000}).json()["results"]
+    listed = system.get(PATH, params={"limit": 1000})["results"]
     return [one for one in listed if one["completed_at"] is None]
 
 
@@ -181,9 +181,9 @@ def test_an_interrupted_upload_leaves_no_partial_batch(breakable: Breakable, vic
     with breakable.stopped("predict"):
         thread = threading.Thread(target=upload)
         thread.start()
-        until(lambda: unended(breakable), seconds=20, what="it is listed")
+        until(lambda: unended(breakable), what="it is listed")
         (found,) = unended(breakable)
-        until(lambda: batch(breakable.http, found["id"])["request_counts"]["total"] > 90, seconds=20, what="it is read")
+        until(lambda: batch(breakable.http, found["id"])["request_counts"]["total"] > 90, what="it is read")
         assert batch(breakable.http, found["id"])["status"] == "validating"
         if victim == "api":
             breakable.kill(*breakable.pids("api"))
@@ -229,7 +229,7 @@ def test_feedback_whose_gateway_is_killed_in_the_middle_is_complete_after_a_repe
 
     thread = threading.Thread(target=break_off)
     thread.start()
-    until(given, seconds=20, what="the first lines are committed")
+    until(given, what="the first lines are committed")
     breakable.kill(*breakable.pids("api"))
     cut.set()
     thread.join()
@@ -254,7 +254,7 @@ def test_an_upload_waits_for_room_and_is_listed_meanwhile(breakable: Breakable) 
             )
         )
         thread.start()
-        until(lambda: unended(breakable), seconds=20, what="it is listed")
+        until(lambda: unended(breakable), what="it is listed")
         (found,) = unended(breakable)
         until(
             lambda: batch(breakable.http, found["id"])["request_counts"]["total"] >= LANE_DEPTH - 32,

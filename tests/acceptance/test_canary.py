@@ -28,7 +28,7 @@ def test_a_canary_goes_through_and_one_that_fails_images_goes_back(
         return str(made.version)
 
     def canary() -> str:
-        return str(breakable.http.get(f"/v1/models/{NAME}").json()["canary"])
+        return str(breakable.get(f"/v1/models/{NAME}")["canary"])
 
     def begin(number: str, *, steps: str) -> None:
         terms = ("--every", "1s", "--min-images", "5", "--max-p99", "1000x")
@@ -45,17 +45,17 @@ def test_a_canary_goes_through_and_one_that_fails_images_goes_back(
         until(lambda: sending(f"version {good} became champion"), seconds=60, what="it goes through", pause=0.3)
         assert str(client.get_model_version_by_alias(NAME, "champion").version) == good
         begin(bad, steps="100")
-        until(lambda: sending(f"version {bad} gets 100%"), seconds=30, what="it gets its share", pause=0.3)
+        until(lambda: sending(f"version {bad} gets 100%"), what="it gets its share", pause=0.3)
 
         def failing() -> bool:
             breakable.ended(breakable.submit(colour(*RAISES)))
             return f"version {bad} went back" in canary()
 
-        until(failing, seconds=30, what="it goes back", pause=0.3)
+        until(failing, what="it goes back", pause=0.3)
         assert "images, over 1.00%" in canary()
         tried = stack.status()["predict"]["tried"]
         assert tried[NAME]["canary"] == canary()
-        assert breakable.http.get(f"/v1/models/{NAME}").json()["aliases"] == {"champion": good}
+        assert breakable.get(f"/v1/models/{NAME}")["aliases"] == {"champion": good}
     finally:
         stack.darkroom("models", "canary", NAME, "--off", expect=None)
         stack.darkroom("models", "promote", NAME, str(first.version))

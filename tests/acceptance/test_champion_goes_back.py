@@ -24,7 +24,7 @@ def test_a_champion_that_fails_images_goes_back_and_killed_workers_come_back_to_
         until(lambda: aliases() == {"champion": str(number)}, seconds=60, what="it serves")
 
     def model() -> dict[str, object]:
-        found: dict[str, object] = breakable.http.get(f"/v1/models/{NAME}").json()
+        found: dict[str, object] = breakable.get(f"/v1/models/{NAME}")
         return found
 
     def aliases() -> object:
@@ -35,7 +35,7 @@ def test_a_champion_that_fails_images_goes_back_and_killed_workers_come_back_to_
         promote(again.version)
         for _ in range(25):
             breakable.ended(breakable.submit(colour(*RAISES)))
-        until(lambda: aliases() == {"champion": str(first.version)}, seconds=30, what="the one before serves")
+        until(lambda: aliases() == {"champion": str(first.version)}, what="the one before serves")
         [failed] = model()["failed_versions"]  # type: ignore[misc]
         assert failed["version"] == str(again.version)
         assert "images failed: " in failed["error"]
@@ -49,4 +49,4 @@ def test_a_champion_that_fails_images_goes_back_and_killed_workers_come_back_to_
         breakable.stack.darkroom("models", "show", NAME)
     finally:
         promote(first.version)
-    until(lambda: model()["failed_versions"] == [], seconds=10, what="another promotion clears it")
+    until(lambda: model()["failed_versions"] == [], what="another promotion clears it")

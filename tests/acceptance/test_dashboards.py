@@ -144,5 +144,5 @@ def test_an_alert_carries_the_address_of_its_panel(prometheus: PrometheusServer)
             if alert["labels"]["alertname"] == "ProcessDown"
         }
 
-    until(dashboards, what="the alert is pending", seconds=20, pause=0.2)
+    until(dashboards, what="the alert is pending", pause=0.2)
     assert dashboards() == {f"{GRAFANA}/d/darkroom-golden-signals?viewPanel=17"}

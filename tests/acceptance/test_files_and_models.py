@@ -31,7 +31,7 @@ def test_an_uploaded_file_has_every_member_and_none_is_null(door: Door, image: b
     assert len(file["checksums"]["sha256"]) == 64
     assert file["created_at"] < file["expires_at"]
     assert answer.headers["location"] == file["urls"]["get"] == f"{door.url}/v1/files/{file['id']}"
-    assert door.http.get(file["urls"]["get"]).json() == file
+    assert door.get(file["urls"]["get"]) == file
 
 
 @pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "image/jpeg"])
@@ -49,9 +49,9 @@ def test_a_files_metadata_may_be_a_field_or_a_json_part(door: Door, image: bytes
 
 def test_files_are_listed_newest_first_page_by_page(door: Door, scan: bytes) -> None:
     made = [uploaded(door, renewed(scan))["id"] for _ in range(3)]
-    first = door.http.get("/v1/files?limit=2").json()
+    first = door.get("/v1/files?limit=2")
     assert first["next"].startswith(f"{door.url}/v1/files?")
-    second = door.http.get(first["next"]).json()
+    second = door.get(first["next"])
     listed = [file["id"] for file in first["results"] + second["results"]]
     assert len(first["results"]) == 2
     assert set(listed[:3]) == set(made)
@@ -78,7 +78,7 @@ def test_a_deleted_file_is_unknown_and_its_predictions_stay(door: Door, image: b
     expect_problem(door.http.delete(file["urls"]["get"]), 404, "unknown-file")
     expect_problem(door.post(json=body), 404, "unknown-file")
     assert door.ended(id)["status"] == "succeeded"
-    assert file["id"] not in [found["id"] for found in door.http.get("/v1/files").json()["results"]]
+    assert file["id"] not in [found["id"] for found in door.get("/v1/files")["results"]]
 
 
 def test_a_file_that_is_no_image_is_stored_and_refused_as_an_image(door: Door) -> None:
@@ -88,7 +88,7 @@ def test_a_file_that_is_no_image_is_stored_and_refused_as_an_image(door: Door) -
 
 
 def test_a_model_shows_its_serving_versions(door: Door) -> None:
-    model = door.http.get("/v1/models/digits").json()
+    model = door.get("/v1/models/digits")
     champion = model["aliases"]["champion"]
     assert (model["owner"], model["name"], model["visibility"]) == ("darkroom", "digits", "private")
     assert model["url"] == f"{door.url}/v1/models/darkroom/digits"
@@ -109,9 +109,9 @@ def test_a_model_shows_its_serving_versions(door: Door) -> None:
 
 
 def test_a_model_is_the_same_on_every_path_and_in_the_list(door: Door) -> None:
-    one = door.http.get("/v1/models/digits").json()
-    page = door.http.get("/v1/models").json()
-    found = [door.http.get(f"/v1/models/{path}").json() for path in ("darkroom/digits", "anybody/digits")]
+    one = door.get("/v1/models/digits")
+    page = door.get("/v1/models")
+    found = [door.get(f"/v1/models/{path}") for path in ("darkroom/digits", "anybody/digits")]
     assert (page["next"], page["previous"]) == (None, None)
     listed = [card for card in page["results"] if card["pipeline"] is None]
     for other in (*found, *listed):
@@ -119,17 +119,17 @@ def test_a_model_is_the_same_on_every_path_and_in_the_list(door: Door) -> None:
 
 
 def test_a_models_versions_are_listed_and_found_by_number_and_alias(door: Door) -> None:
-    page = door.http.get("/v1/models/darkroom/digits/versions").json()
-    champion = str(door.http.get("/v1/models/digits").json()["aliases"]["champion"])
+    page = door.get("/v1/models/darkroom/digits/versions")
+    champion = str(door.get("/v1/models/digits")["aliases"]["champion"])
     version = next(one for one in page["results"] if one["id"] == champion)
     assert (version["cog_version"], bool(version["created_at"])) == ("darkroom", True)
     assert set(version["openapi_schema"]["components"]["schemas"]) == {"Input", "Output"}
     for id in (version["id"], f"digits:{version['id']}", "champion", "digits@champion"):
-        assert door.http.get(f"/v1/models/darkroom/digits/versions/{id}").json() == version
+        assert door.get(f"/v1/models/darkroom/digits/versions/{id}") == version
 
 
 def test_health_is_ok_when_everything_runs(door: Door) -> None:
-    assert door.http.get("/health/live").json() == {"status": "alive"}
+    assert door.get("/health/live") == {"status": "alive"}
     ready = door.http.get("/health/ready")
     body = ready.json()
     limits, used, roles = body.pop("limits"), body.pop("used"), body.pop("roles")
@@ -150,6 +150,6 @@ def test_urls_in_answers_have_the_requests_host(door: Door, image: bytes) -> Non
 
 
 def test_the_openapi_document_and_its_page_are_served(door: Door) -> None:
-    assert door.http.get("/openapi.json").json()["openapi"].startswith("3.1")
+    assert door.get("/openapi.json")["openapi"].startswith("3.1")
     assert "swagger" in door.http.get("/docs").text.lower()
     assert "<title>Darkroom</title>" in door.http.get("/").text

@@ -53,7 +53,7 @@ def test_predict_tasks_show_their_model_batch_size_and_milliseconds(
         # Flower gets a task's event a moment after the prediction's end.
         return [turn for turn in results(flower, "predict") if turn["images"] and turn["ms"] >= spent > 0]
 
-    turn = until(computed, seconds=10, what="no turn that took as long")[0]
+    turn = until(computed, what="no turn that took as long")[0]
     assert turn["model"] == prediction["model"] == "digits"
     assert turn["batch_size"] == turn["images"] / turn["batches"] >= 1
 
@@ -62,9 +62,9 @@ def test_record_webhook_and_sweep_tasks_are_shown(flower: httpx.Client, door: Do
     with receiving() as receiver:
         door.submit(image, webhook=receiver.url)
         receiver.wait_for(1)
-    until(lambda: any(turn["rows"] for turn in results(flower, "record")), seconds=10, what="no rows recorded")
-    until(lambda: results(flower, "deliver"), seconds=10, what="nothing delivered")
-    assert "canceled" in until(lambda: results(flower, "sweep"), seconds=10, what="nothing swept")[0]
+    until(lambda: any(turn["rows"] for turn in results(flower, "record")), what="no rows recorded")
+    until(lambda: results(flower, "deliver"), what="nothing delivered")
+    assert "canceled" in until(lambda: results(flower, "sweep"), what="nothing swept")[0]
 
 
 def test_every_worker_is_online_with_its_queues(flower: httpx.Client, stack: "Stack") -> None:
@@ -113,10 +113,10 @@ def another_worker(stack: "Stack", name: str) -> Iterator["subprocess.Popen[byte
 def test_a_manually_started_worker_appears_and_goes_offline_when_killed(flower: httpx.Client, stack: "Stack") -> None:
     name = f"extra{time.time_ns()}@test"
     with another_worker(stack, name) as worker:
-        until(lambda: online(flower).get(name), seconds=20, what="it does not appear")
+        until(lambda: online(flower).get(name), what="it does not appear")
         os.kill(worker.pid, signal.SIGKILL)
         # It sends a heartbeat every 2 s, and two may be missed.
-        until(lambda: not online(flower)[name], seconds=10, what="it is still online")
+        until(lambda: not online(flower)[name], what="it is still online")
     shown = flower.get("/workers", params={"json": "1"}).raise_for_status().json()["data"]
     assert [row["status"] for row in shown if row["hostname"] == name] == [False]
 

@@ -215,7 +215,7 @@ def told(short_directory: Callable[[], Path]) -> Iterator[Told]:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as http:
-            until(lambda: process.poll() is not None or _alive(http), seconds=30, what="the gateway answers")
+            until(lambda: process.poll() is not None or _alive(http), what="the gateway answers")
             statuses = ask_all(http, picture(1))
             with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(f"{SECRET} / HTTP/1.1\r\n\r\n".encode())

@@ -66,8 +66,8 @@ def asked(breakable: Breakable) -> Iterator[Asked]:
         batch = accepted(send_lines(breakable.http, lines([("1.png", picture(70_001))])))["id"]
         breakable.ended(prediction)
         breakable.wait_until_mended()
-        document = breakable.http.get("/openapi.json").json()
-        model = breakable.http.get("/v1/models").json()["results"][0]["name"]
+        document = breakable.get("/openapi.json")
+        model = breakable.get("/v1/models")["results"][0]["name"]
         yield Asked(gateway.url, document, {"predictions": prediction, "batches": batch, "models": model})
     finally:
         gateway.close()

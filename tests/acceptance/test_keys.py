@@ -90,7 +90,7 @@ def anns(ann: httpx.Client, scan: bytes) -> Things:
         deliveries[:] = ann.get("/v1/webhook-deliveries", params={"subject": prediction}).json()["results"]
         return bool(deliveries)
 
-    until(told, seconds=20, what="its end is recorded")
+    until(told, what="its end is recorded")
     secret = ann.get("/v1/webhooks/default/secret").json()["key"]
     key = ann.post("/v1/api-keys", json={"role": "read"}).json()["id"]
     return Things(prediction, batch, file, deliveries[-1]["id"], secret, key)
@@ -237,7 +237,7 @@ def test_a_key_works_at_once_and_stops_within_5_s_of_its_revocation(closed: Clos
         assert key not in kept
         said = closed.stack.darkroom("keys", "revoke", f"{key[:9]}…").stdout
         assert said == f"Revoked {key[:9]}… of carol: it stops within 5 s.\n"
-        until(lambda: carol.get("/v1/predictions").status_code == 401, seconds=5, what="it stops")
+        until(lambda: carol.get("/v1/predictions").status_code == 401, what="it stops")
     assert " revoked 2" in closed.stack.darkroom("keys", "list").stdout
     assert "No key begins with dk_nothing" in closed.stack.darkroom("keys", "revoke", "dk_nothing", expect=1).stderr
 

@@ -17,7 +17,7 @@ def test_killing_predict_workers_during_a_micro_batch_loses_no_job(breakable: Br
     with breakable.stopped("predict"):
         ids = [breakable.submit(picture(number)) for number in numbers]
         slow = breakable.submit(colour(*SLOW))
-    until(lambda: breakable.prediction(slow)["status"] == "processing", seconds=30, what="the batch has begun")
+    until(lambda: breakable.prediction(slow)["status"] == "processing", what="the batch has begun")
     breakable.kill(*breakable.pids("predict"))
     for id, number in zip(ids, numbers, strict=True):
         found = breakable.ended(id)
@@ -39,12 +39,12 @@ def test_a_recorder_killed_between_commit_and_ack_records_each_job_once(breakabl
             ids = [breakable.submit(picture(number)) for number in range(21_000, 21_030)]
             for id in ids:
                 breakable.ended(id)
-            until(lambda: _is_waiting_for_the_lock(breakable), seconds=20, what="a recorder is about to commit")
+            until(lambda: _is_waiting_for_the_lock(breakable), what="a recorder is about to commit")
             in_hand = _in_hand(breakable)
             breakable.redis.client_pause(30_000, all=False)
     finally:
         lock.close()
-    until(lambda: breakable.count_rows() >= rows_before + len(in_hand), seconds=20, what="its rows are there")
+    until(lambda: breakable.count_rows() >= rows_before + len(in_hand), what="its rows are there")
     breakable.kill(*breakable.pids("record"))
     committed = breakable.rows(ids)
     breakable.redis.ping()  # by its answer Redis has noticed that the recorder's connections ended

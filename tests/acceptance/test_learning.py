@@ -64,7 +64,7 @@ def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_tak
         door.submit(probes[-1])
         return any(map(is_kept, probes))  # the last one may be being written
 
-    until(is_keeping, what="workers read the tag", seconds=30, pause=0.3)
+    until(is_keeping, what="workers read the tag", pause=0.3)
     sent = {path: renewed(path.read_bytes()) for path in stack.images[::6]}
     ids = {door.submit(image).json()["id"]: path.name[0] for path, image in sent.items()}
     for image in sent.values():
@@ -92,7 +92,7 @@ def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_tak
     assert digest == [manifest["sha256"][:36], manifest["sha256"]]
 
     def model() -> Any:
-        return door.http.get("/v1/models/digits").json()
+        return door.get("/v1/models/digits")
 
     assert model()["shadow"] == {number: 100}
     shadowed: list[str] = []
@@ -108,11 +108,11 @@ def test_a_version_is_trained_from_pictures_that_people_labelled_shadows_and_tak
         return f"version {number} became champion" in model()["canary"]
 
     until(takes_over, what="the canary goes through", seconds=90, pause=0.3)
-    until(lambda: model()["aliases"]["champion"] == number, what="workers have followed", seconds=30, pause=0.1)
+    until(lambda: model()["aliases"]["champion"] == number, what="workers have followed", pause=0.1)
     assert door.submit(renewed(stack.images[0].read_bytes())).json()["version"] == number
 
     def has_answered() -> bool:
-        asked = (door.http.get(f"/v1/predictions/{id}", params={"include": "shadow"}).json() for id in shadowed)
+        asked = (door.get(f"/v1/predictions/{id}", params={"include": "shadow"}) for id in shadowed)
         return any(one["version"] == number for found in asked for one in found["shadow"])
 
-    until(has_answered, what="the shadow's answers are recorded", seconds=30, pause=0.3)
+    until(has_answered, what="the shadow's answers are recorded", pause=0.3)

@@ -6,7 +6,6 @@ Over 300 lines: one visit makes a request to every operation, and the tests are 
 import importlib
 import json
 import pkgutil
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.support.batches import ended, lines
 from tests.support.broken_pictures import undecodable_png
 from tests.support.json_schema import Validator
 from tests.support.pictures import data_url, renewed
+from tests.support.waiting import until
 
 PROBLEM = "application/problem+json"
 PNG = {"Content-Type": "image/png"}
@@ -34,7 +34,7 @@ Operation = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def document(door: Door) -> Json:
-    found: Json = door.http.get("/openapi.json").json()
+    found: Json = door.get("/openapi.json")
     return found
 
 
@@ -157,10 +157,8 @@ def test_a_submissions_answer_documents_its_headers(document: Json) -> None:
 
 def delivered(door: Door, subject: str) -> str:
     """Return the URL of the delivery of a prediction's end, once that is recorded."""
-    until = time.monotonic() + 20
-    while not (found := door.http.get("/v1/webhook-deliveries", params={"subject": subject}).json()["results"]):
-        assert time.monotonic() < until, "its end is never recorded"
-        time.sleep(0.02)
+    listed = lambda: door.get("/v1/webhook-deliveries", params={"subject": subject})["results"]  # noqa: E731
+    found = until(listed, what="its end is recorded")
     return str(found[0]["urls"]["get"])
 
 

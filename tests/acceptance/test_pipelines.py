@@ -41,7 +41,7 @@ def test_the_same_picture_is_answered_from_the_cache_and_listed_by_its_pipeline(
     first, again = predicted(door, image, ENSEMBLE), predicted(door, image, ENSEMBLE)
     assert (first["source"], again["source"]) == ("model", "cache")
     assert first["output"] == again["output"]
-    listed = door.http.get("/v1/predictions", params={"variant": "pipeline", "limit": 100}).json()["results"]
+    listed = door.get("/v1/predictions", params={"variant": "pipeline", "limit": 100})["results"]
     assert {first["id"], again["id"]} <= {one["id"] for one in listed}
 
 
@@ -76,8 +76,8 @@ def test_a_bulk_upload_is_of_one_pipeline_and_its_csv_has_the_answers(door: Door
     batch = sent.json()
     assert batch["model"] == "digits>digits:1"
     place = f"/v1/batches/{batch['id']}"
-    waiting.until(lambda: door.http.get(place).json()["status"] == "completed")
-    assert door.http.get(place).json()["request_counts"] == {"total": 4, "succeeded": 3, "failed": 1, "canceled": 0}
+    waiting.until(lambda: door.get(place)["status"] == "completed")
+    assert door.get(place)["request_counts"] == {"total": 4, "succeeded": 3, "failed": 1, "canceled": 0}
     lines = door.http.get(f"{place}/results", params={"format": "csv"}).text.splitlines()
     assert lines[0].startswith("custom_id,id,status,predicted_class,confidence")
     assert [line.split(",")[2] for line in lines[1:]] == ["succeeded"] * 3 + ["failed"]
@@ -128,5 +128,5 @@ def test_a_pipeline_of_the_settings_is_asked_for_by_its_name(door: Door, scan: b
     found = predicted(door, renewed(scan), {"model": "twice"})
     assert (found["model"], found["variant"]) == ("twice", "pipeline")
     assert [said["version"] for said in found["output"]["pipeline"]["steps"][0]["models"]] == ["1", "1"]
-    listed = {one["name"]: one for one in door.http.get("/v1/models").json()["results"]}
+    listed = {one["name"]: one for one in door.get("/v1/models")["results"]}
     assert listed["twice"]["pipeline"]["models"] == ["digits", "digits:1"]

@@ -64,7 +64,7 @@ def test_a_prediction_is_the_same_from_redis_and_from_postgres(door: Door, image
     if before["output"]:
         assert list(after["output"]["probabilities"].items()) == list(before["output"]["probabilities"].items())
     assert door.cancel(id) == before
-    assert door.http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=5"}).json() == before
+    assert door.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=5"}) == before
 
 
 def test_the_list_has_every_prediction_newest_first_page_by_page(door: Door, scan: bytes) -> None:
@@ -72,7 +72,7 @@ def test_the_list_has_every_prediction_newest_first_page_by_page(door: Door, sca
     found: list[str] = []
     where: str | None = "/v1/predictions?limit=2&model=digits"
     while where and len(found) < 6:
-        page = door.http.get(where).json()
+        page = door.get(where)
         assert set(page) == {"results", "next", "previous"}
         assert len(page["results"]) <= 2
         found += [item["id"] for item in page["results"]]
@@ -86,14 +86,14 @@ def test_the_list_has_every_prediction_newest_first_page_by_page(door: Door, sca
 def test_the_last_page_of_a_list_has_no_next(door: Door, image: bytes) -> None:
     with door.workers_stopped():
         id = door.accepted(image)
-        page = door.http.get("/v1/predictions", params={"status": "starting"}).json()
+        page = door.get("/v1/predictions", params={"status": "starting"})
     assert [item["id"] for item in page["results"]] == [id]
     assert (page["next"], page["previous"]) == (None, None)
 
 
 def test_the_list_includes_unfinished_predictions_and_filters_by_status(door: Door, scan: bytes) -> None:
     def listed(status: str) -> list[str]:
-        page = door.http.get("/v1/predictions", params={"status": status, "limit": 10}).json()
+        page = door.get("/v1/predictions", params={"status": status, "limit": 10})
         assert {item["status"] for item in page["results"]} <= {status}
         return [item["id"] for item in page["results"]]
 
@@ -103,7 +103,7 @@ def test_the_list_includes_unfinished_predictions_and_filters_by_status(door: Do
         door.cancel(canceled)
         worker.begin()
         starting = door.accepted(renewed(scan))
-        newest = [item["id"] for item in door.http.get("/v1/predictions?limit=3").json()["results"]]
+        newest = [item["id"] for item in door.get("/v1/predictions?limit=3")["results"]]
         assert newest == [starting, canceled, processing]
         assert (listed("starting"), listed("processing")) == ([starting], [processing])
         assert listed("canceled")[0] == canceled
@@ -113,9 +113,9 @@ def test_the_list_includes_unfinished_predictions_and_filters_by_status(door: Do
 
 def test_an_item_of_the_list_equals_the_prediction(door: Door, image: bytes) -> None:
     found = door.predicted(image)
-    assert door.http.get("/v1/predictions?limit=1").json()["results"] == [found]
+    assert door.get("/v1/predictions?limit=1")["results"] == [found]
     door.forget_in_redis(found["id"])
-    assert door.http.get("/v1/predictions?limit=1").json()["results"] == [found]
+    assert door.get("/v1/predictions?limit=1")["results"] == [found]
 
 
 def test_a_stream_sends_every_event_as_it_happens(door: Door, image: bytes) -> None:

@@ -33,7 +33,7 @@ def client(door: Door) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def version(door: Door) -> str:
-    return str(door.http.get("/v1/models/digits").json()["aliases"]["champion"])
+    return str(door.get("/v1/models/digits")["aliases"]["champion"])
 
 
 @pytest.fixture

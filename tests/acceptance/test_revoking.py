@@ -34,10 +34,10 @@ def test_a_purged_owner_leaves_no_row_whatever_requests_were_open(
         assert client.get("/v1/predictions").status_code == 401
     with closed.client(closed.key("purged")) as client:
         # A gateway checks every 2 s whether the purge has ended.
-        until(lambda: client.get("/v1/predictions").status_code == 200, seconds=10, what="the owner is welcome again")
+        until(lambda: client.get("/v1/predictions").status_code == 200, what="the owner is welcome again")
         assert client.get("/v1/predictions").json()["results"] == []
         assert client.post("/v1/predictions", content=renewed(scan), headers=PNG).status_code in (200, 202)
-        until(lambda: door.redis.zcard(keys.inflight(Owner("purged"))) == 0, seconds=20, what="it has ended")
+        until(lambda: door.redis.zcard(keys.inflight(Owner("purged"))) == 0, what="it has ended")
 
 
 def test_the_keyless_owner_is_refused_during_its_purge_and_served_after(
@@ -57,7 +57,7 @@ def test_the_keyless_owner_is_refused_during_its_purge_and_served_after(
         assert b"/problems/being-purged" in answered
     assert refused.json()["type"] == "/problems/being-purged"
     assert int(refused.headers["Retry-After"]) > 0
-    until(lambda: door.http.get("/v1/predictions").status_code == 200, seconds=5, what="it is welcome again")
+    until(lambda: door.http.get("/v1/predictions").status_code == 200, what="it is welcome again")
     assert nothing_is_left(door, "default")
     assert door.predicted(renewed(scan))["status"] == "succeeded"
 

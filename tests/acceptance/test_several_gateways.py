@@ -93,7 +93,7 @@ def test_one_that_is_told_to_stop_refuses_no_connection(pair: list[GatewayByHand
         thread.start()
     try:
         for gateway in pair:
-            until(lambda before=answered: answered > before + 20, seconds=30, what="connections are answered")  # type: ignore[misc]
+            until(lambda before=answered: answered > before + 20, what="connections are answered")  # type: ignore[misc]
             gateway.stop()
             assert gateway.process.wait(timeout=20) == -signal.SIGTERM
             gateway.begin()

@@ -21,7 +21,7 @@ MEMBERS = {
 @pytest.fixture(scope="module")
 def version(door: Door) -> str:
     """The number that `digits@champion` means."""
-    return str(door.http.get("/v1/models/digits").json()["aliases"]["champion"])
+    return str(door.get("/v1/models/digits")["aliases"]["champion"])
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def test_a_new_prediction_is_accepted_and_location_is_its_url(door: Door, image:
     assert answer.headers["location"] == made["urls"]["get"]
     assert isinstance(made["version"], str)
     assert (made["output"], made["started_at"], made["completed_at"], made["metrics"]) == (None, None, None, {})
-    assert door.http.get(answer.headers["location"], headers={"Prefer": "wait"}).json()["status"] == "succeeded"
+    assert door.get(answer.headers["location"], headers={"Prefer": "wait"})["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_each_image_gets_its_own_output(door: Door, task: Task) -> None:
 
 @every_task
 def test_outputs_have_the_form_that_the_model_says(door: Door, task: Task) -> None:
-    model = door.http.get(f"/v1/models/{task}").json()
+    model = door.get(f"/v1/models/{task}")
     Model.model_validate(model)
     (served,) = model["versions"]
     assert served["task"] == task

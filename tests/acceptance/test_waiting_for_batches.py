@@ -108,7 +108,7 @@ def test_an_upload_that_waits_is_answered_when_its_batch_is_canceled(door: Door,
     with door.workers_stopped():
         waiting = threading.Thread(target=lambda: answers.append(send_images(door.http, scans[:5], headers=WAIT)))
         waiting.start()
-        while not (open_ones := door.http.get(PATH, params={"limit": 1}).json()["results"]) or (
+        while not (open_ones := door.get(PATH, params={"limit": 1})["results"]) or (
             open_ones[0]["status"] != "in_progress"
         ):
             time.sleep(0.02)

@@ -1,7 +1,6 @@
 """The webhook routes: a submission names a URL, its deliveries are listed and can be repeated."""
 
 import base64
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from tests.support.api_client import Door, Json, expect_problem
 from tests.support.batches import accepted, ended, results, send_images
 from tests.support.pictures import data_url, renewed
+from tests.support.waiting import until
 
 # Nobody listens there; no address of one's own is called anyway unless a setting allows it.
 HOOK = "http://127.0.0.1:9/hook?of=the%20gateway"
@@ -30,11 +30,8 @@ def listed(door: Door, **query: Any) -> list[Json]:
 
 def delivery(door: Door, subject: str) -> Json:
     """Return the delivery of a prediction's or batch's end, once that is recorded."""
-    until = time.monotonic() + 20
-    while not (found := [one for one in listed(door, subject=subject) if one["event"] == "completed"]):
-        assert time.monotonic() < until, "its end is never recorded"
-        time.sleep(0.02)
-    [one] = found
+    found = lambda: [one for one in listed(door, subject=subject) if one["event"] == "completed"]  # noqa: E731
+    [one] = until(found, what="its end is recorded")
     return one
 
 
@@ -53,7 +50,7 @@ def test_every_form_of_submission_with_a_webhook_gets_a_delivery(door: Door, sca
         assert (found["event"], found["url"], found["subject_type"]) == ("completed", HOOK, "prediction")
         url = f"{door.url}{DELIVERIES}/{found['id']}"
         assert found["urls"] == {"get": url, "redeliver": f"{url}/redeliver"}
-        again = door.http.get(url).json()
+        again = door.get(url)
         assert set(again) == MEMBERS | {"attempts"}
         assert [again[name] for name in ("id", "subject", "created_at")] == [
             found[name] for name in ("id", "subject", "created_at")
@@ -118,7 +115,7 @@ def test_the_list_has_every_delivery_newest_first_page_by_page(door: Door, scan:
     found: list[Json] = []
     where: str | None = f"{DELIVERIES}?limit=2"
     while where and ids[0] not in {one["subject"] for one in found}:
-        page = door.http.get(where).json()
+        page = door.get(where)
         assert (set(page), page["previous"]) == ({"results", "next", "previous"}, None)
         assert len(page["results"]) <= 2
         found += page["results"]
@@ -152,8 +149,8 @@ def test_the_secret_stays_until_it_is_rotated(door: Door) -> None:
     key = before.json()["key"]
     assert key.startswith("whsec_")
     assert len(base64.b64decode(key.removeprefix("whsec_"), validate=True)) == 32
-    assert door.http.get(SECRET).json()["key"] == key
+    assert door.get(SECRET)["key"] == key
     changed = door.http.post(f"{SECRET}/rotate")
     assert (changed.status_code, set(changed.json())) == (200, {"key"})
     assert changed.json()["key"] != key
-    assert door.http.get(SECRET).json() == changed.json()
+    assert door.get(SECRET) == changed.json()

@@ -14,7 +14,7 @@ PATH = "/v1/webhook-deliveries"
 
 
 def secret(breakable: Breakable) -> str:
-    return str(breakable.http.get("/v1/webhooks/default/secret").json()["key"])
+    return str(breakable.get("/v1/webhooks/default/secret")["key"])
 
 
 def submit(breakable: Breakable, number: int, receiver: Receiver, *events: str) -> str:
@@ -44,7 +44,7 @@ def test_a_start_and_an_end_are_delivered_signed_and_listed(breakable: Breakable
     with receiving() as receiver:
         id = submit(breakable, 15_000_001, receiver)
         came = receiver.wait_for(2)
-        until(lambda: len(deliveries(breakable, subject=id, status="delivered")) == 2, seconds=10, what="both logged")
+        until(lambda: len(deliveries(breakable, subject=id, status="delivered")) == 2, what="both logged")
     for one in came:
         one.verify(key)
     assert said(came) == [(id, "processing"), (id, "succeeded")]
@@ -91,14 +91,14 @@ def test_a_batch_has_one_webhook_and_its_images_none(breakable: Breakable) -> No
 def test_an_exhausted_delivery_is_sent_again_on_request(breakable: Breakable) -> None:
     with receiving(lambda came, before: ok(came, before) if before else (410, {}, b"gone")) as receiver:
         id = submit(breakable, 15_000_004, receiver, "completed")
-        until(lambda: deliveries(breakable, subject=id, status="exhausted"), seconds=10, what="it is given up")
+        until(lambda: deliveries(breakable, subject=id, status="exhausted"), what="it is given up")
         [delivery] = deliveries(breakable, subject=id)
-        detail = breakable.http.get(f"{PATH}/{delivery['id']}").json()
+        detail = breakable.get(f"{PATH}/{delivery['id']}")
         assert [(one["status"], one["response"]) for one in detail["attempts"]] == [(410, "gone")]
         assert breakable.http.post(f"{PATH}/{delivery['id']}/redeliver").status_code == 202
         first, second = receiver.wait_for(2)
         assert first.id == second.id == delivery["id"]
-        until(lambda: deliveries(breakable, subject=id, status="delivered"), seconds=10, what="it is delivered")
+        until(lambda: deliveries(breakable, subject=id, status="delivered"), what="it is delivered")
 
 
 @pytest.mark.timeout(180)
@@ -124,7 +124,7 @@ def test_every_end_is_delivered_whatever_process_is_killed(breakable: Breakable)
         breakable.wait_until_mended()
         until(lambda: set(ids) <= {one.json["id"] for one in receiver.came}, seconds=60, what="all are told")
         pending = lambda: {one["subject"] for one in deliveries(breakable, status="pending")}  # noqa: E731
-        until(lambda: not pending() & set(ids), seconds=30, what="all are logged")
+        until(lambda: not pending() & set(ids), what="all are logged")
         came = list(receiver.came)
     for one in came:
         one.verify(key)

@@ -39,7 +39,7 @@ def test_revoking_a_key_ends_every_open_request(
         id = sent(stays, scan)
         opened = [begin(gateway.url, key, scan, id) for begin in (*UPLOADS, *WAITS)]
         stream, kept = (following(gateway.url, one, scan, id) for one in (key, other))
-        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) > 40, seconds=20, what="some are enqueued")
+        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) > 40, what="some are enqueued")
         with finishing([*opened, stream]) as said, engine.connect() as connection:
             api_keys.revoke_keys(connection, key)
         for begin, answer in zip((*UPLOADS, *WAITS), said, strict=False):
@@ -48,7 +48,7 @@ def test_revoking_a_key_ends_every_open_request(
         assert said[-1].startswith(b"HTTP/1.1 200 ")
         assert not said[-1].endswith(b"0\r\n\r\n"), "a broken answer must not seem complete"
         # Interrupted uploads are canceled; the complete submission stays, and so do requests with another key.
-        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) == 2, seconds=20, what="uploads are canceled")
+        until(lambda: redis_client.zcard(keys.inflight(Owner("leaver"))) == 2, what="uploads are canceled")
         stays.post(f"/v1/predictions/{id}/cancel")
         kept.read(until_it_says=b"event: done")
         kept.close()
@@ -73,7 +73,7 @@ def test_a_purged_owner_is_refused_until_the_purge_has_ended(
             assert int(refused.headers["Retry-After"]) > 0
         assert client.get("/health/live").status_code == 200
         purge_marks.unmark(redis_client, Owner("default"))
-        until(lambda: client.get("/v1/predictions").status_code == 200, seconds=10, what="it is welcome again")
+        until(lambda: client.get("/v1/predictions").status_code == 200, what="it is welcome again")
         sent(client, scan)
     assert "Traceback" not in gateway.log()
 

@@ -34,7 +34,7 @@ def test_the_gateway_listens_on_a_unix_socket_and_requires_keys(
         httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as client,
     ):
         try:
-            until(path.exists, seconds=30, what="it listens")
+            until(path.exists, what="it listens")
             assert client.get("/health/live").status_code == 200
             assert client.get("/v1/models").status_code == 401
             process.send_signal(signal.SIGTERM)
@@ -57,7 +57,7 @@ def test_a_gateway_waiting_for_redis_stops_when_told_to(tmp_path: Path, stop: si
     log, environment = tmp_path / "log", {"DARKROOM_REDIS_URL": f"unix://{tmp_path}/none.sock"}
     with log.open("wb") as lines, subprocess.Popen(COMMAND, env=os.environ | environment, stderr=lines) as process:
         try:
-            until(lambda: b"waiting_for_redis" in log.read_bytes(), seconds=30, what="it waits")
+            until(lambda: b"waiting_for_redis" in log.read_bytes(), what="it waits")
             process.send_signal(stop)
             assert process.wait(timeout=10) == -stop
         finally:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import redis
 
 from shared.domain.identifiers import ANYONE, ModelName, Owner
 from shared.queue import keys
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -64,37 +64,31 @@ class Door:
 
     def accepted(self, image: bytes, *, headers: dict[str, str] | None = None, **query: str) -> str:
         """Send an image, which has to wait, and return its id."""
-        answer = self.submit(image, headers=headers, **query)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
+        return str(body(self.submit(image, headers=headers, **query), status=202)["id"])
 
     def predicted(self, image: bytes, *, media_type: str = "image/png", **query: str) -> Json:
         """Send an image and return its prediction once that has succeeded."""
-        answer = self.submit(image, media_type=media_type, headers={"Prefer": "wait=20"}, **query)
-        assert answer.status_code == 200, answer.text
-        found: Json = answer.json()
+        found = body(self.submit(image, media_type=media_type, headers={"Prefer": "wait=20"}, **query))
         assert found["status"] == "succeeded", found
         return found
 
+    def get(self, path: str, **request: Any) -> Json:
+        """Return what is read there: a refusal fails the test with its reason."""
+        return body(self.http.get(path, **request))
+
     def prediction(self, id: str) -> Json:
         """Return a prediction as it is now."""
-        answer = self.http.get(f"/v1/predictions/{id}")
-        assert answer.status_code == 200, answer.text
-        found: Json = answer.json()
-        return found
+        return self.get(f"/v1/predictions/{id}")
 
     def ended(self, id: str) -> Json:
         """Return a prediction once it has ended."""
-        found: Json = self.http.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"}).json()
+        found = self.get(f"/v1/predictions/{id}", headers={"Prefer": "wait=20"})
         assert found["status"] in ENDED, found
         return found
 
     def cancel(self, id: str) -> Json:
         """Cancel a prediction and return what it is then."""
-        answer = self.http.post(f"/v1/predictions/{id}/cancel")
-        assert answer.status_code == 200, answer.text
-        found: Json = answer.json()
-        return found
+        return body(self.http.post(f"/v1/predictions/{id}/cancel"))
 
     def kept(self) -> Kept:
         """Return what submissions have left in Redis so far."""
@@ -111,17 +105,11 @@ class Door:
 
     def wait_until_quiet(self, *, owner: Owner = ANYONE) -> None:
         """Return when nothing of an owner's is unfinished."""
-        until = time.monotonic() + 20
-        while self.redis.zcard(keys.inflight(owner)) or self.lane_depth():
-            assert time.monotonic() < until, "something does not end"
-            time.sleep(0.01)
+        until(lambda: not (self.redis.zcard(keys.inflight(owner)) or self.lane_depth()), what="everything has ended")
 
     def forget_in_redis(self, id: str) -> None:
         """Drop a prediction from Redis as an eviction would: only once its row is committed may it be."""
-        until = time.monotonic() + 20
-        while self.redis.ttl(keys.job_prefix() + id) < 0:
-            assert time.monotonic() < until, "its row is never committed"
-            time.sleep(0.02)
+        until(lambda: self.redis.ttl(keys.job_prefix() + id) >= 0, what="its row is committed")
         self.redis.delete(keys.job_prefix() + id)
 
     @contextmanager
@@ -146,6 +134,13 @@ class Door:
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
+
+
+def body(answer: httpx.Response, *, status: int = 200) -> Json:
+    """Return an answer's JSON; another status fails the test with what the answer says."""
+    assert answer.status_code == status, answer.text
+    found: Json = answer.json()
+    return found
 
 
 def expect_problem(answer: httpx.Response, status: int, slug: str) -> Json:

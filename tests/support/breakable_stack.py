@@ -17,6 +17,7 @@ import psycopg2
 from cli.stack.supervisor import state
 from cli.stack.supervisor.state import Phase
 from shared.queue import keys
+from tests.support.api_client import body
 from tests.support.servers import append_only_file
 from tests.support.waiting import until
 
@@ -101,7 +102,7 @@ class Breakable:
         """End processes as a power cut would, and return when they are gone."""
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(map(psutil.pid_exists, pids)), seconds=10, what="they are gone")
+        until(lambda: not any(map(psutil.pid_exists, pids)), what="they are gone")
 
     @contextmanager
     def stopped(self, role: str) -> Iterator[None]:
@@ -123,7 +124,7 @@ class Breakable:
             return found is not None and all(p.phase is Phase.READY for p in found.programs)
 
         until(mended, seconds=60, what="every program is ready")
-        until(lambda: not self.redis.xlen(keys.FINISHED), seconds=30, what="everything is recorded")
+        until(lambda: not self.redis.xlen(keys.FINISHED), what="everything is recorded")
 
     def submit(self, image: bytes, **headers: str) -> str:
         """Submit an image and return its id."""
@@ -131,12 +132,13 @@ class Breakable:
         assert answer.status_code in (200, 202), answer.text
         return str(answer.json()["id"])
 
+    def get(self, path: str, **request: Any) -> Json:
+        """Return what is read there: a refusal fails the test with its reason."""
+        return body(self.http.get(path, **request))
+
     def prediction(self, id: str) -> Json:
         """Return a prediction as it is now."""
-        answer = self.http.get(f"/v1/predictions/{id}")
-        assert answer.status_code == 200, answer.text
-        found: Json = answer.json()
-        return found
+        return self.get(f"/v1/predictions/{id}")
 
     def ended(self, id: str, *, seconds: float = 60) -> Json:
         """Return a prediction once it has ended."""

@@ -96,7 +96,7 @@ class Console:
     def fits(self) -> None:
         """Fail if the page stays wider than the window: it would scroll sideways. Plots are a frame later."""
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        until(lambda: self.page.evaluate(wide) <= 0, seconds=5, what="the page is no wider than the window")
+        until(lambda: self.page.evaluate(wide) <= 0, what="the page is no wider than the window")
 
     def picture(self, name: str, *, size: str = "desktop", theme: str = "light", whole: bool = False) -> Path:
         """Take a picture of the page at one of SIZES into `build/console/`, and return its path."""

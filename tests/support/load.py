@@ -13,7 +13,7 @@ import httpx
 
 from tests.support.breakable_stack import ENDED, Breakable, picture
 from tests.support.faulty_model import CLASSES
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 
 class Load:
@@ -56,7 +56,7 @@ class Load:
         for thread in self._threads:
             thread.join(timeout=60)
 
-    def wait_for_more(self, count: int, *, seconds: float = 30) -> None:
+    def wait_for_more(self, count: int, *, seconds: float = LIMIT) -> None:
         """Return when `count` more were accepted."""
         wanted = len(self.accepted) + count
         until(lambda: len(self.accepted) >= wanted, seconds=seconds, what=f"{count} more are accepted")

@@ -46,7 +46,7 @@ class PrometheusServer:
             command, env=os.environ | {"GRAFANA_URL": GRAFANA}, stdout=self._log, stderr=subprocess.STDOUT
         )
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
-        until(self._is_ready, seconds=30, what="Prometheus is ready", pause=0.1)
+        until(self._is_ready, what="Prometheus is ready", pause=0.1)
 
     def close(self) -> None:
         """Stop it."""

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from standardwebhooks import Webhook
 
+from tests.support.waiting import LIMIT
+
 
 @dataclass(frozen=True)
 class Came:
@@ -51,7 +53,7 @@ class Receiver:
     came: list[Came] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait_for(self, count: int, *, limit: float = 20) -> list[Came]:
+    def wait_for(self, count: int, *, limit: float = LIMIT) -> list[Came]:
         """Return the received requests once there are `count`."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.came) >= count, limit), f"{len(self.came)} of {count} came"

@@ -8,11 +8,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+LIMIT = 60.0
+"""Seconds after which what did not come never will, however slow the machine and however much has to start for it."""
 SHORTEST, LONGEST, SHARE = 0.02, 0.25, 0.05
+"""Seconds between two questions, at least and at most, and as a share of what has been waited."""
 
 
 def until(
-    check: Callable[[], T], *, what: str = "what is waited for", seconds: float = 20, pause: float | None = None
+    check: Callable[[], T], *, what: str = "what is waited for", seconds: float = LIMIT, pause: float | None = None
 ) -> T:
     """Call every `pause` seconds until the result is true, and return it; fails after `seconds`.
 

@@ -94,7 +94,7 @@ def test_a_thread_that_gets_free_wakes_the_loop_only_where_it_waits_for_one(hub:
         assert hub.asked == []
         waits_for_a_thread.set()
         pool.on_apply(done.set, (), {}, callback=ended.append).wait(timeout=10)
-        until(lambda: len(hub.asked) == 1, seconds=10, what="the loop is woken")
+        until(lambda: len(hub.asked) == 1, what="the loop is woken")
         assert not waits_for_a_thread.is_set()
     finally:
         pool.on_stop()

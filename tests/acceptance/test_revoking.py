@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -52,6 +53,7 @@ def test_the_keyless_owner_is_refused_during_its_purge_and_served_after(
             answer = door.http.get("/v1/predictions")
             if answer.status_code != 200:
                 refused = answer
+            time.sleep(0.02)
     for begin, answered in zip(UPLOADS, said, strict=True):
         assert answered.startswith(b"HTTP/1.1 503 "), (begin, answered)
         assert b"/problems/being-purged" in answered

@@ -1,11 +1,11 @@
 """`darkroom models check`, on a real MLflow registry.
 
-One test runs the command and the process it starts, which both import for seconds. What the command does before it
-starts one and with its exit status, and what that process says, are tested in this one.
+The command and the process that it starts, which imports for seconds, are run in test_models_commands.py of the
+acceptance tests. What the command does before it starts one and with its exit status, and what that process says, are
+tested in this one.
 """
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,19 +50,17 @@ def check_in_this_process(*words: object) -> int:
     return 0
 
 
-def test_a_version_that_serves_is_shown_with_its_output(mlflow_store: "MlflowStore", tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-    environment |= {"DARKROOM_REGISTRY_URL": mlflow_store.url, "DARKROOM_HOME": str(tmp_path / "home")}
-    program = Path(sys.executable).with_name("darkroom")
+@pytest.mark.usefixtures("registry")
+def test_a_version_that_serves_is_shown_with_its_output(
+    mlflow_store: "MlflowStore", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mlflow_store.register("champion")
     mlflow_store.client.set_model_version_tag("shades", "1", "darkroom.labels", '["night", "day"]')
     (tmp_path / "a.png").write_bytes(encoded(Image.new("RGB", (9, 7), "white"), "PNG"))
-    done = subprocess.run(
-        [program, "models", "check", "shades", "--image", "a.png"],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    *lines, last = done.stdout.splitlines()
+    assert check_in_this_process("models:/shades/1", "--image", tmp_path / "a.png") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    *lines, last = captured.out.splitlines()
     told = dict(line.split(maxsplit=1) for line in lines)
     assert tuple(told)[: len(LINES)] == LINES
     assert told["version"].startswith("models:/shades/1, loaded in ")
@@ -88,9 +86,12 @@ def test_a_logged_model_s_folder_is_checked_without_a_registry(
 ) -> None:
     monkeypatch.setenv("DARKROOM_REGISTRY_URL", "http://127.0.0.1:1")
     mlflow_store.register()
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").touch()
     started = starts(monkeypatch, tmp_path, exit_status=0)
-    check(tmp_path / "home", str(tmp_path / "model-1"), image=None, install=False)
-    assert started() == ["-P", "-W", "ignore", "-m", "worker.models.check", str(tmp_path / "model-1")]
+    for image, told in ((None, []), (Path("a.png"), ["--image", str(tmp_path / "a.png")])):
+        check(tmp_path / "home", str(tmp_path / "model-1"), image=image, install=False)
+        assert started() == ["-P", "-W", "ignore", "-m", "worker.models.check", str(tmp_path / "model-1"), *told]
     assert check_in_this_process(tmp_path / "model-1") == 0
     logging.disable(logging.NOTSET)
     assert capsys.readouterr().out.splitlines()[-1] == "A worker would serve it."

@@ -17,10 +17,12 @@ help:  ## This list
 
 install: $(STAMP)  ## Install everything into .venv, at the versions of requirements.lock
 
+# What is not compiled here, each of the processes that a stack or the tests start at once would compile for itself.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q -j 0 api benchmarks cli shared worker
 	@touch $@
 
 demo: install  ## Start everything, predict 200 digits, stop again
@@ -78,7 +80,7 @@ env: .env  ## Write .env with random passwords for docker-compose.yml, where the
 soak: install  ## Ten minutes of random faults under load (SOAK='--seed 7 --seconds 60')
 	$(BIN)/python -m tests.soak $(SOAK)
 
-# The protocol simulation, which `make test` runs for twelve seconds, for ten minutes.
+# The protocol simulation, which `make test` runs for six seconds, for ten minutes.
 simulation: install  ## The queue's protocol under a random scheduler for ten minutes
 	$(BIN)/pytest tests/integration/test_protocol.py --simulation-seconds 600 --timeout 0
 

@@ -5,8 +5,6 @@ The poll is an hour: what is noticed was noticed by the hint.
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +24,7 @@ from shared.queue.registry_hints import CHANGED, READ, RegistryHints
 from shared.settings import Redis as RedisSettings
 from shared.settings import Registry
 from tests.support.gateways import Gateway
+from tests.support.program_forks import ROOT, Program, start
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
 from worker.models.registry.registry_snapshot import NotRegistered
@@ -56,16 +55,15 @@ def gateway(redis_server: RedisServer, database_url: str, tmp_path: Path) -> Ite
 def mlflow_server(mlflow_store: "MlflowStore", tmp_path: Path) -> Iterator[str]:
     """MLflow's own server on the test's registry, which may call loopback over HTTP."""
     url = f"http://127.0.0.1:{(port := free_port())}"
-    environment = os.environ | {
+    environment = dict(os.environ) | {
         "_MLFLOW_SERVER_FILE_STORE": mlflow_store.url, "_MLFLOW_SERVER_ARTIFACT_ROOT": str(tmp_path / "artifacts"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }  # fmt: skip
-    command = (
-        *(sys.executable, "-W", "ignore", "-m", "uvicorn", "--factory", "mlflow.server.fastapi_app:create_fastapi_app"),
-        *("--port", str(port), "--log-level", "warning"),
-    )
-    process = subprocess.Popen(command, env=environment)
+    application = ("--factory", "mlflow.server.fastapi_app:create_fastapi_app")
+    arguments = (*application, "--port", str(port), "--log-level", "warning")
+    with (tmp_path / "mlflow.log").open("wb") as log:
+        process = start(Program("uvicorn", arguments, environment, ROOT), log=log.fileno())
 
     def answers() -> bool:
         try:
@@ -74,7 +72,8 @@ def mlflow_server(mlflow_store: "MlflowStore", tmp_path: Path) -> Iterator[str]:
             return False
 
     try:
-        until(answers, seconds=180, what="MLflow answers")
+        until(lambda: answers() or process.poll() is not None, seconds=180, what="MLflow answers")
+        assert process.poll() is None, (tmp_path / "mlflow.log").read_text()
         yield url
     finally:
         process.kill()

@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -14,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from cli.stack.ports import free_port
+from tests.support.program_forks import ROOT, Program, start
 from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
@@ -106,12 +105,11 @@ def test_a_worker_ends_within_its_grace_period(
 def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp_path: Path) -> None:
     port = free_port()
     with closing(Door(start_redis().url)) as door, (tmp_path / "log").open("wb") as log:
-        flower = subprocess.Popen(
-            [sys.executable, "-m", "worker.flower", "--address=127.0.0.1", f"--port={port}", "--logging=error"],
-            env=os.environ | {"DARKROOM_REDIS_URL": door.url}, stdout=log, stderr=log,
-        )  # fmt: skip
+        arguments = ("--address=127.0.0.1", f"--port={port}", "--logging=error")
+        environment = dict(os.environ) | {"DARKROOM_REDIS_URL": door.url}
+        flower = start(Program("worker.flower", arguments, environment, ROOT), log=log.fileno())
         try:
-            until(lambda: answers(port) or flower.poll() is not None, what="it answers", seconds=60)
+            until(lambda: answers(port) or flower.poll() is not None, what="it answers")
             assert flower.poll() is None, (tmp_path / "log").read_text()
             door.shut()
             # Its threads search for workers now, and do not return.

@@ -6,6 +6,7 @@ tested in this one.
 """
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator

@@ -1,10 +1,14 @@
 """A follower that is stopped while it reads the registry."""
 
+from typing import TYPE_CHECKING
+
 import redis
 
 from tests.support.followers import Followers
-from worker.models.following.registry_follower import RegistryFollower
 from worker.models.registry.registry_snapshot import RegistrySnapshot
+
+if TYPE_CHECKING:
+    from worker.models.following.registry_follower import RegistryFollower
 
 
 def test_whoever_waits_until_the_model_is_lost_learns_of_a_stop_during_a_refresh(redis_client: redis.Redis) -> None:

@@ -2,12 +2,18 @@
 
 import threading
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from shared.domain.identifiers import ModelName
+from tests.support.deferred_imports import deferred
 from tests.support.waiting import until
-from worker.roles.model_parts import ModelParts
-from worker.roles.model_service import ModelService
+
+if TYPE_CHECKING:
+    from worker.roles.model_parts import ModelParts
+    from worker.roles.model_service import ModelService
+
+model_parts = deferred("worker.roles.model_parts")
+model_service = deferred("worker.roles.model_service")
 
 
 class Followed:
@@ -43,10 +49,11 @@ class Signs:
         assert self.go_on.wait(60)
 
 
-def service_of(follower: Followed, lanes: Signs, **calls: Any) -> ModelService:
-    parts = ModelParts(cast("Any", follower), cast("Any", lanes), cast("Any", None), cast("Any", None))
+def service_of(follower: Followed, lanes: Signs, **calls: Any) -> "ModelService":
+    parts = model_parts.ModelParts(cast("Any", follower), cast("Any", lanes), cast("Any", None), cast("Any", None))
     nothing = {"begin": lambda _: None, "end": lambda _: None, "is_ending": lambda: False}
-    return ModelService(parts, **{**nothing, **calls})
+    service: ModelService = model_service.ModelService(parts, **{**nothing, **calls})
+    return service
 
 
 def test_a_model_that_is_loaded_counts_as_read_only_once_it_is_served() -> None:
@@ -76,7 +83,7 @@ def test_a_stopped_service_has_ended_only_once_what_was_in_hand_is_finished() ->
     lanes.go_on.set()
     ending, finished = threading.Event(), threading.Event()
 
-    def end(_: ModelParts) -> None:
+    def end(_: "ModelParts") -> None:
         ending.set()
         assert finished.wait(60)
 

@@ -12,9 +12,11 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.lua import Script, Scripts
 from shared.queue.producer.batches import Opening
 from shared.settings import Queue
+from tests.support.deferred_imports import deferred
 from worker.models.registry.registry_snapshot import RegistrySnapshot
 from worker.process.worker_process import WorkerProcess
-from worker.roles.predict import LEFT_AFTER, PredictRole
+
+predict = deferred("worker.roles.predict")
 
 pytestmark = pytest.mark.slow  # importing torch
 
@@ -60,13 +62,13 @@ class Role:
         self.made: list[Service] = []
         self.clock = Clock()
 
-        def service(_: PredictRole, model: ModelName) -> Service:
+        def service(_: Any, model: ModelName) -> Service:
             self.made.append(Service(client, model))
             return self.made[-1]
 
-        monkeypatch.setattr(PredictRole, "_service", service)
+        monkeypatch.setattr(predict.PredictRole, "_service", service)
         process = WorkerProcess(registry=CollectorRegistry(), client=client, stopping=lambda: False)
-        self._role = PredictRole(process, slots=1, monotonic=self.clock)
+        self._role = predict.PredictRole(process, slots=1, monotonic=self.clock)
         self._role._names = None  # all that are registered
 
     def read(self) -> None:
@@ -94,9 +96,9 @@ def test_a_retired_model_is_left_only_once_no_gateway_takes_images_for_it(
     [service] = role.made
     model_routes.retire(redis_client, MODEL)
     role.read()
-    role.after(LEFT_AFTER.total_seconds() / 2)
+    role.after(predict.LEFT_AFTER.total_seconds() / 2)
     assert not service.stopped
-    role.after(LEFT_AFTER.total_seconds())
+    role.after(predict.LEFT_AFTER.total_seconds())
     assert service.stopped
 
 
@@ -107,7 +109,7 @@ def test_a_model_that_was_restored_and_retired_again_is_retired_anew(role: Role,
     model_routes.restore(redis_client, MODEL)
     role.read()
     model_routes.retire(redis_client, MODEL)
-    role.after(LEFT_AFTER.total_seconds())
+    role.after(predict.LEFT_AFTER.total_seconds())
     assert not service.stopped
 
 
@@ -120,7 +122,7 @@ def test_a_retired_model_is_not_left_while_a_bulk_upload_for_it_is_read(role: Ro
     scripts.run(Script.OPEN_BATCH, names, id, ANYONE, opening.request(), opening.lane, "")
     model_routes.retire(redis_client, MODEL)
     role.read()
-    role.after(LEFT_AFTER.total_seconds())
+    role.after(predict.LEFT_AFTER.total_seconds())
     assert not service.stopped
     scripts.run(Script.CLOSE_BATCH, (keys.batch(id),), id, 0, opening.request(), bells.record_message())
     role.read()
@@ -134,7 +136,7 @@ def test_a_restored_model_is_served_anew_only_once_the_service_before_has_ended(
     [service] = role.made
     model_routes.retire(redis_client, MODEL)
     role.read()
-    role.after(LEFT_AFTER.total_seconds())
+    role.after(predict.LEFT_AFTER.total_seconds())
     model_routes.restore(redis_client, MODEL)
     role.read()
     assert role.made == [service]

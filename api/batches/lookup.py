@@ -5,6 +5,7 @@ is away a batch is still found, listed and canceled, as far as Redis knows it: t
 """
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -18,6 +19,7 @@ from shared.queue.producer.batches import BatchRecord
 from shared.storage import batches as storage
 from shared.storage.batches import BatchRow
 
+_GIVEN_UP: Final = "was given up, because the gateway that read it was held up for too long: send it again"
 # What Redis says of a batch that has not ended there; the rest is the row's to say.
 _STATES: Final = {status.value: status for status in BatchStatus if status is not BatchStatus.COMPLETED}
 
@@ -46,6 +48,18 @@ async def find_batch(gate: Gateway, id: BatchId, *, owner: Owner | None) -> Batc
     if batch is None:
         raise UnknownBatch(id=id)
     return batch
+
+
+async def canceled_meanwhile(gate: Gateway, id: BatchId) -> BatchId:
+    """Return the id of a batch that was canceled while this gateway wrote it.
+
+    Raises StorageUnavailable where a sweep has given it up, because this gateway was held up for longer than its signs
+    of life last: its client wants the images computed, and may send them again, under the same key too.
+    """
+    record = await gate.producer.batches.find(id)
+    if record is None or record.given_up:
+        raise StorageUnavailable(store="this upload", reason=_GIVEN_UP, retry_after=timedelta(seconds=1))
+    return id
 
 
 async def list_batches(gate: Gateway, *, owner: Owner, before: BatchId | None, limit: int) -> tuple[list[Batch], bool]:

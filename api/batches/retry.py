@@ -15,7 +15,7 @@ import orjson
 from fastapi import Request
 
 from api.batches.archives.items import Item, Skipped
-from api.batches.lookup import find_batch
+from api.batches.lookup import canceled_meanwhile, find_batch
 from api.batches.writer import BatchWriter
 from api.edge.auth import caller
 from api.http.request_facts import note_earlier_trace, request_id, trace_of
@@ -64,7 +64,7 @@ async def retry_batch(request: Request, id: BatchId) -> BatchId:
             async with BatchWriter(gate, opening, asked=asked, hold=hold, limits=who.limits) as writer:
                 await _write(gate, batch, writer)
         except BatchClosed as closed:
-            return BatchId(closed.id)
+            return await canceled_meanwhile(gate, BatchId(closed.id))
         return first
 
 

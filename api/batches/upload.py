@@ -11,6 +11,7 @@ import orjson
 from fastapi import Request
 
 from api.batches.bodies import read_batch_body
+from api.batches.lookup import canceled_meanwhile
 from api.batches.writer import BatchWriter
 from api.edge.auth import caller
 from api.http.request_facts import request_id, trace_of
@@ -55,9 +56,12 @@ async def accept_upload(request: Request) -> Accepted:
                     await writer.add(item)
                 await writer.close(skipped=body.skipped)
                 return Accepted(writer.id, writer.first_items)
-    except (_KnownBatch, BatchClosed) as early:
+    except _KnownBatch as early:
         await _drain(chunks)
-        return Accepted(BatchId(early.id), None)
+        return Accepted(early.id, None)
+    except BatchClosed as closed:
+        await _drain(chunks)
+        return Accepted(await canceled_meanwhile(gateway(request), BatchId(closed.id)), None)
     except DarkroomError:
         await _drain(chunks)
         raise

@@ -130,7 +130,8 @@ class BatchWriter:
     async def close(self, *, skipped: Skipped) -> None:
         """Enqueue the rest and mark the batch as read to its end.
 
-        Raises InvalidParameter for an upload without any image, and StorageUnavailable where Redis lost items.
+        Raises InvalidParameter for an upload without any image, StorageUnavailable where Redis lost items, and
+        BatchClosed where the batch was canceled meanwhile.
         """
         await self._flush()
         if not self._sent:

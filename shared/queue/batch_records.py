@@ -11,7 +11,7 @@ from shared.queue import bells
 # One call of cancel_lane holds Redis for about a millisecond.
 CANCEL_ENTRIES: Final = 200
 CANCEL_BYTES: Final = 1024 * 1024
-FIELDS: Final = ("state", "owner", "request", "created", "total")
+FIELDS: Final = ("state", "owner", "request", "created", "total", "given_up")
 """What is read of a batch's hash."""
 Mode = Literal["user", "broken", "silent"]
 """Why a batch is canceled: its owner wants it, its upload broke off, or its gateway gives no sign of life."""
@@ -31,11 +31,13 @@ class BatchRecord:
     skipped: int
     skipped_files: list[str]
     retry_of: BatchId | None
+    given_up: bool
+    """Whether it was canceled because its gateway gave no sign of life."""
 
 
 def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
     """Return the batch of HMGET's reply for FIELDS; None where the hash is missing."""
-    state, owner, request, created, total = reply
+    state, owner, request, created, total, given_up = reply
     if state is None or owner is None or request is None or created is None:
         return None
     facts = orjson.loads(request)
@@ -51,6 +53,7 @@ def parse(id: BatchId, reply: list[bytes | None]) -> BatchRecord | None:
         # Batches of the version before have no names.
         skipped_files=facts.get("skipped_files", []),
         retry_of=facts.get("retry_of"),
+        given_up=given_up is not None,
     )
 
 

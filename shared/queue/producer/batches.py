@@ -20,7 +20,7 @@ from shared.queue.batch_records import BatchRecord, cancel_arguments, cancel_lan
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.lua import Script
 from shared.queue.producer.staged_images import stage_all
-from shared.queue.producer.submission import Prepared, submit_command
+from shared.queue.producer.submission import BatchClosed, Prepared, submit_command
 from shared.settings import Queue
 
 __all__ = ["BatchRecord", "Batches", "Opening", "RedisFull"]
@@ -126,7 +126,7 @@ class Batches:
     async def close(self, opening: Opening, *, sent: int, skipped: int, skipped_files: Sequence[str] = ()) -> bool:
         """End the upload; return False if Redis has another count of items, having lost its last writes.
 
-        A batch that was canceled meanwhile stays so. Raises RedisFull.
+        Raises RedisFull, and BatchClosed where it was canceled meanwhile.
         """
         request = opening.request(skipped=skipped, skipped_files=skipped_files)
         try:
@@ -135,6 +135,8 @@ class Batches:
             )
         except OutOfMemoryError:
             raise RedisFull from None
+        if said == [b"again", b"canceled"]:
+            raise BatchClosed(id=opening.id)
         return said[0] in (b"closed", b"again")
 
     async def cancel(self, id: BatchId, *, mode: Literal["user", "broken"]) -> None:

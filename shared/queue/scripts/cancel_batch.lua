@@ -1,7 +1,7 @@
 -- Cancel a batch: it accepts no more items; cancel_lane then ends those that wait. Until that is done the batch stays in
 -- `uploads`, so that a sweep finishes the cancellation if its gateway dies.
 -- Modes: user, its owner wants it. broken, its upload broke off: its idempotency key is freed, and a batch without items
--- is deleted. silent, like broken, but only if the last sign of life is older than the lease.
+-- is deleted. silent, like broken, but only if the last sign of life is older than the lease; it is marked as given up.
 -- KEYS batch  ARGV id mode(user|broken|silent) lease_us record_task  → missing | alive | ended | removed | canceled
 -- Safe twice: the second time it is canceled or gone.
 local id, mode = ARGV[1], ARGV[2]
@@ -31,6 +31,7 @@ if mode ~= 'user' then
   end
 end
 redis.call('HSET', KEYS[1], 'state', 'canceled')
+if mode == 'silent' then redis.call('HSET', KEYS[1], 'given_up', '1') end
 redis.call('ZADD', UPLOADS, now, id)
 record_batch(id, KEYS[1], ARGV[4])
 return 'canceled'

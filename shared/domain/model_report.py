@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shared.domain.output_form import are_numbers
 from shared.domain.statistics import (
@@ -57,9 +57,11 @@ class FirstWeek:
     classes: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One answered image with feedback. `is_right` or `error` is None where the task has no such thing."""
+class Judged(NamedTuple):
+    """One answered image with feedback. `is_right` or `error` is None where the task has no such thing.
+
+    A report has 100,000 of them, and a tuple is made three times as fast as a dataclass.
+    """
 
     digest: str
     id: str

@@ -98,6 +98,14 @@ _WRONG_FEEDBACK = text("""
             WHEN (latest.label, latest.value, latest.boxes, latest.comment, latest.by) IS NOT DISTINCT FROM
                  (before.label, before.value, before.boxes, before.comment, before.by) AND before.id IS NOT NULL
             THEN 'says the same as the one before it'
+            WHEN latest.model IS NOT NULL AND judged.id IS NOT NULL AND (
+                (latest.model, latest.version, latest.variant, latest.status, latest.image_sha256) IS DISTINCT FROM
+                (judged.model, judged.version, judged.variant, judged.status, judged.image_sha256)
+                OR latest.label IS NOT NULL AND latest.is_right IS DISTINCT FROM (
+                    CASE WHEN jsonb_typeof(judged.output->'predicted_class') = 'string'
+                    THEN judged.output->>'predicted_class' = latest.label END
+                )
+            ) THEN 'is judged otherwise than its prediction says'
         END AS wrong
         FROM (SELECT * FROM feedback ORDER BY id DESC LIMIT :rows) AS latest
         LEFT JOIN predictions AS judged ON judged.id = latest.prediction_id
@@ -110,7 +118,8 @@ _WRONG_FEEDBACK = text("""
     ORDER BY id
     LIMIT 100
 """)
-"""Finds feedback without its prediction (which may be recorded a while later), of another owner, or given twice."""
+"""Finds feedback without its prediction (which may be recorded a while later), of another owner, given twice, or judged
+wrongly."""
 
 
 _WRONG_SHADOWS = text("""

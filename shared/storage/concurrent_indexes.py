@@ -14,8 +14,15 @@ INDEXES: Final = {
         CREATE INDEX CONCURRENTLY predictions_owner_error ON predictions (owner, error_code, id)
         WHERE error_code IS NOT NULL
     """,
+    "shadow_predictions_version": """
+        CREATE INDEX CONCURRENTLY shadow_predictions_version ON shadow_predictions (model, version, prediction_id)
+        INCLUDE (agrees, owner)
+    """,
+    "feedback_unjudged": "CREATE INDEX CONCURRENTLY feedback_unjudged ON feedback (id) WHERE model IS NULL",
 }
 """Statements by the name of the index they build."""
+REPLACED: Final = ("shadow_predictions_model",)
+"""Indexes of earlier releases that one of these stands for; dropped once all are built."""
 
 # Another number than the migrations': "indexes" in ASCII.
 _LOCK: Final = int.from_bytes(b"indexes", "big")
@@ -42,3 +49,5 @@ def build_indexes(engine: Engine) -> None:
                 if valid is False:
                     connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
                 connection.execute(text(statement))
+            for name in REPLACED:
+                connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))

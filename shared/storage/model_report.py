@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, text
 
 from shared.domain.identifiers import ModelName, Owner, first_uuid7
 from shared.domain.model_report import Judged, ModelReport, ShadowAgreement, absolute_error, is_right, make_report
+from shared.domain.model_route import SHADOW
 from shared.domain.statistics import wilson_interval
+from shared.storage.judged_feedback import answer_of
 from shared.storage.version_figures import (
     MOST_SHADOWS,
     SHADOWS_VERSIONS,
@@ -19,37 +21,60 @@ from shared.storage.version_figures import (
 )
 
 MOST_LABELLED: Final = 100_000
-"""Labelled predictions that a report reads, the newest: about 10 µs each."""
+"""Labelled predictions that a report reads, the newest."""
 MOST_IDS: Final = 20
 """Predictions that a report names where the shadow disagrees, the newest."""
 
-_FEEDBACK_SINCE: Final = """
-    SELECT DISTINCT ON (prediction_id) prediction_id, label, value FROM feedback
+_TOLD: Final = """
+    SELECT DISTINCT ON (prediction_id) * FROM feedback
     WHERE prediction_id >= :since AND (CAST(:owner AS text) IS NULL OR owner = :owner)
     ORDER BY prediction_id DESC, id DESC
 """
-# What is compared with feedback, without the scores of a thousand classes: of 100,000 rows they would be gigabytes.
-_ANSWER: Final = """CAST(jsonb_build_object(
-    'predicted_class', {0}->'predicted_class', 'predicted_classes', {0}->'predicted_classes', 'values', {0}->'values'
-) AS text)"""
 _OF_VERSION: Final = "(:any_version OR {}.version = ANY(CAST(:versions AS text[])))"
+# Two answers that agree are both right or both wrong, and of two that do not, one at most is right.
+_FOLLOWS: Final = (
+    "coalesce({shadow}.agrees AND {told}.is_right IS NOT NULL OR {told}.is_right AND NOT {shadow}.agrees, false)"
+)
 
 _LABELLED = text(f"""
-    WITH told AS MATERIALIZED (
-        SELECT last.prediction_id, label, value, image_sha256, p.version, p.variant, p.status,
-               {_ANSWER.format("p.output")} AS output
-        FROM ({_FEEDBACK_SINCE}) AS last JOIN predictions AS p ON p.id = last.prediction_id
-        WHERE p.model = :model
+    {SHADOWS_VERSIONS}, told AS MATERIALIZED (
+        SELECT prediction_id, label, value, is_right, last.error, coalesce(last.version, p.version) AS version,
+               coalesce(last.variant, p.variant) AS variant, coalesce(last.status, p.status) AS status,
+               coalesce(last.image_sha256, p.image_sha256) AS image_sha256,
+               CASE WHEN last.model IS NULL THEN {answer_of("p.output")} END AS output
+        FROM ({_TOLD}) AS last
+        LEFT JOIN predictions AS p ON p.id = CASE WHEN last.model IS NULL THEN last.prediction_id END
+        WHERE coalesce(last.model, p.model) = :model
         LIMIT :most
+    ), shadows AS MATERIALIZED (
+        SELECT told.*, one.version AS shadow, agrees, {_FOLLOWS.format(shadow="one", told="told")} AS follows
+        FROM told CROSS JOIN served CROSS JOIN LATERAL (
+            SELECT version, agrees FROM shadow_predictions
+            WHERE model = :model AND version = served.version AND prediction_id = told.prediction_id
+            OFFSET 0
+        ) AS one
+        WHERE {_OF_VERSION.format("one")}
     )
-    SELECT prediction_id::text AS id, image_sha256, version, variant, label, value, output FROM told
+    SELECT image_sha256, prediction_id::text AS id, version, variant, is_right, error, output, label, value FROM told
     WHERE status = 'succeeded' AND {_OF_VERSION.format("told")}
     UNION ALL
-    SELECT told.prediction_id::text, image_sha256, s.version, s.variant, label, value, {_ANSWER.format("s.output")}
-    FROM told JOIN shadow_predictions AS s ON s.prediction_id = told.prediction_id
-    WHERE s.status = 'succeeded' AND {_OF_VERSION.format("s")}
+    SELECT image_sha256, prediction_id::text, shadow, :shadow, is_right AND agrees, NULL, NULL, NULL, NULL
+    FROM shadows WHERE follows
+    UNION ALL
+    SELECT image_sha256, prediction_id::text, shadow, variant, NULL, NULL, one.output, label, value
+    FROM (
+        SELECT DISTINCT prediction_id, image_sha256, shadow, is_right, label, value FROM shadows WHERE NOT follows
+    ) AS rest CROSS JOIN LATERAL (
+        SELECT variant, {answer_of("s.output")} AS output FROM shadow_predictions AS s
+        WHERE s.prediction_id = rest.prediction_id AND s.version = rest.shadow AND s.status = 'succeeded'
+          AND NOT {_FOLLOWS.format(shadow="s", told="rest")}
+        OFFSET 0
+    ) AS one
 """)  # noqa: S608  the texts are our own
-"""Reads answers to images with feedback: the predictions' own and the shadow's. Of each prediction the last counts."""
+"""Reads answers to images with feedback: the predictions' own and the shadow's. Of each prediction the last counts.
+
+Rows with an `output` are not judged yet. A judged one's shadow is judged by whether both agree, which an index has.
+"""
 
 _AGREEMENT = text(f"""
     {SHADOWS_VERSIONS}
@@ -94,18 +119,16 @@ def read_judged(
     versions: Sequence[str] = (),
 ) -> list[Judged]:
     """Return the answered images that have feedback, of the newest MOST_LABELLED predictions that have it."""
-    arguments = _arguments(model, since, owner, versions) | {"most": MOST_LABELLED}
-    return [
-        Judged(
-            digest=row.image_sha256,
-            id=row.id,
-            version=row.version,
-            variant=row.variant,
-            is_right=is_right(answer := orjson.loads(row.output), label=row.label, value=row.value),
-            error=absolute_error(answer, row.value),
-        )
-        for row in connection.execute(_LABELLED, arguments)
-    ]
+    arguments = _arguments(model, since, owner, versions) | {"most": MOST_LABELLED, "shadow": SHADOW}
+    return [_judged(row) for row in connection.execute(_LABELLED, arguments).tuples()]
+
+
+def _judged(row: tuple[Any, ...]) -> Judged:
+    digest, id, version, variant, right, error, output, label, value = row
+    if output is not None:
+        answer = orjson.loads(output)
+        right, error = is_right(answer, label=label, value=value), absolute_error(answer, value)
+    return Judged(digest, id, version, variant, right, error)
 
 
 def read_shadow_agreement(

@@ -34,14 +34,12 @@ _OLD_PREDICTIONS = text("""
           AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.id = candidates.batch_id)
           AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE subject = candidates.id AND status = 'pending')
         RETURNING predictions.id
-    ), judged AS (
-        DELETE FROM feedback USING deleted WHERE feedback.prediction_id = deleted.id
     )
     SELECT (SELECT count(*) FROM deleted), (SELECT max(id::text) FROM candidates)
 """)
-"""Deletes old predictions with their feedback. Items of a batch that still exists stay; so do predictions with a
-pending delivery, and those that are old but ended lately: Redis still answers for them, and `audit` looks for their
-rows."""
+"""Deletes old predictions; a trigger deletes their feedback in the same commit. Items of a batch that is there stay; so
+do predictions with a pending delivery, and those that are old but ended lately: Redis still answers for them, and
+`audit` looks for their rows."""
 
 _ORPHANED_FEEDBACK = text("""
     DELETE FROM feedback WHERE id IN (

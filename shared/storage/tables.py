@@ -125,8 +125,9 @@ shadow_predictions = Table(
     Column("predict_ms", Double),
     Column("created_at", _time, nullable=False),
     CheckConstraint(_one_of("status", SHADOW_WORDS), name="shadow_predictions_status"),
-    # A prediction's rows are found by the primary key; those of a version since some time by this.
-    Index("shadow_predictions_model", "model", "version", "prediction_id"),
+    # A prediction's rows are found by the primary key; those of a version since some time by this, which has all that
+    # a report on agreement reads.
+    Index("shadow_predictions_version", "model", "version", "prediction_id", postgresql_include=["agrees", "owner"]),
 )
 """One row for each image that a model's shadow predicted too: the champion's prediction, and the shadow's answer to it.
 
@@ -176,15 +177,25 @@ feedback = Table(
     Column("by", Text),
     Column("key", Text),
     Column("created_at", _time, nullable=False, server_default=text("clock_timestamp()")),
+    Column("model", Text),
+    Column("version", Text),
+    Column("variant", Text),
+    Column("status", Text),
+    Column("image_sha256", Text),
+    Column("is_right", Boolean),
+    Column("error", Double),
     CheckConstraint("num_nonnulls(label, value, boxes) = 1", name="feedback_one"),
     Index("feedback_prediction", "prediction_id", "id"),
     Index("feedback_owner", "owner", "id"),
     Index("feedback_key", "owner", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+    Index("feedback_unjudged", "id", postgresql_where=text("model IS NULL")),
 )
 """What people say a prediction's right answer is; of each prediction the row with the highest id counts.
 
-There is no foreign key: feedback may come before its prediction is recorded. Exactly one of `label`, `value` and
-`boxes` is set. `key` is the digest of the request's idempotency key.
+There is no foreign key: feedback may come before its prediction is recorded. A trigger deletes it with its prediction.
+Exactly one of `label`, `value` and `boxes` is set. `key` is the digest of the request's idempotency key. The columns
+from `model` on are the prediction's, and whether its answer is right or how far off; they are null until upkeep has
+filled them in: see `judged_feedback.py`.
 """
 
 webhook_deliveries = Table(

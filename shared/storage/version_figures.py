@@ -33,6 +33,30 @@ def _latency(milliseconds: str) -> str:
     return f"CASE WHEN computed AND {milliseconds} IS NOT NULL THEN ceil({logarithm} / ln(1.05::float8))::int END"
 
 
+_FACTS: Final = {
+    Figure.OUTCOME: "concat_ws(' ', status, source, error_code)",
+    Figure.QUEUE: _latency("queue_ms"),
+    Figure.PREDICT: _latency("predict_ms"),
+    Figure.TOTAL: _latency("(extract(epoch FROM completed_at - created_at) * 1000)::float8"),
+    Figure.CONFIDENCE: """CASE WHEN classified AND jsonb_typeof(output->'confidence') = 'number'
+        THEN greatest(0, least(19, floor((output->>'confidence')::numeric * 20)))::int END""",
+    Figure.CLASS: "CASE WHEN classified THEN left(output->>'predicted_class', 200) END",
+}
+_AT: Final = "to_timestamp(('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint / 300000 * 300) AS at"
+
+
+def _facts_of(rows: str, key: str, figures: Sequence[Figure]) -> str:
+    """Return SQL of the bins of each of these rows."""
+    facts = ", ".join(f'{_FACTS[figure]} AS "{figure}"' for figure in figures)
+    return f"""
+        SELECT {key}, {facts} FROM (
+            SELECT *, status = 'succeeded' AND source = 'model' AS computed,
+                   status = 'succeeded' AND jsonb_typeof(output->'predicted_class') = 'string' AS classified
+            FROM {rows}
+        ) AS counted
+    """  # noqa: S608  the texts are our own
+
+
 def counts_of(rows: str) -> str:
     """Return SQL that counts these rows of `predictions` by bin; `rows` is what follows FROM, perhaps with a WHERE."""
     parts = " UNION ALL ".join(
@@ -40,23 +64,8 @@ def counts_of(rows: str) -> str:
         f"WHERE {figure} IS NOT NULL GROUP BY {_KEY}, {figure}"
         for figure in Figure
     )
-    return f"""
-        WITH facts AS MATERIALIZED (
-            SELECT to_timestamp(('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint / 300000 * 300) AS at,
-                   model, owner, version, variant, concat_ws(' ', status, source, error_code) AS outcome,
-                   {_latency("queue_ms")} AS queue, {_latency("predict_ms")} AS predict,
-                   {_latency("(extract(epoch FROM completed_at - created_at) * 1000)::float8")} AS total,
-                   CASE WHEN classified AND jsonb_typeof(output->'confidence') = 'number'
-                        THEN greatest(0, least(19, floor((output->>'confidence')::numeric * 20)))::int
-                   END AS confidence,
-                   CASE WHEN classified THEN left(output->>'predicted_class', 200) END AS class
-            FROM (
-                SELECT *, status = 'succeeded' AND source = 'model' AS computed,
-                       status = 'succeeded' AND jsonb_typeof(output->'predicted_class') = 'string' AS classified
-                FROM {rows}
-            ) AS counted
-        ) {parts}
-    """  # noqa: S608  the texts are our own
+    facts = _facts_of(rows, f"{_AT}, model, owner, version, variant", [*Figure])
+    return f"WITH facts AS MATERIALIZED ({facts}) {parts}"
 
 
 def _oldest_pending(rows: str) -> str:
@@ -120,24 +129,35 @@ SHADOWS_VERSIONS: Final = """WITH RECURSIVE served AS (
     )"""
 """Begins a query with `served`, the versions that a model's shadow had: found by an index, one step each."""
 
+_SHADOW_FIGURES: Final = (Figure.OUTCOME, Figure.PREDICT, Figure.CONFIDENCE, Figure.CLASS)
+_SHADOW_BINS: Final = ", ".join(_SHADOW_FIGURES)
+_NEWEST_SHADOWS: Final = f"""(
+    {SHADOWS_VERSIONS}
+    SELECT newest.version, variant, status, 'model' AS source, error_code, output, predict_ms
+    FROM served CROSS JOIN LATERAL (
+        SELECT * FROM shadow_predictions AS one
+        WHERE one.model = :model AND one.version = served.version AND prediction_id >= :since
+          AND prediction_id < :until AND (CAST(:owner AS text) IS NULL OR owner = :owner)
+        ORDER BY prediction_id DESC LIMIT :shadows
+    ) AS newest
+    WHERE :any_version OR newest.version = ANY(CAST(:versions AS text[]))
+) AS shadows"""  # noqa: S608  the texts are our own
+
 _SHADOWS = text(f"""
-    SELECT version, variant, figure, bin, sum(n)::bigint AS n FROM ({
-    counts_of(f'''(
-        {SHADOWS_VERSIONS}
-        SELECT prediction_id AS id, model, owner, newest.version, variant, status, 'model' AS source, error_code,
-               output, NULL::float8 AS queue_ms, predict_ms, created_at, NULL::timestamptz AS completed_at
-        FROM served AS versions CROSS JOIN LATERAL (
-            SELECT * FROM shadow_predictions AS one
-            WHERE one.model = :model AND one.version = versions.version AND prediction_id >= :since
-              AND prediction_id < :until AND (CAST(:owner AS text) IS NULL OR owner = :owner)
-            ORDER BY prediction_id DESC LIMIT :shadows
-        ) AS newest
-        WHERE :any_version OR newest.version = ANY(CAST(:versions AS text[]))
-    ) AS shadows''')
-}) AS counts
-    GROUP BY version, variant, figure, bin
+    WITH facts AS MATERIALIZED (
+        SELECT version, variant, {_SHADOW_BINS}, count(*) AS n
+        FROM ({_facts_of(_NEWEST_SHADOWS, "version, variant", _SHADOW_FIGURES)} OFFSET 0) AS each
+        GROUP BY version, variant, {_SHADOW_BINS}
+    )
+    {
+    " UNION ALL ".join(
+        f"SELECT version, variant, '{figure}' AS figure, {figure}::text AS bin, sum(n)::bigint AS n FROM facts "
+        f"WHERE {figure} IS NOT NULL GROUP BY version, variant, {figure}"
+        for figure in _SHADOW_FIGURES
+    )
+}
 """)  # noqa: S608  the texts are our own
-"""Counts each version's newest shadow predictions."""
+"""Counts each version's newest shadow predictions: first those alike in all figures, which are few, then by figure."""
 
 _UNCOUNTED = text(f"""
     SELECT coalesce(sum(rows), 0) FROM report_pending

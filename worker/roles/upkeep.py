@@ -17,6 +17,7 @@ from worker.process.background_threads import PeriodicThread
 from worker.process.worker_process import WorkerProcess
 from worker.upkeep.canary_figures import CanaryFigures
 from worker.upkeep.eviction import Eviction
+from worker.upkeep.judged_feedback import JudgedFeedback
 from worker.upkeep.kept_pictures import PAUSE, PictureSweep
 from worker.upkeep.report_counters import ReportCounters
 from worker.upkeep.retention import Retention
@@ -49,6 +50,7 @@ def start_upkeep(process: WorkerProcess) -> Upkeep:
         chores={
             "evicted": eviction.sweep,
             "reported": ReportCounters(engine).sweep,
+            "judged": JudgedFeedback(engine).sweep,
             "canaries": CanaryFigures(process.client, engine).sweep,
             "deleted": retention.sweep,
         },

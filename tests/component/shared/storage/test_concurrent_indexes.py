@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from shared.settings import Database
-from shared.storage.concurrent_indexes import INDEXES, build_indexes
+from shared.storage.concurrent_indexes import INDEXES, REPLACED, build_indexes
 from shared.storage.engine import make_engine
 from shared.storage.recording import record
 
@@ -42,7 +42,8 @@ def test_rows_are_written_while_an_index_is_built(
     builds = [threading.Thread(target=build_indexes, args=[building]) for _ in range(2)]
     with engine.connect() as writer:
         writer.execute(text("INSERT INTO report_pending (ids, rows) VALUES ('{}', 0)"))
-        writer.execute(text("LOCK TABLE predictions IN ROW EXCLUSIVE MODE"))  # as a recorder in the middle of a commit
+        table = INDEXES[name].partition(" ON ")[2].split()[0]
+        writer.execute(text(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))  # as a recorder in the middle of a commit
         for build in builds:
             build.start()
         with engine.connect() as connection:
@@ -55,4 +56,14 @@ def test_rows_are_written_while_an_index_is_built(
     for build in builds:
         build.join()
     building.dispose()
+    assert are_valid(engine)
+
+
+def test_an_index_of_an_earlier_release_goes_once_its_successor_is_there(engine: Engine) -> None:
+    for name in REPLACED:
+        execute(engine, f"CREATE INDEX {name} ON shadow_predictions (model, version, prediction_id)")
+    build_indexes(engine)
+    with engine.connect() as connection:
+        left = text("SELECT count(*) FROM pg_class WHERE relname = ANY(CAST(:names AS text[]))")
+        assert connection.scalar(left, {"names": list(REPLACED)}) == 0
     assert are_valid(engine)

@@ -59,6 +59,8 @@ class Patience:
 
 
 BRIEF: Final = Patience(tries=5)
+LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
+"""Retries for nearly a minute, by when a gateway that restarts is back."""
 
 
 class Client:

@@ -10,10 +10,8 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
 
 import httpx
 
-from cli.client import NO_PIPELINE, Client, Declined, Patience, fields
+from cli.client import LASTING, NO_PIPELINE, Client, Declined, fields
 
-LASTING: Final = Patience(tries=10, first_pause=timedelta(seconds=0.5), awaits_gateway=True)
-"""Retries for nearly a minute, by when a gateway that restarts is back."""
 POLL_PAUSE: Final = timedelta(seconds=0.5)
 MOST_FIRST_TRIES: Final = 5
 """How often an upload is started whose earlier try the gateway is still reading or has dropped."""

@@ -24,9 +24,10 @@ def feedback(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Say what the right answers are, from a CSV; exit 0 if every line was used, 1 if some were refused.
+    """Say what the right answers are, from a CSV.
 
-    Repeat it after an interruption: what was said already makes no second row.
+    Exit 0 if every line was used, 1 if some were refused or not sent, 130 if it was interrupted. Repeat it then: it
+    continues, and gives nothing twice.
     """
     from cli.feedback import run
     from cli.home import find_home

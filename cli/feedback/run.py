@@ -2,9 +2,9 @@
 
 import csv
 import io
-import uuid
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cli.addresses import api_key, gateway_url
-from cli.client import Client, Declined
+from cli.client import LASTING, Client, Declined
+from cli.feedback.interrupted_run import InterruptedRun
 from cli.given_files import MIB, read_given
+from cli.home import command_line
 from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
@@ -27,6 +29,7 @@ BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 MOST_SHOWN: Final = 10
 ALL_USED: Final = 0
 SOME_REFUSED: Final = 1
+INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,15 @@ class Part:
     end: int
 
 
+class NoCsv(Exception):
+    """The file is no CSV from some line on; the message says which."""
+
+
 @dataclass(slots=True)
 class Total:
-    """What became of all lines so far."""
+    """What became of all lines so far, of which `line` is the last."""
 
+    line: int = 0
     created: int = 0
     unchanged: int = 0
     empty: int = 0
@@ -56,6 +64,7 @@ class Total:
         for one in answer["errors"][: MOST_SHOWN - len(self.errors)]:
             self.errors.append(one | {"line": part.lines[_record_of(part, one["line"])]})
         self.unknown_labels |= dict.fromkeys(answer["unknown_labels"])
+        self.line = part.lines[-1]
 
 
 def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
@@ -71,21 +80,33 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         raise Refused(f"{shown(labels)} is not in UTF-8. Save it as CSV UTF-8.") from None
     if not text.strip():
         raise Refused(f"{shown(labels)} is empty: its first line names the columns.")
-    total = Total()
+    url, total = gateway_url(home), Total()
     try:
-        with Client(gateway_url(home), home=home, api_key=api_key()) as client, _progress(len(text)) as progress:
-            for part in parts(text):
-                headers = {"Content-Type": "text/csv", "Idempotency-Key": uuid.uuid4().hex}
-                total.add(part, client.ask("POST", path, content=part.content, headers=headers).json())
+        run = InterruptedRun.begin(home, url=url, batch=batch, content=text)
+        with Client(url, home=home, api_key=api_key()) as client, _progress(len(text)) as progress:
+            for number, part in enumerate(parts(text)):
+                headers = {"Content-Type": "text/csv", "Idempotency-Key": run.key(number, part.content)}
+                # Whoever was there a moment ago is awaited; where nobody is, the first part says so at once.
+                patience = replace(LASTING, awaits_gateway=number > 0)
+                answer = client.ask("POST", path, patience=patience, content=part.content, headers=headers)
+                total.add(part, answer.json())
                 progress.update(progress.task_ids[0], completed=part.end)
+        run.end()
+    except KeyboardInterrupt:
+        say(f"\nInterrupted. {_so_far(total, _again(home, labels, batch))}")
+        return INTERRUPTED
+    except NoCsv as error:
+        raise Refused(
+            f"{error}. {_used(total)} Mend it and send it again: what is used already changes nothing."
+        ) from None
     except Declined as error:
-        raise Refused(f"Not all was sent: {error}") from None
+        raise Refused(f"Not all was sent: {error}. {_so_far(total, _again(home, labels, batch))}") from None
     _report(total)
     return SOME_REFUSED if total.refused else ALL_USED
 
 
 def parts(text: str) -> Iterator[Part]:
-    """Yield the file in parts; a record may go on over line breaks within quotation marks. Raises Refused."""
+    """Yield the file in parts; a record may go on over line breaks within quotation marks. Raises NoCsv."""
     csv.field_size_limit(LONGEST_CELL)
     mark = next((one for one in (",", ";", "\t") if one in text.partition("\n")[0]), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
@@ -111,7 +132,7 @@ def parts(text: str) -> Iterator[Part]:
                 writer = csv.writer(written, lineterminator="\n")
                 writer.writerow(header)
     except csv.Error as error:
-        raise Refused(f"Line {reader.line_num} is no CSV: {error}") from None
+        raise NoCsv(f"Line {reader.line_num} is no CSV: {error}") from None
     if len(lines) > 1 or not done:
         yield Part(written.getvalue().encode(), lines, len(text))
 
@@ -131,6 +152,21 @@ def _progress(size: int) -> Progress:
     return progress
 
 
+def _again(home: Path, labels: Path, batch: str | None) -> str:
+    """Return the command line that sends the same again."""
+    name = f"./{labels}" if str(labels).startswith("-") else str(labels)
+    return command_line(shlex.join(["feedback", name, *(["--batch", batch] if batch else [])]), home)
+
+
+def _so_far(total: Total, again: str) -> str:
+    """Say what is done, and what does the rest."""
+    return f"{_used(total)} The same command sends the rest and gives nothing twice: {shown(again)}"
+
+
+def _used(total: Total) -> str:
+    return f"Lines up to {total.line:,} are used: {_counted(total)}." if total.line else "No line is known to be used."
+
+
 def _report(total: Total) -> None:
     for one in total.errors:
         say(shown(f"line {one['line']}  {one['prediction'] or ''}  {one['detail']}"))
@@ -138,6 +174,10 @@ def _report(total: Total) -> None:
         say(f"and {more:,} more")
     if total.unknown_labels:
         say(shown(f"new to the model: {', '.join(list(total.unknown_labels)[:MOST_SHOWN])}"))
+    say(_counted(total))
+
+
+def _counted(total: Total) -> str:
     rest = [
         f"{count:,} {what}"
         for count, what in (
@@ -147,4 +187,4 @@ def _report(total: Total) -> None:
         )
         if count
     ]
-    say("; ".join([f"{total.created:,} new", *rest]))
+    return "; ".join([f"{total.created:,} new", *rest])

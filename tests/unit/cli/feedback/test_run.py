@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.feedback import run
-from cli.feedback.run import Total, parts
+from cli.feedback.run import NoCsv, Total, parts
 from cli.terminal.refused import Refused
 
 
@@ -41,7 +41,7 @@ def test_a_file_that_is_only_a_header_is_sent_too() -> None:
 
 
 def test_a_file_that_is_no_csv_is_refused() -> None:
-    with pytest.raises(Refused, match="no CSV"):
+    with pytest.raises(NoCsv, match="Line 2 is no CSV"):
         list(parts('id,label\n"' + "x" * 200_000))
 
 
@@ -57,5 +57,7 @@ def test_a_gateway_that_does_not_answer_or_take_it_ends_it_with_one_line(
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n", encoding="utf-8")
     monkeypatch.setenv("DARKROOM_URL", "http://127.0.0.1:1")
-    with pytest.raises(Refused, match="Not all was sent: Nothing answers"):
+    with pytest.raises(
+        Refused, match=r"Not all was sent: Nothing answers.* No line is known to be used.* sends the rest"
+    ):
         run.feedback(tmp_path, labels, batch=None)

@@ -100,8 +100,13 @@ def _choose(pipeline: Pipeline, name: ModelName, routes: Mapping[ModelName, Rout
 
 
 async def _routes(models: ServedModels, pipeline: Pipeline) -> dict[ModelName, Route]:
-    """Return the routes of the members that have one; raises InvalidParameter for a member that is a pipeline."""
+    """Return the routes of the members that have one; raises InvalidParameter for a member that is a pipeline.
+
+    Raises UnknownModel for a member without one: the first, or of a pipeline that degrades where no model of its first
+    step has one.
+    """
     routes: dict[ModelName, Route] = {}
+    missing: list[UnknownModel] = []
     for reference in pipeline.references():
         name = reference.name
         if name is None:
@@ -110,9 +115,12 @@ async def _routes(models: ServedModels, pipeline: Pipeline) -> dict[ModelName, R
             raise InvalidParameter(detail=f"{name} is a pipeline, which can't be part of another", pointer="/models")
         try:
             routes[name] = await models.for_reference(reference)
-        except UnknownModel:
+        except UnknownModel as error:
             if pipeline.on_error == "fail":
                 raise
+            missing.append(error)
+    if missing and routes.keys().isdisjoint(member.reference.name for member in pipeline.first.members):
+        raise missing[0]
     return routes
 
 

@@ -47,9 +47,15 @@ def compare(home: Path, name: str, versions: Sequence[str], *, since: str, as_js
         say(json.dumps(report_object(report), indent=2))
     elif report.versions:
         show_report(report)
+        if absent := [one for one in versions if all(one != found.figures.version for found in report.versions)]:
+            say(f"\n{_no_prediction(name, absent, since)}")
     else:
-        of = f"versions {', '.join(map(shown, versions))} of " if versions else ""
-        raise Refused(f"No prediction of {of}{shown(name)} was submitted in the last {since}.")
+        raise Refused(_no_prediction(name, versions, since))
+
+
+def _no_prediction(name: str, versions: Sequence[str], since: str) -> str:
+    of = f"version{'s' * (len(versions) > 1)} {', '.join(map(shown, versions))} of " if versions else ""
+    return f"No prediction of {of}{shown(name)} was submitted in the last {since}."
 
 
 def show_report(report: ModelReport) -> None:

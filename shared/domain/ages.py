@@ -16,5 +16,5 @@ def parse_age(text: str) -> timedelta:
     except OverflowError:
         age = timedelta(0)
     if not age:
-        raise ValueError(f"must be a number and one of s, m, h, d, w, such as 24h or 7d, not {text[:40]!r}")
+        raise ValueError(f"must be a number above 0 and one of s, m, h, d, w, such as 24h or 7d, not {text[:40]!r}")
     return age

@@ -208,7 +208,7 @@ def _step(given: Mapping[str, Any], pointer: str, *, only: Reference | None) -> 
     models = given.get("models")
     if models is None:
         if only is None or only.name is None:
-            raise _invalid("it names no model", f"{pointer}/models")
+            raise _invalid(f"{pointer.lstrip('/') or 'it'} names no model", f"{pointer}/models")
         references = [only]
     else:
         if not isinstance(models, list) or not models:
@@ -231,7 +231,8 @@ def _weights(given: object, count: int, pointer: str) -> list[float]:
     if given is None:
         return [1.0] * count
     if not isinstance(given, list) or len(given) != count or not all(map(_is_weight, given)):
-        raise _invalid(f"weights must be {count} numbers above 0, one for each model", pointer)
+        numbers = "a list of one number above 0" if count == 1 else f"{count} numbers above 0, one for each model"
+        raise _invalid(f"weights must be {numbers}", pointer)
     return [float(weight) for weight in given]
 
 

@@ -124,6 +124,17 @@ def test_a_member_that_nobody_serves_degrades_the_answer_where_that_is_asked_for
     assert found["output"]["pipeline"]["steps"][0]["models"][1]["error_code"] == "model_unavailable"
 
 
+@pytest.mark.parametrize("then", [{}, {"then": '{"model": "digits"}'}])
+def test_where_nobody_serves_a_first_model_it_is_told_what_serves(
+    door: Door, scan: bytes, then: dict[str, str]
+) -> None:
+    for on_error in ("fail", "degrade"):
+        asked = {"models": "nobody,noone", "on_error": on_error, **then}
+        refused = door.http.post("/v1/predictions", data=asked, files={"image": ("a.png", scan)})
+        assert refused.status_code == 404
+        assert refused.json()["detail"].startswith("no model 'nobody' is served; there is digits")
+
+
 def test_a_pipeline_of_the_settings_is_asked_for_by_its_name(door: Door, scan: bytes) -> None:
     found = predicted(door, renewed(scan), {"model": "twice"})
     assert (found["model"], found["variant"]) == ("twice", "pipeline")

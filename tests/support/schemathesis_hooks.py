@@ -45,7 +45,7 @@ REFUSALS: Final = re.compile(
             "holds a character that can.t be stored",
             "^exactly one of label, value and boxes is needed",
             "^give model or models, not both$",
-            "^it names no model$",  # a pipeline's other fields alone
+            "^(it|then) names no model$",  # a pipeline's other fields alone
             "is named twice$|models are named, at most|^weights must be ",  # of the members of a chain together
             "^since: must be ",  # an instant or an age
             r"^feedback on an? \w+ is given as ",

@@ -86,11 +86,18 @@ def test_programs_get_the_object_of_the_http_api(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("recorded")
+def test_a_version_without_predictions_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(tmp_path, "digits", ["3", "8", "9"], since="1h", as_json=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "No prediction of versions 8, 9 of digits was submitted in the last 1h."
+
+
+@pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize(
     ("name", "since", "said"),
     [
-        ("cats", "1d", "No prediction of versions 3 of cats was submitted in the last 1d."),
-        ("digits", "soon", "--since must be a number and one of s, m, h, d, w"),
+        ("cats", "1d", "No prediction of version 3 of cats was submitted in the last 1d."),
+        ("digits", "soon", "--since must be a number above 0 and one of s, m, h, d, w"),
     ],
 )
 def test_what_can_not_be_compared_is_said(tmp_path: Path, name: str, since: str, said: str) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -243,16 +243,17 @@ class CsvFeedback:
     def _given(self, row: Judged | None, job: Job | None, line: Line) -> Given:
         assert line.answer is not None  # noqa: S101
         # With the line's number: a file may name a prediction again, and the last of its lines counts.
-        key = f"{self._key}\n{line.number}\n{row.id if row else job.id if job else ''}" if self._key else None
+        digest = key_digest(f"{self._key}\n{row.id if row else job.id if job else ''}")
+        key = f"{digest} {line.number:010}" if self._key else None
         if row is None:
             assert job is not None  # noqa: S101  one of them was found
-            return given_to_job(job, line.answer, key=key)
+            return replace(given_to_job(job, line.answer, key=None), key=key)
         hook = row.webhook or {}
         return Given(
             prediction_id=row.id,
             answer=line.answer,
             is_recorded=True,
-            key=key_digest(key) if key else None,
+            key=key,
             url=hook.get("url") if Event.FEEDBACK in (hook.get("events") or ()) else None,
             facts={"model": row.model, "version": row.version, "variant": row.variant},
         )

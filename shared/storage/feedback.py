@@ -11,6 +11,9 @@ from shared.domain.feedback import Answer, Feedback
 from shared.domain.identifiers import BatchId, FeedbackId, Owner, PredictionId
 from shared.storage.tables import feedback
 
+KEY_DIGEST: Final = 64
+"""Hexadecimal digits of an idempotency key's digest."""
+
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('feedback'), hashtext(:owner))")
 """Waits until no other transaction gives feedback of this owner's: what counts is compared and inserted in one step."""
 
@@ -27,15 +30,24 @@ _SAME = """
 
 _KNOWN = text(f"""
     SELECT given.number, keyed.id::text AS keyed, keyed.prediction_id = given.prediction_id AND {_SAME.format("keyed")}
-           AS keyed_is_same, counts.id::text AS counts, counts.id IS NOT NULL AND {_SAME.format("counts")} AS is_same
+           AS keyed_is_same, counts.id::text AS counts, counts.id IS NOT NULL AND {_SAME.format("counts")} AS is_same,
+           later.id::text AS later
     FROM {_GIVEN}
     LEFT JOIN feedback AS keyed ON keyed.owner = :owner AND keyed.key = given.key
     LEFT JOIN LATERAL (
         SELECT * FROM feedback AS one WHERE one.prediction_id = given.prediction_id AND one.owner = :owner
         ORDER BY one.id DESC LIMIT 1
     ) AS counts ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM feedback AS one
+        WHERE one.prediction_id = given.prediction_id AND one.owner = :owner
+          AND left(one.key, {KEY_DIGEST}) = left(given.key, {KEY_DIGEST})
+          AND substr(one.key, {KEY_DIGEST + 1}) > substr(given.key, {KEY_DIGEST + 1})
+        LIMIT 1
+    ) AS later ON true
 """)  # noqa: S608  the text is our own
-"""Reads, for each given answer, the row under its idempotency key and the row that counts now."""
+"""Reads, for each given answer, the row under its idempotency key, the row that counts now, and a row that a later line
+of the same file made."""
 
 _INSERT = text(f"""
     WITH locked AS (
@@ -84,7 +96,8 @@ _ITEMS = text("""
 class Given:
     """An answer for one prediction. `is_recorded`: the prediction was read from Postgres, not from Redis.
 
-    `url` is the webhook to tell, with `facts` in the body beside the feedback; `key` an idempotency key's digest.
+    `url` is the webhook to tell, with `facts` in the body beside the feedback; `key` an idempotency key's digest of
+    KEY_DIGEST digits, with the number of the line where several may be about one prediction: they are given in order.
     """
 
     prediction_id: PredictionId
@@ -144,8 +157,6 @@ def _compare(
 
     The last are by number, with the number of the new one and what becomes of them.
     """
-    # A retry: an answer without a row was given before one of the same prediction that has its row, and made none then.
-    given_before = {given[number].prediction_id: number for number in range(len(given)) if known[number].keyed}
     taken: dict[int, Taken] = {}
     new: list[int] = []
     repeated: dict[int, tuple[int, Became]] = {}
@@ -158,8 +169,9 @@ def _compare(
             taken[number] = Taken("unchanged" if row.keyed_is_same else "mismatch", FeedbackId(row.keyed))
         elif under_key is not None:
             repeated[number] = (under_key, "unchanged" if _is_same(given[under_key], one) else "mismatch")
-        elif one.key and number < given_before.get(one.prediction_id, 0):
-            taken[number] = Taken("unchanged", FeedbackId(known[given_before[one.prediction_id]].keyed))
+        elif row.later is not None:
+            # A retry: lines are given in order, so this one was given before that one, and made no row then.
+            taken[number] = Taken("unchanged", FeedbackId(row.later))
         elif before is not None and _is_same(given[before], one):
             repeated[number] = (before, "unchanged")
         elif before is None and row.is_same:

@@ -120,10 +120,10 @@ def read_judged(
 ) -> list[Judged]:
     """Return the answered images that have feedback, of the newest MOST_LABELLED predictions that have it."""
     arguments = _arguments(model, since, owner, versions) | {"most": MOST_LABELLED, "shadow": SHADOW}
-    return [_judged(row) for row in connection.execute(_LABELLED, arguments).tuples()]
+    return [_judged(row) for row in connection.execute(_LABELLED, arguments)]
 
 
-def _judged(row: tuple[Any, ...]) -> Judged:
+def _judged(row: Sequence[Any]) -> Judged:
     digest, id, version, variant, right, error, output, label, value = row
     if output is not None:
         answer = orjson.loads(output)

@@ -264,6 +264,22 @@ def test_a_csv_under_a_key_may_name_a_prediction_again(
     assert send(csv.replace(",1", ",2"))[2] == 1  # another answer under the key
 
 
+@pytest.mark.parametrize("chunk", [giving.CHUNK, 1])
+def test_a_retry_of_a_csv_knows_a_line_that_made_no_row(
+    serve: Serve, engine: Engine, add: Callable[..., PredictionId], monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(giving, "CHUNK", chunk)
+    id = add()
+    assert post(serve, engine, f"/v1/predictions/{id}/feedback", {"label": "7"})[0] == 201
+    csv = f"id,label\n{id},7\n{id},8\n{id},7\n{id},9\n".encode()
+    for created in (3, 0, 0):
+        summary = post(serve, engine, "/v1/feedback", csv, Idempotency_Key="k")[1]
+        assert (summary["created"], summary["unchanged"]) == (created, 4 - created)
+        with engine.connect() as connection:
+            told = list_feedback(connection, Owner("default"), prediction=id, before=None, limit=9)
+        assert [one.label for one in told] == ["9", "7", "8", "7"]
+
+
 def test_a_csv_uses_every_line_that_can_be_used(
     serve: Serve, engine: Engine, add: Callable[..., PredictionId], monkeypatch: pytest.MonkeyPatch
 ) -> None:

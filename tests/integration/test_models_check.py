@@ -71,6 +71,28 @@ def test_a_version_that_serves_is_shown_with_its_output(
 
 
 @pytest.mark.usefixtures("registry")
+def test_a_slow_version_is_measured_with_fewer_photographs_and_warned_of(
+    mlflow_store: "MlflowStore", capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.models import check as checking  # noqa: PLC0415  imports torch
+
+    measured: list[int] = []
+    timed = checking._timed
+    monkeypatch.setattr(
+        checking, "_timed", lambda model, images: (measured.append(len(images)), timed(model, images))[1]
+    )
+    monkeypatch.setattr(checking, "LONGEST_MEASURE", 0)
+    monkeypatch.setenv("DARKROOM_PREDICT_TIMEOUT", "0.000001")
+    mlflow_store.register()
+    assert check_in_this_process("models:/shades/1") == 0
+    assert measured == [1, 2]
+    told = capsys.readouterr().out
+    assert (
+        "64 images take 0 s; a micro-batch that takes 0 s ends its worker: set the tag darkroom.max_batch_size" in told
+    )
+
+
+@pytest.mark.usefixtures("registry")
 def test_a_version_that_can_not_be_loaded_ends_with_the_reason(
     mlflow_store: "MlflowStore", capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,9 +30,12 @@ from worker.models.metadata.model_metadata import NO_TAGS
 from worker.models.missing_packages import missing_module
 from worker.models.reference_photographs import reference_photographs
 from worker.models.registry.registry_reader import RegistryReader
+from worker.models.registry.serving_tags import Tuning, read_tuning
 
 PHOTOGRAPHS: Final = 64
-"""Photographs that the speed is measured with."""
+"""Photographs that the speed is measured with, at most."""
+LONGEST_MEASURE: Final = 10
+"""Seconds that a pass over them may take: a model that is slow, but would be served, has fewer."""
 PACKAGE_MISSING: Final = 3
 """Exit status where the reason is a module that can't be imported."""
 MOST_LABELS: Final = 8
@@ -51,6 +54,10 @@ class Found:
     megabytes: float
     one_at_a_time: float
     many_at_a_time: float
+    batch: int
+    """Images of the largest micro-batch that a worker would compute with it."""
+    limit: float
+    """Seconds that one may take."""
     same_for_all: bool
     """Whether the photographs, which show different things, all have the same output."""
 
@@ -87,6 +94,13 @@ def check_version(uri: str) -> Found:
         reader, name = RegistryReader(registry), ModelName(version["name"])
         candidate = reader.ready_version(name, VersionNumber(version["number"]))
         uri, tags = reader.uri(name, candidate), candidate.tags
+    usual = Tuning(
+        max_batch_size=batching.max_batch_size,
+        max_wait=batching.max_wait,
+        beside_people=batching.beside_people,
+        timeout=predict.timeout,
+    )
+    tuning, _ = read_tuning(tags, usual=usual)
     before, began = _megabytes(device), time.monotonic()
     model = load(uri, registry=registry, device=device, threads=predict.torch_threads, max_pixels=max_pixels, tags=tags)
     loaded = time.monotonic()
@@ -96,6 +110,7 @@ def check_version(uri: str) -> Found:
     count = min(PHOTOGRAPHS, batching.max_batch_size, max(1, LARGEST_INPUT // (height * width)))
     photographs = [_decoded(model, one, max_pixels=max_pixels) for one in reference_photographs()[:count]]
     one, _ = _timed(model, photographs[:1])
+    photographs = photographs[: max(2, int(LONGEST_MEASURE / one))]
     many, outputs = _timed(model, photographs)
     return Found(
         model=model,
@@ -104,6 +119,8 @@ def check_version(uri: str) -> Found:
         megabytes=_megabytes(device) - before,
         one_at_a_time=one,
         many_at_a_time=many / len(photographs),
+        batch=min(tuning.max_batch_size, model.enough or tuning.max_batch_size),
+        limit=tuning.timeout.total_seconds(),
         same_for_all=len(set(outputs)) == 1 < len(outputs),
     )
 
@@ -171,6 +188,11 @@ def _lines(uri: str, found: Found, output: str) -> list[tuple[str, str]]:
     lines += [("warning", warning) for warning in model.warnings]
     if found.same_for_all:
         lines.append(("warning", "different photographs all have the same output: is `image` as in training?"))
+    if (longest := found.batch * found.many_at_a_time) > found.limit / 2:
+        slow = (
+            f"{found.batch} images take {longest:.0f} s; a micro-batch that takes {found.limit:.0f} s ends its worker"
+        )
+        lines.append(("warning", f"{slow}: set the tag darkroom.max_batch_size"))
     if output:
         cut = f"… ({len(output):,} characters)" if len(output) > LONGEST_OUTPUT else ""
         lines.append(("output", f"{output[:LONGEST_OUTPUT]}{cut}"))

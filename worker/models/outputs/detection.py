@@ -13,6 +13,7 @@ import numpy as np
 from worker.decode.geometry import place
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
+from worker.models.outputs.heads import shape_of
 from worker.models.outputs.writer import DIGITS, Output, Size, as_json, write_each
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "labels": ("labels", "classes", "class_ids", "detection_classes"),
     "scores": ("scores", "confidences", "detection_scores"),
 }
+_MATRIX: Final = 2
 _SUBPIXELS: Final = 2
 """Digits of a coordinate: a hundredth of a pixel."""
 
@@ -67,7 +69,10 @@ class DetectionWriter:
     def _parts(self, row: Any) -> "tuple[Array, Array, Array]":
         """Return boxes, labels and scores of those that reach the threshold; raises ModelError where they don't fit."""
         if not isinstance(row, Mapping):
-            raise ModelError(f"the model answers with {type(row).__name__} an image, not with boxes, labels and scores")
+            hint = ": if it is a raw head, as YOLO's, say which with `raw_boxes`" if np.ndim(row) == _MATRIX else ""
+            raise ModelError(
+                f"the model answers with {shape_of(row)} an image, not with boxes, labels and scores{hint}"
+            )
         if "pred_boxes" in row and "logits" in row:
             boxes, labels, scores = self._of_transformers(row)
         else:

@@ -131,7 +131,11 @@ def test_boxes_outside_the_picture_are_clipped_or_left_out() -> None:
         (detections(([0, 0, 1, 1], 7, 0.9)), "class 7 and has 3 labels"),
         (detections(([0, 0, 1, 1], 1, 0.9)) | {"labels": np.array([1, 1])}, "boxes \\[1, 4\\], labels \\[2\\]"),
         ({"boxes": floats([0, 0, 1, 1]), "labels": np.array([1])}, "boxes, labels an image and no scores"),
-        (floats([0, 0, 1, 1]), "not with boxes, labels and scores"),
+        ("a cat", "with str an image, not with boxes, labels and scores$"),
+        (
+            floats([0, 0, 1, 1]),
+            r"with \[1, 4\] an image, .*: if it is a raw head, as YOLO's, say which with `raw_boxes`",
+        ),
     ],
 )
 def test_a_bad_detection_fails_one_image(row: Any, words: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from benchmarks.stack.decoders import PILLOW, TORCHVISION
 from benchmarks.stack.preset import Preset

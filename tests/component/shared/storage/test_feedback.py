@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +17,10 @@ from shared.domain.output_form import task_of_output
 from shared.settings import Retention
 from shared.storage import retention
 from shared.storage.audit_queries import wrong_feedback
-from shared.storage.feedback import Given, Taken, find_feedback, give_feedback, list_feedback, read_judged
+from shared.storage.feedback import KEY_DIGEST, Given, Taken, find_feedback, give_feedback, list_feedback, read_judged
 from shared.storage.recording import record
 from tests.support.outputs import OUTPUTS
+from tests.support.postgres_engines import plans_of
 from worker.upkeep import retention as housekeeping
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -139,6 +141,29 @@ def test_answers_of_one_commit_become_what_they_become_one_at_a_time(
         assert [one.became for one in at_once] == [one.became for one in each]
         for one, other in pairs:
             assert told(engine, one) == told(engine, other), rounds
+
+
+def test_a_line_is_compared_by_indexes_however_many_rows_its_prediction_has(
+    engine: Engine, add: Callable[..., PredictionId]
+) -> None:
+    id, digest = add(), "a" * KEY_DIGEST
+    given = [
+        Given(prediction_id=id, answer=Answer(label=str(n % 2)), is_recorded=True, key=f"{digest} {n:010}")
+        for n in range(300)
+    ]
+    with engine.connect() as connection:
+        assert {one.became for one in give_feedback(connection, ME, given)} == {"created"}
+        for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):  # as with more rows than a test makes
+            connection.execute(text(f"SET enable_{way} = off"))
+        connection.execute(text("ANALYZE feedback"))
+        connection.commit()
+        plans = plans_of(connection, analyze=True)
+        (taken,) = give_feedback(connection, ME, [replace(given[0], key=f"{digest} {0:09}")])
+        connection.invalidate()  # no other test gets it from the pool
+    assert taken.became == "unchanged"
+    compared = next(plan for plan in plans if "jsonb_to_recordset" in plan)
+    assert compared.count("using feedback_key") == 2, compared
+    assert "Rows Removed by Filter" not in compared
 
 
 def test_a_large_output_is_read_as_its_form(engine: Engine, finished_record: Make) -> None:

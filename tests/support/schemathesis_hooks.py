@@ -44,6 +44,7 @@ REFUSALS: Final = re.compile(
             "^the CSV.s first line names no column",
             "holds a character that can.t be stored",
             "^exactly one of label, value and boxes is needed",
+            "^a box has a label and four numbers of pixels, 0 ≤ x1 < x2",
             "^give model or models, not both$",
             "^(it|then) names no model$",  # a pipeline's other fields alone
             "is named twice$|models are named, at most|^weights must be ",  # of the members of a chain together

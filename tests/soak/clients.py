@@ -118,13 +118,14 @@ class Clients:
         time.sleep(0.01)
 
     def _cancel(self, id: str) -> None:
+        asked = time.monotonic()
         with connect(self._url) as client:
             try:
                 answer = client.post(f"/v1/predictions/{id}/cancel")
             except httpx.TransportError:
                 return
         if answer.status_code == 200:
-            self._ledger.saw(answer.json())
+            self._ledger.saw(answer.json(), asked=asked)
         elif answer.status_code != 503:
             self._ledger.violated(f"canceling {id}: {answer.status_code} {answer.text[:200]}")
 
@@ -168,12 +169,11 @@ class Clients:
                     return body
                 if answer.status_code in (413, 415, 422) and "idempotency" not in answer.text:
                     return None
+                said = f"{path} answered {answer.status_code}"
                 if answer.status_code not in _BUSY:
-                    self._ledger.violated(f"{path} answered {answer.status_code}: {answer.text[:300]}")
+                    self._ledger.violated(f"{said}: {answer.text[:300]}")
                 elif answer.status_code != 409 and "retry-after" not in answer.headers:
-                    self._ledger.violated(
-                        f"{path} answered {answer.status_code} without Retry-After: {answer.text[:200]}"
-                    )
+                    self._ledger.violated(f"{said} without Retry-After: {answer.text[:200]}")
                 time.sleep(0.2)
         self._ledger.violated(f"{path} never answered {mark}")
         return {}
@@ -241,13 +241,14 @@ class Clients:
 
 def poll_once(client: httpx.Client, id: str, ledger: Ledger) -> str | None:
     """Poll one prediction; return how it ended, None where it has not or nobody can say."""
+    asked = time.monotonic()
     try:
         answer = client.get(f"/v1/predictions/{id}")
     except httpx.TransportError:
         return None
     if answer.status_code == 200:
         body = answer.json()
-        ledger.saw(body)
+        ledger.saw(body, asked=asked)
         return body["status"] if body["status"] in ENDS else None
     if answer.status_code != 503:
         ledger.violated(f"polling {id}: {answer.status_code} {answer.text[:200]}")

@@ -61,6 +61,8 @@ class Ledger:
     """Seconds, the longest time without a submission being accepted."""
     _by_id: dict[str, Submission] = field(default_factory=dict)
     _ends: dict[str, str] = field(default_factory=dict)
+    _ended_by: dict[str, float] = field(default_factory=dict)
+    """When an answer with each end was here."""
     _accepted_at: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -117,17 +119,23 @@ class Ledger:
                 self.violations.append(f"one Idempotency-Key, two batches: {upload.id} and {id}")
             upload.id = id
 
-    def saw(self, body: dict[str, Any]) -> None:
-        """Hold a prediction, as an answer showed it, to what was sent and to what was seen before."""
+    def saw(self, body: dict[str, Any], *, asked: float | None = None) -> None:
+        """Hold a prediction, as an answer showed it, to what was sent and to what was seen before.
+
+        `asked` is when the request was sent, by the monotonic clock, None for now: an answer from before the end may
+        come here after it.
+        """
         id, status = str(body.get("id")), str(body.get("status"))
         with self._lock:
             submission, before = self._by_id.get(id), self._ends.get(id)
             if status not in STATES:
                 self.violations.append(f"{id} has the status {status!r}")
-            if before is not None and status != before:
+            came_late = asked is not None and status not in ENDS and asked < self._ended_by.get(id, 0.0)
+            if before is not None and status != before and not came_late:
                 self.violations.append(f"{id} had ended as {before} and is {status}")
             if status in ENDS:
                 self._ends.setdefault(id, status)
+                self._ended_by.setdefault(id, time.monotonic())
             if submission is not None and status in ENDS:
                 self.violations += wrong_end(
                     submission.number,

@@ -43,6 +43,8 @@ class Load:
         self._url = url
         self._numbers = itertools.count(first)
         self._stopping = threading.Event()
+        self._noting = threading.Lock()
+        self._ended_by: dict[str, float] = {}
         self._threads = [threading.Thread(target=self._submit_forever, args=(n,), daemon=True) for n in range(clients)]
         self._threads.append(threading.Thread(target=self._poll_forever, daemon=True))
 
@@ -80,6 +82,7 @@ class Load:
         headers = {"Content-Type": "image/png", "Idempotency-Key": uuid.uuid4().hex}
         headers |= {"Prefer": "wait=2"} if wait else {}
         for _ in range(300):
+            asked = time.monotonic()
             try:
                 answer = client.post("/v1/predictions", content=picture(number), headers=headers)
             except httpx.TransportError:
@@ -90,7 +93,7 @@ class Load:
                 body = answer.json()
                 self.accepted[body["id"]] = number
                 self.at[body["id"]] = time.time()
-                self._note(body["id"], body["status"])
+                self._note(body["id"], body["status"], asked=asked)
                 return str(body["id"])
             if answer.status_code == 404 and wait and "id" in answer.json():
                 self.lost_while_waiting.add(answer.json()["id"])
@@ -104,11 +107,12 @@ class Load:
     def _cancel(self, client: httpx.Client, id: str) -> None:
         self.cancel_asked.add(id)
         try:
+            asked = time.monotonic()
             answer = client.post(f"/v1/predictions/{id}/cancel")
         except httpx.TransportError:
             return
         if answer.status_code == 200:
-            self._note(id, answer.json()["status"])
+            self._note(id, answer.json()["status"], asked=asked)
         elif answer.status_code not in (404, 503):
             self.odd.append(answer.text)
 
@@ -118,24 +122,26 @@ class Load:
             while not self._stopping.wait(0.03):
                 if not self.accepted:
                     continue
-                id = chance.choice(list(self.accepted)[-500:])
+                id, asked = chance.choice(list(self.accepted)[-500:]), time.monotonic()
                 try:
                     answer = client.get(f"/v1/predictions/{id}")
                 except httpx.TransportError:
                     continue
                 if answer.status_code == 200:
-                    self._note(id, answer.json()["status"])
+                    self._note(id, answer.json()["status"], asked=asked)
                 elif answer.status_code == 404:
                     self.missing.add(id)
                 elif answer.status_code != 503:
                     self.odd.append(answer.text)
 
-    def _note(self, id: str, status: str) -> None:
-        before = self.seen.get(id)
-        if before is not None and status != before:
-            self.changed.add(id)
-        elif status in ENDED:
-            self.seen.setdefault(id, status)
+    def _note(self, id: str, status: str, *, asked: float) -> None:
+        """Note what an answer says to a request of this time: one from before the end may come here after it."""
+        with self._noting:
+            before, ended_by = self.seen.get(id), self._ended_by.setdefault(id, float("inf"))
+            if before is not None and status != before and (status in ENDED or asked > ended_by):
+                self.changed.add(id)
+            elif before is None and status in ENDED:
+                self.seen[id], self._ended_by[id] = status, time.monotonic()
 
 
 def reckon(system: Breakable, load: Load, *, rows_before: int) -> None:

@@ -1,5 +1,6 @@
 """The comparison accepts correct books and detects every way of falsifying them."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -134,3 +135,13 @@ def test_every_falsified_book_is_detected(trick: Callable[[Books], Any]) -> None
     books = Books()
     trick(books)
     assert books.compare() != []
+
+
+def test_an_answer_from_before_an_end_may_come_after_it() -> None:
+    ledger = Ledger()
+    asked = time.monotonic()
+    ledger.saw({"id": "p", "status": "canceled"})
+    ledger.saw({"id": "p", "status": "processing"}, asked=asked)
+    assert ledger.violations == []
+    ledger.saw({"id": "p", "status": "processing"}, asked=time.monotonic())
+    assert ledger.violations == ["p had ended as canceled and is processing"]

@@ -49,6 +49,7 @@ REFUSALS: Final = re.compile(
             "^(it|then) names no model$",  # a pipeline's other fields alone
             "is named twice$|models are named, at most|^weights must be ",  # of the members of a chain together
             "^since: must be ",  # an instant or an age
+            "^versions must be separated by commas",
             r"^feedback on an? \w+ is given as ",
             "^model .* and version .* contradict$",
             r"^metadata has \d+ bytes, at most",

@@ -22,6 +22,8 @@ from cli.stack.servers.mlflow_login import Login
 from shared.domain.identifiers import ANYONE, ModelName
 from shared.queue import keys
 
+COMMAND = (sys.executable, "-m", "cli.main")
+"""Not the installed command: a copy of the files without an installation will do."""
 _READY: Final = re.compile(r"^(.+) ready after ([0-9.]+) s$", re.MULTILINE)
 """A line of what `up --detach` prints."""
 
@@ -203,8 +205,7 @@ def _darkroom(*arguments: str, environment: Mapping[str, str] | None = None, lim
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     done = subprocess.run(
-        # Not the installed command: a copy of the files without an installation will do.
-        [sys.executable, "-m", "cli.main", *arguments],
+        [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         check=False,

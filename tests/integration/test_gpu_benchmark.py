@@ -5,7 +5,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.program_forks import ROOT, Program, run
+from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, Kind, Program, keep_running, run, socket_path
+
+BENCHMARK = """
+import runpy, sys
+from benchmarks.stack import darkroom
+darkroom.COMMAND = (sys.executable, "-m", "tests.support.forked_command")
+runpy.run_module("benchmarks.gpu", run_name="__main__", alter_sys=True)
+"""
+"""`python -m benchmarks.gpu`, whose stack starts forks."""
 
 
 @pytest.mark.slow
@@ -14,7 +22,10 @@ def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path, short_directory: C
     report = tmp_path / "report.json"
     amounts = ("--quick", "--seconds", "900", "--json", str(report), "--keep", str(short_directory()))
     as_on_one_gpu = ("--set", "DARKROOM_LOCAL_PREDICT_WORKERS=1")  # not one a core
-    done = run(Program("benchmarks.gpu", (*amounts, *as_on_one_gpu), dict(os.environ), ROOT), seconds=950)
+    keep_running(Kind.OTHERS)
+    forking = {FORKED: Forked.ALL, SOCKET: str(socket_path()), "PYTHONPATH": str(ROOT)}
+    program = Program(BENCHMARK, (*amounts, *as_on_one_gpu), dict(os.environ) | forking, ROOT, is_code=True)
+    done = run(program, seconds=950)
     assert done.returncode == 0, done.stdout
     found = orjson.loads(report.read_bytes())
     assert found["settings"]["failures"] == {}

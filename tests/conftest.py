@@ -36,7 +36,9 @@ CHECKOUT = Path(__file__).parents[1]
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Leftovers(CHECKOUT))
-        config.pluginmanager.register(RunFolder(CHECKOUT))
+        folder = RunFolder(CHECKOUT)
+        config.pluginmanager.register(folder)
+        config.option.basetemp = config.option.basetemp or folder.path / "t"  # its own would be a longer path
     # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

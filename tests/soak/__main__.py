@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="how long the load lasts")
     parser.add_argument("--seed", type=int, default=None, help="of the faults and the clients; none: from the clock")
     parser.add_argument("--mean-gap", type=float, default=4.0, help="seconds from one fault to the next, on average")
+    parser.add_argument("--delays", action="store_true", help="delay statements of gateways and workers by chance, too")
     parser.add_argument("--plan", action="store_true", help="print the faults and end")
     parser.add_argument("--report", type=Path, default=None, help="file for the totals, as JSON")
     given = parser.parse_args()
@@ -33,8 +34,9 @@ def main() -> int:
         for fault in make_plan(seed=seed, seconds=given.seconds, mean_gap=given.mean_gap, can_fill=True):
             _say(str(fault))
         return 0
-    _say(f"seed {seed}: {given.seconds:.0f} s; the same again: --seed {seed} --seconds {given.seconds:g}")
-    with running(port=_free_port()) as stack:
+    again = f"--seed {seed} --seconds {given.seconds:g}" + " --delays" * given.delays
+    _say(f"seed {seed}: {given.seconds:.0f} s; the same again: {again}")
+    with running(port=_free_port(), delays=seed if given.delays else None) as stack:
         totals, violations = _run(stack, seed=seed, seconds=given.seconds, mean_gap=given.mean_gap)
     for name, value in totals.items():
         _say(f"{name:<42} {json.dumps(value)}")

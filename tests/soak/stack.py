@@ -122,13 +122,18 @@ class SoakedStack:
 
 
 @contextmanager
-def running(*, port: int) -> Iterator[SoakedStack]:
-    """Start a stack that serves the model `numbers`; stopped and removed after the block."""
+def running(*, port: int, delays: int | None = None) -> Iterator[SoakedStack]:
+    """Start a stack that serves the model `numbers`; stopped and removed after the block.
+
+    With `delays`, their seed, statements of its gateways and workers are delayed by chance (`delays/sitecustomize.py`).
+    """
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir="/tmp"))
     has_disk = _mount_disk(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "MLFLOW_"))}
     pictures = {"DARKROOM_KEEP_IMAGES_URL": str(folder / "pictures"), "DARKROOM_KEEP_IMAGES_WHICH": "20%"}
     environment = kept | _SETTINGS | pictures | {"DARKROOM_HOME": str(folder / "home")}
+    if delays is not None:
+        environment |= {"DARKROOM_DELAYS": str(delays), "PYTHONPATH": str(Path(__file__).with_name("delays"))}
     stack = SoakedStack(home=folder / "home", port=port, has_disk=has_disk, environment=environment)
     try:
         yield stack

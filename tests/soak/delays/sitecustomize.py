@@ -21,10 +21,10 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-SLOW = 200
+SLOW = 300
 """One statement of so many is slow, others in each process."""
 LONGEST = 0.3
-FIRST_TIMES = 40
+FIRST_TIMES = 15
 ROOT = str(Path(__file__).resolve().parents[3])
 DELAYED = tuple(f"{ROOT}/{folder}/" for folder in ("api", "shared", "worker"))
 LEFT_OUT = tuple(f"{ROOT}/{path}" for path in ("shared/settings", "shared/image_files", "worker/decode"))

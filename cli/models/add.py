@@ -35,6 +35,7 @@ class Wanted:
     fill: int | None
     mode: str | None
     raw_boxes: str | None
+    threshold: float | None
 
 
 def add(home: Path, name: str, wanted: Wanted) -> None:
@@ -51,6 +52,7 @@ def add(home: Path, name: str, wanted: Wanted) -> None:
         "size": _size(wanted.size),
         "image": {name: value for name, value in image.items() if value is not None},
         "raw_boxes": wanted.raw_boxes,
+        "threshold": wanted.threshold,
     }
     if wanted.onnx is not None:
         made = onnx_file(_existing(wanted.onnx), given)

@@ -66,6 +66,9 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
         str | None,
         typer.Option(help="The layout of a detector's raw head: yolov5, yolov8 or yolov10.", metavar="LAYOUT"),
     ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="The lowest score that counts.", min=0, max=1, show_default="0.5")
+    ] = None,
     home: Home = None,
 ) -> None:
     """Register a known architecture with your weights, or an ONNX file, with the metadata that workers need."""
@@ -85,6 +88,7 @@ def add(  # noqa: PLR0913, PLR0917  typer reads the options from the signature
         fill=fill,
         mode=mode,
         raw_boxes=raw_boxes,
+        threshold=threshold,
     )
     add(find_home(home), name, wanted)
 

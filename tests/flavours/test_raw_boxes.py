@@ -27,8 +27,6 @@ mlflow = deferred("mlflow")
 
 PHOTOGRAPHS = ROOT / "worker" / "models" / "photographs"
 SIDE = 320
-THRESHOLD = 0.25
-"""NudeNet's own, as the limit of overlap is."""
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     files = {"320n.onnx": Path(nudenet.__file__).with_name("320n.onnx"), "labels.txt": folder / "labels.txt"}
     darkroom(folder, *(str(files.get(word, word)) for word in shlex.split(found[1])))
     store = Registry(url=f"sqlite:///{folder}/registry.db")
-    model = loading.load(
-        "models:/nudenet/1", registry=store, device="cpu", threads=1, max_pixels=50_000_000,
-        tags={"darkroom.threshold": str(THRESHOLD)},
-    )  # fmt: skip
+    model = loading.load("models:/nudenet/1", registry=store, device="cpu", threads=1, max_pixels=50_000_000)
     model.warm_up(8)
     return model
 

@@ -29,7 +29,20 @@ def store(mlflow_store: "MlflowStore", monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def wanted(**given: Any) -> Wanted:
     nothing = dict.fromkeys(
-        ("torchvision", "timm", "onnx", "weights", "labels", "task", "size", "pad", "fill", "mode", "raw_boxes")
+        (
+            "torchvision",
+            "timm",
+            "onnx",
+            "weights",
+            "labels",
+            "task",
+            "size",
+            "pad",
+            "fill",
+            "mode",
+            "raw_boxes",
+            "threshold",
+        )
     )
     return Wanted(**{**nothing, "random": False, **given})  # type: ignore[arg-type]
 

@@ -5,27 +5,29 @@ import json
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 CONTINUED: Final = timedelta(days=1)
-"""How long after it was begun a run is continued; later the file is compared with what counts then."""
+"""How long after its last part a run is continued; later the file is compared with what counts then."""
 _NAME: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InterruptedRun:
-    """A run's id, from which its idempotency keys are made. The gateway knows by them which lines it has used.
+    """A run's id, from which its idempotency keys are made, how many parts are done and what became of them.
 
-    Without them a line that another line of the same file overrides would be given once more. The id is written, whole
-    or not at all, before anything is sent, and deleted when all is: a run killed at any instant is continued, one that
-    was killed just before the deletion is sent again and changes nothing.
+    It is written, whole or not at all, before anything is sent and after each part that the gateway has answered, and
+    deleted when all is sent. The next run begins with the first part that is not done, and sends it under the same key:
+    by that the gateway knows which of its lines it has used. So a run may be killed at any instant.
     """
 
     path: Path
     id: str
+    parts: int = 0
+    total: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, home: Path, *, url: str, batch: str | None, content: str) -> Self:
@@ -35,23 +37,32 @@ class InterruptedRun:
         """
         what = json.dumps([url, batch, hashlib.sha256(content.encode()).hexdigest()])
         path = home / "feedback" / hashlib.sha256(what.encode()).hexdigest()[:_NAME]
-        with suppress(OSError):
+        with suppress(OSError, ValueError, TypeError):  # a file of another release
             if time.time() - path.stat().st_mtime < CONTINUED.total_seconds():
-                return cls(path, path.read_text(encoding="ascii"))
+                return cls(path, **json.loads(path.read_text(encoding="ascii")))
         run = cls(path, secrets.token_hex(16))
-        with suppress(OSError):
-            path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            draft = path.with_suffix(f".{run.id}")
-            draft.write_text(run.id, encoding="ascii")
-            draft.replace(path)
+        run._write()
         return run
 
-    def key(self, part: int, content: bytes) -> str:
-        """Return the idempotency key of a part of the file, by its number and content."""
-        return f"{self.id}-{part}-{hashlib.sha256(content).hexdigest()[:_NAME]}"
+    def key(self, content: bytes) -> str:
+        """Return the idempotency key of the next part, by its number and content."""
+        return f"{self.id}-{self.parts}-{hashlib.sha256(content).hexdigest()[:_NAME]}"
+
+    def add(self, total: dict[str, Any]) -> None:
+        """Note that one more part is done, and what became of all lines so far."""
+        self.parts, self.total = self.parts + 1, total
+        self._write()
 
     def end(self) -> None:
         """Forget the run: all is sent."""
         with suppress(OSError):
             self.path.unlink()
+
+    def _write(self) -> None:
+        with suppress(OSError):
+            self.path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            draft = self.path.with_suffix(f".{self.id}")
+            known = {"id": self.id, "parts": self.parts, "total": self.total}
+            draft.write_text(json.dumps(known), encoding="ascii")
+            draft.replace(self.path)

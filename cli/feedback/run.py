@@ -3,10 +3,11 @@
 import csv
 import io
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -57,6 +58,11 @@ class Total:
     errors: list[dict[str, Any]] = field(default_factory=list)
     unknown_labels: dict[str, None] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> Self:
+        """Return the total of an earlier run from its members; those of another release are left out."""
+        return cls(**{name: known[name] for name in cls.__slots__ if name in known})
+
     def add(self, part: Part, answer: dict[str, Any]) -> None:
         """Add the answer to one part; its lines are numbered as in the file."""
         for name in ("created", "unchanged", "empty", "refused"):
@@ -80,17 +86,20 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         raise Refused(f"{shown(labels)} is not in UTF-8. Save it as CSV UTF-8.") from None
     if not text.strip():
         raise Refused(f"{shown(labels)} is empty: its first line names the columns.")
-    url, total = gateway_url(home), Total()
+    url = gateway_url(home)
+    run = InterruptedRun.begin(home, url=url, batch=batch, content=text)
+    total = Total.of(run.total)
     try:
-        run = InterruptedRun.begin(home, url=url, batch=batch, content=text)
         with Client(url, home=home, api_key=api_key()) as client, _progress(len(text)) as progress:
-            for number, part in enumerate(parts(text)):
-                headers = {"Content-Type": "text/csv", "Idempotency-Key": run.key(number, part.content)}
-                # Whoever was there a moment ago is awaited; where nobody is, the first part says so at once.
-                patience = replace(LASTING, awaits_gateway=number > 0)
+            # Whoever was there a moment ago is awaited; where nobody is, the first part says so at once.
+            patience = replace(LASTING, awaits_gateway=False)
+            for part in islice(parts(text), run.parts, None):
+                headers = {"Content-Type": "text/csv", "Idempotency-Key": run.key(part.content)}
                 answer = client.ask("POST", path, patience=patience, content=part.content, headers=headers)
                 total.add(part, answer.json())
+                run.add(asdict(total))
                 progress.update(progress.task_ids[0], completed=part.end)
+                patience = LASTING
         run.end()
     except KeyboardInterrupt:
         say(f"\nInterrupted. {_so_far(total, _again(home, labels, batch))}")

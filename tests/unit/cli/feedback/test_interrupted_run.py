@@ -25,10 +25,20 @@ def test_the_same_file_is_continued_until_all_is_sent(tmp_path: Path) -> None:
     assert begin(home, batch="b") == others[1]
 
 
-def test_each_part_has_its_key_and_the_same_each_time(tmp_path: Path) -> None:
-    keys = [begin(tmp_path).key(part, content) for part in (0, 1) for content in (b"a", b"b")]
-    assert len(set(keys)) == 4
-    assert begin(tmp_path).key(0, b"a") == keys[0]
+def test_each_part_has_its_key_and_the_same_until_it_is_done(tmp_path: Path) -> None:
+    keys = [begin(tmp_path).key(content) for content in (b"a", b"b", b"a")]
+    assert keys[0] == keys[2] != keys[1]
+    begin(tmp_path).add({"created": 3})
+    continued = begin(tmp_path)
+    assert (continued.parts, continued.total) == (1, {"created": 3})
+    assert continued.key(b"a") != keys[0]
+
+
+def test_what_it_cannot_read_is_begun_anew(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    for text in ("", "{", "[]", "{}", '{"id": "x", "other": 1}'):
+        first.path.write_text(text, encoding="ascii")
+        assert begin(tmp_path).parts == 0
 
 
 def test_one_of_long_ago_is_not_continued(tmp_path: Path) -> None:

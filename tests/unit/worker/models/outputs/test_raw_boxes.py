@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
-from worker.models.outputs.by_task import output_writer
 
 torch = deferred("torch")
+by_task = deferred("worker.models.outputs.by_task")
 output_readers = deferred("worker.models.outputs.readers")
 pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch
 
@@ -44,7 +44,7 @@ def heads(boxes: Any, scores: Any, layout: str) -> Any:
 def answers(output: Any, about: ModelMetadata, *, images: int, size: tuple[int, int] = (SIDE, SIDE)) -> list[Any]:
     reader = output_readers.output_reader(about)
     rows = reader.joined([reader.read(output, images=images)], images=images)
-    found = output_writer(about).write(rows, [size] * images)
+    found = by_task.output_writer(about).write(rows, [size] * images)
     return [json.loads(one)["detections"] if isinstance(one, bytes) else one for one in found]
 
 

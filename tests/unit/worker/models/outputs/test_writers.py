@@ -10,15 +10,20 @@ import pytest
 from PIL import Image
 
 from shared.domain.large_masks import LARGEST_INLINE, LARGEST_WITH_MASK
+from tests.support.deferred_imports import deferred
 from worker.models.errors import ModelError
 from worker.models.metadata.model_metadata import ModelMetadata
-from worker.models.outputs.by_task import output_writer
 from worker.models.outputs.segmentation import LARGEST_MASK, UNSEEN
 from worker.models.outputs.writer import LARGEST, Output, OutputWriter
 
+by_task = deferred("worker.models.outputs.by_task")
+pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch
+
 
 def writer(task: str, **metadata: Any) -> OutputWriter:
-    return output_writer(ModelMetadata.from_metadata({"image": {"crop_size": 8}, "task": task} | metadata))
+    about = ModelMetadata.from_metadata({"image": {"crop_size": 8}, "task": task} | metadata)
+    made: OutputWriter = by_task.output_writer(about)
+    return made
 
 
 def read(output: Output) -> Any:

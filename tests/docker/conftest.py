@@ -20,7 +20,15 @@ PYTHON = "python:3.11.15-slim-bookworm"
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
+def usual_temporary_folder() -> Iterator[None]:
+    """What runs in another root, as our own engine does, has no folder of this run's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TMPDIR", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def engine(usual_temporary_folder: None) -> Iterator[Engine]:  # noqa: ARG001  for what it does
     """This machine's engine, or one of our own; skips where there can be none. It has its data below /var/tmp."""
     if why_not := engines.lacks():
         pytest.skip(why_not)

@@ -1,4 +1,7 @@
-"""For every kind of image the model gets the pixels that torchvision's preset would have given it."""
+"""For every kind of image the model gets the pixels that torchvision's preset would have given it.
+
+Over 300 lines: all of its tests compare the same two ways.
+"""
 
 import io
 import struct

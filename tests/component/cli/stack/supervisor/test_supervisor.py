@@ -1,3 +1,8 @@
+"""Programs that the supervisor starts, keeps running and stops.
+
+Over 300 lines: its tests share their helpers.
+"""
+
 import asyncio
 import os
 import signal

@@ -99,7 +99,9 @@ def test_a_collector_that_takes_nothing_costs_spans_and_nothing_else(
         tracing = make_tracing()
         for _ in range(3 * WAITING):
             tracing.start(url, parent=SAMPLED).end()
-        spans = [one for one in gc.get_objects() if isinstance(one, ReadableSpan) and one.name == url]
+        # By its type: asked for their class, deprecated objects of libraries that are loaded warn.
+        found = [one for one in gc.get_objects() if issubclass(type(one), ReadableSpan)]
+        spans = [one for one in found if one.name == url]
         assert 1 <= len(spans) <= WAITING
         begun = time.monotonic()
         tracing.close()

@@ -33,20 +33,30 @@ _KNOWN = text(f"""
            AS keyed_is_same, counts.id::text AS counts, counts.id IS NOT NULL AND {_SAME.format("counts")} AS is_same,
            later.id::text AS later
     FROM {_GIVEN}
-    LEFT JOIN feedback AS keyed ON keyed.owner = :owner AND keyed.key = given.key
     LEFT JOIN LATERAL (
-        SELECT * FROM feedback AS one WHERE one.prediction_id = given.prediction_id AND one.owner = :owner
-        ORDER BY one.id DESC LIMIT 1
+        SELECT * FROM feedback AS one
+        WHERE one.owner BETWEEN :owner AND :owner AND one.key BETWEEN given.key AND given.key
+        ORDER BY one.owner, one.key LIMIT 1
+    ) AS keyed ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM feedback AS one
+        WHERE one.prediction_id BETWEEN given.prediction_id AND given.prediction_id
+        ORDER BY one.prediction_id DESC, one.id DESC LIMIT 1
     ) AS counts ON true
     LEFT JOIN LATERAL (
         SELECT id FROM feedback AS one
-        WHERE one.owner = :owner AND one.key > given.key AND one.key <= left(given.key, {KEY_DIGEST}) || ' 9999999999'
+        WHERE one.owner BETWEEN :owner AND :owner AND one.key > given.key
+          AND one.key <= left(given.key, {KEY_DIGEST}) || ' 9999999999'
           AND left(one.key, {KEY_DIGEST}) = left(given.key, {KEY_DIGEST})
-        LIMIT 1
+        ORDER BY one.owner, one.key LIMIT 1
     ) AS later ON true
 """)  # noqa: S608  the text is our own
 """Reads, for each given answer, the row under its idempotency key, the row that counts now, and a row that a later line
-of the same file made: its key has the same digest and a higher number, which the keys' index finds at once."""
+of the same file made: its key has the same digest and a higher number.
+
+Each of them is one step in an index: BETWEEN, where = says the same, asks for an order that no other index has.
+While the table has no statistics, or old ones, Postgres took others, and read all rows of the owner for each line.
+"""
 
 _INSERT = text(f"""
     WITH locked AS (

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -48,14 +48,14 @@ def plain_output(job: Job) -> Any:
 
 
 def given_to_job(job: Job, answer: Answer, *, key: str | None) -> Given:
-    """Return an answer to a prediction that has ended, recorded or not."""
+    """Return an answer to a prediction that has ended, recorded or not; `key` is stored as it is."""
     request = job.request
     hook = request.webhook
     return Given(
         prediction_id=job.id,
         answer=answer,
         is_recorded=False,
-        key=key_digest(key) if key else None,
+        key=key,
         url=hook.url if hook and Event.FEEDBACK in hook.events else None,
         facts={"model": request.model, "version": request.version, "variant": request.variant},
     )
@@ -242,12 +242,16 @@ class CsvFeedback:
 
     def _given(self, row: Judged | None, job: Job | None, line: Line) -> Given:
         assert line.answer is not None  # noqa: S101
-        # With the line's number: a file may name a prediction again, and the last of its lines counts.
-        digest = key_digest(f"{self._key}\n{row.id if row else job.id if job else ''}")
-        key = f"{digest} {line.number:010}" if self._key else None
+        judged = row or job
+        assert judged is not None  # noqa: S101  one of them was found
+        key = None
+        if self._key:
+            # With the line's number: a file may name a prediction again, and the last of its lines counts.
+            digest = key_digest(f"{self._key}\n{judged.id}")
+            key = f"{digest} {line.number:010}"
         if row is None:
-            assert job is not None  # noqa: S101  one of them was found
-            return replace(given_to_job(job, line.answer, key=None), key=key)
+            assert job is not None  # noqa: S101  the other one was found
+            return given_to_job(job, line.answer, key=key)
         hook = row.webhook or {}
         return Given(
             prediction_id=row.id,

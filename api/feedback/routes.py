@@ -12,7 +12,15 @@ from api.batches.lookup import find_batch
 from api.edge.auth import caller
 from api.edge.guard import GuardedRoute
 from api.feedback.answers import check_fit, read_answer
-from api.feedback.giving import BYTES_A_CUSTOM_ID, CsvFeedback, are_known, given_to_job, known_classes, plain_output
+from api.feedback.giving import (
+    BYTES_A_CUSTOM_ID,
+    CsvFeedback,
+    are_known,
+    given_to_job,
+    key_digest,
+    known_classes,
+    plain_output,
+)
 from api.http import problem_kinds as kinds
 from api.http.json import JSONResponse
 from api.http.paging import Cursor, Limit, check_cursor, page_answer
@@ -80,7 +88,7 @@ async def give(request: Request, id: str) -> Response:
         answer = read_answer((await off_the_loop(len(body), read_json_object, body)).members)
     classes = await known_classes(gate, job.request.model, job.request.version)
     check_fit(answer, plain_output(job))
-    given = given_to_job(job, answer, key=key)
+    given = given_to_job(job, answer, key=key_digest(key) if key else None)
     trace = trace_of(request.scope)
     [taken] = await ask_postgres(gate, partial(storage.give_feedback, owner=owner, given=[given], trace=trace))
     if taken.id is None:

@@ -22,6 +22,7 @@ from cli.bulk.resuming import known_parts, still_to_send
 from cli.bulk.sending import Sending
 from cli.client import NO_PIPELINE, Client, Declined
 from cli.home import command_line
+from cli.terminal.interrupts import INTERRUPTED
 from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
@@ -29,7 +30,6 @@ from cli.terminal.refused import Refused
 ALL_SUCCEEDED: Final = 0
 SOME_DID_NOT: Final = 1
 NOTHING_TO_SEND: Final = 2
-INTERRUPTED: Final = 130
 _MOST_NAMED: Final = 5
 
 Wait = Callable[[threading.Event, float], bool]

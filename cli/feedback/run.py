@@ -17,6 +17,7 @@ from cli.client import LASTING, Client, Declined
 from cli.feedback.interrupted_run import InterruptedRun
 from cli.given_files import MIB, read_given
 from cli.home import command_line
+from cli.terminal.interrupts import INTERRUPTED
 from cli.terminal.lines import say
 from cli.terminal.names import shown
 from cli.terminal.refused import Refused
@@ -30,7 +31,6 @@ BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 MOST_SHOWN: Final = 10
 ALL_USED: Final = 0
 SOME_REFUSED: Final = 1
-INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
-"""SIGTERM, taken as Ctrl-C."""
+"""SIGTERM, taken as Ctrl-C, and the exit status of a command that was interrupted."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""As shells have it: 128 and the number of SIGINT."""
 
 
 @contextmanager

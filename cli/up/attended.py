@@ -1,7 +1,6 @@
 """Start and stop a stack with its progress shown in the terminal."""
 
 import sys
-from typing import Final
 
 from rich.console import Console
 
@@ -10,11 +9,10 @@ from cli.stack import lifecycle
 from cli.stack.lifecycle import Started
 from cli.stack.plan import Options
 from cli.stack.supervisor.state import StackState
+from cli.terminal.interrupts import INTERRUPTED
 from cli.terminal.lines import say
 from cli.up.start_display import StartDisplay
 from shared import settings
-
-EXIT_INTERRUPTED: Final = 130
 
 
 def start(options: Options, console: Console, *, attached: bool) -> tuple[Started, StackState]:
@@ -26,7 +24,7 @@ def start(options: Options, console: Console, *, attached: bool) -> tuple[Starte
             return started, lifecycle.wait_until_ready(started, patience=patience, watch=display.show)
     except KeyboardInterrupt:
         stop(started, console)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except lifecycle.NotReady as error:
         if attached:
             stop(started, console)

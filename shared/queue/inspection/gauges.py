@@ -67,8 +67,13 @@ class Gauges:
 
     def workers(self, model: ModelName) -> int:
         """Return how many predict workers of a model gave a sign of life within WORKER_SEEN."""
+        return len(self.worker_names(model))
+
+    def worker_names(self, model: ModelName) -> set[str]:
+        """Return the names of the predict workers of a model that gave a sign of life within WORKER_SEEN."""
         since = server_time_us(self._client) - WORKER_SEEN // timedelta(microseconds=1)
-        return int(self._client.zcount(keys.workers(model), since, "+inf"))
+        alive: Any = self._client.zrange(keys.workers(model), since, "+inf", byscore=True)
+        return {name.decode() for name in alive}
 
     def _recorder_lag(self) -> timedelta:
         oldest: Any = self._client.xrange(keys.FINISHED, count=1)

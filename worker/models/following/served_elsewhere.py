@@ -7,16 +7,14 @@ until nobody else serves the model.
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import redis
 
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import CHALLENGER, CHAMPION
-from shared.queue import keys, model_routes
-from shared.queue.inspection.gauges import WORKER_SEEN
-from shared.queue.server_clock import server_time_us
+from shared.queue import model_routes
+from shared.queue.inspection.gauges import Gauges
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +30,7 @@ class ServedElsewhere:
         self._model = model
         self._worker = worker
         self._client = client
+        self._gauges = Gauges(client)
 
     def has_others(self) -> bool:
         """Tell whether other workers give signs of life for the model.
@@ -39,9 +38,7 @@ class ServedElsewhere:
         This one may give some or not, whatever it serves: it begins to after it has loaded the model, and its last one
         stays for a while.
         """
-        since = server_time_us(self._client) - WORKER_SEEN // timedelta(microseconds=1)
-        alive: Any = self._client.zrange(keys.workers(self._model), since, "+inf", byscore=True)
-        return any(name.decode() != self._worker for name in alive)
+        return bool(self._gauges.worker_names(self._model) - {self._worker})
 
     def find(self, failed: Mapping[VersionNumber, str], wanted: Mapping[str, VersionKey]) -> dict[VersionNumber, str]:
         """Return those of the versions that failed here which others serve under the alias that wants them."""

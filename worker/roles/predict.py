@@ -3,24 +3,19 @@
 Of all registered models that have a champion, or of those named. Each is served by itself: one that is missing, or
 takes long to load, keeps no other waiting. A model is picked up when it gets its champion, within a poll of the
 registry; once it is retired and none of its images wait, it is left.
-
-Over 300 lines: it makes every part that the models of a process share, and connects them.
 """
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Final
 
 from shared import settings
 from shared.cores import cores
 from shared.domain.identifiers import ModelName
-from shared.domain.model_route import CHAMPION
 from shared.observability.metrics import DeviceMetrics, PredictMetrics
-from shared.queue import keys, model_routes
+from shared.queue import keys
 from shared.queue.consumer.entries import Entry
 from shared.queue.lua import Script, Scripts
 from worker.decode.decode_threads import DecodeThreads
@@ -31,7 +26,6 @@ from worker.models.following.order_taker import OrderTaker
 from worker.models.following.registry_follower import RegistryFollower
 from worker.models.gpu.warming import warm_up_device
 from worker.models.registry.registry_reader import RegistryReader
-from worker.models.registry.registry_snapshot import Snapshots
 from worker.models.registry.registry_watch import RegistryWatch
 from worker.models.registry.registry_writer import RegistryWriter
 from worker.models.versions.load_attempts import LoadingGate
@@ -49,20 +43,17 @@ from worker.process.startup import Stopped
 from worker.process.worker_process import WorkerProcess
 from worker.roles.model_parts import ModelParts, SharedParts
 from worker.roles.model_service import CHECK_PAUSE, ModelService
+from worker.roles.model_services import ModelServices
 
 log = logging.getLogger(__name__)
-
-LEFT_AFTER: Final = timedelta(seconds=2)
-"""How long a retired model is served on: gateways may take images for it for a second, until they read that it is."""
 
 
 class PredictRole:
     """The models of one process, which share its device, its batch slots and its decoder processes."""
 
-    def __init__(self, process: WorkerProcess, *, slots: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, process: WorkerProcess, *, slots: int) -> None:
         """`slots` is how many micro-batches run at once. Raises SettingsError where a setting can't be used."""
         self._process = process
-        self._monotonic = monotonic
         self._ended = threading.Event()
         self._predict, self._queue = settings.read(settings.Predict), settings.read(settings.Queue)
         batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
@@ -88,10 +79,7 @@ class PredictRole:
         self._pictures = start_keeping(process.client, process.registry)
         self._watch: RegistryWatch | None = None
         self._names: list[ModelName] | None = []
-        self._seen: Snapshots = {}
-        self._services: dict[ModelName, ModelService] = {}
-        self._leaving: dict[ModelName, ModelService] = {}
-        self._retired_at: dict[ModelName, float] = {}
+        self._services = ModelServices(process.client, make=self._service, is_ending=self._is_ending)
         self._served: dict[ModelName, ModelParts] = {}
         self._followers: dict[ModelName, RegistryFollower] = {}
         self._members = MemberVersions(
@@ -141,7 +129,9 @@ class PredictRole:
             RegistryReader(self._registry), RegistryWriter(self._registry), client=process.client, worker=process.name
         )
         self._orders = PeriodicThread(taker.take_next, pause=timedelta(milliseconds=10), name="orders")
-        self._canaries = PeriodicThread(lambda: mover.move_all(self._seen), pause=timedelta(seconds=1), name="canary")
+        self._canaries = PeriodicThread(
+            lambda: mover.move_all(self._services.seen), pause=timedelta(seconds=1), name="canary"
+        )
 
     def start(
         self,
@@ -174,7 +164,10 @@ class PredictRole:
             self._ended.set,
         )
         self._watch = RegistryWatch(
-            models, client=self._process.client, settings=self._registry, on_read=self._choose_models
+            models,
+            client=self._process.client,
+            settings=self._registry,
+            on_read=partial(self._services.choose, names=models),
         )
         self._watch.start()
         while models and not self._any_served.wait(CHECK_PAUSE.total_seconds()):
@@ -196,48 +189,6 @@ class PredictRole:
     def is_busy(self) -> bool:
         """Tell whether images are in hand that another worker would have to compute again."""
         return bool(self._leased.entries() or self._heavy_entries())
-
-    def _choose_models(self, snapshots: Snapshots) -> None:
-        """Follow the models that are wanted now; leave those that are retired and for which nothing waits.
-
-        Called in the watch's thread after each read. Followers of models that have changed are woken.
-        """
-        retired = set(model_routes.retired(self._process.client))
-        # One that was restored at once is served anew only when its service before has ended: both use its lanes.
-        self._leaving = {model: service for model, service in self._leaving.items() if not service.has_ended}
-        taken = self._services.keys() | self._leaving.keys() | retired
-        for model in self._wanted(snapshots):
-            if model not in taken and not self._is_ending():
-                self._services[model] = self._service(model)
-                self._services[model].start()
-        for model in self._may_be_left(retired & self._services.keys()):
-            # What is registered may serve under this name again once it is restored.
-            service = self._leaving[model] = self._services.pop(model)
-            service.stop()
-            log.info("model_dropped", extra={"model": model, "reason": "it is retired"})
-        if snapshots is not self._seen:
-            for model, service in self._services.items():
-                if snapshots.get(model) != self._seen.get(model):
-                    service.parts.follower.wake()
-            self._seen = snapshots
-
-    def _may_be_left(self, retired: Iterable[ModelName]) -> list[ModelName]:
-        """Return those of the retired models for which nothing waits, and nothing can come any more."""
-        now = self._monotonic()
-        self._retired_at = {model: self._retired_at.get(model, now) for model in retired}
-        idle = []
-        for model, since in self._retired_at.items():
-            lanes = self._services[model].parts.lanes
-            if now - since >= LEFT_AFTER.total_seconds() and not lanes.is_uploaded() and not lanes.lanes_with_entries():
-                idle.append(model)
-        return idle
-
-    def _wanted(self, snapshots: Snapshots) -> Iterable[ModelName]:
-        """Return the models named; of all, those with a champion, and those that served until their alias was gone."""
-        if self._names is not None:
-            return self._names
-        routed = set(model_routes.names(self._process.client))
-        return [model for model, one in snapshots.items() if CHAMPION in one.aliases or model in routed]
 
     def _service(self, model: ModelName) -> ModelService:
         if self._watch is None:
@@ -296,7 +247,7 @@ class PredictRole:
     def _has_read_all(self) -> bool:
         """Tell whether the registry was read and every champion of then is loaded or failed to be."""
         was_read = self._watch is not None and self._watch.was_read
-        return was_read and all(service.is_first_read for service in list(self._services.values()))
+        return was_read and self._services.are_first_read
 
     def _poll(self) -> None:
         models = self._models()
@@ -322,8 +273,7 @@ class PredictRole:
     def _stop_following(self) -> None:
         if self._watch is not None:
             self._watch.stop()
-        for service in list(self._services.values()):
-            service.parts.follower.stop()
+        self._services.stop()
         self._members.clear()
 
     def _leave_lanes(self) -> None:

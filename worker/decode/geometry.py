@@ -47,7 +47,7 @@ def window(resized: tuple[int, int], spec: ImageSpec) -> Window:
     if size is None:
         return Window(0, 0, *resized)
     width, height = size[-1], size[0]
-    if spec.pad is Pad.END:
+    if spec.pad is Pad.END or (width, height) == resized:
         return Window(0, 0, width, height)
     return Window(_offset(resized[0], width), _offset(resized[1], height), width, height)
 

@@ -54,8 +54,9 @@ async def retry_prediction(request: Request, id: PredictionId) -> Response:
             # Before the job is in the queue, so that its end is not missed.
             ended = until_answered.enter_context(gate.waiters.listen(submission.id)) if wait else None
             job, headers = await enqueue(gate, submission, who.limits)
+        base = submission.base_url
         del submission
-        return await answer_submission(request, job, headers, wait=wait, ended=ended, deadline=deadline)
+        return await answer_submission(gate, job, base, headers, wait=wait, ended=ended, deadline=deadline)
 
 
 async def _submission(request: Request, gate: Gateway, failed: Job) -> Submission:

@@ -46,26 +46,30 @@ async def submit(request: Request, *, model: str | None = None) -> Response:
             # Before the job is in the queue, so that its end is not missed.
             ended = until_answered.enter_context(gate.waiters.listen(submission.id)) if wait else None
             job, headers = await enqueue(gate, submission, who.limits)
+        base = submission.base_url
         # The image would lie in memory for as long as the client waits.
         del upload, submission
-        return await answer_submission(request, job, headers, wait=wait, ended=ended, deadline=deadline)
+        return await answer_submission(gate, job, base, headers, wait=wait, ended=ended, deadline=deadline)
 
 
 async def answer_submission(
-    request: Request,
+    gate: Gateway,
     job: Job,
+    base: str,
     headers: dict[str, str],
     *,
     wait: timedelta | None,
     ended: asyncio.Event | None,
     deadline: float,
 ) -> Response:
-    """Return the answer with a job that was submitted, as it ends where the client waits for that."""
-    gate = gateway(request)
+    """Return the answer with a job that was submitted, as it ends where the client waits for that.
+
+    `base` is what its URLs begin with.
+    """
     if wait and ended:
         job = await _wait(gate, job, ended=ended, deadline=deadline)
         headers |= preference_applied(wait)
-    return _answer(gate, job, base_url(request), headers)
+    return _answer(gate, job, base, headers)
 
 
 async def _checked(request: Request, gate: Gateway, upload: Upload, model: str | None) -> Submission:

@@ -61,7 +61,7 @@ class RecordObserver:
             ended[labels] += 1
             if code := _text(record, b"code"):
                 codes[model, code] += 1
-            created, started, completed = (int(record.get(name) or 0) for name in _MOMENTS)
+            created, started, completed = [int(record.get(name) or 0) for name in _MOMENTS]
             durations[model].append(max(0, completed - created) / 1_000_000)
             if started and source == Source.MODEL:
                 computing[model, labels[1]].append(max(0, completed - started) / 1_000_000)

@@ -96,6 +96,23 @@ def test_a_version_serves_once_every_worker_has_loaded_it(worker: Callable[[str]
     assert not one.waits
 
 
+@pytest.mark.parametrize("alias", ["challenger", "shadow", "staging"])
+def test_an_alias_that_is_new_beside_a_champion_serves_once_every_worker_has_loaded_its_version(
+    worker: Callable[[str], Promotions], alias: str
+) -> None:
+    one, two = Handover(worker("one")), Handover(worker("two"))
+    begun = {
+        "before": {"champion": OLD},
+        "wanted": {"champion": OLD, alias: NEW},
+        "loaded": {"champion": OLD, alias: NEW},
+    }
+    assert one.aliases_to_route(**begun) == {"champion": OLD}
+    assert one.waits
+    assert two.aliases_to_route(**begun) == {"champion": OLD, alias: NEW}
+    assert one.aliases_to_route(**begun) == {"champion": OLD, alias: NEW}
+    assert not one.waits
+
+
 def test_a_worker_that_fails_to_load_a_version_keeps_no_other_from_serving_it(
     worker: Callable[[str], Promotions],
 ) -> None:
@@ -128,5 +145,5 @@ def test_a_worker_that_never_loads_a_version_is_waited_for_some_minutes(worker: 
 def test_the_first_champion_serves_at_once(worker: Callable[[str], Promotions]) -> None:
     one = Handover(worker("one"))
     worker("late")
-    first = {"champion": NEW}
+    first = {"champion": NEW, "challenger": OLD}
     assert one.aliases_to_route(before={}, wanted=first, loaded=first) == first

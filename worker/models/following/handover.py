@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.domain.identifiers import VersionKey
+from shared.domain.model_route import CHAMPION
 from shared.queue.consumer.promotions import Promotions
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,21 @@ class Handover:
     def aliases_to_route(self, *, before: Served, wanted: Served, loaded: Served) -> dict[str, VersionKey]:
         """Return the version that is to get each alias' images now: what is loaded here, or still the one before.
 
-        `wanted` is what the registry names. Every worker that serves the model notes when it has loaded that, or failed
-        to. Safe to repeat: a worker that is killed meanwhile is no longer waited for. Raises what Redis raises.
+        An alias that is new, as a challenger is, has none before: it is left out until then. Where no champion serves
+        yet nobody waits. `wanted` is what the registry names. Every worker that serves the model notes when it has
+        loaded that, or failed to. Safe to repeat: a worker that is killed meanwhile is no longer waited for. Raises
+        what Redis raises.
         """
         aliases = dict(loaded)
-        changing = {key for alias, key in wanted.items() if before.get(alias) not in (None, key)}
+        changing = {key for alias, key in wanted.items() if before.get(alias) != key} if CHAMPION in before else set()
         self._since = {key: self._since.get(key, self._monotonic()) for key in changing}
         missing = {key: self._promotions.note_prepared(key) for key in changing}
         for alias, key in wanted.items():
             if key in changing and loaded.get(alias) == key and missing[key] and not self._is_over(key):
-                aliases[alias] = before[alias]
+                if alias in before:
+                    aliases[alias] = before[alias]
+                else:
+                    del aliases[alias]
         self.waits = aliases != dict(loaded)
         return aliases
 

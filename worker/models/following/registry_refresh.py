@@ -188,7 +188,7 @@ class RegistryRefresh:
         serving = self._handover.aliases_to_route(before=before, wanted=wanted, loaded=loaded)
         for alias, key in loaded.items():
             # This process has just started, and the one before can't be loaded any more.
-            if serving[alias] != key and not self._loads(serving[alias]):
+            if alias in serving and serving[alias] != key and not self._loads(serving[alias]):
                 serving[alias] = key
         return serving
 

@@ -1,7 +1,7 @@
 """The output of a pipeline, put together from what its versions answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -17,10 +17,11 @@ from worker.predict.pipelines.condition import Selection
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why a picture has no output."""
+    """Why a picture has no output; `members` has what each model of the step said, where they were asked."""
 
     code: ErrorCode
     error: str
+    members: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def second_step(
         if isinstance(answered, Failed):
             if not degrades:
                 return answered
-            answered = StepAnswer(None, {"error": answered.error, "error_code": answered.code}, degraded=True)
+            reason = {"error": answered.error, "error_code": answered.code}
+            answered = StepAnswer(None, {**answered.members, **reason}, degraded=True)
         degraded = degraded or answered.degraded
         result = dict(answered.members)
         if selection.crop is None:
@@ -100,16 +102,16 @@ def _combined(step: PlannedStep, question: Question, *, degrades: bool) -> StepA
             names = answer.member.names
             opinions.append(Opinion(output=output, weight=planned.weight, names=names, scores=answer.scores))
         said.append(one)
-    if failures and (not degrades or not opinions):
-        return failures[0]
     members: dict[str, Any] = {"models": said}
+    if failures and (not degrades or not opinions):
+        return replace(failures[0], members=members)
     if len(opinions) == 1:
         return StepAnswer(dict(opinions[0].output), members, bool(failures))
     try:
         combined, how = combine(opinions, step.combine)
         output = _written(combined, versions[0])
     except ModelError as error:
-        return Failed(ErrorCode.MODEL_ERROR, str(error))
+        return Failed(ErrorCode.MODEL_ERROR, str(error), members)
     return StepAnswer(output, {**members, "combined_by": how}, bool(failures))
 
 

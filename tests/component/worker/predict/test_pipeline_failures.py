@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.pipelines import ENSEMBLE, RED, Members, Send, Shades, answer, picture
+from tests.support.pipelines import ENSEMBLE, RED, Halves, Members, Send, Shades, answer, picture
 from tests.support.predictors import Make, job
 from worker.models.errors import ModelError
 
@@ -22,6 +22,32 @@ def test_a_member_that_is_missing_fails_or_degrades(
     output = answer(redis_client, degraded)
     assert output["confidence"] == 1
     assert [said.get("error_code") for said in output["pipeline"]["steps"][0]["models"]] == [None, "model_unavailable"]
+
+
+THENS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one": ({"model": "b"}, {"b": "none"}),
+    "two": ({"models": ["b", "c"]}, {"b": "none", "c": "none either"}),
+    "uncombined": ({"models": ["b", "c"]}, {"b": Shades(), "c": Halves()}),
+}
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize("case", THENS)
+def test_each_result_of_a_second_step_without_an_output_says_what_each_model_said(
+    send: Send, predictor: Make, redis_client: redis.Redis, case: str, *, crop: bool
+) -> None:
+    then, members = THENS[case]
+    worker = predictor(members=Members(m=Halves(), **members))
+    id = send({"models": ["m"], "then": {**then, "crop": crop}, "on_error": "degrade"}, picture(RED, RED))
+    worker.poll()
+    output = answer(redis_client, id)["pipeline"]
+    results = output["steps"][1]["results"]
+    assert (output["degraded"], len(results)) == (True, 2 if crop else 1)
+    for result in results:
+        assert result["error"]
+        assert [said["model"] for said in result["models"]] == list(members)
+        reasons = [said["error"] for said in result["models"] if "error" in said]
+        assert reasons == [why for why in members.values() if isinstance(why, str)]
 
 
 def test_a_degraded_answer_is_not_cached_and_a_whole_one_is(

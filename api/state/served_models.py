@@ -1,6 +1,13 @@
-"""The models that serve, as the workers published them: a copy in memory, a second old at most."""
+"""The models that serve, as the workers published them: a copy in memory, a second old as a rule.
+
+No image is accepted by a copy older than `route_readers.SEEN`: commands then wait for this gateway no longer.
+"""
 
 import logging
+import os
+import secrets
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -12,7 +19,8 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
 from shared.domain.pipeline import Pipeline, parse_named_pipeline, parse_pipeline
-from shared.queue.producer.models import Models, parse_route
+from shared.queue.producer.models import Models, Published, parse_route
+from shared.queue.route_readers import SEEN
 from shared.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -38,6 +46,9 @@ class ServedModels:
         self._own = own_pipelines or {}
         self.pipelines: Mapping[ModelName, Pipeline] = self._own
         """The pipelines by name: the served models' tags' and the settings'; a model of the same name hides one."""
+        # A process of another container may have the same names.
+        self._gateway = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._counts_until = float("-inf")
         self._refresher = Refresher(self._refresh, pause=PAUSE, stale="routes_stale")
 
     async def get(self, name: ModelName) -> Route:
@@ -55,8 +66,8 @@ class ServedModels:
         Its alias or version may still be one that does not serve: choosing it says why. Raises what `get` raises, and
         InvalidParameter for a bare version that may be any model's.
         """
-        if not self._resolves(reference):
-            # Whoever promoted a version, or was told that everything is ready, may ask at once.
+        if time.monotonic() > self._counts_until or not self._resolves(reference):
+            # Whoever was told that everything is ready may ask at once.
             await self._refresher.once_more()
         if reference.name is not None:
             route = self._routes.get(reference.name)
@@ -120,8 +131,17 @@ class ServedModels:
         return next((f"version {number} of {model} can't be loaded: {error}" for model, number, error in failed), "")
 
     async def _refresh(self) -> None:
-        """Read all routes; what did not change is not parsed again."""
-        published = await self._models.published()
+        """Read all routes, and say so, until those count that were read."""
+        while True:
+            began = time.monotonic()
+            published = await self._models.published()
+            self._take_over(published)
+            if await self._models.answer_by(published, gateway=self._gateway):
+                self._counts_until = began + SEEN.total_seconds()
+                return
+
+    def _take_over(self, published: Published) -> None:
+        """Replace the copy; what did not change is not parsed again."""
         if published.routes != self._raw:
             self._routes = {model: parse_route(value) for model, value in published.routes.items()}
             self._raw = published.routes

@@ -9,11 +9,11 @@ from cli.home import command_line
 from cli.models.registered import ClientWrites, refusing, registered_model, telling
 from cli.models.runs import RUNS, version_of_run
 from cli.models.turns import in_turn
-from cli.models.watching import wait_until_served
+from cli.models.watching import wait_until_true
 from cli.registry import connect
 from cli.terminal.lines import say
 from shared.domain import model_changes
-from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Change
 from shared.domain.registered_model import RegisteredModel
 
@@ -73,9 +73,9 @@ def change(client: "MlflowClient", home: Path, name: str, plan: Plan) -> Change:
     return planned
 
 
-def _announce(home: Path, name: str, made: Change, *, wait: bool = False) -> None:
-    """Say what is so now, and how it is undone; wait until it serves where asked."""
+def _announce(home: Path, name: str, made: Change, *, wait: bool = True) -> None:
+    """Say what is so now, and how it is undone; wait until every request is answered by it where asked."""
     undo = f" {made.undo_words}: {command_line(made.undo, home)}" if made.undo else ""
     say(f"{made.said}{undo}")
-    if wait and made.alias:
-        wait_until_served(home, ModelName(name), VersionNumber(made.version), alias=made.alias)
+    if wait and (made.alias or made.writes):
+        wait_until_true(home, ModelName(name), made)

@@ -9,10 +9,13 @@ from typing import Final
 from cli.home import command_line
 from cli.models.aliases import change
 from cli.models.registered import registered_model, telling
+from cli.models.watching import wait_until_true
 from cli.registry import connect
 from cli.terminal.lines import say
 from cli.terminal.refused import Refused
-from shared.domain.model_changes import CanaryTerms, begin_canary, read_canary, stop_canary
+from shared.domain.identifiers import ModelName
+from shared.domain.model_changes import CanaryTerms, Change, Write, begin_canary, read_canary, stop_canary
+from shared.domain.model_route import CHALLENGER
 
 STOP_PATIENCE: Final = timedelta(seconds=60)
 _PAUSE: Final = 0.5
@@ -43,15 +46,18 @@ def show(home: Path, name: str) -> None:
 
 
 def stop(home: Path, name: str, *, patience: timedelta = STOP_PATIENCE) -> None:
-    """End a running canary: the champion gets every request again. Return once a worker has done so. Safe to repeat."""
+    """End a running canary: the champion gets every request again. Return once that is so. Safe to repeat."""
     client = connect(home)
-    end = time.monotonic() + patience.total_seconds()
+    end, was_running = time.monotonic() + patience.total_seconds(), False
     while True:
         with telling(home):
             canary = read_canary(registered_model(client, name))
         if canary is None or (not canary.is_running and not canary.moving):
             say(f"No canary of {name} runs." if canary is None else f"{canary.phase}: {canary.words()}")
+            if was_running:
+                wait_until_true(home, ModelName(name), Change(said="", writes=(Write(kind="alias", name=CHALLENGER),)))
             return
+        was_running = True
         if canary.is_running:
             change(client, home, name, stop_canary)
         if time.monotonic() > end:

@@ -1,6 +1,7 @@
 """List the models, show one, take one out of service, bring it back."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,9 +11,11 @@ from cli.addresses import store_url
 from cli.home import command_line, first_model_lines
 from cli.models.listed import Listed, listed_models
 from cli.models.show import show_route
+from cli.models.watching import wait_for_gateways
 from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
+from shared.domain.model_route import Route
 from shared.queue import model_routes
 from shared.queue.connection.clients import connect_briefly
 from shared.settings import Redis
@@ -35,9 +38,12 @@ def list_models(home: Path) -> None:
 
 
 def show_model(home: Path, name: str) -> None:
-    """Print one model: its versions, the traffic, warnings, what could not be loaded; raises Refused for no such."""
+    """Print one model: its versions, the traffic, warnings, what could not be loaded; raises Refused for no such.
+
+    What it shows is what every gateway answers by: whoever moved an alias in MLflow learns so when it is live.
+    """
     known = _ask(home, listed_models)
-    route = _ask(home, lambda client: model_routes.read(client, ModelName(name)))
+    route = _ask(home, partial(_shown_route, model=ModelName(name)))
     listed = next((one for one in known if one.name == name), None)
     if listed is None or route is None:
         raise _unknown(name, known)
@@ -50,7 +56,7 @@ def retire(home: Path, name: str) -> None:
     known = _ask(home, listed_models)
     if model not in {one.name for one in known}:
         raise _unknown(name, known)
-    _ask(home, lambda client: model_routes.retire(client, model))
+    _ask(home, partial(_retire, model=model))
     [waiting] = [one.waiting for one in known if one.name == model]
     say(f"Retired {name}: new images for it are refused from now on (404), whatever is promoted.")
     if waiting:
@@ -63,6 +69,18 @@ def restore(home: Path, name: str) -> None:
     if not _ask(home, lambda client: model_routes.restore(client, ModelName(name))):
         raise Refused(f"{name!r} is not retired. See: {command_line('models list', home)}")
     say(f"Restored {name}: its workers serve it again when they next read the registry.")
+
+
+def _retire(client: redis.Redis, *, model: ModelName) -> None:
+    model_routes.retire(client, model)
+    wait_for_gateways(client)
+
+
+def _shown_route(client: redis.Redis, *, model: ModelName) -> Route | None:
+    """Return a model's route once every gateway answers by it, or a later one."""
+    route = model_routes.read(client, model)
+    wait_for_gateways(client)
+    return route
 
 
 def _unknown(name: str, known: list[Listed]) -> Refused:

@@ -1,4 +1,4 @@
-"""Waits until workers serve what the registry says, and tells why they do not."""
+"""Waits until what a command has changed is so for every request from now on, and tells why it is not."""
 
 import os
 import time
@@ -14,45 +14,68 @@ from cli.stack.supervisor import state
 from cli.terminal.lines import first_line, say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName, VersionNumber
-from shared.queue import model_routes
+from shared.domain.model_changes import Change
+from shared.queue import model_routes, route_readers
 from shared.queue.connection.clients import connect
 from shared.queue.inspection.gauges import Gauges
 from shared.queue.registry_hints import CHANGED, RegistryHints
 from shared.settings import Redis
 
 PATIENCE: Final = timedelta(seconds=120)
+_LATE: Final = timedelta(seconds=2)
+"""After so long it is told which gateways are waited for; they read once a second."""
 _PAUSE: Final = 0.2
+_PAUSE_FOR_GATEWAYS: Final = 0.05
+_sleep = time.sleep
 _SETTING: Final = "DARKROOM_REDIS_URL"
 
 
-def wait_until_served(
-    home: Path, model: ModelName, version: VersionNumber, *, alias: str, patience: timedelta = PATIENCE
-) -> None:
-    """Return once a version serves under an alias, and say so; say only what comes where nothing serves models here.
+def wait_until_true(home: Path, model: ModelName, made: Change, *, patience: timedelta = PATIENCE) -> None:
+    """Return once what a change says is so for every request from now on, and say so; else what is not known of it.
 
-    Raises Refused where it can't be loaded, or does not serve in time.
+    Raises Refused where its version can't be loaded, or it does not come about in time.
     """
     if not os.environ.get(_SETTING) and state.running_stack(home) is None:
-        say("Workers serve it once they run.")
+        if made.version:
+            say("Workers serve it once they run.")
         return
     try:
         with connect(Redis(url=store_url(home, _SETTING))) as client:
-            _wait(client, home, model, version, alias=alias, patience=patience)
+            _wait(client, home, model, made, patience=patience)
     except (redis.RedisError, OSError) as error:
         say(f"Whether it serves can't be told: {first_line(error)}")
 
 
-def _wait(
-    client: redis.Redis, home: Path, model: ModelName, version: VersionNumber, *, alias: str, patience: timedelta
-) -> None:
-    if model in model_routes.retired(client):
+def wait_for_gateways(client: redis.Redis) -> None:
+    """Return once all gateways answer by what serves now; say which are waited for. Raises what Redis raises."""
+    began, told = time.monotonic(), False
+
+    def pause(late: list[str]) -> None:
+        nonlocal told
+        if not told and time.monotonic() - began > _LATE.total_seconds():
+            told = True
+            say(f"Waiting for gateways that have not confirmed it yet: {', '.join(map(_shown, late))}")
+        time.sleep(_PAUSE_FOR_GATEWAYS)
+
+    route_readers.wait_for_all(client, pause=pause)
+
+
+def _wait(client: redis.Redis, home: Path, model: ModelName, made: Change, *, patience: timedelta) -> None:
+    version, alias = VersionNumber(made.version), made.alias
+    if version and model in model_routes.retired(client):
         raise Refused(f"{model} is retired. It serves again after: {command_line(f'models restore {model}', home)}")
     RegistryHints(client).give(CHANGED)
     began = time.monotonic()
     while (waited := time.monotonic() - began) < patience.total_seconds():
         route = model_routes.read(client, model)
-        if route is not None and route.aliases.get(alias) == version:
-            say(f"Version {version} serves as {alias} ({waited:.1f} s).")
+        if route is not None and made.is_served_by(route):
+            wait_for_gateways(client)
+            waited = time.monotonic() - began
+            what = f"Version {version} serves as {alias}" if version else "Every gateway answers by that"
+            say(f"{what} ({waited:.1f} s).")
+            return
+        if not version and not Gauges(client).workers(model):
+            say("It is so once a worker serves this model: none does now.")
             return
         if route is not None and version in route.went_back:
             raise Refused(
@@ -63,7 +86,13 @@ def _wait(
             serving = route.aliases.get(alias)
             goes_on = f" Version {serving} goes on serving." if serving else ""
             raise Refused(f"Version {version} can't be loaded: {route.failed[version].rstrip('.')}.{goes_on}")
-        time.sleep(_PAUSE)
+        _sleep(_PAUSE)
     workers = Gauges(client).workers(model)
     why = f"{workers} workers follow it; see their log" if workers else "no worker serves this model"
-    raise Refused(f"Version {version} does not serve as {alias} after {patience.total_seconds():.0f} s: {why}.")
+    not_yet = f"Version {version} does not serve as {alias}" if version else "What served before still does"
+    raise Refused(f"{not_yet} after {patience.total_seconds():.0f} s: {why}.")
+
+
+def _shown(gateway: str) -> str:
+    """Return a gateway's host and process, without what tells it from others of these names."""
+    return gateway.rpartition(" ")[0]

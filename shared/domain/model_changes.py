@@ -19,6 +19,7 @@ from shared.domain.model_route import (
     PREVIOUS_CHAMPION,
     SHADOW,
     SHADOW_PERCENT,
+    Route,
 )
 from shared.domain.registered_model import RegisteredModel
 
@@ -75,6 +76,17 @@ class Change:
         """Return what `to_text` wrote."""
         members = json.loads(text)
         return cls(**{**members, "writes": tuple(Write(**one) for one in members["writes"])})
+
+    def is_served_by(self, route: Route) -> bool:
+        """Tell whether a route says what this says: the version of each alias, and its share of the requests."""
+        named = {write.name: write.value for write in self.writes if write.kind == "alias"}
+        if self.alias:
+            named[self.alias] = self.version
+        shares = {CHALLENGER_PERCENT: route.challenger_percent, SHADOW_PERCENT: route.shadow_percent}
+        wanted = {write.name: write.value for write in self.writes if write.kind == "tag" and write.value is not None}
+        return all(route.aliases.get(alias) == version for alias, version in named.items()) and all(
+            str(share) == wanted.get(tag, str(share)) for tag, share in shares.items()
+        )
 
 
 def carry_out(registry: Registry, model: ModelName, writes: Iterable[Write]) -> None:

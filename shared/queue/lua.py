@@ -78,6 +78,7 @@ class Script(StrEnum):
     DROP_FAILED = "drop_failed"
     EXPEL = "expel"
     PUBLISH = "publish"
+    ANSWER_BY_ROUTES = "answer_by_routes"
     WITHDRAW = "withdraw"
     GIVE_UP = "give_up"
     SIGN = "sign"

@@ -1,26 +1,33 @@
 """`darkroom models` beside a running stack: a version is shown, checked, promoted and rolled back."""
 
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
+import httpx
 import pytest
 
+from shared.queue import route_readers
+from shared.queue.connection.clients import connect
+from shared.queue.server_clock import server_time_us
+from shared.settings import Redis
 from tests.support.api_client import Door
+from tests.support.extra_processes import GatewayByHand
 from tests.support.pictures import renewed
 from tests.support.stack import Stack
 from tests.support.version_copies import copied_version
 from tests.support.waiting import until
 
+PNG = {"Content-Type": "image/png"}
 
-def wait_for_version(door: Door, scan: bytes, version: str) -> None:
-    """Return once the gateway binds new images to a version: it reads what serves once a second."""
 
-    def is_bound() -> bool:
-        answer = door.submit(scan)
-        assert answer.status_code in (200, 202), answer.text
-        return bool(answer.json()["version"] == version)
-
-    until(is_bound, what=f"version {version} gets new images", pause=0.1)
+def version_of_a_new_image(door: Door, scan: bytes) -> str:
+    """Return the version to which the gateway binds an image that comes now."""
+    answer = door.submit(scan)
+    assert answer.status_code in (200, 202), answer.text
+    return str(answer.json()["version"])
 
 
 @pytest.fixture
@@ -36,14 +43,39 @@ def test_a_version_is_promoted_and_rolled_back_while_images_come(
     promoted = stack.darkroom("models", "promote", "digits", "latest").stdout
     assert f"Promoted version {copy} of digits, before it was 1." in promoted
     assert f"Version {copy} serves as champion (" in promoted
-    wait_for_version(door, scan, copy)
+    assert version_of_a_new_image(door, scan) == copy
     shown = stack.darkroom("models", "show", "digits").stdout
     assert "traffic  champion 100%" in shown
     rolled_back = stack.darkroom("models", "rollback", "digits").stdout
     assert f"Rolled digits back from version {copy} to 1, its champion before." in rolled_back
     assert "Version 1 serves as champion (" in rolled_back
-    wait_for_version(door, scan, "1")
+    assert version_of_a_new_image(door, scan) == "1"
     assert door.submit(scan, model="models:/digits/latest").json()["version"] == copy
+
+
+def test_a_promotion_is_live_at_a_gateway_that_was_held_up_when_the_command_returns(
+    stack: Stack, scan: bytes, copy: str
+) -> None:
+    gateway = GatewayByHand(stack)
+    with (
+        connect(Redis(url=stack.stores["DARKROOM_REDIS_URL"])) as client,
+        ThreadPoolExecutor(1) as pool,
+        ExitStack() as after,
+    ):
+        after.callback(gateway.close)
+        gateway.begin()
+        gateway.process.send_signal(signal.SIGSTOP)
+        since_us = server_time_us(client)
+        promoting = pool.submit(stack.darkroom, "models", "promote", "digits", copy)
+        held_up = f" {gateway.process.pid} "
+        until(
+            lambda: [held_up in one for one in route_readers.late(client, since_us=since_us)] in ([True], []),
+            what="only the stopped gateway is late",
+        )
+        gateway.process.send_signal(signal.SIGCONT)
+        assert f"Version {copy} serves as champion (" in promoting.result().stdout
+        answer = httpx.post(f"{gateway.url}/v1/predictions", content=scan, headers=PNG, trust_env=False)
+        assert answer.json()["version"] == copy
 
 
 def test_a_served_version_is_checked_with_an_image(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from cli.models import aliases, canary, run, turns
+from cli.models import aliases, canary, run, turns, watching
 from cli.terminal.refused import Refused
 from shared.domain import model_changes
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
@@ -237,6 +237,41 @@ def test_a_promotion_waits_until_the_version_serves(
     published(aliases={"champion": TWO.number}, versions={ONE.number: ONE, TWO.number: TWO})
     aliases.promote(tmp_path, NAME, "2", wait=True)
     assert "Version 2 serves as champion (0." in capsys.readouterr().out
+
+
+def test_another_share_and_an_ended_challenger_are_told_once_the_route_says_so(
+    registry: "MlflowStore",
+    published: Callable[..., None],
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both = {"champion": ONE.number, "challenger": TWO.number}
+    versions = {ONE.number: ONE, TWO.number: TWO}
+    published(aliases=both, versions=versions, challenger_percent=10)
+    keys_of_worker = {"w": 2**52}
+    redis_client.zadd(keys.workers(ModelName(NAME)), keys_of_worker)
+    registry.client.set_registered_model_alias(NAME, "champion", "1")
+    looked: list[float] = []
+
+    def publish_at_second_look(pause: float) -> None:
+        looked.append(pause)
+        published(**changed)
+
+    monkeypatch.setattr(watching, "_sleep", publish_at_second_look)
+    changed: dict[str, Any] = {"aliases": both, "versions": versions, "challenger_percent": 30}
+    aliases.challenger(tmp_path, NAME, "2", percent=30, wait=True)
+    assert "Version 2 serves as challenger (0." in capsys.readouterr().out
+    changed = {"aliases": {"champion": ONE.number}, "versions": versions}
+    aliases.end_challenger(tmp_path, NAME)
+    assert "Every gateway answers by that (0." in capsys.readouterr().out
+    assert len(looked) == 2
+    published(aliases=both, versions=versions)
+    registry.client.set_registered_model_alias(NAME, "challenger", "2")
+    redis_client.zrem(keys.workers(ModelName(NAME)), *keys_of_worker)
+    aliases.end_challenger(tmp_path, NAME)
+    assert "once a worker serves this model: none does now." in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("registry")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.domain.identifiers import ModelName
 from shared.domain.model_route import Route
 from shared.domain.timestamps import now_us
-from shared.queue import keys, model_routes
+from shared.queue import keys, model_routes, route_readers
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.inspection.gauges import WORKER_SEEN
 
@@ -17,8 +17,12 @@ _SEEN_US: Final = WORKER_SEEN // timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the workers have published: routes as they wrote them, names that are retired, models with live workers."""
+    """What the workers have published: routes as they wrote them, names that are retired, models with live workers.
 
+    It was read at `as_of_us` or later, in microseconds by Redis' clock.
+    """
+
+    as_of_us: int
     routes: dict[ModelName, bytes]
     retired: frozenset[ModelName]
     alive: frozenset[ModelName]
@@ -36,21 +40,25 @@ class Models:
         self._redis = pipeline
 
     async def published(self) -> Published:
-        """Return what is published now, in two round trips."""
+        """Return what is published now, in three round trips."""
+        as_of_us = _microseconds(await self._call("TIME"))
         names, retired = await asyncio.gather(self._call("SMEMBERS", keys.MODELS), self._call("SMEMBERS", keys.RETIRED))
         models = [ModelName(name.decode()) for name in names]
         routes: dict[ModelName, bytes] = {}
         alive: set[ModelName] = set()
         if models:
-            values, clock, *signs = await asyncio.gather(
+            values, *signs = await asyncio.gather(
                 self._call("MGET", *map(keys.route, models)),
-                self._call("TIME"),
                 *(self._call("ZREVRANGE", keys.workers(model), 0, 0, "WITHSCORES") for model in models),
             )
             routes = {model: value for model, value in zip(models, values, strict=True) if value}
-            since = int(clock[0]) * 1_000_000 - _SEEN_US
+            since = as_of_us - _SEEN_US
             alive = {model for model, sign in zip(models, signs, strict=True) if sign and float(sign[1]) >= since}
-        return Published(routes, frozenset(ModelName(name.decode()) for name in retired), frozenset(alive))
+        return Published(as_of_us, routes, frozenset(ModelName(name.decode()) for name in retired), frozenset(alive))
+
+    async def answer_by(self, published: Published, *, gateway: str) -> bool:
+        """Say that a gateway answers by what it read; return False where it has to read once more (`route_readers`)."""
+        return bool(await self._redis.evaluate(*route_readers.answering(gateway, as_of_us=published.as_of_us)))
 
     async def live_workers(self, model: ModelName) -> int:
         """Return how many predict workers gave a sign of life lately."""
@@ -76,3 +84,8 @@ class Models:
 
     async def _call(self, *command: bytes | str | int) -> Any:
         return await self._redis.call(*command)
+
+
+def _microseconds(clock: list[bytes]) -> int:
+    seconds, micros = clock
+    return int(seconds) * 1_000_000 + int(micros)

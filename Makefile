@@ -10,7 +10,7 @@ FLAVOURS := build/flavours
 # Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo up down test test-fast documents flavours check docs reference dashboards containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast documents long flavours check docs reference dashboards containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +34,10 @@ up: install  ## Start everything on this machine and leave it running
 down: install  ## Stop it
 	$(BIN)/darkroom down
 
-# In six processes, more than the tests need cores: much of their time is waiting. Five begin with a stack each and one
+# In five processes, more than the tests need cores: much of their time is waiting. Three begin with a stack each and two
 # with what needs torch, then all take the rest; tests/conftest.py says who has what and in which order.
-test: install  ## Every test but those of containers, on real servers
-	$(BIN)/pytest --numprocesses 6 --dist loadgroup --no-loadscope-reorder
+test: install  ## Every test but those of containers and the long ones, on real servers
+	$(BIN)/pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
 
 # Without the few that are marked slow, which take much of the time. Each process begins with a quarter of the tests
 # and takes from another's when it is done: those of a folder stay together, and what they import or start with them.
@@ -46,6 +46,10 @@ test-fast: install  ## Tests of single modules, those with a real server too: un
 
 documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes
 	$(BIN)/pytest tests/documents
+
+# What takes a minute of a core or more a test.
+long: install  ## Forty seconds of the soak, the GPU benchmark without a GPU: three minutes
+	$(BIN)/pytest tests/long
 
 # The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install  ## The images and docker-compose.yml without Docker (root on Linux, 7 minutes)
@@ -59,14 +63,14 @@ browser: install  ## The console in a real Chromium, on a stack of its own
 	$(BIN)/pytest tests/browser
 
 # In an environment of its own, before whose packages those of .venv are found: torch is not installed once more.
-flavours: install  ## Every framework and the examples, in an environment of its own (700 MB, 5 minutes)
+flavours: install  ## Every framework, the models' guides and the examples, in an environment of its own (700 MB, 5 minutes)
 	$(BIN)/python -m venv --without-pip $(FLAVOURS)
 	@echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		> $$($(FLAVOURS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth
 	$(BIN)/python -m pip --python $(FLAVOURS)/bin/python install --quiet --disable-pip-version-check --requirement tests/flavours/requirements.txt
 	$(BIN)/python -m pip --python $(FLAVOURS)/bin/python install --quiet --disable-pip-version-check --no-deps rapidocr
 	@printf '#!/bin/sh\nexec %s/bin/python -m cli.main "$$@"\n' $(CURDIR)/$(FLAVOURS) > $(FLAVOURS)/bin/darkroom && chmod +x $(FLAVOURS)/bin/darkroom
-	PYTHONPATH=. $(FLAVOURS)/bin/python -m pytest tests/unit/worker/models/flavours tests/unit/test_darkroom_contract.py tests/unit/docs/test_model_guides.py tests/flavours
+	PYTHONPATH=. $(FLAVOURS)/bin/python -m pytest tests/unit/worker/models/flavours tests/unit/test_darkroom_contract.py tests/flavours
 
 # Writes .env where there is none. Containers read deploy/ as other users, who can't read a clone made under umask 077.
 env: .env  ## Write .env with random passwords for docker-compose.yml, where there is none yet

@@ -87,7 +87,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-GROUPS = ("restarted stack", "stack", "breakable stack", "soak", "torch", "tasks' stack", "traced stack")
+GROUPS = ("restarted stack", "stack", "breakable stack", "torch", "tasks' stack", "traced stack")
 ORDER = (*GROUPS, "integration", "component", "unit")
 
 

@@ -1,6 +1,6 @@
 """Which tests share a running stack in one process of the run: what tests/conftest.py and their stack decide by."""
 
-OF_THEIR_OWN = {"test_soak.py": "soak", "test_tracing.py": "traced stack"}
+OF_THEIR_OWN = {"test_tracing.py": "traced stack"}
 """The groups of tests with a stack of their own."""
 RESTARTING = (
     "test_command.py",

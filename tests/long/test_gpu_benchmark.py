@@ -16,7 +16,6 @@ runpy.run_module("benchmarks.gpu", run_name="__main__", alter_sys=True)
 """`python -m benchmarks.gpu`, whose stack starts forks."""
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1000)
 def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path, short_directory: Callable[[], Path]) -> None:
     report = tmp_path / "report.json"

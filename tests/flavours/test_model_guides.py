@@ -17,10 +17,9 @@ from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 mlflow = deferred("mlflow")
 loading = deferred("worker.models.loading")
-pytestmark = [pytest.mark.xdist_group("torch"), pytest.mark.slow]
 
 FRAMEWORKS = frozenset({"lightgbm", "onnx", "onnxruntime", "onnxscript", "timm", "transformers", "xgboost"})
-"""Not installed by `make install`; `make flavours` has them."""
+"""Not installed by `make install`; `make flavours`, which runs this, has them."""
 LONGEST = 12
 """Lines of a block that are not blank."""
 PAGES = {

@@ -15,7 +15,7 @@ from cli.terminal.lines import say
 from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import CanaryTerms, Change, Write, begin_canary, read_canary, stop_canary
-from shared.domain.model_route import CHALLENGER
+from shared.domain.model_route import CHALLENGER, CHAMPION
 
 STOP_PATIENCE: Final = timedelta(seconds=60)
 _PAUSE: Final = 0.5
@@ -31,11 +31,12 @@ def start(home: Path, name: str, number: str, terms: CanaryTerms, *, now: Callab
 def show(home: Path, name: str) -> None:
     """Print where a model's canary is."""
     with telling(home):
-        canary = read_canary(registered_model(connect(home), name))
+        model = registered_model(connect(home), name)
+        canary = read_canary(model)
     if canary is None:
         say(f"{name} has had no canary.")
         return
-    say(f"{canary.phase}: {canary.words()}")
+    say(f"{canary.phase}: {canary.words_beside(model.aliases.get(CHAMPION))}")
     if canary.is_running:
         agreement = "" if canary.min_agreement is None else f", agreement at least {canary.min_agreement:.2%}"
         say(
@@ -51,9 +52,11 @@ def stop(home: Path, name: str, *, patience: timedelta = STOP_PATIENCE) -> None:
     end, was_running = time.monotonic() + patience.total_seconds(), False
     while True:
         with telling(home):
-            canary = read_canary(registered_model(client, name))
+            model = registered_model(client, name)
+            canary = read_canary(model)
         if canary is None or (not canary.is_running and not canary.moving):
-            say(f"No canary of {name} runs." if canary is None else f"{canary.phase}: {canary.words()}")
+            # Without anything to write, that says where it is.
+            say(stop_canary(model).said)
             if was_running:
                 wait_until_true(home, ModelName(name), Change(said="", writes=(Write(kind="alias", name=CHALLENGER),)))
             return

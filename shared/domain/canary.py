@@ -129,6 +129,13 @@ class Canary:
                 place = f"the canary of {version} ended at {at}"
         return f"{place}: {self.reason}" if self.reason else place
 
+    def words_beside(self, champion: VersionNumber | None) -> str:
+        """Return `words`, and which version is champion now where another one is than the canary promoted."""
+        is_left = self.phase is Phase.PROMOTED and not self.moving and champion != self.version
+        if not is_left:
+            return self.words()
+        return f"{self.words()}; now {f'version {champion}' if champion else 'none'} is champion"
+
 
 def _written(instant: float) -> str:
     return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M} UTC"

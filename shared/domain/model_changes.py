@@ -241,7 +241,9 @@ def stop_canary(model: RegisteredModel) -> Change:
     canary = read_canary(model)
     if canary is None or not canary.is_running:
         return Change(
-            said=f"No canary of {model.name} runs." if canary is None else f"{canary.phase}: {canary.words()}"
+            said=f"No canary of {model.name} runs."
+            if canary is None
+            else f"{canary.phase}: {canary.words_beside(model.aliases.get(CHAMPION))}"
         )
     stopped = replace(canary, phase=Phase.STOPPED, moving=True, reason="an operator stopped it")
     return Change(

@@ -215,6 +215,11 @@ def test_a_canary_that_went_through_says_so_when_the_trial_takes_its_version_bac
     mlflow_store.client.set_registered_model_tag(MODEL, CANARY_TAG, canary.to_text())
     one.refresh()
     assert route_in(redis_client).canary == canary.words()
+    mlflow_store.client.set_registered_model_alias(MODEL, "champion", ONE)
+    one.refresh()
+    assert route_in(redis_client).canary == f"{canary.words()}; now version {ONE} is champion"
+    mlflow_store.client.set_registered_model_alias(MODEL, "champion", TWO)
+    one.refresh()
     one.trial_results.add(results(new, 20))
     one.refresh()
     reason = f"20 of the last 20 images failed: {ERROR}"

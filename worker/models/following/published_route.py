@@ -157,7 +157,7 @@ class PublishedRoute:
             device=self._device,
             max_batch_size=self.tuning.max_batch_size,
             pipelines=pipelines,
-            canary=_canary_words(registered.tags.get(CANARY_TAG), went_back),
+            canary=_canary_words(registered, went_back),
         )
 
     def _share(self, alias: str, percent: int, wrong: str) -> int:
@@ -185,12 +185,13 @@ def _gone(
     return gone
 
 
-def _canary_words(text: str | None, went_back: Mapping[VersionNumber, str]) -> str:
+def _canary_words(registered: RegistrySnapshot, went_back: Mapping[VersionNumber, str]) -> str:
     """Return where a canary is; what is wrong where the tag holds none, and an empty text where there was none.
 
     The tag of a canary that went through stays `promoted`, as the alias stays, where the champion's trial takes the
     version back later: that is told here.
     """
+    text = registered.tags.get(CANARY_TAG)
     if text is None:
         return ""
     try:
@@ -198,4 +199,5 @@ def _canary_words(text: str | None, went_back: Mapping[VersionNumber, str]) -> s
     except ValueError as error:
         return str(error)
     failed = went_back.get(canary.version) if canary.phase is Phase.PROMOTED else None
-    return f"{canary.words()}; the version before serves again, since {failed}" if failed else canary.words()
+    words = canary.words_beside(registered.aliases.get(CHAMPION))
+    return f"{words}; the version before serves again, since {failed}" if failed else words

@@ -113,7 +113,7 @@ class RegistryRefresh:
         self._cache.pin({*loaded.values(), *before.values()} - registered_keys)
         if CHAMPION not in loaded:
             if CHAMPION in before and self._elsewhere.has_others():
-                self._leave_it_to_others("champion_gone", "it is no longer in the registry")
+                self._leave_it_to_others("champion_gone", self._why_gone(registered, failed))
                 return
             if missing is not None:
                 self._route.withdraw(was_served=CHAMPION in before)
@@ -204,6 +204,11 @@ class RegistryRefresh:
         except ModelUnavailable:
             return False
         return True
+
+    @staticmethod
+    def _why_gone(registered: RegistrySnapshot, failed: Mapping[VersionNumber, str]) -> str:
+        champion = registered.named().get(CHAMPION)
+        return failed.get(champion.number, "") if champion else "it is no longer in the registry"
 
     def _leave_it_to_others(self, event: str, reason: str) -> None:
         """Take no work: other workers have a version loaded that this one can't load."""

@@ -152,6 +152,17 @@ def test_a_canary_only_rises_ends_once_and_is_safe_to_ask_again(
         canary = replace(after, moving=False)
 
 
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("champion", ["1", "2", "3", None])
+def test_only_one_that_was_promoted_says_that_another_version_is_champion_now(
+    phase: Phase, champion: VersionNumber | None
+) -> None:
+    ended = replace(CANARY, phase=phase, moving=False)
+    after = ended.words_beside(champion).removeprefix(ended.words())
+    is_left = phase is Phase.PROMOTED and champion != CANARY.version
+    assert after == (f"; now {f'version {champion}' if champion else 'none'} is champion" if is_left else "")
+
+
 def test_what_others_change_is_seen_and_what_a_kill_left_is_not() -> None:
     moved = Traffic(champion=ONE, challenger=TWO, percent=5)
     assert changed_by_others(CANARY, moved) == ""

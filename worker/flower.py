@@ -8,6 +8,8 @@ import sys
 from datetime import timedelta
 from typing import Final
 
+from shared import settings
+from shared.observability.log_file import keep_bounded
 from worker import flower_guard
 from worker.main import app
 from worker.process.shutdown import end_after
@@ -17,6 +19,7 @@ PATIENCE: Final = timedelta(seconds=3)
 
 def main() -> None:
     """Run Flower with this process' arguments until it is told to stop."""
+    keep_bounded(settings.read(settings.Logging).file)
     # Celery would load the command only when it starts, too late to replace the class that it starts.
     importlib.import_module(flower_guard.COMMAND)
     flower_guard.guard()

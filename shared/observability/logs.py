@@ -119,8 +119,7 @@ def configure_logging(settings: Logging) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)
-    if settings.file:
-        keep_bounded(settings.file)
+    keep_bounded(settings.file)
     # Uvicorn's loggers have handlers of their own, whose lines have another form.
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(server)

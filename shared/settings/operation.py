@@ -21,7 +21,8 @@ class Logging(BaseSettings):
     """`json`: one object a line, for machines; `text`: readable in a terminal."""
     file: str = ""
     """The file that the process was started with as its standard output and error, which `darkroom up` sets. From
-    20 MiB on it is renamed to `<name>.1`, in place of the one before. Empty: whoever started the process bounds it."""
+    20 MiB on it is renamed to `<name>.1`, in place of the one before, of which `<name>.own` keeps the lines that are
+    not the model's. Empty: whoever started the process bounds it."""
     requests: Literal["none", "errors", "all"] = "errors"
     """Requests about which the gateway writes a line; `errors` are those that it answered with 5xx."""
     predictions: str = ""

@@ -1,6 +1,7 @@
 """`darkroom status` in a pipe and in a terminal, on the running stack."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from shared.observability.log_file import LARGEST, older
 from tests.support.api_client import Door
 from tests.support.pictures import renewed
 from tests.support.stack import COMMAND
 from tests.support.terminals import seated
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -100,3 +103,13 @@ def test_in_a_terminal_once_prints_a_single_snapshot(stack: "Stack") -> None:
         raw = seat.read_rest()
         assert b"digits" in raw
         assert b"\x1b[?1049h" not in raw
+
+
+def test_the_log_of_every_program_is_bounded_while_it_runs(stack: "Stack") -> None:
+    logs = [stack.home / "logs" / f"{role}.log" for role, facts in stack.wait_until_ready().items() if facts["pids"]]
+    assert {"redis.log", "postgres.log", "mlflow.log", "flower.log", "predict.log"} <= {log.name for log in logs}
+    for log in logs:
+        os.truncate(log, LARGEST)
+    # Celery's beat and workers, Flower and MLflow look once a second, the supervisor for Redis and Postgres every five.
+    until(lambda: all(log.exists() and log.stat().st_size < LARGEST for log in logs), what="none is full")
+    assert all(older(log).stat().st_size >= LARGEST for log in logs)

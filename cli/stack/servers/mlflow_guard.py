@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from cli.stack.servers.mlflow_login import Login
+from shared import settings
+from shared.observability.log_file import keep_bounded
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -59,6 +61,7 @@ def create_app() -> App:
     login = Login.of_environment()
     if login is None:
         raise RuntimeError("MLFLOW_TRACKING_PASSWORD is not set, and without it everybody would be let in")
+    keep_bounded(settings.read(settings.Logging).file)
     from mlflow.server.fastapi_app import app  # noqa: PLC0415  reads the environment, and takes seconds
 
     return Guard(app, login)

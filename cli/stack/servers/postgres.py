@@ -37,6 +37,7 @@ def postgres_program(*, folder: Path, sockets: Path) -> Program:
     return Program(
         name="postgres",
         role="postgres",
+        has_log_cut=True,
         url=url,
         command=command,
         account=account,

@@ -60,6 +60,7 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
     return Program(
         name="redis",
         role="redis",
+        has_log_cut=True,
         url=url,
         command=command,
         prepare=partial(folder.mkdir, parents=True, exist_ok=True),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cli.stack.supervisor import launcher
-from shared.observability.log_file import LARGEST, older
+from shared.observability.log_file import LARGEST, rename
 
 Probe = Callable[[int], str]
 """Called with the pid (0 for an external server); returns an empty string when ready, else why not. May block 1 s."""
@@ -58,6 +58,8 @@ class Program:
     stop_rank: int = 0
     """Programs stop in ascending order of rank, equal ranks together."""
     stop_patience: timedelta = timedelta(seconds=10)
+    has_log_cut: bool = False
+    """Whether the supervisor bounds its log while it runs: a program that can't be led to another file."""
     longest_pause: timedelta = timedelta(seconds=30)
     """The longest pause between two starts of a program that keeps ending."""
 
@@ -100,7 +102,7 @@ def open_log(home: Path, role: str) -> Iterator[BinaryIO]:
     path = log_path(home, role)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.stat().st_size >= LARGEST:
-        path.replace(older(path))
+        rename(path)
     with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         yield file
 

@@ -12,8 +12,9 @@ from itertools import groupby
 from pathlib import Path
 
 from cli.stack.supervisor.identity import ProcessIdentity
-from cli.stack.supervisor.programs import Program, log_environment, log_tail, open_log, spawn_command
+from cli.stack.supervisor.programs import Program, log_environment, log_path, log_tail, open_log, spawn_command
 from cli.stack.supervisor.state import Phase, ProgramState
+from shared.observability.log_file import cut
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ FIRST_PAUSE = timedelta(milliseconds=500)
 # ready and ends at once, again and again, was not.
 WELL_AFTER = timedelta(seconds=2)
 PROBE_PAUSE = timedelta(milliseconds=100)
+LOGS_PAUSE = timedelta(seconds=5)
 
 
 class Supervisor:
@@ -51,11 +53,12 @@ class Supervisor:
         keeping = [asyncio.create_task(self._keep(kept)) for kept in self._kept.values()]
         for task in keeping:
             task.add_done_callback(self._stop_at_fault)
+        bounding = asyncio.create_task(self._bound_logs())
         await self._stopping.wait()
         await self._stop_in_order()
-        for task in keeping:
+        for task in (*keeping, bounding):
             task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
+        await asyncio.gather(*keeping, bounding, return_exceptions=True)
 
     def stop(self) -> None:
         """Start stopping everything. Safe to repeat."""
@@ -72,6 +75,15 @@ class Supervisor:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("fault", exc_info=error)
             self.stop()
+
+    async def _bound_logs(self) -> None:
+        """Cut the logs of programs that can't bound them, whenever one is full."""
+        logs = [log_path(self._home, one.program.role) for one in self._kept.values() if one.program.has_log_cut]
+        while logs:
+            await asyncio.sleep(LOGS_PAUSE.total_seconds())
+            for path in logs:
+                with contextlib.suppress(OSError):  # no room is left for a copy: it grows on
+                    await asyncio.to_thread(cut, path)
 
     async def _keep(self, kept: "_Kept") -> None:
         """Start a program, again each time it ends; a step until it exits 0."""

@@ -1,5 +1,6 @@
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_stores_listen_on_sockets_and_loopback_only(tmp_path: Path) -> None:
     assert programs["redis"].command[1:3] == ("--port", "0")
     assert "listen_addresses=" in programs["postgres"].command
     assert "127.0.0.1" in programs["mlflow"].command
+
+
+def test_the_log_of_every_program_that_is_not_in_python_is_cut(tmp_path: Path) -> None:
+    programs = planned(tmp_path).values()
+    cut = {program.role for program in programs if program.has_log_cut}
+    assert cut == {program.role for program in programs if program.command[:1] not in ((), (sys.executable,))}
 
 
 def test_redis_evicts_nothing_unrecorded_and_loses_nothing_acknowledged(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """A full log file is renamed while processes write to it, and every line is in one of the two."""
 
+import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shared.observability.log_file import LogFile, older
+from shared.observability.log_file import LogFile, cut, older, own_lines
+from shared.observability.logs import JsonLines, Readable
 
 LARGEST = 40_000
 WRITERS = 3
@@ -97,3 +101,75 @@ def test_output_that_goes_elsewhere_stays_there(log: Path, descriptor: int, tmp_
         assert older(log).read_bytes() == b"a line\n"
     finally:
         os.close(elsewhere)
+
+
+def own_line(number: int, form: str) -> bytes:
+    """Return a line as Darkroom's formatters write it."""
+    record = logging.makeLogRecord({"msg": f"event_{number}", "levelname": "WARNING", "name": "worker"})
+    formatter = JsonLines() if form == "json" else Readable()
+    return formatter.format(record).encode() + b"\n"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize("noise", [0, 3_000, 25_000])
+def test_own_lines_survive_a_model_that_prints_much(log: Path, descriptor: int, form: str, noise: int) -> None:
+    """As many as have room in one file, whole, in order and once; the three files together stay bounded."""
+    largest, written = 10_000, list[bytes]()
+    file = LogFile(log, descriptors=[descriptor], largest=largest)
+    for number in range(400):
+        # What a model printed last need not end with a line's end.
+        os.write(descriptor, b"epoch 1\n" * (noise // 8) + b"loss 0.1 ")
+        written.append(own_line(number, form))
+        os.write(descriptor, written[-1])
+        file.turn()
+        if number % 7 == 0:
+            file.turn()
+    texts = [path.read_bytes() if path.exists() else b"" for path in (own_lines(log), older(log), log)]
+    found = re.findall(rb"[^\n]*(?<=[^0-9])event_(\d+)", b"".join(texts))
+    numbers = [int(number) for number in found]
+    assert numbers == list(range(numbers[0], 400))
+    # Those of the last file alone would be one or a few where a model prints.
+    assert sum(map(len, written[numbers[0] :])) > largest - 2 * len(written[0])
+    assert [len(text) <= largest + noise + 1000 for text in texts] == [True] * 3
+    assert len(texts[0]) <= largest
+
+
+def test_own_lines_are_kept_once_where_a_process_is_killed_before_the_full_file_is_renamed(
+    log: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = LogFile(log, descriptors=[descriptor], largest=1_000)
+    for number in range(2):
+        os.write(descriptor, b"epoch 1\n" * 200 + own_line(number, "json"))
+        with monkeypatch.context() as killed:
+            replace = Path.replace
+
+            def die(path: Path, target: Path, *, replace: Any = replace) -> Path:
+                if target == older(log):
+                    raise KeyboardInterrupt
+                return replace(path, target)  # type: ignore[no-any-return]
+
+            killed.setattr(Path, "replace", die)
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    file.turn()
+        file.turn()
+    os.write(descriptor, b"epoch 1\n" * 200 + own_line(2, "json"))
+    file.turn()
+    everything = b"".join(path.read_bytes() for path in (own_lines(log), older(log), log))
+    assert re.findall(rb"event_(\d)", everything) == [b"0", b"1", b"2"]
+    assert own_lines(log).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_cut_goes_on_from_its_beginning(log: Path, descriptor: int) -> None:
+    os.write(descriptor, b"9 bytes.\n")
+    cut(log, largest=10)
+    assert not older(log).exists()
+    for number in range(3):
+        os.write(descriptor, b"line %d\n" % number * 10)
+        cut(log, largest=10)
+        assert older(log).read_bytes().endswith(b"line %d\n" % number * 10)
+        assert log.read_bytes() == b""
+    os.write(descriptor, b"more\n")
+    assert log.read_bytes() == b"more\n"
+    assert sorted(path.name for path in log.parent.iterdir()) == ["predict.log", "predict.log.1"]
+    cut(log.with_name("none.log"), largest=10)

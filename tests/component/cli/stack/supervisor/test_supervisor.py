@@ -110,6 +110,27 @@ print("renamed", flush=True)
     assert (logs / "predict.log").stat().st_size < LARGEST
 
 
+def test_the_log_of_a_program_that_can_not_bound_it_is_cut_while_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOGS_PAUSE", timedelta(milliseconds=50))
+    older = tmp_path / "logs" / "redis.log.1"
+    code = f"""
+import os, time
+from pathlib import Path
+while not Path({str(older)!r}).exists():
+    os.write(1, b"printed\\n" * 100_000)
+    time.sleep(0.01)
+"""
+    watched = Watched(
+        tmp_path,
+        python("redis", f"{code}{SLEEP}", has_log_cut=True, probe=lambda _: "" if older.exists() else "not yet"),
+    )
+    watched.until(lambda states: bool(states) and states["redis"].phase is Phase.READY)
+    assert older.stat().st_size >= LARGEST
+    assert (tmp_path / "logs" / "redis.log").stat().st_size < LARGEST
+
+
 def pauses_of(caplog: pytest.LogCaptureFixture) -> list[float]:
     return [record.__dict__["pause_s"] for record in caplog.records if record.message == "ended"]
 

@@ -7,6 +7,7 @@ from api.http import problem_kinds as kinds
 from api.http.problem_kinds import Kind
 from shared.domain import errors
 from shared.domain.errors import DarkroomError, FileQuota, RateLimited, UnknownModel
+from shared.domain.written_numbers import written
 
 MOST_NAMES: Final = 10
 """References that the sentence of a 404 lists; its member `served` has all of them."""
@@ -34,7 +35,7 @@ def _unknown_model(error: UnknownModel) -> str:
 
 def _rate_limited(error: RateLimited) -> str:
     if error.limit == "rate":
-        return f"this key allows {error.limits.rate:g} images a second"
+        return f"this key allows {written(error.limits.rate or 0)} images a second"
     return f"this key allows {error.limits.max_inflight:,} unfinished images at a time"
 
 

@@ -13,6 +13,7 @@ from cli.terminal.lines import first_line, say, say_table
 from cli.terminal.names import sent, shown
 from cli.terminal.refused import Refused
 from shared.domain.api_keys import ApiKey, Role, as_owner
+from shared.domain.written_numbers import written
 from shared.settings import Database
 from shared.storage import api_keys
 from shared.storage.engine import make_engine
@@ -64,7 +65,7 @@ def _limits(key: ApiKey) -> str:
     limits = key.limits
     words = []
     if limits.rate:
-        words.append(f"{limits.rate:g} images/s")
+        words.append(f"{written(limits.rate)} images/s")
     if limits.max_inflight:
         words.append(f"{limits.max_inflight:,} unfinished")
     return ", ".join(words) or "no limits"

@@ -16,6 +16,7 @@ from cli.terminal.refused import Refused
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import CanaryTerms, Change, Write, begin_canary, read_canary, stop_canary
 from shared.domain.model_route import CHALLENGER, CHAMPION
+from shared.domain.written_numbers import written
 
 STOP_PATIENCE: Final = timedelta(seconds=60)
 _PAUSE: Final = 0.5
@@ -40,9 +41,9 @@ def show(home: Path, name: str) -> None:
     if canary.is_running:
         agreement = "" if canary.min_agreement is None else f", agreement at least {canary.min_agreement:.2%}"
         say(
-            f"steps {', '.join(map(str, canary.steps))}% every {canary.every:g} s; errors at most "
-            f"{canary.max_errors:.2%}, p99 at most {canary.max_p99:g}x{agreement}, {canary.min_images:,} images a "
-            f"step, waited for at most {canary.patience:g} s"
+            f"steps {', '.join(map(str, canary.steps))}% every {written(canary.every)} s; errors at most "
+            f"{canary.max_errors:.2%}, p99 at most {written(canary.max_p99)}x{agreement}, {canary.min_images:,} images "
+            f"a step, waited for at most {written(canary.patience)} s"
         )
 
 

@@ -17,6 +17,7 @@ from shared.domain.ages import parse_age
 from shared.domain.identifiers import ModelName
 from shared.domain.model_report import ModelReport, ShadowAgreement, VersionReport
 from shared.domain.version_figures import CONFIDENCE_BINS, LATENCY_BOUNDS, Latencies
+from shared.domain.written_numbers import written
 from shared.presentation.model_report import report_object
 from shared.settings import Database
 from shared.storage.engine import make_engine
@@ -66,7 +67,7 @@ def show_report(report: ModelReport) -> None:
     say("")
     for one in report.versions:
         for line in _details(one):
-            say(f"  {one.figures.version} {one.figures.variant}: {line}")
+            say(f"  {one.figures.version} {_variant(one)}: {line}")
     for shadow in report.shadows:
         say(f"  {shadow.version} as shadow: {_agreement(shadow)}")
     if report.comparisons:
@@ -81,7 +82,7 @@ def _row(one: VersionReport) -> tuple[str, ...]:
     figures = one.figures
     return (
         figures.version,
-        figures.variant,
+        _variant(one),
         f"{figures.count:,}",
         f"{figures.failed_share:.2%}",
         _two(figures.queue_ms),
@@ -91,8 +92,13 @@ def _row(one: VersionReport) -> tuple[str, ...]:
     )
 
 
+def _variant(one: VersionReport) -> str:
+    """Return the variant; requests that named a version by its number have that number as theirs."""
+    return "by number" if one.figures.variant == one.figures.version else one.figures.variant
+
+
 def _two(found: Latencies | None) -> str:
-    return NONE if found is None else f"{found.p50:,.3g} / {found.p99:,.3g} ms"
+    return NONE if found is None else f"{written(found.p50, digits=3)} / {written(found.p99, digits=3)} ms"
 
 
 def _accuracy(one: VersionReport) -> str:
@@ -100,7 +106,7 @@ def _accuracy(one: VersionReport) -> str:
         found = one.accuracy
         return f"{found.share:.1%} ({found.low:.1%} to {found.high:.1%}, {found.labelled:,} labelled)"
     if one.errors is not None:
-        return f"off by {one.errors.mean_absolute_error:.4g} ({one.errors.labelled:,} labelled)"
+        return f"off by {written(one.errors.mean_absolute_error, digits=4)} ({one.errors.labelled:,} labelled)"
     return NONE
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from shared.domain.output_form import task_of_output
 from shared.domain.task import Task
+from shared.domain.written_numbers import written
 
 MOST_NAMED: Final = 5
 """Classes, values or boxes that are named; of more, the others are counted."""
@@ -31,7 +32,9 @@ def _multilabel(output: Any) -> str:
 
 def _regression(output: Any) -> str:
     units = output.get("units", {})
-    return _joined([f"{name} {value:g} {units.get(name, '')}".rstrip() for name, value in output["values"].items()])
+    # Commas stand between the values.
+    numbers = {name: written(value).replace(",", "") for name, value in output["values"].items()}
+    return _joined([f"{name} {number} {units.get(name, '')}".rstrip() for name, number in numbers.items()])
 
 
 def _embedding(output: Any) -> str:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from shared.domain.identifiers import VersionNumber
+from shared.domain.written_numbers import written
 
 CANARY_TAG: Final = "darkroom.canary"
 """Tag of a registered model that holds its canary's state as JSON."""
@@ -212,7 +213,7 @@ def _broken(canary: Canary, figures: Figures) -> str:
         if times > canary.max_p99:
             return (
                 f"at {canary.percent}% its p99 is {figures.p99_ms:.1f} ms, {times:.2f} times the champion's "
-                f"{figures.champion_p99_ms:.1f} ms, over {canary.max_p99:g}"
+                f"{figures.champion_p99_ms:.1f} ms, over {written(canary.max_p99)}"
             )
     if canary.min_agreement is not None and figures.compared >= canary.min_images:
         share = figures.agreed / figures.compared
@@ -237,7 +238,7 @@ class _Lack:
 
     def after(self, canary: Canary) -> str:
         """Return the reason once that took too long."""
-        return f"{self.found} within {canary.waits_until - canary.since:g} s, too few to judge it by"
+        return f"{self.found} within {written(canary.waits_until - canary.since)} s, too few to judge it by"
 
 
 def _lack(canary: Canary, figures: Figures) -> _Lack | None:

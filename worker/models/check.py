@@ -20,6 +20,7 @@ from typing import Final
 from shared import settings
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.image import LARGEST_INPUT
+from shared.domain.written_numbers import written
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode, decode_sized
 from worker.models.devices import choose_device, device_memory, is_gpu
@@ -177,7 +178,10 @@ def _lines(uri: str, found: Found, output: str) -> list[tuple[str, str]]:
         ("task", f"{model.task}{f', {len(labels)} labels: {shown}' if labels else ''}"),
         ("image", image),
         ("computes", f"on {model.device}: decode {model.decode}, precision {model.precision}"),
-        ("speed", f"{found.many_at_a_time * 1e3:.3g} ms an image, {found.one_at_a_time * 1e3:.3g} ms for one alone"),
+        (
+            "speed",
+            f"{_milliseconds(found.many_at_a_time)} an image, {_milliseconds(found.one_at_a_time)} for one alone",
+        ),
         ("memory", f"{found.megabytes:,.0f} MB more than before"),
     ]
     if model.agreement is not None:
@@ -197,6 +201,10 @@ def _lines(uri: str, found: Found, output: str) -> list[tuple[str, str]]:
         cut = f"… ({len(output):,} characters)" if len(output) > LONGEST_OUTPUT else ""
         lines.append(("output", f"{output[:LONGEST_OUTPUT]}{cut}"))
     return lines
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{written(seconds * 1000, digits=3)} ms"
 
 
 def _output(model: LoadedModel, image: bytes) -> str:

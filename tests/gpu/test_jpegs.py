@@ -64,6 +64,17 @@ def test_pixels_are_close_to_pillows(spec: ImageSpec) -> None:
     assert max(means) < 6.0
 
 
+@pytest.mark.parametrize(
+    ("interpolation", "side"), [(Interpolation.BILINEAR, 90 * 32), (Interpolation.BICUBIC, 45 * 32)]
+)
+def test_a_picture_is_made_as_much_smaller_as_is_tried(interpolation: Interpolation, side: int) -> None:
+    data = encoded(photograph().resize((side, side)), quality=95)
+    spec = ImageSpec((32,), (32,), interpolation)
+    (found,) = decoder(spec).decode([data])
+    assert found is not None
+    assert np.abs(pixels(found) - decode(data, spec, max_pixels=LIMIT)).mean() < 2
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_orientation_is_followed(orientation: int) -> None:
     image = photograph().resize((96, 64))

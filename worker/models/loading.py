@@ -18,6 +18,7 @@ from worker.models.flavours.transformers import is_image_pipeline, load_transfor
 from worker.models.gpu.loading import put_on_gpu
 from worker.models.libraries import import_libraries
 from worker.models.loaded_model import LoadedModel
+from worker.models.lost_device import end_process_if_lost
 from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
 from worker.models.model_folder import ModelFolder, delete_abandoned_folders
@@ -66,6 +67,8 @@ def load(
         model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
         model.memory_bytes = _weights(flavour, folder.path)
     except BaseException as error:
+        if is_gpu(device):
+            end_process_if_lost(device, error)
         if path is not None:
             note_missing_package(error, Path(path))
         folder.delete()

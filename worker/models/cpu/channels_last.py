@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from worker.models.memory import is_out_of_memory
+from worker.models.memory_format import put_in_format
 from worker.models.outputs.scores import equal_but_for_rounding
 
 log = logging.getLogger(__name__)
@@ -75,5 +76,4 @@ class ChannelsLast:
     def _put_weights(self, format: torch.memory_format) -> None:
         """Put the weights of convolutions into a memory format; of what is in it already nothing is copied."""
         if self._module is not None:
-            with torch.inference_mode(mode=False):
-                self._module.to(memory_format=format)
+            put_in_format(self._module, format)

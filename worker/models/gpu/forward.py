@@ -1,10 +1,8 @@
 """The forward pass of one version on a GPU: pixels in, scores out, as a CUDA graph where the model allows it."""
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,9 +10,10 @@ import torch
 from shared.domain.image import ImageSpec
 from worker.models.devices import device_lock
 from worker.models.forward_function import Forward
-from worker.models.gpu.faults import end_process_if_lost
-from worker.models.gpu.precision import fp32_as, number_type
+from worker.models.gpu.graphs import Graphs
+from worker.models.gpu.precision import compute_fp32_as, number_type
 from worker.models.gpu.streams import thread_stream
+from worker.models.lost_device import end_process_if_lost
 from worker.models.metadata.model_metadata import Precision
 from worker.models.outputs.readers import OutputReader
 from worker.models.process_settings import kept_in_a_pass
@@ -23,19 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-
-log = logging.getLogger(__name__)
-
-_PAUSE: Final = 0.002
-"""Seconds between two captures."""
-
-
-class _Graph(NamedTuple):
-    """A captured forward pass: write `images`, replay, read `scores`."""
-
-    graph: torch.cuda.CUDAGraph
-    images: torch.Tensor
-    scores: torch.Tensor
 
 
 class GpuForward:
@@ -73,7 +59,7 @@ class GpuForward:
         self._shape = (spec.mode.channels, height, width)
         self._lock = device_lock(device)
         self._stream = _forward_stream(device)
-        self._graphs: dict[int, _Graph] = {}
+        self._graphs = Graphs(self._pass, device=device, stream=self._stream)
         # (x / 255 - mean) / std as one multiplication and one subtraction; equal but for a float's last digit or two.
         std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
         self._scale = 1 / (255 * std)
@@ -111,9 +97,8 @@ class GpuForward:
     def prepare(self, batch_size: int) -> None:
         """Capture a graph for 1, 2, 4, … `batch_size` images; a model that can't be captured runs without.
 
-        A graph starts all kernels of a pass at once, which takes longer one by one than a small batch computes. Its
-        memory is taken here, so that no forward pass runs out of it later. Raises torch.OutOfMemoryError if there is
-        too little. What is not one tensor is read on the CPU, which no graph can hold.
+        Its memory is taken here, so that no forward pass runs out of it later. Raises torch.OutOfMemoryError if there
+        is too little. What is not one tensor is read on the CPU, which no graph can hold.
         """
         if not self._reader.is_tensor:
             return
@@ -121,32 +106,11 @@ class GpuForward:
             sizes = [self._batch_size]
         else:
             sizes = [1 << bit for bit in range(batch_size.bit_length()) if 1 << bit < batch_size] + [batch_size]
-        pool = torch.cuda.graph_pool_handle()
-        for size in reversed(sizes):
-            # For threads that wait with images: a lock that is taken again at once does not reach them.
-            time.sleep(_PAUSE)
-            try:
-                self._graphs[size] = self._captured(size, pool)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # noqa: BLE001  whatever a model does that no graph can hold
-                end_process_if_lost(self._device, error)
-                log.warning("graph_not_captured", extra={"batch_size": size, "reason": str(error).partition("\n")[0]})
-                self._graphs.clear()
-                return
-
-    def _captured(self, size: int, pool: Any) -> _Graph:
-        noise = np.random.default_rng(0).integers(0, 256, (size, *self._shape), dtype=np.uint8)
-        # One graph a hold of the lock: images of the version that serves are computed between two of them.
-        with torch.inference_mode(), self._lock, torch.cuda.stream(self._stream):
+        noise = np.random.default_rng(0).integers(0, 256, (sizes[-1], *self._shape), dtype=np.uint8)
+        with thread_stream(self._device) as stream:
             images = torch.from_numpy(noise).to(self._device)
-            for _ in range(2):
-                self._pass(images)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may allocate meanwhile, which another mode would forbid them.
-            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
-                scores = self._pass(images)
-            return _Graph(graph, images, scores)
+            stream.synchronize()
+        self._graphs.capture([images[:size] for size in sizes])
 
     def _gathered(self, images: "Sequence[Pixels | torch.Tensor]") -> torch.Tensor:
         """Return uint8 (images, channels, height, width) on the device, in order."""
@@ -168,19 +132,13 @@ class GpuForward:
 
     def _portions(self, batch: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the batch in portions that one pass takes."""
-        most = self._batch_size or (max(self._graphs) if self._graphs else len(batch))
+        most = self._batch_size or self._graphs.largest or len(batch)
         yield from torch.split(batch, most)
 
     def _answers(self, part: torch.Tensor) -> torch.Tensor:
-        """Return a portion's scores: of the smallest graph that has room for it, whose other rows are not looked at."""
-        count = len(part)
-        graph = next((self._graphs[size] for size in sorted(self._graphs) if size >= count), None)
-        if graph is not None:
-            graph.images[:count].copy_(part)
-            graph.graph.replay()
-            # The next replay overwrites the rows, and a batch may have several portions.
-            return graph.scores[:count].clone()
-        return self._pass(part)[:count]
+        """Return a portion's scores, of a graph where one has room for it."""
+        scores = self._graphs.replayed(part)
+        return self._pass(part)[: len(part)] if scores is None else scores
 
     def _filled_up(self, part: torch.Tensor) -> torch.Tensor:
         """Return a portion of the fixed batch size, with its last image repeated; as it is where there is none."""
@@ -196,8 +154,8 @@ class GpuForward:
         """Return what the reader reads of a portion's output."""
         images = self._filled_up(part)
         values = images.float().mul_(self._scale).sub_(self._shift)
-        with fp32_as(self._precision):
-            output = self._forward(values.to(self._type, memory_format=self._layout))
+        compute_fp32_as(self._precision)
+        output = self._forward(values.to(self._type, memory_format=self._layout))
         return self._reader.read(output, images=len(images))
 
 

@@ -17,8 +17,9 @@ from shared.domain.image import ImageSpec, Interpolation, Mode
 from worker.decode.geometry import resized_size, window
 from worker.decode.plain_jpegs import plain_jpeg_header
 from worker.decode.sized_pixels import SizedPixels
-from worker.models.gpu.faults import end_process_if_lost
 from worker.models.gpu.streams import thread_stream
+from worker.models.lost_device import end_process_if_lost
+from worker.models.memory import give_back_cached
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,11 @@ _MOST_PROGRESSIVE: Final = 2**20
 """Of progressive JPEGs, whose scans nvJPEG reads on the CPU one after another."""
 _LUMA: Final = (0.299, 0.587, 0.114)
 """Red, green and blue in a grey value: ITU-R 601-2, as Pillow converts."""
-_RESIZES: Final = (Interpolation.BILINEAR, Interpolation.BICUBIC)
-"""Filters that torch resizes with as Pillow does."""
+_RESIZES: Final = {Interpolation.BILINEAR: 90, Interpolation.BICUBIC: 45}
+"""Filters that torch resizes with as Pillow does, and how many times smaller they make a picture on a GPU.
+
+The filter's weights for 32 columns lie in a block's 48 KB of shared memory: torch refuses 95 times, or 48.
+"""
 
 Decoder = Callable[[Sequence[bytes], str], list[torch.Tensor]]
 """Takes JPEG files and the device, gives uint8 (3, height, width) on it for each."""
@@ -74,8 +78,10 @@ class DeviceJpegs:
         size = header.width, header.height
         if header.width * header.height > (_MOST_PROGRESSIVE if header.progressive else self._most):
             return None
-        width, height = resized_size(size, self._spec)
-        return size if width * height <= self._most else None
+        resized = resized_size(size, self._spec)
+        if resized != size and max(size) > _RESIZES[self._spec.interpolation] * min(resized):
+            return None
+        return size if resized[0] * resized[1] <= self._most else None
 
     def _decoded(self, images: Sequence[bytes]) -> "list[torch.Tensor | SizedPixels | None]":
         """Decode these; where nvJPEG refuses one or memory is short, leave all of them to Pillow.
@@ -84,21 +90,24 @@ class DeviceJpegs:
         than Pillow takes for a micro-batch.
         """
         try:
-            pictures = self._decoder(images, self._device)
-            fitted = self._fitted(pictures)
-            if not self._sized:
-                return list(fitted)
-            # nvJPEG's caller has turned them upright by their EXIF.
-            sizes = [(picture.shape[-1], picture.shape[-2]) for picture in pictures]
-            return [SizedPixels(one, size) for one, size in zip(fitted, sizes, strict=True)]
+            return self._fitted_sized(self._decoder(images, self._device))
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            reason = "the GPU's memory is full"
+            reason, is_full = "the GPU's memory is full", True
         except RuntimeError as error:
             end_process_if_lost(self._device, error)
-            reason = str(error).strip().partition("\n")[0][:300]
+            reason, is_full = str(error).strip().partition("\n")[0][:300], False
+        if is_full:  # outside the except block: the error's frames hold the pictures
+            give_back_cached(self._device)
         log.info("jpegs_left_to_cpu", extra={"images": len(images), "reason": reason})
         return [None] * len(images)
+
+    def _fitted_sized(self, pictures: Sequence[torch.Tensor]) -> "list[torch.Tensor | SizedPixels | None]":
+        """Resize and crop pictures; with `sized` each has its size beside it, upright as their decoder leaves them."""
+        fitted = self._fitted(pictures)
+        if not self._sized:
+            return list(fitted)
+        sizes = [(picture.shape[-1], picture.shape[-2]) for picture in pictures]
+        return [SizedPixels(one, size) for one, size in zip(fitted, sizes, strict=True)]
 
     def _fitted(self, pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Resize and crop pictures, those of one size together."""

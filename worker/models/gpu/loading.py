@@ -17,6 +17,7 @@ from worker.models.forward_function import Forward
 from worker.models.gpu.forward import GpuForward
 from worker.models.gpu.jpegs import DeviceJpegs, device_jpegs
 from worker.models.gpu.precision import in_precision
+from worker.models.memory_format import put_in_format
 from worker.models.metadata.model_metadata import Decode, ModelMetadata, Precision
 from worker.models.noise import noise
 from worker.models.outputs.by_task import needs_size
@@ -127,8 +128,8 @@ class _Candidates:
             return False
         images = noise(self._metadata.spec, 2)
         expected = self._made(self._module, Precision.FP32, channels_last=False).outputs(images)
-        self._module.to(memory_format=torch.channels_last)
         try:
+            put_in_format(self._module, torch.channels_last)
             scores = self._made(self._module, Precision.FP32, channels_last=True).outputs(images)
             if equal_but_for_rounding(scores, expected):
                 return True
@@ -138,7 +139,7 @@ class _Candidates:
         except Exception as error:  # noqa: BLE001  such as a view that needs the other order
             reason = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
         log.info("channels_last_refused", extra={"reason": reason})
-        self._module.to(memory_format=torch.contiguous_format)
+        put_in_format(self._module, torch.contiguous_format)
         return False
 
     def _photographs(self, decode: Decode) -> "list[NDArray[np.uint8] | torch.Tensor]":

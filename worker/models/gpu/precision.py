@@ -1,9 +1,7 @@
 """A module in another precision, and the switches of torch that say what fp32 means on a GPU."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -23,16 +21,16 @@ def in_precision(module: torch.nn.Module, precision: Precision) -> torch.nn.Modu
     return module if wanted is torch.float32 else copy.deepcopy(module).to(wanted)
 
 
-@contextmanager
-def fp32_as(precision: Precision) -> Iterator[None]:
-    """Compute float32 products as the precision says during the block: exactly, or from TF32's 10 bits of mantissa.
+def compute_fp32_as(precision: Precision) -> None:
+    """Compute float32 products as the precision says from now on: exactly, or from TF32's 10 bits of mantissa.
 
-    The switches are the process': hold the device's lock.
+    The switches are the process': hold the device's lock, and call it before each pass. Each is written by both names
+    that torch has for it, and none is read: once a model's code has used one name, reading the other may raise, and a
+    switch that is off by the older name follows torch's general one. 5 microseconds.
     """
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = precision is Precision.TF32
-    try:
-        yield
-    finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
+    cudnn: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    is_tf32 = precision is Precision.TF32
+    cudnn.allow_tf32 = products.allow_tf32 = is_tf32
+    for switch in (cudnn.conv, cudnn.rnn, products):
+        switch.fp32_precision = "tf32" if is_tf32 else "ieee"

@@ -181,3 +181,24 @@ def test_weights_stay_contiguous_where_channels_last_is_refused() -> None:
     with torch.inference_mode():
         for _ in range(2):
             torch.testing.assert_close(forward(batch(4)), model(batch(4)))
+
+
+def test_a_network_with_a_convolution_over_time_is_served(caplog: pytest.LogCaptureFixture) -> None:
+    class OverTime(networks.Convolutions):  # type: ignore[name-defined,misc]
+        """Its last weight has five dimensions, which no channels-last format is for."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.over_time = torch.nn.Conv3d(3, 3, (1, 3, 3), padding=(0, 1, 1))
+
+        def forward(self, images: Any) -> Any:
+            return super().forward(self.over_time(images.unsqueeze(2)).squeeze(2))
+
+    model = OverTime().eval()
+    [convolution, *_] = model.layers
+    forward = channels_last.ChannelsLast(model, module=model)
+    with torch.inference_mode():
+        expected = model(batch(4).contiguous())
+        torch.testing.assert_close(forward(batch(4)), expected, rtol=1e-5, atol=1e-6)
+    assert refusals(caplog) == []
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)

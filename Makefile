@@ -10,7 +10,7 @@ FLAVOURS := build/flavours
 # Where it is set, each of the hundreds of processes that the tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo up down test test-fast documents long flavours check docs reference dashboards containers docker env bench bench-gpu bench-peers browser vendor fuzz soak simulation lock
+.PHONY: help install demo up down test test-fast documents long flavours check docs reference dashboards containers docker env bench bench-gpu check-gpu bench-peers browser vendor fuzz soak simulation lock
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ bench: install  ## Run every benchmark; `python -m benchmarks --help` says how t
 
 bench-gpu: install  ## Measure one GPU, bare and through Darkroom: 8 minutes (BENCH_GPU='--only resnet50')
 	$(BIN)/python -W ignore -m benchmarks.gpu $(BENCH_GPU)
+
+check-gpu: install  ## All that only a GPU can tell: its tests, then bench-gpu in steps: 12 minutes (CHECK_GPU='--only tests')
+	$(BIN)/python -m benchmarks.gpu.checks $(CHECK_GPU)
 
 bench-peers: install  ## Darkroom beside Mosec, LitServe and others: 20 minutes (BENCH_PEERS='--only mosec --rounds 1')
 	$(BIN)/python -W ignore -m benchmarks.peers $(BENCH_PEERS)

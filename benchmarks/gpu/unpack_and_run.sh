@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On the GPU machine, in the folder that holds .gpu: bash .gpu/run.sh [options of python -m benchmarks.gpu].
+# On the GPU machine, in the folder that holds .gpu: bash .gpu/run.sh [options of python -m benchmarks.gpu],
+# or bash .gpu/run.sh checks [options of python -m benchmarks.gpu.checks].
 # The figures are in $OUT where that is set, else in the folder that is printed; COMMAND="python3 -m ..." runs something else.
 set -u
 from=$PWD/.gpu; root=${ROOT:-$HOME/darkroom-gpu}; out=${OUT:-$root}; mkdir -p "$root/site" "$out"
@@ -10,6 +11,10 @@ unset PYTHONDONTWRITEBYTECODE
 cd "$root/project" || exit 1
 # Compiled once by all cores, not by each of the processes of a stack at once.
 python3 -m compileall -q -j 0 "$root/site" "$root/project" >/dev/null 2>&1
+if [ "${1:-}" = checks ]; then
+  shift
+  COMMAND="python3 -W ignore -m benchmarks.gpu.checks --keep $root/kept --out $out"
+fi
 # shellcheck disable=SC2086  one argument a word
 ${COMMAND:-python3 -W ignore -m benchmarks.gpu --keep "$root/kept" --json "$out/gpu.json"} "$@" 2>&1 | tee "$out/gpu.txt"
 code=${PIPESTATUS[0]}

@@ -47,10 +47,14 @@ def load_compiled(file: Path, *, device: str) -> Forward:
     compiled: Any = torch._inductor.aoti_load_package(str(file))  # noqa: SLF001  the name that torch documents
 
     def forward(batch: torch.Tensor) -> object:
-        """Compute a batch; one image alone goes in twice: a dynamic dimension is compiled for two and more."""
+        """Compute a batch in memory; one image alone goes in twice: a dynamic dimension is compiled for two and more.
+
+        A package for a GPU takes and gives tensors on it.
+        """
         if len(batch) > 1:
-            return compiled(batch)
-        return tree_map_only(torch.Tensor, lambda rows: rows[:1], compiled(batch.repeat(2, 1, 1, 1)))
+            return tree_map_only(torch.Tensor, torch.Tensor.cpu, compiled(batch.to(device)))
+        twice = compiled(batch.repeat(2, 1, 1, 1).to(device))
+        return tree_map_only(torch.Tensor, lambda rows: rows[:1].cpu(), twice)
 
     return forward
 

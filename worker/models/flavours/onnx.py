@@ -81,6 +81,9 @@ def _providers(about: Mapping[str, Any], available: list[str], *, device: str) -
             continue
         if name in _OF_A_GPU:
             options = {"device_id": torch.device(device).index or 0} | options
+        if name == _CUDA:
+            # Its default tries every algorithm of each convolution for each number of images that it has not seen yet.
+            options = {"cudnn_conv_algo_search": "HEURISTIC"} | options
         found.append((name, options))
     return [*found, _CPU]
 

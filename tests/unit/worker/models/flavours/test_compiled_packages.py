@@ -73,6 +73,21 @@ def test_a_shape_that_it_was_not_compiled_for_is_an_error_and_no_read_out_of_bou
         forward(torch.zeros(3, 3, 2 * SIDE, SIDE))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_computes_on_its_device_what_is_in_memory(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    from worker.models.flavours import compiled_packages  # noqa: PLC0415  imports torch
+
+    def compiled(batch: Any) -> Any:
+        assert batch.device.type == "meta"  # which stands for a GPU: its tensors are nowhere in memory
+        return {"scores": torch.arange(len(batch) * 5.0).view(-1, 5)}
+
+    monkeypatch.setenv("DARKROOM_PREDICT_NATIVE_CODE", "true")
+    monkeypatch.setattr(compiled_packages, "_check_target", lambda *_, **__: None)
+    monkeypatch.setattr("torch._inductor.aoti_load_package", lambda _: compiled)
+    forward: Any = compiled_packages.load_compiled(Path("net.pt2"), device="meta")
+    assert forward(torch.zeros(count, 3, SIDE, SIDE))["scores"].shape == (count, 5)
+
+
 @in_flavours
 @pytest.mark.parametrize(
     ("device", "target", "why"),

@@ -87,31 +87,34 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # The longest first: what begins last decides when the run ends. Then the folders, those with slow tests before others.
-GROUPS = ("restarted stack", "stack", "breakable stack", "torch", "tasks' stack", "traced stack")
+GROUPS = ("restarted stack", "stack", "breakable stack", "registry", "torch", "tasks' stack", "traced stack")
 ORDER = (*GROUPS, "integration", "component", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In several processes, keep tests that share a running stack together, and begin with the longest group."""
+    """In several processes, keep tests together that share a stack or torch, and begin with the longest group."""
     if not hasattr(config, "workerinput"):
         return
     for item in items:
-        if "acceptance" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(_place(item)))
+        if (place := _place(item)) in GROUPS:
+            item.add_marker(pytest.mark.xdist_group(place))
     items.sort(key=lambda item: ORDER.index(_place(item)) if _place(item) in ORDER else len(ORDER))
 
 
 def _place(item: pytest.Item) -> str:
     """Return the name of a test's stack or group, or of the folder of one that has none."""
+    if group := item.get_closest_marker("xdist_group"):
+        return str(group.args[0])
+    fixtures = getattr(item, "fixturenames", ())
     if "acceptance" not in item.path.parts:
-        group = item.get_closest_marker("xdist_group")
-        return group.args[0] if group else item.path.relative_to(Path(__file__).parent).parts[0]
+        # Six seconds of a core in each process that imports torch and MLflow and exports its first model.
+        return "registry" if "template" in fixtures else item.path.relative_to(Path(__file__).parent).parts[0]
     if item.path.name in OF_THEIR_OWN:
         return OF_THEIR_OWN[item.path.name]
-    if "breakable" in getattr(item, "fixturenames", ()):
+    if "breakable" in fixtures:
         return "breakable stack"
-    if "tasks_stack" in getattr(item, "fixturenames", ()):
+    if "tasks_stack" in fixtures:
         return "tasks' stack"
     return "restarted stack" if item.path.name in RESTARTING else "stack"
 

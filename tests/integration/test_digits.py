@@ -17,6 +17,7 @@ from worker.decode.preprocessing import decode
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 digits = deferred("cli.demo.digits")
+pytestmark = pytest.mark.xdist_group("registry")  # one process imports scikit-learn too
 
 
 @pytest.mark.timeout(300)

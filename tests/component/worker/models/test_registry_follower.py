@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import pytest
 import redis
 
 from tests.support.followers import Followers
@@ -9,6 +10,8 @@ from worker.models.registry.registry_snapshot import RegistrySnapshot
 
 if TYPE_CHECKING:
     from worker.models.following.registry_follower import RegistryFollower
+
+pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch and MLflow
 
 
 def test_whoever_waits_until_the_model_is_lost_learns_of_a_stop_during_a_refresh(redis_client: redis.Redis) -> None:

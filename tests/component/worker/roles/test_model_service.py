@@ -4,6 +4,8 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from shared.domain.identifiers import ModelName
 from tests.support.deferred_imports import deferred
 from tests.support.waiting import until
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 model_parts = deferred("worker.roles.model_parts")
 model_service = deferred("worker.roles.model_service")
+pytestmark = pytest.mark.xdist_group("torch")  # one process imports torch and MLflow
 
 
 class Followed:

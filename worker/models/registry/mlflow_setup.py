@@ -25,6 +25,21 @@ def configure_mlflow_client(settings: Registry) -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
+def make_client(settings: Registry) -> Any:
+    """Return MLflow's client of the registry, which is the whole process' from now on, as for `load`.
+
+    Otherwise a registry in a folder would ask the process' own, for each version that it reads, for its training: for
+    that MLflow makes a new database in the current folder, whose tables take ten seconds.
+    """
+    configure_mlflow_client(settings)
+    import mlflow  # noqa: PLC0415  reads the environment that is set above
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    mlflow.set_tracking_uri(settings.url)
+    mlflow.set_registry_uri(settings.url)
+    return MlflowClient(settings.url, settings.url)
+
+
 @cache
 def _read_yaml_in_c() -> None:
     """Have `yaml.safe_load` use libyaml, where PyYAML has it; what that refuses is read in Python as before.

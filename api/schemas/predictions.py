@@ -84,7 +84,10 @@ class Prediction(Answer):
     id: Id
     model: str = Field(examples=["digits"])
     version: str = Field(examples=["3"])
-    variant: str = Field(description="The alias, or the version, that was served", examples=["champion"])
+    variant: str = Field(
+        description="The alias that chose the version, its number where a client named that, or `pipeline`",
+        examples=["champion"],
+    )
     status: Status = Field(description="starting → processing → succeeded, failed or canceled")
     input: PredictionInput
     output: Output | None = Field(description="Its form depends on the model's task; null unless it succeeded")

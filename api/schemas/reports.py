@@ -77,7 +77,9 @@ class VersionReport(Answer):
     """What one version predicted as one variant."""
 
     version: str = Field(examples=["3"])
-    variant: str = Field(description="The alias that chose it; `shadow` where nobody got the answer")
+    variant: str = Field(
+        description="The alias that chose it, its number where clients named that; `shadow` where nobody got the answer"
+    )
     count: int = Field(description="Of the variant `shadow` the newest 100,000 at most")
     statuses: dict[str, int] = Field(examples=[{"succeeded": 990, "failed": 10}])
     sources: dict[str, int] = Field(examples=[{"model": 900, "cache": 100}])

@@ -61,7 +61,8 @@ ANSWERS: Final = Row(
         Shown(
             id=4,
             title="Predictions by version and variant",
-            what="Ended predictions. `variant` is the alias that chose the version, or empty where a client named it.",
+            what="Ended predictions. `variant` is the alias that chose the version, its number where a client named "
+            "that, or `pipeline`.",
             queries=[
                 Query(
                     per_second(PREDICTIONS, by="model, version, variant", where=VERSION),

@@ -299,3 +299,11 @@ def changed_by_others(canary: Canary, found: Traffic) -> str:
     if not canary.moving and found.percent != wanted.percent:
         return f"somebody else set the challenger's share to {found.percent if found.percent is not None else 'none'}"
     return ""
+
+
+def left_share(canary: Canary, found: Traffic) -> str:
+    """Return in words which share a canary that ended leaves to its version, since nobody else took it; else empty."""
+    if found.challenger != canary.version:
+        return ""
+    share = f" with {found.percent}%" if found.percent is not None and found.percent >= 0 else ""
+    return f"; version {canary.version} stays the challenger{share}"

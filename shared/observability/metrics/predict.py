@@ -96,6 +96,12 @@ class PredictMetrics:
             ["model", "version"],
             registry=registry,
         )
+        self.canary = Gauge(
+            "darkroom_canary",
+            "1 for the phase of the model's last canary, and the version that it was of",
+            ["model", "version", "phase"],
+            registry=registry,
+        )
 
 
 class ModelMetrics:

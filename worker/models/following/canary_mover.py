@@ -21,6 +21,7 @@ from shared.domain.canary import (
     decide,
     decide_deleted,
     decide_unloadable,
+    left_share,
     wanted_traffic,
 )
 from shared.domain.identifiers import ModelName
@@ -94,8 +95,9 @@ class CanaryMover:
             canary = decide_deleted(canary, now=self._now())
         others = changed_by_others(canary, traffic_of(found))
         if others:
+            reason = others + left_share(canary, traffic_of(found))
             self._write(
-                writer, model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=others)
+                writer, model, replace(canary, phase=Phase.ENDED, moving=False, since=self._now(), reason=reason)
             )
             return
         if canary.moving:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 
 import redis
 
+from shared.domain.canary import CANARY_TAG, Canary
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import CHAMPION
 from shared.queue import model_routes
@@ -121,7 +122,7 @@ class RegistryRefresh:
         handed_over = self._hand_over(registered, before, loaded)
         serving, went_back = self._trial.apply(registered, handed_over, loads=self._loads)
         self._cache.keep({*loaded.values(), *serving.values()})
-        self._observer.show(serving, failing=failed, went_back=went_back)
+        self._observer.show(serving, failing=failed, went_back=went_back, canary=_canary_of(registered))
         self._serving = self._served_last = serving
         self._known.read_training(registered.versions.values(), reader=self._reader, serving=serving.values())
         self._route.publish(registered, serving, failed, went_back=went_back, model_is_gone=missing is not None)
@@ -217,3 +218,11 @@ class RegistryRefresh:
         self._serving = None
         self.followed.clear()
         self.lost.set()
+
+
+def _canary_of(registered: RegistrySnapshot) -> Canary | None:
+    """Return the model's last canary; None where it had none, or its tag holds none, which the route tells."""
+    try:
+        return Canary.from_text(registered.tags[CANARY_TAG])
+    except (KeyError, ValueError):
+        return None

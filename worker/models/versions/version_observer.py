@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from prometheus_client import Gauge
 
+from shared.domain.canary import Canary
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.observability.metrics import PredictMetrics
 
@@ -20,6 +21,7 @@ class VersionObserver:
         self._serving: set[tuple[str, ...]] = set()
         self._failing: set[tuple[str, ...]] = set()
         self._went_back: set[tuple[str, ...]] = set()
+        self._canary: set[tuple[str, ...]] = set()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -49,16 +51,18 @@ class VersionObserver:
         *,
         failing: Iterable[VersionNumber],
         went_back: Iterable[VersionNumber] = (),
+        canary: Canary | None = None,
     ) -> None:
         """Set which version serves under each alias, which can't be loaded and which champions failed too many images.
 
-        Removes what no longer holds.
+        And where the model's last canary is. Removes what no longer holds.
         """
         # A version's key begins with its number.
         now = {(alias, key.partition("-")[0]) for alias, key in serving.items()}
         self._set(self._metrics.serving, self._serving, now)
         self._set(self._metrics.failing, self._failing, {(number,) for number in failing})
         self._set(self._metrics.went_back, self._went_back, {(number,) for number in went_back})
+        self._set(self._metrics.canary, self._canary, {(canary.version, canary.phase)} if canary else set())
 
     def _set(self, gauge: Gauge, shown: set[tuple[str, ...]], now: AbstractSet[tuple[str, ...]]) -> None:
         for gone in shown - now:

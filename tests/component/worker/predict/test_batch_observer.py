@@ -1,12 +1,14 @@
 """What a predict worker counts and logs, on a real Redis."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
+from shared.domain.canary import Canary, Phase
 from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.observability.metrics import PredictMetrics
 from shared.queue.consumer.entries import Entry, Result, Wanted
@@ -132,6 +134,23 @@ def test_serving_and_failing_versions_are_exported_while_they_are_so(
     assert value("darkroom_model_version_serving", alias="champion", version="5") == 1
     assert value("darkroom_model_version_serving", alias="shadow", version="3") == 1
     assert value("darkroom_model_version_failing", version="4") is None
+
+
+def test_where_the_last_canary_is_is_exported_until_its_tag_is_gone(
+    registry: CollectorRegistry, value: Callable[..., float | None]
+) -> None:
+    versions = VersionObserver(PredictMetrics(registry), MODEL)
+    begun = Canary(
+        version=VersionNumber("4"), champion=VersionNumber("3"), steps=(5, 100), every=1, max_errors=0.01, max_p99=2,
+        began=0, since=0,
+    )  # fmt: skip
+    versions.show({}, failing={}, canary=begun)
+    assert value("darkroom_canary", version="4", phase="running") == 1
+    versions.show({}, failing={}, canary=replace(begun, phase=Phase.WENT_BACK))
+    assert value("darkroom_canary", version="4", phase="running") is None
+    assert value("darkroom_canary", version="4", phase="went_back") == 1
+    versions.show({}, failing={})
+    assert value("darkroom_canary", version="4", phase="went_back") is None
 
 
 def test_loads_are_counted_and_failed_ones_still_raise(

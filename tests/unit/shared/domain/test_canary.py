@@ -17,6 +17,7 @@ from shared.domain.canary import (
     changed_by_others,
     decide,
     decide_unloadable,
+    left_share,
     wanted_traffic,
 )
 from shared.domain.identifiers import VersionNumber
@@ -150,6 +151,22 @@ def test_a_canary_only_rises_ends_once_and_is_safe_to_ask_again(
             assert figures.errors <= canary.max_errors * figures.ended
         assert decide(after, figures, now=now) == after
         canary = replace(after, moving=False)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "percent", "words"),
+    [
+        (TWO, 5, "; version 2 stays the challenger with 5%"),
+        (TWO, None, "; version 2 stays the challenger"),
+        (TWO, -1, "; version 2 stays the challenger"),
+        (OTHER, 5, ""),
+        (None, None, ""),
+    ],
+)
+def test_one_that_ended_says_which_share_it_leaves(
+    challenger: VersionNumber | None, percent: int | None, words: str
+) -> None:
+    assert left_share(CANARY, Traffic(champion=OTHER, challenger=challenger, percent=percent)) == words
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -131,7 +131,11 @@ class Graphs:
             with suppress(RuntimeError):  # where torch has ended it itself
                 torch._C._cuda_endAllocateToPool(self._stream.device_index, pool)  # noqa: SLF001
             # Ending a capture that failed raises once more, and says less.
-            raise [*errors, error][0] from None
+            first = errors.pop() if errors else error
+            try:
+                raise first from None
+            finally:
+                del first  # by this frame the error would hold itself, and what the pass has allocated
         return Graph(graph, images, scores), expected
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +121,30 @@ def test_a_logged_model_s_folder_is_checked_without_a_registry(
     assert capsys.readouterr().out.splitlines()[-1] == "A worker would serve it."
     with pytest.raises(Refused, match="has no file MLmodel"):
         check(tmp_path / "home", str(tmp_path), image=None, install=False)
+
+
+def test_rows_that_are_mixed_up_are_warned_of_and_labels_forge_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow  # noqa: PLC0415  takes seconds
+    import numpy as np  # noqa: PLC0415
+
+    class Mixes(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        # MLflow makes a signature of type hints.
+        def predict(self, context, model_input):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG002
+            return np.stack([model_input.mean((1, 2, 3)), 1 - model_input.mean((1, 2, 3))], axis=1)[::-1]
+
+    labels = ["night\nA worker would serve it.", "day\u202e"]
+    metadata = {"image": {"resize_size": [8, 8]}, "labels": labels, "activation": "none"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(tmp_path / "m", python_model=Mixes(), metadata=metadata, pip_requirements=["numpy"])
+    assert check_in_this_process(tmp_path / "m") == 0
+    logging.disable(logging.NOTSET)
+    lines = capsys.readouterr().out.splitlines()
+    assert "labels: night\\nA worker would serve it., day\\u202e" in lines[1]
+    [warning] = [line for line in lines if line.startswith("warning")]
+    assert "a photograph has another output among others than alone" in warning
 
 
 def starts(monkeypatch: pytest.MonkeyPatch, folder: Path, *, exit_status: int) -> Callable[[], list[str]]:

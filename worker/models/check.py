@@ -21,6 +21,7 @@ from shared import settings
 from shared.domain.identifiers import ModelName, VersionNumber
 from shared.domain.image import LARGEST_INPUT
 from shared.domain.written_numbers import written
+from shared.observability.printable import printable
 from worker.decode.image_loading import Undecodable
 from worker.decode.preprocessing import decode, decode_sized
 from worker.models.devices import choose_device, device_memory, is_gpu
@@ -29,12 +30,15 @@ from worker.models.loaded_model import LoadedModel
 from worker.models.loading import load
 from worker.models.metadata.model_metadata import NO_TAGS
 from worker.models.missing_packages import missing_module
+from worker.models.own_outputs import find_fault
 from worker.models.reference_photographs import reference_photographs
 from worker.models.registry.registry_reader import RegistryReader
 from worker.models.registry.serving_tags import Tuning, read_tuning
 
 PHOTOGRAPHS: Final = 64
 """Photographs that the speed is measured with, at most."""
+ALONE: Final = 8
+"""Photographs that are computed alone too, at most: their outputs have to be the same."""
 LONGEST_MEASURE: Final = 10
 """Seconds that a pass over them may take: a model that is slow, but would be served, has fewer."""
 PACKAGE_MISSING: Final = 3
@@ -61,6 +65,8 @@ class Found:
     """Seconds that one may take."""
     same_for_all: bool
     """Whether the photographs, which show different things, all have the same output."""
+    fault: str
+    """Why an image's output is not that image's alone; an empty text where it is."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -78,10 +84,10 @@ def main(words: Sequence[str]) -> None:
     except Undecodable as error:
         raise SystemExit(f"{given.image} can't be decoded: {error}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  a model is code, and may raise anything, or exit
-        sys.stderr.write(f"A worker could not serve {given.uri}: {failure_text(error)}\n")
+        sys.stderr.write(f"A worker could not serve {given.uri}: {printable(failure_text(error))}\n")
         raise SystemExit(PACKAGE_MISSING if missing_module(error) is not None else 1) from None
     for name, text in _lines(given.uri, found, output):
-        sys.stdout.write(f"{name:<10} {text}\n")
+        sys.stdout.write(f"{name:<10} {printable(text)}\n")
     sys.stdout.write("A worker would serve it.\n")
 
 
@@ -113,6 +119,8 @@ def check_version(uri: str) -> Found:
     one, _ = _timed(model, photographs[:1])
     photographs = photographs[: max(2, int(LONGEST_MEASURE / one))]
     many, outputs = _timed(model, photographs)
+    different = list({output: place for place, output in reversed([*enumerate(outputs)])}.values())
+    few = sorted(different)[: max(1, min(ALONE, int(LONGEST_MEASURE / one / 2)))]
     return Found(
         model=model,
         loading=loaded - began,
@@ -123,6 +131,9 @@ def check_version(uri: str) -> Found:
         batch=min(tuning.max_batch_size, model.enough or tuning.max_batch_size),
         limit=tuning.timeout.total_seconds(),
         same_for_all=len(set(outputs)) == 1 < len(outputs),
+        fault=find_fault(
+            lambda image: _usable(model.predict([image])[0]), [photographs[n] for n in few], [outputs[n] for n in few]
+        ),
     )
 
 
@@ -192,6 +203,8 @@ def _lines(uri: str, found: Found, output: str) -> list[tuple[str, str]]:
     lines += [("warning", warning) for warning in model.warnings]
     if found.same_for_all:
         lines.append(("warning", "different photographs all have the same output: is `image` as in training?"))
+    if found.fault:
+        lines.append(("warning", found.fault))
     if (longest := found.batch * found.many_at_a_time) > found.limit / 2:
         slow = (
             f"{found.batch} images take {longest:.0f} s; a micro-batch that takes {found.limit:.0f} s ends its worker"

@@ -101,7 +101,11 @@ def _read_flavour(path: str, description: Any, *, device: str, threads: int) -> 
 
 def _metadata(flavour: LoadedFlavour, metadata: Mapping[str, Any] | None, tags: Mapping[str, str]) -> ModelMetadata:
     """Return the version's metadata, with the flavour's warnings; raises ModelError where it contradicts the files."""
-    found = ModelMetadata.from_metadata(metadata, tags, flavour.defaults)
+    try:
+        found = ModelMetadata.from_metadata(metadata, tags, flavour.defaults)
+    except ModelError as error:
+        unread = f"; the model's own preset can't be read: {flavour.unread}" if flavour.unread else ""
+        raise ModelError(f"{error}{unread}") from None
     flavour.form.check(found.spec)
     own = tuple(flavour.defaults.get("labels", ()))
     if found.labels != own and sorted(found.labels) == sorted(own):

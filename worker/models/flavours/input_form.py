@@ -11,6 +11,7 @@ from worker.models.errors import ModelError
 
 Shape = tuple[int | None, ...]
 """Sizes of an array's dimensions, None where any size is taken."""
+_NUMBERS: Final = frozenset({f"DataType.{name}" for name in ("boolean", "integer", "long", "float", "double")})
 _CHANNELS: Final = (1, 3)
 _FLAT, _PLANES, _IMAGES = 2, 3, 4
 """Dimensions of a batch of rows of features, of images without channels, and of images."""
@@ -84,11 +85,19 @@ class InputForm:
 
 
 def signature_form(schema: Any) -> InputForm:
-    """Return the form that an MLflow input schema names; the default where it names none, or several inputs."""
+    """Return the form that an MLflow input schema names; the default where it names none, or several inputs.
+
+    Raises ModelError for columns that hold no numbers: MLflow makes such from type hints as list[str].
+    """
     if schema is None:
         return InputForm()
     if not schema.is_tensor_spec():
         # Columns of a table: a row of features an image.
+        if other := sorted({str(kind) for kind in schema.input_types() if str(kind) not in _NUMBERS}):
+            raise ModelError(
+                f"the signature wants columns of {', '.join(other)[:100]}, and an image comes as numbers: let predict "
+                "take a numpy array, without type hints of another input, and log the model without that signature"
+            )
         return InputForm(where="the signature", shape=(None, len(schema.inputs)))
     if len(schema.inputs) != 1:
         return InputForm()

@@ -24,6 +24,8 @@ class LoadedFlavour:
     """What the files say of the model's input, with which the metadata's `image` has to agree."""
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Metadata that the files imply; what `MLmodel` and the version's tags say goes before it."""
+    unread: str = ""
+    """Why what the files say of the input can't be followed, where the metadata has to say it instead."""
     warnings: tuple[str, ...] = ()
     """Sentences for whoever logged the model; it is served all the same."""
     needs_files: bool = True

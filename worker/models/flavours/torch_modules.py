@@ -8,6 +8,7 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from worker.models.devices import is_gpu
+from worker.models.failure_text import failure_text
 from worker.models.flavours.compiled_packages import is_compiled_package, load_compiled
 from worker.models.flavours.input_form import InputForm, shape_of, signature_form
 from worker.models.flavours.loaded_flavour import LoadedFlavour, fixed_batch_warnings
@@ -49,12 +50,8 @@ def pickled_flavour(
     """Return what is served of a module with code, whose parameters say which number type it takes."""
     form = InputForm(where=signature.where, shape=signature.shape, type=_parameters_type(module) or signature.type)
     adapted = _adapted(module, form)
-    return LoadedFlavour(
-        forward=forward_of(adapted),
-        module=adapted,
-        form=form,
-        defaults=_timm_preset(module) if defaults is None else defaults,
-    )
+    own, unread = _timm_preset(module) if defaults is None else (defaults, "")
+    return LoadedFlavour(forward=forward_of(adapted), module=adapted, form=form, defaults=own, unread=unread)
 
 
 def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedFlavour:
@@ -135,13 +132,16 @@ def _parameters_type(module: torch.nn.Module) -> torch.dtype | None:
     return next((one.dtype for one in module.parameters() if one.is_floating_point()), None)
 
 
-def _timm_preset(module: torch.nn.Module) -> dict[str, Any]:
-    """Return what a model of timm says of its input and labels, in the preset that it was made with."""
+def _timm_preset(module: torch.nn.Module) -> tuple[dict[str, Any], str]:
+    """Return what a model of timm says of its input and labels, in the preset that it was made with.
+
+    And why it can't be followed where that is so: then the metadata has to say it.
+    """
     if not hasattr(module, "pretrained_cfg"):
-        return {}
+        return {}, ""
     from darkroom_contract import preset  # noqa: PLC0415  few models need it
 
     try:
-        return preset(module)
-    except (KeyError, TypeError, ValueError):  # a preset that can't be followed: the metadata has to say it
-        return {}
+        return preset(module), ""
+    except (KeyError, TypeError, ValueError) as error:
+        return {}, failure_text(error)

@@ -77,4 +77,8 @@ def _tensor(output: object) -> torch.Tensor:
         raise ModelError("the model answers with rows of different lengths") from None
     if array.dtype.kind not in "fiub":
         raise ModelError(f"the model answers with {type(output).__name__}, not with numbers")
-    return torch.from_numpy(np.ascontiguousarray(array))
+    # torch has no reversed views, of which one with a single row is contiguous to NumPy, no other byte order than the
+    # machine's, and no numbers above 64 bits.
+    kind = np.dtype(np.float64) if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+    array = np.ascontiguousarray(array, dtype=kind)
+    return torch.from_numpy(array.copy() if min(array.strides, default=0) < 0 else array)

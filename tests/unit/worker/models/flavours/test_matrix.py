@@ -99,6 +99,18 @@ def test_a_signature_that_contradicts_the_crop_is_refused(tmp_path: Path, load: 
         load(path)
 
 
+def test_a_preset_of_timm_that_can_not_be_followed_is_told_where_the_metadata_says_nothing(
+    tmp_path: Path, load: Load
+) -> None:
+    timm = pytest.importorskip("timm")
+    module = timm.create_model("test_vit.r160_in1k").eval()
+    module.pretrained_cfg.update(crop_mode="border", crop_pct=0.9)
+    options = {"serialization_format": "pickle", "input_example": None, "metadata": {"labels": LABELS}}
+    path = save_torch(tmp_path / "model", module, **options)
+    with pytest.raises(ModelError, match=r"has no image.*preset can't be read: ValueError: timm's crop_mode 'border'"):
+        load(path)
+
+
 def test_a_pickled_model_of_timm_brings_its_preset(tmp_path: Path, load: Load) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
@@ -368,3 +380,21 @@ def test_an_image_pipeline_of_transformers(tmp_path: Path, load: Load) -> None:
     with torch.inference_mode():
         wanted = module(**processor(pixels, return_tensors="pt")).logits.softmax(1)
     assert apart(model.predict(pixels), wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", [list[str], list[list[float]], list[bytes]])
+def test_type_hints_of_an_input_that_is_no_image_are_refused_with_what_to_do(
+    tmp_path: Path, load: Load, kind: Any
+) -> None:
+    class Hinted(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def predict(self, model_input):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            return [[0.25, 0.75] for _ in model_input]
+
+    Hinted.predict.__annotations__["model_input"] = kind
+    signature = mlflow.types.type_hints._infer_schema_from_list_type_hint(kind)
+    signature = mlflow.models.ModelSignature(inputs=signature)
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=Hinted(), signature=signature, metadata=METADATA, pip_requirements=["numpy"]
+    )
+    with pytest.raises(ModelError, match="and an image comes as numbers: let predict take a numpy array"):
+        load(tmp_path / "model")

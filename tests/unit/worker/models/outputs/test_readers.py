@@ -1,5 +1,6 @@
 """A model's output in whatever form it comes becomes one row an image, in order; several heads need a name."""
 
+import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -133,3 +134,25 @@ def test_a_score_that_overflows_in_half_precision_gives_no_class(activation: str
         assert found[1].tolist() == [1, 0]  # the lowest score there can be is none of the best
     else:
         assert not np.isfinite(found[1]).all()
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(lambda rows: rows[:, ::-1], id="labels reversed"),
+        pytest.param(lambda rows: rows[::-1], id="rows reversed"),
+        pytest.param(lambda rows: rows.astype(">f4"), id="big-endian"),
+        pytest.param(lambda rows: rows.astype(np.longdouble), id="above 64 bits"),
+        pytest.param(lambda rows: rows.astype(np.float16), id="half precision"),
+        pytest.param(np.asfortranarray, id="columns first"),
+        pytest.param(lambda rows: np.broadcast_to(rows[:1], rows.shape), id="one row for all"),
+        pytest.param(lambda rows: rows.tolist(), id="lists"),
+    ],
+)
+def test_scores_are_read_from_every_array_of_numpy(kind: Any, images: int) -> None:
+    scores = kind(np.arange(images * 2, dtype=np.float32).reshape(images, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's of an array that is read-only; nothing writes to it
+        found = output_readers.ScoresReader().read(scores, images=images)
+    np.testing.assert_array_equal(found.numpy(), np.asarray(scores, dtype=np.float64))

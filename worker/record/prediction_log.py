@@ -8,19 +8,19 @@ committed, and again if the recorder is killed before it has settled the record.
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from typing import Any, Final, TextIO
 
 import orjson
 
-from shared.domain.job_request import JobRequest
 from shared.domain.output_form import task_of_output
 from shared.domain.pipeline import PIPELINE
 from shared.domain.task import Task
 from shared.observability.tracing.trace_context import trace_id
 from shared.settings import Logging, SettingsError
+from worker.record.ended import Ended
 
 log = logging.getLogger(__name__)
 
@@ -73,39 +73,33 @@ def _handler(settings: Logging) -> logging.Handler:
         raise SettingsError(f"DARKROOM_LOG_PREDICTIONS: {error.strerror} ({settings.predictions!r})") from None
 
 
-def prediction_line(record: Mapping[bytes, bytes], request: JobRequest) -> bytes:
-    """Return the line of one record of the finished stream; `request` is the record's request, parsed."""
-    created, started, completed = (int(record.get(name) or 0) for name in (b"created", b"started", b"completed"))
+def prediction_line(ended: Ended) -> bytes:
+    """Return the line of one prediction that ended."""
+    request, created, started, completed = ended.request, ended.created, ended.started, ended.completed
     return orjson.dumps(
         {
             "time": datetime.fromtimestamp(completed / 1_000_000, UTC),
             "event": "prediction",
-            "prediction_id": _text(record, b"id"),
+            "prediction_id": ended.id,
             "request_id": request.request_id,
             "trace_id": trace_id(request.trace) if request.trace else None,
-            "batch_id": _text(record, b"batch"),
-            "owner": _text(record, b"owner"),
+            "batch_id": ended.batch,
+            "owner": ended.owner,
             "model": request.model or None,
             "version": request.version or None,
             "variant": request.variant or None,
-            "status": _text(record, b"state"),
-            "source": _text(record, b"source"),
+            "status": ended.state,
+            "source": ended.source,
             "image_sha256": request.image.sha256,
-            "output": _output(record.get(b"output")),
-            "error_code": _text(record, b"code"),
-            "error": _text(record, b"error"),
-            "attempts": int(record.get(b"attempts") or 0),
+            "output": _output(ended.output),
+            "error_code": ended.code,
+            "error": ended.error,
+            "attempts": ended.attempts,
             "queue_ms": (started - created) / 1000 if started else None,
             "latency_ms": (completed - created) / 1000,
         },
         option=orjson.OPT_UTC_Z,
     )
-
-
-def _text(record: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """Return a field as text; None if it is empty or missing."""
-    value = record.get(name)
-    return value.decode(errors="replace") if value else None
 
 
 def _output(output: bytes | None) -> dict[str, Any] | None:

@@ -2,20 +2,16 @@
 
 import threading
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import Histogram
 
-from shared.domain.job_request import JobRequest
 from shared.domain.prediction import Source
 from shared.observability.metrics import RecordMetrics
-from shared.queue.job_records import parse_request
+from worker.record.ended import Ended, Record
 from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_tracing import RecordTracing
-
-Record = Mapping[bytes, bytes]
-_MOMENTS: Final = (b"created", b"started", b"completed")
 
 MOST_SERIES: Final = 500
 """Label sets of the predictions' counter; the least recently counted ones end, as those of versions of long ago."""
@@ -53,30 +49,27 @@ class RecordObserver:
         # Durations are gathered, so that each histogram is looked up once a commit: a lookup costs as much as a count.
         durations = defaultdict[str, list[float]](list)
         computing = defaultdict[_Version, list[float]](list)
-        requests = [_request(record) for record in records]
-        for record, request in zip(records, requests, strict=True):
-            model = str(request.model)
-            state, source = _text(record, b"state"), _text(record, b"source")
-            labels = (model, str(request.version), str(request.variant), state, source)
-            ended[labels] += 1
-            if code := _text(record, b"code"):
-                codes[model, code] += 1
-            created, started, completed = [int(record.get(name) or 0) for name in _MOMENTS]
-            durations[model].append(max(0, completed - created) / 1_000_000)
-            if started and source == Source.MODEL:
-                computing[model, labels[1]].append(max(0, completed - started) / 1_000_000)
+        predictions = [Ended.read(record) for record in records]
+        for one in predictions:
+            model, version = str(one.request.model), str(one.request.version)
+            ended[model, version, str(one.request.variant), one.state or "", one.source or ""] += 1
+            if one.code:
+                codes[model, one.code] += 1
+            durations[model].append(max(0, one.completed - one.created) / 1_000_000)
+            if one.started and one.source == Source.MODEL:
+                computing[model, version].append(max(0, one.completed - one.started) / 1_000_000)
         for labels, count in ended.items():
             self._count(labels, count)
         for name, seconds_each in durations.items():
             _observe(self._metrics.duration.labels(name), seconds_each)
-        for version, seconds_each in computing.items():
-            self._observe_version(version, seconds_each)
+        for of_version, seconds_each in computing.items():
+            self._observe_version(of_version, seconds_each)
         for pair, count in codes.items():
             self._metrics.failed.labels(*pair).inc(count)
         if self._predictions is not None:
-            self._predictions.write([prediction_line(*one) for one in zip(records, requests, strict=True)])
+            self._predictions.write([prediction_line(one) for one in predictions])
         if self._tracing is not None:
-            self._tracing.committed(records, requests, seconds=seconds)
+            self._tracing.committed(predictions, seconds=seconds)
 
     def _count(self, labels: _Labels, count: int) -> None:
         """Count predictions of one label set; end the series that was counted least recently where there are many."""
@@ -102,15 +95,3 @@ class RecordObserver:
 def _observe(histogram: Histogram, values: Sequence[float]) -> None:
     for value in values:
         histogram.observe(value)
-
-
-def _request(record: Record) -> JobRequest:
-    """Return the job's request; an empty one if it can't be read, as in a record stored without its text."""
-    try:
-        return parse_request(record.get(b"request", b""))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return JobRequest.read({})
-
-
-def _text(record: Record, name: bytes) -> str:
-    return record.get(name, b"").decode(errors="replace")

@@ -12,12 +12,11 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from shared.domain.job_request import JobRequest
 from shared.domain.task import Task
 from shared.observability.metrics import RecordMetrics
-from shared.queue.job_records import parse_request
 from shared.settings import Logging, SettingsError
 from tests.support.outputs import OUTPUTS
+from worker.record.ended import Ended
 from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_observer import MOST_SERIES, MOST_VERSIONS, RecordObserver
 
@@ -49,9 +48,8 @@ def test_a_line_has_owner_model_times_and_durations(finished_record: Make) -> No
         id="01a1fcbb-4b36-71de-a741-01ba9b5eeb24", batch="01a1fcbb-4b36-71de-a741-000000000000", owner="anna",
         created=1_790_000_000_000_000, started=1_790_000_000_002_100, completed=1_790_000_000_010_100,
     )  # fmt: skip
-    said = orjson.loads(
-        prediction_line(record, parse_request(record[b"request"])._replace(request_id="r-1", trace=TRACE))
-    )
+    ended = Ended.read(record)
+    said = orjson.loads(prediction_line(ended._replace(request=ended.request._replace(request_id="r-1", trace=TRACE))))
     assert said == {
         "time": "2026-09-21T14:13:20.010100Z",
         "event": "prediction",
@@ -95,21 +93,21 @@ LOGGED: dict[Task, dict[str, Any]] = {
 @pytest.mark.parametrize("task", [task for task in Task if task is not Task.CLASSIFICATION])
 def test_no_member_of_an_output_is_named_by_the_model(task: Task, finished_record: Make) -> None:
     record = finished_record() | {b"output": orjson.dumps(OUTPUTS[task])}
-    said = orjson.loads(prediction_line(record, JobRequest.read({})))
+    said = orjson.loads(prediction_line(Ended.read(record)))
     assert said["output"] == LOGGED.get(task, OUTPUTS[task])
 
 
 def test_a_long_output_is_left_out_of_its_line(finished_record: Make) -> None:
     output = orjson.dumps(OUTPUTS[Task.SEGMENTATION] | {"mask": "x" * 100_000})
-    line = prediction_line(finished_record() | {b"output": output}, JobRequest.read({}))
+    line = prediction_line(Ended.read(finished_record() | {b"output": output}))
     assert orjson.loads(line)["output"] == {"left_out_bytes": len(output)}
 
 
 def test_a_failure_and_a_cache_hit_have_the_same_members(finished_record: Make) -> None:
     failed = finished_record(state="failed", started="", batch="", error="no image", code="undecodable_image")
     failed[b"output"] = b""
-    said = orjson.loads(prediction_line(failed, JobRequest.read({})))
-    assert said.keys() == orjson.loads(prediction_line(finished_record(), JobRequest.read({}))).keys()
+    said = orjson.loads(prediction_line(Ended.read(failed)))
+    assert said.keys() == orjson.loads(prediction_line(Ended.read(finished_record()))).keys()
     assert (said["output"], said["queue_ms"], said["batch_id"]) == (None, None, None)
     assert (said["error_code"], said["error"]) == ("undecodable_image", "no image")
 
@@ -118,7 +116,7 @@ def test_no_line_holds_a_webhook_metadata_or_a_file_name(finished_record: Make) 
     request = {"webhook": {"url": "https://host/SECRET"}, "metadata": {"k": "SECRET"}, "base_url": "http://SECRET"}
     record = finished_record(request=request)
     assert b"SECRET" in record[b"request"]
-    assert b"SECRET" not in prediction_line(record, parse_request(record[b"request"]))
+    assert b"SECRET" not in prediction_line(Ended.read(record))
 
 
 @pytest.mark.parametrize(
@@ -138,14 +136,14 @@ def test_a_record_that_postgres_stored_without_its_text_is_logged(
 def test_a_full_file_is_rotated(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", predictions_max_bytes=2000)
     for _ in range(10):
-        log.write([prediction_line(finished_record(), JobRequest.read({}))])
+        log.write([prediction_line(Ended.read(finished_record()))])
     assert {path.name for path in tmp_path.iterdir()} == {"log", "log.1"}
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
     assert read(tmp_path / "log.1")
 
 
 def test_concurrent_threads_write_whole_lines(finished_record: Make, open_log: Open, tmp_path: Path) -> None:
-    log, lines = open_log(tmp_path / "log"), [prediction_line(finished_record(), JobRequest.read({}))] * 50
+    log, lines = open_log(tmp_path / "log"), [prediction_line(Ended.read(finished_record()))] * 50
     threads = [threading.Thread(target=lambda: [log.write(lines) for _ in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -166,6 +164,7 @@ def test_a_dash_logs_to_standard_output_and_nothing_else_goes_there() -> None:
 def test_a_full_disk_loses_lines_and_no_predictions() -> None:
     program = """
 from shared.settings import Logging
+from worker.record.ended import Ended
 from worker.record.prediction_log import PredictionLog
 log = PredictionLog(Logging(predictions="/dev/full"))
 for _ in range(2):
@@ -250,10 +249,10 @@ def test_a_pipelines_line_has_its_steps_and_none_is_named_by_a_class(finished_re
 
     record = finished_record()
     record[b"output"] = orjson.dumps(sure("cat") | {"pipeline": steps(sure)})
-    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])))
+    said = orjson.loads(prediction_line(Ended.read(record)))
     assert said["output"] == logged("cat") | {"pipeline": steps(logged)}
     price = {"values": {"price": 2.0}, "units": {"price": "EUR"}}
     record[b"output"] = orjson.dumps(price | {"pipeline": {"steps": [], "degraded": True}})
-    said = orjson.loads(prediction_line(record, parse_request(record[b"request"])))
+    said = orjson.loads(prediction_line(Ended.read(record)))
     assert said["output"]["pipeline"] == {"steps": [], "degraded": True}
     assert said["output"]["values"] == [{"name": "price", "value": 2.0, "unit": "EUR"}]

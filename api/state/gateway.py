@@ -60,7 +60,7 @@ class Gateway:
 
 def gateway(request: Request) -> Gateway:
     """Return the gateway of the app that serves this request."""
-    found: Gateway = request.app.state.gateway
+    found: Gateway = request.scope["app"].state.gateway
     return found
 
 

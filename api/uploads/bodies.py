@@ -27,6 +27,7 @@ from api.uploads.submission_fields import (
 )
 from shared.domain.errors import BadRequest, ImageTooLarge, InvalidParameter, UnsupportedImage
 from shared.domain.identifiers import FileId
+from shared.domain.records import record
 from shared.settings import Intake
 
 PREDICTION_BODIES: Final = (
@@ -40,7 +41,7 @@ _LONGEST_FILE_URL: Final = 8192
 _FILE_PATH = re.compile(r"(?:/.*)?/v1/files/([^/]+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Upload:
     """A submission as it was sent; `image` is empty where `fields.file_reference` names an uploaded file."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, Self, TypeVar
 
 from shared.domain.identifiers import Digest
+from shared.domain.records import record
 
 _NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode", "pad", "fill")
 """What the `image` metadata of a model may have."""
@@ -59,7 +60,7 @@ _Choice = TypeVar("_Choice", Mode, Interpolation, Pad)
 _WHITE: Final = 255
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ImageFacts:
     """What the gateway found out about an accepted image. Width and height are pixels as stored."""
 

@@ -1,11 +1,11 @@
 """A prediction's whole state, whether read from Redis or from Postgres, and the one list of its record's fields."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.identifiers import Owner, PredictionId
 from shared.domain.job_request import JobRequest
 from shared.domain.prediction import Source, Status
+from shared.domain.records import record
 
 RECORD_FIELDS: Final = (
     "id", "state", "owner", "batch", "request", "created", "started",
@@ -21,7 +21,7 @@ RUN_MEMBERS: Final = ("batch_size", "predict_ms", "worker")
 """How a job was computed: images in its forward pass, how long that took, and the worker's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Job:
     """One prediction. Times are microseconds since 1970; `output` is JSON's value, or a fragment of JSON."""
 

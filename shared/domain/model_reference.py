@@ -1,11 +1,11 @@
 """References to a model as clients write them in `model` and `version`: parsing, and the form for the document."""
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self
 
 from shared.domain.errors import InvalidParameter
 from shared.domain.identifiers import ModelName, VersionNumber
+from shared.domain.records import record
 
 REFERENCE_PATTERN: Final = r"^(([^\x00]*/)?[^\x00/@:]+(@[^\x00/@:]+|(:[^\x00/@:]+){1,2})?)?$"
 """Form of a reference for the OpenAPI document; parsing accepts a little more, such as extra colons."""
@@ -14,7 +14,7 @@ LATEST: Final = VersionNumber("latest")
 _MLFLOW: Final = re.compile(r"models:/([^/@:]+)(?:/([^/@:]+)|@([^/@:]+))?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Reference:
     """A parsed reference: `[owner/]name`, `[owner/]name@alias`, `[owner/]name:version`, or a bare version.
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from shared.domain.errors import UnknownModel
 from shared.domain.identifiers import Digest, ModelName, VersionKey, VersionNumber
 from shared.domain.model_reference import LATEST, Reference
+from shared.domain.records import record
 from shared.domain.task import Task
 
 CHAMPION = "champion"
@@ -70,7 +71,7 @@ class Version:
         return bool(self.output or self.labels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Choice:
     """The version that a request resolved to. `variant` is the alias that chose it, `latest`, or the number itself.
 

@@ -7,10 +7,11 @@ import redis
 from redis.exceptions import ResponseError
 
 from shared.domain.identifiers import Digest, PredictionId, VersionKey
+from shared.domain.records import record
 from shared.queue import keys
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Entry:
     """One computation: an image, the version it is bound to, and where its result goes.
 
@@ -47,7 +48,7 @@ class Entry:
         return not self.lane.endswith(keys.INTERACTIVE)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Result:
     """How one computation ended; `output` is JSON, empty unless `state` is succeeded.
 

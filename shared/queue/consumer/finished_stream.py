@@ -1,7 +1,6 @@
 """The finished stream, for a recorder: read new records, take over dead recorders', settle committed ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from shared.domain.identifiers import BatchId, PredictionId
+from shared.domain.records import record
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 
@@ -19,7 +19,7 @@ READ_BYTES: Final = 32 * 1024 * 1024
 """Bytes of outputs after which no more entries are read for a commit: masks and vectors may have a megabyte each."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Finished:
     """One entry: the complete record of a prediction that ended, or of a batch, as the scripts wrote it."""
 

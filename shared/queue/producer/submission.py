@@ -16,6 +16,7 @@ from shared.domain.image import ImageFacts
 from shared.domain.job_request import JobRequest, RequestImage
 from shared.domain.key_limits import UNLIMITED, Limits, Remaining
 from shared.domain.model_route import Choice
+from shared.domain.records import record
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import bells, keys
 from shared.queue.job_records import read_output, write_request
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Submission:
     """One image to predict. `batch` is empty outside bulk uploads; `lane` is INTERACTIVE or a bulk lane's name.
 
@@ -90,7 +91,7 @@ class Submission:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Unreadable:
     """A batch's item that is no image: `error` says why. `size` is in bytes; `sha256` is None if it was not read."""
 
@@ -130,7 +131,7 @@ def prepared(item: Submission | Unreadable) -> Prepared:
     return item, write_request(item.request())
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Queued:
     """A new job waits; `created` in microseconds. `joined`: for a computation that another job waits for already."""
 
@@ -138,7 +139,7 @@ class Queued:
     joined: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Hit:
     """A new job was answered from the cache at `created` microseconds."""
 
@@ -151,14 +152,14 @@ class Hit:
         return read_output(self.output)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Failed:
     """An unreadable item became a job that failed at once, at `created` microseconds."""
 
     created: int
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Known:
     """The job existed before: it was sent again, or has the same idempotency key."""
 

@@ -1,6 +1,6 @@
 """The models that serve, as the workers published them: a copy in memory, a second old as a rule.
 
-No image is accepted by a copy older than `route_readers.SEEN`: commands then wait for this gateway no longer.
+No image is accepted by a copy older than COPY_COUNTS: commands then wait for this gateway no longer.
 """
 
 import logging
@@ -19,8 +19,7 @@ from shared.domain.identifiers import ModelName
 from shared.domain.model_reference import Reference
 from shared.domain.model_route import Route
 from shared.domain.pipeline import Pipeline, parse_named_pipeline, parse_pipeline
-from shared.queue.producer.models import Models, Published, parse_route
-from shared.queue.route_readers import SEEN
+from shared.queue.producer.models import COPY_COUNTS, Models, Published, parse_route
 from shared.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ class ServedModels:
             published = await self._models.published()
             self._take_over(published)
             if await self._models.answer_by(published, gateway=self._gateway):
-                self._counts_until = began + SEEN.total_seconds()
+                self._counts_until = began + COPY_COUNTS.total_seconds()
                 return
 
     def _take_over(self, published: Published) -> None:

@@ -12,6 +12,8 @@ from shared.queue import keys, model_routes, route_readers
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.inspection.gauges import WORKER_SEEN
 
+COPY_COUNTS: Final = route_readers.SEEN
+"""How long after a read of what is published a gateway may accept images by its copy."""
 _SEEN_US: Final = WORKER_SEEN // timedelta(microseconds=1)
 
 

@@ -173,7 +173,7 @@ def test_a_gateway_that_was_forgotten_accepts_nothing_by_what_it_read_before(
 ) -> None:
     """It read before the change, and gets the reply after the command has given it up: stopped in between, say."""
     seen = timedelta(milliseconds=500)
-    monkeypatch.setattr(served_models, "SEEN", seen)
+    monkeypatch.setattr(served_models, "COPY_COUNTS", seen)
     monkeypatch.setattr(route_readers, "_SEEN_US", seen // timedelta(microseconds=1))
 
     async def forget_one(gateways: Gateways) -> None:

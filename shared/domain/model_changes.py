@@ -150,8 +150,11 @@ def roll_back(model: RegisteredModel, *, champion: str | None = None) -> Change:
 def begin_challenger(model: RegisteredModel, number: str, *, percent: int) -> Change:
     """Give a version its share of the requests that name none; raises ChangeRefused."""
     name, version = model.name, model.ready_version(number)
-    if model.aliases.get(CHAMPION) is None:
+    champion = model.aliases.get(CHAMPION)
+    if champion is None:
         raise ChangeRefused(reason=f"{name} has no champion to challenge", command=f"models promote {name} {version}")
+    if champion == version:
+        raise ChangeRefused(reason=f"Version {version} of {name} is its champion: a challenger is another version")
     return Change(
         said=f"Version {version} of {name} is the challenger and gets {percent}% of the requests that name no version.",
         writes=(

@@ -1,5 +1,6 @@
 """What is planned to be written to the registry: each plan may be carried out twice, and undoes what it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -165,6 +166,18 @@ def test_a_canary_begins_once_and_is_stopped_once() -> None:
     assert (canary.phase, canary.moving) == (Phase.STOPPED, True)
     assert model_changes.stop_canary(stopped).writes == ()
     assert model_changes.stop_canary(model).said == "No canary of digits runs."
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        (model_changes.begin_challenger, "a challenger is another version"),
+        (model_changes.begin_shadow, "a shadow is another version"),
+    ],
+)
+def test_the_champion_is_not_given_a_share_beside_itself(begin: Callable[..., Change], said: str) -> None:
+    for number in ("10", "latest"):
+        assert said in refused(lambda number=number: begin(digits("2", "10", champion="10"), number, percent=10))  # type: ignore[misc]
 
 
 def test_a_canary_waits_for_the_challenger_to_end() -> None:

@@ -47,9 +47,9 @@ test-fast: install  ## Tests of single modules, those with a real server too: un
 documents: install  ## The shell blocks of README and quickstart, run as they stand on stacks of their own: two minutes
 	$(BIN)/pytest tests/documents
 
-# What takes a minute of a core or more a test. `make test` sends fewer of the OpenAPI document's requests.
-long: install  ## Forty seconds of the soak, the GPU benchmark without a GPU, more of Schemathesis: four minutes
-	$(BIN)/pytest tests/long tests/acceptance/test_fuzz.py --fuzz-examples 25
+# What takes a minute of a core or more a test.
+long: install  ## Forty seconds of the soak, the GPU benchmark without a GPU: three minutes
+	$(BIN)/pytest tests/long
 
 # The images and docker-compose.yml, built and run without Docker: as root on Linux, 7 minutes.
 containers: install  ## The images and docker-compose.yml without Docker (root on Linux, 7 minutes)

@@ -45,7 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--simulation-seconds", type=float, default=6, help="how long the protocol simulation plays")
-    parser.addoption("--fuzz-examples", type=int, default=10, help="Schemathesis' for each operation and phase")
     parser.addoption("--outage-seconds", type=float, default=8, help="how long Postgres is away under load")
 
 

@@ -39,28 +39,16 @@ PHASES = {"examples", "coverage", "fuzzing", "stateful"}
 
 
 def fuzz(
-    url: str, folder: Path, *, hook: str, examples: int, key: str = "", key_id: str = ""
+    url: str, folder: Path, *, hook: str, key: str = "", key_id: str = ""
 ) -> "tuple[subprocess.CompletedProcess[str], list[Json]]":
     """Fuzz what the document at a URL describes; return the finished process and each scenario it recorded.
-
-    `examples`: requests for each operation and phase, at most.
 
     `key_id`: of the key, which is not revoked: nothing but a 401 would come after that.
     """
     report = folder / "report.ndjson"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", f"{url}/openapi.json"),
-        *(
-            "--checks",
-            "all",
-            "--no-color",
-            "--max-examples",
-            str(examples),
-            "--report",
-            "ndjson",
-            "--report-ndjson-path",
-            str(report),
-        ),
+        *("--checks", "all", "--no-color", "--report", "ndjson", "--report-ndjson-path", str(report)),
         *(("--header", f"Authorization: Bearer {key}") if key else ()),
     ]
     path = filter(None, [str(CONFIGURATION.parents[2]), ENVIRONMENT.get("PYTHONPATH")])
@@ -72,22 +60,14 @@ def fuzz(
     return done, [event["ScenarioFinished"] for event in events if "ScenarioFinished" in event]
 
 
-@pytest.fixture(scope="session")
-def examples(pytestconfig: pytest.Config) -> int:
-    """How many requests Schemathesis makes for each operation and phase, at most."""
-    return int(pytestconfig.getoption("--fuzz-examples"))
-
-
 @pytest.mark.timeout(600)  # every operation gets hundreds of requests
-def test_every_answer_conforms_to_the_openapi_document(
-    closed: ClosedGateway, door: Door, tmp_path: Path, examples: int
-) -> None:
+def test_every_answer_conforms_to_the_openapi_document(closed: ClosedGateway, door: Door, tmp_path: Path) -> None:
     key = closed.key(NAME, "--role", "admin", *LIMITS)
     with receiving() as receiver:
         try:
             with closed.client(key) as client:
                 key_id = client.get("/v1/account").json()["key"]["id"]
-            done, scenarios = fuzz(closed.url, tmp_path, hook=receiver.url, examples=examples, key=key, key_id=key_id)
+            done, scenarios = fuzz(closed.url, tmp_path, hook=receiver.url, key=key, key_id=key_id)
         finally:
             # It may have made the only version the challenger too, which tests after this one would see.
             door.http.delete("/v1/models/digits/challenger")
@@ -159,8 +139,8 @@ def faulty() -> Iterator[str]:
         server.shutdown()
 
 
-def test_answers_that_violate_the_openapi_document_are_found(faulty: str, tmp_path: Path, examples: int) -> None:
-    done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook", examples=examples, key="dk_key")
+def test_answers_that_violate_the_openapi_document_are_found(faulty: str, tmp_path: Path) -> None:
+    done, scenarios = fuzz(faulty, tmp_path, hook="http://127.0.0.1:9/hook", key="dk_key")
     assert done.returncode == 1, done.stdout + done.stderr
     failed: defaultdict[str, set[str]] = defaultdict(set)
     for recorded in (scenario["recorder"] for scenario in scenarios):

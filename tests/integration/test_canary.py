@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from shared.domain.canary import CANARY_TAG, Canary, Figures, Phase, Traffic
+from shared.domain.canary import CANARY_TAG, Canary, Figures, Phase
+from shared.domain.canary_traffic import Traffic
 from shared.domain.identifiers import VersionNumber
 from shared.domain.model_route import Route
 from shared.queue import canary_figures, model_routes

@@ -1,4 +1,7 @@
-"""`darkroom models promote`, `rollback`, `challenger` and `show`, on a real MLflow registry and a real Redis."""
+"""`darkroom models promote`, `rollback`, `challenger` and `show`, on a real MLflow registry and a real Redis.
+
+Over 300 lines: each command is tried with all that may keep its change from coming about.
+"""
 
 import contextlib
 from collections.abc import Callable

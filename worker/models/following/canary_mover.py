@@ -12,18 +12,8 @@ from typing import Final
 
 import redis
 
-from shared.domain.canary import (
-    CANARY_TAG,
-    Canary,
-    Phase,
-    Traffic,
-    changed_by_others,
-    decide,
-    decide_deleted,
-    decide_unloadable,
-    left_share,
-    wanted_traffic,
-)
+from shared.domain.canary import CANARY_TAG, Canary, Phase, decide, decide_deleted, decide_unloadable
+from shared.domain.canary_traffic import Traffic, changed_by_others, left_share, wanted_traffic
 from shared.domain.identifiers import ModelName
 from shared.domain.model_changes import Registry
 from shared.domain.model_route import CHALLENGER, CHALLENGER_PERCENT, CHAMPION, PREVIOUS_CHAMPION

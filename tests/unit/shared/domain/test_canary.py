@@ -7,19 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.canary import (
-    LOAD_PATIENCE,
-    PATIENCE,
-    Canary,
-    Figures,
-    Phase,
-    Traffic,
-    changed_by_others,
-    decide,
-    decide_unloadable,
-    left_share,
-    wanted_traffic,
-)
+from shared.domain.canary import LOAD_PATIENCE, PATIENCE, Canary, Figures, Phase, decide, decide_unloadable
+from shared.domain.canary_traffic import Traffic, changed_by_others, left_share, wanted_traffic
 from shared.domain.identifiers import VersionNumber
 
 ONE, TWO, OTHER = VersionNumber("1"), VersionNumber("2"), VersionNumber("9")

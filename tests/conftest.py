@@ -96,10 +96,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In several processes, keep tests together that share a stack or torch, and begin with the longest group."""
     if not hasattr(config, "workerinput"):
         return
-    for item in items:
-        if (place := _place(item)) in GROUPS:
+    placed = [(_place(item), item) for item in items]
+    for place, item in placed:
+        if place in GROUPS:
             item.add_marker(pytest.mark.xdist_group(place))
-    items.sort(key=lambda item: ORDER.index(_place(item)) if _place(item) in ORDER else len(ORDER))
+    placed.sort(key=lambda one: ORDER.index(one[0]) if one[0] in ORDER else len(ORDER))
+    items[:] = [item for _, item in placed]
 
 
 def _place(item: pytest.Item) -> str:

@@ -58,9 +58,8 @@ def steps(out: Path, *, kept: Path, quick: bool) -> list[Step]:
     headline, *others = ("mobilenet_v3_small", DIGITS) if quick else MODELS
 
     def bench(name: str, *parts: str, limit: float, settings: Sequence[str] = ()) -> Step:
-        words = [word for part in parts for word in ("--only", part)] + [
-            word for one in settings for word in one.split()
-        ]
+        words = [word for part in parts for word in ("--only", part)]
+        words += [word for setting in settings for word in ("--set", setting)]
         amounts = ("--quick",) if quick else ()
         seconds = str(limit - _GRACE)
         where = ("--keep", str(kept), "--json", str(out / f"{name}.json"))
@@ -81,7 +80,7 @@ def steps(out: Path, *, kept: Path, quick: bool) -> list[Step]:
         Step(name="loading", command=("bash", "-c", f"{profiled} | head -n 90"), limit=90, environment=registry),
         bench("ceilings", "ceilings", limit=120),
         bench("others", *others, limit=300 if quick else 150),
-        bench("room", *others, limit=300 if quick else 120, settings=("--set DARKROOM_PREDICT_MEMORY=30000000",)),
+        bench("room", *others, limit=300 if quick else 120, settings=("DARKROOM_PREDICT_MEMORY=30000000",)),
     ]
 
 
@@ -110,7 +109,8 @@ class Checks:
             finally:
                 result |= {"seconds": round(time.monotonic() - began, 1), "said": [*said]}
                 self._save()
-        self._save()
+        else:
+            self._save()
         self._say(f"== {step.name}: {result['why']} after {result['seconds']} s, exit code {result['code']}")
 
     def _finished(self, step: Step, limit: float, said: "deque[str]") -> tuple[int | None, str]:

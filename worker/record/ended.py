@@ -1,13 +1,10 @@
 """A recorded prediction as its observers read it: the text of its record, parsed once for all of them."""
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 
 from shared.domain.job_request import JobRequest
 from shared.queue.job_records import parse_request
-
-Record = Mapping[bytes, bytes]
-"""One entry of the finished stream, its fields as Redis returned them."""
+from shared.storage.recording import Record
 
 _TEXTS: Final = (b"id", b"owner", b"batch", b"state", b"source", b"code", b"error")
 _NUMBERS: Final = (b"created", b"started", b"completed", b"attempts")

@@ -9,7 +9,8 @@ from prometheus_client import Histogram
 
 from shared.domain.prediction import Source
 from shared.observability.metrics import RecordMetrics
-from worker.record.ended import Ended, Record
+from shared.storage.recording import Record
+from worker.record.ended import Ended
 from worker.record.prediction_log import PredictionLog, prediction_line
 from worker.record.record_tracing import RecordTracing
 

@@ -11,6 +11,7 @@ from shared.domain.timestamps import now_us
 from shared.queue import keys, model_routes, route_readers
 from shared.queue.connection.pipeline import Pipeline
 from shared.queue.inspection.gauges import WORKER_SEEN
+from shared.queue.server_clock import microseconds
 
 COPY_COUNTS: Final = route_readers.SEEN
 """How long after a read of what is published a gateway may accept images by its copy."""
@@ -43,7 +44,7 @@ class Models:
 
     async def published(self) -> Published:
         """Return what is published now, in three round trips."""
-        as_of_us = _microseconds(await self._call("TIME"))
+        as_of_us = microseconds(await self._call("TIME"))
         names, retired = await asyncio.gather(self._call("SMEMBERS", keys.MODELS), self._call("SMEMBERS", keys.RETIRED))
         models = [ModelName(name.decode()) for name in names]
         routes: dict[ModelName, bytes] = {}
@@ -86,8 +87,3 @@ class Models:
 
     async def _call(self, *command: bytes | str | int) -> Any:
         return await self._redis.call(*command)
-
-
-def _microseconds(clock: list[bytes]) -> int:
-    seconds, micros = clock
-    return int(seconds) * 1_000_000 + int(micros)

@@ -18,6 +18,7 @@ SEPARATOR: Final = "\x1f"
 """As in shared.domain.status.process_figures; a test holds them equal."""
 VALUES: Final = (
     "darkroom_champion_went_back",
+    "darkroom_canary_went_back",
     "darkroom_http_requests_in_progress",
     "darkroom_model_version_failing",
     "darkroom_shadow_predictions_total",

@@ -139,6 +139,7 @@ def _of_models(processes: Sequence[Published]) -> Iterator[Holding]:
     for metric, name in (
         ("darkroom_model_version_failing", "ModelVersionFails"),
         ("darkroom_champion_went_back", "ChampionWentBack"),
+        ("darkroom_canary_went_back", "CanaryWentBack"),
     ):
         for model, version in sorted({labels for labels, value in values(processes, metric) if value == 1}):
             yield Holding(name=name, labels={"version": version, "model": model})

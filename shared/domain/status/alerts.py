@@ -179,6 +179,17 @@ ALERTS: Final = (
         ),
     ),
     Alert(
+        name="CanaryWentBack",
+        severity="warning",
+        hold_seconds=0,
+        summary="The canary of version {version} of {model} went back",
+        what_to_do=(
+            "`docker compose run --rm setup darkroom models canary {model} --status` says which limit broke, or "
+            "what was missing; `… models compare` has the figures of both versions. Register a repaired version "
+            "and begin a new canary with it. This ends by itself a day later."
+        ),
+    ),
+    Alert(
         name="PicturesNotKept",
         severity="warning",
         hold_seconds=900,

@@ -102,6 +102,12 @@ class PredictMetrics:
             ["model", "version", "phase"],
             registry=registry,
         )
+        self.canary_went_back = Gauge(
+            "darkroom_canary_went_back",
+            "1 for a day from when the model's last canary went back, and the version that it was of",
+            ["model", "version"],
+            registry=registry,
+        )
 
 
 class ModelMetrics:

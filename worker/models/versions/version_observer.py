@@ -1,27 +1,35 @@
 """Metrics of one model's versions: how often and how long they load, which serve, which fail."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Final
 
 from prometheus_client import Gauge
 
-from shared.domain.canary import Canary
+from shared.domain.canary import Canary, Phase
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.observability.metrics import PredictMetrics
+
+TOLD: Final = timedelta(days=1)
+"""How long it is shown that a canary went back: nobody has to do anything that would end it."""
 
 
 class VersionObserver:
     """Observes one model's versions. Call `show` from one thread only."""
 
-    def __init__(self, metrics: PredictMetrics, model: ModelName) -> None:
+    def __init__(self, metrics: PredictMetrics, model: ModelName, *, now: Callable[[], float] = time.time) -> None:
+        """`now` returns the seconds since 1970."""
         self._metrics = metrics
         self._model = model
+        self._now = now
         self._serving: set[tuple[str, ...]] = set()
         self._failing: set[tuple[str, ...]] = set()
         self._went_back: set[tuple[str, ...]] = set()
         self._canary: set[tuple[str, ...]] = set()
+        self._canary_back: set[tuple[str, ...]] = set()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -63,6 +71,11 @@ class VersionObserver:
         self._set(self._metrics.failing, self._failing, {(number,) for number in failing})
         self._set(self._metrics.went_back, self._went_back, {(number,) for number in went_back})
         self._set(self._metrics.canary, self._canary, {(canary.version, canary.phase)} if canary else set())
+        back = {(canary.version,)} if canary is not None and self._went_back_of_late(canary) else set()
+        self._set(self._metrics.canary_went_back, self._canary_back, back)
+
+    def _went_back_of_late(self, canary: Canary) -> bool:
+        return canary.phase is Phase.WENT_BACK and self._now() - canary.since < TOLD.total_seconds()
 
     def _set(self, gauge: Gauge, shown: set[tuple[str, ...]], now: AbstractSet[tuple[str, ...]]) -> None:
         for gone in shown - now:

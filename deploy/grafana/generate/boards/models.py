@@ -21,7 +21,7 @@ SERVING: Final = Row(
             queries=[Query(f"count by (model, alias, version) (darkroom_model_version_serving{{{VERSION}}} == 1)")],
             columns=["model", "alias", "version"],
             value="workers",
-            width=12,
+            width=9,
         ),
         Shown(
             id=2,
@@ -36,7 +36,7 @@ SERVING: Final = Row(
             ],
             alerts=["ModelVersionFails"],
             highest=1,
-            width=6,
+            width=5,
         ),
         Shown(
             id=3,
@@ -51,7 +51,22 @@ SERVING: Final = Row(
             ],
             alerts=["ChampionWentBack"],
             highest=1,
-            width=6,
+            width=5,
+        ),
+        Shown(
+            id=21,
+            title="Canaries that went back",
+            what="1 for a day from when the model's last canary went back; the champion answers everything. "
+            "`darkroom models canary <name> --status` says why.",
+            queries=[
+                Query(
+                    f"max by (model, version) (darkroom_canary_went_back{{{VERSION}}}) or on () vector(0)",
+                    "{{model}} version {{version}}",
+                )
+            ],
+            alerts=["CanaryWentBack"],
+            highest=1,
+            width=5,
         ),
     ],
 )

@@ -153,6 +153,24 @@ def test_where_the_last_canary_is_is_exported_until_its_tag_is_gone(
     assert value("darkroom_canary", version="4", phase="went_back") is None
 
 
+def test_that_a_canary_went_back_is_exported_for_a_day(
+    registry: CollectorRegistry, value: Callable[..., float | None]
+) -> None:
+    day, went = 86_400.0, 1_000.0
+    now = iter([went + 1, went + day - 1, went + day, went + 2])
+    versions = VersionObserver(PredictMetrics(registry), MODEL, now=lambda: next(now))
+    back = Canary(
+        version=VersionNumber("4"), champion=VersionNumber("3"), steps=(5, 100), every=1, max_errors=0.01, max_p99=2,
+        began=0, since=went, phase=Phase.WENT_BACK,
+    )  # fmt: skip
+    for shown in (1, 1, None):
+        versions.show({}, failing={}, canary=back)
+        assert value("darkroom_canary_went_back", version="4") == shown
+    versions.show({}, failing={}, canary=back)
+    versions.show({}, failing={}, canary=replace(back, phase=Phase.RUNNING))
+    assert value("darkroom_canary_went_back", version="4") is None, "another canary runs"
+
+
 def test_loads_are_counted_and_failed_ones_still_raise(
     registry: CollectorRegistry, value: Callable[..., float | None]
 ) -> None:

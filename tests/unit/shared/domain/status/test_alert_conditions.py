@@ -85,13 +85,14 @@ def test_versions_roles_and_sweeps_tell() -> None:
     failing = {
         "darkroom_model_version_failing": {"digits\x1f4": 1.0},
         "darkroom_champion_went_back": {"digits\x1f5": 1.0},
+        "darkroom_canary_went_back": {"digits\x1f6": 1.0},
         "darkroom_sweep_timestamp_seconds": {"": NOW - 121},
         "darkroom_worker_heartbeat_timestamp_seconds": {"": NOW - 181},
     }
     found = names(upkeep(), process("p", "predict", values=failing), silence={"webhooks": 61.0})
     assert found == [
         *("WorkerStuck predict", "RoleMissing webhooks", "SweepsStand"),
-        *("ModelVersionFails 4 digits", "ChampionWentBack 5 digits"),
+        *("ModelVersionFails 4 digits", "ChampionWentBack 5 digits", "CanaryWentBack 6 digits"),
     ]
 
 

@@ -70,6 +70,7 @@ class Script(StrEnum):
     SUSPECTS = "suspects"
     RECLAIM = "reclaim"
     RENEW = "renew"
+    HAND_BACK = "hand_back"
     ANSWER = "answer"
     RING = "ring"
     ROTATE = "rotate"

@@ -105,6 +105,34 @@ def test_a_version_that_another_worker_serves_goes_on_serving(
     assert (route.aliases, route.failed, route.versions[TWO].warnings) == ({"champion": TWO}, {}, ())
 
 
+def test_a_worker_that_gets_an_image_of_what_others_serve_leaves_the_model_at_once(
+    mlflow_store: MlflowStore,
+    redis_client: redis.Redis,
+    follow: Callable[[str], "RegistryFollower"],
+    hidden: Path,
+) -> None:
+    first = mlflow_store.register("champion")
+    morning, evening = follow(MORNING), follow(EVENING)
+    for follower in (morning, evening):
+        follower.refresh()
+    signs(redis_client, MORNING, EVENING)
+    second = mlflow_store.register("champion")
+    morning.refresh()
+    mlflow_store.files(2).rename(hidden)
+    evening.refresh()
+    morning.refresh()
+    # The version serves, and the evening's worker has not seen that yet.
+    assert route_in(redis_client).aliases == {"champion": TWO}
+    assert evening.wait_until_followed(longest=timedelta(0))
+    assert evening.leaves_to_others(second)
+    assert not morning.leaves_to_others(second), "it was loaded there"
+    assert not evening.leaves_to_others(first), "it is loaded here"
+    evening.refresh()
+    assert not evening.wait_until_followed(longest=timedelta(0))
+    signs(redis_client, EVENING)
+    assert not evening.leaves_to_others(second), "there is nobody to leave it to"
+
+
 def test_a_worker_that_can_load_the_version_again_serves_it(
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,

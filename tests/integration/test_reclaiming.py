@@ -111,6 +111,29 @@ def test_renewing_a_reclaimed_entry_does_not_take_it_back(
     system.lanes.renew(entries)
 
 
+def test_what_is_handed_back_is_another_workers_at_once_and_that_was_no_attempt(
+    system: System, redis_client: redis.Redis
+) -> None:
+    patient = Lanes(system.client, model=MODEL, consumer="patient", settings=Queue())
+    other = Lanes(system.client, model=MODEL, consumer="other", settings=Queue())
+    submit(system, 2)
+    first, second = patient.pull(8).entries
+    redis_client.delete(keys.bell(MODEL))
+    for _ in range(2):  # repeated after a lost answer
+        patient.hand_back([first])
+        assert redis_client.exists(keys.bell(MODEL)), "nobody would look for it before the next tick"
+    suspect = other.reclaim()
+    assert suspect is not None
+    assert (suspect.id, suspect.attempts) == (first.id, 1)
+    assert other.reclaim() is None, f"{second.id} was not handed back"
+    patient.hand_back([first])
+    assert patient.reclaim() is None, "it is the other worker's"
+    other.hand_back([suspect])
+    again = patient.reclaim()
+    assert again is not None
+    assert (again.id, again.attempts) == (first.id, 1)
+
+
 # Wait lists
 
 

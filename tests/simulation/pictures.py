@@ -8,6 +8,7 @@ from PIL import Image
 
 from shared.domain.image import ImageSpec
 from tests.simulation.scheduler import die, pause
+from worker.models.errors import ModelUnavailable
 
 POISON = 1
 """The picture that kills the process which computes it."""
@@ -67,6 +68,16 @@ class PictureModels:
 
     def loaded(self, key: str) -> PictureModel:
         return PictureModel(key, pauses=self._pauses)
+
+
+class NoModels:
+    """The versions of a worker that can load none."""
+
+    def has_to_load(self, _: str) -> bool:
+        return False
+
+    def loaded(self, key: str) -> PictureModel:
+        raise ModelUnavailable(f"{key} can't be loaded here")
 
 
 def output(version: str, number: int) -> bytes:

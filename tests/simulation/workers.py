@@ -22,7 +22,8 @@ from tests.support.predictors import AnyMembers
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
-from worker.predict.predictor import Limits, Predictor
+from worker.predict.limits import Limits
+from worker.predict.predictor import Predictor
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
@@ -56,7 +57,10 @@ class Workers:
         lanes = Lanes(self._redis, model=MODEL, consumer=name, settings=self._queue)
         in_hand = LeasedEntries()
         self._in_hand.append((lanes, in_hand))
-        models = pictures.PictureModels(pauses=self._random.randint(0, self._system.conditions.slowness))
+        # One worker in ten can't load what others serve.
+        lacks = self._random.random() < 0.1
+        slowness = self._random.randint(0, self._system.conditions.slowness)
+        models = pictures.NoModels() if lacks else pictures.PictureModels(pauses=slowness)
         limits = Limits(Batching(max_batch_size=BATCH_SIZE), 100, turn=timedelta(hours=self._random.randint(0, 1)))
         predictor = Predictor(
             model=MODEL,
@@ -64,6 +68,7 @@ class Workers:
             lanes=lanes,
             models=models,
             members=AnyMembers(models),
+            is_served_elsewhere=lambda _: lacks,
             limits=limits,
             shadow=self._shadow_intake(),
             slots=BatchSlots(1),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shared.settings import Batching
 from worker.models.registry.serving_tags import Tuning
-from worker.predict.predictor import Limits
+from worker.predict.limits import Limits
 
 
 def usual_tuning(max_batch_size: int) -> Tuning:

@@ -6,17 +6,15 @@ An image that ends its process is taken over by another worker as a suspect and 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.domain.identifiers import ModelName
+from shared.domain.identifiers import ModelName, VersionKey
 from shared.observability.logs import bound
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.heavy_room import HeavyRoom
 from shared.queue.consumer.lanes import BellCall, Lanes
 from shared.queue.job_records import write_run
-from shared.settings import Batching
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.registry.serving_tags import Tuning
@@ -27,6 +25,8 @@ from worker.predict.computation import Computation
 from worker.predict.decoding import Decoding
 from worker.predict.heavy_images import HeavyImages
 from worker.predict.leases import LeasedEntries
+from worker.predict.left_to_others import LeftToOthers
+from worker.predict.limits import Limits
 from worker.predict.model_protocols import Members, Models
 from worker.predict.pipelines.pipelines import Pipelines
 from worker.predict.pipelines.unfinished_pictures import UnfinishedPictures
@@ -42,28 +42,6 @@ RECLAIM_PAUSE: Final = timedelta(milliseconds=500)
 """Between two checks for suspects: two round trips, which no lease of seconds needs with every micro-batch."""
 NO_BELL: Final = ""
 """What stands for a bell's token where no bell called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a micro-batch and a task may take."""
-
-    batching: Batching
-    max_pixels: int
-    turn: timedelta
-    """How long a task goes on pulling micro-batches."""
-    longest: timedelta = timedelta(seconds=120)
-    """How long a micro-batch may take, and how long images wait, leased, for their version to be loaded."""
-
-    def tuning(self) -> Tuning:
-        """Return how micro-batches are formed where no tag of the model says otherwise."""
-        batching = self.batching
-        return Tuning(
-            max_batch_size=batching.max_batch_size,
-            max_wait=batching.max_wait,
-            beside_people=batching.beside_people,
-            timeout=self.longest,
-        )
 
 
 class Predictor:
@@ -84,11 +62,15 @@ class Predictor:
         decoders: DecoderPool,
         threads: DecodeThreads,
         tuning: Callable[[], Tuning] | None = None,
+        is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
         shadow: ShadowIntake | None = None,
         tracing: Untraced = UNTRACED,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`members` are the versions of pipelines, of whichever models; `models` those of this one."""
+        """`members` are the versions of pipelines, of whichever models; `models` those of this one.
+
+        `is_served_elsewhere` is as `LeftToOthers` takes it.
+        """
         self._model, self._worker = model, worker
         self._lanes = lanes
         self._tuning = tuning or limits.tuning
@@ -96,6 +78,7 @@ class Predictor:
         self._slots, self._leased = slots, leased
         self._observer, self._shadow, self._tracing = observer, shadow, tracing
         self._monotonic = monotonic
+        self._left = LeftToOthers(lanes=lanes, is_served_elsewhere=is_served_elsewhere, monotonic=monotonic)
         self._limit = BatchLimit(limits.batching, monotonic=monotonic)
         decoding = Decoding(decoders=decoders, threads=threads, max_pixels=limits.max_pixels)
         pipelines = Pipelines(
@@ -164,6 +147,8 @@ class Predictor:
 
     def _run_next(self, call: BellCall) -> MicroBatch:
         """Pull one micro-batch, if there are entries, and predict it."""
+        if self._left.is_pausing():
+            return NOTHING
         with self._slots.shared():
             tuning = self._tuning()
             self._limit.tune(max_batch_size=tuning.max_batch_size, beside_people=tuning.beside_people)
@@ -195,7 +180,7 @@ class Predictor:
     def _has_suspects(self) -> bool:
         """Check for entries of a worker that is gone, now and then; where there was one there may be more."""
         now = self._monotonic()
-        if now < self._next_reclaim:
+        if now < self._next_reclaim or self._left.is_pausing():
             return False
         found = self._lanes.has_suspects()
         if not found:
@@ -287,8 +272,10 @@ class Predictor:
     def _finish(self, results: Sequence[Result], start: float, *, heavy: bool = False) -> float:
         """Finish the jobs of results that were computed together since `start`; return the milliseconds of that.
 
-        Images of the shadow's share are kept for it, but for `heavy` ones: it would take too long.
+        Images of the shadow's share are kept for it, but for `heavy` ones: it would take too long. Images that another
+        worker is to compute are handed back and stay unfinished.
         """
+        results = self._left.hand_back(results)
         milliseconds = round((self._monotonic() - start) * 1000, 3)
         if results:
             run = write_run(batch_size=len(results), predict_ms=milliseconds, worker=self._worker)

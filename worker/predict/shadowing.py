@@ -26,8 +26,8 @@ from worker.predict.batch_tracing import UNTRACED, Untraced
 from worker.predict.computation import Computation
 from worker.predict.decoding import Decoding
 from worker.predict.leases import LeasedEntries
+from worker.predict.limits import Limits
 from worker.predict.model_protocols import Models
-from worker.predict.predictor import Limits
 from worker.predict.shadow_intake import HEAVY, ShadowIntake
 from worker.predict.slots import BatchSlots
 

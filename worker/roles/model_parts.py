@@ -23,7 +23,8 @@ from worker.predict.batch_observer import BatchObserver
 from worker.predict.batch_tracing import UNTRACED, BatchTracing
 from worker.predict.kept_pictures import KeptPictures, ModelPictures
 from worker.predict.leases import LeasedEntries
-from worker.predict.predictor import Limits, Predictor
+from worker.predict.limits import Limits
+from worker.predict.predictor import Predictor
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots
@@ -92,6 +93,7 @@ class SharedParts:
             members=self.members,
             limits=limits,
             tuning=lambda: follower.tuning,
+            is_served_elsewhere=follower.leaves_to_others,
             slots=self.slots,
             leased=self.leased,
             observer=BatchObserver(

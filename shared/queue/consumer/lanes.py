@@ -161,6 +161,17 @@ class Lanes:
             arguments = [part for entry in entries for part in (entry.lane, entry.id)]
             self._scripts.run(Script.RENEW, (), self._consumer, *arguments)
 
+    def hand_back(self, entries: Sequence[Entry]) -> None:
+        """Let other workers take over those of these entries that are still this consumer's, and wake one.
+
+        A renewal at the same moment keeps an entry here for another lease. Killed before another is woken, or where
+        that one is busy: whoever looks for suspects next finds them.
+        """
+        lease = self._settings.lease // timedelta(milliseconds=1)
+        arguments = [part for entry in entries for part in (entry.lane, entry.id, entry.attempts)]
+        self._scripts.run(Script.HAND_BACK, (), self._consumer, lease, *arguments)
+        self.ring()
+
     def sign_of_life(self, *others: "Lanes") -> None:
         """Give a sign of life, by which this worker is counted; with one call for its other models too."""
         self._scripts.run(Script.SIGN, tuple(keys.workers(one.model) for one in (self, *others)), self._consumer)

@@ -26,8 +26,9 @@ from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_tracing import UNTRACED, Untraced
 from worker.predict.leases import LeasedEntries
+from worker.predict.limits import Limits
 from worker.predict.model_protocols import Members
-from worker.predict.predictor import Limits, Predictor
+from worker.predict.predictor import Predictor
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.slots import BatchSlots
 
@@ -94,6 +95,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         shadow: ShadowIntake | None = None,
         lease: timedelta = LEASE,
         tracing: Untraced = UNTRACED,
+        is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
         **batching: Any,
     ) -> Predictor:
         lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=lease, max_attempts=3))
@@ -103,7 +105,7 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
             limits=Limits(Batching(**batching), max_pixels=MAX_PIXELS, turn=turn),
             slots=slots or BatchSlots(1), leased=leased or LeasedEntries(), monotonic=monotonic,
             observer=observer(lanes, registry), decoders=decoders, threads=DecodeThreads(1), shadow=shadow,
-            tracing=tracing,
+            tracing=tracing, is_served_elsewhere=is_served_elsewhere,
         )  # fmt: skip
 
     return make

@@ -171,6 +171,17 @@ class RegistryFollower:
         """
         return self._cache.get(key)
 
+    def leaves_to_others(self, key: VersionKey) -> bool:
+        """Tell whether others serve a version that can't be loaded here: then the next refresh, now, leaves the model.
+
+        One that was loaded here before is not left to others: they may have it no more either, and no refresh loads it
+        to find out. Raises what Redis raises.
+        """
+        if self._cache.is_proven(key) or not self._refresh.is_served_elsewhere(key):
+            return False
+        self._wake.set()
+        return True
+
     @property
     def tuning(self) -> Tuning:
         """How the model's micro-batches are formed, by the settings and its tags."""

@@ -44,16 +44,24 @@ class ServedElsewhere:
         """Return those of the versions that failed here which others serve under the alias that wants them."""
         if not failed:
             return {}
+        found = {
+            number: failed[number]
+            for alias, (number, key) in self._routed().items()
+            if number in failed and key == wanted.get(alias)
+        }
+        return found if found and self.has_others() else {}
+
+    def serves(self, key: VersionKey) -> bool:
+        """Tell whether the published route serves a version, and other workers give signs of life for the model."""
+        return any(key == routed for _, routed in self._routed().values()) and self.has_others()
+
+    def _routed(self) -> dict[str, tuple[VersionNumber, VersionKey]]:
+        """Return the versions that get images by the published route, by alias."""
         route = model_routes.read(self._client, self._model)
         if route is None or not model_routes.is_published(self._client, self._model):
             return {}
-        found = {}
-        for alias in GET_IMAGES:
-            number = route.aliases.get(alias)
-            if number is None or number not in failed or route.versions[number].key != wanted.get(alias):
-                continue
-            found[number] = failed[number]
-        return found if found and self.has_others() else {}
+        numbers = {alias: route.aliases[alias] for alias in GET_IMAGES if alias in route.aliases}
+        return {alias: (number, route.versions[number].key) for alias, number in numbers.items()}
 
     def warn(self, failed: Mapping[VersionNumber, str]) -> None:
         """Add a warning to the published route for each version that failed here; safe to repeat."""

@@ -21,7 +21,7 @@ from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_tracing import BatchTracing
 from worker.predict.leases import LeasedEntries
-from worker.predict.predictor import Limits
+from worker.predict.limits import Limits
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.shadowing import Shadowing
 from worker.predict.slots import BatchSlots

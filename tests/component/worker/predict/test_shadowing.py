@@ -26,7 +26,7 @@ from tests.support.predictors import LEASE, MODEL, VERSION, Make, Pictures, Subm
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
-from worker.predict.predictor import Limits
+from worker.predict.limits import Limits
 from worker.predict.shadow_intake import ShadowIntake
 from worker.predict.shadow_rounds import ShadowRounds
 from worker.predict.shadowing import Shadowing

@@ -169,7 +169,7 @@ def _is_missing(home: Path, registry: str, *, is_ours: bool) -> Callable[[str], 
 def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | None:
     """Return the external server that `setting` names, only to be probed; None where it is not set."""
     url = os.environ.get(setting)
-    return Program(name=role, role=role, url=url, probe=lambda _: ask(url)) if url else None
+    return Program(name=role, role=role, url=url, probe=lambda _: ask(url), is_watched=True) if url else None
 
 
 def _registry_answers(url: str) -> str:

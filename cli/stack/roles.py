@@ -65,6 +65,8 @@ def gateways(port: int, *, count: int, intake: Intake, links: Mapping[str, str],
             environment=environment,
             after=("redis", "migrations"),
             probe=partial(probes.gateway_serves, url=url, port=port),
+            # On a shared port another one may answer for it.
+            is_watched=not several,
             stop_rank=1,
         )
         for number in range(1, count + 1)
@@ -189,6 +191,7 @@ def flower(port: int, *, after: tuple[str, ...]) -> Program:
         # It asks workers for their queues once, when it starts; workers that start later are missing on some pages.
         after=after,
         probe=lambda _: probes.http_answers(f"{url}/healthcheck"),
+        is_watched=True,
         stop_rank=1,
     )
 

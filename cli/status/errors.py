@@ -1,5 +1,7 @@
 """The last warnings and errors in a stack's logs, in every format that its programs write."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +12,11 @@ from cli.status.log_lines import Line, read_line
 
 MOST: Final = 20
 """How many of the newest are kept."""
-_TAIL: Final = 64 * 1024
+_UNSETTLED: Final = 64 * 1024
+"""Bytes at the end of a log, at least, that are parsed again when it grows: a traceback there may go on."""
+# Of our own lines, which are nearly all: those that are neither, before another one of them.
+_NO_TROUBLE: Final = rb'\{"time":"[^"]+","level":"(?:info|debug)",'
+_PASSED_OVER: Final = re.compile(rb"(?m)^" + _NO_TROUBLE + rb".*\n(?=" + _NO_TROUBLE + rb")")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _CHAINED: Final = ("During handling of the above exception", "The above exception was the direct cause")
 _HARMLESS: Final = (
@@ -34,27 +40,82 @@ class Trouble:
 
 
 class Logs:
-    """Reads the logs in a folder; unchanged files are not read again."""
+    """Reads the logs in a folder, full ones that were renamed too; what was read of a file is not read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int], list[Trouble]]] = {}
+        self._logs: dict[Path, _Log] = {}
 
     def newest(self) -> list[Trouble]:
         """Return the last warnings and errors of all logs, the newest first; none where there are no logs."""
-        return merge_repeated(trouble for path in self._folder.glob("*.log") for trouble in self._of(path))[:MOST]
+        paths = set(self._folder.glob("*.log*"))
+        self._logs = {path: self._logs.get(path) or _Log(path) for path in sorted(paths)}
+        return merge_repeated(trouble for log in self._logs.values() for trouble in log.read())[:MOST]
 
-    def _of(self, path: Path) -> list[Trouble]:
+
+class _Log:
+    """One file, and the warnings and errors in it; the role is what its name begins with."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._role = path.name.partition(".log")[0]
+        self._begin_anew(None)
+
+    def _begin_anew(self, file: int | None) -> None:
+        self._file = file
+        self._version = (0, 0)
+        self._offset = 0
+        self._settled: list[Trouble] = []
+        self._latest: list[Trouble] = []
+
+    def read(self) -> list[Trouble]:
+        """Return the file's newest warnings and errors; only what is new is parsed."""
         try:
-            now = path.stat()
-            version = (now.st_size, now.st_mtime_ns)
-            if path not in self._read or self._read[path][0] != version:
-                lines = _last_lines(path)
-                changed = datetime.fromtimestamp(now.st_mtime, UTC)
-                self._read[path] = version, parse_log(lines, role=path.stem, changed=changed)
+            with self._path.open("rb") as file:
+                now = os.fstat(file.fileno())
+                if now.st_ino != self._file or now.st_size < self._offset:  # another file has the name, or it was cut
+                    self._begin_anew(now.st_ino)
+                if self._version != (now.st_size, now.st_mtime_ns):
+                    file.seek(self._offset)
+                    self._parse(file.readlines(), changed=datetime.fromtimestamp(now.st_mtime, UTC))
+                    self._version = now.st_size, now.st_mtime_ns
         except FileNotFoundError:  # renamed meanwhile
             return []
-        return self._read[path][1]
+        return [*self._settled, *self._latest]
+
+    def _parse(self, lines: list[bytes], *, changed: datetime) -> None:
+        """Parse what is not settled, and settle all but its end."""
+        end = _begin_of_end(lines, changed=changed)
+        if end:
+            begun = read_line(_text(lines[end]), changed=changed)
+            until = begun.at if begun is not None and begun.at is not None else changed
+            settled = b"".join(lines[:end])
+            self._offset += len(settled)
+            # Parsing them all would take a second and a half for a full log.
+            found = self._of(_PASSED_OVER.sub(b"", settled).splitlines(), changed=until)
+            self._settled = merge_repeated([*self._settled, *found])[:MOST]
+        self._latest = self._of(lines[end:], changed=changed)
+
+    def _of(self, lines: Iterable[bytes], *, changed: datetime) -> list[Trouble]:
+        texts = [text for text in map(_text, lines) if text.strip()]
+        return parse_log(texts, role=self._role, changed=changed)
+
+
+def _begin_of_end(lines: Sequence[bytes], *, changed: datetime) -> int:
+    """Return the place of the line with which the last _UNSETTLED bytes begin, or of one with a time before it."""
+    place, length = len(lines), 0
+    while place and length < _UNSETTLED:
+        place -= 1
+        length += len(lines[place])
+    for timed in range(min(place, len(lines) - 1), -1, -1):
+        line = read_line(_text(lines[timed]), changed=changed)
+        if line is not None and line.at is not None:
+            return timed
+    return place
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r\n")
 
 
 def merge_repeated(troubles: Iterable[Trouble]) -> list[Trouble]:
@@ -107,12 +168,3 @@ def _without_tracebacks(lines: Iterable[str], *, changed: datetime) -> Iterator[
             yield from [before] if before else []
             before, goes_on = line, True
     yield from [before] if before else []
-
-
-def _last_lines(path: Path) -> list[str]:
-    """Return the last complete lines of a log."""
-    with path.open("rb") as file:
-        begin = max(0, file.seek(0, 2) - _TAIL)
-        file.seek(begin)
-        lines = file.read().decode(errors="replace").splitlines()
-    return [line for line in lines[1 if begin else 0 :] if line.strip()]

@@ -55,5 +55,6 @@ def mlflow_program(*, folder: Path, port: int, login: Login, login_file: Path) -
         probe=lambda _: probes.http_answers(
             f"{url}/api/2.0/mlflow/registered-models/search?max_results=1", authorization=login.header()
         ),
+        is_watched=True,
         stop_rank=2,
     )

@@ -43,6 +43,7 @@ def postgres_program(*, folder: Path, sockets: Path) -> Program:
         account=account,
         prepare=partial(_prepare, folder, binaries, socket_folder, account),
         probe=lambda _: probes.postgres_answers(url),
+        is_watched=True,
         # SIGINT is its "fast" shutdown; SIGTERM would wait for every client to disconnect.
         stop_signal=signal.SIGINT,
         orphan_signal=signal.SIGINT,

@@ -65,6 +65,7 @@ def redis_program(*, folder: Path, sockets: Path, appendfsync: str) -> Program:
         command=command,
         prepare=partial(folder.mkdir, parents=True, exist_ok=True),
         probe=lambda _: probes.redis_answers(url),
+        is_watched=True,
         # At SIGTERM it writes what the append-only file still lacks.
         orphan_signal=signal.SIGTERM,
         stop_rank=3,

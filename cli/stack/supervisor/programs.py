@@ -52,6 +52,8 @@ class Program:
     """Called before each start; may block, and must be safe to repeat."""
     probe: Probe | None = None
     """None: it is ready as soon as it runs."""
+    is_watched: bool = False
+    """Whether the probe is asked for as long as it runs: for servers that may hang, about which nothing else tells."""
     stop_signal: int = signal.SIGTERM
     orphan_signal: int = signal.SIGKILL
     """Sent by the kernel when the supervisor dies. A worker's unfinished images go to others when their lease ends."""

@@ -19,6 +19,8 @@ class Phase(StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
+    FAILING = "failing"
+    """It was ready, runs, and its probe says now that it is not: it hangs, or answers with an error."""
     CRASHED = "crashed"
     STOPPED = "stopped"
 

@@ -24,6 +24,10 @@ FIRST_PAUSE = timedelta(milliseconds=500)
 WELL_AFTER = timedelta(seconds=2)
 PROBE_PAUSE = timedelta(milliseconds=100)
 LOGS_PAUSE = timedelta(seconds=5)
+WATCH_PAUSE = timedelta(seconds=5)
+"""Between two probes of a server that is ready."""
+MISSES = 2
+"""Probes in a row that a server misses before it counts as failing: one alone may be a busy moment."""
 
 
 class Supervisor:
@@ -148,16 +152,32 @@ class Supervisor:
     async def _become_ready(self, kept: "_Kept", *, pid: int) -> None:
         """Probe until the program is ready; meanwhile its state shows why it is not."""
         self._move(kept, Phase.STARTING)
-        while kept.program.probe is not None:
-            try:
-                why_not = await asyncio.to_thread(kept.program.probe, pid)
-            except Exception as error:  # noqa: BLE001  whatever the client library raises, its server is not ready
-                why_not = f"{type(error).__name__}: {error}"
-            if not why_not:
-                break
+        while why_not := await _why_not(kept.program, pid):
             self._move(kept, Phase.STARTING, why_not)
             await asyncio.sleep(PROBE_PAUSE.total_seconds())
         self._ready(kept)
+        if kept.program.is_watched:
+            await self._watch(kept, pid=pid)
+
+    async def _watch(self, kept: "_Kept", *, pid: int) -> None:
+        """Probe a server that was ready for as long as it runs, and show when it fails; nothing is restarted.
+
+        Whoever hangs may hold what others have to write: an operator decides.
+        """
+        missed = 0
+        while True:
+            await asyncio.sleep(WATCH_PAUSE.total_seconds())
+            why_not = await _why_not(kept.program, pid)
+            if self._stopping.is_set():
+                return
+            missed = missed + 1 if why_not else 0
+            if missed == MISSES:
+                log.warning("not_answering", extra={"program": kept.program.name, "reason": why_not})
+            if missed >= MISSES:
+                self._move(kept, Phase.FAILING, why_not)
+            elif not missed and kept.state.phase is Phase.FAILING:
+                log.info("answers_again", extra={"program": kept.program.name})
+                self._move(kept, Phase.READY)
 
     async def _stop_in_order(self) -> None:
         """Stop rank after rank: programs that take work first, the servers they need last."""
@@ -240,6 +260,16 @@ class _Kept:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.hurried.wait(), pause.total_seconds())
         return self.hurried.is_set()
+
+
+async def _why_not(program: Program, pid: int) -> str:
+    """Ask a program's probe; return why it is not ready, and an empty string where it is or has no probe."""
+    if program.probe is None:
+        return ""
+    try:
+        return await asyncio.to_thread(program.probe, pid)
+    except Exception as error:  # noqa: BLE001  whatever the client library raises, its server is not ready
+        return f"{type(error).__name__}: {error}"
 
 
 def _identify(pid: int) -> ProcessIdentity:

@@ -1,6 +1,7 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -183,6 +184,77 @@ def test_a_grown_log_is_read_again_and_a_deleted_one_is_not(tmp_path: Path) -> N
     assert logs.newest() == []
 
 
-def test_of_a_large_log_only_whole_lines_at_its_end_are_read(tmp_path: Path) -> None:
-    (tmp_path / "api.log").write_bytes(b"ERROR: early\n" + b"ERROR: " + b"x" * 200_000 + b"\xff\nERROR: late\n")
-    assert [trouble.event for trouble in Logs(tmp_path).newest()] == ["late"]
+OURS = '{"time":"2026-11-25T10:00:00.000+00:00","level":"%s","event":"request","logger":"api","how":"%s"}\n'
+
+
+def test_an_error_is_found_however_much_was_logged_after_it(tmp_path: Path) -> None:
+    log, logs = tmp_path / "api.log", Logs(tmp_path)
+    with log.open("w", encoding="utf-8") as file:
+        file.write("ERROR: early\n" + OURS % ("error", "no room"))
+        for _ in range(3):
+            file.write(OURS % ("info", "well") * 2000)
+            file.flush()
+            assert {(one.event, one.reason, one.times) for one in logs.newest()} == {
+                ("request", "no room", 1), ("early", "", 1)
+            }  # fmt: skip
+        file.write(OURS % ("error", "no room"))
+    assert [(one.event, one.reason, one.times) for one in logs.newest()] == [
+        ("request", "no room", 2),
+        ("early", "", 1),
+    ]
+
+
+def test_what_a_full_log_had_is_not_forgotten(tmp_path: Path) -> None:
+    log, logs = tmp_path / "predict.log", Logs(tmp_path)
+    log.write_text(OURS % ("error", "before"), encoding="utf-8")
+    assert [one.reason for one in logs.newest()] == ["before"]
+    log.rename(tmp_path / "predict.log.1")
+    log.write_text(OURS % ("error", "after"), encoding="utf-8")
+    assert {(one.role, one.reason) for one in logs.newest()} == {("predict", "before"), ("predict", "after")}
+    log.write_text("", encoding="utf-8")
+    assert [one.reason for one in logs.newest()] == ["before"], (
+        "a log that was copied and emptied is read from its begin"
+    )
+
+
+def test_a_log_that_is_read_while_it_grows_tells_the_same_as_one_that_is_read_once(tmp_path: Path) -> None:
+    random = Random(7)
+    lines = []
+    for number in range(4000):
+        kind = random.randrange(5)
+        lines.append(OURS % ("info" if kind else "error", number % 7))
+        if kind == 1:
+            lines.append("a model prints\n" * random.randrange(3))
+        if kind == 2:
+            lines += [
+                OURS % ("error", "raised"),
+                *(f"{line}\n" for line in TRACEBACK),
+                f"ZeroDivisionError: {number % 5}\n",
+            ]
+    log, logs = tmp_path / "api.log", Logs(tmp_path)
+    with log.open("w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(line)
+            if random.random() < 0.02:
+                file.flush()
+                logs.newest()
+    assert sorted(map(repr, logs.newest())) == sorted(map(repr, Logs(tmp_path).newest()))
+    once = parse_log("".join(lines).splitlines(), role="api", changed=CHANGED)
+    assert {one.reason: one.times for one in logs.newest()} == {one.reason: one.times for one in merge_repeated(once)}
+
+
+def test_a_traceback_longer_than_what_is_parsed_again_has_its_reason(tmp_path: Path) -> None:
+    log, logs = tmp_path / "api.log", Logs(tmp_path)
+    with log.open("w", encoding="utf-8") as file:
+        file.write(OURS % ("info", "well") + OURS % ("error", "?") + TRACEBACK[0] + "\n")
+        for _ in range(4):
+            file.write("".join(f"{line}\n" for line in TRACEBACK[1:]) * 500)
+            file.flush()
+            logs.newest()
+        file.write("RecursionError: too deep\n")
+    assert [(one.event, one.reason) for one in logs.newest()] == [("request", "RecursionError: too deep")]
+
+
+def test_a_line_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "api.log").write_bytes(b"ERROR: early\n" + b"x" * 200_000 + b"\xff\nERROR: late\n")
+    assert {trouble.event for trouble in Logs(tmp_path).newest()} == {"early", "late"}

@@ -257,6 +257,30 @@ def test_a_probe_that_raises_counts_as_not_ready_and_is_repeated(tmp_path: Path)
     assert asked == ["", "ValueError: no such scheme"]
 
 
+@pytest.mark.parametrize("command", [(sys.executable, "-c", SLEEP), ()])
+def test_a_server_that_hangs_is_shown_as_failing_until_it_answers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(module, "WATCH_PAUSE", timedelta(0))
+    said = iter(["", "a busy moment", "", "no answer", "no answer", "no answer yet", *[""] * 1000])
+    program = Program(name="store", role="store", command=command, probe=lambda _: next(said), is_watched=True)
+    seen: list[tuple[str, str]] = []
+
+    def answers_again(states: dict[str, ProgramState]) -> bool:
+        if states and (not seen or seen[-1] != (states["store"].phase, states["store"].detail)):
+            seen.append((states["store"].phase, states["store"].detail))
+        return [phase for phase, _ in seen][-2:] == [Phase.FAILING, Phase.READY]
+
+    with caplog.at_level("INFO"):
+        Watched(tmp_path, program).until(answers_again)
+    assert seen[-4:] == [
+        (Phase.READY, ""), (Phase.FAILING, "no answer"), (Phase.FAILING, "no answer yet"), (Phase.READY, "")
+    ]  # fmt: skip
+    assert [record.getMessage() for record in caplog.records if "answer" in record.getMessage()] == [
+        "not_answering", "answers_again"
+    ]  # fmt: skip
+
+
 def test_an_external_server_is_probed_and_never_started(tmp_path: Path) -> None:
     server = Program(name="redis", role="redis", url="redis://far", probe=lambda _: "")
     watched = Watched(tmp_path, server)

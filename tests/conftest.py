@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import signal
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from tests.support.leftovers import Leftovers
 from tests.support.places import OF_THEIR_OWN, RESTARTING
 from tests.support.run_folder import RunFolder
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.waiting import ENOUGH_TIME
 
 # No deadline: how long an example takes depends on the machine.
 hypothesis.settings.register_profile("darkroom", deadline=None)
@@ -39,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = RunFolder(CHECKOUT)
         config.pluginmanager.register(folder)
         config.option.basetemp = config.option.basetemp or folder.path / "t"  # its own would be a longer path
+    os.environ.update(ENOUGH_TIME)
     # A shell starts background jobs with SIGINT ignored, and the processes that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -3,7 +3,6 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +20,7 @@ from shared.settings import Queue, Redis
 from tests.support.gateways import DIGITS, Gateway, Start
 from tests.support.queue_system import LEASE, MODEL, System
 from tests.support.servers import RedisServer
+from tests.support.waiting import PATIENCE
 from tests.support.workers import Worker
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def piped(redis_server: RedisServer, redis_client: Any) -> Callable[[Callable[[P
     def run(claim: Callable[[Pipeline], Awaitable[T]]) -> T:
         async def within() -> T:
             client = connect_async(Redis(url=redis_server.url))
-            pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+            pipeline = Pipeline(client, timeout=PATIENCE)
             try:
                 return await claim(pipeline)
             finally:

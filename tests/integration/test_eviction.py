@@ -19,6 +19,7 @@ from shared.settings import Queue, Redis
 from tests.support.observations import upkeep_metrics
 from tests.support.queue_system import LANE, System
 from tests.support.servers import RedisServer
+from tests.support.waiting import PATIENCE
 from worker.upkeep import eviction
 from worker.upkeep.eviction import Eviction
 
@@ -68,7 +69,7 @@ def admits(url: str) -> bool:
 
     async def read() -> bool:
         client = connect_async(Redis(url=url))
-        pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+        pipeline = Pipeline(client, timeout=PATIENCE)
         watch = RedisMemory(Server(pipeline), share=Redis().memory_share)
         try:
             async with asyncio.timeout(10):

@@ -24,6 +24,7 @@ from shared.queue.upkeep.expired_files import purge_expired, remove_file
 from shared.queue.upkeep.owned import Owned
 from shared.settings import Files, Redis
 from tests.support.servers import RedisServer
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 ANN, BOB = Owner("ann"), Owner("bob")
@@ -190,7 +191,7 @@ def test_the_sums_match_the_files_after_any_sequence_of_actions(
 
     async def play() -> None:
         client = connect_async(Redis(url=redis_server.url))
-        pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+        pipeline = Pipeline(client, timeout=PATIENCE)
         allowed = allowing(max_files=3, max_bytes=5000, max_bytes_of_all=7000)
         for what, number in steps:
             if what == "keep" or not made:

@@ -36,6 +36,7 @@ from shared.queue.producer.submission_groups import MOST_BYTES, MOST_IMAGES
 from shared.settings import Queue, Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 MODEL = ModelName("digits")
@@ -64,7 +65,7 @@ async def send_together(jobs: Jobs, *submissions: Submission, **more: Any) -> li
     return await asyncio.gather(*(send(jobs, one, **more) for one in submissions), return_exceptions=True)
 
 
-def run(url: str, claim: Callable[[Jobs], Awaitable[T]], *, timeout: timedelta = timedelta(seconds=20)) -> T:
+def run(url: str, claim: Callable[[Jobs], Awaitable[T]], *, timeout: timedelta = PATIENCE) -> T:
     """Run a claim with the gateway's jobs on a Redis that has the scripts."""
 
     async def connected() -> T:
@@ -227,7 +228,7 @@ def test_a_lost_reply_makes_no_second_job(
         relay = Relay(short_directory(), to=redis_server.url)
         async with relay:
             client = connect_async(Redis(url=relay.url))
-            pipeline = Pipeline(client, timeout=timedelta(seconds=20))
+            pipeline = Pipeline(client, timeout=PATIENCE)
             jobs = Jobs(pipeline)
             await send(jobs, image(b"connected"))
             relay.lose_answers = 1

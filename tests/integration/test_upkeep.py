@@ -146,7 +146,7 @@ def test_after_a_restart_jobs_that_have_their_row_are_forgotten(
 def test_recorded_jobs_are_searched_once_after_each_start_of_redis(
     system: System, redis_client: redis.Redis, engine: Engine
 ) -> None:
-    nowhere = make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
+    nowhere = make_engine(Database(url="postgresql://127.0.0.1:1/none"))
     ids = came_back(system, [b"one"])
     late = system.submit(b"late", cancel_after=SOON)
     time.sleep(0.03)

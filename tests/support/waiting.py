@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,6 +11,11 @@ T = TypeVar("T")
 
 LIMIT = 60.0
 """Seconds after which what did not come never will, however slow the machine and however much has to start for it."""
+PATIENCE = timedelta(seconds=LIMIT)
+"""For each time-out that a test has to give and is not about: no passing test, however slow the machine, reaches it."""
+ENOUGH_TIME = {name: str(LIMIT) for name in ("DARKROOM_REDIS_TIMEOUT", "DARKROOM_DATABASE_TIMEOUT")}
+"""Settings of processes that tests start; the tests' own have them too. With the product's five seconds, a test would
+fail on a machine that has no time for its Redis or Postgres. Tests of these time-outs set others."""
 SHORTEST, LONGEST, SHARE = 0.02, 0.25, 0.05
 """Seconds between two questions, at least and at most, and as a share of what has been waited."""
 

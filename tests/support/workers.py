@@ -12,6 +12,7 @@ import orjson
 
 from cli.stack.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
+from tests.support.waiting import ENOUGH_TIME, LIMIT
 from worker.health import find_problem
 
 POOLS = {"record,upkeep": ("threads", "--concurrency", "2")}
@@ -26,7 +27,7 @@ class Worker:
         self.metrics_port = free_port()
         self._log = directory / f"{queues.replace('/', '_')[:40]}-{self.metrics_port}.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
-        self._environment = kept | {"DARKROOM_METRICS_PORT": str(self.metrics_port)} | environment
+        self._environment = kept | {"DARKROOM_METRICS_PORT": str(self.metrics_port)} | ENOUGH_TIME | environment
         arguments = (
             "--app", "worker.main", "--quiet", "worker", "--hostname", f"w{self.metrics_port}@test",
             "--queues", queues, "--pool", *POOLS.get(queues, ("solo",)), "--without-mingle", "--without-gossip",
@@ -49,7 +50,7 @@ class Worker:
         """The lines of one event."""
         return [line for line in self.lines if line["event"] == event]
 
-    def wait_until_said(self, event: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait_until_said(self, event: str, *, seconds: float = LIMIT) -> dict[str, Any]:
         """Return the first line of an event; fails where the process ends or the time does."""
         until = time.monotonic() + seconds
         while not (found := self.said(event)):
@@ -58,7 +59,7 @@ class Worker:
             time.sleep(0.1)
         return found[0]
 
-    def wait_until_said_like(self, words: str, *, seconds: float = 60) -> None:
+    def wait_until_said_like(self, words: str, *, seconds: float = LIMIT) -> None:
         """Wait for a text anywhere in what it wrote; fails where the process ends or the time does."""
         until = time.monotonic() + seconds
         while words not in self.text:
@@ -66,7 +67,7 @@ class Worker:
             assert time.monotonic() < until, self.text
             time.sleep(0.1)
 
-    def wait_for_end(self, *, seconds: float = 60) -> int:
+    def wait_for_end(self, *, seconds: float = LIMIT) -> int:
         """Return its exit status; fails where it has not ended in time."""
         return self._process.wait(timeout=seconds)
 
@@ -82,10 +83,12 @@ class Worker:
     def health(self) -> tuple[int, str]:
         """Return what `python -m worker.health` says: its exit status and words."""
         command = [sys.executable, "-m", "worker.health"]
-        asked = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30, check=False)
+        asked = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
         return asked.returncode, asked.stderr.strip()
 
-    def wait_until_healthy(self, *, seconds: float = 90) -> None:
+    def wait_until_healthy(self, *, seconds: float = LIMIT) -> None:
         """Return when `python -m worker.health` finds it well; that process is started once, when it will."""
         until = time.monotonic() + seconds
         while find_problem(port=self.metrics_port, longest=timedelta(hours=1), now=time.time()):

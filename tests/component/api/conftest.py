@@ -31,6 +31,7 @@ from shared.queue.producer.producer import Producer
 from shared.settings import Bulk, Database, Files, Gateway, Intake, Links, Queue, Redis, Webhooks, Wire
 from shared.storage.engine import make_engine
 from tests.support.gateway_app import make_app
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
@@ -64,7 +65,7 @@ def digits() -> Route:
 @pytest.fixture
 def nowhere() -> Engine:
     """A Postgres that is down."""
-    return make_engine(Database(url="postgresql://127.0.0.1:1/none", timeout=timedelta(seconds=1)))
+    return make_engine(Database(url="postgresql://127.0.0.1:1/none"))
 
 
 @pytest.fixture
@@ -77,13 +78,14 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
         engine: Engine | None = None,
         routes: Iterable[Route] = (),
         redis_url: str = redis_server.url,
+        redis_timeout: timedelta = PATIENCE,
         **intake: Any,
     ) -> T:
         for route in routes:
             publish(redis_client, route)
 
         async def within() -> T:
-            settings = Redis(url=redis_url, timeout=timedelta(seconds=1))
+            settings = Redis(url=redis_url, timeout=redis_timeout)
             connection = connect_async(settings)
             pipeline = Pipeline(connection, timeout=settings.timeout)
             producer = Producer(connection, pipeline)
@@ -102,7 +104,7 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                 metrics=app.state.metrics,
                 submissions=SubmissionCounter(app.state.metrics.submissions),
                 threads=threads,
-                database=Database(timeout=timedelta(seconds=1)),
+                database=Database(),
                 settings=Gateway(public_url="http://darkroom.test"),
                 intake=Intake(**intake),
                 body_memory=BodyMemory(Intake(**intake)),
@@ -124,6 +126,8 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
                     return await claim(client)
             finally:
                 threads.close()
+                if waiters := getattr(app.state.gateway, "waiters", None):
+                    await waiters.close()
                 await book.close()
                 await pipeline.close()
                 await connection.aclose()

@@ -38,7 +38,7 @@ from shared.domain.identifiers import (
     VersionKey,
     VersionNumber,
     new_uuid7,
-)  # fmt: skip
+)
 from shared.domain.image import ImageFacts
 from shared.domain.webhooks import Event, Webhook
 from shared.queue import batches, bells, files, keys, purging, routes  # type: ignore[attr-defined]
@@ -48,6 +48,7 @@ from shared.settings import Database, Queue, Recording, Redis
 from shared.storage import webhook_secrets
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade  # type: ignore[attr-defined]
+from tests.support.waiting import PATIENCE  # fmt: skip
 
 MODEL, OWNER, VERSION = ModelName("digits"), Owner("ann"), VersionNumber("3")
 KEY = VersionKey("3-m-1")
@@ -180,7 +181,7 @@ class Maker:
 
 async def play(maker: Maker) -> None:
     client = connect_async(Redis(url=maker.redis.url))
-    pipeline = Pipeline(client, timeout=timedelta(seconds=5))
+    pipeline = Pipeline(client, timeout=PATIENCE)
     try:
         await maker.make(pipeline)
     finally:

@@ -106,7 +106,7 @@ def test_while_postgres_is_down_known_keys_work_and_others_cannot_be_checked(
 ) -> None:
     server = start_postgres()
     upgrade(server.url)
-    engine = make_engine(Database(url=server.url, timeout=timedelta(seconds=1)))
+    engine = make_engine(Database(url=server.url))
     key = made(engine)
 
     async def claim(keyring: ApiKeys) -> None:

@@ -24,6 +24,7 @@ from shared.queue.producer.models import Models, Published
 from shared.queue.server_clock import server_time_us
 from shared.settings import Redis
 from tests.support.servers import RedisServer
+from tests.support.waiting import PATIENCE
 
 MODEL = ModelName("digits")
 
@@ -101,7 +102,7 @@ async def running(server: RedisServer, client: redis.Redis) -> AsyncIterator[Gat
         for _ in range(3):
             connection = connect_async(Redis(url=server.url))
             stack.push_async_callback(connection.aclose)
-            pipeline = Pipeline(connection, timeout=timedelta(seconds=5))
+            pipeline = Pipeline(connection, timeout=PATIENCE)
             stack.push_async_callback(pipeline.close)
             models = Models(pipeline)
             if slow is None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import timedelta
 from typing import Any
 
 import redis
@@ -20,7 +19,7 @@ def test_a_gateway_publishes_at_once_and_keeps_a_sample(redis_server: Any, redis
     metrics.in_progress.set(3)
 
     async def publish() -> None:
-        async with connect_producer(Redis(url=redis_server.url, timeout=timedelta(seconds=1))) as producer:
+        async with connect_producer(Redis(url=redis_server.url)) as producer:
             published = PublishedFigures(metrics.registry, producer.status)
             await published._refresher.once_more()
             await published.close()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.model_routes import publish, retire
 from shared.queue.producer.models import Models
 from shared.settings import Queue, Redis, SettingsError
+from tests.support.waiting import PATIENCE
 
 BARE_VERSION = Reference(name=None, version=VersionNumber("3"))
 Find = Callable[[Reference], str]
@@ -32,7 +32,7 @@ Find = Callable[[Reference], str]
 async def opened(url: str, **pipelines: dict[str, Any]) -> AsyncIterator[ServedModels]:
     """Yield the served models read from this Redis."""
     connection = connect_async(Redis(url=url))
-    pipeline = Pipeline(connection, timeout=timedelta(seconds=1))
+    pipeline = Pipeline(connection, timeout=PATIENCE)
     book = ServedModels(Models(pipeline), own_pipelines=own_pipelines(pipelines))
     try:
         yield book

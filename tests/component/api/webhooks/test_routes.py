@@ -231,7 +231,7 @@ def test_a_retry_is_accepted_without_redis_because_the_courier_polls(
         answer = await client.post(f"{DELIVERIES}/{id}/redeliver")
         assert (answer.status_code, answer.json()["status"]) == (202, "pending")
 
-    serve(claim, engine=engine, redis_url="redis://127.0.0.1:1/0")
+    serve(claim, engine=engine, redis_url="redis://127.0.0.1:1/0", redis_timeout=timedelta(seconds=1))
 
 
 def test_a_list_pages_through_every_delivery_once_newest_first(serve: Serve, engine: Engine, add: Add) -> None:

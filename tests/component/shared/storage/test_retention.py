@@ -222,7 +222,7 @@ def test_after_a_crash_between_two_chunks_the_next_sweep_deletes_the_rest(
 ) -> None:
     server = start_postgres()
     upgrade(server.url)
-    engine = make_engine(Database(url=server.url, timeout=timedelta(seconds=1)))
+    engine = make_engine(Database(url=server.url))
     batch, micros = BatchId(at(OLD)), int(OLD.timestamp() * 1e6)
     old = {"created": micros, "started": micros, "completed": micros, "batch": batch}
     with engine.connect() as connection:

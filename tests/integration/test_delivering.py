@@ -36,6 +36,7 @@ from shared.storage.tables import webhook_attempts
 from tests.support.observations import webhook_metrics
 from tests.support.receivers import Came, ok, receiving
 from tests.support.servers import PostgresServer
+from tests.support.waiting import LIMIT
 from worker.webhooks.courier import Courier
 from worker.webhooks.sender import Sender
 from worker.webhooks.start_events import StartEvents
@@ -372,7 +373,7 @@ def test_no_delivery_is_lost_while_postgres_is_down(
         engine.dispose()
         courier(engine, at_once_each=1)
         # A start while it is still being stopped would be stopped too.
-        assert stopped.wait(60)
+        assert stopped.wait(LIMIT)
         time.sleep(1)
         postgres.start()
         assert len({came.id for came in receiver.wait_for(3)}) == 3

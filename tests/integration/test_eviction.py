@@ -19,7 +19,7 @@ from shared.settings import Queue, Redis
 from tests.support.observations import upkeep_metrics
 from tests.support.queue_system import LANE, System
 from tests.support.servers import RedisServer
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import LIMIT, PATIENCE
 from worker.upkeep import eviction
 from worker.upkeep.eviction import Eviction
 
@@ -72,7 +72,7 @@ def admits(url: str) -> bool:
         pipeline = Pipeline(client, timeout=PATIENCE)
         watch = RedisMemory(Server(pipeline), share=Redis().memory_share)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT):
                 while not watch.limit_bytes:  # noqa: ASYNC110  it polls by itself and has no event
                     await asyncio.sleep(0.001)
             return not watch.high

@@ -16,7 +16,7 @@ from shared.domain.identifiers import ModelName, VersionKey
 from shared.queue import keys, model_routes
 from tests.support.registries import METADATA, MODEL, MlflowStore
 from tests.support.servers import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 from tests.support.workers import Worker
 from worker.models.errors import ModelUnavailable
 from worker.models.versions import load_attempts
@@ -133,7 +133,7 @@ def test_what_a_stopping_process_forgot_is_not_written_again_while_it_goes_on_lo
     with stopped.attempt(KEY):
         stopped.forget()
         for _ in range(3):
-            assert renewals.acquire(timeout=60)
+            assert renewals.acquire(timeout=LIMIT)
         assert not redis_client.exists(keys.load_attempts(MODEL, KEY, "here"))
 
 

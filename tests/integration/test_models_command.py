@@ -15,6 +15,7 @@ from shared.queue import keys, model_routes
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.servers import RedisServer
+from tests.support.waiting import LIMIT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ONE = VersionNumber("1")
@@ -29,7 +30,7 @@ def run(redis_server: RedisServer, tmp_path: Path) -> Run:
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [program, "models", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
 
     return run
 
@@ -92,7 +93,7 @@ def test_an_unreachable_redis_is_reported(redis_server: RedisServer) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("darkroom"), "models", "list"],
         env={"DARKROOM_REDIS_URL": f"{redis_server.url}.nowhere"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=LIMIT, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "The models can't be reached" in done.stderr + done.stdout

@@ -19,11 +19,11 @@ from shared.queue.lua import Script
 from shared.settings import Redis
 from tests.support.relay import Relay
 from tests.support.servers import RedisServer
-from tests.support.waiting import until_async
+from tests.support.waiting import LIMIT, PATIENCE, until_async
 
 T = TypeVar("T")
 SHORT = timedelta(seconds=0.5)
-LONG = timedelta(seconds=20)
+LONG = PATIENCE
 IMAGE = b"x" * (LARGE + 1)
 
 
@@ -61,7 +61,7 @@ def relayed(
     return asyncio.run(run())
 
 
-until = partial(until_async, seconds=5, pause=0.001)
+until = partial(until_async, pause=0.001)
 
 
 def test_commands_of_one_event_loop_turn_share_a_write(
@@ -151,7 +151,7 @@ def test_a_command_that_cannot_be_written_fails_alone(redis_server: RedisServer)
         )
         assert (before, after) == (b"OK", b"1")
         assert isinstance(wrong, UnicodeEncodeError)
-        assert await asyncio.wait_for(pipeline.call("PING"), 5) == b"PONG"
+        assert await asyncio.wait_for(pipeline.call("PING"), LIMIT) == b"PONG"
 
     piped(redis_server.url, claim)
 
@@ -290,7 +290,7 @@ def test_the_pipeline_can_be_closed_at_any_moment(redis_server: RedisServer) -> 
         asked = asyncio.create_task(pipeline.call("PING"))
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             await pipeline.close()
             await asyncio.gather(asked, return_exceptions=True)
         await client.aclose()

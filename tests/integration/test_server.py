@@ -13,14 +13,14 @@ import pytest
 
 from api.server import START_FAILED
 from tests.support.servers import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 COMMAND = (sys.executable, "-m", "api.server")
 
 
 def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, timeout=30, check=False
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=LIMIT, check=False
     )
 
 
@@ -38,7 +38,7 @@ def test_the_gateway_listens_on_a_unix_socket_and_requires_keys(
             assert client.get("/health/live").status_code == 200
             assert client.get("/v1/models").status_code == 401
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == -signal.SIGTERM
+            assert process.wait(timeout=LIMIT) == -signal.SIGTERM
             assert not path.exists()
         finally:
             process.kill()
@@ -59,7 +59,7 @@ def test_a_gateway_waiting_for_redis_stops_when_told_to(tmp_path: Path, stop: si
         try:
             until(lambda: b"waiting_for_redis" in log.read_bytes(), what="it waits")
             process.send_signal(stop)
-            assert process.wait(timeout=10) == -stop
+            assert process.wait(timeout=LIMIT) == -stop
         finally:
             process.kill()
     assert b"Traceback" not in log.read_bytes()

@@ -24,6 +24,7 @@ from shared.queue.producer.submission import Submission, prepared, submit_comman
 from tests.support.deferred_imports import deferred
 from tests.support.number_models import picture
 from tests.support.registries import MODEL, MlflowStore
+from tests.support.waiting import LIMIT
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.models.registry.registry_reader import RegistryReader
@@ -126,10 +127,10 @@ def test_a_picture_on_which_champion_and_shadow_disagree_is_kept(
     image = picture(7)
     submit(redis_client, image)
     assert parts.predictor.poll()["images"] == 1
-    assert kept.wait_until_written(seconds=10)
+    assert kept.wait_until_written(seconds=LIMIT)
     assert list(FolderStore(tmp_path / "kept").pictures()) == []  # nobody has disagreed yet
     assert parts.shadowing.run_pass([MODEL])
-    assert kept.wait_until_written(seconds=10)
+    assert kept.wait_until_written(seconds=LIMIT)
     [found] = FolderStore(tmp_path / "kept").pictures()
     digest = hashlib.sha256(image).hexdigest()
     assert found.name == f"ann/{MODEL}/{digest[:2]}/{digest}.png"
@@ -143,5 +144,5 @@ def test_with_no_such_rule_it_is_not(
     submit(redis_client, picture(7))
     assert parts.predictor.poll()["images"] == 1
     assert parts.shadowing.run_pass([MODEL])
-    assert kept.wait_until_written(seconds=10)
+    assert kept.wait_until_written(seconds=LIMIT)
     assert list(FolderStore(tmp_path / "kept").pictures()) == []

@@ -18,6 +18,7 @@ from shared.storage import api_keys
 from tests.support.gateways import Gateway, Start
 from tests.support.open_requests import chunk, line
 from tests.support.pictures import renewed
+from tests.support.waiting import LIMIT
 
 # Headers that differ between answers or describe how the body is framed.
 OWN = {"x-request-id", "date", "transfer-encoding", "connection", "content-length"}
@@ -33,7 +34,7 @@ def gateway(start: Start) -> Gateway:
 def said(gateway: Gateway, sent: bytes, *, half_close: bool = True) -> bytes:
     """Send all of it, half-close, and return everything received."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as link:
+    with socket.create_connection((host, int(port)), timeout=LIMIT) as link:
         link.sendall(sent)
         if half_close:
             link.shutdown(socket.SHUT_WR)
@@ -153,7 +154,7 @@ def test_a_hundred_idle_connections_do_not_use_up_a_low_limit_of_descriptors(sta
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     with ExitStack() as idle:
         for _ in range(100):
-            idle.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            idle.enter_context(socket.create_connection((host, int(port)), timeout=LIMIT))
         assert statuses(said(gateway, b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")) == [200]
 
 

@@ -15,7 +15,7 @@ from cli.stack.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 from tests.support.workers import Worker
 
 ROLES = ("webhooks", "record,upkeep", "predict.shades")
@@ -116,7 +116,7 @@ def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp
             with suppress(OSError):
                 urlopen(f"http://127.0.0.1:{port}/workers?refresh=1", timeout=1)
             flower.terminate()
-            assert flower.wait(timeout=10) == 0
+            assert flower.wait(timeout=LIMIT) == 0
         finally:
             flower.kill()
             flower.wait()
@@ -124,5 +124,5 @@ def test_flower_ends_within_its_grace_period_without_redis(start_redis: Any, tmp
 
 def answers(port: int) -> bool:
     with suppress(OSError):
-        return int(urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=5).status) == 200
+        return int(urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=LIMIT).status) == 200
     return False

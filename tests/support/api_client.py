@@ -13,7 +13,7 @@ import redis
 
 from shared.domain.identifiers import ANYONE, ModelName, Owner
 from shared.queue import keys
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -38,7 +38,7 @@ class Door:
 
     def __init__(self, stack: "Stack") -> None:
         self.url = stack.url
-        self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
+        self.http = httpx.Client(base_url=stack.url, timeout=LIMIT, trust_env=False)
         self.registry_url = stack.url_of("mlflow")
         self.redis = redis.Redis.from_url(stack.url_of("redis"), protocol=2)
         self.predict_pids = stack.pids("predict")

@@ -19,7 +19,7 @@ from cli.stack.supervisor.state import Phase
 from shared.queue import keys
 from tests.support.api_client import body
 from tests.support.servers import append_only_file
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.servers import PostgresServer, RedisServer
@@ -79,7 +79,7 @@ class Breakable:
         self.redis_server = redis_server
         self.postgres = postgres
         self._directory = directory
-        self.http = httpx.Client(base_url=stack.url, timeout=30, trust_env=False)
+        self.http = httpx.Client(base_url=stack.url, timeout=LIMIT, trust_env=False)
         self.redis = redis_server.client()
 
     @property
@@ -123,7 +123,7 @@ class Breakable:
             found = state.running_stack(self.stack.home)
             return found is not None and all(p.phase is Phase.READY for p in found.programs)
 
-        until(mended, seconds=60, what="every program is ready")
+        until(mended, what="every program is ready")
         until(lambda: not self.redis.xlen(keys.FINISHED), what="everything is recorded")
 
     def submit(self, image: bytes, **headers: str) -> str:

@@ -18,7 +18,7 @@ from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.api_client import MODEL
 from tests.support.program_forks import ROOT, Program, start
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from tests.support.stack import Stack
@@ -71,7 +71,7 @@ class GatewayByHand:
     def run(self) -> "subprocess.CompletedProcess[str]":
         """Run one that is expected to end at once; return the finished process."""
         return subprocess.run(
-            self._command, env=self._environment, capture_output=True, text=True, timeout=30, check=False
+            self._command, env=self._environment, capture_output=True, text=True, timeout=LIMIT, check=False
         )
 
     def begin(self) -> None:
@@ -126,4 +126,4 @@ class ClosedGateway(GatewayByHand):
     def client(self, key: str = "") -> httpx.Client:
         """Return a client that sends this key, or none."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=LIMIT, trust_env=False)

@@ -10,7 +10,7 @@ from cli.stack.ports import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
 from tests.support.program_forks import ROOT, Program, start
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 DIGITS = Route(
     model=ModelName("digits"),
@@ -32,7 +32,7 @@ class Gateway:
             program = Program("api.server", (), environment, ROOT, descriptors=descriptors)
             self._process = start(program, log=log.fileno())
         try:
-            until(self._is_alive, seconds=60, what="it serves")
+            until(self._is_alive, what="it serves")
         except AssertionError:
             self.end()
             raise
@@ -46,7 +46,7 @@ class Gateway:
     def client(self, key: str = "") -> httpx.Client:
         """Return a client with a key, or none."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=LIMIT, trust_env=False)
 
     def log(self) -> str:
         """Return what it logged."""

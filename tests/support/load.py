@@ -56,7 +56,7 @@ class Load:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(timeout=60)
+            thread.join(timeout=LIMIT)
 
     def wait_for_more(self, count: int, *, seconds: float = LIMIT) -> None:
         """Return when `count` more were accepted."""
@@ -155,7 +155,7 @@ def reckon(system: Breakable, load: Load, *, rows_before: int) -> None:
 
 def settle(system: Breakable, ids: Collection[str]) -> None:
     """Return when each of these has its row."""
-    until(lambda: len(system.rows(ids)) == len(ids), seconds=60, what=f"{len(ids)} jobs have their row")
+    until(lambda: len(system.rows(ids)) == len(ids), what=f"{len(ids)} jobs have their row")
 
 
 def agree(system: Breakable, load: Load, *, lost: Collection[str] = ()) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.support.pictures import renewed
+from tests.support.waiting import LIMIT
 
 FORM = "multipart/form-data; boundary=b"
 
@@ -17,7 +18,7 @@ class Open:
 
     def __init__(self, url: str, key: str, method: str, path: str, body: bytes = b"", **headers: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
-        self._link = socket.create_connection((host, int(port)), timeout=20)
+        self._link = socket.create_connection((host, int(port)), timeout=LIMIT)
         given = {"Host": f"{host}:{port}"} | ({"Authorization": f"Bearer {key}"} if key else {}) | headers
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items())
         self._link.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
@@ -140,5 +141,5 @@ def finishing(open_requests: list[Open]) -> Iterator[list[bytes]]:
         thread.start()
     yield found
     for thread in threads:
-        thread.join(timeout=25)
+        thread.join(timeout=LIMIT)
         assert not thread.is_alive()

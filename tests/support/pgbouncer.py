@@ -20,6 +20,7 @@ from cli.stack.servers.postgres import SYSTEM_USER
 from shared.storage.engine import connection_parameters
 from shared.storage.tables import metadata
 from tests.support.servers import PostgresServer
+from tests.support.waiting import LIMIT
 
 needs_pgbouncer = pytest.mark.skipif(
     shutil.which("pgbouncer") is None, reason="pgbouncer is not installed; Debian's package has its name"
@@ -74,7 +75,7 @@ class PgBouncer:
     def stop(self) -> None:
         """End it, and with it every connection; return when it has ended."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=LIMIT)
 
 
 @pytest.fixture(scope="module")

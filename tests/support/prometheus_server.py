@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from cli.stack.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 PROGRAM: Final = shutil.which("prometheus")
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "prometheus"
@@ -45,13 +45,13 @@ class PrometheusServer:
         self._process = subprocess.Popen(
             command, env=os.environ | {"GRAFANA_URL": GRAFANA}, stdout=self._log, stderr=subprocess.STDOUT
         )
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT, trust_env=False)
         until(self._is_ready, what="Prometheus is ready", pause=0.1)
 
     def close(self) -> None:
         """Stop it."""
         self._process.terminate()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=LIMIT)
         self._http.close()
         self._log.close()
 

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.waiting import LIMIT
+
 _COMMAND = re.compile(rb"^\*\d+\r\n", re.MULTILINE)
 
 
@@ -37,7 +39,7 @@ class RefusingDoor:
         for one in self._sockets:
             _shut(one)
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=LIMIT)
         for one in self._sockets:
             one.close()
 

@@ -70,7 +70,7 @@ def started_s3_server(folder: Path) -> Iterator[S3Server]:
         return True
 
     try:
-        until(is_ready, what="the S3 server", seconds=60, pause=0.2)
+        until(is_ready, what="the S3 server", pause=0.2)
         assert process.poll() is None, (folder / "log").read_text()[-3000:]
         yield server
     finally:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import redis
 
 from cli.stack.servers.postgres import account_for_root
 from cli.stack.servers.redis import redis_executable
+from tests.support.waiting import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says at import that XDG_RUNTIME_DIR is not set
@@ -70,12 +70,14 @@ class RedisServer:
         """Return when it answers."""
         self.start_unanswered()
         with self.client() as client:
-            for _ in range(500):
-                with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
-                    client.ping()
-                    return
-                time.sleep(0.01)
-        raise RuntimeError(f"redis did not start: {self._command}")
+            until(lambda: self._answers(client), what=f"an answer of {self._command}", pause=0.01)
+
+    def _answers(self, client: "redis.Redis") -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"it ended: {self._command}"
+        with contextlib.suppress(redis.ConnectionError):  # not there yet, or loading
+            return bool(client.ping())
+        return False
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""

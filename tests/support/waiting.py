@@ -36,7 +36,7 @@ def until(
     return found
 
 
-async def until_async(check: Callable[[], object], *, seconds: float, pause: float = 0.005) -> None:
+async def until_async(check: Callable[[], object], *, seconds: float = LIMIT, pause: float = 0.005) -> None:
     """Let other tasks run until the result is true; raises TimeoutError after `seconds`."""
     async with asyncio.timeout(seconds):
         while not check():  # noqa: ASYNC110  the condition changes in other threads, tasks or processes

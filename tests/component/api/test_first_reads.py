@@ -13,6 +13,7 @@ from api.state.purges import Purges
 from api.state.redis_memory import RedisMemory
 from api.state.served_models import ServedModels
 from tests.support.servers import RedisServer
+from tests.support.waiting import LIMIT
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +45,11 @@ def test_a_gateway_takes_requests_only_once_it_has_read_what_redis_has(
         monkeypatch.setattr(copy, "_refresh", held)
         serving = lifespan(create_app(Draining()))
         starting = asyncio.ensure_future(serving.__aenter__())
-        await asyncio.wait_for(reads.wait(), 60)
+        await asyncio.wait_for(reads.wait(), LIMIT)
         await asyncio.wait({starting}, timeout=0.1)  # time in which it could have started
         assert not starting.done()
         go_on.set()
-        await asyncio.wait_for(starting, 60)
+        await asyncio.wait_for(starting, LIMIT)
         await serving.__aexit__(None, None, None)
 
     asyncio.run(within())

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from api.batches import waiting
 from api.state.job_waiters import JobWaiters
 from shared.domain.model_route import Route
+from tests.support.waiting import LIMIT
 
 Serve = Callable[..., Any]
 
@@ -86,7 +87,7 @@ def test_uploads_that_wait_hold_no_memory_and_are_answered_when_the_gateway_stop
         assert gate.body_memory.bytes == 0
         gate.draining.when_over(waiters.wake_all)
         gate.draining._finish(lambda: None)
-        answers = await asyncio.wait_for(asyncio.gather(*sent), 5)
+        answers = await asyncio.wait_for(asyncio.gather(*sent), LIMIT)
         assert [answer.status_code for answer in answers] == [202] * 4
         assert {answer.headers["preference-applied"] for answer in answers} == {"wait=30"}
         assert not waiters._events

@@ -22,6 +22,7 @@ from api.edge.http_connection import HttpProtocol
 from api.http.event_stream import FILLER
 from api.http.problems import MEDIA_TYPE
 from shared.domain.identifiers import is_uuid
+from tests.support.waiting import LIMIT
 
 MAX_HEAD, MAX_FIELDS, MAX_TARGET = 4000, 20, 1000
 HEAD_SAMPLES = BODY_SAMPLES = ANSWER_SAMPLES = 5
@@ -146,7 +147,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ca
             return clients[-1]
 
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT):
                 await claim(connect)
         finally:
             app.may_read.set()

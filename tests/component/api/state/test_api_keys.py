@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -20,7 +19,7 @@ from shared.storage import api_keys
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
 from tests.support.servers import PostgresServer
-from tests.support.waiting import until_async
+from tests.support.waiting import until_async as until
 
 T = TypeVar("T")
 NEVER = timedelta(hours=1)
@@ -29,9 +28,6 @@ NEVER = timedelta(hours=1)
 def made(engine: Engine, name: str = "ann", **options: object) -> str:
     with engine.connect() as connection:
         return api_keys.create_key(connection, Owner(name), **{"role": Role.SUBMIT} | options)[1]  # type: ignore[arg-type]
-
-
-until = partial(until_async, seconds=10)
 
 
 def with_keyring(engine: Engine, claim: Callable[[ApiKeys], Awaitable[T]], *, pause: timedelta = NEVER) -> T:

@@ -10,6 +10,7 @@ from benchmarks.load.received import Received
 from benchmarks.load.receiver import Line, Post, read
 from benchmarks.measuring import webhook_deliveries
 from benchmarks.workbench import WrongResult
+from tests.support.waiting import LIMIT
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -27,7 +28,7 @@ async def exchange(pieces: list[bytes], *, answers: int) -> list[Post]:
     for piece in pieces:
         writer.write(piece)
         await asyncio.sleep(0.02)
-    assert await asyncio.wait_for(reader.readexactly(answers * len(ANSWER)), 5) == answers * ANSWER
+    assert await asyncio.wait_for(reader.readexactly(answers * len(ANSWER)), LIMIT) == answers * ANSWER
     writer.close()
     await writer.wait_closed()
     server.close()

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.waiting import LIMIT
+
 COLUMNS = ("custom_id", "id", "status", "predicted_class", "confidence", "version", "error_code", "error")
 
 
@@ -118,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(202, self._object(state.batches[id]))
             return
         if fault.wait:
-            fault.wait.wait(30)
+            fault.wait.wait(LIMIT)
         if fault.answer is None:
             self.close_connection = True
             return

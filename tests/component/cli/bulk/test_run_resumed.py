@@ -14,6 +14,7 @@ from tests.component.cli.bulk.stub_gateway import (
     Fault,
     refused,
 )
+from tests.support.waiting import LIMIT
 
 
 @pytest.mark.parametrize("fault", [BROKEN, ANSWER_LOST], ids=["before it was taken", "after it was taken"])
@@ -24,7 +25,7 @@ def test_a_killed_upload_is_resumed_without_sending_it_twice(
     gateway.state.faults = [None, Fault(taken=fault.taken, wait=killed)]
     with started(gateway, home, *both) as process:
         for _ in range(2):
-            assert gateway.state.posted.acquire(timeout=60)
+            assert gateway.state.posted.acquire(timeout=LIMIT)
         # The second part is sent once the first is in the journal.
         process.kill()
     killed.set()
@@ -42,13 +43,13 @@ def test_an_interrupted_run_prints_a_command_that_resumes_it(
     with started(gateway, home, *both, "--webhook", WEBHOOK) as process:
         wait_until_noted(home, parts=2)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert said.startswith("\nInterrupted; what was sent is still predicted. Continue with: ")
     assert f"bulk {both[0]} {both[1]} --webhook {WEBHOOK} --resume" in said
     gateway.state.predicting.set()
     with started(gateway, home, *both, "--resume") as process:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert said.splitlines()[0] == "4 of 4 files are already sent."
     assert len(gateway.state.posts) == 2
@@ -123,7 +124,7 @@ def test_resuming_sends_a_canceled_batchs_rest_under_a_new_key(
 
 def _cancel_all(gateway: BulkGateway, *, parts: int) -> None:
     for _ in range(parts):
-        assert gateway.state.posted.acquire(timeout=60)
+        assert gateway.state.posted.acquire(timeout=LIMIT)
     for batch in gateway.state.batches.values():
         batch.canceled = True
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.terminals import Seat, seated
+from tests.support.waiting import LIMIT
 
 pytestmark = pytest.mark.slow  # each in an interpreter of its own
 
@@ -40,7 +41,7 @@ def seat() -> Iterator[Seat]:
 
 
 def assert_left_well(seat: Seat) -> None:
-    assert seat.process.wait(timeout=10) == 0
+    assert seat.process.wait(timeout=LIMIT) == 0
     assert seat.modes() == seat.modes_before
     raw = seat.read_rest()
     assert raw.count(ENTERED) == raw.count(LEFT) > 0
@@ -70,7 +71,7 @@ def test_a_signal_ends_the_live_view(seat: Seat, number: signal.Signals) -> None
 def test_the_live_view_ends_with_its_terminal(seat: Seat) -> None:
     seat.read_until("snapshot 1")
     seat.hang_up()
-    seat.process.wait(timeout=10)
+    seat.process.wait(timeout=LIMIT)
 
 
 def test_a_resized_terminal_is_redrawn_at_once() -> None:
@@ -109,6 +110,6 @@ def test_a_slow_snapshot_does_not_delay_keys() -> None:
 
 def test_a_snapshot_that_fails_is_reported_and_the_terminal_restored() -> None:
     with seated(program("raise ValueError('no such figure')")) as seat:
-        assert seat.process.wait(timeout=10) == 1
+        assert seat.process.wait(timeout=LIMIT) == 1
         assert seat.modes() == seat.modes_before
         assert b"ValueError: no such figure" in seat.read_rest().split(LEFT)[-1]

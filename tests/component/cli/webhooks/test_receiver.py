@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.receiver import MOST_BYTES, Receiver
+from tests.support.waiting import LIMIT
 
 SECRET = "whsec_" + "A" * 43 + "="
 PREDICTION = {"id": "0198-p", "status": "succeeded", "output": {"predicted_class": "7"}, "batch_id": None}
@@ -29,7 +30,7 @@ class Listening:
 
     def told(self) -> Delivery | str:
         """Return the next thing it reports."""
-        return self._told.get(timeout=10)
+        return self._told.get(timeout=LIMIT)
 
     def has_told_all(self) -> bool:
         return self._told.empty()
@@ -43,7 +44,7 @@ class Listening:
 
     def say(self, words: bytes) -> bytes:
         """Send any bytes, and return what is received until the connection is closed."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT) as connection:
             connection.sendall(words)
             return b"".join(iter(lambda: connection.recv(4096), b""))
 
@@ -195,7 +196,7 @@ def test_after_invalid_http_the_next_delivery_is_accepted(listening: Listening, 
 
 def test_hanging_clients_delay_no_other_and_are_disconnected(listening: Listening) -> None:
     began = [b"", b"PO", b"POST / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"]
-    hanging = [socket.create_connection(("127.0.0.1", listening.port), timeout=10) for _ in range(50) for _ in began]
+    hanging = [socket.create_connection(("127.0.0.1", listening.port), timeout=LIMIT) for _ in range(50) for _ in began]
     try:
         for connection, words in zip(hanging, began * 50, strict=True):
             connection.sendall(words)
@@ -210,7 +211,7 @@ def test_hanging_clients_delay_no_other_and_are_disconnected(listening: Listenin
 
 def test_a_client_that_leaves_before_the_answer_causes_one_line_at_most(listening: Listening) -> None:
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", listening.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", listening.port), timeout=LIMIT) as connection:
             # Closes with a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab")

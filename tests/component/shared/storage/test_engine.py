@@ -21,7 +21,7 @@ from shared.storage import limited_connection
 from shared.storage.engine import connection_parameters, make_engine
 from shared.storage.limited_connection import LOST
 from tests.support.servers import PostgresServer
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 WRITE = text("CREATE TEMPORARY TABLE written (id integer) ON COMMIT DROP")
 SOON = timedelta(seconds=0.3)
@@ -323,4 +323,4 @@ with make().connect() as connection:
         os._exit(9)
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 7
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=LIMIT).returncode == 7

@@ -14,6 +14,7 @@ from shared.storage.engine import make_engine
 from shared.storage.feedback import Answer, Given, give_feedback
 from shared.storage.judged_feedback import judge_feedback
 from shared.storage.recording import record
+from tests.support.waiting import LIMIT
 from worker.upkeep.judged_feedback import JudgedFeedback
 
 Make = Callable[..., dict[bytes, bytes]]
@@ -95,7 +96,7 @@ def test_it_goes_with_its_prediction_whoever_deletes_that(engine: Engine, finish
 
     def delete() -> None:
         with engine.begin() as connection:
-            judging.wait(10)
+            judging.wait(LIMIT)
             connection.execute(text("DELETE FROM predictions WHERE id <> :kept"), {"kept": ids[1]})
 
     deleting = threading.Thread(target=delete)

@@ -15,6 +15,7 @@ from tests.simulation.pictures import picture
 from tests.support import waiting
 from tests.support.heavy_images import large_picture
 from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched, job, said
+from tests.support.waiting import LIMIT
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.predictor import Predictor
 from worker.predict.slots import BatchSlots
@@ -225,7 +226,7 @@ def test_a_suspect_waits_until_no_heavy_image_is_being_decoded() -> None:
         thread = threading.Thread(target=alone, daemon=True)
         thread.start()
         assert not inside.wait(0.05)
-    thread.join(timeout=5)
+    thread.join(timeout=LIMIT)
     assert inside.is_set()
 
 

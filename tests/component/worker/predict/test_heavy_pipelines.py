@@ -39,7 +39,7 @@ def test_a_heavy_picture_of_a_pipeline_gets_the_same_answer_and_holds_up_nobody(
         worker.poll()
         return is_done(light) and state(heavy) != "starting"
 
-    waiting.until(both_are_taken, seconds=60, pause=0.002)
+    waiting.until(both_are_taken, pause=0.002)
     # Nothing is polled from here on: no lease is renewed, and a poll would compute the heavy picture once more.
     waiting.until(lambda: is_done(heavy), seconds=120, pause=0.002)
     assert answer(redis_client, heavy) == answer(redis_client, light)

@@ -20,6 +20,7 @@ from shared.queue import keys, purge_marks
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.picture_store import read_store
 from shared.settings import SettingsError
+from tests.support.waiting import LIMIT
 from worker.predict.kept_pictures import KeptPictures, ModelPictures, start_keeping
 
 ANN, MODEL, VERSION = Owner("ann"), ModelName("a:b"), VersionKey("3-a")
@@ -41,7 +42,7 @@ class Counted:
         return {name: count for name, count in counted.items() if count}
 
     def names(self) -> list[str]:
-        assert self.kept.wait_until_written(seconds=10)
+        assert self.kept.wait_until_written(seconds=LIMIT)
         return sorted(kept.name.split("/")[-1].partition(".")[0] for kept in self.store.pictures())
 
 
@@ -54,7 +55,7 @@ class GatedStore(FolderStore):
         self.gate.set()
 
     def keep(self, name: str, image: bytes) -> bool:
-        self.gate.wait(10)
+        self.gate.wait(LIMIT)
         if self.fails:
             self.fails -= 1
             raise StoreError("away")

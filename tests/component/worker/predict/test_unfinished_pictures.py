@@ -16,10 +16,11 @@ from shared.queue.lua import Script, Scripts
 from tests.support import waiting
 from tests.support.pipelines import CROPS, RED, Halves, Members, Send, Shades, answer, picture
 from tests.support.predictors import LEASE, Make, Pictures, Submit, job, said
+from tests.support.waiting import LIMIT
 from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
 
-until = partial(waiting.until, seconds=20, pause=0.002)
+until = partial(waiting.until, pause=0.002)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ class Stopping(Shades):
     def predict_scored(self, images: Sequence[Any]) -> tuple[list[bytes], Any]:
         if len(self.passes) == 1:
             self.is_stopped.set()
-            self.goes_on.wait(timeout=20)
+            self.goes_on.wait(timeout=LIMIT)
         return super().predict_scored(images)
 
 
@@ -98,7 +99,7 @@ def test_what_is_unfinished_holds_up_nobody_and_what_is_canceled_meanwhile_is_le
     worker = predictor(Pictures(), members=Members(m=Many(), b=classifier), slots=BatchSlots(2), max_batch_size=64)
     ids = pictures(send, 5)
     worker.poll()
-    assert classifier.is_stopped.wait(timeout=20)
+    assert classifier.is_stopped.wait(timeout=LIMIT)
     image, later = submit(7), send(CROPS, picture((9, 9, 9), RED))
     worker.poll()
     assert job(redis_client, image) == said(7)
@@ -125,7 +126,7 @@ def test_a_suspect_runs_once_nothing_is_unfinished_that_would_be_suspected_with_
     )
     ids = pictures(send, 5)
     worker.poll()
-    assert classifier.is_stopped.wait(timeout=20)
+    assert classifier.is_stopped.wait(timeout=LIMIT)
     lost = submit(7)
     predictor(worker="gone", lease=LEASE)._lanes.pull(1)
     time.sleep(2 * LEASE.total_seconds())  # its lease has to end: Redis' clock says when

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from tests.support.waiting import LIMIT
 from worker.process.exit_statuses import STUCK_EXIT
 
 PROGRAM = """
@@ -23,5 +24,5 @@ with leased.hold([]):
 
 
 def test_a_micro_batch_over_its_time_limit_ends_the_process() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, check=False)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (ended.returncode, ended.stderr) == (STUCK_EXIT, "CRITICAL batch_stuck 121.0\n")

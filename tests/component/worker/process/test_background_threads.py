@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.support.waiting import LIMIT
 from worker.process.exit_statuses import THREAD_DIED_EXIT
 
 PROGRAM = """
@@ -17,7 +18,7 @@ time.sleep(60)
 
 def run(begin: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", PROGRAM.format(begin=begin)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
 @pytest.mark.parametrize("end", ["raise ValueError('no')", "raise SystemExit(0)", "raise KeyboardInterrupt", "exit()"])

@@ -12,7 +12,7 @@ from kombu import Connection
 from kombu.asynchronous import get_event_loop, set_event_loop
 
 from tests.support.servers import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 from worker.process import broker_transport
 from worker.process.broker_transport import BellChannel, waits_for_a_thread
 from worker.process.task_events import PAUSE, GatheringDispatcher, GatheringEvents
@@ -89,11 +89,11 @@ def test_a_thread_that_gets_free_wakes_the_loop_only_where_it_waits_for_one(hub:
     pool, done = WakingTaskPool(2, app=Celery(set_as_current=False)), threading.Event()
     ended: list[object] = []
     try:
-        pool.on_apply(done.set, (), {}, callback=ended.append).wait(timeout=10)
+        pool.on_apply(done.set, (), {}, callback=ended.append).wait(timeout=LIMIT)
         assert done.is_set()
         assert hub.asked == []
         waits_for_a_thread.set()
-        pool.on_apply(done.set, (), {}, callback=ended.append).wait(timeout=10)
+        pool.on_apply(done.set, (), {}, callback=ended.append).wait(timeout=LIMIT)
         until(lambda: len(hub.asked) == 1, what="the loop is woken")
         assert not waits_for_a_thread.is_set()
     finally:

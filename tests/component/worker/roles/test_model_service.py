@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.identifiers import ModelName
 from tests.support.deferred_imports import deferred
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from worker.roles.model_parts import ModelParts
@@ -49,7 +49,7 @@ class Signs:
 
     def sign_of_life(self) -> None:
         self.asked.set()
-        assert self.go_on.wait(60)
+        assert self.go_on.wait(LIMIT)
 
 
 def service_of(follower: Followed, lanes: Signs, **calls: Any) -> "ModelService":
@@ -64,7 +64,7 @@ def test_a_model_that_is_loaded_counts_as_read_only_once_it_is_served() -> None:
     follower, lanes, begun = Followed(), Signs(), threading.Event()
     service = service_of(follower, lanes, begin=lambda _: begun.set())
     service.start()
-    assert lanes.asked.wait(60)
+    assert lanes.asked.wait(LIMIT)
     assert follower.is_first_read
     assert not service.is_first_read
     lanes.go_on.set()
@@ -88,13 +88,13 @@ def test_a_stopped_service_has_ended_only_once_what_was_in_hand_is_finished() ->
 
     def end(_: "ModelParts") -> None:
         ending.set()
-        assert finished.wait(60)
+        assert finished.wait(LIMIT)
 
     service = service_of(follower, lanes, end=end)
     service.start()
     until(lambda: service.is_first_read)
     service.stop()
-    assert ending.wait(60)
+    assert ending.wait(LIMIT)
     assert not service.has_ended
     finished.set()
     until(lambda: service.has_ended)

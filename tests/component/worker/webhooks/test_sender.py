@@ -12,7 +12,6 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.waiting import until_async
+from tests.support.waiting import until_async as until
 from worker.webhooks.sender import Answer, Sender, read_retry_after
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -180,9 +179,6 @@ def post(
 def failed(status: int, *fields: str, body: bytes = b"") -> bytes:
     head = "\r\n".join([f"HTTP/1.1 {status} X", *fields, f"Content-Length: {len(body)}"])
     return head.encode() + b"\r\n\r\n" + body
-
-
-until = partial(until_async, seconds=20)
 
 
 def check_storable(answer: Answer) -> None:

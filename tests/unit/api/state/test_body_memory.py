@@ -9,6 +9,7 @@ from api.state.body_memory import BULK_BASE, BodyMemory, largest_in_hand
 from shared.domain.errors import GatewayBusy, TooMuchInHand
 from shared.domain.identifiers import Owner
 from shared.settings import Intake
+from tests.support.waiting import LIMIT
 
 MB = 1024 * 1024
 ANN, BOB, CAT = Owner("ann"), Owner("bob"), Owner("cat")
@@ -88,7 +89,7 @@ def test_any_sequence_of_uploads_ends_with_no_bytes_in_hand(limits: Intake) -> N
                 hold.shrink()
 
     async def claim() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LIMIT):
             await asyncio.gather(*(upload(chance.choice((ANN, BOB, CAT))) for _ in range(8)))
 
     asyncio.run(claim())

@@ -6,7 +6,7 @@ from functools import partial
 
 from api.state.job_waiters import JobWaiters
 from shared.queue.producer.done_channel import DoneChannel
-from tests.support.waiting import until_async
+from tests.support.waiting import LIMIT, until_async
 
 
 class Connecting(DoneChannel):
@@ -27,7 +27,7 @@ class Connecting(DoneChannel):
         await asyncio.sleep(60)
 
 
-until = partial(until_async, seconds=30, pause=0.001)
+until = partial(until_async, pause=0.001)
 
 
 def test_the_listener_closes_while_it_connects() -> None:
@@ -35,7 +35,7 @@ def test_the_listener_closes_while_it_connects() -> None:
         channel = Connecting()
         waiters = JobWaiters(channel)
         await until(lambda: channel.connecting == 1)
-        await asyncio.wait_for(waiters.close(), timeout=30)
+        await asyncio.wait_for(waiters.close(), timeout=LIMIT)
         assert channel.subscribed == 1, "the cancellation was swallowed"
 
     asyncio.run(close())

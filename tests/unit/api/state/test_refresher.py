@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from api.state.refresher import Refresher
-from tests.support.waiting import until_async
+from tests.support.waiting import LIMIT, until_async
 
 NEVER = timedelta(hours=1)
 
@@ -44,7 +44,7 @@ def with_refresher(store: Store, claim: Callable[[Refresher], Awaitable[None]], 
     async def within() -> None:
         refresher = Refresher(store.read, pause=pause, stale="refresh_failed")
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT):
                 await claim(refresher)
         finally:
             await refresher.close()
@@ -92,7 +92,7 @@ def test_a_read_that_was_canceled_with_its_caller_counts_for_nobody(store: Store
     async def claim(refresher: Refresher) -> None:
         await refresher.first_read()
         first, second = (asyncio.create_task(refresher.once_more()) for _ in range(2))
-        await until_async(lambda: store.in_progress, seconds=10, pause=0.001)
+        await until_async(lambda: store.in_progress, pause=0.001)
         store.in_progress, store.value = 0, 1  # the read of the first ends here
         first.cancel()
         await second

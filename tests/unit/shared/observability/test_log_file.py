@@ -13,6 +13,7 @@ import pytest
 
 from shared.observability.log_file import LogFile, cut, older, own_lines
 from shared.observability.logs import JsonLines, Readable
+from tests.support.waiting import LIMIT
 
 LARGEST = 40_000
 WRITERS = 3
@@ -54,7 +55,7 @@ def test_no_line_of_several_processes_is_lost(log: Path) -> None:
         assert writer.stdin is not None
         writer.stdin.write(b"\n")
         writer.stdin.close()
-    assert [writer.wait(60) for writer in writers] == [0] * WRITERS
+    assert [writer.wait(LIMIT) for writer in writers] == [0] * WRITERS
     old, new = older(log).read_text().splitlines(), log.read_text().splitlines()
     found = [(int(line.split()[0]), int(line.split()[1])) for line in old + new]
     assert sorted(found) == [(writer, number) for writer in range(WRITERS) for number in range(LINES)]

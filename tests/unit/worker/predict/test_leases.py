@@ -8,6 +8,7 @@ import pytest
 
 from shared.domain.identifiers import VersionKey
 from shared.queue.consumer.entries import Entry
+from tests.support.waiting import LIMIT
 from worker.predict.leases import LeasedEntries, LeaseKeeper
 
 
@@ -92,7 +93,7 @@ def test_a_model_that_is_left_while_it_is_registered_is_registered_no_more_after
     class Slow(Calls):
         def sign_of_life(self, *others: Calls) -> None:
             giving.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT)
             super().sign_of_life(*others)
             said.append("registered")
 
@@ -105,7 +106,7 @@ def test_a_model_that_is_left_while_it_is_registered_is_registered_no_more_after
     keeper.add(lanes)
     renewing, leaving = threading.Thread(target=keeper.renew), threading.Thread(target=leave)
     renewing.start()
-    assert giving.wait(60)
+    assert giving.wait(LIMIT)
     leaving.start()
     leaving.join(0.05)  # without the fault it can't end yet, with it it ends at once
     go_on.set()

@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from tests.support import waiting
+from tests.support.waiting import LIMIT
 from worker.predict.slots import BatchSlots
 
-until = partial(waiting.until, seconds=5, pause=0.001)
+until = partial(waiting.until, pause=0.001)
 
 
 @pytest.fixture
@@ -39,12 +40,12 @@ class Holder:
 
     def end(self) -> None:
         self._over.set()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=LIMIT)
 
     def _run(self) -> None:
         with self._kind():  # type: ignore[attr-defined]
             self.running = True
-            self._over.wait(timeout=5)
+            self._over.wait(timeout=LIMIT)
         self.running = False
 
 

@@ -3,6 +3,7 @@
 import sys
 import threading
 
+from tests.support.waiting import LIMIT
 from worker.process.switch_interval import short_switch_interval
 
 
@@ -13,12 +14,12 @@ def test_the_interval_is_short_until_the_last_of_overlapping_blocks_ends() -> No
     def hold() -> None:
         with short_switch_interval():
             entered.set()
-            leave.wait(10)
+            leave.wait(LIMIT)
 
     other = threading.Thread(target=hold)
     with short_switch_interval():
         other.start()
-        assert entered.wait(10)
+        assert entered.wait(LIMIT)
     assert sys.getswitchinterval() < before
     leave.set()
     other.join()

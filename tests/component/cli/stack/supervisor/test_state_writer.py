@@ -17,6 +17,7 @@ from cli.stack.supervisor import state_writer as module
 from cli.stack.supervisor.identity import ProcessIdentity
 from cli.stack.supervisor.state import StackState
 from cli.stack.supervisor.state_writer import StateWriter
+from tests.support.waiting import LIMIT
 
 STATE = StackState(ProcessIdentity(1, 1), "http://127.0.0.1:1", ["first"], {}, "/s")
 Trouble = Callable[[Path], Iterator[int]]
@@ -85,7 +86,7 @@ def test_a_state_that_cannot_be_written_is_written_later_and_stops_nothing(
         await asyncio.sleep(0.1)  # it retries, and fails
         assert not recovered.is_set()
         next(happening, None)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT):
             await recovered.wait()
         written = state.read_state(tmp_path)
         assert written is not None

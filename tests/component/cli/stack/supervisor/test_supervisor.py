@@ -23,6 +23,7 @@ from cli.stack.supervisor.state import Phase, ProgramState
 from cli.stack.supervisor.supervisor import Supervisor
 from shared.observability.log_file import LARGEST
 from tests.support.documents import ROOT
+from tests.support.waiting import LIMIT
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -44,7 +45,7 @@ class Watched:
             self._programs, home=self._home, environment=dict(os.environ), changed=lambda now, _: self._note(now)
         )
         running = asyncio.create_task(supervisor.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT):
             while not reached(self.states):
                 await self._changed.wait()
                 self._changed.clear()
@@ -182,7 +183,7 @@ def test_a_pausing_program_restarts_at_once_when_hurried(tmp_path: Path, monkeyp
             [program], home=tmp_path, environment=dict(os.environ), changed=lambda now, _: note(now)
         )
         running = asyncio.create_task(supervisor.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT):
             for phase in (Phase.CRASHED, Phase.READY):
                 while not states or states["store"].phase is not phase:
                     changed.clear()

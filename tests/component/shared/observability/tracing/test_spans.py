@@ -19,6 +19,7 @@ from shared.observability.tracing.trace_context import is_sampled, span_id, trac
 from shared.settings import SettingsError
 from shared.settings import Tracing as TracingSettings
 from tests.support.otlp_receiver import collecting, refusing
+from tests.support.waiting import LIMIT
 
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = SAMPLED[:-1] + "0"
@@ -123,7 +124,9 @@ print("closed")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
     with refusing(0) as url:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        done = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], check=True, timeout=LIMIT, capture_output=True, text=True
+        )
     assert done.stdout == "closed\n"
 
 
@@ -145,7 +148,7 @@ tracing.start("open", parent={SAMPLED!r})
 os.kill(os.getpid(), signal.SIGTERM)
 """
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == -15
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=LIMIT).returncode == -15
 
 
 def test_what_can_not_be_turned_on_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +165,7 @@ from shared.observability.tracing.starting import start_tracing
 from shared.settings import Tracing
 start_tracing(Tracing(enabled=True), service="s", instance="i")
 """
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=LIMIT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("DARKROOM_TRACING_ENABLED: opentelemetry.sdk")
     assert "pip install 'darkroom[otel]'" in done.stderr

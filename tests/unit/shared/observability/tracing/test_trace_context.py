@@ -15,6 +15,7 @@ from shared.observability.tracing.trace_context import (
     trace_headers,
     trace_id,
 )
+from tests.support.waiting import LIMIT
 
 ID, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{ID}-{SPAN}-01"
@@ -122,4 +123,4 @@ assert start_tracing(settings.Tracing(), service="s", instance="i") is None
 unwanted = ("shared.observability.tracing.spans", "opentelemetry.sdk.trace", "opentelemetry.exporter")
 assert not [name for name in sys.modules if name.startswith(unwanted)]
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=LIMIT)

@@ -18,7 +18,8 @@ from shared.queue.consumer.lanes import Lanes
 from shared.queue.model_routes import publish
 from shared.settings import Queue, Redis
 from tests.support.gateways import DIGITS, Gateway, Start
-from tests.support.queue_system import LEASE, MODEL, System
+from tests.support.leases import LEASE
+from tests.support.queue_system import MODEL, System
 from tests.support.servers import RedisServer
 from tests.support.waiting import PATIENCE
 from tests.support.workers import Worker

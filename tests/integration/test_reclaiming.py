@@ -8,6 +8,7 @@ from shared.queue import keys
 from shared.queue.consumer.entries import Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
+from tests.support.leases import end_leases
 from tests.support.queue_system import BULK, LANE, MODEL, OUTPUT, System, images, jobs, submit
 
 # Entries of dead workers
@@ -27,7 +28,7 @@ def test_the_dead_workers_entries_are_reclaimed_one_at_a_time(
     submit(system, 2)
     submit(system, 1, lane=BULK[0])
     system.lanes.pull(8)
-    time.sleep(0.06)
+    end_leases(system.client)
     found = []
     for taken in range(1, 4):
         assert other.has_suspects()
@@ -53,11 +54,11 @@ def test_after_max_attempts_the_jobs_of_an_entry_fail_with_worker_lost(
     innocent = system.submit(b"innocent")
     system.lanes.begin(system.lanes.pull(8).entries)
     for attempt in (2, 3):
-        time.sleep(0.06)
+        end_leases(system.client)
         suspect = other.reclaim()
         assert suspect is not None
         assert (suspect.image, suspect.attempts) == (b"poison", attempt)
-    time.sleep(0.06)
+    end_leases(system.client)
     last = other.reclaim()
     assert last is not None
     assert (last.image, last.attempts) == (b"innocent", 2)
@@ -76,7 +77,7 @@ def test_a_pending_entry_that_no_longer_exists_is_acknowledged(
     submit(system, 1)
     (entry,) = system.lanes.pull(8).entries
     redis_client.xdel(LANE, entry.id)
-    time.sleep(0.06)
+    end_leases(system.client)
     assert other.reclaim() is None
     assert redis_client.xpending(LANE, keys.WORKERS)["pending"] == 0
 
@@ -84,7 +85,7 @@ def test_a_pending_entry_that_no_longer_exists_is_acknowledged(
 def test_a_renewed_entry_is_not_reclaimed(system: System, other: Lanes) -> None:
     submit(system, 2)
     first, second = system.lanes.pull(8).entries
-    time.sleep(0.06)
+    end_leases(system.client)
     system.lanes.renew([first])
     suspect = other.reclaim()
     assert suspect is not None
@@ -97,7 +98,7 @@ def test_renewing_a_reclaimed_entry_does_not_take_it_back(
 ) -> None:
     submit(system, 1)
     entries = system.lanes.pull(8).entries
-    time.sleep(0.06)
+    end_leases(system.client)
     assert other.reclaim() is not None
     time.sleep(0.02)
     system.lanes.renew(entries)

@@ -14,7 +14,8 @@ from cli.stack.servers.redis import redis_executable, redis_program
 from shared.queue.consumer.entries import Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
-from tests.support.queue_system import LANE, LEASE, MODEL, OUTPUT, System, jobs
+from tests.support.leases import LEASE, end_leases
+from tests.support.queue_system import LANE, MODEL, OUTPUT, System, jobs
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
 
@@ -56,6 +57,7 @@ def test_the_embedded_redis_serves_jobs_stored_by_older_releases(
             assert system.compute() == 25
             # The rest was another worker's when Redis was killed.
             other = Lanes(client, model=MODEL, consumer="w2", settings=Queue(lease=LEASE))
+            end_leases(client)
             while client.xlen(LANE):
                 if (suspect := other.reclaim()) is not None:
                     other.finish([Result(entry, "succeeded", OUTPUT) for entry in other.begin([suspect])], run=RUN)

@@ -1,7 +1,6 @@
 """A predictor on a real Redis, with a model that reads each picture's number back."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import redis
@@ -16,7 +15,6 @@ from worker.predict.predictor import Predictor
 MODEL = ModelName("m")
 LANE = keys.lane(MODEL, keys.INTERACTIVE)
 VERSION = "3-a"
-LEASE = timedelta(milliseconds=30)
 
 
 class Pictures(PictureModel):

@@ -19,7 +19,6 @@ from worker.record.recorder import Recorder
 MODEL = ModelName("digits")
 LANE = keys.lane(MODEL, keys.INTERACTIVE)
 BULK = [keys.bulk_lane(f"b{number}") for number in range(1, 9)]
-LEASE = timedelta(milliseconds=50)
 OUTPUT = b'{"predicted_class":"7","predicted_index":7,"confidence":0.998,"probabilities":{"7":0.998,"1":0.001}}'
 
 

@@ -20,8 +20,10 @@ from shared.queue.producer.staged_images import stage_command
 from shared.queue.producer.submission import Submission, is_staged, prepared, submit_command
 from shared.settings import Batching, Queue
 from tests.simulation.pictures import picture
+from tests.support.leases import LEASE
 from tests.support.observations import observer
-from tests.support.predictors import LEASE, MODEL, VERSION, AnyMembers, Pictures, Versions
+from tests.support.predictors import MODEL, VERSION, AnyMembers, Pictures, Versions
+from tests.support.waiting import PATIENCE
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_tracing import UNTRACED, Untraced
@@ -74,7 +76,7 @@ def submit(redis_client: redis.Redis) -> Callable[..., str]:
 @pytest.fixture
 def decoders() -> Iterator[DecoderPool]:
     """A pool of two decoder processes, ended after the test."""
-    decoders = DecoderPool(2, longest=timedelta(seconds=2), max_pixels=MAX_PIXELS)
+    decoders = DecoderPool(2, longest=PATIENCE, max_pixels=MAX_PIXELS)
     yield decoders
     decoders.stop()
 
@@ -83,7 +85,7 @@ def decoders() -> Iterator[DecoderPool]:
 def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[..., Predictor]:
     """Make a worker's predictor of these versions; a task takes one micro-batch. Keywords are settings of batching."""
 
-    def make(  # noqa: PLR0913  what a worker has one of, and what a test changes of it
+    def make(
         *models: Pictures,
         worker: str = "w",
         leased: LeasedEntries | None = None,
@@ -93,12 +95,11 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         members: Members | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         shadow: ShadowIntake | None = None,
-        lease: timedelta = LEASE,
         tracing: Untraced = UNTRACED,
         is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
         **batching: Any,
     ) -> Predictor:
-        lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=lease, max_attempts=3))
+        lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             members=members or AnyMembers(Versions(*models)),

@@ -11,17 +11,8 @@ import redis
 from shared.queue import keys
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
-from tests.support.predictors import (
-    LANE,
-    LEASE,
-    MODEL,
-    Make,
-    Pictures,
-    Submit,
-    Watched,
-    job,
-    said,
-)
+from tests.support.leases import end_leases
+from tests.support.predictors import LANE, MODEL, Make, Pictures, Submit, Watched, job, said
 from worker.predict.leases import LeasedEntries
 from worker.predict.predictor import RECLAIM_PAUSE
 from worker.predict.slots import BatchSlots
@@ -127,7 +118,7 @@ def test_a_dead_workers_entries_run_alone_and_another_worker_is_woken(
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
     jobs.append(submit(12))
     redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
-    time.sleep(LEASE.total_seconds() * 1.2)
+    end_leases(redis_client)
     model = Watched()
     one = predictor(model)
     assert one.poll()["batches"] == 2  # what is new, then one of them
@@ -144,7 +135,7 @@ def test_suspects_are_searched_for_periodically(submit: Submit, predictor: Make,
     assert one.poll()["images"] == 0
     submit(10)
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
-    time.sleep(LEASE.total_seconds() * 1.2)
+    end_leases(redis_client)
     assert one.poll()["images"] == 0
     now[0] += RECLAIM_PAUSE.total_seconds()
     assert one.poll()["images"] == 1
@@ -155,7 +146,7 @@ def test_a_suspect_is_claimed_only_when_nothing_else_runs_in_the_process(
 ) -> None:
     id, slots = submit(10), BatchSlots(2)
     Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue()).pull(8)
-    time.sleep(LEASE.total_seconds() * 1.2)
+    end_leases(redis_client)
     redis_client.delete(keys.bell(MODEL), keys.predict_queue(MODEL))
     one = threading.Thread(target=predictor(Watched(), slots=slots).poll)
     with slots.shared():

@@ -15,8 +15,9 @@ from shared.queue.consumer.entries import Entry, Result, Wanted
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.simulation.pictures import RAISES, UNREADABLE, picture
+from tests.support.leases import LEASE, end_leases
 from tests.support.observations import observer
-from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched
+from tests.support.predictors import MODEL, Make, Submit, Watched
 from worker.models.versions.version_observer import VersionObserver
 
 
@@ -88,9 +89,8 @@ def test_a_reclaimed_image_is_counted_and_logged_before_it_runs(
     id = submit(10)
     dead = Lanes(redis_client, model=MODEL, consumer="dead", settings=Queue(lease=LEASE))
     assert dead.pull(1).entries
-    taking_over = predictor(Watched(), registry=registry)
-    while not taking_over.poll()["images"]:  # until the dead worker's lease has run out
-        pass
+    end_leases(redis_client)
+    assert predictor(Watched(), registry=registry).poll()["images"] == 1
     assert value("darkroom_reclaimed_total") == 1
     assert [line["prediction_id"] for line in told(caplog, "suspect_taken_over")] == [id]
     assert told(caplog, "suspect_taken_over")[0]["attempt"] == 2

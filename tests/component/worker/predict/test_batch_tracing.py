@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 import redis
@@ -13,10 +14,11 @@ from shared.observability.tracing.trace_context import span_id, trace_id
 from shared.queue import keys
 from shared.queue.consumer.shadow_lane import ShadowLane
 from shared.settings import Batching, Queue
+from tests.support.leases import LEASE
 from tests.support.observations import shadow_metrics
 from tests.support.otlp_receiver import Collector, SeenSpan, collecting
 from tests.support.pipelines import CHAIN, CROPS, ENSEMBLE, RED, Halves, Members, Send, Shades, picture
-from tests.support.predictors import LEASE, MODEL, VERSION, Make, Pictures, Submit, Versions
+from tests.support.predictors import MODEL, VERSION, Make, Pictures, Submit, Versions
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.batch_tracing import BatchTracing
@@ -62,7 +64,7 @@ def shadowing(redis_client: redis.Redis, decoders: DecoderPool, traced: Traced, 
     return Shadowing(
         ShadowLane(redis_client, model=MODEL, consumer="s", settings=Queue(lease=LEASE)),
         model=MODEL, models=Versions(Pictures(SHADOW)), intake=intake, metrics=shadow_metrics(),
-        limits=Limits(Batching(), max_pixels=10_000_000, turn=LEASE), slots=BatchSlots(1),
+        limits=Limits(Batching(), max_pixels=10_000_000, turn=timedelta(milliseconds=30)), slots=BatchSlots(1),
         leased=LeasedEntries(), decoders=decoders, threads=DecodeThreads(1),
         tracing=BatchTracing(traced.spans, model=MODEL, shadow=True),
     )  # fmt: skip

@@ -14,7 +14,8 @@ from shared.queue import keys
 from tests.simulation.pictures import picture
 from tests.support import waiting
 from tests.support.heavy_images import large_picture
-from tests.support.predictors import LEASE, MODEL, Make, Submit, Watched, job, said
+from tests.support.leases import end_leases
+from tests.support.predictors import MODEL, Make, Submit, Watched, job, said
 from tests.support.waiting import LIMIT
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.predictor import Predictor
@@ -45,12 +46,6 @@ def decoders() -> Iterator[Held]:
     yield held
     held.go_on.set()
     held.stop()
-
-
-@pytest.fixture
-def predictor(predictor: Make) -> Make:
-    """Make a worker whose leases last: on a slow machine it would take over its own images as another's suspects."""
-    return partial(predictor, lease=timedelta(minutes=5))
 
 
 # Heavy images are decoded at a lower priority: beside stacks that start, 30 s were not enough once.
@@ -156,9 +151,9 @@ def test_a_heavy_suspect_is_decoded_within_its_task(
     # Another worker took it and is gone.
     lane = keys.lane(MODEL, HEAVY_LANE)
     redis_client.xreadgroup(keys.WORKERS, "gone", {lane: ">"}, count=1)
-    until(lambda: redis_client.xpending_range(lane, keys.WORKERS, "-", "+", 1, idle=31))
+    end_leases(redis_client)
     decoders.go_on.set()
-    predictor(Watched(), lease=LEASE).poll()
+    predictor(Watched()).poll()
     assert job(redis_client, id) == said(12)
     assert job(redis_client, id, "attempts") == ("2",)
 

@@ -14,8 +14,9 @@ from shared.queue import keys
 from shared.queue.lua import Script, Scripts
 from tests.simulation.scheduler import Abandoned
 from tests.support import waiting
+from tests.support.leases import end_leases
 from tests.support.pipelines import CROPS, ENSEMBLE, POISON, RED, Halves, Members, Send, Shades, answer, picture
-from tests.support.predictors import LEASE, Make, job
+from tests.support.predictors import Make, job
 
 
 def test_equal_pipelines_join_and_a_promotion_of_any_member_computes_anew(
@@ -71,10 +72,11 @@ def test_a_worker_killed_in_the_middle_of_a_chain_leaves_one_answer(
     second = predictor(worker="second", members=Members(m=Halves(), b=Cured()))
 
     def both_ended() -> bool:
+        end_leases(redis_client)
         second.poll()
         return all(job(redis_client, one, "state") == ("succeeded",) for one in (id, beside))
 
-    waiting.until(both_ended, pause=LEASE.total_seconds())
+    waiting.until(both_ended, pause=0)
     assert job(redis_client, id, "attempts") == ("2",)
     assert len(redis_client.xrange(keys.FINISHED)) == 2
 
@@ -83,10 +85,11 @@ def test_a_picture_that_kills_every_worker_is_given_up(send: Send, predictor: Ma
     id, beside = send(CROPS, picture(RED, POISON)), send(CROPS, picture(RED, RED))
 
     def ended() -> bool:
+        end_leases(redis_client)
         with contextlib.suppress(Abandoned):
             predictor(worker=new_uuid7(), members=Members(m=Halves(), b=Shades())).poll()
         return all(job(redis_client, one, "state")[0] in {"succeeded", "failed"} for one in (id, beside))
 
-    waiting.until(ended, pause=LEASE.total_seconds())
+    waiting.until(ended, pause=0)
     assert job(redis_client, id, "state", "code") == ("failed", "worker_lost")
     assert job(redis_client, beside, "state") == ("succeeded",)

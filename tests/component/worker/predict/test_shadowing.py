@@ -21,8 +21,9 @@ from shared.queue.inspection.audit import Inspection
 from shared.queue.upkeep.shadow_images import ShadowImages
 from shared.settings import Batching, Queue
 from tests.simulation import pictures
+from tests.support.leases import LEASE, end_leases
 from tests.support.observations import shadow_metrics
-from tests.support.predictors import LEASE, MODEL, VERSION, Make, Pictures, Submit, Versions, job, said
+from tests.support.predictors import MODEL, VERSION, Make, Pictures, Submit, Versions, job, said
 from worker.decode.decode_threads import DecodeThreads
 from worker.decode.decoder_pool import DecoderPool
 from worker.predict.leases import LeasedEntries
@@ -197,7 +198,7 @@ def test_a_shadow_waits_while_an_image_waits_or_is_computed(
     other = Lanes(redis_client, model=MODEL, consumer="other", settings=Queue())
     other.pull(8)
     assert not shadow.run_pass([MODEL])
-    time.sleep(2 * LEASE.total_seconds())
+    end_leases(redis_client)
     predictor(Pictures()).poll()
     assert job(redis_client, waiting) == said(8)
     assert shadow.run_pass([MODEL])
@@ -255,7 +256,7 @@ def test_an_image_whose_workers_die_over_it_is_tried_twice_and_then_fails(
     for attempt in (1, 2):
         [one] = ShadowLane(redis_client, model=MODEL, consumer=f"dies-{attempt}", settings=settings).take(8, served=[])
         assert one.entry.attempts == attempt
-        time.sleep(2 * LEASE.total_seconds())
+        end_leases(redis_client)
     assert not shadowing().run_pass([MODEL])
     [one_result] = results(redis_client)
     assert (one_result["prediction"], one_result["state"], one_result["code"]) == (id, "failed", "worker_lost")
@@ -270,7 +271,7 @@ def test_a_suspect_runs_alone(
         submit(number)
     predictor(Pictures(), shadow=intake()).poll()
     ShadowLane(redis_client, model=MODEL, consumer="dies", settings=Queue(lease=LEASE)).take(8, served=[])
-    time.sleep(2 * LEASE.total_seconds())
+    end_leases(redis_client)
     shadow = shadowing()
     assert shadow.run_pass([MODEL])
     assert len(results(redis_client)) == 1
@@ -285,7 +286,7 @@ def test_a_late_answer_after_another_worker_took_the_image_over_is_not_written_a
     predictor(Pictures(), shadow=intake()).poll()
     lane = ShadowLane(redis_client, model=MODEL, consumer="slow", settings=Queue(lease=LEASE))
     late = lane.take(8, served=[])
-    time.sleep(2 * LEASE.total_seconds())
+    end_leases(redis_client)
     assert shadowing().run_pass([MODEL])
     assert lane.finish([ShadowAnswer(shadowed=one, state="succeeded", output=b"1") for one in late]) == (0, 0)
     assert len(results(redis_client)) == 1

@@ -1,32 +1,25 @@
 """Pictures with many crops: more than one micro-batch's forward passes, computed in parts with others in between."""
 
 import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import orjson
-import pytest
 import redis
 
 from shared.domain.identifiers import ANYONE
 from shared.queue.lua import Script, Scripts
 from tests.support import waiting
+from tests.support.leases import end_leases
 from tests.support.pipelines import CROPS, RED, Halves, Members, Send, Shades, answer, picture
-from tests.support.predictors import LEASE, Make, Pictures, Submit, job, said
+from tests.support.predictors import Make, Pictures, Submit, job, said
 from tests.support.waiting import LIMIT
 from worker.predict.leases import LeasedEntries
 from worker.predict.slots import BatchSlots
 
 until = partial(waiting.until, pause=0.002)
-
-
-@pytest.fixture
-def predictor(predictor: Make) -> Make:
-    """Make a worker whose leases last: on a slow machine it would take over its own images as another's suspects."""
-    return partial(predictor, lease=timedelta(minutes=5))
 
 
 class Many(Halves):
@@ -122,14 +115,13 @@ def test_a_suspect_runs_once_nothing_is_unfinished_that_would_be_suspected_with_
         slots=BatchSlots(2),
         max_batch_size=64,
         monotonic=lambda: now[0],
-        lease=LEASE,
     )
     ids = pictures(send, 5)
     worker.poll()
     assert classifier.is_stopped.wait(timeout=LIMIT)
     lost = submit(7)
-    predictor(worker="gone", lease=LEASE)._lanes.pull(1)
-    time.sleep(2 * LEASE.total_seconds())  # its lease has to end: Redis' clock says when
+    predictor(worker="gone")._lanes.pull(1)
+    end_leases(redis_client)
     now[0] += 1  # suspects are searched for now and then
     report = worker.poll()
     assert (report["images"], state(redis_client, lost)) == (0, "starting")

@@ -84,6 +84,7 @@ class RoundTripWatch:
 def _shut(late: "LimitedConnection") -> None:
     """Shut the connection's socket. Its user is still inside the round trip, so the descriptor is not another's yet."""
     log.warning("postgres_hangs", extra={"limit_s": late.limit})
+    late.is_shut = True
     with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(late.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
 
@@ -113,6 +114,7 @@ class LimitedConnection(connection):  # type: ignore[misc]
     def __init__(self, dsn: str, *, limit: timedelta) -> None:
         super().__init__(dsn)
         self.limit = limit.total_seconds()
+        self.is_shut = False
         self.cursor_factory = LimitedCursor
 
     def commit(self) -> None:
@@ -132,7 +134,8 @@ class LimitedConnection(connection):  # type: ignore[misc]
             self.autocommit = True
             with self.cursor() as asking:
                 asking.execute("SHOW transaction_read_only")
-                return bool(asking.fetchone() == ("off",))
+                # The answer may have come as the time ended: it is read, and the next statement would fail.
+                return bool(asking.fetchone() == ("off",)) and not self.is_shut
         except psycopg2.Error:
             return False
         finally:

@@ -85,7 +85,7 @@ def decoders() -> Iterator[DecoderPool]:
 def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[..., Predictor]:
     """Make a worker's predictor of these versions; a task takes one micro-batch. Keywords are settings of batching."""
 
-    def make(
+    def make(  # noqa: PLR0913  what a worker has one of, and what a test changes of it
         *models: Pictures,
         worker: str = "w",
         leased: LeasedEntries | None = None,

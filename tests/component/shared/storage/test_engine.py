@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from shared.settings import Database, SettingsError
 from shared.storage import limited_connection
 from shared.storage.engine import connection_parameters, make_engine
-from shared.storage.limited_connection import LOST
+from shared.storage.limited_connection import LOST, LimitedCursor
 from tests.support.servers import PostgresServer
 from tests.support.waiting import LIMIT, until
 
@@ -293,6 +294,27 @@ def test_a_hanging_ping_is_short(server: PostgresServer, monkeypatch: pytest.Mon
     engine.dispose()
 
 
+def test_a_ping_answered_as_its_time_ended_costs_a_connection_and_fails_nothing(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(Database(url=server.url))
+    execute, shut = LimitedCursor.execute, []
+
+    def answered_late(cursor: LimitedCursor, *arguments: Any) -> None:
+        execute(cursor, *arguments)
+        if not shut:
+            limited_connection._shut(cursor.connection)
+            shut.append(cursor.connection)
+
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    monkeypatch.setattr(LimitedCursor, "execute", answered_late)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+        assert shut != [connection.connection.dbapi_connection]
+    engine.dispose()
+
+
 def test_a_round_trip_within_its_limit_is_not_disturbed(server: PostgresServer) -> None:
     engine = make_engine(Database(url=server.url), patience=timedelta(seconds=0.7))
     with engine.connect() as connection:
@@ -308,6 +330,7 @@ def test_a_forked_process_limits_its_round_trips_too(server: PostgresServer) -> 
 import os, signal, sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from sqlalchemy import text
 from shared.settings import Database
 from shared.storage.engine import make_engine

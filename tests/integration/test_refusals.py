@@ -277,7 +277,7 @@ def test_a_script_that_redis_never_keeps_causes_no_endless_loop(server: RedisSer
             await failed(pipeline.evaluate, Script.RING, *RING, b"{token}", code="NOPERM")
             operator.execute_command("ACL", "SETUSER", "default", "+@all")
             await answered(pipeline.evaluate, Script.RING, *RING, b"{token}")
-            assert operator.lrange("predict.a", 0, -1) == [b"{token}"]
+            assert operator.llen("predict.a") == 1
 
     piped(server.url, claim, timeout=SHORT)
 

@@ -63,7 +63,7 @@ class JobWaiters:
             try:
                 await self._listen()
             except ChannelLost as error:
-                log.warning("done_channel_lost", extra={"error": str(error)})
+                log.warning("done_channel_lost", extra={"error": str(error) or type(error).__name__})
             self.wake_all()
             await asyncio.sleep(0.2)
 

@@ -14,6 +14,8 @@ import psutil
 from cli.stack.supervisor.identity import ProcessIdentity
 
 SECONDS = 1.0
+MOST_WORDS = 200
+"""Characters of an answer that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,14 @@ def http_answers(url: str, *, authorization: str = "") -> str:
     if answer.status == http.client.OK:
         return ""
     body = answer.body if isinstance(answer.body, dict) else {}
-    return f"{url} says {answer.status} {body.get('detail') or json.dumps(body)}"
+    return f"{url} says {answer.status} {_words(body)}".rstrip()
+
+
+def _words(body: dict[str, Any]) -> str:
+    """Return what a problem says, or which stores the gateway's health says are down; any other JSON cut short."""
+    if isinstance(body.get("down"), list):
+        return f"down: {', '.join(map(str, body['down'])) or 'nothing'}"
+    return str(body.get("detail") or json.dumps(body)[:MOST_WORDS])
 
 
 def gateway_serves(pid: int, *, url: str, port: int) -> str:
@@ -71,7 +80,7 @@ def redis_answers(url: str) -> str:
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:
-            return str(error)
+            return str(error) or type(error).__name__
     return ""
 
 
@@ -154,7 +163,7 @@ class ModelsServe:
                     if not self._is_missing(model):
                         return f"{model} is not loaded"
             except (redis.RedisError, OSError) as error:
-                return str(error)
+                return str(error) or type(error).__name__
         return ""
 
 

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 _SEVERE: Final = frozenset({"warning", "error", "critical", "fatal", "panic"})
 _STANDARD: Final = frozenset({"time", "level", "event", "logger", "exception"})
+# What tells one line from its likes: without these, the same trouble many times is one line of `status`.
+_OF_ONE: Final = frozenset({"request_id", "prediction_id", "batch_id", "trace_id", "span_id", "milliseconds"})
+_OF_ONE_READABLE: Final = re.compile(rf"(?:^|\s)(?:{'|'.join(sorted(_OF_ONE))})=\S*")
 _REASONS: Final = ("error", "reason", "detail", "how")
 """Fields of Darkroom's own lines that say why, the most specific first."""
 
@@ -64,7 +67,7 @@ def _reason(facts: dict[str, Any]) -> str:
     if raised:
         return raised[-1]
     reason = next((str(facts[name]) for name in _REASONS if facts.get(name)), "")
-    return reason or " ".join(f"{name}={value}" for name, value in facts.items() if name not in _STANDARD)
+    return reason or " ".join(f"{name}={value}" for name, value in facts.items() if name not in _STANDARD | _OF_ONE)
 
 
 def _readable(found: re.Match[str], changed: datetime) -> Line:
@@ -72,7 +75,8 @@ def _readable(found: re.Match[str], changed: datetime) -> Line:
     # The line has no date: take the latest possible. Rounding may put it a moment after `changed`.
     if at is not None and at > changed + timedelta(minutes=1):
         at -= timedelta(days=1)
-    return Line(at=at, is_severe=_is_severe(found["level"]), event=found["event"], reason=found["reason"])
+    reason = _OF_ONE_READABLE.sub("", found["reason"]).strip()
+    return Line(at=at, is_severe=_is_severe(found["level"]), event=found["event"], reason=reason)
 
 
 def _tornado(found: re.Match[str], _: datetime) -> Line:

@@ -214,7 +214,9 @@ class Pipeline:
                     batch = await self._try(batch)
             except _LOST as error:
                 if not lost:
-                    log.warning("redis_lost", extra={"error": str(error), "commands": len(batch)})
+                    log.warning(
+                        "redis_lost", extra={"error": str(error) or type(error).__name__, "commands": len(batch)}
+                    )
                 lost = True
                 await self._disconnect()
                 batch = self._left(batch)
@@ -261,7 +263,7 @@ class Pipeline:
         """Schedule a refused command's next try, or fail it if its time is up."""
         _, future = pending
         if self._reason != error.code:
-            log.warning("redis_refuses", extra={"error": str(error)})
+            log.warning("redis_refuses", extra={"error": str(error) or type(error).__name__})
         self._reason, self._refuses_now = error.code, True
         self._has_moved |= REFUSALS[error.code].reconnect
         refused = self._refused.setdefault(future, _Refused(deadline=self._loop.time() + self._timeout))

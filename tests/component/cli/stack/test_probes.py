@@ -5,11 +5,12 @@ import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import quote, unquote
 
 import pytest
 import redis
 
-from cli.stack.probes import ModelsServe, is_unregistered
+from cli.stack.probes import MOST_WORDS, ModelsServe, http_answers, is_unregistered, redis_answers
 from shared.domain.identifiers import ModelName
 from shared.queue import keys
 from shared.queue.lua import Script, Scripts
@@ -19,7 +20,14 @@ PETS = ModelName("pets & more")
 
 
 class Registry(BaseHTTPRequestHandler):
+    """Answers as MLflow does, and under `/health` with what the path says in JSON."""
+
     def do_GET(self) -> None:
+        if self.path.startswith("/health/"):
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(unquote(self.path.removeprefix("/health/")).encode())
+            return
         asked = "/api/2.0/mlflow/registered-models/get?name="
         allowed = self.headers["Authorization"] == "Basic x"
         self.send_response(200 if self.path == f"{asked}digits" else 404 if allowed else 401)
@@ -36,6 +44,28 @@ def registry() -> Iterator[str]:
         Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"status": "unavailable", "down": ["redis", "postgres"], "limits": {"a": 1}}', " down: redis, postgres"),
+        ('{"status": "stopping", "down": []}', " down: nothing"),
+        ('{"detail": "no room"}', " no room"),
+        ('{"many": "' + "x" * 999 + '"}', ' {"many": "' + "x" * (MOST_WORDS - 10)),
+        ("no JSON", " {}"),
+    ],
+)
+def test_why_a_server_is_not_ready_is_short(registry: str, body: str, words: str) -> None:
+    url = f"{registry}/health/{quote(body)}"
+    assert http_answers(url) == f"{url} says 503{words}"
+
+
+def test_redis_that_hangs_is_not_ready_whatever_the_error_says() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        assert redis_answers(f"redis://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_a_worker_is_ready_once_it_serves_what_it_is_to_serve_and_what_is_missing_is_not_waited_for(

@@ -55,6 +55,20 @@ def test_without_a_reason_field_all_fields_are_the_reason() -> None:
     ]
 
 
+@pytest.mark.parametrize("formatter", [JsonLines(), Readable()])
+def test_the_same_trouble_of_many_requests_is_one(formatter: logging.Formatter) -> None:
+    lines = [
+        line
+        for number in range(9)
+        for line in formatted(
+            formatter, logging.WARNING, "request", request_id=f"r{number}", prediction_id=f"p{number}", model="digits",
+            method="POST", status=503, milliseconds=number / 7,
+        )
+    ]  # fmt: skip
+    (one,) = merge_repeated(parse_log(lines, role="api", changed=CHANGED))
+    assert (one.event, one.reason, one.times) == ("request", "model=digits method=POST status=503", 9)
+
+
 @pytest.mark.parametrize(
     ("line", "event", "at"),
     [

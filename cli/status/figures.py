@@ -29,7 +29,7 @@ class RoleFigures:
     role: str
     phase: Phase
     duty: str
-    """`late` or `missing` where the processes run but the work is not done; else empty."""
+    """`late` or `missing` where the processes run but the work is not done, `silent` where one publishes no figures."""
     pids: tuple[int, ...]
     cores: float | None
     """CPU cores it keeps busy."""
@@ -114,6 +114,8 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
     busy = [cores for pid in pids if (cores := _cores(pid, snapshots)) is not None]
     duty = _duty(role, now.service)
     worst = next((program for program in programs if program.phase is not Phase.READY), None)
+    if not duty.state and (silent := _silent(programs, now.service)):
+        duty = Duty("silent", silent)
     return RoleFigures(
         role=role,
         phase=worst.phase if worst else Phase.READY,
@@ -122,7 +124,7 @@ def _role(role: str, snapshots: Sequence[Snapshot]) -> RoleFigures:
         cores=sum(busy) if busy else None,
         memory=sum(usage.memory for usage in used) if used else None,
         where=next(map(_where, (program for program in programs if program.url)), ""),
-        why=worst.detail if worst else duty.detail or _silent(programs, now.service),
+        why=worst.detail if worst else duty.detail,
     )
 
 

@@ -150,7 +150,7 @@ def test_roles_are_in_order_and_show_a_failure_of_their_programs() -> None:
     roles = {role.role: role for role in shown.roles}
     assert tuple(roles) == ROLES
     assert (roles["predict"].phase, roles["predict"].why) == (Phase.CRASHED, "killed by SIGKILL")
-    assert (roles["record"].phase, roles["record"].why) == (Phase.READY, "record publishes no figures")
+    assert (roles["record"].duty, roles["record"].why) == ("silent", "record publishes no figures")
 
 
 def test_where_nothing_runs_only_the_last_errors_are_shown() -> None:

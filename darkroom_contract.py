@@ -13,12 +13,15 @@ from typing import Any, Final
 
 TASKS: Final = ("classification", "multilabel", "regression", "embedding", "detection", "segmentation", "json")
 NEEDS_LABELS: Final = frozenset({"classification", "multilabel", "detection", "segmentation"})
-IMAGE_KEYS: Final = frozenset({"resize_size", "pad", "fill", "crop_size", "interpolation", "mean", "std", "mode"})
+IMAGE_KEYS: Final = frozenset(
+    {"resize_size", "pad", "fill", "crop_size", "crop_rounding", "interpolation", "mean", "std", "mode"}
+)
 INTERPOLATIONS: Final = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Their places are Pillow's numbers of them, which transformers uses."""
 
 MODES: Final = ("RGB", "BGR", "L")
 PADS: Final = ("center", "end")
+CROP_ROUNDINGS: Final = ("nearest", "down")
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "task": TASKS,
     "activation": ("softmax", "sigmoid", "none"),
@@ -121,7 +124,7 @@ def _of_source(source: Any) -> dict[str, Any]:
     preset = getattr(source, "pretrained_cfg", source)
     preset = preset.to_dict() if hasattr(preset, "input_size") else preset
     if isinstance(preset, Mapping) and "input_size" in preset:
-        return _of_timm(preset, classes=getattr(source, "num_classes", None))
+        return _of_timm(_checked_channels(preset, source), classes=getattr(source, "num_classes", None))
     if hasattr(source, "transforms") and hasattr(source, "meta"):
         return _of_torchvision(source.transforms()) | {"labels": [*source.meta.get("categories", [])]}
     if type(source).__module__.startswith("torchvision.transforms"):
@@ -132,12 +135,12 @@ def _of_source(source: Any) -> dict[str, Any]:
 def _of_transformers(source: Any) -> dict[str, Any]:
     """Follow a pipeline, an image processor, a model or a config."""
     if getattr(source, "image_processor", None) is not None and hasattr(source, "model"):
-        return {"image": _of_processor(source.image_processor)} | _of_config(source.model.config)
+        return {"image": _of_processor(source.image_processor)} | _of_transformers(source.model)
     if hasattr(source, "image_mean") or hasattr(source, "do_rescale"):
         return {"image": _of_processor(source)}
     config = getattr(source, "config", source)
     if hasattr(config, "id2label"):
-        return _of_config(config)
+        return _of_config(config, architecture="" if config is source else type(source).__name__)
     raise TypeError(f"contract() knows no preset in {type(source).__name__}: name image=… and labels=…")
 
 
@@ -154,6 +157,23 @@ def _of_torchvision(preset: Any) -> dict[str, Any]:
     if interpolation is not None:
         image["interpolation"] = str(getattr(interpolation, "value", interpolation))
     return {"image": image, "task": _TORCHVISION_TASKS[kind]}
+
+
+def _checked_channels(preset: Mapping[str, Any], model: Any) -> Mapping[str, Any]:
+    """Return timm's preset of a model, of 1 channel where the model was made so: timm leaves it at 3.
+
+    Raises ValueError for another number of channels; `model` may be the preset itself, which has none of its own.
+    """
+    first = preset.get("first_conv") or ""
+    layers = dict(model.named_modules()) if hasattr(model, "named_modules") else {}
+    layer = layers.get(first if isinstance(first, str) else first[0])
+    channels, count = getattr(layer, "in_channels", None), preset["input_size"][0]
+    if channels in (None, count):
+        return preset
+    if channels != 1:
+        raise ValueError(f"the model takes {channels} channels: an image has 3 (mode RGB or BGR) or 1 (mode L)")
+    grey = {name: [sum(preset[name]) / count] for name in ("mean", "std")}
+    return {**preset, **grey, "input_size": (1, *preset["input_size"][1:])}
 
 
 def _of_timm(preset: Mapping[str, Any], *, classes: int | None) -> dict[str, Any]:
@@ -201,6 +221,8 @@ def _of_processor(processor: Any) -> dict[str, Any]:
         image["interpolation"] = _filter_name(getattr(processor, "resample", None))
     if getattr(processor, "do_center_crop", False) and crop:
         image["crop_size"] = [crop["height"], crop["width"]]
+    if "crop_size" in image:
+        image["crop_rounding"] = "down"
     # Their value is (pixel * factor - offset - mean) / std, ours (pixel / 255 - mean) / std.
     factor = (
         255 * float(getattr(processor, "rescale_factor", 1 / 255)) if getattr(processor, "do_rescale", True) else 255
@@ -237,13 +259,18 @@ def _of_size(size: Mapping[str, Any], *, share: float | None) -> dict[str, Any]:
     return {"resize_size": [int(shortest / share)], "crop_size": [shortest, shortest]}
 
 
-def _of_config(config: Any) -> dict[str, Any]:
-    """Return the labels and the task of a model's config of transformers."""
-    architecture = next(iter(getattr(config, "architectures", None) or []), "")
+def _of_config(config: Any, *, architecture: str) -> dict[str, Any]:
+    """Return the labels and the task of a model's config of transformers.
+
+    `architecture` is the model's class where there is a model: a config names one once it was saved.
+    """
+    architecture = architecture or next(iter(getattr(config, "architectures", None) or []), "")
+    labels = [str(config.id2label[index]) for index in sorted(config.id2label, key=int)]
+    if not architecture:  # it may be of any task
+        return {"labels": labels}
     task = next((task for end, task in _ARCHITECTURES.items() if architecture.endswith(end)), "embedding")
     if task == "classification":
         task = _PROBLEM_TYPES.get(getattr(config, "problem_type", None) or "", task)
-    labels = [str(config.id2label[index]) for index in sorted(config.id2label, key=int)]
     return {"task": task} | ({"values": labels} if task == "regression" else {"labels": labels})
 
 
@@ -274,12 +301,14 @@ def _check_image(image: Mapping[str, Any]) -> None:
         raise ValueError(f"mode is one of {', '.join(MODES)}, not {image['mode']!r}")
     channels = 1 if image.get("mode") == "L" else 3
     for name in ("mean", "std"):
-        if name in image and len(image[name]) != channels:
+        if name in image and (not isinstance(image[name], list) or len(image[name]) != channels):
             raise ValueError(f"{name} has to have {channels} numbers for mode {image.get('mode', 'RGB')}")
     if any(value > 1 for value in image.get("mean", ())):
         raise ValueError(f"mean is of values from 0 to 1, not of 0 to 255: {image['mean']}")
     if any(value <= 0 for value in image.get("std", ())):
         raise ValueError(f"std has to be positive: {image['std']}")
+    if image.get("crop_rounding", "nearest") not in CROP_ROUNDINGS:
+        raise ValueError(f"crop_rounding is one of {', '.join(CROP_ROUNDINGS)}, not {image['crop_rounding']!r}")
     if image.get("interpolation", "bilinear") not in INTERPOLATIONS:
         raise ValueError(f"interpolation is one of {', '.join(INTERPOLATIONS)}, not {image['interpolation']!r}")
 

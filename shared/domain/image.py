@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 from shared.domain.identifiers import Digest
 from shared.domain.records import record
 
-_NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode", "pad", "fill")
+_NAMES: Final = ("resize_size", "crop_size", "interpolation", "mean", "std", "mode", "pad", "fill", "crop_rounding")
 """What the `image` metadata of a model may have."""
 LARGEST_INPUT: Final = 2**25
 """Pixels of a model's input, or of the size it is cut from: in float32 three channels of so many take 400 MB."""
@@ -56,7 +56,16 @@ class Pad(StrEnum):
     """All of it to the right or below."""
 
 
-_Choice = TypeVar("_Choice", Mode, Interpolation, Pad)
+class CropRounding(StrEnum):
+    """Where the centre crop begins if it can't be in the middle: an odd number of pixels is left over."""
+
+    NEAREST = "nearest"
+    """At the even one of the two pixels beside the middle, as torchvision and timm."""
+    DOWN = "down"
+    """At the left or upper one, as the image processors of transformers."""
+
+
+_Choice = TypeVar("_Choice", Mode, Interpolation, Pad, CropRounding)
 _WHITE: Final = 255
 
 
@@ -81,7 +90,8 @@ class ImageSpec:
     `resize_size` is one number (the shorter side, in pixels) or (height, width). `crop_size` is the centre crop: one
     number (a square) or (height, width). None leaves the step out. With `pad` the image is resized to the largest size
     of its own proportions that fits into `resize_size`, which is (height, width) then, and a border of grey level
-    `fill` (0 to 255) makes up the rest. `mean` and `std` are per channel, of values from 0 to 1.
+    `fill` (0 to 255) makes up the rest. `crop_rounding` says where a crop begins that can't be in the middle.
+    `mean` and `std` are per channel, of values from 0 to 1.
     """
 
     resize_size: tuple[int, ...] | None
@@ -92,6 +102,7 @@ class ImageSpec:
     mode: Mode = Mode.RGB
     pad: Pad | None = None
     fill: int = 0
+    crop_rounding: CropRounding = CropRounding.NEAREST
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> Self:
@@ -102,11 +113,12 @@ class ImageSpec:
             resize_size=_size("resize_size", metadata.get("resize_size")),
             crop_size=_size("crop_size", metadata.get("crop_size")),
             interpolation=_choice(Interpolation, "interpolation", metadata.get("interpolation", "bilinear")),
-            mean=tuple(float(m) for m in metadata.get("mean", [0.0] * mode.channels)),
-            std=tuple(float(s) for s in metadata.get("std", [1.0] * mode.channels)),
+            mean=_numbers("mean", metadata.get("mean", [0.0] * mode.channels)),
+            std=_numbers("std", metadata.get("std", [1.0] * mode.channels)),
             mode=mode,
             pad=None if metadata.get("pad") is None else _choice(Pad, "pad", metadata["pad"]),
             fill=_fill(metadata),
+            crop_rounding=_choice(CropRounding, "crop_rounding", metadata.get("crop_rounding") or "nearest"),
         )
         if spec.pad is not None and (spec.resize_size is None or len(spec.resize_size) != 2 or spec.crop_size):  # noqa: PLR2004
             raise ValueError("pad needs a resize_size of (height, width) and no crop_size")
@@ -146,6 +158,7 @@ class ImageSpec:
             "mode": str(self.mode),
             "pad": str(self.pad) if self.pad is not None else None,
             "fill": self.fill if self.pad is not None else None,
+            "crop_rounding": str(self.crop_rounding) if self.crop_rounding is not CropRounding.NEAREST else None,
         }
 
 
@@ -174,6 +187,13 @@ def _fill(metadata: dict[str, Any]) -> int:
     if fill and metadata.get("pad") is None:
         raise ValueError("fill is the grey level of a border: say where that goes, with pad")
     return fill
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    """Check a list of numbers."""
+    if not isinstance(value, list | tuple) or not all(type(one) in (int, float) for one in value):
+        raise ValueError(f"{name} must be a list of numbers, one a channel, not {value!r}")
+    return tuple(map(float, value))
 
 
 def _size(name: str, value: object) -> tuple[int, ...] | None:

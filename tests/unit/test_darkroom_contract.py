@@ -95,6 +95,14 @@ def test_a_fine_tuned_timm_model_needs_its_own_labels() -> None:
     assert contract(features, normalize=True)["task"] == "embedding"
 
 
+def test_a_timm_model_of_one_channel_gets_grey_images_and_one_of_four_is_refused() -> None:
+    timm = pytest.importorskip("timm")
+    grey = contract(timm.create_model("test_vit.r160_in1k", in_chans=1), labels=["a"])["image"]
+    assert (grey["mode"], grey["mean"], grey["std"]) == ("L", [0.5], [0.5])
+    with pytest.raises(ValueError, match="the model takes 4 channels: an image has 3"):
+        contract(timm.create_model("test_vit.r160_in1k", in_chans=4), labels=["a"])
+
+
 def test_a_timm_preset_is_taken_without_timm() -> None:
     preset = {
         "input_size": (3, 240, 240),
@@ -124,6 +132,8 @@ def test_a_timm_preset_is_taken_without_timm() -> None:
         ("ViTImageProcessor", {"resample": 0}),
         ("CLIPImageProcessor", {}),
         ("ConvNextImageProcessor", {"size": {"shortest_edge": 224}}),
+        # 84x63 pixels remain, and seven rows are left over.
+        ("BitImageProcessor", {"size": {"shortest_edge": 63}, "crop_size": {"height": 56, "width": 56}}),
         ("ConvNextImageProcessor", {}),
         ("EfficientNetImageProcessor", {}),
         ("EfficientNetImageProcessor", {"rescale_factor": 1 / 127.5, "rescale_offset": True}),
@@ -154,6 +164,13 @@ def test_a_model_of_transformers_says_its_labels_and_its_task() -> None:
     assert (metadata["task"], metadata["labels"]) == ("classification", ["cat", "dog"])
     config.problem_type = "multi_label_classification"
     assert contract(transformers.ViTImageProcessor(), config)["task"] == "multilabel"
+    # Until it is saved a model's config names no architecture.
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    made = transformers.ViTForImageClassification(transformers.ViTConfig(**small, id2label={0: "cat", 1: "dog"}))
+    assert (contract(transformers.ViTImageProcessor(), made)["task"], made.config.architectures) == (
+        "classification",
+        None,
+    )
     config.architectures = ["ViTModel"]
     assert "labels" not in contract(transformers.ViTImageProcessor(), config)
 
@@ -166,6 +183,8 @@ def test_a_model_of_transformers_says_its_labels_and_its_task() -> None:
         ({"labels": ["a"], "image": {"crop": 8}}, "has no crop"),
         ({"labels": ["a"], "image": {"crop_size": 8, "mean": [123.7, 116.3, 103.5]}}, "not of 0 to 255"),
         ({"labels": ["a"], "image": {"crop_size": 8, "mean": [0.5]}}, "3 numbers"),
+        ({"labels": ["a"], "image": {"crop_size": 8, "mean": 0.5}}, "3 numbers"),
+        ({"labels": ["a"], "image": {"crop_size": 8, "crop_rounding": "up"}}, "crop_rounding is one of nearest, down"),
         ({"labels": ["a"], "image": {"crop_size": 8, "std": [0, 1, 1]}}, "positive"),
         ({"labels": ["a"], "image": {"crop_size": 8, "interpolation": "cubic"}}, "interpolation is one of"),
         ({"labels": ["a"], "image": {"crop_size": 8}, "task": "detect"}, "task is one of"),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.domain.image import ImageSpec, Pad
+from shared.domain.image import CropRounding, ImageSpec, Pad
 
 
 def resized_size(now: tuple[int, int], spec: ImageSpec) -> tuple[int, int]:
@@ -49,14 +49,15 @@ def window(resized: tuple[int, int], spec: ImageSpec) -> Window:
     width, height = size[-1], size[0]
     if spec.pad is Pad.END or (width, height) == resized:
         return Window(0, 0, width, height)
-    return Window(_offset(resized[0], width), _offset(resized[1], height), width, height)
+    left, top = (_offset(*sides, spec.crop_rounding) for sides in zip(resized, (width, height), strict=True))
+    return Window(left, top, width, height)
 
 
-def _offset(available: int, wanted: int) -> int:
+def _offset(available: int, wanted: int, rounding: CropRounding) -> int:
     """Return where the centre begins; negative if it begins outside the image."""
     if wanted > available:
         return -((wanted - available) // 2)
-    return round((available - wanted) / 2)
+    return (available - wanted) // 2 if rounding is CropRounding.DOWN else round((available - wanted) / 2)
 
 
 class Placement(NamedTuple):

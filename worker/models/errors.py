@@ -1,5 +1,7 @@
 """What goes wrong with a model version: it can't be loaded, it is not what it says, or it needs too much memory."""
 
+from collections.abc import Sequence
+
 
 class ModelUnavailable(Exception):
     """A version can't be loaded; the message says why, in one line."""
@@ -7,6 +9,15 @@ class ModelUnavailable(Exception):
 
 class ModelError(Exception):
     """A version is not what its metadata says, or its scores can't be used."""
+
+
+class IncompleteMetadata(ModelError):
+    """A version lacks metadata that it can't be served without."""
+
+    def __init__(self, text: str, *, missing: Sequence[str]) -> None:
+        super().__init__(text)
+        self.missing = tuple(missing)
+        """The keys."""
 
 
 class OutOfMemory(Exception):

@@ -6,9 +6,12 @@ and ONNX Runtime begin with a preamble, MLflow echoes the whole array, an `asser
 
 import re
 import traceback
+from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 from worker.models.errors import ModelUnavailable
+from worker.models.model_folder import PREFIX
 
 LONGEST: Final = 1000
 """Characters of the line. Of a longer text the beginning and the end are kept."""
@@ -45,6 +48,8 @@ def one_line(text: str) -> str:
 def _text_of(error: BaseException) -> str:
     """Return one exception's class and text; of ModelUnavailable the text alone, which is ours."""
     text = _plain(str(error)) or _where_raised(error)
+    if isinstance(error, KeyError) and error.__traceback__ is not None:  # its text is the key alone
+        text = f"{text}, in {_where_raised(error)}"
     notes = [_plain(note) for note in getattr(error, "__notes__", ())]
     told = ": ".join(filter(None, [text, _advice(error) if not notes else "", *notes]))
     return told if isinstance(error, ModelUnavailable) else f"{type(error).__name__}: {told}"
@@ -75,6 +80,12 @@ def _advice(error: BaseException) -> str:
             "install the package that has it where the workers run, or, where it is code of your own, "
             "log the model with code_paths"
         )
+    if isinstance(error, FileNotFoundError) and Path(str(error.filename)).is_absolute():
+        if f"/{PREFIX}" in str(error.filename):
+            return "the version lacks this file: log it again"
+        return "workers have the version's own files alone: log this one with it (a PythonModel's artifacts=…)"
+    if isinstance(error, BadZipFile):
+        return "a file of the version is damaged or cut off: log it again"
     if found := _DEFINED_IN_MAIN.search(str(error)):
         return (
             f"{found['name']} was defined in a notebook or script when the model was logged: move it to a module and "

@@ -22,6 +22,7 @@ from worker.models.outputs.by_task import output_writer
 from worker.models.outputs.labels import unique_labels
 from worker.models.outputs.probabilities import already_probabilities
 from worker.models.outputs.writer import Output
+from worker.models.refused_input import note_input
 
 _EXACT: Final = ChosenMode(*REFERENCE, agreement=None)
 _SCORED: Final = (Task.CLASSIFICATION, Task.MULTILABEL)
@@ -121,6 +122,13 @@ class LoadedModel:
         outputs fit its task and labels. Raises as `predict` does, and the error of an image that has no output; except
         that a batch that needs too much memory is halved.
         """
+        try:
+            self._warm_up(batch_size)
+        except Exception as error:
+            note_input(error, self.spec)
+            raise
+
+    def _warm_up(self, batch_size: int) -> None:
         largest = self._forward.largest_pass
         images = noise(self.spec, batch_size if largest is None else min(batch_size, largest))
         self._learn(self._tried(images[:1])[0])

@@ -9,7 +9,7 @@ from typing import Any
 from shared.settings import Registry
 from worker.models.cpu.loading import put_on_cpu
 from worker.models.devices import is_gpu
-from worker.models.errors import ModelError
+from worker.models.errors import IncompleteMetadata, ModelError
 from worker.models.flavours.loaded_flavour import LoadedFlavour
 from worker.models.flavours.onnx import load_onnx
 from worker.models.flavours.pyfunc import load_pyfunc
@@ -23,6 +23,7 @@ from worker.models.metadata.model_metadata import NO_TAGS, ModelMetadata
 from worker.models.missing_packages import note_missing_package
 from worker.models.model_folder import ModelFolder, delete_abandoned_folders
 from worker.models.process_settings import kept_while_reading
+from worker.models.refused_input import note_input
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 
@@ -64,7 +65,11 @@ def load(
         if changed:
             warning = f"reading it changed {', '.join(changed)} for every model of the process, which was undone"
             metadata = replace(metadata, warnings=(*metadata.warnings, warning))
-        model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
+        try:
+            model = _put_on_device(flavour, metadata, device=device, max_pixels=max_pixels)
+        except Exception as error:  # it predicts photographs where it has a choice of ways to compute
+            note_input(error, metadata.spec)
+            raise
         model.memory_bytes = _weights(flavour, folder.path)
     except BaseException as error:
         if is_gpu(device):
@@ -105,12 +110,21 @@ def _metadata(flavour: LoadedFlavour, metadata: Mapping[str, Any] | None, tags: 
         found = ModelMetadata.from_metadata(metadata, tags, flavour.defaults)
     except ModelError as error:
         unread = f"; the model's own preset can't be read: {flavour.unread}" if flavour.unread else ""
-        raise ModelError(f"{error}{unread}") from None
+        raise ModelError(f"{error}{unread}{_suggestion(error, flavour)}") from None
     flavour.form.check(found.spec)
     own = tuple(flavour.defaults.get("labels", ()))
     if found.labels != own and sorted(found.labels) == sorted(own):
         raise ModelError(f"the labels are in another order than the model's own: {', '.join(own)}"[:300])
     return replace(found, warnings=(*flavour.warnings, *found.warnings))
+
+
+def _suggestion(error: ModelError, flavour: LoadedFlavour) -> str:
+    """Return what to log where metadata is missing, with the input's size where the files fix it."""
+    if not isinstance(error, IncompleteMetadata):
+        return ""
+    values = {"image": flavour.form.example(), "labels": "[…]"}
+    wanted = ", ".join(f'"{key}": {values[key]}' for key in error.missing)
+    return f": log it with metadata={{{wanted}}}"
 
 
 def _put_on_device(flavour: LoadedFlavour, metadata: ModelMetadata, *, device: str, max_pixels: int) -> LoadedModel:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
+from worker.models.errors import ModelError
 from worker.models.flavours.input_form import InputForm
 from worker.models.flavours.loaded_flavour import LoadedFlavour
 from worker.models.forward_function import Forward
@@ -24,8 +25,12 @@ ESTIMATORS: Final = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
 """MLflow's names of these flavours."""
 
 
-def load_estimator(model: Any, signature: InputForm) -> LoadedFlavour:
-    """Return what is served of a fitted estimator or booster: a row of features an image, without a signature too."""
+def load_estimator(model: Any, signature: InputForm, *, ask: str = "predict") -> LoadedFlavour:
+    """Return what is served of a fitted estimator or booster: a row of features an image, without a signature too.
+
+    `ask` is the method that it was logged to be asked with; instead of `predict` that is used which says most.
+    Raises ModelError for a classifier of several outputs that are no absent and present.
+    """
     # They are fitted on tables of named columns as often as on arrays, and get arrays.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     form = signature
@@ -33,7 +38,10 @@ def load_estimator(model: Any, signature: InputForm) -> LoadedFlavour:
         form = InputForm(where="the model", shape=(None, count))
     elif form.shape is None:
         form = InputForm(where="the model", shape=(None, None))
-    predict, defaults = _booster(model) or _estimator(model)
+    if ask in ("predict", "predict_proba"):
+        predict, defaults = _booster(model) or _estimator(model)
+    else:
+        predict, defaults = getattr(model, ask), {}
     return LoadedFlavour(forward=_forward(predict, form), form=form, defaults=defaults)
 
 
@@ -60,7 +68,7 @@ def _estimator(model: Any) -> "tuple[Predict, dict[str, Any]]":
     classes = getattr(model, "classes_", None)
     if hasattr(model, "predict_proba"):
         if isinstance(classes, list):  # of several outputs, each present or absent
-            return _each_present(model.predict_proba), {"task": "multilabel", "activation": "none"}
+            return _each_present(model.predict_proba, classes), {"task": "multilabel", "activation": "none"}
         return model.predict_proba, {"activation": "none"} | _labels(classes)
     if hasattr(model, "decision_function") and classes is not None:
         return _two_columns(model.decision_function, lambda row: (-row, row)), _labels(classes)
@@ -119,6 +127,24 @@ def _column(predict: "Callable[..., Any]") -> "Predict":
     return lambda rows: np.asarray(predict(rows)).reshape(len(rows), -1)
 
 
-def _each_present(predict: "Callable[..., Any]") -> "Predict":
-    """Return each output's probability of being present."""
-    return lambda rows: np.stack([found[:, 1] for found in predict(rows)], axis=1)
+def _each_present(predict: "Callable[..., Any]", classes: "list[NDArray[Any]]") -> "Predict":
+    """Return each output's probability of being present; raises ModelError for one with more than two classes."""
+    places = []
+    for number, values in enumerate(classes):
+        if len(values) > 2 or (len(values) == 1 and values[0] not in (0, 1)):  # noqa: PLR2004  absent and present
+            shown = ", ".join(map(str, values[:10]))
+            raise ModelError(
+                f"output {number} of the classifier has the classes {shown}; multilabel has one output a label, absent "
+                "(0) or present (1): fit a classifier for each output, or wrap it in a PythonModel of the task json"
+            )
+        # An output that was always present or never in training has one column.
+        places.append(1 if len(values) == 2 else 0 if values[0] == 1 else None)  # noqa: PLR2004
+
+    def present(rows: "NDArray[np.generic]") -> object:
+        columns = [
+            np.zeros(len(rows)) if place is None else found[:, place]
+            for found, place in zip(predict(rows), places, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    return present

@@ -70,7 +70,29 @@ class InputForm:
             raise ModelError(
                 f"{self.where} wants {_in_words(wanted)}, {key} gives {_in_words(given)}"
                 + (f" ({_in_words((channels, *size))})" if self._dimensions == _FLAT else "")
+                + self._other_channels(channels)
             )
+
+    def _other_channels(self, given: int) -> str:
+        """Return what to write where images have another number of channels than the model takes; else nothing."""
+        if self.shape is None or self._dimensions != _IMAGES:
+            return ""
+        wanted = self.shape[3] if self.channels_last else self.shape[1]
+        if wanted in (None, given):
+            return ""
+        mode = {1: "L", 3: "RGB"}.get(wanted or 0)
+        return f": write mode {mode} into `image`" if mode else ": an image has 1 or 3 channels"
+
+    def example(self) -> str:
+        """Return an `image` that fits this form, as code; with dots where the files say nothing."""
+        sizes: Sequence[int | None] = ()
+        if self.shape is not None and self._dimensions == _IMAGES:
+            sizes = self.shape[1:] if not self.channels_last else (self.shape[3], *self.shape[1:3])
+        if None in sizes or not sizes:
+            return "{…}"
+        channels, *size = sizes
+        mode = ', "mode": "L"' if channels == 1 else ""
+        return f'{{"resize_size": {size}{mode}, …}}'
 
     @property
     def _dimensions(self) -> int:
@@ -87,7 +109,7 @@ class InputForm:
 def signature_form(schema: Any) -> InputForm:
     """Return the form that an MLflow input schema names; the default where it names none, or several inputs.
 
-    Raises ModelError for columns that hold no numbers: MLflow makes such from type hints as list[str].
+    Raises ModelError for what holds no numbers: MLflow makes such columns from type hints as list[str].
     """
     if schema is None:
         return InputForm()
@@ -102,6 +124,11 @@ def signature_form(schema: Any) -> InputForm:
     if len(schema.inputs) != 1:
         return InputForm()
     [tensor] = schema.inputs
+    if tensor.type.kind not in "biuf":
+        raise ModelError(
+            f"the signature wants an array of {tensor.type}, and an image comes as numbers: let predict take an array "
+            "of uint8 or float32, and log the model with its signature"
+        )
     return InputForm(where="the signature", shape=shape_of(tensor.shape), type=torch_type(str(tensor.type)))
 
 

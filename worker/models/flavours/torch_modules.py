@@ -47,8 +47,13 @@ def load_torch(path: str, description: Any, *, device: str) -> LoadedFlavour:
 def pickled_flavour(
     module: torch.nn.Module, signature: InputForm, *, defaults: Mapping[str, Any] | None = None
 ) -> LoadedFlavour:
-    """Return what is served of a module with code, whose parameters say which number type it takes."""
-    form = InputForm(where=signature.where, shape=signature.shape, type=_parameters_type(module) or signature.type)
+    """Return what is served of a module with code.
+
+    It gets floats in the type of its parameters, or the whole numbers that its signature wants.
+    """
+    # Whole numbers are pixels, which a module that divides by 255 itself wants; a signature's float64 is only numpy's.
+    kind = (_parameters_type(module) or signature.type) if signature.type.is_floating_point else signature.type
+    form = InputForm(where=signature.where, shape=signature.shape, type=kind)
     adapted = _adapted(module, form)
     own, unread = _timm_preset(module) if defaults is None else (defaults, "")
     return LoadedFlavour(forward=forward_of(adapted), module=adapted, form=form, defaults=own, unread=unread)
@@ -71,7 +76,10 @@ def _load_exported_version(path: str, exported: Path, *, device: str) -> LoadedF
         module=adapted,
         batch_size=form.batch_size,
         form=form,
-        warnings=fixed_batch_warnings(form.batch_size, remedy="log it with an input_example of two images"),
+        warnings=(
+            *fixed_batch_warnings(form.batch_size, remedy="log it with an input_example of two images"),
+            *_training_warnings(module),
+        ),
         needs_files=False,  # a graph has no code or files of its own
     )
 
@@ -125,6 +133,23 @@ def _graph_form(module: torch.fx.GraphModule) -> InputForm:
     if value is None:
         return InputForm()
     return InputForm(where="the exported graph", shape=shape_of(value.shape), type=value.dtype)
+
+
+def _training_warnings(module: torch.fx.GraphModule) -> tuple[str, ...]:
+    """Return a warning where layers were exported as they are in training; `.eval()` does not change a graph."""
+    names = {node.target.name() for node in module.graph.nodes if _trains(node)}
+    if not names:
+        return ()
+    layers = ", ".join(sorted(name.removeprefix("aten::") for name in names))
+    return (f"exported in training mode ({layers}): call model.eval() before you log it",)
+
+
+def _trains(node: torch.fx.Node) -> bool:
+    """Tell whether a call in a graph has an argument `train` or `training`, and that is true."""
+    if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  nothing public has the arguments' names
+        return False
+    named = dict(zip((one.name for one in node.target._schema.arguments), node.args, strict=False))  # noqa: SLF001
+    return any({**named, **node.kwargs}.get(name) is True for name in ("train", "training"))
 
 
 def _parameters_type(module: torch.nn.Module) -> torch.dtype | None:

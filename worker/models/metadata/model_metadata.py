@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from shared.domain.image import ImageSpec
 from shared.domain.task import Task
-from worker.models.errors import ModelError
+from worker.models.errors import IncompleteMetadata, ModelError
 from worker.models.metadata.metadata_values import (
     TAG_PREFIX,
     Heads,
@@ -240,11 +240,12 @@ class ModelMetadata:
 
 
 def _require(values: MetadataValues, *keys: str) -> None:
-    """Raise ModelError where one of the keys stands nowhere, or is empty."""
+    """Raise IncompleteMetadata where one of the keys stands nowhere, or is empty."""
     missing = [key for key in keys if (place := values.place(key)) is None or place.value in ([], {}, (), "")]
     if missing:
         tags = " or ".join(TAG_PREFIX + key for key in missing)
-        raise ModelError(f"the metadata in MLmodel has no {' and no '.join(missing)}, nor is there a tag {tags}")
+        names = " and no ".join(missing)
+        raise IncompleteMetadata(f"the metadata in MLmodel has no {names}, nor is there a tag {tags}", missing=missing)
 
 
 def _check_heads(values: MetadataValues, task: Task) -> None:

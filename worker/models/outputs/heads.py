@@ -47,7 +47,8 @@ def one_head(output: object, heads: Heads | None, *, usual: tuple[str, ...] = ()
     for name in usual:
         if name in found:
             return found[name]
-    raise ModelError(f"the model has {len(found)} outputs, {_list(found)}: {_SEVERAL}")
+    boxes = "; is its task detection?" if {"boxes", "scores"} <= found.keys() else ""
+    raise ModelError(f"the model has {len(found)} outputs, {_list(found)}: {_SEVERAL}{boxes}")
 
 
 def several_heads(output: object, heads: Heads) -> dict[str, object]:

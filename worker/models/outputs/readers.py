@@ -56,14 +56,16 @@ class ScoresReader:
         *,
         activation: Activation = Activation.NONE,
         usual: tuple[str, ...] = _SCORES,
+        names: tuple[str, ...] = (),
     ) -> None:
         self._heads = heads
+        self._names = names
         self._activation = activation
         self._usual = usual
 
     def read(self, output: object, *, images: int) -> torch.Tensor:
         """Return one row of raw scores an image."""
-        return checked_scores(output, images=images, heads=self._heads, usual=self._usual)
+        return checked_scores(output, images=images, heads=self._heads, usual=self._usual, names=self._names)
 
     def activated(self, scores: torch.Tensor) -> torch.Tensor:
         """Return probabilities, or the raw scores if the version asks for those."""
@@ -156,4 +158,5 @@ def output_reader(metadata: ModelMetadata) -> OutputReader:
         case Task.EMBEDDING:
             return ScoresReader(metadata.output, usual=_VECTORS)
         case _:
-            return ScoresReader(metadata.output, activation=metadata.activation)
+            names = metadata.labels or tuple(metadata.values)
+            return ScoresReader(metadata.output, activation=metadata.activation, names=names)

@@ -16,14 +16,23 @@ _FLIPPED: Final = 0.01
 
 
 def checked_scores(
-    output: object, *, images: int, heads: Heads | None = None, usual: tuple[str, ...] = ("logits",)
+    output: object,
+    *,
+    images: int,
+    heads: Heads | None = None,
+    usual: tuple[str, ...] = ("logits",),
+    names: tuple[str, ...] = (),
 ) -> torch.Tensor:
     """Return the scores, one row for each of the images; raises ModelError where there are fewer or more.
 
     Several named heads stand beside each other in the rows. `usual` are the names of a head that counts unnamed.
+    Where the scores themselves have `names` (a data frame's columns, the keys of one dict or of a dict an image), they
+    are put into that order.
     """
     if isinstance(output, torch.Tensor) and heads is None:
         return _rows(output, images)
+    if heads is None and names:
+        output = _in_order(output, names)
     if heads is None or heads.only is not None:
         return _rows(_tensor(one_head(output, heads, usual=usual)), images)
     parts = [_rows(_tensor(part), images) for part in several_heads(output, heads).values()]
@@ -59,9 +68,31 @@ def _nearly_equal(scores: torch.Tensor, expected: torch.Tensor) -> bool:
     return bool((scores - expected).abs().max() <= _ROUNDING * expected.abs().max())
 
 
+def _in_order(output: Any, names: tuple[str, ...]) -> Any:
+    """Return scores that have the names in the order of those; any other output as it is."""
+    if hasattr(output, "columns") and hasattr(output, "to_numpy"):
+        known = {str(name): name for name in output.columns}
+        return output[[known[name] for name in names]] if _are_equal(known, names) else output
+    if isinstance(output, list) and output and all(isinstance(row, Mapping) for row in output):
+        rows = [{str(name): value for name, value in row.items()} for row in output]
+        if all(_are_equal(row, names) for row in rows):
+            return [[row[name] for name in names] for row in rows]
+    if isinstance(output, Mapping):
+        columns = {str(name): value for name, value in output.items()}
+        if _are_equal(columns, names) and all(np.ndim(value) == 1 for value in columns.values()):
+            return torch.stack([_tensor(columns[name]) for name in names], dim=1)
+    return output
+
+
+def _are_equal(found: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+    return len(found) == len(names) and found.keys() == set(names)
+
+
 def _rows(scores: torch.Tensor, images: int) -> torch.Tensor:
     if scores.ndim == 0 or len(scores) != images:
-        raise ModelError(f"the model answers {images} images in the shape {[*scores.shape]}")
+        raise ModelError(
+            f"the model answers {images} images in the shape {[*scores.shape]}: its first dimension must be the images'"
+        )
     return scores
 
 
@@ -76,7 +107,12 @@ def _tensor(output: object) -> torch.Tensor:
     except ValueError:  # rows of different lengths
         raise ModelError("the model answers with rows of different lengths") from None
     if array.dtype.kind not in "fiub":
-        raise ModelError(f"the model answers with {type(output).__name__}, not with numbers")
+        what = f"an array of {array.dtype}" if isinstance(output, np.ndarray) else type(output).__name__
+        what += f" of {type(output[0]).__name__}" if isinstance(output, list) and output else ""
+        raise ModelError(
+            f"the model answers with {what}, not with numbers: let it return an array (images, numbers), or "
+            "use the task json for a dict an image"
+        )
     # torch has no reversed views, of which one with a single row is contiguous to NumPy, no other byte order than the
     # machine's, and no numbers above 64 bits.
     kind = np.dtype(np.float64) if array.dtype == np.longdouble else array.dtype.newbyteorder("=")

@@ -59,12 +59,19 @@ def write_each(rows: Sequence[Any], write: Callable[..., bytes], *more: Sequence
 
 def as_json(output: object, *, most: int = LARGEST) -> bytes:
     """Return an output as JSON; raises ModelError for one that is too large, or that Postgres would refuse."""
-    written = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    written = orjson.dumps(output, _plain_array, orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     if len(written) > most:
         raise ModelError(f"the output has {len(written):,} bytes, over the limit of {most:,}")
     if _NUL in written:
         raise ModelError("the output has text with a NUL character")
     return written
+
+
+def _plain_array(value: object) -> Any:
+    """Return an array that orjson does not write (a transposed one, or float16's numbers) as Python's lists."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
+        return value.tolist()
+    raise TypeError(f"Type is not JSON serializable: {type(value).__name__}")
 
 
 def write_finite(scores: "Scores", write: "Callable[[Scores], list[bytes]]") -> Sequence[Output]:
@@ -80,4 +87,9 @@ def write_finite(scores: "Scores", write: "Callable[[Scores], list[bytes]]") -> 
 def check_labels(scores: "Scores", labels: Sequence[str]) -> None:
     """Raise ModelError unless scores are (images, labels)."""
     if scores.ndim != 2 or scores.shape[1] != len(labels):  # noqa: PLR2004  images and labels
-        raise ModelError(f"the model answers in the shape {scores.shape} and has {len(labels)} labels")
+        single = (
+            ", one number an image: return a score for each label, not the class' index; of a binary model [1 - p, p], "
+            "or take the task multilabel with one label"
+        )
+        advice = single if scores.size == len(scores) and len(labels) > 1 else ""
+        raise ModelError(f"the model answers in the shape {scores.shape} and has {len(labels)} labels{advice}")

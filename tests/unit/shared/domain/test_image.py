@@ -15,6 +15,7 @@ IMAGENET = {
     "mode": "RGB",
     "pad": None,
     "fill": None,
+    "crop_rounding": None,
 }
 LETTERBOX = {"resize_size": [32, 48], "pad": "center", "fill": 114}
 
@@ -27,7 +28,7 @@ def test_a_torchvision_preset_is_read_unchanged() -> None:
     assert spec.input_size == (224, 224)
 
 
-@pytest.mark.parametrize("changed", [{}, {"mode": "BGR"}, LETTERBOX | {"crop_size": None}])
+@pytest.mark.parametrize("changed", [{}, {"mode": "BGR"}, LETTERBOX | {"crop_size": None}, {"crop_rounding": "down"}])
 def test_a_written_spec_is_read_back_unchanged(changed: dict[str, Any]) -> None:
     metadata = IMAGENET | changed
     spec = ImageSpec.from_metadata(metadata)
@@ -98,6 +99,9 @@ def test_a_greyscale_model_has_one_channel() -> None:
         (LETTERBOX | {"resize_size": 32}, "pad needs a resize_size of .height, width. and no crop_size"),
         (LETTERBOX | {"crop_size": 32}, "pad needs a resize_size of .height, width. and no crop_size"),
         ({"crop_size": 32, "pad": "end"}, "pad needs a resize_size of .height, width."),
+        ({"crop_size": 32, "mean": 0.5}, "mean must be a list of numbers, one a channel, not 0.5"),
+        ({"crop_size": 32, "std": "0.2"}, "std must be a list of numbers, one a channel, not '0.2'"),
+        ({"crop_size": 32, "crop_rounding": "up"}, "crop_rounding must be one of nearest, down, not 'up'"),
         (LETTERBOX | {"fill": 256}, "fill must be a whole number from 0 to 255, not 256"),
         (LETTERBOX | {"fill": 0.5}, "fill must be a whole number from 0 to 255, not 0.5"),
         ({"crop_size": 32, "fill": 114}, "say where that goes, with pad"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from shared.domain.image import ImageSpec, Pad
+from shared.domain.image import CropRounding, ImageSpec, Pad
 from worker.decode.geometry import place
 from worker.decode.preprocessing import decode, decode_sized
 
@@ -88,6 +88,15 @@ def test_boxes_are_exact_where_sizes_divide() -> None:
     # 200x100 becomes 100x50, of which the centre 40x40 begins at 30, 5.
     assert placement.in_picture((0, 0, 40, 40)) == (60, 10, 140, 90)
     assert placement.in_picture((10, 10, 20, 20)) == (80, 30, 100, 50)
+
+
+def test_an_odd_rest_is_cut_at_the_even_pixel_or_at_the_lower() -> None:
+    starts = [
+        (place((width, 40), ImageSpec(None, (40,), crop_rounding=rounding)).left)
+        for rounding in CropRounding
+        for width in (40, 41, 42, 43)
+    ]
+    assert starts == [0, 0, 1, 2, 0, 0, 1, 1]  # torchvision's, then transformers'
 
 
 @pytest.mark.parametrize(

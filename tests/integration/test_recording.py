@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -25,6 +24,7 @@ from shared.queue.consumer.finished_stream import FinishedStream
 from shared.settings import Database, Logging, Recording
 from shared.storage.engine import make_engine
 from shared.storage.migrate import upgrade
+from tests.support.leases import LEASE, end_leases
 from tests.support.observations import record_observer
 from worker.record.prediction_log import PredictionLog
 from worker.record.recorder import Recorder
@@ -32,7 +32,6 @@ from worker.record.recorder import Recorder
 Make = Callable[..., dict[bytes, bytes]]
 Finish = Callable[..., list[bytes]]
 
-LEASE = timedelta(milliseconds=300)
 TTL = timedelta(hours=1)
 
 
@@ -168,7 +167,7 @@ def test_a_recorder_killed_at_any_step_leaves_one_row_each(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(recorded(engine)) == (0 if point == "before commit" else 300)
     assert recorder(settings=quick(lease=timedelta(hours=1))).run_once() == 0, "its lease still runs"
-    time.sleep(LEASE.total_seconds() + 0.05)
+    end_leases(redis_client)
     while recorder().run_once():
         pass
     assert recorded(engine) == sorted(ids)
@@ -195,7 +194,7 @@ def test_a_recorder_killed_at_any_step_ends_a_batch_once_with_all_lines(
         text=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    time.sleep(LEASE.total_seconds() + 0.05)
+    end_leases(redis_client)
     lines = PredictionLog(Logging(predictions=str(log)))
     while recorder(observer=record_observer(lines)).run_once():
         pass
@@ -316,7 +315,7 @@ def test_stopping_postgres_during_a_commit_only_delays_by_the_lease(
     assert one.run_once() == 0
     assert redis_client.xpending(keys.FINISHED, keys.RECORDERS)["pending"] == 5
     postgres.start()
-    time.sleep(LEASE.total_seconds())
+    end_leases(redis_client)
     assert recorder("two", engine=engine).run_once() == 5
     assert recorded(engine) == sorted(ids)
     assert_settled(redis_client, ids)

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds after which what did not come never will, however slow the machine and however much has to start for it."""
 PATIENCE = timedelta(seconds=LIMIT)
 """For each time-out that a test has to give and is not about: no passing test, however slow the machine, reaches it."""

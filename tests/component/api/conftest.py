@@ -14,6 +14,11 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 
+from api.account import routes as account_routes
+from api.batches import lookup as batch_lookup
+from api.health import probes
+from api.health import routes as health_routes
+from api.health import status as health_status
 from api.state.body_memory import BodyMemory
 from api.state.open_requests import OpenRequests
 from api.state.open_streams import OpenStreams
@@ -35,6 +40,11 @@ from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 Claim = Callable[[httpx.AsyncClient], Awaitable[T]]
+BRIEF_WAITS = (
+    (probes, "PATIENCE"), (health_routes, "PATIENCE"), (health_status, "PATIENCE"), (account_routes, "BRIEFLY"),
+    (batch_lookup, "BRIEFLY"),
+)  # fmt: skip
+"""Of routes that answer without what a store does not tell in about a second."""
 
 
 @pytest.fixture
@@ -69,8 +79,14 @@ def nowhere() -> Engine:
 
 
 @pytest.fixture
-def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Callable[..., Any]:
-    """Run an async claim with an HTTP client of the app: `serve(claim, engine=…, routes=…, redis_url=…)`."""
+def serve(
+    app: FastAPI, redis_server: Any, redis_client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Run an async claim with an HTTP client of the app: `serve(claim, engine=…, routes=…, redis_url=…)`.
+
+    With a `redis_timeout`, which tests without Redis give, routes that answer without it wait as long as they do for
+    users; else as long as it takes.
+    """
 
     def run(
         claim: "Claim[T]",
@@ -83,6 +99,9 @@ def serve(app: FastAPI, redis_server: Any, redis_client: "redis.Redis") -> Calla
     ) -> T:
         for route in routes:
             publish(redis_client, route)
+
+        for module, patience in BRIEF_WAITS if redis_timeout == PATIENCE else ():
+            monkeypatch.setattr(module, patience, PATIENCE)
 
         async def within() -> T:
             settings = Redis(url=redis_url, timeout=redis_timeout)

@@ -7,7 +7,6 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from tests.support.waiting import LIMIT
 from worker.process.worker_process import WorkerProcess
 from worker.started_roles import NotStarted, StartedRoles
 
@@ -28,7 +27,7 @@ for module in {modules!r}:
 def run(*modules: str, blocked: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
     """Import a worker's app and tasks, then each module in a fork, in an interpreter in which packages are blocked."""
     command = [sys.executable, "-W", "error", "-c", BLOCKED.format(blocked=blocked, modules=modules)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_an_account_has_the_limits_of_its_key_and_their_use(
 
 
 def test_without_redis_the_account_still_says_who_calls(ask: Ask) -> None:
-    body = ask("GET", "/account", redis_url="redis://127.0.0.1:1/0").json()
+    body = ask("GET", "/account", redis_url="redis://127.0.0.1:1/0", redis_timeout=timedelta(seconds=1)).json()
     assert (body["username"], body["used"]) == ("default", None)
 
 

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -127,7 +128,7 @@ def test_postgres_down_degrades(serve: Serve, nowhere: Engine, redis_client: "re
 
 
 def test_redis_down_is_down(serve: Serve, engine: Engine) -> None:
-    found = ready(serve, engine=engine, redis_url="redis://127.0.0.1:1/0")
+    found = ready(serve, engine=engine, redis_url="redis://127.0.0.1:1/0", redis_timeout=timedelta(seconds=1))
     assert said(found) == (503, {"status": "unavailable", "down": ["redis"], "degraded": []})
     assert found[1]["used"] is None
 
@@ -149,5 +150,5 @@ def test_health_shows_limits_and_their_use(serve: Serve, engine: Engine, redis_c
 def test_a_hanging_redis_is_down(serve: Serve, engine: Engine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
-        status, body = ready(serve, engine=engine, redis_url=url)
+        status, body = ready(serve, engine=engine, redis_url=url, redis_timeout=timedelta(seconds=1))
     assert (status, body["down"], body["used"]) == (503, ["redis"], None)

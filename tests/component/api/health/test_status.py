@@ -1,6 +1,7 @@
 """The status by HTTP: with processes that publish, without Redis, without Postgres."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -61,7 +62,7 @@ def test_the_status_shows_every_process_that_publishes(
 
 
 def test_without_redis_the_status_says_what_is_unknown(serve: Serve, nowhere: Engine) -> None:
-    found = status(serve, engine=nowhere, redis_url=NOWHERE)
+    found = status(serve, engine=nowhere, redis_url=NOWHERE, redis_timeout=timedelta(seconds=1))
     assert found["state"] == "unavailable"
     assert found["redis"]["state"] == "down"
     assert {role["state"] for role in found["roles"]} == {"unknown"}

@@ -1,7 +1,6 @@
 """A picture of a pipeline that takes long to decode: decoded in a process, computed beside the others."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 import redis
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.slow  # a large image, decoded in a process
 
 @pytest.fixture
 def decoders() -> Iterator[DecoderPool]:
-    pool = DecoderPool(1, longest=timedelta(seconds=60), max_pixels=10_000_000)
+    pool = DecoderPool(1, longest=waiting.PATIENCE, max_pixels=10_000_000)
     yield pool
     pool.stop()
 
@@ -40,7 +39,6 @@ def test_a_heavy_picture_of_a_pipeline_gets_the_same_answer_and_holds_up_nobody(
         return is_done(light) and state(heavy) != "starting"
 
     waiting.until(both_are_taken, pause=0.002)
-    # Nothing is polled from here on: no lease is renewed, and a poll would compute the heavy picture once more.
-    waiting.until(lambda: is_done(heavy), seconds=120, pause=0.002)
+    waiting.until(lambda: is_done(heavy), pause=0.002)
     assert answer(redis_client, heavy) == answer(redis_client, light)
     assert (one.passes, other.passes) == ([1, 1], [1, 1])

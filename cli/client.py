@@ -40,6 +40,15 @@ class Declined(Exception):
         """Return the detail."""
         return self.detail
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later: nobody answered, or not now."""
+        return (
+            self.status < httpx.codes.BAD_REQUEST
+            or self.status >= httpx.codes.INTERNAL_SERVER_ERROR
+            or (self.status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS))
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:

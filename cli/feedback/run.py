@@ -33,6 +33,9 @@ ALL_USED: Final = 0
 SOME_REFUSED: Final = 1
 
 
+_MEND_IT: Final = "Mend it and send it again: what is used already changes nothing."
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Lines to send at once: `lines` are their numbers in the file, `end` is how far it was read."""
@@ -78,14 +81,7 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
     if batch is not None and not is_uuid(batch):
         raise Refused(f"{shown(batch)} is no batch's id.")
     path = f"/v1/batches/{batch}/feedback" if batch else "/v1/feedback"
-    try:
-        text = read_given(labels, most=LARGEST_CSV).decode("utf-8-sig")
-    except OSError as error:
-        raise Refused(f"{shown(labels)} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Refused(f"{shown(labels)} is not in UTF-8. Save it as CSV UTF-8.") from None
-    if not text.strip():
-        raise Refused(f"{shown(labels)} is empty: its first line names the columns.")
+    text = _read(labels)
     url = gateway_url(home)
     run = InterruptedRun.begin(home, url=url, batch=batch, content=text)
     total = Total.of(run.total)
@@ -105,13 +101,28 @@ def feedback(home: Path, labels: Path, *, batch: str | None) -> int:
         say(f"\nInterrupted. {_so_far(total, _again(home, labels, batch))}")
         return INTERRUPTED
     except NoCsv as error:
-        raise Refused(
-            f"{error}. {_used(total)} Mend it and send it again: what is used already changes nothing."
-        ) from None
+        raise Refused(f"{error}. {_used(total)} {_MEND_IT}") from None
     except Declined as error:
-        raise Refused(f"Not all was sent: {error}. {_so_far(total, _again(home, labels, batch))}") from None
+        if error.may_pass:
+            raise Refused(f"Not all was sent: {error}. {_so_far(total, _again(home, labels, batch))}") from None
+        if not total.line:
+            run.end()  # there is nothing to continue
+        raise Refused(f"{error}. {_used(total)} {_MEND_IT}") from None
     _report(total)
     return SOME_REFUSED if total.refused else ALL_USED
+
+
+def _read(labels: Path) -> str:
+    """Return the file's text; raises Refused where it can't be read or has none."""
+    try:
+        text = read_given(labels, most=LARGEST_CSV).decode("utf-8-sig")
+    except OSError as error:
+        raise Refused(f"{shown(labels)} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{shown(labels)} is not in UTF-8. Save it as CSV UTF-8.") from None
+    if not text.strip():
+        raise Refused(f"{shown(labels)} is empty: its first line names the columns.")
+    return text
 
 
 def parts(text: str) -> Iterator[Part]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.client import Client, Declined
 from cli.feedback import run
 from cli.feedback.run import NoCsv, Total, parts
 from cli.terminal.refused import Refused
@@ -61,3 +62,24 @@ def test_a_gateway_that_does_not_answer_or_take_it_ends_it_with_one_line(
         Refused, match=r"Not all was sent: Nothing answers.* No line is known to be used.* sends the rest"
     ):
         run.feedback(tmp_path, labels, batch=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "may_pass"), [(422, False), (404, False), (413, False), (401, False), (429, True), (503, True)]
+)
+def test_what_is_refused_for_good_is_not_to_be_sent_again_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, *, may_pass: bool
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,lable\n", encoding="utf-8")
+
+    def ask(*_: object, **__: object) -> None:
+        raise Declined("its first line names no column label", status)
+
+    monkeypatch.setattr(Client, "ask", ask)
+    monkeypatch.setenv("DARKROOM_URL", "http://127.0.0.1:1")
+    with pytest.raises(Refused) as refused:
+        run.feedback(tmp_path, labels, batch=None)
+    said = str(refused.value)
+    assert ("The same command sends the rest" in said, "Mend it and send it again" in said) == (may_pass, not may_pass)
+    assert bool(list((tmp_path / "feedback").iterdir())) is may_pass, "what is continued"

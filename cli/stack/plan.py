@@ -173,8 +173,15 @@ def _theirs(role: str, setting: str, ask: Callable[[str], str]) -> Program | Non
 
 
 def _registry_answers(url: str) -> str:
-    """Probe a registry over plain HTTP; one that is a file or behind HTTPS counts as ready."""
-    return probes.http_answers(f"{url.rstrip('/')}/health") if url.startswith("http://") else ""
+    """Probe a registry over plain HTTP, as workers ask it, with their login: one that is refused is not ready.
+
+    One that is a file or behind HTTPS counts as ready.
+    """
+    if not url.startswith("http://"):
+        return ""
+    login = Login.of_environment()
+    asked = f"{url.rstrip('/')}/api/2.0/mlflow/registered-models/search?max_results=1"
+    return probes.http_answers(asked, authorization=login.header() if login else "")
 
 
 def _prediction_log(home: Path) -> str:

@@ -51,12 +51,16 @@ def http_answers(url: str, *, authorization: str = "") -> str:
         return f"{url} does not answer ({type(error).__name__})"
     if answer.status == http.client.OK:
         return ""
-    body = answer.body if isinstance(answer.body, dict) else {}
-    return f"{url} says {answer.status} {_words(body)}".rstrip()
+    return f"{url} says {answer.status} {_words(answer)}".rstrip()
 
 
-def _words(body: dict[str, Any]) -> str:
+def _words(answer: Answer) -> str:
     """Return what a problem says, or which stores the gateway's health says are down; any other JSON cut short."""
+    body = answer.body
+    if answer.status == http.client.UNAUTHORIZED:
+        return "unauthorized: its login is wrong or missing"
+    if not isinstance(body, dict):
+        return ""
     if isinstance(body.get("down"), list):
         return f"down: {', '.join(map(str, body['down'])) or 'nothing'}"
     return str(body.get("detail") or json.dumps(body)[:MOST_WORDS])

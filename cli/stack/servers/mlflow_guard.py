@@ -15,7 +15,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN: Final = "/health"
-"""Open to everybody, so that another stack's supervisor can probe this registry."""
+"""Open to everybody, for balancers and whoever else asks whether it lives."""
 _WORDS: Final = b"The registry asks for a login: `darkroom up` says which, and keeps it in mlflow.env of its home.\n"
 
 

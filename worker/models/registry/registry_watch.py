@@ -1,5 +1,6 @@
 """Reads the registry for all models of one process, and wakes their followers when it has changed."""
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,8 @@ from worker.models.failure_text import failure_text
 from worker.models.registry.registry_snapshot import NotRegistered, RegistrySnapshot, Snapshots
 from worker.models.registry.shared_registry import NotReadYet, SharedRegistry
 from worker.process.background_threads import vital_thread
+
+log = logging.getLogger(__name__)
 
 LONGEST_PAUSE: Final = timedelta(milliseconds=500)
 """How often Redis is asked whether another worker has read a change, where no hint of one comes."""
@@ -42,6 +45,7 @@ class RegistryWatch:
         self._snapshots: Snapshots | None = None
         self._was_read = False
         self._failure = "it was not read yet"
+        self._told = ""
         self._stopping = threading.Event()
         self._waits = False
         self._thread = vital_thread(self._run, name="registry")
@@ -98,9 +102,16 @@ class RegistryWatch:
             return
         except Exception as error:  # noqa: BLE001  MLflow's stores and Redis raise all kinds of errors; serving goes on
             self._failure = failure_text(error)
+            self._tell()
         try:
             self._on_read(self._snapshots or {})
         except redis.RedisError as error:
             self._failure = failure_text(error)
         else:
             self._was_read = self._snapshots is not None
+
+    def _tell(self) -> None:
+        """Log why the registry was never read, once; later the followers of the models that it named do."""
+        if self._snapshots is None and self._failure != self._told:
+            log.warning("registry_unreachable", extra={"reason": self._failure})
+            self._told = self._failure

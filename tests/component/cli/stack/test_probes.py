@@ -53,12 +53,18 @@ def registry() -> Iterator[str]:
         ('{"status": "stopping", "down": []}', " down: nothing"),
         ('{"detail": "no room"}', " no room"),
         ('{"many": "' + "x" * 999 + '"}', ' {"many": "' + "x" * (MOST_WORDS - 10)),
-        ("no JSON", " {}"),
+        ("no JSON", ""),
     ],
 )
 def test_why_a_server_is_not_ready_is_short(registry: str, body: str, words: str) -> None:
     url = f"{registry}/health/{quote(body)}"
     assert http_answers(url) == f"{url} says 503{words}"
+
+
+def test_a_server_that_refuses_the_login_says_so(registry: str) -> None:
+    assert http_answers(f"{registry}/api", authorization="Basic y").endswith(
+        "/api says 401 unauthorized: its login is wrong or missing"
+    )
 
 
 def test_redis_that_hangs_is_not_ready_whatever_the_error_says() -> None:

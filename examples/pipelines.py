@@ -4,9 +4,7 @@
 """
 
 import json
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
@@ -22,22 +20,13 @@ PIPELINES = {
 }
 
 
-def ask_once_served(name: str, picture: Path) -> None:
-    """Have a picture predicted by a pipeline; the workers read its tag within seconds, until then there is none."""
-    end = time.monotonic() + 60
-    while True:
-        try:
-            return ask(name, picture)
-        except subprocess.CalledProcessError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(2)
-
+READ: float = 60
+"""Seconds by which workers have surely read a tag, which takes them two; until then there is no such pipeline."""
 
 if __name__ == "__main__":
     client = MlflowClient()
     for name, (model, definition) in PIPELINES.items():
         client.set_registered_model_tag(model, f"darkroom.pipeline.{name}", json.dumps(definition))
     with tempfile.TemporaryDirectory() as folder:
-        ask_once_served("cat-features", PHOTOGRAPH)
-        ask_once_served("line-features", drawn(Path(folder)))
+        ask("cat-features", PHOTOGRAPH, patience=READ)
+        ask("line-features", drawn(Path(folder)), patience=READ)

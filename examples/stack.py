@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PHOTOGRAPH = Path(__file__).parents[1] / "worker" / "models" / "photographs" / "cat.jpg"
@@ -14,6 +15,13 @@ def serve(model: str, picture: Path) -> None:
     ask(model, picture)
 
 
-def ask(model: str, picture: Path) -> None:
-    """Have a picture predicted and print what a model, or a pipeline, says of it."""
-    subprocess.run([_COMMAND, "submit", "--wait", "--model", model, picture], check=True)
+def ask(model: str, picture: Path, *, patience: float = 0.0) -> None:
+    """Have a picture predicted and print what a model, or a pipeline, says of it; try again for `patience` seconds."""
+    end = time.monotonic() + patience
+    while True:
+        command = [_COMMAND, "submit", "--wait", "--model", model, picture]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode == 0 or time.monotonic() > end:
+            sys.stdout.write(done.stdout)
+            return done.check_returncode()
+        time.sleep(1)

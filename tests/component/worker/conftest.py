@@ -95,11 +95,12 @@ def predictor(redis_client: redis.Redis, decoders: DecoderPool) -> Callable[...,
         members: Members | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         shadow: ShadowIntake | None = None,
+        lease: timedelta = LEASE,
         tracing: Untraced = UNTRACED,
         is_served_elsewhere: Callable[[VersionKey], bool] = lambda _: False,
         **batching: Any,
     ) -> Predictor:
-        lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=LEASE, max_attempts=3))
+        lanes = Lanes(redis_client, model=MODEL, consumer=worker, settings=Queue(lease=lease, max_attempts=3))
         return Predictor(
             model=MODEL, worker=worker, lanes=lanes, models=Versions(*models),
             members=members or AnyMembers(Versions(*models)),

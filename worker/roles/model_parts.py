@@ -1,6 +1,7 @@
 """What serves one model in a worker process, made from what all models of the process share."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,14 @@ class SharedParts:
     pictures: KeptPictures | None
     tracing: "Tracing | None"
 
-    def parts_of(self, model: ModelName, *, read: Callable[[], RegistrySnapshot]) -> ModelParts:
-        """Return new parts of a model, nothing of which is started. `read` is as RegistryFollower takes it."""
+    def parts_of(
+        self,
+        model: ModelName,
+        *,
+        read: Callable[[], RegistrySnapshot],
+        while_loading: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> ModelParts:
+        """Return new parts of a model, nothing of which is started; `read`, `while_loading`: see RegistryFollower."""
         limits = Limits(self.batching, self.intake.max_image_pixels, self.predict.turn, self.predict.timeout)
         follower = RegistryFollower(
             model,
@@ -80,6 +87,7 @@ class SharedParts:
             budget=self.budget,
             gate=self.gate,
             read=read,
+            while_loading=while_loading,
         )
         pictures = None if self.pictures is None else ModelPictures(model, self.pictures, lambda: follower.keep_rule)
         lanes = Lanes(self.client, model=model, consumer=self.worker, settings=self.queue)

@@ -8,6 +8,7 @@ registry; once it is retired and none of its images wait, it is left.
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 
@@ -44,6 +45,7 @@ from worker.process.worker_process import WorkerProcess
 from worker.roles.model_parts import ModelParts, SharedParts
 from worker.roles.model_service import CHECK_PAUSE, ModelService
 from worker.roles.model_services import ModelServices
+from worker.roles.standing_aside import StandingAside
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class PredictRole:
         batching, intake = settings.read(settings.Batching), settings.read(settings.Intake)
         self._registry = settings.read(settings.Registry)
         device = choose_device(self._predict.device)
+        self._is_gpu = is_gpu(device)
         metrics = PredictMetrics(process.registry)
         DeviceMetrics(process.registry, device, lambda: device_memory(device))
         process.figures.add_fact("device", lambda: device_facts(device))
@@ -66,9 +69,9 @@ class PredictRole:
         gate = LoadingGate()
         self._slots, self._leased = BatchSlots(slots), LeasedEntries()
         max_pixels = intake.max_image_pixels
-        if is_gpu(device):
+        if self._is_gpu:
             threading.Thread(target=warm_up_device, args=(device,), name="warm-device", daemon=True).start()
-        at_once = cores() if is_gpu(device) else 1  # on a CPU each core has a process of its own
+        at_once = cores() if self._is_gpu else 1  # on a CPU each core has a process of its own
         self._threads = DecodeThreads(at_once)
         self._decoders = DecoderPool(
             max(slots, at_once // 2), longest=self._predict.decode_timeout, max_pixels=max_pixels
@@ -149,6 +152,13 @@ class PredictRole:
         `predict.timeout`, and nobody would be served sooner if another worker computed it again.
         """
         self._names, self._consume, self._consume_no_more = models, consume, consume_no_more
+        self._aside = StandingAside(
+            self._process.client,
+            worker=self._process.name,
+            served=self._served,
+            consume=consume,
+            consume_no_more=consume_no_more,
+        )
         self._process.on_close(
             self._decoders.stop,
             self._threads.stop,
@@ -193,7 +203,9 @@ class PredictRole:
     def _service(self, model: ModelName) -> ModelService:
         if self._watch is None:
             raise RuntimeError("start was not called")
-        parts = self._shared.parts_of(model, read=partial(self._watch.snapshot, model))
+        # On a GPU nobody else has this one, and what a thread that loads costs its images there is not measured.
+        while_loading = nullcontext if self._is_gpu else self._aside.while_loading
+        parts = self._shared.parts_of(model, read=partial(self._watch.snapshot, model), while_loading=while_loading)
         return ModelService(parts, begin=self._begin, end=self._end, is_ending=self._is_ending)
 
     def _begin(self, parts: ModelParts) -> None:
@@ -206,8 +218,9 @@ class PredictRole:
 
     def _end(self, parts: ModelParts) -> None:
         """Take a model's work no more; what is in hand is finished."""
-        self._consume_no_more(parts.lanes.model)
+        # In this order, for what `StandingAside` does at the same time.
         self._served.pop(parts.lanes.model, None)
+        self._consume_no_more(parts.lanes.model)
         self._followers.pop(parts.lanes.model, None)
         self._keeper.remove(parts.lanes)
         parts.predictor.stop()
@@ -250,7 +263,7 @@ class PredictRole:
         return was_read and self._services.are_first_read
 
     def _poll(self) -> None:
-        models = self._models()
+        models = [model for model in self._models() if model.lanes.model not in self._aside.models]
         if not models:
             return
         # Polling an idle model takes four round trips, 55 µs of Redis: of 200 models in 64 processes a third of it.

@@ -34,7 +34,7 @@ class Gauges:
         roles = duties.read_duties(self._client)
         predict = {keys.predict_queue(model): int(self._client.llen(keys.predict_queue(model))) for model in models}
         return QueueState(
-            lanes=[state for model in models for state in self._lanes(model)],
+            lanes=[state for model in models for state in self.lanes(model)],
             shadow_entries={model: int(self._client.xlen(keys.shadow_lane(model))) for model in models},
             workers={model: self.workers(model) for model in models},
             finished=int(self._client.xlen(keys.FINISHED)),
@@ -46,7 +46,7 @@ class Gauges:
             bells=predict | {duty.role: duty.bells for duty in roles},
         )
 
-    def _lanes(self, model: ModelName) -> Iterator[LaneState]:
+    def lanes(self, model: ModelName) -> Iterator[LaneState]:
         """Give the interactive lane, then all bulk lanes together."""
         interactive, *bulk = streams(self._client, model)
         for kind, lanes in ((INTERACTIVE, [interactive]), (BULK, bulk)):

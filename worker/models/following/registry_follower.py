@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import redis
@@ -60,11 +61,13 @@ class RegistryFollower:
         budget: MemoryBudget | None = None,
         gate: LoadingGate | None = None,
         read: Callable[[], RegistrySnapshot] | None = None,
+        while_loading: Callable[[], AbstractContextManager[object]] = nullcontext,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`worker` is the name under which this process gives its sign of life; `usual` what counts without tags.
 
         `read` returns the model as it is registered, or raises NotRegistered; without it MLflow is asked.
+        `while_loading` is entered around the loading of a version while another one serves here.
         """
         self._model = model
         self._registry = registry
@@ -114,6 +117,7 @@ class RegistryFollower:
             observer=self._observer,
             stopping=self._stopping.is_set,
             on_trial_failure=self._wake.set,
+            while_loading=while_loading,
             monotonic=monotonic,
         )
         self.trial_results = self._refresh.trial_results

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 
 import redis
 
@@ -49,9 +49,12 @@ class RegistryRefresh:
         observer: VersionObserver,
         stopping: Callable[[], bool],
         on_trial_failure: Callable[[], object],
+        while_loading: Callable[[], AbstractContextManager[object]],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`read` returns the model as it is registered, or raises NotRegistered; `reader` asks MLflow for the rest.
+
+        `while_loading` is entered around the loading of a version while another one serves here.
 
         `followed` is set while what the registry names is loaded, `lost` once this process can't load the champion any
         more that others serve.
@@ -65,6 +68,7 @@ class RegistryRefresh:
         self._route = route
         self._observer = observer
         self._stopping = stopping
+        self._while_loading = while_loading
         self._elsewhere = ServedElsewhere(model, worker=worker, client=client)
         promotions = Promotions(client, model=model, worker=worker)
         self._turns = LoadingTurns(promotions, stopping=stopping)
@@ -199,8 +203,10 @@ class RegistryRefresh:
 
     def _load_in_turn(self, key: VersionKey) -> None:
         """Load a version in turn with the other workers, at once where nothing serves here. Raises ModelUnavailable."""
-        waits = self._serving is not None and not self._cache.is_proven(key)
-        with self._turns.held() if waits else nullcontext():
+        if self._serving is None or self._cache.is_proven(key):
+            self._cache.prove(key)
+            return
+        with self._turns.held(), self._while_loading():
             self._cache.prove(key)
 
     def _loads(self, key: VersionKey) -> bool:

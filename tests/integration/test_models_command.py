@@ -1,7 +1,5 @@
 """`darkroom models`, on a real Redis."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +12,10 @@ from shared.domain.model_route import Agreement, Route, Version
 from shared.queue import keys, model_routes
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
+from tests.support.command_forks import Ended, command_forks
 from tests.support.servers import RedisServer
-from tests.support.waiting import LIMIT
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., Ended]
 ONE = VersionNumber("1")
 VERSION = Version(number=ONE, key=VersionKey("1-a"), created_at="", decode="exact", precision="fp32")
 
@@ -25,12 +23,9 @@ VERSION = Version(number=ONE, key=VersionKey("1-a"), created_at="", decode="exac
 @pytest.fixture
 def run(redis_server: RedisServer, tmp_path: Path) -> Run:
     """Run the command on this Redis."""
-    environment = {"DARKROOM_REDIS_URL": redis_server.url, "DARKROOM_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    program = Path(sys.executable).with_name("darkroom")
 
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [program, "models", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+    def run(*words: str) -> Ended:
+        return command_forks().run("models", *words, home=tmp_path, DARKROOM_REDIS_URL=redis_server.url)
 
     return run
 
@@ -89,11 +84,7 @@ def test_an_unknown_model_name_is_refused(run: Run, redis_client: redis.Redis) -
     assert "There is no model 'digit'. There is: digits." in done.stderr + done.stdout
 
 
-def test_an_unreachable_redis_is_reported(redis_server: RedisServer) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("darkroom"), "models", "list"],
-        env={"DARKROOM_REDIS_URL": f"{redis_server.url}.nowhere"},
-        capture_output=True, text=True, timeout=LIMIT, check=False,
-    )  # fmt: skip
+def test_an_unreachable_redis_is_reported(redis_server: RedisServer, tmp_path: Path) -> None:
+    done = command_forks().run("models", "list", home=tmp_path, DARKROOM_REDIS_URL=f"{redis_server.url}.nowhere")
     assert done.returncode == 1
     assert "The models can't be reached" in done.stderr + done.stdout

@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
+from tests.support.fork_interpreter import run_and_end
 from tests.support.program_forks import FORKED
 
 ROOT = Path(__file__).parents[2]
@@ -69,12 +70,14 @@ class CommandForks:
                 pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
 
-    def start(self, *arguments: str | bytes, home: str | bytes | Path, **environment: str) -> Running:
-        """Start a command; keywords are added to its environment."""
+    def start(
+        self, *arguments: str | bytes, home: str | bytes | Path, folder: Path | None = None, **environment: str
+    ) -> Running:
+        """Start a command, in a folder or in the repository's; keywords are added to its environment."""
         output, written = os.pipe()
         told, tell = os.pipe()
         stderr = TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115  read at its end
-        request = (tuple(map(os.fsencode, arguments)), os.fsencode(home), environment)
+        request = (tuple(map(os.fsencode, arguments)), os.fsencode(home), folder or ROOT, environment)
         socket.send_fds(self._socket, [pickle.dumps(request)], [written, stderr.fileno(), tell])
         os.close(written)
         os.close(tell)
@@ -86,9 +89,11 @@ class CommandForks:
             reports,
         )
 
-    def run(self, *arguments: str | bytes, home: str | bytes | Path, **environment: str) -> Ended:
+    def run(
+        self, *arguments: str | bytes, home: str | bytes | Path, folder: Path | None = None, **environment: str
+    ) -> Ended:
         """Run a command to its end."""
-        return self.start(*arguments, home=home, **environment).ended()
+        return self.start(*arguments, home=home, folder=folder, **environment).ended()
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +133,13 @@ def _serve(requests: socket.socket) -> None:
 
 
 def _keep(
-    arguments: tuple[bytes, ...], home: bytes, environment: dict[str, str], stdout: int, stderr: int, tell: int
+    arguments: tuple[bytes, ...],
+    home: bytes,
+    folder: Path,
+    environment: dict[str, str],
+    stdout: int,
+    stderr: int,
+    tell: int,
 ) -> None:
     """Fork once more, tell the command's process id and, when it has ended, its exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -138,6 +149,7 @@ def _keep(
         os.dup2(stderr, 2)
         for file in (stdout, stderr, tell):
             os.close(file)
+        os.chdir(folder)
         _become(arguments, home, environment)
     os.close(stdout)
     os.write(tell, b"%d\n" % child)
@@ -147,17 +159,14 @@ def _keep(
 
 
 def _become(arguments: tuple[bytes, ...], home: bytes, environment: dict[str, str]) -> None:
-    """Go on as the command: SystemExit and exceptions end this process as they end any."""
+    """Go on as the command."""
     os.environ.update(environment)
     os.environb[b"DARKROOM_HOME"] = home
     sys.argv[:] = ["darkroom", *map(os.fsdecode, arguments)]
     from cli.main import app  # noqa: PLC0415
     from tests.support import forked_command  # noqa: PLC0415
 
-    if FORKED in environment:
-        forked_command.main()
-    app()
-    sys.exit()
+    run_and_end(forked_command.main if FORKED in environment else app)
 
 
 if __name__ == "__main__":

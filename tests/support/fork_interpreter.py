@@ -18,7 +18,9 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from tests.support.program_forks import Kind, Program
 
@@ -85,7 +87,7 @@ def _keep(program: Program, log: int, tell: int) -> None:
         os.dup2(log, 2)
         for file in (log, tell, woken, wake):
             os.close(file)
-        _become(program)
+        run_and_end(lambda: _run(program))
     os.close(log)
     os.write(tell, b"%d\n" % child)
     watched = select.poll()
@@ -108,10 +110,10 @@ def _status(child: int) -> int:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _become(program: Program) -> None:
-    """Go on as the program, and end as it ends, but without taking apart what the interpreter has imported."""
+def run_and_end(program: Callable[[], object]) -> NoReturn:
+    """End this process as a program that does this ends, but without taking apart what the interpreter has imported."""
     try:
-        _run(program)
+        program()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -1,8 +1,11 @@
 """A real MLflow registry in a file, with models that take a moment to make."""
 
+import json
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from tests.support.deferred_imports import deferred
 from worker.models.registry.mlflow_setup import configure_mlflow_client
 
 nn = deferred("torch.nn")
+mlflow_db = deferred("mlflow.store.db.utils")
 mlflow_models = deferred("mlflow.models")
 mlflow_pyfunc = deferred("mlflow.pyfunc")
 mlflow_pytorch = deferred("mlflow.pytorch")
@@ -48,19 +52,8 @@ class MlflowStore:
             self.client.create_registered_model(model, description="Dark or light")
         self._made += 1
         path = self.directory / f"model-{self._made}"
-        example = np.zeros((2, 3, 4, 4), np.float32)
-        # Imported here, where its warnings are ignored, and not by `save_model`.
-        assert mlflow_pyfunc.PythonModel
-        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
-        mlflow_pytorch.save_model(
-            network,
-            str(path),
-            input_example=example,
-            signature=mlflow_models.infer_signature(example, np.zeros((2, 2), np.float32)),
-            serialization_format="pt2",
-            metadata=METADATA if metadata is None else metadata,
-            pip_requirements=["torch"],
-        )
+        network = self._made % 2  # two versions that follow each other differ
+        shutil.copytree(_saved(json.dumps(METADATA if metadata is None else metadata), network), path)
         # Registered from plain files, its run gone since.
         version = self.client.create_model_version(model, path.as_uri(), run_id=f"{self._made:032x}"[::-1])
         for alias in aliases:
@@ -102,9 +95,33 @@ class MlflowStore:
             connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
 
 
+@cache
+def _saved(metadata: str, _: int) -> Path:
+    """Save a network with this metadata, another one for each number, and return its folder, to be copied.
+
+    Saving takes a quarter of a second of a core, a copy next to nothing.
+    """
+    path = Path(tempfile.mkdtemp(prefix="saved-")) / "model"
+    example = np.zeros((2, 3, 4, 4), np.float32)
+    # Imported here, where its warnings are ignored, and not by `save_model`.
+    assert mlflow_pyfunc.PythonModel
+    mlflow_pytorch.save_model(
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval(),
+        str(path),
+        input_example=example,
+        signature=mlflow_models.infer_signature(example, np.zeros((2, 2), np.float32)),
+        serialization_format="pt2",
+        metadata=json.loads(metadata),
+        pip_requirements=["torch"],
+    )
+    return path
+
+
 def empty_registry(directory: Path) -> Path:
     """Make an empty MLflow database in a folder, which takes a second and a half: copies of it are quick."""
     configure_mlflow_client(Registry())
+    # Each new client compares its database with the newest schema, for which it imports all sixty migrations.
+    mlflow_db._get_latest_schema_revision = cache(mlflow_db._get_latest_schema_revision)
     path = directory / "empty.db"
     url = f"sqlite:///{path}"
     mlflow_tracking.MlflowClient(url, url).search_registered_models()

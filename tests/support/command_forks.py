@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, BinaryIO, Self
 
 from tests.support.fork_interpreter import run_and_end
-from tests.support.program_forks import FORKED
+from tests.support.program_forks import FORKED, without_settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("audit", "bulk", "down", "keys", "migrate", "models", "purge", "status", "submit")
@@ -110,8 +110,7 @@ class CommandForks:
 @cache
 def command_forks() -> CommandForks:
     """Return the interpreter that this process's stacks run their commands in, without settings; it ends with it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))}
-    forks = CommandForks(kept)
+    forks = CommandForks(without_settings())
     atexit.register(forks.__exit__, None, None, None)
     return forks
 

@@ -27,6 +27,15 @@ from typing import IO
 ROOT = Path(__file__).parents[2]
 
 
+def without_settings() -> dict[str, str]:
+    """Return this process's environment without what points programs elsewhere: a developer's settings, or a test's.
+
+    MLflow keeps the address of the registry that a process uses in its environment.
+    """
+    settings = ("DARKROOM_", "FLOWER_", "MLFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+
+
 class Kind(StrEnum):
     """An interpreter: of gateways, or of everything else, which metrics of a gateway's must not come into."""
 
@@ -168,10 +177,9 @@ _begun: "list[subprocess.Popen[bytes]]" = []
 
 
 def _begin(kind: Kind, listener: socket.socket) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))}
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.fork_interpreter", kind, str(listener.fileno())]
     interpreter = subprocess.Popen(
-        command, cwd=ROOT, env=kept | {"MLFLOW_DISABLE_TELEMETRY": "true"}, stdin=subprocess.DEVNULL,
+        command, cwd=ROOT, env=without_settings() | {"MLFLOW_DISABLE_TELEMETRY": "true"}, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, pass_fds=[listener.fileno()], start_new_session=True,
     )  # fmt: skip
     _begun.append(interpreter)

@@ -12,11 +12,11 @@ from cli.stack.plan import held_out_folder
 from cli.stack.servers.mlflow_login import Login
 from cli.stack.supervisor.state import StackState, running_stack
 from tests.support.command_forks import command_forks
-from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, Kind, keep_running, socket_path
+from tests.support.program_forks import FORKED, ROOT, SOCKET, Forked, Kind, keep_running, socket_path, without_settings
 
 # Nothing that the developer has set points a test elsewhere.
 ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "FLOWER_"))},
+    **without_settings(),
     "FLOWER_UNAUTHENTICATED_API": "true",
 }
 COMMAND = Path(sys.executable).with_name("darkroom")

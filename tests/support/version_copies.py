@@ -1,6 +1,5 @@
 """Another version of `digits` on a running stack, with the files of the first."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -30,7 +29,7 @@ def copied_version(stack: Stack) -> Iterator[str]:
 def _in_registry(stack: Stack, code: str) -> str:
     """Run code with the registry's address and login in its environment; return what it prints."""
     registry = stack.registry_environment
-    environment = os.environ | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
+    environment = stack.environment | registry | {"MLFLOW_TRACKING_URI": registry["DARKROOM_REGISTRY_URL"]}
     done = run(Program(code, (), environment, ROOT, is_code=True))
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.stack.ports import free_port
 from tests.support.documents import ROOT, missing, shell_blocks
+from tests.support.ports import free_port
 from tests.support.stack import COMMAND, ENVIRONMENT
 
 _MARK = "---------- block"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.stack.ports import free_port
 from tests.support.documents import ROOT
+from tests.support.ports import free_port
 from tests.support.stack import Stack
 
 PHOTOGRAPHS = ROOT / "worker" / "models" / "photographs"

@@ -15,7 +15,6 @@ import pytest
 import redis
 
 from api.models.registry_events import PATH
-from cli.stack.ports import free_port
 from shared.queue import keys
 from shared.queue.connection.clients import connect_async
 from shared.queue.connection.pipeline import Pipeline
@@ -24,6 +23,7 @@ from shared.queue.registry_hints import CHANGED, READ, RegistryHints
 from shared.settings import Redis as RedisSettings
 from shared.settings import Registry
 from tests.support.gateways import Gateway
+from tests.support.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.servers import RedisServer
 from tests.support.waiting import until

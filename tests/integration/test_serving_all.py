@@ -13,6 +13,7 @@ from shared.queue.lua import Script, Scripts
 from tests.support import waiting
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.servers import RedisServer
+from tests.support.waiting import LIMIT
 from tests.support.workers import Worker
 
 Begin = Callable[..., Worker]
@@ -20,7 +21,7 @@ ODD = ModelName("it's, odd")
 READS = 4
 
 
-def until(true: Callable[[], object], worker: Worker, *, seconds: float = 60) -> None:
+def until(true: Callable[[], object], worker: Worker, *, seconds: float = LIMIT) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert worker.lives, worker.text
@@ -60,7 +61,7 @@ def test_models_are_served_as_they_come_and_left_when_they_are_retired(
     worker.wait_until_said("model_dropped")
     until(lambda: not serves(redis_client, ODD), worker)
     assert not takes_bells(redis_client, ODD)
-    assert takes_bells(redis_client, MODEL)
+    until(lambda: takes_bells(redis_client, MODEL), worker)
     model_routes.restore(redis_client, ODD)
     until(lambda: serves(redis_client, ODD), worker)
     until(lambda: takes_bells(redis_client, ODD), worker)
@@ -103,7 +104,7 @@ def test_a_deleted_champion_is_served_until_its_last_worker_is_killed_and_refuse
     until(lambda: redis_client.zcard(keys.SERVING_ALL) == 2, second)
     assert redis_client.zcard(keys.workers(MODEL)) == 1
     assert model_routes.names(redis_client) == [MODEL]
-    assert takes_bells(redis_client, MODEL)
+    until(lambda: takes_bells(redis_client, MODEL), first)
     first.end()
     redis_client.zremrangebyrank(keys.workers(MODEL), 0, -1)  # as 10 s later
     if what == "version":  # the other worker follows the model, so it need not wait for a sweep

@@ -23,6 +23,7 @@ from tests.support.receivers import ok, receiving
 from tests.support.refusing_redis import RefusingDoor
 from tests.support.registries import MODEL, MlflowStore
 from tests.support.servers import PostgresServer, RedisServer
+from tests.support.waiting import LIMIT
 from tests.support.workers import Worker
 
 Begin = Callable[..., Worker]
@@ -30,7 +31,7 @@ Make = Callable[..., dict[bytes, bytes]]
 ROLES = ("webhooks", "record,upkeep", "predict.shades")
 
 
-def until(true: Callable[[], object], worker: Worker, *, seconds: float = 60) -> None:
+def until(true: Callable[[], object], worker: Worker, *, seconds: float = LIMIT) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert worker.lives, worker.text

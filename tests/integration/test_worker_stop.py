@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from cli.stack.ports import free_port
+from tests.support.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.registries import MlflowStore
 from tests.support.servers import RedisServer

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import redis
 
-from cli.stack.ports import free_port
 from cli.stack.probes import gateway_serves
 from shared.queue.consumer.entries import Entry, Result
 from shared.queue.consumer.lanes import Lanes
 from shared.settings import Queue
 from tests.support.api_client import MODEL
+from tests.support.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.waiting import LIMIT, until
 

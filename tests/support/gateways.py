@@ -6,9 +6,9 @@ from typing import Protocol
 
 import httpx
 
-from cli.stack.ports import free_port
 from shared.domain.identifiers import ModelName, VersionKey, VersionNumber
 from shared.domain.model_route import Route, Version
+from tests.support.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.waiting import LIMIT, until
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from cli.stack.ports import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import LIMIT, until
 
 PROGRAM: Final = shutil.which("prometheus")

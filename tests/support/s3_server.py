@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.stack.ports import free_port
 from tests.support.deferred_imports import deferred
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 boto3 = deferred("boto3")

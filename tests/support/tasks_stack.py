@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from cli.stack.ports import free_port
 from shared.domain.task import Task
 from tests.support.api_client import Door
+from tests.support.ports import free_port
 from tests.support.program_forks import Forked, Program, run
 from tests.support.stack import Stack
 from tests.support.waiting import until

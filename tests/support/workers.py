@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cli.stack.ports import free_port
+from tests.support.ports import free_port
 from tests.support.program_forks import ROOT, Program, start
 from tests.support.waiting import ENOUGH_TIME, LIMIT
 from worker.health import find_problem

@@ -14,7 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from cli.stack.ports import free_port
+from tests.support.ports import free_port
 from worker import flower_guard
 
 

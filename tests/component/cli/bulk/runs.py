@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.component.cli.bulk.stub_gateway import (
     BulkGateway,
 )
+from tests.support.waiting import until
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
 WEBHOOK = "http://127.0.0.1:9000/"
@@ -32,10 +32,7 @@ def started(server: BulkGateway, home: Path, *arguments: object) -> Iterator["su
 
 
 def wait_until_noted(home: Path, *, parts: int) -> None:
-    until = time.monotonic() + 60
-    while sum(path.read_bytes().count(b"\n") for path in home.glob("bulk/*.jsonl")) <= parts:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until(lambda: sum(path.read_bytes().count(b"\n") for path in home.glob("bulk/*.jsonl")) > parts, pause=0.01)
 
 
 def sent(server: BulkGateway) -> list[list[str]]:

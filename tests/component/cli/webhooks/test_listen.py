@@ -15,10 +15,10 @@ import pytest
 from rich.console import Console
 from standardwebhooks import Webhook
 
-from cli.stack.ports import free_port
 from cli.webhooks.delivery import Delivery
 from cli.webhooks.listen import Heard, line
 from tests.support.command_forks import CommandForks, Ended, Running
+from tests.support.ports import free_port
 
 SECRET, ANOTHER = ("whsec_" + letter * 43 + "=" for letter in "AE")
 

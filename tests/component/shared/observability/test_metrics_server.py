@@ -13,13 +13,8 @@ import pytest
 from shared.observability.metrics import WorkerMetrics, new_registry
 from shared.observability.metrics_server import serve_metrics
 from shared.settings import Metrics
+from tests.support.ports import free_port
 from worker.health import find_problem
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def well(port: int, *, longest: float = 30, now: float | None = None) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from shared.domain.identifiers import VersionKey
 from shared.queue.consumer.entries import Entry
+from tests.support.waiting import until
 from worker.models.errors import ModelUnavailable
 from worker.predict.slots import BatchSlots
 from worker.predict.unloaded_versions import UnloadedVersions
@@ -93,9 +94,7 @@ def test_a_version_loads_though_another_never_does() -> None:
     unloaded = waiting(models, computed)
     unloaded.take([entry("1-0", VersionKey("2-b"))])
     unloaded.take([entry("2-0")])
-    end = time.monotonic() + 10
-    while not computed.batches and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: computed.batches, pause=0.01)
     assert computed.batches == [["2-0"]]
     stuck.set()
     unloaded.stop()

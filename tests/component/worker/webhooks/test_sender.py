@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.waiting import PATIENCE
 from tests.support.waiting import until_async as until
 from worker.webhooks.sender import Answer, Sender, read_retry_after
 
@@ -319,6 +320,9 @@ def test_a_chunked_body_is_read() -> None:
 
 # What goes wrong.
 
+LIMITS = [timedelta(seconds=seconds) for seconds in (0.3, 3, 30)]
+"""For what has to come within a limit that another part outlasts: the next where this machine was too slow for one."""
+
 
 def test_a_slow_receiver_is_waited_for() -> None:
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -344,7 +348,10 @@ def test_an_incomplete_head_is_no_answer(part: bytes) -> None:
 @pytest.mark.parametrize(("status", "error"), [(200, None), (500, "answered 500")])
 def test_a_body_that_never_ends_does_not_change_the_verdict(status: int, error: str | None) -> None:
     part = f"HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\nhalf".encode()
-    answer = post(answering(part), timeout=timedelta(seconds=0.3))
+    for limit in LIMITS:
+        answer = post(answering(part), timeout=limit)
+        if answer.status is not None:  # else the head too took longer than that
+            break
     assert (answer.status, answer.error, answer.response) == (status, error, "half" if error else "")
     answer = post(closing(part))
     assert (answer.status, answer.error, answer.response) == (status, error, "half" if error else "")
@@ -865,16 +872,16 @@ def test_concurrent_attempts_are_limited_by_the_connections() -> None:
 
 
 def test_waiting_for_a_connection_takes_no_time_from_the_attempt() -> None:
-    async def run() -> None:
-        sender = a_sender(max_connections=1, timeout=timedelta(seconds=0.4))
+    async def run(limit: timedelta) -> bool:
+        sender = a_sender(max_connections=1, timeout=limit)
         async with Receiver(never) as hanging, Receiver(answering(OK)) as receiver, closed_after(sender):
             *lost, answer = await asyncio.gather(
                 send(sender, hanging.url()), send(sender, hanging.url()), send(sender, receiver.url())
             )
-            assert [one.error for one in lost] == ["no HTTP answer within 0.4 s"] * 2
-            assert answer.status == 200
+            assert [one.error for one in lost] == [f"no HTTP answer within {limit.total_seconds():g} s"] * 2
+            return answer.status == 200
 
-    asyncio.run(run())
+    assert any(asyncio.run(run(limit)) for limit in LIMITS)
 
 
 def test_hanging_receivers_do_not_use_up_the_connections() -> None:
@@ -885,6 +892,7 @@ def test_hanging_receivers_do_not_use_up_the_connections() -> None:
                 answers = await asyncio.gather(*(send(sender, hanging.url()) for _ in range(12)))
                 assert {answer.error for answer in answers} == {"no HTTP answer within 0.2 s"}
                 await until(lambda: hanging.open == 0)
+                sender._timeout = PATIENCE
                 assert (await send(sender, receiver.url())).status == 200
             await until(lambda: receiver.open == 0)
 

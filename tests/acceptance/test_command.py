@@ -124,7 +124,8 @@ def test_a_role_that_does_not_start_is_named_with_the_end_of_its_log(make_stack:
     stack = make_stack(environment=nowhere)
     done = stack.darkroom("up", "--detach", "--port", str(stack.port), "--model", "other", expect=1)
     assert "Not everything is ready after 4 s" in done.stderr
-    assert "mlflow: http://127.0.0.1:1/health does not answer" in done.stderr
+    assert "mlflow: http://127.0.0.1:1/api/2.0/mlflow/registered-models/search" in done.stderr
+    assert "does not answer" in done.stderr
     assert f"The end of {stack.home}/logs/predict.log:" in done.stderr
     assert "darkroom down" in done.stderr
     assert "Traceback" not in done.stderr.splitlines()[0]

@@ -81,7 +81,7 @@ def test_in_a_pipe_status_is_printed_once_with_lanes_rates_and_errors(stack: "St
     assert float(shown["queued/s"]) > 0
     assert float(shown["cached/s"]) > 0
     assert shown["refused/s"] == "0"
-    assert 30 <= int(shown["from the cache"].rstrip("%")) <= 70
+    assert 0 < int(shown["from the cache"].rstrip("%")) < 100
     assert any(re.match(r"\S+ +test +made_up  \[/\] is no markup", line) for line in lines)
 
 

@@ -54,7 +54,8 @@ def test_an_address_in_use_is_reported_and_ends_the_gateway(redis_server: RedisS
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_gateway_waiting_for_redis_stops_when_told_to(tmp_path: Path, stop: signal.Signals) -> None:
-    log, environment = tmp_path / "log", {"DARKROOM_REDIS_URL": f"unix://{tmp_path}/none.sock"}
+    log, url = tmp_path / "log", f"unix://{tmp_path}/none.sock"
+    environment = {"DARKROOM_REDIS_URL": url, "DARKROOM_REDIS_TIMEOUT": "1"}
     with log.open("wb") as lines, subprocess.Popen(COMMAND, env=os.environ | environment, stderr=lines) as process:
         try:
             until(lambda: b"waiting_for_redis" in log.read_bytes(), what="it waits")

@@ -17,7 +17,6 @@ from .conftest import IMAGE, LABELS, SIDE, network
 torch = deferred("torch")
 nn = deferred("torch.nn")
 mlflow = deferred("mlflow")
-pandas = deferred("pandas")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
 
 METADATA: dict[str, Any] = {"image": IMAGE, "labels": LABELS}
@@ -66,7 +65,7 @@ def test_a_layer_of_another_size_says_what_image_gives(tmp_path: Path, load: Loa
     assert said.endswith("`image` gives it 3×8×8, mode RGB")
 
 
-def hinted_frame(df: pandas.DataFrame) -> Any:
+def reading_a_frame(df: Any) -> Any:
     return df.to_numpy()
 
 
@@ -74,7 +73,7 @@ def reshaping(model_input):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN
     return model_input.reshape(-1, 7)
 
 
-@pytest.mark.parametrize("predict", [hinted_frame, reshaping])
+@pytest.mark.parametrize("predict", [reading_a_frame, reshaping])
 def test_a_python_model_that_wants_another_input_is_told_what_it_was_given(
     tmp_path: Path, load: Load, predict: Any
 ) -> None:

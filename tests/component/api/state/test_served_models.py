@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,10 +30,12 @@ Find = Callable[[Reference], str]
 
 
 @asynccontextmanager
-async def opened(url: str, **pipelines: dict[str, Any]) -> AsyncIterator[ServedModels]:
+async def opened(
+    url: str, *, patience: timedelta = PATIENCE, **pipelines: dict[str, Any]
+) -> AsyncIterator[ServedModels]:
     """Yield the served models read from this Redis."""
     connection = connect_async(Redis(url=url))
-    pipeline = Pipeline(connection, timeout=PATIENCE)
+    pipeline = Pipeline(connection, timeout=patience)
     book = ServedModels(Models(pipeline), own_pipelines=own_pipelines(pipelines))
     try:
         yield book
@@ -204,7 +207,7 @@ def test_while_redis_is_down_no_name_is_called_unknown(start_redis: Callable[...
     server.kill()
 
     async def within() -> None:
-        async with opened(server.url) as book:
+        async with opened(server.url, patience=timedelta(seconds=1)) as book:
             asked = [book.get(ModelName("digits")) for _ in range(8)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(answer) for answer in answers} == {StorageUnavailable}

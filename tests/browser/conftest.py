@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.support.console import CHROMIUM, SIZES, Console, chromium
 from tests.support.gateway_fixtures import closed, door
@@ -28,7 +28,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    """Playwright, of which a process has one."""
+    """Playwright, of which a process has one; what a page is expected to show it has half a minute for, not 5 s."""
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         yield playwright
 

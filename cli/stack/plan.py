@@ -180,8 +180,7 @@ def _registry_answers(url: str) -> str:
     if not url.startswith("http://"):
         return ""
     login = Login.of_environment()
-    asked = f"{url.rstrip('/')}/api/2.0/mlflow/registered-models/search?max_results=1"
-    return probes.http_answers(asked, authorization=login.header() if login else "")
+    return probes.registry_answers(url, authorization=login.header() if login else "")
 
 
 def _prediction_log(home: Path) -> str:

@@ -54,6 +54,12 @@ def http_answers(url: str, *, authorization: str = "") -> str:
     return f"{url} says {answer.status} {_words(answer)}".rstrip()
 
 
+def registry_answers(url: str, *, authorization: str = "") -> str:
+    """Probe an MLflow server by asking its store, as workers do: /health answers whatever the store does."""
+    asked = f"{url.rstrip('/')}/api/2.0/mlflow/registered-models/search?max_results=1"
+    return http_answers(asked, authorization=authorization)
+
+
 def _words(answer: Answer) -> str:
     """Return what a problem says, or which stores the gateway's health says are down; any other JSON cut short."""
     body = answer.body

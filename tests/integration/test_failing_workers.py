@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from shared.domain.identifiers import VersionNumber
+from shared.domain.identifiers import VersionKey, VersionNumber
 from shared.domain.model_route import Route
 from shared.queue import keys, model_routes
 from shared.queue.lua import Script, Scripts
@@ -56,6 +56,19 @@ def route_in(client: redis.Redis) -> Route:
 
 
 @pytest.fixture
+def both(
+    mlflow_store: MlflowStore, redis_client: redis.Redis, follow: Callable[[str], "RegistryFollower"]
+) -> "tuple[VersionKey, RegistryFollower, RegistryFollower]":
+    """Version 1, and the morning's and the evening's worker, which serve it."""
+    first = mlflow_store.register("champion")
+    morning, evening = follow(MORNING), follow(EVENING)
+    for follower in (morning, evening):
+        follower.refresh()
+    signs(redis_client, MORNING, EVENING)
+    return first, morning, evening
+
+
+@pytest.fixture
 def hidden(mlflow_store: MlflowStore) -> Path:
     """Files of version 2, which are moved there and back to break and mend it."""
     return mlflow_store.directory / "hidden"
@@ -64,15 +77,11 @@ def hidden(mlflow_store: MlflowStore) -> Path:
 def test_a_version_that_another_worker_serves_goes_on_serving(
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,
-    follow: Callable[[str], "RegistryFollower"],
+    both: "tuple[VersionKey, RegistryFollower, RegistryFollower]",
     clock: Clock,
     hidden: Path,
 ) -> None:
-    first = mlflow_store.register("champion")
-    morning, evening = follow(MORNING), follow(EVENING)
-    for follower in (morning, evening):
-        follower.refresh()
-    signs(redis_client, MORNING, EVENING)
+    first, morning, evening = both
     second = mlflow_store.register("champion")
     files = mlflow_store.files(2)
     morning.refresh()
@@ -108,14 +117,10 @@ def test_a_version_that_another_worker_serves_goes_on_serving(
 def test_a_worker_that_gets_an_image_of_what_others_serve_leaves_the_model_at_once(
     mlflow_store: MlflowStore,
     redis_client: redis.Redis,
-    follow: Callable[[str], "RegistryFollower"],
+    both: "tuple[VersionKey, RegistryFollower, RegistryFollower]",
     hidden: Path,
 ) -> None:
-    first = mlflow_store.register("champion")
-    morning, evening = follow(MORNING), follow(EVENING)
-    for follower in (morning, evening):
-        follower.refresh()
-    signs(redis_client, MORNING, EVENING)
+    first, morning, evening = both
     second = mlflow_store.register("champion")
     morning.refresh()
     mlflow_store.files(2).rename(hidden)

@@ -95,7 +95,7 @@ class StandingAside:
     def _has_others(self, model: ModelName) -> bool:
         """Tell whether other workers serve a model; while Redis is away, that none does."""
         try:
-            return bool(self._gauges.worker_names(model) - {self._worker})
+            return self._gauges.has_other_workers(model, self._worker)
         except redis.RedisError:
             return False
 

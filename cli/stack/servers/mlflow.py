@@ -52,9 +52,7 @@ def mlflow_program(*, folder: Path, port: int, login: Login, login_file: Path) -
         },
         prepare=partial((folder / "artifacts").mkdir, parents=True, exist_ok=True),
         # Asks the store, not /health: the first query creates its tables, and only one should do that.
-        probe=lambda _: probes.http_answers(
-            f"{url}/api/2.0/mlflow/registered-models/search?max_results=1", authorization=login.header()
-        ),
+        probe=lambda _: probes.registry_answers(url, authorization=login.header()),
         is_watched=True,
         stop_rank=2,
     )

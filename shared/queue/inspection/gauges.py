@@ -69,6 +69,10 @@ class Gauges:
         """Return how many predict workers of a model gave a sign of life within WORKER_SEEN."""
         return len(self.worker_names(model))
 
+    def has_other_workers(self, model: ModelName, worker: str) -> bool:
+        """Tell whether predict workers of a model besides this one gave a sign of life within WORKER_SEEN."""
+        return bool(self.worker_names(model) - {worker})
+
     def worker_names(self, model: ModelName) -> set[str]:
         """Return the names of the predict workers of a model that gave a sign of life within WORKER_SEEN."""
         since = server_time_us(self._client) - WORKER_SEEN // timedelta(microseconds=1)

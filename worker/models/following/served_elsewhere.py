@@ -38,7 +38,7 @@ class ServedElsewhere:
         This one may give some or not, whatever it serves: it begins to after it has loaded the model, and its last one
         stays for a while.
         """
-        return bool(self._gauges.worker_names(self._model) - {self._worker})
+        return self._gauges.has_other_workers(self._model, self._worker)
 
     def find(self, failed: Mapping[VersionNumber, str], wanted: Mapping[str, VersionKey]) -> dict[VersionNumber, str]:
         """Return those of the versions that failed here which others serve under the alias that wants them."""
